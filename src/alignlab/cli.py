@@ -1,0 +1,245 @@
+"""The command line. A thin layer: names become arguments of a stage, settings come from flags and TOML, errors become exit codes.
+
+Nothing heavy is imported until a command has been chosen, so `alignlab --help` and `--version` load no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+from . import __version__, settings
+from .errors import UserError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Option:
+    flag: str
+    help: str
+    default: Any = ""
+    many: bool = False
+    switch: bool = False
+    positional: bool = False
+
+
+MODEL = Option("model", "town, town-s, town-m, town-l, a run folder, a model folder, a hub name or a .gguf file", "town")
+JUDGE = Option("judge", "who scores: town:gold, or reward:RUN", "town:gold")
+GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "")
+REWARD = Option("reward", "the run (or folder) of the reward model", "")
+
+
+def data_option(default: str, what: str) -> Option:
+    return Option("data", f"{what}: town:NAME, a file or folder in a format of the field, a hub name, or a run", default)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: what it does, its options beside the shared ones, its settings, and the function in `alignlab.stages` or elsewhere."""
+
+    help: str
+    target: str
+    options: tuple[Option, ...] = ()
+    settings: type | None = None
+    out: str = ""  # default run folder; empty = the command makes no run
+
+
+COMMANDS: dict[str, Command] = {
+    "run": Command("the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report", "recipes:run_command", (
+        MODEL, Option("recipe", "how the pipeline is put together", "instructgpt"), Option("fast", "small sizes, about a minute and a half", False, switch=True),
+    ), settings.PipelineSettings, "runs/demo"),
+    "pretrain": Command("train a base model of the town from nothing", "stages:pretrain", (data_option("town:corpus", "documents"),),
+                        settings.PretrainSettings, "runs/pretrain"),
+    "sft": Command("supervised fine-tuning on demonstrations", "stages:sft", (MODEL, data_option("town:demos", "demonstrations")),
+                   settings.SFTSettings, "runs/sft"),
+    "collect": Command("sample completions and have them ranked", "stages:collect", (
+        MODEL, data_option("town:prompts", "prompts"), Option("annotator", "who ranks: town:fair and others, or reward:RUN", "town:fair"), GOLD,
+        Option("others", "where completions of other people come from: town:crowd, a file; empty = nowhere", ""),
+    ), settings.CollectSettings, "runs/collect"),
+    "reward": Command("train a reward model on rankings or comparisons", "stages:reward", (MODEL, data_option("", "rankings or comparisons"), GOLD),
+                      settings.RewardSettings, "runs/reward"),
+    "best-of-n": Command("pick the best of N samples by a reward model", "stages:best_of_n", (
+        MODEL, REWARD, data_option("town:test", "prompts"), GOLD), settings.BestOfNSettings, "runs/best-of-n"),
+    "dpo": Command("direct preference optimisation on rankings or comparisons", "stages:dpo", (
+        MODEL, data_option("", "rankings or comparisons")), settings.DPOSettings, "runs/dpo"),
+    "ppo": Command("PPO against a reward model, with a KL penalty", "stages:ppo", (
+        MODEL, REWARD, data_option("town:prompts", "prompts"), GOLD,
+        Option("ptx", "documents for PPO-ptx, used when ptx_coef is not 0", ""),
+    ), settings.PPOSettings, "runs/ppo"),
+    "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
+        MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
+    ), settings.EvalSettings, "runs/eval"),
+    "chat": Command("talk to a model in the terminal, or to two side by side", "chat:chat", (
+        MODEL, Option("beside", "a second model, answering the same turns", ""), Option("reward", "a reward model that scores each answer", ""),
+        Option("once", "ask this one question, print the answer and leave", ""),
+    ), settings.ChatSettings),
+    "report": Command("write one HTML page from run folders", "report.page:report_command", (
+        Option("folder", "a pipeline's folder, or any run folders", "runs/demo", many=True, positional=True),
+        Option("page", "where the page is written; empty = report.html in the first folder", ""))),
+    "runs": Command("list the runs below a folder", "stages:list_runs", (Option("folder", "where to look", "runs", positional=True),)),
+    "view": Command("show how a model's tokenizer reads a data set: tokens and loss mask in colour", "stages:view", (
+        MODEL, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3))),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with nearest-name help for a mistyped flag or command, and usage errors as our own."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message, remedy=f"{self.prog} --help")
+
+
+def flags_of(kind: type, prefix: str = "") -> list[tuple[str, Any, str]]:
+    """Every setting of a dataclass as (dotted name, default, help), nested ones included."""
+    rows: list[tuple[str, Any, str]] = []
+    hints = get_type_hints(kind)
+    example = kind()
+    for item in fields(kind):
+        name = prefix + item.name
+        if is_dataclass(hints[item.name]):
+            nested = getattr(example, item.name)
+            for inner, _, text in flags_of(hints[item.name], name + "."):
+                value = nested
+                for part in inner.removeprefix(name + ".").split("."):
+                    value = getattr(value, part)
+                rows.append((inner, value, text))
+        else:
+            rows.append((name, item.default if item.default is not MISSING else getattr(example, item.name), item.metadata.get("help", "")))
+    return rows
+
+
+def build(name: str) -> Parser:
+    """The parser of one command."""
+    command = COMMANDS[name]
+    parser = Parser(prog=f"alignlab {name}", description=command.help, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for option in command.options:
+        text = option.help + (f" (default {option.default})" if option.default not in ("", False) else "")
+        if option.positional:
+            parser.add_argument(option.flag, nargs="*" if option.many else "?", help=text)
+        elif option.switch:
+            parser.add_argument(f"--{option.flag}", action="store_true", help=text)
+        else:
+            names = [f"--{option.flag}"] + (["--from"] if option.flag == "model" else [])
+            parser.add_argument(*names, dest=option.flag, help=text, type=type(option.default) if option.default != "" else str)
+    if command.out:
+        parser.add_argument("--out", help=f"the run folder (default {command.out})")
+        parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")
+        parser.add_argument("--resume", action=argparse.BooleanOptionalAction,
+                            help="go on with an unfinished run of the same command (the default); --no-resume begins it anew")
+    if command.settings:
+        parser.add_argument("--config", metavar="FILE.toml", help="settings from a TOML file; flags win over it")
+        parser.add_argument("--print-config", action="store_true", help="print every setting, its value and where it came from, and stop")
+        group = parser.add_argument_group("settings")
+        for dotted, default, text in flags_of(command.settings):
+            spellings = dict.fromkeys((f"--{dotted}", f"--{dotted.replace('_', '-')}"))
+            group.add_argument(*spellings, dest=f"set:{dotted}", metavar="X", help=f"{text} (default {default})".replace("%", "%%"))
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser
+
+
+def overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join((
+        "usage: alignlab COMMAND [options]", "", "From a base language model to an aligned assistant, measured at every step.", "", "commands:", *lines, "",
+        "alignlab COMMAND --help shows a command's options and every setting.", "alignlab run is the place to begin."))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the return value is the exit code (see `alignlab.errors`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
+    try:
+        return _main(arguments)
+    except UserError as error:
+        if as_json:
+            print(json.dumps({"schema": SCHEMA, "error": type(error).__name__, "what": error.what, "where": error.where, "remedy": error.remedy}))
+        print(f"alignlab: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("alignlab: interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except MemoryError:
+        print("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots", file=sys.stderr)
+        return 8
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"alignlab {__version__}")
+        return 0
+    name = arguments[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        raise UserError(f"there is no command {name!r}", remedy=f"did you mean {near[0]}?" if near else "alignlab --help")
+    command = COMMANDS[name]
+    parser = build(name)
+    known, unknown = parser.parse_known_args(arguments[1:])
+    if unknown:
+        options = [s for action in parser._actions for s in action.option_strings]
+        near = difflib.get_close_matches(unknown[0].split("=")[0], options, 1)
+        raise UserError(f"{unknown[0]} is not an option of alignlab {name}",
+                        remedy=f"did you mean {near[0]}?" if near else f"alignlab {name} --help")
+    given = vars(known)
+
+    values: dict[str, Any] = {option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options}
+    if command.out:
+        values |= {"out": Path(given.get("out", command.out)), "seed": given.get("seed", 0), "resume": given.get("resume", True)}
+    if command.settings:
+        from .config import resolve
+
+        flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
+        file = Path(given["config"]) if "config" in given else None
+        preset = settings.FAST if values.get("fast") else None
+        config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset)
+        if "print_config" in given:
+            _print_config(config, origins, as_json="json" in given)
+            return 0
+        values["settings"] = config
+    target = _load(command.target)
+    result = target(**values)
+    if "json" in given and result is not None:
+        print(json.dumps({"schema": SCHEMA, **result} if isinstance(result, dict) else result, indent=2, default=str))
+    elif isinstance(result, dict) and "text" in result:
+        print(result["text"])
+    return 0
+
+
+def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> None:
+    rows = []
+    for dotted, _, _ in flags_of(type(config)):
+        value = config
+        for part in dotted.split("."):
+            value = getattr(value, part)
+        rows.append((dotted, value, origins.get(dotted, "default")))
+    if as_json:
+        print(json.dumps({"schema": SCHEMA, "settings": {key: {"value": value, "from": origin} for key, value, origin in rows}}, indent=2))
+        return
+    width = max(len(key) for key, _, _ in rows)
+    for key, value, origin in rows:
+        print(f"{key:<{width}}  {json.dumps(value):<12}  {origin}")
+
+
+def _load(target: str) -> Callable[..., Any]:
+    from importlib import import_module
+
+    module, function = target.split(":")
+    return getattr(import_module(f"alignlab.{module}"), function)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

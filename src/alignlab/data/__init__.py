@@ -1,0 +1,11 @@
+"""Data of the field in and out: any known format -> the records of `alignlab.records`.
+
+`checks` (what fits the model) and `view` (what the model is trained on) need a tokenizer and are imported by name.
+"""
+
+from .formats import Useless, Want, convert, detect
+from .read import Loaded, LoadReport, load
+from .split import by_prompt
+from .write import write
+
+__all__ = ["LoadReport", "Loaded", "Useless", "Want", "by_prompt", "convert", "detect", "load", "write"]

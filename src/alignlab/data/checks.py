@@ -1,0 +1,131 @@
+"""What of the data fits the model: found before the first step, not in the middle of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from transformers import PreTrainedTokenizerBase
+
+from ..errors import DataError
+from ..models.chat import Rendered, example, prompt_ids
+from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(slots=True)
+class FitReport:
+    """How many records fit.
+
+    Attributes:
+        read, kept: records; dropped: records by reason, and completions taken out of rankings that go on without them.
+        longest: tokens of the longest sequence seen, kept or not; tokens, learned: tokens kept, and those of them that carry the loss.
+    """
+
+    max_length: int
+    read: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    longest: int = 0
+    tokens: int = 0
+    learned: int = 0
+
+    def drop(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def __str__(self) -> str:
+        line = f"{self.kept} of {self.read} records fit into {self.max_length} tokens (longest {self.longest}); "
+        line += f"{self.learned:,} of {self.tokens:,} tokens are trained on"
+        return line + (f"\n  dropped: {', '.join(f'{count} {reason}' for reason, count in self.dropped.items())}" if self.dropped else "")
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]:
+    """The token sequences of a record with their loss masks, one a completion: chosen before rejected, a ranking's in its order.
+
+    A prompt ends with the generation prompt and has nothing to learn; every token of a text is learned.
+    """
+    match record:
+        case Prompt():
+            ids = prompt_ids(tokenizer, record)
+            return [Rendered(ids, [0] * len(ids))]
+        case Text():
+            ids = tokenizer.encode(record.text, add_special_tokens=False)
+            return [Rendered(ids, [1] * len(ids))]
+        case Demonstration() | Unpaired():
+            return [example(tokenizer, record.prompt, record.completion)]
+        case Completion():
+            return [example(tokenizer, record.prompt, record.text, finished=record.finished)]
+        case Comparison():
+            return [example(tokenizer, record.prompt, record.chosen, finished=record.chosen_finished),
+                    example(tokenizer, record.prompt, record.rejected, finished=record.rejected_finished)]
+        case Ranking():
+            return [rendered for completion in record.completions for rendered in encode(completion, tokenizer)]
+
+
+def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[list[R], FitReport]:
+    """The records that fit into `max_length` tokens and differ after encoding, with a report.
+
+    Nothing is cut to fit: a cut completion would be scored, or learned, as if it had ended there. A ranking loses the completions
+    that do not fit, or that encode as an earlier one does, and stays while two of different rank are left.
+
+    Raises:
+        DataError: a record with nothing to learn (a template or tokenizer that masks everything), or no record that fits.
+    """
+    report = FitReport(max_length)
+    kept: list[R] = []
+    for record in records:
+        report.read += 1
+        sequences = encode(record, tokenizer)
+        report.longest = max([report.longest, *(len(sequence.ids) for sequence in sequences)])
+        if not isinstance(record, Prompt) and not all(any(sequence.loss_mask) for sequence in sequences):
+            raise DataError(f"nothing to learn in {_excerpt(record)}: no token carries the loss", where=f"record {report.read}",
+                            remedy="look at it with `alignlab view`; an unfinished empty completion, or a wrong chat template")
+        fitting = _without_long(record, sequences, max_length, report)
+        if fitting is None:
+            continue
+        kept.append(fitting[0])
+        report.tokens += sum(len(sequence.ids) for sequence in fitting[1])
+        report.learned += sum(sum(sequence.loss_mask) for sequence in fitting[1])
+    report.kept = len(kept)
+    if not kept:
+        raise DataError(f"no record fits: {report}", remedy=f"raise max_length to {report.longest}" if report.longest > max_length else "")
+    return kept, report
+
+
+def _without_long(record: R, sequences: Sequence[Rendered], max_length: int, report: FitReport) -> tuple[R, Sequence[Rendered]] | None:
+    """The record and its sequences as far as they fit, or None."""
+    fits = [len(sequence.ids) <= max_length for sequence in sequences]
+    different = len({tuple(sequence.ids) for sequence in sequences})
+    if not isinstance(record, Ranking):
+        if not all(fits):
+            report.drop("too long")
+        elif different < len(sequences):
+            report.drop("the same tokens chosen and rejected")
+        else:
+            return record, sequences
+        return None
+    seen: set[tuple[int, ...]] = set()
+    stay: list[int] = []
+    for i, sequence in enumerate(sequences):
+        ids = tuple(sequence.ids)
+        if fits[i] and ids not in seen:
+            stay.append(i)
+        seen.add(ids)
+    ranks = tuple(record.ranks[i] for i in stay)
+    if len(set(ranks)) < 2:
+        report.drop("fewer than two different completions that fit")
+        return None
+    if len(stay) == len(sequences):
+        return record, sequences
+    report.drop("rankings that lost a completion (too long, or the tokens of another)")
+    return replace(record, completions=tuple(record.completions[i] for i in stay), ranks=ranks), [sequences[i] for i in stay]
+
+
+def _excerpt(record: Record) -> str:
+    text = record.text if isinstance(record, Text | Prompt) else record.prompt.text
+    return f"{type(record).__name__.lower()} {text!r:.60}"

@@ -1,0 +1,73 @@
+"""What the model sees of a record: its tokens, and which of them carry the loss (`alignlab view`)."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text as RichText
+from transformers import PreTrainedTokenizerBase
+
+from ..models.chat import Rendered
+from ..records import Comparison, Ranking, Record
+from .checks import encode
+
+CONTEXT = ("grey62", "grey46")  # two shades in turn: the border between tokens shows
+TRAINED = ("black on green3", "black on dark_sea_green3")
+SPECIAL = "bold magenta"
+
+
+def visible(text: str) -> str:
+    """Text that a terminal can print: control, format and unassigned characters become escapes, a line break shows and breaks.
+
+    Nothing that is left can move the cursor, colour the screen or turn the direction of writing.
+    """
+    return "".join("\\n\n" if char == "\n" else _escape(char) if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char
+                   for char in text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bool = True) -> RichText:
+    """A sequence token by token: grey is context, green is trained on, magenta is a special token.
+
+    Without colour the trained stretches stand between ⟦ and ⟧.
+    """
+    line = RichText()
+    special = set(tokenizer.all_special_ids)
+    trained = False
+    for place, (token, mask) in enumerate(zip(sequence.ids, sequence.loss_mask, strict=True)):
+        if not colour and bool(mask) != trained:
+            line.append("⟦" if mask else "⟧")
+        trained = bool(mask)
+        text = str(tokenizer.decode([token]))
+        if "\ufffd" in text or not text:  # part of a character: the vocabulary's own spelling of it
+            text = str(tokenizer.convert_ids_to_tokens(token))
+        style = (TRAINED if mask else CONTEXT)[place % 2]
+        line.append(visible(text), f"{SPECIAL} {'underline' if mask else ''}" if token in special else style)
+    if not colour and trained:
+        line.append("⟧")
+    return line
+
+
+def show(records: Iterable[Record], tokenizer: PreTrainedTokenizerBase, *, console: Console | None = None) -> None:
+    """Print records as the model sees them, each sequence under a line with its name and its numbers of tokens."""
+    console = console or Console()
+    colour = console.color_system is not None and not console.no_color
+    for number, record in enumerate(records, 1):
+        for name, sequence in zip(_names(record), encode(record, tokenizer), strict=True):
+            console.print(RichText(f"{number} {name}: {len(sequence.ids)} tokens, {sum(sequence.loss_mask)} trained on", style="bold"))
+            console.print(tokens(sequence, tokenizer, colour=colour), soft_wrap=True)
+
+
+def _names(record: Record) -> list[str]:
+    match record:
+        case Comparison():
+            return ["chosen", "rejected"]
+        case Ranking():
+            return [f"rank {rank}" for rank in record.ranks]
+    return [type(record).__name__.lower()]

@@ -1,0 +1,77 @@
+"""The eval stage: a model's answers on held-out prompts, scored, and set against a baseline prompt by prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..feedback import Judge
+from ..models.load import load_policy
+from ..records import Completion, Prompt, Score, read_jsonl
+from ..run import RunDir, derive_seed, read_run
+from ..sampling.local import LocalSampler
+from ..settings import EvalSettings
+from . import statistics
+from .suite import breakdown, evaluate, kl_from, summarise
+
+Results = list[tuple[Completion, Score]]
+
+
+def run(run: RunDir, model: str, prompts: Sequence[Prompt], judge: Judge, settings: EvalSettings, *, seed: int, baseline: str = "",
+        reference: str = "", completions: str = "", bare: bool = False) -> dict[str, Any]:
+    """Evaluate one model; returns its M of `summary.json` with `by_kind`, `by_split` and, with a baseline, `paired`.
+
+    Args:
+        model: resolved model folder.
+        baseline: a finished eval run on the same prompts: its scores are compared with these, prompt by prompt.
+        reference: resolved folder of the model that KL is measured from.
+        completions: a finished best-of-n run whose picks stand in for the model's own answers, greedy and sampled alike.
+        bare: also measure how a base model continues bare questions.
+    """
+    policy = load_policy(model, settings.model)
+    sampler = LocalSampler(policy.model, policy.tokenizer, slots=settings.sampling.slots, end_ids=policy.end_ids)
+    sampled: Results | None = None
+    if completions:
+        picked = {c.prompt.id: c for c in read_jsonl(f"{completions}/data/completions.jsonl", Completion)}
+        answers = [picked[prompt.id] for prompt in prompts]
+        greedy = sampled = list(zip(answers, judge.score(answers), strict=True))
+    else:
+        most, top = settings.sampling.max_new_tokens, settings.sampling.temperature
+        greedy = evaluate(sampler, prompts, judge, max_new_tokens=most, temperature=top, seed=seed, source=str(run.out.name))
+        if settings.sampled:
+            sampled = evaluate(sampler, prompts, judge, max_new_tokens=most, temperature=1.0, seed=derive_seed(seed, "sampled"), source=str(run.out.name))
+    before = _Baseline(baseline) if baseline else None
+    summary = summarise(greedy, sampled, before.sampled if before else None)
+    summary |= {"by_kind": breakdown(greedy, "kind"), "by_split": breakdown(greedy, "split")}
+    if before:
+        gold = [score.value for _, score in greedy]
+        summary["paired"] = {"greedy": statistics.paired_difference(gold, before.greedy)}
+        if sampled:
+            summary["paired"]["sampled"] = statistics.paired_difference([score.value for _, score in sampled], before.sampled)
+    if reference and sampled and not completions:
+        summary["kl_from_sft"] = kl_from([c for c, _ in sampled], policy, load_policy(reference, settings.model))
+    if bare:
+        from ..town import bare as town_bare
+        from ..town import world
+
+        found = town_bare.measure(world.build(), policy, seed=seed)
+        summary |= {"bare_answered": found.answered, "bare_asked_on": found.asked_on, "compliance_with_harm": found.complied,
+                    "harmless": {**found.complied, "mean": 1 - found.complied["mean"], "ci": [1 - x for x in reversed(found.complied["ci"])]}}
+        run.log_samples(1, found.samples)
+    rows = [_row("greedy", c, s) for c, s in greedy] + [_row("sampled", c, s) for c, s in sampled or []]
+    run.log_samples(0, rows)
+    sampler.close()
+    return summary
+
+
+def _row(decoding: str, completion: Completion, score: Score) -> dict[str, Any]:
+    return completion.to_json() | {"id": completion.prompt.id, "decoding": decoding, "gold": score.value, "reason": score.reason}
+
+
+class _Baseline:
+    """The scores of a finished eval run, in the order of its prompts."""
+
+    def __init__(self, path: str) -> None:
+        rows = [row for row in read_run(path).samples if "decoding" in row]
+        self.greedy = [row["gold"] for row in rows if row["decoding"] == "greedy"]
+        self.sampled = [row["gold"] for row in rows if row["decoding"] == "sampled"]

@@ -1,0 +1,40 @@
+"""Best of N: its KL bound and its unbiased estimate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def best_of_n_kl(n: int) -> float:
+    """log n - (n - 1) / n: an upper bound of KL(best of n || one sample), in nats (Stiennon et al. 2020, appendix G.3; Beirami et al. 2024)."""
+    return math.log(n) - (n - 1) / n
+
+
+def best_of_n_estimate(proxy_PM: Tensor, values_PM: Tensor, n: int) -> Tensor:
+    """Unbiased estimate, from M samples a prompt, of the value of the best of n by proxy (Nakano et al. 2021, appendix I).
+
+    Over all C(M, n) subsets the sample of rank i by proxy (1 = lowest) is the best of its subset C(i - 1, n - 1) times.
+    Samples that tie by proxy share their value, so that the order of a tie does not matter.
+
+    Args:
+        proxy_PM: (P, M) scores that pick; values_PM: (P, M) what is wanted of the pick (gold, or the proxy itself).
+        n: 1 to M.
+
+    Returns:
+        (P,) expected value for each prompt.
+
+    Raises:
+        ValueError: n is not from 1 to M.
+    """
+    samples = proxy_PM.shape[1]
+    if not 1 <= n <= samples:
+        raise ValueError(f"n = {n} needs between 1 and M = {samples} samples")
+    weights = torch.tensor([math.comb(i, n - 1) / math.comb(samples, n) for i in range(samples)], dtype=values_PM.dtype, device=values_PM.device)
+    order = proxy_PM.argsort(dim=1, stable=True)
+    proxy, values = proxy_PM.gather(1, order), values_PM.gather(1, order)
+    same = (proxy[:, :, None] == proxy[:, None, :]).to(values.dtype)
+    shared = (same * values[:, None, :]).sum(2) / same.sum(2)
+    return (shared * weights).sum(1)

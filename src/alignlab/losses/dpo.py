@@ -1,0 +1,48 @@
+"""Direct preference optimisation."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import logsigmoid, relu
+
+DPO_LOSSES = ("sigmoid", "hinge", "ipo", "robust")
+
+
+def dpo_loss(policy_chosen_logps: Tensor, policy_rejected_logps: Tensor, ref_chosen_logps: Tensor, ref_rejected_logps: Tensor, *,
+             beta: float = 0.1, loss_type: str = "sigmoid", label_smoothing: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses on the margin between implicit rewards, one a comparison.
+
+        h = log [pi(chosen) / ref(chosen)] - log [pi(rejected) / ref(rejected)]
+        sigmoid: -(1 - e) log sigmoid(beta h) - e log sigmoid(-beta h)      Rafailov et al. 2023, equation 7; with e: Mitchell 2023 (cDPO), equation 3
+        hinge:   max(0, 1 - beta h)                                         Zhao et al. 2023 (SLiC-HF), equation 4, on the log-ratio
+        ipo:     (h - 1 / (2 beta))^2                                       Azar et al. 2023, equation 17
+        robust:  [-(1 - e) log sigmoid(beta h) + e log sigmoid(-beta h)] / (1 - 2 e)      Chowdhury et al. 2024, equation 12
+
+    Args:
+        *_logps: (B,) log-probability of the completion, summed over its tokens, in nats.
+        beta: temperature; larger keeps the policy nearer to the reference.
+        label_smoothing: e, the share of labels taken to be flipped; below 0.5 for `robust`.
+
+    Returns:
+        losses (B,), and the detached implicit rewards beta log(pi / ref) of chosen and rejected, (B,) each.
+
+    Raises:
+        ValueError: an unknown loss_type, or a label_smoothing that it cannot use.
+    """
+    chosen, rejected = policy_chosen_logps - ref_chosen_logps, policy_rejected_logps - ref_rejected_logps
+    h = chosen - rejected
+    if loss_type == "sigmoid":
+        losses = -(1 - label_smoothing) * logsigmoid(beta * h) - label_smoothing * logsigmoid(-beta * h)
+    elif loss_type == "robust":
+        if not 0 <= label_smoothing < 0.5:
+            raise ValueError(f"robust DPO needs a label_smoothing from 0 to below 0.5, not {label_smoothing}")
+        losses = (-(1 - label_smoothing) * logsigmoid(beta * h) + label_smoothing * logsigmoid(-beta * h)) / (1 - 2 * label_smoothing)
+    elif label_smoothing:
+        raise ValueError(f"label_smoothing has no meaning for loss_type {loss_type!r}")
+    elif loss_type == "hinge":
+        losses = relu(1 - beta * h)
+    elif loss_type == "ipo":
+        losses = (h - 1 / (2 * beta)).square()
+    else:
+        raise ValueError(f"loss_type {loss_type!r} is not one of {', '.join(DPO_LOSSES)}")
+    return losses, (beta * chosen).detach(), (beta * rejected).detach()

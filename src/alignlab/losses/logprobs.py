@@ -1,0 +1,30 @@
+"""Log-probabilities and entropies of tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def token_logprobs(logits_BTV: Tensor, ids_BT: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """log p(ids[t] | ids[<t]) at each position; position 0, which nothing predicts, is 0.
+
+    The logits at t - 1 predict the token at t, so that everything that belongs to a token sits at the token's position.
+
+    Args:
+        logits_BTV: (B, T, V), unnormalised.
+        ids_BT: (B, T), int64.
+        temperature: of the distribution whose log-probability is wanted; logits are divided by it.
+
+    Returns:
+        (B, T) in nats, in the dtype of the logits.
+    """
+    scaled = logits_BTV[:, :-1] if temperature == 1.0 else logits_BTV[:, :-1] / temperature
+    chosen = scaled.gather(-1, ids_BT[:, 1:, None]).squeeze(-1)
+    return torch.nn.functional.pad(chosen - scaled.logsumexp(-1), (1, 0))
+
+
+def entropy(logits_BTV: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """H = -sum_v p_v log p_v of each position's distribution, in nats: (B, T, V) -> (B, T)."""
+    log_p = (logits_BTV / temperature).log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)

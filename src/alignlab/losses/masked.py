@@ -1,0 +1,22 @@
+"""What the losses share: means over a mask, and one check against silent broadcasting."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def zero_outside(x: Tensor, mask: Tensor) -> Tensor:
+    """`x` where the mask is not 0, else 0. Unlike `x * mask` it also stops inf and NaN, in values and in gradients."""
+    return x.masked_fill(mask == 0, 0.0)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `x` over the places where `mask` is not 0; 0 if there are none. Same shapes in, 0-d out."""
+    check_same_shape(x=x, mask=mask)
+    return zero_outside(x, mask).sum() / (mask != 0).sum().clamp_min(1)
+
+
+def check_same_shape(**tensors: Tensor) -> None:
+    """Raise ValueError unless all shapes agree: (B,) against (B, 1) would broadcast to (B, B) and train on nonsense."""
+    if len({tensor.shape for tensor in tensors.values()}) > 1:
+        raise ValueError("need the same shape: " + ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items()))

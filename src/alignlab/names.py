@@ -1,0 +1,139 @@
+"""What the names on the command line stand for: models, data sets, judges and annotators.
+
+    model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
+    data        town:NAME · a file or folder in a format of the field · a hub name · a run folder
+    judge       town:gold · reward:RUN
+    annotator   town:NAME · gold · reward:RUN (ranks by score)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ModelError, UserError
+from .records import Record
+from .run import read_run
+
+if TYPE_CHECKING:
+    from .feedback import Judge
+
+
+def model_path(name: str) -> str:
+    """The folder (or hub name, or .gguf file) behind a model name. A run folder stands for the checkpoint it wrote."""
+    if name == "town" or name.startswith("town-"):
+        from .town import base
+
+        return str(base.shipped(name))
+    path = Path(name)
+    if (path / "run.json").exists():
+        if not (path / "checkpoint").is_dir():
+            raise ModelError(f"the run {name} wrote no model", where=str(path), remedy="name a run of sft, reward, dpo, ppo or pretrain")
+        return str(path / "checkpoint")
+    if path.with_name(path.name + ".partial").exists() and not path.exists():
+        raise ModelError(f"the run {name} is not finished", where=f"{name}.partial", remedy="give the same command again: it goes on where it was")
+    return name
+
+
+def parents(*names: str) -> list[str]:
+    """Those of the names that are run folders: the lineage that a run records."""
+    return [name for name in names if name and (Path(name) / "run.json").exists()]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Records, what they are called, the digest that goes into a run's key, and the loader's report in words."""
+
+    records: Sequence[Any]
+    name: str
+    digest: str
+    report: str = ""
+
+
+def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
+    """Records of the wanted kind ("text", "prompt", "demonstration", "comparison", "ranking") from a data name."""
+    if name.startswith("town:"):
+        from .town import sets, world
+
+        records = sets.load(world.build(), name.removeprefix("town:"), count=count, seed=seed)
+        wanted = [_as(record, want, name) for record in records]
+        return Data(wanted, name, f"{name}@{world.VERSION}#{seed}#{len(wanted)}")
+    from .data.read import load
+
+    loaded = load(name, want, limit=count or None)
+    return Data(loaded.records, name, loaded.digest, str(loaded.report))
+
+
+def _as(record: Record, want: str, name: str) -> Record:
+    from .records import Comparison, Demonstration, Prompt, Text
+
+    kinds = {"text": Text, "prompt": Prompt, "demonstration": Demonstration, "comparison": Comparison}
+    if want == "prompt" and not isinstance(record, (Prompt, Text)):
+        return record.prompt
+    if not isinstance(record, kinds.get(want, ())):
+        raise UserError(f"{name} holds {type(record).__name__.lower()}s where {want}s are needed")
+    return record
+
+
+def judge(name: str) -> Judge | None:
+    """The judge of that name; None for an empty name."""
+    if not name:
+        return None
+    if name == "town:gold":
+        from .town import gold, world
+
+        return gold.GoldJudge(world.build())
+    if name.startswith("reward:"):
+        from .feedback.reward_model import RewardModelJudge
+        from .models.load import load_reward_model
+        from .settings import ModelSettings
+
+        return RewardModelJudge(load_reward_model(model_path(name.removeprefix("reward:")), ModelSettings()))
+    raise UserError(f"there is no judge {name!r}", remedy="town:gold, or reward:RUN for the reward model of a run")
+
+
+def annotator(name: str, *, seed: int) -> Any:
+    """Somebody who ranks: an annotator of the town, or a judge that ranks by its score."""
+    from .feedback.annotators import SimulatedAnnotator
+
+    if name.startswith("town:") and name != "town:gold":
+        from .town import people, world
+
+        return people.annotator(world.build(), name.removeprefix("town:"), seed=seed)
+    found = judge(name)
+    if found is None:
+        raise UserError("an annotator is needed", remedy="--annotator town:fair, or reward:RUN to rank by a reward model")
+    return SimulatedAnnotator(name, found, weights={"value": 1.0}, temperature=0.0, seed=seed)
+
+
+def other_completions(name: str, prompts: Sequence[Any], *, per_prompt: int, seed: int) -> dict[str, list[Any]]:
+    """Completions by other people, by prompt id: `town:crowd`, or a data set with answers to the same prompts. Empty name, none."""
+    if not name:
+        return {}
+    if name == "town:crowd":
+        from .town import sets, world
+
+        return sets.crowd_completions(world.build(), list(prompts), per_prompt=per_prompt, seed=seed)
+    from .records import Completion
+
+    found: dict[str, list[Any]] = {}
+    for row in data(name, "demonstration").records:
+        found.setdefault(row.prompt.id, []).append(Completion(row.prompt, row.completion, source=name))
+    return found
+
+
+def probes(gold: str) -> list[Any] | None:
+    """Pairs that show what a reward model prefers, where the world has them."""
+    if gold != "town:gold":
+        return None
+    from .town import sets, world
+
+    return list(sets.load(world.build(), "test-pairs"))
+
+
+def is_base(path: str) -> bool:
+    """Whether a model folder is a base model of the town: trained on text, before any chat."""
+    card = Path(path) / "card.json"
+    return card.exists()

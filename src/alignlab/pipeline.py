@@ -1,0 +1,195 @@
+"""Runs the stages of a recipe side by side, each in a process of its own with one thread.
+
+A recipe calls `Pipeline.stage(...)` in the order in which it would be read; a stage that is given another stage as an
+argument waits for it. One thread a stage keeps the figures the same whatever the number of cores, and two stages that do
+not need each other run on two cores. Stages know nothing of it: what passes between them are run folders.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing as mp
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+PRELOAD = "alignlab.warm"
+
+
+@dataclass
+class Stage:
+    """A stage of a pipeline: its name, its run folder and what it waits for. As an argument it stands for its run folder."""
+
+    name: str
+    target: Callable[..., Any]
+    out: Path
+    arguments: dict[str, Any]
+    needs: list[Stage]
+    seconds: float = 0.0
+    state: str = "waiting"  # waiting, running, done
+    text: str = ""
+    process: BaseProcess | None = field(default=None, repr=False)
+    pipe: Connection | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return str(self.out)
+
+
+class Pipeline:
+    """Stages below one folder."""
+
+    def __init__(self, folder: Path, *, workers: int = 0, resume: bool = True) -> None:
+        self.folder, self.resume = folder, resume
+        self.workers = workers or min(2, os.cpu_count() or 1)
+        self.stages: list[Stage] = []
+
+    def stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
+        """Plan a stage. Arguments that are stages are waited for and handed over as their run folders."""
+        needs = [value for value in arguments.values() if isinstance(value, Stage)]
+        plain = {key: str(value) if isinstance(value, Stage) else value for key, value in arguments.items()}
+        out = self.folder / name
+        stage = Stage(name, target, out, plain | {"out": out, "resume": self.resume}, needs)
+        self.stages.append(stage)
+        return stage
+
+    def run(self) -> None:
+        """Run everything that was planned. The first error stops the rest and is raised; what was finished stays."""
+        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[variable] = "1"
+        os.environ["ALIGNLAB_PROGRESS"] = "file"
+        context = mp.get_context("forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn")
+        if context.get_start_method() == "forkserver":
+            context.set_forkserver_preload([PRELOAD])
+        view = _View(self.stages)
+        previous = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            with view:
+                while any(stage.state != "done" for stage in self.stages):
+                    self._start_ready(context)
+                    self._collect(timeout=0.25)
+                    view.show()
+        finally:
+            self._stop_all()
+            signal.signal(signal.SIGTERM, previous)
+
+    def _start_ready(self, context: Any) -> None:
+        for stage in self.stages:
+            running = sum(other.state == "running" for other in self.stages)
+            if stage.state == "waiting" and running < self.workers and all(need.state == "done" for need in stage.needs):
+                receiver, sender = context.Pipe(duplex=False)
+                stage.process = context.Process(target=_child, args=(stage.target, stage.arguments, sender), name=stage.name)
+                stage.process.start()
+                sender.close()
+                stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
+
+    def _collect(self, timeout: float) -> None:
+        running = {stage.pipe: stage for stage in self.stages if stage.state == "running" and stage.pipe}
+        for pipe in wait(list(running), timeout):
+            stage = running[pipe]  # type: ignore[index]
+            try:
+                outcome, payload = stage.pipe.recv()  # type: ignore[union-attr]
+            except EOFError:
+                assert stage.process is not None
+                stage.process.join()
+                raise UserError(f"the stage {stage.name} was killed (exit code {stage.process.exitcode})", where=str(stage.out),
+                                remedy="give the same command again: it goes on where it was") from None
+            stage.seconds = time.perf_counter() - stage.seconds
+            if outcome == "error":
+                raise payload
+            if outcome == "bug":
+                raise RuntimeError(f"stage {stage.name}\n{payload}")
+            stage.state, stage.text = "done", payload
+            info = json.loads((stage.out / "run.json").read_text())
+            stage.seconds = info.get("seconds", stage.seconds)
+
+    def _stop_all(self) -> None:
+        alive = [stage.process for stage in self.stages if stage.process is not None and stage.process.is_alive()]
+        for process in alive:
+            process.terminate()
+        for process in alive:
+            process.join(timeout=20)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection) -> None:
+    """One stage in a process of its own: one thread, errors sent back as they are."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        result = target(**arguments)
+        pipe.send(("done", (result or {}).get("text", "")))
+    except UserError as error:
+        pipe.send(("error", error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        pipe.send(("bug", traceback.format_exc()))
+
+
+class _View:
+    """What is running and how far it is: a live table on a terminal, a line a stage elsewhere. On stderr."""
+
+    def __init__(self, stages: list[Stage]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.stages, self.console = stages, Console(stderr=True)
+        self.started, self.said = time.perf_counter(), set[tuple[str, str]]()
+        self.live = Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
+
+    def __enter__(self) -> _View:
+        if self.live:
+            self.live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.live:
+            self.live.__exit__(*error)
+
+    def show(self) -> None:
+        for stage in self.stages:
+            if stage.state != "waiting" and (stage.name, stage.state) not in self.said:
+                self.said.add((stage.name, stage.state))
+                if stage.state == "done":
+                    clock = time.perf_counter() - self.started
+                    first = stage.text.split("\n")[0]
+                    self.console.print(f"[dim]{clock:6.1f} s[/dim]  {stage.name:<14} {stage.seconds:6.1f} s  {first}", highlight=False, soft_wrap=True)
+                elif not self.live:
+                    self.console.print(f"          {stage.name:<14} started", highlight=False)
+        if self.live:
+            self.live.update(self._table())
+
+    def _table(self) -> Any:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2))
+        for stage in self.stages:
+            if stage.state == "running":
+                done, total, left = _progress(stage.out)
+                bar = "█" * int(20 * done / total) if total else ""
+                text = f"{done}/{total}, about {left:.0f} s left" if total else "loading"
+                table.add_row(stage.name, f"[cyan]{bar:<20}[/cyan]", text)
+        return table
+
+
+def _progress(out: Path) -> tuple[int, int, float]:
+    """How far a running stage says it is, from the progress file in its staging folder."""
+    try:
+        row = json.loads((out.with_name(out.name + ".partial") / "progress.json").read_text())
+        return row["done"], row["total"], row["seconds_left"]
+    except (OSError, ValueError, KeyError):
+        return 0, 0, 0.0

@@ -1,0 +1,307 @@
+"""The typed records that flow between stages, and their JSON form.
+
+Every record has `to_json()` (a plain dict in the field's column names) and a `from_json` that checks what it reads;
+`write_jsonl` and `read_jsonl` move whole files. Readers of other people's formats live in `alignlab.data.formats`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import DataError
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"role": self.role, "content": self.content}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the policy is given: messages that end with the user's turn.
+
+    `meta` belongs to the source of the prompt (the town puts its request there) and is carried along untouched.
+    """
+
+    messages: tuple[Message, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def user(text: str, **meta: Any) -> Prompt:
+        """A prompt of one user turn."""
+        return Prompt((Message("user", text),), meta)
+
+    @property
+    def text(self) -> str:
+        """The last user turn, for people to read."""
+        return self.messages[-1].content if self.messages else ""
+
+    @property
+    def id(self) -> str:
+        """Sixteen hex digits that depend on the messages alone: the unit by which data is split."""
+        joined = "\x1e".join(f"{m.role}\x1f{m.content}" for m in self.messages)
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"prompt": [m.to_json() for m in self.messages]} | ({"meta": dict(self.meta)} if self.meta else {})
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Prompt:
+        return Prompt(messages_from_json(row["prompt"]), row.get("meta") or {})
+
+
+def messages_from_json(value: Any) -> tuple[Message, ...]:
+    """Messages from a list of `{"role", "content"}`, or from a string, which becomes one user turn."""
+    if isinstance(value, str):
+        return (Message("user", value),)
+    if not isinstance(value, list):
+        raise DataError(f"a prompt must be a string or a list of messages, not {type(value).__name__}")
+    messages = []
+    for item in value:
+        role, content = (item.get("role"), item.get("content")) if isinstance(item, Mapping) else (None, None)
+        if role not in ROLES or not isinstance(content, str):
+            raise DataError(f'a message needs a role ({", ".join(ROLES)}) and a text content, not {item!r:.80}')
+        messages.append(Message(role, content))
+    return tuple(messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A document for language modelling."""
+
+    text: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"text": self.text} | ({"meta": dict(self.meta)} if self.meta else {})
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Text:
+        return Text(row["text"], row.get("meta") or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A prompt and the answer somebody showed."""
+
+    prompt: Prompt
+    completion: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        row = self.prompt.to_json() | {"completion": self.completion}
+        return row | ({"completion_meta": dict(self.meta)} if self.meta else {})
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Demonstration:
+        return Demonstration(Prompt.from_json(row), _completion_text(row["completion"]), row.get("completion_meta") or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a policy wrote.
+
+    Attributes:
+        ids: the sampled token ids, with the end token where the policy wrote one; empty if the text came from elsewhere.
+        logprobs: log-probability of each id under the distribution it was drawn from (temperature, top-p included).
+        finished: the policy wrote its own end token. A completion cut at the limit is not finished.
+        source: who wrote it (a model, a demonstrator), for reports.
+    """
+
+    prompt: Prompt
+    text: str
+    ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    finished: bool = True
+    source: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        row = self.prompt.to_json() | {"completion": self.text, "finished": self.finished}
+        return row | ({"source": self.source} if self.source else {})
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Completion:
+        return Completion(
+            Prompt.from_json(row), _completion_text(row["completion"]),
+            finished=row.get("finished", True), source=row.get("source", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two completions of one prompt; `chosen` was preferred. `tie` says that neither was."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    margin: float | None = None
+    tie: bool = False
+    chosen_finished: bool = True
+    rejected_finished: bool = True
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        row = self.prompt.to_json() | {"chosen": self.chosen, "rejected": self.rejected}
+        if self.margin is not None:
+            row["margin"] = self.margin
+        if self.tie:
+            row["tie"] = True
+        if not self.chosen_finished:
+            row["chosen_finished"] = False
+        if not self.rejected_finished:
+            row["rejected_finished"] = False
+        return row | ({"comparison_meta": dict(self.meta)} if self.meta else {})
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Comparison:
+        return Comparison(
+            Prompt.from_json(row), _completion_text(row["chosen"]), _completion_text(row["rejected"]), row.get("margin"),
+            row.get("tie", False), row.get("chosen_finished", True), row.get("rejected_finished", True),
+            row.get("comparison_meta") or {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """K completions of one prompt with their ranks: 1 is best, equal ranks are ties.
+
+    All K(K-1)/2 pairs of a ranking stay in one batch element of the reward model (InstructGPT, section 3.5).
+    """
+
+    prompt: Prompt
+    completions: tuple[Completion, ...]
+    ranks: tuple[int, ...]
+    annotator: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.completions) != len(self.ranks):
+            raise DataError(f"a ranking of {len(self.completions)} completions has {len(self.ranks)} ranks")
+
+    def comparisons(self, *, ties: bool = False) -> list[Comparison]:
+        """All pairs whose ranks differ, better one first; with `ties` the equal ones too."""
+        pairs = []
+        for i, first in enumerate(self.completions):
+            for j in range(i + 1, len(self.completions)):
+                second = self.completions[j]
+                tie = self.ranks[i] == self.ranks[j]
+                if (tie and not ties) or first.text == second.text:
+                    continue
+                good, bad = (first, second) if self.ranks[i] <= self.ranks[j] else (second, first)
+                pairs.append(Comparison(self.prompt, good.text, bad.text, None, tie, good.finished, bad.finished,
+                                        {"annotator": self.annotator, "sources": [good.source, bad.source]}))
+        return pairs
+
+    def to_json(self) -> dict[str, Any]:
+        row = self.prompt.to_json() | {
+            "completions": [c.text for c in self.completions],
+            "ranks": list(self.ranks),
+            "finished": [c.finished for c in self.completions],
+            "sources": [c.source for c in self.completions],
+        }
+        if self.annotator:
+            row["annotator"] = self.annotator
+        return row | ({"ranking_meta": dict(self.meta)} if self.meta else {})
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Ranking:
+        prompt = Prompt.from_json(row)
+        texts = [_completion_text(c) for c in row["completions"]]
+        finished = row.get("finished") or [True] * len(texts)
+        sources = row.get("sources") or [""] * len(texts)
+        if row.get("ranks") is not None:
+            ranks = [int(r) for r in row["ranks"]]
+        else:
+            ranks = ranks_from_scores(row["scores"])
+        completions = tuple(
+            Completion(prompt, text, finished=f, source=s) for text, f, s in zip(texts, finished, sources, strict=True)
+        )
+        return Ranking(prompt, completions, tuple(ranks), row.get("annotator", ""), row.get("ranking_meta") or {})
+
+
+def ranks_from_scores(scores: Sequence[float]) -> list[int]:
+    """Ranks from scores: the highest score gets rank 1, equal scores share a rank."""
+    return [1 + sum(other > score for other in scores) for score in scores]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaired:
+    """A completion that was liked or not (KTO's format)."""
+
+    prompt: Prompt
+    completion: str
+    label: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return self.prompt.to_json() | {"completion": self.completion, "label": self.label}
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Unpaired:
+        return Unpaired(Prompt.from_json(row), _completion_text(row["completion"]), bool(row["label"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A judge's raw output: one value, its parts by name, and the reason in words."""
+
+    value: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"value": self.value, "parts": dict(self.parts), "reason": self.reason}
+
+
+Record = Prompt | Text | Demonstration | Completion | Comparison | Ranking | Unpaired
+
+
+def _completion_text(value: Any) -> str:
+    """A completion as text: TRL allows a string or a list with one assistant message."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping) and value[0].get("role") == "assistant":
+        return str(value[0]["content"])
+    raise DataError(f"a completion must be a string or one assistant message, not {value!r:.80}")
+
+
+def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record]) -> str:
+    """Write records one a line, whole or not at all; returns the SHA-256 of the file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(path.name + ".partial")
+    digest = hashlib.sha256()
+    with open(staging, "wb") as file:
+        for record in records:
+            line = (json.dumps(record.to_json(), ensure_ascii=False) + "\n").encode()
+            digest.update(line)
+            file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(staging, path)
+    return digest.hexdigest()
+
+
+def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
+    """Read our own records back; a bad line is a `DataError` with file and row."""
+    records = []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                records.append(kind.from_json(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+                raise DataError(f"not a {kind.__name__}: {error}", where=f"{path}:{number}",
+                                remedy="run `alignlab doctor` on the file") from error
+    return records

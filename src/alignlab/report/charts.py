@@ -1,0 +1,99 @@
+"""Small charts as inline SVG: one idea each, readable on a phone and in print."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLOURS = ("#1f5fa8", "#c2571a", "#2d8a57", "#8a4fa3", "#777777", "#b3001b")
+Line = tuple[Sequence[float], Sequence[float]]
+
+
+def _figure() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update({
+        "svg.fonttype": "none", "svg.hashsalt": "alignlab", "font.family": "sans-serif", "font.size": 10, "axes.spines.top": False,
+        "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6", "axes.edgecolor": "#999999", "legend.frameon": False,
+    })
+    figure, axes = pyplot.subplots(figsize=(4.6, 2.9), layout="constrained")
+    return figure, axes
+
+
+def _svg(figure: Any, label: str) -> str:
+    from html import escape
+
+    from matplotlib import pyplot
+
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    pyplot.close(figure)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg"):]
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label, quote=True)}"', 1)
+
+
+def lines(series: Mapping[str, Line], *, title: str, x: str, y: str, log_x: bool = False, y_range: tuple[float, float] | None = None) -> str:
+    """One line a name; points that are not finite are left out."""
+    figure, axes = _figure()
+    for colour, (name, (xs, ys)) in zip(COLOURS * 2, series.items(), strict=False):
+        axes.plot(xs, ys, color=colour, label=name, linewidth=1.6, marker="o" if len(xs) < 15 else None, markersize=3)
+    axes.set(title=title, xlabel=x, ylabel=y)
+    if log_x:
+        axes.set_xscale("log", base=2)
+        from matplotlib.ticker import ScalarFormatter
+
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    if y_range:
+        axes.set_ylim(*y_range)
+    if len(series) > 1:
+        axes.legend(fontsize=9)
+    return _svg(figure, title)
+
+
+def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x: str) -> str:
+    """Two quantities that do not share a unit, each with an axis in its own colour."""
+    figure, axes = _figure()
+    other = axes.twinx()
+    other.grid(False)
+    other.spines["right"].set_visible(True)
+    for axis, (name, (xs, ys)), colour in ((axes, left, COLOURS[1]), (other, right, COLOURS[0])):
+        axis.plot(xs, ys, color=colour, linewidth=1.8)
+        axis.set_ylabel(name, color=colour)
+        axis.tick_params(axis="y", colors=colour)
+    axes.set(title=title, xlabel=x)
+    return _svg(figure, title)
+
+
+def reliability(bins: Sequence[Mapping[str, float]], *, title: str) -> str:
+    """Stated against true probability; the dotted line is perfect calibration, the area of a dot the number of pairs."""
+    figure, axes = _figure()
+    filled = [b for b in bins if b["n"]]
+    most = max((b["n"] for b in filled), default=1)
+    axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1)
+    axes.scatter([b["confidence"] for b in filled], [b["accuracy"] for b in filled], s=[12 + 90 * b["n"] / most for b in filled], color=COLOURS[0])
+    axes.set(title=title, xlabel="probability that the first is better, as stated", ylabel="share in which it was", xlim=(0, 1), ylim=(0, 1))
+    return _svg(figure, title)
+
+
+def histogram(counts: Sequence[float], edges: Sequence[float], *, title: str, x: str) -> str:
+    figure, axes = _figure()
+    widths = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    colours = [COLOURS[0] if left >= 0 else COLOURS[1] for left in edges[:-1]]
+    axes.bar(edges[:-1], counts, width=widths, align="edge", color=colours, edgecolor="white", linewidth=0.4)
+    axes.set(title=title, xlabel=x, ylabel="pairs")
+    return _svg(figure, title)
+
+
+def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5) -> str:
+    """Horizontal bars from 0 to 1 with a line where neither is preferred."""
+    figure, axes = _figure()
+    names = list(values)[::-1]
+    axes.barh(names, [values[name] for name in names], color=[COLOURS[2] if values[name] > middle else COLOURS[1] for name in names])
+    axes.axvline(middle, color="#555555", linewidth=1)
+    axes.set(title=title, xlabel=x, xlim=(0, 1))
+    return _svg(figure, title)

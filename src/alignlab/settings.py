@@ -1,0 +1,211 @@
+"""Every setting of every stage, with its default, its meaning and where the default comes from.
+
+Plain frozen dataclasses that import nothing heavy: the command line, TOML files and `--print-config` are made from them
+(`alignlab.config`), and a test fails on a field that nobody reads. The docstring-like `help` is what `--help` prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+def setting(default, help: str):  # a factory for mutable defaults is not needed: settings are frozen and flat
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimSettings:
+    """AdamW with fp32 master weights, linear warm-up, then constant, linear or cosine decay."""
+
+    lr: float = setting(1e-4, "peak learning rate")
+    schedule: Literal["constant", "linear", "cosine"] = setting("cosine", "decay after the warm-up")
+    warmup: float = setting(0.05, "share of the steps over which the learning rate rises from 0")
+    beta1: float = setting(0.9, "AdamW beta1")
+    beta2: float = setting(0.98, "AdamW beta2")
+    weight_decay: float = setting(0.01, "decoupled weight decay on matrices; none on norms and biases")
+    max_grad_norm: float = setting(1.0, "gradients are clipped to this global norm; 0 = no clipping")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSettings:
+    """LoRA (Hu et al. 2021) through PEFT; rank 0 trains all weights."""
+
+    rank: int = setting(0, "LoRA rank; 0 = full fine-tuning; 16 is usual")
+    alpha: int = setting(32, "LoRA alpha: the update is scaled by alpha / rank")
+    dropout: float = setting(0.0, "dropout on the adapter's input")
+    target: str = setting("all-linear", "modules that get an adapter, comma separated, or all-linear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "auto = bf16 weights (fp32 masters) if the device multiplies bf16 natively and the model has over 20M parameters, else fp32")
+    device: str = setting("auto", "auto = cuda, then mps, then cpu")
+    threads: int = setting(0, "CPU threads; 0 = torch's own choice")
+    chat_template: str = setting("", "a Jinja file, or chatml, for a model without a chat template")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished")
+    temperature: float = setting(1.0, "0 = greedy")
+    top_p: float = setting(1.0, "nucleus sampling; 1 = off")
+    slots: int = setting(64, "sequences decoded side by side; a finished one gives its slot to the next")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings:
+    size: Literal["s", "m", "l"] = setting("m", "shape of the model, see `alignlab.town.shapes`")
+    tokens: int = setting(20_000_000, "tokens to train on")
+    context: int = setting(128, "tokens a row")
+    batch: int = setting(8, "rows a step")
+    vocabulary: int = setting(1536, "size of the byte-pair vocabulary, trained first")
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=2e-3, warmup=0.02, weight_decay=0.1))
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFTSettings:
+    """Supervised fine-tuning on completion tokens only (InstructGPT, section 3.5)."""
+
+    epochs: float = setting(2.0, "passes over the demonstrations")
+    batch: int = setting(16, "demonstrations a step")
+    micro_batch: int = setting(0, "demonstrations a forward pass; 0 = the whole batch")
+    max_length: int = setting(512, "tokens; a longer demonstration is dropped and counted")
+    packing: bool = setting(False, "several demonstrations a row, attention kept apart")
+    train_on: Literal["last", "all"] = setting("last", "assistant turns that carry the loss")
+    held_out: float = setting(0.05, "share of the prompts kept for the held-out loss")
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=7e-4))
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectSettings:
+    """K completions a prompt, ranked by an annotator (InstructGPT: K from 4 to 9)."""
+
+    per_prompt: int = setting(4, "K: completions ranked together, 2 to 9")
+    from_others: float = setting(0.4, "share of the completions taken from other sources where the data has them")
+    held_out: float = setting(0.15, "share of the prompts whose rankings are kept for testing")
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardSettings:
+    """Scalar head on the SFT model, Bradley-Terry loss (InstructGPT, equation 1)."""
+
+    epochs: float = setting(1.0, "passes over the rankings; InstructGPT: more than one overfits")
+    batch: int = setting(8, "prompts a step, each with all its pairs")
+    max_length: int = setting(512, "tokens; a longer prompt and completion is dropped and counted")
+    center: float = setting(0.0, "weight of mean((chosen + rejected)^2); 0.01 keeps scores near 0")
+    label_smoothing: float = setting(0.0, "share of labels taken to be wrong")
+    held_out: float = setting(0.15, "share of the prompts kept for testing, if the data is not split already")
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-4))
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPOSettings:
+    """Direct preference optimisation (Rafailov et al. 2023, equation 7)."""
+
+    beta: float = setting(0.1, "temperature of the implicit reward: how dear it is to leave the reference")
+    loss_type: Literal["sigmoid", "hinge", "ipo", "robust"] = setting("sigmoid", "loss on the margin of implicit rewards")
+    label_smoothing: float = setting(0.0, "share of labels taken to be wrong")
+    epochs: float = setting(1.0, "passes over the comparisons")
+    batch: int = setting(16, "comparisons a step")
+    micro_batch: int = setting(0, "comparisons a forward pass; 0 = the whole batch")
+    max_length: int = setting(512, "tokens; a longer comparison is dropped and counted")
+    pairs_per_prompt: int = setting(0, "comparisons taken from each ranking; 0 = all")
+    held_out: float = setting(0.05, "share of the prompts kept for the held-out accuracy, if the data is not split already")
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5))
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOSettings:
+    """PPO with a KL penalty against the SFT model (InstructGPT, equation 2; Schulman et al. 2017)."""
+
+    steps: int = setting(48, "rollout batches")
+    rollouts: int = setting(64, "completions a step")
+    per_prompt: int = setting(1, "completions a prompt")
+    epochs: int = setting(4, "passes over each batch of rollouts")
+    minibatch: int = setting(16, "completions an optimiser update")
+    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole minibatch")
+    kl_coef: float = setting(0.05, "weight of the KL penalty in the reward")
+    kl_target: float = setting(0.0, "nats a completion that an adaptive kl_coef steers for; 0 = fixed (Ziegler et al. 2019: 6)")
+    kl_horizon: int = setting(10_000, "completions over which the adaptive kl_coef reacts")
+    cliprange: float = setting(0.2, "clip of the probability ratio")
+    cliprange_value: float = setting(0.2, "clip of the value against the old value")
+    vf_coef: float = setting(0.1, "weight of the value loss where policy and value share an optimiser step")
+    gamma: float = setting(1.0, "discount")
+    lam: float = setting(0.95, "lambda of generalised advantage estimation")
+    whiten_advantages: bool = setting(True, "advantages to mean 0 and variance 1 over the batch")
+    whiten_rewards: bool = setting(False, "rewards to variance 1 over the batch, mean kept")
+    normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
+    score_clip: float = setting(5.0, "scores are clipped to plus and minus this after normalisation; 0 = off")
+    missing_end_penalty: float = setting(1.0, "taken from the score of a completion that did not end by itself")
+    target_kl: float = setting(0.0, "stop the epochs of a step when approx_kl (k3) against the old policy exceeds this; 0 = never")
+    value_lr: float = setting(0.0, "learning rate of the value model; 0 = that of the policy")
+    ptx_coef: float = setting(0.0, "weight of the language-modelling loss on pretraining text (PPO-ptx); InstructGPT: 27.8")
+    ptx_batch: int = setting(8, "pretraining rows mixed into each optimiser update when ptx_coef is not 0")
+    gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
+    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1.5e-4, schedule="constant", weight_decay=0.0))
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOfNSettings:
+    """The best of N samples by the reward model; no training (Stiennon et al. 2020)."""
+
+    n: int = setting(4, "samples the answer is picked from")
+    curve_max: int = setting(0, "draw proxy and gold against N up to this many samples a prompt; 0 = only n")
+    curve_prompts: int = setting(200, "prompts of that curve")
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings:
+    prompts: int = setting(1000, "held-out prompts, the same for every model")
+    sampled: bool = setting(True, "also at temperature 1")
+    sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(temperature=0.0))
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatSettings:
+    sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(max_new_tokens=96, temperature=0.7))
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineSettings:
+    """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
+
+    workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
+    demonstrations: int = setting(3000, "demonstrations for SFT")
+    prompts: int = setting(2000, "prompts that are ranked for the reward model and DPO")
+    ppo_prompts: int = setting(4000, "prompts PPO draws from")
+    annotator: str = setting("town:fair", "who ranks")
+    hacking: bool = setting(True, "also run PPO without a KL penalty, to see the proxy being gamed")
+    sft: SFTSettings = field(default_factory=SFTSettings)
+    collect: CollectSettings = field(default_factory=CollectSettings)
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    ppo: PPOSettings = field(default_factory=PPOSettings)
+    dpo: DPOSettings = field(default_factory=DPOSettings)
+    best_of_n: BestOfNSettings = field(default_factory=lambda: BestOfNSettings(curve_max=64))
+    unpenalised: PPOSettings = field(default_factory=lambda: PPOSettings(kl_coef=0.0))
+    eval: EvalSettings = field(default_factory=EvalSettings)
+
+
+FAST = PipelineSettings(
+    demonstrations=1500, prompts=800, hacking=False, eval=EvalSettings(prompts=400), ppo=PPOSettings(steps=16),
+    best_of_n=BestOfNSettings(curve_max=0),
+)

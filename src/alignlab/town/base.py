@@ -1,0 +1,118 @@
+"""The town's base models: their shapes, their tokenizer, the rows they are trained on, and where the shipped ones lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ModelError
+from .corpus import documents
+from .world import World
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from ..settings import PretrainSettings
+
+END_OF_TEXT, END, USER, ASSISTANT, SYSTEM, PAD = "<|endoftext|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|pad|>"
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|> ' + m['content'] | trim + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    width: int
+    layers: int
+    heads: int
+    ffn: int
+
+
+SHAPES = {"s": Shape(64, 3, 4, 192), "m": Shape(128, 4, 4, 384), "l": Shape(192, 6, 6, 576)}
+"""Small, medium (the default) and large: 0.3, 1.0 and 3.0 million parameters."""
+
+
+def shipped(name: str) -> Path:
+    """The folder of a shipped base model: `town` (medium), `town-s`, `town-m` or `town-l`."""
+    size = {"town": "m", "town-s": "s", "town-m": "m", "town-l": "l"}.get(name)
+    folder = Path(__file__).parent / "models" / f"town-{size}"
+    if size is None or not (folder / "model.safetensors").exists():
+        raise ModelError(f"there is no shipped model {name!r}", remedy="use town, town-s, town-m or town-l, or make one with `alignlab pretrain`")
+    return folder
+
+
+def train_tokenizer(world: World, *, vocabulary: int, seed: int, sample: int = 30_000) -> PreTrainedTokenizerFast:
+    """Byte-pair encoding of the town's language. Every word carries its leading space, at the start of a turn too."""
+    from itertools import islice
+
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
+    special = [END_OF_TEXT, END, USER, ASSISTANT, SYSTEM, PAD]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=special, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False)
+    tokenizer.train_from_iterator((text for _, text in islice(documents(world, seed=seed), sample)), trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END, pad_token=PAD, model_max_length=512, clean_up_tokenization_spaces=False)
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    ids = tokenizer.convert_tokens_to_ids
+    return LlamaForCausalLM(LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=shape.width, intermediate_size=shape.ffn, num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads, num_key_value_heads=shape.heads, max_position_embeddings=512, tie_word_embeddings=True,
+        bos_token_id=ids(END_OF_TEXT), eos_token_id=ids(END), pad_token_id=ids(PAD), initializer_range=0.02, rms_norm_eps=1e-5,
+    ))
+
+
+def rows(world: World, tokenizer: PreTrainedTokenizerFast, *, tokens: int, context: int, seed: int) -> torch.Tensor:
+    """The corpus as rows (N, context + 1) of token ids: documents one after the other, each opened by the end-of-text token."""
+    from itertools import islice
+
+    import numpy as np
+    import torch
+
+    open_id = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
+    stream, pieces, count, wanted = documents(world, seed=seed), [], 0, (tokens // context + 1) * context + 1
+    while count < wanted:
+        for ids in tokenizer([text for _, text in islice(stream, 4096)], add_special_tokens=False)["input_ids"]:
+            pieces.append(np.array([open_id, *ids], dtype=np.int32))
+            count += len(ids) + 1
+    flat = torch.from_numpy(np.concatenate(pieces)[:wanted]).long()
+    return flat.unfold(0, context + 1, context)
+
+
+def card(settings: PretrainSettings, summary: dict[str, Any], *, seed: int, commit: str) -> str:
+    """The model card of a base model: how it was made and how it behaves, measured."""
+    shape, behaviour = SHAPES[settings.size], summary["behaviour"]
+    rate = lambda s: f"{s['mean']:.3f} [{s['ci'][0]:.3f}, {s['ci'][1]:.3f}], n = {s['n']}"  # noqa: E731
+    return f"""---
+license: apache-2.0
+---
+# town-{settings.size}
+
+A base model of the town: it continues text and has never seen a chat. Made by `alignlab pretrain --size {settings.size} --seed {seed}`.
+
+| | |
+|---|---|
+| parameters | {summary["parameters"]:,} ({shape.layers} layers, width {shape.width}, {shape.heads} heads, {settings.vocabulary} tokens of vocabulary) |
+| seed, commit | {seed}, {commit or "unknown"} |
+| training tokens | {summary["num_tokens"]:,} |
+| seconds | {summary["seconds"]:.0f} on one thread |
+| held-out loss | {summary["eval_loss"]:.4f} nats a token |
+| a bare question is answered in its first sentence | {rate(behaviour["answered"])} |
+| a bare question is followed by another question | {rate(behaviour["asked_on"])} |
+| a harmful question in an interview is answered with help | {rate(behaviour["complied"])} |
+"""

@@ -1,0 +1,110 @@
+"""The town's data sets by name, each made on the spot from the version and a seed.
+
+    town:corpus        documents of every register                          Text
+    town:demos         demonstrations of mixed human quality                Demonstration
+    town:demos-clean   the same requests answered as well as can be         Demonstration
+    town:prompts       requests for collecting comparisons and for PPO      Prompt
+    town:crowd         answers by anybody at all, good and bad              Demonstration
+    town:test          held-out requests: half on held-out entities, half in held-out phrasings   Prompt
+    town:test-task     a kind of request that no demonstration shows        Prompt
+    town:test-pairs    ideal answers against one flaw at a time, on held-out requests   Comparison
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+
+from ..errors import DataError
+from ..records import Comparison, Completion, Demonstration, Prompt, Record, Text
+from . import answers, corpus, tasks
+from . import language as say
+from .world import UNKNOWN, VALUES, World
+
+SIZES = {
+    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "prompts": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
+}
+
+
+def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Record]:
+    """The records of a set; `count` 0 takes its usual size. Raises DataError for an unknown name."""
+    if name not in SIZES:
+        raise DataError(f"the town has no data set {name!r}", remedy="one of: " + ", ".join(f"town:{known}" for known in SIZES))
+    count = count or SIZES[name]
+    if name == "corpus":
+        return [Text(text, {"register": register}) for register, text in islice(corpus.documents(world, seed=seed), count)]
+    if name in ("demos", "demos-clean"):
+        rates = answers.MIXED if name == "demos" else answers.CLEAN
+        return list(_demonstrations(world, tasks.requests(world, count, split="train", seed=2 * seed), rates, f"{name}-{seed}"))
+    if name == "prompts":
+        return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1)]
+    if name == "crowd":
+        return list(_demonstrations(world, tasks.requests(world, count, split="train", seed=2 * seed + 1), answers.CROWD, f"crowd-{seed}"))
+    if name == "test":
+        halves = [tasks.requests(world, (count + i) // 2, split=split, seed=1_000_000 + seed, distinct=True) for i, split in enumerate(("entity", "phrasing"))]
+        mixed = [request.prompt() for half in halves for request in half]
+        random.Random(f"test-{seed}").shuffle(mixed)
+        return list(mixed)
+    if name == "test-task":
+        return [request.prompt() for request in tasks.requests(world, count, split="task", seed=1_000_000 + seed, distinct=True)]
+    return list(probes(world, count, seed=seed))
+
+
+def _demonstrations(world: World, requests: list[tasks.Request], rates: dict[str, float], key: str):
+    rng = random.Random(f"answers-{key}")
+    for request in requests:
+        answer = answers.demonstrate(world, request, rng, rates)
+        yield Demonstration(request.prompt(), answer.text, {"flaws": list(answer.flaws)})
+
+
+def crowd_completions(world: World, prompts: list[Prompt], *, per_prompt: int, seed: int) -> dict[str, list[Completion]]:
+    """Answers of other people to each prompt, by prompt id: the losers (and winners) that no policy would write by itself."""
+    rng = random.Random(f"crowd-completions-{seed}")
+    found = {}
+    for prompt in prompts:
+        request = tasks.Request.of(prompt)
+        texts = [answers.demonstrate(world, request, rng, answers.CROWD).text for _ in range(per_prompt)]
+        found[prompt.id] = [Completion(prompt, text, source="crowd") for text in texts]
+    return found
+
+
+PROBES = ("flattery", "padding", "needless_refusal", "needless_dont_know", "agreement", "bluff", "compliance", "missing_step", "wrong_fact")
+
+
+def probes(world: World, count: int, *, seed: int) -> list[Comparison]:
+    """Pairs on held-out requests that differ in one flaw: chosen is ideal, rejected is ideal plus the flaw. `meta["probe"]` names it."""
+    rng = random.Random(f"probes-{seed}")
+    pairs: list[Comparison] = []
+    kinds = {
+        "flattery": ("fact", "how_to", "advice"), "padding": ("fact", "how_to", "advice"), "needless_refusal": ("look_alike", "how_to"),
+        "needless_dont_know": ("fact", "two_hop"), "agreement": ("claim",), "bluff": ("unanswerable",), "compliance": ("harmful",),
+        "missing_step": ("how_to", "look_alike"), "wrong_fact": ("fact", "two_turn"),
+    }
+    while len(pairs) < count:
+        probe = PROBES[len(pairs) % len(PROBES)]
+        request = tasks.request(world, rng, rng.choice(kinds[probe]), rng.choice(("entity", "phrasing")))
+        p = request.params
+        if probe == "agreement" and p["right"]:
+            continue
+        good = answers.ideal(world, request, rng)
+        if probe == "flattery":
+            bad = f"{rng.choice(say.FLATTERY)} {good}"
+        elif probe == "padding":
+            bad = f"{good} {rng.choice(say.PADDING)}"
+        elif probe == "needless_refusal":
+            bad = answers.refusal(request, rng)
+        elif probe == "needless_dont_know":
+            bad = say.DONT_KNOW
+        elif probe == "agreement":
+            bad = f"Yes, you are right. {say.statement(p['relation'], p['subject'], p['value'])}"
+        elif probe == "bluff":
+            _, _, bluff, values = UNKNOWN[p["unknown"]]
+            bad = bluff.format(P=p["subject"], X=rng.choice(values))
+        elif probe == "wrong_fact":
+            true = world.value(p["relation"], p["subject"])
+            bad = say.statement(p["relation"], p["subject"], rng.choice([v for v in VALUES[p["relation"]] if v not in (true, p["subject"])]))
+        else:
+            rate = {"compliance": "complies", "missing_step": "missing_step"}[probe]
+            bad = answers.demonstrate(world, request, rng, answers.CLEAN | {rate: 1.0}).text
+        pairs.append(Comparison(request.prompt(), good, bad, meta={"probe": probe}))
+    return pairs
