@@ -5,60 +5,70 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import ConfigError
 
 T = TypeVar("T")
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def resolve(kind: type[T], *, file: Path | None = None, section: str | None = None, flags: Mapping[str, Any] | None = None,
-            preset: T | None = None) -> tuple[T, dict[str, str]]:
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its dotted name, type, default and help text."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        return "one of " + ", ".join(map(str, get_args(self.type))) if get_origin(self.type) is Literal else EXPECTED[self.type]
+
+
+def resolve(kind: type[T], *, file: Path | None = None, section: str | None = None, flags: Mapping[str, str] | None = None,
+            preset: T | None = None, sections: Collection[str] | None = None) -> tuple[T, dict[str, str]]:
     """The settings of a dataclass and where each came from: flag over file over preset over default.
 
     Args:
         kind: a frozen dataclass of settings, possibly nested.
-        file: TOML; keys are the dotted names of the settings, at the top or in a table called `section`.
-        flags: dotted names to values as typed.
+        file: TOML. Tables follow the nesting (`[optim]`, `lr = 1e-4`); a table called `section` holds this command's own settings
+            and wins over the same names at the top.
+        flags: names as typed, with dots and with dashes or underscores, to values as typed.
         preset: a whole value that stands in for the defaults.
+        sections: tables of other commands that may stand in the same file. Without it any other table is taken for one of
+            these as soon as the file has the table `section`.
 
     Returns:
-        The settings and, for each dotted name that is not a default, "preset", "file PATH" or "flag".
+        The settings, and for each dotted name "default", "preset", "file PATH" or "flag".
 
     Raises:
         ConfigError: an unknown name or a value of the wrong type, with the file or flag it came from.
     """
-    config: Any = kind() if preset is None else preset
     known = dotted(kind)
-    origins: dict[str, str] = {}
-    if preset is not None:
-        default = kind()
-        origins = {name: "preset" for name in known if _get(preset, name) != _get(default, name)}
-    for name, value in _read(file, section, known) if file else ():
+    config: Any = kind() if preset is None else preset
+    origins = {name: "default" if _get(config, name) == setting.default else "preset" for name, setting in known.items()}
+    for name, value in _read(file, section, known, sections) if file else ():
         config = _set(config, name, _parse(known, name, value, where=str(file)))
         origins[name] = f"file {file}"
-    for raw, value in (flags or {}).items():
-        name = raw.replace("-", "_")
-        config = _set(config, name, _parse(known, name, value, where=f"--{raw}"))
+    for typed, value in (flags or {}).items():
+        name = typed.replace("-", "_")
+        config = _set(config, name, _parse(known, name, value, where=f"--{typed}"))
         origins[name] = "flag"
     return config, origins
 
 
-def dotted(kind: type, prefix: str = "") -> dict[str, Any]:
-    """Every setting's dotted name with its type."""
-    found: dict[str, Any] = {}
-    hints = get_type_hints(kind)
-    for item in fields(kind):
-        hint = hints[item.name]
-        if is_dataclass(hint):
-            found |= dotted(hint, f"{prefix}{item.name}.")  # type: ignore[arg-type]
-        else:
-            found[prefix + item.name] = hint
-    return found
+def dotted(kind: type) -> dict[str, Setting]:
+    """Every setting of a dataclass by its dotted name, nested ones included, in the order of definition."""
+    return {setting.name: setting for setting in _walk(kind, kind(), "")}
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -67,7 +77,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Settings from a nested dictionary, as strict as `resolve`."""
+    """Settings from a nested dictionary; what is not named keeps its default. As strict as `resolve`."""
     known = dotted(kind)
     config: Any = kind()
     for name, value in _flatten(values):
@@ -78,6 +88,17 @@ def from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
 def config_hash(values: Mapping[str, Any]) -> str:
     """Sixteen hex digits of a dictionary's canonical JSON."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _walk(kind: type, example: Any, prefix: str) -> Iterable[Setting]:
+    hints = get_type_hints(kind)
+    item: Field[Any]
+    for item in fields(kind):
+        value, hint = getattr(example, item.name), hints[item.name]
+        if is_dataclass(value):
+            yield from _walk(type(value), value, f"{prefix}{item.name}.")
+        else:
+            yield Setting(prefix + item.name, hint, value, item.metadata.get("help", ""))
 
 
 def _get(config: Any, name: str) -> Any:
@@ -91,17 +112,22 @@ def _set(config: Any, name: str, value: Any) -> Any:
     return replace(config, **{head: _set(getattr(config, head), rest, value) if rest else value})
 
 
-def _read(file: Path, section: str | None, known: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _read(file: Path, section: str | None, known: Mapping[str, Setting], sections: Collection[str] | None) -> list[tuple[str, Any]]:
+    """Dotted names and values of a TOML file: those at the top, then those of the table `section`, which win."""
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no settings file {file}", remedy="check the path given to --config") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings file: {error.strerror}", where=str(file), remedy="check the path given to --config") from None
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise ConfigError(f"not TOML: {error}", where=str(file)) from None
-    if section and isinstance(table.get(section), dict) and not any(name.startswith(f"{section}.") for name in known):
-        table = {key: value for key, value in table.items() if not isinstance(value, dict) or key in {n.split(".")[0] for n in known}} | table[section]
-        table.pop(section, None)
-    return _flatten(table)
+    table = {key.replace("-", "_"): value for key, value in table.items()}
+    own = table.pop(section.replace("-", "_"), None) if section else None
+    groups = {name.partition(".")[0] for name in known}
+    elsewhere = {name.replace("-", "_") for name in sections} if sections is not None else set(table) if own is not None else set()
+    table = {key: value for key, value in table.items() if key in groups or key not in elsewhere or not isinstance(value, dict)}
+    if own is not None and not isinstance(own, dict):
+        raise ConfigError(f"{section} = {own!r} is not a table", where=str(file), remedy=f"write [{section}] and its settings below")
+    return _flatten(table) + _flatten(own or {})
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -112,39 +138,31 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
     return rows
 
 
-def _parse(known: Mapping[str, Any], name: str, value: Any, *, where: str) -> Any:
+def _parse(known: Mapping[str, Setting], name: str, value: Any, *, where: str) -> Any:
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1) or [n for n in known if n.split(".")[-1] == name.split(".")[-1]]
+        last = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
+        near = last or difflib.get_close_matches(name, known, 1)
         raise ConfigError(f"there is no setting {name!r}", where=where, remedy=f"did you mean {near[0]}?" if near else "--print-config lists them all")
-    hint = known[name]
     try:
-        return _convert(hint, value)
-    except (TypeError, ValueError):
-        wanted = "one of " + ", ".join(map(str, get_args(hint))) if get_origin(hint) is Literal else {
-            "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}[hint.__name__]
-        raise ConfigError(f"{name} = {value!r} is not {wanted}", where=where) from None
+        return _convert(known[name].type, value)
+    except (TypeError, ValueError, LookupError, OverflowError):
+        raise ConfigError(f"{name} = {value!r} is not {known[name].expected}", where=where) from None
 
 
 def _convert(hint: Any, value: Any) -> Any:
+    """A value from TOML or from text as the type of its setting. Raises TypeError, ValueError, LookupError or OverflowError."""
     if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ValueError
-        return value
+        choices = get_args(hint)
+        return choices[[str(choice) for choice in choices].index(str(value))]
     if hint is bool:
-        if isinstance(value, bool):
-            return value
-        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[str(value).lower()] if str(value).lower() in (
-            "true", "yes", "1", "false", "no", "0") else _fail()
-    if hint is str:
-        return value if isinstance(value, str) else _fail()
-    if isinstance(value, bool):
+        return TRUTH[str(value).lower()]
+    if isinstance(value, bool) or (hint is str and not isinstance(value, str)):
         raise TypeError
-    if hint is int:
-        number = float(value) if isinstance(value, str) and not value.lstrip("+-").replace("_", "").isdigit() else int(value) if isinstance(value, str) else value
-        return int(number) if number == int(number) else _fail()
+    if hint is str:
+        return value
+    if hint is int and isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+        return int(value)
     number = float(value)
-    return number if number == number and abs(number) != float("inf") else _fail()
-
-
-def _fail() -> Any:
-    raise ValueError
+    if not math.isfinite(number) or (hint is int and not number.is_integer()):
+        raise ValueError
+    return number if hint is float else int(number)

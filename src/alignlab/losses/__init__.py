@@ -1,8 +1,12 @@
-"""The losses and estimates of alignment, as pure functions of tensors. Imports torch and nothing else."""
+"""The losses and estimates of alignment, as pure functions of tensors. Imports torch and nothing else.
 
-from .advantages import explained_variance, gae, group_advantages, kl_shaped_rewards, masked_whiten
+A mask is 1 (or True) on the tokens that count; what stands elsewhere, even inf or NaN, reaches no loss, gradient or metric.
+"""
+
+from .advantages import explained_variance, gae, kl_shaped_rewards, masked_whiten
 from .best_of_n import best_of_n_estimate, best_of_n_kl
 from .dpo import dpo_loss
+from .group import group_advantages
 from .kl import adaptive_kl_coef, kl_estimate
 from .logprobs import entropy, token_logprobs
 from .ppo import ppo_policy_loss, ppo_value_loss
@@ -11,5 +15,6 @@ from .sft import sft_loss
 
 __all__ = [
     "adaptive_kl_coef", "best_of_n_estimate", "best_of_n_kl", "bradley_terry_loss", "dpo_loss", "entropy", "explained_variance", "gae",
-    "group_advantages", "kl_estimate", "kl_shaped_rewards", "masked_whiten", "ppo_policy_loss", "ppo_value_loss", "sft_loss", "token_logprobs",
+    "group_advantages", "kl_estimate", "kl_shaped_rewards", "masked_whiten", "ppo_policy_loss", "ppo_value_loss", "sft_loss",
+    "token_logprobs",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
+from .masked import check_same_shape
+
 DPO_LOSSES = ("sigmoid", "hinge", "ipo", "robust")
 
 
@@ -13,7 +15,8 @@ def dpo_loss(policy_chosen_logps: Tensor, policy_rejected_logps: Tensor, ref_cho
     """Losses on the margin between implicit rewards, one a comparison.
 
         h = log [pi(chosen) / ref(chosen)] - log [pi(rejected) / ref(rejected)]
-        sigmoid: -(1 - e) log sigmoid(beta h) - e log sigmoid(-beta h)      Rafailov et al. 2023, equation 7; with e: Mitchell 2023 (cDPO), equation 3
+        sigmoid: -(1 - e) log sigmoid(beta h) - e log sigmoid(-beta h)      Rafailov et al. 2023, equation 7
+                                                                            with e: Mitchell 2023 (cDPO), equation 3
         hinge:   max(0, 1 - beta h)                                         Zhao et al. 2023 (SLiC-HF), equation 4, on the log-ratio
         ipo:     (h - 1 / (2 beta))^2                                       Azar et al. 2023, equation 17
         robust:  [-(1 - e) log sigmoid(beta h) + e log sigmoid(-beta h)] / (1 - 2 e)      Chowdhury et al. 2024, equation 12
@@ -29,6 +32,10 @@ def dpo_loss(policy_chosen_logps: Tensor, policy_rejected_logps: Tensor, ref_cho
     Raises:
         ValueError: an unknown loss_type, or a label_smoothing that it cannot use.
     """
+    check_same_shape(
+        policy_chosen_logps=policy_chosen_logps, policy_rejected_logps=policy_rejected_logps,
+        ref_chosen_logps=ref_chosen_logps, ref_rejected_logps=ref_rejected_logps,
+    )
     chosen, rejected = policy_chosen_logps - ref_chosen_logps, policy_rejected_logps - ref_rejected_logps
     h = chosen - rejected
     if loss_type == "sigmoid":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .masked import check_same_shape
+
 
 def kl_estimate(logprobs_BT: Tensor, ref_logprobs_BT: Tensor, *, estimator: str) -> Tensor:
     """Estimates of KL(policy || reference) at each token the policy sampled (Schulman 2020, "Approximating KL divergence").
@@ -21,6 +23,7 @@ def kl_estimate(logprobs_BT: Tensor, ref_logprobs_BT: Tensor, *, estimator: str)
     Raises:
         ValueError: another estimator.
     """
+    check_same_shape(logprobs_BT=logprobs_BT, ref_logprobs_BT=ref_logprobs_BT)
     d = logprobs_BT - ref_logprobs_BT
     if estimator == "k1":
         return d

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from .masked import check_same_shape
+
 
 def bradley_terry_loss(chosen_B: Tensor, rejected_B: Tensor, *, margin_B: Tensor | None = None, center: float = 0.0,
                        label_smoothing: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
@@ -22,6 +24,7 @@ def bradley_terry_loss(chosen_B: Tensor, rejected_B: Tensor, *, margin_B: Tensor
     Returns:
         The mean loss, and `accuracy` (ties count half), `margin`, `min_reward`, `mean_reward`, `max_reward`.
     """
+    check_same_shape(chosen_B=chosen_B, rejected_B=rejected_B, **({} if margin_B is None else {"margin_B": margin_B}))
     margin = chosen_B - rejected_B
     z = margin if margin_B is None else margin - margin_B
     loss = -(1 - label_smoothing) * logsigmoid(z) - label_smoothing * logsigmoid(-z)
@@ -30,7 +33,8 @@ def bradley_terry_loss(chosen_B: Tensor, rejected_B: Tensor, *, margin_B: Tensor
         total = total + center * (chosen_B + rejected_B).square().mean()
     both = (chosen_B.detach() + rejected_B.detach()) / 2
     return total, {
-        "accuracy": ((margin > 0).to(margin.dtype) + 0.5 * (margin == 0).to(margin.dtype)).mean(),
+        "accuracy": ((margin.detach().sign() + 1) / 2).mean(),
         "margin": margin.detach().mean(), "mean_reward": both.mean(),
-        "min_reward": chosen_B.detach().minimum(rejected_B.detach()).min(), "max_reward": chosen_B.detach().maximum(rejected_B.detach()).max(),
+        "min_reward": chosen_B.detach().minimum(rejected_B.detach()).min(),
+        "max_reward": chosen_B.detach().maximum(rejected_B.detach()).max(),
     }

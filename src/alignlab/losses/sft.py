@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from .masked import check_same_shape, masked_mean, zero_outside
+
 
 def sft_loss(logprobs_BT: Tensor, loss_mask_BT: Tensor, *, denominator: Tensor | float) -> tuple[Tensor, dict[str, Tensor]]:
     """Negative log-likelihood of the tokens trained on (Ouyang et al. 2022, section 3.5, step 1).
@@ -18,7 +20,10 @@ def sft_loss(logprobs_BT: Tensor, loss_mask_BT: Tensor, *, denominator: Tensor |
         denominator: usually the sum of the mask over all micro-batches of the optimiser step.
 
     Returns:
-        The loss, and `num_tokens`: tokens trained on in this micro-batch.
+        The loss, and for this micro-batch alone `num_tokens`, the tokens trained on, and `loss`, their mean negative
+        log-likelihood in nats whatever the denominator (weight it by `num_tokens` to average micro-batches).
     """
-    mask = loss_mask_BT.to(logprobs_BT.dtype)
-    return -(logprobs_BT * mask).sum() / denominator, {"num_tokens": mask.sum()}
+    check_same_shape(logprobs_BT=logprobs_BT, loss_mask_BT=loss_mask_BT)
+    nll_BT = -zero_outside(logprobs_BT, loss_mask_BT)
+    metrics = {"loss": masked_mean(nll_BT.detach(), loss_mask_BT), "num_tokens": (loss_mask_BT != 0).sum()}
+    return (nll_BT * loss_mask_BT).sum() / denominator, metrics

@@ -1,0 +1,1 @@
+"""Models: loading and saving them, chat templates, batches, scalar heads, the optimiser."""

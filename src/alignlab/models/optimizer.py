@@ -1,0 +1,74 @@
+"""AdamW with fp32 master weights, a schedule, and a state that is a flat dictionary of tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ..settings import OptimSettings
+
+
+class MasterAdamW:
+    """AdamW (Loshchilov and Hutter 2019) that keeps fp32 masters of bf16 weights, so that small updates are not rounded away.
+
+    Matrices decay, norms and biases do not. The learning rate rises over the warm-up and then follows the schedule.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], settings: OptimSettings, total_steps: int) -> None:
+        self.params = [p for p in params if p.requires_grad]
+        self.settings, self.total, self.count = settings, max(1, total_steps), 0
+        self.masters = [p.detach().float().clone() if p.dtype != torch.float32 else p for p in self.params]
+        decay = [m for m in self.masters if m.ndim >= 2]
+        rest = [m for m in self.masters if m.ndim < 2]
+        groups = [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        self.adam = torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        s = self.settings
+        warm = max(1, round(s.warmup * self.total))
+        if self.count < warm and s.warmup > 0:
+            return s.lr * (self.count + 1) / warm
+        done = min(1.0, (self.count - warm) / max(1, self.total - warm))
+        return s.lr * {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[s.schedule]
+
+    def step(self) -> float:
+        """Clip, update, clear the gradients; returns the gradient norm before clipping."""
+        for p, master in zip(self.params, self.masters, strict=True):
+            if master is not p:
+                master.grad = p.grad.float() if p.grad is not None else None
+        limit = self.settings.max_grad_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.masters, limit)
+        for group in self.adam.param_groups:
+            group["lr"] = self.lr
+        self.adam.step()
+        with torch.no_grad():
+            for p, master in zip(self.params, self.masters, strict=True):
+                if master is not p:
+                    p.copy_(master)
+                p.grad = master.grad = None
+        self.count += 1
+        return float(norm)
+
+    def state_tensors(self, prefix: str = "optim") -> dict[str, Tensor]:
+        """Masters, moments and the step count, for `RunDir.save_state`."""
+        tensors = {f"{prefix}.count": torch.tensor(self.count)}
+        for i, master in enumerate(self.masters):
+            if master is not self.params[i]:
+                tensors[f"{prefix}.{i}.master"] = master
+            tensors |= {f"{prefix}.{i}.{key}": value for key, value in self.adam.state[master].items()}
+        return tensors
+
+    def load_state_tensors(self, tensors: dict[str, Tensor], prefix: str = "optim") -> None:
+        """The inverse of `state_tensors`; the weights themselves are loaded by the caller."""
+        self.count = int(tensors[f"{prefix}.count"])
+        with torch.no_grad():
+            for i, master in enumerate(self.masters):
+                if master is not self.params[i]:
+                    master.copy_(tensors[f"{prefix}.{i}.master"])
+                if f"{prefix}.{i}.exp_avg" in tensors:
+                    self.adam.state[master] = {key: tensors[f"{prefix}.{i}.{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")}
