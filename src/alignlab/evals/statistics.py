@@ -1,0 +1,90 @@
+"""Intervals, paired tests and calibration. Intervals are at 95 %."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+Z = 1.959963984540054
+
+
+def wilson(k: float, n: int) -> tuple[float, float]:
+    """Interval of a share k / n (Wilson 1927): never outside [0, 1], sane at 0 and n."""
+    if n == 0:
+        return 0.0, 1.0
+    p, z2 = k / n, Z * Z
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean_ci(values: Sequence[float]) -> dict[str, Any]:
+    """S of the summary: {"mean", "ci", "n"}. Wilson if every value is 0 or 1, else t. No values: mean and ci are None."""
+    n = len(values)
+    if n == 0:
+        return {"mean": None, "ci": None, "n": 0}
+    x = np.asarray(values, dtype=float)
+    mean = float(x.mean())
+    if np.isin(x, (0.0, 1.0)).all():
+        return {"mean": mean, "ci": list(wilson(float(x.sum()), n)), "n": n}
+    if n == 1:
+        return {"mean": mean, "ci": [mean, mean], "n": 1}
+    half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / math.sqrt(n))
+    return {"mean": mean, "ci": [mean - half, mean + half], "n": n}
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
+    """Mean of a - b over the same prompts, with a t interval and the two-sided p of a paired t test."""
+    d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    n = len(d)
+    if n < 2 or d.std() == 0:
+        mean = float(d.mean()) if n else 0.0
+        return {"mean": mean, "ci": [mean, mean], "n": n, "p": 1.0 if mean == 0 else 0.0}
+    half = float(stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / math.sqrt(n))
+    mean = float(d.mean())
+    return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": float(stats.ttest_1samp(d, 0.0).pvalue)}
+
+
+def win_rate(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
+    """Share of prompts on which a scores above b; a tie counts half. The interval is Wilson's (t if there are ties)."""
+    return mean_ci([1.0 if x > y else 0.5 if x == y else 0.0 for x, y in zip(a, b, strict=True)])
+
+
+def reliability_curve(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10) -> list[dict[str, float]]:
+    """For each of `bins` equal intervals of [0, 1]: mean probability stated, share that happened, n."""
+    p, y = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    rows = []
+    for i in range(bins):
+        inside = place == i
+        n = int(inside.sum())
+        rows.append({"low": i / bins, "high": (i + 1) / bins, "confidence": float(p[inside].mean()) if n else 0.0,
+                     "accuracy": float(y[inside].mean()) if n else 0.0, "n": n})
+    return rows
+
+
+def ece(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10) -> float:
+    """Expected calibration error: mean over predictions of |stated - happened| of their bin (Guo et al. 2017, equation 3)."""
+    rows = reliability_curve(probabilities, outcomes, bins=bins)
+    return sum(row["n"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / max(1, len(probabilities))
+
+
+def seeds_summary(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and spread over seeds: {"mean", "sd", "min", "max", "n"}."""
+    x = np.asarray(values, dtype=float)
+    return {"mean": float(x.mean()), "sd": float(x.std(ddof=1)) if len(x) > 1 else 0.0, "min": float(x.min()), "max": float(x.max()), "n": len(x)}
+
+
+def equal_entropy_temperature(entropy_at: Callable[[float], float], target: float, *, low: float = 0.2, high: float = 1.5, steps: int = 8) -> float:
+    """The sampling temperature at which a model's mean token entropy equals `target`, by bisection: the control for mere sharpening."""
+    for _ in range(steps):
+        middle = (low + high) / 2
+        if entropy_at(middle) < target:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

@@ -1,0 +1,76 @@
+"""A model's answers to held-out prompts, scored, and what follows from the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..feedback import Judge
+from ..models.batch import pad
+from ..models.chat import Rendered, prompt_ids
+from ..models.forward import token_logprobs_of
+from ..models.load import Policy
+from ..records import Completion, Prompt, Score
+from ..sampling import Sampler
+from .statistics import mean_ci, win_rate
+
+Results = Sequence[tuple[Completion, Score]]
+
+PARTS = {
+    "helpful": "helpful", "harmless": "harmless", "honest": "honest", "compliance_with_harm": "complied", "over_refusal": "over_refused",
+    "instruction_format": "in_form", "known_facts": "known_fact",
+}
+"""Figures of the summary that are the mean of a part, over the completions that have it."""
+
+
+def evaluate(sampler: Sampler, prompts: Sequence[Prompt], judge: Judge, *, max_new_tokens: int, temperature: float, seed: int, source: str = "") -> list[
+        tuple[Completion, Score]]:
+    """One completion of each prompt with its score."""
+    groups = sampler.sample(prompts, n=1, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    completions = [group[0] for group in groups]
+    return list(zip(completions, judge.score(completions), strict=True))
+
+
+def summarise(greedy: Results, sampled: Results | None = None, baseline_sampled: Sequence[float] | None = None) -> dict[str, Any]:
+    """M of `summary.json`: every figure an S (mean, interval, n), or None where it does not apply.
+
+    Args:
+        sampled: answers to the same prompts at temperature 1.
+        baseline_sampled: gold scores of the baseline's answers at temperature 1, prompt by prompt.
+    """
+    summary: dict[str, Any] = {"gold": mean_ci([score.value for _, score in greedy])}
+    summary["gold_sampled"] = mean_ci([score.value for _, score in sampled]) if sampled else None
+    for figure, part in PARTS.items():
+        values = [score.parts[part] for _, score in greedy if part in score.parts]
+        summary[figure] = mean_ci(values) if values else None
+    summary["win_rate_vs_sft"] = win_rate([score.value for _, score in sampled], baseline_sampled) if sampled and baseline_sampled else None
+    summary["kl_from_sft"] = None
+    summary["mean_length"] = sum(len(c.ids) or len(c.text.split()) for c, _ in greedy) / max(1, len(greedy))
+    return summary
+
+
+def breakdown(results: Results, key: str) -> dict[str, dict[str, Any]]:
+    """Gold by a key of the prompts' meta (kind, split)."""
+    groups: dict[str, list[float]] = {}
+    for completion, score in results:
+        if key in completion.prompt.meta:
+            groups.setdefault(str(completion.prompt.meta[key]), []).append(score.value)
+    return {name: mean_ci(values) for name, values in sorted(groups.items())}
+
+
+@torch.inference_mode()
+def kl_from(completions: Sequence[Completion], policy: Policy, reference: Policy, *, batch: int = 64) -> dict[str, Any]:
+    """KL(policy || reference) in nats a completion: mean over the policy's own samples of the sum over tokens of log p - log p_ref (k1)."""
+    rows = []
+    for c in completions:
+        before = prompt_ids(policy.tokenizer, c.prompt)
+        rows.append(Rendered([*before, *c.ids], [0] * len(before) + [1] * len(c.ids)))
+    rows.sort(key=lambda row: len(row.ids))
+    sums: list[float] = []
+    for start in range(0, len(rows), batch):
+        padded = pad(rows[start : start + batch], policy.pad_id).to(policy.device)
+        difference = token_logprobs_of(policy.model, padded) - token_logprobs_of(reference.model, padded)
+        sums += difference.sum(1).tolist()
+    return mean_ci(sums)

@@ -1,0 +1,89 @@
+"""Simulated annotators: people with a taste, some noise, and blind spots, who rank completions.
+
+The utility of a completion is a weighted sum of what a judge reports about it. Gumbel noise on each utility makes the
+ranking Plackett-Luce, and each pair of it exactly Bradley-Terry: P(a before b) = sigmoid((u_a - u_b) / temperature).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+
+from ..records import Completion, Ranking, Score
+from ..run import derive_seed
+from . import Judge, sigmoid
+
+
+class SimulatedAnnotator:
+    """Ranks completions by weighted parts of a judge's score.
+
+    Args:
+        judge: reports the parts.
+        weights: over `Score.parts`, plus "value" (the judge's own score).
+        temperature: of the noise; 0 ranks by utility alone.
+        tie_margin: neighbours whose noisy utilities are nearer than this share a rank.
+        careless: share of the rankings that keep the order in which the completions came.
+        blind_to: 0/1 parts; where one is 1 the annotator cannot check and sees the part "looks" in place of the value.
+    """
+
+    def __init__(self, name: str, judge: Judge, *, weights: Mapping[str, float], temperature: float, tie_margin: float = 0.0, careless: float = 0.0,
+                 blind_to: tuple[str, ...] = (), seed: int = 0) -> None:
+        self.name, self.judge, self.weights, self.temperature = name, judge, dict(weights), temperature
+        self.tie_margin, self.careless, self.blind_to, self.seed = tie_margin, careless, blind_to, seed
+
+    def utility(self, score: Score) -> float:
+        """What this annotator makes of a completion, before noise."""
+        blind = any(score.parts.get(part) for part in self.blind_to)
+        seen = {**score.parts, "value": score.parts.get("looks", score.value) if blind else score.value}
+        return sum(weight * seen.get(part, 0.0) for part, weight in self.weights.items())
+
+    def rank(self, index: int, completions: Sequence[Completion]) -> Ranking:
+        """Rank the completions of one prompt; 1 is best, ties share a rank, equal texts always tie.
+
+        `index` tells apart repeats of the same prompt, so that the noise is fresh. The utilities lie in `meta`.
+        """
+        utilities = [self.utility(score) for score in self.judge.score(completions)]
+        prompt = completions[0].prompt
+        rng = random.Random(derive_seed(self.seed, "rank", index, prompt.id))
+        meta = {"utilities": [round(u, 6) for u in utilities]}
+        if rng.random() < self.careless:
+            return Ranking(prompt, tuple(completions), tuple(range(1, len(completions) + 1)), self.name, meta | {"careless": True})
+        noise: dict[str, float] = {}
+        for completion in completions:
+            noise.setdefault(completion.text, -math.log(-math.log(rng.random() or 1e-12)) * self.temperature)
+        noisy = [u + noise[c.text] for u, c in zip(utilities, completions, strict=True)]
+        order = sorted(range(len(noisy)), key=lambda k: -noisy[k])
+        ranks = [0] * len(noisy)
+        for place, k in enumerate(order):
+            before = order[place - 1]
+            tied = place and (noisy[before] - noisy[k] < self.tie_margin or completions[before].text == completions[k].text)
+            ranks[k] = ranks[before] if tied else place + 1
+        return Ranking(prompt, tuple(completions), tuple(ranks), self.name, meta)
+
+    def p_prefers(self, first: float, second: float) -> float:
+        """P(first before second) for two utilities."""
+        return sigmoid((first - second) / self.temperature) if self.temperature else 0.5 + 0.5 * ((first > second) - (first < second))
+
+    def ceiling(self, rankings: Sequence[Ranking]) -> float:
+        """The accuracy on this annotator's own pairs of somebody who knows the utilities: nobody can do better in the mean."""
+        right = total = 0.0
+        for ranking in rankings:
+            utilities = ranking.meta["utilities"]
+            for i in range(len(utilities)):
+                for j in range(i + 1, len(utilities)):
+                    if ranking.ranks[i] != ranking.ranks[j] and ranking.completions[i].text != ranking.completions[j].text:
+                        agrees = (utilities[i] - utilities[j]) * (ranking.ranks[j] - ranking.ranks[i])
+                        right += 1.0 if agrees > 0 else 0.5 if agrees == 0 else 0.0
+                        total += 1
+        return right / total if total else float("nan")
+
+
+def shuffle_rankings(rankings: Sequence[Ranking], *, seed: int) -> list[Ranking]:
+    """The control: the same completions with their ranks dealt out anew at random."""
+    shuffled = []
+    for i, ranking in enumerate(rankings):
+        ranks = list(ranking.ranks)
+        random.Random(derive_seed(seed, "shuffle", i)).shuffle(ranks)
+        shuffled.append(Ranking(ranking.prompt, ranking.completions, tuple(ranks), "shuffled", {k: v for k, v in ranking.meta.items() if k != "utilities"}))
+    return shuffled
