@@ -191,7 +191,8 @@ def _main(arguments: list[str]) -> int:
     known, unknown = parser.parse_known_args(arguments[1:])
     if unknown:
         options = [s for action in parser._actions for s in action.option_strings]
-        near = difflib.get_close_matches(unknown[0].split("=")[0], options, 1)
+        asked = unknown[0].split("=")[0]
+        near = [o for o in options if o.endswith("." + asked.lstrip("-"))] or difflib.get_close_matches(asked, options, 1)
         raise UserError(f"{unknown[0]} is not an option of alignlab {name}",
                         remedy=f"did you mean {near[0]}?" if near else f"alignlab {name} --help")
     given = vars(known)

@@ -117,7 +117,8 @@ def _read(file: Path, section: str | None, known: Mapping[str, Setting], section
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read the settings file: {error.strerror}", where=str(file), remedy="check the path given to --config") from None
+        raise ConfigError(f"cannot read the settings file: {error.strerror}", where=str(file),
+                          remedy="check the path given to --config") from None
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise ConfigError(f"not TOML: {error}", where=str(file)) from None
     table = {key.replace("-", "_"): value for key, value in table.items()}
@@ -142,7 +143,8 @@ def _parse(known: Mapping[str, Setting], name: str, value: Any, *, where: str) -
     if name not in known:
         last = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
         near = last or difflib.get_close_matches(name, known, 1)
-        raise ConfigError(f"there is no setting {name!r}", where=where, remedy=f"did you mean {near[0]}?" if near else "--print-config lists them all")
+        raise ConfigError(f"there is no setting {name!r}", where=where,
+                          remedy=f"did you mean {near[0]}?" if near else "--print-config lists them all")
     try:
         return _convert(known[name].type, value)
     except (TypeError, ValueError, LookupError, OverflowError):

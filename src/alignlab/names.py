@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +65,7 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
     from .data.read import load
 
     loaded = load(name, want, limit=count or None)
-    return Data(loaded.records, name, loaded.digest, str(loaded.report))
+    return Data(loaded.records, name, _digest(loaded.records), str(loaded.report))
 
 
 def _as(record: Record, want: str, name: str) -> Record:
@@ -135,5 +137,13 @@ def probes(gold: str) -> list[Any] | None:
 
 def is_base(path: str) -> bool:
     """Whether a model folder is a base model of the town: trained on text, before any chat."""
-    card = Path(path) / "card.json"
-    return card.exists()
+    card = Path(path) / "README.md"
+    return card.exists() and "A base model of the town" in card.read_text(encoding="utf-8")
+
+
+def _digest(records: Sequence[Any]) -> str:
+    """Sixteen hex digits of the records themselves: a file that changes makes another run."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(json.dumps(record.to_json(), sort_keys=True).encode())
+    return digest.hexdigest()[:16]

@@ -10,7 +10,16 @@
 
 While a stage works the folder is called `OUT.partial` and holds the newest `state-N/` (safetensors and JSON) to go on from.
 Finishing renames it, so that OUT is either whole or not there. Nothing random is ever saved: every draw is derived from
-(seed, purpose, step), so a resumed run makes the same draws and ends in the same bits.
+(seed, purpose, step), so a resumed run makes the same draws and ends in the same bits. A loop looks like this:
+
+    saved = run.load_state()                                     # None at the beginning
+    if saved:
+        _, tensors, extra = saved
+        ...                                                      # put them back into model and optimiser
+    for step in run.steps(total, desc="sft", save=lambda: (tensors_now(), {"ema": ema})):
+        ...                                                      # `save` is called after a step, when it is time or on an interrupt
+        run.log(step, {"loss": loss})
+    run.finish(summary)
 """
 
 from __future__ import annotations
@@ -28,11 +37,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from . import __version__
 from .config import config_hash
@@ -44,7 +53,8 @@ if TYPE_CHECKING:
 
 State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
-_MACHINE_ONLY = {"threads", "device", "workers"}
+_MACHINE_ONLY = {"threads", "device", "workers"}  # settings that say where to work, not what: they are no part of a run's key
+_held: dict[Path, IO[str]] = {}  # locks of this process, so that a notebook can open a run again that it dropped
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -66,7 +76,14 @@ def guard_finite(value: float, *, step: int, what: str, sample: str = "") -> Non
 
 @dataclass
 class RunInfo:
-    """A run folder as others see it. `status` is "done" or "running" (unfinished, perhaps abandoned)."""
+    """A run folder as others see it.
+
+    Attributes:
+        path: the folder; of an unfinished run, its staging folder.
+        status: "done", "running" (a process is at it) or "stopped" (unfinished; the same command goes on with it).
+        started: seconds since 1970.
+        seconds: of work, over all resumes; of an unfinished run, up to its newest state.
+    """
 
     path: Path
     stage: str
@@ -98,7 +115,8 @@ def read_run(path: str | os.PathLike[str]) -> RunInfo:
         info = json.loads((path / "run.json").read_text())
         config = json.loads((path / "config.json").read_text())
         summary = json.loads((path / "summary.json").read_text()) if (path / "summary.json").exists() else {}
-        return RunInfo(path, info["stage"], info["status"], info["key"], info["seed"], info["parents"], config, info["commit"], info["versions"],
+        status = info["status"] if info["status"] == "done" or _owner_lives(path) else "stopped"
+        return RunInfo(path, info["stage"], status, info["key"], info["seed"], info["parents"], config, info["commit"], info["versions"],
                        info["machine"], info["started"], info["seconds"], summary)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"not a run folder: {error}", where=str(path), remedy="`alignlab runs` lists the runs") from None
@@ -122,10 +140,9 @@ class RunDir:
         self.seed: int = info["seed"]
         self.key: str = info["key"]
         self._clock = time.perf_counter()
-        self._files: dict[str, Any] = {}
+        self._files: dict[str, IO[bytes]] = {}
         self._last_save, self._save_took = time.perf_counter(), 0.0
         self._stop_signal = 0
-        self._lock: Any = None
         self._progress_said = 0.0
 
     @staticmethod
@@ -133,53 +150,54 @@ class RunDir:
              data: Mapping[str, str] | None = None, resume: bool = True) -> RunDir:
         """Begin a run, go on with it, or find it done.
 
-        The key covers the stage, its configuration (threads and device aside), seed, data and the keys of the parents.
+        The key covers the stage, its configuration (threads and device aside), seed, data, the keys of the parents and the version.
         A finished run with the same key is `done`; an unfinished one goes on from its newest state.
 
         Args:
+            parents: finished run folders that this one starts from.
+            data: what was read, name to digest.
             resume: False throws an unfinished run of this folder away and begins anew.
 
         Raises:
-            ResumeRefused: the folder holds a run with another key.
-            UserError: another process is writing to it.
+            ResumeRefused: the folder holds a run with another key, or something that is no run.
+            UserError: a parent is not a finished run, or another process is writing to the folder.
             ResourceError: no space or no right to write.
         """
-        out = Path(out)
-        lineage = {str(parent): read_run(parent).key for parent in parents}
-        key = config_hash({"stage": stage, "config": _without_machine(config), "seed": seed, "data": dict(data or {}), "version": __version__.rsplit(".", 1)[0],
-                           "parents": sorted(lineage.values())} | _ignore_paths(config, lineage))
-        if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-            existing = read_run(out) if (out / "run.json").exists() else None
-            if existing is None:
-                raise ResumeRefused(f"{out} exists and is not a run", remedy="another --out, or move it away")
-            if existing.key == key and existing.status == "done":
-                return RunDir(out, json.loads((out / "run.json").read_text()), done=True)
-            raise ResumeRefused(f"{out} is a finished run of {existing.stage!r} made by other settings, data or parents",
-                                where=_difference(existing.config, dict(config)), remedy=f"another --out, or delete {out} and what was made from it")
-        staging = _staging(out)
-        with _disk(staging):
+        out, staging = Path(out), _staging(Path(out))
+        lineage = {str(parent): _finished_key(parent) for parent in parents}
+        identity = {"stage": stage, "seed": seed, "data": dict(data or {}), "parents": list(lineage)}
+        key = _key(config, identity, lineage)
+        if _is_done(out, key, config, identity):
+            return RunDir(out, _read_json(out / "run.json"), done=True)
+        with writing(staging):
             staging.mkdir(parents=True, exist_ok=True)
-            lock = _lock(staging)
-            if not resume and (staging / "run.json").exists():
+            _lock(staging)
+            if _is_done(out, key, config, identity):  # another process finished it in between
+                _release(staging)
+                shutil.rmtree(staging)
+                return RunDir(out, _read_json(out / "run.json"), done=True)
+            if not resume:
                 for item in staging.iterdir():
                     if item.name != ".lock":
                         shutil.rmtree(item) if item.is_dir() else item.unlink()
             if (staging / "run.json").exists():
-                info = json.loads((staging / "run.json").read_text())
+                info = _read_json(staging / "run.json")
                 if info["key"] != key:
-                    lock.close()
-                    was = json.loads((staging / "config.json").read_text())
+                    _release(staging)
                     raise ResumeRefused(f"{staging} is an unfinished run of {info['stage']!r} made by other settings, data or parents",
-                                        where=_difference(was, dict(config)), remedy="the settings it was begun with, another --out, or --no-resume to begin anew")
+                                        where=_difference(_read_json(staging / "config.json") | info, {**config, **identity}),
+                                        remedy="the settings it was begun with, another --out, or --no-resume to begin anew")
             else:
-                info = {"schema": 1, "stage": stage, "status": "running", "key": key, "seed": seed, "parents": list(lineage), "data": dict(data or {}),
+                info = {"schema": 1, "stage": stage, "status": "running", "key": key, "config_hash": config_hash(config), **identity,
                         "commit": _commit(), "versions": _versions(), "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
                         "started": time.time(), "seconds": 0.0}
-                _write_json(staging / "config.json", dict(config))
+                _write_json(staging / "config.json", config)
                 _write_json(staging / "run.json", info)
         run = RunDir(out, info, done=False)
-        run._lock = lock
-        run._truncate()
+        if info["status"] == "done":  # killed between the last write and the rename
+            run._publish()
+        else:
+            run._truncate()
         return run
 
     # what is written while it works
@@ -200,7 +218,7 @@ class RunDir:
 
     def add_data(self, name: str, records: Iterable[Record]) -> str:
         """Records into data/NAME.jsonl, whole or not at all; returns the SHA-256."""
-        with _disk(self.path):
+        with writing(self.path):
             digest = write_jsonl(self.path / "data" / f"{name}.jsonl", records)
         self.info.setdefault("wrote", {})[name] = digest
         return digest
@@ -210,8 +228,9 @@ class RunDir:
     def steps(self, total: int, *, desc: str, save: Callable[[], State] | None = None) -> Iterator[int]:
         """The steps still to do, 0 to total - 1, with progress and an ETA on stderr.
 
-        After a step `save` gives (tensors, extra) to keep, now and then and when the run is interrupted; the loop has called
-        `load_state` before. SIGINT and SIGTERM end the step, save and leave (exit 130 or 143).
+        After a step `save` gives (tensors, extra) to keep: when `should_save` says so and when the run is interrupted. The loop
+        has called `load_state` before. SIGINT and SIGTERM let the step end, save, and leave with exit code 130 or 143; asked
+        twice, the run leaves at once. A run has one such loop.
         """
         state = self._newest_state()
         first = int(state.name.removeprefix("state-")) if state else 0
@@ -224,41 +243,60 @@ class RunDir:
                 if self._stop_signal:
                     self._stop()
 
-    def track(self, items: Sequence[T], *, desc: str) -> Iterator[T]:
-        """The items, with progress and an ETA, for long work that has no state."""
-        with self._progress(len(items), 0, desc) as advance:
+    def track(self, items: Iterable[T], total: int | None = None, *, desc: str) -> Iterator[T]:
+        """The items, with progress and an ETA, for long work that has no state. `total` is needed where the items have no length."""
+        if total is None:
+            assert isinstance(items, Sized), "track needs a total for items without a length"
+            total = len(items)
+        with self._progress(total, 0, desc) as advance:
             for count, item in enumerate(items, 1):
                 yield item
                 advance(count)
 
     def should_save(self, step: int) -> bool:
-        """Whether enough time has gone by: 20 s, and 20 times what the last save took."""
+        """Whether it is time to save: after 20 s, and 20 times what the last save took, so that saving costs 5 % at most."""
         every = int(os.environ.get("ALIGNLAB_SAVE_EVERY_STEPS", "0"))
         if every:
             return (step + 1) % every == 0
         return time.perf_counter() - self._last_save > max(20.0, 20 * self._save_took)
 
     def save_state(self, step: int, tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> None:
-        """Keep everything needed to go on after `step`: written beside, synced, renamed; older states go."""
+        """Keep everything needed to go on after `step`: written beside, synced, renamed; then the older states go.
+
+        A step that is kept already stays as it is.
+
+        Raises:
+            ResourceError: no space; the state before stays.
+        """
         from safetensors.torch import save_file
 
         begun = time.perf_counter()
         final = self.path / f"state-{step + 1:08d}"
         staging = self.path / f"{final.name}.tmp"
-        with _disk(self.path):
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir()
-            save_file({name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}, staging / "tensors.safetensors")
-            offsets = {name: self._sync(name) for name in ("metrics.jsonl", "samples.jsonl")}
-            self.info["seconds"] += time.perf_counter() - self._clock
-            self._clock = time.perf_counter()
-            _write_json(staging / "extra.json", {"extra": dict(extra), "offsets": offsets, "seconds": self.info["seconds"], "wrote": self.info.get("wrote", {})})
-            _sync_folder(staging)
-            staging.rename(final)
-            _sync_folder(self.path)
-        for old in self.path.glob("state-*"):
-            if old.name != final.name:
-                shutil.rmtree(old, ignore_errors=True)
+        if _is_whole(final):
+            return
+        seconds = self.info["seconds"] + begun - self._clock
+        with writing(self.path):
+            try:
+                shutil.rmtree(staging, ignore_errors=True)
+                staging.mkdir()
+                save_file(_unshared(tensors), staging / "tensors.safetensors")
+                _sync_path(staging / "tensors.safetensors")
+                offsets = {name: self._sync(name) for name in ("metrics.jsonl", "samples.jsonl")}
+                row = {"extra": dict(extra), "offsets": offsets, "seconds": seconds, "wrote": self.info.get("wrote", {})}
+                _write_json(staging / "extra.json", row)
+                _sync_path(staging)
+                shutil.rmtree(final, ignore_errors=True)  # one that was not whole
+                staging.rename(final)
+                _sync_path(self.path)
+            except Exception:
+                shutil.rmtree(staging, ignore_errors=True)
+                raise
+            for old in self.path.glob("state-*"):
+                if old.name != final.name:
+                    shutil.rmtree(old, ignore_errors=True)
+            self.info["seconds"], self._clock = seconds, begun
+            _write_json(self.path / "run.json", self.info)
         self._last_save, self._save_took = time.perf_counter(), time.perf_counter() - begun
 
     def load_state(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
@@ -268,59 +306,61 @@ class RunDir:
         state = self._newest_state()
         if state is None:
             return None
-        row = json.loads((state / "extra.json").read_text())
+        row = _read_json(state / "extra.json")
         return int(state.name.removeprefix("state-")), load_file(state / "tensors.safetensors"), row["extra"]
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, mark the run done, drop the state and give the folder its name."""
         self.info["seconds"] += time.perf_counter() - self._clock
-        self.info["status"] = "done"
-        self.info["versions"] = _versions()
-        with _disk(self.path):
+        with writing(self.path):
             for name in list(self._files):
                 self._sync(name)
                 self._files.pop(name).close()
-            _write_json(self.path / "summary.json", dict(summary))
+            _write_json(self.path / "summary.json", summary)
+            self.info |= {"status": "done", "versions": _versions()}
             _write_json(self.path / "run.json", self.info)
-            for leftover in [*self.path.glob("state-*"), self.path / "progress.json", self.path / ".lock"]:
-                shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-            _sync_folder(self.path)
-            if self.out.exists():
-                self.out.rmdir()  # an empty folder that somebody made beforehand
-            self.path.rename(self.out)
-            _sync_folder(self.out.parent)
-        self.path, self.done = self.out, True
-        if self._lock:
-            self._lock.close()
+        self._publish()
 
     # below: how
 
+    def _publish(self) -> None:
+        """Give a run that is marked done its name. Every step can be done again, so a kill in between does no harm."""
+        with writing(self.path):
+            for leftover in [*self.path.glob("state-*"), self.path / "progress.json"]:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+            _sync_path(self.path)
+            if self.out.exists():
+                self.out.rmdir()  # an empty folder that somebody made beforehand
+            self.path.rename(self.out)
+            _sync_path(self.out.parent)
+            (self.out / ".lock").unlink(missing_ok=True)
+        _release(self.path)
+        self.path, self.done = self.out, True
+
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        with _disk(self.path):
+        line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+        with writing(self.path):
             if name not in self._files:
-                self._files[name] = open(self.path / name, "ab")  # noqa: SIM115
-            self._files[name].write((json.dumps(row, ensure_ascii=False, allow_nan=True) + "\n").encode())
-            self._files[name].flush()
+                self._files[name] = open(self.path / name, "ab", buffering=0)  # noqa: SIM115
+            while line:
+                line = line[os.write(self._files[name].fileno(), line):]
 
     def _sync(self, name: str) -> int:
+        """The file on the disk; returns its size in bytes."""
         if name in self._files:
-            self._files[name].flush()
             os.fsync(self._files[name].fileno())
         file = self.path / name
         return file.stat().st_size if file.exists() else 0
 
     def _newest_state(self) -> Path | None:
-        whole = [s for s in self.path.glob("state-*") if re.fullmatch(r"state-\d{8}", s.name) and (s / "extra.json").exists()
-                 and (s / "tensors.safetensors").exists()]
-        return max(whole, default=None, key=lambda s: s.name)
+        states = [state for state in self.path.glob("state-*") if re.fullmatch(r"state-\d{8}", state.name) and _is_whole(state)]
+        return max(states, default=None, key=lambda state: state.name)
 
     def _truncate(self) -> None:
         """Cut metrics and samples back to what the newest state had seen: a resumed run then writes what an undisturbed one would."""
         state = self._newest_state()
-        row = json.loads((state / "extra.json").read_text()) if state else {"offsets": {}, "seconds": 0.0, "wrote": {}}
-        self.info["seconds"] = row["seconds"]
-        if row["wrote"]:
-            self.info["wrote"] = row["wrote"]
+        row = _read_json(state / "extra.json") if state else {"offsets": {}, "seconds": 0.0, "wrote": {}}
+        self.info |= {"seconds": row["seconds"], "wrote": row["wrote"]}
         for name in ("metrics.jsonl", "samples.jsonl"):
             file = self.path / name
             if file.exists():
@@ -336,6 +376,7 @@ class RunDir:
             if self._stop_signal:  # asked twice: leave at once
                 raise KeyboardInterrupt
             self._stop_signal = number
+            os.write(2, b"\nending this step, then saving; once more leaves at once\n")
 
         before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -351,17 +392,15 @@ class RunDir:
     @contextmanager
     def _progress(self, total: int, first: int, desc: str) -> Iterator[Callable[[int], None]]:
         """On a terminal a bar, elsewhere a line every 15 s; in a pipeline a file that the pipeline reads."""
-        begun = time.perf_counter()
-
-        def left(done: int) -> float:
-            return (time.perf_counter() - begun) / max(1, done - first) * (total - done)
-
+        left = _eta(total, first)
         if os.environ.get("ALIGNLAB_PROGRESS") == "file":
             def to_file(done: int) -> None:
+                seconds = left(done)
                 if time.perf_counter() - self._progress_said > 0.5 and not self.done:
                     self._progress_said = time.perf_counter()
                     with suppress(OSError):
-                        _write_json(self.path / "progress.json", {"done": done, "total": total, "seconds_left": left(done)}, sync=False)
+                        _write_json(self.path / "progress.json", {"done": done, "total": total, "seconds_left": seconds}, sync=False)
+
             yield to_file
             return
         if sys.stderr.isatty():
@@ -375,9 +414,11 @@ class RunDir:
             return
 
         def to_lines(done: int) -> None:
+            seconds = left(done)
             if time.perf_counter() - self._progress_said > 15 or done == total:
                 self._progress_said = time.perf_counter()
-                print(f"{desc}: {done}/{total}, about {left(done):.0f} s left", file=sys.stderr, flush=True)
+                self.note(f"{desc}: {done}/{total}" + (f", about {seconds:.0f} s left" if done < total else ""))
+
         self._progress_said = time.perf_counter()
         yield to_lines
 
@@ -392,38 +433,116 @@ def _without_machine(value: Any) -> Any:
     return value
 
 
-def _ignore_paths(config: Mapping[str, Any], lineage: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration with run folders replaced by their keys, so that a moved pipeline keeps its keys."""
-    text = json.dumps(_without_machine(config), sort_keys=True, default=str)
-    for path, key in sorted(lineage.items(), key=lambda item: -len(item[0])):
-        text = text.replace(json.dumps(path)[1:-1], key)
-    return {"config": text}
+def _key(config: Mapping[str, Any], identity: Mapping[str, Any], lineage: Mapping[str, str]) -> str:
+    """The key of a run. Run folders count by their own keys and not by their paths, so that a pipeline can be moved."""
+
+    def portable(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: portable(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [portable(item) for item in value]
+        return lineage.get(value, value) if isinstance(value, str) else value
+
+    return config_hash({
+        "stage": identity["stage"], "seed": identity["seed"], "version": __version__.rpartition(".")[0],
+        "parents": sorted(lineage.values()),
+        "data": {lineage.get(name, name): digest for name, digest in identity["data"].items()},
+        "config": json.dumps(portable(_without_machine(config)), sort_keys=True, default=str),
+    })
 
 
-def _difference(was: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> str:
-    """The first few settings that differ, in words."""
-    found = []
-    for key in {**was, **now}:
-        a, b = was.get(key), now.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            inner = _difference(a, b, f"{prefix}{key}.")
-            found += [inner] if inner else []
-        elif a != b and key not in _MACHINE_ONLY:
-            found.append(f"{prefix}{key}: {a!r} then, {b!r} now")
-    return "; ".join(found[:4])
+def _finished_key(path: str | Path) -> str:
+    info = read_run(path)
+    if info.status != "done":
+        raise UserError(f"the run {path} is not finished", remedy="give the command that made it again: it goes on where it was")
+    return info.key
 
 
-def _write_json(path: Path, value: Any, *, sync: bool = True) -> None:
+def _is_done(out: Path, key: str, config: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Whether the folder holds this very run, finished. Raises ResumeRefused if it holds anything else."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not (out / "run.json").exists():
+        raise ResumeRefused(f"{out} exists and is not a run", remedy="another --out, or move it away")
+    info = read_run(out)
+    if info.key == key and info.status == "done":
+        return True
+    raise ResumeRefused(f"{out} is a run of {info.stage!r} made by other settings, data or parents",
+                        where=_difference(info.config | _read_json(out / "run.json"), {**config, **identity}),
+                        remedy=f"another --out, or delete {out} and what was made from it")
+
+
+def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first few of the settings of `now` that `was` had otherwise, in words."""
+    found = _differences(was, now, "")
+    return "; ".join(found[:4]) or "a parent was made anew, or another version of alignlab made it"
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> list[str]:
+    found: list[str] = []
+    for key, value in now.items():
+        before = was.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            found += _differences(before, dict.fromkeys(before) | dict(value), f"{prefix}{key}.")
+        elif before != value and key not in _MACHINE_ONLY:
+            found.append(f"{prefix}{key}: {before!r} then, {value!r} now")
+    return found
+
+
+def _is_whole(state: Path) -> bool:
+    """Whether a state folder can be read: a truncated tensor file contradicts its own header."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(state / "tensors.safetensors", framework="numpy"):
+            _read_json(state / "extra.json")
+    except (OSError, ValueError, SafetensorError):
+        return False
+    return True
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors wants them: on the CPU, contiguous, and a copy where two share memory (tied weights)."""
+    seen: set[int] = set()
+    flat: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        flat[name] = tensor.detach().cpu().contiguous()
+        if (storage := flat[name].untyped_storage().data_ptr()) in seen:
+            flat[name] = flat[name].clone()
+        seen.add(storage)
+    return flat
+
+
+def _eta(total: int, first: int) -> Callable[[int], float]:
+    """Seconds left after so many steps, from a moving average of the time of a step; to be asked after every step."""
+    last, mean = (first, time.perf_counter()), 0.0
+
+    def left(done: int) -> float:
+        nonlocal last, mean
+        now = time.perf_counter()
+        each = (now - last[1]) / max(1, done - last[0])
+        mean = 0.9 * mean + 0.1 * each if last[0] > first else each
+        last = (done, now)
+        return mean * (total - done)
+
+    return left
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _write_json(path: Path, value: Mapping[str, Any], *, sync: bool = True) -> None:
     staging = path.with_name(path.name + ".tmp")
     with open(staging, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
+        json.dump(dict(value), file, indent=1, ensure_ascii=False)
         file.flush()
         if sync:
             os.fsync(file.fileno())
     os.replace(staging, path)
 
 
-def _sync_folder(path: Path) -> None:
+def _sync_path(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -431,29 +550,52 @@ def _sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def _lock(staging: Path) -> Any:
+def _lock(staging: Path) -> None:
+    """The right to write to a staging folder, for as long as this process lives or until `_release`."""
+    _release(staging)
     file = open(staging / ".lock", "a+")  # noqa: SIM115
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.seek(0)
         owner = file.read().strip()
         file.close()
-        raise UserError(f"another process is writing to {staging}", where=f"process {owner}" if owner else "", remedy="wait for it, or give another --out") from None
+        raise UserError(f"another process is writing to {staging}", where=f"process {owner}" if owner else "",
+                        remedy="wait for it, or give another --out") from None
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
-    return file
+    _held[staging.absolute()] = file
+
+
+def _release(staging: Path) -> None:
+    if held := _held.pop(staging.absolute(), None):
+        held.close()
+
+
+def _owner_lives(staging: Path) -> bool:
+    try:
+        os.kill(int((staging / ".lock").read_text()), 0)
+    except PermissionError:  # somebody else's process
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """A full disk or a folder that cannot be written is the user's to mend."""
+def writing(folder: Path) -> Iterator[None]:
+    """Around everything that writes to a run: a full disk or a folder that cannot be written is the user's to mend.
+
+    Raises:
+        ResourceError: exit code 8, with the folder; the last good state is kept.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise ResourceError(f"cannot write: {error.strerror}", where=str(folder), remedy="make room or give another --out; the last good state is kept") from error
+            raise ResourceError(f"cannot write: {error.strerror}", where=str(folder),
+                                remedy="make room or give another --out; the last good state is kept") from error
         raise
     except Exception as error:  # safetensors reports a full disk as an error of its own
         if "No space left" in str(error):
@@ -463,10 +605,13 @@ def _disk(folder: Path) -> Iterator[None]:
 
 
 def _commit() -> str:
-    """The commit of the checkout this package runs from; empty for an installed package."""
+    """The commit of the checkout this package runs from; empty for an installed package, even inside somebody else's checkout."""
+    package = Path(__file__).resolve().parent
     with suppress(OSError, subprocess.SubprocessError):
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5)
-        return found.stdout.strip() if found.returncode == 0 else ""
+        found = subprocess.run(["git", "rev-parse", "--show-toplevel", "HEAD"], cwd=package, capture_output=True, text=True, timeout=5)
+        top, _, commit = found.stdout.strip().partition("\n")
+        if found.returncode == 0 and Path(top).resolve() == package.parent.parent:
+            return commit
     return ""
 
 

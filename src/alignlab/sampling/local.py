@@ -1,17 +1,18 @@
-"""Sampling in process, for any causal model of transformers, built for a CPU and the same on an accelerator.
+"""Sampling in process, for any attention-only causal model of transformers, built for a CPU and the same on an accelerator.
 
-Sequences live in slots of a preallocated key-value slab. All slots share one clock: at time t every slot writes column t,
-and a sequence that began later occupies the columns [start, t) just the same, so a decode step is one slice copy and the
-2D mask of left padding, which every architecture understands. A slot whose sequence ends is given to the next prompt,
-which is prefilled beside and copied in; the completions of one prompt share one prefill.
+Sequences live in the rows of a preallocated key-value slab. All rows share one clock: at time t every row writes column t, and
+a sequence that began later occupies the columns [start, t) all the same, so a decode step is one slice copy and the 2D mask of
+left padding, which every architecture understands. A row whose sequence has ended is given to the next prompt, which is
+prefilled beside and copied in; the completions of one prompt share one prefill.
 
-Each completion draws from its own stream of uniforms, keyed by (seed, prompt index, completion index), by inverse CDF:
-what is drawn does not depend on the number of slots or on who sits beside.
+Each completion draws from its own stream of uniforms, keyed by (seed, prompt index, completion index), by inverse CDF: what is
+drawn does not depend on the number of slots or on who sits beside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -22,87 +23,71 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models.attention import use_plain_attention
 from ..models.chat import prompt_ids
+from ..models.load import Policy
 from ..records import Completion, Prompt
 
-
-@dataclass
-class _Clock:
-    """Columns [low, now) of the slab are in use."""
-
-    low: int = 0
-    now: int = 0
-
-
-class _SlabLayer(CacheLayerMixin):
-    """One layer's keys and values for all slots: (slots, heads, columns, dim), written in place."""
-
-    def __init__(self, clock: _Clock, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
-        self.clock, self.keys, self.values, self.is_initialized = clock, keys, values, True
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        raise AssertionError("the slab is made before the first step")
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        assert self.keys is not None and self.values is not None
-        low, now = self.clock.low, self.clock.now
-        self.keys[:, :, now] = key_states[:, :, 0]
-        self.values[:, :, now] = value_states[:, :, 0]
-        return self.keys[:, :, low : now + 1], self.values[:, :, low : now + 1]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.get_seq_length() + query_length, 0
-
-    def get_seq_length(self) -> int:
-        return self.clock.now - self.clock.low
-
-    def get_max_length(self) -> int:
-        return -1
+PREFILL_TOKENS = 4096  # prompts are prefilled together up to this many tokens, padding included
+NUCLEUS = 512  # likeliest tokens looked at before the whole vocabulary is sorted for top-p
 
 
 @dataclass
-class _Request:
-    """One completion to be written."""
+class _Sequence:
+    """One completion being written."""
 
     prompt: int
-    index: int
-    ids: list[int]
-    uniforms: np.ndarray
-    out: list[int] = field(default_factory=list)
+    completion: int
+    prompt_ids: list[int]
+    uniforms: np.ndarray  # one for each token it may have
+    start: int = 0  # its first column in the slab
+    ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finished: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.finished or len(self.ids) == len(self.uniforms)
 
 
 class LocalSampler:
     """Samples from a model in this process.
 
     Args:
-        model: a causal model; it is used as it is at each call, so training it in place needs no sync.
+        model: a causal model, or PEFT's wrapper of one. It is used as it is at each call, so training it in place needs no sync.
+            On a CPU it is switched to `alignlab.models.attention`.
         tokenizer: of the model, with a chat template if prompts are messages.
         slots: sequences decoded side by side.
-        end_ids: tokens that end a completion; by default those of the tokenizer and the generation config.
+        end_ids: tokens that end a completion; by default those of `Policy.end_ids`.
         name: written into each completion as its source.
+
+    Raises:
+        ModelError: the model keeps a recurrent state, which a slab of keys and values does not hold.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, slots: int = 64, end_ids: frozenset[int] | set[int] | None = None, name: str = "") -> None:
-        self.model, self.tokenizer, self.slots, self.name = model, tokenizer, slots, name
-        if end_ids is None:
-            ends = getattr(model.generation_config, "eos_token_id", None)
-            end_ids = {*(ends if isinstance(ends, (list, tuple)) else [ends]), tokenizer.eos_token_id} - {None}
-        self.end_ids = frozenset(end_ids)
+        if slots < 1:
+            raise ConfigError(f"slots must be at least 1, not {slots}")
+        self.model: Any = None
+        self.tokenizer, self.slots, self.name = tokenizer, slots, name
         self._slab: _Slab | None = None
-        if not hasattr(model, "peft_config"):
-            use_plain_attention(model)
+        self.sync(model)
+        self.end_ids = Policy(model, tokenizer, name, model.device).end_ids if end_ids is None else frozenset(end_ids)
 
     def sync(self, model: Any) -> None:
         """Sample from this model from now on."""
-        self.model = model
+        if model is self.model:
+            return
+        bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+        if getattr(bare, "_is_stateful", False):
+            raise ModelError(f"{type(bare).__name__} keeps a recurrent state, which cannot be sampled from in slots", remedy="take a model of attention layers only")
+        use_plain_attention(bare)
+        self.model, self._slab = model, None
+        self._accepts = frozenset(signature(bare.forward).parameters)
 
     def close(self) -> None:
-        """Give the slab's memory back."""
+        """Give the slab's memory back; the next call makes a new one."""
         self._slab = None
 
     def sample(self, prompts: Sequence[Prompt | list[int]], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
@@ -110,261 +95,317 @@ class LocalSampler:
         """n completions of each prompt.
 
         Args:
-            prompts: messages, or token ids for plain continuation.
-            temperature: 0 takes the likeliest token (log-probabilities are then those at temperature 1).
-            top_p: the smallest set of tokens with at least this probability is drawn from (Holtzman et al. 2020).
+            prompts: messages, or token ids for plain continuation (the completions of those carry an empty `Prompt`).
+            max_new_tokens: completions are cut here, end token included.
+            temperature: 0 takes the likeliest token; its log-probability is then the one at temperature 1.
+            top_p: the smallest set of likeliest tokens with at least this probability is drawn from (Holtzman et al. 2020).
             seed: the same seed gives the same completions, whatever the number of slots.
-            on_progress: called with (completions done, completions in all).
+            on_progress: called with (completions done, completions in all) when some are done.
 
         Returns:
-            For each prompt its n completions, with ids, log-probabilities under the distribution they were drawn from, and
-            whether they wrote an end token.
+            For each prompt, in order, its n completions: `ids` with the end token if one was written (`finished`), `logprobs`
+            under the distribution they were drawn from, `text` without the end token.
 
         Raises:
-            DataError: a prompt leaves no room for `max_new_tokens` in the model's context.
+            ConfigError: a temperature below 0, a top_p outside (0, 1], no token or completion asked for.
+            DataError: a prompt is empty, or leaves no room for `max_new_tokens` in the model's context.
+            GuardStop: the model's logits are not finite.
         """
-        requests = self._requests(prompts, n, max_new_tokens, seed)
+        sequences = self._sequences(prompts, n, max_new_tokens, temperature, top_p, seed)
         done = 0
-        for finished in self._run(requests, max_new_tokens, temperature, top_p):
-            done += len(finished)
-            if on_progress and finished:
-                on_progress(done, len(requests))
-        texts = self.tokenizer.batch_decode([[i for i in r.out if i not in self.end_ids] for r in requests], skip_special_tokens=True,
-                                            clean_up_tokenization_spaces=False)
-        results: list[list[Completion]] = [[] for _ in prompts]
-        for request, text in zip(requests, texts, strict=True):
-            prompt = prompts[request.prompt]
-            record = prompt if isinstance(prompt, Prompt) else Prompt(())
-            results[request.prompt].append(Completion(record, text, tuple(request.out), tuple(request.logprobs), request.finished, self.name))
-        return results
+        for advanced in self._decode(sequences, temperature, top_p):
+            newly = sum(sequence.done for sequence in advanced)
+            done += newly
+            if on_progress and newly:
+                on_progress(done, len(sequences))
+        completions = [
+            Completion(prompt if isinstance(prompt := prompts[s.prompt], Prompt) else Prompt(()), self._text(s), tuple(s.ids), tuple(s.logprobs),
+                       s.finished, self.name)
+            for s in sequences
+        ]
+        return [completions[i * n : (i + 1) * n] for i in range(len(prompts))]
 
-    def stream(self, prompt: Prompt | list[int], *, max_new_tokens: int = 96, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> Iterator[str]:
-        """The text of one completion in pieces, as soon as each is certain; together they are the text `sample` gives."""
-        requests = self._requests([prompt], 1, max_new_tokens, seed)
+    def stream(self, prompt: Prompt | list[int], *, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> Iterator[str]:
+        """The text of one completion in pieces, each as soon as no later token can change it.
+
+        Together they are the text that `sample([prompt], ...)` gives for the same seed. Arguments and errors as in `sample`.
+        """
+        sequences = self._sequences([prompt], 1, max_new_tokens, temperature, top_p, seed)
         said = ""
-        for _ in self._run(requests, max_new_tokens, temperature, top_p, slots=1):
-            ids = [i for i in requests[0].out if i not in self.end_ids]
-            text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            if not text.endswith("\ufffd") and text.startswith(said) and len(text) > len(said):
+        for (sequence,) in self._decode(sequences, temperature, top_p):
+            text = self._text(sequence)
+            if not sequence.done:
+                text = text.rstrip("\ufffd")  # bytes of a character whose rest is still to come
+            if len(text) > len(said) and text.startswith(said):
                 yield text[len(said):]
                 said = text
-        whole = self.tokenizer.decode([i for i in requests[0].out if i not in self.end_ids], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        if len(whole) > len(said):
-            yield whole[len(said):]
 
-    def _requests(self, prompts: Sequence[Prompt | list[int]], n: int, most: int, seed: int) -> list[_Request]:
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
-        requests = []
+    def _text(self, sequence: _Sequence) -> str:
+        ids = sequence.ids[:-1] if sequence.finished else sequence.ids
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def _sequences(self, prompts: Sequence[Prompt | list[int]], n: int, most: int, temperature: float, top_p: float, seed: int) -> list[_Sequence]:
+        """The completions to be written, those of a prompt side by side, each with its own uniforms."""
+        if temperature < 0 or not 0 < top_p <= 1 or most < 1 or n < 1:
+            raise ConfigError(f"cannot sample n={n}, max_new_tokens={most}, temperature={temperature}, top_p={top_p}",
+                              remedy="n and max_new_tokens from 1, temperature from 0, top_p above 0 and at most 1")
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        sequences = []
         for i, prompt in enumerate(prompts):
             ids = prompt_ids(self.tokenizer, prompt) if isinstance(prompt, Prompt) else list(prompt)
-            if not ids or len(ids) + most > context:
-                raise DataError(f"a prompt of {len(ids)} tokens and {most} new ones do not fit the model's context of {context}" if ids else "an empty prompt",
-                                where=f"prompt {i + 1}", remedy="shorten or drop it, or lower max_new_tokens")
+            if not ids:
+                raise DataError("a prompt holds no tokens", where=f"prompt {i}", remedy="drop it, or begin it with the model's begin token")
+            if context and len(ids) + most > context:
+                raise DataError(f"a prompt of {len(ids)} tokens and {most} new ones do not fit the model's context of {context}",
+                                where=f"prompt {i}", remedy="shorten or drop it, or lower max_new_tokens")
             for j in range(n):
-                stream = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), (i << 32) | j]))
-                requests.append(_Request(i, j, ids, stream.random(most)))
-        return requests
+                stream = np.random.Philox(key=seed % 2**64, counter=(i << 192) + (j << 128))  # draws count up from the lowest bits
+                sequences.append(_Sequence(i, j, ids, np.random.Generator(stream).random(most, dtype=np.float32)))
+        return sequences
 
-    def _run(self, requests: list[_Request], most: int, temperature: float, top_p: float, *, slots: int = 0) -> Iterator[list[_Request]]:
-        """Decode until every request is done; after each step yields those that ended in it."""
-        if not requests:
+    @torch.inference_mode()  # of a generator: on while it runs, off while its caller does
+    def _decode(self, sequences: list[_Sequence], temperature: float, top_p: float) -> Iterator[list[_Sequence]]:
+        """Write all sequences; yields those that got a token, after each prefill and each decode step.
+
+        Rows are filled, or given up when nobody waits, as soon as a quarter of them is free. Long prompts go first: the
+        newcomers of a prefill are then of similar length, and none is longer than a sequence that is already there.
+        """
+        if not sequences:
             return
-        training = self.model.training
-        self.model.eval()
-        try:
-            width = min(slots or self.slots, len(requests))
-            slab = _Slab(self.model, width, max(len(r.ids) for r in requests), most)
-            queue = list(reversed(requests))
-            while queue or slab.busy:
-                ended: list[_Request] = []
-                free = slab.free()
-                if queue and free and (not slab.busy or len(free) * 4 >= slab.width or len(free) >= len(queue)):
-                    newcomers = [queue.pop() for _ in range(min(len(free), len(queue)))]
-                    logits = slab.admit(newcomers, free)
-                    ended += self._choose(slab, logits, newcomers, free[: len(newcomers)], most, temperature, top_p)
-                    slab.release(ended)
-                if slab.busy:
-                    if not queue and slab.busy * 2 <= slab.width and slab.width > 4:
-                        slab.shrink()
-                    logits = slab.step()
-                    held = [(slot, r) for slot, r in enumerate(slab.held) if r is not None]
-                    rows = [slot for slot, _ in held]
-                    last = self._choose(slab, logits if len(rows) == slab.width else logits[rows], [r for _, r in held], rows, most, temperature, top_p)
-                    slab.release(last)
-                    ended += last
-                yield ended
-        finally:
-            self.model.train(training)
+        waiting = sorted(sequences, key=lambda s: (len(s.prompt_ids), -s.prompt, -s.completion))  # taken from the end
+        rows: list[_Sequence | None] = [None] * min(self.slots, len(sequences))
+        columns = len(waiting[-1].prompt_ids) + len(sequences[0].uniforms) * (1 if len(rows) == len(sequences) else 2)
+        with _evaluating(self.model):
+            while waiting or any(rows):
+                free = [row for row, held in enumerate(rows) if held is None]
+                if waiting and 4 * len(free) >= len(rows):
+                    entering = [waiting.pop() for _ in free[: len(waiting)]]
+                    logits_NV = self._prefill(entering, free, len(rows), columns, idle=len(free) == len(rows))
+                    for row, sequence in zip(free, entering, strict=False):
+                        rows[row] = sequence
+                    advanced = entering
+                else:
+                    assert self._slab is not None
+                    if 4 * len(free) >= len(rows):
+                        kept = [row for row, held in enumerate(rows) if held is not None]
+                        self._slab.keep(kept)
+                        rows = [rows[row] for row in kept]
+                    logits_NV = self._step(rows, self._slab)
+                    advanced = [held for held in rows if held is not None]
+                    if len(advanced) < len(rows):
+                        logits_NV = logits_NV[[row for row, held in enumerate(rows) if held is not None]]
+                self._extend(advanced, logits_NV, temperature, top_p)
+                rows = [None if held is None or held.done else held for held in rows]
+                yield advanced
 
-    @torch.inference_mode()
-    def _choose(self, slab: _Slab, logits_NV: Tensor, requests: list[_Request], slots: list[int], most: int, temperature: float, top_p: float) -> list[_Request]:
-        """Draw the next token of each request; returns those that ended with it."""
-        uniforms = torch.from_numpy(np.array([r.uniforms[len(r.out)] for r in requests], dtype=np.float32)).to(logits_NV.device)
-        ids, logprobs = draw(logits_NV, uniforms, temperature=temperature, top_p=top_p)
-        slab.next_ids[torch.tensor(slots, device=ids.device)] = ids
-        ended = []
-        for request, token, logprob in zip(requests, ids.tolist(), logprobs.tolist(), strict=True):
-            request.out.append(token)
-            request.logprobs.append(logprob)
-            request.finished = token in self.end_ids
-            if request.finished or len(request.out) == most:
-                ended.append(request)
-        return ended
+    def _prefill(self, entering: list[_Sequence], free: list[int], rows: int, columns: int, *, idle: bool) -> Tensor:
+        """Read the prompts of newcomers, longest first, into the slab's free rows; returns their next-token logits (N, V)."""
+        logits_NV = []
+        while len(logits_NV) < len(entering):
+            longest = len(entering[len(logits_NV)].prompt_ids)
+            batch: dict[int, list[_Sequence]] = {}  # newcomers by prompt
+            for sequence in entering[len(logits_NV):]:
+                if sequence.prompt not in batch and (len(batch) + 1) * longest > max(PREFILL_TOKENS, longest):
+                    break
+                batch.setdefault(sequence.prompt, []).append(sequence)
+            lengths = torch.tensor([len(group[0].prompt_ids) for group in batch.values()])
+            ids_PT = torch.tensor([[0] * (longest - len(group[0].prompt_ids)) + group[0].prompt_ids for group in batch.values()])
+            positions_PT = torch.arange(longest) - (longest - lengths)[:, None]
+            cache = DynamicCache()
+            logits_PV = self._forward(ids_PT, positions_PT >= 0, positions_PT.clamp(min=0), cache)
+            if self._slab is None or not self._slab.fits(cache, rows, columns):
+                self._slab = _Slab(cache, rows, columns)
+            if idle and not logits_NV:
+                self._slab.begin(rows, longest)
+            sources = [p for p, group in enumerate(batch.values()) for _ in group]
+            self._slab.copy_in(cache, sources, free[len(logits_NV) : len(logits_NV) + len(sources)])
+            for group in batch.values():
+                for sequence in group:
+                    sequence.start = self._slab.window.now - len(sequence.prompt_ids)
+            logits_NV += logits_PV[sources].unbind()
+        return torch.stack(logits_NV)
+
+    def _step(self, rows: list[_Sequence | None], slab: _Slab) -> Tensor:
+        """One token for every row; returns logits (rows, V). An empty row sees itself alone and is not looked at."""
+        window = slab.window
+        window.low = min(held.start for held in rows if held)
+        if window.now == slab.columns:
+            shift = slab.compact()
+            for held in filter(None, rows):
+                held.start -= shift
+        starts_B = torch.tensor([held.start if held else window.now for held in rows])
+        seen_BT = torch.arange(window.low, window.now + 1) >= starts_B[:, None]
+        ids_B1 = torch.tensor([[held.ids[-1] if held else 0] for held in rows])
+        positions_B1 = torch.tensor([[len(held.prompt_ids) + len(held.ids) - 1 if held else 0] for held in rows])
+        logits_BV = self._forward(ids_B1, seen_BT, positions_B1, slab)
+        window.now += 1
+        return logits_BV
+
+    def _forward(self, ids_BT: Tensor, seen_BT: Tensor, positions_BT: Tensor, cache: Cache) -> Tensor:
+        """Next-token logits (B, V) after the last column."""
+        device = self.model.device
+        inputs = {"input_ids": ids_BT.to(device), "attention_mask": seen_BT.long().to(device), "position_ids": positions_BT.to(device),
+                  "cache": cache, "past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
+        inputs.pop("past_key_values" if "cache" in self._accepts else "cache")  # the name before transformers 5.24
+        return self.model(**{name: value for name, value in inputs.items() if name in self._accepts}).logits[:, -1]
+
+    def _extend(self, sequences: list[_Sequence], logits_NV: Tensor, temperature: float, top_p: float) -> None:
+        """Draw the next token of each sequence."""
+        uniforms = torch.from_numpy(np.array([s.uniforms[len(s.ids)] for s in sequences])).to(logits_NV.device)
+        ids_N, logprobs_N = draw(logits_NV, uniforms, temperature=temperature, top_p=top_p)
+        for sequence, token, logprob in zip(sequences, ids_N.tolist(), logprobs_N.tolist(), strict=True):
+            if not np.isfinite(logprob):
+                raise GuardStop("the model's logits are not finite", where=f"prompt {sequence.prompt}, new token {len(sequence.ids)}",
+                                remedy="go back to a checkpoint from before the weights became so, or try --model.precision fp32")
+            sequence.ids.append(token)
+            sequence.logprobs.append(logprob)
+            sequence.finished = token in self.end_ids
 
 
-@torch.inference_mode()
 def draw(logits_NV: Tensor, uniforms_N: Tensor, *, temperature: float = 1.0, top_p: float = 1.0) -> tuple[Tensor, Tensor]:
     """One token a row by inverse CDF, and its log-probability under the distribution it was drawn from.
 
+    The CDF runs in the order of the vocabulary, with or without top-p, so that tokens of equal probability have a fixed place.
+
     Args:
-        logits_NV: (N, V); uniforms_N: (N,) in [0, 1).
+        logits_NV: (N, V), of any precision; the work is done in fp32.
+        uniforms_N: (N,) fp32 in [0, 1).
+        temperature: 0 takes the likeliest token; its log-probability is then the one at temperature 1.
 
     Returns:
-        ids (N,) and log-probabilities (N,), fp32.
+        ids (N,) and log-probabilities (N,), fp32; not finite where the logits are not.
     """
-    logits = logits_NV.float()
+    probs_NV = (logits_NV if temperature in (0, 1) else logits_NV.float() / temperature).softmax(-1, dtype=torch.float32)
     if temperature == 0:
-        ids = logits.argmax(-1)
-        return ids, logits.log_softmax(-1).gather(-1, ids[:, None]).squeeze(-1)
-    log_p = (logits if temperature == 1 else logits / temperature).log_softmax(-1)
+        probs_N, ids_N = probs_NV.max(-1)
+        return ids_N, probs_N.log()
     if top_p < 1:
-        ordered, order = log_p.sort(-1, descending=True)
-        p = ordered.exp()
-        outside = p.cumsum(-1) - p >= top_p
-        log_p = log_p.scatter(-1, order, ordered.masked_fill(outside, -torch.inf)).log_softmax(-1)
-    cdf = log_p.exp().cumsum(-1)
-    ids = torch.searchsorted(cdf, (uniforms_N[:, None] * cdf[:, -1:]).contiguous(), right=True).squeeze(-1)
-    # rounding can carry a uniform past the last token that has any probability
-    last = log_p.shape[-1] - 1 - (log_p > -torch.inf).flip(-1).int().argmax(-1)
-    ids = ids.minimum(last)
-    return ids, log_p.gather(-1, ids[:, None]).squeeze(-1)
+        probs_NV = nucleus(probs_NV, top_p)
+    cdf_NV = probs_NV.cumsum(-1)
+    mass_N1 = cdf_NV[:, -1:]
+    # A uniform of 24 bits is at most 1 - 2^-24, so its product with the mass rounds to less than the mass: the first entry of
+    # the CDF above it exists, and it belongs to a token of probability above 0.
+    ids_N1 = torch.searchsorted(cdf_NV, uniforms_N[:, None] * mass_N1, right=True).clamp(max=probs_NV.shape[-1] - 1)
+    return ids_N1.squeeze(1), (probs_NV.gather(1, ids_N1) / mass_N1).log().squeeze(1)
 
 
-class _Slab:
-    """Slots, their keys and values, and the shared clock."""
+def nucleus(probs_NV: Tensor, top_p: float) -> Tensor:
+    """Probabilities with 0 outside the nucleus, not renormalised (Holtzman et al. 2020, section 3.1).
 
-    def __init__(self, model: Any, width: int, longest: int, most: int) -> None:
-        self.model, self.width = model, width
-        self.device = next(model.parameters()).device
-        self.columns = longest + most + max(32, (longest + most) // 2)
-        self.clock = _Clock()
-        self.held: list[_Request | None] = [None] * width
-        self.starts = torch.zeros(width, dtype=torch.long, device=self.device)  # first column of each slot's sequence
-        self.positions = torch.zeros(width, dtype=torch.long, device=self.device)  # position of its next token
-        self.next_ids = torch.zeros(width, dtype=torch.long, device=self.device)
-        self.cache: Cache | None = None
-        bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.cache_name = "cache" if "cache" in signature(bare.forward).parameters else "past_key_values"  # renamed in transformers 5.2x
+    The nucleus is the smallest set of likeliest tokens with at least `top_p` of the probability; tokens as likely as the last
+    one of it belong to it too.
+    """
+    ordered_NK = probs_NV.topk(min(NUCLEUS, probs_NV.shape[-1])).values
+    mass_NK = ordered_NK.cumsum(-1)
+    if (mass_NK[:, -1] < top_p).any():
+        ordered_NK = probs_NV.sort(-1, descending=True).values
+        mass_NK = ordered_NK.cumsum(-1)
+    last_N1 = (mass_NK < top_p).sum(-1, keepdim=True).clamp(max=ordered_NK.shape[-1] - 1)
+    return probs_NV * (probs_NV >= ordered_NK.gather(-1, last_N1))
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """The model in evaluation mode; afterwards each module is in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@dataclass
+class _Window:
+    """What the model sees of the slab: the first `rows` rows and the columns [low, now). Column `now` is written next."""
+
+    rows: int = 0
+    low: int = 0
+    now: int = 0
+
+
+class _SlabLayer(CacheLayerMixin):
+    """One layer's keys and values, (rows, heads, columns, dim), written in place."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, window: _Window, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self.window, self.keys, self.values, self.is_initialized = window, keys, values, True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        raise AssertionError("the slab is made from a prefilled cache")
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        rows, low, now = self.window.rows, self.window.low, self.window.now
+        self.keys[:rows, :, now] = key_states[:, :, 0]
+        self.values[:rows, :, now] = value_states[:, :, 0]
+        return self.keys[:rows, :, low : now + 1], self.values[:rows, :, low : now + 1]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.get_seq_length() + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.window.now - self.window.low
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class _Slab(Cache):
+    """All layers and the window on them. To the model the window is a cache of now - low positions; within a row columns and
+    positions run in step, so that sliding windows hold as well.
+    """
+
+    def __init__(self, like: Cache, rows: int, columns: int) -> None:
+        """Room for `rows` sequences in `columns` columns, of the shapes and precision of a prefilled cache."""
+        self.window = _Window()
+
+        # zeros: a masked column weighs nothing, but 0 * nan would be nan
+        empty = [new.new_zeros(rows, new.shape[1], columns, new.shape[3]) for new in _tensors(like)]
+        super().__init__(layers=[_SlabLayer(self.window, keys, values) for keys, values in zip(empty[::2], empty[1::2], strict=True)])
 
     @property
-    def busy(self) -> int:
-        return sum(r is not None for r in self.held)
+    def columns(self) -> int:
+        return _tensors(self)[0].shape[2]
 
-    def free(self) -> list[int]:
-        return [slot for slot, r in enumerate(self.held) if r is None]
+    def fits(self, like: Cache, rows: int, columns: int) -> bool:
+        """Whether `rows` sequences with keys such as these can live here."""
+        new, kept = _tensors(like)[0], _tensors(self)[0]
+        return rows <= kept.shape[0] and columns <= self.columns and (new.dtype, new.device) == (kept.dtype, kept.device)
 
-    def release(self, ended: list[_Request]) -> None:
-        gone = {id(r) for r in ended}
-        self.held = [None if r is not None and id(r) in gone else r for r in self.held]
+    def begin(self, rows: int, now: int) -> None:
+        """Start over with `rows` rows and the clock at `now`."""
+        self.window.rows, self.window.low, self.window.now = rows, now, now
 
-    @torch.inference_mode()
-    def admit(self, newcomers: list[_Request], free: list[int]) -> Tensor:
-        """Prefill newcomers and copy their keys and values into free slots; returns their next-token logits (N, V)."""
-        prompts: dict[int, int] = {}
-        for request in newcomers:
-            prompts.setdefault(request.prompt, len(prompts))
-        unique = {request.prompt: request.ids for request in newcomers}
-        longest = max(map(len, unique.values()))
-        ids = torch.zeros(len(prompts), longest, dtype=torch.long)
-        mask = torch.zeros(len(prompts), longest, dtype=torch.long)
-        for prompt, row in prompts.items():
-            ids[row, longest - len(unique[prompt]):] = torch.tensor(unique[prompt])
-            mask[row, longest - len(unique[prompt]):] = 1
-        positions = (mask.cumsum(1) - 1).clamp_min(0)
-        prefilled = DynamicCache()
-        logits = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), position_ids=positions.to(self.device),
-                            use_cache=True, logits_to_keep=1, **{self.cache_name: prefilled}).logits[:, -1]
-        if self.cache is None:
-            self._allocate(prefilled)
-        self._reserve(longest)
-        now = self.clock.now
-        rows = torch.tensor([prompts[r.prompt] for r in newcomers], device=self.device)
-        slots = torch.tensor(free[: len(newcomers)], device=self.device)
-        assert self.cache is not None
-        for layer, source in zip(self.cache.layers, prefilled.layers, strict=True):
-            layer.keys[slots, :, now - longest : now] = source.keys[rows]  # type: ignore[index]
-            layer.values[slots, :, now - longest : now] = source.values[rows]  # type: ignore[index]
-        for request, slot in zip(newcomers, slots.tolist(), strict=True):
-            self.held[slot] = request
-            self.starts[slot] = now - len(request.ids)
-            self.positions[slot] = len(request.ids)
-        return logits[rows]
+    def copy_in(self, cache: Cache, sources: list[int], rows: list[int]) -> None:
+        """Copy rows of a prefilled cache to rows of the slab, so that they end where the clock stands."""
+        now, width = self.window.now, cache.get_seq_length()
+        assert width <= now, "a newcomer is longer than the sequences that are here"
+        self.window.low = min(self.window.low, now - width)
+        for kept, new in zip(_tensors(self), _tensors(cache), strict=True):
+            kept[rows, :, now - width : now] = new[sources]
 
-    @torch.inference_mode()
-    def step(self) -> Tensor:
-        """One token for every slot: (slots, V). Empty slots go along and are not looked at."""
-        self._make_room()
-        now = self.clock.now
-        idle = torch.tensor([r is None for r in self.held], device=self.device)
-        starts = self.starts.masked_fill(idle, now)
-        self.clock.low = int(starts.min())
-        columns = torch.arange(self.clock.low, now + 1, device=self.device)
-        mask = (columns >= starts[:, None]).long()
-        positions = self.positions.masked_fill(idle, 0)
-        logits = self.model(input_ids=self.next_ids[:, None], attention_mask=mask, position_ids=positions[:, None],
-                            use_cache=True, logits_to_keep=1, **{self.cache_name: self.cache}).logits[:, -1]
-        self.clock.now += 1
-        self.positions += 1
-        return logits
+    def keep(self, rows: list[int]) -> None:
+        """Move these rows to the front and see no others."""
+        columns = slice(self.window.low, self.window.now)
+        for kept in _tensors(self):
+            kept[: len(rows), :, columns] = kept[rows, :, columns]
+        self.window.rows = len(rows)
 
-    @torch.inference_mode()
-    def shrink(self) -> None:
-        """Drop the empty slots."""
-        kept = [slot for slot, r in enumerate(self.held) if r is not None]
-        index = torch.tensor(kept, device=self.device)
-        assert self.cache is not None
-        for layer in self.cache.layers:
-            layer.keys, layer.values = layer.keys[index], layer.values[index]  # type: ignore[index]
-        self.held = [self.held[slot] for slot in kept]
-        self.starts, self.positions, self.next_ids = self.starts[index], self.positions[index], self.next_ids[index]
-        self.width = len(kept)
+    def compact(self) -> int:
+        """Shift the window to the first column; returns by how much."""
+        shift, width = self.window.low, self.window.now - self.window.low
+        assert shift > 0, "the slab is too narrow for one sequence"
+        for kept in _tensors(self):
+            kept[: self.window.rows, :, :width] = kept[: self.window.rows, :, shift : shift + width].clone()
+        self.window.low, self.window.now = 0, width
+        return shift
 
-    def _allocate(self, like: Cache) -> None:
-        def empty(tensor: Tensor) -> Tensor:
-            return tensor.new_zeros(self.width, tensor.shape[1], self.columns, tensor.shape[3])
 
-        self.cache = Cache(layers=[_SlabLayer(self.clock, empty(layer.keys), empty(layer.values)) for layer in like.layers])  # type: ignore[arg-type]
-
-    def _move(self, by: int, columns: int) -> None:
-        """Shift the used columns to the right (by > 0) or left, in a slab of at least `columns` columns."""
-        low, now = self.clock.low, self.clock.now
-        assert self.cache is not None
-        for layer in self.cache.layers:
-            for name in ("keys", "values"):
-                old = getattr(layer, name)
-                new = old if columns <= old.shape[2] else old.new_zeros(*old.shape[:2], columns, old.shape[3])
-                new[:, :, low + by : now + by] = old[:, :, low:now].clone()
-                setattr(layer, name, new)
-        self.columns = max(columns, self.columns)
-        self.clock.low, self.clock.now = low + by, now + by
-        self.starts += by
-
-    def _reserve(self, longest: int) -> None:
-        """Make sure that a prompt of this length fits left of the clock."""
-        if not self.busy:
-            self.clock.low = self.clock.now = longest
-        elif longest > self.clock.now:
-            by = longest - self.clock.now
-            self._move(by, max(self.columns, longest + 32))
-
-    def _make_room(self) -> None:
-        """When the clock reaches the last column, shift everything left; if nothing is free on the left, widen the slab."""
-        if self.clock.now < self.columns:
-            return
-        held = torch.tensor([r is not None for r in self.held], device=self.device)
-        low = int(self.starts[held].min())
-        self.clock.low = low
-        if low >= self.columns // 8:
-            self._move(-low, self.columns)
-        else:
-            self._move(-low, self.columns + self.columns // 2)
+def _tensors(cache: Cache) -> list[Tensor]:
+    """Keys and values, layer by layer."""
+    layers: list[Any] = cache.layers
+    return [tensor for layer in layers for tensor in (layer.keys, layer.values)]

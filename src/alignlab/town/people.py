@@ -18,7 +18,7 @@ from .gold import GoldJudge
 from .world import World
 
 PEOPLE_WHO_RANK: dict[str, dict] = {
-    "fair": {"weights": {"value": 1.0}, "temperature": 0.10, "tie_margin": 0.02},
+    "fair": {"weights": {"value": 1.0}, "temperature": 0.15, "tie_margin": 0.15},
     "noisy": {"weights": {"value": 1.0}, "temperature": 0.40, "tie_margin": 0.02},
     "long": {"weights": {"value": 0.4, "length": 0.05}, "temperature": 0.10, "tie_margin": 0.02},
     "flattered": {"weights": {"value": 0.6, "flattery": 0.8, "agreement": 0.8}, "temperature": 0.10, "tie_margin": 0.02},

@@ -1,0 +1,25 @@
+# Everything happens in .venv; ARGS goes through to the command: make run ARGS="--fast", make test ARGS="tests/test_run.py"
+PY := .venv/bin
+.PHONY: setup run test check
+
+setup: .venv/.ready
+
+# Again whenever the dependencies change. Torch first, so that nothing else chooses its build.
+.venv/.ready: pyproject.toml constraints.txt
+	test -x $(PY)/python || python3 -m venv .venv
+	$(PY)/pip install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(PY)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+run: setup
+	$(PY)/alignlab run --out runs/demo $(ARGS)
+
+# Two workers of one thread each: the same figures on any number of cores.
+test: setup
+	OMP_NUM_THREADS=1 $(PY)/pytest -n 2 $(ARGS)
+
+check: setup
+	$(PY)/ruff check src tests
+	$(PY)/pyright
+	$(PY)/lint-imports
+	$(MAKE) test
