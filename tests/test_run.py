@@ -130,8 +130,11 @@ def test_killed_at_any_write_and_gone_on_with_equals_undisturbed(tmp_path, undis
         assert in_child(lambda out=out: walk(out)) == -signal.SIGKILL
         monkeypatch.setattr(os, "fsync", sync)
         partial = tmp_path / f"killed-{die_at}.partial" / "run.json"
-        died_done += partial.exists() and json.loads(partial.read_text())["status"] == "done"
-        assert contents(walk(out).out) == undisturbed, f"killed at write {die_at} of {total}"
+        was_done = partial.exists() and json.loads(partial.read_text())["status"] == "done"
+        died_done += was_done
+        steps = []
+        assert contents(walk(out, steps.append).out) == undisturbed, f"killed at write {die_at} of {total}"
+        assert not (was_done and steps)  # work that is finished is not done again
         assert not partial.parent.exists() and read_run(out).status == "done"
     assert died_done  # one of them fell between the last write and the rename
 

@@ -49,7 +49,8 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
         if not kept.exists():
             asked = [prompts[i] for i in members]
             borrowed = [borrow(others.get(prompt.id, ()), settings, derive_seed(seed, "others", i)) for i, prompt in zip(members, asked, strict=True)]
-            own = sampler.sample(asked, n=settings.per_prompt, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
+            needed = settings.per_prompt - min(len(theirs) for theirs in borrowed)
+            own = sampler.sample(asked, n=max(1, needed), max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
                                  seed=derive_seed(seed, "collect", number))
             found = []
             for i, theirs, ours in zip(members, borrowed, own, strict=True):

@@ -11,7 +11,7 @@ drawn does not depend on the number of slots or on who sits beside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
@@ -125,7 +125,7 @@ class LocalSampler:
         ]
         return [completions[i * n : (i + 1) * n] for i in range(len(prompts))]
 
-    def stream(self, prompt: Prompt | list[int], *, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> Iterator[str]:
+    def stream(self, prompt: Prompt | list[int], *, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> Generator[str, None, None]:
         """The text of one completion in pieces, each as soon as no later token can change it.
 
         Together they are the text that `sample([prompt], ...)` gives for the same seed. Arguments and errors as in `sample`.
