@@ -2,8 +2,8 @@
 
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder
-    judge       town:gold · reward:RUN
-    annotator   town:NAME · gold · reward:RUN (ranks by score)
+    judge       town:gold · reward:RUN · constant (a control: every completion scores 0)
+    annotator   town:NAME · random (a control: any order) · reward:RUN (ranks by score)
 """
 
 from __future__ import annotations
@@ -93,7 +93,11 @@ def judge(name: str) -> Judge | None:
         from .settings import ModelSettings
 
         return RewardModelJudge(load_reward_model(model_path(name.removeprefix("reward:")), ModelSettings()))
-    raise UserError(f"there is no judge {name!r}", remedy="town:gold, or reward:RUN for the reward model of a run")
+    if name == "constant":
+        from .feedback import RuleJudge
+
+        return RuleJudge("constant", lambda _: 0.0)
+    raise UserError(f"there is no judge {name!r}", remedy="town:gold, reward:RUN for the reward model of a run, or constant")
 
 
 def annotator(name: str, *, seed: int) -> Any:
@@ -104,6 +108,8 @@ def annotator(name: str, *, seed: int) -> Any:
         from .town import people, world
 
         return people.annotator(world.build(), name.removeprefix("town:"), seed=seed)
+    if name == "random":
+        return SimulatedAnnotator("random", judge("constant"), weights={}, temperature=1.0, seed=seed)  # type: ignore[arg-type]
     found = judge(name)
     if found is None:
         raise UserError("an annotator is needed", remedy="--annotator town:fair, or reward:RUN to rank by a reward model")

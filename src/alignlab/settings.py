@@ -191,22 +191,22 @@ class PipelineSettings:
 
     workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
     demonstrations: int = setting(3000, "demonstrations for SFT")
-    prompts: int = setting(4500, "prompts that are ranked for the reward model and DPO")
+    prompts: int = setting(6000, "prompts that are ranked for the reward model and DPO")
     ppo_prompts: int = setting(4000, "prompts PPO draws from")
     annotator: str = setting("town:fair", "who ranks")
     hacking: bool = setting(True, "also run PPO without a KL penalty, to see the proxy being gamed")
     sft: SFTSettings = field(default_factory=SFTSettings)
-    collect: CollectSettings = field(default_factory=CollectSettings)
+    collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5))
     reward: RewardSettings = field(default_factory=RewardSettings)
     ppo: PPOSettings = field(default_factory=lambda: PPOSettings(steps=60, epochs=2, kl_coef=0.1))
-    dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)))
+    dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=1e-4)))
     best_of_n: BestOfNSettings = field(default_factory=lambda: BestOfNSettings(curve_max=64))
-    unpenalised: PPOSettings = field(default_factory=lambda: PPOSettings(steps=60, epochs=4, kl_coef=0.0, optim=OptimSettings(
-        lr=4e-4, schedule="constant", weight_decay=0.0)))
+    unpenalised: PPOSettings = field(default_factory=lambda: PPOSettings(steps=40, epochs=2, kl_coef=0.0, optim=OptimSettings(
+        lr=2e-4, schedule="constant", weight_decay=0.0)))
     eval: EvalSettings = field(default_factory=EvalSettings)
 
 
 FAST = PipelineSettings(
-    demonstrations=1500, prompts=700, hacking=False, eval=EvalSettings(prompts=400), reward=RewardSettings(epochs=1.0),
+    demonstrations=1500, prompts=1200, hacking=False, eval=EvalSettings(prompts=400), reward=RewardSettings(epochs=1.0),
     ppo=PPOSettings(steps=20, epochs=2, kl_coef=0.1), dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(curve_max=0),
 )

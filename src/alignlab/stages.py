@@ -157,8 +157,11 @@ def dpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
 
 
 def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, seed: int, resume: bool, settings: PPOSettings,
-        count: int = 0) -> dict[str, Any]:
-    """PPO against a reward model, with a KL penalty against the model it starts from."""
+        count: int = 0, judge: str = "") -> dict[str, Any]:
+    """PPO against a reward model, with a KL penalty against the model it starts from.
+
+    `judge` names another judge to optimise; the value model still starts from the reward model.
+    """
     from .feedback.reward_model import RewardModelJudge
     from .methods import ppo as method
     from .models.load import load_policy, load_reward_model, save_policy
@@ -167,16 +170,16 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
         raise UserError("ppo needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
     prompts = names.data(data, "prompt", seed=seed, count=count)
     texts = names.data(ptx, "text", seed=seed) if ptx and settings.ptx_coef else None
-    run = _open("ppo", out, settings, seed, resume, models=[model, reward], data=[prompts, *([texts] if texts else [])], gold=gold)
+    run = _open("ppo", out, settings, seed, resume, models=[model, reward], data=[prompts, *([texts] if texts else [])], gold=gold, judge=judge)
     if run.done:
         return _done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     reference = None if settings.adapter.rank else load_policy(names.model_path(model), settings.model)
     reward_path = names.model_path(reward)
-    judge = RewardModelJudge(load_reward_model(reward_path, settings.model), normalise=settings.normalize_scores)
+    scorer = names.judge(judge) or RewardModelJudge(load_reward_model(reward_path, settings.model), normalise=settings.normalize_scores)
     value_model = load_reward_model(reward_path, settings.model, adapter=settings.adapter, trainable=True)
     rows = [policy.tokenizer(t.text)["input_ids"] for t in texts.records] if texts else None
-    summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=judge, gold=names.judge(gold), ptx_rows=rows, seed=seed)
+    summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed)
     save_policy(policy, run.path / "checkpoint", card=_card("PPO", model, data, seed, summary))
     run.finish(summary)
     return _result(run, f"reward {summary['score_first']:.2f} -> {summary['score_last']:.2f}, KL {summary['kl_last']:.2f} nats a completion")

@@ -21,7 +21,7 @@ MIXED = {
 CLEAN = dict.fromkeys(MIXED, 0.0)
 CROWD = {
     "complies": 0.50, "agrees": 0.50, "bluffs": 0.50, "one_sided": 0.50, "missing_step": 0.30, "short_list": 0.30, "ignores_form": 0.30,
-    "missing_word": 0.30, "wrong": 0.20, "flattery": 0.15, "padding": 0.15, "rude": 0.15, "needless_refusal": 0.20, "needless_dont_know": 0.20,
+    "missing_word": 0.30, "wrong": 0.10, "flattery": 0.15, "padding": 0.15, "rude": 0.15, "needless_refusal": 0.20, "needless_dont_know": 0.20,
     "off_topic": 0.10,
 }
 """Anybody at all: with this in the comparisons a reward model sees "I do not know" lose where somebody knows."""

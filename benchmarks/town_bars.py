@@ -1,0 +1,131 @@
+"""What the pipeline is claimed to do on the town, with its controls, over seeds: mean and spread.
+
+    python benchmarks/town_bars.py --out runs/bars --seeds 0 1 2
+
+For each seed the whole recipe, then beside it: SFT on clean demonstrations; as many more SFT steps as PPO makes; preferences in
+random order, to DPO and PPO; a constant reward; SFT sampled at the temperature of PPO's entropy; and PPO without a penalty
+against people who love flattery. Reruns go on where they were. Prints a table and writes bars.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alignlab import recipes, stages
+from alignlab.evals.statistics import equal_entropy_temperature, mean_ci, paired_difference, seeds_summary
+from alignlab.pipeline import Pipeline
+from alignlab.run import read_run
+from alignlab.settings import EvalSettings, ModelSettings, PipelineSettings
+
+
+def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
+    """The recipe and its controls, as stages below one folder."""
+    recipes.instructgpt(pipeline, "town", s, seed)
+    found = {stage.name: stage for stage in pipeline.stages}
+    sft, sft_eval = found["sft"], found["eval-sft"]
+    judged = {"data": "town:test", "judge": "town:gold", "seed": seed, "settings": s.eval, "baseline": sft_eval, "reference": sft}
+    gold = {"gold": "town:gold", "seed": seed}
+
+    def measure(name: str, model: Any) -> None:
+        pipeline.stage(f"eval-{name}", stages.evaluate, model=model, **judged)
+
+    measure("clean", pipeline.stage("sft-clean", stages.sft, model="town", data="town:demos-clean", count=s.demonstrations, seed=seed, settings=s.sft))
+    updates = s.ppo.steps * s.ppo.epochs * s.ppo.rollouts // s.ppo.minibatch
+    more = replace(s.sft, epochs=updates * s.sft.batch / s.demonstrations)
+    measure("more-sft", pipeline.stage("more-sft", stages.sft, model=sft, data="town:demos", count=s.demonstrations, seed=seed, settings=more))
+    ppo = {"data": "town:prompts", "count": s.ppo_prompts, "ptx": "", **gold}
+    for name, annotator in (("random", "random"), ("flattered", "town:flattered")):
+        ranked = pipeline.stage(f"collect-{name}", stages.collect, model=sft, data="town:prompts", count=s.prompts, annotator=annotator,
+                                others="town:crowd", settings=s.collect, **gold)
+        reward = pipeline.stage(f"reward-{name}", stages.reward, model=sft, data=ranked, settings=s.reward, **gold)
+        if name == "random":
+            measure("ppo-random", pipeline.stage("ppo-random", stages.ppo, model=sft, reward=reward, settings=s.ppo, **ppo))
+            measure("dpo-random", pipeline.stage("dpo-random", stages.dpo, model=sft, data=ranked, seed=seed, settings=s.dpo))
+        else:
+            measure("ppo-flattered-unpenalised", pipeline.stage("ppo-flattered-unpenalised", stages.ppo, model=sft, reward=reward, settings=s.unpenalised, **ppo))
+    measure("ppo-constant", pipeline.stage("ppo-constant", stages.ppo, model=sft, reward=found["reward"], judge="constant", settings=s.ppo, **ppo))
+
+
+def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
+    """SFT sampled at the temperature at which its entropy is PPO's: what a gain at temperature 1 owes to sharpening alone."""
+    import torch
+
+    from alignlab import names
+    from alignlab.evals.suite import evaluate
+    from alignlab.models.load import load_policy
+    from alignlab.sampling.local import LocalSampler
+
+    torch.set_num_threads(2)
+    prompts, gold = names.data("town:test", "prompt", count=s.eval.prompts).records, names.judge("town:gold")
+    assert gold is not None
+    samplers = {}
+    for name in ("sft", "ppo"):
+        policy = load_policy(names.model_path(str(folder / name)), ModelSettings())
+        samplers[name] = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids)
+
+    def entropy(name: str, temperature: float) -> float:
+        groups = samplers[name].sample(prompts[:300], temperature=temperature, seed=seed)
+        found = [c for group in groups for c in group]
+        return -sum(sum(c.logprobs) for c in found) / sum(len(c.ids) for c in found)
+
+    temperature = equal_entropy_temperature(lambda t: entropy("sft", t), entropy("ppo", 1.0))
+    scores = [score.value for _, score in evaluate(samplers["sft"], prompts, gold, max_new_tokens=48, temperature=temperature, seed=seed)]
+    rows = {how: [row["gold"] for row in read_run(folder / f"eval-{name}").samples if row.get("decoding") == "sampled"]
+            for how, name in (("sft", "sft"), ("ppo", "ppo"))}
+    return {"temperature": temperature, "gold_sampled": mean_ci(scores), "gain_over_sft": paired_difference(scores, rows["sft"]),
+            "ppo_over_it": paired_difference(rows["ppo"], scores)}
+
+
+def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
+    """The figures of one seed, by name."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("eval-*")):
+        name, summary = path.name.removeprefix("eval-"), read_run(path).summary
+        for key in ("gold", "gold_sampled", "compliance_with_harm", "over_refusal", "instruction_format", "known_facts", "win_rate_vs_sft", "kl_from_sft"):
+            if isinstance(summary.get(key), dict):
+                found[f"{name}: {key}"] = summary[key]["mean"]
+        for how, row in (summary.get("paired") or {}).items():
+            found[f"{name}: gain {how}"] = row["mean"]
+        for split, row in summary.get("by_split", {}).items():
+            found[f"{name}: gold, {split} held out"] = row["mean"]
+        if summary.get("bare_answered"):
+            found[f"{name}: bare question answered"] = summary["bare_answered"]["mean"]
+    reward = read_run(folder / "reward").summary
+    found |= {f"reward: {key}": reward[key]["mean"] for key in ("accuracy", "gold_accuracy", "gold_accuracy_big", "length_floor")}
+    found |= {"reward: ceiling": reward["ceiling"], "reward: ece": reward["ece"]}
+    for row in read_run(folder / "best-of-n").summary["curve"]:
+        found[f"best of {row['n']:>2}: proxy"], found[f"best of {row['n']:>2}: gold"] = row["proxy"]["mean"], row["gold"]["mean"]
+    for name in ("ppo-unpenalised", "ppo-flattered-unpenalised"):
+        info = read_run(folder / name)
+        found[f"{name}: proxy first"], found[f"{name}: proxy last"] = info.summary["score_first"], info.summary["score_last"]
+    sharp = sharpening(folder, s, seed)
+    found |= {"sharpened sft: temperature": sharp["temperature"], "sharpened sft: gold_sampled": sharp["gold_sampled"]["mean"],
+              "sharpened sft: gain sampled": sharp["gain_over_sft"]["mean"], "ppo over sharpened sft": sharp["ppo_over_it"]["mean"]}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/bars"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    args = parser.parse_args()
+    s = PipelineSettings(eval=EvalSettings(prompts=1000))
+    by_seed = {}
+    for seed in args.seeds:
+        folder = args.out / f"seed-{seed}"
+        pipeline = Pipeline(folder)
+        plan(pipeline, s, seed)
+        pipeline.run()
+        by_seed[seed] = figures(folder, s, seed)
+    table = {name: seeds_summary([by_seed[seed][name] for seed in args.seeds]) for name in by_seed[args.seeds[0]]}
+    (args.out / "bars.json").write_text(json.dumps({"seeds": args.seeds, "table": table, "by_seed": by_seed}, indent=1))
+    for name, row in table.items():
+        print(f"{name:<48} {row['mean']:7.3f}  sd {row['sd']:.3f}  [{row['min']:.3f}, {row['max']:.3f}]  " + "  ".join(f"{by_seed[seed][name]:.3f}" for seed in args.seeds))
+
+
+if __name__ == "__main__":
+    main()
