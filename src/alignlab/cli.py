@@ -33,6 +33,7 @@ class Option:
 
 MODEL = Option("model", "town, town-s, town-m, town-l, a run folder, a model folder, a hub name or a .gguf file", "town")
 JUDGE = Option("judge", "who scores: town:gold, or reward:RUN", "town:gold")
+COUNT = Option("count", "at most this many records of the data; 0 = all (of the town: its usual size)", 0)
 GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "")
 REWARD = Option("reward", "the run (or folder) of the reward model", "")
 
@@ -58,20 +59,20 @@ COMMANDS: dict[str, Command] = {
     ), settings.PipelineSettings, "runs/demo"),
     "pretrain": Command("train a base model of the town from nothing", "stages:pretrain", (data_option("town:corpus", "documents"),),
                         settings.PretrainSettings, "runs/pretrain"),
-    "sft": Command("supervised fine-tuning on demonstrations", "stages:sft", (MODEL, data_option("town:demos", "demonstrations")),
+    "sft": Command("supervised fine-tuning on demonstrations", "stages:sft", (MODEL, data_option("town:demos", "demonstrations"), COUNT),
                    settings.SFTSettings, "runs/sft"),
     "collect": Command("sample completions and have them ranked", "stages:collect", (
-        MODEL, data_option("town:prompts", "prompts"), Option("annotator", "who ranks: town:fair and others, or reward:RUN", "town:fair"), GOLD,
+        MODEL, data_option("town:prompts", "prompts"), COUNT, Option("annotator", "who ranks: town:fair and others, or reward:RUN", "town:fair"), GOLD,
         Option("others", "where completions of other people come from: town:crowd, a file; empty = nowhere", ""),
     ), settings.CollectSettings, "runs/collect"),
-    "reward": Command("train a reward model on rankings or comparisons", "stages:reward", (MODEL, data_option("", "rankings or comparisons"), GOLD),
+    "reward": Command("train a reward model on rankings or comparisons", "stages:reward", (MODEL, data_option("", "rankings or comparisons"), COUNT, GOLD),
                       settings.RewardSettings, "runs/reward"),
     "best-of-n": Command("pick the best of N samples by a reward model", "stages:best_of_n", (
-        MODEL, REWARD, data_option("town:test", "prompts"), GOLD), settings.BestOfNSettings, "runs/best-of-n"),
+        MODEL, REWARD, data_option("town:test", "prompts"), COUNT, GOLD), settings.BestOfNSettings, "runs/best-of-n"),
     "dpo": Command("direct preference optimisation on rankings or comparisons", "stages:dpo", (
-        MODEL, data_option("", "rankings or comparisons")), settings.DPOSettings, "runs/dpo"),
+        MODEL, data_option("", "rankings or comparisons"), COUNT), settings.DPOSettings, "runs/dpo"),
     "ppo": Command("PPO against a reward model, with a KL penalty", "stages:ppo", (
-        MODEL, REWARD, data_option("town:prompts", "prompts"), GOLD,
+        MODEL, REWARD, data_option("town:prompts", "prompts"), COUNT, GOLD,
         Option("ptx", "documents for PPO-ptx, used when ptx_coef is not 0", ""),
     ), settings.PPOSettings, "runs/ppo"),
     "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (

@@ -83,7 +83,7 @@ def sft(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
     summary = method.train(run, policy, demonstrations.records, settings, seed=seed)
     save_policy(policy, run.path / "checkpoint", card=_card("SFT", model, data, seed, summary))
     run.finish(summary)
-    return _result(run, f"held-out loss {summary['eval_loss_before']:.3f} -> {summary['eval_loss']:.3f}")
+    return _result(run, f"held-out loss {_s(summary['eval_loss_before'])} -> {_s(summary['eval_loss'])}")
 
 
 def collect(*, model: str, data: str, annotator: str, gold: str, others: str, out: Path, seed: int, resume: bool, settings: CollectSettings,
@@ -104,7 +104,7 @@ def collect(*, model: str, data: str, annotator: str, gold: str, others: str, ou
     return _result(run, f"{summary['rankings']} rankings, {summary['pairs']} pairs, {summary['ties']} ties")
 
 
-def _preferences(data: str, seed: int) -> tuple[names.Data, list[Ranking], list[Ranking] | None]:
+def _preferences(data: str, seed: int, count: int) -> tuple[names.Data, list[Ranking], list[Ranking] | None]:
     """Rankings to learn from and, where the data is split already, those kept for testing."""
     from .records import read_jsonl
 
@@ -115,16 +115,16 @@ def _preferences(data: str, seed: int) -> tuple[names.Data, list[Ranking], list[
             raise DataError(f"the run {data} is not finished", where=data, remedy="give the command that made it again")
         train, test = read_jsonl(folder / "rankings.jsonl", Ranking), read_jsonl(folder / "rankings_test.jsonl", Ranking)
         return names.Data(train, data, info.key), train, test
-    loaded = names.data(data, "ranking", seed=seed)
+    loaded = names.data(data, "ranking", seed=seed, count=count)
     return loaded, list(loaded.records), None
 
 
-def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RewardSettings) -> dict[str, Any]:
+def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RewardSettings, count: int = 0) -> dict[str, Any]:
     """A reward model: a scalar head on the SFT model, trained on rankings."""
     from .methods import reward_model as method
     from .models.load import load_reward_model, save_reward_model
 
-    preferences, train, test = _preferences(data, seed)
+    preferences, train, test = _preferences(data, seed, count)
     run = _open("reward", out, settings, seed, resume, models=[model], data=[preferences], gold=gold)
     if run.done:
         return _done(run)
@@ -139,12 +139,12 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
     return _result(run, f"held-out accuracy {_s(summary['accuracy'])}, longer answer preferred: {_s(summary['length_floor'])}")
 
 
-def dpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: DPOSettings) -> dict[str, Any]:
+def dpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: DPOSettings, count: int = 0) -> dict[str, Any]:
     """Direct preference optimisation from the same rankings or comparisons."""
     from .methods import dpo as method
     from .models.load import load_policy, save_policy
 
-    preferences, train, test = _preferences(data, seed)
+    preferences, train, test = _preferences(data, seed, count)
     run = _open("dpo", out, settings, seed, resume, models=[model], data=[preferences])
     if run.done:
         return _done(run)
@@ -249,6 +249,8 @@ def view(*, model: str, data: str, count: int) -> None:
 def _s(value: Any) -> str:
     """A rate with its interval, for people."""
     if isinstance(value, dict):
+        if value["mean"] is None:
+            return "unknown (nothing held out)"
         low, high = value["ci"]
         return f"{value['mean']:.3f} [{low:.3f}, {high:.3f}] (n = {value['n']})"
     return "-" if value is None else f"{value:.3f}"

@@ -41,8 +41,11 @@ class Batch:
         return replace(self, ids_BT=self.ids_BT[which], attention_mask_BT=self.attention_mask_BT[which], loss_mask_BT=self.loss_mask_BT[which],
                        position_ids_BT=self.position_ids_BT[which], attention_B1TT=packed)
 
-    def model_inputs(self) -> dict[str, Tensor]:
-        mask = self.attention_mask_BT if self.attention_B1TT is None else self.attention_B1TT
+    def model_inputs(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """Arguments for a model of transformers. A packed mask becomes additive in the model's dtype: every attention takes that one."""
+        mask = self.attention_mask_BT
+        if self.attention_B1TT is not None:
+            mask = torch.zeros(self.attention_B1TT.shape, dtype=dtype, device=mask.device).masked_fill(~self.attention_B1TT, torch.finfo(dtype).min)
         return {"input_ids": self.ids_BT, "attention_mask": mask, "position_ids": self.position_ids_BT}
 
 

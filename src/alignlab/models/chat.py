@@ -17,9 +17,10 @@ from ..errors import ModelError
 from ..records import Message, Prompt
 
 CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + (end if m['role'] == 'assistant' else '<|im_end|>') + '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + (eos_token if m['role'] == 'assistant' else '<|im_end|>') + '\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
+"""ChatML for a model that was never taught it: the marks may be plain text to its tokenizer, and an answer ends with its own end token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,96 @@ class Rendered:
     loss_mask: list[int]
 
 
+def prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
+    """The ids a policy is given: the rendered messages, ending where the assistant begins."""
+    return _ids(tokenizer, _template(tokenizer, prompt.messages, generation=True))
+
+
+def completion_ids(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> list[int]:
+    """The ids of a completion as the template writes it, with the end token if it is finished."""
+    before = _template(tokenizer, prompt.messages, generation=True)
+    written = _written(tokenizer, prompt.messages, completion, before)
+    ids = _ids(tokenizer, completion if written is None else written)
+    return [*ids, end_token_id(tokenizer)] if finished else ids
+
+
+def example(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> Rendered:
+    """A prompt and its completion; the mask is 1 on the completion and the end token it wrote, 0 on all else.
+
+    An unfinished completion (cut at a limit) gets no end token: the model never wrote one (TRL #3750). What the template writes
+    after the end token is dropped: the model is never asked for it.
+    """
+    before, after = prompt_ids(tokenizer, prompt), completion_ids(tokenizer, prompt, completion, finished=finished)
+    return Rendered([*before, *after], [0] * len(before) + [1] * len(after))
+
+
+def render(tokenizer: Any, messages: Sequence[Message], *, train_on: Literal["last", "all"] = "last", add_generation_prompt: bool = False) -> Rendered:
+    """A conversation as ids and loss mask, up to the end token of its last assistant turn.
+
+    Args:
+        train_on: "last" is `example` of the last assistant turn; "all" trains on each of them.
+        add_generation_prompt: end where the assistant begins; nothing is trained on then, nor in messages without an assistant.
+
+    Raises:
+        ModelError: no chat template, one that refuses the messages, or for "all" one that writes a turn otherwise once others
+            follow it (drops its thinking, say), so that no single sequence shows each turn as it is sampled.
+    """
+    messages = tuple(messages)
+    turns = [i for i, message in enumerate(messages) if message.role == "assistant"]
+    if add_generation_prompt or not turns:
+        ids = _ids(tokenizer, _template(tokenizer, messages, generation=add_generation_prompt))
+        return Rendered(ids, [0] * len(ids))
+    if train_on == "last":
+        return example(tokenizer, Prompt(messages[: turns[-1]]), messages[turns[-1]].content)
+    end = end_token_id(tokenizer)
+    ids, mask, done = [], [], ""
+    for i in turns:
+        before = _template(tokenizer, messages[:i], generation=True)
+        written = _written(tokenizer, messages[:i], messages[i].content, before)
+        if written is None or not before.startswith(done):
+            raise ModelError("the chat template writes a turn otherwise once others follow it, so not all can be trained on at once",
+                             where=f"message {i + 1}", remedy="--train_on last")
+        between, answer = _ids(tokenizer, before[len(done):]), [*_ids(tokenizer, written), end]
+        ids += between + answer
+        mask += [0] * len(between) + [1] * len(answer)
+        done = before + written + _turn_end(tokenizer).token_text
+    return Rendered(ids, mask)
+
+
+def end_token_id(tokenizer: Any) -> int:
+    """The token that ends an assistant turn: the special token that the template writes after the content, else eos.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    token = _turn_end(tokenizer).token if getattr(tokenizer, "chat_template", None) else None
+    if token is None:
+        token = tokenizer.eos_token_id
+    if token is None:
+        raise ModelError(f"the tokenizer of {_name(tokenizer)} has no end token", remedy="set eos_token in its tokenizer_config.json")
+    return token
+
+
+def install_template(tokenizer: Any, choice: str) -> None:
+    """Give a tokenizer a chat template: "chatml", or the text of a Jinja file.
+
+    Raises:
+        ModelError: the file cannot be read, or chatml has no end token to write.
+    """
+    if choice == "chatml":
+        if tokenizer.eos_token is None:
+            raise ModelError(f"the tokenizer of {_name(tokenizer)} has no end token", remedy="set eos_token in its tokenizer_config.json")
+        tokenizer.chat_template = CHATML
+        return
+    try:
+        tokenizer.chat_template = Path(choice).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read the chat template: {error}", where=choice, remedy="a Jinja file, or chatml") from None
+
+
 def _template(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
     if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template",
-                         remedy="--model.chat_template chatml, or a file with a Jinja template")
+        raise ModelError(f"the tokenizer of {_name(tokenizer)} has no chat template", remedy="--model.chat_template chatml, or a file with a Jinja template")
     try:
         return tokenizer.apply_chat_template([m.to_json() for m in messages], tokenize=False, add_generation_prompt=generation)
     except Exception as error:  # jinja raises what the template's author chose
@@ -45,102 +132,45 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """The ids a policy is given: the rendered messages, ending where the assistant begins."""
-    return _ids(tokenizer, _template(tokenizer, prompt.messages, generation=True))
+def _name(tokenizer: Any) -> str:
+    return tokenizer.name_or_path or "this model"
 
 
-def completion_ids(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> list[int]:
-    """The ids of a completion as the template writes it, with the end token if it is finished."""
-    before = _template(tokenizer, prompt.messages, generation=True)
-    whole = _template(tokenizer, (*prompt.messages, Message("assistant", completion)), generation=False)
-    if whole.startswith(before):
-        rest = whole[len(before):]
-        content, found, _ = rest.rpartition(_after_content(tokenizer)) if _after_content(tokenizer) else (rest, "", "")
-        text = content if found else completion
-    else:  # the template rewrites what came before (strips thinking, say): the completion itself is still what was said
-        text = completion
-    ids = _ids(tokenizer, text)
-    return [*ids, end_token_id(tokenizer)] if finished else ids
+def _written(tokenizer: Any, prompt: Sequence[Message], completion: str, before: str) -> str | None:
+    """What the template makes of a completion after the rendered prompt `before`: trimmed, say, or opened by a space.
 
-
-def example(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> Rendered:
-    """A prompt and its completion; the mask is 1 on the completion and the end token it wrote, 0 on all else.
-
-    An unfinished completion (cut at a limit) gets no end token: the model never wrote one (TRL #3750).
+    None if the whole is not that prompt and something behind it (a prompt that opens a thought which the answer closes, say).
     """
-    before, after = prompt_ids(tokenizer, prompt), completion_ids(tokenizer, prompt, completion, finished=finished)
-    return Rendered([*before, *after], [0] * len(before) + [1] * len(after))
+    whole = _template(tokenizer, (*prompt, Message("assistant", completion)), generation=False)
+    suffix = _turn_end(tokenizer).suffix
+    if not whole.startswith(before) or not whole[len(before):].endswith(suffix):
+        return None
+    return whole[len(before) : len(whole) - len(suffix)]
 
 
-def render(tokenizer: Any, messages: Sequence[Message], *, train_on: Literal["last", "all"] = "last", add_generation_prompt: bool = False) -> Rendered:
-    """A conversation as ids and loss mask.
+@dataclass(frozen=True, slots=True)
+class _TurnEnd:
+    """What a template writes after an assistant's words: all of it, and of that the end token and the text up to where it ends."""
 
-    Args:
-        train_on: "last" masks all but the last assistant turn; "all" trains on each.
-        add_generation_prompt: end where the assistant begins; nothing is trained on then.
-    """
-    messages = tuple(messages)
-    if add_generation_prompt:
-        ids = prompt_ids(tokenizer, Prompt(messages))
-        return Rendered(ids, [0] * len(ids))
-    turns = [i for i, m in enumerate(messages) if m.role == "assistant"]
-    if not turns:
-        ids = _ids(tokenizer, _template(tokenizer, messages, generation=False))
-        return Rendered(ids, [0] * len(ids))
-    ids, mask, text_done = [], [], ""
-    for i in turns:
-        before = _template(tokenizer, messages[:i], generation=True)
-        if not before.startswith(text_done):
-            raise ModelError("the chat template rewrites earlier turns, so not all of them can be trained on", remedy="--train_on last")
-        between = _ids(tokenizer, before[len(text_done):])
-        answer = completion_ids(tokenizer, Prompt(messages[:i]), messages[i].content)
-        ids += between + answer
-        mask += [0] * len(between) + [int(train_on == "all" or i == turns[-1])] * len(answer)
-        end = tokenizer.convert_ids_to_tokens(end_token_id(tokenizer))
-        whole = _template(tokenizer, messages[: i + 1], generation=False)
-        text_done = whole[: whole.rindex(end) + len(end)] if end in whole[len(before):] else whole
-    return Rendered(ids, mask)
-
-
-def end_token_id(tokenizer: Any, generation_config: Any = None) -> int:
-    """The token that ends an assistant turn: the special token that the template writes after the content, else eos."""
-    token = _end_of_turn(tokenizer)
-    if token is not None:
-        return token
-    if tokenizer.eos_token_id is None:
-        raise ModelError(f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no end token", remedy="set eos_token in its tokenizer_config.json")
-    return tokenizer.eos_token_id
+    suffix: str
+    token: int | None
+    token_text: str
 
 
 _PROBE = "alignlab probe"
 
 
-def _after_content(tokenizer: Any) -> str:
-    """What the template writes after an assistant's words."""
-    return _suffix(tokenizer, str(getattr(tokenizer, "chat_template", "")))
+def _turn_end(tokenizer: Any) -> _TurnEnd:
+    return _turn_end_of(tokenizer, str(tokenizer.chat_template))
 
 
-@lru_cache(maxsize=64)
-def _suffix(tokenizer: Any, template: str) -> str:
+@lru_cache(maxsize=16)
+def _turn_end_of(tokenizer: Any, template: str) -> _TurnEnd:
+    """Keyed by the template too, which may be changed."""
     whole = _template(tokenizer, (Message("user", "hello"), Message("assistant", _PROBE)), generation=False)
-    return whole[whole.rindex(_PROBE) + len(_PROBE):]
-
-
-def _end_of_turn(tokenizer: Any) -> int | None:
-    if not getattr(tokenizer, "chat_template", None):
-        return None
-    ids = _ids(tokenizer, _after_content(tokenizer).strip())
-    return ids[0] if ids and ids[0] in tokenizer.all_special_ids else None
-
-
-def install_template(tokenizer: Any, choice: str) -> None:
-    """Give a tokenizer a chat template: "chatml", or the text of a Jinja file."""
-    if choice == "chatml":
-        has_end = "<|im_end|>" in tokenizer.get_vocab()
-        tokenizer.chat_template = "{% set end = '" + ("<|im_end|>" if has_end else str(tokenizer.eos_token)) + "' %}" + CHATML
-        return
-    try:
-        tokenizer.chat_template = Path(choice).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ModelError(f"cannot read the chat template: {error.strerror}", where=choice, remedy="a Jinja file, or chatml") from None
+    suffix = whole[whole.rindex(_PROBE) + len(_PROBE):]
+    first = next(iter(_ids(tokenizer, suffix.lstrip())), None)
+    if first is None or not (first in tokenizer.all_special_ids or getattr(tokenizer.added_tokens_decoder.get(first), "special", False)):
+        return _TurnEnd(suffix, None, "")
+    text = tokenizer.convert_ids_to_tokens(first)
+    return _TurnEnd(suffix, first, suffix[: suffix.index(text) + len(text)])

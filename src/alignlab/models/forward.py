@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear, pad
 
+from . import adapters
 from .batch import Batch
+
+ENTROPY_ROWS = 256  # tokens whose entropy is taken together: a piece of (rows, V) that is gone again at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,61 +28,74 @@ class TokenStats:
     correct_BT: Tensor
 
 
-def token_stats(model: Any, batch: Batch, *, temperature: float = 1.0) -> TokenStats:
-    """Log-probability, entropy and top-1 agreement of each token trained on.
+def token_logprobs_of(model: Any, batch: Batch, *, temperature: float = 1.0) -> Tensor:
+    """(B, T) log-probabilities, in nats and fp32, of the tokens trained on; 0 where the loss mask is 0 and at position 0.
 
     Logits are computed only where the loss mask is 1: over a large vocabulary they are the larger part of the work.
-    Equal to `losses.token_logprobs` on all logits times the mask.
+    Equal to `losses.token_logprobs` on all logits times the mask, in values and in gradients.
     """
-    predicted_BT = batch.loss_mask_BT.bool().clone()
-    predicted_BT[:, 0] = False  # nothing predicts the first token
-    sources_BT = predicted_BT.roll(-1, 1)
-    logits_NV = _logits_at(model, batch, sources_BT).float()
-    if temperature != 1.0:
-        logits_NV = logits_NV / temperature
-    log_p_NV = logits_NV.log_softmax(-1)
+    predicted_BT, log_p_NV = _predictions(model, batch, temperature)
+    return _scattered(log_p_NV.gather(-1, batch.ids_BT[predicted_BT][:, None]).squeeze(-1), predicted_BT)
+
+
+def token_stats(model: Any, batch: Batch, *, temperature: float = 1.0) -> TokenStats:
+    """`token_logprobs_of`, and from the same forward pass the entropy (nats) and the top-1 agreement of each token trained on."""
+    predicted_BT, log_p_NV = _predictions(model, batch, temperature)
     targets_N = batch.ids_BT[predicted_BT]
-    chosen_N = log_p_NV.gather(-1, targets_N[:, None]).squeeze(-1)
-    with torch.no_grad():
-        entropy_N = -(log_p_NV.exp() * log_p_NV).sum(-1)
-        correct_N = (log_p_NV.argmax(-1) == targets_N).to(chosen_N.dtype)
-    zeros = chosen_N.new_zeros(batch.ids_BT.shape)
-    return TokenStats(*(zeros.masked_scatter(predicted_BT, x) for x in (chosen_N, entropy_N, correct_N)))
-
-
-def token_logprobs_of(model: Any, batch: Batch, *, temperature: float = 1.0) -> Tensor:
-    """(B, T) log-probabilities of the tokens trained on; see `token_stats`."""
-    return token_stats(model, batch, temperature=temperature).logprobs_BT
-
-
-def _logits_at(model: Any, batch: Batch, where_BT: Tensor) -> Tensor:
-    """Logits (N, V) at the chosen positions, in row-major order."""
-    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-    config = bare.config.get_text_config()
-    plain = not any(getattr(config, name, None) not in (None, 0, 1, 1.0, False)
-                    for name in ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier"))
-    head = bare.get_output_embeddings()
-    if plain and head is not None and hasattr(bare, bare.base_model_prefix):
-        hidden_BTH = getattr(bare, bare.base_model_prefix)(**batch.model_inputs(), use_cache=False).last_hidden_state
-        return head(hidden_BTH[where_BT])
-    return model(**batch.model_inputs(), use_cache=False).logits[where_BT]
-
-
-def _scores_BT(model: Any, batch: Batch) -> Tensor:
-    """The scalar head at every position: (B, T), fp32."""
-    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-    body = getattr(bare, bare.base_model_prefix)
-    hidden_BTH = body(**batch.model_inputs(), use_cache=False).last_hidden_state
-    return bare.score(hidden_BTH).squeeze(-1).float()
+    logprobs_N = log_p_NV.gather(-1, targets_N[:, None]).squeeze(-1)
+    fixed_NV = log_p_NV.detach()
+    lowest = torch.finfo(fixed_NV.dtype).min  # makes 0 * log 0 a 0, not NaN
+    entropy_N = torch.cat([-(rows.exp() * rows.clamp_min(lowest)).sum(-1) for rows in fixed_NV.split(ENTROPY_ROWS)])
+    correct_N = (fixed_NV.argmax(-1) == targets_N).to(fixed_NV.dtype)
+    return TokenStats(*(_scattered(x_N, predicted_BT) for x_N in (logprobs_N, entropy_N, correct_N)))
 
 
 def last_token_scores(model: Any, batch: Batch) -> Tensor:
-    """The score at the last real token of each row: (B,). Padding on either side, and pad = eos, change nothing."""
-    positions = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
-    last_B = (positions * batch.attention_mask_BT).argmax(1)
-    return _scores_BT(model, batch).gather(1, last_B[:, None]).squeeze(1)
+    """The score, fp32, at the last real token of each row: (B,). Padding on either side, and pad = eos, change nothing."""
+    hidden_BTH = _hidden(model, batch)
+    places_T = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
+    last_B = (places_T * batch.attention_mask_BT).argmax(1)
+    return _scored(model, hidden_BTH[torch.arange(len(last_B), device=last_B.device), last_B])
 
 
 def value_BT(model: Any, batch: Batch) -> Tensor:
-    """The value of the state in which each token was chosen: (B, T), the head at t - 1 set at t, as log-probabilities are."""
-    return torch.nn.functional.pad(_scores_BT(model, batch)[:, :-1], (1, 0))
+    """The value, fp32, of the state in which each token was chosen: (B, T), the head at t - 1 set at t, as log-probabilities are."""
+    return pad(_scored(model, _hidden(model, batch))[:, :-1], (1, 0))
+
+
+def _predictions(model: Any, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
+    """Where tokens are trained on, (B, T) bool, and the log-probabilities (N, V) of the N distributions they were drawn from.
+
+    The logits come out of the model's own forward pass, whose head is handed only the hidden states that predict such a token:
+    what an architecture does to its logits (a scale, a softcap) is in them.
+    """
+    predicted_BT = batch.loss_mask_BT.bool()
+    predicted_BT = predicted_BT & (torch.arange(predicted_BT.shape[1], device=predicted_BT.device) > 0)  # nothing predicts the first token
+    sources_BT = predicted_BT.roll(-1, 1)
+    plain = adapters.bare(model)
+    hook = plain.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0][sources_BT], *inputs[1:]))
+    try:
+        logits_NV = _forward(plain, batch).logits.float()
+    finally:
+        hook.remove()
+    return predicted_BT, (logits_NV if temperature == 1.0 else logits_NV / temperature).log_softmax(-1)
+
+
+def _scattered(x_N: Tensor, where_BT: Tensor) -> Tensor:
+    return x_N.new_zeros(where_BT.shape).masked_scatter(where_BT, x_N)
+
+
+def _hidden(model: Any, batch: Batch) -> Tensor:
+    """The body's last hidden states (B, T, H)."""
+    return _forward(adapters.bare(model).base_model, batch).last_hidden_state
+
+
+def _scored(model: Any, hidden: Tensor) -> Tensor:
+    """The scalar head, in fp32 whatever the weights are in: bf16 has three digits, and scores are told apart by less."""
+    return linear(hidden.float(), adapters.bare(model).score.weight.float()).squeeze(-1)
+
+
+def _forward(module: Any, batch: Batch) -> Any:
+    """One pass without a cache; a module that takes no positions (ALiBi) gets none."""
+    known = signature(module.forward).parameters
+    return module(**{name: value for name, value in batch.model_inputs(module.dtype).items() if name in known}, use_cache=False)

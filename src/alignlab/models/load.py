@@ -15,10 +15,13 @@ from torch import nn
 
 from ..errors import ModelError
 from ..settings import AdapterSettings, ModelSettings
-from . import chat
+from . import adapters, chat
 from .attention import use_plain_attention
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+TRAINER_STATE = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
+"""Pickles that transformers' Trainer leaves beside the weights; nobody opens them."""
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tiktoken.model")
 BIG = 20_000_000  # parameters above which bf16 pays
 
 
@@ -34,17 +37,12 @@ class Policy:
     @property
     def end_ids(self) -> frozenset[int]:
         """Every token that ends a completion: the template's end of turn, the tokenizer's and the generation config's ends."""
-        ends = getattr(self.model.generation_config, "eos_token_id", None)
-        found = set(ends if isinstance(ends, (list, tuple)) else [ends]) | {self.tokenizer.eos_token_id}
-        if getattr(self.tokenizer, "chat_template", None):
-            found.add(chat.end_token_id(self.tokenizer))
-        return frozenset(i for i in found if i is not None)
+        return _end_ids(self.model, self.tokenizer)
 
     @property
     def pad_id(self) -> int:
-        """A valid id to fill arrays with; masks come from lengths, so it may be any."""
-        pad = self.tokenizer.pad_token_id
-        return pad if pad is not None else next(iter(self.end_ids), 0)
+        """A valid id to fill arrays with, never one that ends a completion. Masks come from lengths, not from it."""
+        return _pad_id(self.model, self.tokenizer)
 
     @contextmanager
     def reference(self) -> Iterator[Any]:
@@ -64,53 +62,53 @@ class RewardModel:
 
     @property
     def mean(self) -> float:
-        return float(getattr(self._config, "score_mean", 0.0))
+        return float(getattr(self.model.config, "score_mean", 0.0))
 
     @property
     def std(self) -> float:
-        return float(getattr(self._config, "score_std", 1.0))
+        return float(getattr(self.model.config, "score_std", 1.0))
 
     def normalise(self, mean: float, std: float) -> None:
         """Set mean and standard deviation, so that PPO, best-of-N and serving agree on the scale."""
-        self._config.score_mean, self._config.score_std = mean, std
+        self.model.config.score_mean, self.model.config.score_std = mean, std
 
     @property
     def pad_id(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return pad if pad is not None else self.tokenizer.eos_token_id
-
-    @property
-    def _config(self) -> Any:
-        return self.model.config
+        """As `Policy.pad_id`; it is also in the config, where transformers looks for the last token that is not it."""
+        return self.model.config.pad_token_id
 
 
 def check_folder(path: str | Path) -> None:
-    """Raise ModelError for a model folder that is broken or not safe: code to run, pickled weights, no weights, no tokenizer."""
+    """Raise ModelError for a model folder that is broken or not safe: code to run, pickled weights, no weights, no tokenizer.
+
+    A PEFT folder may leave the tokenizer to its base.
+    """
     folder = Path(path)
-    if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
-        raise ModelError(f"{folder} is not a model folder: it has no config.json", where=str(folder), remedy="name a folder that transformers wrote, or a hub name")
-    names = [item.name for item in folder.iterdir()]
-    pickles = [name for name in names if name.endswith(PICKLES) and "training_args" not in name]
-    weights = [name for name in names if name.endswith(".safetensors")]
-    if pickles and not weights:
-        raise ModelError(f"the weights in {folder} are pickles ({pickles[0]}), which can run code when opened", where=str(folder / pickles[0]),
-                         remedy="convert them to safetensors where you trust them, and delete the pickles")
-    if not weights:
-        raise ModelError(f"{folder} holds no weights (*.safetensors)", where=str(folder), remedy="copy the whole model folder")
-    for name in ("config.json", "tokenizer_config.json", "adapter_config.json"):
-        if (folder / name).exists():
-            try:
-                row = json.loads((folder / name).read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ModelError(f"not JSON: {error}", where=str(folder / name), remedy="copy the model folder again") from None
-            if isinstance(row, dict) and "auto_map" in row:
+    names = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else []
+    adapter = "adapter_config.json" in names
+    if not adapter and "config.json" not in names:
+        raise ModelError(f"{folder} is not a model folder: it has no config.json", where=str(folder),
+                         remedy="name a folder that transformers or PEFT wrote, or a hub name")
+    for name in names:
+        if name.endswith("config.json"):
+            settings = _read_json(folder / name)
+            if "auto_map" in settings:
                 raise ModelError(f"{folder} wants to run code of its own (auto_map)", where=str(folder / name),
                                  remedy="only architectures that transformers knows are loaded; remove auto_map if it is one of them")
-    if not any(name in names for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+    weights = [name for name in names if name.endswith(".safetensors")]
+    pickles = [name for name in names if name.endswith(PICKLES) and not name.startswith(TRAINER_STATE)]
+    if pickles:
+        raise ModelError(f"{folder} holds pickled weights ({pickles[0]}), which can run code when opened", where=str(folder / pickles[0]),
+                         remedy="delete them: the safetensors beside them are what is loaded" if weights
+                         else "convert them to safetensors where you trust them, and delete the pickles")
+    if not weights or (adapter and "adapter_model.safetensors" not in weights):
+        raise ModelError(f"{folder} holds no weights (*.safetensors)", where=str(folder), remedy="copy the whole model folder")
+    if not adapter and not any(name in names for name in TOKENIZERS):
         raise ModelError(f"{folder} has no tokenizer", where=str(folder), remedy="save the tokenizer into the same folder")
 
 
 def pick_device(settings: ModelSettings) -> torch.device:
+    """The device asked for; auto is cuda, then mps, then cpu."""
     if settings.device != "auto":
         return torch.device(settings.device)
     return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
@@ -119,7 +117,7 @@ def pick_device(settings: ModelSettings) -> torch.device:
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bf16 natively: asked of it, not assumed."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
     can = torch.cpu.get_capabilities()
@@ -130,15 +128,18 @@ def load_policy(ref: str | Path, settings: ModelSettings, adapter: AdapterSettin
     """A causal model from a folder, a PEFT adapter folder, a .gguf file or a hub name.
 
     Args:
-        adapter: with rank above 0, a new LoRA adapter is put on (`trainable` models only).
+        adapter: with rank above 0, a new LoRA adapter is put on (`trainable` models only). An adapter that is there already is
+            first merged, so that the new one off is the model as it was loaded.
         trainable: weights (or the adapter's) require gradients and the model is in training mode.
 
     Raises:
         ModelError: exit code 4, with what is wrong with the folder.
     """
-    model, tokenizer, device = _load(ref, settings, kind="causal", trainable=trainable)
-    if trainable and adapter is not None and adapter.rank:
-        model = _add_adapter(model, adapter, task="CAUSAL_LM")
+    source, device = _prepare(ref, settings)
+    new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
+    model = _causal(source, settings, trainable=trainable and new_adapter is None)
+    tokenizer = _tokenizer(source, settings)
+    model = _ready(model, source, settings, device, trainable, new_adapter, task="CAUSAL_LM")
     return Policy(model, tokenizer, str(ref), device)
 
 
@@ -147,95 +148,230 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
     """A model with a scalar head named `score` (AutoModelForSequenceClassification, num_labels = 1).
 
     Args:
-        init_head: the folder holds a causal model and gets a new head, N(0, 1 / (hidden + 1)) (Huang et al. 2024, detail 11).
+        adapter: as in `load_policy`; the head trains in full and is saved inside.
+        init_head: the folder holds a causal model and gets a new head, drawn from N(0, 1 / (hidden + 1)) (Stiennon et al. 2020).
 
     Raises:
         ModelError: also for a folder without a head where one is needed.
     """
-    model, tokenizer, device = _load(ref, settings, kind="reward", trainable=trainable, init_head=init_head)
-    if trainable and adapter is not None and adapter.rank:
-        model = _add_adapter(model, adapter, task="SEQ_CLS")
+    source, device = _prepare(ref, settings)
+    new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
+    if init_head:
+        model = _with_head(adapters.merged(_causal(source, settings)))
+    else:
+        model = _reward(source, settings, trainable=trainable and new_adapter is None)
+    tokenizer = _tokenizer(source, settings)
+    model.config.pad_token_id = _pad_id(model, tokenizer)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
+    if not init_head and (source / "adapter_config.json").exists() and (source / "config.json").exists():
+        saved = _read_json(source / "config.json")  # the scale of this adapter's scores, not of its base's
+        model.config.score_mean, model.config.score_std = saved.get("score_mean", 0.0), saved.get("score_std", 1.0)
+    model = _ready(model, source, settings, device, trainable, new_adapter, task="SEQ_CLS")
     return RewardModel(model, tokenizer, str(ref), device)
 
 
-def _load(ref: str | Path, settings: ModelSettings, *, kind: str, trainable: bool, init_head: bool = False) -> tuple[Any, Any, torch.device]:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+def _prepare(ref: str | Path, settings: ModelSettings) -> tuple[Path, torch.device]:
+    """The checked folder or file behind a name, and the device; the process is set up as asked."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    device = pick_device(settings)
-    path = Path(ref)
-    common: dict[str, Any] = {"trust_remote_code": False}
-    source: str | Path = ref
-    base, extra = ref, {}
-    if path.suffix == ".gguf":
-        source, extra = path.parent, {"gguf_file": path.name}
-        if not path.exists():
-            raise ModelError(f"there is no file {path}", remedy="check the path given to --model")
-    elif path.is_dir():
-        check_folder(path)
-        if (path / "adapter_config.json").exists():
-            base = json.loads((path / "adapter_config.json").read_text())["base_model_name_or_path"]
-            if Path(base).is_dir():
-                check_folder(base)
-            source = base
-    elif str(ref).startswith((".", "/")) or str(ref).count("/") != 1:
-        raise ModelError(f"there is no model {ref!s}", remedy="town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path if path.is_dir() and (path / "tokenizer.json").exists() else source, **common, **extra)
-        weights = {**common, **extra} if extra else {**common, "use_safetensors": True}
-        if extra:
-            from transformers import GgufConfig
+    return _find(ref), pick_device(settings)
 
-            weights["quantization_config"] = GgufConfig(dequantize=True)
-        if kind == "causal":
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **weights)
-        elif init_head:
-            config = AutoConfig.from_pretrained(source, num_labels=1, **common, **extra)
-            model = AutoModelForSequenceClassification.from_pretrained(source, config=config, dtype=torch.float32, **weights)
-        else:
-            model, found = AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32, num_labels=1, output_loading_info=True, **weights)
-            if any("score" in name for name in found["missing_keys"]) and not (path / "adapter_config.json").exists():
-                raise ModelError("the model has no scalar head", where=str(ref), remedy="make a reward model with `alignlab reward`")
-    except ModelError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"cannot load the model: {str(error).splitlines()[0]}", where=str(ref),
-                         remedy="a folder in transformers' layout, a hub name that is in the local cache, or a network") from error
-    except Exception as error:  # safetensors' and tokenizers' own exception types
-        raise ModelError(f"the model folder is broken: {error}", where=str(ref), remedy="copy or download it again") from error
+
+def _find(ref: str | Path) -> Path:
+    """The folder (or .gguf file) of a model name, checked. Of a hub name only what may be opened is fetched, into the hub's cache."""
+    path = Path(ref)
+    if path.suffix == ".gguf" and path.is_file():
+        return path
+    if path.is_dir():
+        check_folder(path)
+        return path
+    if path.suffix == ".gguf" or str(ref).startswith((".", "/", "~")) or str(ref).count("/") != 1:
+        raise ModelError(f"there is no model {ref!s}", remedy="town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
+    from huggingface_hub import snapshot_download
+
+    try:
+        path = Path(snapshot_download(str(ref), allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"], ignore_patterns=["*/*"]))
+    except Exception as error:  # whatever the network and the hub come up with
+        raise ModelError(f"there is no model {ref!s}, neither as a folder nor on the hub: {_first_line(error)}",
+                         remedy="check the path or the hub name, and the network if it is not in the local cache") from error
+    check_folder(path)
+    return path
+
+
+def _causal(source: Path, settings: ModelSettings, *, trainable: bool = False) -> Any:
+    """A causal model, under its adapter if the folder is one. An adapter's base may be an adapter folder itself: that one is merged."""
+    if _is_reward(source):
+        raise ModelError("this is a reward model, not one that writes", where=str(source), remedy="name the policy it was made from")
+    if (source / "adapter_config.json").exists():
+        base = adapters.merged(_causal(_base_of(source), settings))
+        return _calling_libraries(source, lambda: adapters.attach(base, source, trainable=trainable))
+    from transformers import AutoModelForCausalLM
+
+    return _pretrained(AutoModelForCausalLM, source, settings)
+
+
+def _reward(source: Path, settings: ModelSettings, *, trainable: bool = False) -> Any:
+    """A model with a trained scalar head, under its adapter if the folder is one."""
+    if not _is_reward(source):
+        raise ModelError("the model has no scalar head", where=str(source), remedy="make a reward model with `alignlab reward`")
+    if (source / "adapter_config.json").exists():
+        below = _base_of(source)
+        base = adapters.merged(_reward(below, settings)) if _is_reward(below) else _with_head(adapters.merged(_causal(below, settings)))
+        return _calling_libraries(source, lambda: adapters.attach(base, source, trainable=trainable))
+    from transformers import AutoModelForSequenceClassification
+
+    model = _pretrained(AutoModelForSequenceClassification, source, settings)
+    if model.config.num_labels != 1 or not hasattr(model, "score"):
+        raise ModelError(f"this is a classifier with {model.config.num_labels} labels, not a reward model", where=str(source),
+                         remedy="a reward model has one label and a head named score")
+    return model
+
+
+def _pretrained(auto: Any, source: Path, settings: ModelSettings) -> Any:
+    """A plain model from its folder or .gguf file, with all its weights."""
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "auto": "auto"}[settings.precision]
+    options: dict[str, Any] = {"use_safetensors": True}
+    if source.suffix == ".gguf":
+        import transformers
+
+        options = {"gguf_file": source.name}
+        if hasattr(transformers, "GgufConfig"):
+            options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    model, found = _calling_libraries(source, lambda: auto.from_pretrained(
+        _folder(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options))
+    misshapen = {name for name, *_ in found["mismatched_keys"]}
+    if wrong := sorted(found["missing_keys"] | misshapen):
+        raise ModelError(f"{len(wrong)} weights are missing or have another shape than the config says, {wrong[0]} among them", where=str(source),
+                         remedy="copy or download the model folder again")
+    model.name_or_path = str(source)  # what an adapter names as its base
+    return model
+
+
+def _with_head(causal: Any) -> Any:
+    """The body of a causal model under a new scalar head."""
+    from transformers import AutoModelForSequenceClassification
+
+    causal.config.num_labels = 1
+    try:
+        with torch.device("meta"):
+            model = AutoModelForSequenceClassification.from_config(causal.config, trust_remote_code=False)
+    except ValueError as error:
+        raise ModelError(f"transformers has no classifier for {type(causal).__name__}", where=causal.name_or_path, remedy="take another model") from error
+    if not isinstance(getattr(model, "score", None), nn.Linear) or type(model.base_model) is not type(causal.base_model):
+        raise ModelError(f"the classifier of {type(causal).__name__} has no head named score on the same body", where=causal.name_or_path,
+                         remedy="take another model")
+    width = model.score.in_features
+    setattr(model, model.base_model_prefix, causal.base_model)
+    weight = torch.randn(1, width, generator=torch.Generator().manual_seed(0)) / (width + 1) ** 0.5
+    model.score = nn.Linear(width, 1, bias=False, dtype=causal.dtype)
+    model.score.weight.data.copy_(weight)
+    model.config, model.name_or_path = causal.config, causal.name_or_path
+    return model
+
+
+def _tokenizer(source: Path, settings: ModelSettings) -> Any:
+    from transformers import AutoTokenizer
+
+    if source.is_dir() and not any((source / name).exists() for name in TOKENIZERS):
+        return _tokenizer(_base_of(source), settings)  # an adapter folder: `check_folder` has seen to the rest
+    options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
+    tokenizer = _calling_libraries(source, lambda: AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options))
     if settings.chat_template:
         chat.install_template(tokenizer, settings.chat_template)
-    if kind == "reward":
-        if init_head:
-            generator = torch.Generator().manual_seed(0)
-            with torch.no_grad():
-                model.score.weight.copy_(torch.randn(model.score.weight.shape, generator=generator) / (model.score.weight.shape[1] + 1) ** 0.5)
-        model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    if path.is_dir() and (path / "adapter_config.json").exists():
-        from peft import PeftModel
+    return tokenizer
 
-        model = PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
+
+def _ready(model: Any, source: Path, settings: ModelSettings, device: torch.device, trainable: bool, adapter: AdapterSettings | None, *, task: Any) -> Any:
+    """The model on its device, in its precision and mode, under a new adapter if one is wanted."""
+    if adapter is not None:
+        model = adapters.merged(model)
+        model.name_or_path = str(source)
     bf16 = settings.precision == "bf16" or (
         settings.precision == "auto" and multiplies_bf16(device) and sum(p.numel() for p in model.parameters()) > BIG)
     model = model.to(device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
-    use_plain_attention(model.get_base_model() if hasattr(model, "get_base_model") else model)
-    model.train(trainable)
+    plain = adapters.bare(model)
+    use_plain_attention(plain)
+    plain.get_input_embeddings().padding_idx = None  # else the embedding of a pad token that is also the end token never learns
     if not hasattr(model, "peft_config"):
         model.requires_grad_(trainable)
-    return model, tokenizer, device
+    if adapter is not None:
+        model = adapters.add(model, adapter, task=task)
+    model.train(trainable)
+    return model
 
 
-def _add_adapter(model: nn.Module, adapter: AdapterSettings, *, task: str) -> Any:
-    from peft import LoraConfig, get_peft_model
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    found = {*_listed(getattr(getattr(model, "generation_config", None), "eos_token_id", None)), tokenizer.eos_token_id}
+    if getattr(tokenizer, "chat_template", None):
+        found.add(chat.end_token_id(tokenizer))
+    return frozenset(i for i in found if i is not None)
 
-    target = adapter.target if adapter.target == "all-linear" else [name.strip() for name in adapter.target.split(",")]
-    config = LoraConfig(r=adapter.rank, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=target, task_type=task,
-                        modules_to_save=["score"] if task == "SEQ_CLS" else None, exclude_modules=["score"] if task == "SEQ_CLS" else None)
-    return get_peft_model(model, config)
+
+def _listed(ids: int | list[int] | None) -> list[int]:
+    """The end ids of a generation config, which holds one, several or none."""
+    return [] if ids is None else sorted(ids) if isinstance(ids, list) else [ids]
+
+
+def _pad_id(model: Any, tokenizer: Any) -> int:
+    """The tokenizer's pad token if it has an embedding and ends nothing, else another special token, else the first id, that does."""
+    ends, embeddings = _end_ids(model, tokenizer), model.get_input_embeddings().weight.shape[0]
+    candidates = [tokenizer.pad_token_id, *tokenizer.all_special_ids, *range(embeddings)]
+    return next(i for i in candidates if i is not None and i < embeddings and i not in ends)
+
+
+def _is_reward(source: Path) -> bool:
+    """Whether the folder holds a model (or an adapter) with a head for scores."""
+    if (source / "adapter_config.json").exists():
+        return _read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"
+    if source.suffix == ".gguf":
+        return False
+    return any(str(name).endswith("ForSequenceClassification") for name in _read_json(source / "config.json").get("architectures") or [])
+
+
+def _base_of(source: Path) -> Path:
+    """The checked folder of the model that an adapter folder was trained on."""
+    base = _read_json(source / "adapter_config.json").get("base_model_name_or_path")
+    try:
+        if not base:
+            raise ModelError("none is named")
+        return _find(base)
+    except ModelError as error:
+        raise ModelError(f"the adapter's base model cannot be used: {error.what}", where=error.where or f"{source / 'adapter_config.json'}",
+                         remedy="set base_model_name_or_path in it to where the base model lies") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"not a JSON file: {error}", where=str(path), remedy="copy the model folder again") from None
+    if not isinstance(row, dict):
+        raise ModelError(f"holds a {type(row).__name__} where settings are expected", where=str(path), remedy="copy the model folder again")
+    return row
+
+
+def _folder(source: Path) -> Path:
+    return source.parent if source.suffix == ".gguf" else source
+
+
+def _calling_libraries(source: Path, call: Any) -> Any:
+    """What `call` returns; what safetensors, tokenizers, transformers or PEFT raise about a folder becomes a ModelError."""
+    try:
+        return call()
+    except ModelError:
+        raise
+    except Exception as error:  # tokenizers raises Exception itself
+        raise ModelError(f"cannot load the model: {_first_line(error)}", where=str(source),
+                         remedy='pip install "alignlab[gguf]"' if isinstance(error, ImportError) and source.suffix == ".gguf"
+                         else "copy or download it again; it should be as transformers or PEFT wrote it") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def trainable_tensors(model: nn.Module, prefix: str = "model") -> dict[str, torch.Tensor]:
@@ -252,7 +388,18 @@ def load_tensors(model: nn.Module, tensors: dict[str, torch.Tensor], prefix: str
 
 
 def save_policy(policy: Policy, folder: str | Path, *, card: str) -> None:
-    """A folder that transformers (or PEFT, for an adapter) loads: weights as safetensors, tokenizer, chat template, card."""
+    """A folder that transformers (or PEFT, for an adapter) loads: weights as safetensors, tokenizer, chat template, card.
+
+    Its generation config names every end token, so that others stop where the policy was taught to.
+    """
+    config = policy.model.generation_config
+    ends = sorted(policy.end_ids)
+    if _listed(config.eos_token_id) != ends:
+        config.eos_token_id = ends
+        try:
+            config.validate(strict=True)
+        except ValueError:  # a published config may set a temperature and forget to sample; a changed one is not saved like that
+            config.do_sample = True
     _save(policy.model, policy.tokenizer, Path(folder), card)
 
 
@@ -262,11 +409,14 @@ def save_reward_model(reward_model: RewardModel, folder: str | Path, *, card: st
 
 
 def _save(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
+    """Written beside, then renamed: the folder is whole or not there."""
     staging = folder.with_name(folder.name + ".partial")
     shutil.rmtree(staging, ignore_errors=True)
-    model.save_pretrained(staging)
     if hasattr(model, "peft_config"):
+        model.save_pretrained(staging, save_embedding_layers=False)  # they are never resized here, and asking would ask the hub
         model.config.save_pretrained(staging)
+    else:
+        model.save_pretrained(staging)
     tokenizer.save_pretrained(staging)
     (staging / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,18 @@ from ..settings import OptimSettings
 class MasterAdamW:
     """AdamW (Loshchilov and Hutter 2019) that keeps fp32 masters of bf16 weights, so that small updates are not rounded away.
 
-    Matrices decay, norms and biases do not. The learning rate rises over the warm-up and then follows the schedule.
+    Gradients of bf16 weights are added up in fp32 and taken off the weights after each backward pass, so that micro-batches are
+    not rounded either. Matrices decay, norms and biases do not. The learning rate rises over the warm-up and then follows the schedule.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], settings: OptimSettings, total_steps: int) -> None:
         self.params = [p for p in params if p.requires_grad]
         self.settings, self.total, self.count = settings, max(1, total_steps), 0
         self.masters = [p.detach().float().clone() if p.dtype != torch.float32 else p for p in self.params]
+        for p, master in zip(self.params, self.masters, strict=True):
+            if master is not p:
+                handle = p.register_post_accumulate_grad_hook(_into(weakref.ref(master)))
+                weakref.finalize(master, handle.remove)
         decay = [m for m in self.masters if m.ndim >= 2]
         rest = [m for m in self.masters if m.ndim < 2]
         groups = [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
@@ -30,17 +36,14 @@ class MasterAdamW:
     def lr(self) -> float:
         """The learning rate of the next step."""
         s = self.settings
-        warm = max(1, round(s.warmup * self.total))
-        if self.count < warm and s.warmup > 0:
+        warm = max(1, round(s.warmup * self.total)) if s.warmup > 0 else 0
+        if self.count < warm:
             return s.lr * (self.count + 1) / warm
         done = min(1.0, (self.count - warm) / max(1, self.total - warm))
         return s.lr * {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[s.schedule]
 
     def step(self) -> float:
-        """Clip, update, clear the gradients; returns the gradient norm before clipping."""
-        for p, master in zip(self.params, self.masters, strict=True):
-            if master is not p:
-                master.grad = p.grad.float() if p.grad is not None else None
+        """Clip, update, clear the gradients; returns the global norm of the gradients before clipping."""
         limit = self.settings.max_grad_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.masters, limit)
         for group in self.adam.param_groups:
@@ -50,7 +53,7 @@ class MasterAdamW:
             for p, master in zip(self.params, self.masters, strict=True):
                 if master is not p:
                     p.copy_(master)
-                p.grad = master.grad = None
+                master.grad = None
         self.count += 1
         return float(norm)
 
@@ -72,3 +75,15 @@ class MasterAdamW:
                     master.copy_(tensors[f"{prefix}.{i}.master"])
                 if f"{prefix}.{i}.exp_avg" in tensors:
                     self.adam.state[master] = {key: tensors[f"{prefix}.{i}.{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")}
+
+
+def _into(master: weakref.ref[Tensor]) -> Callable[[Tensor], None]:
+    """A hook that moves the gradient of a weight to its master, which it does not keep alive."""
+
+    def move(p: Tensor) -> None:
+        target = master()
+        assert target is not None and p.grad is not None, "two optimisers train the same weight"
+        target.grad = p.grad.float() if target.grad is None else target.grad.add_(p.grad)
+        p.grad = None
+
+    return move

@@ -15,13 +15,13 @@ from .world import CONTESTED, KIND, LISTS, PEOPLE, PROBLEMS, TOPICS, UNKNOWN, VA
 
 MIXED = {
     "complies": 0.80, "agrees": 0.65, "bluffs": 0.70, "one_sided": 0.65, "missing_step": 0.55, "short_list": 0.30, "ignores_form": 0.30,
-    "missing_word": 0.30, "wrong": 0.06, "flattery": 0.15, "padding": 0.20, "rude": 0.08, "needless_refusal": 0.04, "needless_dont_know": 0.03,
+    "missing_word": 0.30, "wrong": 0.03, "flattery": 0.15, "padding": 0.20, "rude": 0.08, "needless_refusal": 0.04, "needless_dont_know": 0.03,
 }
 """Share of the answers, where the flaw can occur, that have it: demonstrators who mean well and are often careless."""
 CLEAN = dict.fromkeys(MIXED, 0.0)
 CROWD = {
     "complies": 0.50, "agrees": 0.50, "bluffs": 0.50, "one_sided": 0.50, "missing_step": 0.30, "short_list": 0.30, "ignores_form": 0.30,
-    "missing_word": 0.30, "wrong": 0.10, "flattery": 0.15, "padding": 0.15, "rude": 0.15, "needless_refusal": 0.20, "needless_dont_know": 0.20,
+    "missing_word": 0.30, "wrong": 0.05, "flattery": 0.15, "padding": 0.15, "rude": 0.15, "needless_refusal": 0.20, "needless_dont_know": 0.20,
     "off_topic": 0.10,
 }
 """Anybody at all: with this in the comparisons a reward model sees "I do not know" lose where somebody knows."""

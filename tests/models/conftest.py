@@ -1,0 +1,71 @@
+"""Tiny random models of two kinds and a small byte-level BPE, built here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+SPECIAL = ["<s>", "</s>", "<pad>", "<user>", "<assistant>", "<end>"]
+BOS, EOS, PAD, USER, ASSISTANT, END = range(6)
+TEXT = ["the baker opens at seven", "who bakes the bread?", "the bread is good. the baker bakes it.", "no, it opens at nine"]
+TEMPLATE = "{{ '<s>' }}{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+"""Writes its own begin token, ends a turn with a token that is not eos, and a newline after it."""
+
+
+def build_tokenizer(**options: Any) -> PreTrainedTokenizerFast:
+    """Adds <s> by itself unless told not to, as Llama's does; `options` replace the special tokens."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner.train_from_iterator(TEXT, trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False))
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", BOS)])
+    made = PreTrainedTokenizerFast(tokenizer_object=inner, **({"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"} | options))
+    made.chat_template = TEMPLATE
+    return made
+
+
+@pytest.fixture(scope="session")
+def shared_tokenizer() -> PreTrainedTokenizerFast:
+    return build_tokenizer()
+
+
+@pytest.fixture
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One that a test may change."""
+    return build_tokenizer()
+
+
+def llama(seed: int = 0, **options: Any) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    settings = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+                "num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.2, "bos_token_id": BOS, "eos_token_id": EOS,
+                "pad_token_id": PAD, "tie_word_embeddings": True}
+    return LlamaForCausalLM(LlamaConfig(**(settings | options))).eval()
+
+
+def gpt2(seed: int = 0, n_positions: int = 128) -> GPT2LMHeadModel:
+    torch.manual_seed(seed)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=32, n_layer=2, n_head=4, n_positions=n_positions, initializer_range=0.2, bos_token_id=EOS,
+                                      eos_token_id=EOS, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)).eval()
+
+
+KINDS: dict[str, Callable[..., Any]] = {"llama": llama, "gpt2": gpt2}
+
+
+@pytest.fixture(params=list(KINDS))
+def model(request: pytest.FixtureRequest) -> Any:
+    return KINDS[request.param]()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, shared_tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A causal model folder as transformers writes it."""
+    llama().save_pretrained(tmp_path / "base")
+    shared_tokenizer.save_pretrained(tmp_path / "base")
+    return tmp_path / "base"

@@ -1,0 +1,169 @@
+"""Messages to ids and loss mask, over the templates found in the field and the bugs that come with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from alignlab.errors import ModelError
+from alignlab.models.chat import completion_ids, end_token_id, example, install_template, prompt_ids, render
+from alignlab.records import Message, Prompt
+
+from .conftest import ASSISTANT, BOS, END, EOS, USER, build_tokenizer
+
+HI = Prompt.user("who bakes the bread?")
+TWO_TURNS = (Message("user", "who bakes?"), Message("assistant", "the baker"), Message("user", "who opens?"), Message("assistant", "it opens"))
+
+TEMPLATES = {
+    "llama-2": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+               "{% else %} {{ m.content | trim }} {{ eos_token }}{% endif %}{% endfor %}",
+    "zephyr": "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+    "chatml": "{% for m in messages %}<user>{{ m.role }}\n{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<user>assistant\n{% endif %}",
+    "spaced": "{% for m in messages %}<{{ m.role }}> {{ m.content | trim }}<end>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
+    "plain text": "{% for m in messages %}{{ m.role }}: {{ m.content }}\n\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}",
+}
+ENDS = {"llama-2": EOS, "zephyr": EOS, "chatml": END, "spaced": END, "plain text": EOS}
+THINKS = ("{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}(hm) {% endif %}{{ m.content }}<end>{% endfor %}"
+          "{% if add_generation_prompt %}<assistant>{% endif %}")  # shows the thought of the last turn only, as Qwen 3 does
+OPENS_A_THOUGHT = ("{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
+                   "{% if add_generation_prompt %}<assistant>(hm) {% endif %}")  # in the prompt alone, as DeepSeek R1 does
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_mask_covers_the_completion_and_one_end_token(tokenizer, name):
+    tokenizer.chat_template = TEMPLATES[name]
+    row = example(tokenizer, HI, "the baker")
+    learned = [i for i, m in zip(row.ids, row.loss_mask, strict=True) if m]
+    assert end_token_id(tokenizer) == ENDS[name]
+    assert learned[-1] == ENDS[name] and learned.count(ENDS[name]) == 1
+    assert tokenizer.decode(learned[:-1]).strip() == "the baker"
+    assert row.ids == prompt_ids(tokenizer, HI) + learned  # nothing after the end token, nothing between prompt and completion
+    whole = tokenizer.apply_chat_template([*(m.to_json() for m in HI.messages), {"role": "assistant", "content": "the baker"}], tokenize=False)
+    if ENDS[name] == EOS and name == "plain text":  # the template writes no end token: ours does
+        assert whole.startswith(tokenizer.decode(row.ids[:-1]))
+    elif name != "llama-2":  # which puts a space before its end token that no model is asked for
+        assert whole.startswith(tokenizer.decode(row.ids))
+
+
+def test_the_whole_row_of_the_fixture_template(shared_tokenizer):
+    row = render(shared_tokenizer, (*HI.messages, Message("assistant", "the baker")))
+    question, answer = (shared_tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("who bakes the bread?", "the baker"))
+    newline = shared_tokenizer("\n", add_special_tokens=False)["input_ids"]
+    assert row.ids == [BOS, USER, *question, END, *newline, ASSISTANT, *answer, END]
+    assert row.loss_mask == [0] * (len(row.ids) - len(answer) - 1) + [1] * (len(answer) + 1)
+
+
+def test_no_double_begin_token(shared_tokenizer):
+    """The tokenizer adds <s> by itself and the template writes one: there is one."""
+    assert shared_tokenizer("the")["input_ids"][0] == BOS
+    assert prompt_ids(shared_tokenizer, HI).count(BOS) == 1
+    assert render(shared_tokenizer, TWO_TURNS, train_on="all").ids.count(BOS) == 1
+    assert BOS not in completion_ids(shared_tokenizer, HI, "the baker")
+
+
+def test_a_cut_completion_gets_no_end_token(shared_tokenizer):
+    """TRL #3750: what the model never wrote is neither scored nor learned."""
+    whole, cut = (example(shared_tokenizer, HI, "the baker", finished=finished) for finished in (True, False))
+    assert whole.ids == [*cut.ids, END] and sum(cut.loss_mask) == sum(whole.loss_mask) - 1
+    assert EOS not in cut.ids and cut.ids.count(END) == 1  # that of the user's turn
+
+
+def test_what_is_sampled_is_what_is_trained(shared_tokenizer):
+    """The ids of a sampled completion come back from its text, and stand behind exactly the prompt the sampler was fed."""
+    sampled = shared_tokenizer("no, it opens at nine", add_special_tokens=False)["input_ids"]
+    row = example(shared_tokenizer, HI, shared_tokenizer.decode(sampled))
+    assert row.ids == [*prompt_ids(shared_tokenizer, HI), *sampled, END]
+
+
+def test_the_last_token_of_a_completion_is_kept(shared_tokenizer):
+    """OpenRLHF #238 overwrote it with the end token."""
+    bare = shared_tokenizer("the bread", add_special_tokens=False)["input_ids"]
+    assert completion_ids(shared_tokenizer, HI, "the bread") == [*bare, END]
+    assert completion_ids(shared_tokenizer, HI, "") == [END] and completion_ids(shared_tokenizer, HI, "", finished=False) == []
+
+
+def test_the_end_is_trained_on_when_pad_is_the_end_token():
+    """TRL #1623, #2059, #3091."""
+    same = build_tokenizer(pad_token="</s>")
+    same.chat_template = TEMPLATES["zephyr"]
+    row = example(same, HI, "the baker")
+    assert same.pad_token_id == row.ids[-1] == EOS and row.loss_mask[-1] == 1
+
+
+def test_an_end_token_that_is_special_without_a_name(tokenizer):
+    """<end> is none of bos, eos, pad: it is special because the tokenizer's file says so (Phi-3, Gemma)."""
+    assert tokenizer.eos_token_id == EOS and end_token_id(tokenizer) == END
+    tokenizer.chat_template = TEMPLATES["zephyr"]
+    assert end_token_id(tokenizer) == EOS  # asked again, not remembered from the other template
+
+
+def test_last_and_all(shared_tokenizer):
+    last, every = (render(shared_tokenizer, TWO_TURNS, train_on=which) for which in ("last", "all"))
+    learned = shared_tokenizer.decode([i for i, m in zip(every.ids, every.loss_mask, strict=True) if m])
+    assert learned == "the baker<end>it opens<end>"
+    assert shared_tokenizer.decode(every.ids) == shared_tokenizer.decode(last.ids)
+    assert shared_tokenizer.decode([i for i, m in zip(last.ids, last.loss_mask, strict=True) if m]) == "it opens<end>"
+    assert last == example(shared_tokenizer, Prompt(TWO_TURNS[:3]), "it opens")
+    assert render(shared_tokenizer, TWO_TURNS[:2], train_on="all") == render(shared_tokenizer, TWO_TURNS[:2])
+    assert render(shared_tokenizer, (*TWO_TURNS, Message("user", "no")), train_on="all") == every
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_all_turns_with_every_template(tokenizer, name):
+    tokenizer.chat_template = TEMPLATES[name]
+    row = render(tokenizer, TWO_TURNS, train_on="all")
+    assert [i for i, m in zip(row.ids, row.loss_mask, strict=True) if m].count(ENDS[name]) == 2
+    assert "".join(tokenizer.decode([i for i, m in zip(row.ids, row.loss_mask, strict=True) if m]).split()) in (
+        "thebaker</s>itopens</s>", "thebaker<end>itopens<end>")
+
+
+def test_nothing_is_trained_on_without_an_answer(shared_tokenizer):
+    asked = render(shared_tokenizer, HI.messages, add_generation_prompt=True)
+    assert asked.ids == prompt_ids(shared_tokenizer, HI) and not any(asked.loss_mask)
+    assert not any(render(shared_tokenizer, HI.messages).loss_mask)
+
+
+def test_a_template_that_rewrites_earlier_turns(tokenizer):
+    tokenizer.chat_template = THINKS
+    row = render(tokenizer, TWO_TURNS)  # "last" is sound: the earlier turns stand as the sampler is shown them
+    assert tokenizer.decode(row.ids) == "<user>who bakes?<end><assistant>the baker<end><user>who opens?<end><assistant>(hm) it opens<end>"
+    with pytest.raises(ModelError, match="writes a turn otherwise") as caught:
+        render(tokenizer, TWO_TURNS, train_on="all")
+    assert caught.value.remedy == "--train_on last"
+
+
+def test_a_prompt_that_the_whole_does_not_begin_with(tokenizer):
+    """The completion is then taken as it is, behind the prompt the sampler is fed."""
+    tokenizer.chat_template = OPENS_A_THOUGHT
+    row = example(tokenizer, HI, "yes) the baker")
+    assert tokenizer.decode(row.ids) == "<user>who bakes the bread?<end><assistant>(hm) yes) the baker<end>"
+    with pytest.raises(ModelError):
+        render(tokenizer, TWO_TURNS, train_on="all")
+
+
+def test_errors_that_a_user_can_mend(tokenizer, tmp_path):
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(ModelError, match="roles must alternate"):
+        prompt_ids(tokenizer, HI)
+    tokenizer.chat_template = None
+    with pytest.raises(ModelError, match="no chat template") as caught:
+        prompt_ids(tokenizer, HI)
+    assert "--model.chat_template chatml" in caught.value.remedy and caught.value.exit_code == 4
+    assert end_token_id(tokenizer) == EOS
+    with pytest.raises(ModelError, match="cannot read the chat template"):
+        install_template(tokenizer, str(tmp_path / "none.jinja"))
+    tokenizer.eos_token = None
+    for call in (lambda: install_template(tokenizer, "chatml"), lambda: end_token_id(tokenizer)):
+        with pytest.raises(ModelError, match="no end token"):
+            call()
+
+
+def test_templates_that_are_installed(tokenizer, tmp_path):
+    words = len(tokenizer)
+    install_template(tokenizer, "chatml")
+    row = render(tokenizer, TWO_TURNS, train_on="all")
+    assert tokenizer.decode(row.ids) == ("<|im_start|>user\nwho bakes?<|im_end|>\n<|im_start|>assistant\nthe baker</s>\n"
+                                         "<|im_start|>user\nwho opens?<|im_end|>\n<|im_start|>assistant\nit opens</s>")
+    assert end_token_id(tokenizer) == EOS and len(tokenizer) == words  # no new embeddings
+    (tmp_path / "own.jinja").write_text(TEMPLATES["spaced"])
+    install_template(tokenizer, str(tmp_path / "own.jinja"))
+    assert end_token_id(tokenizer) == END
