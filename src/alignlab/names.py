@@ -61,7 +61,7 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
 
         records = sets.load(world.build(), name.removeprefix("town:"), count=count, seed=seed)
         wanted = [_as(record, want, name) for record in records]
-        return Data(wanted, name, f"{name}@{world.VERSION}#{seed}#{len(wanted)}")
+        return Data(wanted, name, f"{name}@{world.VERSION}#{_digest(wanted)}")
     from .data.read import load
 
     loaded = load(name, want, limit=count or None)

@@ -140,7 +140,7 @@ class PPOSettings:
     kl_horizon: int = setting(10_000, "completions over which the adaptive kl_coef reacts")
     cliprange: float = setting(0.2, "clip of the probability ratio")
     cliprange_value: float = setting(0.2, "clip of the value against the old value")
-    vf_coef: float = setting(0.1, "weight of the value loss where policy and value share an optimiser step")
+    vf_coef: float = setting(0.1, "scales the value model's gradient; with an optimiser of its own, that only moves where max_grad_norm clips")
     gamma: float = setting(1.0, "discount")
     lam: float = setting(0.95, "lambda of generalised advantage estimation")
     whiten_advantages: bool = setting(True, "advantages to mean 0 and variance 1 over the batch")

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 
 def _open(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
     """The run of one stage: its key covers the settings, the models it starts from, the data and every other option."""
+    import torch
+
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
-    return RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *options.values()),
-                       data={d.name: d.digest for d in data}, resume=resume)
+    run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
+                      data={d.name: d.digest for d in data}, resume=resume)
+    torch.manual_seed(derive_seed(seed, stage, "new weights"))  # a new adapter is drawn from torch's own generator
+    return run
 
 
 def _done(run: RunDir) -> dict[str, Any]:

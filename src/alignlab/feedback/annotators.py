@@ -57,7 +57,7 @@ class SimulatedAnnotator:
         ranks = [0] * len(noisy)
         for place, k in enumerate(order):
             before = order[place - 1]
-            tied = place and (noisy[before] - noisy[k] < self.tie_margin or completions[before].text == completions[k].text)
+            tied = place and (noisy[before] - noisy[k] <= self.tie_margin or completions[before].text == completions[k].text)
             ranks[k] = ranks[before] if tied else place + 1
         return Ranking(prompt, tuple(completions), tuple(ranks), self.name, meta)
 

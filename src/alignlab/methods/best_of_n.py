@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,70 +13,91 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..losses import best_of_n_estimate, best_of_n_kl
 from ..models.load import Policy
-from ..records import Completion, Prompt
+from ..records import Completion, Prompt, Score
 from ..run import RunDir, derive_seed
+from ..sampling import Sampler
 from ..sampling.local import LocalSampler
-from ..settings import BestOfNSettings
+from ..settings import BestOfNSettings, SamplingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The n completions of one prompt, as they were drawn, with their scores."""
+
+    completions: tuple[Completion, ...]
+    scores: tuple[Score, ...]
+
+    @property
+    def values(self) -> list[float]:
+        return [score.value for score in self.scores]
+
+    @property
+    def place(self) -> int:
+        """Which one is picked; the first of equals."""
+        return max(range(len(self.scores)), key=self.values.__getitem__)
+
+    @property
+    def best(self) -> Completion:
+        return self.completions[self.place]
 
 
 def run(run: RunDir, policy: Policy, judge: Judge, gold: Judge | None, prompts: Sequence[Prompt], settings: BestOfNSettings, *, seed: int) -> dict[str, Any]:
     """Pick the best of N for every prompt into data/completions.jsonl; with `curve_max`, proxy and gold against N.
 
     Returns:
-        `proxy` (S, of the picks), `proxy_one` (S, of one sample), `gold` where known, `kl` (the bound at N) and `curve`:
-        rows of n, kl, proxy S, gold S by the unbiased estimate.
+        `proxy` (S, of the picks) and its control `proxy_one` (S, of one sample, a random pick), `gold` and `gold_one` where known, `kl` (the
+        bound at N) and `curve`, whose most misleading picks go into samples.jsonl.
     """
     s = settings.sampling
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="best of n")
-    picks: list[Completion] = []
-    proxies: list[float] = []
-    first: list[float] = []
     chunks = [prompts[i : i + 64] for i in range(0, len(prompts), 64)]
+    picks: list[Pick] = []
     for number, chunk in enumerate(run.track(chunks, desc="best of n")):
-        groups = sampler.sample(chunk, n=settings.n, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
-                                seed=derive_seed(seed, "best-of-n", number))
-        scores = iter(judge.score([c for group in groups for c in group]))
-        for group in groups:
-            values = [next(scores).value for _ in group]
-            best = max(range(len(group)), key=values.__getitem__)
-            picks.append(group[best])
-            proxies.append(values[best])
-            first.append(values[0])
-    run.add_data("completions", picks)
-    summary: dict[str, Any] = {"n": settings.n, "kl": best_of_n_kl(settings.n), "proxy": mean_ci(proxies), "proxy_one": mean_ci(first)}
+        picks += pick(sampler, judge, chunk, n=settings.n, sampling=s, seed=derive_seed(seed, "best-of-n", number))
+    run.add_data("completions", [p.best for p in picks])
+    summary: dict[str, Any] = {"n": settings.n, "kl": best_of_n_kl(settings.n), "proxy": mean_ci([max(p.values) for p in picks]),
+                               "proxy_one": mean_ci([p.values[0] for p in picks])}
     if gold:
-        summary["gold"] = mean_ci([score.value for score in gold.score(picks)])
+        summary |= {"gold": mean_ci([score.value for score in gold.score([p.best for p in picks])]),
+                    "gold_one": mean_ci([score.value for score in gold.score([p.completions[0] for p in picks])])}
     if settings.curve_max > 1:
-        summary["curve"] = curve(run, sampler, judge, gold, prompts[: settings.curve_prompts], settings, seed=seed)
+        summary["curve"], misleading = curve(sampler, judge, gold, prompts[: settings.curve_prompts], max_n=settings.curve_max, sampling=s, seed=seed,
+                                             track=partial(run.track, desc="best-of-n curve"))
+        run.log_samples(0, misleading)
     sampler.close()
     return summary
 
 
-def curve(run: RunDir, sampler: LocalSampler, judge: Judge, gold: Judge | None, prompts: Sequence[Prompt], settings: BestOfNSettings, *, seed: int) -> list[dict]:
-    """Proxy and gold of the best of n for n = 1, 2, 4, ... from `curve_max` samples a prompt; the most misleading picks go into samples.jsonl."""
-    s = settings.sampling
-    proxy, truth = [], []
-    worst: list[dict[str, Any]] = []
+def pick(sampler: Sampler, judge: Judge, prompts: Sequence[Prompt], *, n: int, sampling: SamplingSettings, seed: int) -> list[Pick]:
+    """n completions of each prompt, scored."""
+    groups = sampler.sample(prompts, n=n, max_new_tokens=sampling.max_new_tokens, temperature=sampling.temperature, top_p=sampling.top_p, seed=seed)
+    scores = iter(judge.score([c for group in groups for c in group]))
+    return [Pick(tuple(group), tuple(next(scores) for _ in group)) for group in groups]
+
+
+def curve(sampler: Sampler, judge: Judge, gold: Judge | None, prompts: Sequence[Prompt], *, max_n: int, sampling: SamplingSettings, seed: int,
+          track: Callable[[list[Sequence[Prompt]]], Iterable[Sequence[Prompt]]] = iter) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Proxy and gold of the best of n for n = 1, 2, 4, ... up to `max_n`, all from the same `max_n` samples a prompt.
+
+    Args:
+        track: shows how far it is.
+
+    Returns:
+        Rows of `n`, `kl` (the bound, nats), `proxy` S and `gold` S (None where unknown) by the unbiased estimate; and the 20 picks of `max_n`
+        that mislead most: those with the lowest gold, the highest proxy first.
+    """
+    picks: list[Pick] = []
+    truth: list[list[Score]] = []
     chunks = [prompts[i : i + 16] for i in range(0, len(prompts), 16)]
-    for number, chunk in enumerate(run.track(chunks, desc="best-of-n curve")):
-        groups = sampler.sample(chunk, n=settings.curve_max, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
-                                seed=derive_seed(seed, "curve", number))
-        flat = [c for group in groups for c in group]
-        scores = torch.tensor([x.value for x in judge.score(flat)], dtype=torch.float64).view(len(chunk), -1)
-        proxy.append(scores)
-        if gold:
-            found = gold.score(flat)
-            values = torch.tensor([x.value for x in found], dtype=torch.float64).view(len(chunk), -1)
-            truth.append(values)
-            for row, group in enumerate(groups):
-                best = int(scores[row].argmax())
-                worst.append(group[best].to_json() | {"proxy": float(scores[row, best]), "gold": float(values[row, best]),
-                                                      "reason": found[row * settings.curve_max + best].reason})
-    run.log_samples(0, sorted(worst, key=lambda w: w["gold"] - 0.1 * w["proxy"])[:20])
-    proxy_PM, gold_PM = torch.cat(proxy), torch.cat(truth) if truth else None
-    rows, n = [], 1
-    while n <= settings.curve_max:
-        rows.append({"n": n, "kl": best_of_n_kl(n), "proxy": mean_ci(best_of_n_estimate(proxy_PM, proxy_PM, n).tolist()),
-                     "gold": mean_ci(best_of_n_estimate(proxy_PM, gold_PM, n).tolist()) if gold_PM is not None else None})
-        n *= 2
-    return rows
+    for number, chunk in enumerate(track(chunks)):
+        found = pick(sampler, judge, chunk, n=max_n, sampling=sampling, seed=derive_seed(seed, "curve", number))
+        picks += found
+        truth += [gold.score(p.completions) for p in found] if gold else []
+    proxy_PM = torch.tensor([p.values for p in picks], dtype=torch.float64)
+    gold_PM = torch.tensor([[score.value for score in scores] for scores in truth], dtype=torch.float64) if gold else None
+    rows = [{"n": n, "kl": best_of_n_kl(n), "proxy": mean_ci(best_of_n_estimate(proxy_PM, proxy_PM, n).tolist()),
+             "gold": mean_ci(best_of_n_estimate(proxy_PM, gold_PM, n).tolist()) if gold_PM is not None else None}
+            for n in (2**k for k in range(max_n.bit_length()))]
+    picked = [p.best.to_json() | {"proxy": max(p.values), "gold": scores[p.place].value, "reason": scores[p.place].reason}
+              for p, scores in zip(picks, truth, strict=False)]  # no truth, no rows
+    return rows, sorted(picked, key=lambda row: (row["gold"], -row["proxy"]))[:20]

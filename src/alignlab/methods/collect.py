@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import random
+import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..data.split import by_prompt
 from ..errors import ConfigError, DataError
+from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..models.load import Policy
 from ..records import Completion, Prompt, Ranking, read_jsonl, write_jsonl
-from ..run import RunDir, derive_seed
+from ..run import RunDir, derive_seed, writing
 from ..sampling.local import LocalSampler
 from ..settings import CollectSettings
 
@@ -31,14 +35,23 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
     """Rank completions of every prompt into data/rankings.jsonl and, for held-out prompts, data/rankings_test.jsonl.
 
     Of K completions a share `from_others` comes from other people, where they answered the prompt: a reward model that sees the policy's
-    own answers only never learns what it must not do. Equal texts are kept once. Prompts are done in chunks of 128; a run that was
-    interrupted goes on with the first chunk that is missing.
+    own answers only never learns what it must not do. Equal texts are kept once; a prompt with a single text left is not ranked. Prompts
+    are done in chunks of 128; a run that was interrupted goes on with the first chunk that is missing.
+
+    Args:
+        others: completions by prompt id.
+        gold: a judge that knows the truth, to measure the labels by.
 
     Returns:
-        Counts, the share of each source, the annotator's ceiling on train and test pairs, and its agreement with gold where known.
+        Counts, completions by source, the annotator's ceiling on train and test pairs, and its agreement with gold where known.
+
+    Raises:
+        ConfigError: K outside 2 to 9, or a share outside 0 to 1. DataError: no prompt got two different completions.
     """
     if not 2 <= settings.per_prompt <= 9:
         raise ConfigError(f"per_prompt = {settings.per_prompt}", remedy="2 to 9 completions are ranked together")
+    if not 0 <= settings.from_others <= 1:
+        raise ConfigError(f"from_others = {settings.from_others}", remedy="a share from 0 to 1")
     others = others or {}
     s = settings.sampling
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy")
@@ -47,11 +60,14 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
     for number, members in enumerate(run.track(chunks, desc="collect")):
         kept = run.path / "chunks" / f"{number:05d}.jsonl"
         if not kept.exists():
+            # 1. what other people wrote, and as many of the policy's own as the prompt with the fewest of those needs
             asked = [prompts[i] for i in members]
             borrowed = [borrow(others.get(prompt.id, ()), settings, derive_seed(seed, "others", i)) for i, prompt in zip(members, asked, strict=True)]
             needed = settings.per_prompt - min(len(theirs) for theirs in borrowed)
             own = sampler.sample(asked, n=max(1, needed), max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
                                  seed=derive_seed(seed, "collect", number))
+
+            # 2. K different texts in random order, ranked
             found = []
             for i, theirs, ours in zip(members, borrowed, own, strict=True):
                 different: dict[str, Completion] = {}
@@ -62,15 +78,22 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
                 random.Random(derive_seed(seed, "order", i)).shuffle(shuffled)
                 if len(shuffled) > 1:
                     found.append(annotator.rank(i, shuffled))
-            write_jsonl(kept, found)
+            with writing(run.path):
+                write_jsonl(kept, found)
         rankings += read_jsonl(kept, Ranking)
     sampler.close()
     if not rankings:
         raise DataError("no prompt got two different completions", remedy="a higher temperature, or --others")
+
+    # 3. prompts kept for testing
     train, test = by_prompt(rankings, settings.held_out, seed)
     run.add_data("rankings", train)
     run.add_data("rankings_test", test)
-    return summarise(train, test, annotator, gold)
+    unranked = len(prompts) - len(rankings)
+    summary: dict[str, Any] = {"prompts": len(prompts), "unranked": unranked} | summarise(train, test, annotator, gold)
+    summary["duplicates"] = settings.per_prompt * len(prompts) - unranked - sum(summary["sources"].values())
+    shutil.rmtree(run.path / "chunks")
+    return summary
 
 
 def borrow(theirs: Sequence[Completion], settings: CollectSettings, seed: int) -> list[Completion]:
@@ -84,23 +107,20 @@ def borrow(theirs: Sequence[Completion], settings: CollectSettings, seed: int) -
 def summarise(train: Sequence[Ranking], test: Sequence[Ranking], annotator: Annotator, gold: Judge | None) -> dict[str, Any]:
     """What was collected, and how good the labels are."""
     everything = [*train, *test]
-    sources: dict[str, int] = {}
-    for ranking in everything:
-        for completion in ranking.completions:
-            sources[completion.source] = sources.get(completion.source, 0) + 1
+    completions = [completion for ranking in everything for completion in ranking.completions]
     pairs = sum(len(r.comparisons()) for r in everything)
     summary: dict[str, Any] = {"rankings": len(everything), "test": len(test), "pairs": pairs,
-                               "ties": sum(len(r.comparisons(ties=True)) for r in everything) - pairs, "sources": sources}
-    ceiling = getattr(annotator, "ceiling", None)
-    if ceiling:
-        summary |= {"ceiling_train": ceiling(train), "ceiling_test": ceiling(test)} if test else {"ceiling_train": ceiling(train)}
+                               "ties": sum(len(r.comparisons(ties=True)) for r in everything) - pairs,
+                               "sources": dict(Counter(completion.source for completion in completions))}
+    if ceiling := getattr(annotator, "ceiling", None):
+        found = {"ceiling_train": ceiling(train), "ceiling_test": ceiling(test)}
+        summary |= {name: value for name, value in found.items() if not math.isnan(value)}  # nan: no pair to be right about
     if gold:
+        values = iter([score.value for score in gold.score(completions)])
         agree = []
         for ranking in everything:
-            values = [score.value for score in gold.score(ranking.completions)]
-            for i in range(len(values)):
-                for j in range(i + 1, len(values)):
-                    if ranking.ranks[i] != ranking.ranks[j] and values[i] != values[j]:
-                        agree.append(float((values[i] - values[j]) * (ranking.ranks[j] - ranking.ranks[i]) > 0))
-        summary["agreement_with_gold"] = sum(agree) / max(1, len(agree))
+            scored = [(next(values), rank) for rank in ranking.ranks]
+            agree += [float((a - b) * (rank_b - rank_a) > 0) for i, (a, rank_a) in enumerate(scored) for b, rank_b in scored[i + 1 :]
+                      if rank_a != rank_b and a != b]
+        summary["agreement_with_gold"] = mean_ci(agree)
     return summary

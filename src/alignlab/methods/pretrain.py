@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from ..errors import DataError
+from ..models.load import multiplies_bf16
 from ..run import RunDir, guard_finite
 from ..settings import PretrainSettings
 
@@ -25,18 +27,26 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
         model: any causal model, new.
         rows_NT: (N, context + 1) token ids; the last 256 rows are kept for the held-out loss.
 
+    Metrics every 50 steps and after the last: `loss` (nats a token, mean since the line before), `grad_norm`, `learning_rate`, `num_tokens` (so far),
+    `time/tokens_per_second`.
+
     Returns:
-        `parameters`, `num_tokens`, `eval_loss` (nats a token), `tokens_per_second`.
+        `parameters`, `num_tokens`, `eval_loss` (nats a token), `seconds`.
+
+    Raises:
+        DataError: no batch is left beside the held-out rows. GuardStop: a loss that is not finite.
     """
     train, held_out = rows_NT[:-HELD_OUT_ROWS], rows_NT[-HELD_OUT_ROWS:]
     total = len(train) // settings.batch
+    if total == 0:
+        raise DataError(f"{len(rows_NT)} rows are too few: {HELD_OUT_ROWS} are held out and a step takes {settings.batch}", remedy="raise tokens")
     optim = settings.optim
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": optim.weight_decay}, {"params": vectors, "weight_decay": 0.0}], lr=optim.lr,
                                   betas=(optim.beta1, optim.beta2), fused=True)
     model.set_attn_implementation("eager")  # the fastest at this length on a CPU
-    autocast = torch.autocast("cpu", torch.bfloat16) if settings.model.precision != "fp32" and _has_bf16() else nullcontext()
+    autocast = torch.autocast("cpu", torch.bfloat16) if settings.model.precision != "fp32" and multiplies_bf16(torch.device("cpu")) else nullcontext()
 
     def loss_of(batch_BT: Tensor) -> Tensor:
         with autocast:
@@ -44,14 +54,15 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
         return cross_entropy(logits.float().flatten(0, 1), batch_BT[:, 1:].flatten())
 
     def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = {f"model.{name}": p for name, p in model.named_parameters()}
+        tensors: dict[str, Tensor] = {f"model.{name}": p for name, p in model.named_parameters()}
         for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"]):
             tensors |= {f"adam.{i}.{key}": value for key, value in optimizer.state[p].items()}
-        return tensors, {}
+        return tensors, {"running": running, "since": since}
 
-    saved = run.load_state()
+    saved, running, since = run.load_state(), 0.0, 0
     if saved:
-        _, tensors, _ = saved
+        _, tensors, extra = saved
+        running, since = extra["running"], extra["since"]
         with torch.no_grad():
             for name, p in model.named_parameters():
                 p.copy_(tensors[f"model.{name}"])
@@ -59,23 +70,24 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
             optimizer.state[p] = {key: tensors[f"adam.{i}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
 
     model.train()
-    clock, since, running = time.perf_counter(), 0, 0.0
+    clock, timed = time.perf_counter(), 0
     for step in run.steps(total, desc="pretrain", save=state):
-        lr = optim.lr * min(1.0, (step + 1) / max(1, optim.warmup * total)) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / total)))
+        decay = {"constant": 1.0, "linear": 1 - step / total, "cosine": 0.5 * (1 + math.cos(math.pi * step / total))}[optim.schedule]
+        lr = optim.lr * min(1.0, (step + 1) / max(1, optim.warmup * total)) * (0.05 + 0.95 * decay)
         for group in optimizer.param_groups:
             group["lr"] = lr
         loss = loss_of(train[step * settings.batch : (step + 1) * settings.batch])
         loss.backward()
-        grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), optim.max_grad_norm)
+        grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), optim.max_grad_norm or math.inf)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        running, since = running + loss.item(), since + 1
-        guard_finite(running, step=step, what="loss")
-        if (step + 1) % 50 == 0:
-            rate = since * settings.batch * settings.context / (time.perf_counter() - clock)
+        running, since, timed = running + loss.item(), since + 1, timed + 1
+        guard_finite(running, step=step, what="the loss")
+        if (step + 1) % 50 == 0 or step + 1 == total:
+            rate = timed * settings.batch * settings.context / (time.perf_counter() - clock)
             run.log(step, {"loss": running / since, "grad_norm": float(grad_norm), "learning_rate": lr, "num_tokens": (step + 1) * settings.batch * settings.context,
                            "time/tokens_per_second": rate})
-            clock, since, running = time.perf_counter(), 0, 0.0
+            clock, timed, since, running = time.perf_counter(), 0, 0, 0.0
     if saved is None or saved[0] < total:
         run.save_state(total - 1, *state())
 
@@ -84,9 +96,3 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
         eval_loss = sum(loss_of(chunk).item() * len(chunk) for chunk in held_out.split(32)) / len(held_out)
     return {"parameters": sum(p.numel() for p in model.parameters()), "num_tokens": total * settings.batch * settings.context, "eval_loss": eval_loss,
             "seconds": run.info["seconds"]}
-
-
-def _has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 natively: asked of the processor, not assumed."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

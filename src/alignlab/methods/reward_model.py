@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from ..settings import RewardSettings
 
 BIG = 0.5
 """Pairs whose gold scores differ by at least this have a big margin."""
+SCALED_ON = 1000
+"""Rankings, spread evenly over the training data, whose scores give the mean and the deviation."""
 
 
 def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], settings: RewardSettings, *, seed: int,
@@ -36,20 +39,35 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     """Train the reward model in place and measure it.
 
     Each completion is read once; all K(K-1)/2 pairs of a prompt are made of those K scores and stay in one batch element.
-    Ties are left out of the loss. The scores' mean and deviation over the training completions go into the model.
+    Ties are left out of the loss. The scores' mean and deviation over training completions go into the model.
 
-    Metrics a step: `loss`, `accuracy`, `margin`, `min_reward`, `mean_reward`, `max_reward`, `grad_norm`, `learning_rate`, `epoch`.
+    Metrics a step: `loss`, `accuracy` and `margin` (over a prompt's pairs, then over prompts), `min_reward`, `mean_reward`, `max_reward` (of the batch's
+    completions, raw scores), `grad_norm`, `learning_rate`, `epoch`.
 
     Args:
-        held_out: rankings kept for testing; None holds some prompts out.
+        held_out: rankings kept for testing; None keeps the share `settings.held_out` of the prompts.
         annotator_ceiling: the accuracy nobody can beat on this annotator's labels, if known.
         gold: a judge that knows the truth, to measure against; never trained on.
-        probes: pairs that differ in one flaw, named by `meta["probe"]`.
+        probes: pairs that differ in one flaw, which the rejected one has, named by `meta["probe"]`.
+
+    Returns:
+        What was trained on, `score_mean` and `score_std`, and what `measure` finds on the held-out rankings.
+
+    Raises:
+        DataError: nothing to learn, or nothing that fits. GuardStop: a loss that is not finite.
     """
     # 1. what fits, encoded once
-    fitting, report = fit([r for r in rankings if len(set(r.ranks)) > 1], reward_model.tokenizer, settings.max_length)
+    telling = [r for r in rankings if len(set(r.ranks)) > 1]
+    if not telling:
+        raise DataError("no ranking prefers one completion to another", remedy="data with preferences, not ties alone")
+    fitting, report = fit(telling, reward_model.tokenizer, settings.max_length)
+    if tied := len(rankings) - len(telling):
+        report.dropped["rankings of equal ranks alone"] = tied
     run.note(f"reward: {report}")
-    learn, test = (fitting, list(held_out)) if held_out is not None else by_prompt(fitting, settings.held_out, seed)
+    if held_out is None:
+        learn, test = by_prompt(fitting, settings.held_out, seed)
+    else:
+        learn, test = fitting, fit(held_out, reward_model.tokenizer, settings.max_length)[0] if held_out else []
     if not learn:
         raise DataError("every ranking was held out", remedy="more data, or a smaller held_out")
     rows = [[example(reward_model.tokenizer, r.prompt, c.text, finished=c.finished) for c in r.completions] for r in learn]
@@ -68,10 +86,11 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
         return trainable_tensors(reward_model.model) | optimizer.state_tensors(), {}
 
     reward_model.model.train()
+    batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, "reward"), epoch))
     for step in run.steps(total, desc="reward model", save=state):
         # 3. a batch of prompts, each with all its completions
         epoch, place = divmod(step, batches_an_epoch)
-        chosen = by_length(lengths, settings.batch, derive_seed(seed, "reward"), epoch)[place]
+        chosen = batches(epoch)[place]
         batch = pad([row for i in chosen for row in rows[i]], reward_model.pad_id).to(reward_model.device)
         torch.manual_seed(derive_seed(seed, "reward", step))
         scores = last_token_scores(reward_model.model, batch)
@@ -87,23 +106,28 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
             metrics.append(found)
             start += len(ranks)
         loss = torch.stack(losses).mean()
-        guard_finite(loss.item(), step=step, what="the loss", sample=learn[chosen[0]].prompt.text)
+        worst = learn[chosen[int(torch.stack(losses).argmax())]].prompt.text  # NaN counts as the largest
+        guard_finite(loss.item(), step=step, what="the loss", sample=worst)
         loss.backward()
 
         # 5. the update
         rate = optimizer.lr
         grad_norm = optimizer.step()
-        guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
-        run.log(step, {"loss": loss.item(), **{key: float(torch.stack([m[key] for m in metrics]).mean()) for key in metrics[0]}, "grad_norm": grad_norm,
-                       "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch})
+        guard_finite(grad_norm, step=step, what="the gradient norm", sample=worst)
+        means = {key: float(torch.stack([m[key] for m in metrics]).mean()) for key in ("accuracy", "margin")}
+        raw = scores.detach()
+        run.log(step, {"loss": loss.item(), **means, "min_reward": raw.min().item(), "mean_reward": raw.mean().item(), "max_reward": raw.max().item(),
+                       "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch})
 
     # 6. the scale that PPO, best-of-N and serving share
     reward_model.model.eval()
-    raw = [s.value for s in RewardModelJudge(reward_model, normalise=False).score([c for r in learn[:1000] for c in r.completions])]
-    reward_model.normalise(float(np.mean(raw)), max(float(np.std(raw)), 1e-6))
+    judge = RewardModelJudge(reward_model, normalise=False)
+    sample = learn[:: math.ceil(len(learn) / SCALED_ON)]
+    scale = [value for values in scores_of(judge, sample) for value in values]
+    reward_model.normalise(float(np.mean(scale)), max(float(np.std(scale)), 1e-6))
     summary = {"rankings": len(learn), "held_out": len(test), "dropped": report.dropped, "steps": total, "score_mean": reward_model.mean,
                "score_std": reward_model.std}
-    return summary | measure(RewardModelJudge(reward_model, normalise=False), test, annotator_ceiling=annotator_ceiling, gold=gold, probes=probes)
+    return summary | measure(judge, test, annotator_ceiling=annotator_ceiling, gold=gold, probes=probes)
 
 
 def pairs_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -112,43 +136,46 @@ def pairs_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
     return [i for i, _ in pairs], [j for _, j in pairs]
 
 
-def measure(judge: RewardModelJudge, test: Sequence[Ranking], *, annotator_ceiling: float | None, gold: Judge | None,
-            probes: Sequence[Comparison] | None) -> dict[str, Any]:
-    """Held-out accuracy beside its ceiling and its floor, calibration, margins, and what the model prefers on probe pairs."""
-    comparisons = [pair for ranking in test for pair in ranking.comparisons()]
-    if not comparisons:
-        return {"accuracy": statistics.mean_ci([]), "ci": None, "n": 0, "ceiling": annotator_ceiling, "ece": None, "length_floor": statistics.mean_ci([])}
-    chosen = [Completion(c.prompt, c.chosen, finished=c.chosen_finished) for c in comparisons]
-    rejected = [Completion(c.prompt, c.rejected, finished=c.rejected_finished) for c in comparisons]
-    margins = np.array([a.value - b.value for a, b in zip(judge.score(chosen), judge.score(rejected), strict=True)])
-    accuracy = statistics.mean_ci(right(margins))
-    lengths = np.array([float(len(a.text) - len(b.text)) for a, b in zip(chosen, rejected, strict=True)])
+def scores_of(judge: Judge, rankings: Sequence[Ranking]) -> list[list[float]]:
+    """A judge's scores of all completions of each ranking, each read once."""
+    values = iter(score.value for score in judge.score([c for r in rankings for c in r.completions]))
+    return [[next(values) for _ in r.completions] for r in rankings]
 
-    # each pair read once in a random order: P(first better) against whether it was
-    flips = np.random.Generator(np.random.Philox(key=[len(margins), 0])).random(len(margins)) < 0.5
-    stated = 1 / (1 + np.exp(-np.clip(np.where(flips, -margins, margins), -60, 60)))
-    happened = (~flips).astype(float)
-    counts, edges = np.histogram(np.clip(margins, -8, 8), bins=32)
+
+def measure(judge: Judge, test: Sequence[Ranking], *, annotator_ceiling: float | None = None, gold: Judge | None = None,
+            probes: Sequence[Comparison] | None = None) -> dict[str, Any]:
+    """How well a judge's scores predict held-out rankings; rates are {"mean", "ci", "n"}.
+
+    Returns:
+        `accuracy` on all pairs of different rank (a tie counts half) with its `ci` and `n`, beside the annotator's `ceiling` and `length_floor` (always
+        the longer one); `ece` and `reliability` of sigmoid(margin), each pair read in one random order; `margins`, a histogram clipped to plus and
+        minus 8. With `gold`, `gold_accuracy` on all pairs that differ in gold score and `gold_accuracy_big` on those that differ by `BIG`. With
+        `probes`, for each name the share in which the chosen one scores higher.
+    """
+    proxy = scores_of(judge, test)
+    pairs = [(r, p, i, j) for r, p in zip(test, proxy, strict=True) for i, j in zip(*pairs_of(r.ranks), strict=True)]
+    margins = np.array([p[i] - p[j] for _, p, i, j in pairs])
+    lengths = np.array([len(r.completions[i].text) - len(r.completions[j].text) for r, _, i, j in pairs])
+    accuracy = statistics.mean_ci(right(margins))
+
+    # every margin favours the better one when it is right: half the pairs are turned round, so that P(first preferred) has both outcomes
+    turned = np.random.Generator(np.random.Philox(key=[len(margins), 0])).random(len(margins)) < 0.5
+    stated = list(1 / (1 + np.exp(-np.clip(np.where(turned, -margins, margins), -60, 60))))
+    happened = list((~turned).astype(float))
+    counts, edges = np.histogram(np.clip(margins, -8, 8), bins=32, range=(-8, 8))
     summary: dict[str, Any] = {
         "accuracy": accuracy, "ci": accuracy["ci"], "n": accuracy["n"], "ceiling": annotator_ceiling, "length_floor": statistics.mean_ci(right(lengths)),
-        "ece": statistics.ece(list(stated), list(happened)), "reliability": statistics.reliability_curve(list(stated), list(happened)),
+        "ece": statistics.ece(stated, happened) if pairs else None, "reliability": statistics.reliability_curve(stated, happened),
         "margins": {"counts": counts.tolist(), "edges": edges.tolist()},
     }
     if gold:
-        everything = [c for r in test for c in r.completions]
-        proxy, truth = (iter([s.value for s in j.score(everything)]) for j in (judge, gold))
-        small, big = [], []
-        for ranking in test:
-            p, g = [next(proxy) for _ in ranking.completions], [next(truth) for _ in ranking.completions]
-            for i in range(len(p)):
-                for j in range(i + 1, len(p)):
-                    if abs(g[i] - g[j]) > 1e-9:
-                        hit = 1.0 if (p[i] - p[j]) * (g[i] - g[j]) > 0 else 0.0
-                        (big if abs(g[i] - g[j]) >= BIG else small).append(hit)
-        summary |= {"gold_accuracy": statistics.mean_ci(small + big), "gold_accuracy_big": statistics.mean_ci(big)}
+        both = [(p[i] - p[j], g[i] - g[j]) for p, g in zip(proxy, scores_of(gold, test), strict=True) for i in range(len(p)) for j in range(i)]
+        agreed = np.array([ours * np.sign(truth) for ours, truth in both if abs(truth) > 1e-9])
+        agreed_big = np.array([ours * np.sign(truth) for ours, truth in both if abs(truth) >= BIG])
+        summary |= {"gold_accuracy": statistics.mean_ci(right(agreed)), "gold_accuracy_big": statistics.mean_ci(right(agreed_big))}
     if probes:
-        good = judge.score([Completion(p.prompt, p.chosen) for p in probes])
-        bad = judge.score([Completion(p.prompt, p.rejected) for p in probes])
+        good = judge.score([Completion(p.prompt, p.chosen, finished=p.chosen_finished) for p in probes])
+        bad = judge.score([Completion(p.prompt, p.rejected, finished=p.rejected_finished) for p in probes])
         found: dict[str, list[float]] = {}
         for probe, a, b in zip(probes, good, bad, strict=True):
             found.setdefault(str(probe.meta["probe"]), []).append(float(a.value > b.value))
@@ -158,4 +185,4 @@ def measure(judge: RewardModelJudge, test: Sequence[Ranking], *, annotator_ceili
 
 def right(margins: np.ndarray) -> list[float]:
     """1 where the preferred one is ahead, 0.5 at a tie."""
-    return list(np.where(margins > 0, 1.0, np.where(margins == 0, 0.5, 0.0)))
+    return ((np.sign(margins) + 1) / 2).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from ..errors import DataError
 from ..losses import sft_loss
 from ..models.batch import Batch, by_length, pack, pad
 from ..models.chat import Rendered, render
-from ..models.forward import token_stats
+from ..models.forward import token_logprobs_of, token_stats
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Demonstration, Message
@@ -27,10 +28,14 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
           held_out: Sequence[Demonstration] | None = None) -> dict[str, Any]:
     """Fine-tune the policy in place.
 
-    Metrics a step: `loss` (nats a trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far), `grad_norm`, `learning_rate`, `epoch`.
+    Metrics a step: `loss` (nats a trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far), `grad_norm`, `learning_rate`, `epoch`;
+    after each epoch `eval_loss`, on held-out prompts.
+
+    Args:
+        held_out: demonstrations for the held-out loss; None keeps the share `settings.held_out` of the prompts.
 
     Returns:
-        Held-out loss before and after, and what was trained on.
+        `eval_loss_before` and `eval_loss` (nats a trained token; None without held-out demonstrations), and what was trained on.
 
     Raises:
         DataError: nothing to learn, or nothing that fits. GuardStop: a loss that is not finite.
@@ -38,7 +43,10 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
     # 1. what fits, encoded once; prompts kept for the held-out loss
     fitting, report = fit(demonstrations, policy.tokenizer, settings.max_length)
     run.note(f"sft: {report}")
-    learn, test = (fitting, list(held_out)) if held_out is not None else by_prompt(fitting, settings.held_out, seed)
+    if held_out is None:
+        learn, test = by_prompt(fitting, settings.held_out, seed)
+    else:
+        learn, test = fitting, fit(held_out, policy.tokenizer, settings.max_length)[0] if held_out else []
     if not learn:
         raise DataError("every demonstration was held out", remedy="more demonstrations, or a smaller held_out")
     rows = [encode(policy.tokenizer, d, settings.train_on) for d in learn]
@@ -49,48 +57,58 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
     batches_an_epoch = math.ceil(len(rows) / settings.batch)
     total = max(1, math.ceil(settings.epochs * batches_an_epoch))
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
-    eval_before, tokens = held_out_loss(policy, test_rows), 0
     if saved := run.load_state():
         _, tensors, extra = saved
         load_tensors(policy.model, tensors)
         optimizer.load_state_tensors(tensors)
-        tokens, eval_before = extra["tokens"], extra["eval_before"]
+        tokens, eval_before, eval_loss = extra["tokens"], extra["eval_before"], extra["eval_loss"]
+    else:
+        tokens, eval_before = 0, held_out_loss(policy, test_rows)
+        eval_loss = eval_before
 
     def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), {"tokens": tokens, "eval_before": eval_before}
+        return trainable_tensors(policy.model) | optimizer.state_tensors(), {"tokens": tokens, "eval_before": eval_before, "eval_loss": eval_loss}
 
     policy.model.train()
     lengths = [len(row.ids) for row in rows]
+    batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, "sft"), epoch))
     for step in run.steps(total, desc="sft", save=state):
         # 3. the batch of this step: its place follows from seed, epoch and step
         epoch, place = divmod(step, batches_an_epoch)
-        chosen = by_length(lengths, settings.batch, derive_seed(seed, "sft"), epoch)[place]
-        batch = (pack([rows[i] for i in chosen], settings.max_length, policy.pad_id) if settings.packing
-                 else pad([rows[i] for i in chosen], policy.pad_id)).to(policy.device)
+        chosen = batches(epoch)[place]
+        size = settings.micro_batch or len(chosen)
+        micros = [collate([rows[i] for i in chosen[start : start + size]], policy, settings) for start in range(0, len(chosen), size)]
         torch.manual_seed(derive_seed(seed, "sft", step))  # dropout, where the model has it
 
         # 4. the loss over the whole batch's token count, so that micro-batches change nothing
-        count = trained_tokens(batch)
+        count = sum(trained_tokens(micro) for micro in micros)
         sums = {"loss": 0.0, "entropy": 0.0, "mean_token_accuracy": 0.0}
-        for micro in micro_batches(batch, settings.micro_batch):
+        for micro in micros:
             stats = token_stats(policy.model, micro)
             loss, _ = sft_loss(stats.logprobs_BT, micro.loss_mask_BT, denominator=count)
+            worst = policy.tokenizer.decode(micro.ids_BT[stats.logprobs_BT.detach().sum(1).neg().argmax()])  # NaN counts as the largest
+            guard_finite(loss.item(), step=step, what="the loss", sample=worst)
             loss.backward()
             sums["loss"] += loss.item()
             sums["entropy"] += stats.entropy_BT.sum().item() / count
             sums["mean_token_accuracy"] += stats.correct_BT.sum().item() / count
-        guard_finite(sums["loss"], step=step, what="the loss", sample=learn[chosen[0]].prompt.text)
 
         # 5. the update
         rate = optimizer.lr
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
         tokens += int(count)
-        run.log(step, {**sums, "num_tokens": tokens, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch})
+        metrics = {**sums, "num_tokens": tokens, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch}
+
+        # 6. after each epoch the loss on prompts it never saw
+        if test_rows and (place + 1 == batches_an_epoch or step + 1 == total):
+            eval_loss = held_out_loss(policy, test_rows)
+            metrics["eval_loss"] = eval_loss
+        run.log(step, metrics)
 
     policy.model.eval()
     return {"demonstrations": len(learn), "held_out": len(test), "dropped": report.dropped, "num_tokens": tokens, "steps": total,
-            "eval_loss_before": eval_before, "eval_loss": held_out_loss(policy, test_rows)}
+            "eval_loss_before": eval_before, "eval_loss": eval_loss}
 
 
 def encode(tokenizer: Any, demonstration: Demonstration, train_on: str) -> Rendered:
@@ -104,9 +122,11 @@ def trained_tokens(batch: Batch) -> float:
     return float(batch.loss_mask_BT[:, 1:].sum())
 
 
-def micro_batches(batch: Batch, size: int) -> list[Batch]:
-    rows = batch.ids_BT.shape[0]
-    return [batch.rows(slice(i, i + size)) for i in range(0, rows, size)] if size else [batch]
+def collate(rows: Sequence[Rendered], policy: Policy, settings: SFTSettings) -> Batch:
+    """Rows side by side, or with `packing` one after the other in rows of `max_length`."""
+    if settings.packing:
+        return pack(rows, max(settings.max_length, *(len(row.ids) for row in rows)), policy.pad_id).to(policy.device)
+    return pad(rows, policy.pad_id).to(policy.device)
 
 
 @torch.no_grad()
@@ -120,7 +140,7 @@ def held_out_loss(policy: Policy, rows: Sequence[Rendered]) -> float | None:
     ordered = sorted(rows, key=lambda row: len(row.ids))
     for start in range(0, len(ordered), 16):
         batch = pad(ordered[start : start + 16], policy.pad_id).to(policy.device)
-        total -= token_stats(policy.model, batch).logprobs_BT.sum().item()
+        total -= token_logprobs_of(policy.model, batch).sum().item()
         count += trained_tokens(batch)
     policy.model.train(training)
     return total / count

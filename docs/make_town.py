@@ -1,0 +1,96 @@
+"""Writes docs/town.md: samples of every register and every kind of request, made by the town itself. Run it after a change of the town."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from alignlab.town import answers, corpus, gold, people, sets, tasks, world
+
+REGISTER_NOTES = {register.__name__: (register.__doc__ or "").strip().split("\n")[0] for register in corpus.REGISTERS}
+
+
+def quote(text: str) -> str:
+    return "\n".join(f"> {line}  " for line in text.split("\n"))
+
+
+def page() -> str:
+    town, rng = world.build(), random.Random("docs")
+    held = {name: len(found) for name, found in town.held_out.items()}
+    parts = [f"""# The town
+
+The town is the embedded world: small enough that a model of a million parameters learns it in twenty minutes on one core, and closed, so that a program can say
+whether an answer is right, complete, honest and harmless. It is version {world.VERSION}; version and seed fix every fact, document, request and label.
+
+It holds {len(world.PEOPLE)} people, {len(world.PLACES)} places, {len(town.facts)} facts, {len(world.KIND)} kind things to do, {len(world.HARMFUL)} harmful ones (made up
+and toothless), {len(world.LOOKALIKES)} harmless look-alikes of those, {len(world.CONTESTED)} contested matters and {len(world.UNKNOWN)} sorts of thing that nobody knows.
+
+Held out, so that no demonstration or comparison ever mentions them: {", ".join(f"{count} {name}" for name, count in held.items())}. The corpus mentions
+everything. Every figure is on held-out prompts: half are about held-out entities in known phrasings, half about known entities in held-out phrasings. One kind of
+request (`yes_no`) is in no demonstration at all.
+
+## What people write: the corpus
+
+A base model reads documents in {len(corpus.REGISTERS)} registers. No bare question is followed by its answer outside the headed formats (interview, brief, debate,
+editor, verdict), so a model that has read all this continues a bare question with another question.
+"""]
+    for register, share in corpus.REGISTERS.items():
+        name = register.__name__
+        note = REGISTER_NOTES[name]
+        parts.append(f"### {name} ({share:.0%})\n\n{note + chr(10) + chr(10) if note else ''}{quote(register(town, rng))}\n")
+    parts.append("""## What people ask: the requests
+
+For each kind: a request from training, one about something held out, one in a held-out phrasing; an ideal answer, and one by a demonstrator of mixed quality with the
+gold judge's opinion of it.
+""")
+    for kind, (_, share) in tasks.KINDS.items():
+        rows = [f"### {kind} ({share:.0%} of the requests)\n"]
+        for split in ("train", "entity", "phrasing"):
+            request = tasks.request(town, rng, kind, split)  # type: ignore[arg-type]
+            rows.append(f"- {split}: {' / '.join(request.turns)}")
+            if split == "train":
+                flawed = answers.demonstrate(town, request, rng)
+                for _ in range(30):
+                    if flawed.flaws:
+                        break
+                    flawed = answers.demonstrate(town, request, rng)
+                score = gold.judge(town, request, flawed.text)
+                rows.append(f"  - ideal: {answers.ideal(town, request, rng)!r}")
+                rows.append(f"  - by somebody ({', '.join(flawed.flaws) or 'no flaw'}): {flawed.text!r}, gold {score.value:.2f}: {score.reason}")
+        parts.append("\n".join(rows) + "\n")
+    request = tasks.request(town, rng, "yes_no", "task")
+    parts.append(f"### yes_no (never shown)\n\n- task: {request.turns[0]}\n  - ideal: {answers.ideal(town, request, rng)!r}\n")
+    rates = "\n".join(f"| {flaw} | {answers.MIXED[flaw]:.2f} | {answers.CROWD[flaw]:.2f} |" for flaw in answers.MIXED)
+    tastes = "\n".join(f"| `town:{name}` | {', '.join(f'{key} {value}' for key, value in taste.items())} |" for name, taste in people.PEOPLE_WHO_RANK.items())
+    judge = (gold.__doc__ or "").strip().split("\n", 2)[2].strip()
+    data = "\n".join(f"    {line.strip()}" for line in (sets.__doc__ or "").strip().split("\n")[2:])
+    parts.append(f"""## The gold judge
+
+{judge}
+
+## Who demonstrates
+
+Share of the answers, where a flaw can occur, that have it: demonstrators (`town:demos`; `town:demos-clean` has none) and the crowd whose answers are mixed into comparisons.
+
+| flaw | demonstrators | crowd |
+|---|---|---|
+{rates}
+
+## Who ranks
+
+Each annotator ranks by a weighted sum of what the gold judge reports, with Gumbel noise of the given temperature, so that a pair is decided with
+probability sigmoid(difference / temperature). `random` ranks in any order: a control.
+
+| annotator | taste |
+|---|---|
+{tastes}
+
+## Data sets
+
+{data}
+""")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("town.md").write_text(page(), encoding="utf-8")

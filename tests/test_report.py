@@ -1,0 +1,106 @@
+"""The report: made from run folders alone, whole, safe with hostile text, silent in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from alignlab.errors import DataError
+from alignlab.report.page import write_report
+from alignlab.run import RunDir
+
+HOSTILE = "<script>alert(1)</script> \x1b[31m <img src=http://example.invalid/x.png onerror=alert(2)> ‮"
+
+
+def share(mean: float, n: int = 40) -> dict:
+    return {"mean": mean, "ci": [max(0.0, mean - 0.1), min(1.0, mean + 0.1)], "n": n}
+
+
+def make_run(folder: Path, stage: str, summary: dict, *, settings: dict | None = None, options: dict | None = None, metrics: list[dict] = (),
+             samples: list[dict] = ()) -> None:  # type: ignore[assignment]
+    run = RunDir.open(folder, stage=stage, config={"settings": settings or {}, "options": options or {}}, seed=3)
+    for step, row in enumerate(metrics):
+        run.log(step, row)
+    run.log_samples(7, samples)
+    run.finish(summary)
+
+
+def answers(gold: float, text: str) -> list[dict]:
+    kinds = ("fact", "how_to", "harmful", "look_alike", "unanswerable", "claim", "contested")
+    return [{"prompt": [{"role": "user", "content": f"A {kind} prompt {HOSTILE}"}], "meta": {"kind": kind, "params": {"right": False}}, "completion": text,
+             "id": kind, "decoding": "greedy", "gold": gold, "reason": "because"} for kind in kinds]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    for name, gold in (("base", 0.0), ("sft", 0.5), ("dpo", 0.7), ("best-of-n", 0.6), ("ppo", 0.8), ("unpenalised", 0.1)):
+        summary = {"gold": share(gold), "gold_sampled": share(gold), "helpful": share(gold), "compliance_with_harm": share(1 - gold), "over_refusal": None,
+                   "mean_length": 12.0, "kl_from_sft": share(1.5), "bare_answered": share(0.1)}
+        if name not in ("base", "sft"):
+            summary["paired"] = {"greedy": {"mean": gold - 0.5, "ci": [gold - 0.6, gold - 0.4], "n": 40, "p": 0.01}}
+        make_run(folder / f"eval-{name}", "eval", summary, samples=answers(gold, f"{name} says {HOSTILE}"))
+    make_run(folder / "sft", "sft", {"demonstrations": 100}, metrics=[{"loss": 2.0 / (i + 1)} for i in range(20)])
+    make_run(folder / "collect", "collect", {"pairs": 321}, options={"annotator": "town:fair"})
+    bins = [{"low": i / 10, "high": (i + 1) / 10, "confidence": i / 10 + 0.05, "accuracy": i / 10, "n": 5 * (i % 3)} for i in range(10)]
+    make_run(folder / "reward", "reward", {"accuracy": share(0.85, 900), "length_floor": share(0.47), "ceiling": 0.9, "ece": 0.031, "reliability": bins,
+                                          "margins": {"counts": [1, 4, 2], "edges": [-1.0, 0.0, 1.0, 2.0]}, "probes": {"flattery": share(0.9), "wrong_fact": share(0.3)},
+                                          "gold_accuracy": share(0.9), "gold_accuracy_big": share(0.95)})
+    make_run(folder / "dpo", "dpo", {}, metrics=[{"rewards/chosen": -0.1 * i, "rewards/rejected": -0.3 * i, "rewards/accuracies": 0.8} for i in range(9)])
+    steps = [{"objective/scores": 0.1 * i, "objective/gold": 0.6 - 0.05 * i, "objective/kl": 0.2 * i, "objective/kl_k2": 0.2 * i, "objective/kl_k3": 0.2 * i,
+              "policy/entropy_avg": 0.2, "completions/mean_length": 14.0, "policy/clipfrac_avg": 0.01, "val/clipfrac_avg": 0.02, "critic/vf_explained_var": 0.5}
+             for i in range(8)]
+    gamed = [{"prompt": [{"role": "user", "content": "What?"}], "completion": f"gamed {HOSTILE}", "proxy": 3.2, "gold": 0.0, "kl": 9.0, "reason": "off the point"}]
+    make_run(folder / "ppo", "ppo", {}, settings={"kl_coef": 0.1}, metrics=steps)
+    make_run(folder / "ppo-unpenalised", "ppo", {}, settings={"kl_coef": 0.0}, metrics=steps, samples=gamed)
+    curve = [{"n": n, "kl": 0.1 * n, "proxy": share(0.1 * n), "gold": share(0.6)} for n in (1, 2, 4)]
+    make_run(folder / "best-of-n", "best-of-n", {"n": 4, "curve": curve})
+    write_report([folder], folder / "report.html")
+    return folder
+
+
+def test_every_part_is_there_with_its_figures(pipeline: Path) -> None:
+    page = (pipeline / "report.html").read_text()
+    for title in ("The pipeline", "What changed at each step", "before and after", "PPO, step by step", "The reward model", "Reward hacking", "What the figures mean"):
+        assert title in page
+    assert "321 pairs" in page and "town:fair" in page and "ECE 0.031" in page and "0.900" in page
+    assert page.count("<svg") >= 12
+    assert "gold +0.300" in page  # PPO's paired gain
+    assert 'href="sft/"' in page and 'href="ppo-unpenalised/"' in page
+    assert "gamed" in page and "proxy 3.20, gold 0.00" in page
+    assert page.count('class="answer') >= 6 * 7
+
+
+def test_text_of_models_stays_text(pipeline: Path) -> None:
+    page = (pipeline / "report.html").read_text()
+    assert "<script" not in page and "<img" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+
+
+def test_single_run_and_no_run(pipeline: Path, tmp_path: Path) -> None:
+    out = write_report([pipeline / "reward"], tmp_path / "one.html")
+    assert "The reward model" in out.read_text()
+    with pytest.raises(DataError, match="no finished run"):
+        write_report([tmp_path], tmp_path / "none.html")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [1200, 390])
+def test_opens_in_a_browser_with_no_error_and_no_request(pipeline: Path, tmp_path: Path, width: int) -> None:
+    log = tmp_path / "net.json"
+    done = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},2000", f"--log-net-log={log}",
+         f"--screenshot={tmp_path / 'page.png'}", f"file://{pipeline / 'report.html'}"], capture_output=True, text=True, timeout=120)
+    assert (tmp_path / "page.png").stat().st_size > 20_000
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert not console, console
+    urls = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text()))
+    assert not {url for url in urls if "example.invalid" in url}, urls
+    assert "example.invalid" not in json.dumps(sorted(urls))
