@@ -31,8 +31,8 @@ class Shape:
     ffn: int
 
 
-SHAPES = {"s": Shape(64, 3, 4, 192), "m": Shape(128, 4, 4, 384), "l": Shape(192, 6, 6, 576)}
-"""Small, medium (the default) and large: 0.3, 1.0 and 3.0 million parameters."""
+SHAPES = {"s": Shape(64, 3, 4, 192), "m": Shape(128, 4, 4, 384), "l": Shape(192, 4, 6, 576)}
+"""Small, medium (the default) and large: 0.3, 1.0 and 2.2 million parameters."""
 
 
 def shipped(name: str) -> Path:
