@@ -44,10 +44,11 @@ def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
         reward = pipeline.stage(f"reward-{name}", stages.reward, model=sft, data=ranked, settings=s.reward, **gold)
         if name == "random":
             measure("ppo-random", pipeline.stage("ppo-random", stages.ppo, model=sft, reward=reward, settings=s.ppo, **ppo))
+            # the value model must not know the preferences either: differences of its values would be a reward of their own
+            measure("ppo-constant", pipeline.stage("ppo-constant", stages.ppo, model=sft, reward=reward, judge="constant", settings=s.ppo, **ppo))
             measure("dpo-random", pipeline.stage("dpo-random", stages.dpo, model=sft, data=ranked, seed=seed, settings=s.dpo))
         else:
             measure("ppo-flattered-unpenalised", pipeline.stage("ppo-flattered-unpenalised", stages.ppo, model=sft, reward=reward, settings=s.unpenalised, **ppo))
-    measure("ppo-constant", pipeline.stage("ppo-constant", stages.ppo, model=sft, reward=found["reward"], judge="constant", settings=s.ppo, **ppo))
 
 
 def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:

