@@ -85,6 +85,7 @@ def summarise(out: Path, recipe: str, seed: int, planned: list[Stage], evals: di
         made = read_run(path).seconds if (path / "run.json").exists() else 0.0
         models[name] = {"path": str(path), "parent": PARENT[name], "seconds": made, **info.summary}
     reward = read_run(out / "reward").summary
+    reward = reward | {key: reward[key]["mean"] for key in ("accuracy", "length_floor")}
     summary = {
         "schema": 1, "recipe": recipe, "seed": seed, "seconds": round(seconds, 1),
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
@@ -120,8 +121,8 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     n = next(iter(summary["models"].values()))["gold"]["n"]
     return "\n".join((
         "", table, "",
-        f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge; reward model {reward['accuracy']['mean']:.2f} right on held-out pairs "
-        f"(longer answer: {reward['length_floor']['mean']:.2f}).",
+        f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge; reward model {reward['accuracy']:.2f} right on held-out pairs "
+        f"(longer answer: {reward['length_floor']:.2f}).",
         f"{summary['seconds']:.0f} s in all. The report: {page}", "",
         "Next, you could",
         f"  alignlab chat --model {out}/sft --beside {out}/ppo      ask both the same thing",

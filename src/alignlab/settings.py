@@ -181,6 +181,7 @@ class EvalSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatSettings:
+    seed: int = setting(0, "all sampling follows from it: the same seed and the same lines give the same conversation")
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(max_new_tokens=96, temperature=0.7))
     model: ModelSettings = field(default_factory=ModelSettings)
 

@@ -115,6 +115,15 @@ def test_the_reference_is_asked_once_and_before_the_first_step(policy: Policy, o
     assert asked == [(16, True), (4, True), (4, False)]  # of six pairs of four completions each is read once
 
 
+def test_the_reference_is_asked_without_dropout(policy: Policy):
+    for layer in policy.model.model.layers:
+        layer.self_attn.attention_dropout = 0.5
+    rows = dpo.encode(policy, PAIRS[0])
+    once, again = (dpo.logps(policy, rows, [[0, 1]]) for _ in range(2))
+    assert torch.equal(once, again) and policy.model.training
+    assert once[0].item() == pytest.approx(logp(policy.model.eval(), policy.tokenizer, PAIRS[0].prompt, PAIRS[0].chosen), rel=1e-5)
+
+
 def test_unfinished_completions_have_no_end_token(policy: Policy):
     pair = Comparison(Prompt.user("go on?"), "and so on", "and on", chosen_finished=False)
     chosen, rejected = dpo.encode(policy, pair)
@@ -164,6 +173,7 @@ def test_displacement_is_said(gains: tuple[float, float], margin: float, displac
 def test_a_loss_that_is_not_finite_stops_it_and_names_step_and_sample(policy: Policy, open_run: OpenRun):
     with torch.no_grad():
         policy.model.get_input_embeddings().weight[policy.tokenizer.convert_tokens_to_ids("~")] = float("nan")
+    odd = Comparison(Prompt.user("the ~ one?"), "a", "b" * 40)  # the longest, so the last of its batch
     with pytest.raises(GuardStop, match="at step 0") as stop:
-        dpo.train(open_run(), policy, [*PAIRS, Comparison(Prompt.user("the ~ one?"), "a", "b")], replace(SETTINGS, batch=32, micro_batch=4), seed=0, held_out=[])
+        dpo.train(open_run(), policy, [*PAIRS, odd], replace(SETTINGS, batch=32, micro_batch=5), seed=0, held_out=[])
     assert stop.value.where == "the ~ one?"

@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops_it_and_names_step_and_sample(fresh: Rew
     with torch.no_grad():
         fresh.model.get_input_embeddings().weight[fresh.tokenizer.convert_tokens_to_ids("~")] = float("nan")
     odd = Prompt.user("the ~ one?")
-    rankings = [*RANKINGS[:5], Ranking(odd, (Completion(odd, "yes"), Completion(odd, "no")), (1, 2))]
+    rankings = [*RANKINGS[:5], Ranking(odd, (Completion(odd, "yes" * 12), Completion(odd, "no")), (1, 2))]  # the longest, so the last of its batch
     with pytest.raises(GuardStop, match="at step 0") as stop:
         method.train(open_run(), fresh, rankings, replace(SETTINGS, held_out=0.0), seed=0)
     assert stop.value.where == "the ~ one?"

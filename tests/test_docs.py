@@ -1,0 +1,71 @@
+"""Every command that the README and the documentation show is run, in order, at toy sizes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from alignlab import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+SMALL = {
+    "sft": "--count 48 --epochs 1 --model.threads 1", "collect": "--count 24 --model.threads 1", "reward": "--epochs 1 --model.threads 1", "dpo": "--model.threads 1",
+    "ppo": "--count 32 --steps 2 --rollouts 8 --epochs 1 --minibatch 8 --model.threads 1", "best-of-n": "--count 8 --model.threads 1",
+    "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1",
+}
+
+
+def commands(page: Path) -> list[str]:
+    """The indented lines of a page that are commands of ours, without the remark after them."""
+    found = re.findall(r"^ {4,6}((?:alignlab|make) .+?)(?: {3,}.*)?$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [line.strip() for line in found]
+
+
+def write_files(folder: Path) -> None:
+    """What "your model, your data" stands for."""
+    chats = [{"messages": [{"role": "user", "content": f"What is {i} plus 1?"}, {"role": "assistant", "content": f"{i} plus 1 is {i + 1}."}]} for i in range(30)]
+    pairs = [{"prompt": f"What is {i} plus 2?", "chosen": f"{i} plus 2 is {i + 2}.", "rejected": "Nobody knows."} for i in range(30)]
+    prompts = [{"prompt": f"What is {i} plus 3?"} for i in range(20)]
+    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_the_pages_show_commands() -> None:
+    shown = [command for page in PAGES for command in commands(page)]
+    assert len(shown) >= 15
+    assert {"make run", "make test"} <= set(shown)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
+    makefile = (ROOT / "Makefile").read_text()
+    done = set()
+    for page in PAGES:
+        for command in commands(page):
+            words = shlex.split(command)
+            if words[0] == "make":
+                assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
+                continue
+            if command in done or words[1] == "COMMAND":
+                continue
+            done.add(command)
+            words = ["town" if word == "owner/name" else word for word in words]
+            assert words[1] in SMALL or words[1] == "run", f"add toy sizes for {command}"
+            if words[1] == "run":  # the whole pipeline has a test of its own
+                assert cli.main([*words[1:], "--print-config"]) == 0
+                continue
+            code = cli.main([*words[1:], *SMALL[words[1]].split()])
+            assert code == 0, f"{command}\n{capsys.readouterr().err}"
+    assert {"runs/sft", "runs/ppo", "runs/mine"} <= {str(p.parent.relative_to(tmp_path)) for p in (tmp_path / "runs").glob("*/run.json")}
