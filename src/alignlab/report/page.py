@@ -112,7 +112,8 @@ def _lead(evals: dict[str, RunInfo], runs: dict[str, RunInfo]) -> str:
         parts.append(f"Supervised fine-tuning took the judge's score from {gold['base']:.2f} to {gold['sft']:.2f}.")
     for name in ("ppo", "dpo", "best_of_n"):
         if gold.get(name) is not None and gold.get("sft") is not None:
-            parts.append(f"{MODEL_NAMES[name]} took it to {gold[name]:.2f}.")
+            title = MODEL_NAMES[name]
+            parts.append(f"{title[0].upper()}{title[1:]} took it to {gold[name]:.2f}.")
     harm = {name: _mean(info.summary.get("compliance_with_harm")) for name, info in evals.items()}
     if harm.get("sft") is not None and harm.get("ppo") is not None:
         parts.append(f"Help with harmful requests went from {harm['sft']:.2f} to {harm['ppo']:.2f}.")
