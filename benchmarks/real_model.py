@@ -29,16 +29,16 @@ def commands(model: str, data: Path, out: Path) -> dict[str, list[str]]:
     for how in ("lora", "full"):
         extra = ADAPTER if how == "lora" else []
         lr = LR[how]
-        found[f"sft-{how}"] = ["sft", "--model", model, "--data", chats, "--count", "200", "--max-length", "384", "--epochs", "1", "--batch", "8",
-                               "--micro-batch", "4", "--held-out", "0.15", "--optim.lr", lr["sft"], *extra]
-        found[f"reward-{how}"] = ["reward", "--model", model, "--data", harmless, "--count", "600", "--max-length", "256", "--held-out", "0.35",
+        found[f"sft-{how}"] = ["sft", "--model", model, "--data", chats, "--count", "100", "--max-length", "256", "--epochs", "1", "--batch", "8",
+                               "--micro-batch", "4", "--held-out", "0.2", "--optim.lr", lr["sft"], *extra]
+        found[f"reward-{how}"] = ["reward", "--model", model, "--data", harmless, "--count", "260", "--max-length", "224", "--held-out", "0.4",
                                   "--batch", "8", "--optim.lr", lr["reward"], *extra]
-        found[f"dpo-{how}"] = ["dpo", "--model", model, "--data", pairs, "--max-length", "320", "--held-out", "0.25", "--batch", "8", "--micro-batch", "4",
+        found[f"dpo-{how}"] = ["dpo", "--model", model, "--data", pairs, "--max-length", "256", "--held-out", "0.3", "--batch", "8", "--micro-batch", "4",
                                "--epochs", "1", "--optim.lr", lr["dpo"], *extra]
         found[f"ppo-{how}"] = ["ppo", "--model", model, "--reward", str(out / f"reward-{how}"), "--data", harmless, "--count", "400",
-                               "--max-prompt-length", "64", "--steps", "30", "--rollouts", "16", "--minibatch", "8", "--epochs", "1", "--kl-coef", "0.05",
-                               "--sampling.max-new-tokens", "32", "--sampling.slots", "16", "--missing-end-penalty", "0", "--optim.lr", lr["ppo"], *extra]
-    found["best-of-n"] = ["best-of-n", "--model", model, "--reward", str(out / "reward-lora"), "--data", harmless, "--count", "32", "--n", "4",
+                               "--max-prompt-length", "64", "--steps", "30", "--rollouts", "8", "--minibatch", "8", "--epochs", "1", "--kl-coef", "0.05",
+                               "--sampling.max-new-tokens", "24", "--sampling.slots", "8", "--missing-end-penalty", "0", "--optim.lr", lr["ppo"], *extra]
+    found["best-of-n"] = ["best-of-n", "--model", model, "--reward", str(out / "reward-lora"), "--data", harmless, "--count", "24", "--n", "4",
                           "--sampling.max-new-tokens", "48"]
     return found
 
