@@ -29,7 +29,7 @@ def commands(model: str, data: Path, out: Path) -> dict[str, list[str]]:
     for how in ("lora", "full"):
         extra = ADAPTER if how == "lora" else []
         lr = LR[how]
-        found[f"sft-{how}"] = ["sft", "--model", model, "--data", chats, "--count", "100", "--max-length", "256", "--epochs", "1", "--batch", "8",
+        found[f"sft-{how}"] = ["sft", "--model", model, "--data", chats, "--count", "240", "--max-length", "384", "--epochs", "1", "--batch", "8",
                                "--micro-batch", "4", "--held-out", "0.2", "--optim.lr", lr["sft"], *extra]
         found[f"reward-{how}"] = ["reward", "--model", model, "--data", harmless, "--count", "260", "--max-length", "224", "--held-out", "0.4",
                                   "--batch", "8", "--optim.lr", lr["reward"], *extra]
