@@ -15,7 +15,7 @@ import io
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -305,41 +305,26 @@ def write_lines(answers: Sequence[Answer]) -> None:
 
 def show(console: Console, answers: Sequence[Answer]) -> None:
     """Answers as they are written, on a terminal: several in columns if it is wide, else one below the other. Ctrl-C stops them."""
-    if len(answers) > 1 and console.width >= WIDE:
-        show_beside(console, answers)
+    if console.width >= WIDE:
+        write_columns(console, answers)
     else:
         for answer in answers:
-            show_below(console, answer)
+            write_columns(console, [answer])
 
 
-def show_below(console: Console, answer: Answer) -> None:
-    if answer.note:
-        console.print(Text(answer.note, "dim"))
-    console.print(Text(f"{visible(answer.model)}> ", "bold cyan"), end="")
-    try:
-        while (piece := answer.advance()) is not None:
-            if answer.text.strip():
-                console.out(shown(piece if answer.text[: -len(piece)].strip() else piece.lstrip()), end="", highlight=False)
-    except KeyboardInterrupt:
-        answer.stop()
-    console.print()
-    if answer.footer:
-        console.print(Text(answer.footer, "red" if answer.error else "dim"))
-
-
-def show_beside(console: Console, answers: Sequence[Answer]) -> None:
+def write_columns(console: Console, answers: Sequence[Answer]) -> None:
     """Columns that all grow: each model writes a piece in turn. While they do, what no longer fits the screen is left out at the top."""
     width = (console.width - GAP * (len(answers) - 1)) // len(answers)
 
     def columns() -> Table:
-        height = console.height - 1 if not all(answer.over for answer in answers) else None
+        height = None if all(answer.over for answer in answers) else console.height - 1
         table = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
         for _ in answers:
             table.add_column(width=width)
         table.add_row(*(column(console, answer, width, height) for answer in answers))
         return table
 
-    with Live(get_renderable=columns, console=console, refresh_per_second=12):
+    with silent_keys(), Live(get_renderable=columns, console=console, refresh_per_second=12):
         try:
             writing = list(answers)
             while writing:
@@ -347,6 +332,23 @@ def show_beside(console: Console, answers: Sequence[Answer]) -> None:
         except KeyboardInterrupt:
             for answer in answers:
                 answer.stop()
+
+
+@contextmanager
+def silent_keys() -> Iterator[None]:
+    """What is typed meanwhile (an Enter, the ^C) is kept for later and does not show: it would move the lines that are being redrawn."""
+    if not sys.stdin.isatty() or sys.platform == "win32":
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def column(console: Console, answer: Answer, width: int, height: int | None) -> Text:
@@ -357,5 +359,5 @@ def column(console: Console, answer: Answer, width: int, height: int | None) -> 
 
 
 def shown(text: str) -> str:
-    """Text of a model, safe to print, in lines as it has them. Piece by piece or as a whole gives the same."""
+    """Text of a model, safe to print, in lines as it has them."""
     return "\n".join(visible(line) for line in text.replace("\t", "    ").split("\n"))
