@@ -101,6 +101,8 @@ def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     for row in read_run(folder / "best-of-n").summary["curve"]:
         found[f"best of {row['n']:>2}: proxy"], found[f"best of {row['n']:>2}: gold"] = row["proxy"]["mean"], row["gold"]["mean"]
     for name in ("ppo-unpenalised", "ppo-flattered-unpenalised"):
+        if not (folder / name / "run.json").exists():
+            continue
         info = read_run(folder / name)
         found[f"{name}: proxy first"], found[f"{name}: proxy last"] = info.summary["score_first"], info.summary["score_last"]
     sharp = sharpening(folder, s, seed)
@@ -113,19 +115,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/bars"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--read-only", action="store_true", help="run nothing: make the table from the runs that are there")
     args = parser.parse_args()
     s = PipelineSettings(eval=EvalSettings(prompts=1000))
     by_seed = {}
     for seed in args.seeds:
         folder = args.out / f"seed-{seed}"
-        pipeline = Pipeline(folder)
-        plan(pipeline, s, seed)
-        pipeline.run()
+        if not args.read_only:
+            pipeline = Pipeline(folder)
+            plan(pipeline, s, seed)
+            pipeline.run()
         by_seed[seed] = figures(folder, s, seed)
-    table = {name: seeds_summary([by_seed[seed][name] for seed in args.seeds]) for name in by_seed[args.seeds[0]]}
+    found = {name: [by_seed[seed][name] for seed in args.seeds if name in by_seed[seed]] for name in by_seed[args.seeds[0]]}
+    table = {name: seeds_summary(values) for name, values in found.items()}
     (args.out / "bars.json").write_text(json.dumps({"seeds": args.seeds, "table": table, "by_seed": by_seed}, indent=1))
     for name, row in table.items():
-        print(f"{name:<48} {row['mean']:7.3f}  sd {row['sd']:.3f}  [{row['min']:.3f}, {row['max']:.3f}]  " + "  ".join(f"{by_seed[seed][name]:.3f}" for seed in args.seeds))
+        print(f"{name:<48} {row['mean']:7.3f}  sd {row['sd']:.3f}  [{row['min']:.3f}, {row['max']:.3f}]  " + "  ".join(f"{value:.3f}" for value in found[name]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parent
+SEEDS = len(json.loads(Path(sys.argv[1]).read_text())["seeds"]) if len(sys.argv) > 1 else 0
 ROWS = (
     ("base", "base"), ("sft", "SFT"), ("dpo", "DPO"), ("best-of-n", "best of 4"), ("ppo", "PPO"),
     ("unpenalised", "PPO, no penalty"),
@@ -28,7 +29,9 @@ COLUMNS = (
 
 def cell(table: dict, name: str, digits: int = 3) -> str:
     row = table.get(name)
-    return "" if row is None else f"{row['mean']:.{digits}f} ± {row['sd']:.{digits}f}"
+    if row is None:
+        return ""
+    return f"{row['mean']:.{digits}f} ± {row['sd']:.{digits}f}" + (f" ({row['n']} seeds)" if row["n"] < SEEDS else "")
 
 
 def grid(table: dict, rows: tuple) -> str:
