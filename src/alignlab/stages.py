@@ -198,7 +198,7 @@ def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed:
 
     if not reward:
         raise UserError("best-of-n needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
-    prompts = names.data(data, "prompt", seed=seed, count=count)
+    prompts = names.data(data, "prompt", seed=0, count=count)  # as in evaluate: the same held-out prompts whatever the seed
     run = _open("best-of-n", out, settings, seed, resume, models=[model, reward], data=[prompts], gold=gold)
     if run.done:
         return _done(run)
