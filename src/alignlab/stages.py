@@ -246,8 +246,7 @@ def view(*, model: str, data: str, count: int) -> None:
     from .models.load import load_policy
 
     policy = load_policy(names.model_path(model), ModelSettings())
-    for record in names.data(data, "demonstration", count=count).records[:count]:
-        show(policy.tokenizer, record)
+    show(names.data(data, "demonstration", count=count).records[:count], policy.tokenizer)
 
 
 def _s(value: Any) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +12,14 @@ from safetensors import safe_open
 
 from ..errors import ConfigError, ModelError
 from ..settings import AdapterSettings
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """PEFT still asks transformers for an attribute under its old name; the warning means nothing to who trains."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
 
 
 def add(model: Any, settings: AdapterSettings, *, task: Literal["CAUSAL_LM", "SEQ_CLS"]) -> Any:
@@ -26,7 +37,8 @@ def add(model: Any, settings: AdapterSettings, *, task: Literal["CAUSAL_LM", "SE
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets, task_type=task,
                         modules_to_save=head, exclude_modules=head)
     try:
-        return get_peft_model(model, config, autocast_adapter_dtype=False)  # the optimiser keeps fp32 masters of bf16 adapters
+        with quiet():
+            return get_peft_model(model, config, autocast_adapter_dtype=False)  # the optimiser keeps fp32 masters of bf16 adapters
     except ValueError as error:
         raise ConfigError(f"no adapter fits on {settings.target!r}: {error}", remedy="all-linear, or names of the model's linear layers") from error
 
@@ -47,7 +59,8 @@ def attach(model: Any, folder: Path, *, trainable: bool) -> Any:
             if not any(name.endswith("score.weight") for name in file.keys()):  # noqa: SIM118  (not a dict)
                 raise ModelError("the reward adapter was saved without its head, so its scores would be random", where=str(folder),
                                  remedy='train it again with modules_to_save=["score"]')
-    return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable, autocast_adapter_dtype=False)
+    with quiet():
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable, autocast_adapter_dtype=False)
 
 
 def merged(model: Any) -> Any:
