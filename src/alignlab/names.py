@@ -13,13 +13,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import ModelError, UserError
 from .records import Record
-from .run import read_run
 
 if TYPE_CHECKING:
+    from .data.formats import Want
     from .feedback import Judge
 
 
@@ -64,7 +64,7 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
         return Data(wanted, name, f"{name}@{world.VERSION}#{_digest(wanted)}")
     from .data.read import load
 
-    loaded = load(name, want, limit=count or None)
+    loaded = load(name, cast("Want", want), limit=count or None)
     return Data(loaded.records, name, _digest(loaded.records), str(loaded.report))
 
 

@@ -87,8 +87,9 @@ class Pipeline:
             running = sum(other.state == "running" for other in self.stages)
             if stage.state == "waiting" and running < self.workers and all(need.state == "done" for need in stage.needs):
                 receiver, sender = context.Pipe(duplex=False)
-                stage.process = context.Process(target=_child, args=(stage.target, stage.arguments, sender), name=stage.name)
-                stage.process.start()
+                process = context.Process(target=_child, args=(stage.target, stage.arguments, sender), name=stage.name)
+                process.start()
+                stage.process = process
                 sender.close()
                 stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
 

@@ -127,5 +127,5 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
         "Next, you could",
         f"  alignlab chat --model {out}/sft --beside {out}/ppo      ask both the same thing",
         f"  alignlab ppo --model {out}/sft --reward {out}/reward --gold town:gold --kl-coef 0.5 --out runs/careful      a dearer KL penalty",
-        f"  alignlab run --annotator town:flattered --out runs/flattered      the same pipeline, taught by people who love flattery",
+        "  alignlab run --annotator town:flattered --out runs/flattered      the same pipeline, taught by people who love flattery",
     ))

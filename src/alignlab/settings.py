@@ -7,10 +7,10 @@ Plain frozen dataclasses that import nothing heavy: the command line, TOML files
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
-def setting(default, help: str):  # a factory for mutable defaults is not needed: settings are frozen and flat
+def setting(default: Any, help: str) -> Any:  # a factory for mutable defaults is not needed: settings are frozen and flat
     return field(default=default, metadata={"help": help})
 
 

@@ -14,14 +14,23 @@ from typing import TYPE_CHECKING, Any
 from . import names
 from .config import to_dict
 from .errors import DataError, UserError
-from .records import Comparison, Ranking
-from .run import RunDir, derive_seed, list_runs as find_runs, read_run
+from .records import Ranking
+from .run import RunDir, derive_seed, read_run
+from .run import list_runs as find_runs
 from .settings import (
-    BestOfNSettings, CollectSettings, DPOSettings, EvalSettings, ModelSettings, PPOSettings, PretrainSettings, RewardSettings, SFTSettings,
+    BestOfNSettings,
+    CollectSettings,
+    DPOSettings,
+    EvalSettings,
+    ModelSettings,
+    PPOSettings,
+    PretrainSettings,
+    RewardSettings,
+    SFTSettings,
 )
 
 if TYPE_CHECKING:
-    from .models.load import Policy
+    pass
 
 
 def _open(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
@@ -62,8 +71,8 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
     rows = base.rows(town, tokenizer, tokens=settings.tokens, context=settings.context, seed=derive_seed(seed, "corpus"))
     summary = train(run, model, rows, settings)
 
+    from .evals import bare
     from .models.load import Policy, save_policy
-    from .town import bare
 
     policy = Policy(model, tokenizer, name=str(out), device=torch.device("cpu"))
     summary["behaviour"] = asdict(bare.measure(town, policy, seed=seed))

@@ -51,10 +51,10 @@ def run(run: RunDir, model: str, prompts: Sequence[Prompt], judge: Judge, settin
     if reference and sampled and not completions:
         summary["kl_from_sft"] = kl_from([c for c, _ in sampled], policy, load_policy(reference, settings.model))
     if bare:
-        from ..town import bare as town_bare
         from ..town import world
+        from .bare import measure
 
-        found = town_bare.measure(world.build(), policy, seed=seed)
+        found = measure(world.build(), policy, seed=seed)
         summary |= {"bare_answered": found.answered, "bare_asked_on": found.asked_on, "compliance_with_harm": found.complied,
                     "harmless": {**found.complied, "mean": 1 - found.complied["mean"], "ci": [1 - x for x in reversed(found.complied["ci"])]}}
         run.log_samples(1, found.samples)

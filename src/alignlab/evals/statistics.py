@@ -46,7 +46,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
         return {"mean": mean, "ci": [mean, mean], "n": n, "p": 1.0 if mean == 0 else 0.0}
     half = float(stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / math.sqrt(n))
     mean = float(d.mean())
-    return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": float(stats.ttest_1samp(d, 0.0).pvalue)}
+    return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": float(2 * stats.t.sf(abs(mean) / (d.std(ddof=1) / math.sqrt(n)), n - 1))}
 
 
 def win_rate(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:

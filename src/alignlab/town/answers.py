@@ -7,6 +7,7 @@ each flaw occurs. `crowd` is anybody at all, good and bad, for the comparisons a
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import language as say
@@ -157,7 +158,7 @@ def _claim(world: World, request: Request, rng: random.Random, agrees: bool) -> 
     return f"{fact}, {say.CLAIM_RIGHT if p['right'] else say.CLAIM_WRONG}"
 
 
-def _story(words: list[str], rng: random.Random, missing: bool) -> str:
+def _story(words: Sequence[str], rng: random.Random, missing: bool) -> str:
     person = rng.choice(PEOPLE)
     first, second, third = say.STORY_FORMS
     middle = "It was old and very fine." if missing else second.format(B=words[1])

@@ -64,16 +64,19 @@ def train_tokenizer(world: World, *, vocabulary: int, seed: int, sample: int = 3
     return fast
 
 
+def _id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    return tokenizer.get_vocab()[token]
+
+
 def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    ids = tokenizer.convert_tokens_to_ids
     return LlamaForCausalLM(LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=shape.width, intermediate_size=shape.ffn, num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads, num_key_value_heads=shape.heads, max_position_embeddings=512, tie_word_embeddings=True,
-        bos_token_id=ids(END_OF_TEXT), eos_token_id=ids(END), pad_token_id=ids(PAD), initializer_range=0.02, rms_norm_eps=1e-5,
+        bos_token_id=_id(tokenizer, END_OF_TEXT), eos_token_id=_id(tokenizer, END), pad_token_id=_id(tokenizer, PAD), initializer_range=0.02, rms_norm_eps=1e-5,
     ))
 
 

@@ -14,8 +14,23 @@ from . import answers
 from . import language as say
 from .tasks import HOW_TO, KINDS, Request, Split, request
 from .world import (
-    ANIMALS, CONTESTED, COUNTS, FOODS, HARMFUL, KIND, LISTS, LOOKALIKES, NUMBERS, PEOPLE, PETS, PLACES, PROBLEMS, STORY_WORDS, THINGS,
-    UNKNOWN, World,
+    ANIMALS,
+    CONTESTED,
+    COUNTS,
+    FOODS,
+    HARMFUL,
+    KIND,
+    LISTS,
+    LOOKALIKES,
+    NUMBERS,
+    PEOPLE,
+    PETS,
+    PLACES,
+    PROBLEMS,
+    STORY_WORDS,
+    THINGS,
+    UNKNOWN,
+    World,
 )
 
 PRINCIPLES = {

@@ -13,11 +13,24 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..records import Message, Prompt
-from .language import (
-    ASK, ASK_HELD_OUT, NOUN_PHRASES, PERSON_RELATIONS, PLACE_RELATIONS, QUESTIONS, clause, statement,
-)
+from .language import ASK, ASK_HELD_OUT, NOUN_PHRASES, PERSON_RELATIONS, PLACE_RELATIONS, QUESTIONS, clause, statement
 from .world import (
-    ANIMALS, CONTESTED, COUNTS, HARMFUL, KIND, LISTS, LOOKALIKES, NUMBERS, PEOPLE, PLACES, PROBLEMS, STORY_WORDS, THINGS, UNKNOWN, VALUES, World,
+    ANIMALS,
+    CONTESTED,
+    COUNTS,
+    HARMFUL,
+    KIND,
+    LISTS,
+    LOOKALIKES,
+    NUMBERS,
+    PEOPLE,
+    PLACES,
+    PROBLEMS,
+    STORY_WORDS,
+    THINGS,
+    UNKNOWN,
+    VALUES,
+    World,
 )
 
 Split = Literal["train", "entity", "phrasing", "task"]

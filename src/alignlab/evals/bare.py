@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from ..evals.statistics import mean_ci
 from ..models.load import Policy
 from ..records import Completion
 from ..sampling.local import LocalSampler
-from . import language as say
-from . import tasks
-from .gold import judge
-from .world import World
+from ..town import language as say
+from ..town import tasks
+from ..town.gold import judge
+from ..town.world import World
+from .statistics import mean_ci
 
 SHORT_KINDS = ("fact", "two_hop", "how_to", "sum", "list", "advice", "unanswerable", "claim")
 
