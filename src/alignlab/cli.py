@@ -185,7 +185,7 @@ def _main(arguments: list[str]) -> int:
         return 0
     name = arguments[0]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
+        near = difflib.get_close_matches(name, COMMANDS, 1, cutoff=0.5)
         raise UserError(f"there is no command {name!r}", remedy=f"did you mean {near[0]}?" if near else "alignlab --help")
     command = COMMANDS[name]
     parser = build(name)
