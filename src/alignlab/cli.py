@@ -207,7 +207,8 @@ def _main(arguments: list[str]) -> int:
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
         preset = settings.FAST if values.get("fast") else None
-        config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset)
+        tables = {*COMMANDS, *(item.name for item in fields(settings.PipelineSettings))}  # a file may hold those of other commands too
+        config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset, sections=tables)
         if "print_config" in given:
             _print_config(config, origins, as_json="json" in given)
             return 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import ModelError, UserError
+from .errors import DataError, ModelError, UserError
 from .records import Record
 
 if TYPE_CHECKING:
@@ -30,18 +30,29 @@ def model_path(name: str) -> str:
 
         return str(base.shipped(name))
     path = Path(name)
+    check_finished(name, ModelError)
     if (path / "run.json").exists():
         if not (path / "checkpoint").is_dir():
             raise ModelError(f"the run {name} wrote no model", where=str(path), remedy="name a run of sft, reward, dpo, ppo or pretrain")
         return str(path / "checkpoint")
-    if path.with_name(path.name + ".partial").exists() and not path.exists():
-        raise ModelError(f"the run {name} is not finished", where=f"{name}.partial", remedy="give the same command again: it goes on where it was")
     return name
 
 
 def parents(*names: str) -> list[str]:
-    """Those of the names that are run folders: the lineage that a run records."""
-    return [name for name in names if name and (Path(name) / "run.json").exists()]
+    """Those of the names that stand for run folders (also as `reward:RUN`): the lineage that a run records."""
+    plain = [name.removeprefix("reward:") for name in names if name]
+    for name in plain:
+        check_finished(name)
+    return [name for name in plain if (Path(name) / "run.json").exists()]
+
+
+def check_finished(name: str, error: type[UserError] = DataError) -> None:
+    """Refuse the name of a run that is not finished, or of the folder it is made in."""
+    path = Path(name)
+    staging = path if path.name.endswith(".partial") else path.parent / f"{path.name}.partial"
+    if (staging / "run.json").exists() and (staging == path or not path.exists()):
+        raise error(f"the run {name.removesuffix('.partial')} is not finished", where=str(staging),
+                    remedy="give the command that made it again: it goes on where it was")
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
         return Data(wanted, name, f"{name}@{world.VERSION}#{_digest(wanted)}")
     from .data.read import load
 
+    check_finished(name)
     loaded = load(name, cast("Want", want), limit=count or None)
     return Data(loaded.records, name, _digest(loaded.records), str(loaded.report))
 

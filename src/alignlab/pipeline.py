@@ -122,13 +122,18 @@ class Pipeline:
 
 
 def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+    raise SystemExit(143)
 
 
 def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection) -> None:
-    """One stage in a process of its own: one thread, errors sent back as they are."""
+    """One stage in a process of its own: one thread, errors sent back as they are.
+
+    Ctrl-C reaches every process of the terminal; a stage leaves it to the pipeline, which then asks once, by SIGTERM. Asked
+    twice, a run leaves without saving.
+    """
     import torch
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
     try:
         result = target(**arguments)

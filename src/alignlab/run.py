@@ -74,6 +74,15 @@ def guard_finite(value: float, *, step: int, what: str, sample: str = "") -> Non
                         remedy="a lower learning rate, a smaller max_grad_norm or precision fp32; the last good state is kept")
 
 
+@contextmanager
+def at_step(step: int) -> Iterator[None]:
+    """A guard that stops what happens in here says at which step of the run it was."""
+    try:
+        yield
+    except GuardStop as error:
+        raise GuardStop(f"{error.what} at step {step}", where=error.where, remedy=f"{error.remedy}; the last good state is kept") from error
+
+
 @dataclass
 class RunInfo:
     """A run folder as others see it.

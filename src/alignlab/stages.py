@@ -7,15 +7,15 @@ recipes call the same functions; a stage never sees another's memory, only run f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import names
 from .config import to_dict
 from .errors import DataError, UserError
-from .records import Ranking
-from .run import RunDir, derive_seed, read_run
+from .records import Prompt, Ranking
+from .run import RunDir, derive_seed, read_run, writing
 from .run import list_runs as find_runs
 from .settings import (
     BestOfNSettings,
@@ -26,17 +26,17 @@ from .settings import (
     PPOSettings,
     PretrainSettings,
     RewardSettings,
+    SamplingSettings,
     SFTSettings,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def _open(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
     """The run of one stage: its key covers the settings, the models it starts from, the data and every other option."""
     import torch
 
+    for model in models:
+        names.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
     run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
                       data={d.name: d.digest for d in data}, resume=resume)
@@ -50,6 +50,30 @@ def _done(run: RunDir) -> dict[str, Any]:
 
 def _result(run: RunDir, text: str) -> dict[str, Any]:
     return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{text}\n{run.out}"}
+
+
+def _context(model: Any) -> int | None:
+    """Positions the model knows; None where its config does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def _within_context(settings: Any, model: Any) -> Any:
+    """The settings with `max_length` at most the model's context: what is longer is dropped and counted, not learnt at positions it does not know."""
+    return replace(settings, max_length=min(settings.max_length, _context(model) or settings.max_length))
+
+
+def _with_room(run: RunDir, prompts: Sequence[Prompt], policy: Any, sampling: SamplingSettings) -> list[Prompt]:
+    """The prompts that leave room for an answer in the model's context; the others are counted."""
+    from .data.checks import fit
+
+    context = _context(policy.model)
+    if context is None:
+        return list(prompts)
+    kept, report = fit(prompts, policy.tokenizer, context - sampling.max_new_tokens)
+    if report.dropped:
+        run.note(f"{report.kept} of {report.read} prompts leave room for {sampling.max_new_tokens} new tokens in the model's context of {context} "
+                 f"(longest {report.longest})")
+    return kept
 
 
 def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: PretrainSettings) -> dict[str, Any]:
@@ -76,7 +100,8 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
 
     policy = Policy(model, tokenizer, name=str(out), device=torch.device("cpu"))
     summary["behaviour"] = asdict(bare.measure(town, policy, seed=seed))
-    save_policy(policy, run.path / "checkpoint", card=base.card(settings, summary, seed=seed, commit=run.info["commit"]))
+    with writing(run.path):
+        save_policy(policy, run.path / "checkpoint", card=base.card(settings, summary, seed=seed, commit=run.info["commit"]))
     run.finish(summary)
     answered = summary["behaviour"]["answered"]["mean"]
     return _result(run, f"held-out loss {summary['eval_loss']:.3f}; a bare question is answered in its first sentence {answered:.0%} of the time")
@@ -93,8 +118,9 @@ def sft(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
         return _done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(demonstrations.report)
-    summary = method.train(run, policy, demonstrations.records, settings, seed=seed)
-    save_policy(policy, run.path / "checkpoint", card=_card("SFT", model, data, seed, summary))
+    summary = method.train(run, policy, demonstrations.records, _within_context(settings, policy.model), seed=seed)
+    with writing(run.path):
+        save_policy(policy, run.path / "checkpoint", card=_card("SFT", model, data, seed, summary))
     run.finish(summary)
     return _result(run, f"held-out loss {_s(summary['eval_loss_before'])} -> {_s(summary['eval_loss'])}")
 
@@ -110,8 +136,9 @@ def collect(*, model: str, data: str, annotator: str, gold: str, others: str, ou
     if run.done:
         return _done(run)
     policy = load_policy(names.model_path(model), settings.model)
-    other = names.other_completions(others, prompts.records, per_prompt=settings.per_prompt, seed=seed)
-    summary = method.run(run, policy, names.annotator(annotator, seed=derive_seed(seed, "annotator")), prompts.records, settings,
+    asked = _with_room(run, prompts.records, policy, settings.sampling)
+    other = names.other_completions(others, asked, per_prompt=settings.per_prompt, seed=seed)
+    summary = method.run(run, policy, names.annotator(annotator, seed=derive_seed(seed, "annotator")), asked, settings,
                          others=other, gold=names.judge(gold), seed=seed)
     run.finish(summary)
     return _result(run, f"{summary['rankings']} rankings, {summary['pairs']} pairs, {summary['ties']} ties")
@@ -121,6 +148,8 @@ def _preferences(data: str, seed: int, count: int) -> tuple[names.Data, list[Ran
     """Rankings to learn from and, where the data is split already, those kept for testing."""
     from .records import read_jsonl
 
+    if not data:
+        raise UserError("no rankings or comparisons are named", remedy="--data RUN, a run of `alignlab collect`, or a file")
     folder = Path(data) / "data"
     if (folder / "rankings.jsonl").exists():
         info = read_run(data)
@@ -145,9 +174,10 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
     run.note(preferences.report)
     info = read_run(data) if (Path(data) / "run.json").exists() else None
     ceiling = info.summary.get("ceiling_test") if info else None
-    summary = method.train(run, reward_model, train, settings, seed=seed, held_out=test, annotator_ceiling=ceiling, gold=names.judge(gold),
-                           probes=names.probes(gold))
-    save_reward_model(reward_model, run.path / "checkpoint", card=_card("reward model", model, data, seed, summary))
+    summary = method.train(run, reward_model, train, _within_context(settings, reward_model.model), seed=seed, held_out=test,
+                           annotator_ceiling=ceiling, gold=names.judge(gold), probes=names.probes(gold))
+    with writing(run.path):
+        save_reward_model(reward_model, run.path / "checkpoint", card=_card("reward model", model, data, seed, summary))
     run.finish(summary)
     return _result(run, f"held-out accuracy {_s(summary['accuracy'])}, longer answer preferred: {_s(summary['length_floor'])}")
 
@@ -163,8 +193,9 @@ def dpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
         return _done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(preferences.report)
-    summary = method.train(run, policy, train, settings, seed=seed, held_out=test)
-    save_policy(policy, run.path / "checkpoint", card=_card("DPO", model, data, seed, summary))
+    summary = method.train(run, policy, train, _within_context(settings, policy.model), seed=seed, held_out=test)
+    with writing(run.path):
+        save_policy(policy, run.path / "checkpoint", card=_card("DPO", model, data, seed, summary))
     run.finish(summary)
     return _result(run, f"held-out accuracy of the implicit reward {_s(summary['accuracy'])}")
 
@@ -193,7 +224,8 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
     value_model = load_reward_model(reward_path, settings.model, adapter=settings.adapter, trainable=True)
     rows = [policy.tokenizer(t.text)["input_ids"] for t in texts.records] if texts else None
     summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed)
-    save_policy(policy, run.path / "checkpoint", card=_card("PPO", model, data, seed, summary))
+    with writing(run.path):
+        save_policy(policy, run.path / "checkpoint", card=_card("PPO", model, data, seed, summary))
     run.finish(summary)
     return _result(run, f"reward {summary['score_first']:.2f} -> {summary['score_last']:.2f}, KL {summary['kl_last']:.2f} nats a completion")
 
@@ -213,7 +245,8 @@ def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed:
         return _done(run)
     policy = load_policy(names.model_path(model), settings.model)
     judge = RewardModelJudge(load_reward_model(names.model_path(reward), settings.model))
-    summary = method.run(run, policy, judge, names.judge(gold), prompts.records, settings, seed=seed)
+    asked = _with_room(run, prompts.records, policy, settings.sampling)
+    summary = method.run(run, policy, judge, names.judge(gold), asked, settings, seed=seed)
     run.finish(summary)
     return _result(run, f"score of one sample {_s(summary['proxy_one'])}, of the best of {settings.n} {_s(summary['proxy'])}")
 
@@ -227,6 +260,10 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
     from .evals import stage as method
 
     prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
+    if baseline:
+        names.check_finished(baseline)
+        if (stage := read_run(baseline).stage) != "eval":
+            raise UserError(f"the baseline is a run of {stage}, not of eval", where=baseline, remedy="name a run of `alignlab eval` on the same prompts")
     run = _open("eval", out, settings, seed, resume, models=[model], data=[prompts], judge=judge, baseline=baseline, reference=reference,
                 completions=completions)
     if run.done:

@@ -158,7 +158,7 @@ def test_nothing_there(tmp_path):
     ("a.jsonl", b"\n \n", "no rows", None),
     ("a.json", b"[]", "no rows", None),
     ("a.csv", b"prompt,chosen,rejected\n", "no rows", None),
-    ("a.jsonl.gz", gzip.compress(b""), "no rows", None),
+    ("a.jsonl.gz", gzip.compress(b"", mtime=0), "no rows", None),
     ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": "a", "cho', "ends in the middle of a row", 2),
     ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c"}\n\n{"prompt": "a",}\n', "not JSON", 3),
     ("a.json", b'[{"prompt": "a", "chosen": "b", "rejected": "c"},\n{"prompt": "a', "ends before the list is closed", 2),

@@ -34,7 +34,7 @@ from ..models.forward import token_logprobs_of, token_stats, value_BT
 from ..models.load import Policy, RewardModel, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
-from ..run import RunDir, derive_seed, guard_finite
+from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import PPOSettings
 
@@ -113,8 +113,9 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
         # 2. the behaviour policy is the current policy: completions with their log-probabilities
         sampler.sync(policy.model)
         asked = prompts_of_step(prompts, settings.rollouts // settings.per_prompt, step, seed)
-        groups = sampler.sample(asked, n=settings.per_prompt, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
-                                seed=derive_seed(seed, "rollout", step))
+        with at_step(step):
+            groups = sampler.sample(asked, n=settings.per_prompt, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
+                                    seed=derive_seed(seed, "rollout", step))
         completions = [completion for group in groups for completion in group]
         clock.append(time.perf_counter())
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ModelError
+from ..errors import ConfigError, ModelError
 from ..settings import AdapterSettings, ModelSettings
 from . import adapters, chat
 from .attention import use_plain_attention
@@ -108,9 +108,12 @@ def check_folder(path: str | Path) -> None:
 
 
 def pick_device(settings: ModelSettings) -> torch.device:
-    """The device asked for; auto is cuda, then mps, then cpu."""
+    """The device asked for; auto is cuda, then mps, then cpu. Raises ConfigError for one that is not there."""
     if settings.device != "auto":
-        return torch.device(settings.device)
+        try:
+            return torch.empty(0, device=settings.device).device
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ConfigError(f"model.device = {settings.device!r} cannot be used: {_first_line(error)}", remedy="auto, cpu, cuda or mps") from error
     return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 

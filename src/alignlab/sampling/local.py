@@ -256,7 +256,7 @@ class LocalSampler:
         for sequence, token, logprob in zip(sequences, ids_N.tolist(), logprobs_N.tolist(), strict=True):
             if not np.isfinite(logprob):
                 raise GuardStop("the model's logits are not finite", where=f"prompt {sequence.prompt}, new token {len(sequence.ids)}",
-                                remedy="go back to a checkpoint from before the weights became so, or try --model.precision fp32")
+                                remedy="weights from before they became so, or --model.precision fp32")
             sequence.ids.append(token)
             sequence.logprobs.append(logprob)
             sequence.finished = token in self.end_ids
