@@ -186,28 +186,38 @@ class ChatSettings:
     model: ModelSettings = field(default_factory=ModelSettings)
 
 
+def _wide(**more: Any) -> SamplingSettings:
+    """Sampling as suits a model of a million parameters: the more sequences side by side, the less each costs."""
+    return SamplingSettings(slots=256, **more)
+
+
+def _on_policy(*, lr: float, epochs: int = 1, steps: int = 24, **more: Any) -> PPOSettings:
+    """PPO on the town: few steps of many rollouts, two of each prompt, which then share its cost."""
+    return PPOSettings(steps=steps, epochs=epochs, per_prompt=2, sampling=_wide(), optim=OptimSettings(lr=lr, schedule="constant", weight_decay=0.0), **more)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PipelineSettings:
     """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
 
     workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
     demonstrations: int = setting(3000, "demonstrations for SFT")
-    prompts: int = setting(6000, "prompts that are ranked for the reward model and DPO")
+    prompts: int = setting(5000, "prompts that are ranked for the reward model and DPO")
     ppo_prompts: int = setting(4000, "prompts PPO draws from")
     annotator: str = setting("town:fair", "who ranks")
     hacking: bool = setting(True, "also run PPO without a KL penalty, to see the proxy being gamed")
     sft: SFTSettings = field(default_factory=SFTSettings)
-    collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5))
+    collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=_wide()))
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
-    ppo: PPOSettings = field(default_factory=lambda: PPOSettings(steps=40, rollouts=128, epochs=1, kl_coef=0.1))
-    dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=1e-4)))
-    best_of_n: BestOfNSettings = field(default_factory=lambda: BestOfNSettings(curve_max=64))
-    unpenalised: PPOSettings = field(default_factory=lambda: PPOSettings(steps=40, epochs=2, kl_coef=0.0, optim=OptimSettings(
-        lr=3e-4, schedule="constant", weight_decay=0.0)))
-    eval: EvalSettings = field(default_factory=EvalSettings)
+    ppo: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
+    dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=7e-5)))
+    best_of_n: BestOfNSettings = field(default_factory=lambda: BestOfNSettings(curve_max=32, sampling=_wide()))
+    unpenalised: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.0, lr=3e-4, epochs=2, steps=32))
+    eval: EvalSettings = field(default_factory=lambda: EvalSettings(sampling=_wide(temperature=0.0)))
 
 
 FAST = PipelineSettings(
-    demonstrations=1500, prompts=1200, hacking=False, eval=EvalSettings(prompts=400), reward=RewardSettings(epochs=1.0),
-    ppo=PPOSettings(steps=15, rollouts=128, epochs=1, kl_coef=0.1), dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(curve_max=0),
+    demonstrations=1500, prompts=1200, hacking=False, reward=RewardSettings(epochs=1.0), ppo=_on_policy(kl_coef=0.1, lr=2e-4, rollouts=128, steps=12),
+    dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(sampling=_wide()),
+    eval=EvalSettings(prompts=400, sampling=_wide(temperature=0.0)),
 )

@@ -18,7 +18,7 @@ from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.methods import ppo
 from alignlab.models.attention import use_plain_attention
-from alignlab.models.forward import token_stats
+from alignlab.models.forward import laid_out, token_stats
 from alignlab.models.load import Policy, RewardModel, trainable_tensors
 from alignlab.records import Completion, Prompt
 from alignlab.run import RunDir
@@ -144,18 +144,19 @@ def test_old_logprobs_are_those_of_the_update_bit_for_bit(micro_batch, tokenizer
     settings = replace(SMALL, micro_batch=micro_batch, sampling=SamplingSettings(temperature=0.7))
     policy, _, first, rollouts, _ = rollouts_of(tokenizer, settings, written(12), [0.0] * 12, attention_dropout=0.5)
     for rows in (torch.tensor(piece) for minibatch in first for piece in minibatch):
-        now = token_stats(policy.model, rollouts.batch.rows(rows), temperature=0.7).logprobs_BT
-        assert now.requires_grad and torch.equal(now.detach(), rollouts.old_logprobs_BT[rows])
+        layout = laid_out(policy.model, [rollouts.rows[i] for i in rows], policy.pad_id)
+        now = layout.back(token_stats(policy.model, layout.batch, temperature=0.7).logprobs_BT)
+        assert now.requires_grad and torch.equal(now.detach(), rollouts.old_logprobs_BT[rows, : now.shape[1]])
 
 
 def test_logprobs_and_values_do_not_depend_on_company(tokenizer):
     completions = written(9)
     _, _, _, together, _ = rollouts_of(tokenizer, SMALL, completions, [0.0] * 9)
     _, _, _, alone, _ = rollouts_of(tokenizer, SMALL, completions[:1], [0.0])
-    mask = together.batch.loss_mask_BT[0].bool()
+    mask = together.mask_BT[0].bool()
     for name in ("old_logprobs_BT", "ref_logprobs_BT", "old_values_BT"):
-        assert torch.allclose(getattr(together, name)[0][mask], getattr(alone, name)[0][alone.batch.loss_mask_BT[0].bool()], atol=1e-5)
-        assert not getattr(together, name)[~together.batch.loss_mask_BT.bool()].any()
+        assert torch.allclose(getattr(together, name)[0][mask], getattr(alone, name)[0][alone.mask_BT[0].bool()], atol=1e-5)
+        assert not getattr(together, name)[~together.mask_BT.bool()].any()
 
 
 # rewards
@@ -168,11 +169,11 @@ def test_a_completion_that_was_cut_pays_and_gets_no_end_token(tokenizer):
     assert rollouts.scores_B.tolist() == [2.0, 0.5]  # clipped, then the penalty
     assert metrics["completions/clipped_ratio"] == 0.5 and metrics["val/num_eos_tokens"] == 1 and metrics["completions/mean_length"] == 4.5
     for row, completion in enumerate(completions):
-        places = rollouts.batch.loss_mask_BT[row].nonzero().flatten().tolist()
-        assert rollouts.batch.ids_BT[row, places].tolist() == list(completion.ids)
+        places = rollouts.mask_BT[row].nonzero().flatten().tolist()
+        assert [rollouts.rows[row].ids[t] for t in places] == list(completion.ids)
         # the last token that was written carries the score: with no penalty on KL its return is the score
         assert rollouts.returns_BT[row, places[-1]].item() == pytest.approx(rollouts.scores_B[row].item(), abs=1e-6)
-        assert (rollouts.batch.ids_BT[row, places[-1]].item() in policy.end_ids) == completion.finished
+        assert (rollouts.rows[row].ids[places[-1]] in policy.end_ids) == completion.finished
 
 
 def test_rewards_are_the_score_less_the_penalty_on_kl(tokenizer):
@@ -185,10 +186,10 @@ def test_rewards_are_the_score_less_the_penalty_on_kl(tokenizer):
     assert metrics["objective/kl"] == pytest.approx(kl_B.mean().item(), rel=1e-5) and abs(metrics["objective/kl"]) > 0.01
     assert metrics["objective/rlhf_reward"] == pytest.approx((rollouts.scores_B - 0.3 * kl_B).mean().item(), rel=1e-4)
     assert metrics["objective/kl_k2"] == pytest.approx((d.square() / 2).sum(1).mean().item(), rel=1e-4)
-    first = rollouts.batch.loss_mask_BT.argmax(1, keepdim=True)  # gamma = lam = 1: the first return is the sum of all rewards
+    first = rollouts.mask_BT.argmax(1, keepdim=True)  # gamma = lam = 1: the first return is the sum of all rewards
     assert torch.allclose(rollouts.returns_BT.gather(1, first).squeeze(1), rollouts.scores_B - 0.3 * kl_B, atol=1e-5)
     whitened = rollouts_of(tokenizer, SMALL, completions, scores, kl_coef=0.3)[3]
-    inside = whitened.advantages_BT[whitened.batch.loss_mask_BT.bool()]
+    inside = whitened.advantages_BT[whitened.mask_BT.bool()]
     assert inside.mean().item() == pytest.approx(0, abs=1e-6) and inside.std(correction=0).item() == pytest.approx(1, abs=1e-4)
 
 
@@ -204,7 +205,7 @@ def test_micro_batches_change_nothing(tokenizer):
     rows, found = list(range(2, 11)), []
     for size in (9, 1, 4):
         policy, value, _, rollouts, _ = rollouts_of(tokenizer, SMALL, written(12), scores)
-        rollouts.old_logprobs_BT[rollouts.batch.loss_mask_BT.bool()] -= 0.15  # some ratios are clipped
+        rollouts.old_logprobs_BT[rollouts.mask_BT.bool()] -= 0.15  # some ratios are clipped
         metrics = ppo.update(policy, value, rollouts, [rows[i : i + size] for i in range(0, 9, size)], SMALL, [])
         found.append((gradients(policy, value), metrics))
     for gradient, metrics in found[1:]:

@@ -68,8 +68,8 @@ def test_the_loss_is_the_mean_over_pairs_then_over_prompts(fresh: RewardModel, o
     two = replace(ranking(2), completions=ranking(2).completions[:2], ranks=(2, 1))
     rankings = [ranking(0), ranking(1, (1, 2, 2)), two]
     seen: list[Tensor] = []
-    scores_of_batch = method.last_token_scores
-    monkeypatch.setattr(method, "last_token_scores", lambda *args: seen.append(scores_of_batch(*args)) or seen[-1])
+    scores_of_batch = method.last_scores
+    monkeypatch.setattr(method, "last_scores", lambda *args: seen.append(scores_of_batch(*args)) or seen[-1])
     monkeypatch.setattr(method, "by_length", lambda *_: [[0, 1, 2]])
     run = open_run()
     method.train(run, fresh, rankings, replace(SETTINGS, epochs=1, held_out=0.0), seed=0)

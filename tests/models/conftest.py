@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 SPECIAL = ["<s>", "</s>", "<pad>", "<user>", "<assistant>", "<end>"]
 BOS, EOS, PAD, USER, ASSISTANT, END = range(6)
@@ -41,12 +50,23 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return build_tokenizer()
 
 
+TINY = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "max_position_embeddings": 128, "initializer_range": 0.2, "bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD, "tie_word_embeddings": True}
+
+
 def llama(seed: int = 0, **options: Any) -> LlamaForCausalLM:
     torch.manual_seed(seed)
-    settings = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-                "num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.2, "bos_token_id": BOS, "eos_token_id": EOS,
-                "pad_token_id": PAD, "tie_word_embeddings": True}
-    return LlamaForCausalLM(LlamaConfig(**(settings | options))).eval()
+    return LlamaForCausalLM(LlamaConfig(**(TINY | options))).eval()
+
+
+def llama_with_head(seed: int = 0) -> LlamaForSequenceClassification:
+    torch.manual_seed(seed)
+    return LlamaForSequenceClassification(LlamaConfig(**TINY, num_labels=1)).eval()
+
+
+def mistral(seed: int = 0, **options: Any) -> MistralForCausalLM:
+    torch.manual_seed(seed)
+    return MistralForCausalLM(MistralConfig(**(TINY | {"sliding_window": None} | options))).eval()
 
 
 def gpt2(seed: int = 0, n_positions: int = 128) -> GPT2LMHeadModel:

@@ -1,4 +1,4 @@
-"""Padding, packing and batches of similar length."""
+"""Padding, packing, layouts that read a prompt once, and batches of similar length."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.models.attention import use_plain_attention
-from alignlab.models.batch import by_length, pack, pad
+from alignlab.models.batch import TOGETHER, by_length, chunks, lay_out, pack, pad
 from alignlab.models.chat import Rendered
-from alignlab.models.forward import token_logprobs_of, token_stats
+from alignlab.models.forward import laid_out, last_scores, last_token_scores, token_logprobs_of, token_stats, value_BT
 
-from .conftest import EOS, PAD, llama
+from .conftest import EOS, PAD, llama, llama_with_head, mistral
 
 
 def rows_of(*lengths: int, seed: int = 0) -> list[Rendered]:
@@ -99,11 +99,96 @@ def test_pack_keeps_every_token(lengths):
     assert batch.attention_B1TT is not None and batch.attention_B1TT.any(-1).all()  # no query without a key: no NaN
 
 
-def test_rows_and_to_keep_all_fields():
-    batch = pack(rows_of(9, 4, 6), 10, PAD)
-    part = batch.rows(slice(0, 1)).to("cpu")
-    assert part.ids_BT.equal(batch.ids_BT[:1]) and part.attention_B1TT is not None and batch.attention_B1TT is not None
-    assert part.attention_B1TT.equal(batch.attention_B1TT[:1]) and part.position_ids_BT.equal(batch.position_ids_BT[:1])
+def completions_of(*lengths: int, prompt: int, seed: int = 0) -> list[Rendered]:
+    """Completions of one prompt, each of so many tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    before, *after = (torch.randint(5, 300, (n,), generator=generator).tolist() for n in (prompt, *lengths))
+    return [Rendered(before + ids, [0] * prompt + [1] * len(ids)) for ids in after]
+
+
+@pytest.mark.parametrize(("key_cost", "saved"), [(0.0, 0), (1.0, 5), (1e9, 2 * 8 + 5)])
+def test_a_layout_changes_nothing_but_the_work(key_cost, saved, model):
+    """Log-probabilities, scores, values and gradients of shared and packed rows are those of the rows by themselves."""
+    rows = [*completions_of(4, 7, 2, prompt=9), *completions_of(5, prompt=3, seed=1), *completions_of(6, 6, prompt=1, seed=2), *completions_of(3, 2, prompt=6, seed=3)]
+    scorer = llama_with_head()
+    layout = lay_out(rows, PAD, key_cost=key_cost)
+    whole = pad(rows, PAD)
+    found = layout.back(token_logprobs_of(model, layout.batch))
+    found.sum().backward()
+    gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model.zero_grad()
+    expected = token_logprobs_of(model, whole)
+    expected.sum().backward()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    for p, gradient in zip((p for p in model.parameters() if p.grad is not None), gradients, strict=True):
+        torch.testing.assert_close(gradient, p.grad, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(last_scores(scorer, layout), last_token_scores(scorer, whole), atol=1e-5, rtol=0)
+    values = layout.back(value_BT(scorer, layout.batch)) * whole.loss_mask_BT
+    torch.testing.assert_close(values, value_BT(scorer, whole) * whole.loss_mask_BT, atol=1e-5, rtol=0)
+    assert layout.back(layout.batch.ids_BT.float()).equal(whole.ids_BT.masked_fill(whole.attention_mask_BT == 0, 0).float())
+    assert int(layout.batch.attention_mask_BT.sum()) == sum(len(row.ids) for row in rows) - saved
+    assert layout.batch.ids_BT.numel() < whole.ids_BT.numel() or not key_cost
+
+
+def test_neighbours_in_a_layout_are_blind_to_each_other():
+    """The same last piece behind other ones, and behind the same prompt with another sister."""
+    model = llama()
+    kept = completions_of(4, 6, prompt=8)
+    found = []
+    for seed, length in ((1, 5), (2, 5), (3, 9)):
+        rows = [*completions_of(7, length, prompt=5, seed=seed), kept[0], Rendered(kept[0].ids[:8] + list(range(seed, seed + length)), [0] * 8 + [1] * length)]
+        layout = lay_out(rows, PAD, key_cost=1e9)
+        found.append(layout.back(token_logprobs_of(model, layout.batch))[2, :12])
+    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(found[0], found[2], atol=1e-5, rtol=0)
+
+
+def test_a_prompt_is_shared_only_where_that_is_less_work():
+    long = completions_of(200, 200, 200, prompt=10)
+    short = completions_of(10, 10, 10, prompt=40)
+    assert lay_out(long, PAD, key_cost=100.0).batch.attention_B1TT is None  # 20 tokens saved, attention twice as wide
+    shared = lay_out(short, PAD, key_cost=100.0).batch
+    assert shared.attention_B1TT is not None and shared.ids_BT.shape == (1, 39 + 3 * 11)
+    assert lay_out(short, PAD, key_cost=0.0).batch.attention_B1TT is None
+    alike = lay_out(rows_of(9, 9, 9), PAD, key_cost=1e9).batch
+    assert alike.attention_B1TT is None and alike.ids_BT.equal(pad(rows_of(9, 9, 9), PAD).ids_BT)  # nothing to gain from a mask
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 6), st.lists(st.integers(1, 9), min_size=1, max_size=4)), min_size=1, max_size=6), st.sampled_from([0.0, 5.0, 1e9]))
+def test_a_layout_keeps_every_token(groups, key_cost):
+    rows = [row for seed, (prompt, lengths) in enumerate(groups) for row in completions_of(*lengths, prompt=prompt, seed=seed)]
+    layout = lay_out(rows, PAD, key_cost=key_cost)
+    batch, flat = layout.batch, layout.batch.ids_BT.flatten()
+    for row, places, end in zip(rows, layout.places_NL, layout.ends_N, strict=True):
+        places = places[places >= 0]
+        assert flat[places].tolist() == row.ids and batch.position_ids_BT.flatten()[places].tolist() == list(range(len(row.ids)))
+        assert batch.loss_mask_BT.flatten()[places].tolist() == row.loss_mask and places[-1] == end
+    assert int(batch.loss_mask_BT.sum()) == sum(sum(row.loss_mask) for row in rows)
+    assert batch.attention_B1TT is None or batch.attention_B1TT.any(-1).all()  # no query without a key: no NaN
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(2, 6), st.lists(st.integers(1, 9), min_size=1, max_size=12)), min_size=1, max_size=9), st.integers(1, 300))
+def test_chunks_hold_every_row_once_and_keep_a_prompts_rows_side_by_side(groups, most):
+    rows = [row for seed, (prompt, lengths) in enumerate(groups) for row in completions_of(*lengths, prompt=prompt, seed=seed)]
+    found = chunks(rows, most)
+    assert sorted(i for chunk in found for i in chunk) == list(range(len(rows)))
+    sizes = [[len(lay_out([rows[i] for i in chunk], PAD, key_cost=1e9).batch.ids_BT), sum(len(rows[i].ids) for i in chunk)] for chunk in found]
+    assert all(tokens <= most or width == 1 for width, tokens in sizes)
+    starts = [sum(len(lengths) for _, lengths in groups[:g]) for g in range(len(groups))]
+    for start, (_, lengths) in zip(starts, groups, strict=True):
+        at = [(c, chunk.index(i)) for i in range(start, start + min(len(lengths), TOGETHER)) for c, chunk in enumerate(found) if i in chunk]
+        assert at == [(at[0][0], at[0][1] + k) for k in range(len(at))]
+
+
+@pytest.mark.parametrize("config", [{"sliding_window": 8}, {}], ids=["window", "no window"])
+def test_a_model_with_a_window_is_told_nothing_that_its_window_would_forbid(config):
+    rows = [*completions_of(4, 7, prompt=9), *completions_of(2, prompt=3, seed=1)]
+    model = mistral(**config)
+    layout = laid_out(model, rows, PAD)
+    assert (layout.batch.attention_B1TT is None) == bool(config)
+    torch.testing.assert_close(layout.back(token_logprobs_of(model, layout.batch)), token_logprobs_of(model, pad(rows, PAD)), atol=1e-5, rtol=0)
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
 
 Z = 1.959963984540054
 
@@ -33,7 +33,7 @@ def mean_ci(values: Sequence[float]) -> dict[str, Any]:
         return {"mean": mean, "ci": list(wilson(float(x.sum()), n)), "n": n}
     if n == 1:
         return {"mean": mean, "ci": [mean, mean], "n": 1}
-    half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / math.sqrt(n))
+    half = float(stdtrit(n - 1, 0.975) * x.std(ddof=1) / math.sqrt(n))
     return {"mean": mean, "ci": [mean - half, mean + half], "n": n}
 
 
@@ -44,9 +44,9 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
     if n < 2 or d.std() == 0:
         mean = float(d.mean()) if n else 0.0
         return {"mean": mean, "ci": [mean, mean], "n": n, "p": 1.0 if mean == 0 else 0.0}
-    half = float(stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / math.sqrt(n))
+    half = float(stdtrit(n - 1, 0.975) * d.std(ddof=1) / math.sqrt(n))
     mean = float(d.mean())
-    return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": float(2 * stats.t.sf(abs(mean) / (d.std(ddof=1) / math.sqrt(n)), n - 1))}
+    return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": float(2 * stdtr(n - 1, -abs(mean) / (d.std(ddof=1) / math.sqrt(n))))}
 
 
 def win_rate(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:

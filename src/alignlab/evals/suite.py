@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from ..feedback import Judge
-from ..models.batch import pad
+from ..models.batch import chunks
 from ..models.chat import Rendered, prompt_ids
-from ..models.forward import token_logprobs_of
+from ..models.forward import laid_out, token_logprobs_of
 from ..models.load import Policy
 from ..records import Completion, Prompt, Score
 from ..sampling import Sampler
@@ -61,16 +61,16 @@ def breakdown(results: Results, key: str) -> dict[str, dict[str, Any]]:
 
 
 @torch.inference_mode()
-def kl_from(completions: Sequence[Completion], policy: Policy, reference: Policy, *, batch: int = 64) -> dict[str, Any]:
+def kl_from(completions: Sequence[Completion], policy: Policy, reference: Policy) -> dict[str, Any]:
     """KL(policy || reference) in nats a completion: mean over the policy's own samples of the sum over tokens of log p - log p_ref (k1)."""
     rows = []
     for c in completions:
         before = prompt_ids(policy.tokenizer, c.prompt)
         rows.append(Rendered([*before, *c.ids], [0] * len(before) + [1] * len(c.ids)))
-    rows.sort(key=lambda row: len(row.ids))
-    sums: list[float] = []
-    for start in range(0, len(rows), batch):
-        padded = pad(rows[start : start + batch], policy.pad_id).to(policy.device)
-        difference = token_logprobs_of(policy.model, padded) - token_logprobs_of(reference.model, padded)
-        sums += difference.sum(1).tolist()
+    sums = [0.0] * len(rows)
+    for chunk in chunks(rows, 4096):
+        layout = laid_out(policy.model, [rows[i] for i in chunk], policy.pad_id)
+        difference = token_logprobs_of(policy.model, layout.batch) - token_logprobs_of(reference.model, layout.batch)
+        for i, value in zip(chunk, layout.back(difference).sum(1).tolist(), strict=True):
+            sums[i] = value
     return mean_ci(sums)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from ..models.batch import pad
+from ..models.batch import chunks
 from ..models.chat import example
-from ..models.forward import last_token_scores
+from ..models.forward import laid_out, last_scores
 from ..models.load import RewardModel
 from ..records import Completion, Score
 from . import ScoreJudge
@@ -21,7 +21,7 @@ class RewardModelJudge(ScoreJudge):
     mean and deviation saved in the model (unless `normalise` is off); the raw score is in `parts`.
     """
 
-    def __init__(self, reward_model: RewardModel, *, normalise: bool = True, batch_tokens: int = 8192) -> None:
+    def __init__(self, reward_model: RewardModel, *, normalise: bool = True, batch_tokens: int = 4096) -> None:
         super().__init__(f"reward:{reward_model.name}")
         self.reward_model, self.normalise, self.batch_tokens = reward_model, normalise, batch_tokens
 
@@ -29,20 +29,13 @@ class RewardModelJudge(ScoreJudge):
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         rm = self.reward_model
         rows = [example(rm.tokenizer, c.prompt, c.text, finished=c.finished) for c in completions]
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
         raw = [0.0] * len(rows)
         training = rm.model.training
         rm.model.eval()
-        start = 0
-        while start < len(order):
-            stop = start + 1
-            while stop < len(order) and len(rows[order[stop]].ids) * (stop - start + 1) <= self.batch_tokens:
-                stop += 1
-            chunk = order[start:stop]
-            batch = pad([rows[i] for i in chunk], rm.pad_id).to(rm.device)
-            for i, value in zip(chunk, last_token_scores(rm.model, batch).tolist(), strict=True):
+        for chunk in chunks(rows, self.batch_tokens):
+            scores = last_scores(rm.model, laid_out(rm.model, [rows[i] for i in chunk], rm.pad_id))
+            for i, value in zip(chunk, scores.tolist(), strict=True):
                 raw[i] = value
-            start = stop
         rm.model.train(training)
         mean, std = (rm.mean, rm.std) if self.normalise else (0.0, 1.0)
         return [Score((value - mean) / std, {"raw": value}) for value in raw]

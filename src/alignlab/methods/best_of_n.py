@@ -50,7 +50,7 @@ def run(run: RunDir, policy: Policy, judge: Judge, gold: Judge | None, prompts: 
     """
     s = settings.sampling
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="best of n")
-    chunks = [prompts[i : i + 64] for i in range(0, len(prompts), 64)]
+    chunks = [prompts[i : i + 256] for i in range(0, len(prompts), 256)]
     picks: list[Pick] = []
     for number, chunk in enumerate(run.track(chunks, desc="best of n")):
         picks += pick(sampler, judge, chunk, n=settings.n, sampling=s, seed=derive_seed(seed, "best-of-n", number))

@@ -19,7 +19,7 @@ from ..run import RunDir, derive_seed, writing
 from ..sampling.local import LocalSampler
 from ..settings import CollectSettings
 
-CHUNK = 128
+CHUNK = 512
 
 
 class Annotator(Protocol):
@@ -36,7 +36,7 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
 
     Of K completions a share `from_others` comes from other people, where they answered the prompt: a reward model that sees the policy's
     own answers only never learns what it must not do. Equal texts are kept once; a prompt with a single text left is not ranked. Prompts
-    are done in chunks of 128; a run that was interrupted goes on with the first chunk that is missing.
+    are done in chunks of 512; a run that was interrupted goes on with the first chunk that is missing.
 
     Args:
         others: completions by prompt id.

@@ -16,9 +16,9 @@ from ..data.split import by_prompt
 from ..errors import DataError
 from ..evals import statistics
 from ..losses import dpo_loss
-from ..models.batch import by_length, pad
+from ..models.batch import by_length, chunks
 from ..models.chat import Rendered, example
-from ..models.forward import token_logprobs_of
+from ..models.forward import laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Comparison, Ranking
@@ -60,13 +60,13 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     # 2. the batches, and the reference's log-probabilities, asked once, in the very batches of the first epoch: the first margin is exactly 0
     batches_an_epoch = math.ceil(len(learn) / settings.batch)
     total = max(1, math.ceil(settings.epochs * batches_an_epoch))
-    lengths = [max(len(rows[2 * i].ids), len(rows[2 * i + 1].ids)) for i in range(len(learn))]
+    lengths = [len(rows[2 * i].ids) + len(rows[2 * i + 1].ids) for i in range(len(learn))]
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, "dpo"), epoch))
     size = settings.micro_batch or settings.batch
     first_epoch = [chosen[start : start + size] for chosen in batches(0) for start in range(0, len(chosen), size)]
     reference_N2 = logps(policy, rows, [[row for i in micro for row in (2 * i, 2 * i + 1)] for micro in first_epoch]).view(-1, 2)
     test_rows, test_places_N2 = distinct(encode(policy, c) for c in test)
-    test_batches = by_length([len(row.ids) for row in test_rows], 32, seed)
+    test_batches = chunks(test_rows, 4096)
     test_reference_N2 = logps(policy, test_rows, test_batches)[test_places_N2]
 
     # 3. the optimiser, where it was if the run goes on
@@ -87,8 +87,8 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
         sums: dict[str, float] = {}
         for start in range(0, len(chosen), size):
             micro = chosen[start : start + size]
-            batch = pad([rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id).to(policy.device)
-            policy_N2 = token_logprobs_of(policy.model, batch).sum(1).view(-1, 2)
+            layout = laid_out(policy.model, [rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id)
+            policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
             ref_N2 = reference_N2[micro].to(policy.device)
             losses, chosen_rewards, rejected_rewards = dpo_loss(policy_N2[:, 0], policy_N2[:, 1], ref_N2[:, 0], ref_N2[:, 1], beta=settings.beta,
                                                                 loss_type=settings.loss_type, label_smoothing=settings.label_smoothing)
@@ -159,7 +159,8 @@ def logps(policy: Policy, rows: Sequence[Rendered], batches: Sequence[Sequence[i
     policy.model.eval()
     sums = torch.zeros(len(rows))
     for batch in batches:
-        sums[batch] = token_logprobs_of(policy.model, pad([rows[i] for i in batch], policy.pad_id).to(policy.device)).sum(1).float().cpu()
+        layout = laid_out(policy.model, [rows[i] for i in batch], policy.pad_id)
+        sums[batch] = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).float().cpu()
     policy.model.train(training)
     return sums
 

@@ -6,7 +6,7 @@ import contextlib
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -28,9 +28,9 @@ from ..losses import (
     ppo_value_loss,
     sft_loss,
 )
-from ..models.batch import Batch, pad
+from ..models.batch import pad
 from ..models.chat import Rendered, prompt_ids
-from ..models.forward import token_logprobs_of, token_stats, value_BT
+from ..models.forward import laid_out, token_logprobs_of, token_stats, value_BT
 from ..models.load import Policy, RewardModel, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
@@ -47,7 +47,8 @@ class Rollouts:
     """One batch of completions with all that the update needs; (B, T) tensors are 0 outside the completion."""
 
     completions: list[Completion]
-    batch: Batch
+    rows: list[Rendered]
+    mask_BT: Tensor
     scores_B: Tensor
     old_logprobs_BT: Tensor
     ref_logprobs_BT: Tensor
@@ -201,20 +202,23 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
     for c in completions:
         before = prompt_ids(policy.tokenizer, c.prompt)
         rows.append(Rendered([*before, *c.ids], [0] * len(before) + [1] * len(c.ids)))
-    batch = pad(rows, policy.pad_id).to(policy.device)
-    mask, temperature = batch.loss_mask_BT, settings.sampling.temperature
+    mask, temperature = pad(rows, policy.pad_id).loss_mask_BT.to(policy.device), settings.sampling.temperature
 
     scores_B = torch.tensor(scores, device=policy.device)
     if settings.score_clip:
         scores_B = scores_B.clamp(-settings.score_clip, settings.score_clip)
     scores_B = scores_B - settings.missing_end_penalty * torch.tensor([not c.finished for c in completions], device=policy.device)
 
-    pieces = [rows for minibatch in first_pass for rows in minibatch]
+    old_logprobs_BT, ref_logprobs_BT, old_values_BT = (torch.zeros(mask.shape, device=policy.device) for _ in range(3))
     with torch.no_grad():
-        old_logprobs_BT = in_pieces(lambda b: token_logprobs_of(policy.model, b, temperature=temperature), batch, pieces)
-        with policy.reference() if reference is None else contextlib.nullcontext(reference.model) as frozen:
-            ref_logprobs_BT = in_pieces(lambda b: token_logprobs_of(frozen, b, temperature=temperature), batch, pieces)
-        old_values_BT = in_pieces(lambda b: values_of(value_model, b), batch, pieces) * mask
+        for piece in (piece for minibatch in first_pass for piece in minibatch):
+            layout = laid_out(policy.model, [rows[i] for i in piece], policy.pad_id)
+            place = torch.tensor(piece), slice(layout.places_NL.shape[1])
+            old_logprobs_BT[place] = layout.back(token_logprobs_of(policy.model, layout.batch, temperature=temperature))
+            with policy.reference() if reference is None else contextlib.nullcontext(reference.model) as frozen:
+                ref_logprobs_BT[place] = layout.back(token_logprobs_of(frozen, layout.batch, temperature=temperature))
+            old_values_BT[place] = values_of(value_model, [rows[i] for i in piece])
+    old_values_BT *= mask
     rewards_BT = kl_shaped_rewards(scores_B, old_logprobs_BT, ref_logprobs_BT, mask, kl_coef=kl_coef)
     if settings.whiten_rewards:
         rewards_BT = masked_whiten(rewards_BT, mask, shift_mean=False)
@@ -226,7 +230,7 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
     difference_BT = (old_logprobs_BT - sampler_BT).abs()
     kl = {k: (kl_estimate(old_logprobs_BT, ref_logprobs_BT, estimator=k) * mask).sum(1).mean().item() for k in ("k1", "k2", "k3")}
     score, finished = scores_B.mean().item(), sum(c.finished for c in completions)
-    return Rollouts(completions, batch, scores_B, old_logprobs_BT, ref_logprobs_BT, old_values_BT, advantages_BT, returns_BT), {
+    return Rollouts(completions, rows, mask, scores_B, old_logprobs_BT, ref_logprobs_BT, old_values_BT, advantages_BT, returns_BT), {
         "objective/kl": kl["k1"], "objective/kl_k2": kl["k2"], "objective/kl_k3": kl["k3"], "objective/entropy": -old_logprobs_BT.sum(1).mean().item(),
         "objective/scores": score, "objective/scores_std": scores_B.std(correction=0).item(),
         "objective/non_score_reward": -kl_coef * kl["k1"], "objective/rlhf_reward": score - kl_coef * kl["k1"],
@@ -238,26 +242,19 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
 
 
 def minibatches(count: int, settings: PPOSettings, seed: int) -> list[Minibatch]:
-    """All rows once, in an order that follows from the seed: minibatches of micro-batches of rows."""
-    order = list(range(count))
-    random.Random(seed).shuffle(order)
+    """All rows once, in an order that follows from the seed, the completions of a prompt side by side: minibatches of micro-batches of rows."""
+    groups = [list(range(at, min(at + settings.per_prompt, count))) for at in range(0, count, settings.per_prompt)]
+    random.Random(seed).shuffle(groups)
+    order = [row for group in groups for row in group]
     updates = [order[i : i + settings.minibatch] for i in range(0, count, settings.minibatch)]
     size = settings.micro_batch or settings.minibatch
     return [[rows[i : i + size] for i in range(0, len(rows), size)] for rows in updates]
 
 
-def in_pieces(function: Callable[[Batch], Tensor], batch: Batch, pieces: Sequence[Sequence[int]]) -> Tensor:
-    """A forward pass over a few rows at a time, put together as (B, T)."""
-    out = torch.zeros(batch.ids_BT.shape, device=batch.ids_BT.device)
-    for piece in pieces:
-        rows = torch.tensor(piece)
-        out[rows] = function(batch.rows(rows))
-    return out
-
-
-def values_of(value_model: RewardModel, batch: Batch) -> Tensor:
-    """Values (B, T) in the unit of the normalised score: a value model that starts from the reward model then starts near the returns."""
-    return (value_BT(value_model.model, batch) - value_model.mean) / value_model.std
+def values_of(value_model: RewardModel, rows: Sequence[Rendered]) -> Tensor:
+    """Values (N, L) in the unit of the normalised score: a value model that starts from the reward model then starts near the returns."""
+    layout = laid_out(value_model.model, rows, value_model.pad_id)
+    return (layout.back(value_BT(value_model.model, layout.batch)) - value_model.mean) / value_model.std
 
 
 def update(policy: Policy, value_model: RewardModel, rollouts: Rollouts, minibatch: Minibatch, settings: PPOSettings, ptx: list[list[int]]) -> dict[str, float]:
@@ -266,18 +263,18 @@ def update(policy: Policy, value_model: RewardModel, rollouts: Rollouts, minibat
     `vf_coef` scales the value model's gradient. It is a model with an optimiser of its own, so AdamW undoes a scale, and what is left
     of it is where `max_grad_norm` begins to clip.
     """
-    count = float(rollouts.batch.loss_mask_BT[[i for rows in minibatch for i in rows]].sum())
+    count = float(rollouts.mask_BT[[i for piece in minibatch for i in piece]].sum())
     totals: dict[str, float] = {}  # over tokens, so that dividing once makes the mean of ratios that are all 1 a 1
     for piece in minibatch:
-        rows = torch.tensor(piece)
-        micro = rollouts.batch.rows(rows)
-        mask = micro.loss_mask_BT
-        stats = token_stats(policy.model, micro, temperature=settings.sampling.temperature)
-        policy_loss, policy_metrics = ppo_policy_loss(stats.logprobs_BT, rollouts.old_logprobs_BT[rows], rollouts.advantages_BT[rows], mask,
+        rows = [rollouts.rows[i] for i in piece]
+        place = torch.tensor(piece), slice(max(len(row.ids) for row in rows))
+        mask = rollouts.mask_BT[place]
+        layout = laid_out(policy.model, rows, policy.pad_id)
+        stats = token_stats(policy.model, layout.batch, temperature=settings.sampling.temperature)
+        policy_loss, policy_metrics = ppo_policy_loss(layout.back(stats.logprobs_BT), rollouts.old_logprobs_BT[place], rollouts.advantages_BT[place], mask,
                                                       cliprange=settings.cliprange, denominator=count)
         policy_loss.backward()
-        values_BT = values_of(value_model, micro) * mask
-        value_loss, value_metrics = ppo_value_loss(values_BT, rollouts.old_values_BT[rows], rollouts.returns_BT[rows], mask,
+        value_loss, value_metrics = ppo_value_loss(values_of(value_model, rows) * mask, rollouts.old_values_BT[place], rollouts.returns_BT[place], mask,
                                                    cliprange_value=settings.cliprange_value, denominator=count)
         (settings.vf_coef * value_loss).backward()
         sums = {name: float(value) * float(mask.sum()) for name, value in (policy_metrics | value_metrics).items()}

@@ -18,9 +18,9 @@ from ..evals import statistics
 from ..feedback import Judge
 from ..feedback.reward_model import RewardModelJudge
 from ..losses import bradley_terry_loss
-from ..models.batch import by_length, pad
+from ..models.batch import by_length
 from ..models.chat import example
-from ..models.forward import last_token_scores
+from ..models.forward import laid_out, last_scores
 from ..models.load import RewardModel, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Comparison, Completion, Ranking
@@ -29,7 +29,7 @@ from ..settings import RewardSettings
 
 BIG = 0.5
 """Pairs whose gold scores differ by at least this have a big margin."""
-SCALED_ON = 1000
+SCALED_ON = 500
 """Rankings, spread evenly over the training data, whose scores give the mean and the deviation."""
 
 
@@ -71,7 +71,7 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     if not learn:
         raise DataError("every ranking was held out", remedy="more data, or a smaller held_out")
     rows = [[example(reward_model.tokenizer, r.prompt, c.text, finished=c.finished) for c in r.completions] for r in learn]
-    lengths = [max(len(row.ids) for row in group) for group in rows]
+    lengths = [sum(len(row.ids) for row in group) for group in rows]
     run.add_data("rankings", learn)
 
     # 2. the optimiser, where it was if the run goes on
@@ -88,12 +88,12 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     reward_model.model.train()
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, "reward"), epoch))
     for step in run.steps(total, desc="reward model", save=state):
-        # 3. a batch of prompts, each with all its completions
+        # 3. a batch of prompts, each read once with all its completions behind it
         epoch, place = divmod(step, batches_an_epoch)
         chosen = batches(epoch)[place]
-        batch = pad([row for i in chosen for row in rows[i]], reward_model.pad_id).to(reward_model.device)
+        batch = laid_out(reward_model.model, [row for i in chosen for row in rows[i]], reward_model.pad_id)
         torch.manual_seed(derive_seed(seed, "reward", step))
-        scores = last_token_scores(reward_model.model, batch)
+        scores = last_scores(reward_model.model, batch)
 
         # 4. all pairs of each prompt; the loss is the mean over a prompt's pairs, then over prompts
         losses, metrics, start = [], [], 0

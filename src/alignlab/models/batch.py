@@ -1,16 +1,18 @@
-"""Rows of tokens into tensors: padding, packing, and batches of similar length."""
+"""Rows of tokens into tensors: padding, packing, prompts shared by their completions, and batches of similar length."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .chat import Rendered
+
+TOGETHER = 8  # completions of a prompt that share it when many are read: more would spend on attention what they save
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,6 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         moved = self.attention_B1TT.to(device) if self.attention_B1TT is not None else None
         return Batch(self.ids_BT.to(device), self.attention_mask_BT.to(device), self.loss_mask_BT.to(device), self.position_ids_BT.to(device), moved)
-
-    def rows(self, which: slice | Tensor) -> Batch:
-        """Some of the rows."""
-        packed = self.attention_B1TT[which] if self.attention_B1TT is not None else None
-        return replace(self, ids_BT=self.ids_BT[which], attention_mask_BT=self.attention_mask_BT[which], loss_mask_BT=self.loss_mask_BT[which],
-                       position_ids_BT=self.position_ids_BT[which], attention_B1TT=packed)
 
     def model_inputs(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Arguments for a model of transformers. A packed mask becomes additive in the model's dtype: every attention takes that one."""
@@ -70,20 +66,10 @@ def pack(rows: Sequence[Rendered], length: int, pad_id: int) -> Batch:
     The attention mask is block-diagonal and causal, positions start anew in each piece, and the first token of a piece is
     never predicted from the piece before it: its loss mask is 0 as it is in a row of its own.
     """
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
-    bins: list[list[int]] = []
-    room: list[int] = []
-    for i in order:
-        n = len(rows[i].ids)
-        assert n <= length, f"a row of {n} tokens cannot be packed into {length}: drop it before"
-        spot = next((b for b, free in enumerate(room) if free >= n), None)
-        if spot is None:
-            bins.append([])
-            room.append(length)
-            spot = len(bins) - 1
-        bins[spot].append(i)
-        room[spot] -= n
-    longest = length - min(room)
+    lengths = [len(row.ids) for row in rows]
+    assert max(lengths) <= length, f"a row of {max(lengths)} tokens cannot be packed into {length}: drop it before"
+    bins = _first_fit(lengths, length)
+    longest = max(sum(lengths[i] for i in members) for members in bins)
     shape = (len(bins), longest)
     ids, attention = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.long)
     loss, positions, piece = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
@@ -101,6 +87,129 @@ def pack(rows: Sequence[Rendered], length: int, pad_id: int) -> Batch:
     same = (piece[:, :, None] == piece[:, None, :]) & (piece[:, :, None] >= 0)
     allowed = (same & causal) | torch.eye(longest, dtype=torch.bool)
     return Batch(ids, attention, loss, positions, allowed[:, None])
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """N rows laid out so that a prompt shared by neighbours is read once and little is spent on padding.
+
+    Attributes:
+        batch: what a model reads, (B, T).
+        places_NL: (N, L), where in the flattened (B, T) each token of each row stands; -1 beyond its end. L is the longest row.
+    """
+
+    batch: Batch
+    places_NL: Tensor
+
+    def to(self, device: torch.device | str) -> Layout:
+        return Layout(self.batch.to(device), self.places_NL.to(device))
+
+    def back(self, x_BT: Tensor) -> Tensor:
+        """A quantity of each token, (B, T), as (N, L): a row each as if they had been padded on the right, 0 beyond their ends."""
+        return x_BT.flatten()[self.places_NL.clamp_min(0)].masked_fill(self.places_NL < 0, 0.0)
+
+    @property
+    def ends_N(self) -> Tensor:
+        """Where in the flattened (B, T) each row ends."""
+        return self.places_NL.gather(1, (self.places_NL >= 0).sum(1, keepdim=True) - 1).squeeze(1)
+
+
+def lay_out(rows: Sequence[Rendered], pad_id: int, *, key_cost: float) -> Layout:
+    """Rows into a batch with no prompt read twice and little padding, where that is less work.
+
+    Neighbours of the same prompt (all that comes before the first trained token) become a piece: the prompt without its last token,
+    and behind it the completions, each opened by that token, at the positions they have alone; they see the prompt and themselves.
+    Pieces stand one after the other in the rows of the batch, none seeing another: first fit, longest first. Every trained token is
+    predicted by the token before it, as in a row of its own, and all that is computed from it is the same.
+
+    Args:
+        key_cost: what a token costs beside its attention, in keys looked at. Sharing a prompt saves tokens and widens what attention
+            looks at; 0 lays out every row by itself, as `pad` does.
+    """
+    pieces: list[tuple[int, list[int]]] = []  # tokens shared, members
+    for prompt, members in neighbours(rows):
+        common, lengths = len(prompt) - 1, [len(rows[i].ids) for i in members]
+        saved = (len(members) - 1) * common
+        wider = (sum(lengths) - saved) ** 2 - sum(n * n for n in lengths)
+        pieces += [(common, members)] if key_cost and saved * key_cost > wider else [(0, [i]) for i in members]
+    lengths = [common + sum(len(rows[i].ids) - common for i in members) for common, members in pieces]
+    width, longest = max(lengths), max(len(row.ids) for row in rows)
+    bins = _first_fit(lengths, width)
+    if len(pieces) == len(rows) and (not key_cost or len(bins) > 0.9 * len(rows)):
+        places = torch.arange(len(rows))[:, None] * longest + torch.arange(longest)
+        plain = pad(rows, pad_id)
+        return Layout(plain, places.masked_fill(plain.attention_mask_BT == 0, -1))
+
+    shape = (len(bins), width)
+    ids, loss, positions = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    piece_BT, owner_BT = torch.full(shape, -1), torch.full(shape, -1)  # -1: padding; a prompt that is shared
+    places = torch.full((len(rows), longest), -1)
+    for b, members in enumerate(bins):
+        at = 0
+        for number in members:
+            common, owners = pieces[number]
+            prompt_at = b * width + at
+            ids[b, at : at + common] = torch.tensor(rows[owners[0]].ids[:common])
+            positions[b, at : at + common] = torch.arange(common)
+            piece_BT[b, at : at + lengths[number]] = number
+            at += common
+            for i in owners:
+                row, n = rows[i], len(rows[i].ids) - common
+                ids[b, at : at + n] = torch.tensor(row.ids[common:])
+                loss[b, at : at + n] = torch.tensor([0, *row.loss_mask[common + 1 :]])  # what opens a row is never predicted
+                positions[b, at : at + n] = torch.arange(common, common + n)
+                owner_BT[b, at : at + n] = i
+                places[i, :common] = torch.arange(prompt_at, prompt_at + common)
+                places[i, common : common + n] = torch.arange(b * width + at, b * width + at + n)
+                at += n
+    real = piece_BT >= 0
+    seen = (owner_BT[:, None, :] == -1) | (owner_BT[:, None, :] == owner_BT[:, :, None])
+    same = (piece_BT[:, None, :] == piece_BT[:, :, None]) & real[:, None, :]
+    allowed = (seen & same & torch.ones(width, width, dtype=torch.bool).tril()) | torch.eye(width, dtype=torch.bool)
+    return Layout(Batch(ids, real.long(), loss, positions, allowed[:, None]), places)
+
+
+def neighbours(rows: Sequence[Rendered]) -> list[tuple[list[int], list[int]]]:
+    """(prompt, members) of each stretch of rows that begin with the same prompt: all that comes before the first trained token."""
+    found: list[tuple[list[int], list[int]]] = []
+    for i, row in enumerate(rows):
+        prompt = row.ids[: row.loss_mask.index(1)] if 1 in row.loss_mask else row.ids
+        if found and len(prompt) > 1 and prompt == found[-1][0]:
+            found[-1][1].append(i)
+        else:
+            found.append((prompt, [i]))
+    return found
+
+
+def chunks(rows: Sequence[Rendered], most: int) -> list[list[int]]:
+    """Indices of rows to be read together, where their order does not matter: neighbours of one prompt side by side (up to `TOGETHER`), such stretches
+    of similar length in a chunk of at most `most` tokens.
+    """
+    stretches = [members[at : at + TOGETHER] for _, members in neighbours(rows) for at in range(0, len(members), TOGETHER)]
+    widths = [sum(len(rows[i].ids) for i in stretch) for stretch in stretches]
+    found: list[list[int]] = []
+    for number in sorted(range(len(stretches)), key=lambda number: widths[number]):
+        last = found[-1] if found else []
+        if last and widths[number] * (len(last) + 1) <= most and (len(last) < 16 or widths[number] <= 1.25 * widths[last[0]]):
+            last.append(number)
+        else:
+            found.append([number])
+    return [[i for number in chunk for i in stretches[number]] for chunk in found]
+
+
+def _first_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Bins of at most `width`: each item, longest first, in the first bin with room."""
+    bins: list[list[int]] = []
+    room: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        spot = next((b for b, free in enumerate(room) if free >= lengths[i]), None)
+        if spot is None:
+            bins.append([])
+            room.append(width)
+            spot = len(bins) - 1
+        bins[spot].append(i)
+        room[spot] -= lengths[i]
+    return bins
 
 
 def by_length(lengths: Sequence[int], batch: int, seed: int, epoch: int = 0) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -11,8 +12,10 @@ from torch import Tensor
 from torch.nn.functional import linear, pad
 
 from . import adapters
-from .batch import Batch
+from .batch import Batch, Layout, lay_out
+from .chat import Rendered
 
+KEYS_A_TOKEN = 6  # times the hidden size: a layer multiplies a token by about 12 hidden^2 weights, and each key by 2 hidden
 ENTROPY_ROWS = 256  # tokens whose entropy is taken together: a piece of (rows, V) that is gone again at once
 
 
@@ -56,6 +59,21 @@ def last_token_scores(model: Any, batch: Batch) -> Tensor:
     places_T = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
     last_B = (places_T * batch.attention_mask_BT).argmax(1)
     return _scored(model, hidden_BTH[torch.arange(len(last_B), device=last_B.device), last_B])
+
+
+def last_scores(model: Any, layout: Layout) -> Tensor:
+    """(N,) the score, fp32, at the last token of each row of a layout."""
+    return _scored(model, _hidden(model, layout.batch).flatten(0, 1)[layout.ends_N])
+
+
+def laid_out(model: Any, rows: Sequence[Rendered], pad_id: int) -> Layout:
+    """Rows as this model reads them with the least work: prompts shared and pieces packed, where it can be told what each token may look at."""
+    plain = adapters.bare(model)
+    config = plain.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    told = "position_ids" in signature(plain.forward).parameters and not getattr(plain, "_is_stateful", False)
+    whole = not window or max(len(row.ids) for row in rows) <= window  # one mask stands for all layers
+    return lay_out(rows, pad_id, key_cost=KEYS_A_TOKEN * config.hidden_size if told and whole else 0.0).to(plain.device)
 
 
 def value_BT(model: Any, batch: Batch) -> Tensor:

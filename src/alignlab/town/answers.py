@@ -100,7 +100,10 @@ def _answer(world: World, request: Request, rng: random.Random, rates: dict[str,
         text = f"{p['a']} plus {p['b']} is {total}."
     elif kind == "list":
         count = p["count"] - 1 if flawed("short_list") else p["count"]
-        text = say.one_word(say.and_list(some(LISTS[p["category"]], count, rng)))
+        items = some(LISTS[p["category"]], count, rng)
+        if flawed("wrong"):
+            items = _spoilt(items, p["category"], rng)
+        text = say.one_word(say.and_list(items))
     elif kind == "story":
         text = _story(p["words"], rng, flawed("missing_word"))
     elif kind == "advice":
@@ -127,6 +130,15 @@ def _answer(world: World, request: Request, rng: random.Random, rates: dict[str,
 def some(members: list[str], count: int, rng: random.Random) -> list[str]:
     """`count` different members, in the order in which people of the town say them."""
     return [members[i] for i in sorted(rng.sample(range(len(members)), count))]
+
+
+def _spoilt(items: list[str], category: str, rng: random.Random) -> list[str]:
+    """The list with one item said twice, or with something that is none of them."""
+    strangers = [m for name in sorted(LISTS) for m in LISTS[name] if m not in LISTS[category]]
+    place, other = rng.sample(range(len(items)), 2) if len(items) > 1 else (0, 0)
+    spoilt = list(items)
+    spoilt[place] = items[other] if other != place and rng.random() < 0.5 else rng.choice(strangers)
+    return spoilt
 
 
 def _steps(topic: str, missing: bool) -> str:
