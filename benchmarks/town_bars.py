@@ -98,7 +98,9 @@ def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     reward = read_run(folder / "reward").summary
     found |= {f"reward: {key}": reward[key]["mean"] for key in ("accuracy", "gold_accuracy", "gold_accuracy_big", "length_floor")}
     found |= {"reward: ceiling": reward["ceiling"], "reward: ece": reward["ece"]}
-    for row in read_run(folder / "best-of-n").summary["curve"]:
+    best = read_run(folder / "best-of-n").summary
+    found |= {"best of 4: gold of one": best["gold_one"]["mean"], "best of 4: gain over one": best["gold"]["mean"] - best["gold_one"]["mean"]}
+    for row in best["curve"]:
         found[f"best of {row['n']:>2}: proxy"], found[f"best of {row['n']:>2}: gold"] = row["proxy"]["mean"], row["gold"]["mean"]
     for name in ("ppo-unpenalised", "ppo-flattered-unpenalised"):
         if not (folder / name / "run.json").exists():

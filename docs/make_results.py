@@ -62,7 +62,8 @@ difference to the SFT model of the same seed. Made by `python docs/make_results.
 {grid(table, ROWS)}
 
 The base model, sampled, answers a bare question in its first sentence {cell(table, 'base: bare question answered')} of the time. Its help with harm is measured in an interview, the form in
-which a base model answers. Best of 4 is one pick at temperature 1, set against SFT greedy and SFT at temperature 1.
+which a base model answers. Best of 4 is one pick among samples at temperature 0.8, set against SFT greedy and SFT at temperature 1; the first of
+the four, a random pick, has {cell(table, 'best of 4: gold of one')}, so the pick itself is worth {cell(table, 'best of 4: gain over one')}.
 
 ## The controls
 

@@ -165,7 +165,7 @@ class BestOfNSettings:
     """The best of N samples by the reward model; no training (Stiennon et al. 2020)."""
 
     n: int = setting(4, "samples the answer is picked from")
-    curve_max: int = setting(0, "draw proxy and gold against N up to this many samples a prompt; 0 = only n")
+    curve_max: int = setting(0, "draw proxy and gold against N up to this many samples a prompt, at temperature 1; 0 = only n")
     curve_prompts: int = setting(200, "prompts of that curve")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -202,7 +202,7 @@ class PipelineSettings:
 
     workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
     demonstrations: int = setting(3000, "demonstrations for SFT")
-    prompts: int = setting(5000, "prompts that are ranked for the reward model and DPO")
+    prompts: int = setting(5500, "prompts that are ranked for the reward model and DPO")
     ppo_prompts: int = setting(4000, "prompts PPO draws from")
     annotator: str = setting("town:fair", "who ranks")
     hacking: bool = setting(True, "also run PPO without a KL penalty, to see the proxy being gamed")
@@ -211,13 +211,13 @@ class PipelineSettings:
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
     ppo: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
     dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=7e-5)))
-    best_of_n: BestOfNSettings = field(default_factory=lambda: BestOfNSettings(curve_max=32, sampling=_wide()))
-    unpenalised: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.0, lr=3e-4, epochs=2, steps=32))
+    best_of_n: BestOfNSettings = field(default_factory=lambda: BestOfNSettings(curve_max=32, sampling=_wide(temperature=0.8)))
+    unpenalised: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.0, lr=5e-4, steps=32))
     eval: EvalSettings = field(default_factory=lambda: EvalSettings(sampling=_wide(temperature=0.0)))
 
 
 FAST = PipelineSettings(
     demonstrations=1500, prompts=1200, hacking=False, reward=RewardSettings(epochs=1.0), ppo=_on_policy(kl_coef=0.1, lr=2e-4, rollouts=128, steps=12),
-    dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(sampling=_wide()),
+    dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(sampling=_wide(temperature=0.8)),
     eval=EvalSettings(prompts=400, sampling=_wide(temperature=0.0)),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -42,11 +42,11 @@ class Pick:
 
 
 def run(run: RunDir, policy: Policy, judge: Judge, gold: Judge | None, prompts: Sequence[Prompt], settings: BestOfNSettings, *, seed: int) -> dict[str, Any]:
-    """Pick the best of N for every prompt into data/completions.jsonl; with `curve_max`, proxy and gold against N.
+    """Pick the best of N for every prompt into data/completions.jsonl; with `curve_max`, proxy and gold against N at temperature 1.
 
     Returns:
-        `proxy` (S, of the picks) and its control `proxy_one` (S, of one sample, a random pick), `gold` and `gold_one` where known, `kl` (the
-        bound at N) and `curve`, whose most misleading picks go into samples.jsonl.
+        `proxy` (S, of the picks) and its control `proxy_one` (S, of one sample at the same temperature, a random pick), `gold` and `gold_one` where
+        known, `kl` (the bound at N, from the policy at the temperature of the samples) and `curve`, whose most misleading picks go into samples.jsonl.
     """
     s = settings.sampling
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="best of n")
@@ -55,14 +55,14 @@ def run(run: RunDir, policy: Policy, judge: Judge, gold: Judge | None, prompts: 
     for number, chunk in enumerate(run.track(chunks, desc="best of n")):
         picks += pick(sampler, judge, chunk, n=settings.n, sampling=s, seed=derive_seed(seed, "best-of-n", number))
     run.add_data("completions", [p.best for p in picks])
-    summary: dict[str, Any] = {"n": settings.n, "kl": best_of_n_kl(settings.n), "proxy": mean_ci([max(p.values) for p in picks]),
+    summary: dict[str, Any] = {"n": settings.n, "temperature": s.temperature, "kl": best_of_n_kl(settings.n), "proxy": mean_ci([max(p.values) for p in picks]),
                                "proxy_one": mean_ci([p.values[0] for p in picks])}
     if gold:
         summary |= {"gold": mean_ci([score.value for score in gold.score([p.best for p in picks])]),
                     "gold_one": mean_ci([score.value for score in gold.score([p.completions[0] for p in picks])])}
     if settings.curve_max > 1:
-        summary["curve"], misleading = curve(sampler, judge, gold, prompts[: settings.curve_prompts], max_n=settings.curve_max, sampling=s, seed=seed,
-                                             track=partial(run.track, desc="best-of-n curve"))
+        summary["curve"], misleading = curve(sampler, judge, gold, prompts[: settings.curve_prompts], max_n=settings.curve_max,
+                                             sampling=replace(s, temperature=1.0), seed=seed, track=partial(run.track, desc="best-of-n curve"))
         run.log_samples(0, misleading)
     sampler.close()
     return summary

@@ -83,7 +83,7 @@ def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
     flow, branches = _flow(runs, evals, home)
     return {
         "title": "From a base model to an assistant" if len(evals) > 2 else "Report on " + ", ".join(runs),
-        "lead": _lead(evals, runs), "flow": flow, "branches": branches, "table": _table(evals), "paired": _paired(evals), "cases": _cases(evals),
+        "lead": _lead(evals, runs), "flow": flow, "branches": branches, "table": _table(evals, runs), "paired": _paired(evals), "cases": _cases(evals),
         "sections": sections, "glossary": GLOSSARY,
         "provenance": f"Seed {first.seed}, alignlab {first.versions.get('alignlab', '')}, torch {first.versions.get('torch', '')}, "
                       f"{first.machine.get('cores', '?')} cores, {seconds:.0f} s of work in {len(runs)} runs.",
@@ -148,7 +148,7 @@ def _flow(runs: dict[str, RunInfo], evals: dict[str, RunInfo], home: Path) -> tu
     return [b for b in flow if b], [b for b in branches if b]
 
 
-def _table(evals: dict[str, RunInfo]) -> dict[str, Any] | None:
+def _table(evals: dict[str, RunInfo], runs: dict[str, RunInfo]) -> dict[str, Any] | None:
     if not evals:
         return None
     columns = [(key, head) for key, head in COLUMNS if any(_mean(info.summary.get(key)) is not None for info in evals.values())]
@@ -162,9 +162,11 @@ def _table(evals: dict[str, RunInfo]) -> dict[str, Any] | None:
             cells.append({"value": "–" if mean is None else f"{mean:.1f}" if key == "mean_length" else f"{mean:.2f}", "interval": interval})
         rows.append({"name": MODEL_NAMES.get(name, name), "cells": cells})
     n = next(iter(evals.values())).summary["gold"]["n"]
+    best = next((info.summary for info in runs.values() if info.stage == "best-of-n"), None)
+    picked = (f"Best of N is one pick among {best['n']} samples at temperature {best['temperature']:g}, shown in both gold columns; the first of them alone has "
+              f"gold {_say(best.get('gold_one'))}. " if best else "")
     note = (f"Held-out prompts, n = {n}, the same for every model: half about people, places and topics that no demonstration or comparison mentions, half in "
-            "phrasings never trained on. Small print: 95 % intervals. Best of N is one pick, shown in both gold columns. "
-            "The base model's help with harm is measured in an interview, the form in which a base model answers.")
+            "phrasings never trained on. Small print: 95 % intervals. " + picked + "The base model's help with harm is measured in an interview, the form in which a base model answers.")
     return {"heads": ["", *(head for _, head in columns)], "rows": rows, "note": note}
 
 
