@@ -59,7 +59,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_run(folder / "ppo", "ppo", {}, settings={"kl_coef": 0.1}, metrics=steps)
     make_run(folder / "ppo-unpenalised", "ppo", {}, settings={"kl_coef": 0.0}, metrics=steps, samples=gamed)
     curve = [{"n": n, "kl": 0.1 * n, "proxy": share(0.1 * n), "gold": share(0.6)} for n in (1, 2, 4)]
-    make_run(folder / "best-of-n", "best-of-n", {"n": 4, "curve": curve})
+    make_run(folder / "best-of-n", "best-of-n", {"n": 4, "temperature": 0.8, "curve": curve})
     write_report([folder], folder / "report.html")
     return folder
 

@@ -84,8 +84,13 @@ def test_without_gold_and_between_powers_of_two():
 def test_a_run_keeps_the_picks_and_a_random_pick_as_control(tmp_path, monkeypatch):
     monkeypatch.setattr(best_of_n, "LocalSampler", Scripted)
     run = RunDir.open(tmp_path / "run", stage="best-of-n", config={}, seed=0)
+    monkeypatch.setattr(best_of_n, "CHUNK", 64)
     prompts = [Prompt.user(f"question {i}") for i in range(70)]  # two chunks
-    summary = best_of_n.run(run, POLICY, PROXY, GOLD, prompts, BestOfNSettings(n=4, curve_max=8, curve_prompts=20), seed=0)
+    settings = BestOfNSettings(n=4, curve_max=8, curve_prompts=20, sampling=SamplingSettings(temperature=0.8))
+    asked: list[float] = []
+    monkeypatch.setattr(Scripted, "sample", lambda *args, sample=Scripted.sample, **given: asked.append(given["temperature"]) or sample(*args, **given))
+    summary = best_of_n.run(run, POLICY, PROXY, GOLD, prompts, settings, seed=0)
+    assert asked == [0.8, 0.8, 1.0, 1.0] and summary["temperature"] == 0.8  # the curve is that of the policy itself
     run.finish(summary)
     rows = [json.loads(line) for line in (tmp_path / "run" / "data" / "completions.jsonl").read_text().splitlines()]
     assert [row["prompt"][0]["content"] for row in rows] == [p.text for p in prompts]

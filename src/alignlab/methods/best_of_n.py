@@ -19,6 +19,8 @@ from ..sampling import Sampler
 from ..sampling.local import LocalSampler
 from ..settings import BestOfNSettings, SamplingSettings
 
+CHUNK = 256  # prompts sampled together, between two signs of progress
+
 
 @dataclass(frozen=True, slots=True)
 class Pick:
@@ -50,7 +52,7 @@ def run(run: RunDir, policy: Policy, judge: Judge, gold: Judge | None, prompts: 
     """
     s = settings.sampling
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="best of n")
-    chunks = [prompts[i : i + 256] for i in range(0, len(prompts), 256)]
+    chunks = [prompts[i : i + CHUNK] for i in range(0, len(prompts), CHUNK)]
     picks: list[Pick] = []
     for number, chunk in enumerate(run.track(chunks, desc="best of n")):
         picks += pick(sampler, judge, chunk, n=settings.n, sampling=s, seed=derive_seed(seed, "best-of-n", number))
