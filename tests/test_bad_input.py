@@ -143,21 +143,30 @@ def test_a_row_longer_than_the_context_is_dropped_and_counted(command: str, say:
     assert code == 4 and f"0 of 1 records fit into {CONTEXT} tokens" in err, err
 
 
-@pytest.mark.parametrize("command", ["collect", "best-of-n", "ppo"])
+@pytest.mark.parametrize("command", ["collect", "best-of-n", "ppo", "eval"])
 def test_a_prompt_without_room_for_an_answer_is_dropped_and_counted(command: str, say: Callable[..., Says], world: Path, tmp_path: Path) -> None:
-    more = {"collect": ("--annotator", "random"), "best-of-n": ("--reward", world / "reward"), "ppo": ("--reward", world / "reward", "--steps", 1, "--rollouts", 4)}
+    more = {"collect": ("--annotator", "random"), "best-of-n": ("--reward", world / "reward"), "ppo": ("--reward", world / "reward", "--steps", 1, "--rollouts", 4), "eval": ("--judge", "constant")}
     given, long = (command, *more[command], "--sampling.max_new_tokens", 8), {"prompt": "a" * (CONTEXT - 8)}
     code, err = say(*given, "--data", write_rows(tmp_path / "among.jsonl", *PROMPTS, long))
     assert code == 0 and "4 of 5 prompts" in err and str(CONTEXT - 5) in err, err
     code, err = say(*given, "--data", write_rows(tmp_path / "alone.jsonl", long), "--out", tmp_path / "alone")
     assert code == 4, err
+    assert command == "ppo" or f"the model's context is {CONTEXT}" in err and "max_new_tokens" in err, err
 
 
-def test_a_question_that_does_not_fit_is_refused_where_it_cannot_be_left_out(say: Callable[..., Says], tmp_path: Path) -> None:
-    long = {"prompt": "a" * CONTEXT}
-    code, err = say("eval", "--data", write_rows(tmp_path / "prompts.jsonl", *PROMPTS, long), "--judge", "constant", "--sampling.max_new_tokens", 8)
-    assert code == 4 and f"context of {CONTEXT}" in err and "prompt 4" in err and "max_new_tokens" in err
-    code, err = say("chat", "--once", long["prompt"])
+def test_eval_beside_a_baseline_or_picks_with_other_prompts(say: Callable[..., Says], world: Path, tmp_path: Path) -> None:
+    """Compared are the prompts that both have answered; where there are none, that is an error."""
+    few, other = write_rows(tmp_path / "few.jsonl", *PROMPTS[:3]), write_rows(tmp_path / "other.jsonl", {"prompt": "zz"})
+    short = ("--sampling.max_new_tokens", 8)
+    assert say("eval", "--data", few, "--judge", "constant", *short, "--out", tmp_path / "before")[0] == 0
+    assert say("eval", "--data", world / "prompts.jsonl", "--judge", "constant", "--baseline", tmp_path / "before", *short, "--out", tmp_path / "after")[0] == 0
+    assert json.loads((tmp_path / "after" / "summary.json").read_text())["paired"]["greedy"]["n"] == 3
+    code, err = say("eval", "--data", other, "--judge", "constant", "--baseline", tmp_path / "before", *short, "--out", tmp_path / "none")
+    assert code == 4 and "answered none of these prompts" in err, err
+
+
+def test_a_question_that_does_not_fit_is_refused_in_a_chat(say: Callable[..., Says]) -> None:
+    code, err = say("chat", "--once", "a" * CONTEXT)
     assert code == 4 and "too long" in err and f"where {CONTEXT} fit" in err
 
 

@@ -117,8 +117,13 @@ class Pipeline:
         alive = [stage.process for stage in self.stages if stage.process is not None and stage.process.is_alive()]
         for process in alive:
             process.terminate()
-        for process in alive:
-            process.join(timeout=20)
+        try:
+            for process in alive:
+                process.join(timeout=20)
+        except (KeyboardInterrupt, SystemExit):  # asked a second time while they save
+            for process in alive:
+                process.terminate()
+            raise
 
 
 def _interrupt(*_: Any) -> None:

@@ -131,7 +131,7 @@ class PPOSettings:
 
     steps: int = setting(48, "rollout batches")
     rollouts: int = setting(64, "completions a step")
-    per_prompt: int = setting(1, "completions a prompt")
+    per_prompt: int = setting(1, "completions a prompt; they stay side by side in a minibatch, where they share it")
     epochs: int = setting(4, "passes over each batch of rollouts")
     minibatch: int = setting(16, "completions an optimiser update")
     micro_batch: int = setting(0, "completions a forward pass; 0 = the whole minibatch")

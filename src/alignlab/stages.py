@@ -52,27 +52,23 @@ def _result(run: RunDir, text: str) -> dict[str, Any]:
     return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{text}\n{run.out}"}
 
 
-def _context(model: Any) -> int | None:
-    """Positions the model knows; None where its config does not say."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
-def _within_context(settings: Any, model: Any) -> Any:
+def _within_context(run: RunDir, settings: Any, model: Any) -> Any:
     """The settings with `max_length` at most the model's context: what is longer is dropped and counted, not learnt at positions it does not know."""
-    return replace(settings, max_length=min(settings.max_length, _context(model) or settings.max_length))
+    from .models.load import context_of
+
+    if (context := context_of(model)) >= settings.max_length:
+        return settings
+    run.note(f"the model's context is {context}: max_length {settings.max_length} stands for {context}")
+    return replace(settings, max_length=context)
 
 
 def _with_room(run: RunDir, prompts: Sequence[Prompt], policy: Any, sampling: SamplingSettings) -> list[Prompt]:
     """The prompts that leave room for an answer in the model's context; the others are counted."""
-    from .data.checks import fit
+    from .data.checks import with_room
+    from .models.load import context_of
 
-    context = _context(policy.model)
-    if context is None:
-        return list(prompts)
-    kept, report = fit(prompts, policy.tokenizer, context - sampling.max_new_tokens)
-    if report.dropped:
-        run.note(f"{report.kept} of {report.read} prompts leave room for {sampling.max_new_tokens} new tokens in the model's context of {context} "
-                 f"(longest {report.longest})")
+    kept, said = with_room(prompts, policy.tokenizer, context=context_of(policy.model), new_tokens=sampling.max_new_tokens)
+    run.note(said)
     return kept
 
 
@@ -118,7 +114,7 @@ def sft(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
         return _done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(demonstrations.report)
-    summary = method.train(run, policy, demonstrations.records, _within_context(settings, policy.model), seed=seed)
+    summary = method.train(run, policy, demonstrations.records, _within_context(run, settings, policy.model), seed=seed)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=_card("SFT", model, data, seed, summary))
     run.finish(summary)
@@ -174,7 +170,7 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
     run.note(preferences.report)
     info = read_run(data) if (Path(data) / "run.json").exists() else None
     ceiling = info.summary.get("ceiling_test") if info else None
-    summary = method.train(run, reward_model, train, _within_context(settings, reward_model.model), seed=seed, held_out=test,
+    summary = method.train(run, reward_model, train, _within_context(run, settings, reward_model.model), seed=seed, held_out=test,
                            annotator_ceiling=ceiling, gold=names.judge(gold), probes=names.probes(gold))
     with writing(run.path):
         save_reward_model(reward_model, run.path / "checkpoint", card=_card("reward model", model, data, seed, summary))
@@ -193,7 +189,7 @@ def dpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
         return _done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(preferences.report)
-    summary = method.train(run, policy, train, _within_context(settings, policy.model), seed=seed, held_out=test)
+    summary = method.train(run, policy, train, _within_context(run, settings, policy.model), seed=seed, held_out=test)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=_card("DPO", model, data, seed, summary))
     run.finish(summary)

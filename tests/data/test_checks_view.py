@@ -57,7 +57,7 @@ def test_too_long_is_dropped_and_counted(tokenizer):
     assert str(report) == "2 of 4 records fit into 11 tokens (longest 57); 9 of 21 tokens are trained on\n  dropped: 2 too long"
     with pytest.raises(DataError, match="no record fits") as caught:
         fit(records[3:], tokenizer, 11)
-    assert caught.value.remedy == "raise max_length to 57"
+    assert caught.value.remedy == "raise max_length to 57, if the model's context holds as many"
 
 
 def test_prompts_are_measured_with_the_generation_prompt(tokenizer):

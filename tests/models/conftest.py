@@ -12,6 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     LlamaForSequenceClassification,
@@ -73,6 +77,19 @@ def gpt2(seed: int = 0, n_positions: int = 128) -> GPT2LMHeadModel:
     torch.manual_seed(seed)
     return GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=32, n_layer=2, n_head=4, n_positions=n_positions, initializer_range=0.2, bos_token_id=EOS,
                                       eos_token_id=EOS, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)).eval()
+
+
+def lfm2() -> Lfm2ForCausalLM:
+    """Attention and short convolutions by turns."""
+    torch.manual_seed(0)
+    return Lfm2ForCausalLM(Lfm2Config(**(TINY | {"tie_word_embeddings": True}), layer_types=["conv", "full_attention"], block_multiple_of=8)).eval()
+
+
+def gpt_neo() -> GPTNeoForCausalLM:
+    """Masks of its own, by place in the tensor."""
+    torch.manual_seed(0)
+    return GPTNeoForCausalLM(GPTNeoConfig(vocab_size=300, hidden_size=32, num_layers=2, attention_types=[[["global", "local"], 1]], num_heads=4, window_size=4,
+                                          max_position_embeddings=128, bos_token_id=BOS, eos_token_id=EOS)).eval()
 
 
 KINDS: dict[str, Callable[..., Any]] = {"llama": llama, "gpt2": gpt2}

@@ -67,11 +67,26 @@ def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]
             return [rendered for completion in record.completions for rendered in encode(completion, tokenizer)]
 
 
-def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[list[R], FitReport]:
+def with_room(prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, *, context: int, new_tokens: int) -> tuple[list[Prompt], str]:
+    """The prompts that leave room for `new_tokens` in a context of so many tokens, and what to tell of those that do not ("" if all do).
+
+    Raises:
+        DataError: no prompt does.
+    """
+    kept, report = fit(prompts, tokenizer, context - new_tokens,
+                       remedy=f"the model's context is {context}: shorter prompts, a smaller sampling.max_new_tokens, or another model")
+    said = f"{report.kept} of {report.read} prompts leave room for {new_tokens} new tokens in the model's context of {context} (longest {report.longest})"
+    return kept, said if report.dropped else ""
+
+
+def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: int, *, remedy: str = "") -> tuple[list[R], FitReport]:
     """The records that fit into `max_length` tokens and differ after encoding, with a report.
 
     Nothing is cut to fit: a cut completion would be scored, or learned, as if it had ended there. A ranking loses the completions
     that do not fit, or that encode as an earlier one does, and stays while two of different rank are left.
+
+    Args:
+        remedy: what to tell the user if nothing fits because it is too long.
 
     Raises:
         DataError: a record with nothing to learn (a template or tokenizer that masks everything), or no record that fits.
@@ -93,7 +108,8 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
         report.learned += sum(sum(sequence.loss_mask) for sequence in fitting[1])
     report.kept = len(kept)
     if not kept:
-        raise DataError(f"no record fits: {report}", remedy=f"raise max_length to {report.longest}" if report.longest > max_length else "")
+        raise DataError(f"no record fits: {report}", where=f"the longest has {report.longest} tokens",
+                        remedy=(remedy or f"raise max_length to {report.longest}, if the model's context holds as many") if report.longest > max_length else "")
     return kept, report
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..data.checks import with_room
+from ..errors import DataError
 from ..feedback import Judge
-from ..models.load import load_policy
+from ..models.load import context_of, load_policy
 from ..records import Completion, Prompt, Score, read_jsonl
 from ..run import RunDir, derive_seed, read_run
 from ..sampling.local import LocalSampler
@@ -31,9 +33,15 @@ def run(run: RunDir, model: str, prompts: Sequence[Prompt], judge: Judge, settin
     policy = load_policy(model, settings.model)
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=settings.sampling.slots, end_ids=policy.end_ids)
     sampled: Results | None = None
+    prompts, said = with_room(prompts, policy.tokenizer, context=context_of(policy.model), new_tokens=settings.sampling.max_new_tokens)
+    run.note(said)
     if completions:
         picked = {c.prompt.id: c for c in read_jsonl(f"{completions}/data/completions.jsonl", Completion)}
-        answers = [picked[prompt.id] for prompt in prompts]
+        answers = [picked[prompt.id] for prompt in prompts if prompt.id in picked]
+        if len(answers) < len(prompts):
+            run.note(f"{completions} picked an answer to {len(answers)} of {len(prompts)} prompts; those are scored")
+        if not answers:
+            raise DataError("none of these prompts has a pick", where=completions, remedy="the prompts that best-of-n was run on")
         greedy = sampled = list(zip(answers, judge.score(answers), strict=True))
     else:
         most, top = settings.sampling.max_new_tokens, settings.sampling.temperature
@@ -41,13 +49,10 @@ def run(run: RunDir, model: str, prompts: Sequence[Prompt], judge: Judge, settin
         if settings.sampled:
             sampled = evaluate(sampler, prompts, judge, max_new_tokens=most, temperature=1.0, seed=derive_seed(seed, "sampled"), source=str(run.out.name))
     before = _Baseline(baseline) if baseline else None
-    summary = summarise(greedy, sampled, before.sampled if before else None)
+    summary = summarise(greedy, sampled, before.beside(sampled, "sampled") if before and sampled else None)
     summary |= {"by_kind": breakdown(greedy, "kind"), "by_split": breakdown(greedy, "split")}
     if before:
-        gold = [score.value for _, score in greedy]
-        summary["paired"] = {"greedy": statistics.paired_difference(gold, before.greedy)}
-        if sampled:
-            summary["paired"]["sampled"] = statistics.paired_difference([score.value for _, score in sampled], before.sampled)
+        summary["paired"] = {how: statistics.paired_difference(*before.beside(results, how)) for how, results in (("greedy", greedy), ("sampled", sampled)) if results}
     if reference and sampled and not completions:
         summary["kl_from_sft"] = kl_from([c for c, _ in sampled], policy, load_policy(reference, settings.model))
     if bare:
@@ -69,9 +74,22 @@ def _row(decoding: str, completion: Completion, score: Score) -> dict[str, Any]:
 
 
 class _Baseline:
-    """The scores of a finished eval run, in the order of its prompts."""
+    """The scores of a finished eval run, by prompt."""
 
     def __init__(self, path: str) -> None:
-        rows = [row for row in read_run(path).samples if "decoding" in row]
-        self.greedy = [row["gold"] for row in rows if row["decoding"] == "greedy"]
-        self.sampled = [row["gold"] for row in rows if row["decoding"] == "sampled"]
+        self.path, self.rows = path, [row for row in read_run(path).samples if "decoding" in row]
+
+    def beside(self, results: Results, how: str) -> tuple[list[float], list[float]]:
+        """Gold here and gold there of the prompts that both have answered.
+
+        Raises:
+            DataError: there are none.
+        """
+        there: dict[str, list[float]] = {}
+        for row in self.rows:
+            if row["decoding"] == how:
+                there.setdefault(row["id"], []).append(row["gold"])
+        pairs = [(score.value, there[c.prompt.id].pop(0)) for c, score in results if there.get(c.prompt.id)]
+        if not pairs:
+            raise DataError("the baseline answered none of these prompts", where=self.path, remedy="a run of `alignlab eval` on the same prompts")
+        return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]

@@ -33,19 +33,19 @@ def evaluate(sampler: Sampler, prompts: Sequence[Prompt], judge: Judge, *, max_n
     return list(zip(completions, judge.score(completions), strict=True))
 
 
-def summarise(greedy: Results, sampled: Results | None = None, baseline_sampled: Sequence[float] | None = None) -> dict[str, Any]:
+def summarise(greedy: Results, sampled: Results | None = None, beside: tuple[Sequence[float], Sequence[float]] | None = None) -> dict[str, Any]:
     """M of `summary.json`: every figure an S (mean, interval, n), or None where it does not apply.
 
     Args:
         sampled: answers to the same prompts at temperature 1.
-        baseline_sampled: gold scores of the baseline's answers at temperature 1, prompt by prompt.
+        beside: gold scores at temperature 1 of this model and of the baseline, prompt by prompt.
     """
     summary: dict[str, Any] = {"gold": mean_ci([score.value for _, score in greedy])}
     summary["gold_sampled"] = mean_ci([score.value for _, score in sampled]) if sampled else None
     for figure, part in PARTS.items():
         values = [score.parts[part] for _, score in greedy if part in score.parts]
         summary[figure] = mean_ci(values) if values else None
-    summary["win_rate_vs_sft"] = win_rate([score.value for _, score in sampled], baseline_sampled) if sampled and baseline_sampled else None
+    summary["win_rate_vs_sft"] = win_rate(*beside) if beside else None
     summary["kl_from_sft"] = None
     summary["mean_length"] = sum(len(c.ids) or len(c.text.split()) for c, _ in greedy) / max(1, len(greedy))
     return summary
@@ -69,8 +69,8 @@ def kl_from(completions: Sequence[Completion], policy: Policy, reference: Policy
         rows.append(Rendered([*before, *c.ids], [0] * len(before) + [1] * len(c.ids)))
     sums = [0.0] * len(rows)
     for chunk in chunks(rows, 4096):
-        layout = laid_out(policy.model, [rows[i] for i in chunk], policy.pad_id)
-        difference = token_logprobs_of(policy.model, layout.batch) - token_logprobs_of(reference.model, layout.batch)
-        for i, value in zip(chunk, layout.back(difference).sum(1).tolist(), strict=True):
+        layouts = [(model, laid_out(model, [rows[i] for i in chunk], policy.pad_id)) for model in (policy.model, reference.model)]
+        ours, theirs = (layout.back(token_logprobs_of(model, layout.batch)).sum(1) for model, layout in layouts)
+        for i, value in zip(chunk, (ours - theirs).tolist(), strict=True):
             sums[i] = value
     return mean_ci(sums)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from ..losses import (
 from ..models.batch import pad
 from ..models.chat import Rendered, prompt_ids
 from ..models.forward import laid_out, token_logprobs_of, token_stats, value_BT
-from ..models.load import Policy, RewardModel, load_tensors, trainable_tensors
+from ..models.load import Policy, RewardModel, context_of, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
 from ..run import RunDir, at_step, derive_seed, guard_finite
@@ -80,7 +79,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
     """
     # 1. prompts that fit; two optimisers, where they were if the run goes on
     check(settings, ptx_rows)
-    s, context = settings.sampling, context_of(policy)
+    s, context = settings.sampling, context_of(policy.model)
     longest = min(settings.max_prompt_length, context - s.max_new_tokens)
     prompts, report = fit(prompts, policy.tokenizer, longest)
     run.note(f"ppo: {report.kept} of {report.read} prompts fit into {longest} tokens (longest {report.longest})")
@@ -183,11 +182,6 @@ def check(settings: PPOSettings, ptx_rows: Sequence[Sequence[int]] | Tensor | No
         raise ConfigError(f"adapter.dropout = {s.adapter.dropout}", remedy="0: with dropout the policy that is updated is not the one that wrote the tokens")
     if s.ptx_coef and (ptx_rows is None or not len(ptx_rows)):
         raise ConfigError(f"ptx_coef = {s.ptx_coef} without pretraining text", remedy="name the text, or set ptx_coef to 0")
-
-
-def context_of(policy: Policy) -> int:
-    """Tokens the model can look at."""
-    return getattr(policy.model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
 
 
 def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardModel, completions: list[Completion], scores: Sequence[float],

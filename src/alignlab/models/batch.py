@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .chat import Rendered
 
-TOGETHER = 8  # completions of a prompt that share it when many are read: more would spend on attention what they save
+TOGETHER = 8  # completions of a prompt that are kept together when many rows are cut into chunks
+WIDEST = 2048  # tokens of a prompt and the completions that share it: the mask grows with the square
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +123,25 @@ def lay_out(rows: Sequence[Rendered], pad_id: int, *, key_cost: float) -> Layout
     Pieces stand one after the other in the rows of the batch, none seeing another: first fit, longest first. Every trained token is
     predicted by the token before it, as in a row of its own, and all that is computed from it is the same.
 
+    Of three ways the cheapest is taken: prompts shared and pieces packed; rows packed and no prompt shared; rows padded.
+
     Args:
-        key_cost: what a token costs beside its attention, in keys looked at. Sharing a prompt saves tokens and widens what attention
-            looks at; 0 lays out every row by itself, as `pad` does.
+        key_cost: what a token costs beside its attention, in keys looked at. Sharing and packing save tokens and widen what attention
+            looks at; 0 pads.
     """
-    pieces: list[tuple[int, list[int]]] = []  # tokens shared, members
-    for prompt, members in neighbours(rows):
-        common, lengths = len(prompt) - 1, [len(rows[i].ids) for i in members]
-        saved = (len(members) - 1) * common
-        wider = (sum(lengths) - saved) ** 2 - sum(n * n for n in lengths)
-        pieces += [(common, members)] if key_cost and saved * key_cost > wider else [(0, [i]) for i in members]
-    lengths = [common + sum(len(rows[i].ids) - common for i in members) for common, members in pieces]
-    width, longest = max(lengths), max(len(row.ids) for row in rows)
-    bins = _first_fit(lengths, width)
-    if len(pieces) == len(rows) and (not key_cost or len(bins) > 0.9 * len(rows)):
-        places = torch.arange(len(rows))[:, None] * longest + torch.arange(longest)
+    longest = max(len(row.ids) for row in rows)
+    best, least = None, 0.95 * len(rows) * longest * (key_cost + longest)  # a mask of our own has a price too
+    for pieces in (_shared(rows), [_Piece(0, (i,), len(row.ids)) for i, row in enumerate(rows)]) if key_cost else ():
+        width = max(piece.tokens for piece in pieces)
+        bins = _first_fit([piece.tokens for piece in pieces], width)
+        if (work := len(bins) * width * (key_cost + width)) < least:
+            best, least = (pieces, width, bins), work
+    if best is None:
         plain = pad(rows, pad_id)
+        places = torch.arange(len(rows))[:, None] * longest + torch.arange(longest)
         return Layout(plain, places.masked_fill(plain.attention_mask_BT == 0, -1))
 
+    pieces, width, bins = best
     shape = (len(bins), width)
     ids, loss, positions = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     piece_BT, owner_BT = torch.full(shape, -1), torch.full(shape, -1)  # -1: padding; a prompt that is shared
@@ -147,13 +149,13 @@ def lay_out(rows: Sequence[Rendered], pad_id: int, *, key_cost: float) -> Layout
     for b, members in enumerate(bins):
         at = 0
         for number in members:
-            common, owners = pieces[number]
-            prompt_at = b * width + at
-            ids[b, at : at + common] = torch.tensor(rows[owners[0]].ids[:common])
+            piece = pieces[number]
+            common, prompt_at = piece.common, b * width + at
+            ids[b, at : at + common] = torch.tensor(rows[piece.members[0]].ids[:common])
             positions[b, at : at + common] = torch.arange(common)
-            piece_BT[b, at : at + lengths[number]] = number
+            piece_BT[b, at : at + piece.tokens] = number
             at += common
-            for i in owners:
+            for i in piece.members:
                 row, n = rows[i], len(rows[i].ids) - common
                 ids[b, at : at + n] = torch.tensor(row.ids[common:])
                 loss[b, at : at + n] = torch.tensor([0, *row.loss_mask[common + 1 :]])  # what opens a row is never predicted
@@ -163,10 +165,38 @@ def lay_out(rows: Sequence[Rendered], pad_id: int, *, key_cost: float) -> Layout
                 places[i, common : common + n] = torch.arange(b * width + at, b * width + at + n)
                 at += n
     real = piece_BT >= 0
-    seen = (owner_BT[:, None, :] == -1) | (owner_BT[:, None, :] == owner_BT[:, :, None])
-    same = (piece_BT[:, None, :] == piece_BT[:, :, None]) & real[:, None, :]
-    allowed = (seen & same & torch.ones(width, width, dtype=torch.bool).tril()) | torch.eye(width, dtype=torch.bool)
+    allowed = (piece_BT[:, None, :] == piece_BT[:, :, None]) & real[:, None, :]
+    allowed &= (owner_BT[:, None, :] == -1) | (owner_BT[:, None, :] == owner_BT[:, :, None])
+    allowed &= torch.ones(width, width, dtype=torch.bool).tril()
+    allowed |= torch.eye(width, dtype=torch.bool)
     return Layout(Batch(ids, real.long(), loss, positions, allowed[:, None]), places)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Rows that share their first `common` tokens, and how many tokens that makes in all."""
+
+    common: int
+    members: tuple[int, ...]
+    tokens: int
+
+
+def _shared(rows: Sequence[Rendered]) -> list[_Piece]:
+    """Neighbours of one prompt together, as many as `WIDEST` allows."""
+    pieces: list[_Piece] = []
+    for prompt, members in neighbours(rows):
+        common = len(prompt) - 1 if len(members) > 1 else 0
+        held: list[int] = []
+        tokens = common
+        for i in members:
+            own = len(rows[i].ids) - common
+            if held and tokens + own > WIDEST:
+                pieces.append(_Piece(common, tuple(held), tokens))
+                held, tokens = [], common
+            held.append(i)
+            tokens += own
+        pieces.append(_Piece(common, tuple(held), tokens))
+    return pieces
 
 
 def neighbours(rows: Sequence[Rendered]) -> list[tuple[list[int], list[int]]]:
@@ -183,9 +213,17 @@ def neighbours(rows: Sequence[Rendered]) -> list[tuple[list[int], list[int]]]:
 
 def chunks(rows: Sequence[Rendered], most: int) -> list[list[int]]:
     """Indices of rows to be read together, where their order does not matter: neighbours of one prompt side by side (up to `TOGETHER`), such stretches
-    of similar length in a chunk of at most `most` tokens.
+    of similar length in a chunk of at most `most` tokens, or of a single row.
     """
-    stretches = [members[at : at + TOGETHER] for _, members in neighbours(rows) for at in range(0, len(members), TOGETHER)]
+    stretches: list[list[int]] = []
+    for _, members in neighbours(rows):
+        tokens = most + 1
+        for i in members:
+            tokens += len(rows[i].ids)
+            if tokens > most or len(stretches[-1]) == TOGETHER:
+                stretches.append([])
+                tokens = len(rows[i].ids)
+            stretches[-1].append(i)
     widths = [sum(len(rows[i].ids) for i in stretch) for stretch in stretches]
     found: list[list[int]] = []
     for number in sorted(range(len(stretches)), key=lambda number: widths[number]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -16,6 +17,7 @@ from .batch import Batch, Layout, lay_out
 from .chat import Rendered
 
 KEYS_A_TOKEN = 6  # times the hidden size: a layer multiplies a token by about 12 hidden^2 weights, and each key by 2 hidden
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # kinds of layer that look where a mask says
 ENTROPY_ROWS = 256  # tokens whose entropy is taken together: a piece of (rows, V) that is gone again at once
 
 
@@ -67,12 +69,17 @@ def last_scores(model: Any, layout: Layout) -> Tensor:
 
 
 def laid_out(model: Any, rows: Sequence[Rendered], pad_id: int) -> Layout:
-    """Rows as this model reads them with the least work: prompts shared and pieces packed, where it can be told what each token may look at."""
+    """Rows as this model reads them with the least work: prompts shared and pieces packed, where it can be told what each token may look at.
+
+    It can if all its layers are attention through transformers' interface (no convolution, no recurrence, no fixed mask of its own), with
+    positions that are handed to it, and no row is longer than a window that a layer looks through: one mask then stands for all layers.
+    """
     plain = adapters.bare(model)
     config = plain.config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-    told = "position_ids" in signature(plain.forward).parameters and not getattr(plain, "_is_stateful", False)
-    whole = not window or max(len(row.ids) for row in rows) <= window  # one mask stands for all layers
+    told = (getattr(plain, "_supports_attention_backend", False) and not getattr(plain, "_is_stateful", False)
+            and "position_ids" in signature(plain.forward).parameters and set(getattr(config, "layer_types", None) or ()) <= ATTENTION)
+    windows = [window for name in ("sliding_window", "attention_chunk_size") if (window := getattr(config, name, None))]
+    whole = max(len(row.ids) for row in rows) <= min(windows, default=sys.maxsize)
     return lay_out(rows, pad_id, key_cost=KEYS_A_TOKEN * config.hidden_size if told and whole else 0.0).to(plain.device)
 
 
@@ -116,4 +123,5 @@ def _scored(model: Any, hidden: Tensor) -> Tensor:
 def _forward(module: Any, batch: Batch) -> Any:
     """One pass without a cache; a module that takes no positions (ALiBi) gets none."""
     known = signature(module.forward).parameters
-    return module(**{name: value for name, value in batch.model_inputs(module.dtype).items() if name in known}, use_cache=False)
+    given = {**batch.model_inputs(module.dtype), "output_router_logits": False}  # the loss that balances experts is none of ours
+    return module(**{name: value for name, value in given.items() if name in known}, use_cache=False)

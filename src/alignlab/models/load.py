@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class RewardModel:
     def pad_id(self) -> int:
         """As `Policy.pad_id`; it is also in the config, where transformers looks for the last token that is not it."""
         return self.model.config.pad_token_id
+
+
+def context_of(model: Any) -> int:
+    """Tokens the model can look at; sys.maxsize where its config does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
 
 
 def check_folder(path: str | Path) -> None:

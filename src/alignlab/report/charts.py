@@ -18,7 +18,7 @@ def _figure() -> Any:
 
     pyplot.rcParams.update({
         "svg.fonttype": "none", "svg.hashsalt": "alignlab", "font.family": "sans-serif", "font.size": 10, "axes.spines.top": False,
-        "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6", "axes.edgecolor": "#999999", "legend.frameon": False,
+        "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6", "axes.edgecolor": "#999999", "legend.frameon": False,
     })
     figure, axes = pyplot.subplots(figsize=(4.6, 2.9), layout="constrained")
     return figure, axes

@@ -163,7 +163,7 @@ def _table(evals: dict[str, RunInfo], runs: dict[str, RunInfo]) -> dict[str, Any
         rows.append({"name": MODEL_NAMES.get(name, name), "cells": cells})
     n = next(iter(evals.values())).summary["gold"]["n"]
     best = next((info.summary for info in runs.values() if info.stage == "best-of-n"), None)
-    picked = (f"Best of N is one pick among {best['n']} samples at temperature {best['temperature']:g}, shown in both gold columns; the first of them alone has "
+    picked = (f"Best of N is one pick among {best['n']} samples at temperature {best.get('temperature', 1.0):g}, shown in both gold columns; the first of them alone has "
               f"gold {_say(best.get('gold_one'))}. " if best else "")
     note = (f"Held-out prompts, n = {n}, the same for every model: half about people, places and topics that no demonstration or comparison mentions, half in "
             "phrasings never trained on. Small print: 95 % intervals. " + picked + "The base model's help with harm is measured in an interview, the form in which a base model answers.")
