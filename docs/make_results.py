@@ -69,6 +69,9 @@ the four, a random pick, has {cell(table, 'best of 4: gold of one')}, so the pic
 
 {grid(table, CONTROLS)}
 
+A constant reward gains {cell(table, 'ppo-constant: gain greedy')} greedy and {cell(table, 'ppo-constant: gain sampled')} at temperature 1. It is no pure nothing: its value model starts from the reward
+model of random preferences, and differences of values act as a reward of their own until the value model has forgotten them, in whatever direction chance gave it.
+
 Mere sharpening: SFT sampled at the temperature at which its entropy is PPO's ({cell(table, 'sharpened sft: temperature', 2)}) gains {cell(table, 'sharpened sft: gain sampled')} over SFT at temperature 1.
 That much of a gain at temperature 1 is no preference learnt; PPO is {cell(table, 'ppo over sharpened sft')} above it.
 
