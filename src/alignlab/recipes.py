@@ -38,8 +38,11 @@ def instructgpt(pipeline: Pipeline, model: str, settings: PipelineSettings, seed
     reward = pipeline.stage("reward", stages.reward, model=sft, data=ranked, settings=s.reward, **gold)
     dpo = pipeline.stage("dpo", stages.dpo, model=sft, data=ranked, seed=seed, settings=s.dpo)
 
-    # 4. the policy against the reward model, with a KL penalty; the best of N samples; and no penalty at all
+    # 4. the policy against the reward model, with a KL penalty and with none at all (before the short stages: it is long); the best of N samples
     ppo = pipeline.stage("ppo", stages.ppo, model=sft, reward=reward, data="town:prompts", count=s.ppo_prompts, ptx="town:corpus", settings=s.ppo, **gold)
+    if s.hacking:
+        hacked = pipeline.stage("ppo-unpenalised", stages.ppo, model=sft, reward=reward, data="town:prompts", count=s.ppo_prompts, ptx="town:corpus",
+                                settings=s.unpenalised, **gold)
     best = pipeline.stage("best-of-n", stages.best_of_n, model=sft, reward=reward, data="town:test", count=s.eval.prompts, settings=s.best_of_n, **gold)
     compared = judged | {"baseline": sft_eval, "reference": sft}
     evals = {
@@ -48,8 +51,6 @@ def instructgpt(pipeline: Pipeline, model: str, settings: PipelineSettings, seed
         "best_of_n": pipeline.stage("eval-best-of-n", stages.evaluate, model=sft, completions=best, **compared),
     }
     if s.hacking:
-        hacked = pipeline.stage("ppo-unpenalised", stages.ppo, model=sft, reward=reward, data="town:prompts", count=s.ppo_prompts, ptx="town:corpus",
-                                settings=s.unpenalised, **gold)
         evals["unpenalised"] = pipeline.stage("eval-unpenalised", stages.evaluate, model=hacked, **compared)
     evals["ppo"] = pipeline.stage("eval-ppo", stages.evaluate, model=ppo, **compared)
     return evals
