@@ -161,6 +161,9 @@ def test_eval_beside_a_baseline_or_picks_with_other_prompts(say: Callable[..., S
     assert say("eval", "--data", few, "--judge", "constant", *short, "--out", tmp_path / "before")[0] == 0
     assert say("eval", "--data", world / "prompts.jsonl", "--judge", "constant", "--baseline", tmp_path / "before", *short, "--out", tmp_path / "after")[0] == 0
     assert json.loads((tmp_path / "after" / "summary.json").read_text())["paired"]["greedy"]["n"] == 3
+    assert say("eval", "--data", few, "--judge", "constant", *short, "--sampled", "false", "--out", tmp_path / "greedy")[0] == 0
+    assert say("eval", "--data", few, "--judge", "constant", "--baseline", tmp_path / "greedy", *short, "--out", tmp_path / "beside")[0] == 0
+    assert set(json.loads((tmp_path / "beside" / "summary.json").read_text())["paired"]) == {"greedy"}  # what both have
     code, err = say("eval", "--data", other, "--judge", "constant", "--baseline", tmp_path / "before", *short, "--out", tmp_path / "none")
     assert code == 4 and "answered none of these prompts" in err, err
 

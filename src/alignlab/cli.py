@@ -55,7 +55,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "run": Command("the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report", "recipes:run_command", (
-        MODEL, Option("recipe", "how the pipeline is put together", "instructgpt"), Option("fast", "small sizes, a minute or two", False, switch=True),
+        MODEL, Option("recipe", "how the pipeline is put together", "instructgpt"), Option("fast", "small sizes, about a minute and a half", False, switch=True),
     ), settings.PipelineSettings, "runs/demo"),
     "pretrain": Command("train a base model of the town from nothing", "stages:pretrain", (data_option("town:corpus", "documents"),),
                         settings.PretrainSettings, "runs/pretrain"),

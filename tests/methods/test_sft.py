@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from alignlab.errors import DataError, GuardStop
+from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.methods import sft
 from alignlab.models.chat import example, render
 from alignlab.models.load import Policy, load_policy
@@ -141,3 +141,9 @@ def test_a_loss_that_is_not_finite_stops_it_and_names_step_and_sample(packing: b
         sft.train(run, policy, demos, replace(ONE_STEP, batch=32, packing=packing), seed=0)
     assert "the ~ one?" in stop.value.where
     assert stop.value.exit_code == 6 and not run.done and not run.out.exists()
+
+
+def test_packing_is_refused_where_a_model_cannot_keep_rows_apart(policy: Policy, open_run: OpenRun):
+    policy.model.config.sliding_window = 4
+    with pytest.raises(ConfigError, match="apart"):
+        sft.train(open_run(), policy, DEMOS, replace(ONE_STEP, packing=True), seed=0)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -23,6 +25,9 @@ from transformers import (
     MistralForCausalLM,
     PreTrainedTokenizerFast,
 )
+
+from alignlab.models.batch import Batch, Layout
+from alignlab.models.forward import last_scores
 
 SPECIAL = ["<s>", "</s>", "<pad>", "<user>", "<assistant>", "<end>"]
 BOS, EOS, PAD, USER, ASSISTANT, END = range(6)
@@ -90,6 +95,13 @@ def gpt_neo() -> GPTNeoForCausalLM:
     torch.manual_seed(0)
     return GPTNeoForCausalLM(GPTNeoConfig(vocab_size=300, hidden_size=32, num_layers=2, attention_types=[[["global", "local"], 1]], num_heads=4, window_size=4,
                                           max_position_embeddings=128, bos_token_id=BOS, eos_token_id=EOS)).eval()
+
+
+def last_token_scores(model: Any, batch: Batch) -> Tensor:
+    """The score at the last real token of each row, padded on either side."""
+    width = batch.ids_BT.shape[1]
+    places = [b * width + row.nonzero().flatten() for b, row in enumerate(batch.attention_mask_BT)]
+    return last_scores(model, Layout(batch, pad_sequence(places, batch_first=True, padding_value=-1)))
 
 
 KINDS: dict[str, Callable[..., Any]] = {"llama": llama, "gpt2": gpt2}

@@ -14,11 +14,13 @@ from transformers import AutoModelForSequenceClassification
 from alignlab.errors import ConfigError, ModelError
 from alignlab.models.batch import pad
 from alignlab.models.chat import example
-from alignlab.models.forward import last_token_scores, token_logprobs_of, value_BT
+from alignlab.models.forward import token_logprobs_of, value_BT
 from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
 from alignlab.models.optimizer import MasterAdamW
 from alignlab.records import Prompt
 from alignlab.settings import AdapterSettings, ModelSettings, OptimSettings
+
+from .conftest import last_token_scores
 
 CPU = ModelSettings(device="cpu")
 LORA = AdapterSettings(rank=4, alpha=8)

@@ -11,9 +11,9 @@ from alignlab.models import batch as batch_module
 from alignlab.models.attention import use_plain_attention
 from alignlab.models.batch import TOGETHER, by_length, chunks, lay_out, pack, pad
 from alignlab.models.chat import Rendered
-from alignlab.models.forward import laid_out, last_scores, last_token_scores, token_logprobs_of, token_stats, value_BT
+from alignlab.models.forward import laid_out, last_scores, token_logprobs_of, token_stats, value_BT
 
-from .conftest import EOS, PAD, gpt_neo, lfm2, llama, llama_with_head, mistral
+from .conftest import EOS, PAD, gpt_neo, last_token_scores, lfm2, llama, llama_with_head, mistral
 
 
 def rows_of(*lengths: int, seed: int = 0) -> list[Rendered]:

@@ -11,10 +11,10 @@ from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2Fo
 from alignlab.losses import entropy, token_logprobs
 from alignlab.models.batch import Batch, pad
 from alignlab.models.chat import Rendered
-from alignlab.models.forward import last_token_scores, token_logprobs_of, token_stats, value_BT
+from alignlab.models.forward import token_logprobs_of, token_stats, value_BT
 from alignlab.models.load import _with_head
 
-from .conftest import EOS, KINDS, PAD, llama
+from .conftest import EOS, KINDS, PAD, last_token_scores, llama
 
 SMALL: dict[str, Any] = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
                          "num_key_value_heads": 2, "initializer_range": 0.2, "pad_token_id": PAD}

@@ -22,7 +22,7 @@ from alignlab.errors import ModelError
 from alignlab.models import load as loading
 from alignlab.models.batch import pad
 from alignlab.models.chat import Rendered, example
-from alignlab.models.forward import last_token_scores, token_logprobs_of
+from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import (
     check_folder,
     load_policy,
@@ -36,7 +36,7 @@ from alignlab.models.load import (
 from alignlab.records import Prompt
 from alignlab.settings import ModelSettings
 
-from .conftest import ASSISTANT, BOS, END, EOS, PAD, build_tokenizer, gpt2, llama
+from .conftest import ASSISTANT, BOS, END, EOS, PAD, build_tokenizer, gpt2, last_token_scores, llama
 
 AS_IS = ModelSettings(device="cpu")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..data.checks import with_room
@@ -48,11 +48,11 @@ def run(run: RunDir, model: str, prompts: Sequence[Prompt], judge: Judge, settin
         greedy = evaluate(sampler, prompts, judge, max_new_tokens=most, temperature=top, seed=seed, source=str(run.out.name))
         if settings.sampled:
             sampled = evaluate(sampler, prompts, judge, max_new_tokens=most, temperature=1.0, seed=derive_seed(seed, "sampled"), source=str(run.out.name))
-    before = _Baseline(baseline) if baseline else None
-    summary = summarise(greedy, sampled, before.beside(sampled, "sampled") if before and sampled else None)
+    pairs = beside(baseline, {"greedy": greedy, "sampled": sampled or []}) if baseline else {}
+    summary = summarise(greedy, sampled, pairs.get("sampled"))
     summary |= {"by_kind": breakdown(greedy, "kind"), "by_split": breakdown(greedy, "split")}
-    if before:
-        summary["paired"] = {how: statistics.paired_difference(*before.beside(results, how)) for how, results in (("greedy", greedy), ("sampled", sampled)) if results}
+    if pairs:
+        summary["paired"] = {how: statistics.paired_difference(*both) for how, both in pairs.items()}
     if reference and sampled and not completions:
         summary["kl_from_sft"] = kl_from([c for c, _ in sampled], policy, load_policy(reference, settings.model))
     if bare:
@@ -73,23 +73,22 @@ def _row(decoding: str, completion: Completion, score: Score) -> dict[str, Any]:
     return completion.to_json() | {"id": completion.prompt.id, "decoding": decoding, "gold": score.value, "reason": score.reason}
 
 
-class _Baseline:
-    """The scores of a finished eval run, by prompt."""
+def beside(baseline: str, results: Mapping[str, Results]) -> dict[str, tuple[list[float], list[float]]]:
+    """For each way of decoding that both have: gold here and gold in the baseline's run, of the prompts that both have answered.
 
-    def __init__(self, path: str) -> None:
-        self.path, self.rows = path, [row for row in read_run(path).samples if "decoding" in row]
-
-    def beside(self, results: Results, how: str) -> tuple[list[float], list[float]]:
-        """Gold here and gold there of the prompts that both have answered.
-
-        Raises:
-            DataError: there are none.
-        """
+    Raises:
+        DataError: no prompt was answered by both.
+    """
+    rows = [row for row in read_run(baseline).samples if "decoding" in row]
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for how, answers in results.items():
         there: dict[str, list[float]] = {}
-        for row in self.rows:
+        for row in rows:
             if row["decoding"] == how:
                 there.setdefault(row["id"], []).append(row["gold"])
-        pairs = [(score.value, there[c.prompt.id].pop(0)) for c, score in results if there.get(c.prompt.id)]
-        if not pairs:
-            raise DataError("the baseline answered none of these prompts", where=self.path, remedy="a run of `alignlab eval` on the same prompts")
-        return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+        pairs = [(score.value, there[c.prompt.id].pop(0)) for c, score in answers if there.get(c.prompt.id)]
+        if pairs:
+            found[how] = [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+    if not found:
+        raise DataError("the baseline answered none of these prompts", where=baseline, remedy="a run of `alignlab eval` on the same prompts")
+    return found

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..data.checks import fit
 from ..data.split import by_prompt
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..losses import sft_loss
 from ..models.batch import Batch, by_length, pack, pad
 from ..models.chat import Rendered, render
-from ..models.forward import token_logprobs_of, token_stats
+from ..models.forward import takes_a_mask, token_logprobs_of, token_stats
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Demonstration, Message
@@ -38,7 +38,8 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         `eval_loss_before` and `eval_loss` (nats a trained token; None without held-out demonstrations), and what was trained on.
 
     Raises:
-        DataError: nothing to learn, or nothing that fits. GuardStop: a loss that is not finite.
+        ConfigError: packing, with a model that cannot keep rows apart. DataError: nothing to learn, or nothing that fits.
+        GuardStop: a loss that is not finite.
     """
     # 1. what fits, encoded once; prompts kept for the held-out loss
     fitting, report = fit(demonstrations, policy.tokenizer, settings.max_length)
@@ -50,6 +51,8 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
     if not learn:
         raise DataError("every demonstration was held out", remedy="more demonstrations, or a smaller held_out")
     rows = [encode(policy.tokenizer, d, settings.train_on) for d in learn]
+    if settings.packing and not takes_a_mask(policy.model, max(len(row.ids) for row in rows)):
+        raise ConfigError(f"packing = True, and {type(policy.model).__name__} cannot keep packed rows of this length apart", remedy="packing = False")
     test_rows = [encode(policy.tokenizer, d, settings.train_on) for d in test]
     run.add_data("demonstrations", learn)
 

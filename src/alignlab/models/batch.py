@@ -71,23 +71,7 @@ def pack(rows: Sequence[Rendered], length: int, pad_id: int) -> Batch:
     assert max(lengths) <= length, f"a row of {max(lengths)} tokens cannot be packed into {length}: drop it before"
     bins = _first_fit(lengths, length)
     longest = max(sum(lengths[i] for i in members) for members in bins)
-    shape = (len(bins), longest)
-    ids, attention = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.long)
-    loss, positions, piece = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
-    for b, members in enumerate(bins):
-        at = 0
-        for number, i in enumerate(members):
-            n = len(rows[i].ids)
-            ids[b, at : at + n] = torch.tensor(rows[i].ids)
-            loss[b, at : at + n] = torch.tensor([0, *rows[i].loss_mask[1:]])
-            attention[b, at : at + n] = 1
-            positions[b, at : at + n] = torch.arange(n)
-            piece[b, at : at + n] = number
-            at += n
-    causal = torch.ones(longest, longest, dtype=torch.bool).tril()
-    same = (piece[:, :, None] == piece[:, None, :]) & (piece[:, :, None] >= 0)
-    allowed = (same & causal) | torch.eye(longest, dtype=torch.bool)
-    return Batch(ids, attention, loss, positions, allowed[:, None])
+    return _placed(rows, _alone(rows), bins, longest, pad_id).batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +115,30 @@ def lay_out(rows: Sequence[Rendered], pad_id: int, *, key_cost: float) -> Layout
     """
     longest = max(len(row.ids) for row in rows)
     best, least = None, 0.95 * len(rows) * longest * (key_cost + longest)  # a mask of our own has a price too
-    for pieces in (_shared(rows), [_Piece(0, (i,), len(row.ids)) for i, row in enumerate(rows)]) if key_cost else ():
+    for pieces in (_shared(rows), _alone(rows)) if key_cost else ():
         width = max(piece.tokens for piece in pieces)
         bins = _first_fit([piece.tokens for piece in pieces], width)
         if (work := len(bins) * width * (key_cost + width)) < least:
-            best, least = (pieces, width, bins), work
-    if best is None:
-        plain = pad(rows, pad_id)
-        places = torch.arange(len(rows))[:, None] * longest + torch.arange(longest)
-        return Layout(plain, places.masked_fill(plain.attention_mask_BT == 0, -1))
+            best, least = (pieces, bins, width), work
+    if best is not None:
+        return _placed(rows, *best, pad_id)
+    plain = pad(rows, pad_id)
+    places = torch.arange(len(rows))[:, None] * longest + torch.arange(longest)
+    return Layout(plain, places.masked_fill(plain.attention_mask_BT == 0, -1))
 
-    pieces, width, bins = best
-    shape = (len(bins), width)
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Rows that share their first `common` tokens, and how many tokens that makes in all."""
+
+    common: int
+    members: tuple[int, ...]
+    tokens: int
+
+
+def _placed(rows: Sequence[Rendered], pieces: Sequence[_Piece], bins: Sequence[Sequence[int]], width: int, pad_id: int) -> Layout:
+    """Pieces one after the other, a bin a row of the batch; a token sees what its piece shares, and its own row up to itself."""
+    longest, shape = max(len(row.ids) for row in rows), (len(bins), width)
     ids, loss, positions = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     piece_BT, owner_BT = torch.full(shape, -1), torch.full(shape, -1)  # -1: padding; a prompt that is shared
     places = torch.full((len(rows), longest), -1)
@@ -172,13 +168,9 @@ def lay_out(rows: Sequence[Rendered], pad_id: int, *, key_cost: float) -> Layout
     return Layout(Batch(ids, real.long(), loss, positions, allowed[:, None]), places)
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Rows that share their first `common` tokens, and how many tokens that makes in all."""
-
-    common: int
-    members: tuple[int, ...]
-    tokens: int
+def _alone(rows: Sequence[Rendered]) -> list[_Piece]:
+    """Each row by itself."""
+    return [_Piece(0, (i,), len(row.ids)) for i, row in enumerate(rows)]
 
 
 def _shared(rows: Sequence[Rendered]) -> list[_Piece]:

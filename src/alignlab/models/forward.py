@@ -55,32 +55,30 @@ def token_stats(model: Any, batch: Batch, *, temperature: float = 1.0) -> TokenS
     return TokenStats(*(_scattered(x_N, predicted_BT) for x_N in (logprobs_N, entropy_N, correct_N)))
 
 
-def last_token_scores(model: Any, batch: Batch) -> Tensor:
-    """The score, fp32, at the last real token of each row: (B,). Padding on either side, and pad = eos, change nothing."""
-    hidden_BTH = _hidden(model, batch)
-    places_T = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
-    last_B = (places_T * batch.attention_mask_BT).argmax(1)
-    return _scored(model, hidden_BTH[torch.arange(len(last_B), device=last_B.device), last_B])
-
-
 def last_scores(model: Any, layout: Layout) -> Tensor:
     """(N,) the score, fp32, at the last token of each row of a layout."""
     return _scored(model, _hidden(model, layout.batch).flatten(0, 1)[layout.ends_N])
 
 
 def laid_out(model: Any, rows: Sequence[Rendered], pad_id: int) -> Layout:
-    """Rows as this model reads them with the least work: prompts shared and pieces packed, where it can be told what each token may look at.
+    """Rows as this model reads them with the least work: prompts shared and pieces packed, if it `takes_a_mask` for them."""
+    plain = adapters.bare(model)
+    told = takes_a_mask(model, max(len(row.ids) for row in rows))
+    return lay_out(rows, pad_id, key_cost=KEYS_A_TOKEN * plain.config.get_text_config().hidden_size if told else 0.0).to(plain.device)
+
+
+def takes_a_mask(model: Any, longest: int) -> bool:
+    """Whether the model can be told what each token may look at, in rows of at most `longest` tokens.
 
     It can if all its layers are attention through transformers' interface (no convolution, no recurrence, no fixed mask of its own), with
     positions that are handed to it, and no row is longer than a window that a layer looks through: one mask then stands for all layers.
     """
     plain = adapters.bare(model)
     config = plain.config.get_text_config()
-    told = (getattr(plain, "_supports_attention_backend", False) and not getattr(plain, "_is_stateful", False)
-            and "position_ids" in signature(plain.forward).parameters and set(getattr(config, "layer_types", None) or ()) <= ATTENTION)
     windows = [window for name in ("sliding_window", "attention_chunk_size") if (window := getattr(config, name, None))]
-    whole = max(len(row.ids) for row in rows) <= min(windows, default=sys.maxsize)
-    return lay_out(rows, pad_id, key_cost=KEYS_A_TOKEN * config.hidden_size if told and whole else 0.0).to(plain.device)
+    return (getattr(plain, "_supports_attention_backend", False) and not getattr(plain, "_is_stateful", False)
+            and "position_ids" in signature(plain.forward).parameters and set(getattr(config, "layer_types", None) or ()) <= ATTENTION
+            and longest <= min(windows, default=sys.maxsize))
 
 
 def value_BT(model: Any, batch: Batch) -> Tensor:
