@@ -1,0 +1,78 @@
+"""Every command: what it does, its options and settings, and the function behind it. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import settings
+
+
+@dataclass(frozen=True)
+class Option:
+    flag: str
+    help: str
+    default: Any = ""
+    many: bool = False
+    switch: bool = False
+    positional: bool = False
+
+
+MODEL = Option("model", "town, town-s, town-m, town-l, a run folder, a model folder, a hub name or a .gguf file", "town")
+JUDGE = Option("judge", "who scores: town:gold, or reward:RUN", "town:gold")
+COUNT = Option("count", "at most this many records of the data; 0 = all (of the town: its usual size)", 0)
+GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "")
+REWARD = Option("reward", "the run (or folder) of the reward model", "")
+
+
+def data_option(default: str, what: str) -> Option:
+    return Option("data", f"{what}: town:NAME, a file or folder in a format of the field, a hub name, or a run", default)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: what it does, its options beside the shared ones, its settings, and the function in `alignlab.stages` or elsewhere."""
+
+    help: str
+    target: str
+    options: tuple[Option, ...] = ()
+    settings: type | None = None
+    out: str = ""  # default run folder; empty = the command makes no run
+
+
+COMMANDS: dict[str, Command] = {
+    "run": Command("the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report", "recipes:run_command", (
+        MODEL, Option("recipe", "how the pipeline is put together", "instructgpt"), Option("fast", "small sizes, about a minute and a half", False, switch=True),
+    ), settings.PipelineSettings, "runs/demo"),
+    "pretrain": Command("train a base model of the town from nothing", "stages:pretrain", (data_option("town:corpus", "documents"),),
+                        settings.PretrainSettings, "runs/pretrain"),
+    "sft": Command("supervised fine-tuning on demonstrations", "stages:sft", (MODEL, data_option("town:demos", "demonstrations"), COUNT),
+                   settings.SFTSettings, "runs/sft"),
+    "collect": Command("sample completions and have them ranked", "stages:collect", (
+        MODEL, data_option("town:prompts", "prompts"), COUNT, Option("annotator", "who ranks: town:fair and others, or reward:RUN", "town:fair"), GOLD,
+        Option("others", "where completions of other people come from: town:crowd, a file; empty = nowhere", ""),
+    ), settings.CollectSettings, "runs/collect"),
+    "reward": Command("train a reward model on rankings or comparisons", "stages:reward", (MODEL, data_option("", "rankings or comparisons"), COUNT, GOLD),
+                      settings.RewardSettings, "runs/reward"),
+    "best-of-n": Command("pick the best of N samples by a reward model", "stages:best_of_n", (
+        MODEL, REWARD, data_option("town:test", "prompts"), COUNT, GOLD), settings.BestOfNSettings, "runs/best-of-n"),
+    "dpo": Command("direct preference optimisation on rankings or comparisons", "stages:dpo", (
+        MODEL, data_option("", "rankings or comparisons"), COUNT), settings.DPOSettings, "runs/dpo"),
+    "ppo": Command("PPO against a reward model, with a KL penalty", "stages:ppo", (
+        MODEL, REWARD, data_option("town:prompts", "prompts"), COUNT, GOLD,
+        Option("ptx", "documents for PPO-ptx, used when ptx_coef is not 0", ""),
+    ), settings.PPOSettings, "runs/ppo"),
+    "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
+        MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
+    ), settings.EvalSettings, "runs/eval"),
+    "chat": Command("talk to a model in the terminal, or to two side by side", "chat:chat", (
+        MODEL, Option("beside", "a second model, answering the same turns", ""), Option("reward", "a reward model that scores each answer", ""),
+        Option("once", "ask this one question, print the answer and leave", ""),
+    ), settings.ChatSettings),
+    "report": Command("write one HTML page from run folders", "report.page:report_command", (
+        Option("folder", "a pipeline's folder, or any run folders", "runs/demo", many=True, positional=True),
+        Option("page", "where the page is written; empty = report.html in the first folder", ""))),
+    "runs": Command("list the runs below a folder", "stages:list_runs", (Option("folder", "where to look", "runs", positional=True),)),
+    "view": Command("show how a model's tokenizer reads a data set: tokens and loss mask in colour", "stages:view", (
+        MODEL, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3))),
+}

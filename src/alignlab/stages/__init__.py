@@ -1,0 +1,12 @@
+"""The stages of a pipeline as functions: names in, a finished run folder out.
+
+Each loads what it was named, opens its run, calls one method, and writes the model it made. The command line and the
+recipes call the same functions; a stage never sees another's memory, only run folders.
+"""
+
+from .answer import best_of_n, collect
+from .learn import dpo, pretrain, reward, sft
+from .measure import evaluate, list_runs, view
+from .on_policy import ppo
+
+__all__ = ["best_of_n", "collect", "dpo", "evaluate", "list_runs", "ppo", "pretrain", "reward", "sft", "view"]

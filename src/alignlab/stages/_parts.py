@@ -1,0 +1,71 @@
+"""What every stage does alike: open its run, say that it is done, cut settings to the model, write a card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from ..config import to_dict
+from ..records import Prompt
+from ..run import RunDir, derive_seed, read_run
+from ..settings import SamplingSettings
+
+
+def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
+    """The run of one stage: its key covers the settings, the models it starts from, the data and every other option."""
+    import torch
+
+    for model in models:
+        names.model_path(model)  # a name that stands for no model is an error before there is a run
+    config = {"settings": to_dict(settings), "models": list(models), "options": options}
+    run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
+                      data={d.name: d.digest for d in data}, resume=resume)
+    torch.manual_seed(derive_seed(seed, stage, "new weights"))  # a new adapter is drawn from torch's own generator
+    return run
+
+
+def done(run: RunDir) -> dict[str, Any]:
+    return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{run.out}: done already, nothing to do"}
+
+
+def result(run: RunDir, text: str) -> dict[str, Any]:
+    return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{text}\n{run.out}"}
+
+
+def within_context(run: RunDir, settings: Any, model: Any) -> Any:
+    """The settings with `max_length` at most the model's context: what is longer is dropped and counted, not learnt at positions it does not know."""
+    from ..models.load import context_of
+
+    if (context := context_of(model)) >= settings.max_length:
+        return settings
+    run.note(f"the model's context is {context}: max_length {settings.max_length} stands for {context}")
+    return replace(settings, max_length=context)
+
+
+def room_for_answers(run: RunDir, prompts: Sequence[Prompt], policy: Any, sampling: SamplingSettings) -> list[Prompt]:
+    """The prompts that leave room for an answer in the model's context; the others are counted."""
+    from ..data.checks import with_room
+    from ..models.load import context_of
+
+    kept, said = with_room(prompts, policy.tokenizer, context=context_of(policy.model), new_tokens=sampling.max_new_tokens)
+    run.note(said)
+    return kept
+
+
+def rate(value: Any) -> str:
+    """A rate with its interval, for people."""
+    if isinstance(value, dict):
+        if value["mean"] is None:
+            return "unknown (nothing held out)"
+        low, high = value["ci"]
+        return f"{value['mean']:.3f} [{low:.3f}, {high:.3f}] (n = {value['n']})"
+    return "-" if value is None else f"{value:.3f}"
+
+
+def card(method: str, model: str, data: str, seed: int, summary: dict[str, Any]) -> str:
+    """The README of a model folder that a stage writes."""
+    figures = "\n".join(f"- {key}: {value:.4g}" for key, value in summary.items() if isinstance(value, (int, float)) and not isinstance(value, bool))
+    return f"# {method}\n\nMade by alignlab from `{model}` on `{data}`, seed {seed}.\n\n{figures}\n"

@@ -1,0 +1,52 @@
+"""Stages in which a policy answers prompts and somebody judges: rankings, the best of N."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from ..errors import UserError
+from ..run import derive_seed
+from ..settings import BestOfNSettings, CollectSettings
+from ._parts import done, open_run, rate, result, room_for_answers
+
+
+def collect(*, model: str, data: str, annotator: str, gold: str, others: str, out: Path, seed: int, resume: bool, settings: CollectSettings,
+            count: int = 0) -> dict[str, Any]:
+    """K completions a prompt, ranked."""
+    from ..methods import collect as method
+    from ..models.load import load_policy
+
+    prompts = names.data(data, "prompt", seed=seed, count=count)
+    run = open_run("collect", out, settings, seed, resume, models=[model], data=[prompts], annotator=annotator, others=others, gold=gold)
+    if run.done:
+        return done(run)
+    policy = load_policy(names.model_path(model), settings.model)
+    asked = room_for_answers(run, prompts.records, policy, settings.sampling)
+    other = names.other_completions(others, asked, per_prompt=settings.per_prompt, seed=seed)
+    summary = method.run(run, policy, names.annotator(annotator, seed=derive_seed(seed, "annotator")), asked, settings,
+                         others=other, gold=names.judge(gold), seed=seed)
+    run.finish(summary)
+    return result(run, f"{summary['rankings']} rankings, {summary['pairs']} pairs, {summary['ties']} ties")
+
+
+def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: BestOfNSettings,
+              count: int = 0) -> dict[str, Any]:
+    """The best of N samples by the reward model, and proxy and gold against N."""
+    from ..feedback.reward_model import RewardModelJudge
+    from ..methods import best_of_n as method
+    from ..models.load import load_policy, load_reward_model
+
+    if not reward:
+        raise UserError("best-of-n needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
+    prompts = names.data(data, "prompt", seed=0, count=count)  # as in evaluate: the same held-out prompts whatever the seed
+    run = open_run("best-of-n", out, settings, seed, resume, models=[model, reward], data=[prompts], gold=gold)
+    if run.done:
+        return done(run)
+    policy = load_policy(names.model_path(model), settings.model)
+    judge = RewardModelJudge(load_reward_model(names.model_path(reward), settings.model))
+    asked = room_for_answers(run, prompts.records, policy, settings.sampling)
+    summary = method.run(run, policy, judge, names.judge(gold), asked, settings, seed=seed)
+    run.finish(summary)
+    return result(run, f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} {rate(summary['proxy'])}")
