@@ -1,0 +1,202 @@
+"""Our losses against TRL's own numbers on the same tensors.
+
+`trl.json` holds inputs and what TRL's code made of them, with version, file, line and date: `record_trl.py` wrote it. Where the two differ, the
+test says how and holds the difference to what explains it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from alignlab.losses import (
+    bradley_terry_loss,
+    dpo_loss,
+    entropy,
+    gae,
+    group_advantages,
+    kl_estimate,
+    kl_shaped_rewards,
+    masked_whiten,
+    ppo_policy_loss,
+    ppo_value_loss,
+    token_logprobs,
+)
+
+BOOK = json.loads(Path(__file__).with_name("trl.json").read_text())
+CASES = {name: case for version in BOOK.values() for name, case in version["cases"].items()}
+DTYPES = (torch.float64, torch.float32)
+
+
+def named(prefix: str) -> list[str]:
+    return [name for name in CASES if name.startswith(prefix)]
+
+
+def read(name: str, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Inputs and outputs of a case; lists of numbers as tensors, whole numbers and truth values as they are."""
+
+    def tensor(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        found = torch.tensor(value)
+        return found if found.dtype in (torch.bool, torch.int64) else torch.tensor(value, dtype=torch.float64).to(dtype)
+
+    return tuple({key: tensor(value) for key, value in CASES[name][part].items()} for part in ("inputs", "outputs"))  # type: ignore[return-value]
+
+
+def close(ours: Any, theirs: Any, dtype: torch.dtype, *, recorded: torch.dtype = torch.float64) -> None:
+    """Equal to the digits of the coarser of the two precisions."""
+    tolerance = 2e-5 if torch.float32 in (dtype, recorded) else 1e-12
+    torch.testing.assert_close(torch.as_tensor(ours, dtype=torch.float64), torch.as_tensor(theirs, dtype=torch.float64), rtol=tolerance, atol=tolerance)
+
+
+def completions(inputs: dict[str, Any], *, mean: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """The leaf, and policy and reference log-probability of each completion: summed over its tokens, or their mean."""
+    leaf = inputs["logprobs_BT"].clone().requires_grad_()
+    count = inputs["mask_BT"].sum(1) if mean else 1
+    return leaf, leaf.sum(1) / count, inputs["ref_logprobs_BT"].sum(1) / count
+
+
+def test_the_record_says_where_it_comes_from() -> None:
+    assert {"trl 1.12.0", "trl 1.16.0"} == set(BOOK)
+    assert all(held["torch"] and held["recorded"] and held["seed"] for held in BOOK.values())
+    assert all(case["source"].startswith("trl/") and ".py:" in case["source"] for case in CASES.values())
+    assert len(CASES) >= 35
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", named("tokens/"))
+def test_log_probabilities_and_entropies(name: str, dtype: torch.dtype) -> None:
+    given, theirs = read(name, dtype)
+    close(token_logprobs(given["logits_BTV"], given["ids_BT"], temperature=given["temperature"])[:, 1:], theirs["logprobs_BT"], dtype)
+    close(entropy(given["logits_BTV"], temperature=given["temperature"]), theirs["entropy_BT"], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [name for name in named("dpo/") if name not in ("dpo/ipo", "dpo/sigmoid_norm", "dpo/sigmoid_smoothed")])
+def test_dpo(name: str, dtype: torch.dtype) -> None:
+    """Loss, gradient and metrics of sigmoid, hinge and robust are TRL's."""
+    given, theirs = read(name, dtype)
+    leaf, policy, reference = completions(given)
+    kind = name.removeprefix("dpo/").partition("_")[0]
+    losses, chosen, rejected = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type=kind, label_smoothing=given["label_smoothing"])
+    losses.mean().backward()
+    close(losses.mean(), theirs["loss"], dtype)
+    close(leaf.grad, theirs["gradient_BT"], dtype)
+    for key, ours in {"rewards/chosen": chosen, "rewards/rejected": rejected, "rewards/margins": chosen - rejected,
+                      "rewards/accuracies": (chosen > rejected).to(dtype), "logps/chosen": policy.chunk(2)[0], "logps/rejected": policy.chunk(2)[1]}.items():
+        close(ours.mean(), theirs[key], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_label_smoothing_of_sigmoid_is_dropped_by_trl(dtype: torch.dtype) -> None:
+    """TRL 1.16 reads `label_smoothing` for its robust and EXO losses alone and takes it in silence with the sigmoid one: its figures are those without.
+    Ours is cDPO (Mitchell 2023, equation 3)."""
+    given, theirs = read("dpo/sigmoid_smoothed", dtype)
+    _, policy, reference = completions(given)
+    assert given["label_smoothing"] == 0.2
+    plain = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"])[0].mean()
+    smoothed = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], label_smoothing=0.2)[0].mean()
+    close(plain, theirs["loss"], dtype)
+    h = (policy - reference).chunk(2)[0] - (policy - reference).chunk(2)[1]
+    close(smoothed, plain + 0.2 * given["beta"] * h.mean(), dtype)  # -e log s(-bh) + e log s(bh) = e b h
+    assert abs((smoothed - plain).item()) > 1e-3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "kind"), [("dpo/ipo", "ipo"), ("dpo/sigmoid_norm", "sigmoid")])
+def test_losses_that_trl_takes_over_tokens(name: str, kind: str, dtype: torch.dtype) -> None:
+    """TRL's `ipo` divides each log-ratio by the tokens of its completion, which equation 17 of Azar et al. does not; `sigmoid_norm` says so in its name.
+    On mean log-probabilities ours are the same, on sums (ours, and the paper's) IPO is another loss: its target is 1 / (2 beta) nats a completion."""
+    given, theirs = read(name, dtype)
+    leaf, policy, reference = completions(given, mean=True)
+    loss = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type=kind)[0].mean()
+    loss.backward()
+    close(loss, theirs["loss"], dtype)
+    close(leaf.grad, theirs["gradient_BT"], dtype)
+    _, policy, reference = completions(given)
+    assert abs(dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type=kind)[0].mean().item() - theirs["loss"]) > 1e-3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", named("reward/"))
+def test_reward_model(name: str, dtype: torch.dtype) -> None:
+    given, theirs = read(name, dtype)
+    chosen, rejected = given["chosen_B"].requires_grad_(), given["rejected_B"].requires_grad_()
+    loss, metrics = bradley_terry_loss(chosen, rejected, margin_B=given["margin_B"], center=given["center"])
+    loss.backward()
+    close(loss, theirs["loss"], dtype)
+    close(chosen.grad, theirs["gradient_chosen_B"], dtype)
+    close(rejected.grad, theirs["gradient_rejected_B"], dtype)
+    for key, value in metrics.items():
+        close(value, theirs[key], dtype, recorded=torch.float32)  # TRL's accuracy is a float
+
+
+@pytest.mark.parametrize("kind", ["rloo", "grpo", "dr_grpo"])
+def test_group_advantages(kind: str) -> None:
+    """One group has equal scores. TRL's come out of a real trainer, in fp32."""
+    given, theirs = read(f"advantages/{kind}", torch.float64)
+    close(group_advantages(given["scores_PG"], kind=kind), theirs["advantages_PG"], torch.float64, recorded=torch.float32)
+
+
+def test_k3_of_grpo() -> None:
+    given, theirs = read("group/grpo_kl", torch.float64)
+    k3 = kl_estimate(given["logprobs_BT"], given["ref_logprobs_BT"], estimator="k3")
+    close((k3 * given["mask_BT"]).sum() / given["mask_BT"].sum(), theirs["kl"], torch.float64)
+
+
+def test_whitening() -> None:
+    """TRL divides by the sample variance (ddof 1), we and lm-human-preferences by the population's: a factor of sqrt((n - 1) / n) on the deviation."""
+    given, theirs = read("whiten", torch.float64)
+    n, mask = int(given["mask_BT"].sum()), given["mask_BT"]
+    factor = ((n - 1) / n) ** 0.5
+    torch.testing.assert_close(masked_whiten(given["x_BT"], mask) * factor, theirs["whitened_BT"] * mask, rtol=1e-6, atol=1e-7)
+    mean = (given["x_BT"] * mask).sum() / n
+    kept = masked_whiten(given["x_BT"], mask, shift_mean=False)
+    torch.testing.assert_close(((kept - mean) * factor + mean) * mask, theirs["mean_kept_BT"] * mask, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", named("ppo/rollout_"))
+def test_ppo_rewards_and_advantages(name: str) -> None:
+    """TRL puts the score one position behind the last token, on a pad token, and has the value model learn a value there: its episode is one token
+    longer than the completion, and with gamma or lambda below 1 the score reaches every token weaker. Ours stands on the last token (the end token, if
+    one was written). Penalty, GAE and returns are the same on the same mask and rewards; whitening differs by ddof (see above)."""
+    given, theirs = read(name, torch.float64)
+    mask, longer = (~given["padding_mask"]).long(), (~given["padding_mask_p1"]).long()
+    assert (longer.sum(1) > mask.sum(1)).any() and (mask.sum(1) < mask.shape[1]).any()
+    ours = kl_shaped_rewards(given["scores"], given["logprobs"], given["ref_logprobs"], mask, kl_coef=given["kl_coef"])
+    last = torch.zeros_like(ours).scatter(1, mask.sum(1, keepdim=True) - 1, given["scores"][:, None])
+    beyond = torch.zeros_like(ours).scatter(1, longer.sum(1, keepdim=True) - 1, given["scores"][:, None])
+    kl = kl_estimate(given["logprobs"], given["ref_logprobs"], estimator=given["kl_estimator"])
+    close(kl * mask, theirs["kl"], torch.float64, recorded=torch.float32)
+    if given["kl_estimator"] == "k1":
+        close(ours - last + beyond, theirs["rewards"], torch.float64, recorded=torch.float32)
+    else:  # whitened with ddof 1 over the longer episode, mean kept
+        rewards, n = beyond - given["kl_coef"] * kl * mask, int(longer.sum())
+        mean = (rewards * longer).sum() / n
+        close(((masked_whiten(rewards, longer, shift_mean=False) - mean) * ((n - 1) / n) ** 0.5 + mean) * longer, theirs["rewards"], torch.float64, recorded=torch.float32)
+    advantages, returns = gae(theirs["rewards"], given["values"], longer, gamma=given["gamma"], lam=given["lam"])
+    close(returns, theirs["returns"] * longer, torch.float64, recorded=torch.float32)
+    whitened, n = masked_whiten(advantages, mask), int(mask.sum())
+    close(whitened * ((n - 1) / n) ** 0.5, theirs["advantages"], torch.float64, recorded=torch.float32)
+
+
+@pytest.mark.parametrize("name", named("ppo/update_"))
+def test_ppo_losses(name: str) -> None:
+    """TRL takes the mean over the tokens of a micro-batch; with the same token count as denominator ours are the same. Its value loss counts the token
+    behind the end as well (see above)."""
+    given, theirs = read(name, torch.float64)
+    mask, longer = (~given["padding_mask"]).long(), (~given["padding_mask_p1"]).long()
+    loss, metrics = ppo_policy_loss(given["new_logprobs"], given["mb_logprobs"], given["mb_advantage"], mask, cliprange=given["cliprange"], denominator=mask.sum())
+    close(loss, theirs["pg_loss"], torch.float64, recorded=torch.float32)
+    if name.endswith("_0"):
+        close(metrics["val/ratio"], 1.0, torch.float64, recorded=torch.float32)
+    else:
+        assert metrics["policy/clipfrac_avg"] > 0, "the case does not reach the clip"
+    loss, _ = ppo_value_loss(given["vpred"], given["mb_values"], given["mb_return"], longer, cliprange_value=given["cliprange_value"], denominator=longer.sum())
+    close(loss, theirs["vf_loss"], torch.float64, recorded=torch.float32)
