@@ -21,6 +21,7 @@ from alignlab.models.attention import use_plain_attention
 from alignlab.models.forward import laid_out, token_stats
 from alignlab.models.load import Policy, RewardModel, trainable_tensors
 from alignlab.records import Completion, Prompt
+from alignlab.rollouts import minibatches
 from alignlab.run import RunDir
 from alignlab.settings import AdapterSettings, OptimSettings, PPOSettings, SamplingSettings
 
@@ -78,7 +79,7 @@ def rollouts_of(tokenizer: Any, settings: PPOSettings, completions: list[Complet
         for p in policy.model.parameters():
             p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
     policy.model.eval(), value.model.eval()
-    first = ppo.minibatches(len(completions), settings, seed=1)
+    first = minibatches(len(completions), per_prompt=settings.per_prompt, minibatch=settings.minibatch, micro_batch=settings.micro_batch, seed=1)
     rollouts, metrics = ppo.make_rollouts(policy, reference, value, completions, scores, first, settings, kl_coef)
     return policy, value, first, rollouts, metrics
 
@@ -214,20 +215,6 @@ def test_micro_batches_change_nothing(tokenizer):
     assert found[0][0].abs().max() > 1e-3
 
 
-def test_every_completion_once_a_pass_in_an_order_of_its_own():
-    one, two = ppo.minibatches(12, SMALL, 1), ppo.minibatches(12, SMALL, 2)
-    assert [[len(piece) for piece in minibatch] for minibatch in one] == [[2, 2, 1], [2, 2, 1], [2]]
-    assert sorted(i for minibatch in one for piece in minibatch for i in piece) == list(range(12))
-    assert one != two and one == ppo.minibatches(12, SMALL, 1)
-
-
-def test_every_prompt_once_an_epoch():
-    steps = [ppo.prompts_of_step(PROMPTS, 4, step, seed=5) for step in range(9)]
-    seen = [prompt.text for step in steps for prompt in step]
-    assert sorted(seen[:18]) == sorted(seen[18:]) == sorted(p.text for p in PROMPTS) and seen[:18] != seen[18:]
-    assert ppo.prompts_of_step(PROMPTS, 4, 4, seed=5) == steps[4]  # spans two epochs, and asks nobody what came before
-
-
 def test_passes_end_when_the_policy_has_moved_enough(tokenizer, tmp_path):
     settings = replace(SMALL, steps=2, epochs=5)
     *_, all_passes, _ = train(tmp_path / "all", tokenizer, settings)
@@ -303,13 +290,6 @@ def test_metrics_carry_the_names_of_the_field(tokenizer, tmp_path):
         assert 0 < row["policy/entropy_avg"] < 2.8 and row["learning_rate"] == SMALL.optim.lr  # log 16 = 2.77
     samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
     assert {row["step"] for row in samples} == {0, 1, 2, 3} and all({"prompt", "completion", "proxy", "gold", "kl"} <= row.keys() for row in samples)
-
-
-def test_misleading_is_above_the_mean_by_proxy_and_below_it_by_gold():
-    proxy, gold = [0.0, 1.0, 2.0, 3.0, 9.0], [0.0, 0.0, 1.0, 0.0, 0.2]
-    assert ppo.misleading(proxy, gold) == [4] and ppo.misleading(proxy, None) == []
-    assert ppo.misleading([5.0, 6.0, 0.0, 0.0], [0.1, 0.1, 1.0, 0.5]) == [1, 0]
-    assert ppo.best_and_worst(proxy) == [4, 3, 0]
 
 
 def test_a_score_that_is_not_finite_stops_the_run(tokenizer, tmp_path):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..data.checks import fit
 from ..errors import ConfigError
 from ..feedback import Judge
 from ..losses import (
@@ -28,17 +25,32 @@ from ..losses import (
     sft_loss,
 )
 from ..models.batch import pad
-from ..models.chat import Rendered, prompt_ids
+from ..models.chat import Rendered
 from ..models.forward import laid_out, token_logprobs_of, token_stats, value_BT
 from ..models.load import Policy, RewardModel, context_of, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
+from ..rollouts import (
+    Minibatch,
+    current,
+    first_and_last,
+    frozen,
+    logprobs_under,
+    mean,
+    minibatches,
+    mismatch,
+    place_of,
+    prompts_of_step,
+    prompts_that_fit,
+    rows_of,
+    sampler_logprobs,
+    samples_of_step,
+    scores_of,
+    shaped_scores,
+)
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import PPOSettings
-
-Minibatch = list[list[int]]
-"""The rows of one optimiser update, cut into micro-batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +91,8 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
     """
     # 1. prompts that fit; two optimisers, where they were if the run goes on
     check(settings, ptx_rows)
-    s, context = settings.sampling, context_of(policy.model)
-    longest = min(settings.max_prompt_length, context - s.max_new_tokens)
-    prompts, report = fit(prompts, policy.tokenizer, longest)
-    run.note(f"ppo: {report.kept} of {report.read} prompts fit into {longest} tokens (longest {report.longest})")
-    if s.top_p < 1:
-        run.note(f"ppo: top_p {s.top_p} samples from less than the policy; ratios and KL are those of the whole policy")
-    run.add_data("prompts", prompts)
+    s = settings.sampling
+    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
     updates = settings.steps * settings.epochs * -(-settings.rollouts // settings.minibatch)
     value_optim = replace(settings.optim, lr=settings.value_lr or settings.optim.lr)
     policy_optimizer = MasterAdamW(policy.model.parameters(), settings.optim, updates)
@@ -120,13 +127,12 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
         clock.append(time.perf_counter())
 
         # 3. feedback
-        scores = [score.value for score in judge.score(completions)]
-        for completion, score in zip(completions, scores, strict=True):
-            guard_finite(score, step=step, what=f"the score of {judge.name}", sample=f"{completion.prompt.text} | {completion.text}")
+        scores = scores_of(judge, completions, step)
         clock.append(time.perf_counter())
 
         # 4. log-probabilities, values, KL-shaped rewards and advantages
-        passes = [minibatches(len(completions), settings, derive_seed(seed, "minibatch", step, epoch)) for epoch in range(settings.epochs)]
+        passes = [minibatches(len(completions), per_prompt=settings.per_prompt, minibatch=settings.minibatch, micro_batch=settings.micro_batch,
+                              seed=derive_seed(seed, "minibatch", step, epoch)) for epoch in range(settings.epochs)]
         rollouts, metrics = make_rollouts(policy, reference, value_model, completions, scores, passes[0], settings, kl_coef)
 
         # 5. passes over the batch: clipped policy and value updates
@@ -134,7 +140,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
         found: list[dict[str, float]] = []
         for epoch, passed in enumerate(passes):
             for number, minibatch in enumerate(passed):
-                ptx = ptx_sample(ptx_rows, settings, context, derive_seed(seed, "ptx", step, epoch, number))
+                ptx = ptx_sample(ptx_rows, settings, context_of(policy.model), derive_seed(seed, "ptx", step, epoch, number))
                 losses = update(policy, value_model, rollouts, minibatch, settings, ptx)
                 losses |= {"policy/grad_norm": policy_optimizer.step(), "val/grad_norm": value_optimizer.step()}
                 for name in ("loss/policy_avg", "loss/value_avg", "policy/grad_norm", "val/grad_norm"):
@@ -152,21 +158,15 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
         if truth:
             metrics["objective/gold"] = mean([score.value for score in truth])
         run.log(step, metrics)
-        proxy, golds = rollouts.scores_B.tolist(), [score.value for score in truth] if truth else None
-        kl_B = (rollouts.old_logprobs_BT - rollouts.ref_logprobs_BT).sum(1).tolist()
-        misled = misleading(proxy, golds)
-        run.log_samples(step, [
-            completions[i].to_json() | {"proxy": proxy[i], "kl": kl_B[i], "gold": truth[i].value if truth else None, "reason": truth[i].reason if truth else "",
-                                        "misleading": i in misled}
-            for i in dict.fromkeys([*best_and_worst(proxy), *misled[:3]])])
+        kl_B = (rollouts.old_logprobs_BT - rollouts.ref_logprobs_BT).sum(1)
+        run.log_samples(step, samples_of_step(completions, rollouts.scores_B.tolist(), kl_B.tolist(), truth))
         history.append({"score": metrics["objective/scores"], "kl": metrics["objective/kl"], "gold": metrics.get("objective/gold")})
         if settings.kl_target:
             kl_coef = adaptive_kl_coef(kl_coef, metrics["objective/kl"], target=settings.kl_target, horizon=settings.kl_horizon, n=len(completions))
 
     sampler.close()
-    score, kl, truly = (ends([value for row in history if (value := row[name]) is not None]) for name in ("score", "kl", "gold"))
-    return {"steps": settings.steps, "score_first": score[0], "score_last": score[1], "kl_last": kl[1], "gold_first": truly[0], "gold_last": truly[1],
-            "kl_coef_last": kl_coef, "dropped": report.dropped}
+    found_ends = first_and_last(history, "score", "gold", "kl")
+    return {"steps": settings.steps, **found_ends, "kl_coef_last": kl_coef, "dropped": report.dropped}
 
 
 def check(settings: PPOSettings, ptx_rows: Sequence[Sequence[int]] | Tensor | None) -> None:
@@ -192,26 +192,15 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
     first ratio is 1 to the last bit; how far the sampler's differ is logged. A completion cut at the limit has no end token: its last
     token carries the score, less `missing_end_penalty`.
     """
-    rows = []
-    for c in completions:
-        before = prompt_ids(policy.tokenizer, c.prompt)
-        rows.append(Rendered([*before, *c.ids], [0] * len(before) + [1] * len(c.ids)))
-    mask, temperature = pad(rows, policy.pad_id).loss_mask_BT.to(policy.device), settings.sampling.temperature
-
-    scores_B = torch.tensor(scores, device=policy.device)
-    if settings.score_clip:
-        scores_B = scores_B.clamp(-settings.score_clip, settings.score_clip)
-    scores_B = scores_B - settings.missing_end_penalty * torch.tensor([not c.finished for c in completions], device=policy.device)
-
-    old_logprobs_BT, ref_logprobs_BT, old_values_BT = (torch.zeros(mask.shape, device=policy.device) for _ in range(3))
+    rows, mask = rows_of(policy, completions)
+    pieces = [piece for minibatch in first_pass for piece in minibatch]
+    scores_B = shaped_scores(scores, completions, clip=settings.score_clip, missing_end_penalty=settings.missing_end_penalty, device=policy.device)
+    old_logprobs_BT, ref_logprobs_BT = logprobs_under([current(policy), frozen(policy, reference)], policy, rows, pieces,
+                                                      temperature=settings.sampling.temperature)
+    old_values_BT = torch.zeros(mask.shape, device=policy.device)
     with torch.no_grad():
-        for piece in (piece for minibatch in first_pass for piece in minibatch):
-            layout = laid_out(policy.model, [rows[i] for i in piece], policy.pad_id)
-            place = torch.tensor(piece), slice(layout.places_NL.shape[1])
-            old_logprobs_BT[place] = layout.back(token_logprobs_of(policy.model, layout.batch, temperature=temperature))
-            with policy.reference() if reference is None else contextlib.nullcontext(reference.model) as frozen:
-                ref_logprobs_BT[place] = layout.back(token_logprobs_of(frozen, layout.batch, temperature=temperature))
-            old_values_BT[place] = values_of(value_model, [rows[i] for i in piece])
+        for piece in pieces:
+            old_values_BT[place_of(piece, rows)] = values_of(value_model, [rows[i] for i in piece])
     old_values_BT *= mask
     rewards_BT = kl_shaped_rewards(scores_B, old_logprobs_BT, ref_logprobs_BT, mask, kl_coef=kl_coef)
     if settings.whiten_rewards:
@@ -220,8 +209,6 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
     if settings.whiten_advantages:
         advantages_BT = masked_whiten(advantages_BT, mask)
 
-    sampler_BT = torch.zeros_like(old_logprobs_BT).masked_scatter(mask.bool(), torch.tensor([p for c in completions for p in c.logprobs], device=policy.device))
-    difference_BT = (old_logprobs_BT - sampler_BT).abs()
     kl = {k: (kl_estimate(old_logprobs_BT, ref_logprobs_BT, estimator=k) * mask).sum(1).mean().item() for k in ("k1", "k2", "k3")}
     score, finished = scores_B.mean().item(), sum(c.finished for c in completions)
     return Rollouts(completions, rows, mask, scores_B, old_logprobs_BT, ref_logprobs_BT, old_values_BT, advantages_BT, returns_BT), {
@@ -230,19 +217,8 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
         "objective/non_score_reward": -kl_coef * kl["k1"], "objective/rlhf_reward": score - kl_coef * kl["k1"],
         "critic/vf_explained_var": explained_variance(old_values_BT, returns_BT, mask).item(), "val/num_eos_tokens": finished,
         "completions/mean_length": mask.sum().item() / len(completions), "completions/clipped_ratio": 1 - finished / len(completions),
-        "sampling/sampling_logp_difference/mean": (difference_BT.sum() / mask.sum()).item(),
-        "sampling/sampling_logp_difference/max": difference_BT.max().item(),
+        **mismatch(old_logprobs_BT, sampler_logprobs(completions, mask), mask),
     }
-
-
-def minibatches(count: int, settings: PPOSettings, seed: int) -> list[Minibatch]:
-    """All rows once, in an order that follows from the seed, the completions of a prompt side by side: minibatches of micro-batches of rows."""
-    groups = [list(range(at, min(at + settings.per_prompt, count))) for at in range(0, count, settings.per_prompt)]
-    random.Random(seed).shuffle(groups)
-    order = [row for group in groups for row in group]
-    updates = [order[i : i + settings.minibatch] for i in range(0, count, settings.minibatch)]
-    size = settings.micro_batch or settings.minibatch
-    return [[rows[i : i + size] for i in range(0, len(rows), size)] for rows in updates]
 
 
 def values_of(value_model: RewardModel, rows: Sequence[Rendered]) -> Tensor:
@@ -261,7 +237,7 @@ def update(policy: Policy, value_model: RewardModel, rollouts: Rollouts, minibat
     totals: dict[str, float] = {}  # over tokens, so that dividing once makes the mean of ratios that are all 1 a 1
     for piece in minibatch:
         rows = [rollouts.rows[i] for i in piece]
-        place = torch.tensor(piece), slice(max(len(row.ids) for row in rows))
+        place = place_of(piece, rollouts.rows)
         mask = rollouts.mask_BT[place]
         layout = laid_out(policy.model, rows, policy.pad_id)
         stats = token_stats(policy.model, layout.batch, temperature=settings.sampling.temperature)
@@ -283,47 +259,9 @@ def update(policy: Policy, value_model: RewardModel, rollouts: Rollouts, minibat
     return found
 
 
-def prompts_of_step(prompts: Sequence[Prompt], count: int, step: int, seed: int) -> list[Prompt]:
-    """The prompts of one step: every prompt once an epoch, in an order that follows from the seed."""
-    places = (divmod(place, len(prompts)) for place in range(step * count, (step + 1) * count))
-    return [prompts[_order(len(prompts), derive_seed(seed, "prompts", epoch))[i]] for epoch, i in places]
-
-
-@lru_cache(maxsize=2)
-def _order(length: int, seed: int) -> list[int]:
-    order = list(range(length))
-    random.Random(seed).shuffle(order)
-    return order
-
-
 def ptx_sample(rows: Sequence[Sequence[int]] | Tensor | None, settings: PPOSettings, context: int, seed: int) -> list[list[int]]:
     """Pretraining rows for one update; none where they are not wanted."""
     if not settings.ptx_coef or rows is None:
         return []
     chosen = random.Random(seed).sample(range(len(rows)), min(settings.ptx_batch, len(rows)))
     return [[int(token) for token in rows[i][:context]] for i in chosen]
-
-
-def best_and_worst(proxy: Sequence[float]) -> list[int]:
-    """The two best of a step by proxy, and the worst."""
-    order = sorted(range(len(proxy)), key=lambda i: -proxy[i])
-    return [*order[:2], order[-1]]
-
-
-def misleading(proxy: Sequence[float], gold: Sequence[float] | None) -> list[int]:
-    """Where the proxy is above the batch's mean and gold below it: what the judge likes and should not. Lowest gold first, then highest proxy."""
-    if not gold:
-        return []
-    liked, right = mean(proxy), mean(gold)
-    found = [i for i in range(len(proxy)) if proxy[i] > liked and gold[i] < right]
-    return sorted(found, key=lambda i: (gold[i], -proxy[i]))
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def ends(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """The means of the first and of the last tenth."""
-    few = max(1, len(values) // 10)
-    return (mean(values[:few]), mean(values[-few:])) if values else (None, None)
