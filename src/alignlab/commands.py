@@ -26,7 +26,7 @@ REWARD = Option("reward", "the run (or folder) of the reward model", "")
 
 
 def data_option(default: str, what: str) -> Option:
-    return Option("data", f"{what}: town:NAME, a file or folder in a format of the field, a hub name, or a run", default)
+    return Option("data", f"{what}: town:NAME, a file or folder in a format of the field, a hub name, a run, or a mixture (mix:0.3=A+0.7=B, mix:FILE.toml)", default)
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,14 @@ COMMANDS: dict[str, Command] = {
         MODEL, Option("beside", "a second model, answering the same turns", ""), Option("reward", "a reward model that scores each answer", ""),
         Option("once", "ask this one question, print the answer and leave", ""),
     ), settings.ChatSettings),
+    "export": Command("write data in a layout that other libraries read", "stages:export", (
+        data_option("", "what is written"), COUNT,
+        Option("format", "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "
+               "preference-implicit, unpaired, ranking, alpaca, alpaca-preference, sharegpt, sharegpt-preference, unpaired-messages, llamafactory-ranking, hh, "
+               "ultrafeedback, records (ours: everything)", "trl"),
+        Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet", ""),
+        Option("plain", "texts instead of messages, where TRL has both", False, switch=True),
+        Option("overwrite", "replace the file if it is there", False, switch=True))),
     "report": Command("write one HTML page from run folders", "report.page:report_command", (
         Option("folder", "a pipeline's folder, or any run folders", "runs/demo", many=True, positional=True),
         Option("page", "where the page is written; empty = report.html in the first folder", ""))),

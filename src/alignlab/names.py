@@ -1,7 +1,7 @@
 """What the names on the command line stand for: models, data sets, judges and annotators.
 
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
-    data        town:NAME · a file or folder in a format of the field · a hub name · a run folder
+    data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml
     judge       town:gold · reward:RUN · constant (a control: every completion scores 0)
     annotator   town:NAME · random (a control: any order) · reward:RUN (ranks by score)
 """
@@ -40,7 +40,10 @@ def model_path(name: str) -> str:
 
 def parents(*names: str) -> list[str]:
     """Those of the names that stand for run folders (also as `reward:RUN`): the lineage that a run records."""
+    from .data import mixture
+
     plain = [name.removeprefix("reward:") for name in names if name]
+    plain = [part for name in plain for part in ([s.data for s in mixture.sources(name)] if name.startswith(mixture.PREFIX) else [name])]
     for name in plain:
         check_finished(name)
     return [name for name in plain if (Path(name) / "run.json").exists()]
@@ -66,12 +69,18 @@ class Data:
 
 
 def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
-    """Records of the wanted kind ("text", "prompt", "demonstration", "comparison", "ranking") from a data name."""
+    """Records of the wanted kind ("text", "prompt", "demonstration", "comparison", "ranking", "unpaired") from a data name."""
+    from .data import mixture
+
+    if name.startswith(mixture.PREFIX):
+        parts = [(source, data(source.data, want, seed=seed)) for source in mixture.sources(name)]
+        records, report = mixture.mix([(source, part.records) for source, part in parts], seed=seed, count=count)
+        return Data(records, name, _digest(records), "\n".join([report, *(part.report for _, part in parts if part.report)]))
     if name.startswith("town:"):
         from .town import sets, world
 
         records = sets.load(world.build(), name.removeprefix("town:"), count=count, seed=seed)
-        wanted = [_as(record, want, name) for record in records]
+        wanted = [one for record in records for one in _as(record, want, name)]
         return Data(wanted, name, f"{name}@{world.VERSION}#{_digest(wanted)}")
     from .data.read import load
 
@@ -80,15 +89,29 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
     return Data(loaded.records, name, _digest(loaded.records), str(loaded.report))
 
 
-def _as(record: Record, want: str, name: str) -> Record:
-    from .records import Comparison, Demonstration, Prompt, Text
+def kind(name: str) -> str:
+    """What a data name holds by nature; of a mixture, what its first source holds."""
+    from .data import mixture
+    from .data.read import kind_of
+    from .data.write import kind_of as kind_of_record
 
-    kinds = {"text": Text, "prompt": Prompt, "demonstration": Demonstration, "comparison": Comparison}
-    if want == "prompt" and not isinstance(record, (Prompt, Text)):
-        return record.prompt
-    if not isinstance(record, kinds.get(want, ())):
-        raise UserError(f"{name} holds {type(record).__name__.lower()}s where {want}s are needed")
-    return record
+    if name.startswith(mixture.PREFIX):
+        return kind(mixture.sources(name)[0].data)
+    if name.startswith("town:"):
+        from .town import sets, world
+
+        return kind_of_record(sets.load(world.build(), name.removeprefix("town:"), count=2)[0])
+    check_finished(name)
+    return kind_of(name)
+
+
+def _as(record: Record, want: str, name: str) -> list[Record]:
+    from .data.formats import as_kind
+
+    try:
+        return as_kind(record, cast("Want", want))
+    except DataError as error:
+        raise UserError(f"{name} holds {type(record).__name__.lower()}s where {want}s are needed") from error
 
 
 def judge(name: str) -> Judge | None:

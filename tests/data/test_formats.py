@@ -1,13 +1,13 @@
-"""Every format of the field: detected by its columns, converted to what a stage wants, written back."""
+"""Every format of the field: detected by its columns, converted to what a stage wants."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.data import formats
-from alignlab.data.formats import WANTS, Useless, convert, detect, to_hh, to_trl
+from alignlab.data.formats import WANTS, Useless, convert, detect
 from alignlab.errors import DataError
-from alignlab.records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Text, Unpaired
+from alignlab.records import Comparison, Demonstration, Message, Prompt, Text, Unpaired
 
 USER, ANSWER = {"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yes."}
 OTHER = {"role": "assistant", "content": "No."}
@@ -191,22 +191,3 @@ def test_no_row_crashes_the_reader(row, want):
         return
     assert all(isinstance(record, formats.KINDS[want]) for record in records)
     assert all(not prompt.messages or prompt.messages[-1].role == "user" for r in records if isinstance(prompt := getattr(r, "prompt", r), Prompt))
-
-
-def test_trl_columns_out():
-    pair = {"prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]}
-    assert to_trl(Comparison(HI, "Yes.", "No.")) == [pair]
-    assert to_trl(Comparison(HI, "Yes.", "No.", 1.5)) == [pair | {"margin": 1.5}]
-    assert to_trl(Comparison(HI, "Yes.", "No.", tie=True)) == []
-    ranking = Ranking(HI, (Completion(HI, "No."), Completion(HI, "Yes."), Completion(HI, "Never.")), (2, 1, 2))
-    assert to_trl(ranking) == [pair, pair | {"rejected": [{"role": "assistant", "content": "Never."}]}]
-    assert to_trl(Unpaired(HI, "Yes.", True)) == [{"prompt": [USER], "completion": [ANSWER], "label": True}]
-    assert to_trl(Text("t")) == [{"text": "t"}]
-
-
-def test_hh_pairs_out():
-    assert to_hh(Comparison(HI, "Yes.", "No.")) == [{"chosen": HH + "Yes.", "rejected": HH + "No."}]
-    with pytest.raises(DataError, match="read back"):
-        to_hh(Comparison(HI, "Yes.\n\nHuman: x", "No."))
-    with pytest.raises(DataError, match="comparisons"):
-        to_hh(Demonstration(HI, "Yes."))

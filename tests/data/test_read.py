@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from alignlab.data import load, write
+from alignlab.data import load
 from alignlab.errors import DataError
 from alignlab.records import Comparison, Completion, Demonstration, Prompt, Ranking, Text, Unpaired, read_jsonl, write_jsonl
 
@@ -234,36 +234,6 @@ def test_nothing_left_says_why(tmp_path):
 
 
 # --- written ------------------------------------------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-@pytest.mark.parametrize("want", ["text", "prompt", "demonstration", "comparison", "unpaired"])
-def test_trl_files_are_read_back(tmp_path, ending, want):
-    file = tmp_path / f"out.{ending}"
-    assert write(RECORDS[want], file) == 1
-    [record] = load(file, want).records
-    [original] = RECORDS[want]
-    if want == "comparison":
-        assert (record.chosen, record.rejected, record.margin) == (original.chosen, original.rejected, original.margin)
-        assert record.prompt.id == original.prompt.id
-    else:
-        plain = {name: value for name, value in original.to_json().items() if not name.endswith("meta")}
-        assert record.to_json() == plain
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_margins_may_be_on_some_rows_only(tmp_path):
-    write([Comparison(HI, "a", "b"), Comparison(HI, "c", "d", 0.5)], tmp_path / "a.parquet")
-    assert [c.margin for c in load(tmp_path / "a.parquet", "comparison").records] == [None, 0.5]
-
-
-def test_hh_pairs_are_read_back(tmp_path):
-    assert write(RECORDS["ranking"] + [Comparison(HI, "a", "b", tie=True)], tmp_path / "a.jsonl", format="hh") == 2
-    loaded = load(tmp_path / "a.jsonl", "comparison")
-    assert loaded.report.formats == {"hh": 2} and loaded.report.dropped == {"empty completion": 1}
-    assert (loaded.records[0].chosen, loaded.records[0].rejected, loaded.records[0].prompt.text) == ("Yes.", "No.", "Hi?")
-    with pytest.raises(DataError, match="no row to write"):
-        write([Comparison(HI, "a", "b", tie=True)], tmp_path / "b.jsonl")
-
 
 def test_our_own_reader_agrees(tmp_path):
     write_jsonl(tmp_path / "r.jsonl", RECORDS["ranking"])

@@ -1,4 +1,4 @@
-"""Rows of the field's data formats -> records, and records -> rows that others read.
+"""Rows of the field's data formats -> records. The way back is in `layouts`.
 
 `detect` names the format of a row from its columns, `convert` turns the row into records of the kind that a stage wants.
 A row that is broken is a `DataError`; a row that is sound but teaches nothing (a tie, a completion nobody liked) raises `Useless`,
@@ -255,7 +255,7 @@ def _read_unpaired_conversation(row: Row, want: Want) -> list[Record]:
 
 def _pair(prompt: Prompt, chosen: str, rejected: str, row: Row) -> list[Record]:
     margin = row.get("margin")
-    return [Comparison(prompt, chosen, rejected, None if margin is None else _number(margin, "margin"), row.get("tie") is True,
+    return [Comparison(prompt, chosen, rejected, None if margin in (None, "") else _number(margin, "margin"), row.get("tie") is True,
                        row.get("chosen_finished") is not False, row.get("rejected_finished") is not False, _meta(row, "comparison_meta"))]
 
 
@@ -377,9 +377,10 @@ def _read_numbered(row: Row, want: Want) -> list[Record]:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format of the field: its name, its columns in words, how to know it and how to read it."""
+    """One format of the field: its name, the records it holds, its columns in words, how to know it and how to read it."""
 
     name: str
+    kind: Want
     columns: str
     matches: Callable[[Row, set[str]], bool]
     read: Callable[[Any, Want], list[Record]]
@@ -396,34 +397,34 @@ def _has_numbered(row: Row, has: set[str]) -> bool:
 
 
 FORMATS: tuple[Format, ...] = (  # the first that matches is the row's format
-    Format("ranking", "prompt, completions, ranks or scores",
+    Format("ranking", "ranking", "prompt, completions, ranks or scores",
            lambda row, has: bool(_first(has, PROMPTS) and _first(has, COMPLETION_LISTS)), _read_ranking),
-    Format("llamafactory-ranking", "instruction, input, output (a list, best first)",
+    Format("llamafactory-ranking", "ranking", "instruction, input, output (a list, best first)",
            lambda row, has: "instruction" in has and isinstance(row.get("output"), list)
            and all(isinstance(item, str) for item in row["output"]), _read_best_first),
-    Format("sharegpt-preference", "conversations, chosen, rejected",
+    Format("sharegpt-preference", "comparison", "conversations, chosen, rejected",
            lambda row, has: {"conversations", "chosen", "rejected"} <= has, _read_sharegpt_preference),
-    Format("preference", "prompt, chosen, rejected",
+    Format("preference", "comparison", "prompt, chosen, rejected",
            lambda row, has: {"chosen", "rejected"} <= has and bool(_first(has, PROMPTS)), _read_preference),
-    Format("hh", "chosen, rejected (\\n\\nHuman: ... \\n\\nAssistant: ...)",
+    Format("hh", "comparison", "chosen, rejected (\\n\\nHuman: ... \\n\\nAssistant: ...)",
            lambda row, has: is_hh(row.get("chosen")) and is_hh(row.get("rejected")), _read_implicit),
-    Format("preference-implicit", "chosen, rejected", lambda row, has: {"chosen", "rejected"} <= has, _read_implicit),
-    Format("numbered-answers", "question, answer1, answer2, score1, score2", _has_numbered, _read_numbered),
-    Format("unpaired", "prompt, completion, label",
+    Format("preference-implicit", "comparison", "chosen, rejected", lambda row, has: {"chosen", "rejected"} <= has, _read_implicit),
+    Format("numbered-answers", "ranking", "question, answer1, answer2, score1, score2", _has_numbered, _read_numbered),
+    Format("unpaired", "unpaired", "prompt, completion, label",
            lambda row, has: bool(_first(has, PROMPTS) and _first(has, COMPLETIONS)) and _has_label(row, has), _read_unpaired),
-    Format("unpaired-messages", "messages, label",
+    Format("unpaired-messages", "unpaired", "messages, label",
            lambda row, has: bool(_first(has, ("messages", "conversations"))) and _has_label(row, has), _read_unpaired_conversation),
-    Format("prompt-completion", "prompt, completion",
+    Format("prompt-completion", "demonstration", "prompt, completion",
            lambda row, has: bool(_first(has, PROMPTS[:3]) and _first(has, COMPLETIONS)), _read_demonstration),
-    Format("self-instruct", "instruction, instances", lambda row, has: {"instruction", "instances"} <= has, _read_instances),
-    Format("alpaca", "instruction, input, output",
+    Format("self-instruct", "demonstration", "instruction, instances", lambda row, has: {"instruction", "instances"} <= has, _read_instances),
+    Format("alpaca", "demonstration", "instruction, input, output",
            lambda row, has: "instruction" in has and bool(_first(has, COMPLETIONS)), _read_demonstration),
-    Format("messages", "messages", lambda row, has: "messages" in has, _conversation),
-    Format("sharegpt", "conversations", lambda row, has: bool(_first(has, ("conversations", "conversation"))), _conversation),
-    Format("prompt", "prompt", lambda row, has: bool(_first(has, PROMPTS)), _read_prompt),
-    Format("text", "text", lambda row, has: "text" in has, _read_text),
+    Format("messages", "demonstration", "messages", lambda row, has: "messages" in has, _conversation),
+    Format("sharegpt", "demonstration", "conversations", lambda row, has: bool(_first(has, ("conversations", "conversation"))), _conversation),
+    Format("prompt", "prompt", "prompt", lambda row, has: bool(_first(has, PROMPTS)), _read_prompt),
+    Format("text", "text", "text", lambda row, has: "text" in has, _read_text),
 )
-STRING = Format("string", "a text a row", lambda row, has: isinstance(row, str), _read_string)
+STRING = Format("string", "prompt", "a text a row", lambda row, has: isinstance(row, str), _read_string)
 KNOWN_COLUMNS = {*PROMPTS, *COMPLETIONS, *COMPLETION_LISTS, *SCORE_LISTS, "chosen", "rejected", "messages", "conversations", "label", "ranks",
                  "instances", "input", "text"}
 
@@ -450,6 +451,12 @@ def detect(row: Any) -> str:
         DataError: the row is no object, or no format has its columns.
     """
     return _format(row).name
+
+
+def kind_of(row: Any) -> Want:
+    """What the format of a row holds by nature: a conversation that ends with the user is a prompt. Raises as `detect`."""
+    form = _format(row)
+    return "prompt" if form.read is _conversation and isinstance(_conversation(row, "prompt")[0], Prompt) else form.kind
 
 
 def flaw(record: Record) -> str:
@@ -535,53 +542,3 @@ def convert(row: Any, want: Want) -> list[Record]:
             raise Useless(reason)
         records += as_kind(record, want)
     return records
-
-
-# --- out ----------------------------------------------------------------------------------------------------------------------------
-
-def _trl_prompt(prompt: Prompt) -> dict[str, Any]:
-    return {"prompt": [message.to_json() for message in prompt.messages]}
-
-
-def _turn(text: str) -> list[dict[str, str]]:
-    return [Message("assistant", text).to_json()]
-
-
-def to_trl(record: Record) -> list[dict[str, Any]]:
-    """Rows in TRL's conversational columns; TRL knows no rankings, so a ranking gives its comparisons. Ties are left out."""
-    match record:
-        case Text(text):
-            return [{"text": text}]
-        case Prompt():
-            return [_trl_prompt(record)]
-        case Demonstration():
-            return [_trl_prompt(record.prompt) | {"completion": _turn(record.completion)}]
-        case Completion():
-            return [_trl_prompt(record.prompt) | {"completion": _turn(record.text)}]
-        case Unpaired():
-            return [_trl_prompt(record.prompt) | {"completion": _turn(record.completion), "label": record.label}]
-        case Ranking():
-            return [row for pair in record.comparisons() for row in to_trl(pair)]
-        case Comparison(tie=True):
-            return []
-        case Comparison():
-            margin = {} if record.margin is None else {"margin": record.margin}
-            return [_trl_prompt(record.prompt) | {"chosen": _turn(record.chosen), "rejected": _turn(record.rejected)} | margin]
-
-
-def to_hh(record: Record) -> list[dict[str, Any]]:
-    """Rows of Anthropic's HH text pairs, from comparisons and rankings.
-
-    Raises:
-        DataError: HH has no place for the record (a system turn, anything but a preference).
-    """
-    if isinstance(record, Ranking):
-        return [row for pair in record.comparisons() for row in to_hh(pair)]
-    if not isinstance(record, Comparison) or any(m.role == "system" for m in record.prompt.messages):
-        raise DataError("HH text pairs hold comparisons without system turns only", remedy='write them with format="trl"')
-    texts = [*(m.content for m in record.prompt.messages), record.chosen, record.rejected]
-    if any(HH_TURN.search(text) for text in texts):
-        raise DataError("a text holds a turn mark of HH itself, so it could not be read back", remedy='write it with format="trl"')
-    names = {"user": "Human", "assistant": "Assistant"}
-    context = "".join(f"\n\n{names[m.role]}: {m.content}" for m in record.prompt.messages) + "\n\nAssistant: "
-    return [] if record.tie else [{"chosen": context + record.chosen, "rejected": context + record.rejected}]

@@ -24,6 +24,7 @@ from typing import Any, cast
 from ..errors import DataError
 from ..records import Prompt, Record, Text
 from .formats import KNOWN_COLUMNS, NEEDS, Useless, Want, columns_of, convert, detect
+from .formats import kind_of as kind_of_row
 
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".parquet")
 SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")
@@ -90,19 +91,12 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
     Raises:
         DataError: nothing there, a broken file or row, several formats in one file, or nothing left after dropping.
     """
-    path = Path(source).expanduser()
     report = LoadReport(str(source), want)
-    if path.is_dir():
-        files = _run_files(path, want, split) if (path / "run.json").exists() else _folder_files(path, split)
-        sources = [(str(file), _rows(file)) for file in files]
-    elif path.exists():
-        sources = [(str(path), _rows(path))]
-    else:
-        sources = [(str(source), _hub_rows(source, path, split))]
+    sources = _sources(source, want, split)
     records: list[Record] = []
     seen: set[bytes] = set()
     for where, record in chain.from_iterable(_convert_rows(name, rows, want, report) for name, rows in sources):
-        key = _key(record)
+        key = same(record)
         if key in seen:
             report.drop("duplicate", where)
             continue
@@ -115,6 +109,32 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
         what = f"nothing left of {report.read} rows: dropped {report.dropped_text()}" if report.read else "no rows"
         raise DataError(what, where=str(source), remedy=f"a {want} needs {NEEDS[want]}")
     return Loaded(records, report)
+
+
+def kind_of(source: str | Path, *, split: str = "train") -> Want:
+    """What a source holds by nature: a run what its most telling file holds, any other what its first row is. Raises as `load`."""
+    path = Path(source).expanduser()
+    if (path / "run.json").exists():
+        names = {file.stem for file in (path / "data").glob("*.jsonl")}
+        for want, (name, *_) in reversed(RUN_FILES.items()):
+            if name in names:
+                return want
+    for name, rows in _sources(source, "prompt", split):
+        for number, row in rows:
+            try:
+                return kind_of_row(row)
+            except DataError as error:
+                raise _at(error, f"{name}:{number}") from error
+    raise DataError("the file holds no rows", where=str(source), remedy=AGAIN)
+
+
+def _sources(source: str | Path, want: Want, split: str) -> list[tuple[str, Iterator[tuple[int, Any]]]]:
+    """The files (or the hub's set) behind a source, each with its rows."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = _run_files(path, want, split) if (path / "run.json").exists() else _folder_files(path, split)
+        return [(str(file), _rows(file)) for file in files]
+    return [(str(path), _rows(path))] if path.exists() else [(str(source), _hub_rows(source, path, split))]
 
 
 def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report: LoadReport) -> Iterator[tuple[str, Record]]:
@@ -183,7 +203,7 @@ def _spans(numbers: list[int]) -> str:
     return shown + (f" and {len(spans) - 8} more places" if len(spans) > 8 else "")
 
 
-def _key(record: Record) -> bytes:
+def same(record: Record) -> bytes:
     """What makes two records duplicates: everything but what a prompt's source noted on it."""
     if isinstance(record, Prompt):
         return record.id.encode()

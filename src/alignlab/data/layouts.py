@@ -1,0 +1,216 @@
+"""Records -> rows in the layouts that others read, and what each layout cannot carry.
+
+A layout either leaves a record out (to write it without that part would teach something else: a system turn, an unfinished
+completion) or writes it without a part that only informs (a margin, who wrote it). `data.write` counts both.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
+from .formats import HH_TURN, KINDS, Want, is_hh
+
+Rows = list[dict[str, Any]]
+
+SYSTEM, EARLIER, ORDER = "a system turn", "earlier turns", "turns out of order"
+MARGIN, TIE, UNFINISHED = "a margin", "a tie", "an unfinished completion"
+WRITER, ANNOTATOR, NOTES = "who wrote it", "who ranked it", "notes"
+BLANKS, MARK_FIRST, MARK_INSIDE = "blanks around a text", "a text that begins with a turn mark of HH", "a turn mark of HH inside a text"
+WORDS = frozenset({MARK_FIRST})  # a text alone, without its role, is taken for an HH conversation if it begins like one
+ONE_TURN = WORDS | {SYSTEM, EARLIER, ORDER}
+ANSWERED = frozenset({TIE, UNFINISHED})  # no layout but ours can say either, and every reader would put an end token behind the completion
+ASIDE = frozenset({MARGIN, WRITER, ANNOTATOR, NOTES})
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One layout: its name (as `formats.detect` reads it back), who reads it, the records it holds and what it cannot carry.
+
+    Attributes:
+        leaves_out: a record with one of these is not written; loses: it is written without them. Everything else is carried.
+    """
+
+    name: str
+    readers: str
+    kind: Want | None  # None: any
+    row: Callable[[Any], dict[str, Any]]
+    leaves_out: frozenset[str] = frozenset()
+    loses: frozenset[str] = frozenset()
+
+
+def parts(record: Record) -> set[str]:
+    """What a record has beyond a plain question and its answer, in the words of the export report."""
+    if isinstance(record, Text):
+        return {NOTES} if record.meta else set()
+    prompt = record if isinstance(record, Prompt) else record.prompt
+    roles = [message.role for message in prompt.messages]
+    turns = [role for role in roles if role != "system"]
+    texts = [message.content for message in prompt.messages]
+    found = {SYSTEM} if "system" in roles else set()
+    if len(turns) > 1:
+        found.add(EARLIER)
+    if "system" in roles[1:] or turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
+        found.add(ORDER)
+    notes, unfinished = bool(prompt.meta), False
+    match record:
+        case Demonstration() | Unpaired():
+            texts.append(record.completion)
+            notes |= bool(getattr(record, "meta", None))
+        case Completion():
+            texts.append(record.text)
+            unfinished = not record.finished
+            found |= {WRITER} if record.source else set()
+        case Comparison():
+            texts += [record.chosen, record.rejected]
+            unfinished = not (record.chosen_finished and record.rejected_finished)
+            notes |= bool(record.meta)
+            found |= ({TIE} if record.tie else set()) | ({MARGIN} if record.margin is not None else set())
+        case Ranking():
+            texts += [completion.text for completion in record.completions]
+            unfinished = not all(completion.finished for completion in record.completions)
+            notes |= bool(record.meta)
+            found |= {TIE} if len(set(record.ranks)) < len(record.ranks) else set()
+            found |= {ANNOTATOR} if record.annotator else set()
+            found |= {WRITER} if any(completion.source for completion in record.completions) else set()
+    found |= ({UNFINISHED} if unfinished else set()) | ({NOTES} if notes else set())
+    found |= {BLANKS} if any(text != text.strip() for text in texts) else set()
+    found |= {MARK_FIRST} if any(map(is_hh, texts)) else set()
+    return found | ({MARK_INSIDE} if any(map(HH_TURN.search, texts)) else set())
+
+
+# --- rows ---------------------------------------------------------------------------------------------------------------------------
+
+def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [message.to_json() for message in messages]
+
+
+def _said(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+def _margin(record: Comparison) -> dict[str, float]:
+    return {} if record.margin is None else {"margin": record.margin}
+
+
+def _preference(record: Comparison) -> dict[str, Any]:
+    return {"prompt": _turns(record.prompt.messages), "chosen": _said(record.chosen), "rejected": _said(record.rejected)} | _margin(record)
+
+
+def _implicit(record: Comparison) -> dict[str, Any]:
+    before = _turns(record.prompt.messages)
+    return {"chosen": before + _said(record.chosen), "rejected": before + _said(record.rejected)} | _margin(record)
+
+
+def _ranking(record: Ranking) -> dict[str, Any]:
+    row = record.to_json()
+    return {name: value for name, value in row.items() if name not in ("meta", "ranking_meta")}
+
+
+def _alpaca(prompt: Prompt) -> dict[str, Any]:
+    """Alpaca's columns with LLaMA-Factory's `system` and `history` where there is something to put there."""
+    messages = list(prompt.messages)
+    row: dict[str, Any] = {"instruction": messages[-1].content, "input": ""}
+    if messages[0].role == "system":
+        row["system"] = messages.pop(0).content
+    if len(messages) > 1:
+        row["history"] = [[asked.content, said.content] for asked, said in zip(messages[:-1:2], messages[1:-1:2], strict=True)]
+    return row
+
+
+SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
+
+
+def _sharegpt(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"from": SPEAKERS[message.role], "value": message.content} for message in messages]
+
+
+def _gpt(text: str) -> dict[str, str]:
+    return {"from": "gpt", "value": text}
+
+
+def _hh(record: Comparison) -> dict[str, Any]:
+    names = {"user": "Human", "assistant": "Assistant"}
+    before = "".join(f"\n\n{names[message.role]}: {message.content}" for message in record.prompt.messages) + "\n\nAssistant: "
+    return {"chosen": before + record.chosen, "rejected": before + record.rejected}
+
+
+def _best_first(record: Ranking) -> list[Completion]:
+    return [completion for _, completion in sorted(zip(record.ranks, record.completions, strict=True), key=lambda pair: pair[0])]
+
+
+def _ultrafeedback(record: Ranking) -> dict[str, Any]:
+    """Scores stand for the ranks: the worst of K distinct ones gets 1, the best K."""
+    places = sorted(set(record.ranks), reverse=True)
+    return {"instruction": record.prompt.text, "completions": [
+        {"response": completion.text, "model": completion.source, "overall_score": float(1 + places.index(rank))}
+        for completion, rank in zip(record.completions, record.ranks, strict=True)]}
+
+
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
+    Layout("text", "TRL", "text", lambda r: {"text": r.text}, loses=frozenset({NOTES})),
+    Layout("prompt", "TRL", "prompt", lambda r: {"prompt": _turns(r.messages)}, loses=ASIDE),
+    Layout("messages", "TRL", "demonstration", lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion)}, loses=ASIDE),
+    Layout("prompt-completion", "TRL", "demonstration", lambda r: {"prompt": _turns(r.prompt.messages), "completion": _said(r.completion)}, loses=ASIDE),
+    Layout("preference", "TRL, OpenRLHF", "comparison", _preference, ANSWERED, ASIDE - {MARGIN}),
+    Layout("preference-implicit", "TRL, OpenRLHF", "comparison", _implicit, ANSWERED, ASIDE - {MARGIN}),
+    Layout("unpaired", "TRL, OpenRLHF", "unpaired",
+           lambda r: {"prompt": _turns(r.prompt.messages), "completion": _said(r.completion), "label": r.label}, ANSWERED, ASIDE),
+    Layout("ranking", "alignlab", "ranking", _ranking, WORDS, frozenset({NOTES, MARGIN})),
+    Layout("alpaca", "Alpaca, LLaMA-Factory", "demonstration", lambda r: _alpaca(r.prompt) | {"output": r.completion}, WORDS | {ORDER}, ASIDE),
+    Layout("alpaca-preference", "LLaMA-Factory", "comparison", lambda r: _alpaca(r.prompt) | {"chosen": r.chosen, "rejected": r.rejected},
+           WORDS | ANSWERED | {ORDER}, ASIDE),
+    Layout("llamafactory-ranking", "LLaMA-Factory, older", "ranking",
+           lambda r: _alpaca(r.prompt) | {"output": [c.text for c in _best_first(r)]}, ANSWERED | {ORDER}, ASIDE),
+    Layout("sharegpt", "ShareGPT, LLaMA-Factory", "demonstration",
+           lambda r: {"conversations": [*_sharegpt(r.prompt.messages), _gpt(r.completion)]}, loses=ASIDE),
+    Layout("sharegpt-preference", "LLaMA-Factory", "comparison",
+           lambda r: {"conversations": _sharegpt(r.prompt.messages), "chosen": _gpt(r.chosen), "rejected": _gpt(r.rejected)}, ANSWERED, ASIDE),
+    Layout("unpaired-messages", "LLaMA-Factory", "unpaired",
+           lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion), "label": r.label}, ANSWERED, ASIDE),
+    Layout("hh", "Anthropic HH", "comparison", _hh, ANSWERED | {SYSTEM, ORDER, MARK_INSIDE}, ASIDE | {BLANKS}),
+    Layout("ultrafeedback", "UltraFeedback", "ranking", _ultrafeedback, frozenset({SYSTEM, EARLIER, ORDER, UNFINISHED}), ASIDE - {WRITER}),
+    Layout("records", "alignlab", None, lambda r: r.to_json(), WORDS),
+)}
+PLAIN: dict[str, Layout] = {layout.name: layout for layout in (  # TRL's standard columns: texts instead of messages, one turn a prompt
+    Layout("prompt", "TRL", "prompt", lambda r: {"prompt": r.text}, ONE_TURN, ASIDE),
+    Layout("prompt-completion", "TRL", "demonstration", lambda r: {"prompt": r.prompt.text, "completion": r.completion}, ONE_TURN, ASIDE),
+    Layout("preference", "TRL, OpenRLHF", "comparison",
+           lambda r: {"prompt": r.prompt.text, "chosen": r.chosen, "rejected": r.rejected} | _margin(r), ONE_TURN | ANSWERED, ASIDE - {MARGIN}),
+    Layout("unpaired", "TRL, OpenRLHF", "unpaired",
+           lambda r: {"prompt": r.prompt.text, "completion": r.completion, "label": r.label}, ONE_TURN | ANSWERED, ASIDE),
+)}
+TRL: dict[Want, str] = {"text": "text", "prompt": "prompt", "demonstration": "prompt-completion", "comparison": "preference",
+                        "ranking": "preference", "unpaired": "unpaired"}
+
+
+def layout(name: str, kind: Want, *, plain: bool = False) -> Layout:
+    """The layout of a name for records of a kind; `trl` is TRL's own for that kind, `openrlhf` and `llamafactory` those libraries'.
+
+    Args:
+        plain: texts instead of messages, where TRL has both.
+
+    Raises:
+        UserError: no such layout, or no plain spelling of it.
+    """
+    also = {"trl": TRL[kind], "openrlhf": {"demonstration": "alpaca"}.get(kind, TRL[kind]), "anthropic-hh": "hh",
+            "llamafactory": {"demonstration": "sharegpt", "comparison": "sharegpt-preference", "ranking": "sharegpt-preference",
+                             "unpaired": "unpaired-messages"}.get(kind, TRL[kind])}
+    found = also.get(name, name)
+    if found not in LAYOUTS:
+        near = difflib.get_close_matches(name, [*LAYOUTS, *also], 1)
+        raise UserError(f"there is no layout {name!r}", remedy=(f"did you mean {near[0]}? " if near else "") + f"one of: trl, {', '.join(LAYOUTS)}")
+    if plain and found in PLAIN:
+        return PLAIN[found]
+    if plain:
+        raise UserError(f"the layout {found} has no spelling with texts instead of messages", remedy=f"one of {', '.join(PLAIN)}, or without --plain")
+    return LAYOUTS[found]
+
+
+def holds(one: Layout, record: Record) -> bool:
+    """Whether the record is of the kind that the layout holds."""
+    return one.kind is None or isinstance(record, KINDS[one.kind])
