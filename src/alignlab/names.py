@@ -1,6 +1,7 @@
 """What the names on the command line stand for: models, data sets, judges and annotators.
 
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
+    sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml
     judge       town:gold · reward:RUN · constant (a control: every completion scores 0)
     annotator   town:NAME · random (a control: any order) · reward:RUN (ranks by score)
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import DataError, ModelError, UserError
+from .errors import ConfigError, DataError, ModelError, UserError
 from .records import Record
 
 if TYPE_CHECKING:
     from .data.formats import Want
     from .feedback import Judge
+    from .sampling.endpoint import EndpointSampler
+    from .sampling.local import LocalSampler
+    from .settings import EndpointSettings, ModelSettings, SamplingSettings
 
 
 def model_path(name: str) -> str:
@@ -29,6 +33,8 @@ def model_path(name: str) -> str:
         from .town import base
 
         return str(base.shipped(name))
+    if name.startswith(("http://", "https://")):
+        raise ModelError("a model behind an endpoint answers, and has no weights to load", where=name, remedy="a run folder, a model folder or a hub name")
     path = Path(name)
     check_finished(name, ModelError)
     if (path / "run.json").exists():
@@ -36,6 +42,35 @@ def model_path(name: str) -> str:
             raise ModelError(f"the run {name} wrote no model", where=str(path), remedy="name a run of sft, reward, dpo, ppo or pretrain")
         return str(path / "checkpoint")
     return name
+
+
+def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, sampling: SamplingSettings, cache: Path | None = None,
+            stop: Sequence[str] = (), documents: bool = False) -> LocalSampler | EndpointSampler:
+    """Who writes completions: a model in this process, or one behind an endpoint.
+
+    Args:
+        cache: the file in which an endpoint's answers are kept.
+        stop: texts that end a completion; a model in this process writes on, and the caller cuts.
+        documents: it goes on with documents, and the token between two of them ends a completion too.
+
+    Raises:
+        ConfigError: settings that mean nothing for this kind of model.
+    """
+    from .sampling.endpoint import EndpointSampler, is_endpoint
+    from .settings import EndpointSettings, ModelSettings, SamplingSettings
+
+    if is_endpoint(name):
+        if model != ModelSettings() or sampling.slots != SamplingSettings().slots:
+            raise ConfigError("model.* and sampling.slots say how a model runs in this process", where=name, remedy="take them away: an endpoint runs elsewhere")
+        return EndpointSampler(name, endpoint, cache=cache, stop=stop)
+    if endpoint != EndpointSettings():
+        raise ConfigError("endpoint.* says how a server is asked, and the model is none", where=name, remedy="take it away, or --model http://host:port/v1#model")
+    from .models.load import load_policy
+    from .sampling.local import LocalSampler
+
+    policy = load_policy(model_path(name), model)
+    between = {policy.tokenizer.bos_token_id} - {None} if documents else set()
+    return LocalSampler(policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids | between, name=name)
 
 
 def parents(*names: str) -> list[str]:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
-_MACHINE_ONLY = {"threads", "device", "workers"}  # settings that say where to work, not what: they are no part of a run's key
+_MACHINE_ONLY = {"threads", "device", "workers", "endpoint"}  # settings that say where and how to work, not what: no part of a run's key
 _held: dict[Path, IO[str]] = {}  # locks of this process, so that a notebook can open a run again that it dropped
 
 

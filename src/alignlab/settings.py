@@ -55,6 +55,18 @@ class SamplingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndpointSettings:
+    """How to ask an OpenAI-compatible server. None of it changes the answers, so a run goes on with other values."""
+
+    timeout: float = setting(120.0, "seconds one request may take as a whole")
+    retries: int = setting(5, "further attempts after a late, cut, overloaded or senseless answer, each after a longer pause")
+    concurrency: int = setting(4, "requests at a time")
+    max_requests: int = setting(0, "the run stops after so many requests, failed ones too; 0 = no bound")
+    max_tokens: int = setting(0, "the run stops when prompts and completions have cost so many tokens; 0 = no bound")
+    key_env: str = setting("ALIGNLAB_API_KEY", "environment variable that holds the key, which is written nowhere; not set = no key is sent")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainSettings:
     size: Literal["s", "m", "l"] = setting("m", "shape of the model, see `alignlab.town.shapes`")
     tokens: int = setting(20_000_000, "tokens to train on")

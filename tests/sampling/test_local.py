@@ -362,3 +362,12 @@ def test_nucleus_is_the_smallest_set_and_keeps_ties():
     flat[0, 4000:] = 0.5 / 5000
     flat[0, 0] += 1 - flat.sum()
     assert (nucleus(flat, 0.8) > 0).sum() == 4000
+
+
+def test_text_is_continued_as_a_document_from_its_begin_token(tokenizer):
+    model, abc = tiny("llama"), tokenizer("abc")["input_ids"]
+    plain, ids = (LocalSampler(model, tokenizer, end_ids={END}).sample([asked], temperature=0.0) for asked in ("abc", abc))
+    assert plain == ids and plain[0][0].prompt == Prompt(())
+    opened = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<end>", bos_token="<user>")
+    text, written = (LocalSampler(model, opened, end_ids={END}).sample([asked], temperature=0.0) for asked in ("abc", [258, *abc]))
+    assert text == written != plain

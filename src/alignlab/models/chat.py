@@ -36,6 +36,12 @@ def prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
     return _ids(tokenizer, _template(tokenizer, prompt.messages, generation=True))
 
 
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """The ids of the beginning of a document: the begin token, where the tokenizer has one, and the text."""
+    ids = _ids(tokenizer, text)
+    return ids if tokenizer.bos_token_id is None else [tokenizer.bos_token_id, *ids]
+
+
 def completion_ids(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> list[int]:
     """The ids of a completion as the template writes it, with the end token if it is finished."""
     before = _template(tokenizer, prompt.messages, generation=True)

@@ -25,7 +25,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models.attention import use_plain_attention
-from ..models.chat import prompt_ids
+from ..models.chat import prompt_ids, text_ids
 from ..models.load import Policy
 from ..records import Completion, Prompt
 
@@ -90,12 +90,13 @@ class LocalSampler:
         """Give the slab's memory back; the next call makes a new one."""
         self._slab = None
 
-    def sample(self, prompts: Sequence[Prompt | list[int]], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
+    def sample(self, prompts: Sequence[Prompt | list[int] | str], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
                seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> list[list[Completion]]:
         """n completions of each prompt.
 
         Args:
-            prompts: messages, or token ids for plain continuation (the completions of those carry an empty `Prompt`).
+            prompts: messages, or for plain continuation token ids or text, which is opened by the tokenizer's begin token if it has one
+                (the completions of those carry an empty `Prompt`).
             max_new_tokens: completions are cut here, end token included.
             temperature: 0 takes the likeliest token; its log-probability is then the one at temperature 1.
             top_p: the smallest set of likeliest tokens with at least this probability is drawn from (Holtzman et al. 2020).
@@ -144,7 +145,7 @@ class LocalSampler:
         ids = sequence.ids[:-1] if sequence.finished else sequence.ids
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
-    def _sequences(self, prompts: Sequence[Prompt | list[int]], n: int, most: int, temperature: float, top_p: float, seed: int) -> list[_Sequence]:
+    def _sequences(self, prompts: Sequence[Prompt | list[int] | str], n: int, most: int, temperature: float, top_p: float, seed: int) -> list[_Sequence]:
         """The completions to be written, those of a prompt side by side, each with its own uniforms."""
         if temperature < 0 or not 0 < top_p <= 1 or most < 1 or n < 1:
             raise ConfigError(f"cannot sample n={n}, max_new_tokens={most}, temperature={temperature}, top_p={top_p}",
@@ -152,7 +153,7 @@ class LocalSampler:
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         sequences = []
         for i, prompt in enumerate(prompts):
-            ids = prompt_ids(self.tokenizer, prompt) if isinstance(prompt, Prompt) else list(prompt)
+            ids = prompt_ids(self.tokenizer, prompt) if isinstance(prompt, Prompt) else text_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
             if not ids:
                 raise DataError("a prompt holds no tokens", where=f"prompt {i}", remedy="drop it, or begin it with the model's begin token")
             if context and len(ids) + most > context:

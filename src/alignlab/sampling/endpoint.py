@@ -1,0 +1,328 @@
+"""Sampling from a server that speaks OpenAI's API: `/chat/completions` for messages, `/completions` for plain text or token ids.
+
+Nothing the server says is trusted: an answer that is late, cut, too long, not JSON or lacks a field is asked for again with growing pauses, and
+after `retries` of them is one error. Every answer is kept in a JSONL file by the content of its request before it is used, so a run that is
+stopped (a budget, a kill, a server that went away) pays for nothing twice and goes on with the same answers.
+
+The standard library's `http.client` does the talking: one POST needs no client library, it follows no redirect (a key goes to the host that was
+named and to no other), and httpx is no dependency of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import ConfigError, ModelError, ResourceError, UserError
+from ..records import Completion, Prompt
+from ..run import derive_seed, writing
+from ..settings import EndpointSettings
+
+MOST_BYTES = 32_000_000  # of one answer
+LONGEST_PAUSE = 60.0  # seconds between two attempts, whatever the server asks for
+PATIENT = frozenset({408, 425, 429})  # asked again, as is every status from 500 up
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`http://host:port/v1#model` in its parts."""
+
+    secure: bool
+    host: str
+    port: int | None
+    path: str
+    model: str
+
+    @property
+    def url(self) -> str:
+        """The address without the model."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.secure else 'http'}://{host}{f':{self.port}' if self.port else ''}{self.path}"
+
+    @staticmethod
+    def parse(name: str) -> Address:
+        """Raises UserError for what is no such address. Without a path, `/v1` is meant."""
+        try:
+            parts = urlsplit(name)
+            port = parts.port
+        except ValueError as error:
+            raise UserError(f"not an address: {error}", where=name[:200], remedy="http://host:port/v1#model") from None
+        if parts.username is not None or parts.password is not None or parts.query:  # the name is not shown: it may hold a secret
+            raise UserError("the address of an endpoint holds a user, a password or a query", remedy="http://host:port/v1#model, and the key in the environment")
+        if not parts.fragment or not parts.hostname or any(ord(c) <= 32 or ord(c) > 126 for c in parts.path):
+            raise UserError("the address of an endpoint lacks " + ("the model" if parts.hostname else "the host"), where=name[:200],
+                            remedy="http://host:port/v1#model, with the name by which the server knows the model")
+        return Address(parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/") or "/v1", parts.fragment)
+
+
+def is_endpoint(name: str) -> bool:
+    """Whether a model name is the address of a server."""
+    return name.startswith(("http://", "https://"))
+
+
+class _TryAgain(Exception):
+    """An attempt that failed and may succeed later. `rubbish`: the server answered, and not with a completion. `after`: seconds it asked for."""
+
+    def __init__(self, what: str, *, rubbish: bool = False, after: float = 0.0) -> None:
+        super().__init__(what)
+        self.rubbish, self.after = rubbish, after
+
+
+class EndpointSampler:
+    """Completions of a model behind an OpenAI-compatible server. Its completions have neither `ids` nor `logprobs`.
+
+    Args:
+        name: `http://host:port/v1#model`; also the source written into each completion.
+        cache: a JSONL file of answers, read now and added to; None keeps them in memory.
+        stop: texts that end a completion; the server leaves them out.
+        pause: seconds before the second attempt; doubled for each further one, unless the server names a time.
+
+    Raises:
+        UserError: not such an address. ConfigError: settings that cannot be, or a key that cannot be sent.
+    """
+
+    def __init__(self, name: str, settings: EndpointSettings | None = None, *, cache: str | Path | None = None, stop: Sequence[str] = (),
+                 pause: float = 1.0) -> None:
+        self.address, self.settings, self.name = Address.parse(name), settings or EndpointSettings(), name
+        self.stop, self.pause = list(stop), pause
+        s = self.settings
+        if s.timeout <= 0 or s.retries < 0 or s.concurrency < 1 or s.max_requests < 0 or s.max_tokens < 0:
+            raise ConfigError(f"endpoint: timeout {s.timeout}, retries {s.retries}, concurrency {s.concurrency}, max_requests {s.max_requests}, "
+                              f"max_tokens {s.max_tokens}", remedy="a timeout above 0, concurrency from 1, the others from 0")
+        self._key = os.environ.get(s.key_env, "") if s.key_env else ""
+        if any(not 32 < ord(c) < 127 for c in self._key):  # http.client would show it in its error
+            raise ConfigError(f"the key in ${s.key_env} holds characters that no header can carry", remedy="set it again, without spaces or line ends")
+        self._lock, self._leaving = threading.Lock(), threading.Event()
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._cache = Path(cache) if cache else None
+        self._read_cache()
+        self.sent = len(self._answers)  # requests, failed ones too; of an earlier process only those that were answered
+
+    @property
+    def spent(self) -> dict[str, int]:
+        """What the answers cost so far: requests that were answered, and tokens (as the server counts them, else a quarter of the characters)."""
+        with self._lock:
+            return {"requests": len(self._answers), "tokens": sum(answer["tokens"] for answer in self._answers.values())}
+
+    def sync(self, model: Any) -> None:
+        """Raises UserError: the weights behind an endpoint are not ours to change."""
+        raise UserError("a model behind an endpoint cannot be trained from here", where=self.name, remedy="a model folder, a run or a hub name")
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+    def sample(self, prompts: Sequence[Prompt | list[int] | str], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
+               seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> list[list[Completion]]:
+        """n completions of each prompt, in order; see `LocalSampler.sample`. A completion is finished if the server says that it stopped by itself.
+
+        A server that gives fewer than n completions at once is asked for the rest. Each request has a seed of its own, so that a server which
+        heeds it gives the same again; greedy ones have none.
+
+        Raises:
+            ConfigError: a temperature below 0, a top_p outside (0, 1], no token or completion asked for.
+            ResourceError: the budget is spent, or the server cannot be reached, is late or overloaded, after all retries. What came is kept.
+            ModelError: the server's answers are no completions, after all retries. UserError: it refuses the request.
+        """
+        if temperature < 0 or not 0 < top_p <= 1 or max_new_tokens < 1 or n < 1:
+            raise ConfigError(f"cannot sample n={n}, max_new_tokens={max_new_tokens}, temperature={temperature}, top_p={top_p}",
+                              remedy="n and max_new_tokens from 1, temperature from 0, top_p above 0 and at most 1")
+        common = {"model": self.address.model, "max_tokens": max_new_tokens, "temperature": temperature} | ({"top_p": top_p} if top_p < 1 else {})
+        common |= {"stop": self.stop} if self.stop else {}
+
+        def one(place: int) -> list[Completion]:
+            prompt, found = prompts[place], []
+            what = {"messages": [m.to_json() for m in prompt.messages]} if isinstance(prompt, Prompt) else {"prompt": prompt}
+            while len(found) < n:
+                drawn = {"seed": derive_seed(seed, "endpoint", place, len(found)) % 2**31} if temperature else {}
+                wanted = n - len(found)
+                answer = self._answer("/chat/completions" if isinstance(prompt, Prompt) else "/completions", common | what | drawn | ({"n": wanted} if wanted > 1 else {}))
+                found += [Completion(prompt if isinstance(prompt, Prompt) else Prompt(()), text, finished=finished, source=self.name)
+                          for text, finished in answer["choices"][:wanted]]
+            return found
+
+        return self._in_parallel(one, len(prompts), n, on_progress)
+
+    def _in_parallel(self, one: Callable[[int], list[Completion]], count: int, n: int, on_progress: Callable[[int, int], None] | None) -> list[list[Completion]]:
+        """`one` of every place, `concurrency` at a time. The first error stops the others: those that are being answered are waited for and kept."""
+        self._leaving.clear()
+        with ThreadPoolExecutor(self.settings.concurrency, "endpoint") as pool:
+            futures = [pool.submit(one, place) for place in range(count)]
+            try:
+                left: set[Future[list[Completion]]] = set(futures)
+                while left:
+                    done, left = wait(left, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()  # raises what was raised
+                    if on_progress:
+                        on_progress((count - len(left)) * n, count * n)
+            except BaseException:
+                self._leaving.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return [future.result() for future in futures]
+
+    def _answer(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """`choices` (text, finished) and `tokens` of one request, from the cache or from the server."""
+        data = json.dumps(body, sort_keys=True).encode()
+        key = hashlib.sha256(f"{self.address.url}{path}\n".encode() + data).hexdigest()[:32]
+        with self._lock:
+            if key in self._answers:
+                return self._answers[key]
+        answer = self._ask(path, data)
+        with self._lock:
+            self._answers[key] = answer
+            if self._cache:
+                with writing(self._cache.parent), open(self._cache, "ab", buffering=0) as file:
+                    file.write((json.dumps({"key": key, "model": self.address.model, **answer}, ensure_ascii=False) + "\n").encode())
+        return answer
+
+    def _ask(self, path: str, data: bytes) -> dict[str, Any]:
+        """The server's answer, after as many attempts as it takes and `retries` allows."""
+        failed: list[_TryAgain] = []
+        while True:
+            self._spend()
+            try:
+                return read_answer(self._post(path, data), asked=len(data), chat=path.startswith("/chat"))
+            except _TryAgain as error:
+                failed.append(error)
+            if len(failed) > self.settings.retries:
+                break
+            self._leaving.wait(min(LONGEST_PAUSE, failed[-1].after or self.pause * 2 ** (len(failed) - 1)))
+        what = f"{self._clean(str(failed[-1]))}, {len(failed)} times in a row" if len(failed) > 1 else self._clean(str(failed[-1]))
+        if failed[-1].rubbish:
+            raise ModelError(f"the endpoint's answer is no completion: {what}", where=self.name,
+                             remedy="is an OpenAI-compatible server at that address, and does its path end in /v1? What came before is kept")
+        raise ResourceError(f"the endpoint does not answer: {what}", where=self.name,
+                            remedy="the same command goes on with what came, once the server is well; or a longer endpoint.timeout, a lower endpoint.concurrency")
+
+    def _spend(self) -> None:
+        """Count one request, if the budget has it. Requests that are under way when the tokens run out are still paid for and kept."""
+        s, spent = self.settings, self.spent
+        with self._lock:
+            over = (f"{self.sent} of {s.max_requests} requests" if s.max_requests and self.sent >= s.max_requests else
+                    f"{spent['tokens']} of {s.max_tokens} tokens" if s.max_tokens and spent["tokens"] >= s.max_tokens else "")
+            if over:
+                raise ResourceError(f"the endpoint's budget is spent: {over}", where=self.name,
+                                    remedy="what came is kept: the same command with a larger endpoint.max_requests or endpoint.max_tokens goes on from there")
+            if self._leaving.is_set():
+                raise ResourceError("stopped", where=self.name)  # another request's error is the one that is shown
+            self.sent += 1
+
+    def _post(self, path: str, data: bytes) -> bytes:
+        """The body of a 200. Raises _TryAgain, or UserError for a request that the server will never take."""
+        a, timeout = self.address, self.settings.timeout
+        connection = (HTTPSConnection if a.secure else HTTPConnection)(a.host, a.port, timeout=timeout)
+        headers = {"Content-Type": "application/json", "Accept": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+        late = threading.Event()
+
+        def cut(connected: socket.socket) -> None:  # the timeout of a socket is one for each read: a server that sends a byte a minute would never meet it
+            late.set()
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+
+        watch = None
+        try:
+            connection.connect()
+            watch = threading.Timer(timeout, cut, [connection.sock])  # the connection forgets its socket before the answer is read
+            watch.daemon = True
+            watch.start()
+            connection.request("POST", a.path + path, body=data, headers=headers)
+            response = connection.getresponse()
+            status, after = response.status, response.headers.get("Retry-After", "")
+            body = response.read(MOST_BYTES + 1)
+            if late.is_set():
+                raise TimeoutError
+            if response.length and len(body) <= MOST_BYTES:
+                raise ConnectionError("the connection was cut")
+        except (TimeoutError, OSError, HTTPException, ValueError) as error:
+            if late.is_set() or isinstance(error, TimeoutError):
+                raise _TryAgain(f"nothing whole within {timeout:g} s") from None
+            raise _TryAgain(f"{type(error).__name__}: {error}") from None
+        finally:
+            if watch:
+                watch.cancel()
+            connection.close()
+        if len(body) > MOST_BYTES:
+            raise _TryAgain(f"more than {MOST_BYTES} bytes", rubbish=True)
+        if status == 200:
+            return body
+        said = self._clean(_said(body))
+        if status in PATIENT or status >= 500:
+            raise _TryAgain(f"status {status}, {said}", after=min(LONGEST_PAUSE, float(after)) if after.isdecimal() else 0.0)
+        if status in (401, 403):
+            raise UserError(f"the endpoint lets nobody in without a key (status {status}, {said})" if not self._key else
+                            f"the endpoint does not take the key (status {status}, {said})", where=self.name,
+                            remedy=f"put the key into the environment variable {self.settings.key_env or 'that endpoint.key_env names'}")
+        raise UserError(f"the endpoint refuses the request (status {status}, {said})", where=f"{a.url}{path}",
+                        remedy="check path and model; `curl URL/models` lists what the server has" if status == 404 else "see what the server says of it")
+
+    def _clean(self, text: str) -> str:
+        """The text of a server for an error message: short, printable, without our key."""
+        hidden = text.replace(self._key, "[key]") if self._key else text
+        return "".join(c if c.isprintable() else " " for c in hidden)[:200]
+
+    def _read_cache(self) -> None:
+        """Answers of an earlier process. A last line that was cut off is taken away, so that the next one begins on its own."""
+        if not self._cache or not self._cache.exists():
+            return
+        whole = 0
+        with writing(self._cache.parent), open(self._cache, "r+b") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    row = json.loads(line)
+                    self._answers[row["key"]] = {"choices": [(str(text), bool(end)) for text, end in row["choices"]], "tokens": int(row["tokens"])}
+                except (ValueError, KeyError, TypeError):
+                    break
+                whole += len(line)
+            file.truncate(whole)
+
+
+def read_answer(body: bytes, *, asked: int, chat: bool) -> dict[str, Any]:
+    """`choices` (text, finished) and `tokens` of an answer. `asked`: bytes of the request, to guess tokens by where the server counts none.
+
+    A message without content (a tool call, a filter) is an empty text that did not finish.
+
+    Raises:
+        _TryAgain: it is not what the API promises.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _TryAgain(f"not JSON ({_said(body)!r})", rubbish=True) from None
+    choices = document.get("choices") if isinstance(document, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise _TryAgain(f"no choices ({_said(body)!r})", rubbish=True)
+    found = []
+    for choice in choices:
+        holder = choice.get("message") if chat and isinstance(choice, dict) else choice
+        text = holder.get("content" if chat else "text", 0) if isinstance(holder, dict) else 0
+        if not isinstance(text, str) and not (chat and text is None):
+            raise _TryAgain(f"a choice without text ({json.dumps(choice)!r:.150})", rubbish=True)
+        text = (text or "").encode("utf-8", "replace").decode().replace("\0", "")  # no half of a surrogate pair, no NUL: no file could hold it
+        found.append((text.strip() if chat else text, choice.get("finish_reason") == "stop" and text != ""))
+    usage = document.get("usage")
+    counted = usage.get("total_tokens") if isinstance(usage, dict) else None
+    real = isinstance(counted, int) and not isinstance(counted, bool) and 0 <= counted < 10**9
+    return {"choices": found, "tokens": counted if real else (asked + sum(len(text) for text, _ in found)) // 4}
+
+
+def _said(body: bytes) -> str:
+    """What a server says in words: the message of an OpenAI error, else the beginning of the body."""
+    text = body[:2000].decode("utf-8", "replace")
+    with suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        error = json.loads(body)["error"]
+        text = str(error["message"] if isinstance(error, dict) else error)
+    return " ".join(text.split())[:120]
