@@ -58,6 +58,12 @@ COMMANDS: dict[str, Command] = {
         MODEL, REWARD, data_option("town:test", "prompts"), COUNT, GOLD), settings.BestOfNSettings, "runs/best-of-n"),
     "dpo": Command("direct preference optimisation on rankings or comparisons", "stages:dpo", (
         MODEL, data_option("", "rankings or comparisons"), COUNT), settings.DPOSettings, "runs/dpo"),
+    "kto": Command("Kahneman-Tversky optimisation on completions that were liked or not", "stages:kto", (
+        MODEL, data_option("", "labelled completions, rankings or comparisons"), COUNT), settings.KTOSettings, "runs/kto"),
+    "orpo": Command("odds-ratio preference optimisation on rankings or comparisons, without a reference", "stages:orpo", (
+        MODEL, data_option("", "rankings or comparisons"), COUNT), settings.ORPOSettings, "runs/orpo"),
+    "simpo": Command("simple preference optimisation on rankings or comparisons, without a reference", "stages:simpo", (
+        MODEL, data_option("", "rankings or comparisons"), COUNT), settings.SimPOSettings, "runs/simpo"),
     "ppo": Command("PPO against a reward model, with a KL penalty", "stages:ppo", (
         MODEL, REWARD, data_option("town:prompts", "prompts"), COUNT, GOLD,
         Option("ptx", "documents for PPO-ptx, used when ptx_coef is not 0", ""),

@@ -205,6 +205,18 @@ class Ranking:
                                         {"annotator": self.annotator, "sources": [good.source, bad.source]}))
         return pairs
 
+    def unpaired(self) -> list[Unpaired]:
+        """Each completion by itself: liked if it beats more of the others than beat it, disliked if fewer, left out if as many.
+
+        Without ties that is the better half, the worse half, and of an odd number the middle one.
+        """
+        found = []
+        for completion, rank in zip(self.completions, self.ranks, strict=True):
+            ahead = sum((other > rank) - (other < rank) for other in self.ranks)
+            if ahead:
+                found.append(Unpaired(self.prompt, completion.text, ahead > 0, completion.finished))
+        return found
+
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {
             "completions": [c.text for c in self.completions],
@@ -244,13 +256,15 @@ class Unpaired:
     prompt: Prompt
     completion: str
     label: bool
+    finished: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        return self.prompt.to_json() | {"completion": self.completion, "label": self.label}
+        row = self.prompt.to_json() | {"completion": self.completion, "label": self.label}
+        return row if self.finished else row | {"finished": False}
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Unpaired:
-        return Unpaired(Prompt.from_json(row), _completion_text(row["completion"]), bool(row["label"]))
+        return Unpaired(Prompt.from_json(row), _completion_text(row["completion"]), bool(row["label"]), row.get("finished", True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from . import stages  # noqa: F401
 from .data import read  # noqa: F401
 from .evals import bare, stage  # noqa: F401
 from .feedback import reward_model as feedback_reward_model  # noqa: F401
-from .methods import best_of_n, collect, dpo, ppo, reward_model, sft  # noqa: F401
+from .methods import best_of_n, collect, direct, kto, ppo, reward_model, sft  # noqa: F401
 from .models import load  # noqa: F401
 from .sampling import local  # noqa: F401
 from .town import gold, sets  # noqa: F401

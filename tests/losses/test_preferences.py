@@ -167,9 +167,47 @@ def test_dpo_is_finite_far_out(loss_type):
     assert losses.isfinite().all() and far.grad is not None and far.grad.isfinite().all()
 
 
+@given(st.lists(st.tuples(*[st.floats(-200, 0)] * 4, st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=5), st.floats(0.1, 10), st.floats(0, 0.4))
+@settings(max_examples=40, deadline=None)
+def test_length_normalised_dpo_equals_the_loop(rows, beta, e):
+    *columns, n, m = zip(*rows, strict=True)
+    losses, chosen, rejected = dpo_loss(*(tensor(*column) for column in columns), beta=beta, loss_type="sigmoid_norm", label_smoothing=e,
+                                        chosen_lengths=torch.tensor(n), rejected_lengths=torch.tensor(m))
+    assert losses.dtype == torch.float64
+    for i, (pc, pr, rc, rr, n_c, n_r) in enumerate(rows):
+        z = beta * ((pc - rc) / n_c - (pr - rr) / n_r)
+        assert losses[i].item() == pytest.approx((1 - e) * nll(z) + e * nll(-z), rel=1e-7, abs=1e-9)
+        assert (chosen[i].item(), rejected[i].item()) == pytest.approx((beta * (pc - rc) / n_c, beta * (pr - rr) / n_r))
+
+
+def test_length_normalised_dpo_by_hand():
+    # log-ratios -6 over 3 tokens and -8 over 2: a token -2 and -4, so that the longer completion is not blamed for its length
+    four, lengths = [tensor(-10.0), tensor(-12.0), tensor(-4.0), tensor(-4.0)], {"chosen_lengths": torch.tensor([3]), "rejected_lengths": torch.tensor([2])}
+    losses, chosen, rejected = dpo_loss(*four, beta=5.0, loss_type="sigmoid_norm", **lengths)
+    assert losses.item() == pytest.approx(math.log1p(math.exp(-10))) and (chosen.item(), rejected.item()) == (-10, -20)
+    one = {"chosen_lengths": torch.tensor([1]), "rejected_lengths": torch.tensor([1])}
+    torch.testing.assert_close(dpo_loss(*four, loss_type="sigmoid_norm", **one)[0], dpo_loss(*four)[0])
+    leaves = tuple(torch.randn(4, generator=torch.Generator().manual_seed(3), dtype=torch.float64, requires_grad=True) for _ in range(4))
+    n, m = torch.tensor([1, 2, 9, 4]), torch.tensor([3, 1, 1, 7])
+    assert gradcheck(lambda *x: dpo_loss(x[0], x[1], x[2], x[3], beta=3.0, loss_type="sigmoid_norm", chosen_lengths=n, rejected_lengths=m)[0], leaves)
+
+
+def test_ipo_is_the_papers_and_trls_on_mean_log_probabilities():
+    """At h = 1 / (2 beta) nats a comparison ours is at rest; TRL's at as many nats a token."""
+    chosen, zero = tensor(5.0), tensor(0.0)
+    assert dpo_loss(chosen, zero, zero, zero, loss_type="ipo")[0].item() == pytest.approx(0, abs=1e-20)
+    assert dpo_loss(chosen / 4, zero, zero, zero, loss_type="ipo")[0].item() == pytest.approx((5 / 4 - 5) ** 2)
+
+
 def test_dpo_says_what_is_wrong():
-    four = [tensor(0.0)] * 4
-    with pytest.raises(ValueError, match="loss_type 'sigmod' is not one of sigmoid, hinge, ipo, robust"):
+    four, lengths = [tensor(0.0)] * 4, {"chosen_lengths": torch.tensor([1]), "rejected_lengths": torch.tensor([1])}
+    with pytest.raises(ValueError, match="give chosen_lengths and rejected_lengths"):
+        dpo_loss(*four, loss_type="sigmoid_norm")
+    with pytest.raises(ValueError, match="lengths have no meaning for loss_type 'sigmoid'"):
+        dpo_loss(*four, **lengths)
+    with pytest.raises(ValueError, match="without a token"):
+        dpo_loss(*four, loss_type="sigmoid_norm", **lengths | {"rejected_lengths": torch.tensor([0])})
+    with pytest.raises(ValueError, match="loss_type 'sigmod' is not one of sigmoid, sigmoid_norm, hinge, ipo, robust"):
         dpo_loss(*four, loss_type="sigmod")
     with pytest.raises(ValueError, match="no meaning for loss_type 'hinge'"):
         dpo_loss(*four, loss_type="hinge", label_smoothing=0.1)

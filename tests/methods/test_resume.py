@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from alignlab.errors import DataError
-from alignlab.methods import dpo, pretrain, reward_model, sft
+from alignlab.methods import direct, pretrain, reward_model, sft
 from alignlab.models.load import load_policy, load_reward_model, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, read_run
@@ -44,7 +44,7 @@ def train_reward(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any
 def train_dpo(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
     policy = load_policy(base, ModelSettings(), adapter, trainable=True)
     settings = DPOSettings(epochs=2, batch=4, micro_batch=3, pairs_per_prompt=1, held_out=0.2, optim=OPTIM, adapter=adapter)
-    return policy.model, dpo.train(run, policy, RANKINGS, settings, seed=5)
+    return policy.model, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
 def train_base(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:

@@ -56,8 +56,10 @@ def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]
         case Text():
             ids = tokenizer.encode(record.text, add_special_tokens=False)
             return [Rendered(ids, [1] * len(ids))]
-        case Demonstration() | Unpaired():
+        case Demonstration():
             return [example(tokenizer, record.prompt, record.completion)]
+        case Unpaired():
+            return [example(tokenizer, record.prompt, record.completion, finished=record.finished)]
         case Completion():
             return [example(tokenizer, record.prompt, record.text, finished=record.finished)]
         case Comparison():

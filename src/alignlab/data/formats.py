@@ -28,7 +28,7 @@ NEEDS: dict[Want, str] = {
     "demonstration": "columns `prompt` and `completion`, or `messages` with an assistant turn",
     "comparison": "columns `prompt`, `chosen` and `rejected`",
     "ranking": "columns `prompt`, `completions` and `ranks` or `scores`, or a comparison's columns",
-    "unpaired": "columns `prompt`, `completion` and `label` (true or false), or a comparison's columns",
+    "unpaired": "columns `prompt`, `completion` and `label` (true or false), or a ranking's or a comparison's columns",
 }
 
 
@@ -241,9 +241,9 @@ def _label(row: Row) -> bool:
 
 
 def _read_unpaired(row: Row, want: Want) -> list[Record]:
-    [shown] = _read_demonstration(row, want)
+    [shown] = _read_demonstration({**row, "finished": True}, want)
     assert isinstance(shown, Demonstration)
-    return [Unpaired(shown.prompt, shown.completion, _label(row))]
+    return [Unpaired(shown.prompt, shown.completion, _label(row), row.get("finished") is not False)]
 
 
 def _read_unpaired_conversation(row: Row, want: Want) -> list[Record]:
@@ -499,7 +499,8 @@ def as_kind(record: Record, want: Want) -> list[Record]:
         case Comparison() if want == "demonstration":
             return [_shown(record.prompt, record.chosen, record.chosen_finished)]
         case Comparison() if want == "unpaired":
-            return [Unpaired(record.prompt, record.chosen, True), Unpaired(record.prompt, record.rejected, False)]
+            return [Unpaired(record.prompt, record.chosen, True, record.chosen_finished),
+                    Unpaired(record.prompt, record.rejected, False, record.rejected_finished)]
         case Comparison() if want == "ranking":
             sources = record.meta.get("sources") or ("", "")  # as `Ranking.comparisons` notes them
             completions = (Completion(record.prompt, record.chosen, finished=record.chosen_finished, source=sources[0]),
@@ -507,13 +508,15 @@ def as_kind(record: Record, want: Want) -> list[Record]:
             return [Ranking(record.prompt, completions, (1, 2), record.meta.get("annotator", ""))]
         case Ranking() if want == "comparison":
             return list(record.comparisons())
+        case Ranking() if want == "unpaired":
+            return list(record.unpaired())
         case Ranking() if want == "demonstration":
             best = record.completions[record.ranks.index(min(record.ranks))]
             return [_shown(record.prompt, best.text, best.finished)]
         case Unpaired() if want == "demonstration":
             if not record.label:
                 raise Useless("disliked completion")
-            return [Demonstration(record.prompt, record.completion)]
+            return [_shown(record.prompt, record.completion, record.finished)]
     raise DataError(f"a {type(record).__name__.lower()} cannot be read as a {want}", remedy=f"a {want} needs {NEEDS[want]}")
 
 
@@ -528,7 +531,7 @@ def convert(row: Any, want: Want) -> list[Record]:
     """A row in any known format -> records of the wanted kind (several for a ranking's pairs or a task's instances).
 
     Conversions: a conversation -> the demonstration of its last assistant turn; a preference -> the demonstration of its chosen
-    completion, or a ranking of two, or two unpaired completions; a ranking -> its comparisons, or the demonstration of its best;
+    completion, or a ranking of two, or two unpaired completions; a ranking -> its comparisons, its completions by themselves (`Ranking.unpaired`), or the demonstration of its best;
     anything with a prompt -> the prompt.
 
     Raises:

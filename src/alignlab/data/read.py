@@ -35,7 +35,7 @@ RUN_FILES: dict[Want, tuple[str, ...]] = {  # files of a run's data folder that 
     "demonstration": ("demonstrations", "comparisons", "rankings"),
     "comparison": ("comparisons", "rankings"),
     "ranking": ("rankings", "comparisons"),
-    "unpaired": ("unpaired", "comparisons"),
+    "unpaired": ("unpaired", "rankings", "comparisons"),
 }
 
 

@@ -8,13 +8,16 @@ from .best_of_n import best_of_n_estimate, best_of_n_kl
 from .dpo import dpo_loss
 from .group import group_advantages
 from .kl import adaptive_kl_coef, kl_estimate
+from .kto import kto_baseline, kto_loss
 from .logprobs import entropy, token_logprobs
+from .orpo import orpo_loss
 from .ppo import ppo_policy_loss, ppo_value_loss
 from .reward_model import bradley_terry_loss
 from .sft import sft_loss
+from .simpo import simpo_loss
 
 __all__ = [
     "adaptive_kl_coef", "best_of_n_estimate", "best_of_n_kl", "bradley_terry_loss", "dpo_loss", "entropy", "explained_variance", "gae",
-    "group_advantages", "kl_estimate", "kl_shaped_rewards", "masked_whiten", "ppo_policy_loss", "ppo_value_loss", "sft_loss",
-    "token_logprobs",
+    "group_advantages", "kl_estimate", "kl_shaped_rewards", "kto_baseline", "kto_loss", "masked_whiten", "orpo_loss", "ppo_policy_loss",
+    "ppo_value_loss", "sft_loss", "simpo_loss", "token_logprobs",
 ]

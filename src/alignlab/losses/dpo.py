@@ -5,40 +5,54 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
-from .masked import check_same_shape
+from .masked import check_same_shape, token_mean
 
-DPO_LOSSES = ("sigmoid", "hinge", "ipo", "robust")
+DPO_LOSSES = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust")
 
 
 def dpo_loss(policy_chosen_logps: Tensor, policy_rejected_logps: Tensor, ref_chosen_logps: Tensor, ref_rejected_logps: Tensor, *,
-             beta: float = 0.1, loss_type: str = "sigmoid", label_smoothing: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+             beta: float = 0.1, loss_type: str = "sigmoid", label_smoothing: float = 0.0, chosen_lengths: Tensor | None = None,
+             rejected_lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Losses on the margin between implicit rewards, one a comparison.
 
         h = log [pi(chosen) / ref(chosen)] - log [pi(rejected) / ref(rejected)]
         sigmoid: -(1 - e) log sigmoid(beta h) - e log sigmoid(-beta h)      Rafailov et al. 2023, equation 7
                                                                             with e: Mitchell 2023 (cDPO), equation 3
+        sigmoid_norm: the same, each log-ratio divided by its completion's token count    Lambert et al. 2024 (Tulu 3), section 5
         hinge:   max(0, 1 - beta h)                                         Zhao et al. 2023 (SLiC-HF), equation 4, on the log-ratio
         ipo:     (h - 1 / (2 beta))^2                                       Azar et al. 2023, equation 17
         robust:  [-(1 - e) log sigmoid(beta h) + e log sigmoid(-beta h)] / (1 - 2 e)      Chowdhury et al. 2024, equation 12
+
+    IPO here is the paper's: h is made of sums over tokens, and 1 / (2 beta) is the margin in nats a comparison that it steers for. TRL divides
+    each log-ratio by its length first, so that its margin is in nats a token and its beta means another thing: handing mean log-probabilities
+    to this function gives TRL's numbers.
 
     Args:
         *_logps: (B,) log-probability of the completion, summed over its tokens, in nats.
         beta: temperature; larger keeps the policy nearer to the reference.
         label_smoothing: e, the share of labels taken to be flipped; below 0.5 for `robust`.
+        *_lengths: (B,) tokens of each completion, 1 or more, with its end token; for `sigmoid_norm`, and for no other.
 
     Returns:
-        losses (B,), and the detached implicit rewards beta log(pi / ref) of chosen and rejected, (B,) each.
+        losses (B,), and the detached implicit rewards beta log(pi / ref) of chosen and rejected, (B,) each; for `sigmoid_norm` over the length, as
+        the loss sees them.
 
     Raises:
-        ValueError: an unknown loss_type, or a label_smoothing that it cannot use.
+        ValueError: an unknown loss_type, or a label_smoothing or lengths that it cannot use.
     """
     check_same_shape(
         policy_chosen_logps=policy_chosen_logps, policy_rejected_logps=policy_rejected_logps,
         ref_chosen_logps=ref_chosen_logps, ref_rejected_logps=ref_rejected_logps,
     )
     chosen, rejected = policy_chosen_logps - ref_chosen_logps, policy_rejected_logps - ref_rejected_logps
+    if loss_type == "sigmoid_norm":
+        if chosen_lengths is None or rejected_lengths is None:
+            raise ValueError("sigmoid_norm divides by the lengths of the completions: give chosen_lengths and rejected_lengths")
+        chosen, rejected = token_mean(chosen, chosen_lengths), token_mean(rejected, rejected_lengths)
+    elif chosen_lengths is not None or rejected_lengths is not None:
+        raise ValueError(f"lengths have no meaning for loss_type {loss_type!r}")
     h = chosen - rejected
-    if loss_type == "sigmoid":
+    if loss_type in ("sigmoid", "sigmoid_norm"):
         losses = -(1 - label_smoothing) * logsigmoid(beta * h) - label_smoothing * logsigmoid(-beta * h)
     elif loss_type == "robust":
         if not 0 <= label_smoothing < 0.5:

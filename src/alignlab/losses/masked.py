@@ -1,4 +1,4 @@
-"""What the losses share: means over a mask, and one check against silent broadcasting."""
+"""What the losses share: means over a mask or a length, and one check against silent broadcasting."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """Mean of `x` over the places where `mask` is not 0; 0 if there are none. Same shapes in, 0-d out."""
     check_same_shape(x=x, mask=mask)
     return zero_outside(x, mask).sum() / (mask != 0).sum().clamp_min(1)
+
+
+def token_mean(sums_B: Tensor, lengths_B: Tensor) -> Tensor:
+    """(B,) sums over the tokens of completions, each over its length.
+
+    Raises:
+        ValueError: shapes that differ, or a completion of no tokens, which has no mean.
+    """
+    check_same_shape(logps=sums_B, lengths=lengths_B)
+    if (lengths_B < 1).any():
+        raise ValueError("a completion without a token has no mean log-probability")
+    return sums_B / lengths_B
 
 
 def check_same_shape(**tensors: Tensor) -> None:

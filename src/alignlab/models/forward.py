@@ -55,6 +55,23 @@ def token_stats(model: Any, batch: Batch, *, temperature: float = 1.0) -> TokenS
     return TokenStats(*(_scattered(x_N, predicted_BT) for x_N in (logprobs_N, entropy_N, correct_N)))
 
 
+@torch.no_grad()
+def completion_logprobs(model: Any, rows: Sequence[Rendered], batches: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """(N,) log-probability of each row's completion, in nats and fp32, under the model as it is and without dropout, on the CPU.
+
+    Args:
+        batches: the rows that share a forward pass, by index; a row that is in none of them gets 0.
+    """
+    training = model.training
+    model.eval()
+    sums = torch.zeros(len(rows))
+    for batch in batches:
+        layout = laid_out(model, [rows[i] for i in batch], pad_id)
+        sums[batch] = layout.back(token_logprobs_of(model, layout.batch)).sum(1).float().cpu()
+    model.train(training)
+    return sums
+
+
 def last_scores(model: Any, layout: Layout) -> Tensor:
     """(N,) the score, fp32, at the last token of each row of a layout."""
     return _scored(model, _hidden(model, layout.batch).flatten(0, 1)[layout.ends_N])

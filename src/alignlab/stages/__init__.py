@@ -6,8 +6,8 @@ recipes call the same functions; a stage never sees another's memory, only run f
 
 from .answer import best_of_n, collect
 from .data import export
-from .learn import dpo, pretrain, reward, sft
+from .learn import dpo, kto, orpo, pretrain, reward, sft, simpo
 from .measure import evaluate, list_runs, view
 from .on_policy import ppo
 
-__all__ = ["best_of_n", "collect", "dpo", "evaluate", "export", "list_runs", "ppo", "pretrain", "reward", "sft", "view"]
+__all__ = ["best_of_n", "collect", "dpo", "evaluate", "export", "kto", "list_runs", "orpo", "ppo", "pretrain", "reward", "sft", "simpo", "view"]

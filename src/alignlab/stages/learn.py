@@ -8,9 +8,9 @@ from typing import Any
 
 from .. import names
 from ..errors import DataError, UserError
-from ..records import Ranking
+from ..records import Ranking, Unpaired
 from ..run import derive_seed, read_run, writing
-from ..settings import DPOSettings, PretrainSettings, RewardSettings, SFTSettings
+from ..settings import DPOSettings, KTOSettings, ORPOSettings, PretrainSettings, RewardSettings, SFTSettings, SimPOSettings
 from ._parts import card, done, open_run, rate, result, within_context
 
 
@@ -103,17 +103,61 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
 
 def dpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: DPOSettings, count: int = 0) -> dict[str, Any]:
     """Direct preference optimisation from the same rankings or comparisons."""
-    from ..methods import dpo as method
+    return _from_comparisons("dpo", "DPO", model=model, data=data, out=out, seed=seed, resume=resume, settings=settings, count=count)
+
+
+def orpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: ORPOSettings, count: int = 0) -> dict[str, Any]:
+    """SFT on the chosen completions with an odds-ratio term against the rejected ones; no reference."""
+    return _from_comparisons("orpo", "ORPO", model=model, data=data, out=out, seed=seed, resume=resume, settings=settings, count=count)
+
+
+def simpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: SimPOSettings, count: int = 0) -> dict[str, Any]:
+    """Preference optimisation on mean log-probabilities; no reference."""
+    return _from_comparisons("simpo", "SimPO", model=model, data=data, out=out, seed=seed, resume=resume, settings=settings, count=count)
+
+
+def _from_comparisons(stage: str, title: str, *, model: str, data: str, out: Path, seed: int, resume: bool,
+                      settings: DPOSettings | ORPOSettings | SimPOSettings, count: int) -> dict[str, Any]:
+    from ..methods import direct as method
     from ..models.load import load_policy, save_policy
 
     rankings, train, test = preferences(data, seed, count)
-    run = open_run("dpo", out, settings, seed, resume, models=[model], data=[rankings])
+    run = open_run(stage, out, settings, seed, resume, models=[model], data=[rankings])
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(rankings.report)
     summary = method.train(run, policy, train, within_context(run, settings, policy.model), seed=seed, held_out=test)
     with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=card("DPO", model, data, seed, summary))
+        save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)
     return result(run, f"held-out accuracy of the implicit reward {rate(summary['accuracy'])}")
+
+
+def kto(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: KTOSettings, count: int = 0) -> dict[str, Any]:
+    """Kahneman-Tversky optimisation from completions that were liked or not; of rankings and comparisons, from each completion by itself."""
+    from ..methods import kto as method
+    from ..models.load import load_policy, save_policy
+
+    labelled, train, test = _labelled(data, seed, count)
+    run = open_run("kto", out, settings, seed, resume, models=[model], data=[labelled])
+    if run.done:
+        return done(run)
+    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
+    run.note(labelled.report)
+    summary = method.train(run, policy, train, within_context(run, settings, policy.model), seed=seed, held_out=test)
+    with writing(run.path):
+        save_policy(policy, run.path / "checkpoint", card=card("KTO", model, data, seed, summary))
+    run.finish(summary)
+    return result(run, f"held-out accuracy of the implicit reward {rate(summary['accuracy'])}")
+
+
+def _labelled(data: str, seed: int, count: int) -> tuple[names.Data, list[Unpaired], list[Unpaired] | None]:
+    """As `preferences`, each completion by itself with its label."""
+    if not data:
+        raise UserError("no labelled completions are named", remedy="--data RUN, a run of `alignlab collect`, or a file")
+    if (Path(data) / "data" / "rankings.jsonl").exists():
+        loaded, train, test = preferences(data, seed, count)
+        return loaded, [u for r in train for u in r.unpaired()], [u for r in test or [] for u in r.unpaired()]
+    loaded = names.data(data, "unpaired", seed=seed, count=count)
+    return loaded, list(loaded.records), None

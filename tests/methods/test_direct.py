@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from alignlab.errors import DataError, GuardStop
-from alignlab.methods import dpo
+from alignlab.methods import direct
+from alignlab.models.forward import completion_logprobs
 from alignlab.models.load import Policy, load_policy
 from alignlab.models.optimizer import MasterAdamW
 from alignlab.records import Comparison, Completion, Prompt, Ranking, read_jsonl
@@ -47,7 +48,7 @@ def test_the_first_margin_is_exactly_0_and_then_it_grows_on_held_out_prompts_too
     policy = load_policy(base, ModelSettings(), adapter, trainable=True)
     optim = OptimSettings(lr=1e-2 if adapter.rank else 2e-3, warmup=0.0)
     run = open_run()
-    summary = dpo.train(run, policy, PAIRS, replace(SETTINGS, epochs=4, micro_batch=micro_batch, adapter=adapter, optim=optim), seed=0)
+    summary = direct.train(run, policy, PAIRS, replace(SETTINGS, epochs=4, micro_batch=micro_batch, adapter=adapter, optim=optim), seed=0)
     run.finish(summary)
     rows = read_run(run.out).metrics
     assert rows[0]["rewards/margins"] == rows[0]["rewards/chosen"] == rows[0]["rewards/rejected"] == rows[0]["rewards/accuracies"] == 0
@@ -63,7 +64,7 @@ def test_log_probabilities_rewards_and_reference_by_hand(base: Path, policy: Pol
     learn, test = PAIRS[:6], PAIRS[6:11]
     run = open_run()
     reference = load_policy(base, ModelSettings())
-    summary = dpo.train(run, policy, learn, replace(SETTINGS, batch=6, epochs=1), seed=0, held_out=test)
+    summary = direct.train(run, policy, learn, replace(SETTINGS, batch=6, epochs=1), seed=0, held_out=test)
     (row,) = read_run(run.path).metrics
     for side in ("chosen", "rejected"):
         by_hand = [logp(reference.model, policy.tokenizer, c.prompt, getattr(c, side)) for c in learn]
@@ -85,12 +86,12 @@ def test_micro_batches_change_no_gradient(loss_type: Any, base: Path, open_run: 
             found.append([p.grad.clone() for p in self.params if p.grad is not None])
             return super().step()
 
-    monkeypatch.setattr(dpo, "MasterAdamW", Watched)
+    monkeypatch.setattr(direct, "MasterAdamW", Watched)
     rows = []
     for size in (0, 5, 1):
         run = open_run(str(size))
         policy = load_policy(base, ModelSettings(), trainable=True)
-        dpo.train(run, policy, PAIRS, replace(SETTINGS, batch=len(PAIRS), micro_batch=size, epochs=1, loss_type=loss_type), seed=0, held_out=[])
+        direct.train(run, policy, PAIRS, replace(SETTINGS, batch=len(PAIRS), micro_batch=size, epochs=1, loss_type=loss_type), seed=0, held_out=[])
         rows.append(read_run(run.path).metrics[0])
     for parts, row in zip(found[1:], rows[1:], strict=True):
         for whole, part in zip(found[0], parts, strict=True):
@@ -100,17 +101,17 @@ def test_micro_batches_change_no_gradient(loss_type: Any, base: Path, open_run: 
 
 def test_the_reference_is_asked_once_and_before_the_first_step(policy: Policy, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):
     asked: list[tuple[int, bool]] = []
-    ask = dpo.logps
+    ask = direct.completion_logprobs
     first = next(policy.model.parameters()).detach().clone()
 
-    def watched(policy: Policy, rows: Any, batches: Any) -> torch.Tensor:
-        asked.append((len(rows), torch.equal(first, next(policy.model.parameters()))))
-        return ask(policy, rows, batches)
+    def watched(model: Any, rows: Any, *more: Any) -> torch.Tensor:
+        asked.append((len(rows), torch.equal(first, next(model.parameters()))))
+        return ask(model, rows, *more)
 
-    monkeypatch.setattr(dpo, "logps", watched)
+    monkeypatch.setattr(direct, "completion_logprobs", watched)
     prompt = Prompt.user("which?")
     four = Ranking(prompt, tuple(Completion(prompt, text) for text in "abcd"), (1, 2, 3, 4))
-    summary = dpo.train(open_run(), policy, PAIRS[:8], SETTINGS, seed=0, held_out=[four])
+    summary = direct.train(open_run(), policy, PAIRS[:8], SETTINGS, seed=0, held_out=[four])
     assert summary["held_out"] == 6
     assert asked == [(16, True), (4, True), (4, False)]  # of six pairs of four completions each is read once
 
@@ -118,15 +119,15 @@ def test_the_reference_is_asked_once_and_before_the_first_step(policy: Policy, o
 def test_the_reference_is_asked_without_dropout(policy: Policy):
     for layer in policy.model.model.layers:
         layer.self_attn.attention_dropout = 0.5
-    rows = dpo.encode(policy, PAIRS[0])
-    once, again = (dpo.logps(policy, rows, [[0, 1]]) for _ in range(2))
+    rows = direct.encode(policy, PAIRS[0])
+    once, again = (completion_logprobs(policy.model, rows, [[0, 1]], policy.pad_id) for _ in range(2))
     assert torch.equal(once, again) and policy.model.training
     assert once[0].item() == pytest.approx(logp(policy.model.eval(), policy.tokenizer, PAIRS[0].prompt, PAIRS[0].chosen), rel=1e-5)
 
 
 def test_unfinished_completions_have_no_end_token(policy: Policy):
     pair = Comparison(Prompt.user("go on?"), "and so on", "and on", chosen_finished=False)
-    chosen, rejected = dpo.encode(policy, pair)
+    chosen, rejected = direct.encode(policy, pair)
     assert chosen.ids[-1] != END and rejected.ids[-1] == END
     assert sum(chosen.loss_mask) == len("and so on") and sum(rejected.loss_mask) == len("and on") + 1
 
@@ -134,14 +135,14 @@ def test_unfinished_completions_have_no_end_token(policy: Policy):
 def test_pairs_of_a_ranking_are_drawn_by_the_seed_and_ties_left_out(policy: Policy, open_run: OpenRun):
     prompts = [Prompt.user(f"{i}?") for i in range(12)]
     rankings = [Ranking(p, tuple(Completion(p, text) for text in "abcd"), (1, 2, 3, 3)) for p in prompts]
-    everything = dpo.comparisons_of(rankings, 0, 0)
+    everything = direct.comparisons_of(rankings, 0, 0)
     assert len(everything) == 12 * 5 and not any({c.chosen, c.rejected} == {"c", "d"} for c in everything)
-    assert dpo.comparisons_of([replace(PAIRS[0], tie=True), PAIRS[1]], 0, 0) == [PAIRS[1]]
-    two = dpo.comparisons_of(rankings, 2, 0)
-    assert len(two) == 24 and two == dpo.comparisons_of(rankings, 2, 0) and two != dpo.comparisons_of(rankings, 2, 1)
+    assert direct.comparisons_of([replace(PAIRS[0], tie=True), PAIRS[1]], 0, 0) == [PAIRS[1]]
+    two = direct.comparisons_of(rankings, 2, 0)
+    assert len(two) == 24 and two == direct.comparisons_of(rankings, 2, 0) and two != direct.comparisons_of(rankings, 2, 1)
     assert len({(c.prompt.id, c.chosen, c.rejected) for c in two}) == 24
     run = open_run()
-    summary = dpo.train(run, policy, rankings, replace(SETTINGS, pairs_per_prompt=2, epochs=1), seed=0, held_out=[])
+    summary = direct.train(run, policy, rankings, replace(SETTINGS, pairs_per_prompt=2, epochs=1), seed=0, held_out=[])
     assert read_jsonl(run.path / "data" / "comparisons.jsonl", Comparison) == two
     assert summary["comparisons"] == 24 and summary["margin"] is None and summary["accuracy"]["n"] == 0 and not summary["likelihood_displacement"]
 
@@ -149,13 +150,13 @@ def test_pairs_of_a_ranking_are_drawn_by_the_seed_and_ties_left_out(policy: Poli
 def test_long_and_equal_comparisons_are_dropped_and_counted(policy: Policy, open_run: OpenRun):
     prompt = Prompt.user("long?")
     extra = [Comparison(prompt, "x" * 90, "y"), Comparison(prompt, "same", "same")]
-    summary = dpo.train(open_run(), policy, [*PAIRS, *extra], replace(SETTINGS, epochs=1), seed=0, held_out=extra + PAIRS[:2])
+    summary = direct.train(open_run(), policy, [*PAIRS, *extra], replace(SETTINGS, epochs=1), seed=0, held_out=extra + PAIRS[:2])
     assert summary["comparisons"] == len(PAIRS) and sum(summary["dropped"].values()) == 2 and summary["held_out"] == 2
 
 
 def test_nothing_to_learn(policy: Policy, open_run: OpenRun):
     with pytest.raises(DataError, match="held out"):
-        dpo.train(open_run(), policy, PAIRS, replace(SETTINGS, held_out=0.999999), seed=0)
+        direct.train(open_run(), policy, PAIRS, replace(SETTINGS, held_out=0.999999), seed=0)
 
 
 @pytest.mark.parametrize(("gains", "margin", "displaced"), [((-3.0, -5.0), 0.2, True), ((3.0, -5.0), 0.8, False), ((-5.0, -3.0), -0.2, False)])
@@ -163,8 +164,8 @@ def test_displacement_is_said(gains: tuple[float, float], margin: float, displac
                               monkeypatch: pytest.MonkeyPatch):
     """Both completions less likely than under the reference, the rejected one by more (Razin et al. 2024): the margin alone would not show it."""
     answers = iter([torch.zeros(2), torch.tensor([-40.0, -30.0]), torch.tensor([-40.0, -30.0]) + torch.tensor(gains)])
-    monkeypatch.setattr(dpo, "logps", lambda *_: next(answers))
-    summary = dpo.train(open_run(), policy, PAIRS[:1], SETTINGS, seed=0, held_out=PAIRS[1:2])
+    monkeypatch.setattr(direct, "completion_logprobs", lambda *_: next(answers))
+    summary = direct.train(open_run(), policy, PAIRS[:1], SETTINGS, seed=0, held_out=PAIRS[1:2])
     assert summary["likelihood_displacement"] is displaced and summary["margin"] == pytest.approx(margin)
     assert summary["eval_rewards"] == pytest.approx({"chosen": 0.1 * gains[0], "rejected": 0.1 * gains[1]})
     assert summary["reference_accuracy"]["mean"] == 0 and summary["accuracy"]["mean"] == float(margin > 0)
@@ -175,5 +176,5 @@ def test_a_loss_that_is_not_finite_stops_it_and_names_step_and_sample(policy: Po
         policy.model.get_input_embeddings().weight[policy.tokenizer.convert_tokens_to_ids("~")] = float("nan")
     odd = Comparison(Prompt.user("the ~ one?"), "a", "b" * 40)  # the longest, so the last of its batch
     with pytest.raises(GuardStop, match="at step 0") as stop:
-        dpo.train(open_run(), policy, [*PAIRS, odd], replace(SETTINGS, batch=32, micro_batch=5), seed=0, held_out=[])
+        direct.train(open_run(), policy, [*PAIRS, odd], replace(SETTINGS, batch=32, micro_batch=5), seed=0, held_out=[])
     assert stop.value.where == "the ~ one?"

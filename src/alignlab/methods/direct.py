@@ -1,0 +1,217 @@
+"""Learning from comparisons directly, the policy itself as the reward model: DPO (Rafailov et al. 2023) and its family against a reference, ORPO
+(Hong et al. 2024) and SimPO (Meng et al. 2024) without one. One loop: they differ in `losses_of` alone, and in whether a reference is asked.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.checks import fit
+from ..data.split import by_prompt
+from ..errors import ConfigError, DataError
+from ..evals import statistics
+from ..losses import dpo_loss, orpo_loss, simpo_loss
+from ..models.batch import by_length, chunks
+from ..models.chat import Rendered, example
+from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
+from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.optimizer import MasterAdamW
+from ..records import Comparison, Ranking
+from ..run import RunDir, derive_seed, guard_finite
+from ..settings import DPOSettings, ORPOSettings, SimPOSettings
+
+Settings = DPOSettings | ORPOSettings | SimPOSettings
+
+
+def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Comparison], settings: Settings, *, seed: int,
+          held_out: Sequence[Ranking | Comparison] | None = None) -> dict[str, Any]:
+    """Train the policy in place on comparisons. The settings say by which method.
+
+    DPO's reference is the policy it was: what `policy` holds when this is called, also when a run goes on. ORPO and SimPO ask no reference.
+
+    Metrics a step: `loss`, `rewards/chosen`, `rewards/rejected`, `rewards/accuracies`, `rewards/margins`, `logps/chosen`, `logps/rejected` (sums over
+    the completion, whatever the loss makes of them), `grad_norm`, `learning_rate`, `epoch`; ORPO also `nll_loss`, `log_odds_chosen`, `log_odds_ratio`.
+    Both log-probabilities may fall while the margin grows (likelihood displacement): they are logged apart.
+
+    Args:
+        preferences: comparisons, and rankings for all their pairs or `settings.pairs_per_prompt` of them; ties are left out.
+        held_out: preferences kept for testing; None keeps the share `settings.held_out` of the prompts.
+
+    Returns:
+        On held-out comparisons: `accuracy` and `margin` of the reward, `eval_rewards`, `reference_accuracy` (how often the policy it started from finds
+        the chosen one likelier, a token where the method's reward is one of a token) and whether displacement set in.
+
+    Raises:
+        ConfigError: settings that make no sense together. DataError: nothing to learn, or nothing that fits. GuardStop: a loss that is not finite.
+    """
+    # 1. comparisons that fit, encoded once
+    name = check(settings, run)
+    learn, report = fit(comparisons_of(preferences, settings.pairs_per_prompt, seed), policy.tokenizer, settings.max_length)
+    run.note(f"{name}: {report}")
+    if held_out is None:
+        learn, test = by_prompt(learn, settings.held_out, seed)
+    else:
+        kept = comparisons_of(held_out, 0, seed)
+        test = fit(kept, policy.tokenizer, settings.max_length)[0] if kept else []
+    if not learn:
+        raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
+    rows = [row for c in learn for row in encode(policy, c)]  # chosen and rejected of comparison i at 2 i and 2 i + 1
+    lengths_N2 = completion_lengths(rows).view(-1, 2)
+    run.add_data("comparisons", learn)
+
+    # 2. the batches, and for DPO the reference's log-probabilities, asked once, in the very batches of the first epoch: the first margin is exactly 0
+    batches_an_epoch = math.ceil(len(learn) / settings.batch)
+    total = max(1, math.ceil(settings.epochs * batches_an_epoch))
+    lengths = [len(rows[2 * i].ids) + len(rows[2 * i + 1].ids) for i in range(len(learn))]
+    batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, name), epoch))
+    size = settings.micro_batch or settings.batch
+    reference_N2 = None
+    if isinstance(settings, DPOSettings):
+        first_epoch = [chosen[start : start + size] for chosen in batches(0) for start in range(0, len(chosen), size)]
+        asked = [[row for i in micro for row in (2 * i, 2 * i + 1)] for micro in first_epoch]
+        reference_N2 = completion_logprobs(policy.model, rows, asked, policy.pad_id).view(-1, 2)
+    test_rows, test_places_N2 = distinct(encode(policy, c) for c in test)
+    test_batches, test_lengths_N2 = chunks(test_rows, 4096), completion_lengths(test_rows)[test_places_N2]
+    test_start_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
+
+    # 3. the optimiser, where it was if the run goes on
+    optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
+    if saved := run.load_state():
+        load_tensors(policy.model, saved[1])
+        optimizer.load_state_tensors(saved[1])
+
+    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return trainable_tensors(policy.model) | optimizer.state_tensors(), {}
+
+    policy.model.train()
+    for step in run.steps(total, desc=name, save=state):
+        # 4. chosen and rejected of a batch in one forward pass; the loss over all comparisons of the batch, so that micro-batches change nothing
+        epoch, place = divmod(step, batches_an_epoch)
+        chosen = batches(epoch)[place]
+        torch.manual_seed(derive_seed(seed, name, step))
+        sums: dict[str, float] = {}
+        for start in range(0, len(chosen), size):
+            micro = chosen[start : start + size]
+            layout = laid_out(policy.model, [rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id)
+            policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
+            ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
+            losses, chosen_rewards, rejected_rewards, more = losses_of(settings, policy_N2, ref_N2, lengths_N2[micro].to(policy.device))
+            loss = losses.sum() / len(chosen)
+            worst = learn[micro[int(losses.argmax())]].prompt.text  # NaN counts as the largest
+            guard_finite(loss.item(), step=step, what="the loss", sample=worst)
+            loss.backward()
+            margins = chosen_rewards - rejected_rewards
+            for key, values in {"loss": losses, "rewards/chosen": chosen_rewards, "rewards/rejected": rejected_rewards, "rewards/margins": margins,
+                                "rewards/accuracies": (margins > 0).float(), "logps/chosen": policy_N2[:, 0], "logps/rejected": policy_N2[:, 1],
+                                **more}.items():
+                sums[key] = sums.get(key, 0.0) + values.detach().sum().item() / len(chosen)
+
+        # 5. the update
+        rate = optimizer.lr
+        grad_norm = optimizer.step()
+        guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
+        run.log(step, {**sums, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch})
+
+    # 6. the reward on prompts it never saw
+    policy.model.eval()
+    summary: dict[str, Any] = {"comparisons": len(learn), "held_out": len(test), "dropped": report.dropped, "steps": total}
+    test_now_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
+    _, chosen_rewards, rejected_rewards, _ = losses_of(settings, test_now_N2, test_start_N2, test_lengths_N2)
+    likelier_N2 = test_start_N2 if isinstance(settings, DPOSettings) else test_start_N2 / test_lengths_N2
+    moved = {"chosen": chosen_rewards.mean().item(), "rejected": rejected_rewards.mean().item()} if test else {}
+    return summary | {
+        "accuracy": statistics.win_rate(chosen_rewards.tolist(), rejected_rewards.tolist()),
+        "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None, "eval_rewards": moved,
+        "reference_accuracy": statistics.win_rate(likelier_N2[:, 0].tolist(), likelier_N2[:, 1].tolist()),
+        "likelihood_displacement": bool(test and moved["chosen"] < 0 < moved["chosen"] - moved["rejected"]),
+    }
+
+
+def check(settings: Settings, run: RunDir) -> str:
+    """The method's name, if its settings make sense.
+
+    Raises:
+        ConfigError: a value that no equation takes, or one that another setting makes meaningless.
+    """
+    if min(settings.batch, settings.epochs) <= 0 or min(settings.micro_batch, settings.pairs_per_prompt) < 0:
+        raise ConfigError(f"batch = {settings.batch}, micro_batch = {settings.micro_batch}, epochs = {settings.epochs}, "
+                          f"pairs_per_prompt = {settings.pairs_per_prompt}", remedy="batch and epochs above 0, the others 0 or more")
+    if settings.beta <= 0:
+        raise ConfigError(f"beta = {settings.beta}", remedy="above 0: at 0 no preference is learnt")
+    match settings:
+        case ORPOSettings():
+            return "orpo"
+        case SimPOSettings():
+            if settings.gamma < 0:
+                raise ConfigError(f"gamma = {settings.gamma}", remedy="0 or more: it is the margin that the chosen completion is to lead by")
+            return "simpo"
+    if not 0 <= settings.label_smoothing < 0.5:
+        raise ConfigError(f"label_smoothing = {settings.label_smoothing}", remedy="from 0 to below 0.5: at 0.5 the labels say nothing")
+    if settings.label_smoothing and settings.loss_type in ("hinge", "ipo"):
+        raise ConfigError(f"label_smoothing = {settings.label_smoothing} has no meaning for loss_type {settings.loss_type}",
+                          remedy="--label_smoothing 0, or loss_type sigmoid, sigmoid_norm or robust")
+    if settings.loss_type == "robust" and not settings.label_smoothing:
+        run.note("dpo: loss_type robust with label_smoothing 0 is sigmoid; give label_smoothing the share of labels that are wrong")
+    if settings.loss_type == "sigmoid_norm" and settings.beta < 1:
+        run.note(f"dpo: sigmoid_norm's reward is one a token, and beta {settings.beta} makes it small; Tulu 3 uses 5")
+    return "dpo"
+
+
+def losses_of(settings: Settings, policy_N2: Tensor, ref_N2: Tensor | None, lengths_N2: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+    """Losses and rewards of comparisons, (N,) each, from the log-probabilities of chosen and rejected and their lengths, (N, 2); and ORPO's own figures.
+
+    `ref_N2` is the reference's, which only DPO looks at.
+    """
+    match settings:
+        case ORPOSettings():
+            return orpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=settings.beta)
+        case SimPOSettings():
+            return *simpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=settings.beta, gamma=settings.gamma), {}
+    assert ref_N2 is not None
+    chosen_lengths, rejected_lengths = lengths_N2.unbind(1) if settings.loss_type == "sigmoid_norm" else (None, None)
+    return *dpo_loss(*policy_N2.unbind(1), *ref_N2.unbind(1), beta=settings.beta, loss_type=settings.loss_type,
+                     label_smoothing=settings.label_smoothing, chosen_lengths=chosen_lengths, rejected_lengths=rejected_lengths), {}
+
+
+def comparisons_of(preferences: Sequence[Ranking | Comparison], per_prompt: int, seed: int) -> list[Comparison]:
+    """Comparisons as they are, rankings as all their pairs (or `per_prompt` of them, drawn by the seed); ties left out."""
+    found: list[Comparison] = []
+    for i, item in enumerate(preferences):
+        pairs = item.comparisons() if isinstance(item, Ranking) else [] if item.tie else [item]
+        if per_prompt and len(pairs) > per_prompt:
+            pairs = random.Random(derive_seed(seed, "pairs", i)).sample(pairs, per_prompt)
+        found += pairs
+    return found
+
+
+def encode(policy: Policy, comparison: Comparison) -> tuple[Rendered, Rendered]:
+    """Chosen and rejected; one that was cut at the limit has no end token."""
+    c = comparison
+    return (example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished),
+            example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished))
+
+
+def distinct(pairs: Iterable[tuple[Rendered, Rendered]]) -> tuple[list[Rendered], Tensor]:
+    """Each row once, although a completion of a ranking stands in K - 1 pairs; and where the two of each pair are, (N, 2)."""
+    places: dict[tuple[int, ...], int] = {}
+    rows: list[Rendered] = []
+    found: list[int] = []
+    for pair in pairs:
+        for row in pair:
+            place = places.setdefault((len(row.ids) - sum(row.loss_mask), *row.ids), len(rows))
+            if place == len(rows):
+                rows.append(row)
+            found.append(place)
+    return rows, torch.tensor(found, dtype=torch.long).view(-1, 2)
+
+
+def completion_lengths(rows: Sequence[Rendered]) -> Tensor:
+    """(N,) tokens of each completion, its end token among them."""
+    return torch.tensor([sum(row.loss_mask) for row in rows], dtype=torch.long)

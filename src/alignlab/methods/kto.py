@@ -1,0 +1,212 @@
+"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): from completions that were liked or not, each by itself."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.checks import fit
+from ..data.split import by_prompt
+from ..errors import ConfigError, DataError
+from ..evals import statistics
+from ..losses import kto_baseline, kto_loss
+from ..models.batch import by_length, chunks
+from ..models.chat import Rendered, example
+from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
+from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.optimizer import MasterAdamW
+from ..records import Unpaired
+from ..run import RunDir, derive_seed, guard_finite
+from ..settings import KTOSettings
+
+ADVISED = (1.0, 4 / 3)
+"""Where (lambda_D liked) / (lambda_U disliked) should lie (Ethayarajh et al. 2024, section 4.2)."""
+
+
+def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: KTOSettings, *, seed: int,
+          held_out: Sequence[Unpaired] | None = None) -> dict[str, Any]:
+    """Train the policy in place, against the policy it was: what `policy` holds when this is called, also when a run goes on.
+
+    Metrics a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the liked completions of the batch,
+    `rewards/rejected` and `logps/rejected` over the others, and `rewards/margins` between the two (each only where the batch has such);
+    `grad_norm`, `learning_rate`, `epoch`.
+
+    Args:
+        held_out: completions kept for testing; None keeps the share `settings.held_out` of the prompts.
+
+    Returns:
+        `liked`, `disliked` and their weights; on held-out completions `accuracy`, how often a liked one has a higher implicit reward than a disliked
+        one of the same prompt, `auc`, the same over all prompts, `margin` and `eval_rewards`.
+
+    Raises:
+        ConfigError: settings that make no sense. DataError: nothing to learn, labels that are all the same, completions of a single prompt.
+        GuardStop: a loss that is not finite.
+    """
+    # 1. completions that fit, encoded once, of both labels
+    check(settings)
+    agreed = of_one_mind(labelled)
+    fitting, report = fit(agreed, policy.tokenizer, settings.max_length)
+    if len(agreed) < len(labelled):
+        report.dropped["labelled both ways"] = len(labelled) - len(agreed)
+    run.note(f"kto: {report}")
+    learn, test = by_prompt(fitting, settings.held_out, seed) if held_out is None else (fitting, [])
+    if held_out:
+        test = fit(of_one_mind(held_out), policy.tokenizer, settings.max_length)[0]
+    liked = sum(u.label for u in learn)
+    if liked in (0, len(learn)):
+        raise DataError(f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}" if learn else "every completion was held out",
+                        remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`" if learn else "more data, or a smaller held_out")
+    weights = weights_of(run, settings, liked, len(learn) - liked)
+    rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in learn]
+    run.add_data("unpaired", learn)
+
+    # 2. the batches, the same in each epoch but for their order; and for each completion its prompt with that of another prompt of the batch
+    batches = by_length([len(row.ids) for row in rows], settings.batch, derive_seed(seed, "kto"))
+    total = max(1, math.ceil(settings.epochs * len(batches)))
+    size = settings.micro_batch or settings.batch
+    others = mismatched(rows, [u.prompt.id for u in learn], batches, settings.max_length)
+
+    # 3. the reference's log-probabilities, asked once, in the very batches they are used in: the first rewards and the first kl are exactly 0
+    micros = [micro for batch in batches for micro in cut(batch, size)]
+    reference_N = completion_logprobs(policy.model, rows, micros, policy.pad_id)
+    reference_others_N = completion_logprobs(policy.model, others, micros, policy.pad_id)
+    test_rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in test]
+    test_batches = chunks(test_rows, 4096)
+    test_reference_N = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)
+
+    # 4. the optimiser, where it was if the run goes on
+    optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
+    if saved := run.load_state():
+        load_tensors(policy.model, saved[1])
+        optimizer.load_state_tensors(saved[1])
+
+    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return trainable_tensors(policy.model) | optimizer.state_tensors(), {}
+
+    policy.model.train()
+    for step in run.steps(total, desc="kto", save=state):
+        # 5. the baseline of the whole batch, from mismatched pairs and without a gradient
+        epoch, place = divmod(step, len(batches))
+        batch = batches[random.Random(derive_seed(seed, "kto", "order", epoch)).sample(range(len(batches)), len(batches))[place]]
+        now_N = completion_logprobs(policy.model, [others[i] for i in batch], cut(range(len(batch)), size), policy.pad_id)
+        baseline = kto_baseline(now_N, reference_others_N[batch])
+
+        # 6. the losses, over all completions of the batch, so that micro-batches change nothing
+        torch.manual_seed(derive_seed(seed, "kto", step))
+        label_N = torch.tensor([learn[i].label for i in batch])
+        loss_sum, logps, rewards = 0.0, [], []
+        for micro in cut(batch, size):
+            layout = laid_out(policy.model, [rows[i] for i in micro], policy.pad_id)
+            policy_N = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1)
+            desirable_N = torch.tensor([learn[i].label for i in micro], device=policy.device)
+            losses, gained = kto_loss(policy_N, reference_N[micro].to(policy.device), desirable_N, baseline=baseline.to(policy.device), beta=settings.beta,
+                                      desirable_weight=weights[0], undesirable_weight=weights[1])
+            loss = losses.sum() / len(batch)
+            guard_finite(loss.item(), step=step, what="the loss", sample=learn[micro[int(losses.argmax())]].prompt.text)  # NaN counts as the largest
+            loss.backward()
+            loss_sum += loss.item()
+            logps.append(policy_N.detach().cpu())
+            rewards.append(gained.cpu())
+
+        # 7. the update
+        rate = optimizer.lr
+        grad_norm = optimizer.step()
+        guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[batch[0]].prompt.text)
+        run.log(step, {"loss": loss_sum, "kl": baseline.item(), **by_label(torch.cat(rewards), torch.cat(logps), label_N),
+                       "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / len(batches)})
+
+    # 8. the implicit reward on prompts it never saw
+    policy.model.eval()
+    rewards_N = settings.beta * (completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id) - test_reference_N)
+    return {"liked": liked, "disliked": len(learn) - liked, "held_out": len(test), "dropped": report.dropped, "steps": total,
+            "desirable_weight": weights[0], "undesirable_weight": weights[1], **measure(test, rewards_N.tolist())}
+
+
+def check(settings: KTOSettings) -> None:
+    """Raises ConfigError for a value that no equation takes."""
+    if settings.batch < 2 or settings.micro_batch < 0 or settings.epochs <= 0:
+        raise ConfigError(f"batch = {settings.batch}, micro_batch = {settings.micro_batch}, epochs = {settings.epochs}",
+                          remedy="a batch of 2 or more, as the KL baseline pairs a prompt with the completion of another; micro_batch 0 or more, epochs above 0")
+    if settings.beta <= 0 or settings.desirable_weight < 0 or settings.undesirable_weight <= 0:
+        raise ConfigError(f"beta = {settings.beta}, desirable_weight = {settings.desirable_weight}, undesirable_weight = {settings.undesirable_weight}",
+                          remedy="beta and undesirable_weight above 0, desirable_weight above 0 or 0 for what the paper advises")
+
+
+def of_one_mind(labelled: Sequence[Unpaired]) -> list[Unpaired]:
+    """Without the completions of a prompt that are liked in one place and disliked in another."""
+    labels: dict[tuple[str, str, bool], set[bool]] = {}
+    for u in labelled:
+        labels.setdefault((u.prompt.id, u.completion, u.finished), set()).add(u.label)
+    return [u for u in labelled if len(labels[u.prompt.id, u.completion, u.finished]) == 1]
+
+
+def weights_of(run: RunDir, settings: KTOSettings, liked: int, disliked: int) -> tuple[float, float]:
+    """lambda_D and lambda_U; what lies outside the range that the paper advises is said."""
+    low, high = (bound * settings.undesirable_weight * disliked / liked for bound in ADVISED)
+    if not settings.desirable_weight:
+        chosen = min(max(settings.undesirable_weight, low), high)
+        run.note(f"kto: {liked} liked and {disliked} disliked completions: desirable_weight {chosen:.4g}, undesirable_weight {settings.undesirable_weight:.4g}")
+        return chosen, settings.undesirable_weight
+    if not low <= settings.desirable_weight <= high:
+        run.note(f"kto: with {liked} liked and {disliked} disliked completions a desirable_weight from {low:.4g} to {high:.4g} is advised (Ethayarajh et al. "
+                 f"2024), not {settings.desirable_weight:.4g}; 0 chooses one")
+    return settings.desirable_weight, settings.undesirable_weight
+
+
+def mismatched(rows: Sequence[Rendered], prompts: Sequence[str], batches: Sequence[Sequence[int]], max_length: int) -> list[Rendered]:
+    """Each row's prompt with a completion of another prompt: the next of its batch that fits, or of all if its batch has none.
+
+    Raises:
+        DataError: there is none for some prompt.
+    """
+    cuts = [row.loss_mask.index(1) for row in rows]
+    everyone = [i for batch in batches for i in batch]
+    found: dict[int, Rendered] = {}
+    for batch in batches:
+        for place, i in enumerate(batch):
+            j = next((j for j in chain(batch[place + 1 :], batch[:place], everyone)
+                      if prompts[j] != prompts[i] and cuts[i] + len(rows[j].ids) - cuts[j] <= max_length), None)
+            if j is None:
+                raise DataError("no completion of another prompt fits behind this prompt, so that KTO's KL baseline has nothing to be estimated from",
+                                where=f"prompt {prompts[i]}, {cuts[i]} tokens", remedy="completions of two prompts or more, or a larger max_length")
+            own, other = rows[i], rows[j]
+            found[i] = Rendered([*own.ids[: cuts[i]], *other.ids[cuts[j] :]], [*own.loss_mask[: cuts[i]], *other.loss_mask[cuts[j] :]])
+    return [found[i] for i in range(len(rows))]
+
+
+def cut(items: Sequence[int], size: int) -> list[list[int]]:
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def by_label(rewards_N: Tensor, logps_N: Tensor, label_N: Tensor) -> dict[str, float]:
+    """Mean rewards and log-probabilities of the liked and of the disliked completions, where there are such, and the margin between the two."""
+    found: dict[str, float] = {}
+    for name, which_N in (("chosen", label_N), ("rejected", ~label_N)):
+        if which_N.any():
+            found |= {f"rewards/{name}": rewards_N[which_N].mean().item(), f"logps/{name}": logps_N[which_N].mean().item()}
+    if len(found) == 4:
+        found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
+    return found
+
+
+def measure(test: Sequence[Unpaired], rewards: Sequence[float]) -> dict[str, Any]:
+    """What the implicit rewards of held-out completions say of their labels; rates are {"mean", "ci", "n"}, and a tie counts half."""
+    groups: dict[str, tuple[list[float], list[float]]] = {}
+    for u, reward in zip(test, rewards, strict=True):
+        groups.setdefault(u.prompt.id, ([], []))[u.label].append(reward)
+    pairs = [(good, bad) for disliked, liked in groups.values() for good in liked for bad in disliked]
+    liked = torch.tensor([reward for u, reward in zip(test, rewards, strict=True) if u.label])
+    disliked = torch.tensor([reward for u, reward in zip(test, rewards, strict=True) if not u.label])
+    both = len(liked) > 0 and len(disliked) > 0
+    return {
+        "accuracy": statistics.win_rate([good for good, _ in pairs], [bad for _, bad in pairs]),
+        "auc": ((liked[:, None] - disliked).sign().mean().item() + 1) / 2 if both else None,
+        "margin": (liked.mean() - disliked.mean()).item() if both else None,
+        "eval_rewards": {name: x.mean().item() for name, x in (("chosen", liked), ("rejected", disliked)) if len(x)},
+    }
