@@ -89,6 +89,13 @@ def test_other_conversions():
     pair = {"prompt": "Hi?", "chosen": "Yes.", "rejected": "No.", "margin": "0.5"}
     assert convert(pair, "comparison")[0].margin == 0.5
     assert convert(pair, "unpaired") == [Unpaired(HI, "Yes.", True), Unpaired(HI, "No.", False)]
+    assert convert(pair | {"rejected_finished": False}, "unpaired")[1] == Unpaired(HI, "No.", False, finished=False)
+    ranked = {"prompt": "Hi?", "completions": ["a", "b", "c", "d", "e"], "ranks": [1, 2, 3, 4, 5], "finished": [True, True, True, True, False]}
+    assert convert(ranked, "unpaired") == [Unpaired(HI, "a", True), Unpaired(HI, "b", True), Unpaired(HI, "d", False), Unpaired(HI, "e", False, finished=False)]
+    assert [u.label for u in convert(ranked | {"ranks": [1, 1, 1, 1, 2]}, "unpaired")] == [True] * 4 + [False]
+    assert convert(Unpaired(HI, "Yes", True, finished=False).to_json(), "unpaired") == [Unpaired(HI, "Yes", True, finished=False)]
+    with pytest.raises(Useless, match="unfinished"):
+        convert(Unpaired(HI, "Yes", True, finished=False).to_json(), "demonstration")
     assert convert({"messages": [USER, OTHER], "label": False}, "unpaired") == [Unpaired(HI, "No.", False)]
     three = {"prompt": "Hi?", "completions": ["a", "b", "c"], "scores": [1, 3, 1]}
     assert [(c.chosen, c.rejected) for c in convert(three, "comparison")] == [("b", "a"), ("b", "c")]

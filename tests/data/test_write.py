@@ -144,7 +144,7 @@ def test_a_ranking_gives_its_pairs_and_ties_are_counted(tmp_path):
     assert report.left_out == {"a tie": 1, "an unfinished completion": 3} and report.lost == {"who ranked it": 1, "who wrote it": 1}
     assert "left out: 3 with an unfinished completion (first: record 1), 1 with a tie (first: record 1)" in str(report)
     liked = write([Comparison(HI, "Yes.", "No.", 2.0), Comparison(HI, "a", "b", rejected_finished=False)], tmp_path / "kto.jsonl", format="unpaired")
-    assert liked.written == 2 and liked.left_out == {"an unfinished completion": 2} and liked.lost == {"a margin": 1}
+    assert liked.written == 3 and liked.left_out == {"an unfinished completion": 1} and liked.lost == {"a margin": 1}
     shown = write([Completion(HI, "Yes."), Completion(HI, "Ye", finished=False), Unpaired(HI, "No.", False)], tmp_path / "sft.jsonl")
     assert shown.written == 1 and sum(shown.left_out.values()) == 2
 

@@ -531,8 +531,8 @@ def convert(row: Any, want: Want) -> list[Record]:
     """A row in any known format -> records of the wanted kind (several for a ranking's pairs or a task's instances).
 
     Conversions: a conversation -> the demonstration of its last assistant turn; a preference -> the demonstration of its chosen
-    completion, or a ranking of two, or two unpaired completions; a ranking -> its comparisons, its completions by themselves (`Ranking.unpaired`), or the demonstration of its best;
-    anything with a prompt -> the prompt.
+    completion, or a ranking of two, or two unpaired completions; a ranking -> its comparisons, its completions by themselves
+    (`Ranking.unpaired`), or the demonstration of its best; anything with a prompt -> the prompt.
 
     Raises:
         DataError: the row is broken, or its format never holds what is wanted.

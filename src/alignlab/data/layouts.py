@@ -61,6 +61,7 @@ def parts(record: Record) -> set[str]:
         case Demonstration() | Unpaired():
             texts.append(record.completion)
             notes |= bool(getattr(record, "meta", None))
+            unfinished = isinstance(record, Unpaired) and not record.finished
         case Completion():
             texts.append(record.text)
             unfinished = not record.finished

@@ -105,7 +105,7 @@ def rows_of(record: Record, layout: Layout, report: WriteReport, *, flat: bool =
     lost: set[str] = set()
     try:
         for target in _converted(record, layout.kind):
-            own = parts(target) | (has if layout.kind == "unpaired" else set())  # a liked completion cannot say that it is unfinished
+            own = parts(target)
             if reasons := sorted(own & layout.leaves_out):
                 _count(report.left_out, reasons[0], report)
                 continue
