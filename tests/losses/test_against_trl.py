@@ -22,9 +22,13 @@ from alignlab.losses import (
     group_advantages,
     kl_estimate,
     kl_shaped_rewards,
+    kto_baseline,
+    kto_loss,
     masked_whiten,
+    orpo_loss,
     ppo_policy_loss,
     ppo_value_loss,
+    simpo_loss,
     token_logprobs,
 )
 
@@ -109,18 +113,81 @@ def test_label_smoothing_of_sigmoid_is_dropped_by_trl(dtype: torch.dtype) -> Non
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("name", "kind"), [("dpo/ipo", "ipo"), ("dpo/sigmoid_norm", "sigmoid")])
-def test_losses_that_trl_takes_over_tokens(name: str, kind: str, dtype: torch.dtype) -> None:
-    """TRL's `ipo` divides each log-ratio by the tokens of its completion, which equation 17 of Azar et al. does not; `sigmoid_norm` says so in its name.
-    On mean log-probabilities ours are the same, on sums (ours, and the paper's) IPO is another loss: its target is 1 / (2 beta) nats a completion."""
-    given, theirs = read(name, dtype)
+def test_ipo_that_trl_takes_over_tokens(dtype: torch.dtype) -> None:
+    """TRL's `ipo` divides each log-ratio by the tokens of its completion, which equation 17 of Azar et al. does not. On mean log-probabilities ours is the
+    same, on sums (ours, and the paper's) it is another loss: its target is 1 / (2 beta) nats a completion."""
+    given, theirs = read("dpo/ipo", dtype)
     leaf, policy, reference = completions(given, mean=True)
-    loss = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type=kind)[0].mean()
+    loss = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type="ipo")[0].mean()
     loss.backward()
     close(loss, theirs["loss"], dtype)
     close(leaf.grad, theirs["gradient_BT"], dtype)
     _, policy, reference = completions(given)
-    assert abs(dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type=kind)[0].mean().item() - theirs["loss"]) > 1e-3
+    assert abs(dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type="ipo")[0].mean().item() - theirs["loss"]) > 1e-3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sigmoid_norm(dtype: torch.dtype) -> None:
+    """Loss and gradient are TRL's. Its logged rewards are of sums, which the loss never sees; ours are what the loss sees, over the length."""
+    given, theirs = read("dpo/sigmoid_norm", dtype)
+    leaf, policy, reference = completions(given)
+    chosen_lengths, rejected_lengths = given["mask_BT"].sum(1).chunk(2)
+    losses, chosen, _ = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type="sigmoid_norm", chosen_lengths=chosen_lengths,
+                                 rejected_lengths=rejected_lengths)
+    losses.mean().backward()
+    close(losses.mean(), theirs["loss"], dtype)
+    close(leaf.grad, theirs["gradient_BT"], dtype)
+    close((chosen * chosen_lengths).mean(), theirs["rewards/chosen"], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", named("kto/"))
+def test_kto(name: str, dtype: torch.dtype) -> None:
+    """Loss, gradient and the KL baseline are TRL's on the same mismatched pairs."""
+    given, theirs = read(name, dtype)
+    leaf = given["logprobs_BT"].clone().requires_grad_()
+    baseline = kto_baseline(given["kl_logprobs_BT"].sum(1), given["kl_ref_logprobs_BT"].sum(1))
+    losses, _ = kto_loss(leaf.sum(1), given["ref_logprobs_BT"].sum(1), given["label_B"], baseline=baseline, beta=given["beta"],
+                         desirable_weight=given["desirable_weight"], undesirable_weight=given["undesirable_weight"])
+    losses.mean().backward()
+    close(baseline, theirs["kl"], dtype)
+    close(losses.mean(), theirs["loss"], dtype)
+    close(leaf.grad, theirs["gradient_BT"], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_simpo(dtype: torch.dtype) -> None:
+    """Loss, gradient of the logits and rewards are TRL's, whose `logps` are means over tokens."""
+    given, theirs = read("simpo", dtype)
+    logits, mask = given["logits_BTV"].clone().requires_grad_(), given["mask_BT"]
+    logps = (token_logprobs(logits, given["ids_BT"]) * mask).sum(1)
+    lengths = mask.sum(1)
+    losses, chosen, rejected = simpo_loss(*logps.chunk(2), *lengths.chunk(2), beta=given["beta"], gamma=given["simpo_gamma"])
+    losses.mean().backward()
+    close(losses.mean(), theirs["loss"], dtype)
+    close(logits.grad, theirs["gradient_BTV"], dtype)
+    close(chosen.mean(), theirs["rewards/chosen"], dtype)
+    close(rejected.mean(), theirs["rewards/rejected"], dtype)
+    close((logps / lengths).chunk(2)[0].mean(), theirs["logps/chosen"], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_orpo(dtype: torch.dtype) -> None:
+    """The odds part is TRL's. The likelihood is not: TRL takes it over prompt and completion and over all tokens of the batch together, ours (and
+    equation 6) is the mean over each chosen completion; put in place of ours, TRL's likelihood gives TRL's loss."""
+    given, theirs = read("orpo", dtype)
+    mask, seen = given["mask_BT"], given["attention_mask_BT"]
+    each = token_logprobs(given["logits_BTV"], given["ids_BT"])
+    losses, chosen, rejected, metrics = orpo_loss(*(each * mask).sum(1).chunk(2), *mask.sum(1).chunk(2), beta=given["beta"])
+    for key in ("log_odds_chosen", "log_odds_ratio"):
+        close(metrics[key].mean(), theirs[key], dtype, recorded=torch.float32)  # TRL makes them of floats
+    close(chosen.mean(), theirs["rewards/chosen"], dtype, recorded=torch.float32)
+    close(rejected.mean(), theirs["rewards/rejected"], dtype, recorded=torch.float32)
+    read_too = (seen.bool() & (torch.arange(seen.shape[1]) > 0)).chunk(2)[0]
+    nll = -each.chunk(2)[0][read_too].mean()
+    close(nll, theirs["nll_loss"], dtype, recorded=torch.float32)
+    close(losses.mean() - metrics["nll_loss"].mean() + nll, theirs["loss"], dtype, recorded=torch.float32)
+    assert abs((nll - metrics["nll_loss"].mean()).item()) > 1e-3
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
