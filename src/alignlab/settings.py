@@ -43,7 +43,7 @@ class ModelSettings:
         "auto", "auto = bf16 weights (fp32 masters) if the device multiplies bf16 natively and the model has over 20M parameters, else fp32")
     device: str = setting("auto", "auto = cuda, then mps, then cpu")
     threads: int = setting(0, "CPU threads; 0 = torch's own choice")
-    chat_template: str = setting("", "a Jinja file, or chatml, for a model without a chat template")
+    chat_template: str = setting("", "a Jinja file, chatml or gemma, for a model without a chat template")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from alignlab.errors import ModelError
 from alignlab.models.chat import completion_ids, end_token_id, example, install_template, prompt_ids, render
@@ -161,9 +162,30 @@ def test_templates_that_are_installed(tokenizer, tmp_path):
     words = len(tokenizer)
     install_template(tokenizer, "chatml")
     row = render(tokenizer, TWO_TURNS, train_on="all")
-    assert tokenizer.decode(row.ids) == ("<|im_start|>user\nwho bakes?<|im_end|>\n<|im_start|>assistant\nthe baker</s>\n"
+    assert tokenizer.decode(row.ids) == ("<s><|im_start|>user\nwho bakes?<|im_end|>\n<|im_start|>assistant\nthe baker</s>\n"
                                          "<|im_start|>user\nwho opens?<|im_end|>\n<|im_start|>assistant\nit opens</s>")
     assert end_token_id(tokenizer) == EOS and len(tokenizer) == words  # no new embeddings
     (tmp_path / "own.jinja").write_text(TEMPLATES["spaced"])
     install_template(tokenizer, str(tmp_path / "own.jinja"))
     assert end_token_id(tokenizer) == END
+
+
+@pytest.mark.parametrize("choice", ["chatml", "gemma"])
+def test_a_named_template_begins_as_the_tokenizer_does_with_one_bos(choice):
+    tokenizer = build_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<start_of_turn>", "<end_of_turn>"]})
+    install_template(tokenizer, choice)
+    ids = example(tokenizer, HI, "the baker").ids
+    assert ids[0] == BOS and ids.count(BOS) == 1 and ids[-1] == end_token_id(tokenizer)
+    if choice == "gemma":
+        assert end_token_id(tokenizer) == tokenizer.convert_tokens_to_ids("<end_of_turn>")
+        assert tokenizer.decode(render(tokenizer, TWO_TURNS, train_on="all").ids).count("<start_of_turn>model") == 2
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A", special_tokens=[])
+    install_template(tokenizer, choice)
+    assert BOS not in prompt_ids(tokenizer, HI)
+
+
+def test_gemma_turns_need_a_tokenizer_that_knows_them(tokenizer):
+    with pytest.raises(ModelError, match="start_of_turn") as caught:
+        install_template(tokenizer, "gemma")
+    assert "chatml" in caught.value.remedy

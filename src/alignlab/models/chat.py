@@ -21,6 +21,11 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 """ChatML for a model that was never taught it: the marks may be plain text to its tokenizer, and an answer ends with its own end token."""
+GEMMA = (
+    "{% for m in messages %}{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else 'user') + '\\n' + m['content'] + '<end_of_turn>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
+)
+"""Gemma's turns, for its base models: their tokenizers know the marks. A system message is read as the user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +113,26 @@ def end_token_id(tokenizer: Any) -> int:
 
 
 def install_template(tokenizer: Any, choice: str) -> None:
-    """Give a tokenizer a chat template: "chatml", or the text of a Jinja file.
+    """Give a tokenizer a chat template: "chatml", "gemma", or the text of a Jinja file.
+
+    A tokenizer that begins every text with a BOS gets it from the first two as well: a model that never saw a text without it (Gemma) is
+    lost without it.
 
     Raises:
-        ModelError: the file cannot be read, or chatml has no end token to write.
+        ModelError: the file cannot be read, chatml has no end token to write, or the tokenizer does not know Gemma's marks.
     """
-    if choice == "chatml":
-        if tokenizer.eos_token is None:
+    if choice in ("chatml", "gemma"):
+        if choice == "chatml" and tokenizer.eos_token is None:
             raise ModelError(f"the tokenizer of {_name(tokenizer)} has no end token", remedy="set eos_token in its tokenizer_config.json")
-        tokenizer.chat_template = CHATML
+        if choice == "gemma" and any(len(_ids(tokenizer, mark)) != 1 for mark in ("<start_of_turn>", "<end_of_turn>")):
+            raise ModelError(f"the tokenizer of {_name(tokenizer)} does not know Gemma's <start_of_turn>", remedy="--model.chat_template chatml")
+        begins = tokenizer.bos_token is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+        tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + {"chatml": CHATML, "gemma": GEMMA}[choice]
         return
     try:
         tokenizer.chat_template = Path(choice).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read the chat template: {error}", where=choice, remedy="a Jinja file, or chatml") from None
+        raise ModelError(f"cannot read the chat template: {error}", where=choice, remedy="a Jinja file, chatml or gemma") from None
 
 
 def _template(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
