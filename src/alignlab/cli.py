@@ -131,13 +131,13 @@ def _main(arguments: list[str]) -> int:
 
     values: dict[str, Any] = {option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options}
     if command.out:
-        values |= {"out": Path(given.get("out", command.out)), "seed": given.get("seed", 0), "resume": given.get("resume", True)}
+        values |= {"out": Path(given.get("out", command.out.format(**values))), "seed": given.get("seed", 0), "resume": given.get("resume", True)}
     if command.settings:
         from .config import resolve
 
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
-        preset = settings.FAST if values.get("fast") else None
+        preset = settings.FAST_SIZES[command.settings] if values.get("fast") else None
         tables = {*COMMANDS, *(item.name for item in fields(settings.PipelineSettings))}  # a file may hold those of other commands too
         config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset, sections=tables)
         if "print_config" in given:

@@ -71,6 +71,12 @@ COMMANDS: dict[str, Command] = {
     "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
     ), settings.EvalSettings, "runs/eval"),
+    "study": Command("ask one of the field's questions as an experiment, over several seeds", "studies.command:study_command", (
+        Option("name", "which study; none lists them", positional=True), MODEL,
+        Option("seeds", "comma separated, as 0,1,2: the study is done for each; empty = --seed", ""),
+        Option("runs", "where the stages' run folders lie: studies that share one share SFT, comparisons and reward model; empty = in --out", ""),
+        Option("fast", "small sizes, to see that it works", False, switch=True),
+    ), settings.StudySettings, "runs/study-{name}"),
     "chat": Command("talk to a model in the terminal, or to two side by side", "chat:chat", (
         MODEL, Option("beside", "a second model, answering the same turns", ""), Option("reward", "a reward model that scores each answer", ""),
         Option("once", "ask this one question, print the answer and leave", ""),

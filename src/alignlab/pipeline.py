@@ -54,9 +54,9 @@ class Pipeline:
         self.stages: list[Stage] = []
 
     def stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
-        """Plan a stage. Arguments that are stages are waited for and handed over as their run folders."""
-        needs = [value for value in arguments.values() if isinstance(value, Stage)]
-        plain = {key: str(value) if isinstance(value, Stage) else value for key, value in arguments.items()}
+        """Plan a stage. Arguments that are stages, or lists of them, are waited for and handed over as their run folders."""
+        needs = [item for value in arguments.values() for item in (value if isinstance(value, list) else [value]) if isinstance(item, Stage)]
+        plain = {key: _folder(value) for key, value in arguments.items()}
         out = self.folder / name
         stage = Stage(name, target, out, plain | {"out": out, "resume": self.resume}, needs)
         self.stages.append(stage)
@@ -124,6 +124,11 @@ class Pipeline:
             for process in alive:
                 process.terminate()
             raise
+
+
+def _folder(value: Any) -> Any:
+    """A stage as its run folder, a list of them as a list of folders, everything else as it is."""
+    return str(value) if isinstance(value, Stage) else [_folder(item) for item in value] if isinstance(value, list) else value
 
 
 def _interrupt(*_: Any) -> None:

@@ -284,3 +284,102 @@ FAST = PipelineSettings(
     dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(sampling=_wide(temperature=0.8)),
     eval=EvalSettings(prompts=400, sampling=_wide(temperature=0.0)),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedFormSettings:
+    """The study `closed-form`: sizes of the task whose optimum is known, and how long each method learns."""
+
+    prompts: int = setting(8, "prompts, whose rewards spread from 0.4 to 1.6")
+    vocabulary: int = setting(4, "tokens")
+    length: int = setting(3, "tokens a completion: vocabulary^length completions are enumerated")
+    beta: float = setting(0.5, "weight of the KL penalty (kl_coef of PPO, beta of DPO): the optimum is ref exp(r / beta)")
+    group: int = setting(8, "completions of a prompt that are compared with each other")
+    groups: int = setting(4, "such groups of each prompt a step")
+    steps: int = setting(800, "updates of each method")
+    lr: float = setting(0.05, "Adam's rate at the first update; it falls to 0")
+    comparisons: int = setting(200, "comparisons a prompt of the DPO that sees sampled labels only")
+    best_of: int = setting(4, "samples that rejection sampling picks from")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveSettings:
+    """Best-of-N of every N up to `most`, from the same samples (Nakano et al. 2021, appendix I)."""
+
+    prompts: int = setting(200, "prompts")
+    most: int = setting(64, "samples a prompt, at temperature 1: N runs over the powers of 2 up to it")
+    sampling: SamplingSettings = field(default_factory=_wide)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointSettings:
+    """A policy as one point of a frontier: KL, proxy and gold of its own samples at temperature 1."""
+
+    prompts: int = setting(400, "prompts")
+    samples: int = setting(2, "samples a prompt")
+    sampling: SamplingSettings = field(default_factory=_wide)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverOptimisationSettings:
+    """The study `over-optimisation` (Gao et al. 2022)."""
+
+    sizes: str = setting("town-s,town-l", "base models of other reward models, comma separated; empty = none. The town's were pretrained on unlike numbers of tokens")
+    few: int = setting(8, "one reward model gets one in so many of the rankings")
+    dpo_betas: str = setting("0.03,0.1,0.3", "betas of DPO, comma separated")
+    labelled: int = setting(50, "prompts whose picks are labelled by gold, for the proposal where to stop")
+    draws: int = setting(200, "times that the labelled sample is drawn anew, to see how far the proposal can be relied on")
+    resamples: int = setting(1000, "bootstrap resamples of the laws' intervals")
+    ppo: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.0, lr=5e-4, steps=32, rollouts=128))
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLFrontierSettings:
+    """The study `kl-frontier`: which penalties are tried."""
+
+    ppo_kl_coefs: str = setting("0,0.05,0.2,1", "PPO's kl_coef, comma separated; empty = no PPO")
+    dpo_betas: str = setting("0.03,0.1,0.3,1", "DPO's beta; empty = no DPO")
+    curve: CurveSettings = field(default_factory=lambda: CurveSettings(prompts=100, most=32))
+    ppo: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedSettings:
+    """The study `mixed-demonstrations`."""
+
+    shares: str = setting("0,0.25,0.5,0.75,1", "shares of good demonstrators, comma separated")
+    control: float = setting(0.5, "the share at which the controls are run: one of them")
+    prompts: int = setting(1200, "prompts whose samples are ranked, for each share")
+    collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.0, held_out=0.1, sampling=_wide()))
+    dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=3, optim=OptimSettings(lr=1e-4)))
+    more: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=1.0, optim=OptimSettings(lr=3e-4)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """All that `alignlab study` needs; each study reads the tables it names and refuses a change to the others."""
+
+    workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
+    demonstrations: int = setting(3000, "demonstrations for SFT")
+    prompts: int = setting(4000, "prompts that are ranked")
+    annotator: str = setting("town:fair", "who ranks")
+    sft: SFTSettings = field(default_factory=SFTSettings)
+    collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=_wide()))
+    reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
+    dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=1e-4)))
+    point: PointSettings = field(default_factory=PointSettings)
+    curve: CurveSettings = field(default_factory=CurveSettings)
+    over_optimisation: OverOptimisationSettings = field(default_factory=OverOptimisationSettings)
+    kl_frontier: KLFrontierSettings = field(default_factory=KLFrontierSettings)
+    closed_form: ClosedFormSettings = field(default_factory=ClosedFormSettings)
+    mixed: MixedSettings = field(default_factory=MixedSettings)
+
+
+FAST_STUDY = StudySettings(
+    demonstrations=1000, prompts=800, reward=RewardSettings(epochs=1.0), point=PointSettings(prompts=100), curve=CurveSettings(prompts=40, most=16),
+    closed_form=ClosedFormSettings(steps=200),
+)
+FAST_SIZES: dict[type, Any] = {PipelineSettings: FAST, StudySettings: FAST_STUDY}
+"""What `--fast` stands for, by the settings of the command."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 COLOURS = ("#1f5fa8", "#c2571a", "#2d8a57", "#8a4fa3", "#777777", "#b3001b")
@@ -96,4 +97,79 @@ def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5
     axes.barh(names, [values[name] for name in names], color=[COLOURS[2] if values[name] > middle else COLOURS[1] for name in names])
     axes.axvline(middle, color="#555555", linewidth=1)
     axes.set(title=title, xlabel=x, xlim=(0, 1))
+    return _svg(figure, title)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of `curves`: `low` and `high` bound a band about it; `kind` is a line, bare points, or a dashed line for what is a model of the others."""
+
+    xs: Sequence[float]
+    ys: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    kind: str = "line"  # line, points, dashed
+
+
+def curves(series: Mapping[str, Curve], *, title: str, x: str, y: str, root_x: bool = False, marks: Mapping[str, float] | None = None) -> str:
+    """Lines with bands, points with whiskers, dashed fits. A dashed line has the colour of the line before it.
+
+    Args:
+        root_x: x grows with the square root, as distances do whose square is a KL.
+        marks: vertical lines by name.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _figure()
+    figure.set_size_inches(5.6, 3.5)
+    place = -1
+    for name, c in series.items():
+        place += c.kind != "dashed"
+        colour = COLOURS[max(0, place) % len(COLOURS)]
+        if c.kind == "points":
+            whiskers = [[v - a for v, a in zip(c.ys, c.low, strict=True)], [b - v for v, b in zip(c.ys, c.high, strict=True)]] if len(c.low) else None
+            axes.errorbar(c.xs, c.ys, yerr=whiskers, fmt="o", markersize=4, color=colour, label=name, linewidth=1, capsize=2)
+        else:
+            dashed = c.kind == "dashed"
+            axes.plot(c.xs, c.ys, color=colour, label=name, linewidth=1.1 if dashed else 1.7, linestyle="--" if dashed else "-",
+                      marker="o" if not dashed and len(c.xs) < 15 else None, markersize=3)
+            if len(c.low):
+                axes.fill_between(c.xs, c.low, c.high, color=colour, alpha=0.15, linewidth=0)
+    for name, where in (marks or {}).items():
+        axes.axvline(where, color="#555555", linewidth=1, linestyle=":")
+        axes.annotate(name, (where, 0.02), xycoords=("data", "axes fraction"), rotation=90, fontsize=8, color="#555555", ha="right", va="bottom")
+    axes.set(title=title, xlabel=x, ylabel=y)
+    if root_x:
+        axes.set_xscale("function", functions=(lambda v: v.clip(min=0) ** 0.5, lambda v: v**2))
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(8))
+    if len(series) > 1:
+        axes.legend(fontsize=8)
+    return _svg(figure, title)
+
+
+def lengths(values: Mapping[str, tuple[float, float]], *, title: str, x: str) -> str:
+    """Horizontal bars from 0 for things that have a size, each with its spread."""
+    figure, axes = _figure()
+    names = list(values)[::-1]
+    figure.set_size_inches(6.4, 0.9 + 0.26 * len(names))
+    axes.barh(names, [values[name][0] for name in names], xerr=[values[name][1] for name in names], color=COLOURS[0], ecolor="#555555", capsize=2)
+    axes.grid(axis="y", visible=False)
+    axes.set(title=title, xlabel=x)
+    return _svg(figure, title)
+
+
+def shares(values: Mapping[str, Mapping[str, float]], *, title: str, x: str, colours: Mapping[str, str]) -> str:
+    """Horizontal bars of parts that sum to 1: one bar a name, one colour a part."""
+    figure, axes = _figure()
+    names = list(values)[::-1]
+    figure.set_size_inches(6.4, 1.2 + 0.27 * len(names))
+    left = [0.0] * len(names)
+    for part, colour in colours.items():
+        widths = [values[name].get(part, 0.0) for name in names]
+        axes.barh(names, widths, left=left, color=colour, label=part)
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    axes.grid(axis="y", visible=False)
+    axes.set(title=title, xlabel=x, xlim=(0, 1))
+    axes.legend(fontsize=8, ncols=len(colours), loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) < 6 else -0.12))
     return _svg(figure, title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +58,21 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
 
     Raises DataError if there is no finished run.
     """
-    from jinja2 import Environment, PackageLoader
-
     runs: dict[str, RunInfo] = {}
     for folder in folders:
         found = [read_run(folder)] if (folder / "run.json").exists() else list_runs(folder)
         runs |= {info.path.name: info for info in sorted(found, key=lambda info: info.started) if info.status == "done"}
     if not runs:
         raise DataError("there is no finished run to report on", where=", ".join(map(str, folders)), remedy="alignlab run --out runs/demo")
+    return write_page(_content(runs, out.parent), out)
+
+
+def write_page(content: dict[str, Any], out: Path) -> Path:
+    """A page of that content (see page.html.j2), whole or not at all; all text in it is escaped, only charts are taken as they are."""
+    from jinja2 import Environment, PackageLoader
+
     template = Environment(loader=PackageLoader("alignlab", "report"), autoescape=True, trim_blocks=True).get_template("page.html.j2")
-    page = template.render(**_content(runs, out.parent))
+    page = template.render(**content)
     staging = out.with_name(out.name + ".partial")
     staging.write_text(page, encoding="utf-8")
     staging.replace(out)
@@ -87,9 +92,14 @@ def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
         "sections": sections, "glossary": GLOSSARY,
         "provenance": f"Seed {first.seed}, alignlab {first.versions.get('alignlab', '')}, torch {first.versions.get('torch', '')}, "
                       f"{first.machine.get('cores', '?')} cores, {seconds:.0f} s of work in {len(runs)} runs.",
-        "stages": [{"name": name, "href": _href(info.path, home), "stage": info.stage, "seed": info.seed, "seconds": f"{info.seconds:.1f}",
-                    "commit": info.commit[:10]} for name, info in runs.items()],
+        "stages": stage_rows(runs, home),
     }
+
+
+def stage_rows(runs: Mapping[str, RunInfo], home: Path) -> list[dict[str, Any]]:
+    """The table of runs at the end of a page, each with a link to its folder."""
+    return [{"name": name, "href": _href(info.path, home), "stage": info.stage, "seed": info.seed, "seconds": f"{info.seconds:.1f}",
+             "commit": info.commit[:10]} for name, info in runs.items()]
 
 
 def _href(path: Path, home: Path) -> str:

@@ -1,0 +1,13 @@
+"""Every study by name."""
+
+from __future__ import annotations
+
+from .closed_form_study import CLOSED_FORM
+from .kl_frontier import KL_FRONTIER
+from .mixed_demonstrations import MIXED_DEMONSTRATIONS
+from .over_optimisation import OVER_OPTIMISATION
+from .study import Study
+
+STUDIES: dict[str, Study] = {
+    "over-optimisation": OVER_OPTIMISATION, "kl-frontier": KL_FRONTIER, "closed-form": CLOSED_FORM, "mixed-demonstrations": MIXED_DEMONSTRATIONS,
+}

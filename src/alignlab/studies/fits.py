@@ -1,0 +1,224 @@
+"""The laws of over-optimisation (Gao, Schulman and Hilton 2022) fitted to curves, and where to stop.
+
+With d = sqrt(KL(policy || start)), the gain of gold over the start is
+
+    best of N   R(d) = d (a - b d)            their equation 1
+    RL          R(d) = d (a - b log d)        their equation 2
+
+Both are linear in a and b, so least squares has one answer. Best of N peaks at d = a / (2 b), RL at d = exp(a / b - 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+Form = Literal["best_of_n", "rl"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fitted law. Intervals are at 95 % by the bootstrap that made them, None without one; KL in nats.
+
+    Attributes:
+        r2: share of the gain's variance about its mean that the law explains.
+        peak_kl: where the law has its maximum; None if it has none at a KL above 0 (it never bends down).
+        bends: share of the resamples in which it has one.
+    """
+
+    form: Form
+    a: float
+    b: float
+    r2: float
+    n: int
+    peak_kl: float | None
+    a_ci: tuple[float, float] | None = None
+    b_ci: tuple[float, float] | None = None
+    peak_ci: tuple[float, float] | None = None
+    bends: float | None = None
+
+    def at(self, kl: float) -> float:
+        """The gain that the law gives at a KL."""
+        return float(_design(np.array([kl]), self.form)[0] @ np.array([self.a, self.b]))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fit(kl: Sequence[float], gain: Sequence[float], form: Form) -> Fit:
+    """Least squares of a law on points of KL and gain over the start. Points at KL 0 or below say nothing about it and are left out.
+
+    Raises:
+        ValueError: fewer than three points are left, or they do not tell a from b.
+    """
+    x, y = np.asarray(kl, dtype=float), np.asarray(gain, dtype=float)
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"KL and gain must be two rows of equal length, not {x.shape} and {y.shape}")
+    inside = x > 0
+    x, y = x[inside], y[inside]
+    if len(x) < 3:
+        raise ValueError(f"a law of two numbers needs at least three points at KL above 0, not {len(x)}")
+    design = _design(x, form)
+    (a, b), _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
+    if rank < 2:
+        raise ValueError("the points do not tell a from b: they need at least two different KLs")
+    total = float(((y - y.mean()) ** 2).sum())
+    r2 = 1 - float(((y - design @ np.array([a, b])) ** 2).sum()) / total if total else 0.0
+    return Fit(form, float(a), float(b), r2, len(x), _peak_kl(float(a), float(b), form))
+
+
+def fit_over_prompts(kl: Sequence[float], gold_PK: np.ndarray, form: Form = "best_of_n", *, start_P: np.ndarray, resamples: int = 1000, seed: int = 0) -> Fit:
+    """The fit to the mean gain over prompts, with intervals by bootstrap over the prompts.
+
+    Args:
+        kl: (K,) nats.
+        gold_PK: gold of each prompt at each of the K points; start_P: gold of each prompt before.
+    """
+    gains_PK = np.asarray(gold_PK, dtype=float) - np.asarray(start_P, dtype=float)[:, None]
+    prompts = len(gains_PK)
+    draw = lambda rng: gains_PK[rng.integers(prompts, size=prompts)].mean(0)  # noqa: E731
+    return _with_intervals(fit(kl, gains_PK.mean(0).tolist(), form), lambda rng: fit(kl, draw(rng).tolist(), form), resamples, seed)
+
+
+def fit_over_points(kl: Sequence[float], gain: Sequence[float], form: Form, *, resamples: int = 1000, seed: int = 0) -> Fit:
+    """The fit to points, with intervals by bootstrap over the points: for a run's steps, of which only the means are known."""
+    x, y = np.asarray(kl, dtype=float), np.asarray(gain, dtype=float)
+
+    def again(rng: np.random.Generator) -> Fit:
+        rows = rng.integers(len(x), size=len(x))
+        return fit(x[rows].tolist(), y[rows].tolist(), form)
+
+    return _with_intervals(fit(kl, gain, form), again, resamples, seed)
+
+
+def _with_intervals(point: Fit, again: Callable[[np.random.Generator], Fit], resamples: int, seed: int) -> Fit:
+    rng = np.random.default_rng(seed)
+    found: list[Fit] = []
+    for _ in range(resamples):
+        try:
+            found.append(again(rng))
+        except (ValueError, np.linalg.LinAlgError):  # a draw of too few different points
+            continue
+    if not found:
+        return point
+    a_ci, b_ci = (_percentiles([getattr(f, name) for f in found]) for name in ("a", "b"))
+    peaks = [f.peak_kl for f in found if f.peak_kl is not None]
+    return Fit(point.form, point.a, point.b, point.r2, point.n, point.peak_kl, a_ci, b_ci, _percentiles(peaks) if peaks else None, len(peaks) / len(found))
+
+
+def _design(kl: np.ndarray, form: Form) -> np.ndarray:
+    """(K, 2): R = a column 0 + b column 1."""
+    d = np.sqrt(kl)
+    if form == "best_of_n":
+        return np.stack([d, -d * d], axis=1)
+    if form == "rl":
+        return np.stack([d, -d * np.log(np.maximum(d, 1e-12))], axis=1)
+    raise ValueError(f"form {form!r} is not one of best_of_n, rl")
+
+
+def _peak_kl(a: float, b: float, form: Form) -> float | None:
+    if b <= 0 or (form == "best_of_n" and a <= 0):
+        return None
+    d = a / (2 * b) if form == "best_of_n" else math.exp(min(a / b - 1, 50.0))
+    return d * d
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
+    low, high = np.percentile(np.asarray(values, dtype=float), [2.5, 97.5])
+    return float(low), float(high)
+
+
+# where to stop
+
+
+def peak(values: Sequence[float]) -> int:
+    """The place of the highest value; of equals the first, which is the cheapest."""
+    return max(range(len(values)), key=lambda i: (values[i], -i))
+
+
+def nearest(grid: Sequence[float], value: float) -> int:
+    """The place on a rising grid that is nearest to a value."""
+    return min(range(len(grid)), key=lambda i: abs(grid[i] - value))
+
+
+def plateau(values: Sequence[float], errors: Sequence[float]) -> list[int]:
+    """The places that cannot be told from the peak: their value is within two standard errors of their difference to it."""
+    top = peak(values)
+    return [i for i, value in enumerate(values) if values[top] - value <= 2 * errors[i] or i == top]
+
+
+# best of N from a table of samples
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Best of n for n = 1, 2, 4, ..., by one reward model, from M samples a prompt.
+
+    Attributes:
+        kl: the bound log n - (n - 1) / n, nats; kl_seen: of the empirical distribution, in which equal texts are one completion (at most the bound).
+        proxy_PK, gold_PK: unbiased estimates for each prompt (Nakano et al. 2021).
+    """
+
+    ns: list[int]
+    kl: list[float]
+    kl_seen: list[float]
+    proxy_PK: np.ndarray
+    gold_PK: np.ndarray
+
+
+def best_of_n_curve(proxy_PM: Any, wanted_PM: Any) -> Curve:
+    """The curve when `proxy_PM` picks and `wanted_PM` judges: gold, or another reward model."""
+    import torch
+
+    from ..losses import best_of_n_estimate, best_of_n_kl
+
+    proxy, wanted = (torch.as_tensor(x, dtype=torch.float64) for x in (proxy_PM, wanted_PM))
+    ns = [2**k for k in range(int(proxy.shape[1]).bit_length())]
+    picked = [[best_of_n_estimate(proxy, values, n).numpy() for n in ns] for values in (proxy, wanted)]
+    seen = [float(np.mean([kl_seen(row, n) for row in proxy.numpy()])) for n in ns]
+    return Curve(ns, [best_of_n_kl(n) for n in ns], seen, np.stack(picked[0], 1), np.stack(picked[1], 1))
+
+
+def kl_seen(scores: Sequence[float], n: int) -> float:
+    """KL(best of n || one sample) of the distribution of some samples' scores, nats.
+
+    Samples of equal score are one level of probability p; the best of n is at that level with q = P(all n at or below) - P(all n below), and within a
+    level it picks as the policy does, so that KL = sum q log(q / p). Where no scores tie and n is well below the number of samples this is
+    log n - (n - 1) / n; a policy that often says the same thing moves less (Beirami et al. 2024).
+    """
+    _, counts = np.unique(np.asarray(scores, dtype=float), return_counts=True)
+    p = counts / counts.sum()
+    upto = np.concatenate([[0.0], np.cumsum(p)]) ** n
+    q = np.diff(upto)
+    inside = q > 0
+    return float((q[inside] * np.log(q[inside] / p[inside])).sum())
+
+
+# proposals that spend few or no gold labels
+
+
+def by_second_opinion(proxy_PM: Any, other_PM: Any) -> int:
+    """No gold label: the place on the curve where a reward model that does not pick, trained on other comparisons, likes the picks best."""
+    return peak(best_of_n_curve(proxy_PM, other_PM).gold_PK.mean(0).tolist())
+
+
+def by_labelled_sample(proxy_PM: np.ndarray, gold_PM: np.ndarray, prompts: int, *, seed: int = 0) -> tuple[int, int]:
+    """The place where the law, fitted to few gold labels, has its peak; and the labels that were bought.
+
+    Of `prompts` prompts one pick of every n = 1, 2, 4, ... is labelled: the best of the first n samples. A law that never bends says: go on.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(proxy_PM))[:prompts]
+    ns = [2**k for k in range(int(proxy_PM.shape[1]).bit_length())]
+    picks = [[(i, int(proxy_PM[i, :n].argmax())) for n in ns] for i in chosen]
+    gold_PK = np.array([[gold_PM[place] for place in row] for row in picks])
+    kl = [math.log(n) - (n - 1) / n for n in ns]
+    found = fit(kl, (gold_PK - gold_PK[:, :1]).mean(0).tolist(), "best_of_n")
+    labels = len({place for row in picks for place in row})
+    if found.peak_kl is None:
+        return (len(ns) - 1 if found.a > 0 else 0), labels
+    return nearest([math.sqrt(x) for x in kl], math.sqrt(found.peak_kl)), labels

@@ -1,0 +1,163 @@
+"""Stages that only studies need: data of a given quality, a share of the comparisons, the curve of best-of-N, a policy as one point of a frontier."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from ..errors import DataError, UserError
+from ..evals.statistics import mean_ci
+from ..feedback import Judge
+from ..records import Ranking, read_jsonl
+from ..run import derive_seed, read_run
+from ..settings import CurveSettings, PointSettings
+from ..stages._parts import done, open_run, rate, result
+
+CHUNK = 32
+
+
+def judges(rewards: Sequence[str], gold: str) -> dict[str, Judge]:
+    """The reward models by the name of their run, and the gold judge as "gold"."""
+    found = {Path(run).name: names.judge(f"reward:{run}") for run in rewards} | {"gold": names.judge(gold)}
+    if missing := [name for name, judge in found.items() if judge is None]:
+        raise UserError(f"a study needs a judge for {missing[0]}", remedy="town:gold")
+    return found  # type: ignore[return-value]
+
+
+def curve(*, model: str, rewards: list[str], data: str, gold: str, out: Path, seed: int, resume: bool, settings: CurveSettings) -> dict[str, Any]:
+    """`most` samples of each prompt at temperature 1, scored by every judge: all that best-of-N of any N up to `most` and any of the judges needs.
+
+    A row of samples.jsonl is a prompt: `scores` by judge, and `same`, which samples have equal texts (numbered by first appearance).
+    """
+    from ..models.load import load_policy
+    from ..sampling.local import LocalSampler
+
+    prompts = names.data(data, "prompt", seed=seed, count=settings.prompts)
+    run = open_run("study-curve", out, settings, seed, resume, models=[model, *rewards], data=[prompts], gold=gold)
+    if run.done:
+        return done(run)
+    policy, who, s = load_policy(names.model_path(model), settings.model), judges(rewards, gold), settings.sampling
+    sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="samples")
+    starts = list(range(0, len(prompts.records), CHUNK))
+    count, first = 0, []
+    for number, start in enumerate(run.track(starts, desc="curve")):
+        groups = sampler.sample(prompts.records[start : start + CHUNK], n=settings.most, max_new_tokens=s.max_new_tokens, temperature=1.0, top_p=s.top_p,
+                                seed=derive_seed(seed, "study-curve", number))
+        scores = {name: iter([score.value for score in judge.score([c for group in groups for c in group])]) for name, judge in who.items()}
+        for group in groups:
+            numbers: dict[str, int] = {}
+            same = [numbers.setdefault(c.text, len(numbers)) for c in group]
+            run.log_samples(count, [{"prompt": group[0].prompt.id, "same": same, "scores": {name: [next(it) for _ in group] for name, it in scores.items()}}])
+            first += [c.finished for c in group]
+            count += 1
+    sampler.close()
+    run.finish({"prompts": count, "most": settings.most, "finished": mean_ci([float(x) for x in first])})
+    return result(run, f"{count} prompts, {settings.most} samples each, scored by {', '.join(who)}")
+
+
+def point(*, model: str, reference: str, rewards: list[str], data: str, gold: str, out: Path, seed: int, resume: bool,
+          settings: PointSettings) -> dict[str, Any]:
+    """One policy at temperature 1: its KL from the reference, gold, and what each reward model says. `qualities` counts answers by their gold."""
+    from ..evals.suite import kl_from
+    from ..models.load import load_policy
+    from ..sampling.local import LocalSampler
+
+    prompts = names.data(data, "prompt", seed=seed, count=settings.prompts)
+    run = open_run("study-point", out, settings, seed, resume, models=[model, reference, *rewards], data=[prompts], gold=gold)
+    if run.done:
+        return done(run)
+    policy, who, s = load_policy(names.model_path(model), settings.model), judges(rewards, gold), settings.sampling
+    sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="point")
+    groups = sampler.sample(prompts.records, n=settings.samples, max_new_tokens=s.max_new_tokens, temperature=1.0, top_p=s.top_p, seed=derive_seed(seed, "study-point"))
+    sampler.close()
+    completions = [c for group in groups for c in group]
+    kl = kl_from(completions, policy, load_policy(names.model_path(reference), settings.model))
+    scores = {name: [score.value for score in judge.score(completions)] for name, judge in who.items()}
+    means = {name: mean_ci(by_prompt(values, settings.samples)) for name, values in scores.items()}
+    summary = {"kl": kl | {"n": kl["n"]}, "scores": means, "qualities": qualities(scores["gold"]), "finished": mean_ci([float(c.finished) for c in completions])}
+    run.log_samples(0, [c.to_json() | {"scores": {name: values[i] for name, values in scores.items()}} for i, c in enumerate(completions[:: settings.samples])])
+    run.finish(summary)
+    return result(run, f"KL {kl['mean']:.2f} nats, gold {rate(means['gold'])}")
+
+
+def by_prompt(values: Sequence[float], each: int) -> list[float]:
+    """Means over the samples of each prompt: prompts, not samples, are what an interval counts."""
+    return [sum(values[i : i + each]) / each for i in range(0, len(values), each)]
+
+
+QUALITIES = (("bad", 0.0, 0.25), ("middling", 0.25, 0.75), ("good", 0.75, 1.01))
+
+
+def qualities(gold: Sequence[float]) -> dict[str, float]:
+    """Share of the answers that gold calls bad (below a quarter), middling and good (three quarters and above)."""
+    return {name: sum(low <= value < high for value in gold) / max(1, len(gold)) for name, low, high in QUALITIES}
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of how many disjoint shares."""
+
+    part: int
+    parts: int
+
+
+def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> dict[str, Any]:
+    """One of `parts` disjoint shares of the rankings that a run of `collect` made, dealt by the seed; what it kept for testing comes whole."""
+    if not (Path(data) / "data" / "rankings.jsonl").exists():
+        raise DataError("there are no rankings to take a share of", where=data, remedy="a run of `alignlab collect`")
+    run = open_run("study-share", out, settings, seed, resume, data=[names.Data([], data, read_run(data).key)])
+    if run.done:
+        return done(run)
+    rankings = read_jsonl(Path(data) / "data" / "rankings.jsonl", Ranking)
+    random.Random(derive_seed(seed, "share")).shuffle(rankings)
+    kept = rankings[settings.part :: settings.parts]
+    run.add_data("rankings", kept)
+    run.add_data("rankings_test", read_jsonl(Path(data) / "data" / "rankings_test.jsonl", Ranking))
+    run.finish({"rankings": len(kept), "pairs": sum(len(r.comparisons()) for r in kept), "of": len(rankings)})
+    return result(run, f"{len(kept)} of {len(rankings)} rankings")
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Demonstrations by people of two kinds: the share `good` of them answers as well as can be, the others make every mistake of the careless.
+
+    `only_good` keeps those that gold calls good.
+    """
+
+    good: float
+    count: int
+    only_good: bool = False
+
+
+SLIPS = ("complies", "agrees", "bluffs", "one_sided", "missing_step", "short_list", "ignores_form", "missing_word", "flattery", "padding")
+"""What a careless demonstrator does wherever the request leaves room for it; no wrong fact, which only somebody who knows could prefer against."""
+
+
+def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[str, Any]:
+    """Demonstrations of mixed quality into data/demonstrations.jsonl; each says in its meta who made it."""
+    from ..records import Demonstration
+    from ..town import answers, gold, tasks, world
+
+    m = settings
+    run = open_run("study-mixture", out, settings, seed, resume, data=[names.Data([], "town", world.VERSION)])
+    if run.done:
+        return done(run)
+    town, rng = world.build(), random.Random(derive_seed(seed, "mixture"))
+    careless = answers.CLEAN | dict.fromkeys(SLIPS, 1.0)
+    rows, values = [], []
+    for request in tasks.requests(town, m.count, split="train", seed=2 * seed):
+        careful = rng.random() < m.good
+        answer = answers.demonstrate(town, request, rng, answers.CLEAN if careful else careless)
+        value = gold.judge(town, request, answer.text).value
+        if not m.only_good or value >= QUALITIES[-1][1]:
+            rows.append(Demonstration(request.prompt(), answer.text, {"careful": careful, "flaws": list(answer.flaws), "gold": value}))
+            values.append(value)
+    if not rows:
+        raise DataError("no demonstration is good", remedy="a larger share of good demonstrators")
+    run.add_data("demonstrations", rows)
+    run.finish({"demonstrations": len(rows), "gold": mean_ci(values), "qualities": qualities(values)})
+    return result(run, f"{len(rows)} demonstrations, {qualities(values)['good']:.0%} of them good")

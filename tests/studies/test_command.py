@@ -1,0 +1,109 @@
+"""`alignlab study`: what it lists, refuses and writes; each study from end to end at toy sizes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from alignlab import cli
+from alignlab.studies.catalogue import STUDIES
+
+CLOSED = "--closed-form.steps 20 --closed-form.prompts 2 --closed-form.vocabulary 3 --closed-form.length 2".split()
+
+
+def read(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+def check_page(out: Path) -> str:
+    """The page stands alone: charts inline, no script, nothing fetched."""
+    page = (out / "study.html").read_text()
+    assert "<svg" in page and "<script" not in page and not re.findall(r'(?:src|href)="(?:https?:)?//', page) and "@import" not in page
+    return page
+
+
+def test_without_a_name_it_lists_the_studies(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["study"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in STUDIES)
+
+
+@pytest.mark.parametrize(("words", "code", "said"), [
+    (["nonsense"], 2, "one of:"), (["closed-form", "--seeds", "0,x"], 2, "whole numbers"),
+    (["closed-form", "--curve.prompts", "3"], 3, "does not read curve"), (["closed-form", "--closed-form.beta", "0"], 3, "beta"),
+])
+def test_what_it_refuses(words: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["study", *words, "--out", str(tmp_path / "s")]) == code
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+    assert not (tmp_path / "s" / "summary.json").exists()
+
+
+def test_closed_form_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "closed"
+    words = ["study", "closed-form", "--seeds", "0,1", "--out", str(out), *CLOSED]
+    assert cli.main(words) == 0
+    said, summary = capsys.readouterr().out, read(out)
+    assert summary["schema"] == 1 and summary["study"] == "closed-form" and summary["seeds"] == [0, 1] and summary["controls"]
+    assert summary["over_seeds"]["PPO: kl_to_optimum"]["n"] == 2 and set(summary["figures"]) == {"0", "1"}
+    assert summary["bars"] and all(bar["of"] == 2 and 0 <= bar["held"] <= 2 for bar in summary["bars"])
+    assert summary["conclusion"][0] in said and str(out / "study.html") in said
+    page = check_page(out)
+    assert "GRPO as published" in page and "seed 1: closed-form" in page
+    made = (out / "seed-1" / "closed-form" / "run.json").stat().st_mtime_ns
+    assert cli.main(words) == 0  # what is finished is used again
+    assert (out / "seed-1" / "closed-form" / "run.json").stat().st_mtime_ns == made and read(out)["figures"] == summary["figures"]
+
+
+TOY = ("--demonstrations 48 --sft.epochs 1 --point.prompts 8 --point.samples 2 --point.sampling.max-new-tokens 16").split()
+RANKED = "--prompts 40 --reward.epochs 1 --collect.sampling.max-new-tokens 16 --dpo.epochs 0.5".split()
+
+
+def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "over"
+    words = ["study", "over-optimisation", "--out", str(out), *TOY, *RANKED, "--curve.prompts", "8", "--curve.most", "8", "--curve.sampling.max-new-tokens", "16",
+             *"--over-optimisation.sizes town-s --over-optimisation.few 4 --over-optimisation.dpo-betas 0.1 --over-optimisation.labelled 4".split(),
+             *"--over-optimisation.draws 5 --over-optimisation.resamples 20 --over-optimisation.ppo.steps 6 --over-optimisation.ppo.rollouts 8".split(),
+             *"--over-optimisation.ppo.minibatch 8 --over-optimisation.ppo.sampling.max-new-tokens 16".split()]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    summary, page = read(out), check_page(out)
+    found = summary["figures"]["0"]
+    assert set(found["best_of_n"]) == {"reward", "reward-half-a", "reward-half-b", "reward-few", "reward-town-s"}
+    one = found["best_of_n"]["reward"]
+    assert one["n"] == [1, 2, 4, 8] and one["gain"][0] == 0 and one["kl"][0] == 0 and all(a <= b + 1e-9 for a, b in zip(one["kl_seen"], one["kl"], strict=True))
+    assert one["proxy"] == sorted(one["proxy"])
+    assert len(found["rl"]["ppo"]["kl"]) == 6 and found["stop"]["labelled sample"]["labels"] <= 16 and set(found["dpo"]) == {"0.1"}
+    assert "a (a - b d)" in page or "d (a - b d)" in page
+    parents = {stage["name"]: stage["parents"] for stage in summary["stages"]}
+    assert parents["seed-0/curve"].count("seed-0/reward-town-s") == 1  # a list of stages is waited for
+
+
+def test_kl_frontier_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "frontier"
+    words = ["study", "kl-frontier", "--out", str(out), *TOY, *RANKED, "--kl-frontier.ppo-kl-coefs", "1,0", "--kl-frontier.dpo-betas", "0.1",
+             *"--kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 16".split(),
+             *"--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 4 --kl-frontier.curve.sampling.max-new-tokens 16".split()]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    summary, page = read(out), check_page(out)
+    sweeps = summary["figures"]["0"]["sweeps"]
+    assert [row["dial"] for row in sweeps["ppo"]] == [0.0, 1.0] and [row["dial"] for row in sweeps["dpo"]] == [0.1]
+    assert "PPO, kl_coef 1" in page and summary["over_seeds"]["dpo 0.1: kl"]["n"] == 1
+    assert cli.main(["study", "kl-frontier", "--out", str(out), "--kl-frontier.dpo-betas", "0,1"]) == 3
+    assert "beta above 0" in capsys.readouterr().err
+
+
+def test_mixed_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "mixed"
+    words = ["study", "mixed-demonstrations", "--out", str(out), *TOY, "--mixed.shares", "0.5,1", "--mixed.prompts", "16",
+             *"--mixed.collect.sampling.max-new-tokens 16 --mixed.dpo.epochs 0.5 --mixed.more.epochs 0.5".split()]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    summary, page = read(out), check_page(out)
+    found = summary["figures"]["0"]
+    assert [row["share"] for row in found["rows"]] == [0.5, 1.0] and found["rows"][1]["shown"]["good"] == 1.0 > found["rows"][0]["shown"]["good"]
+    assert 0 < found["filtered"] < 48 and set(found["controls"]) == {"more sft", "filtered sft", "random dpo"}
+    assert "What SFT does not learn" in page
+    assert cli.main(["study", "mixed-demonstrations", "--out", str(out), "--mixed.control", "0.3"]) == 3
+    assert "one of them" in capsys.readouterr().err
