@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 from . import __version__, settings
-from .commands import COMMANDS
-from .errors import UserError
+from .commands import COMMANDS, Command
+from .errors import ConfigError, UserError
 
 SCHEMA = 1
 
@@ -48,10 +48,32 @@ def flags_of(kind: type, prefix: str = "") -> list[tuple[str, Any, str]]:
     return rows
 
 
-def build(name: str) -> Parser:
-    """The parser of one command."""
+def of_kind(name: str, arguments: Sequence[str]) -> tuple[Command, dict[str, str]]:
+    """The command, of the kind that `--kind` names where it has several; and, for errors, the settings and flags of its other kinds and whose they are."""
     command = COMMANDS[name]
+    kinds = {command.kind: command, **command.kinds}
+    if not command.kinds:
+        return command, {}
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("--kind", nargs="?", default=command.kind)
+    asked = finder.parse_known_args(list(arguments))[0].kind
+    if asked not in kinds:
+        near = difflib.get_close_matches(str(asked), kinds, 1)
+        raise UserError(f"alignlab {name} knows no kind {asked or 'without a name'}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join(kinds))
+    others: dict[str, list[str]] = {}
+    for kind, other in kinds.items():
+        dotted = [row[0] for row in flags_of(other.settings)] if other.settings else []
+        for word in [*(option.flag for option in other.options), *dotted]:
+            others.setdefault(word, []).append(kind)
+    return kinds[asked], {word: f"alignlab {name} --kind {' and '.join(theirs)}, not to --kind {asked}" for word, theirs in others.items() if asked not in theirs}
+
+
+def build(name: str, command: Command) -> Parser:
+    """The parser of one command."""
     parser = Parser(prog=f"alignlab {name}", description=command.help, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    if (whole := COMMANDS[name]).kinds:
+        rows = "; ".join(f"{kind}: {other.help}" for kind, other in {whole.kind: whole, **whole.kinds}.items())
+        parser.add_argument("--kind", help=f"which, each with options of its own; {rows} (default {whole.kind})".replace("%", "%%"))
     for option in command.options:
         text = option.help + (f" (default {option.default})" if option.default not in ("", False) else "")
         if option.positional:
@@ -118,12 +140,14 @@ def _main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, 1, cutoff=0.5)
         raise UserError(f"there is no command {name!r}", remedy=f"did you mean {near[0]}?" if near else "alignlab --help")
-    command = COMMANDS[name]
-    parser = build(name)
+    command, elsewhere = of_kind(name, arguments[1:])
+    parser = build(name, command)
     known, unknown = parser.parse_known_args(arguments[1:])
     if unknown:
         options = [s for action in parser._actions for s in action.option_strings]
         asked = unknown[0].split("=")[0]
+        if (word := asked.lstrip("-").replace("-", "_")) in elsewhere:
+            raise ConfigError(f"{asked} means nothing here: it belongs to {elsewhere[word]}", remedy="take it out")
         near = [o for o in options if o.endswith("." + asked.lstrip("-"))] or difflib.get_close_matches(asked, options, 1)
         raise UserError(f"{unknown[0]} is not an option of alignlab {name}",
                         remedy=f"did you mean {near[0]}?" if near else f"alignlab {name} --help")
@@ -139,7 +163,8 @@ def _main(arguments: list[str]) -> int:
         file = Path(given["config"]) if "config" in given else None
         preset = settings.FAST_SIZES[command.settings] if values.get("fast") else None
         tables = {*COMMANDS, *(item.name for item in fields(settings.PipelineSettings))}  # a file may hold those of other commands too
-        config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset, sections=tables)
+        config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset, sections=tables,
+                                  elsewhere=elsewhere)
         if "print_config" in given:
             _print_config(config, origins, as_json="json" in given)
             return 0

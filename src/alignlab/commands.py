@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import settings
@@ -31,15 +31,31 @@ def data_option(default: str, what: str) -> Option:
 
 @dataclass(frozen=True)
 class Command:
-    """One command: what it does, its options beside the shared ones, its settings, and the function in `alignlab.stages` or elsewhere."""
+    """One command: what it does, its options beside the shared ones, its settings, and the function in `alignlab.stages` or elsewhere.
+
+    A command of several kinds is its first one; the others stand in `kinds`, each with options and settings of its own (`--kind NAME`).
+    """
 
     help: str
     target: str
     options: tuple[Option, ...] = ()
     settings: type | None = None
     out: str = ""  # default run folder; empty = the command makes no run
+    kind: str = ""  # of a command of several kinds, the name of this one
+    kinds: dict[str, Command] = field(default_factory=dict)
 
 
+DEMONSTRATIONS = {
+    "human": Command("demonstrations that people write: a file to fill in, then what is kept of it", "stages:human_demonstrations", (
+        data_option("town:prompts", "prompts to answer"), COUNT,
+        Option("answers", "the file of answers (JSONL, JSON, CSV, Parquet); one that does not exist is written, to be filled in; empty = beside the run", ""),
+    ), settings.HumanSettings, "runs/human"),
+    "crowd": Command("demonstrations by several writers a prompt: reviewers vote, an adjudicator settles", "stages:crowd_demonstrations", (
+        data_option("town:prompts", "prompts"), COUNT, GOLD), settings.CrowdSettings, "runs/crowd"),
+    "distil": Command("demonstrations by a stronger model", "stages:distilled_demonstrations", (
+        Option("model", "the teacher: any model, or http://host:port/v1#model", ""), data_option("town:prompts", "prompts"), COUNT,
+        Option("judge", "who picks the best of per_prompt answers: reward:RUN", ""), GOLD), settings.DistilSettings, "runs/distil"),
+}
 COMMANDS: dict[str, Command] = {
     "run": Command("the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report", "recipes:run_command", (
         MODEL, Option("recipe", "how the pipeline is put together", "instructgpt"), Option("fast", "small sizes, about a minute and a half", False, switch=True),
@@ -48,10 +64,10 @@ COMMANDS: dict[str, Command] = {
                         settings.PretrainSettings, "runs/pretrain"),
     "sft": Command("supervised fine-tuning on demonstrations", "stages:sft", (MODEL, data_option("town:demos", "demonstrations"), COUNT),
                    settings.SFTSettings, "runs/sft"),
-    "collect": Command("sample completions and have them ranked", "stages:collect", (
+    "collect": Command("rankings: sample completions and have them ranked; or demonstrations from people, a crowd, a stronger model or the model itself", "stages:collect", (
         MODEL, data_option("town:prompts", "prompts"), COUNT, Option("annotator", "who ranks: town:fair and others, or reward:RUN", "town:fair"), GOLD,
         Option("others", "where completions of other people come from: town:crowd, a file; empty = nowhere", ""),
-    ), settings.CollectSettings, "runs/collect"),
+    ), settings.CollectSettings, "runs/collect", "rankings", DEMONSTRATIONS),
     "reward": Command("train a reward model on rankings or comparisons", "stages:reward", (MODEL, data_option("", "rankings or comparisons"), COUNT, GOLD),
                       settings.RewardSettings, "runs/reward"),
     "best-of-n": Command("pick the best of N samples by a reward model", "stages:best_of_n", (

@@ -35,7 +35,7 @@ class Setting:
 
 
 def resolve(kind: type[T], *, file: Path | None = None, section: str | None = None, flags: Mapping[str, str] | None = None,
-            preset: T | None = None, sections: Collection[str] | None = None) -> tuple[T, dict[str, str]]:
+            preset: T | None = None, sections: Collection[str] | None = None, elsewhere: Mapping[str, str] | None = None) -> tuple[T, dict[str, str]]:
     """The settings of a dataclass and where each came from: flag over file over preset over default.
 
     Args:
@@ -46,6 +46,7 @@ def resolve(kind: type[T], *, file: Path | None = None, section: str | None = No
         preset: a whole value that stands in for the defaults.
         sections: tables of other commands that may stand in the same file. Without it any other table is taken for one of
             these as soon as the file has the table `section`.
+        elsewhere: names that mean something, but not here, and where they do: for the error.
 
     Returns:
         The settings, and for each dotted name "default", "preset", "file PATH" or "flag".
@@ -57,7 +58,7 @@ def resolve(kind: type[T], *, file: Path | None = None, section: str | None = No
     config: Any = kind() if preset is None else preset
     origins = {name: "default" if _get(config, name) == setting.default else "preset" for name, setting in known.items()}
     for name, value in _read(file, section, known, sections) if file else ():
-        config = _set(config, name, _parse(known, name, value, where=str(file)))
+        config = _set(config, name, _parse(known, name, value, where=str(file), elsewhere=elsewhere))
         origins[name] = f"file {file}"
     for typed, value in (flags or {}).items():
         name = typed.replace("-", "_")
@@ -139,7 +140,9 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
     return rows
 
 
-def _parse(known: Mapping[str, Setting], name: str, value: Any, *, where: str) -> Any:
+def _parse(known: Mapping[str, Setting], name: str, value: Any, *, where: str, elsewhere: Mapping[str, str] | None = None) -> Any:
+    if name not in known and name in (elsewhere or {}):
+        raise ConfigError(f"{name} means nothing here: it belongs to {(elsewhere or {})[name]}", where=where, remedy="take it out")
     if name not in known:
         last = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
         near = last or difflib.get_close_matches(name, known, 1)

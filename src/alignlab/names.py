@@ -5,6 +5,7 @@
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml
     judge       town:gold · reward:RUN · constant (a control: every completion scores 0)
     annotator   town:NAME · random (a control: any order) · reward:RUN (ranks by score)
+    writer      town:NAME · any data with answers to the prompts
 """
 
 from __future__ import annotations
@@ -184,6 +185,17 @@ def annotator(name: str, *, seed: int) -> Any:
     if found is None:
         raise UserError("an annotator is needed", remedy="--annotator town:fair, or reward:RUN to rank by a reward model")
     return SimulatedAnnotator(name, found, weights={"value": 1.0}, temperature=0.0, seed=seed)
+
+
+def writer(name: str, *, seed: int) -> Any:
+    """Somebody who writes demonstrations: one of the town, or whoever wrote the answers of a data set."""
+    from .feedback.writers import RecordedWriter
+
+    if name.startswith("town:"):
+        from .town import people, world
+
+        return people.writer(world.build(), name.removeprefix("town:"), seed=seed)
+    return RecordedWriter(name, {row.prompt.id: row.completion for row in data(name, "demonstration").records})
 
 
 def other_completions(name: str, prompts: Sequence[Any], *, per_prompt: int, seed: int) -> dict[str, list[Any]]:

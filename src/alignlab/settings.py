@@ -105,6 +105,37 @@ class CollectSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HumanSettings:
+    """Demonstrations that people wrote into a file."""
+
+    who: str = setting("", "who wrote the answers whose row does not say; an answer that nobody signs is rejected")
+    when: str = setting("", "the date of the answers whose row does not say")
+    source: str = setting("", "where the answers come from (a project, a contract), if the row does not say")
+    min_words: int = setting(1, "a shorter answer is rejected")
+    max_words: int = setting(1000, "a longer answer is rejected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrowdSettings:
+    """Several writers a prompt, reviewers who vote, and an adjudicator."""
+
+    writers: str = setting("town:careful,town:ordinary,town:hasty", "who writes, comma separated: people of the town, or data with answers to the prompts")
+    reviewers: str = setting("town:fair,town:noisy,town:careless", "who votes, comma separated: annotators of the town, or reward:RUN")
+    adjudicator: str = setting("town:fair", "who decides where the vote does not")
+    majority: float = setting(0.6, "share of the votes that settles a prompt without the adjudicator")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilSettings:
+    """Demonstrations by a stronger model (temperature 0.7 as in Self-Instruct's and Alpaca's answers)."""
+
+    per_prompt: int = setting(1, "answers a prompt; of several the judge's favourite is kept")
+    sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(temperature=0.7))
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RewardSettings:
     """Scalar head on the SFT model, Bradley-Terry loss (InstructGPT, equation 1)."""
 

@@ -133,8 +133,8 @@ def _sources(source: str | Path, want: Want, split: str) -> list[tuple[str, Iter
     path = Path(source).expanduser()
     if path.is_dir():
         files = _run_files(path, want, split) if (path / "run.json").exists() else _folder_files(path, split)
-        return [(str(file), _rows(file)) for file in files]
-    return [(str(path), _rows(path))] if path.exists() else [(str(source), _hub_rows(source, path, split))]
+        return [(str(file), file_rows(file)) for file in files]
+    return [(str(path), file_rows(path))] if path.exists() else [(str(source), _hub_rows(source, path, split))]
 
 
 def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report: LoadReport) -> Iterator[tuple[str, Record]]:
@@ -262,7 +262,7 @@ def _hub_rows(source: str | Path, path: Path, split: str) -> Iterator[tuple[int,
 
 # --- what is in a file --------------------------------------------------------------------------------------------------------------
 
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+def file_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Rows of one file with their numbers: the line in JSONL and CSV (the header is line 1), the place in JSON and Parquet."""
     reader = {".csv": _csv_rows, ".parquet": _parquet_rows}.get(_suffix(path), _json_rows)
     if _suffix(path) not in SUFFIXES:

@@ -1,4 +1,4 @@
-"""The town's simulated annotators: who ranks, and what each of them likes.
+"""The town's simulated people: who ranks, and what each of them likes; who writes demonstrations, and how carefully.
 
     fair        what the gold judge likes, with a little noise: about nine in ten of clear pairs as gold has them
     noisy       the same taste, much more noise
@@ -8,13 +8,25 @@
     limited     cannot check two hops or sums above ten: goes by how the answer looks
     builders    on contested matters wants the side that speaks for them argued
     keepers     the same, against
+
+    careful     writes as demonstrators do, with a quarter of their flaws
+    ordinary    writes as demonstrators do (`answers.MIXED`)
+    hasty       writes as anybody at all (`answers.CROWD`)
+    hurried     writes as demonstrators do, with one and a half times their flaws
 """
 
 from __future__ import annotations
 
-from ..errors import UserError
+import random
+
+from ..errors import DataError, UserError
 from ..feedback.annotators import SimulatedAnnotator
+from ..feedback.writers import SimulatedWriter
+from ..records import Prompt
+from ..run import derive_seed
+from . import answers
 from .gold import GoldJudge
+from .tasks import Request
 from .world import World
 
 PEOPLE_WHO_RANK: dict[str, dict] = {
@@ -34,3 +46,24 @@ def annotator(world: World, name: str, *, seed: int) -> SimulatedAnnotator:
     if name not in PEOPLE_WHO_RANK:
         raise UserError(f"the town has no annotator {name!r}", remedy="one of: " + ", ".join(PEOPLE_WHO_RANK))
     return SimulatedAnnotator(f"town:{name}", GoldJudge(world), seed=seed, **PEOPLE_WHO_RANK[name])
+
+
+PEOPLE_WHO_WRITE: dict[str, dict[str, float]] = {
+    "careful": {flaw: rate / 4 for flaw, rate in answers.MIXED.items()}, "ordinary": answers.MIXED, "hasty": answers.CROWD,
+    "hurried": {flaw: min(1.0, 1.5 * rate) for flaw, rate in answers.MIXED.items()},
+}
+"""How often each flaw occurs in a writer's answers."""
+
+
+def writer(world: World, name: str, *, seed: int) -> SimulatedWriter:
+    """The writer of that name. Raises UserError for a name the town does not know; the writer, DataError for a prompt that is none of the town's."""
+    if name not in PEOPLE_WHO_WRITE:
+        raise UserError(f"the town has no writer {name!r}", remedy="one of: " + ", ".join(PEOPLE_WHO_WRITE))
+
+    def answer(index: int, prompt: Prompt) -> str:
+        if "kind" not in prompt.meta:
+            raise DataError(f"the town's people answer the town's prompts only, not {prompt.text!r:.80}", remedy="--data town:prompts, or files as writers")
+        rng = random.Random(derive_seed(seed, "write", name, index, prompt.id))
+        return answers.demonstrate(world, Request.of(prompt), rng, PEOPLE_WHO_WRITE[name]).text
+
+    return SimulatedWriter(f"town:{name}", answer)

@@ -1,0 +1,86 @@
+"""Where demonstrations come from: people, a crowd, a stronger model, the model itself. `alignlab sft --data RUN` trains on each alike."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from ..errors import DataError, UserError
+from ..run import derive_seed
+from ..settings import CrowdSettings, DistilSettings, HumanSettings
+from ._parts import done, open_run, rate, result, room_for_answers
+
+
+def human_demonstrations(*, data: str, answers: str, out: Path, seed: int, resume: bool, settings: HumanSettings, count: int = 0) -> dict[str, Any]:
+    """What people wrote into the file of answers; without one, the file to fill in."""
+    from ..methods import human as method
+
+    file = Path(answers) if answers else out.with_name(f"{out.name}-answers.jsonl")
+    if not file.exists():
+        prompts = names.data(data, "prompt", seed=seed, count=count).records
+        if file.suffix != ".jsonl":
+            raise UserError(f"there is no file {file}, and one to fill in would be JSONL", remedy="a name that ends in .jsonl, or a file that exists")
+        method.write_template(file, prompts)
+        return {"answers": str(file), "prompts": len(prompts),
+                "text": f"{file}: {len(prompts)} prompts to answer. Fill in completion, who, when and source; then the same command reads them."}
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise DataError(f"the answers cannot be read: {error.strerror}", where=str(file)) from None
+    run = open_run("demonstrations", out, settings, seed, resume, data=[names.Data([], str(file), digest)], kind="human")
+    if run.done:
+        return done(run)
+    summary = method.run(run, file, settings)
+    run.finish(summary)
+    return result(run, f"{told(summary)}; {summary['unanswered']} prompts are not answered yet")
+
+
+def crowd_demonstrations(*, data: str, gold: str, out: Path, seed: int, resume: bool, settings: CrowdSettings, count: int = 0) -> dict[str, Any]:
+    """The answers that a crowd wrote, voted for and settled on."""
+    from ..methods import crowd as method
+
+    prompts = names.data(data, "prompt", seed=seed, count=count)
+    written, reviewing = ([part.strip() for part in text.split(",") if part.strip()] for text in (settings.writers, settings.reviewers))
+    writers = [names.writer(name, seed=derive_seed(seed, "writer", i)) for i, name in enumerate(written)]
+    digests = [names.data(name, "demonstration") for name in written if not name.startswith("town:")]
+    run = open_run("demonstrations", out, settings, seed, resume, data=[prompts, *digests], kind="crowd", gold=gold,
+                   **{f"reviewer {i}": name for i, name in enumerate([*reviewing, settings.adjudicator])})
+    if run.done:
+        return done(run)
+    reviewers = [names.annotator(name, seed=derive_seed(seed, "reviewer", i)) for i, name in enumerate(reviewing)]
+    adjudicator = names.annotator(settings.adjudicator, seed=derive_seed(seed, "adjudicator"))
+    summary = method.run(run, writers, reviewers, adjudicator, prompts.records, settings, gold=names.judge(gold), seed=seed)
+    run.finish(summary)
+    found, ways = summary["agreement"], summary["settled"]
+    agreed = f"; reviewers agree on {found['raw']:.0%} of pairs, alpha {found['krippendorff_alpha']:.2f}" if found else ""
+    return result(run, f"{told(summary)}; {ways['vote']} by vote, {ways['adjudicated']} adjudicated, {ways['the same']} unanimous{agreed}")
+
+
+def distilled_demonstrations(*, model: str, data: str, judge: str, gold: str, out: Path, seed: int, resume: bool, settings: DistilSettings,
+                             count: int = 0) -> dict[str, Any]:
+    """The answers of a stronger model."""
+    from ..methods import distil as method
+    from ..sampling.endpoint import EndpointSampler, is_endpoint
+
+    if not model:
+        raise UserError("distillation needs a teacher", remedy="--model RUN, or http://host:port/v1#model")
+    prompts = names.data(data, "prompt", seed=seed, count=count)
+    run = open_run("demonstrations", out, settings, seed, resume, models=[] if is_endpoint(model) else [model], data=[prompts], kind="distil",
+                   teacher=model, judge=judge, gold=gold)
+    if run.done:
+        return done(run)
+    sampler = names.sampler(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.sampling, cache=run.path / "endpoint.jsonl")
+    asked = prompts.records if isinstance(sampler, EndpointSampler) else room_for_answers(run, prompts.records, sampler, settings.sampling)
+    summary = method.run(run, sampler, asked, settings, teacher=model, judge=names.judge(judge), gold=names.judge(gold), seed=seed)
+    if isinstance(sampler, EndpointSampler):
+        summary["spent"] = sampler.spent
+    run.finish(summary)
+    return result(run, f"{told(summary)}; {rate(summary['finished'])} of the answers were finished")
+
+
+def told(summary: dict[str, Any]) -> str:
+    """The counts of a collection in words."""
+    why = ", ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
+    return f"{summary['demonstrations']} demonstrations; {summary['rejected']} rejected" + (f" ({why})" if why else "")
