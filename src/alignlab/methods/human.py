@@ -65,7 +65,8 @@ def checked(row: Any, settings: HumanSettings, *, where: str) -> Iterator[Demons
         return
     except DataError as error:
         raise DataError(error.what, where=where, remedy=error.remedy or "mend the row, or take it out") from error
-    signed = {name: str(row.get(name) or "").strip() or getattr(settings, name, "") for name in SIGNED}
+    otherwise = {"who": settings.who, "when": settings.when, "source": settings.source}
+    signed = {name: str(row.get(name) or "").strip() or otherwise[name] for name in SIGNED}
     for d in found:
         words = len(d.completion.split())
         reason = ("nobody signs it" if not signed["who"] else "its date is none" if not _is_date(signed["when"]) else
