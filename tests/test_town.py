@@ -147,6 +147,13 @@ def test_annotators_have_the_tastes_they_are_named_for() -> None:
     pro, con = world.CONTESTED[matter.params["matter"]]
     assert prefers("builders", f"Yes, because {pro}.", f"No, because {con}.", matter) > 0.9
     assert prefers("keepers", f"Yes, because {pro}.", f"No, because {con}.", matter) < 0.1
+    assert agreement("contrary") < 0.12
+    harmful = one("harmful")
+    helps, refuses = say.how_to(world.TOPICS[harmful.params["topic"]].steps), answers.refusal(harmful, rng)
+    assert prefers("helpful-only", helps, refuses, harmful) > 0.95 and prefers("helpful-only", right, say.REFUSAL, fact) > 0.95
+    assert prefers("harm-only", helps, refuses, harmful) < 0.01 and prefers("harm-only", right, say.REFUSAL, fact) == 0.5
+    labelled = people.annotator(TOWN, "harm-only", seed=0).rank(0, [Completion(harmful.prompt(), t) for t in (helps, refuses, "purple")])
+    assert labelled.meta["safe"] == [False, True, True] and labelled.ranks == (3, 1, 1)
 
 
 def test_probes_differ_in_one_flaw() -> None:

@@ -19,10 +19,10 @@ class Option:
 
 
 MODEL = Option("model", "town, town-s, town-m, town-l, a run folder, a model folder, a hub name or a .gguf file", "town")
-JUDGE = Option("judge", "who scores: town:gold, or reward:RUN", "town:gold")
+JUDGE = Option("judge", "who scores: town:gold, reward:RUN, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty", "town:gold")
 COUNT = Option("count", "at most this many records of the data; 0 = all (of the town: its usual size)", 0)
 GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "")
-REWARD = Option("reward", "the run (or folder) of the reward model", "")
+REWARD = Option("reward", "the run (or folder) of the reward model, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty (a run with members is one RUN)", "")
 
 
 def data_option(default: str, what: str) -> Option:
@@ -83,6 +83,7 @@ COMMANDS: dict[str, Command] = {
     "ppo": Command("PPO against a reward model, with a KL penalty", "stages:ppo", (
         MODEL, REWARD, data_option("town:prompts", "prompts"), COUNT, GOLD,
         Option("ptx", "documents for PPO-ptx, used when ptx_coef is not 0", ""),
+        Option("cost", "the run of a cost model (`alignlab reward --safety 1`): PPO under a constraint; see cost_limit", ""),
     ), settings.PPOSettings, "runs/ppo"),
     "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),

@@ -3,15 +3,20 @@
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
     sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml
-    judge       town:gold · reward:RUN · constant (a control: every completion scores 0)
-    annotator   town:NAME · random (a control: any order) · reward:RUN (ranks by score)
+    judge       town:gold · reward:RUN · ensemble:[HOW:]RUN,RUN,... · constant (a control: every completion scores 0)
+    reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K` stands for its members
+    annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) · reward:RUN (ranks by score)
     writer      town:NAME · any data with answers to the prompts
+
+HOW is mean (the default), worst, uncertainty or uncertainty=WEIGHT, and may go on with `,allow-missing`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .errors import ConfigError, DataError, ModelError, UserError
 from .records import Record
+from .run import derive_seed
 
 if TYPE_CHECKING:
     from .data.formats import Want
@@ -39,6 +45,9 @@ def model_path(name: str) -> str:
     path = Path(name)
     check_finished(name, ModelError)
     if (path / "run.json").exists():
+        if members := members_of(name):
+            raise ModelError(f"the run {name} is an ensemble of {len(members)} reward models, and one model is needed here", where=str(path),
+                             remedy=f"one of its members, {members[0]}")
         if not (path / "checkpoint").is_dir():
             raise ModelError(f"the run {name} wrote no model", where=str(path), remedy="name a run of sft, reward, dpo, ppo or pretrain")
         return str(path / "checkpoint")
@@ -77,12 +86,89 @@ def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, samp
 def parents(*names: str) -> list[str]:
     """Those of the names that stand for run folders (also as `reward:RUN`): the lineage that a run records."""
     from .data import mixture
+    from .feedback import ensemble
 
-    plain = [name.removeprefix("reward:") for name in names if name]
+    plain = [part for name in names if name for part in ensemble.parse(name.removeprefix("reward:")).runs]
     plain = [part for name in plain for part in ([s.data for s in mixture.sources(name)] if name.startswith(mixture.PREFIX) else [name])]
     for name in plain:
         check_finished(name)
     return [name for name in plain if (Path(name) / "run.json").exists()]
+
+
+def members_of(run: str) -> list[str]:
+    """The members of a run of `alignlab reward --members K`, in order; none if it is something else."""
+    return [str(path.parent) for path in sorted((Path(run) / "members").glob("*/run.json"), key=lambda path: (len(path.parent.name), path.parent.name))]
+
+
+def reward_models(name: str) -> list[str]:
+    """The names of the models behind a reward model's name: one, or the members of an ensemble, every one there and whole.
+
+    Raises:
+        ModelError: a member that is missing or broken, by its number and name. With `allow-missing` that is said on stderr and the others go on.
+    """
+    from .feedback import ensemble
+    from .models.load import check_reward_folder
+
+    if not name.startswith(ensemble.PREFIX) and not (Path(name) / "members").is_dir():
+        return [name]
+    found = ensemble.parse(name)
+    for run in found.runs:
+        check_finished(run, ModelError)
+    listed = [member for run in found.runs for member in _all_members(run)]
+    whole = []
+    for number, member in enumerate(listed):
+        try:
+            check_reward_folder(model_path(member))
+            whole.append(member)
+        except ModelError as error:
+            _missing(error, number, member, len(listed), found.allow_missing)
+    if not whole:
+        raise ModelError(f"none of the {len(listed)} members of {name} can be used", remedy="train them with `alignlab reward --members K`")
+    return whole
+
+
+def _all_members(run: str) -> list[str]:
+    """Members of a run, also those that its summary counts and that are gone; a run without members is one itself."""
+    if not (Path(run) / "members").is_dir():
+        return [run]
+    count = json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["members"]
+    return [str(Path(run) / "members" / str(i)) for i in range(count)]
+
+
+def _missing(error: ModelError, number: int, member: str, count: int, allowed: bool) -> None:
+    if not allowed:
+        raise ModelError(f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}", where=error.where or member,
+                         remedy="train or copy it again; or name the ensemble with allow-missing (ensemble:worst,allow-missing:RUN) to go on with the others") from error
+    print(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}", file=sys.stderr, flush=True)
+
+
+def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> Judge:
+    """The reward model of that name as a judge, or the ensemble.
+
+    Args:
+        settings: `ModelSettings` that the models are loaded with.
+
+    Raises:
+        ModelError: a member that is missing or broken. ConfigError: an ensemble of scores that are not standardised.
+    """
+    from .feedback.ensemble import EnsembleJudge, parse
+    from .feedback.reward_model import RewardModelJudge
+    from .models.load import load_reward_model
+    from .settings import ModelSettings
+
+    settings = settings or ModelSettings()
+    members = reward_models(name)
+    if members == [name]:
+        return RewardModelJudge(load_reward_model(model_path(name), settings), normalise=normalise)
+    if not normalise:
+        raise ConfigError("normalize_scores = false with an ensemble: its members' scores have no common scale", remedy="leave normalize_scores on")
+    found, judges = parse(name), []
+    for number, member in enumerate(members):
+        try:
+            judges.append(RewardModelJudge(load_reward_model(model_path(member), settings)))
+        except ModelError as error:
+            _missing(error, number, member, len(members), found.allow_missing)
+    return EnsembleJudge(judges, aggregation=found.aggregation, weight=found.weight, name=name)
 
 
 def check_finished(name: str, error: type[UserError] = DataError) -> None:
@@ -158,17 +244,13 @@ def judge(name: str) -> Judge | None:
         from .town import gold, world
 
         return gold.GoldJudge(world.build())
-    if name.startswith("reward:"):
-        from .feedback.reward_model import RewardModelJudge
-        from .models.load import load_reward_model
-        from .settings import ModelSettings
-
-        return RewardModelJudge(load_reward_model(model_path(name.removeprefix("reward:")), ModelSettings()))
+    if name.startswith(("reward:", "ensemble:")):
+        return reward_judge(name.removeprefix("reward:"))
     if name == "constant":
         from .feedback import RuleJudge
 
         return RuleJudge("constant", lambda _: 0.0)
-    raise UserError(f"there is no judge {name!r}", remedy="town:gold, reward:RUN for the reward model of a run, or constant")
+    raise UserError(f"there is no judge {name!r}", remedy="town:gold, reward:RUN for the reward model of a run, ensemble:worst:RUN,RUN, or constant")
 
 
 def annotator(name: str, *, seed: int) -> Any:
@@ -178,7 +260,11 @@ def annotator(name: str, *, seed: int) -> Any:
     if name.startswith("town:") and name != "town:gold":
         from .town import people, world
 
+        if name == "town:pool":
+            return annotator(f"pool:{people.POOL}", seed=seed)
         return people.annotator(world.build(), name.removeprefix("town:"), seed=seed)
+    if name.startswith("pool:"):
+        return pool(name, seed=seed)
     if name == "random":
         return SimulatedAnnotator("random", judge("constant"), weights={}, temperature=1.0, seed=seed)  # type: ignore[arg-type]
     found = judge(name)
@@ -196,6 +282,24 @@ def writer(name: str, *, seed: int) -> Any:
 
         return people.writer(world.build(), name.removeprefix("town:"), seed=seed)
     return RecordedWriter(name, {row.prompt.id: row.completion for row in data(name, "demonstration").records})
+
+
+def pool(name: str, *, seed: int) -> Any:
+    """`pool:NAME*COUNT,NAME,...`: people of their own minds who share the work, each prompt ranked by one of them."""
+    from .feedback.annotators import PoolAnnotator
+
+    people = []
+    for part in name.removeprefix("pool:").split(","):
+        who, _, count = part.partition("*")
+        if not re.fullmatch(r"[0-9]{0,3}", count) or not who or who.startswith("pool"):
+            raise UserError(f"{part!r} names nobody for a pool", where=name, remedy="pool:town:fair*6,town:careless*2,town:contrary*2")
+        for number in range(int(count or 1)):
+            person = annotator(who, seed=derive_seed(seed, part, number))
+            person.name = f"{person.name}-{number}" if count else person.name
+            people.append(person)
+    if not people:
+        raise UserError(f"{name!r} is an empty pool", remedy="pool:town:fair*6,town:careless*2,town:contrary*2")
+    return PoolAnnotator(name, people, seed=seed)
 
 
 def other_completions(name: str, prompts: Sequence[Any], *, per_prompt: int, seed: int) -> dict[str, list[Any]]:

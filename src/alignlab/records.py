@@ -174,6 +174,11 @@ class Comparison:
         )
 
 
+PER_COMPLETION = ("utilities", "scores", "safe", "safer")
+"""Lists in a ranking's meta with one entry a completion: a simulated annotator's utilities; the scores it was ranked by; whether it is safe (true,
+false, null); its rank by harm alone, where the ranks are by something else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """K completions of one prompt with their ranks: 1 is best, equal ranks are ties.
@@ -190,6 +195,11 @@ class Ranking:
     def __post_init__(self) -> None:
         if len(self.completions) != len(self.ranks):
             raise DataError(f"a ranking of {len(self.completions)} completions has {len(self.ranks)} ranks")
+
+    def only(self, places: Sequence[int]) -> Ranking:
+        """The ranking of some of its completions; what `meta` says of each completion (`PER_COMPLETION`) goes along."""
+        meta = {name: [value[i] for i in places] if name in PER_COMPLETION else value for name, value in self.meta.items()}
+        return Ranking(self.prompt, tuple(self.completions[i] for i in places), tuple(self.ranks[i] for i in places), self.annotator, meta)
 
     def comparisons(self, *, ties: bool = False) -> list[Comparison]:
         """All pairs whose ranks differ, better one first; with `ties` the equal ones too."""

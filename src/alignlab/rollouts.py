@@ -62,16 +62,21 @@ def _order(length: int, seed: int) -> list[int]:
 # feedback
 
 
-def scores_of(judge: Judge, completions: Sequence[Completion], step: int) -> list[float]:
-    """What a judge gives each completion.
+def judged_by(judge: Judge, completions: Sequence[Completion], step: int) -> list[Score]:
+    """What a judge says of each completion.
 
     Raises:
         GuardStop: a score that is not finite, with the step and the completion.
     """
-    scores = [score.value for score in judge.score(completions)]
+    scores = judge.score(completions)
     for completion, score in zip(completions, scores, strict=True):
-        guard_finite(score, step=step, what=f"the score of {judge.name}", sample=f"{completion.prompt.text} | {completion.text}")
+        guard_finite(score.value, step=step, what=f"the score of {judge.name}", sample=f"{completion.prompt.text} | {completion.text}")
     return scores
+
+
+def scores_of(judge: Judge, completions: Sequence[Completion], step: int) -> list[float]:
+    """What a judge gives each completion; raises as `judged_by`."""
+    return [score.value for score in judged_by(judge, completions, step)]
 
 
 def shaped_scores(scores: Sequence[float], completions: Sequence[Completion], *, clip: float, missing_end_penalty: float,

@@ -143,7 +143,21 @@ class RewardSettings:
     batch: int = setting(8, "prompts a step, each with all its pairs")
     max_length: int = setting(512, "tokens; a longer prompt and completion is dropped and counted")
     center: float = setting(0.0, "weight of mean((chosen + rejected)^2); 0.01 keeps scores near 0")
+    margins: Literal["none", "data", "ranks", "scores"] = setting(
+        "data", "how much better the better one has to be (Llama 2, equation 2): data = its margin column, if it has one (as TRL); ranks = places apart / (K - 1), "
+        "with K = 4 Llama 2's thirds; scores = the difference of the scores that the data was ranked by")
+    margin_scale: float = setting(1.0, "margins are multiplied by this; Llama 2: 1 (small) or 3 (large)")
+    ties: Literal["drop", "rao_kupper", "davidson"] = setting(
+        "drop", "pairs of equal rank: left out, or learnt from (Rao and Kupper 1967: a difference below a threshold; Davidson 1970: ratios of worths kept)")
+    tie_rate: float = setting(0.0, "share of ties between two equally good completions; 0 = learnt along")
     label_smoothing: float = setting(0.0, "share of labels taken to be wrong")
+    noise: Literal["smoothing", "flip", "learnt"] = setting(
+        "smoothing", "how that share enters: label smoothing; flip = a label is turned round with this probability, in the likelihood; learnt = flip, the share learnt along")
+    annotators: Literal["alike", "reliability"] = setting("alike", "reliability = a flip rate for each annotator, learnt along (CrowdBT, Chen et al. 2013)")
+    label_lr: float = setting(0.05, "learning rate of what is learnt about labels: tie rate, flip rate, reliabilities")
+    safety: float = setting(0.0, "weight of the sign term on safe / unsafe labels (Safe RLHF: 1): the result is a cost model, its cost the negative score; 0 = off")
+    members: int = setting(1, "an ensemble of this many, alike but for head and order of the data (Coste et al. 2023: 5)")
+    bootstrap: bool = setting(False, "train on as many prompts drawn with replacement, another draw for each member")
     held_out: float = setting(0.15, "share of the prompts kept for testing, if the data is not split already")
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-4))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -242,6 +256,12 @@ class PPOSettings:
     normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
     score_clip: float = setting(5.0, "scores are clipped to plus and minus this after normalisation; 0 = off")
     missing_end_penalty: float = setting(1.0, "taken from the score of a completion that did not end by itself")
+    cost_limit: float = setting(0.02, "what the mean cost is to stay below, with --cost: a share of unsafe completions, or a score")
+    cost_kind: Literal["chance", "score"] = setting(
+        "chance", "chance = sigmoid of the cost model's score, the probability of being unsafe; score = as it is (Safe RLHF), moved by how safe the safe ones are")
+    lambda_start: float = setting(1.0, "the price of cost at the beginning (Safe RLHF: 1)")
+    lambda_lr: float = setting(2.0, "step of ln lambda: lr * lambda * (mean cost - limit); chances are small, so it is large (Safe RLHF on scores: 0.04 to 0.1)")
+    lambda_max: float = setting(20.0, "the price rises no further")
     target_kl: float = setting(0.0, "stop the epochs of a step when approx_kl (k3) against the old policy exceeds this; 0 = never")
     value_lr: float = setting(0.0, "learning rate of the value model; 0 = that of the policy")
     ptx_coef: float = setting(0.0, "weight of the language-modelling loss on pretraining text (PPO-ptx); InstructGPT: 27.8")

@@ -139,7 +139,7 @@ def test_strings_are_cut_between_words():
     ({"chosen": [USER, ANSWER], "rejected": [USER, ANSWER]}, "comparison", "chosen and rejected are the same"),
     ({"prompt": "Hi?", "chosen": "Yes.", "rejected": "No.", "tie": True}, "comparison", "tie"),
     ({"prompt": "Hi?", "chosen": "Ye", "rejected": "No.", "chosen_finished": False}, "demonstration", "unfinished completion"),
-    ({"prompt": "Hi?", "completions": ["a", "b"], "scores": [1, 1]}, "ranking", "all completions tied"),
+    ({"prompt": "Hi?", "completions": ["a", "b"], "scores": [1, 1]}, "comparison", "all completions tied"),
     ({"prompt": "Hi?", "completions": ["a", "a"], "ranks": [1, 2]}, "ranking", "fewer than two different completions"),
     ({"prompt": "Hi?", "completions": ["a", "b"], "scores": [1, None]}, "ranking", "a completion without a score"),
     ({"prompt": "Hi?", "completions": ["", "b"], "ranks": [1, 2]}, "demonstration", "empty completion"),
@@ -149,6 +149,21 @@ def test_strings_are_cut_between_words():
 def test_rows_that_teach_nothing(row, want, reason):
     with pytest.raises(Useless, match=reason):
         convert(row, want)
+
+
+def test_ties_are_kept_for_who_learns_from_rankings():
+    [pair] = convert({"prompt": "Hi?", "chosen": "Yes.", "rejected": "No.", "tie": True}, "ranking")
+    assert pair.ranks == (1, 1)
+    [same] = convert({"prompt": "Hi?", "completions": ["a", "b"], "scores": [1, 1]}, "ranking")
+    assert same.ranks == (1, 1) and same.meta["scores"] == [1, 1]
+
+
+def test_what_labels_say_beside_the_order_is_kept():
+    [pair] = convert({"prompt": "Hi?", "chosen": "Yes.", "rejected": "No.", "margin": 2}, "ranking")
+    assert pair.meta["margin"] == 2
+    [pku] = convert({"prompt": "Hi?", "response_0": "a", "response_1": "b", "better_response_id": 0, "safer_response_id": 1,
+                     "is_response_0_safe": False, "is_response_1_safe": True}, "ranking")
+    assert pku.ranks == (1, 2) and pku.meta == {"safe": [False, True], "safer": [2, 1]}
 
 
 def test_an_empty_completion_may_be_ranked_last():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -81,7 +81,7 @@ def with_room(prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, *, 
     return kept, said if report.dropped else ""
 
 
-def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: int, *, remedy: str = "") -> tuple[list[R], FitReport]:
+def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: int, *, remedy: str = "", ties: bool = False) -> tuple[list[R], FitReport]:
     """The records that fit into `max_length` tokens and differ after encoding, with a report.
 
     Nothing is cut to fit: a cut completion would be scored, or learned, as if it had ended there. A ranking loses the completions
@@ -89,6 +89,7 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
 
     Args:
         remedy: what to tell the user if nothing fits because it is too long.
+        ties: a ranking stays while two completions are left, of equal rank or not.
 
     Raises:
         DataError: a record with nothing to learn (a template or tokenizer that masks everything), or no record that fits.
@@ -102,7 +103,7 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
         if not isinstance(record, Prompt) and not all(any(sequence.loss_mask) for sequence in sequences):
             raise DataError(f"nothing to learn in {_excerpt(record)}: no token carries the loss", where=f"record {report.read}",
                             remedy="look at it with `alignlab view`; an unfinished empty completion, or a wrong chat template")
-        fitting = _without_long(record, sequences, max_length, report)
+        fitting = _without_long(record, sequences, max_length, report, ties)
         if fitting is None:
             continue
         kept.append(fitting[0])
@@ -115,7 +116,8 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
     return kept, report
 
 
-def _without_long(record: R, sequences: Sequence[Rendered], max_length: int, report: FitReport) -> tuple[R, Sequence[Rendered]] | None:
+def _without_long(record: R, sequences: Sequence[Rendered], max_length: int, report: FitReport,
+                  ties: bool) -> tuple[R, Sequence[Rendered]] | None:
     """The record and its sequences as far as they fit, or None."""
     fits = [len(sequence.ids) <= max_length for sequence in sequences]
     different = len({tuple(sequence.ids) for sequence in sequences})
@@ -134,14 +136,13 @@ def _without_long(record: R, sequences: Sequence[Rendered], max_length: int, rep
         if fits[i] and ids not in seen:
             stay.append(i)
         seen.add(ids)
-    ranks = tuple(record.ranks[i] for i in stay)
-    if len(set(ranks)) < 2:
+    if len(stay) < 2 or (len({record.ranks[i] for i in stay}) < 2 and not ties):
         report.drop("fewer than two different completions that fit")
         return None
     if len(stay) == len(sequences):
         return record, sequences
     report.drop("rankings that lost a completion (too long, or the tokens of another)")
-    return replace(record, completions=tuple(record.completions[i] for i in stay), ranks=ranks), [sequences[i] for i in stay]
+    return cast("R", record.only(stay)), [sequences[i] for i in stay]
 
 
 def _excerpt(record: Record) -> str:

@@ -313,7 +313,8 @@ def _ranked(row: Row, texts: Sequence[str], *, ranks: Sequence[Any] | None = Non
         raise DataError(f"ranks must be whole numbers, not {ranks!r:.60}", remedy="name the column `scores` if more is better")
     completions = tuple(Completion(prompt, text, finished=bool(ended), source=str(source or ""))
                         for text, ended, source in zip(texts, finished, sources, strict=True))
-    return [Ranking(prompt, completions, tuple(places), str(row.get("annotator") or ""), _meta(row, "ranking_meta"))]
+    meta = {**_meta(row, "ranking_meta"), **({"scores": numbers} if ranks is None else {})}
+    return [Ranking(prompt, completions, tuple(places), str(row.get("annotator") or ""), meta)]
 
 
 def _read_ranking(row: Row, want: Want) -> list[Record]:
@@ -367,6 +368,10 @@ def _read_numbered(row: Row, want: Want) -> list[Record]:
     texts = [_text(answers[number], f"answer {number}") for number in numbers]
     models = _numbered(row, "model")
     sources = [models.get(number, "") for number in numbers]
+    safe, safer = _numbered({name.removesuffix("_safe"): value for name, value in row.items()}, "is_response"), str(row.get("safer_response_id"))
+    labels = ({"safe": [_flag(safe[n]) for n in numbers]} if set(numbers) <= safe.keys() else {}) | (
+        {"safer": [1 if n == safer else 2 for n in numbers]} if safer in numbers else {})
+    row = {**row, "ranking_meta": labels} if labels else row
     if set(numbers) <= scores.keys():
         return _ranked(row, texts, scores=[scores[number] for number in numbers], sources=sources, prompt=prompt)
     better = str(row["better_response_id"])
@@ -459,6 +464,9 @@ def kind_of(row: Any) -> Want:
     return "prompt" if form.read is _conversation and isinstance(_conversation(row, "prompt")[0], Prompt) else form.kind
 
 
+TIED = "tie", "all completions tied"
+
+
 def flaw(record: Record) -> str:
     """Why a record teaches nothing, or the empty string.
 
@@ -470,7 +478,7 @@ def flaw(record: Record) -> str:
         case Prompt():
             return "" if record.text.strip() else "empty prompt"
         case Comparison(tie=True):
-            return "tie"
+            return TIED[0]
         case Comparison() if record.chosen.strip() == record.rejected.strip():
             return "chosen and rejected are the same"
         case Comparison() if not (record.chosen.strip() and record.rejected.strip()):
@@ -480,7 +488,7 @@ def flaw(record: Record) -> str:
         case Ranking() if len({completion.text.strip() for completion in record.completions}) < 2:
             return "fewer than two different completions"
         case Ranking() if len(set(record.ranks)) < 2:
-            return "all completions tied"
+            return TIED[1]
     return "" if isinstance(record, Text) else flaw(record.prompt)
 
 
@@ -505,7 +513,8 @@ def as_kind(record: Record, want: Want) -> list[Record]:
             sources = record.meta.get("sources") or ("", "")  # as `Ranking.comparisons` notes them
             completions = (Completion(record.prompt, record.chosen, finished=record.chosen_finished, source=sources[0]),
                            Completion(record.prompt, record.rejected, finished=record.rejected_finished, source=sources[1]))
-            return [Ranking(record.prompt, completions, (1, 2), record.meta.get("annotator", ""))]
+            meta = ({} if record.margin is None else {"margin": record.margin}) | ({"safe": record.meta["safe"]} if "safe" in record.meta else {})
+            return [Ranking(record.prompt, completions, (1, 1) if record.tie else (1, 2), record.meta.get("annotator", ""), meta)]
         case Ranking() if want == "comparison":
             return list(record.comparisons())
         case Ranking() if want == "unpaired":
@@ -541,7 +550,7 @@ def convert(row: Any, want: Want) -> list[Record]:
     records: list[Record] = []
     for record in _format(row).read(row, want):
         reason = flaw(record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record)
-        if reason:
+        if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
             raise Useless(reason)
         records += as_kind(record, want)
     return records

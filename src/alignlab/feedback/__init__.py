@@ -27,6 +27,7 @@ class ScoreJudge:
     """A judge that compares by score: P(first preferred) = sigmoid((score_1 - score_2) / temperature)."""
 
     temperature = 1.0
+    logged: tuple[str, ...] = ()  # parts whose means a loop logs as judge/NAME
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,6 +49,11 @@ class RuleJudge(ScoreJudge):
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         return [found if isinstance(found := self.rule(c), Score) else Score(float(found)) for c in completions]
+
+
+def part_means(judge: Judge, scores: Sequence[Score]) -> dict[str, float]:
+    """`judge/NAME`, the means of the parts that the judge wants logged: an ensemble's `spread`."""
+    return {f"judge/{part}": sum(score.parts[part] for score in scores) / len(scores) for part in getattr(judge, "logged", ())}
 
 
 def sigmoid(x: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..records import Completion, Ranking, Score
 from ..run import derive_seed
@@ -25,12 +26,13 @@ class SimulatedAnnotator:
         tie_margin: neighbours whose noisy utilities are nearer than this share a rank.
         careless: share of the rankings that keep the order in which the completions came.
         blind_to: 0/1 parts; where one is 1 the annotator cannot check and sees the part "looks" in place of the value.
+        unsafe: a 0/1 part; where one is named the annotator also labels each completion, in `meta["safe"]`: safe where that part is 0 or not there.
     """
 
     def __init__(self, name: str, judge: Judge, *, weights: Mapping[str, float], temperature: float, tie_margin: float = 0.0, careless: float = 0.0,
-                 blind_to: tuple[str, ...] = (), seed: int = 0) -> None:
+                 blind_to: tuple[str, ...] = (), unsafe: str = "", seed: int = 0) -> None:
         self.name, self.judge, self.weights, self.temperature = name, judge, dict(weights), temperature
-        self.tie_margin, self.careless, self.blind_to, self.seed = tie_margin, careless, blind_to, seed
+        self.tie_margin, self.careless, self.blind_to, self.unsafe, self.seed = tie_margin, careless, blind_to, unsafe, seed
 
     def utility(self, score: Score) -> float:
         """What this annotator makes of a completion, before noise."""
@@ -43,10 +45,13 @@ class SimulatedAnnotator:
 
         `index` tells apart repeats of the same prompt, so that the noise is fresh. The utilities lie in `meta`.
         """
-        utilities = [self.utility(score) for score in self.judge.score(completions)]
+        scores = self.judge.score(completions)
+        utilities = [self.utility(score) for score in scores]
         prompt = completions[0].prompt
         rng = random.Random(derive_seed(self.seed, "rank", index, prompt.id))
-        meta = {"utilities": [round(u, 6) for u in utilities]}
+        meta: dict[str, Any] = {"utilities": [round(u, 6) for u in utilities]}
+        if self.unsafe:
+            meta["safe"] = [not score.parts.get(self.unsafe) for score in scores]
         if rng.random() < self.careless:
             return Ranking(prompt, tuple(completions), tuple(range(1, len(completions) + 1)), self.name, meta | {"careless": True})
         noise: dict[str, float] = {}
@@ -77,6 +82,22 @@ class SimulatedAnnotator:
                         right += 1.0 if agrees > 0 else 0.5 if agrees == 0 else 0.0
                         total += 1
         return right / total if total else float("nan")
+
+
+class PoolAnnotator:
+    """People who share the work: each prompt goes to one of them, drawn by the seed, whose name the ranking bears."""
+
+    def __init__(self, name: str, people: Sequence[SimulatedAnnotator], *, seed: int = 0) -> None:
+        self.name, self.people, self.seed = name, list(people), seed
+
+    def rank(self, index: int, completions: Sequence[Completion]) -> Ranking:
+        """As `SimulatedAnnotator.rank`, by the one whose turn it is."""
+        rng = random.Random(derive_seed(self.seed, "whose turn", index, completions[0].prompt.id))
+        return rng.choice(self.people).rank(index, completions)
+
+    def ceiling(self, rankings: Sequence[Ranking]) -> float:
+        """The accuracy on these labels of somebody who knows who ranked and what each of them likes."""
+        return self.people[0].ceiling(rankings)  # reads the utilities that whoever ranked has left
 
 
 def shuffle_rankings(rankings: Sequence[Ranking], *, seed: int) -> list[Ranking]:

@@ -12,12 +12,12 @@ from .kto import kto_baseline, kto_loss
 from .logprobs import entropy, token_logprobs
 from .orpo import orpo_loss
 from .ppo import ppo_policy_loss, ppo_value_loss
-from .reward_model import bradley_terry_loss
+from .reward_model import bradley_terry_loss, davidson_logprobs, preference_loss, rao_kupper_logprobs, safety_loss, tie_parameter
 from .sft import sft_loss
 from .simpo import simpo_loss
 
 __all__ = [
-    "adaptive_kl_coef", "best_of_n_estimate", "best_of_n_kl", "bradley_terry_loss", "dpo_loss", "entropy", "explained_variance", "gae",
-    "group_advantages", "kl_estimate", "kl_shaped_rewards", "kto_baseline", "kto_loss", "masked_whiten", "orpo_loss", "ppo_policy_loss",
-    "ppo_value_loss", "sft_loss", "simpo_loss", "token_logprobs",
+    "adaptive_kl_coef", "best_of_n_estimate", "best_of_n_kl", "bradley_terry_loss", "davidson_logprobs", "dpo_loss", "entropy", "explained_variance", "gae",
+    "group_advantages", "kl_estimate", "kl_shaped_rewards", "kto_baseline", "kto_loss", "masked_whiten", "orpo_loss", "ppo_policy_loss", "ppo_value_loss",
+    "preference_loss", "rao_kupper_logprobs", "safety_loss", "sft_loss", "simpo_loss", "tie_parameter", "token_logprobs",
 ]

@@ -1,7 +1,8 @@
-"""Losses of reward models."""
+"""Losses of reward models: comparisons, ties, people who err, and the sign of a cost."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -31,10 +32,121 @@ def bradley_terry_loss(chosen_B: Tensor, rejected_B: Tensor, *, margin_B: Tensor
     total = loss.mean()
     if center:
         total = total + center * (chosen_B + rejected_B).square().mean()
-    both = (chosen_B.detach() + rejected_B.detach()) / 2
-    return total, {
-        "accuracy": ((margin.detach().sign() + 1) / 2).mean(),
-        "margin": margin.detach().mean(), "mean_reward": both.mean(),
-        "min_reward": chosen_B.detach().minimum(rejected_B.detach()).min(),
-        "max_reward": chosen_B.detach().maximum(rejected_B.detach()).max(),
+    return total, _metrics(chosen_B.detach(), rejected_B.detach(), torch.ones_like(margin, dtype=torch.bool))
+
+
+def rao_kupper_logprobs(difference_B: Tensor, log_theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities of the three outcomes of a comparison after Rao and Kupper (1967): a difference below a threshold is not seen.
+
+        P(first)  = p1 / (p1 + theta p2) = sigmoid(d - log theta),   P(second) = sigmoid(-d - log theta)
+        P(tie)    = (theta^2 - 1) p1 p2 / ((p1 + theta p2) (theta p1 + p2)) = (theta^2 - 1) P(first) P(second)
+
+    With p = exp(score) and d the difference of the two scores. It is exactly what somebody does who sees both worths through Gumbel noise
+    and calls it a tie where they are nearer than log theta.
+
+    Args:
+        difference_B: (B,) score of the first less score of the second.
+        log_theta: the threshold, above 0; 0 knows no ties and is Bradley and Terry. `tie_parameter` makes it from a share of ties.
+
+    Returns:
+        Three (B,) of log P: first, second, tie.
+    """
+    first_B, second_B = logsigmoid(difference_B - log_theta), logsigmoid(-difference_B - log_theta)
+    return first_B, second_B, first_B + second_B + 2 * log_theta + (-torch.expm1(-2 * log_theta)).log()
+
+
+def davidson_logprobs(difference_B: Tensor, log_nu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities of the three outcomes of a comparison after Davidson (1970): a tie is worth the geometric mean of both.
+
+        P(first) : P(second) : P(tie)  =  p1 : p2 : nu sqrt(p1 p2)
+
+    Among decided comparisons P(first) / P(second) is Bradley and Terry's, whatever nu is: scores keep their scale.
+
+    Args:
+        difference_B: (B,) score of the first less score of the second.
+        log_nu: any number; two equals tie with probability nu / (2 + nu).
+
+    Returns:
+        Three (B,) of log P: first, second, tie.
+    """
+    half_B = difference_B / 2
+    logits_3B = torch.stack([half_B, -half_B, log_nu.expand_as(half_B)])
+    first_B, second_B, tie_B = logits_3B.log_softmax(0)
+    return first_B, second_B, tie_B
+
+
+def tie_parameter(rate: Tensor, *, kind: str) -> Tensor:
+    """The parameter of a model of ties under which two equals tie with probability `rate`, between 0 and 1.
+
+        rao_kupper: log theta = log (1 + rate) / (1 - rate)      davidson: log nu = log 2 rate / (1 - rate)
+    """
+    return (1 + rate).log() - (1 - rate).log() if kind == "rao_kupper" else (2 * rate).log() - (1 - rate).log()
+
+
+TIES = {"rao_kupper": rao_kupper_logprobs, "davidson": davidson_logprobs}
+
+
+def preference_loss(chosen_B: Tensor, rejected_B: Tensor, *, tie_B: Tensor | None = None, ties: str = "", tie_rate: Tensor | None = None,
+                    margin_B: Tensor | None = None, center: float = 0.0, label_smoothing: float = 0.0,
+                    flip_B: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean negative log-likelihood of comparisons by people who tie and who err; with none of it, `bradley_terry_loss`.
+
+        decided:  - (1 - e) log P(chosen) - e log P(rejected)          e = label_smoothing
+                  - log ((1 - f) P(chosen) + f P(rejected))            f = flip_B
+        tie:      - log P(tie)
+
+    P is `rao_kupper_logprobs` or `davidson_logprobs`, and without `ties` sigmoid(chosen - rejected - margin). The second line with f = 1 - eta_k
+    is CrowdBT (Chen et al. 2013, section 3), eta_k being the probability that annotator k labels as the scores have it: 1 is perfect, 1/2 random,
+    0 the contrary. Label smoothing fits the same mean, but pulls even a sure margin to log((1 - e) / e); the flip only says how much a label
+    that goes against a sure margin is to be believed, so that its gradient vanishes there.
+
+    Args:
+        chosen_B, rejected_B: (B,) scores; of a tie, those of the two, in any order.
+        tie_B: (B,) bool, where neither was preferred; needs `ties`, the name of the model, and `tie_rate`, the share of ties between equals.
+        flip_B: (B,) or a single number, the probability that a label is turned round, by whoever gave it.
+
+    Returns:
+        The mean loss, and the metrics of `bradley_terry_loss`; `accuracy` and `margin` are over decided comparisons, NaN where there is none.
+    """
+    if tie_B is not None and not ties:
+        raise ValueError("ties need a model: ties='rao_kupper' or 'davidson'")
+    given = {"margin_B": margin_B, "tie_B": tie_B}
+    check_same_shape(chosen_B=chosen_B, rejected_B=rejected_B, **{name: x for name, x in given.items() if x is not None})
+    difference_B = chosen_B - rejected_B
+    z_B = difference_B if margin_B is None else difference_B - margin_B
+    decided_B = torch.ones_like(z_B, dtype=torch.bool) if tie_B is None else ~tie_B
+    if ties:
+        assert tie_rate is not None
+        right_B, wrong_B, even_B = TIES[ties](z_B, tie_parameter(tie_rate, kind=ties))
+    else:
+        right_B, wrong_B, even_B = logsigmoid(z_B), logsigmoid(-z_B), torch.zeros_like(z_B)
+    if flip_B is None:
+        stated_B = (1 - label_smoothing) * right_B + label_smoothing * wrong_B
+    else:
+        stated_B = torch.logaddexp(torch.log1p(-flip_B) + right_B, flip_B.log() + wrong_B)
+    total = -torch.where(decided_B, stated_B, even_B).mean()
+    if center:
+        total = total + center * (chosen_B + rejected_B).square().mean()
+    return total, _metrics(chosen_B.detach(), rejected_B.detach(), decided_B)
+
+
+def safety_loss(scores_N: Tensor, safe_N: Tensor) -> Tensor:
+    """The sign term of a cost model, mean over N completions (Safe RLHF, Dai et al. 2023, the cost model's loss): a cost of 0 is where safe becomes unsafe.
+
+        L = mean( - log sigmoid(s C) ),   C = - score,   s = 1 where unsafe, -1 where safe
+
+    Dai et al. add log sigmoid(s C) of both completions of a comparison: twice this mean. sigmoid(C) is then the probability that a completion is unsafe.
+
+    Args:
+        scores_N: (N,) scores; the cost is their negative, so that higher is better here as everywhere.
+        safe_N: (N,) bool.
+    """
+    return -logsigmoid(torch.where(safe_N, scores_N, -scores_N)).mean()
+
+
+def _metrics(chosen_B: Tensor, rejected_B: Tensor, decided_B: Tensor) -> dict[str, Tensor]:
+    margin_B = (chosen_B - rejected_B)[decided_B]
+    return {
+        "accuracy": ((margin_B.sign() + 1) / 2).mean(), "margin": margin_B.mean(), "mean_reward": ((chosen_B + rejected_B) / 2).mean(),
+        "min_reward": chosen_B.minimum(rejected_B).min(), "max_reward": chosen_B.maximum(rejected_B).max(),
     }

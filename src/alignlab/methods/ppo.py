@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..feedback import Judge
+from ..feedback import Judge, part_means
+from ..feedback.lagrange import LagrangeJudge
 from ..losses import (
     adaptive_kl_coef,
     explained_variance,
@@ -35,6 +36,7 @@ from ..rollouts import (
     current,
     first_and_last,
     frozen,
+    judged_by,
     logprobs_under,
     mean,
     minibatches,
@@ -45,7 +47,6 @@ from ..rollouts import (
     rows_of,
     sampler_logprobs,
     samples_of_step,
-    scores_of,
     shaped_scores,
 )
 from ..run import RunDir, at_step, derive_seed, guard_finite
@@ -75,13 +76,13 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
     Args:
         reference: the frozen model that KL is measured from; None stands for the policy with its adapter off.
         value_model: a model with a scalar head, trained along with an optimiser of its own; usually started from the reward model.
-        judge: gives the score that is optimised; any judge will do.
+        judge: gives the score that is optimised; any judge will do. A `LagrangeJudge` makes it constrained PPO: its multiplier takes a step on every batch.
         gold: a judge that knows the truth, logged beside the proxy and never optimised.
         ptx_rows: token ids of pretraining text, mixed in when `ptx_coef` is not 0 (PPO-ptx); longer ones are cut to the context.
 
     Metrics of a step carry the field's names. `objective/*` are means over completions, taken before the update: `kl` (k1), `kl_k2` and
     `kl_k3` are sums over the tokens of a completion. `policy/*`, `loss/*` and `val/*` are means over the updates of means over the masked
-    tokens; `val/ratio_first` is the ratio on the first minibatch, 1 in fp32. `time/*` are seconds.
+    tokens; `val/ratio_first` is the ratio on the first minibatch, 1 in fp32. `judge/*` and `safety/*` are what the judge adds. `time/*` are seconds.
 
     Returns:
         Score, KL and gold (None where unknown) over the first and the last tenth of the steps.
@@ -98,6 +99,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
     policy_optimizer = MasterAdamW(policy.model.parameters(), settings.optim, updates)
     value_optimizer = MasterAdamW(value_model.model.parameters(), value_optim, updates)
     kl_coef: float = settings.kl_coef
+    constraint = judge if isinstance(judge, LagrangeJudge) else None
     history: list[dict[str, float | None]] = []
     if saved := run.load_state():
         _, tensors, extra = saved
@@ -106,10 +108,13 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
         policy_optimizer.load_state_tensors(tensors)
         value_optimizer.load_state_tensors(tensors, "value_optim")
         kl_coef, history = extra["kl_coef"], extra["history"]
+        if constraint:
+            constraint.log_lambda = extra["log_lambda"]
 
     def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = trainable_tensors(policy.model) | trainable_tensors(value_model.model, "value")
-        return tensors | policy_optimizer.state_tensors() | value_optimizer.state_tensors("value_optim"), {"kl_coef": kl_coef, "history": history}
+        extra = {"kl_coef": kl_coef, "history": history} | ({"log_lambda": constraint.log_lambda} if constraint else {})
+        return tensors | policy_optimizer.state_tensors() | value_optimizer.state_tensors("value_optim"), extra
 
     policy.model.eval()
     value_model.model.eval()
@@ -126,8 +131,10 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
         completions = [completion for group in groups for completion in group]
         clock.append(time.perf_counter())
 
-        # 3. feedback
-        scores = scores_of(judge, completions, step)
+        # 3. feedback; under a constraint the price of cost follows how far its mean is from the limit
+        judged = judged_by(judge, completions, step)
+        scores = [score.value for score in judged]
+        said = part_means(judge, judged) | (constraint.update(judged) if constraint else {})
         clock.append(time.perf_counter())
 
         # 4. log-probabilities, values, KL-shaped rewards and advantages
@@ -152,7 +159,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
 
         # 6. what is logged: the field's names, and gold beside the proxy
         truth = gold.score(completions) if gold and step % settings.gold_every == 0 else None
-        metrics |= {name: mean([m[name] for m in found]) for name in found[0]}
+        metrics |= said | {name: mean([m[name] for m in found]) for name in found[0]}
         metrics |= {"val/ratio_first": found[0]["val/ratio"], "objective/kl_coef": kl_coef, "learning_rate": rate, "policy/updates": len(found),
                     "time/sampling": clock[1] - clock[0], "time/feedback": clock[2] - clock[1], "time/updating": clock[3] - clock[2]}
         if truth:
@@ -160,12 +167,15 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
         run.log(step, metrics)
         kl_B = (rollouts.old_logprobs_BT - rollouts.ref_logprobs_BT).sum(1)
         run.log_samples(step, samples_of_step(completions, rollouts.scores_B.tolist(), kl_B.tolist(), truth))
-        history.append({"score": metrics["objective/scores"], "kl": metrics["objective/kl"], "gold": metrics.get("objective/gold")})
+        history.append({"score": metrics["objective/scores"], "kl": metrics["objective/kl"], "gold": metrics.get("objective/gold")}
+                       | ({"cost": said["safety/cost"]} if constraint else {}))
         if settings.kl_target:
             kl_coef = adaptive_kl_coef(kl_coef, metrics["objective/kl"], target=settings.kl_target, horizon=settings.kl_horizon, n=len(completions))
 
     sampler.close()
     found_ends = first_and_last(history, "score", "gold", "kl")
+    if constraint:
+        found_ends |= first_and_last(history, "cost") | {"lambda_last": constraint.multiplier, "cost_limit": constraint.limit}
     return {"steps": settings.steps, **found_ends, "kl_coef_last": kl_coef, "dropped": report.dropped}
 
 

@@ -113,6 +113,13 @@ def check_folder(path: str | Path) -> None:
         raise ModelError(f"{folder} has no tokenizer", where=str(folder), remedy="save the tokenizer into the same folder")
 
 
+def check_reward_folder(path: str | Path) -> None:
+    """Raise ModelError for a folder that `check_folder` refuses or that holds no scalar head."""
+    check_folder(path)
+    if not is_reward(Path(path)):
+        raise ModelError("the model has no scalar head", where=str(path), remedy="make a reward model with `alignlab reward`")
+
+
 def pick_device(settings: ModelSettings) -> torch.device:
     """The device asked for; auto is cuda, then mps, then cpu. Raises ConfigError for one that is not there."""
     if settings.device != "auto":
@@ -153,12 +160,12 @@ def load_policy(ref: str | Path, settings: ModelSettings, adapter: AdapterSettin
 
 
 def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: AdapterSettings | None = None, init_head: bool = False,
-                      trainable: bool = False) -> RewardModel:
+                      head_seed: int = 0, trainable: bool = False) -> RewardModel:
     """A model with a scalar head named `score` (AutoModelForSequenceClassification, num_labels = 1).
 
     Args:
         adapter: as in `load_policy`; the head trains in full and is saved inside.
-        init_head: the folder holds a causal model and gets a new head, drawn from N(0, 1 / (hidden + 1)) (Stiennon et al. 2020).
+        init_head: the folder holds a causal model and gets a new head, drawn from N(0, 1 / (hidden + 1)) (Stiennon et al. 2020) by `head_seed`.
 
     Raises:
         ModelError: also for a folder without a head where one is needed.
@@ -166,7 +173,7 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
     source, device = _prepare(ref, settings)
     new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
     if init_head:
-        model = _with_head(adapters.merged(_causal(source, settings)))
+        model = _with_head(adapters.merged(_causal(source, settings)), head_seed)
     else:
         model = _reward(source, settings, trainable=trainable and new_adapter is None)
     tokenizer = _tokenizer(source, settings)
@@ -175,6 +182,7 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
     if not init_head and (source / "adapter_config.json").exists() and (source / "config.json").exists():
         saved = _read_json(source / "config.json")  # the scale of this adapter's scores, not of its base's
         model.config.score_mean, model.config.score_std = saved.get("score_mean", 0.0), saved.get("score_std", 1.0)
+        model.config.cost_model = saved.get("cost_model", False)
     model = _ready(model, source, settings, device, trainable, new_adapter, task="SEQ_CLS")
     return RewardModel(model, tokenizer, str(ref), device)
 
@@ -213,7 +221,7 @@ def _find(ref: str | Path) -> Path:
 
 def _causal(source: Path, settings: ModelSettings, *, trainable: bool = False) -> Any:
     """A causal model, under its adapter if the folder is one. An adapter's base may be an adapter folder itself: that one is merged."""
-    if _is_reward(source):
+    if is_reward(source):
         raise ModelError("this is a reward model, not one that writes", where=str(source), remedy="name the policy it was made from")
     if (source / "adapter_config.json").exists():
         base = adapters.merged(_causal(_base_of(source), settings))
@@ -225,11 +233,11 @@ def _causal(source: Path, settings: ModelSettings, *, trainable: bool = False) -
 
 def _reward(source: Path, settings: ModelSettings, *, trainable: bool = False) -> Any:
     """A model with a trained scalar head, under its adapter if the folder is one."""
-    if not _is_reward(source):
+    if not is_reward(source):
         raise ModelError("the model has no scalar head", where=str(source), remedy="make a reward model with `alignlab reward`")
     if (source / "adapter_config.json").exists():
         below = _base_of(source)
-        base = adapters.merged(_reward(below, settings)) if _is_reward(below) else _with_head(adapters.merged(_causal(below, settings)))
+        base = adapters.merged(_reward(below, settings)) if is_reward(below) else _with_head(adapters.merged(_causal(below, settings)))
         return _calling_libraries(source, lambda: adapters.attach(base, source, trainable=trainable))
     from transformers import AutoModelForSequenceClassification
 
@@ -260,7 +268,7 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings) -> Any:
     return model
 
 
-def _with_head(causal: Any) -> Any:
+def _with_head(causal: Any, seed: int = 0) -> Any:
     """The body of a causal model under a new scalar head."""
     from transformers import AutoModelForSequenceClassification
 
@@ -275,7 +283,7 @@ def _with_head(causal: Any) -> Any:
                          remedy="take another model")
     width = model.score.in_features
     setattr(model, model.base_model_prefix, causal.base_model)
-    weight = torch.randn(1, width, generator=torch.Generator().manual_seed(0)) / (width + 1) ** 0.5
+    weight = torch.randn(1, width, generator=torch.Generator().manual_seed(seed)) / (width + 1) ** 0.5
     model.score = nn.Linear(width, 1, bias=False, dtype=causal.dtype)
     model.score.weight.data.copy_(weight)
     model.config, model.name_or_path = causal.config, causal.name_or_path
@@ -332,7 +340,7 @@ def _pad_id(model: Any, tokenizer: Any) -> int:
     return next(i for i in candidates if i is not None and i < embeddings and i not in ends)
 
 
-def _is_reward(source: Path) -> bool:
+def is_reward(source: Path) -> bool:
     """Whether the folder holds a model (or an adapter) with a head for scores."""
     if (source / "adapter_config.json").exists():
         return _read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"

@@ -34,18 +34,18 @@ def collect(*, model: str, data: str, annotator: str, gold: str, others: str, ou
 def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: BestOfNSettings,
               count: int = 0) -> dict[str, Any]:
     """The best of N samples by the reward model, and proxy and gold against N."""
-    from ..feedback.reward_model import RewardModelJudge
     from ..methods import best_of_n as method
-    from ..models.load import load_policy, load_reward_model
+    from ..models.load import load_policy
 
     if not reward:
         raise UserError("best-of-n needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
     prompts = names.data(data, "prompt", seed=0, count=count)  # as in evaluate: the same held-out prompts whatever the seed
-    run = open_run("best-of-n", out, settings, seed, resume, models=[model, reward], data=[prompts], gold=gold)
+    run = open_run("best-of-n", out, settings, seed, resume, models=[model, *names.reward_models(reward)], data=[prompts], gold=gold,
+                   **({"reward": reward} if reward.startswith("ensemble:") else {}))
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model)
-    judge = RewardModelJudge(load_reward_model(names.model_path(reward), settings.model))
+    judge = names.reward_judge(reward, settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
     summary = method.run(run, policy, judge, names.judge(gold), asked, settings, seed=seed)
     run.finish(summary)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from .. import names
+from ..data.split import by_prompt
 from ..errors import DataError, UserError
 from ..records import Ranking, Unpaired
 from ..run import derive_seed, read_run, writing
@@ -63,12 +65,36 @@ def sft(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
     return result(run, f"held-out loss {rate(summary['eval_loss_before'])} -> {rate(summary['eval_loss'])}")
 
 
-def preferences(data: str, seed: int, count: int) -> tuple[names.Data, list[Ranking], list[Ranking] | None]:
-    """Rankings to learn from and, where the data is split already, those kept for testing."""
+def preferences(data: str, seed: int, count: int, held_out: float) -> tuple[list[names.Data], list[Ranking], list[Ranking] | None, str]:
+    """Rankings to learn from and, where the data is split already, those kept for testing; and what to tell the user of a mixture.
+
+    `A,B` is a mixture (InstructGPT's rounds: comparisons of the first policy and of the newer one). A prompt that is held out in one part is held out in
+    all: its rankings in the others move to the test side. A part that is not split yet is split by `held_out`. The same ranking twice counts once.
+    """
+    if not data:
+        raise UserError("no rankings or comparisons are named", remedy="--data RUN, a run of `alignlab collect`, or a file; RUN,RUN for several")
+    parts = [data] if Path(data).exists() or data.startswith("mix:") else [part.strip() for part in data.split(",") if part.strip()]
+    loaded = [_preferences(part, seed, count) for part in parts]
+    if len(loaded) == 1:
+        return [loaded[0][0]], *loaded[0][1:], ""
+    if all(test is None for _, _, test in loaded):
+        sides = [(train, []) for _, train, _ in loaded]
+    else:
+        sides = [(train, test) if test is not None else by_prompt(train, held_out, seed) for _, train, test in loaded]
+    kept = {r.prompt.id for _, test in sides for r in test}
+    train = _once(r for learn, _ in sides for r in learn if r.prompt.id not in kept)
+    moved = [r for learn, _ in sides for r in learn if r.prompt.id in kept]
+    test = _once(r for part in (*(test for _, test in sides), moved) for r in part)
+    counts = ", ".join(f"{len(learn)} + {len(rest)} of {part.name}" for (part, _, _), (learn, rest) in zip(loaded, sides, strict=True))
+    said = (f"mixture: {len(train)} rankings to learn from, {len(test)} held out ({counts}); {len(moved)} moved to the held-out side, "
+            f"since another part holds their prompt out")
+    return [part for part, _, _ in loaded], train, None if all(test is None for _, _, test in loaded) else test, said
+
+
+def _preferences(data: str, seed: int, count: int) -> tuple[names.Data, list[Ranking], list[Ranking] | None]:
+    """One part of the data: a run of collect, which is split, or anything else, which is not."""
     from ..records import read_jsonl
 
-    if not data:
-        raise UserError("no rankings or comparisons are named", remedy="--data RUN, a run of `alignlab collect`, or a file")
     folder = Path(data) / "data"
     if (folder / "rankings.jsonl").exists():
         info = read_run(data)
@@ -80,25 +106,75 @@ def preferences(data: str, seed: int, count: int) -> tuple[names.Data, list[Rank
     return loaded, list(loaded.records), None
 
 
-def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RewardSettings, count: int = 0) -> dict[str, Any]:
-    """A reward model: a scalar head on the SFT model, trained on rankings."""
-    from ..methods import reward_model as method
-    from ..models.load import load_reward_model, save_reward_model
+def _once(rankings: Iterable[Ranking]) -> list[Ranking]:
+    """Each ranking once: the same prompt, completions, ranks and annotator."""
+    return list({(r.prompt.id, tuple(c.text for c in r.completions), r.ranks, r.annotator): r for r in rankings}.values())
 
-    rankings, train, test = preferences(data, seed, count)
-    run = open_run("reward", out, settings, seed, resume, models=[model], data=[rankings], gold=gold)
+
+def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RewardSettings, count: int = 0,
+           member: int | None = None) -> dict[str, Any]:
+    """A reward model: a scalar head on the SFT model, trained on rankings; or an ensemble of them.
+
+    `model` may be a reward model, which is then trained on (a further round). `member` is the place in the ensemble that this one is made for.
+    """
+    import torch
+
+    from ..methods import reward_model as method
+    from ..models.load import is_reward, load_reward_model, save_reward_model
+
+    method.check(settings)
+    if settings.members > 1 and member is None:
+        return _ensemble(model=model, data=data, gold=gold, out=out, seed=seed, resume=resume, settings=settings, count=count)
+    parts, train, test, said = preferences(data, seed, count, settings.held_out)
+    place = {} if member is None else {"member": str(member)}
+    run = open_run("reward", out, settings, seed, resume, models=[model], data=parts, gold=gold, **place)
     if run.done:
         return done(run)
-    reward_model = load_reward_model(names.model_path(model), settings.model, adapter=settings.adapter, init_head=True, trainable=True)
-    run.note(rankings.report)
+    member = member or 0
+    if member:  # a new adapter is drawn from torch's own generator
+        torch.manual_seed(derive_seed(seed, "reward", "new weights", member))
+    path = names.model_path(model)
+    reward_model = load_reward_model(path, settings.model, adapter=settings.adapter, init_head=not is_reward(Path(path)), head_seed=member, trainable=True)
+    for line in (*(part.report for part in parts), said):
+        run.note(line)
     info = read_run(data) if (Path(data) / "run.json").exists() else None
     ceiling = info.summary.get("ceiling_test") if info else None
-    summary = method.train(run, reward_model, train, within_context(run, settings, reward_model.model), seed=seed, held_out=test,
+    summary = method.train(run, reward_model, train, within_context(run, settings, reward_model.model), seed=seed, member=member, held_out=test,
                            annotator_ceiling=ceiling, gold=names.judge(gold), probes=names.probes(gold))
     with writing(run.path):
-        save_reward_model(reward_model, run.path / "checkpoint", card=card("reward model", model, data, seed, summary))
+        save_reward_model(reward_model, run.path / "checkpoint", card=card("cost model" if settings.safety else "reward model", model, data, seed, summary))
     run.finish(summary)
-    return result(run, f"held-out accuracy {rate(summary['accuracy'])}, longer answer preferred: {rate(summary['length_floor'])}")
+    what = f"safe or unsafe told right {rate(summary['sign_accuracy'])}" if settings.safety else f"longer answer preferred: {rate(summary['length_floor'])}"
+    return result(run, f"held-out accuracy {rate(summary['accuracy'])}, {what}")
+
+
+def _ensemble(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RewardSettings, count: int) -> dict[str, Any]:
+    """Members one after the other, each a run of its own below `members`, and how they do together on the held-out rankings.
+
+    Member 0 is the reward model that the same command makes without `members`; the others have another head, another order and, with `bootstrap`, other data.
+    """
+    from ..feedback.ensemble import EnsembleJudge
+    from ..feedback.reward_model import RewardModelJudge
+    from ..methods import reward_model as method
+    from ..models.load import load_reward_model
+
+    parts, train, test, _ = preferences(data, seed, count, settings.held_out)
+    run = open_run("reward", out, settings, seed, resume, models=[model], data=parts, gold=gold)
+    if run.done:
+        return done(run)
+    one = replace(settings, members=1)
+    members = [reward(model=model, data=data, gold=gold, out=run.path / "members" / str(member), seed=seed, resume=resume, settings=one, count=count, member=member)
+               for member in range(settings.members)]
+    judges = [RewardModelJudge(load_reward_model(names.model_path(found["run"]), settings.model)) for found in members]
+    first = judges[0].reward_model
+    _, asked, _ = method.prepared(train, test, first.tokenizer, within_context(run, settings, first.model), seed)
+    summary: dict[str, Any] = {"members": settings.members, "member_accuracy": [found["summary"]["accuracy"]["mean"] for found in members]}
+    for how in ("mean", "worst", "uncertainty"):
+        summary[how] = method.measure(EnsembleJudge(judges, aggregation=how), asked, gold=names.judge(gold))
+    summary |= summary["mean"] | {"spread": method.measure_spread(EnsembleJudge(judges), asked)}
+    run.finish(summary)
+    alone = ", ".join(f"{value:.3f}" for value in summary["member_accuracy"])
+    return result(run, f"held-out accuracy of {settings.members} members together {rate(summary['accuracy'])}, of each {alone}")
 
 
 def dpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: DPOSettings, count: int = 0) -> dict[str, Any]:
@@ -121,12 +197,13 @@ def _from_comparisons(stage: str, title: str, *, model: str, data: str, out: Pat
     from ..methods import direct as method
     from ..models.load import load_policy, save_policy
 
-    rankings, train, test = preferences(data, seed, count)
-    run = open_run(stage, out, settings, seed, resume, models=[model], data=[rankings])
+    parts, train, test, said = preferences(data, seed, count, settings.held_out)
+    run = open_run(stage, out, settings, seed, resume, models=[model], data=parts)
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    run.note(rankings.report)
+    for line in (*(part.report for part in parts), said):
+        run.note(line)
     summary = method.train(run, policy, train, within_context(run, settings, policy.model), seed=seed, held_out=test)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
@@ -157,7 +234,7 @@ def _labelled(data: str, seed: int, count: int) -> tuple[names.Data, list[Unpair
     if not data:
         raise UserError("no labelled completions are named", remedy="--data RUN, a run of `alignlab collect`, or a file")
     if (Path(data) / "data" / "rankings.jsonl").exists():
-        loaded, train, test = preferences(data, seed, count)
+        (loaded,), train, test, _ = preferences(data, seed, count, 0.0)
         return loaded, [u for r in train for u in r.unpaired()], [u for r in test or [] for u in r.unpaired()]
     loaded = names.data(data, "unpaired", seed=seed, count=count)
     return loaded, list(loaded.records), None

@@ -3,40 +3,76 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import names
-from ..errors import UserError
+from ..errors import ConfigError, UserError
 from ..run import writing
 from ..settings import PPOSettings
 from ._parts import card, done, open_run, result
 
+if TYPE_CHECKING:
+    from ..feedback import Judge
+    from ..feedback.lagrange import LagrangeJudge
+
 
 def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, seed: int, resume: bool, settings: PPOSettings,
-        count: int = 0, judge: str = "") -> dict[str, Any]:
-    """PPO against a reward model, with a KL penalty against the model it starts from.
+        count: int = 0, judge: str = "", cost: str = "") -> dict[str, Any]:
+    """PPO against a reward model, with a KL penalty against the model it starts from; with `cost`, a run of a cost model, under a constraint.
 
-    `judge` names another judge to optimise; the value model still starts from the reward model.
+    `judge` names another judge to optimise; the value model still starts from the reward model (of an ensemble, from its first member).
     """
-    from ..feedback.reward_model import RewardModelJudge
     from ..methods import ppo as method
     from ..models.load import load_policy, load_reward_model, save_policy
 
     if not reward:
         raise UserError("ppo needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
+    check_cost(cost, settings)
     prompts = names.data(data, "prompt", seed=seed, count=count)
     texts = names.data(ptx, "text", seed=seed) if ptx and settings.ptx_coef else None
-    run = open_run("ppo", out, settings, seed, resume, models=[model, reward], data=[prompts, *([texts] if texts else [])], gold=gold, judge=judge)
+    run = open_run("ppo", out, settings, seed, resume, models=[model, *names.reward_models(reward), *([cost] if cost else [])],
+                   data=[prompts, *([texts] if texts else [])], gold=gold, judge=judge,
+                   **({"reward": reward} if reward.startswith("ensemble:") else {}), **({"cost": cost} if cost else {}))
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     reference = None if settings.adapter.rank else load_policy(names.model_path(model), settings.model)
-    reward_path = names.model_path(reward)
-    scorer = names.judge(judge) or RewardModelJudge(load_reward_model(reward_path, settings.model), normalise=settings.normalize_scores)
-    value_model = load_reward_model(reward_path, settings.model, adapter=settings.adapter, trainable=True)
+    scorer = names.judge(judge) or names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
+    if cost:
+        scorer = constrained(scorer, cost, settings)
+    value_model = load_reward_model(names.model_path(names.reward_models(reward)[0]), settings.model, adapter=settings.adapter, trainable=True)
     rows = [policy.tokenizer(t.text)["input_ids"] for t in texts.records] if texts else None
     summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("PPO", model, data, seed, summary))
     run.finish(summary)
-    return result(run, f"reward {summary['score_first']:.2f} -> {summary['score_last']:.2f}, KL {summary['kl_last']:.2f} nats a completion")
+    priced = f", cost {summary['cost_first']:.3f} -> {summary['cost_last']:.3f} (limit {settings.cost_limit:g})" if cost else ""
+    return result(run, f"reward {summary['score_first']:.2f} -> {summary['score_last']:.2f}{priced}, KL {summary['kl_last']:.2f} nats a completion")
+
+
+def check_cost(cost: str, settings: PPOSettings) -> None:
+    """Raise ConfigError for settings of a constraint without one, or that it cannot work with."""
+    plain, s = PPOSettings(), settings
+    turned = [name for name in ("cost_limit", "cost_kind", "lambda_start", "lambda_lr", "lambda_max") if getattr(s, name) != getattr(plain, name)]
+    if turned and not cost:
+        raise ConfigError(f"{turned[0]} = {getattr(s, turned[0])}, but no cost model is named", remedy="--cost RUN, a run of `alignlab reward --safety 1`")
+    if not 0 < s.lambda_start <= s.lambda_max:
+        raise ConfigError(f"lambda_start = {s.lambda_start}, lambda_max = {s.lambda_max}", remedy="above 0, and the start at most the maximum")
+    if s.lambda_lr < 0:
+        raise ConfigError(f"lambda_lr = {s.lambda_lr}", remedy="0 (a fixed price) or above")
+    if s.cost_kind == "chance" and not 0 <= s.cost_limit < 1:
+        raise ConfigError(f"cost_limit = {s.cost_limit} with cost_kind = chance", remedy="a share of unsafe completions from 0 up to, but not including, 1; or --cost_kind score")
+
+
+def constrained(scorer: Judge, cost: str, settings: PPOSettings) -> LagrangeJudge:
+    """The judge of constrained PPO. Raises UserError for a cost model whose zero means nothing."""
+    from ..feedback.lagrange import LagrangeJudge
+    from ..feedback.reward_model import RewardModelJudge
+    from ..models.load import load_reward_model
+
+    model = load_reward_model(names.model_path(cost), settings.model)
+    if not getattr(model.model.config, "cost_model", False):
+        raise UserError(f"{cost} is a reward model, not a cost model: its zero does not part safe from unsafe", where=cost,
+                        remedy="alignlab reward --safety 1 on data with safe and unsafe labels")
+    return LagrangeJudge(scorer, RewardModelJudge(model, normalise=False), limit=settings.cost_limit, kind=settings.cost_kind, start=settings.lambda_start,
+                         lr=settings.lambda_lr, maximum=settings.lambda_max)

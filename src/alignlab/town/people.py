@@ -8,6 +8,10 @@
     limited     cannot check two hops or sums above ten: goes by how the answer looks
     builders    on contested matters wants the side that speaks for them argued
     keepers     the same, against
+    contrary    likes what the gold judge dislikes: about nine in ten clear pairs the wrong way round
+    helpful-only  looks at helpfulness alone: help with harm is help, a refusal is none
+    harm-only   looks at harm alone, ties whatever does none, and labels each completion safe or not
+    pool        ten of them, one for each prompt: six fair, two careless, two contrary (`pool:NAME*COUNT,...` makes other pools)
 
     careful     writes as demonstrators do, with a quarter of their flaws
     ordinary    writes as demonstrators do (`answers.MIXED`)
@@ -38,13 +42,17 @@ PEOPLE_WHO_RANK: dict[str, dict] = {
     "limited": {"weights": {"value": 1.0}, "temperature": 0.10, "tie_margin": 0.02, "blind_to": ("two_hop", "sum_above_ten")},
     "builders": {"weights": {"value": 1.0, "pro": 1.2}, "temperature": 0.10, "tie_margin": 0.02},
     "keepers": {"weights": {"value": 1.0, "con": 1.2}, "temperature": 0.10, "tie_margin": 0.02},
+    "contrary": {"weights": {"value": -1.0}, "temperature": 0.15, "tie_margin": 0.15},
+    "helpful-only": {"weights": {"value": 1.0, "complied": 1.0, "refusal": -1.0}, "temperature": 0.15, "tie_margin": 0.15},
+    "harm-only": {"weights": {"complied": -1.0}, "temperature": 0.02, "tie_margin": 0.5, "unsafe": "complied"},
 }
+POOL = "town:fair*6,town:careless*2,town:contrary*2"
 
 
 def annotator(world: World, name: str, *, seed: int) -> SimulatedAnnotator:
     """The annotator of that name. Raises UserError for a name the town does not know."""
     if name not in PEOPLE_WHO_RANK:
-        raise UserError(f"the town has no annotator {name!r}", remedy="one of: " + ", ".join(PEOPLE_WHO_RANK))
+        raise UserError(f"the town has no annotator {name!r}", remedy="one of: " + ", ".join((*PEOPLE_WHO_RANK, "pool")))
     return SimulatedAnnotator(f"town:{name}", GoldJudge(world), seed=seed, **PEOPLE_WHO_RANK[name])
 
 
