@@ -62,8 +62,8 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
                 continue
             done.add(command)
             words = ["town" if word == "owner/name" else word for word in words]
-            assert words[1] in SMALL or words[1] == "run", f"add toy sizes for {command}"
-            if words[1] == "run":  # the whole pipeline has a test of its own
+            assert words[1] in SMALL or words[1] in ("run", "study"), f"add toy sizes for {command}"
+            if words[1] in ("run", "study"):  # the whole pipeline and each study have tests of their own
                 assert cli.main([*words[1:], "--print-config"]) == 0
                 continue
             code = cli.main([*words[1:], *SMALL[words[1]].split()])

@@ -102,11 +102,14 @@ def page_of(study: Study, told: Told, found: dict[int, dict[str, RunInfo]], summ
     """What the page's template wants."""
     runs = {f"seed {number}: {key}": info for number, infos in found.items() for key, info in infos.items()}
     seeds = summary["seeds"]
+    claims = {"title": "What was claimed, and in how many seeds it held", "table": {
+        "heads": ["claim", "held"], "rows": [[bar["claim"], f"{bar['held']} of {bar['of']}"] for bar in summary["bars"]],
+        "note": "Each claim was written down before the figures were made."}}
     return {
-        "title": study.title, "lead": [study.question, *told.conclusion, *bar_lines(summary)],
+        "title": study.title, "lead": [study.question, *told.conclusion],
         "provenance": f"Seeds {', '.join(map(str, seeds))} (n = {len(seeds)}); mean ± standard deviation over seeds where there are several. {summary['seconds']:.0f} s "
                       f"on {summary['machine']['cores']} cores, runs that were there already not counted.",
-        "sections": [{"text": [], "charts": []} | dict(section) for section in told.sections],
-        "glossary": (("controls", study.controls), ("held in n of m seeds", "A claim was written down before the figures were made; this counts the seeds in which it is true.")),
+        "sections": [{"text": [], "charts": []} | dict(section) for section in (*told.sections, claims)],
+        "glossary": (("controls", study.controls),),
         "stages": stage_rows(runs, home),
     }

@@ -74,7 +74,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     over: dict[str, Any] = {"sft: gold": seeds_summary([seed["sft"]["gold"]["mean"] for seed in seeds])}
     rows, series, proxies, said = [], {}, {}, []
     for method, by_seed in sweeps.items():
-        title, best = NAMES[method], []
+        title = NAMES[method]
         for i, row in enumerate(by_seed[0]):
             get = {key: [rows_[i][key]["mean"] for rows_ in by_seed] for key in ("kl", "gold", "proxy", "finished")}
             rows.append([f"{title}, {DIALS[method]} {row['dial']:g}", *(spread(get[key]) for key in ("kl", "proxy", "gold", "finished"))])
