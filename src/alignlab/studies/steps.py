@@ -143,7 +143,7 @@ def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[st
     from ..town import answers, gold, tasks, world
 
     m = settings
-    run = open_run("study-mixture", out, settings, seed, resume, data=[names.Data([], "town", world.VERSION)])
+    run = open_run("study-mixture", out, settings, seed, resume, data=[names.Data([], "town", str(world.VERSION))])
     if run.done:
         return done(run)
     town, rng = world.build(), random.Random(derive_seed(seed, "mixture"))
