@@ -12,11 +12,21 @@ import pytest
 import torch
 
 from alignlab.errors import DataError
-from alignlab.methods import direct, pretrain, reward_model, sft
+from alignlab.methods import direct, kto, pretrain, reward_model, sft
 from alignlab.models.load import load_policy, load_reward_model, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, read_run
-from alignlab.settings import AdapterSettings, DPOSettings, ModelSettings, OptimSettings, PretrainSettings, RewardSettings, SFTSettings
+from alignlab.settings import (
+    AdapterSettings,
+    DPOSettings,
+    KTOSettings,
+    ModelSettings,
+    OptimSettings,
+    PretrainSettings,
+    RewardSettings,
+    SFTSettings,
+    SimPOSettings,
+)
 
 from .conftest import Killed, tiny_llama
 
@@ -47,6 +57,18 @@ def train_dpo(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, d
     return policy.model, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
+def train_simpo(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
+    policy = load_policy(base, ModelSettings(), adapter, trainable=True)
+    settings = SimPOSettings(epochs=6, batch=4, pairs_per_prompt=1, held_out=0.2, optim=OPTIM, adapter=adapter)
+    return policy.model, direct.train(run, policy, RANKINGS, settings, seed=5)
+
+
+def train_kto(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
+    policy = load_policy(base, ModelSettings(), adapter, trainable=True)
+    settings = KTOSettings(epochs=3, batch=8, micro_batch=3, held_out=0.2, optim=OPTIM, adapter=adapter)
+    return policy.model, kto.train(run, policy, [u for r in RANKINGS for u in r.unpaired()], settings, seed=5)
+
+
 def train_base(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
     rows = torch.randint(0, 260, (pretrain.HELD_OUT_ROWS + 12, 9), generator=torch.Generator().manual_seed(0))
     settings = PretrainSettings(batch=2, context=8, optim=OPTIM, model=ModelSettings(precision="fp32"))
@@ -55,7 +77,8 @@ def train_base(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, 
 
 
 CASES = [(train_sft, AdapterSettings()), (train_sft, LORA), (train_reward, AdapterSettings()), (train_reward, LORA),
-         (train_dpo, AdapterSettings()), (train_dpo, LORA), (train_base, AdapterSettings())]
+         (train_dpo, AdapterSettings()), (train_dpo, LORA), (train_simpo, AdapterSettings()),
+         (train_kto, AdapterSettings()), (train_kto, LORA), (train_base, AdapterSettings())]
 
 
 @pytest.mark.parametrize(("train", "adapter"), CASES, ids=lambda case: getattr(case, "__name__", "") or f"rank {case.rank}")
@@ -85,7 +108,7 @@ def without_time(run: RunDir) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in read_run(run.path).metrics]
 
 
-@pytest.mark.parametrize("train", [train_sft, train_reward, train_dpo, train_base])
+@pytest.mark.parametrize("train", [train_sft, train_reward, train_dpo, train_kto, train_base])
 def test_a_run_killed_after_its_last_step_gives_the_same_summary(train: Train, base: Path, open_run: Callable[..., RunDir],
                                                                  monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ALIGNLAB_SAVE_EVERY_STEPS", "1")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..data.checks import fit
 from ..data.split import by_prompt
+from ..displacement import Watch
 from ..errors import ConfigError, DataError
 from ..evals import statistics
 from ..losses import dpo_loss, orpo_loss, simpo_loss
@@ -28,6 +29,8 @@ from ..run import RunDir, derive_seed, guard_finite
 from ..settings import DPOSettings, ORPOSettings, SimPOSettings
 
 Settings = DPOSettings | ORPOSettings | SimPOSettings
+TURN = {"dpo": "a larger beta", "orpo": "a smaller optim.lr", "simpo": "a smaller optim.lr"}
+"""The one setting to turn when likelihood displacement has gone too far."""
 
 
 def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Comparison], settings: Settings, *, seed: int,
@@ -46,7 +49,8 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
 
     Returns:
         On held-out comparisons: `accuracy` and `margin` of the reward, `eval_rewards`, `reference_accuracy` (how often the policy it started from finds
-        the chosen one likelier, a token where the method's reward is one of a token) and whether displacement set in.
+        the chosen one likelier, a token where the method's reward is one of a token), `eval_logps`, by how many nats a completion each has moved; and
+        `likelihood_displacement`, what `displacement.Watch` found while training.
 
     Raises:
         ConfigError: settings that make no sense together. DataError: nothing to learn, or nothing that fits. GuardStop: a loss that is not finite.
@@ -83,12 +87,14 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
 
     # 3. the optimiser, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
+    watch = Watch(total, TURN[name], relative=reference_N2 is not None)
     if saved := run.load_state():
         load_tensors(policy.model, saved[1])
         optimizer.load_state_tensors(saved[1])
+        watch.load(saved[2])
 
     def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), {}
+        return trainable_tensors(policy.model) | optimizer.state_tensors(), watch.state()
 
     policy.model.train()
     for step in run.steps(total, desc=name, save=state):
@@ -97,6 +103,7 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
         chosen = batches(epoch)[place]
         torch.manual_seed(derive_seed(seed, name, step))
         sums: dict[str, float] = {}
+        seen_2 = torch.zeros(2)  # what displacement is told by: log-probabilities of chosen and rejected, of DPO against the reference
         for start in range(0, len(chosen), size):
             micro = chosen[start : start + size]
             layout = laid_out(policy.model, [rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id)
@@ -107,6 +114,7 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
             worst = learn[micro[int(losses.argmax())]].prompt.text  # NaN counts as the largest
             guard_finite(loss.item(), step=step, what="the loss", sample=worst)
             loss.backward()
+            seen_2 += (policy_N2.detach() if ref_N2 is None else policy_N2.detach() - ref_N2).sum(0).cpu()
             margins = chosen_rewards - rejected_rewards
             for key, values in {"loss": losses, "rewards/chosen": chosen_rewards, "rewards/rejected": rejected_rewards, "rewards/margins": margins,
                                 "rewards/accuracies": (margins > 0).float(), "logps/chosen": policy_N2[:, 0], "logps/rejected": policy_N2[:, 1],
@@ -118,19 +126,23 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
         run.log(step, {**sums, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch})
+        if said := watch.see(step, *(seen_2 / lengths_N2[chosen].sum(0)).tolist()):
+            run.note(f"{name}: {said}")
 
     # 6. the reward on prompts it never saw
     policy.model.eval()
+    if watch.verdict == "normal":
+        run.note(f"{name}: {watch.text}")
     summary: dict[str, Any] = {"comparisons": len(learn), "held_out": len(test), "dropped": report.dropped, "steps": total}
     test_now_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
     _, chosen_rewards, rejected_rewards, _ = losses_of(settings, test_now_N2, test_start_N2, test_lengths_N2)
     likelier_N2 = test_start_N2 if isinstance(settings, DPOSettings) else test_start_N2 / test_lengths_N2
-    moved = {"chosen": chosen_rewards.mean().item(), "rejected": rejected_rewards.mean().item()} if test else {}
+    moved_N2 = test_now_N2 - test_start_N2
     return summary | {
         "accuracy": statistics.win_rate(chosen_rewards.tolist(), rejected_rewards.tolist()),
-        "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None, "eval_rewards": moved,
+        "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None, "eval_rewards": sides(torch.stack((chosen_rewards, rejected_rewards), 1)), "eval_logps": sides(moved_N2),
         "reference_accuracy": statistics.win_rate(likelier_N2[:, 0].tolist(), likelier_N2[:, 1].tolist()),
-        "likelihood_displacement": bool(test and moved["chosen"] < 0 < moved["chosen"] - moved["rejected"]),
+        "likelihood_displacement": watch.summary(),
     }
 
 
@@ -210,6 +222,11 @@ def distinct(pairs: Iterable[tuple[Rendered, Rendered]]) -> tuple[list[Rendered]
                 rows.append(row)
             found.append(place)
     return rows, torch.tensor(found, dtype=torch.long).view(-1, 2)
+
+
+def sides(x_N2: Tensor) -> dict[str, float]:
+    """Means of chosen and rejected; empty if there are none."""
+    return dict(zip(("chosen", "rejected"), x_N2.mean(0).tolist(), strict=True)) if len(x_N2) else {}
 
 
 def completion_lengths(rows: Sequence[Rendered]) -> Tensor:

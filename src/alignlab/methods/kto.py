@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ..data.checks import fit
 from ..data.split import by_prompt
+from ..displacement import Watch
 from ..errors import ConfigError, DataError
 from ..evals import statistics
 from ..losses import kto_baseline, kto_loss
-from ..models.batch import by_length, chunks
+from ..models.batch import chunks
 from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
@@ -42,7 +43,8 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
 
     Returns:
         `liked`, `disliked` and their weights; on held-out completions `accuracy`, how often a liked one has a higher implicit reward than a disliked
-        one of the same prompt, `auc`, the same over all prompts, `margin` and `eval_rewards`.
+        one of the same prompt, `auc`, the same over all prompts, `margin` and `eval_rewards`; and `likelihood_displacement`, what `displacement.Watch`
+        found while training.
 
     Raises:
         ConfigError: settings that make no sense. DataError: nothing to learn, labels that are all the same, completions of a single prompt.
@@ -66,8 +68,9 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
     rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in learn]
     run.add_data("unpaired", learn)
 
-    # 2. the batches, the same in each epoch but for their order; and for each completion its prompt with that of another prompt of the batch
-    batches = by_length([len(row.ids) for row in rows], settings.batch, derive_seed(seed, "kto"))
+    # 2. the batches, the same in each epoch but for their order, and drawn from all data: of one length, they could be of one label, and each baseline
+    #    that of its length; and for each completion its prompt with that of another prompt of the batch
+    batches = cut(shuffled(len(rows), derive_seed(seed, "kto")), settings.batch)
     total = max(1, math.ceil(settings.epochs * len(batches)))
     size = settings.micro_batch or settings.batch
     others = mismatched(rows, [u.prompt.id for u in learn], batches, settings.max_length)
@@ -82,18 +85,20 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
 
     # 4. the optimiser, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
+    watch = Watch(total, "a larger beta", relative=True)
     if saved := run.load_state():
         load_tensors(policy.model, saved[1])
         optimizer.load_state_tensors(saved[1])
+        watch.load(saved[2])
 
     def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), {}
+        return trainable_tensors(policy.model) | optimizer.state_tensors(), watch.state()
 
     policy.model.train()
     for step in run.steps(total, desc="kto", save=state):
         # 5. the baseline of the whole batch, from mismatched pairs and without a gradient
         epoch, place = divmod(step, len(batches))
-        batch = batches[random.Random(derive_seed(seed, "kto", "order", epoch)).sample(range(len(batches)), len(batches))[place]]
+        batch = batches[shuffled(len(batches), derive_seed(seed, "kto", "order", epoch))[place]]
         now_N = completion_logprobs(policy.model, [others[i] for i in batch], cut(range(len(batch)), size), policy.pad_id)
         baseline = kto_baseline(now_N, reference_others_N[batch])
 
@@ -120,12 +125,19 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[batch[0]].prompt.text)
         run.log(step, {"loss": loss_sum, "kl": baseline.item(), **by_label(torch.cat(rewards), torch.cat(logps), label_N),
                        "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / len(batches)})
+        if 0 < label_N.sum() < len(batch):
+            gains_N, lengths_N = torch.cat(rewards) / settings.beta, torch.tensor([sum(rows[i].loss_mask) for i in batch])
+            if said := watch.see(step, *((gains_N[which].sum() / lengths_N[which].sum()).item() for which in (label_N, ~label_N))):
+                run.note(f"kto: {said}")
 
     # 8. the implicit reward on prompts it never saw
     policy.model.eval()
+    if watch.verdict == "normal":
+        run.note(f"kto: {watch.text}")
     rewards_N = settings.beta * (completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id) - test_reference_N)
     return {"liked": liked, "disliked": len(learn) - liked, "held_out": len(test), "dropped": report.dropped, "steps": total,
-            "desirable_weight": weights[0], "undesirable_weight": weights[1], **measure(test, rewards_N.tolist())}
+            "desirable_weight": weights[0], "undesirable_weight": weights[1],
+            "likelihood_displacement": watch.summary(), **measure(test, rewards_N.tolist())}
 
 
 def check(settings: KTOSettings) -> None:
@@ -178,6 +190,10 @@ def mismatched(rows: Sequence[Rendered], prompts: Sequence[str], batches: Sequen
             own, other = rows[i], rows[j]
             found[i] = Rendered([*own.ids[: cuts[i]], *other.ids[cuts[j] :]], [*own.loss_mask[: cuts[i]], *other.loss_mask[cuts[j] :]])
     return [found[i] for i in range(len(rows))]
+
+
+def shuffled(n: int, seed: int) -> list[int]:
+    return random.Random(seed).sample(range(n), n)
 
 
 def cut(items: Sequence[int], size: int) -> list[list[int]]:

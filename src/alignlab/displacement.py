@@ -1,0 +1,109 @@
+"""Likelihood displacement: the chosen completion grows less likely while its margin over the rejected one grows.
+
+A direct loss sees the margin alone, which grows as well when both log-probabilities fall and the rejected one falls faster. A little of that is in nearly
+every run: the two share most of their words, and chosen completions that somebody else wrote were unlikely to begin with (Pal et al. 2024). Far down it is
+a failure: the probability goes to completions that nobody compared, which can be worse than both (Razin et al. 2024).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+WINDOW = 16
+"""Steps that are averaged before anything is said, in a short run a quarter of them: batches differ by more than a step moves the policy."""
+FAR = 0.2
+"""Nats a token from which on a fall of the chosen completions is a failure: a fifth off the probability of each of their tokens."""
+
+
+@dataclass
+class Watch:
+    """Looks at the log-probabilities of a run step by step, and says at most once that something is wrong.
+
+    Attributes:
+        steps: of the run.
+        turn: the one setting to turn, in words.
+        relative: what is seen are differences from where the policy started. Otherwise they are the log-probabilities themselves: the first window then
+            stands for the start, and what batches differ by has to be outdone.
+        seen: of the newest steps [chosen, rejected], nats a token.
+        start: of those two and twice the standard error of the first, of the first window; empty until there is one.
+        set_in: the step at which displacement set in.
+        failed: it has gone too far, and that has been said.
+    """
+
+    steps: int
+    turn: str
+    relative: bool
+    seen: list[list[float]] = field(default_factory=list)
+    start: list[float] = field(default_factory=list)
+    set_in: int | None = None
+    failed: bool = False
+
+    def see(self, step: int, chosen: float, rejected: float) -> str:
+        """Take in a step's mean log-probabilities, nats a token; returns what to tell the person who is watching, or ""."""
+        self.seen = [*self.seen, [chosen, rejected]][-self.window :]
+        if len(self.seen) < self.window:
+            return ""
+        if not self.start:
+            self.start = [0.0, 0.0, 0.0] if self.relative else [*self._means(), self._doubt()]
+            if not self.relative:
+                return ""
+        chosen, rejected = self.moved
+        if chosen >= -math.hypot(self.start[2], self._doubt()) or rejected >= chosen:
+            return ""
+        self.set_in = step if self.set_in is None else self.set_in
+        if self.failed or chosen > -FAR:
+            return ""
+        self.failed = True
+        return self.text
+
+    @property
+    def window(self) -> int:
+        return max(1, min(WINDOW, self.steps // 4))
+
+    @property
+    def moved(self) -> tuple[float, float]:
+        """How far chosen and rejected have moved since the start, nats a token, over the newest window; 0 before there is one."""
+        if not self.start:
+            return 0.0, 0.0
+        chosen, rejected = self._means()
+        return chosen - self.start[0], rejected - self.start[1]
+
+    @property
+    def verdict(self) -> str:
+        return "failure" if self.failed else "none" if self.set_in is None else "normal"
+
+    @property
+    def text(self) -> str:
+        """What there is to say, in plain words; "" if nothing set in."""
+        if self.set_in is None:
+            return ""
+        chosen, rejected = self.moved
+        said = (f"likelihood displacement since step {self.set_in}: against the start the chosen completions have moved by {chosen:+.2f} nats a token and the "
+                f"rejected ones by {rejected:+.2f}, so that margins grow while both fall. ")
+        if not self.failed:
+            return said + "This is normal: a little of it is in nearly every run."
+        return said + f"This is a failure: the probability goes to completions that nobody compared. Turn one setting: {self.turn}."
+
+    def summary(self) -> dict[str, Any]:
+        chosen, rejected = self.moved
+        return {"verdict": self.verdict, "step": self.set_in, "chosen": chosen, "rejected": rejected, "text": self.text}
+
+    def state(self) -> dict[str, Any]:
+        """What a run that goes on needs, as JSON."""
+        return {"seen": self.seen, "start": self.start, "set_in": self.set_in, "failed": self.failed}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.seen, self.start, self.set_in, self.failed = state["seen"], state["start"], state["set_in"], state["failed"]
+
+    def _means(self) -> tuple[float, float]:
+        return sum(chosen for chosen, _ in self.seen) / len(self.seen), sum(rejected for _, rejected in self.seen) / len(self.seen)
+
+    def _doubt(self) -> float:
+        """Twice the standard error of the window's mean; nothing is sure of a single step where the start itself is a guess."""
+        n, mean = len(self.seen), self._means()[0]
+        if n == 1:
+            return 0.0 if self.relative else math.inf
+        return 2 * math.sqrt(sum((chosen - mean) ** 2 for chosen, _ in self.seen) / (n - 1) / n)
