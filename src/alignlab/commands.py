@@ -88,6 +88,10 @@ COMMANDS: dict[str, Command] = {
     "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
     ), settings.EvalSettings, "runs/eval"),
+    "reward-shift": Command("a reward model's accuracy against gold, as policies move away from the data it was trained on", "stages:reward_shift", (
+        MODEL, REWARD, Option("policies", "runs or model folders, comma separated, that KL from --model is measured of", ""), data_option("town:test", "prompts"),
+        Option("gold", "the judge that knows the truth", "town:gold"),
+    ), settings.ShiftSettings, "runs/reward-shift"),
     "study": Command("ask one of the field's questions as an experiment, over several seeds", "studies.command:study_command", (
         Option("name", "which study; none lists them", positional=True), MODEL,
         Option("seeds", "comma separated, as 0,1,2: the study is done for each; empty = --seed", ""),

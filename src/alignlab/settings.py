@@ -294,6 +294,17 @@ class EvalSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShiftSettings:
+    """A reward model's accuracy on what policies write."""
+
+    prompts: int = setting(400, "held-out prompts, the same for every policy")
+    per_prompt: int = setting(4, "completions a prompt, compared in pairs")
+    best_of: str = setting("4,16", "also the best of so many samples of the reference, comma separated; empty = none")
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChatSettings:
     seed: int = setting(0, "all sampling follows from it: the same seed and the same lines give the same conversation")
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(max_new_tokens=96, temperature=0.7))

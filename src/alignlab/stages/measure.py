@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..errors import UserError
+from ..errors import ConfigError, UserError
+from ..run import derive_seed, read_run, writing
 from ..run import list_runs as find_runs
-from ..run import read_run
-from ..settings import EvalSettings, ModelSettings
-from ._parts import done, open_run, rate, result
+from ..settings import EvalSettings, ModelSettings, ShiftSettings
+from ._parts import done, open_run, rate, result, room_for_answers
 
 
 def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, seed: int, resume: bool, settings: EvalSettings,
@@ -38,6 +41,62 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
                          reference=names.model_path(reference) if reference else "", completions=completions, bare=names.is_base(path))
     run.finish(summary)
     return result(run, f"gold {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""))
+
+
+def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: ShiftSettings) -> dict[str, Any]:
+    """A reward model's accuracy against gold on what the reference, its best-of-n and each policy write, over their KL from the reference.
+
+    `summary.json` has a row a policy, nearest first, and `shift.svg` draws them. A run that was interrupted goes on with the first policy that is missing.
+    """
+    from ..evals import shift as method
+    from ..models.load import load_policy
+    from ..report import charts
+
+    truth, others = names.judge(gold), [name.strip() for name in policies.split(",") if name.strip()]
+    if not reward or truth is None:
+        raise UserError("reward-shift needs a reward model and a gold judge", remedy="--reward RUN --gold town:gold")
+    if settings.per_prompt < 2 or settings.sampling.temperature <= 0:
+        raise ConfigError(f"per_prompt = {settings.per_prompt}, sampling.temperature = {settings.sampling.temperature}",
+                          remedy="at least 2, and above 0: equal completions cannot be compared")
+    if not re.fullmatch(r"(\d+(,\d+)*)?", settings.best_of) or any(int(n) < 2 for n in settings.best_of.split(",") if n):
+        raise ConfigError(f"best_of = {settings.best_of!r}", remedy="numbers from 2, comma separated, as 4,16; or nothing")
+    prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
+    run = open_run("reward-shift", out, settings, seed, resume, models=[model, *names.reward_models(reward), *others], data=[prompts], gold=gold, reward=reward)
+    if run.done:
+        return done(run)
+    judge, reference = names.reward_judge(reward, settings.model), load_policy(names.model_path(model), settings.model)
+    asked = room_for_answers(run, prompts.records, reference, settings.sampling)
+    points = [("policy", model), *(("best of", n) for n in settings.best_of.split(",") if n), *(("policy", name) for name in others)]
+    rows: list[dict[str, Any]] = []
+    for number, (kind, name) in enumerate(run.track(points, desc="reward shift")):
+        kept = run.path / "points" / f"{number:03d}.json"
+        if not kept.exists():
+            common = {"per_prompt": settings.per_prompt, "sampling": settings.sampling, "seed": derive_seed(seed, "reward-shift", number)}
+            if kind == "best of":
+                found = method.accuracy_on_best_of_n(judge, truth, reference, asked, n=int(name), **common)
+            else:
+                policy = reference if number == 0 else load_policy(names.model_path(name), settings.model)
+                found = method.accuracy_on_policy(judge, truth, policy, asked, reference=None if number == 0 else reference, **common)
+            with writing(run.path):
+                kept.parent.mkdir(exist_ok=True)
+                partial = kept.with_suffix(".partial")
+                partial.write_text(json.dumps({"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}))
+                partial.rename(kept)
+        rows.append(json.loads(kept.read_text()))
+    rows.sort(key=lambda row: row["kl"]["mean"])
+
+    def line(kind: str) -> tuple[list[float], list[float]]:
+        shown = [row for row in rows if row["accuracy"]["mean"] is not None and (row["kind"] == kind or row is rows[0])]
+        return [row["kl"]["mean"] for row in shown], [row["accuracy"]["mean"] for row in shown]
+
+    with writing(run.path):
+        drawn = charts.lines({"policies": line("policy"), "best of n (bound)": line("best of")}, title=f"{Path(reward).name}: right about pairs that gold tells apart",
+                             x="KL from the reference, nats a completion", y="accuracy")
+        (run.path / "shift.svg").write_text(drawn, encoding="utf-8")
+        shutil.rmtree(run.path / "points")
+    run.finish({"reward": reward, "rows": rows})
+    text = "\n".join(f"{row['policy']:<20} KL {row['kl']['mean']:7.2f}   accuracy {rate(row['accuracy'])}   gold {row['gold']['mean']:.3f}" for row in rows)
+    return result(run, text)
 
 
 def list_runs(*, folder: str) -> dict[str, Any]:

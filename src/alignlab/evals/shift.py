@@ -1,0 +1,78 @@
+"""Distribution shift: how often a reward model is right about what a policy writes, as the policy moves away from the data it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from ..feedback import Judge, part_means
+from ..losses import best_of_n_kl
+from ..models.load import Policy, context_of
+from ..records import Completion, Prompt
+from ..sampling.local import LocalSampler
+from ..settings import SamplingSettings
+from .statistics import mean_ci
+from .suite import kl_from
+
+BIG = 0.5
+"""Completions whose gold scores differ by at least this are far apart; as in `methods.reward_model`."""
+
+
+def accuracy_on_policy(judge: Judge, gold: Judge, policy: Policy, prompts: Sequence[Prompt], *, per_prompt: int = 4, sampling: SamplingSettings, seed: int,
+                       reference: Policy | None = None) -> dict[str, Any]:
+    """A judge's accuracy against gold on pairs of one prompt's completions, sampled from the policy itself.
+
+    Args:
+        per_prompt: completions a prompt, 2 or more: all pairs of them that differ in gold count.
+        reference: where KL is measured from; None if the policy is the reference itself, KL 0.
+
+    Returns:
+        `accuracy` and `accuracy_big` (pairs at least `BIG` apart), `kl` (k1, nats a completion), `proxy` and `gold` (means of the scores), each an S;
+        `differ`, the share of pairs that differ in gold; for an ensemble `judge/spread`. Accuracies are means over prompts of the mean over a prompt's
+        pairs, since pairs that share a completion say little anew; n counts prompts with such a pair.
+    """
+    groups = _sampled(policy, prompts, per_prompt, sampling, seed)
+    kl = kl_from([c for group in groups for c in group], policy, reference) if reference else mean_ci([0.0])
+    return _measured(judge, gold, groups) | {"kl": kl}
+
+
+def accuracy_on_best_of_n(judge: Judge, gold: Judge, policy: Policy, prompts: Sequence[Prompt], *, n: int, per_prompt: int = 4, sampling: SamplingSettings,
+                          seed: int) -> dict[str, Any]:
+    """As `accuracy_on_policy`, for the policy that samples n and keeps the one the judge likes best: `per_prompt` such picks are compared.
+
+    `kl` is the bound log n - (n - 1) / n. Whatever fools the judge is what it picks, so that this falls sooner than anything that is learnt.
+    """
+    drawn = _sampled(policy, prompts, n * per_prompt, sampling, seed)
+    values = iter([score.value for score in judge.score([c for group in drawn for c in group])])
+    groups = []
+    for group in drawn:
+        scored = [(next(values), c) for c in group]
+        groups.append([max(scored[i : i + n], key=lambda pair: pair[0])[1] for i in range(0, len(scored), n)])
+    bound = best_of_n_kl(n)
+    return _measured(judge, gold, groups) | {"kl": {"mean": bound, "ci": [bound, bound], "n": len(groups)}}
+
+
+def _sampled(policy: Policy, prompts: Sequence[Prompt], n: int, sampling: SamplingSettings, seed: int) -> list[list[Completion]]:
+    sampler = LocalSampler(policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids, name="shift")
+    most = min(sampling.max_new_tokens, context_of(policy.model))
+    groups = sampler.sample(prompts, n=n, max_new_tokens=most, temperature=sampling.temperature, top_p=sampling.top_p, seed=seed)
+    sampler.close()
+    return groups
+
+
+def _measured(judge: Judge, gold: Judge, groups: Sequence[Sequence[Completion]]) -> dict[str, Any]:
+    flat = [c for group in groups for c in group]
+    proxies, truths = judge.score(flat), gold.score(flat)
+    right: dict[float, list[float]] = {1e-9: [], BIG: []}
+    differ, at = [], 0
+    for group in groups:
+        pairs = [(proxies[at + i].value - proxies[at + j].value, truths[at + i].value - truths[at + j].value) for i, j in combinations(range(len(group)), 2)]
+        differ += [float(abs(truth) > 1e-9) for _, truth in pairs]
+        for apart, found in right.items():
+            agreed = [1.0 if ours * truth > 0 else 0.5 if ours == 0 else 0.0 for ours, truth in pairs if abs(truth) >= apart]
+            if agreed:
+                found.append(sum(agreed) / len(agreed))
+        at += len(group)
+    return {"accuracy": mean_ci(right[1e-9]), "accuracy_big": mean_ci(right[BIG]), "differ": mean_ci(differ), "proxy": mean_ci([s.value for s in proxies]),
+            "gold": mean_ci([s.value for s in truths]), **part_means(judge, proxies)}
