@@ -94,7 +94,7 @@ def figures(run: Path) -> tuple[Any, ...]:
 
 # data
 
-@pytest.mark.parametrize("command", ["sft", "reward", "dpo", "collect", "eval"])
+@pytest.mark.parametrize("command", ["sft", "reward", "dpo", "kto", "collect", "eval"])
 @pytest.mark.parametrize(("content", "what", "where"), [
     pytest.param(b"", "empty", "rows.jsonl", id="empty"),
     pytest.param(b"\n \n", "no rows", "rows.jsonl", id="blank"),
@@ -125,7 +125,7 @@ def test_data_that_is_not_there(say: Callable[..., Says], world: Path, tmp_path:
     assert code == 4 and "did you mean" in err and "demonstrations.jsonl" in err
     code, err = say("sft", "--data", "town:demoz")
     assert code == 4 and "demoz" in err and "town:demos" in err
-    for command in ("reward", "dpo"):
+    for command in ("reward", "dpo", "kto", "orpo", "simpo"):
         code, err = say(command)
         assert code == 2 and "--data" in err, err
     code, err = say("dpo", "--data", world / "sft")
@@ -133,7 +133,7 @@ def test_data_that_is_not_there(say: Callable[..., Says], world: Path, tmp_path:
     assert not (tmp_path / "run.partial").exists()
 
 
-@pytest.mark.parametrize("command", ["sft", "reward", "dpo"])
+@pytest.mark.parametrize("command", ["sft", "reward", "dpo", "orpo", "simpo"])
 def test_a_row_longer_than_the_context_is_dropped_and_counted(command: str, say: Callable[..., Says], tmp_path: Path) -> None:
     long = {"prompt": "a" * (CONTEXT + 1), "completion": "b", "chosen": "b", "rejected": "c"}
     data = write_rows(tmp_path / "among.jsonl", *({**d, **p} for d, p in zip(DEMONSTRATIONS, PAIRS, strict=True)), long)
@@ -173,7 +173,7 @@ def test_a_question_that_does_not_fit_is_refused_in_a_chat(say: Callable[..., Sa
     assert code == 4 and "too long" in err and f"where {CONTEXT} fit" in err
 
 
-AFTER_ENCODING = {"reward": "fewer than two different completions", "dpo": "the same tokens chosen and rejected"}
+AFTER_ENCODING = {"reward": "fewer than two different completions", **dict.fromkeys(("dpo", "orpo", "simpo"), "the same tokens chosen and rejected")}
 
 
 @pytest.mark.parametrize("command", AFTER_ENCODING)
@@ -186,6 +186,35 @@ def test_identical_pairs_are_counted_and_alone_refused(command: str, say: Callab
     assert code == 4 and "nothing left of 1 rows" in err and "same.jsonl:1" in err
     code, err = say(command, "--data", write_rows(tmp_path / "after.jsonl", after))
     assert code == 4 and AFTER_ENCODING[command] in err
+
+
+LABELLED = [{"prompt": f"say {i // 2}", "completion": f"{'yes' if i % 2 else 'no'} {i}", "label": bool(i % 2)} for i in range(16)]
+
+
+def test_labelled_completions_that_teach_nothing(say: Callable[..., Says], world: Path, tmp_path: Path) -> None:
+    """KTO: empty ones, long ones and those labelled both ways are counted; labels that are all alike, a single prompt, another format are refused."""
+    odd = [{"prompt": "a", "completion": "", "label": True}, {"prompt": "a" * (CONTEXT + 1), "completion": "b", "label": True},
+           {**LABELLED[0], "label": True}]
+    code, err = say("kto", "--data", write_rows(tmp_path / "among.jsonl", *LABELLED, *odd), "--held_out", 0, "--out", tmp_path / "among")
+    assert code == 0 and "dropped: 1 empty completion (first: " in err and "among.jsonl:17" in err, err
+    assert "dropped: 1 too long, 2 labelled both ways" in err and "8 liked and 7 disliked completions: desirable_weight 1" in err, err
+    for name, rows, what in (("alike", LABELLED[1::2], "all 8 completions that are learnt from are liked"), ("one", LABELLED[:2], "another prompt"),
+                             ("empty", odd[:1], "nothing left of 1 rows"), ("long", odd[1:2], "0 of 1 records fit")):
+        code, err = say("kto", "--data", write_rows(tmp_path / f"{name}.jsonl", *rows), "--held_out", 0, "--out", tmp_path / name)
+        assert code == 4 and what in err, err
+    code, err = say("kto", "--data", world / "demonstrations.jsonl", "--out", tmp_path / "other")
+    assert code == 4 and "label" in err and "remedy: " in err, err
+    assert say("kto", "--data", world / "pairs.jsonl", "--out", tmp_path / "pairs")[0] == 0  # comparisons are as good
+
+
+@pytest.mark.parametrize(("command", "what"), [
+    (("dpo", "--beta", 0), "beta = 0"), (("dpo", "--loss_type", "hinge", "--label_smoothing", 0.1), "no meaning for loss_type hinge"),
+    (("dpo", "--loss_type", "robust", "--label_smoothing", 0.5), "label_smoothing = 0.5"), (("orpo", "--batch", 0), "batch = 0"),
+    (("simpo", "--gamma", -1), "gamma = -1"), (("kto", "--batch", 1), "batch = 1"), (("kto", "--undesirable_weight", 0), "undesirable_weight = 0"),
+    (("dpo", "--loss_type", "kto"), "loss_type = 'kto' is not"), (("kto", "--loss_type", "apo"), "--loss_type is not an option")])
+def test_settings_of_direct_methods_that_make_no_sense(command: tuple[Any, ...], what: str, say: Callable[..., Says], world: Path) -> None:
+    code, err = say(*command, "--data", world / "pairs.jsonl")
+    assert code == (2 if "not an option" in what else 3) and what in err, err
 
 
 def test_a_row_with_nothing_to_learn(say: Callable[..., Says], tmp_path: Path) -> None:
@@ -363,7 +392,8 @@ def test_a_full_disk(command: str, data: str, target: str, failure: Callable[...
     assert figures(tmp_path / "run") == figures(tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize(("command", "data"), [("sft", "demonstrations"), ("reward", "pairs"), ("dpo", "pairs"), ("ppo", "prompts")])
+@pytest.mark.parametrize(("command", "data"), [("sft", "demonstrations"), ("reward", "pairs"), ("dpo", "pairs"), ("kto", "pairs"), ("orpo", "pairs"),
+                                                ("simpo", "pairs"), ("ppo", "prompts")])
 def test_a_loss_that_is_not_finite(command: str, data: str, say: Callable[..., Says], world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = (("--reward", world / "reward", "--steps", 4, "--rollouts", 4, "--epochs", 1, "--sampling.max_new_tokens", 4) if command == "ppo"
             else ("--epochs", 4, "--batch", 4))
