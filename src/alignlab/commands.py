@@ -23,6 +23,7 @@ JUDGE = Option("judge", "who scores: town:gold, reward:RUN, or ensemble:HOW:RUN,
 COUNT = Option("count", "at most this many records of the data; 0 = all (of the town: its usual size)", 0)
 GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "")
 REWARD = Option("reward", "the run (or folder) of the reward model, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty (a run with members is one RUN)", "")
+INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, constant", "")
 
 
 def data_option(default: str, what: str) -> Option:
@@ -85,8 +86,13 @@ COMMANDS: dict[str, Command] = {
         Option("ptx", "documents for PPO-ptx, used when ptx_coef is not 0", ""),
         Option("cost", "the run of a cost model (`alignlab reward --safety 1`): PPO under a constraint; see cost_limit", ""),
     ), settings.PPOSettings, "runs/ppo"),
+    "rloo": Command("REINFORCE with the prompt's other completions, or the batch's mean, as baseline", "stages:rloo", (
+        MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.RLOOSettings, "runs/rloo"),
+    "grpo": Command("group relative policy optimisation, or Dr. GRPO: no value model", "stages:grpo", (
+        MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.GRPOSettings, "runs/grpo"),
     "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
+        Option("reference", "the model that KL is measured from; empty = none", ""),
     ), settings.EvalSettings, "runs/eval"),
     "reward-shift": Command("a reward model's accuracy against gold, as policies move away from the data it was trained on", "stages:reward_shift", (
         MODEL, REWARD, Option("policies", "runs or model folders, comma separated, that KL from --model is measured of", ""), data_option("town:test", "prompts"),

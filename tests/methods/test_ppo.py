@@ -194,6 +194,17 @@ def test_rewards_are_the_score_less_the_penalty_on_kl(tokenizer):
     assert inside.mean().item() == pytest.approx(0, abs=1e-6) and inside.std(correction=0).item() == pytest.approx(1, abs=1e-4)
 
 
+def test_tokens_that_another_distribution_drew_are_weighed(tokenizer):
+    """written() claims -2 nats for each token: the weight is the trainer's probability over that, capped, on the whitened advantage."""
+    completions, scores = written(8), [float(i % 3) for i in range(8)]
+    _, _, _, plain, _ = rollouts_of(tokenizer, SMALL, completions, scores)
+    _, _, _, weighed, metrics = rollouts_of(tokenizer, replace(SMALL, importance_cap=0.5), completions, scores)
+    inside = plain.mask_BT.bool()
+    weights = (plain.old_logprobs_BT + 2.0).exp().clamp(max=0.5)
+    assert torch.allclose(weighed.advantages_BT[inside], (weights * plain.advantages_BT)[inside]) and not torch.equal(weighed.advantages_BT, plain.advantages_BT)
+    assert 0 < metrics["sampling/importance_sampling_ratio/min"] < 0.5 < metrics["sampling/importance_sampling_ratio/max"]
+
+
 # the update
 
 
@@ -301,7 +312,8 @@ def test_a_score_that_is_not_finite_stops_the_run(tokenizer, tmp_path):
 
 def test_settings_that_cannot_work_are_refused(tokenizer, tmp_path):
     wrong = [replace(SMALL, sampling=SamplingSettings(temperature=0.0)), replace(SMALL, per_prompt=5), replace(SMALL, ptx_coef=1.0),
-             replace(SMALL, adapter=AdapterSettings(dropout=0.1)), replace(SMALL, minibatch=0)]
+             replace(SMALL, adapter=AdapterSettings(dropout=0.1)), replace(SMALL, minibatch=0),
+             replace(SMALL, importance_cap=-1.0)]
     for i, settings in enumerate(wrong):
         with pytest.raises(ConfigError):
             train(tmp_path / str(i), tokenizer, settings)

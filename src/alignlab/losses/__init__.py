@@ -6,7 +6,7 @@ A mask is 1 (or True) on the tokens that count; what stands elsewhere, even inf 
 from .advantages import explained_variance, gae, kl_shaped_rewards, masked_whiten
 from .best_of_n import best_of_n_estimate, best_of_n_kl
 from .dpo import dpo_loss
-from .group import group_advantages
+from .group import group_advantages, group_policy_loss, token_weights, truncated_importance_weights
 from .kl import adaptive_kl_coef, kl_estimate
 from .kto import kto_baseline, kto_loss
 from .logprobs import entropy, token_logprobs
@@ -17,7 +17,8 @@ from .sft import sft_loss
 from .simpo import simpo_loss
 
 __all__ = [
-    "adaptive_kl_coef", "best_of_n_estimate", "best_of_n_kl", "bradley_terry_loss", "davidson_logprobs", "dpo_loss", "entropy", "explained_variance", "gae",
-    "group_advantages", "kl_estimate", "kl_shaped_rewards", "kto_baseline", "kto_loss", "masked_whiten", "orpo_loss", "ppo_policy_loss", "ppo_value_loss",
-    "preference_loss", "rao_kupper_logprobs", "safety_loss", "sft_loss", "simpo_loss", "tie_parameter", "token_logprobs",
+    "adaptive_kl_coef", "best_of_n_estimate", "best_of_n_kl", "bradley_terry_loss", "davidson_logprobs", "dpo_loss", "entropy",
+    "explained_variance", "gae", "group_advantages", "group_policy_loss", "kl_estimate", "kl_shaped_rewards", "kto_baseline", "kto_loss",
+    "masked_whiten", "orpo_loss", "ppo_policy_loss", "ppo_value_loss", "preference_loss", "rao_kupper_logprobs", "safety_loss", "sft_loss",
+    "simpo_loss", "tie_parameter", "token_logprobs", "token_weights", "truncated_importance_weights",
 ]

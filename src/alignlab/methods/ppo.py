@@ -24,6 +24,7 @@ from ..losses import (
     ppo_policy_loss,
     ppo_value_loss,
     sft_loss,
+    truncated_importance_weights,
 )
 from ..models.batch import pad
 from ..models.chat import Rendered
@@ -33,6 +34,7 @@ from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
 from ..rollouts import (
     Minibatch,
+    check_on_policy,
     current,
     first_and_last,
     frozen,
@@ -182,14 +184,13 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
 def check(settings: PPOSettings, ptx_rows: Sequence[Sequence[int]] | Tensor | None) -> None:
     """Raise ConfigError for settings that would do something else than they say."""
     s = settings
-    if s.sampling.temperature <= 0:
-        raise ConfigError(f"sampling.temperature = {s.sampling.temperature}", remedy="above 0: PPO learns from the chance that each token had")
+    check_on_policy(s.sampling, s.adapter)
     if min(s.steps, s.epochs, s.minibatch, s.per_prompt, s.gold_every) < 1:
         raise ConfigError("steps, epochs, minibatch, per_prompt and gold_every must be at least 1")
     if s.rollouts < 1 or s.rollouts % s.per_prompt:
         raise ConfigError(f"rollouts = {s.rollouts}, per_prompt = {s.per_prompt}", remedy="rollouts must be a multiple of per_prompt")
-    if s.adapter.dropout:
-        raise ConfigError(f"adapter.dropout = {s.adapter.dropout}", remedy="0: with dropout the policy that is updated is not the one that wrote the tokens")
+    if s.importance_cap < 0:
+        raise ConfigError(f"importance_cap = {s.importance_cap}", remedy="0 for none, or the largest weight of a token: 2")
     if s.ptx_coef and (ptx_rows is None or not len(ptx_rows)):
         raise ConfigError(f"ptx_coef = {s.ptx_coef} without pretraining text", remedy="name the text, or set ptx_coef to 0")
 
@@ -218,6 +219,9 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
     advantages_BT, returns_BT = gae(rewards_BT, old_values_BT, mask, gamma=settings.gamma, lam=settings.lam)
     if settings.whiten_advantages:
         advantages_BT = masked_whiten(advantages_BT, mask)
+    sampler_logprobs_BT = sampler_logprobs(completions, mask)
+    if settings.importance_cap:  # weights are not below 0, so that the clipped surrogate times a weight is that of the advantage times it
+        advantages_BT = advantages_BT * truncated_importance_weights(old_logprobs_BT, sampler_logprobs_BT, mask, cap=settings.importance_cap)
 
     kl = {k: (kl_estimate(old_logprobs_BT, ref_logprobs_BT, estimator=k) * mask).sum(1).mean().item() for k in ("k1", "k2", "k3")}
     score, finished = scores_B.mean().item(), sum(c.finished for c in completions)
@@ -227,7 +231,7 @@ def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardM
         "objective/non_score_reward": -kl_coef * kl["k1"], "objective/rlhf_reward": score - kl_coef * kl["k1"],
         "critic/vf_explained_var": explained_variance(old_values_BT, returns_BT, mask).item(), "val/num_eos_tokens": finished,
         "completions/mean_length": mask.sum().item() / len(completions), "completions/clipped_ratio": 1 - finished / len(completions),
-        **mismatch(old_logprobs_BT, sampler_logprobs(completions, mask), mask),
+        **mismatch(old_logprobs_BT, sampler_logprobs_BT, mask),
     }
 
 

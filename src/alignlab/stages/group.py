@@ -1,0 +1,63 @@
+"""Stages that learn from several completions of each prompt, set against each other by whoever scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from ..errors import UserError
+from ..run import writing
+from ..settings import GRPOSettings, RLOOSettings
+from ._parts import card, done, open_run, result
+
+
+def rloo(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RLOOSettings,
+         count: int = 0) -> dict[str, Any]:
+    """REINFORCE whose baseline is the prompt's other completions, or the batch's mean."""
+    return _group("rloo", model, reward, judge, data, gold, out, seed, resume, settings, count)
+
+
+def grpo(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: GRPOSettings,
+         count: int = 0) -> dict[str, Any]:
+    """Group relative policy optimisation, or Dr. GRPO."""
+    return _group("grpo", model, reward, judge, data, gold, out, seed, resume, settings, count)
+
+
+def _group(stage: str, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool,
+           settings: RLOOSettings | GRPOSettings, count: int) -> dict[str, Any]:
+    from ..methods import group as method
+    from ..models.load import load_policy, save_policy
+
+    judged_by(stage, reward, judge)
+    prompts = names.data(data, "prompt", seed=seed, count=count)
+    run = open_run(stage, out, settings, seed, resume, models=[model, *(names.reward_models(reward) if reward else [])], data=[prompts], gold=gold, judge=judge,
+                   **({"reward": reward} if reward.startswith("ensemble:") else {}))
+    if run.done:
+        return done(run)
+    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
+    reference = load_policy(names.model_path(model), settings.model) if settings.kl_coef and not settings.adapter.rank else None
+    summary = method.train(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.judge(gold), seed=seed)
+    with writing(run.path):
+        save_policy(policy, run.path / "checkpoint", card=card(settings.advantage, model, data, seed, summary))
+    run.finish(summary)
+    return result(run, moved(summary))
+
+
+def judged_by(stage: str, reward: str, judge: str) -> None:
+    """Raise UserError unless exactly one of reward model and judge is named."""
+    if bool(reward) == bool(judge):
+        raise UserError(f"{stage} needs somebody who scores" if not judge else f"{stage} optimises one judge, and two are named",
+                        remedy="--reward RUN, a run of `alignlab reward`, or --judge NAME" if not judge else "--reward, or --judge")
+
+
+def scorer(reward: str, judge: str, settings: Any) -> Any:
+    """The judge that is optimised: a reward model (or an ensemble of them) by its run, or any judge by its name."""
+    return names.judge(judge) if judge else names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
+
+
+def moved(summary: dict[str, Any]) -> str:
+    """What a run did, in a line."""
+    kl = "" if summary["kl_last"] is None else f", KL {summary['kl_last']:.2f} nats a completion"
+    gold = "" if summary["gold_last"] is None else f", gold {summary['gold_first']:.2f} -> {summary['gold_last']:.2f}"
+    return f"score {summary['score_first']:.2f} -> {summary['score_last']:.2f}{gold}{kl}"
