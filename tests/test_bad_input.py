@@ -348,6 +348,8 @@ def test_what_a_run_comes_from_is_recorded(say: Callable[..., Says], world: Path
     assert json.loads((tmp_path / "ranked" / "run.json").read_text())["parents"] == [str(world / "sft"), str(world / "reward")]
     assert say("dpo", "--model", world / "sft", "--data", tmp_path / "ranked")[0] == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["parents"] == [str(world / "sft"), str(tmp_path / "ranked")]
+    assert say("kto", "--model", world / "sft", "--data", tmp_path / "ranked", "--batch", 4, "--out", tmp_path / "kto")[0] == 0
+    assert json.loads((tmp_path / "kto" / "run.json").read_text())["parents"] == [str(world / "sft"), str(tmp_path / "ranked")]
 
 
 def test_a_finished_run_is_never_written_over(say: Callable[..., Says], world: Path, tmp_path: Path) -> None:

@@ -206,6 +206,16 @@ def test_settings_that_make_no_sense(change: dict[str, Any], what: str, policy: 
     assert stop.value.remedy
 
 
+def test_part_of_an_epoch_asks_the_reference_for_that_part(policy: Policy, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):
+    asked: list[list[int]] = []
+    ask = kto.completion_logprobs
+    monkeypatch.setattr(kto, "completion_logprobs", lambda model, rows, batches, pad: asked.append([len(b) for b in batches]) or ask(model, rows, batches, pad))
+    run = open_run()
+    summary = kto.train(run, policy, LABELLED, replace(SETTINGS, epochs=0.5, micro_batch=8), seed=0, held_out=[])
+    assert summary["steps"] == 2 and asked[:2] == [[8, 4, 8, 4]] * 2
+    assert [row["rewards/chosen"] == 0 for row in read_run(run.path).metrics] == [True, False] and len(read_run(run.path).metrics) == 2
+
+
 def test_held_out_figures_by_hand():
     test = [Unpaired(PROMPTS[0], "a", True), Unpaired(PROMPTS[0], "b", False), Unpaired(PROMPTS[1], "c", True), Unpaired(PROMPTS[2], "d", False)]
     found = kto.measure(test, [0.5, 0.25, 0.25, 0.75])

@@ -78,7 +78,7 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     size = settings.micro_batch or settings.batch
     reference_N2 = None
     if isinstance(settings, DPOSettings):
-        first_epoch = [chosen[start : start + size] for chosen in batches(0) for start in range(0, len(chosen), size)]
+        first_epoch = [chosen[start : start + size] for chosen in batches(0)[:total] for start in range(0, len(chosen), size)]
         asked = [[row for i in micro for row in (2 * i, 2 * i + 1)] for micro in first_epoch]
         reference_N2 = completion_logprobs(policy.model, rows, asked, policy.pad_id).view(-1, 2)
     test_rows, test_places_N2 = distinct(encode(policy, c) for c in test)

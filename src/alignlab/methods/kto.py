@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -73,10 +74,11 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
     batches = cut(shuffled(len(rows), derive_seed(seed, "kto")), settings.batch)
     total = max(1, math.ceil(settings.epochs * len(batches)))
     size = settings.micro_batch or settings.batch
+    order = lru_cache(1)(lambda epoch: shuffled(len(batches), derive_seed(seed, "kto", "order", epoch)))
     others = mismatched(rows, [u.prompt.id for u in learn], batches, settings.max_length)
 
     # 3. the reference's log-probabilities, asked once, in the very batches they are used in: the first rewards and the first kl are exactly 0
-    micros = [micro for batch in batches for micro in cut(batch, size)]
+    micros = [micro for place in order(0)[:total] for micro in cut(batches[place], size)]
     reference_N = completion_logprobs(policy.model, rows, micros, policy.pad_id)
     reference_others_N = completion_logprobs(policy.model, others, micros, policy.pad_id)
     test_rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in test]
@@ -98,7 +100,7 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
     for step in run.steps(total, desc="kto", save=state):
         # 5. the baseline of the whole batch, from mismatched pairs and without a gradient
         epoch, place = divmod(step, len(batches))
-        batch = batches[shuffled(len(batches), derive_seed(seed, "kto", "order", epoch))[place]]
+        batch = batches[order(epoch)[place]]
         now_N = completion_logprobs(policy.model, [others[i] for i in batch], cut(range(len(batch)), size), policy.pad_id)
         baseline = kto_baseline(now_N, reference_others_N[batch])
 
