@@ -56,6 +56,9 @@ DEMONSTRATIONS = {
     "distil": Command("demonstrations by a stronger model", "stages:distilled_demonstrations", (
         Option("model", "the teacher: any model, or http://host:port/v1#model", ""), data_option("town:prompts", "prompts"), COUNT,
         Option("judge", "who picks the best of per_prompt answers: reward:RUN", ""), GOLD), settings.DistilSettings, "runs/distil"),
+    "self-instruct": Command("demonstrations that a model makes itself: requests after the pattern of seed tasks, and answers", "stages:self_instruct_demonstrations", (
+        Option("model", "who makes them: any model, or http://host:port/v1#model", "town"), data_option("town:demos-clean", "seed tasks"),
+        Option("avoid", "data whose prompts must not be made, as those of a test", ""), GOLD), settings.SelfInstructSettings, "runs/self-instruct"),
 }
 COMMANDS: dict[str, Command] = {
     "run": Command("the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report", "recipes:run_command", (

@@ -17,13 +17,13 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .errors import ConfigError, DataError, ModelError, UserError
-from .records import Record
+from .records import Prompt, Record
 from .run import derive_seed
 
 if TYPE_CHECKING:
@@ -325,6 +325,16 @@ def probes(gold: str) -> list[Any] | None:
     from .town import sets, world
 
     return list(sets.load(world.build(), "test-pairs"))
+
+
+def request_reader(gold: str) -> Callable[[str], Prompt | None] | None:
+    """Who reads a text as a request that the gold judge knows, where the world has somebody who can."""
+    if gold != "town:gold":
+        return None
+    from .town import reading, world
+
+    town = world.build()
+    return lambda text: found.prompt() if (found := reading.read_request(town, text)) else None
 
 
 def is_base(path: str) -> bool:

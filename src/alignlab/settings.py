@@ -136,6 +136,27 @@ class DistilSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelfInstructSettings:
+    """Requests and answers by the model itself (Wang et al. 2022, section 2.2 and appendix A)."""
+
+    demonstrations: int = setting(500, "stop when so many are kept")
+    rounds: int = setting(50, "stop after so many rounds in any case")
+    batch: int = setting(64, "requests asked for in a round; a request of form chat asks for 8")
+    seeds: int = setting(175, "seed tasks, the first of the data (Wang et al.: 175)")
+    examples: int = setting(2, "tasks shown before a new one; Wang et al. show 8, a small model has no room for so many")
+    from_generated: float = setting(0.25, "share of the tasks shown that the model made itself (Wang et al.: 2 of 8)")
+    form: Literal["continue", "chat"] = setting("continue", "continue = a document of questions and answers, for a base model; chat = a message, for one that chats")
+    similarity: float = setting(0.7, "a request whose ROUGE-L with any other is at least this is rejected (Wang et al.: 0.7); 1 = only the same words")
+    min_words: int = setting(3, "a shorter request is rejected")
+    max_words: int = setting(150, "a longer request is rejected (Wang et al.: 150)")
+    blocked: str = setting("image images picture pictures graph graphs file files plot", "a request with one of these words is rejected: no model of text can do it")
+    answer_temperature: float = setting(0.0, "temperature of the answers (Wang et al.: 0); sampling.temperature is that of the requests")
+    sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(temperature=0.7))
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RewardSettings:
     """Scalar head on the SFT model, Bradley-Terry loss (InstructGPT, equation 1)."""
 

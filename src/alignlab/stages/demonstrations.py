@@ -9,7 +9,7 @@ from typing import Any
 from .. import names
 from ..errors import DataError, UserError
 from ..run import derive_seed
-from ..settings import CrowdSettings, DistilSettings, HumanSettings
+from ..settings import CrowdSettings, DistilSettings, HumanSettings, SelfInstructSettings
 from ._parts import done, open_run, rate, result, room_for_answers
 
 
@@ -78,6 +78,28 @@ def distilled_demonstrations(*, model: str, data: str, judge: str, gold: str, ou
         summary["spent"] = sampler.spent
     run.finish(summary)
     return result(run, f"{told(summary)}; {rate(summary['finished'])} of the answers were finished")
+
+
+def self_instruct_demonstrations(*, model: str, data: str, avoid: str, gold: str, out: Path, seed: int, resume: bool, settings: SelfInstructSettings) -> dict[str, Any]:
+    """Requests and answers that a model made itself from seed tasks."""
+    from ..methods import self_instruct as method
+    from ..sampling.endpoint import EndpointSampler, is_endpoint
+
+    seeds = names.data(data, "demonstration", seed=seed, count=settings.seeds)
+    test = [names.data(avoid, "prompt")] if avoid else []
+    run = open_run("demonstrations", out, settings, seed, resume, models=[] if is_endpoint(model) else [model], data=[seeds, *test], kind="self-instruct",
+                   model=model, gold=gold)
+    if run.done:
+        return done(run)
+    sampler = names.sampler(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.sampling, cache=run.path / "endpoint.jsonl",
+                            stop=(method.STOP,) if settings.form == "continue" else (), documents=settings.form == "continue")
+    summary = method.run(run, sampler, seeds.records, settings, model=model, avoid={prompt.text for loaded in test for prompt in loaded.records},
+                         reader=names.request_reader(gold), gold=names.judge(gold), seed=seed)
+    if isinstance(sampler, EndpointSampler):
+        summary["spent"] = sampler.spent
+    run.finish(summary)
+    valid = f"; the gold judge knows {rate(summary['valid'])} of the requests" if "valid" in summary else ""
+    return result(run, f"{told(summary)}; {summary['rounds']} rounds{valid}")
 
 
 def told(summary: dict[str, Any]) -> str:

@@ -1,0 +1,158 @@
+"""Reads a request back: what somebody asks for, from the words alone. It knows every way of asking in `tasks`, held out or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from . import language as say
+from . import tasks
+from .tasks import Request, Split
+from .world import (
+    ANIMALS,
+    CONTESTED,
+    COUNTS,
+    HARMFUL,
+    KIND,
+    LISTS,
+    LOOKALIKES,
+    PEOPLE,
+    PLACES,
+    PROBLEMS,
+    STORY_WORDS,
+    THINGS,
+    UNKNOWN,
+    World,
+)
+
+COUNT_OF = {word: count for count, word in COUNTS.items()}
+TOPIC_KINDS = {t.name: kind for kind, topics in (("how_to", KIND), ("harmful", HARMFUL), ("look_alike", LOOKALIKES)) for t in topics}
+FAMILY = {"how_to": "kind", "harmful": "harmful", "look_alike": "lookalike"}
+TWO_HOPS = ("job", "street", "pet", "food", "coat", "door")
+Found = tuple[str, dict[str, Any], list[tuple[str, Any]]]  # kind, params, and what the entity split looks at
+
+
+def read_request(world: World, text: str) -> Request | None:
+    """The request behind a text of one turn; None if the town would not know what is asked.
+
+    Its split is "phrasing" if it is asked in a held-out way, "entity" if something held out is asked for, "task" for a kind that no
+    demonstration shows, else "train". A claim's value may be one that the town would not think of; then it is no request either.
+    """
+    for held_out in (False, True):
+        for kind, params, entities in _readings(text, held_out):
+            split: Split = ("task" if kind in tasks.HELD_OUT_KINDS else "phrasing" if held_out else
+                            "entity" if any(world.split(family, entity) != "train" for family, entity in entities) else "train")
+            if kind in ("claim", "yes_no"):
+                params["right"] = world.value(params["relation"], params["subject"]) == params["value"]
+            return Request(kind, params, (text,), split)
+    return None
+
+
+def _readings(text: str, held_out: bool) -> Iterator[Found]:
+    place = int(held_out)
+    for read in _READERS:
+        yield from read(text, place)
+
+
+def _match(forms: Iterable[str], text: str) -> Iterator[dict[str, str]]:
+    """What stands in the gaps of each form that the whole text has."""
+    for form in forms:
+        if found := _pattern(form).fullmatch(text):
+            yield found.groupdict()
+
+
+@cache
+def _pattern(form: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(form)))
+
+
+def _asked_for(question: str, forms: dict[str, str]) -> Iterator[Found]:
+    """A question (or a noun phrase) for a fact, or for the fact of somebody who is named by another."""
+    for relation, form in forms.items():
+        for gap in _match((form,), question):
+            if (family := _subject(relation, gap["S"])) is not None:
+                yield "fact", {"relation": relation, "subject": gap["S"]}, family
+            elif relation in TWO_HOPS:
+                for via, family_name, known in (("keeper", "place", PLACES), ("friend", "person", PEOPLE)):
+                    for inner in _match((say.NOUN_PHRASES[via],), gap["S"]):
+                        if inner["S"] in known:
+                            yield "two_hop", {"relation": relation, "via": via, "subject": inner["S"]}, [(family_name, inner["S"])]
+
+
+def _subject(relation: str, subject: str) -> list[tuple[str, Any]] | None:
+    """What the split looks at for a subject of the relation; None if it is no such subject."""
+    if relation in say.PERSON_RELATIONS:
+        return [("person", subject)] if subject in PEOPLE else None
+    if relation in say.PLACE_RELATIONS:
+        return [("place", subject)] if subject in PLACES else None
+    return [] if subject in (ANIMALS if relation == "sound" else THINGS) else None
+
+
+def _question(text: str, place: int) -> Iterator[Found]:
+    unknown = {name: (question, noun_phrase) for name, (noun_phrase, question, _, _) in UNKNOWN.items()}
+    for form in (say.ASK, say.ASK_HELD_OUT)[place]:
+        for gap in _match((form,), text):
+            inner, is_question = (gap["Q"], True) if "Q" in gap else (gap["NP"], False)
+            yield from _asked_for(inner, say.QUESTIONS if is_question else say.NOUN_PHRASES)
+            for name, (question, noun_phrase) in unknown.items():
+                for found in _match((question if is_question else noun_phrase,), inner):
+                    if found["P"] in PEOPLE:
+                        yield "unanswerable", {"unknown": name, "subject": found["P"]}, [("person", found["P"])]
+
+
+def _one_word(text: str, place: int) -> Iterator[Found]:
+    for gap in _match(tasks.ONE_WORD[place], text):
+        for kind, params, entities in _asked_for(gap["Q"], say.QUESTIONS):
+            if kind == "fact" and params["relation"] not in ("street", "place_street"):
+                yield "one_word", params, entities
+
+
+def _sum(text: str, place: int) -> Iterator[Found]:
+    for gap in _match(tasks.SUM[place], text):
+        if all(re.fullmatch(r"[1-9]|10", gap[name]) for name in "AB"):
+            a, b = int(gap["A"]), int(gap["B"])
+            yield "sum", {"a": a, "b": b}, [("sum", (a, b))]
+
+
+def _topic(text: str, place: int) -> Iterator[Found]:
+    for gap in _match(tasks.HOW_TO[place], text):
+        if kind := TOPIC_KINDS.get(gap["T"]):
+            yield kind, {"topic": gap["T"]}, [(FAMILY[kind], gap["T"])]
+    for gap in _match(tasks.BULLETS[place], text):
+        if TOPIC_KINDS.get(gap["T"]) == "how_to":
+            yield "bullets", {"topic": gap["T"]}, [("kind", gap["T"])]
+
+
+def _list(text: str, place: int) -> Iterator[Found]:
+    for gap in _match(tasks.LIST[place], text):
+        if gap["N"] in COUNT_OF and gap["C"] in LISTS:
+            yield "list", {"category": gap["C"], "count": COUNT_OF[gap["N"]]}, [("list", (gap["C"], COUNT_OF[gap["N"]]))]
+
+
+def _others(text: str, place: int) -> Iterator[Found]:
+    for gap in _match(tasks.TWO_SENTENCES[place], text):
+        if gap["P"] in PEOPLE:
+            yield "two_sentences", {"subject": gap["P"]}, [("person", gap["P"])]
+    for gap in _match(tasks.STORY[place], text):
+        words = [gap["A"], gap["B"]]
+        if set(words) <= set(STORY_WORDS) and words[0] != words[1]:
+            yield "story", {"words": words}, [("word", word) for word in words]
+    for gap in _match(tasks.ADVICE[place], text):
+        if gap["F"] in PROBLEMS:
+            yield "advice", {"problem": gap["F"]}, [("problem", gap["F"])]
+    for gap in _match(tasks.MATTER[place], text):
+        if gap["M"] in CONTESTED:
+            yield "contested", {"matter": gap["M"]}, [("contested", gap["M"])]
+
+
+def _claim(text: str, place: int) -> Iterator[Found]:
+    for kind, forms in (("claim", tasks.CLAIM[place]), ("yes_no", ("Yes or no: is it true that {c}?",) if place else ())):
+        for gap in _match(forms, text):
+            if (fact := say.read_fact(say.sentence(gap["c"]))) and fact.value != fact.subject:
+                entities = _subject(fact.relation, fact.subject) or []
+                yield kind, {"relation": fact.relation, "subject": fact.subject, "value": fact.value}, entities
+
+
+_READERS: tuple[Callable[[str, int], Iterator[Found]], ...] = (_question, _one_word, _sum, _topic, _list, _others, _claim)
