@@ -462,7 +462,7 @@ class OverOptimisationSettings:
     sizes: str = setting("town-s,town-l", "base models of other reward models, comma separated; empty = none. The town's were pretrained on unlike numbers of tokens")
     few: int = setting(8, "one reward model gets one in so many of the rankings")
     dpo_betas: str = setting("0.03,0.1,0.3", "betas of DPO, comma separated")
-    labelled: int = setting(50, "prompts whose picks are labelled by gold, for the proposal where to stop")
+    labelled: int = setting(100, "prompts whose picks are labelled by gold, for the proposal where to stop")
     draws: int = setting(200, "times that the labelled sample is drawn anew, to see how far the proposal can be relied on")
     resamples: int = setting(1000, "bootstrap resamples of the laws' intervals")
     ppo: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.0, lr=5e-4, steps=32, rollouts=128))

@@ -75,3 +75,56 @@ def test_peak_nearest_and_plateau() -> None:
     assert fits.peak([0.1, 0.5, 0.5, 0.2]) == 1
     assert fits.nearest([0.0, 1.0, 3.0], 1.9) == 1 and fits.nearest([0.0, 1.0, 3.0], 9) == 2
     assert fits.plateau([0.1, 0.48, 0.5, 0.2], [0.02, 0.02, 0.0, 0.02]) == [1, 2]
+
+
+def town_like(prompts: int, most: int, *, seed: int, tail: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a reward model that sees gold with noise, and that loves one sample in twenty for no good reason: what over-optimisation is made of."""
+    rng = np.random.default_rng(seed)
+    gold = rng.uniform(size=(prompts, most)) < 0.6
+    odd = rng.uniform(size=(prompts, most)) < 0.05
+    proxy = gold + rng.normal(0, 0.5, size=gold.shape) + odd * (2.0 + tail)
+    return proxy, np.where(odd, 0.0, gold.astype(float))
+
+
+def test_the_curve_of_best_of_n_agrees_with_drawing() -> None:
+    proxy, gold = town_like(60, 32, seed=0)
+    c = fits.best_of_n_curve(proxy, gold)
+    assert c.ns == [1, 2, 4, 8, 16, 32] and c.gold_PK.shape == (60, 6)
+    rng = np.random.default_rng(1)
+    for k, n in ((1, 2), (3, 8)):
+        drawn = []
+        for _ in range(400):
+            places = np.stack([rng.permutation(32)[:n] for _ in range(60)])
+            best = np.take_along_axis(places, np.take_along_axis(proxy, places, 1).argmax(1)[:, None], 1)
+            drawn.append(np.take_along_axis(gold, best, 1).mean())
+        assert c.gold_PK[:, k].mean() == pytest.approx(float(np.mean(drawn)), abs=0.01)
+    every = fits.best_of_n_curve(proxy, gold, every=True)
+    assert every.ns == list(range(1, 33)) and np.allclose(every.gold_PK[:, [0, 1, 3, 7, 15, 31]], c.gold_PK)
+
+
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=40), st.integers(1, 8))
+@settings(max_examples=60, deadline=None)
+def test_the_kl_that_is_seen_is_at_most_the_bound_and_equal_scores_move_nothing(scores: list[int], n: int) -> None:
+    assert -1e-12 <= fits.kl_seen(scores, n) <= best_of_n_kl(n) + 1e-9
+    assert fits.kl_seen([1.0] * len(scores), n) == pytest.approx(0)
+    many = list(range(20_000))
+    assert fits.kl_seen(many, n) == pytest.approx(best_of_n_kl(n), abs=1e-3)
+
+
+def test_the_labelled_sample_finds_the_peak_and_the_second_opinion_needs_no_label() -> None:
+    proxy, gold = town_like(300, 64, seed=2)
+    top = fits.peak(fits.best_of_n_curve(proxy, gold).gold_PK.mean(0).tolist())
+    assert 0 < top < 6  # gold rises, bends and falls
+    found = [fits.by_labelled_sample(proxy, gold, 150, seed=seed) for seed in range(40)]
+    assert np.mean([abs(place - top) <= 1 for place, _ in found]) >= 0.9
+    assert all(labels <= 150 * 7 for _, labels in found)
+    rng = np.random.default_rng(3)
+    other = gold + rng.normal(0, 0.5, size=gold.shape)  # errors of its own: it sees through the odd ones
+    assert abs(fits.by_second_opinion(proxy, other) - top) <= 1
+    assert fits.by_second_opinion(proxy, proxy) == 6  # its own opinion never bends: the control
+
+
+def test_a_proxy_that_is_gold_is_never_stopped_early() -> None:
+    gold = np.random.default_rng(0).normal(size=(200, 16))
+    assert fits.peak(fits.best_of_n_curve(gold, gold).gold_PK.mean(0).tolist()) == 4
+    assert fits.by_labelled_sample(gold, gold, 100)[0] >= 3

@@ -170,14 +170,15 @@ class Curve:
     gold_PK: np.ndarray
 
 
-def best_of_n_curve(proxy_PM: Any, wanted_PM: Any) -> Curve:
-    """The curve when `proxy_PM` picks and `wanted_PM` judges: gold, or another reward model."""
+def best_of_n_curve(proxy_PM: Any, wanted_PM: Any, *, every: bool = False) -> Curve:
+    """The curve when `proxy_PM` picks and `wanted_PM` judges: gold, or another reward model. `every`: at each n up to M, not at powers of 2 alone."""
     import torch
 
     from ..losses import best_of_n_estimate, best_of_n_kl
 
     proxy, wanted = (torch.as_tensor(x, dtype=torch.float64) for x in (proxy_PM, wanted_PM))
-    ns = [2**k for k in range(int(proxy.shape[1]).bit_length())]
+    most = int(proxy.shape[1])
+    ns = list(range(1, most + 1)) if every else [2**k for k in range(most.bit_length())]
     picked = [[best_of_n_estimate(proxy, values, n).numpy() for n in ns] for values in (proxy, wanted)]
     seen = [float(np.mean([kl_seen(row, n) for row in proxy.numpy()])) for n in ns]
     return Curve(ns, [best_of_n_kl(n) for n in ns], seen, np.stack(picked[0], 1), np.stack(picked[1], 1))

@@ -68,7 +68,9 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
     # best of N by each reward model, with the law and its intervals
     for name, proxy in table.items():
         c = fits.best_of_n_curve(proxy, gold)
-        law = fits.fit_over_prompts(c.kl, c.gold_PK, start_P=c.gold_PK[:, 0], resamples=o.resamples)
+        fine = fits.best_of_n_curve(proxy, gold, every=True)
+        law = fits.fit_over_prompts(fine.kl, fine.gold_PK, start_P=fine.gold_PK[:, 0], resamples=o.resamples)
+        coarse = fits.fit(c.kl, (c.gold_PK - c.gold_PK[:, :1]).mean(0).tolist(), "best_of_n")
         means, gain_PK = c.gold_PK.mean(0), c.gold_PK - c.gold_PK[:, :1]
         errors = gain_PK.std(0, ddof=1) / math.sqrt(len(gold)) if len(gold) > 1 else np.zeros(len(c.ns))
         top = fits.peak(means.tolist())
@@ -76,7 +78,7 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
         summary = runs[name].summary
         found["best_of_n"][name] = {
             "n": c.ns, "kl": c.kl, "kl_seen": c.kl_seen, "gold": means.tolist(), "gain": gain_PK.mean(0).tolist(), "gain_error": errors.tolist(),
-            "proxy": (c.proxy_PK - c.proxy_PK[:, :1]).mean(0).tolist(), "fit": law.to_json(), "peak": top, "plateau": fits.plateau(means.tolist(), from_top),
+            "proxy": (c.proxy_PK - c.proxy_PK[:, :1]).mean(0).tolist(), "fit": law.to_json(), "r2_powers_of_2": coarse.r2, "peak": top, "plateau": fits.plateau(means.tolist(), from_top),
             "accuracy": summary["accuracy"]["mean"], "pairs": runs[name].summary.get("pairs"),
         }
 
@@ -205,7 +207,8 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                   "What was optimised (DPO never saw it): the same reward model scores all.")]},
         {"title": "The laws", "charts": [], "table": {
             "heads": ["", "a", "b", "R2", "peak, nats", "points"], "rows": fit_rows,
-            "note": "Least squares on gain over the start, d = sqrt(KL). 95 % intervals: best of N by bootstrap over prompts, RL over steps. RL's prompts are drawn like best-of-N's."}},
+            "note": "Least squares on gain over the start, d = sqrt(KL), best of N at every N from 2 (on powers of 2 alone its R2 is "
+                    f"{spread([r['r2_powers_of_2'] for r in bon])}); R2 about the mean of the gains. 95 % intervals: best of N by bootstrap over prompts, RL over steps."}},
         {"title": "Reward models of other sizes and fewer comparisons", "charts": [
             chart(charts.curves(sizes, title="Gold of best-of-N by each reward model", x="KL bound, nats (root scale)", y="gain over the start", root_x=True),
                   "The same samples, picked by different judges.")],
