@@ -392,6 +392,11 @@ def _on_policy(*, lr: float, epochs: int = 1, steps: int = 24, **more: Any) -> P
     return PPOSettings(steps=steps, epochs=epochs, per_prompt=2, sampling=_wide(), optim=OptimSettings(lr=lr, schedule="constant", weight_decay=0.0), **more)
 
 
+def _group(*, lr: float, steps: int = 24, **more: Any) -> RLOOSettings:
+    """RLOO on the town: as many rollouts a step as PPO, four of each prompt, four updates."""
+    return RLOOSettings(steps=steps, rollouts=128, minibatch=32, sampling=_wide(), optim=OptimSettings(lr=lr, schedule="constant", weight_decay=0.0), **more)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PipelineSettings:
     """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
@@ -465,7 +470,8 @@ class OverOptimisationSettings:
     labelled: int = setting(100, "prompts whose picks are labelled by gold, for the proposal where to stop")
     draws: int = setting(200, "times that the labelled sample is drawn anew, to see how far the proposal can be relied on")
     resamples: int = setting(1000, "bootstrap resamples of the laws' intervals")
-    ppo: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.0, lr=5e-4, steps=32, rollouts=128))
+    ppo: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.0, lr=2e-4, steps=48, rollouts=128))
+    rloo: RLOOSettings = field(default_factory=lambda: _group(kl_coef=1e-6, lr=2e-4, steps=48))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -473,9 +479,11 @@ class KLFrontierSettings:
     """The study `kl-frontier`: which penalties are tried."""
 
     ppo_kl_coefs: str = setting("0,0.05,0.2,1", "PPO's kl_coef, comma separated; empty = no PPO")
+    rloo_kl_coefs: str = setting("0.000001,0.05,0.2,1", "RLOO's kl_coef; 0 itself would ask no reference and log no KL; empty = no RLOO")
     dpo_betas: str = setting("0.03,0.1,0.3,1", "DPO's beta; empty = no DPO")
     curve: CurveSettings = field(default_factory=lambda: CurveSettings(prompts=100, most=32))
     ppo: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
+    rloo: RLOOSettings = field(default_factory=lambda: _group(kl_coef=0.1, lr=2e-4))
 
 
 @dataclass(frozen=True, kw_only=True)

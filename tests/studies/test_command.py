@@ -67,7 +67,8 @@ def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
     words = ["study", "over-optimisation", "--out", str(out), *TOY, *RANKED, "--curve.prompts", "8", "--curve.most", "8", "--curve.sampling.max-new-tokens", "16",
              *"--over-optimisation.sizes town-s --over-optimisation.few 4 --over-optimisation.dpo-betas 0.1 --over-optimisation.labelled 4".split(),
              *"--over-optimisation.draws 5 --over-optimisation.resamples 20 --over-optimisation.ppo.steps 6 --over-optimisation.ppo.rollouts 8".split(),
-             *"--over-optimisation.ppo.minibatch 8 --over-optimisation.ppo.sampling.max-new-tokens 16".split()]
+             *"--over-optimisation.ppo.minibatch 8 --over-optimisation.ppo.sampling.max-new-tokens 16 --over-optimisation.rloo.steps 5".split(),
+             *"--over-optimisation.rloo.rollouts 8 --over-optimisation.rloo.minibatch 8 --over-optimisation.rloo.sampling.max-new-tokens 16".split()]
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     found = summary["figures"]["0"]
@@ -75,7 +76,7 @@ def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
     one = found["best_of_n"]["reward"]
     assert one["n"] == [1, 2, 4, 8] and one["gain"][0] == 0 and one["kl"][0] == 0 and all(a <= b + 1e-9 for a, b in zip(one["kl_seen"], one["kl"], strict=True))
     assert one["proxy"] == sorted(one["proxy"])
-    assert len(found["rl"]["ppo"]["kl"]) == 6 and found["stop"]["labelled sample"]["labels"] <= 16 and set(found["dpo"]) == {"0.1"}
+    assert len(found["rl"]["ppo"]["kl"]) == 6 and len(found["rl"]["rloo"]["kl"]) == 5 and found["stop"]["labelled sample"]["labels"] <= 16 and set(found["dpo"]) == {"0.1"}
     assert "a (a - b d)" in page or "d (a - b d)" in page
     parents = {stage["name"]: stage["parents"] for stage in summary["stages"]}
     assert parents["seed-0/curve"].count("seed-0/reward-town-s") == 1  # a list of stages is waited for
@@ -85,11 +86,12 @@ def test_kl_frontier_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     out = tmp_path / "frontier"
     words = ["study", "kl-frontier", "--out", str(out), *TOY, *RANKED, "--kl-frontier.ppo-kl-coefs", "1,0", "--kl-frontier.dpo-betas", "0.1",
              *"--kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 16".split(),
-             *"--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 4 --kl-frontier.curve.sampling.max-new-tokens 16".split()]
+             *"--kl-frontier.rloo-kl-coefs 0.1 --kl-frontier.rloo.steps 1 --kl-frontier.rloo.rollouts 8 --kl-frontier.rloo.minibatch 8".split(),
+             *"--kl-frontier.rloo.sampling.max-new-tokens 16".split(), *"--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 4 --kl-frontier.curve.sampling.max-new-tokens 16".split()]
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     sweeps = summary["figures"]["0"]["sweeps"]
-    assert [row["dial"] for row in sweeps["ppo"]] == [0.0, 1.0] and [row["dial"] for row in sweeps["dpo"]] == [0.1]
+    assert [row["dial"] for row in sweeps["ppo"]] == [0.0, 1.0] and [row["dial"] for row in sweeps["rloo"]] == [0.1] and [row["dial"] for row in sweeps["dpo"]] == [0.1]
     assert "PPO, kl_coef 1" in page and summary["over_seeds"]["dpo 0.1: kl"]["n"] == 1
     assert cli.main(["study", "kl-frontier", "--out", str(out), "--kl-frontier.dpo-betas", "0,1"]) == 3
     assert "beta above 0" in capsys.readouterr().err

@@ -30,6 +30,8 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     policies: dict[str, Stage] = {}
     for kl_coef in dial(f.ppo_kl_coefs, "ppo_kl_coefs"):
         policies[f"ppo {kl_coef:g}"] = stage(f"ppo-kl-{kl_coef:g}", stages.ppo, ptx="", settings=replace(f.ppo, kl_coef=kl_coef), **rl)
+    for kl_coef in dial(f.rloo_kl_coefs, "rloo_kl_coefs"):
+        policies[f"rloo {kl_coef:g}"] = stage(f"rloo-kl-{kl_coef:g}", stages.rloo, judge="", settings=replace(f.rloo, kl_coef=kl_coef), **rl)
     for beta in dial(f.dpo_betas, "dpo_betas"):
         policies[f"dpo {beta:g}"] = stage(f"dpo-{beta:g}", stages.dpo, model=sft, data=ranked, seed=seed, settings=replace(s.dpo, beta=beta))
     if not policies:

@@ -35,6 +35,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     # 2. the long runs first: RL with no penalty, on prompts the reward model has not seen
     rl = {"model": sft, "reward": reward, "data": "town:prompts", "count": s.prompts, "seed": new, **gold}
     planned["ppo-free"] = stage("ppo-free", stages.ppo, ptx="", settings=o.ppo, **rl)
+    planned["rloo-free"] = stage("rloo-free", stages.rloo, judge="", settings=o.rloo, **rl)
 
     # 3. reward models of fewer comparisons and of other sizes
     judges = [reward]
@@ -48,7 +49,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
 
     # 4. DPO at several betas; best-of-N by every reward model, from the same samples; where the trained policies ended
     asked = {"data": "town:prompts", "seed": new, **gold}
-    trained = {"ppo-free": planned["ppo-free"]}
+    trained = {"ppo-free": planned["ppo-free"], "rloo-free": planned["rloo-free"]}
     for beta in numbers(o.dpo_betas, "over_optimisation.dpo_betas"):
         name = f"dpo-{beta:g}"
         trained[name] = planned[name] = stage(name, stages.dpo, model=sft, data=ranked, seed=seed, settings=replace(s.dpo, beta=beta))
@@ -92,7 +93,7 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
     }
 
     # RL along its steps, relative to the start that all share
-    for name in ("ppo",):
+    for name in ("ppo", "rloo"):
         info = runs[f"{name}-free"]
         path = [row for row in info.metrics if gold_of(row) is not None]
         kl = [max(0.0, row.get("objective/kl", row.get("kl", 0.0))) for row in path]
