@@ -171,11 +171,12 @@ def _main(arguments: list[str]) -> int:
         values["settings"] = config
     target = _load(command.target)
     result = target(**values)
+    code = result.pop("exit_code", 0) if isinstance(result, dict) else 0  # of a check that did not pass, whose document is printed all the same
     if "json" in given and result is not None:
         print(json.dumps({"schema": SCHEMA, **result} if isinstance(result, dict) else result, indent=2, default=str))
     elif isinstance(result, dict) and "text" in result:
         print(result["text"])
-    return 0
+    return code
 
 
 def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> None:

@@ -15,13 +15,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .settings import Training
 
 PRELOAD = "alignlab.warm"
 
@@ -48,8 +49,8 @@ class Stage:
 class Pipeline:
     """Stages below one folder."""
 
-    def __init__(self, folder: Path, *, workers: int = 0, resume: bool = True) -> None:
-        self.folder, self.resume = folder, resume
+    def __init__(self, folder: Path, *, workers: int = 0, resume: bool = True, tracker: str = "") -> None:
+        self.folder, self.resume, self.tracker = folder, resume, tracker
         self.workers = workers or min(2, os.cpu_count() or 1)
         self.stages: list[Stage] = []
 
@@ -57,6 +58,8 @@ class Pipeline:
         """Plan a stage. Arguments that are stages, or lists of them, are waited for and handed over as their run folders."""
         needs = [item for value in arguments.values() for item in (value if isinstance(value, list) else [value]) if isinstance(item, Stage)]
         plain = {key: _folder(value) for key, value in arguments.items()}
+        if isinstance(given := plain.get("settings"), Training) and not given.tracker:
+            plain["settings"] = replace(given, tracker=self.tracker)
         out = self.folder / name
         stage = Stage(name, target, out, plain | {"out": out, "resume": self.resume}, needs)
         self.stages.append(stage)

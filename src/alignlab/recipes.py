@@ -69,7 +69,7 @@ def run_command(*, model: str, recipe: str, fast: bool, out: Path, seed: int, re
         raise UserError(f"there is no recipe {recipe!r}", remedy="one of: " + ", ".join(RECIPES))
     settings = replace(settings, eval=replace(settings.eval, sampling=replace(settings.eval.sampling, temperature=0.0)))
     started = time.perf_counter()
-    pipeline = Pipeline(out, workers=settings.workers, resume=resume)
+    pipeline = Pipeline(out, workers=settings.workers, resume=resume, tracker=settings.tracker)
     evals = RECIPES[recipe](pipeline, model, settings, seed)
     pipeline.run()
     summary = summarise(out, recipe, seed, pipeline.stages, evals, seconds=time.perf_counter() - started)

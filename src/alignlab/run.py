@@ -4,6 +4,7 @@
           config.json    settings and options of the stage
           metrics.jsonl  one line a step
           samples.jsonl  texts
+      health.jsonl   what the rules of `alignlab.normal` said of the metrics while it ran
           data/          records that were used or made
           checkpoint/    a model folder, where the stage makes one
           summary.json   its figures
@@ -43,9 +44,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from . import __version__
+from . import __version__, trackers
 from .config import config_hash
 from .errors import GuardStop, ResourceError, ResumeRefused, UserError
+from .normal import Finding, Watch, examine
 from .records import Record, write_jsonl
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 
 State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
-_MACHINE_ONLY = {"threads", "device", "workers", "endpoint"}  # settings that say where and how to work, not what: no part of a run's key
+_MACHINE_ONLY = {"threads", "device", "workers", "endpoint", "tracker"}  # settings that say where and how to work and who looks on: no part of a run's key
 _held: dict[Path, IO[str]] = {}  # locks of this process, so that a notebook can open a run again that it dropped
 
 
@@ -140,6 +142,16 @@ def list_runs(folder: str | os.PathLike[str]) -> list[RunInfo]:
     return sorted(found, key=lambda info: -info.started)
 
 
+def examine_run(info: RunInfo) -> list[Finding]:
+    """What the rules of `alignlab.normal` say of a run, finished or not."""
+    rows = info.metrics
+    share = 1.0
+    if info.status != "done":
+        total = _read_json(info.path / "run.json").get("steps", 0)
+        share = min(0.999, (int(rows[-1].get("step", 0)) + 1) / total) if rows and total else 0.5
+    return examine(info.stage, info.config.get("settings") or {}, rows, info.summary, share=share)
+
+
 class RunDir:
     """A run while it is made. Use `RunDir.open`."""
 
@@ -153,10 +165,13 @@ class RunDir:
         self._last_save, self._save_took = time.perf_counter(), 0.0
         self._stop_signal = 0
         self._progress_said = 0.0
+        self._watch: Watch | None = None
+        self._tracker_names: Sequence[str] = ()
+        self._trackers: list[trackers.Tracker] = []
 
     @staticmethod
     def open(out: str | os.PathLike[str], *, stage: str, config: Mapping[str, Any], seed: int, parents: Sequence[str | Path] = (),
-             data: Mapping[str, str] | None = None, resume: bool = True) -> RunDir:
+             data: Mapping[str, str] | None = None, resume: bool = True, tracker: Sequence[str] = ()) -> RunDir:
         """Begin a run, go on with it, or find it done.
 
         The key covers the stage, its configuration (threads and device aside), seed, data, the keys of the parents and the version.
@@ -166,6 +181,7 @@ class RunDir:
             parents: finished run folders that this one starts from.
             data: what was read, name to digest.
             resume: False throws an unfinished run of this folder away and begins anew.
+            tracker: names of trackers that get each row of metrics too (`alignlab.trackers`).
 
         Raises:
             ResumeRefused: the folder holds a run with another key, or something that is no run.
@@ -203,6 +219,7 @@ class RunDir:
                 _write_json(staging / "config.json", config)
                 _write_json(staging / "run.json", info)
         run = RunDir(out, info, done=False)
+        run._tracker_names = tracker
         if info["status"] == "done":  # killed between the last write and the rename
             run._publish()
         else:
@@ -212,8 +229,13 @@ class RunDir:
     # what is written while it works
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One line of metrics."""
-        self._append("metrics.jsonl", {"step": step, **{key: float(value) for key, value in metrics.items()}})
+        """One line of metrics; what the rules find in it is said, and trackers get it too."""
+        row = {"step": step, **{key: float(value) for key, value in metrics.items()}}
+        self._append("metrics.jsonl", row)
+        for tracker in self._trackers:
+            tracker.log(step, {key: value for key, value in row.items() if key != "step"})
+        if self._watch:
+            self._found(self._watch.see(row))
 
     def log_samples(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Texts worth looking at, a line each."""
@@ -243,6 +265,7 @@ class RunDir:
         """
         state = self._newest_state()
         first = int(state.name.removeprefix("state-")) if state else 0
+        self._look_on(total)
         with self._signals(), self._progress(total, first, desc) as advance:
             for step in range(first, total):
                 yield step
@@ -320,6 +343,9 @@ class RunDir:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, mark the run done, drop the state and give the folder its name."""
+        if self._watch:
+            self._found(self._watch.finish(summary))
+        self._close_trackers()
         self.info["seconds"] += time.perf_counter() - self._clock
         with writing(self.path):
             for name in list(self._files):
@@ -331,6 +357,27 @@ class RunDir:
         self._publish()
 
     # below: how
+
+    def _look_on(self, total: int) -> None:
+        """Rules and trackers begin with the rows that a run which goes on has already: both say what an undisturbed run would have said."""
+        rows, config = _lines(self.path / "metrics.jsonl"), _read_json(self.path / "config.json")
+        self._watch = Watch(self.info["stage"], config.get("settings") or {}, total)
+        known = [finding for row in rows for finding in self._watch.see(row)]
+        self.info["steps"] = total
+        with writing(self.path):
+            _write_json(self.path / "run.json", self.info)
+            (self.path / "health.jsonl").write_text("".join(json.dumps(finding.to_json()) + "\n" for finding in known), encoding="utf-8")
+        self._trackers = trackers.start(self._tracker_names, folder=self.path, run=self.out.name, key=self.key, config=config, rows=rows, note=self.note)
+
+    def _found(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self.note(f"{self.info['stage']}: {finding}")
+            self._append("health.jsonl", finding.to_json())
+
+    def _close_trackers(self) -> None:
+        for tracker in self._trackers:
+            tracker.close()
+        self._trackers = []
 
     def _publish(self) -> None:
         """Give a run that is marked done its name. Every step can be done again, so a kill in between does no harm."""
@@ -395,6 +442,7 @@ class RunDir:
                 signal.signal(number, handler)
 
     def _stop(self) -> None:
+        self._close_trackers()
         self.note(f"stopped; the same command goes on from {self.path}")
         raise SystemExit(130 if self._stop_signal == signal.SIGINT else 143)
 

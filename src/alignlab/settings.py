@@ -47,6 +47,13 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Training:
+    """What every stage that trains has."""
+
+    tracker: str = setting("", "tensorboard, wandb or trackio, several by comma: each gets the metrics too; metrics.jsonl is the record")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
     max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished")
     temperature: float = setting(1.0, "0 = greedy")
@@ -67,7 +74,7 @@ class EndpointSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainSettings:
+class PretrainSettings(Training):
     size: Literal["s", "m", "l"] = setting("m", "shape of the model, see `alignlab.town.shapes`")
     tokens: int = setting(20_000_000, "tokens to train on")
     context: int = setting(128, "tokens a row")
@@ -78,7 +85,7 @@ class PretrainSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SFTSettings:
+class SFTSettings(Training):
     """Supervised fine-tuning on completion tokens only (InstructGPT, section 3.5)."""
 
     epochs: float = setting(2.0, "passes over the demonstrations")
@@ -157,7 +164,7 @@ class SelfInstructSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardSettings:
+class RewardSettings(Training):
     """Scalar head on the SFT model, Bradley-Terry loss (InstructGPT, equation 1)."""
 
     epochs: float = setting(1.0, "passes over the rankings; InstructGPT: more than one overfits")
@@ -186,7 +193,7 @@ class RewardSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPOSettings:
+class DPOSettings(Training):
     """Direct preference optimisation (Rafailov et al. 2023, equation 7)."""
 
     beta: float = setting(0.1, "temperature of the implicit reward: how dear it is to leave the reference; with sigmoid_norm a reward a token (Tulu 3: 5)")
@@ -205,7 +212,7 @@ class DPOSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KTOSettings:
+class KTOSettings(Training):
     """Kahneman-Tversky optimisation on completions that were liked or not (Ethayarajh et al. 2024, equation 8)."""
 
     beta: float = setting(0.1, "temperature of the implicit reward; Ethayarajh et al.: 0.1")
@@ -222,7 +229,7 @@ class KTOSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ORPOSettings:
+class ORPOSettings(Training):
     """Odds-ratio preference optimisation, which needs no reference (Hong et al. 2024, equation 6)."""
 
     beta: float = setting(0.1, "lambda of the paper (TRL: beta): weight of the odds-ratio term beside the chosen completion's likelihood")
@@ -238,7 +245,7 @@ class ORPOSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimPOSettings:
+class SimPOSettings(Training):
     """Simple preference optimisation, which needs no reference (Meng et al. 2024, equation 6)."""
 
     beta: float = setting(2.0, "scales the reward, the mean log-probability of a token; Meng et al.: 2 to 2.5")
@@ -255,7 +262,7 @@ class SimPOSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOSettings:
+class PPOSettings(Training):
     """PPO with a KL penalty against the SFT model (InstructGPT, equation 2; Schulman et al. 2017)."""
 
     steps: int = setting(48, "rollout batches")
@@ -297,7 +304,7 @@ class PPOSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupSettings:
+class GroupSettings(Training):
     """Policy gradients with a baseline from the completions of a batch; no value model. What RLOO, REINFORCE, GRPO and Dr. GRPO share."""
 
     steps: int = setting(48, "rollout batches")
@@ -402,6 +409,7 @@ class PipelineSettings:
     """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
 
     workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
+    tracker: str = setting("", "tensorboard, wandb or trackio for every stage that trains and names none of its own")
     demonstrations: int = setting(3000, "demonstrations for SFT")
     prompts: int = setting(5500, "prompts that are ranked for the reward model and DPO")
     ppo_prompts: int = setting(4000, "prompts PPO draws from")

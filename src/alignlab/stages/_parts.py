@@ -7,22 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import names
+from .. import names, trackers
 from ..config import to_dict
 from ..records import Prompt
 from ..run import RunDir, derive_seed, read_run
-from ..settings import SamplingSettings
+from ..settings import SamplingSettings, Training
 
 
 def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
     """The run of one stage: its key covers the settings, the models it starts from, the data and every other option."""
     import torch
 
+    tracker = trackers.parse(settings.tracker) if isinstance(settings, Training) else ()
     for model in models:
         names.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
     run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
-                      data={d.name: d.digest for d in data}, resume=resume)
+                      data={d.name: d.digest for d in data}, resume=resume, tracker=tracker)
     torch.manual_seed(derive_seed(seed, stage, "new weights"))  # a new adapter is drawn from torch's own generator
     return run
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import json
 import re
 import shutil
+=======
+from collections.abc import Sequence
+>>>>>>> 60e04c7 (Is this normal? Rules over the metrics, while training runs and on any run; trackers that look on and can do no harm)
 from pathlib import Path
 from typing import Any
 
 from .. import names
+<<<<<<< HEAD
 from ..errors import ConfigError, UserError
 from ..run import derive_seed, read_run, writing
 from ..run import list_runs as find_runs
 from ..settings import EvalSettings, ModelSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers
+=======
+from ..errors import CheckFailed, UserError
+from ..run import RunInfo, examine_run, read_run
+from ..run import list_runs as find_runs
+from ..settings import EvalSettings, ModelSettings
+from ._parts import done, open_run, rate, result
+>>>>>>> 60e04c7 (Is this normal? Rules over the metrics, while training runs and on any run; trackers that look on and can do no harm)
 
 
 def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, seed: int, resume: bool, settings: EvalSettings,
@@ -43,6 +55,7 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
     return result(run, f"gold {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""))
 
 
+<<<<<<< HEAD
 def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: ShiftSettings) -> dict[str, Any]:
     """A reward model's accuracy against gold on what the reference, its best-of-n and each policy write, over their KL from the reference.
 
@@ -101,10 +114,44 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
 
 def list_runs(*, folder: str) -> dict[str, Any]:
     """The runs below a folder, newest first."""
+=======
+def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
+    """`alignlab runs FOLDER`: the runs below a folder, newest first. `alignlab runs doctor RUN`: what the rules say of runs."""
+    folder, *rest = [words] if isinstance(words, str) else words
+    if folder == "doctor":
+        return doctor_runs(rest)
+    if rest:
+        raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, or alignlab runs doctor RUN")
+>>>>>>> 60e04c7 (Is this normal? Rules over the metrics, while training runs and on any run; trackers that look on and can do no harm)
     found = find_runs(folder)
     rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds} for info in found]
     text = "\n".join(f"{row['status']:<8} {row['stage']:<10} {row['seconds']:>8.1f} s  {row['run']}" for row in rows) or f"no runs below {folder}"
     return {"runs": rows, "text": text}
+
+
+def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
+    """Is this normal? Every rule over the metrics of runs, finished or not; exit code 5 where one is broken. A folder stands for all runs below it."""
+    infos = [info for name in names for info in runs_of(name)]
+    if not infos:
+        raise UserError("there is no run to look at", where=" ".join(names), remedy="alignlab runs doctor RUN, a run folder or one that holds runs")
+    rows, lines = [], []
+    for info in infos:
+        metrics, found = info.metrics, examine_run(info)
+        broken = [finding for finding in found if finding.verdict == "broken"]
+        rows.append({"run": str(info.path), "stage": info.stage, "status": info.status, "rows": len(metrics), "broken": len(broken),
+                     "findings": [finding.to_json() for finding in found]})
+        said = f"{len(broken)} broken" if broken else "nothing to learn from" if not metrics else "nothing broken"
+        lines += [f"{info.path} ({info.stage}, {info.status}, {len(metrics)} rows of metrics): {said}", *(f"  {line}" for f in found for line in str(f).split("\n"))]
+    return {"runs": rows, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if any(row["broken"] for row in rows) else 0}
+
+
+def runs_of(name: str) -> list[RunInfo]:
+    """A run folder, the staging folder of an unfinished run by either name, or every run below a folder."""
+    path = Path(name)
+    for folder in (path, path.with_name(f"{path.name}.partial")):
+        if (folder / "run.json").exists():
+            return [read_run(folder)]
+    return find_runs(path)
 
 
 def view(*, model: str, data: str, count: int) -> None:
