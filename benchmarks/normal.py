@@ -81,12 +81,12 @@ class Lab:
         return str(out)
 
     def ranking_file(self, name: str, change: Callable[[Ranking, random.Random], Ranking]) -> str:
-        """The rankings as a file of their own, each changed; held-out prompts are then drawn from the same file."""
+        """The rankings as a file of their own, those kept for testing among them, each changed; the same prompts are then held out again."""
         from alignlab.names import data
 
         rng = random.Random(self.seed)
         path = self.out / f"{name}.jsonl"
-        write_jsonl(path, [change(r, rng) for r in data(str(Path(self.rankings) / "data" / "rankings.jsonl"), "ranking").records])
+        write_jsonl(path, [change(r, rng) for name in ("rankings", "rankings_test") for r in data(str(Path(self.rankings) / "data" / f"{name}.jsonl"), "ranking").records])
         return str(path)
 
 
@@ -461,7 +461,7 @@ def table(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-KEPT = ("accuracy", "length_floor", "ceiling", "eval_loss", "eval_loss_before")
+KEPT = ("accuracy", "length_floor", "ceiling", "eval_loss", "eval_loss_before", "likelihood_displacement")
 """What the rules read of a summary."""
 
 

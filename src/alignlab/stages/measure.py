@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import json
 import re
 import shutil
-=======
 from collections.abc import Sequence
->>>>>>> 60e04c7 (Is this normal? Rules over the metrics, while training runs and on any run; trackers that look on and can do no harm)
 from pathlib import Path
 from typing import Any
 
 from .. import names
-<<<<<<< HEAD
-from ..errors import ConfigError, UserError
-from ..run import derive_seed, read_run, writing
+from ..errors import CheckFailed, ConfigError, UserError
+from ..run import RunInfo, derive_seed, examine_run, read_run, writing
 from ..run import list_runs as find_runs
 from ..settings import EvalSettings, ModelSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers
-=======
-from ..errors import CheckFailed, UserError
-from ..run import RunInfo, examine_run, read_run
-from ..run import list_runs as find_runs
-from ..settings import EvalSettings, ModelSettings
-from ._parts import done, open_run, rate, result
->>>>>>> 60e04c7 (Is this normal? Rules over the metrics, while training runs and on any run; trackers that look on and can do no harm)
 
 
 def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, seed: int, resume: bool, settings: EvalSettings,
@@ -55,7 +44,6 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
     return result(run, f"gold {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""))
 
 
-<<<<<<< HEAD
 def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: ShiftSettings) -> dict[str, Any]:
     """A reward model's accuracy against gold on what the reference, its best-of-n and each policy write, over their KL from the reference.
 
@@ -112,9 +100,6 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
     return result(run, text)
 
 
-def list_runs(*, folder: str) -> dict[str, Any]:
-    """The runs below a folder, newest first."""
-=======
 def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
     """`alignlab runs FOLDER`: the runs below a folder, newest first. `alignlab runs doctor RUN`: what the rules say of runs."""
     folder, *rest = [words] if isinstance(words, str) else words
@@ -122,7 +107,6 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
         return doctor_runs(rest)
     if rest:
         raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, or alignlab runs doctor RUN")
->>>>>>> 60e04c7 (Is this normal? Rules over the metrics, while training runs and on any run; trackers that look on and can do no harm)
     found = find_runs(folder)
     rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds} for info in found]
     text = "\n".join(f"{row['status']:<8} {row['stage']:<10} {row['seconds']:>8.1f} s  {row['run']}" for row in rows) or f"no runs below {folder}"
