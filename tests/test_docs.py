@@ -16,6 +16,8 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
 SMALL = {
     "sft": "--count 48 --epochs 1 --model.threads 1", "collect": "--count 24 --model.threads 1", "reward": "--epochs 1 --model.threads 1", "dpo": "--model.threads 1",
     "ppo": "--count 32 --steps 2 --rollouts 8 --epochs 1 --minibatch 8 --model.threads 1", "best-of-n": "--count 8 --model.threads 1",
+    "collect --kind human": "--count 4", "collect --kind crowd": "--count 24",
+    "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1",
 }
 
@@ -62,10 +64,11 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
                 continue
             done.add(command)
             words = ["town" if word == "owner/name" else word for word in words]
-            assert words[1] in SMALL or words[1] in ("run", "study"), f"add toy sizes for {command}"
+            shown = " ".join([words[1], *(words[words.index("--kind"):][:2] if "--kind" in words else [])])
+            assert shown in SMALL or shown in ("run", "study"), f"add toy sizes for {command}"
             if words[1] in ("run", "study"):  # the whole pipeline and each study have tests of their own
                 assert cli.main([*words[1:], "--print-config"]) == 0
                 continue
-            code = cli.main([*words[1:], *SMALL[words[1]].split()])
+            code = cli.main([*words[1:], *SMALL[shown].split()])
             assert code == 0, f"{command}\n{capsys.readouterr().err}"
     assert {"runs/sft", "runs/ppo", "runs/mine"} <= {str(p.parent.relative_to(tmp_path)) for p in (tmp_path / "runs").glob("*/run.json")}

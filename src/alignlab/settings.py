@@ -507,6 +507,17 @@ class MixedSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourcesSettings:
+    """The study `demonstrations`."""
+
+    count: int = setting(1000, "demonstrations of each source")
+    crowd: CrowdSettings = field(default_factory=CrowdSettings)
+    distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=_wide(temperature=0.7)))
+    self_instruct: SelfInstructSettings = field(default_factory=lambda: SelfInstructSettings(batch=128, similarity=1.0, sampling=_wide(temperature=0.7)))
+    eval: EvalSettings = field(default_factory=lambda: EvalSettings(prompts=600, sampling=_wide(temperature=0.0)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudySettings:
     """All that `alignlab study` needs; each study reads the tables it names and refuses a change to the others."""
 
@@ -524,11 +535,12 @@ class StudySettings:
     kl_frontier: KLFrontierSettings = field(default_factory=KLFrontierSettings)
     closed_form: ClosedFormSettings = field(default_factory=ClosedFormSettings)
     mixed: MixedSettings = field(default_factory=MixedSettings)
+    sources: SourcesSettings = field(default_factory=SourcesSettings)
 
 
 FAST_STUDY = StudySettings(
     demonstrations=1000, prompts=800, reward=RewardSettings(epochs=1.0), point=PointSettings(prompts=100), curve=CurveSettings(prompts=40, most=16),
-    closed_form=ClosedFormSettings(steps=200),
+    closed_form=ClosedFormSettings(steps=200), sources=SourcesSettings(count=300, eval=EvalSettings(prompts=200, sampling=_wide(temperature=0.0))),
 )
 FAST_SIZES: dict[type, Any] = {PipelineSettings: FAST, StudySettings: FAST_STUDY}
 """What `--fast` stands for, by the settings of the command."""

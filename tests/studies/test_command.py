@@ -109,3 +109,18 @@ def test_mixed_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureF
     assert "What SFT does not learn" in page
     assert cli.main(["study", "mixed-demonstrations", "--out", str(out), "--mixed.control", "0.3"]) == 3
     assert "one of them" in capsys.readouterr().err
+
+
+def test_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "sources"
+    words = ["study", "demonstrations", "--out", str(out), *"--demonstrations 400 --prompts 24 --sft.epochs 2 --dpo.epochs 0.5 --sources.count 12 --sources.eval.prompts 8".split(),
+             *"--collect.sampling.max-new-tokens 16 --sources.distil.sampling.max-new-tokens 128 --sources.self-instruct.batch 16 --sources.eval.sampling.max-new-tokens 16".split()]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    summary, page = read(out), check_page(out)
+    rows = summary["figures"]["0"]["rows"]
+    assert {row["demonstrations"] for row in rows.values()} == {12} and len(rows) == 7 and all(row["gold"]["n"] == 8 for row in rows.values())
+    assert rows["crowd"]["shown_gold"]["mean"] > rows["crowd-random"]["shown_gold"]["mean"] and rows["self-instruct"]["valid"]["n"] == 12
+    assert "one ordinary writer" in page and len(summary["bars"]) == 4
+    few = ["--sources.self-instruct.rounds", "1", "--sources.self-instruct.batch", "2"]
+    assert cli.main([*words[:3], str(tmp_path / "few"), *words[4:], *few]) == 4
+    assert "of each are compared" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .closed_form_study import CLOSED_FORM
+from .demonstrations import DEMONSTRATIONS
 from .kl_frontier import KL_FRONTIER
 from .mixed_demonstrations import MIXED_DEMONSTRATIONS
 from .over_optimisation import OVER_OPTIMISATION
@@ -10,4 +11,5 @@ from .study import Study
 
 STUDIES: dict[str, Study] = {
     "over-optimisation": OVER_OPTIMISATION, "kl-frontier": KL_FRONTIER, "closed-form": CLOSED_FORM, "mixed-demonstrations": MIXED_DEMONSTRATIONS,
+    "demonstrations": DEMONSTRATIONS,
 }
