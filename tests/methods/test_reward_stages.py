@@ -18,7 +18,16 @@ from alignlab.feedback.ensemble import EnsembleJudge
 from alignlab.models.load import load_reward_model
 from alignlab.records import Completion, Prompt, Ranking, read_jsonl
 from alignlab.run import RunDir, read_run
-from alignlab.settings import AdapterSettings, BestOfNSettings, ModelSettings, OptimSettings, PPOSettings, RewardSettings, SamplingSettings
+from alignlab.settings import (
+    AdapterSettings,
+    BestOfNSettings,
+    ModelSettings,
+    OptimSettings,
+    PPOSettings,
+    RewardSettings,
+    RLOOSettings,
+    SamplingSettings,
+)
 from alignlab.stages.learn import preferences
 
 from .conftest import Killed
@@ -141,6 +150,9 @@ def test_best_of_n_and_ppo_take_an_ensemble(base: Path, ensemble: str, tmp_path:
     rows = read_run(made["run"]).metrics
     assert len(rows) == 3 and all(row["judge/spread"] > 0 for row in rows)
     assert {f"{ensemble}/members/{i}" for i in range(3)} <= set(read_run(made["run"]).parents)
+    group = RLOOSettings(steps=2, rollouts=8, per_prompt=4, sampling=SAMPLING, optim=OptimSettings(lr=1e-3, schedule="constant"))
+    made = stages.rloo(**common, reward=f"ensemble:uncertainty:{ensemble}", judge="", out=tmp_path / "rloo", settings=group)
+    assert all(row["judge/spread"] > 0 for row in read_run(made["run"]).metrics)
 
 
 def test_a_mixture_never_trains_on_what_another_part_holds_out(base: Path, tmp_path: Path):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..feedback import Judge
+from ..feedback import Judge, part_means
 from ..losses import group_advantages, group_policy_loss, kl_estimate, token_weights, truncated_importance_weights
 from ..models.chat import Rendered
 from ..models.forward import laid_out, token_stats
@@ -27,6 +27,7 @@ from ..rollouts import (
     current,
     first_and_last,
     frozen,
+    judged_by,
     logprobs_under,
     mean,
     minibatches,
@@ -37,7 +38,6 @@ from ..rollouts import (
     rows_of,
     sampler_logprobs,
     samples_of_step,
-    scores_of,
     shaped_scores,
 )
 from ..run import RunDir, at_step, derive_seed, guard_finite
@@ -120,7 +120,8 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
         clock.append(time.perf_counter())
 
         # 3. feedback
-        scores_B = shaped_scores(scores_of(judge, completions, step), completions, clip=settings.score_clip,
+        judged = judged_by(judge, completions, step)
+        scores_B = shaped_scores([score.value for score in judged], completions, clip=settings.score_clip,
                                  missing_end_penalty=settings.missing_end_penalty, device=policy.device)
         clock.append(time.perf_counter())
 
@@ -141,7 +142,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
 
         # 6. what is logged: the field's names, and gold beside the proxy
         truth = gold.score(completions) if gold and step % settings.gold_every == 0 else None
-        metrics = describe(rollouts, settings) | {name: mean([m[name] for m in found]) for name in (found[0] if found else ())}
+        metrics = describe(rollouts, settings) | part_means(judge, judged) | {name: mean([m[name] for m in found]) for name in (found[0] if found else ())}
         metrics |= {"learning_rate": rate, "updates": len(found), "time/sampling": clock[1] - clock[0], "time/feedback": clock[2] - clock[1],
                     "time/updating": clock[3] - clock[2]}
         if truth:
