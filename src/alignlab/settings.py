@@ -536,6 +536,8 @@ class StudySettings:
     closed_form: ClosedFormSettings = field(default_factory=ClosedFormSettings)
     mixed: MixedSettings = field(default_factory=MixedSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
+    shift: ShiftSettings = field(default_factory=lambda: ShiftSettings(prompts=200, sampling=_wide()))
+    shift_prompts: int = setting(1200, "the study reward-shift: prompts that are ranked anew, on the furthest policy's answers and on the SFT model's")
 
 
 FAST_STUDY = StudySettings(

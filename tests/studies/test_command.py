@@ -124,3 +124,19 @@ def test_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture
     few = ["--sources.self-instruct.rounds", "1", "--sources.self-instruct.batch", "2"]
     assert cli.main([*words[:3], str(tmp_path / "few"), *words[4:], *few]) == 4
     assert "of each are compared" in capsys.readouterr().err
+
+
+def test_reward_shift_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "shift"
+    words = ["study", "reward-shift", "--out", str(out), *TOY[:4], *RANKED, "--kl-frontier.ppo-kl-coefs", "0", "--kl-frontier.dpo-betas", "0.1",
+             *"--kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 16".split(),
+             *"--shift.prompts 8 --shift.best-of 2 --shift.sampling.max-new-tokens 16 --shift-prompts 8".split()]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    summary, page = read(out), check_page(out)
+    found = summary["figures"]["0"]
+    assert set(found) == {"before", "more", "refreshed"} and {row["policy"] for row in found["before"]} == {"sft", "best of 2", "ppo-kl-0", "dpo-0.1"}
+    parents = {stage["name"]: stage["parents"] for stage in summary["stages"]}
+    assert {"seed-0/ppo-kl-0", "seed-0/dpo-0.1"} <= set(parents["seed-0/shift-before"]) and "A reward model away from home" in page
+    joined = {name: json.loads((out / "seed-0" / name / "summary.json").read_text())["rankings"] for name in ("join-more", "join-refreshed")}
+    old = len((out / "seed-0" / "collect" / "data" / "rankings.jsonl").read_text().splitlines())
+    assert all(count > old for count in joined.values())

@@ -15,6 +15,7 @@ from ..feedback import Judge
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed, read_run
 from ..settings import CurveSettings, PointSettings
+from ..stages import reward_shift
 from ..stages._parts import done, open_run, rate, result
 
 CHUNK = 32
@@ -161,3 +162,25 @@ def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[st
     run.add_data("demonstrations", rows)
     run.finish({"demonstrations": len(rows), "gold": mean_ci(values), "qualities": qualities(values)})
     return result(run, f"{len(rows)} demonstrations, {qualities(values)['good']:.0%} of them good")
+
+
+@dataclass(frozen=True)
+class Join:
+    """Nothing to choose: all of both."""
+
+
+def join(*, first: str, second: str, out: Path, seed: int, resume: bool, settings: Join) -> dict[str, Any]:
+    """The rankings of two runs of `collect` as one; kept for testing is what the first kept, so that reward models with and without the second compare."""
+    run = open_run("study-join", out, settings, seed, resume, data=[names.Data([], name, read_run(name).key) for name in (first, second)])
+    if run.done:
+        return done(run)
+    rankings = [ranking for name in (first, second) for ranking in read_jsonl(Path(name) / "data" / "rankings.jsonl", Ranking)]
+    run.add_data("rankings", rankings)
+    run.add_data("rankings_test", read_jsonl(Path(first) / "data" / "rankings_test.jsonl", Ranking))
+    run.finish({"rankings": len(rankings), "pairs": sum(len(r.comparisons()) for r in rankings)})
+    return result(run, f"{len(rankings)} rankings")
+
+
+def shift(*, policies: list[str], **arguments: Any) -> dict[str, Any]:
+    """`alignlab reward-shift` with the policies as stages: a pipeline waits for each."""
+    return reward_shift(policies=",".join(policies), **arguments)
