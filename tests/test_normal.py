@@ -109,6 +109,19 @@ def test_each_fault_of_an_on_policy_run_is_named_with_figures_cause_and_one_sett
     assert str(finding).startswith(f"BROKEN ({name})") and "turn:" in str(finding)
 
 
+@pytest.mark.parametrize("name", ["negative-kl", "kl-blow-up", "reference-is-not-the-start", "reward-flat"])
+def test_the_names_of_the_group_methods_are_read_too(name: str) -> None:
+    renamed = [{key.replace("objective/kl", "kl"): value for key, value in row.items()} for row in healthy_ppo(**PPO_FAULTS[name])]
+    assert name in broken("rloo", PPO, renamed)
+
+
+def test_the_direct_methods_own_verdict_on_displacement_is_the_one() -> None:
+    for verdict, said in (("failure", "broken"), ("normal", "normal"), ("none", None)):
+        summary = {"likelihood_displacement": {"verdict": verdict, "step": 5, "chosen": -0.3, "rejected": -0.9, "text": "said"}}
+        assert verdicts("dpo", DPO, dpo_rows(fall=30), summary).get("likelihood-displacement") == said
+    assert "likelihood-displacement" not in verdicts("dpo", DPO, dpo_rows(fall=30), share=0.9), "the loop says it while it trains"
+
+
 def test_the_adaptive_coefficient_is_judged_only_where_it_adapts() -> None:
     rows = healthy_ppo(objective__kl_coef=lambda t, r: 0.05 * math.exp(4 * t))
     assert "kl-coef-out-of-range" in broken("ppo", PPO | {"kl_target": 6.0}, rows)

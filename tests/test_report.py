@@ -83,6 +83,12 @@ def test_text_of_models_stays_text(pipeline: Path) -> None:
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)
 
 
+def test_what_is_normal_and_what_is_broken_is_on_the_page(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", "ppo", {}, settings={"kl_coef": 0.1}, metrics=[{"val/ratio_first": 1.5, "objective/kl": 0.0, "objective/scores": 0.0}] * 4)
+    page = write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Is this normal?" in page and "broken: ratio-not-one" in page and "val/ratio_first is 1.5000 at step 0" in page and "To turn:" in page
+
+
 def test_single_run_and_no_run(pipeline: Path, tmp_path: Path) -> None:
     out = write_report([pipeline / "reward"], tmp_path / "one.html")
     assert "The reward model" in out.read_text()

@@ -190,13 +190,14 @@ def at(steps: tuple[int, int]) -> str:
 SCORES = ("objective/scores", "reward")
 SPREAD = ("objective/scores_std", "reward_std")
 KL = ("objective/kl", "kl")
+K3 = ("objective/kl_k3", "kl_k3")
 ENTROPY = ("policy/entropy_avg", "entropy")
 LENGTH = ("completions/mean_length",)
 GRADIENT = ("policy/grad_norm", "grad_norm")
 
 
 def negative_kl(h: History) -> Hit | None:
-    k1, k3 = h.series("objective/kl", "kl"), h.series("objective/kl_k3", "kl_k3")
+    k1, k3 = h.series(*KL), h.series(*K3)
     if k3.values and min(k3.values) < -1e-4:
         step = k3.steps[k3.values.index(min(k3.values))]
         return Hit("broken", f"{k3.name} is {min(k3.values):.3g} {at((step, step))}", (step, step),
@@ -214,7 +215,7 @@ def negative_kl(h: History) -> Hit | None:
 
 
 def kl_blow_up(h: History) -> Hit | None:
-    kl, length = h.series("objective/kl"), h.series(*LENGTH)
+    kl, length = h.series(*KL), h.series(*LENGTH)
     if len(kl) < 4 or not length:
         return None
     few = max(2, len(kl) // 8)
@@ -229,10 +230,11 @@ def reference_differs(h: History) -> Hit | None:
     if not h.rows or h.rows[0].get("step") != 0:
         return None
     first = h.rows[0]
-    if (kl := first.get("objective/kl_k3")) is not None and first.get("objective/kl") is not None:
-        size = max(abs(kl), abs(first["objective/kl"]))
-        if size > 0.02 * max(1.0, first.get("completions/mean_length", 1.0)) ** 0.5:
-            return Hit("broken", f"KL from the reference is {size:.3g} nats (k3 {kl:.3g}) before the first update", (0, 0))
+    k1, k3, length = h.series(*KL), h.series(*K3), h.series(*LENGTH)
+    if k1 and k3 and length and k1.steps[0] == k3.steps[0] == 0:
+        size = max(abs(k3.values[0]), abs(k1.values[0]))
+        if size > 0.02 * max(1.0, length.values[0]) ** 0.5:
+            return Hit("broken", f"KL from the reference is {size:.3g} nats (k3 {k3.values[0]:.3g}) before the first update", (0, 0))
     if h.stage in ("dpo", "kto", "online-dpo") and (chosen := first.get("rewards/chosen")) is not None:
         beta = h.number("beta", 0.1) or 0.1
         size = max(abs(chosen), abs(first.get("rewards/rejected", 0.0))) / beta
@@ -540,7 +542,7 @@ def reward_flat(h: History) -> Hit | None:
         return None
     first, last, moved, noise = change(scores, 0.3)
     said = f"{scores.name} went from {first:.3f} to {last:.3f}, within its noise of {noise:.3f}"
-    kl = h.series("objective/kl")
+    kl = h.series(*KL)
     if kl and abs(mean(kl.tail(0.25, 3))) < 0.02 and abs(moved) < 3.5 * noise and not _no_learning_rate(h):
         return Hit("broken", f"{said}; KL from the reference is {mean(kl.tail(0.25, 3)):.2g} nats: the policy did not move", scores.span)
     return Hit("normal", said, scores.span) if abs(moved) < 2 * noise else None

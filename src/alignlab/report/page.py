@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..run import RunInfo, list_runs, read_run
+from ..run import RunInfo, examine_run, list_runs, read_run
 from . import charts
 
 MODEL_NAMES = {
@@ -89,7 +89,7 @@ def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
     return {
         "title": "From a base model to an assistant" if len(evals) > 2 else "Report on " + ", ".join(runs),
         "lead": _lead(evals, runs), "flow": flow, "branches": branches, "table": _table(evals, runs), "paired": _paired(evals), "cases": _cases(evals),
-        "sections": sections, "glossary": GLOSSARY,
+        "sections": sections, "health": _health(runs), "glossary": GLOSSARY,
         "provenance": f"Seed {first.seed}, alignlab {first.versions.get('alignlab', '')}, torch {first.versions.get('torch', '')}, "
                       f"{first.machine.get('cores', '?')} cores, {seconds:.0f} s of work in {len(runs)} runs.",
         "stages": stage_rows(runs, home),
@@ -100,6 +100,14 @@ def stage_rows(runs: Mapping[str, RunInfo], home: Path) -> list[dict[str, Any]]:
     """The table of runs at the end of a page, each with a link to its folder."""
     return [{"name": name, "href": _href(info.path, home), "stage": info.stage, "seed": info.seed, "seconds": f"{info.seconds:.1f}",
              "commit": info.commit[:10]} for name, info in runs.items()]
+
+
+def _health(runs: dict[str, RunInfo]) -> list[dict[str, Any]]:
+    """What the rules of `alignlab.normal` say of each run that has metrics, broken first."""
+    found = [{"run": name, "findings": [{"broken": f.verdict == "broken", "name": f.name, "evidence": f.evidence, "why": f.why[:1].upper() + f.why[1:],
+                                         "turn": f"Likely: {f.cause}. To turn: {f.turn}." if f.verdict == "broken" else ""} for f in examine_run(info)]}
+             for name, info in runs.items() if info.metrics]
+    return sorted(found, key=lambda row: not any(f["broken"] for f in row["findings"]))
 
 
 def _href(path: Path, home: Path) -> str:
