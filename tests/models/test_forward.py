@@ -67,13 +67,16 @@ def test_equal_to_all_logits_times_the_mask(name, temperature, batch):
     assert not stats.entropy_BT.requires_grad and not stats.correct_BT.requires_grad
 
 
-def test_only_the_trained_positions_reach_the_head(batch):
-    """And the hook that sees to it is gone afterwards, even when the pass fails."""
-    model, seen = llama(), []
+@pytest.mark.parametrize("kind", ["softcap", "plain"])
+def test_only_the_trained_positions_reach_the_head(kind, batch):
+    """And the hook that sees to it is gone afterwards, even when the pass fails. A plain head is not called at all: see test_head."""
+    model = with_scaled_logits(kind) if kind == "softcap" else llama()
+    token_logprobs_of(model, batch)
+    seen = []
     watch = model.lm_head.register_forward_hook(lambda _, inputs, output: seen.append(tuple(output.shape)))
     token_logprobs_of(model, batch)
     watch.remove()
-    assert seen == [(int(batch.loss_mask_BT[:, 1:].sum()), 300)]
+    assert seen == [(int(batch.loss_mask_BT[:, 1:].sum()) if kind == "softcap" else 0, 300)]
     with pytest.raises(IndexError):
         token_logprobs_of(model, Batch(batch.ids_BT + 300, batch.attention_mask_BT, batch.loss_mask_BT, batch.position_ids_BT))
     assert model(input_ids=batch.ids_BT).logits.shape == (3, 10, 300)

@@ -15,6 +15,7 @@ from torch.nn.functional import linear, pad
 from . import adapters
 from .batch import Batch, Layout, lay_out
 from .chat import Rendered
+from .head import head_logprobs, head_of
 
 KEYS_A_TOKEN = 6  # times the hidden size: a layer multiplies a token by about 12 hidden^2 weights, and each key by 2 hidden
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # kinds of layer that look where a mask says
@@ -36,23 +37,15 @@ class TokenStats:
 def token_logprobs_of(model: Any, batch: Batch, *, temperature: float = 1.0) -> Tensor:
     """(B, T) log-probabilities, in nats and fp32, of the tokens trained on; 0 where the loss mask is 0 and at position 0.
 
-    Logits are computed only where the loss mask is 1: over a large vocabulary they are the larger part of the work.
+    Logits are computed only where the loss mask is 1, and a piece at a time: over a large vocabulary they are the larger part of work and memory.
     Equal to `losses.token_logprobs` on all logits times the mask, in values and in gradients.
     """
-    predicted_BT, log_p_NV = _predictions(model, batch, temperature)
-    return _scattered(log_p_NV.gather(-1, batch.ids_BT[predicted_BT][:, None]).squeeze(-1), predicted_BT)
+    return _predicted(model, batch, temperature, told=False).logprobs_BT
 
 
 def token_stats(model: Any, batch: Batch, *, temperature: float = 1.0) -> TokenStats:
     """`token_logprobs_of`, and from the same forward pass the entropy (nats) and the top-1 agreement of each token trained on."""
-    predicted_BT, log_p_NV = _predictions(model, batch, temperature)
-    targets_N = batch.ids_BT[predicted_BT]
-    logprobs_N = log_p_NV.gather(-1, targets_N[:, None]).squeeze(-1)
-    fixed_NV = log_p_NV.detach()
-    lowest = torch.finfo(fixed_NV.dtype).min  # makes 0 * log 0 a 0, not NaN
-    entropy_N = torch.cat([-(rows.exp() * rows.clamp_min(lowest)).sum(-1) for rows in fixed_NV.split(ENTROPY_ROWS)])
-    correct_N = (fixed_NV.argmax(-1) == targets_N).to(fixed_NV.dtype)
-    return TokenStats(*(_scattered(x_N, predicted_BT) for x_N in (logprobs_N, entropy_N, correct_N)))
+    return _predicted(model, batch, temperature, told=True)
 
 
 @torch.no_grad()
@@ -103,22 +96,36 @@ def value_BT(model: Any, batch: Batch) -> Tensor:
     return pad(_scored(model, _hidden(model, batch))[:, :-1], (1, 0))
 
 
-def _predictions(model: Any, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
-    """Where tokens are trained on, (B, T) bool, and the log-probabilities (N, V) of the N distributions they were drawn from.
+def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> TokenStats:
+    """The tokens trained on, N of them, under the distributions they were drawn from.
 
-    The logits come out of the model's own forward pass, whose head is handed only the hidden states that predict such a token:
-    what an architecture does to its logits (a scale, a softcap) is in them.
+    The model's head is handed only the hidden states that predict such a token. Where the model's logits are what a linear head gives, head and log-softmax
+    are one step (`models.head`); elsewhere the logits (N, V) come out of the model's own forward pass, with all that the architecture does to them.
     """
     predicted_BT = batch.loss_mask_BT.bool()
     predicted_BT = predicted_BT & (torch.arange(predicted_BT.shape[1], device=predicted_BT.device) > 0)  # nothing predicts the first token
-    sources_BT = predicted_BT.roll(-1, 1)
+    sources_BT, targets_N = predicted_BT.roll(-1, 1), batch.ids_BT[predicted_BT]
     plain = adapters.bare(model)
-    hook = plain.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0][sources_BT], *inputs[1:]))
+    head, hidden = head_of(plain), []
+
+    def only_sources(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden.append(inputs[0][sources_BT])
+        return hidden[0] if head is None else hidden[0][:0], *inputs[1:]
+
+    hook = plain.get_output_embeddings().register_forward_pre_hook(only_sources)
     try:
-        logits_NV = _forward(plain, batch).logits.float()
+        logits_NV = _forward(plain, batch).logits
     finally:
         hook.remove()
-    return predicted_BT, (logits_NV if temperature == 1.0 else logits_NV / temperature).log_softmax(-1)
+    if head is not None:
+        found = head_logprobs(hidden[0], head, targets_N, temperature=temperature, told=told)
+    else:
+        log_p_NV = (logits_NV.float() if temperature == 1.0 else logits_NV.float() / temperature).log_softmax(-1)
+        fixed_NV = log_p_NV.detach()
+        lowest = torch.finfo(fixed_NV.dtype).min  # makes 0 * log 0 a 0, not NaN
+        entropy_N = torch.cat([-(rows.exp() * rows.clamp_min(lowest)).sum(-1) for rows in fixed_NV.split(ENTROPY_ROWS)]) if told else fixed_NV[:, 0] * 0
+        found = log_p_NV.gather(-1, targets_N[:, None]).squeeze(-1), entropy_N, (fixed_NV.argmax(-1) == targets_N).to(fixed_NV.dtype)
+    return TokenStats(*(_scattered(x_N, predicted_BT) for x_N in found))
 
 
 def _scattered(x_N: Tensor, where_BT: Tensor) -> Tensor:
