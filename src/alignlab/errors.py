@@ -7,7 +7,7 @@
     ├── CheckFailed           5  a check or a grade did not pass
     ├── GuardStop             6  training was stopped by a guard: a loss that is not finite, a KL that ran away
     ├── ResumeRefused         7  a run folder exists and was made by other settings
-    └── ResourceError         8  disk, memory or port
+    └── ResourceError         8  disk, memory or port; an endpoint that is away, or whose budget is spent
 
 Everything else that is raised is our bug (exit code 1) and keeps its traceback.
 """

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -317,3 +322,29 @@ def test_a_file_with_settings_of_another_kind_is_refused(tmp_path: Path, capsys:
     assert cli.main(["collect", "--kind", "crowd", "--config", str(tmp_path / "s.toml"), "--print-config"]) == 0
     assert cli.main(["collect", "--kind", "distil", "--config", str(tmp_path / "s.toml"), "--print-config"]) == 3
     assert "--kind crowd, not to --kind distil" in capsys.readouterr().err
+
+
+def test_a_process_that_is_killed_while_it_asks_pays_for_nothing_twice(prompts: Path, capsys: pytest.CaptureFixture[str]):
+    """SIGKILL in the middle of a chunk: what had come is in the cache, and the same command ends in the files of an undisturbed run."""
+    arrived, hold = threading.Event(), threading.Event()
+
+    def answer(number: int, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if number == 3:
+            arrived.set()
+            hold.wait(60)
+        return echo(number, path, body)
+
+    with Server(answer) as server:
+        command = ["collect", "--kind", "distil", "--data", str(prompts), "--model", server.name, "--endpoint.concurrency", "1"]
+        process = subprocess.Popen([sys.executable, "-m", "alignlab.cli", *command, "--out", "cut"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert arrived.wait(120)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        hold.set()
+        kept = [json.loads(line) for line in Path("cut.partial/endpoint.jsonl").read_text().splitlines()]
+        assert len(kept) == 3 and all(row["tokens"] == 10 for row in kept)
+        code, found = run_command(*command, "--out", "cut", capsys=capsys)
+        assert code == 0 and len(server.requests) == 4 + 5
+        code, whole = run_command(*command, "--out", "whole", capsys=capsys)
+    assert code == 0 and whole["summary"] == found["summary"]
+    assert Path("cut/data/demonstrations.jsonl").read_bytes() == Path("whole/data/demonstrations.jsonl").read_bytes()
