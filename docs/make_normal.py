@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
+from typing import Any
 
-from alignlab.normal import RULES
+from alignlab.normal import RULES, examine
 
 PAGE = Path(__file__).with_name("normal.md")
+RUNS = PAGE.parents[1] / "tests" / "fixtures" / "normal.jsonl.gz"
 BEGIN, END = "<!-- rules: written by docs/make_normal.py -->\n", "<!-- end of the rules -->\n"
+FIGURES, FIGURES_END = "<!-- figures: written by docs/make_normal.py -->\n", "<!-- end of the figures -->\n"
 
 
 def table() -> str:
@@ -20,11 +25,43 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def recorded() -> list[dict[str, Any]]:
+    """What the rules read of the runs of benchmarks/normal.py, and `said`: the names of the rules that call each broken."""
+    with gzip.open(RUNS, "rt", encoding="utf-8") as file:
+        _, *runs = map(json.loads, file)
+    for run in runs:
+        count = max(map(len, run["rows"].values()))
+        run["rows"] = [{name: values[i] for name, values in run["rows"].items() if values[i] is not None} for i in range(count)]
+        run["said"] = [f.name for f in examine(run["stage"], run["settings"], run["rows"], run["summary"]) if f.verdict == "broken"]
+    return runs
+
+
+def figures() -> str:
+    """How many faults were named and how many healthy runs heard nothing, and each fault with what was said of it."""
+    runs = recorded()
+    lines = ["| seed | faults named | healthy runs without an alarm |", "|---|---|---|"]
+    for seed in sorted({run["seed"] for run in runs}):
+        faults = [r for r in runs if r["seed"] == seed and r["kind"] == "fault"]
+        healthy = [r for r in runs if r["seed"] == seed and r["kind"] == "healthy"]
+        lines.append(f"| {seed} | {sum(named(r) for r in faults)} of {len(faults)} | {sum(not r['said'] for r in healthy)} of {len(healthy)} |")
+    lines += ["", "| fault | seed: rules that called it broken |", "|---|---|"]
+    for name in dict.fromkeys(r["name"] for r in runs if r["kind"] == "fault"):
+        of = [r for r in runs if r["name"] == name]
+        lines.append(f"| {name} | " + "; ".join(f"{r['seed']}: {', '.join(r['said']) or 'none'}{'' if named(r) else ' (missed)'}" for r in of) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def named(run: dict[str, Any]) -> bool:
+    return bool(set(run["expect"]) & set(run["said"]))
+
+
 def page(text: str) -> str:
-    """The page with its table written anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + table() + END + after
+    """The page with its tables written anew."""
+    for begin, end, made in ((BEGIN, END, table()), (FIGURES, FIGURES_END, figures())):
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = before + begin + made + end + after
+    return text
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 import json
 import math
@@ -299,28 +298,34 @@ def test_a_run_whose_metrics_are_rubbish_is_read_as_far_as_it_goes(tmp_path: Pat
     assert len(read_run(tmp_path / "run").metrics) == 5
 
 
-# the page
+# the page, and recorded runs
 
 
-def test_the_page_shows_the_rules_as_they_are() -> None:
+def page_maker() -> Any:
     spec = importlib.util.spec_from_file_location("make_normal", ROOT / "docs" / "make_normal.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_shows_the_rules_and_the_figures_as_they_are() -> None:
     text = (ROOT / "docs" / "normal.md").read_text(encoding="utf-8")
-    assert text == module.page(text), "run python docs/make_normal.py"
+    assert text == page_maker().page(text), "run python docs/make_normal.py"
     assert all(f"| {rule.name} |" in text for rule in RULES)
 
 
-# recorded runs
+def test_recorded_faults_are_named_and_recorded_healthy_runs_hear_nothing() -> None:
+    maker = page_maker()
+    runs = maker.recorded()
+    faults, healthy = ([run for run in runs if run["kind"] == kind] for kind in ("fault", "healthy"))
+    assert len({run["name"] for run in faults}) >= 20 and len(healthy) >= 20
+    assert [run["name"] for run in healthy if run["said"]] == []
+    assert sum(map(maker.named, faults)) >= 0.9 * len(faults), [(run["name"], run["seed"], run["said"]) for run in faults if not maker.named(run)]
 
 
-def recorded() -> list[dict[str, Any]]:
-    """The runs of benchmarks/normal.py as they were: a column a metric."""
-    with gzip.open(ROOT / "tests" / "fixtures" / "normal.jsonl.gz", "rt", encoding="utf-8") as file:
-        provenance, *runs = map(json.loads, file)
-    assert provenance["provenance"]
-    for run in runs:
-        count = max(map(len, run["rows"].values()))
-        run["rows"] = [{name: values[i] for name, values in run["rows"].items() if values[i] is not None} for i in range(count)]
-    return runs
+def test_recorded_healthy_runs_hear_nothing_while_they_train_either() -> None:
+    for run in page_maker().recorded():
+        watch = Watch(run["stage"], run["settings"], int(run["rows"][-1]["step"]) + 1)
+        said = [finding.name for row in run["rows"] for finding in watch.see(row) if finding.verdict == "broken"]
+        assert not said or run["kind"] == "fault", (run["name"], run["seed"], said)
