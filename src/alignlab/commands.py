@@ -111,6 +111,13 @@ COMMANDS: dict[str, Command] = {
         MODEL, Option("beside", "a second model, answering the same turns", ""), Option("reward", "a reward model that scores each answer", ""),
         Option("once", "ask this one question, print the answer and leave", ""),
     ), settings.ChatSettings),
+    "doctor": Command("check data for a model: what would break training, with the rows that show it", "stages:doctor", (
+        Option("data", "town:NAME, a file or folder in a format of the field, a hub name, a run, or a mixture", "", positional=True), MODEL,
+        Option("reward", "a reward model that is to score the answers: does it read the chats as the policy does?", ""),
+        Option("against", "other data (held-out, say) whose prompts must not be in this one", ""),
+        Option("kind", "what the data is for: text, prompt, demonstration, comparison, ranking or unpaired; empty = what it holds by nature", ""),
+        Option("max-length", "tokens that training would allow; 0 = the model's context", 0),
+        Option("chat-template", "a Jinja file, or chatml, for a model without a chat template", ""), COUNT)),
     "export": Command("write data in a layout that other libraries read", "stages:export", (
         data_option("", "what is written"), COUNT,
         Option("format", "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from transformers import PreTrainedTokenizerBase
 
-from ..errors import DataError
+from ..errors import CheckFailed, DataError, ModelError
 from ..models.chat import Rendered, example, prompt_ids
 from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
 
@@ -100,10 +100,10 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
         report.read += 1
         sequences = encode(record, tokenizer)
         report.longest = max([report.longest, *(len(sequence.ids) for sequence in sequences)])
-        if not isinstance(record, Prompt) and not all(any(sequence.loss_mask) for sequence in sequences):
+        if not teaches(record, sequences):
             raise DataError(f"nothing to learn in {_excerpt(record)}: no token carries the loss", where=f"record {report.read}",
                             remedy="look at it with `alignlab view`; an unfinished empty completion, or a wrong chat template")
-        fitting = _without_long(record, sequences, max_length, report, ties)
+        fitting = without_long(record, sequences, max_length, report, ties=ties)
         if fitting is None:
             continue
         kept.append(fitting[0])
@@ -116,9 +116,13 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
     return kept, report
 
 
-def _without_long(record: R, sequences: Sequence[Rendered], max_length: int, report: FitReport,
-                  ties: bool) -> tuple[R, Sequence[Rendered]] | None:
-    """The record and its sequences as far as they fit, or None."""
+def teaches(record: Record, sequences: Sequence[Rendered]) -> bool:
+    """Whether every sequence of the record has a token that carries the loss; a prompt has none to have."""
+    return isinstance(record, Prompt) or all(any(sequence.loss_mask) for sequence in sequences)
+
+
+def without_long(record: R, sequences: Sequence[Rendered], max_length: int, report: FitReport, *, ties: bool = False) -> tuple[R, Sequence[Rendered]] | None:
+    """The record and its sequences as far as they fit, or None; what was dropped is counted in the report."""
     fits = [len(sequence.ids) <= max_length for sequence in sequences]
     different = len({tuple(sequence.ids) for sequence in sequences})
     if not isinstance(record, Ranking):
@@ -148,3 +152,31 @@ def _without_long(record: R, sequences: Sequence[Rendered], max_length: int, rep
 def _excerpt(record: Record) -> str:
     text = record.text if isinstance(record, Text | Prompt) else record.prompt.text
     return f"{type(record).__name__.lower()} {text!r:.60}"
+
+
+def reads_otherwise(policy: Any, reward: Any, record: Record) -> str:
+    """How a reward model's rendering of a record differs from the policy's; nothing if it does not."""
+    try:
+        ours, theirs = encode(record, policy), encode(record, reward)
+    except ModelError as error:
+        return error.what
+    for a, b in zip(ours, theirs, strict=True):
+        if a.ids != b.ids:
+            mine, other = policy.decode(a.ids), reward.decode(b.ids)
+            if mine == other:
+                return "the same text in other tokens: the vocabularies differ"
+            place = next((k for k, (x, y) in enumerate(zip(mine, other, strict=False)) if x != y), min(len(mine), len(other)))
+            return f"policy {mine[max(0, place - 10):][:40]!r}, reward model {other[max(0, place - 10):][:40]!r}"
+    return ""
+
+
+def require_one_reading(policy: Any, reward: Any, records: Sequence[Record], name: str) -> None:
+    """Refuse to train a policy against a model that reads the same chats in other tokens: its scores and values would be of another text.
+
+    Raises:
+        CheckFailed: with the first place at which the two renderings part.
+    """
+    for record in records[:50]:
+        if difference := reads_otherwise(policy, reward, record):
+            raise CheckFailed(f"the policy and {name} read the same chat otherwise: {difference}", where=_excerpt(record),
+                              remedy="train the reward model from the policy's own SFT model, or give both the same chat template")

@@ -111,6 +111,49 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
     return Loaded(records, report)
 
 
+@dataclass(slots=True)
+class Survey:
+    """A whole source, whatever is wrong with it: its records and where they stand, and every row that cannot be read."""
+
+    report: LoadReport
+    records: list[Any] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    broken: list[DataError] = field(default_factory=list)
+
+
+def survey(source: str | Path, want: Want, *, limit: int | None = None, split: str = "train") -> Survey:
+    """As `load`, but it goes on behind a broken row, keeps duplicates and lets formats differ: what `alignlab doctor` looks at.
+
+    Raises:
+        DataError: there is no such source.
+    """
+    found = Survey(LoadReport(str(source), want))
+    report = found.report
+    for name, rows in _sources(source, want, split):
+        try:
+            for number, row in rows:
+                where = f"{name}:{number}"
+                report.read += 1
+                try:
+                    kind = detect(row)
+                    report.formats[kind] = report.formats.get(kind, 0) + 1
+                    for record in convert(row, want):
+                        found.records.append(record)
+                        found.places.append(where)
+                except Useless as reason:
+                    report.drop(str(reason), where)
+                except DataError as error:
+                    found.broken.append(_at(error, where))
+                if limit and len(found.records) >= limit:
+                    break
+        except DataError as error:  # the file itself: nothing can be read behind it
+            found.broken.append(error)
+        if limit and len(found.records) >= limit:
+            break
+    report.kept = len(found.records)
+    return found
+
+
 def kind_of(source: str | Path, *, split: str = "train") -> Want:
     """What a source holds by nature: a run what its most telling file holds, any other what its first row is. Raises as `load`."""
     path = Path(source).expanduser()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Iterable
 
@@ -44,7 +45,7 @@ def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bo
         if not colour and bool(mask) != trained:
             line.append("⟦" if mask else "⟧")
         trained = bool(mask)
-        text = str(tokenizer.decode([token]))
+        text = _piece(tokenizer, sequence.ids[place - 1] if place else None, token)
         if "\ufffd" in text or not text:  # part of a character: the vocabulary's own spelling of it
             text = str(tokenizer.convert_ids_to_tokens(token))
         style = (TRAINED if mask else CONTEXT)[place % 2]
@@ -54,14 +55,39 @@ def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bo
     return line
 
 
-def show(records: Iterable[Record], tokenizer: PreTrainedTokenizerBase, *, console: Console | None = None) -> None:
-    """Print records as the model sees them, each sequence under a line with its name and its numbers of tokens."""
+def _piece(tokenizer: PreTrainedTokenizerBase, before: int | None, token: int) -> str:
+    """What a token adds behind the one before it: alone, some decoders take the blank off its front."""
+    if before is not None:
+        both, first = str(tokenizer.decode([before, token])), str(tokenizer.decode([before]))
+        if both.startswith(first):
+            return both[len(first):]
+    return str(tokenizer.decode([token]))
+
+
+def clipped(sequence: Rendered, most: int) -> list[Rendered]:
+    """A long sequence as its two ends, of `most` tokens together; where the first trained token is between them, the part around it too."""
+    n, side = len(sequence.ids), most // 2
+    if n <= most:
+        return [sequence]
+    begins = [0, n - side]
+    if 1 in sequence.loss_mask and side <= (first := sequence.loss_mask.index(1)) < n - side:
+        begins.insert(1, first - side // 2)
+    return [Rendered(sequence.ids[at : at + side], sequence.loss_mask[at : at + side]) for at in begins]
+
+
+def show(records: Iterable[Record], tokenizer: PreTrainedTokenizerBase, *, console: Console | None = None, most: int = sys.maxsize) -> None:
+    """Print records as the model sees them, each sequence under a line with its name and its numbers of tokens.
+
+    Args:
+        most: of a sequence longer than this many tokens only its ends are shown.
+    """
     console = console or Console()
     colour = console.color_system is not None and not console.no_color
     for number, record in enumerate(records, 1):
         for name, sequence in zip(_names(record), encode(record, tokenizer), strict=True):
             console.print(RichText(f"{number} {name}: {len(sequence.ids)} tokens, {sum(sequence.loss_mask)} trained on", style="bold"))
-            console.print(tokens(sequence, tokenizer, colour=colour), soft_wrap=True)
+            shown = [tokens(piece, tokenizer, colour=colour) for piece in clipped(sequence, most)]
+            console.print(RichText(" [...] ").join(shown), soft_wrap=True)
 
 
 def _names(record: Record) -> list[str]:

@@ -49,10 +49,20 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
 
 def completion_ids(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> list[int]:
     """The ids of a completion as the template writes it, with the end token if it is finished."""
+    ids = _ids(tokenizer, texts(tokenizer, prompt, completion)[1])
+    return [*ids, end_token_id(tokenizer)] if finished else ids
+
+
+def texts(tokenizer: Any, prompt: Prompt, completion: str) -> tuple[str, str]:
+    """The rendered prompt and the completion as the template writes it behind that prompt, up to its end."""
     before = _template(tokenizer, prompt.messages, generation=True)
     written = _written(tokenizer, prompt.messages, completion, before)
-    ids = _ids(tokenizer, completion if written is None else written)
-    return [*ids, end_token_id(tokenizer)] if finished else ids
+    return before, completion if written is None else written
+
+
+def writes_its_end(tokenizer: Any) -> bool:
+    """Whether the chat template writes a special token behind an answer; where it does not, eos stands in."""
+    return _turn_end(tokenizer).token is not None
 
 
 def example(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> Rendered:

@@ -79,9 +79,27 @@ class RewardModel:
         return self.model.config.pad_token_id
 
 
+@dataclass(frozen=True)
+class Reader:
+    """What of a model reads text, without its weights: the tokenizer, how much it can look at, and where it stops.
+
+    Attributes:
+        stops: ids that its generation config (or config) and its tokenizer say end a completion: what other libraries stop at.
+    """
+
+    tokenizer: Any
+    name: str
+    context: int
+    stops: frozenset[int]
+
+
 def context_of(model: Any) -> int:
     """Tokens the model can look at; sys.maxsize where its config does not say."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+    return _context(model.config)
+
+
+def _context(config: Any) -> int:
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
 
 
 def check_folder(path: str | Path) -> None:
@@ -185,6 +203,24 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
         model.config.cost_model = saved.get("cost_model", False)
     model = _ready(model, source, settings, device, trainable, new_adapter, task="SEQ_CLS")
     return RewardModel(model, tokenizer, str(ref), device)
+
+
+def load_reader(ref: str | Path, settings: ModelSettings) -> Reader:
+    """Tokenizer and limits of a policy or reward model, from the same names as `load_policy`; no weights are read. Raises ModelError."""
+    source, _ = _prepare(ref, settings)
+    tokenizer = _tokenizer(source, settings)
+    at = source
+    while at.is_dir() and not (at / "config.json").exists():  # an adapter folder: `check_folder` has seen to the rest
+        at = _base_of(at)
+    from transformers import AutoConfig, GenerationConfig
+
+    options = {"gguf_file": at.name} if at.suffix == ".gguf" else {}
+    config = _calling_libraries(at, lambda: AutoConfig.from_pretrained(_folder(at), trust_remote_code=False, **options))
+    stops = _listed(config.get_text_config().eos_token_id)
+    if (_folder(at) / "generation_config.json").exists() and not options:
+        stops = _listed(_calling_libraries(at, lambda: GenerationConfig.from_pretrained(_folder(at))).eos_token_id) or stops
+    ends = {*stops, tokenizer.eos_token_id} - {None}
+    return Reader(tokenizer, str(ref), _context(config), frozenset(ends))
 
 
 def _prepare(ref: str | Path, settings: ModelSettings) -> tuple[Path, torch.device]:

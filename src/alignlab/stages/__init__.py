@@ -5,14 +5,14 @@ recipes call the same functions; a stage never sees another's memory, only run f
 """
 
 from .answer import best_of_n, collect
-from .data import export
+from .data import doctor, export, view
 from .demonstrations import crowd_demonstrations, distilled_demonstrations, human_demonstrations, self_instruct_demonstrations
 from .group import grpo, rloo
 from .learn import dpo, kto, orpo, pretrain, reward, sft, simpo
-from .measure import evaluate, list_runs, reward_shift, view
+from .measure import evaluate, list_runs, reward_shift
 from .on_policy import ppo
 
 __all__ = [
-    "best_of_n", "collect", "crowd_demonstrations", "distilled_demonstrations", "dpo", "evaluate", "export", "grpo", "human_demonstrations",
+    "best_of_n", "collect", "crowd_demonstrations", "distilled_demonstrations", "doctor", "dpo", "evaluate", "export", "grpo", "human_demonstrations",
     "kto", "list_runs", "orpo", "ppo", "pretrain", "reward", "reward_shift", "rloo", "self_instruct_demonstrations", "sft", "simpo", "view",
 ]

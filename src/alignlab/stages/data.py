@@ -1,12 +1,20 @@
-"""Stages about data alone: into a file of another layout."""
+"""Stages about data alone: what is wrong with it, what the model sees of it, and out into a file."""
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import names
-from ..errors import UserError
+from ..errors import CheckFailed, UserError
+from ..settings import ModelSettings
+
+if TYPE_CHECKING:
+    from ..data.doctor import Diagnosis
+    from ..data.formats import Want
+    from ..data.read import Survey
 
 
 def export(*, data: str, format: str, out: str, count: int, plain: bool, overwrite: bool) -> dict[str, Any]:
@@ -22,3 +30,74 @@ def export(*, data: str, format: str, out: str, count: int, plain: bool, overwri
     report = write(loaded.records, Path(out), format=format, plain=plain, overwrite=overwrite)
     said = [loaded.report, str(report), out]
     return {"file": out, "kind": kind, **report.to_json(), "readers": known.readers if known else format, "text": "\n".join(line for line in said if line)}
+
+
+def view(*, model: str, data: str, count: int) -> None:
+    """Tokens and loss mask of the first rows, in colour."""
+    from ..data.view import show
+    from ..models.load import load_reader
+
+    reader = load_reader(names.model_path(model), ModelSettings())
+    show(names.data(data, names.kind(data), count=count).records[:count], reader.tokenizer)
+
+
+def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_length: int, chat_template: str, count: int) -> dict[str, Any]:
+    """Every check of the data for a model; exit code 5 if something is broken."""
+    from ..data.doctor import examine
+    from ..data.formats import WANTS
+    from ..models.load import load_reader
+
+    if not data:
+        raise UserError("no data is named", remedy="alignlab doctor DATA --model M")
+    if kind and kind not in WANTS:
+        raise UserError(f"there is no kind {kind!r}", remedy=f"one of {', '.join(WANTS)}; empty = what the data holds by nature")
+    settings = ModelSettings(chat_template=chat_template)
+    reader = load_reader(names.model_path(model), settings)
+    scorer = load_reader(names.model_path(reward), settings) if reward else None
+    want = kind or names.kind(data)
+    found = surveyed(data, want, count)
+    other = surveyed(against, "text" if want == "text" else "prompt", 0).records if against else []
+    diagnosis = examine(found.records, found.places, reader, source=data, kind=want, max_length=max_length, report=found.report, broken=found.broken,
+                        reward=scorer, against=other, against_name=against)
+    return {**diagnosis.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
+
+
+def surveyed(name: str, want: str, count: int) -> Survey:
+    """All of a data name, whatever is wrong with it; sets of the town and mixtures come as training gets them."""
+    from ..data.mixture import PREFIX
+    from ..data.read import LoadReport, Survey, survey
+
+    if not name.startswith(("town:", PREFIX)):
+        names.check_finished(name)
+        return survey(name, cast("Want", want), limit=count or None)
+    records = list(names.data(name, want, count=count).records)
+    return Survey(LoadReport(name, cast("Want", want), len(records), len(records), {want: len(records)}), records, [f"record {i}" for i in range(1, len(records) + 1)])
+
+
+def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any) -> str:
+    """The findings for people, with the first row of each that the tokens explain; in colour on a terminal."""
+    from rich.console import Console
+
+    from ..data.view import show, visible
+
+    console = Console(file=io.StringIO(), force_terminal=sys.stdout.isatty(), width=160, soft_wrap=True, highlight=False)
+
+    def line(text: str, style: str = "") -> None:
+        console.print(visible(text).replace("\\n\n", "\n"), style=style or None, markup=False)
+
+    line(str(found.report))
+    if t := diagnosis.tokens:
+        line(f"{t['sequences']:.0f} sequences: median {t['median']:.0f} tokens, 95 % at most {t['p95']:.0f}, longest {t['longest']:.0f}"
+             + (f"; {t['trained_share']:.1%} of the tokens carry the loss" if diagnosis.kind != "prompt" else ""))
+    styles = {"broken": "bold red", "look": "yellow", "note": ""}
+    for finding in diagnosis.findings:
+        line(str(finding), styles[finding.verdict])
+        if finding.check in SHOW_TOKENS and finding.rows:
+            show([found.records[finding.rows[0]]], tokenizer, console=console, most=80)
+    line(f"nothing found: {', '.join(diagnosis.passed)}")
+    broken = len(diagnosis.broken)
+    line(f"{broken} broken, {sum(f.verdict == 'look' for f in diagnosis.findings)} to look at" if diagnosis.findings else "nothing to mend")
+    return cast(io.StringIO, console.file).getvalue().rstrip("\n")
+
+
+SHOW_TOKENS = ("empty-mask", "double-bos", "boundary-merges", "special-tokens-in-text", "same-tokens", "end-of-turn")

@@ -136,12 +136,3 @@ def runs_of(name: str) -> list[RunInfo]:
         if (folder / "run.json").exists():
             return [read_run(folder)]
     return find_runs(path)
-
-
-def view(*, model: str, data: str, count: int) -> None:
-    """Tokens and loss mask of the first rows, in colour."""
-    from ..data.view import show
-    from ..models.load import load_policy
-
-    policy = load_policy(names.model_path(model), ModelSettings())
-    show(names.data(data, "demonstration", count=count).records[:count], policy.tokenizer)
