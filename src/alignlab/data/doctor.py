@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Literal
 
 from ..errors import DataError, ModelError
-from ..models.chat import Rendered, completion_ids, end_token_id, prompt_ids, texts, writes_its_end
+from ..models.chat import Rendered, completion_ids, end_token_id, prompt_ids, render, texts, writes_its_end
 from ..models.load import Reader
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import FitReport, encode, reads_otherwise, teaches, without_long
@@ -381,8 +381,9 @@ def special_tokens_in_text(p: _Patient) -> list[Finding]:
     t = p.reader.tokenizer
     marks = {token.content for token in t.added_tokens_decoder.values() if token.special} | set(t.all_special_tokens)
     if getattr(t, "chat_template", None) and not p.refused and p.records:
-        asked = (Message("user", "hello"),)
-        marks.add(t.apply_chat_template([m.to_json() for m in asked], tokenize=False, add_generation_prompt=True).rpartition("hello")[2].strip())
+        asked = Prompt.user("hello")
+        opened, shut = texts(t, asked, "")[0], t.decode(render(t, asked.messages).ids)
+        marks |= {opened[len(shut):].strip()} if opened.startswith(shut) else set()  # what opens an answer, special tokens or not
     pattern = re.compile("|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True) if len(mark) > 2) or "(?!)")
     said = {i: f"{match[0]!r} in {text[max(0, match.start() - 20):][:60]!r}" for i, record in enumerate(p.records) for text in texts_of(record)
             if (match := pattern.search(text))}
@@ -474,7 +475,7 @@ def ends(record: Record) -> list[bool]:
             return [record.chosen_finished, record.rejected_finished]
         case Ranking():
             return [completion.finished for completion in record.completions]
-        case Completion():
+        case Completion() | Unpaired():
             return [record.finished]
     return [True] * len(completions_of(record))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
-from .formats import HH_TURN, KINDS, Want, is_hh
+from .formats import HH_TURN, Want, is_hh
 
 Rows = list[dict[str, Any]]
 
@@ -210,8 +210,3 @@ def layout(name: str, kind: Want, *, plain: bool = False) -> Layout:
     if plain:
         raise UserError(f"the layout {found} has no spelling with texts instead of messages", remedy=f"one of {', '.join(PLAIN)}, or without --plain")
     return LAYOUTS[found]
-
-
-def holds(one: Layout, record: Record) -> bool:
-    """Whether the record is of the kind that the layout holds."""
-    return one.kind is None or isinstance(record, KINDS[one.kind])
