@@ -13,7 +13,7 @@ from .. import names
 from ..errors import CheckFailed, ConfigError, UserError
 from ..run import RunInfo, derive_seed, examine_run, read_run, writing
 from ..run import list_runs as find_runs
-from ..settings import EvalSettings, ModelSettings, ShiftSettings
+from ..settings import EvalSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers
 
 
