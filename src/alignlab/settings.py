@@ -542,7 +542,13 @@ class StudySettings:
 
 FAST_STUDY = StudySettings(
     demonstrations=1000, prompts=800, reward=RewardSettings(epochs=1.0), point=PointSettings(prompts=100), curve=CurveSettings(prompts=40, most=16),
-    closed_form=ClosedFormSettings(steps=200), sources=SourcesSettings(count=300, eval=EvalSettings(prompts=200, sampling=_wide(temperature=0.0))),
+    closed_form=ClosedFormSettings(steps=200),
+    over_optimisation=OverOptimisationSettings(sizes="", dpo_betas="0.1", labelled=20, ppo=_on_policy(kl_coef=0.0, lr=5e-4, steps=10, rollouts=64),
+                                               rloo=_group(kl_coef=1e-6, lr=5e-4, steps=10)),
+    kl_frontier=KLFrontierSettings(ppo_kl_coefs="0,0.2", rloo_kl_coefs="0.2", dpo_betas="0.1,1", curve=CurveSettings(prompts=40, most=16),
+                                   ppo=_on_policy(kl_coef=0.1, lr=4e-4, steps=8, rollouts=64), rloo=_group(kl_coef=0.1, lr=4e-4, steps=8)),
+    mixed=MixedSettings(shares="0,0.5,1", prompts=300), shift=ShiftSettings(prompts=60, best_of="4", sampling=_wide()), shift_prompts=300,
+    sources=SourcesSettings(count=300, eval=EvalSettings(prompts=200, sampling=_wide(temperature=0.0))),
 )
 FAST_SIZES: dict[type, Any] = {PipelineSettings: FAST, StudySettings: FAST_STUDY}
 """What `--fast` stands for, by the settings of the command."""
