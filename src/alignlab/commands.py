@@ -93,6 +93,10 @@ COMMANDS: dict[str, Command] = {
         MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.RLOOSettings, "runs/rloo"),
     "grpo": Command("group relative policy optimisation, or Dr. GRPO: no value model", "stages:grpo", (
         MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.GRPOSettings, "runs/grpo"),
+    "online-dpo": Command("DPO on pairs that the policy writes and a judge compares while it learns", "stages:online_dpo", (
+        MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.OnlineDPOSettings, "runs/online-dpo"),
+    "rejection": Command("rounds of sampling, scoring and SFT on the best", "stages:rejection", (
+        MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.RejectionSettings, "runs/rejection"),
     "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
         Option("reference", "the model that KL is measured from; empty = none", ""),

@@ -353,6 +353,47 @@ class GRPOSettings(GroupSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnlineDPOSettings:
+    """DPO on pairs that the policy writes and a judge compares while it learns (Guo et al. 2024; Calandriello et al. 2024)."""
+
+    steps: int = setting(48, "batches of prompts, an optimiser update each")
+    prompts: int = setting(32, "prompts a step, one comparison each")
+    per_prompt: int = setting(2, "completions a prompt; of more than two the best is set against the worst")
+    ask: Literal["score", "compare"] = setting("score", "the judge scores each completion, or compares the two of a prompt")
+    micro_batch: int = setting(0, "comparisons a forward pass; 0 = the whole batch")
+    beta: float = setting(0.1, "temperature of the implicit reward: how dear it is to leave the reference")
+    loss_type: Literal["sigmoid", "hinge", "ipo"] = setting("sigmoid", "loss on the margin of implicit rewards (Guo et al. 2024: all three)")
+    unfinished_loses: bool = setting(True, "a completion that was cut loses against one that ended, whatever the judge says")
+    normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
+    gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
+    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5, schedule="constant", weight_decay=0.0))
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectionSettings:
+    """Rounds of sampling, scoring and SFT on the best (Touvron et al. 2023, section 3.2.3; Dong et al. 2023, RAFT)."""
+
+    rounds: int = setting(3, "times that the policy is sampled and then trained on its best completions")
+    prompts: int = setting(500, "prompts a round")
+    n: int = setting(8, "completions a prompt, of which the best is kept (Dong et al. 2023: 8 to 32)")
+    top_share: float = setting(1.0, "share of the prompts, those with the highest scores, whose best is learnt; 1 = all")
+    keep_earlier: bool = setting(False, "the best of all earlier rounds stay in the pool (Touvron et al. 2023 found that forgetting them cost abilities)")
+    epochs: float = setting(1.0, "passes over the best of a round")
+    batch: int = setting(16, "completions an optimiser update")
+    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch")
+    normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
+    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=2e-4, schedule="constant"))
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BestOfNSettings:
     """The best of N samples by the reward model; no training (Stiennon et al. 2020)."""
 

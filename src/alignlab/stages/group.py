@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .. import names
 from ..errors import UserError
 from ..run import writing
-from ..settings import GRPOSettings, RLOOSettings
+from ..settings import GRPOSettings, OnlineDPOSettings, RejectionSettings, RLOOSettings
 from ._parts import card, done, open_run, result
 
 
@@ -24,9 +25,32 @@ def grpo(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path
     return _group("grpo", model, reward, judge, data, gold, out, seed, resume, settings, count)
 
 
+def online_dpo(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: OnlineDPOSettings,
+               count: int = 0) -> dict[str, Any]:
+    """DPO on pairs that the policy writes while it learns."""
+    from ..methods import online_dpo as method
+
+    return _learn("online-dpo", method.train, "online DPO", model, reward, judge, data, gold, out, seed, resume, settings, count)
+
+
+def rejection(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RejectionSettings,
+              count: int = 0) -> dict[str, Any]:
+    """Rounds of sampling, scoring and SFT on the best."""
+    from ..methods import rejection as method
+
+    return _learn("rejection", method.train, "rejection sampling", model, reward, judge, data, gold, out, seed, resume, settings, count)
+
+
 def _group(stage: str, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool,
            settings: RLOOSettings | GRPOSettings, count: int) -> dict[str, Any]:
     from ..methods import group as method
+
+    return _learn(stage, method.train, settings.advantage, model, reward, judge, data, gold, out, seed, resume, settings, count, referred=bool(settings.kl_coef))
+
+
+def _learn(stage: str, train: Callable[..., dict[str, Any]], title: str, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int,
+           resume: bool, settings: Any, count: int, *, referred: bool = True) -> dict[str, Any]:
+    """One of these methods, from names to a finished run; `referred` = it measures KL from a reference."""
     from ..models.load import load_policy, save_policy
 
     judged_by(stage, reward, judge)
@@ -36,10 +60,10 @@ def _group(stage: str, model: str, reward: str, judge: str, data: str, gold: str
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    reference = load_policy(names.model_path(model), settings.model) if settings.kl_coef and not settings.adapter.rank else None
-    summary = method.train(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.judge(gold), seed=seed)
+    reference = load_policy(names.model_path(model), settings.model) if referred and not settings.adapter.rank else None
+    summary = train(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.judge(gold), seed=seed)
     with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=card(settings.advantage, model, data, seed, summary))
+        save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)
     return result(run, moved(summary))
 
@@ -58,6 +82,6 @@ def scorer(reward: str, judge: str, settings: Any) -> Any:
 
 def moved(summary: dict[str, Any]) -> str:
     """What a run did, in a line."""
-    kl = "" if summary["kl_last"] is None else f", KL {summary['kl_last']:.2f} nats a completion"
-    gold = "" if summary["gold_last"] is None else f", gold {summary['gold_first']:.2f} -> {summary['gold_last']:.2f}"
-    return f"score {summary['score_first']:.2f} -> {summary['score_last']:.2f}{gold}{kl}"
+    proxy = "proxy" if "proxy_last" in summary else "score"
+    said = [f"{name} {summary[f'{name}_first']:.2f} -> {summary[f'{name}_last']:.2f}" for name in (proxy, "gold") if summary[f"{name}_last"] is not None]
+    return ", ".join([*said, *([] if summary["kl_last"] is None else [f"KL {summary['kl_last']:.2f} nats a completion"])])
