@@ -18,7 +18,7 @@ SMALL = {
     "ppo": "--count 32 --steps 2 --rollouts 8 --epochs 1 --minibatch 8 --model.threads 1", "best-of-n": "--count 8 --model.threads 1",
     "collect --kind human": "--count 4", "collect --kind crowd": "--count 24",
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
-    "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1",
+    "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1", "doctor": "", "export": "",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 
