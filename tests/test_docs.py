@@ -19,6 +19,7 @@ SMALL = {
     "collect --kind human": "--count 4", "collect --kind crowd": "--count 24",
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1", "doctor": "", "export": "",
+    "from-trl": "",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 

@@ -130,6 +130,11 @@ COMMANDS: dict[str, Command] = {
         Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet", ""),
         Option("plain", "texts instead of messages, where TRL has both", False, switch=True),
         Option("overwrite", "replace the file if it is there", False, switch=True))),
+    "from-trl": Command("say what a TRL config is here, key by key, and write it as TOML for --config", "from_trl:from_trl", (
+        Option("file", "a YAML or JSON file, or a file that holds the trainer's command line", "", positional=True),
+        Option("args", 'the command line itself: "--learning_rate 3e-6 --kl_coef 0.1"', ""),
+        Option("method", "sft, reward, dpo, kto, orpo, simpo, ppo, rloo or grpo; empty = told from the keys", ""),
+        Option("write", "the TOML file to write", ""))),
     "report": Command("write one HTML page from run folders", "report.page:report_command", (
         Option("folder", "a pipeline's folder, or any run folders", "runs/demo", many=True, positional=True),
         Option("page", "where the page is written; empty = report.html in the first folder", ""))),

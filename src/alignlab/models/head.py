@@ -29,7 +29,7 @@ def head_of(model: nn.Module) -> nn.Linear | None:
     if type(head) is not nn.Linear:
         return None
     if model not in _plain:
-        seen: list[Tensor] = []
+        seen: list[Any] = []
         hook = head.register_forward_hook(lambda _, inputs, output: seen.append(output))
         try:
             with torch.no_grad():
