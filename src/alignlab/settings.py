@@ -289,8 +289,8 @@ class PPOSettings(Training):
     cost_kind: Literal["chance", "score"] = setting(
         "chance", "chance = sigmoid of the cost model's score, the probability of being unsafe; score = as it is (Safe RLHF), moved by how safe the safe ones are")
     lambda_start: float = setting(1.0, "the price of cost at the beginning (Safe RLHF: 1)")
-    lambda_lr: float = setting(2.0, "step of ln lambda: lr * lambda * (mean cost - limit); chances are small, so it is large (Safe RLHF on scores: 0.04 to 0.1)")
-    lambda_max: float = setting(20.0, "the price rises no further")
+    lambda_lr: float = setting(4.0, "step of ln lambda: lr * lambda * (mean cost - limit); chances are small, so it is large (Safe RLHF on scores: 0.04 to 0.1)")
+    lambda_max: float = setting(10.0, "the price rises no further")
     target_kl: float = setting(0.0, "stop the epochs of a step when approx_kl (k3) against the old policy exceeds this; 0 = never")
     value_lr: float = setting(0.0, "learning rate of the value model; 0 = that of the policy")
     ptx_coef: float = setting(0.0, "weight of the language-modelling loss on pretraining text (PPO-ptx); InstructGPT: 27.8")
