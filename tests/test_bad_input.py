@@ -306,7 +306,7 @@ def test_a_model_or_device_that_is_not_there(say: Callable[..., Says], world: Pa
 
 
 def test_a_reward_model_is_no_policy_and_a_policy_no_reward_model(say: Callable[..., Says], world: Path, tmp_path: Path) -> None:
-    for command, data in (("sft", "demonstrations"), ("reward", "pairs"), ("dpo", "pairs"), ("collect", "prompts"), ("eval", "prompts")):
+    for command, data in (("sft", "demonstrations"), ("dpo", "pairs"), ("collect", "prompts"), ("eval", "prompts")):
         code, err = say(command, "--model", world / "reward", "--data", world / f"{data}.jsonl", "--out", tmp_path / command)
         assert code == 4 and "this is a reward model" in err and "remedy: name the policy" in err, err
     code, err = say("chat", "--model", world / "reward", "--once", "hello")
