@@ -473,7 +473,7 @@ def reward_model_at_chance(h: History) -> Hit | None:
 
 
 def preferences_not_learnt(h: History) -> Hit | None:
-    return at_chance(h) if h.series("rewards/accuracies") else None
+    return at_chance(h) if h.series("rewards/accuracies") and h.stage != "online-dpo" else None  # whose pairs are new in each step, and near ties
 
 
 def too_good(h: History) -> Hit | None:

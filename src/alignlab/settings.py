@@ -353,7 +353,7 @@ class GRPOSettings(GroupSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlineDPOSettings:
+class OnlineDPOSettings(Training):
     """DPO on pairs that the policy writes and a judge compares while it learns (Guo et al. 2024; Calandriello et al. 2024)."""
 
     steps: int = setting(48, "batches of prompts, an optimiser update each")
@@ -374,7 +374,7 @@ class OnlineDPOSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RejectionSettings:
+class RejectionSettings(Training):
     """Rounds of sampling, scoring and SFT on the best (Touvron et al. 2023, section 3.2.3; Dong et al. 2023, RAFT)."""
 
     rounds: int = setting(3, "times that the policy is sampled and then trained on its best completions")
