@@ -89,7 +89,7 @@ def test_a_finished_run_is_whole_and_reused(tmp_path):
     assert run.done and not (tmp_path / "a.partial").exists()
     assert (info.status, info.stage, info.seed, info.parents, info.key) == ("done", "walk", 3, [], run.key)
     assert [row["step"] for row in info.metrics] == list(range(STEPS)) and info.samples[2]["text"] == "dérive 2"
-    assert info.versions["torch"] == torch.__version__ and info.machine["cores"] == os.cpu_count() and info.seconds > 0
+    assert info.versions["torch"] == torch.__version__ and info.machine["cores"] == os.cpu_count() and info.seconds > 0 and info.cpu_seconds > 0
     assert sorted(file.name for file in run.out.iterdir()) == ["config.json", "data", "health.jsonl", "metrics.jsonl", "run.json", "samples.jsonl", "summary.json"]
     record = json.loads((run.out / "run.json").read_text())
     assert record["wrote"]["prompts"] == hashlib.sha256((run.out / "data/prompts.jsonl").read_bytes()).hexdigest()
@@ -314,7 +314,7 @@ def test_runs_are_listed_newest_first_unfinished_ones_too(tmp_path, monkeypatch)
     found = list_runs(tmp_path)
     assert {info.path.name: info.status for info in found} == {"new": "done", "old": "done", "killed.partial": "stopped"}
     assert [info.started for info in found] == sorted((info.started for info in found), reverse=True)
-    assert next(info for info in found if info.status == "stopped").seconds > 0  # what the newest state says
+    assert next(info for info in found if info.status == "stopped").cpu_seconds > 0  # what the newest state says
     with pytest.raises(UserError, match="not a run folder"):
         read_run(tmp_path / "broken")
 

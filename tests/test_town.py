@@ -195,3 +195,19 @@ def test_the_page_about_the_town_is_true() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert (docs / "town.md").read_text(encoding="utf-8") == module.page(), "run python docs/make_town.py"
+
+
+def test_a_program_verifies_what_can_be_verified() -> None:
+    rng = random.Random(2)
+    asked = sets.load(TOWN, "verifiable", count=300)
+    assert {prompt.meta["kind"] for prompt in asked} == set(gold.VERIFIABLE)
+    for prompt in asked:
+        request = tasks.Request.of(prompt)
+        ideal = answers.ideal(TOWN, request, rng)
+        assert gold.verify(TOWN, request, ideal) == 1.0
+        assert gold.verify(TOWN, request, f"{say.FLATTERY[0]} {ideal}") == 1.0 or request.kind == "bullets"  # manners are not its business
+        assert gold.verify(TOWN, request, ideal, finished=False) == 0.0 == gold.verify(TOWN, request, say.REFUSAL)
+        if not judged(request, (text := answers.demonstrate(TOWN, request, rng, answers.CROWD).text)).value:
+            assert gold.verify(TOWN, request, text) == 0.0
+    with pytest.raises(ValueError, match="harmful"):
+        gold.verify(TOWN, one("harmful"), "No.")

@@ -3,7 +3,7 @@
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
     sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml
-    judge       town:gold · reward:RUN · ensemble:[HOW:]RUN,RUN,... · constant (a control: every completion scores 0)
+    judge       town:gold · town:verifiable · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0)
     reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K` stands for its members
     annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) · reward:RUN (ranks by score)
     writer      town:NAME · any data with answers to the prompts
@@ -84,11 +84,12 @@ def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, samp
 
 
 def parents(*names: str) -> list[str]:
-    """Those of the names that stand for run folders (also as `reward:RUN`): the lineage that a run records."""
+    """Those of the names that stand for run folders (also as `reward:RUN` and `gated:RUN,RUN`): the lineage that a run records."""
     from .data import mixture
     from .feedback import ensemble
 
-    plain = [part for name in names if name for part in ensemble.parse(name.removeprefix("reward:")).runs]
+    plain = [part for name in names if name for part in (name.removeprefix("gated:").split(",") if name.startswith("gated:")
+                                                         else ensemble.parse(name.removeprefix("reward:")).runs)]
     plain = [part for name in plain for part in ([s.data for s in mixture.sources(name)] if name.startswith(mixture.PREFIX) else [name])]
     for name in plain:
         check_finished(name)
@@ -246,6 +247,20 @@ def judge(name: str) -> Judge | None:
         return gold.GoldJudge(world.build())
     if name.startswith(("reward:", "ensemble:")):
         return reward_judge(name.removeprefix("reward:"))
+    if name == "town:verifiable":
+        from .feedback import RuleJudge
+        from .town import gold, tasks, world
+
+        town = world.build()
+        return RuleJudge(name, lambda c: gold.verify(town, tasks.Request.of(c.prompt), c.text, finished=c.finished))
+    if name.startswith("gated:"):
+        from .feedback.gated import GatedJudge
+        from .feedback.reward_model import RewardModelJudge
+
+        judges = [reward_judge(each) for each in name.removeprefix("gated:").split(",") if each]
+        if len(judges) != 2 or not all(isinstance(each, RewardModelJudge) for each in judges):
+            raise UserError(f"{name!r} does not name two single reward models", remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`")
+        return GatedJudge(*judges)
     if name == "constant":
         from .feedback import RuleJudge
 

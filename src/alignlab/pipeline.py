@@ -27,7 +27,7 @@ from .settings import Training
 PRELOAD = "alignlab.warm"
 
 
-@dataclass
+@dataclass(eq=False)
 class Stage:
     """A stage of a pipeline: its name, its run folder and what it waits for. As an argument it stands for its run folder."""
 
@@ -46,6 +46,17 @@ class Stage:
         return str(self.out)
 
 
+@dataclass(frozen=True)
+class Joined:
+    """Several stages in one argument: their run folders, comma separated, after a prefix such as `gated:`."""
+
+    stages: tuple[Stage, ...]
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return self.prefix + ",".join(map(str, self.stages))
+
+
 class Pipeline:
     """Stages below one folder."""
 
@@ -55,8 +66,8 @@ class Pipeline:
         self.stages: list[Stage] = []
 
     def stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
-        """Plan a stage. Arguments that are stages, or lists of them, are waited for and handed over as their run folders."""
-        needs = [item for value in arguments.values() for item in (value if isinstance(value, list) else [value]) if isinstance(item, Stage)]
+        """Plan a stage. Arguments that are stages, lists of them, or several `Joined`, are waited for and handed over as their run folders."""
+        needs = list(dict.fromkeys(stage for value in arguments.values() for stage in _stages_in(value)))
         plain = {key: _folder(value) for key, value in arguments.items()}
         if isinstance(given := plain.get("settings"), Training) and not given.tracker:
             plain["settings"] = replace(given, tracker=self.tracker)
@@ -129,9 +140,15 @@ class Pipeline:
             raise
 
 
+def _stages_in(value: Any) -> list[Stage]:
+    if isinstance(value, (list, Joined)):
+        return [stage for item in (value if isinstance(value, list) else value.stages) for stage in _stages_in(item)]
+    return [value] if isinstance(value, Stage) else []
+
+
 def _folder(value: Any) -> Any:
-    """A stage as its run folder, a list of them as a list of folders, everything else as it is."""
-    return str(value) if isinstance(value, Stage) else [_folder(item) for item in value] if isinstance(value, list) else value
+    """A stage as its run folder, a list of them as a list of folders, `Joined` ones as one text, everything else as it is."""
+    return str(value) if isinstance(value, (Stage, Joined)) else [_folder(item) for item in value] if isinstance(value, list) else value
 
 
 def _interrupt(*_: Any) -> None:

@@ -94,6 +94,7 @@ class RunInfo:
         status: "done", "running" (a process is at it) or "stopped" (unfinished; the same command goes on with it).
         started: seconds since 1970.
         seconds: of work, over all resumes; of an unfinished run, up to its newest state.
+        cpu_seconds: of processor time, likewise: what it costs whatever else the machine does.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class RunInfo:
     machine: dict[str, Any]
     started: float
     seconds: float
+    cpu_seconds: float
     summary: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -128,7 +130,7 @@ def read_run(path: str | os.PathLike[str]) -> RunInfo:
         summary = json.loads((path / "summary.json").read_text()) if (path / "summary.json").exists() else {}
         status = info["status"] if info["status"] == "done" or _owner_lives(path) else "stopped"
         return RunInfo(path, info["stage"], status, info["key"], info["seed"], info["parents"], config, info["commit"], info["versions"],
-                       info["machine"], info["started"], info["seconds"], summary)
+                       info["machine"], info["started"], info["seconds"], info.get("cpu_seconds", 0.0), summary)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"not a run folder: {error}", where=str(path), remedy="`alignlab runs` lists the runs") from None
 
@@ -160,7 +162,7 @@ class RunDir:
         self.path = out if done else _staging(out)
         self.seed: int = info["seed"]
         self.key: str = info["key"]
-        self._clock = time.perf_counter()
+        self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
         self._files: dict[str, IO[bytes]] = {}
         self._last_save, self._save_took = time.perf_counter(), 0.0
         self._stop_signal = 0
@@ -215,7 +217,7 @@ class RunDir:
             else:
                 info = {"schema": 1, "stage": stage, "status": "running", "key": key, "config_hash": config_hash(config), **identity,
                         "commit": _commit(), "versions": _versions(), "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
-                        "started": time.time(), "seconds": 0.0}
+                        "started": time.time(), "seconds": 0.0, "cpu_seconds": 0.0}
                 _write_json(staging / "config.json", config)
                 _write_json(staging / "run.json", info)
         run = RunDir(out, info, done=False)
@@ -302,12 +304,12 @@ class RunDir:
         """
         from safetensors.torch import save_file
 
-        begun = time.perf_counter()
+        begun, cpu_begun = time.perf_counter(), time.process_time()
         final = self.path / f"state-{step + 1:08d}"
         staging = self.path / f"{final.name}.tmp"
         if _is_whole(final):
             return
-        seconds = self.info["seconds"] + begun - self._clock
+        worked = {"seconds": self.info["seconds"] + begun - self._clock, "cpu_seconds": self.info.get("cpu_seconds", 0.0) + cpu_begun - self._cpu_clock}
         with writing(self.path):
             try:
                 shutil.rmtree(staging, ignore_errors=True)
@@ -315,7 +317,7 @@ class RunDir:
                 save_file(_unshared(tensors), staging / "tensors.safetensors")
                 _sync_path(staging / "tensors.safetensors")
                 offsets = {name: self._sync(name) for name in ("metrics.jsonl", "samples.jsonl")}
-                row = {"extra": dict(extra), "offsets": offsets, "seconds": seconds, "wrote": self.info.get("wrote", {})}
+                row = {"extra": dict(extra), "offsets": offsets, **worked, "wrote": self.info.get("wrote", {})}
                 _write_json(staging / "extra.json", row)
                 _sync_path(staging)
                 shutil.rmtree(final, ignore_errors=True)  # one that was not whole
@@ -327,7 +329,8 @@ class RunDir:
             for old in self.path.glob("state-*"):
                 if old.name != final.name:
                     shutil.rmtree(old, ignore_errors=True)
-            self.info["seconds"], self._clock = seconds, begun
+            self.info |= worked
+            self._clock, self._cpu_clock = begun, cpu_begun
             _write_json(self.path / "run.json", self.info)
         self._last_save, self._save_took = time.perf_counter(), time.perf_counter() - begun
 
@@ -347,6 +350,7 @@ class RunDir:
             self._found(self._watch.finish(summary))
         self._close_trackers()
         self.info["seconds"] += time.perf_counter() - self._clock
+        self.info["cpu_seconds"] = self.info.get("cpu_seconds", 0.0) + time.process_time() - self._cpu_clock
         with writing(self.path):
             for name in list(self._files):
                 self._sync(name)
@@ -370,8 +374,10 @@ class RunDir:
         self._trackers = trackers.start(self._tracker_names, folder=self.path, run=self.out.name, key=self.key, config=config, rows=rows, note=self.note)
 
     def _found(self, findings: Iterable[Finding]) -> None:
+        """Kept, and what is broken is said; what is normal waits for somebody who asks (`alignlab runs doctor`, the report)."""
         for finding in findings:
-            self.note(f"{self.info['stage']}: {finding}")
+            if finding.verdict == "broken":
+                self.note(f"{self.info['stage']}: {finding}")
             self._append("health.jsonl", finding.to_json())
 
     def _close_trackers(self) -> None:
@@ -415,8 +421,8 @@ class RunDir:
     def _truncate(self) -> None:
         """Cut metrics and samples back to what the newest state had seen: a resumed run then writes what an undisturbed one would."""
         state = self._newest_state()
-        row = _read_json(state / "extra.json") if state else {"offsets": {}, "seconds": 0.0, "wrote": {}}
-        self.info |= {"seconds": row["seconds"], "wrote": row["wrote"]}
+        row = _read_json(state / "extra.json") if state else {"offsets": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
+        self.info |= {"seconds": row["seconds"], "cpu_seconds": row.get("cpu_seconds", 0.0), "wrote": row["wrote"]}
         for name in ("metrics.jsonl", "samples.jsonl"):
             file = self.path / name
             if file.exists():

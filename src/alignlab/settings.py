@@ -463,6 +463,12 @@ class PipelineSettings:
     dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=7e-5)))
     best_of_n: BestOfNSettings = field(default_factory=lambda: BestOfNSettings(curve_max=32, sampling=_wide(temperature=0.8)))
     unpenalised: PPOSettings = field(default_factory=lambda: _on_policy(kl_coef=0.0, lr=5e-4, steps=32))
+    budget: int = setting(14_000, "all recipes but instructgpt: completions sampled to learn from, about what that one samples for its rankings and PPO")
+    rounds: int = setting(2, "recipes llama2 and llama3: times that new comparisons are collected")
+    rejection: RejectionSettings = field(default_factory=lambda: RejectionSettings(sampling=_wide()))
+    teacher: str = setting("", "recipe zephyr: the model that writes its demonstrations; empty = town-l, trained on clean ones")
+    distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=_wide(temperature=0.7)))
+    rlvr: GRPOSettings = field(default_factory=lambda: GRPOSettings(steps=24, rollouts=128, sampling=_wide(), optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0)))
     eval: EvalSettings = field(default_factory=lambda: EvalSettings(sampling=_wide(temperature=0.0)))
 
 

@@ -6,10 +6,11 @@ import math
 
 import pytest
 
-from alignlab.feedback import RuleJudge
+from alignlab.feedback import RuleJudge, ScoreJudge
 from alignlab.feedback.agreement import cohen_kappa, fleiss_kappa, gwet_ac1, krippendorff_alpha
 from alignlab.feedback.annotators import SimulatedAnnotator, shuffle_rankings
-from alignlab.records import Completion, Prompt
+from alignlab.feedback.gated import GatedJudge
+from alignlab.records import Completion, Prompt, Score
 
 # Krippendorff 2011, section C: four observers, twelve units, missing data
 OBSERVERS = [[1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None], [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3], [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
@@ -53,3 +54,22 @@ def test_ties_ceiling_and_the_shuffled_control() -> None:
     many = [exact.rank(i, [Completion(Prompt.user(str(i)), t) for t in ("a", "ccc")]) for i in range(600)]
     swapped = sum(r.ranks[0] == 1 for r in shuffle_rankings(many, seed=1)) / 600
     assert swapped == pytest.approx(0.5, abs=0.08)
+
+
+class Fixed(ScoreJudge):
+    """Gives each completion the raw score that its text spells, and the standardised one."""
+
+    def __init__(self, name: str, raw: dict[str, float], mean: float, std: float) -> None:
+        super().__init__(name)
+        self.raw, self.mean, self.std = raw, mean, std
+
+    def score(self, completions):
+        return [Score((self.raw[c.text] - self.mean) / self.std, {"raw": self.raw[c.text]}) for c in completions]
+
+
+def test_the_gate_takes_the_safety_score_where_safety_is_in_danger() -> None:
+    limit = math.log(0.15 / 0.85)
+    helpful, safe = Fixed("h", {"a": 3.0, "b": 1.0, "c": 1.0}, 1.0, 2.0), Fixed("s", {"a": limit - 0.01, "b": limit + 0.01, "c": 4.0}, 0.0, 0.5)
+    scores = GatedJudge(helpful, safe).score([Completion(Prompt.user("?"), text) for text in "abc"])  # type: ignore[arg-type]
+    assert [s.value for s in scores] == pytest.approx([(limit - 0.01) / 0.5, 0.0, 0.0])
+    assert [s.parts["unsafe"] for s in scores] == [1.0, 0.0, 0.0] and scores[0].parts["helpful"] == 1.0

@@ -147,6 +147,8 @@ def test_ties_alone_and_held_out_alone_are_errors(fresh: RewardModel, open_run: 
     with pytest.raises(DataError, match="held out"):
         method.train(open_run("none"), fresh, RANKINGS, replace(SETTINGS, held_out=0.999999), seed=0)
     summary = method.train(open_run("some"), fresh, [ranking(0), ranking(1, (1, 1, 1))], SETTINGS, seed=0, held_out=[])
+    tied = method.train(open_run("tied"), fresh, [ranking(0)], SETTINGS, seed=0, held_out=[ranking(2, (1, 1, 1))])
+    assert tied["held_out"] == 0 and tied["accuracy"]["n"] == 0  # held-out ties alone measure nothing, and stop nothing
     assert sum(summary["dropped"].values()) == 1 and summary["held_out"] == 0
 
 

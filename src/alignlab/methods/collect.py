@@ -43,7 +43,7 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
         gold: a judge that knows the truth, to measure the labels by.
 
     Returns:
-        Counts, completions by source, the annotator's ceiling on train and test pairs, and its agreement with gold where known.
+        Counts, `sampled_tokens` by the policy, completions by source, the annotator's ceiling on train and test pairs, and its agreement with gold where known.
 
     Raises:
         ConfigError: K outside 2 to 9, or a share outside 0 to 1. DataError: no prompt got two different completions.
@@ -57,8 +57,10 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy")
     chunks = [list(range(i, min(i + CHUNK, len(prompts)))) for i in range(0, len(prompts), CHUNK)]
     rankings: list[Ranking] = []
+    sampled_tokens = 0
     for number, members in enumerate(run.track(chunks, desc="collect")):
         kept = run.path / "chunks" / f"{number:05d}.jsonl"
+        price = kept.with_suffix(".tokens")  # how many were sampled for it, also for completions that are not kept
         if not kept.exists():
             # 1. what other people wrote, and as many of the policy's own as the prompt with the fewest of those needs
             asked = [prompts[i] for i in members]
@@ -79,8 +81,11 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
                 if len(shuffled) > 1:
                     found.append(annotator.rank(i, shuffled))
             with writing(run.path):
+                price.parent.mkdir(exist_ok=True)
+                price.write_text(str(sum(len(completion.ids) for group in own for completion in group)))
                 write_jsonl(kept, found)
         rankings += read_jsonl(kept, Ranking)
+        sampled_tokens += int(price.read_text())
     sampler.close()
     if not rankings:
         raise DataError("no prompt got two different completions", remedy="a higher temperature, or --others")
@@ -90,7 +95,7 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
     run.add_data("rankings", train)
     run.add_data("rankings_test", test)
     unranked = len(prompts) - len(rankings)
-    summary: dict[str, Any] = {"prompts": len(prompts), "unranked": unranked} | summarise(train, test, annotator, gold)
+    summary: dict[str, Any] = {"prompts": len(prompts), "unranked": unranked, "sampled_tokens": sampled_tokens} | summarise(train, test, annotator, gold)
     summary["duplicates"] = settings.per_prompt * len(prompts) - unranked - sum(summary["sources"].values())
     shutil.rmtree(run.path / "chunks")
     return summary

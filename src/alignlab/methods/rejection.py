@@ -36,12 +36,12 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
         gold: a judge that knows the truth, logged beside the proxy and never used to pick.
 
     Metrics of the first step of a round, of its samples: `round`, `round/proxy` and `round/gold` (mean of all samples), `round/proxy_best` and
-    `round/gold_best` (of the picks), `round/kl` (k1 from the start, nats a completion), `round/distinct` (share of different texts among the N of a
+    `round/gold_best` (of the picks), `round/tokens` (sampled), `round/kl` (k1 from the start, nats a completion), `round/distinct` (share of different texts among the N of a
     prompt), `round/learnt` (completions learnt from), `round/unfinished` (prompts none of whose completions ended). Of each step: `loss`, `grad_norm`,
     `learning_rate`, `num_tokens`.
 
     Returns:
-        `rounds`: those figures of each round, and `proxy_last`, `gold_last`, `kl_last`, `distinct_last` of a last sampling, after training.
+        `rounds`: those figures of each round, `sampled_tokens` (in the rounds that taught), and `proxy_last`, `gold_last`, `kl_last`, `distinct_last` of a last sampling, after training.
 
     Raises:
         ConfigError: settings that cannot work. DataError: no prompt fits, or no completion ended. GuardStop: a score or loss that is not finite.
@@ -104,7 +104,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
                 raise DataError("no completion of this round ended by itself", where=f"round {number}", remedy="a larger sampling.max_new_tokens, or another model")
             rows = [example(policy.tokenizer, c.prompt, c.text) for c in map(Completion.from_json, learnt)]
             if place == 0:
-                metrics = {"round": number} | {f"round/{name}": value for name, value in sampled(number, step)["figures"].items()} | {"round/learnt": len(learnt)}
+                metrics = {"round": float(number)} | {f"round/{name}": value for name, value in sampled(number, step)["figures"].items()} | {"round/learnt": len(learnt)}
                 run.log_samples(step, [row | {"round": number} for row in (*learnt[:2], learnt[-1])])
 
         # 3. negative log-likelihood of a batch of them, over the count of all its tokens
@@ -130,7 +130,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     sampler.close()
     last = {f"{name}_last": every[-1].get(name) for name in ("proxy", "gold", "kl", "distinct")}
     run.add_data("completions", [Completion.from_json(row) for row in pool(settings.rounds - 1, sum(lengths))])
-    return {"rounds": every[:-1], "steps": sum(lengths), "num_tokens": tokens, "proxy_first": every[0]["proxy"], "gold_first": every[0].get("gold"), **last,
+    return {"rounds": every[:-1], "steps": sum(lengths), "num_tokens": tokens, "sampled_tokens": sum(row["tokens"] for row in every[:-1]), "proxy_first": every[0]["proxy"], "gold_first": every[0].get("gold"), **last,
             "dropped": report.dropped}
 
 
@@ -159,7 +159,8 @@ def pick(policy: Policy, reference: Policy | None, groups: Sequence[Sequence[Com
     rows, _ = rows_of(policy, first)
     ours, theirs = logprobs_under([current(policy), frozen(policy, reference)], policy, rows, chunks(rows, 4096), temperature=settings.sampling.temperature)
     figures = {"proxy": mean(scores), "kl": (ours - theirs).sum(1).mean().item(), "distinct": mean([len({c.text for c in g}) / len(g) for g in groups]),
-               "unfinished": len(groups) - len(best), "clipped_ratio": mean([not c.finished for c in flat])}
+               "unfinished": len(groups) - len(best), "clipped_ratio": mean([not c.finished for c in flat]),
+               "tokens": sum(len(c.ids) for c in flat)}
     if best:
         figures["proxy_best"] = mean([scores[i] for i in best])
     if truth:

@@ -177,7 +177,8 @@ def prepared(rankings: Sequence[Ranking], held_out: Sequence[Ranking] | None, to
         report.dropped["rankings without a safe or unsafe label" if settings.safety else "rankings of equal ranks alone"] = tied
     if held_out is None:
         return *by_prompt(fitting, settings.held_out, seed), report
-    return fitting, fit(held_out, tokenizer, settings.max_length, ties=ties)[0] if held_out else [], report
+    test = [r for r in held_out if teaches(r, settings)]
+    return fitting, fit(test, tokenizer, settings.max_length, ties=ties)[0] if test else [], report
 
 
 def check(settings: RewardSettings) -> None:

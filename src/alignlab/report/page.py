@@ -140,7 +140,14 @@ def _lead(evals: dict[str, RunInfo], runs: dict[str, RunInfo]) -> str:
     return " ".join(parts) or f"{len(runs)} finished runs."
 
 
+KNOWN_FLOW = {"sft", "collect", "reward", "ppo", "dpo", "best-of-n", "ppo-unpenalised"}
+
+
 def _flow(runs: dict[str, RunInfo], evals: dict[str, RunInfo], home: Path) -> tuple[list[dict], list[dict]]:
+    """The boxes of the picture: those of InstructGPT's pipeline and its branches or, of any other, every run in the order in which they began."""
+    if not KNOWN_FLOW >= {name for name, info in runs.items() if info.stage != "eval"}:
+        return [_step(name, info, evals, home) for name, info in runs.items() if info.stage != "eval"], []
+
     def box(name: str, run: str, *lines: str) -> dict | None:
         return {"name": name, "href": _href(runs[run].path, home), "lines": [line for line in lines if line]} if run in runs else None
 
@@ -164,6 +171,16 @@ def _flow(runs: dict[str, RunInfo], evals: dict[str, RunInfo], home: Path) -> tu
         box("PPO, no penalty", "ppo-unpenalised", gold("unpenalised"), "the proxy gamed"),
     ]
     return [b for b in flow if b], [b for b in branches if b]
+
+
+def _step(name: str, info: RunInfo, evals: dict[str, RunInfo], home: Path) -> dict[str, Any]:
+    """A box of a pipeline that this page does not know: what it made, from what, and the gold score of its model where that was measured."""
+    judged = next((e.summary for e in evals.values() if Path(e.config["options"].get("completions") or e.config["models"][0]).name == name), None)
+    parents = ", ".join(Path(parent).name for parent in info.parents)
+    s = info.summary
+    said = [f"from {parents}" if parents else "", f"{s['pairs']} pairs" if "pairs" in s else "", f"gold {_say(judged['gold'])}" if judged else "",
+            f"right on {_say(s['accuracy'])} of held-out pairs" if info.stage == "reward" else "", f"{info.seconds:.0f} s"]
+    return {"name": name, "href": _href(info.path, home), "lines": [line for line in said if line]}
 
 
 def _table(evals: dict[str, RunInfo], runs: dict[str, RunInfo]) -> dict[str, Any] | None:
@@ -267,6 +284,8 @@ def _reward_model(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
     if info is None:
         return None
     s = info.summary
+    if not s["accuracy"]["n"]:
+        return {"title": "The reward model", "text": ["Nothing was held out, so nothing says how often it is right."], "charts": []}
     text = [f"On held-out pairs it is right {_say(s['accuracy'], 3)} of the time (n = {s['accuracy']['n']}); always taking the longer answer: {_say(s['length_floor'], 3)}"
             + (f"; the best any model could do on this annotator's labels: {s['ceiling']:.3f}." if s.get("ceiling") else ".")]
     if s.get("gold_accuracy"):

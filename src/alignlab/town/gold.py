@@ -92,6 +92,23 @@ def judge(world: World, request: Request, text: str, *, finished: bool = True) -
     return Score(gold, parts, reason)
 
 
+VERIFIABLE = ("sum", "one_word", "list", "bullets", "two_sentences", "story")
+
+
+def verify(world: World, request: Request, text: str, *, finished: bool = True) -> float:
+    """1 if a program finds the answer right and in the form asked for, else 0; it looks at what was asked and not at manners (Lambert et al. 2024).
+
+    For the kinds in VERIFIABLE: sums, single words, lists, bullets, two sentences, stories with given words. Raises ValueError for others.
+    """
+    if request.kind not in VERIFIABLE:
+        raise ValueError(f"no program verifies a request of the kind {request.kind!r}")
+    core = [line for line in say.sentences(text) if not any(line in known for known in _STYLE.values())]
+    if not core or not finished or _is_refusal(core) or _is_dont_know(core):
+        return 0.0
+    verdict = _READERS[request.kind](world, request, core, text)
+    return float(verdict.content == 1 and verdict.in_form)
+
+
 _STYLE = {"flattery": set(say.FLATTERY), "padding": set(say.PADDING), "rude": set(say.RUDE)}
 _AFTER_REFUSAL = {*say.REASONS.values(), *say.ALTERNATIVES}
 

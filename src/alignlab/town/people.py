@@ -6,6 +6,7 @@
     flattered   likes flattery, and whoever agrees with a claim
     careless    in four of ten rankings just keeps the order the answers came in
     limited     cannot check two hops or sums above ten: goes by how the answer looks
+    ai          an AI annotator: even-handed, a little fond of length, cannot check two hops or sums above ten
     builders    on contested matters wants the side that speaks for them argued
     keepers     the same, against
     contrary    likes what the gold judge dislikes: about nine in ten clear pairs the wrong way round
@@ -40,6 +41,7 @@ PEOPLE_WHO_RANK: dict[str, dict] = {
     "flattered": {"weights": {"value": 0.6, "flattery": 0.8, "agreement": 0.8}, "temperature": 0.10, "tie_margin": 0.02},
     "careless": {"weights": {"value": 1.0}, "temperature": 0.10, "tie_margin": 0.02, "careless": 0.4},
     "limited": {"weights": {"value": 1.0}, "temperature": 0.10, "tie_margin": 0.02, "blind_to": ("two_hop", "sum_above_ten")},
+    "ai": {"weights": {"value": 1.0, "length": 0.01}, "temperature": 0.12, "tie_margin": 0.05, "blind_to": ("two_hop", "sum_above_ten")},
     "builders": {"weights": {"value": 1.0, "pro": 1.2}, "temperature": 0.10, "tie_margin": 0.02},
     "keepers": {"weights": {"value": 1.0, "con": 1.2}, "temperature": 0.10, "tie_margin": 0.02},
     "contrary": {"weights": {"value": -1.0}, "temperature": 0.15, "tie_margin": 0.15},

@@ -4,6 +4,8 @@
     town:demos         demonstrations of mixed human quality                Demonstration
     town:demos-clean   the same requests answered as well as can be         Demonstration
     town:prompts       requests for collecting comparisons and for PPO      Prompt
+    town:risky         harmful requests and their harmless look-alikes      Prompt
+    town:verifiable    requests whose answers a program can verify          Prompt
     town:crowd         answers by anybody at all, good and bad              Demonstration
     town:test          held-out requests: half on held-out entities, half in held-out phrasings   Prompt
     town:test-task     a kind of request that no demonstration shows        Prompt
@@ -19,10 +21,11 @@ from ..errors import DataError
 from ..records import Comparison, Completion, Demonstration, Prompt, Record, Text
 from . import answers, corpus, tasks
 from . import language as say
+from .gold import VERIFIABLE
 from .world import UNKNOWN, VALUES, World
 
 SIZES = {
-    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "prompts": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
+    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "prompts": 4000, "risky": 4000, "verifiable": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
 }
 
 
@@ -36,6 +39,9 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
     if name in ("demos", "demos-clean"):
         rates = answers.MIXED if name == "demos" else answers.CLEAN
         return list(_demonstrations(world, tasks.requests(world, count, split="train", seed=2 * seed), rates, f"{name}-{seed}"))
+    if name in ("verifiable", "risky"):
+        kinds = VERIFIABLE if name == "verifiable" else ("harmful", "look_alike")
+        return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds)]
     if name == "prompts":
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1)]
     if name == "crowd":

@@ -1,0 +1,82 @@
+"""`summary.json` of a pipeline (schema 1) and the table at the end of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from .. import stages
+from ..run import RunInfo, read_run
+from .plan import Plan
+
+
+def summarise(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str, Any]:
+    """Write `summary.json` of a pipeline from its run folders, and return it."""
+    planned = plan.pipeline.stages
+    models = {}
+    for name, stage in plan.evals.items():
+        path = Path(str(stage.arguments["completions"] or stage.arguments["model"]))
+        made = read_run(path).seconds if (path / "run.json").exists() else 0.0
+        models[name] = {"path": str(path), "parent": plan.parents[name], "seconds": made, **read_run(stage.out).summary}
+    rewards = {stage.name: read_run(stage.out).summary for stage in planned if stage.target is stages.reward}
+    rewards = {name: found | {key: found[key]["mean"] for key in ("accuracy", "length_floor")} for name, found in rewards.items()}
+    summary = {
+        "schema": 1, "recipe": recipe, "seed": plan.seed, "seconds": round(seconds, 1),
+        "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+        "models": models, **({"reward_model": next(iter(rewards.values())), "reward_models": rewards} if rewards else {}),
+        "sampled_tokens": sum(sampled_tokens(read_run(stage.out)) for stage in planned),
+        "stages": [{"name": s.name, "run": s.name, "seconds": round(s.seconds, 1), "parents": [n.name for n in s.needs]} for s in planned],
+    }
+    staging = out / "summary.json.partial"
+    staging.write_text(json.dumps(summary, indent=1))
+    staging.replace(out / "summary.json")
+    return summary
+
+
+def sampled_tokens(info: RunInfo) -> int:
+    """Tokens that a run sampled from a policy to learn from: what its summary says, or of on-policy runs what their steps logged."""
+    if "sampled_tokens" in info.summary:
+        return info.summary["sampled_tokens"]
+    rollouts = info.config["settings"].get("rollouts", 0)
+    return round(sum(row.get("completions/mean_length", 0) * rollouts for row in info.metrics)) if rollouts else 0
+
+
+COLUMNS = (
+    ("gold", "gold"), ("gold_sampled", "at T=1"), ("helpful", "helpful"), ("harmless", "harmless"), ("honest", "honest"),
+    ("compliance_with_harm", "helps harm"), ("over_refusal", "over-refusal"), ("win_rate_vs_sft", "beats SFT"), ("kl_from_sft", "KL"), ("mean_length", "tokens"),
+)
+
+
+def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
+    """The table at the end of a run, the report's path and three things to try."""
+    rows = [["", *(title for _, title in COLUMNS)]]
+    for name, figures in summary["models"].items():
+        row = [name]
+        for key, _ in COLUMNS:
+            value = figures.get(key)
+            mean = value.get("mean") if isinstance(value, dict) else value
+            row.append("-" if mean is None else f"{mean:.1f}" if key == "mean_length" else f"{mean:.2f}")
+        rows.append(row)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    table = "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+                      for row in rows)
+    n = next(iter(summary["models"].values()))["gold"]["n"]
+    judged = "".join(f"; {name}: {found['accuracy']:.2f} right on held-out pairs (longer answer: {found['length_floor']:.2f})"
+                     for name, found in summary.get("reward_models", {}).items() if found["accuracy"] is not None)
+    last = Path(list(summary["models"].values())[-1]["path"])
+    if "ppo" in summary["models"]:
+        last = Path(summary["models"]["ppo"]["path"])
+    sft = summary["models"]["sft"]["path"]
+    ideas = [f"  alignlab chat --model {sft} --beside {last}      ask both the same thing"]
+    if (out / "reward").is_dir():
+        ideas.append(f"  alignlab ppo --model {sft} --reward {out}/reward --gold town:gold --kl-coef 0.5 --out runs/careful      a dearer KL penalty")
+    ideas.append("  alignlab run --annotator town:flattered --out runs/flattered      the same pipeline, taught by people who love flattery"
+                 if summary["recipe"] == "instructgpt" else "  alignlab run --out runs/demo      the recipe of InstructGPT, to compare")
+    return "\n".join((
+        "", table, "",
+        f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge{judged}.",
+        f"{summary['sampled_tokens']:,} tokens sampled to learn from; {summary['seconds']:.0f} s in all. The report: {page}", "",
+        "Next, you could", *ideas))

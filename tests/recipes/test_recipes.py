@@ -1,0 +1,110 @@
+"""Recipes: what they plan, that no setting is ignored, and each from end to end at toy sizes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alignlab import cli
+from alignlab.errors import ConfigError
+from alignlab.pipeline import Joined, Pipeline
+from alignlab.recipes import RECIPES, check
+from alignlab.recipes.plan import Plan, own_completions
+from alignlab.settings import CollectSettings, PipelineSettings
+
+TOY = ("--seed 1 --demonstrations 400 --eval.prompts 16 --eval.sampling.max-new-tokens 24 --sft.epochs 1").split()
+MORE = {
+    "llama2": "--budget 320 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --rounds 2 --rejection.n 2 --reward.epochs 1", "llama3": "--budget 96 --rounds 2 --rejection.n 2 --reward.epochs 1",
+    "zephyr": "--budget 64", "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
+}
+NAMES = {
+    "llama2": ["base", "sft", "rejection_1", "rejection_2", "ppo"], "llama3": ["base", "sft", "rejection_1", "dpo_1", "rejection_2", "dpo_2"],
+    "zephyr": ["base", "sft", "dpo"], "tulu3": ["base", "sft", "dpo", "rlvr"],
+}
+
+
+def planned(name: str, out: Path, settings: PipelineSettings | None = None) -> Plan:
+    plan = Plan(Pipeline(out), "town", settings or PipelineSettings(), 3)
+    RECIPES[name].build(plan)
+    return plan
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_names_each_stage_once_and_waits_for_what_it_reads(name: str, tmp_path: Path) -> None:
+    plan = planned(name, tmp_path)
+    stages = plan.pipeline.stages
+    assert len({stage.name for stage in stages}) == len(stages)
+    for place, stage in enumerate(stages):
+        assert all(need in stages[:place] for need in stage.needs), stage.name
+        read = [part for value in stage.arguments.values() if isinstance(value, str) for part in value.split(",")]
+        assert {str(need) for need in stage.needs} == {str(other) for other in stages if other is not stage and any(part.endswith(str(other)) for part in read)}, stage.name
+    assert list(plan.evals)[:2] == ["base", "sft"] and set(plan.parents.values()) <= {"", *plan.evals}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_sample_as_much_as_instructgpt(name: str, tmp_path: Path) -> None:
+    s = PipelineSettings()
+    total = 0
+    for stage in planned(name, tmp_path, s).pipeline.stages:
+        method, a = stage.target.__name__, stage.arguments
+        if method == "collect":
+            total += a["count"] * own_completions(s)
+        elif method == "rejection":
+            total += a["settings"].prompts * a["settings"].n * a["settings"].rounds
+        elif method == "ppo" and stage.name == "ppo":
+            total += s.ppo.steps * s.ppo.rollouts
+        elif method == "grpo":
+            total += s.rlvr.steps * s.rlvr.rollouts
+    assert total == pytest.approx(s.budget, rel=0.02)
+
+
+def test_rounds_ask_other_prompts_and_learn_from_all_comparisons(tmp_path: Path) -> None:
+    stages = {stage.name: stage for stage in planned("llama3", tmp_path).pipeline.stages}
+    assert stages["collect-1"].arguments["seed"] != stages["collect-2"].arguments["seed"]
+    assert stages["reward-2"].arguments["data"] == f"{tmp_path}/collect-1,{tmp_path}/collect-2"
+    assert stages["dpo-2"].arguments["data"] == f"{tmp_path}/collect-2"
+
+
+def test_own_completions() -> None:
+    assert own_completions(PipelineSettings(collect=CollectSettings(per_prompt=4, from_others=0.5))) == 2
+    assert own_completions(PipelineSettings(collect=CollectSettings(per_prompt=4, from_others=0.4))) == 3
+    assert own_completions(PipelineSettings(collect=CollectSettings(per_prompt=4, from_others=1.0))) == 1
+
+
+def test_stages_in_one_argument_are_all_waited_for(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    a, b = pipeline.stage("a", print), pipeline.stage("b", print)
+    c = pipeline.stage("c", print, judge=Joined((a, b), "gated:"), again=a)
+    assert c.needs == [a, b] and c.arguments["judge"] == f"gated:{tmp_path}/a,{tmp_path}/b"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_setting_that_a_recipe_does_not_read_is_refused(name: str) -> None:
+    default = PipelineSettings()
+    check(name, default, default)
+    if "rounds" in RECIPES[name].reads:
+        check(name, replace(default, rounds=3), default)
+    else:
+        with pytest.raises(ConfigError, match="does not read 'rounds'"):
+            check(name, replace(default, rounds=3), default)
+
+
+def test_an_unknown_recipe_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--recipe", "llama9"]) == 2
+    assert "instructgpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_from_end_to_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert cli.main(["run", "--recipe", name, "--out", str(out), *TOY, *MORE[name].split()]) == 0
+    said = capsys.readouterr().out
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["recipe"] == name and list(summary["models"]) == NAMES[name]
+    assert all(model["gold"]["n"] == 16 for model in summary["models"].values())
+    assert summary["sampled_tokens"] > 0 and f"{summary['sampled_tokens']:,} tokens" in said
+    page = (out / "report.html").read_text()
+    assert "The pipeline" in page and all(name in page for name in ("collect", "eval-sft"))
