@@ -78,9 +78,9 @@ class Pipeline:
 
     def run(self) -> None:
         """Run everything that was planned. The first error stops the rest and is raised; what was finished stays."""
-        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[variable] = "1"
-        os.environ["ALIGNLAB_PROGRESS"] = "file"
+        children = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ALIGNLAB_PROGRESS": "file"}
+        ours = {name: os.environ.get(name) for name in children}
+        os.environ.update(children)
         context = mp.get_context("forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn")
         if context.get_start_method() == "forkserver":
             context.set_forkserver_preload([PRELOAD])
@@ -95,6 +95,8 @@ class Pipeline:
         finally:
             self._stop_all()
             signal.signal(signal.SIGTERM, previous)
+            for name, value in ours.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
 
     def _start_ready(self, context: Any) -> None:
         for stage in self.stages:

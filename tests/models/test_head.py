@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM, GraniteConfig, GraniteForCausalLM
 
@@ -120,3 +121,15 @@ def test_a_head_under_an_adapter_is_not_taken():
 
     model = get_peft_model(llama(tie_word_embeddings=False), LoraConfig(r=2, target_modules=["lm_head"], task_type="CAUSAL_LM"))
     assert head_of(bare(model)) is None
+
+
+def test_asking_a_model_draws_no_random_number() -> None:
+    model = llama(7).train()
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    head_of(model)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    lora = get_peft_model(llama(8), LoraConfig(r=2, lora_dropout=0.5, target_modules=["q_proj"])).train()
+    before = torch.random.get_rng_state()
+    assert head_of(lora) is not None
+    assert torch.equal(torch.random.get_rng_state(), before)

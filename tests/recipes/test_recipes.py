@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from alignlab.settings import CollectSettings, PipelineSettings
 
 TOY = ("--seed 1 --demonstrations 400 --eval.prompts 16 --eval.sampling.max-new-tokens 24 --sft.epochs 1").split()
 MORE = {
-    "llama2": "--budget 320 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --rounds 2 --rejection.n 2 --reward.epochs 1", "llama3": "--budget 96 --rounds 2 --rejection.n 2 --reward.epochs 1",
+    "llama2": "--budget 176 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --rounds 1 --rejection.n 2 --reward.epochs 1", "llama3": "--budget 96 --rounds 2 --rejection.n 2 --reward.epochs 1",
     "zephyr": "--budget 64", "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
 }
 NAMES = {
-    "llama2": ["base", "sft", "rejection_1", "rejection_2", "ppo"], "llama3": ["base", "sft", "rejection_1", "dpo_1", "rejection_2", "dpo_2"],
+    "llama2": ["base", "sft", "rejection_1", "ppo"], "llama3": ["base", "sft", "rejection_1", "dpo_1", "rejection_2", "dpo_2"],
     "zephyr": ["base", "sft", "dpo"], "tulu3": ["base", "sft", "dpo", "rlvr"],
 }
 
@@ -108,3 +109,10 @@ def test_from_end_to_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert summary["sampled_tokens"] > 0 and f"{summary['sampled_tokens']:,} tokens" in said
     page = (out / "report.html").read_text()
     assert "The pipeline" in page and all(name in page for name in ("collect", "eval-sft"))
+
+
+def test_a_pipeline_leaves_the_environment_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("ALIGNLAB_PROGRESS", raising=False)
+    Pipeline(tmp_path).run()
+    assert os.environ["OMP_NUM_THREADS"] == "3" and "ALIGNLAB_PROGRESS" not in os.environ

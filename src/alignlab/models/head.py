@@ -31,9 +31,10 @@ def head_of(model: nn.Module) -> nn.Linear | None:
     if model not in _plain:
         seen: list[Any] = []
         hook = head.register_forward_hook(lambda _, inputs, output: seen.append(output))
-        try:
-            with torch.no_grad():
-                logits = model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=head.weight.device), use_cache=False).logits
+        device = head.weight.device
+        try:  # drawing nothing: a run that goes on asks at another step, and its dropout must not notice
+            with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+                logits = model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False).logits
         finally:
             hook.remove()
         _plain[model] = len(seen) == 1 and seen[0].shape == logits.shape and bool(seen[0].equal(logits.to(seen[0].dtype)))
