@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Samples a second and peak memory against the peers, on the same model, the same work and the same machine, the two sides in turn.
 
-    python benchmarks/peers.py MODEL_FOLDER --peers ../shared/bench --trl PYTHON_WITH_TRL_1.16 --trl-ppo PYTHON_WITH_TRL_1.12 --out peers.json
+    python benchmarks/peers.py MODEL_FOLDER --peers SCRIPTS --trl PYTHON_WITH_TRL_1.16 --trl-ppo PYTHON_WITH_TRL_1.12 --out peers.json
     python docs/make_speed.py peers.json        writes docs/speed.md
 
 PYTHON_WITH_TRL is the interpreter of an environment with that version of TRL and the same torch and transformers as this one. `--town` measures the
 town's own model instead, on the town's own requests. Every measurement is a process of its own, so that its peak resident memory is that of one side.
 
-What is timed. Peers: the median step of the scripts in the folder named by --peers, the first step left out. Ours: our own command on the same rows,
+What is timed. Peers: the median step of the scripts in the folder SCRIPTS (peer_generate.py, peer_trl.py, peer_trl_ppo.py), the first step left out. Ours: our own command on the same rows,
 after a step to warm up: all steps of an epoch, and what the method does before the first one (the reference's log-probabilities of DPO). Completions of
 both sides are sampled to natural ends; the tokens differ, the prompts and the limit do not. Precision: `auto` is bf16 where the machine multiplies it
 natively, else fp32, for both sides; TRL's own mixed precision is slower than either on a CPU.
@@ -205,9 +205,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--side"]:
         return side()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="", help="a transformers folder (../shared/bench/smollm2.py makes one); empty with --town")
+    parser.add_argument("model", nargs="?", default="", help="a transformers folder; empty with --town")
     parser.add_argument("--town", action="store_true", help="the town's own model on the town's own requests")
-    parser.add_argument("--peers", default="../shared/bench", help="the folder of peer_generate.py, peer_trl.py and peer_trl_ppo.py")
+    parser.add_argument("--peers", required=True, help="the folder of peer_generate.py, peer_trl.py and peer_trl_ppo.py")
     parser.add_argument("--trl", default="", help="python of an environment with TRL 1.16.0; empty = ours alone")
     parser.add_argument("--trl-ppo", default="", help="python of an environment with TRL 1.12.0")
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
