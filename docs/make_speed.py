@@ -16,7 +16,14 @@ def line(work: str, row: dict[str, Any]) -> str:
     peer, ours = row["peer"], row["ours"]
     met = "yes" if row["speed"] >= GOALS[work] and row["memory"] <= MEMORY else "speed" if row["speed"] >= GOALS[work] else "memory" if row["memory"] <= MEMORY else "no"
     return (f"| {work} | {PEERS.get(work, f'TRL 1.16 {work}')} | {peer['a_second']:.3g} | {ours['a_second']:.3g} | {row['speed']:.2f}x (goal {GOALS[work]:g}x) | "
-            f"{peer['peak_mb'] / 1000:.2f} | {ours['peak_mb'] / 1000:.2f} | {row['memory']:.2f}x (goal {MEMORY:g}x) | {met} |")
+            f"{peer['peak_mb'] / 1000:.2f} | {ours['peak_mb'] / 1000:.2f} | {row['memory']:.2f}x (goal {MEMORY:g}x) | {met} | "
+            f"{timed(row, 'peer')} / {timed(row, 'ours')} |")
+
+
+def timed(row: dict[str, Any], side: str) -> str:
+    """Steps that were timed, over all rounds; of `generate` the rounds."""
+    runs = row["runs"][side]
+    return str(sum(run.get("steps", 1) for run in runs))
 
 
 def main() -> None:
@@ -27,7 +34,7 @@ def main() -> None:
         machine = table["machine"]
         parts += ["", f"## {setting}", "",
                   f"{table['date']}, {machine['cpus']} CPUs ({machine['machine']}, bf16 in hardware: {'yes' if machine['bf16'] else 'no'}), torch {machine['torch']}, {table['precision']} on both sides.", "",
-                  "| work | peer | peer, a second | ours, a second | speed | peer, GB | ours, GB | memory | goals met |", "|---|---|---|---|---|---|---|---|---|",
+                  "| work | peer | peer, a second | ours, a second | speed | peer, GB | ours, GB | memory | goals met | steps timed |", "|---|---|---|---|---|---|---|---|---|---|",
                   *(line(work, row) for work, row in table["works"].items() if "speed" in row)]
     parts += ["", "Tokens a second for `generate`, samples (sequences, pairs or completions) a second elsewhere; memory is the peak resident memory of a process."]
     Path(__file__).with_name("speed.md").write_text("\n".join(parts) + "\n")
