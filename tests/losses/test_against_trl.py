@@ -53,7 +53,7 @@ def read(name: str, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Any]]
     return tuple({key: tensor(value) for key, value in CASES[name][part].items()} for part in ("inputs", "outputs"))  # type: ignore[return-value]
 
 
-def close(ours: Any, theirs: Any, dtype: torch.dtype, *, recorded: torch.dtype = torch.float64) -> None:
+def assert_close(ours: Any, theirs: Any, dtype: torch.dtype, *, recorded: torch.dtype = torch.float64) -> None:
     """Equal to the digits of the coarser of the two precisions."""
     tolerance = 2e-5 if torch.float32 in (dtype, recorded) else 1e-12
     torch.testing.assert_close(torch.as_tensor(ours, dtype=torch.float64), torch.as_tensor(theirs, dtype=torch.float64), rtol=tolerance, atol=tolerance)
@@ -77,8 +77,8 @@ def test_the_record_says_where_it_comes_from() -> None:
 @pytest.mark.parametrize("name", named("tokens/"))
 def test_log_probabilities_and_entropies(name: str, dtype: torch.dtype) -> None:
     given, theirs = read(name, dtype)
-    close(token_logprobs(given["logits_BTV"], given["ids_BT"], temperature=given["temperature"])[:, 1:], theirs["logprobs_BT"], dtype)
-    close(entropy(given["logits_BTV"], temperature=given["temperature"]), theirs["entropy_BT"], dtype)
+    assert_close(token_logprobs(given["logits_BTV"], given["ids_BT"], temperature=given["temperature"])[:, 1:], theirs["logprobs_BT"], dtype)
+    assert_close(entropy(given["logits_BTV"], temperature=given["temperature"]), theirs["entropy_BT"], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -90,11 +90,11 @@ def test_dpo(name: str, dtype: torch.dtype) -> None:
     kind = name.removeprefix("dpo/").partition("_")[0]
     losses, chosen, rejected = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type=kind, label_smoothing=given["label_smoothing"])
     losses.mean().backward()
-    close(losses.mean(), theirs["loss"], dtype)
-    close(leaf.grad, theirs["gradient_BT"], dtype)
+    assert_close(losses.mean(), theirs["loss"], dtype)
+    assert_close(leaf.grad, theirs["gradient_BT"], dtype)
     for key, ours in {"rewards/chosen": chosen, "rewards/rejected": rejected, "rewards/margins": chosen - rejected,
                       "rewards/accuracies": (chosen > rejected).to(dtype), "logps/chosen": policy.chunk(2)[0], "logps/rejected": policy.chunk(2)[1]}.items():
-        close(ours.mean(), theirs[key], dtype)
+        assert_close(ours.mean(), theirs[key], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -106,9 +106,9 @@ def test_label_smoothing_of_sigmoid_is_dropped_by_trl(dtype: torch.dtype) -> Non
     assert given["label_smoothing"] == 0.2
     plain = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"])[0].mean()
     smoothed = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], label_smoothing=0.2)[0].mean()
-    close(plain, theirs["loss"], dtype)
+    assert_close(plain, theirs["loss"], dtype)
     h = (policy - reference).chunk(2)[0] - (policy - reference).chunk(2)[1]
-    close(smoothed, plain + 0.2 * given["beta"] * h.mean(), dtype)  # -e log s(-bh) + e log s(bh) = e b h
+    assert_close(smoothed, plain + 0.2 * given["beta"] * h.mean(), dtype)  # -e log s(-bh) + e log s(bh) = e b h
     assert abs((smoothed - plain).item()) > 1e-3
 
 
@@ -120,8 +120,8 @@ def test_ipo_that_trl_takes_over_tokens(dtype: torch.dtype) -> None:
     leaf, policy, reference = completions(given, mean=True)
     loss = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type="ipo")[0].mean()
     loss.backward()
-    close(loss, theirs["loss"], dtype)
-    close(leaf.grad, theirs["gradient_BT"], dtype)
+    assert_close(loss, theirs["loss"], dtype)
+    assert_close(leaf.grad, theirs["gradient_BT"], dtype)
     _, policy, reference = completions(given)
     assert abs(dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type="ipo")[0].mean().item() - theirs["loss"]) > 1e-3
 
@@ -135,9 +135,9 @@ def test_sigmoid_norm(dtype: torch.dtype) -> None:
     losses, chosen, _ = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"], loss_type="sigmoid_norm", chosen_lengths=chosen_lengths,
                                  rejected_lengths=rejected_lengths)
     losses.mean().backward()
-    close(losses.mean(), theirs["loss"], dtype)
-    close(leaf.grad, theirs["gradient_BT"], dtype)
-    close((chosen * chosen_lengths).mean(), theirs["rewards/chosen"], dtype)
+    assert_close(losses.mean(), theirs["loss"], dtype)
+    assert_close(leaf.grad, theirs["gradient_BT"], dtype)
+    assert_close((chosen * chosen_lengths).mean(), theirs["rewards/chosen"], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -150,9 +150,9 @@ def test_kto(name: str, dtype: torch.dtype) -> None:
     losses, _ = kto_loss(leaf.sum(1), given["ref_logprobs_BT"].sum(1), given["label_B"], baseline=baseline, beta=given["beta"],
                          desirable_weight=given["desirable_weight"], undesirable_weight=given["undesirable_weight"])
     losses.mean().backward()
-    close(baseline, theirs["kl"], dtype)
-    close(losses.mean(), theirs["loss"], dtype)
-    close(leaf.grad, theirs["gradient_BT"], dtype)
+    assert_close(baseline, theirs["kl"], dtype)
+    assert_close(losses.mean(), theirs["loss"], dtype)
+    assert_close(leaf.grad, theirs["gradient_BT"], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -164,11 +164,11 @@ def test_simpo(dtype: torch.dtype) -> None:
     lengths = mask.sum(1)
     losses, chosen, rejected = simpo_loss(*logps.chunk(2), *lengths.chunk(2), beta=given["beta"], gamma=given["simpo_gamma"])
     losses.mean().backward()
-    close(losses.mean(), theirs["loss"], dtype)
-    close(logits.grad, theirs["gradient_BTV"], dtype)
-    close(chosen.mean(), theirs["rewards/chosen"], dtype)
-    close(rejected.mean(), theirs["rewards/rejected"], dtype)
-    close((logps / lengths).chunk(2)[0].mean(), theirs["logps/chosen"], dtype)
+    assert_close(losses.mean(), theirs["loss"], dtype)
+    assert_close(logits.grad, theirs["gradient_BTV"], dtype)
+    assert_close(chosen.mean(), theirs["rewards/chosen"], dtype)
+    assert_close(rejected.mean(), theirs["rewards/rejected"], dtype)
+    assert_close((logps / lengths).chunk(2)[0].mean(), theirs["logps/chosen"], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -180,13 +180,13 @@ def test_orpo(dtype: torch.dtype) -> None:
     each = token_logprobs(given["logits_BTV"], given["ids_BT"])
     losses, chosen, rejected, metrics = orpo_loss(*(each * mask).sum(1).chunk(2), *mask.sum(1).chunk(2), beta=given["beta"])
     for key in ("log_odds_chosen", "log_odds_ratio"):
-        close(metrics[key].mean(), theirs[key], dtype, recorded=torch.float32)  # TRL makes them of floats
-    close(chosen.mean(), theirs["rewards/chosen"], dtype, recorded=torch.float32)
-    close(rejected.mean(), theirs["rewards/rejected"], dtype, recorded=torch.float32)
+        assert_close(metrics[key].mean(), theirs[key], dtype, recorded=torch.float32)  # TRL makes them of floats
+    assert_close(chosen.mean(), theirs["rewards/chosen"], dtype, recorded=torch.float32)
+    assert_close(rejected.mean(), theirs["rewards/rejected"], dtype, recorded=torch.float32)
     read_too = (seen.bool() & (torch.arange(seen.shape[1]) > 0)).chunk(2)[0]
     nll = -each.chunk(2)[0][read_too].mean()
-    close(nll, theirs["nll_loss"], dtype, recorded=torch.float32)
-    close(losses.mean() - metrics["nll_loss"].mean() + nll, theirs["loss"], dtype, recorded=torch.float32)
+    assert_close(nll, theirs["nll_loss"], dtype, recorded=torch.float32)
+    assert_close(losses.mean() - metrics["nll_loss"].mean() + nll, theirs["loss"], dtype, recorded=torch.float32)
     assert abs((nll - metrics["nll_loss"].mean()).item()) > 1e-3
 
 
@@ -197,24 +197,24 @@ def test_reward_model(name: str, dtype: torch.dtype) -> None:
     chosen, rejected = given["chosen_B"].requires_grad_(), given["rejected_B"].requires_grad_()
     loss, metrics = bradley_terry_loss(chosen, rejected, margin_B=given["margin_B"], center=given["center"])
     loss.backward()
-    close(loss, theirs["loss"], dtype)
-    close(chosen.grad, theirs["gradient_chosen_B"], dtype)
-    close(rejected.grad, theirs["gradient_rejected_B"], dtype)
+    assert_close(loss, theirs["loss"], dtype)
+    assert_close(chosen.grad, theirs["gradient_chosen_B"], dtype)
+    assert_close(rejected.grad, theirs["gradient_rejected_B"], dtype)
     for key, value in metrics.items():
-        close(value, theirs[key], dtype, recorded=torch.float32)  # TRL's accuracy is a float
+        assert_close(value, theirs[key], dtype, recorded=torch.float32)  # TRL's accuracy is a float
 
 
 @pytest.mark.parametrize("kind", ["rloo", "grpo", "dr_grpo"])
 def test_group_advantages(kind: str) -> None:
     """One group has equal scores. TRL's come out of a real trainer, in fp32."""
     given, theirs = read(f"advantages/{kind}", torch.float64)
-    close(group_advantages(given["scores_PG"], kind=kind), theirs["advantages_PG"], torch.float64, recorded=torch.float32)
+    assert_close(group_advantages(given["scores_PG"], kind=kind), theirs["advantages_PG"], torch.float64, recorded=torch.float32)
 
 
 def test_k3_of_grpo() -> None:
     given, theirs = read("group/grpo_kl", torch.float64)
     k3 = kl_estimate(given["logprobs_BT"], given["ref_logprobs_BT"], estimator="k3")
-    close((k3 * given["mask_BT"]).sum() / given["mask_BT"].sum(), theirs["kl"], torch.float64)
+    assert_close((k3 * given["mask_BT"]).sum() / given["mask_BT"].sum(), theirs["kl"], torch.float64)
 
 
 def test_whitening() -> None:
@@ -240,17 +240,17 @@ def test_ppo_rewards_and_advantages(name: str) -> None:
     last = torch.zeros_like(ours).scatter(1, mask.sum(1, keepdim=True) - 1, given["scores"][:, None])
     beyond = torch.zeros_like(ours).scatter(1, longer.sum(1, keepdim=True) - 1, given["scores"][:, None])
     kl = kl_estimate(given["logprobs"], given["ref_logprobs"], estimator=given["kl_estimator"])
-    close(kl * mask, theirs["kl"], torch.float64, recorded=torch.float32)
+    assert_close(kl * mask, theirs["kl"], torch.float64, recorded=torch.float32)
     if given["kl_estimator"] == "k1":
-        close(ours - last + beyond, theirs["rewards"], torch.float64, recorded=torch.float32)
+        assert_close(ours - last + beyond, theirs["rewards"], torch.float64, recorded=torch.float32)
     else:  # whitened with ddof 1 over the longer episode, mean kept
         rewards, n = beyond - given["kl_coef"] * kl * mask, int(longer.sum())
         mean = (rewards * longer).sum() / n
-        close(((masked_whiten(rewards, longer, shift_mean=False) - mean) * ((n - 1) / n) ** 0.5 + mean) * longer, theirs["rewards"], torch.float64, recorded=torch.float32)
+        assert_close(((masked_whiten(rewards, longer, shift_mean=False) - mean) * ((n - 1) / n) ** 0.5 + mean) * longer, theirs["rewards"], torch.float64, recorded=torch.float32)
     advantages, returns = gae(theirs["rewards"], given["values"], longer, gamma=given["gamma"], lam=given["lam"])
-    close(returns, theirs["returns"] * longer, torch.float64, recorded=torch.float32)
+    assert_close(returns, theirs["returns"] * longer, torch.float64, recorded=torch.float32)
     whitened, n = masked_whiten(advantages, mask), int(mask.sum())
-    close(whitened * ((n - 1) / n) ** 0.5, theirs["advantages"], torch.float64, recorded=torch.float32)
+    assert_close(whitened * ((n - 1) / n) ** 0.5, theirs["advantages"], torch.float64, recorded=torch.float32)
 
 
 @pytest.mark.parametrize("name", named("ppo/update_"))
@@ -260,10 +260,10 @@ def test_ppo_losses(name: str) -> None:
     given, theirs = read(name, torch.float64)
     mask, longer = (~given["padding_mask"]).long(), (~given["padding_mask_p1"]).long()
     loss, metrics = ppo_policy_loss(given["new_logprobs"], given["mb_logprobs"], given["mb_advantage"], mask, cliprange=given["cliprange"], denominator=mask.sum())
-    close(loss, theirs["pg_loss"], torch.float64, recorded=torch.float32)
+    assert_close(loss, theirs["pg_loss"], torch.float64, recorded=torch.float32)
     if name.endswith("_0"):
-        close(metrics["val/ratio"], 1.0, torch.float64, recorded=torch.float32)
+        assert_close(metrics["val/ratio"], 1.0, torch.float64, recorded=torch.float32)
     else:
         assert metrics["policy/clipfrac_avg"] > 0, "the case does not reach the clip"
     loss, _ = ppo_value_loss(given["vpred"], given["mb_values"], given["mb_return"], longer, cliprange_value=given["cliprange_value"], denominator=longer.sum())
-    close(loss, theirs["vf_loss"], torch.float64, recorded=torch.float32)
+    assert_close(loss, theirs["vf_loss"], torch.float64, recorded=torch.float32)
