@@ -10,7 +10,8 @@ town's own model instead, on the town's own requests. Every measurement is a pro
 What is timed. Peers: the median step of the scripts in the folder SCRIPTS (peer_generate.py, peer_trl.py, peer_trl_ppo.py), the first step left out. Ours: our own command on the same rows,
 after a step to warm up: all steps of an epoch, and what the method does before the first one (the reference's log-probabilities of DPO). Completions of
 both sides are sampled to natural ends; the tokens differ, the prompts and the limit do not. Precision: `auto` is bf16 where the machine multiplies it
-natively, else fp32, for both sides; TRL's own mixed precision is slower than either on a CPU.
+natively, else fp32, for both sides; TRL's own mixed precision is slower than either on a CPU. Ours reads a batch in micro-batches of 2 rows or pairs, or of 4
+completions (the same update, less memory); the peers' scripts read it whole.
 """
 
 from __future__ import annotations
@@ -110,11 +111,11 @@ def ours(work: str, model: str, rows: Path, prompts: Path, precision: str, steps
             raise SystemExit(f"alignlab {arguments[0]} left with exit code {code}")
 
     batch = 16 if work in ("rloo", "grpo", "ppo") else 8
-    on_policy = ["--data", str(prompts), "--sampling.max-new-tokens", "64", "--steps", "{steps}"]
+    on_policy = ["--micro-batch", "4", "--data", str(prompts), "--sampling.max-new-tokens", "64", "--steps", "{steps}"]
     arguments = {
-        "sft": ["sft", "--data", str(rows), "--batch", "8", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
-        "dpo": ["dpo", "--data", str(rows), "--batch", "8", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
-        "reward": ["reward", "--data", str(rows), "--batch", "8", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
+        "sft": ["sft", "--data", str(rows), "--batch", "8", "--micro-batch", "2", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
+        "dpo": ["dpo", "--data", str(rows), "--batch", "8", "--micro-batch", "2", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
+        "reward": ["reward", "--data", str(rows), "--batch", "8", "--micro-batch", "2", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
         "rloo": ["rloo", *on_policy, "--rollouts", "16", "--per-prompt", "4", "--judge", "rule"],
         "grpo": ["grpo", *on_policy, "--rollouts", "16", "--per-prompt", "4", "--judge", "rule"],
         "ppo": ["ppo", *on_policy, "--rollouts", "16", "--minibatch", "16", "--epochs", "4", "--reward", "{reward}"],
