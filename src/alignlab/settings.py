@@ -169,6 +169,7 @@ class RewardSettings(Training):
 
     epochs: float = setting(1.0, "passes over the rankings; InstructGPT: more than one overfits")
     batch: int = setting(8, "prompts a step, each with all its pairs")
+    micro_batch: int = setting(0, "prompts a forward pass; 0 = the whole batch")
     max_length: int = setting(512, "tokens; a longer prompt and completion is dropped and counted")
     center: float = setting(0.0, "weight of mean((chosen + rejected)^2); 0.01 keeps scores near 0")
     margins: Literal["none", "data", "ranks", "scores"] = setting(

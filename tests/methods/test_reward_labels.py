@@ -203,3 +203,36 @@ def test_settings_that_contradict_are_refused(changes: dict[str, Any], said: str
 def test_reliability_of_one_person_alone_is_refused(fresh: RewardModel, open_run: OpenRun):
     with pytest.raises(DataError, match="one annotator"):
         method.train(open_run(), fresh, [ranking(i, annotator="ann") for i in range(9)], replace(SETTINGS, annotators="reliability"), seed=0)
+
+
+@pytest.mark.parametrize("change", [{}, {"ties": "davidson"}, {"safety": 1.0, "center": 0.01}], ids=["plain", "ties", "cost"])
+def test_micro_batches_change_no_gradient(change: dict, base: Path, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):
+    found: list[list[torch.Tensor]] = []
+
+    class Watched(method.MasterAdamW):
+        def step(self) -> float:
+            found.append([p.grad.clone() for p in self.params if p.grad is not None])
+            return super().step()
+
+    monkeypatch.setattr(method, "MasterAdamW", Watched)
+    data = [ranking(i, (1, 2, 2) if i % 3 else (1, 2, 3), safe=[True, None, False]) for i in range(7)]
+    rows = []
+    for size in (0, 3, 1):
+        run, model = open_run(str(size)), load_reward_model(base, ModelSettings(), init_head=True, trainable=True)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model.model.score.weight.data.normal_(std=0.1)
+        method.train(run, model, data, replace(SETTINGS, batch=len(data), micro_batch=size, epochs=1, held_out=0.0, **change), seed=0)
+        rows.append(read_run(run.path).metrics[0])
+    whole, *parts = [gradients for gradients in found if len(gradients) > 1]  # the labels' own optimiser has one
+    for gradients in parts:
+        for a, b in zip(gradients, whole, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    for row in rows[1:]:
+        assert row == pytest.approx(rows[0], rel=1e-4, abs=1e-6)
+
+
+def test_sizes_that_cannot_be_are_said(fresh: RewardModel, open_run: OpenRun):
+    for change in ({"batch": 0}, {"micro_batch": -1}, {"epochs": 0.0}):
+        with pytest.raises(ConfigError, match=next(iter(change))):
+            method.train(open_run(next(iter(change))), fresh, [ranking(0)], replace(SETTINGS, **change), seed=0)

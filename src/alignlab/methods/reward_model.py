@@ -101,27 +101,30 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
         # 3. a batch of prompts, each read once with all its completions behind it
         epoch, place = divmod(step, batches_an_epoch)
         chosen = batches(epoch)[place]
-        batch = laid_out(reward_model.model, [row for i in chosen for row in rows[i]], reward_model.pad_id)
+        size = settings.micro_batch or len(chosen)
         torch.manual_seed(derive_seed(order_seed, step))
-        scores = last_scores(reward_model.model, batch)
+        losses, metrics, signs, raws = [], [], [], []
+        for part in (chosen[i : i + size] for i in range(0, len(chosen), size)):
+            batch = laid_out(reward_model.model, [row for i in part for row in rows[i]], reward_model.pad_id)
+            scores = last_scores(reward_model.model, batch)
 
-        # 4. all pairs of each prompt; the loss is the mean over a prompt's pairs, then over prompts
-        losses, metrics, signs, start = [], [], [], 0
-        for i in chosen:
-            own = scores[start : start + len(learn[i].ranks)]
-            loss, found = labels.loss(own, learn[i], margins[i], center=settings.center)
-            losses.append(loss)
-            metrics.append(found)
-            if settings.safety:
-                signs.append(sign_term(own, learn[i]))
-            start += len(own)
-        loss = torch.stack(losses).mean()
-        if settings.safety:  # both completions of a pair, in the equation: twice the mean over completions
-            safety = torch.stack(signs).mean()
-            loss = loss + settings.safety * 2 * safety
-        worst = learn[chosen[int(torch.stack(losses).argmax())]].prompt.text  # NaN counts as the largest
-        guard_finite(loss.item(), step=step, what="the loss", sample=worst)
-        loss.backward()
+            # 4. all pairs of each prompt; the loss is the mean over a prompt's pairs, then over the batch's prompts
+            total_loss, start = scores.new_zeros(()), 0
+            for i in part:
+                own = scores[start : start + len(learn[i].ranks)]
+                loss, found = labels.loss(own, learn[i], margins[i], center=settings.center)
+                losses.append(loss.detach())
+                metrics.append(found)
+                total_loss = total_loss + loss
+                if settings.safety:  # both completions of a pair, in the equation: twice the mean over completions
+                    sign = sign_term(own, learn[i])
+                    signs.append(sign.detach())
+                    total_loss = total_loss + settings.safety * 2 * sign
+                start += len(own)
+            raws.append(scores.detach())
+            worst = learn[chosen[int(torch.stack(losses).argmax())]].prompt.text  # NaN counts as the largest
+            guard_finite(total_loss.item(), step=step, what="the loss", sample=worst)
+            (total_loss / len(chosen)).backward()
 
         # 5. the update
         rate = optimizer.lr
@@ -129,11 +132,12 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=worst)
         decided = [m for m in metrics if m and not m["accuracy"].isnan()]
         means = {key: float(torch.stack([m[key] for m in decided]).mean()) for key in ("accuracy", "margin") if decided}
-        raw = scores.detach()
+        raw = torch.cat(raws)
+        loss = torch.stack(losses).mean() + (settings.safety * 2 * torch.stack(signs).mean() if settings.safety else 0.0)
         row = {"loss": loss.item(), **means, "min_reward": raw.min().item(), "mean_reward": raw.mean().item(), "max_reward": raw.max().item(),
                "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch}
         if settings.safety:
-            row["loss/safety"] = safety.item()
+            row["loss/safety"] = torch.stack(signs).mean().item()
         if label_optimizer:
             label_optimizer.step()
             row |= labels.metrics()
@@ -184,6 +188,8 @@ def prepared(rankings: Sequence[Ranking], held_out: Sequence[Ranking] | None, to
 def check(settings: RewardSettings) -> None:
     """Raise ConfigError for settings that contradict one another, or that another makes meaningless."""
     s, plain = settings, RewardSettings()
+    if min(s.batch, s.epochs) <= 0 or s.micro_batch < 0:
+        raise ConfigError(f"batch = {s.batch}, micro_batch = {s.micro_batch}, epochs = {s.epochs}", remedy="batch and epochs above 0, micro_batch 0 or more")
     if s.members < 1:
         raise ConfigError(f"members = {s.members}", remedy="at least 1")
     if not 0 <= s.label_smoothing < 0.5:
