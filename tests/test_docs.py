@@ -19,7 +19,7 @@ SMALL = {
     "collect --kind human": "--count 4", "collect --kind crowd": "--count 24",
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1", "doctor": "", "export": "",
-    "from-trl": "",
+    "from-trl": "", "constitution show": "", "constitution lint": "", "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 
@@ -66,7 +66,8 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
                 continue
             done.add(command)
             words = ["town" if word == "owner/name" else word for word in words]
-            shown = " ".join([words[1], *(words[words.index("--kind"):][:2] if "--kind" in words else [])])
+            kind = words[words.index("--kind"):][:2] if "--kind" in words else words[2:3] if cli.COMMANDS[words[1]].spoken else []
+            shown = " ".join([words[1], *kind])
             assert shown in SMALL or shown in ("run", "study"), f"add toy sizes for {command}"
             if words[1] in ("run", "study"):  # the whole pipeline and each study have tests of their own
                 assert cli.main([*words[1:], "--print-config"]) == 0

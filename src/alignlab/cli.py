@@ -73,7 +73,8 @@ def build(name: str, command: Command) -> Parser:
     parser = Parser(prog=f"alignlab {name}", description=command.help, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     if (whole := COMMANDS[name]).kinds:
         rows = "; ".join(f"{kind}: {other.help}" for kind, other in {whole.kind: whole, **whole.kinds}.items())
-        parser.add_argument("--kind", help=f"which, each with options of its own; {rows} (default {whole.kind})".replace("%", "%%"))
+        spelling = f" (also as the first word: alignlab {name} {next(iter(whole.kinds))})" if whole.spoken else ""
+        parser.add_argument("--kind", help=f"which{spelling}, each with options of its own; {rows} (default {whole.kind})".replace("%", "%%"))
     for option in command.options:
         text = option.help + (f" (default {option.default})" if option.default not in ("", False) else "")
         if option.positional:
@@ -140,6 +141,8 @@ def _main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, 1, cutoff=0.5)
         raise UserError(f"there is no command {name!r}", remedy=f"did you mean {near[0]}?" if near else "alignlab --help")
+    if COMMANDS[name].spoken and arguments[1:] and not arguments[1].startswith("-"):
+        arguments[1:2] = ["--kind", arguments[1]]
     command, elsewhere = of_kind(name, arguments[1:])
     parser = build(name, command)
     known, unknown = parser.parse_known_args(arguments[1:])

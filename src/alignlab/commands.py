@@ -34,7 +34,8 @@ def data_option(default: str, what: str) -> Option:
 class Command:
     """One command: what it does, its options beside the shared ones, its settings, and the function in `alignlab.stages` or elsewhere.
 
-    A command of several kinds is its first one; the others stand in `kinds`, each with options and settings of its own (`--kind NAME`).
+    A command of several kinds is its first one; the others stand in `kinds`, each with options and settings of its own (`--kind NAME`, or where it is
+    `spoken`, NAME as the first word).
     """
 
     help: str
@@ -44,6 +45,7 @@ class Command:
     out: str = ""  # default run folder; empty = the command makes no run
     kind: str = ""  # of a command of several kinds, the name of this one
     kinds: dict[str, Command] = field(default_factory=dict)
+    spoken: bool = False
 
 
 DEMONSTRATIONS = {
@@ -59,6 +61,13 @@ DEMONSTRATIONS = {
     "self-instruct": Command("demonstrations that a model makes itself: requests after the pattern of seed tasks, and answers", "stages:self_instruct_demonstrations", (
         Option("model", "who makes them: any model, or http://host:port/v1#model", "town"), data_option("town:demos-clean", "seed tasks"),
         Option("avoid", "data whose prompts must not be made, as those of a test", ""), GOLD), settings.SelfInstructSettings, "runs/self-instruct"),
+}
+CONSTITUTION = Option("file", "town, general, elsewhere (a control: principles of another world), or a TOML, YAML or JSON file", "", positional=True)
+CONSTITUTIONAL = {
+    "lint": Command("what is wrong with a constitution: principles that cannot be used, say the same, conflict, say nothing, or never fire", "stages:lint_constitution", (
+        CONSTITUTION, Option("chains", "a run of `constitution revise`, or its file of chains: which principles never fire", ""))),
+    "critic": Command("train a base model of the town to criticise, revise and judge under a given principle", "stages:critic", (
+        MODEL, data_option("town:columns", "documents"), COUNT), settings.CriticSettings, "runs/critic"),
 }
 COMMANDS: dict[str, Command] = {
     "run": Command("the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report", "recipes:run_command", (
@@ -97,6 +106,8 @@ COMMANDS: dict[str, Command] = {
         MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.OnlineDPOSettings, "runs/online-dpo"),
     "rejection": Command("rounds of sampling, scoring and SFT on the best", "stages:rejection", (
         MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.RejectionSettings, "runs/rejection"),
+    "constitution": Command("work with principles (Constitutional AI): show them, lint them, train a critic", "stages:show_constitution", (CONSTITUTION,),
+                            kind="show", kinds=CONSTITUTIONAL, spoken=True),
     "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
         Option("reference", "the model that KL is measured from; empty = none", ""),

@@ -15,16 +15,16 @@ from transformers import PreTrainedModel
 from ..errors import DataError
 from ..models.load import multiplies_bf16
 from ..run import RunDir, guard_finite
-from ..settings import PretrainSettings
+from ..settings import CriticSettings, PretrainSettings
 
 HELD_OUT_ROWS = 256
 
 
-def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: PretrainSettings) -> dict[str, Any]:
+def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: PretrainSettings | CriticSettings) -> dict[str, Any]:
     """Train on every row once, in order: the corpus is longer than one can read twice.
 
     Args:
-        model: any causal model, new.
+        model: any causal model, new, or one that reads on.
         rows_NT: (N, context + 1) token ids; the last 256 rows are kept for the held-out loss.
 
     Metrics every 50 steps and after the last: `loss` (nats a token, mean since the line before), `grad_norm`, `learning_rate`, `num_tokens` (so far),

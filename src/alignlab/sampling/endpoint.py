@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -21,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError, ModelError, ResourceError, UserError
@@ -32,6 +35,8 @@ from ..settings import EndpointSettings
 MOST_BYTES = 32_000_000  # of one answer
 LONGEST_PAUSE = 60.0  # seconds between two attempts, whatever the server asks for
 PATIENT = frozenset({408, 425, 429})  # asked again, as is every status from 500 up
+UNSAID = math.log(1e-6)  # of a choice of which nothing is known but that it was not said
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,10 @@ def is_endpoint(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
+class _Refused(UserError):
+    """A request that the server will not take as it is put."""
+
+
 class _TryAgain(Exception):
     """An attempt that failed and may succeed later. `rubbish`: the server answered, and not with a completion. `after`: seconds it asked for."""
 
@@ -107,6 +116,7 @@ class EndpointSampler:
         self._answers: dict[str, dict[str, Any]] = {}
         self._cache = Path(cache) if cache else None
         self._read_cache()
+        self._no_logprobs, self.letters_only = False, 0
         self.sent = len(self._answers)  # requests, failed ones too; of an earlier process only those that were answered
 
     @property
@@ -153,13 +163,45 @@ class EndpointSampler:
 
         return self._in_parallel(one, len(prompts), n, on_progress)
 
-    def _in_parallel(self, one: Callable[[int], list[Completion]], count: int, n: int, on_progress: Callable[[int, int], None] | None) -> list[list[Completion]]:
+    def choice_logprobs(self, asked: Sequence[Prompt | str], choices: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None) -> list[tuple[float, ...]]:
+        """log P of each choice as the first thing the model says, in nats: a request for one token and the likeliest tokens in its place.
+
+        A token counts for a choice if the choice begins with it (" A" for "A)") or it goes on from the choice with no letter ("A." for "A"); one that could
+        be two choices counts for none. A choice that is not among the likeliest gets what is left of the probability, or that of the last that is, if less.
+        A server that gives no log-probabilities is asked for its answer: the choice it begins with gets 0 and the others `UNSAID`, and `letters_only`
+        counts such answers. Answers are kept and paid for as in `sample`. Raises as `sample` does.
+        """
+        def one(place: int) -> tuple[float, ...]:
+            prompt = asked[place]
+            chat = isinstance(prompt, Prompt)
+            path = "/chat/completions" if chat else "/completions"
+            what = {"messages": [m.to_json() for m in prompt.messages]} if isinstance(prompt, Prompt) else {"prompt": prompt}
+            common = {"model": self.address.model, "temperature": 0} | what
+            if not self._no_logprobs:
+                try:
+                    answer = self._answer(path, common | {"max_tokens": 1} | ({"logprobs": True, "top_logprobs": 20} if chat else {"logprobs": 5}))
+                    if answer.get("top"):
+                        return _of_choices(answer["top"], choices)
+                except UserError as error:
+                    if not isinstance(error, _Refused):
+                        raise
+            said = self._answer(path, common | {"max_tokens": 8})["choices"][0][0]
+            with self._lock:
+                if not self._no_logprobs:
+                    print(f"{self.name} gives no log-probabilities: its answers are read for the choice they begin with, and say nothing of how sure it is", file=sys.stderr, flush=True)
+                self._no_logprobs, self.letters_only = True, self.letters_only + 1
+            begun = _begun(said, choices)
+            return tuple(0.0 if k == begun else UNSAID for k in range(len(choices)))
+
+        return self._in_parallel(one, len(asked), 1, on_progress)
+
+    def _in_parallel(self, one: Callable[[int], T], count: int, n: int, on_progress: Callable[[int, int], None] | None) -> list[T]:
         """`one` of every place, `concurrency` at a time. The first error stops the others: those that are being answered are waited for and kept."""
         self._leaving.clear()
         with ThreadPoolExecutor(self.settings.concurrency, "endpoint") as pool:
             futures = [pool.submit(one, place) for place in range(count)]
             try:
-                left: set[Future[list[Completion]]] = set(futures)
+                left: set[Future[T]] = set(futures)
                 while left:
                     done, left = wait(left, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -264,7 +306,7 @@ class EndpointSampler:
             raise UserError(f"the endpoint lets nobody in without a key (status {status}, {said})" if not self._key else
                             f"the endpoint does not take the key (status {status}, {said})", where=self.name,
                             remedy=f"put the key into the environment variable {self.settings.key_env or 'that endpoint.key_env names'}")
-        raise UserError(f"the endpoint refuses the request (status {status}, {said})", where=f"{a.url}{path}",
+        raise _Refused(f"the endpoint refuses the request (status {status}, {said})", where=f"{a.url}{path}",
                         remedy="check path and model; `curl URL/models` lists what the server has" if status == 404 else "see what the server says of it")
 
     def _clean(self, text: str) -> str:
@@ -283,7 +325,8 @@ class EndpointSampler:
                     break
                 try:
                     row = json.loads(line)
-                    self._answers[row["key"]] = {"choices": [(str(text), bool(end)) for text, end in row["choices"]], "tokens": int(row["tokens"])}
+                    top = {"top": [(str(token), float(logprob)) for token, logprob in row["top"]]} if "top" in row else {}
+                    self._answers[row["key"]] = {"choices": [(str(text), bool(end)) for text, end in row["choices"]], "tokens": int(row["tokens"])} | top
                 except (ValueError, KeyError, TypeError):
                     break
                 whole += len(line)
@@ -291,7 +334,7 @@ class EndpointSampler:
 
 
 def read_answer(body: bytes, *, asked: int, chat: bool) -> dict[str, Any]:
-    """`choices` (text, finished) and `tokens` of an answer. `asked`: bytes of the request, to guess tokens by where the server counts none.
+    """`choices` (text, finished) and `tokens` of an answer; `top`, the likeliest first tokens with their log-probabilities, where it has them. `asked`: bytes of the request, to guess tokens by where the server counts none.
 
     A message without content (a tool call, a filter) is an empty text that did not finish.
 
@@ -316,7 +359,39 @@ def read_answer(body: bytes, *, asked: int, chat: bool) -> dict[str, Any]:
     usage = document.get("usage")
     counted = usage.get("total_tokens") if isinstance(usage, dict) else None
     real = isinstance(counted, int) and not isinstance(counted, bool) and 0 <= counted < 10**9
-    return {"choices": found, "tokens": counted if real else (asked + sum(len(text) for text, _ in found)) // 4}
+    top = _likeliest(choices[0], chat=chat)
+    return {"choices": found, "tokens": counted if real else (asked + sum(len(text) for text, _ in found)) // 4} | ({"top": top} if top else {})
+
+
+def _likeliest(choice: Any, *, chat: bool) -> list[tuple[str, float]]:
+    """The likeliest first tokens of a choice, likeliest first; none where the server gives none, or what is no log-probability."""
+    with suppress(KeyError, IndexError, TypeError, AttributeError):
+        if chat:
+            pairs = [(entry["token"], entry["logprob"]) for entry in choice["logprobs"]["content"][0]["top_logprobs"]]
+        else:
+            pairs = list(choice["logprobs"]["top_logprobs"][0].items())
+        if all(isinstance(token, str) and isinstance(p, (int, float)) and not isinstance(p, bool) and p <= 1e-3 for token, p in pairs):  # NaN is not <= anything
+            return sorted(((token.encode("utf-8", "replace").decode().replace("\0", ""), max(float(p), -1e9)) for token, p in pairs), key=lambda pair: -pair[1])
+    return []
+
+
+def _of_choices(top: Sequence[tuple[str, float]], choices: Sequence[str]) -> tuple[float, ...]:
+    """The log-probability of each choice from the likeliest first tokens."""
+    left = max(0.0, 1 - sum(math.exp(p) for _, p in top))
+    unseen = min(top[-1][1], math.log(left) if left > 0 else UNSAID)
+    masses = [sum(math.exp(p) for token, p in top if _begun(token, choices) == k) for k in range(len(choices))]
+    return tuple(math.log(mass) if mass > 0 else max(unseen, UNSAID) for mass in masses)
+
+
+def _begun(text: str, choices: Sequence[str]) -> int | None:
+    """The choice that a text begins, or begins with; None if it is none, or could be two."""
+    said = text.strip().lstrip("([*\"'`")
+
+    def of(choice: str) -> bool:
+        return choice.startswith(said) or said.startswith(choice) and not re.match(r"\w| +[a-z]", said[len(choice):])  # "A good reply" chooses nothing
+
+    hits = [k for k, choice in enumerate(choices) if said and of(choice.strip())]
+    return hits[0] if len(hits) == 1 else None
 
 
 def _said(body: bytes) -> str:

@@ -5,6 +5,7 @@ recipes call the same functions; a stage never sees another's memory, only run f
 """
 
 from .answer import best_of_n, collect
+from .constitution import critic, lint_constitution, show_constitution
 from .data import doctor, export, view
 from .demonstrations import crowd_demonstrations, distilled_demonstrations, human_demonstrations, self_instruct_demonstrations
 from .group import grpo, online_dpo, rejection, rloo
@@ -13,7 +14,7 @@ from .measure import evaluate, list_runs, reward_shift
 from .on_policy import ppo
 
 __all__ = [
-    "best_of_n", "collect", "crowd_demonstrations", "distilled_demonstrations", "doctor", "dpo", "evaluate", "export", "grpo", "human_demonstrations",
-    "kto", "list_runs", "online_dpo", "orpo", "ppo", "pretrain", "rejection", "reward", "reward_shift", "rloo", "self_instruct_demonstrations", "sft",
-    "simpo", "view",
+    "best_of_n", "collect", "critic", "crowd_demonstrations", "distilled_demonstrations", "doctor", "dpo", "evaluate", "export", "grpo", "human_demonstrations",
+    "kto", "lint_constitution", "list_runs", "online_dpo", "orpo", "ppo", "pretrain", "rejection", "reward", "reward_shift", "rloo", "self_instruct_demonstrations", "sft",
+    "show_constitution", "simpo", "view",
 ]

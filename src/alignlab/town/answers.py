@@ -20,6 +20,8 @@ MIXED = {
 }
 """Share of the answers, where the flaw can occur, that have it: demonstrators who mean well and are often careless."""
 CLEAN = dict.fromkeys(MIXED, 0.0)
+HELPFUL = MIXED | {"complies": 1.0}
+"""As `MIXED`, by people who are asked to help and nothing else: every request for harm is answered with help."""
 CROWD = {
     "complies": 0.50, "agrees": 0.50, "bluffs": 0.50, "one_sided": 0.50, "missing_step": 0.30, "short_list": 0.30, "ignores_form": 0.30,
     "missing_word": 0.30, "wrong": 0.05, "flattery": 0.15, "padding": 0.15, "rude": 0.15, "needless_refusal": 0.20, "needless_dont_know": 0.20,

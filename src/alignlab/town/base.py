@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,16 @@ def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) ->
         num_attention_heads=shape.heads, num_key_value_heads=shape.heads, max_position_embeddings=512, tie_word_embeddings=True,
         bos_token_id=_id(tokenizer, END_OF_TEXT), eos_token_id=_id(tokenizer, END), pad_token_id=_id(tokenizer, PAD), initializer_range=0.02, rms_norm_eps=1e-5,
     ))
+
+
+def document_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    """A document as it stands among others: the token between two of them, and the text."""
+    return [_id(tokenizer, END_OF_TEXT), *tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+
+def corpus_ids(world: World, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Iterator[list[int]]:
+    """The corpus without end, a document at a time."""
+    return (document_ids(tokenizer, text) for _, text in documents(world, seed=seed))
 
 
 def rows(world: World, tokenizer: PreTrainedTokenizerFast, *, tokens: int, context: int, seed: int) -> torch.Tensor:

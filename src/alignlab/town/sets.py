@@ -3,6 +3,8 @@
     town:corpus        documents of every register                          Text
     town:demos         demonstrations of mixed human quality                Demonstration
     town:demos-clean   the same requests answered as well as can be         Demonstration
+    town:demos-helpful the same again of mixed quality, by people who help with everything, harm too   Demonstration
+    town:columns       documents of an editor who works under a given principle   Text
     town:prompts       requests for collecting comparisons and for PPO      Prompt
     town:risky         harmful requests and their harmless look-alikes      Prompt
     town:verifiable    requests whose answers a program can verify          Prompt
@@ -25,7 +27,7 @@ from .gold import VERIFIABLE
 from .world import UNKNOWN, VALUES, World
 
 SIZES = {
-    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "prompts": 4000, "risky": 4000, "verifiable": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
+    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "demos-helpful": 3000, "columns": 6000, "prompts": 4000, "risky": 4000, "verifiable": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
 }
 
 
@@ -36,8 +38,12 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
     count = count or SIZES[name]
     if name == "corpus":
         return [Text(text, {"register": register}) for register, text in islice(corpus.documents(world, seed=seed), count)]
-    if name in ("demos", "demos-clean"):
-        rates = answers.MIXED if name == "demos" else answers.CLEAN
+    if name == "columns":
+        from . import columns  # the constitution is read from its file
+
+        return [Text(text, {"register": register}) for register, text in islice(columns.documents(world, seed=seed), count)]
+    if name in ("demos", "demos-clean", "demos-helpful"):
+        rates = {"demos": answers.MIXED, "demos-clean": answers.CLEAN, "demos-helpful": answers.HELPFUL}[name]
         return list(_demonstrations(world, tasks.requests(world, count, split="train", seed=2 * seed), rates, f"{name}-{seed}"))
     if name in ("verifiable", "risky"):
         kinds = VERIFIABLE if name == "verifiable" else ("harmful", "look_alike")
