@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,7 +142,11 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two completions of one prompt; `chosen` was preferred. `tie` says that neither was."""
+    """Two completions of one prompt; `chosen` was preferred. `tie` says that neither was.
+
+    Attributes:
+        label: the probability that `chosen` is the better one, from 0 to 1 (a soft label, as an AI judge gives it); None is certainty, 1.
+    """
 
     prompt: Prompt
     chosen: str
@@ -152,9 +156,26 @@ class Comparison:
     chosen_finished: bool = True
     rejected_finished: bool = True
     meta: Mapping[str, Any] = field(default_factory=dict)
+    label: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.label is not None:
+            check_label(self.label)
+
+    @property
+    def favoured(self) -> Comparison:
+        """The comparison as whoever takes a label for certain has to read it: the favoured completion chosen, no soft label; at one half, a tie."""
+        if self.label is None:
+            return self
+        sure = replace(self, label=None, tie=self.tie or self.label == 0.5)
+        if self.label >= 0.5:
+            return sure
+        return replace(sure, chosen=self.rejected, rejected=self.chosen, chosen_finished=self.rejected_finished, rejected_finished=self.chosen_finished)
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"chosen": self.chosen, "rejected": self.rejected}
+        if self.label is not None:
+            row["label"] = self.label
         if self.margin is not None:
             row["margin"] = self.margin
         if self.tie:
@@ -170,8 +191,16 @@ class Comparison:
         return Comparison(
             Prompt.from_json(row), _completion_text(row["chosen"]), _completion_text(row["rejected"]), row.get("margin"),
             row.get("tie", False), row.get("chosen_finished", True), row.get("rejected_finished", True),
-            row.get("comparison_meta") or {},
+            row.get("comparison_meta") or {}, row.get("label"),
         )
+
+
+def check_label(value: Any) -> float:
+    """A soft label: a probability from 0 to 1. Raises DataError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN is neither
+        raise DataError(f"a soft label is a probability from 0 to 1, not {value!r:.60}",
+                        remedy="the probability that `chosen` is the better one; name a `label` column that means something else otherwise")
+    return float(value)
 
 
 PER_COMPLETION = ("utilities", "scores", "safe", "safer")
@@ -184,6 +213,9 @@ class Ranking:
     """K completions of one prompt with their ranks: 1 is best, equal ranks are ties.
 
     All K(K-1)/2 pairs of a ranking stay in one batch element of the reward model (InstructGPT, section 3.5).
+
+    `meta["labels"]`, where it is there, holds a soft label for each pair: the probability that completion i is better than completion j, for (0, 1),
+    (0, 2), ..., (1, 2), ...; see `label`.
     """
 
     prompt: Prompt
@@ -195,14 +227,31 @@ class Ranking:
     def __post_init__(self) -> None:
         if len(self.completions) != len(self.ranks):
             raise DataError(f"a ranking of {len(self.completions)} completions has {len(self.ranks)} ranks")
+        if (labels := self.meta.get("labels")) is not None:
+            k = len(self.ranks)
+            if not isinstance(labels, list | tuple) or len(labels) != k * (k - 1) // 2:
+                raise DataError(f"a ranking of {k} completions has {k * (k - 1) // 2} pairs, and its soft labels are {labels!r:.60}")
+            for value in labels:
+                check_label(value)
+
+    def label(self, i: int, j: int) -> float | None:
+        """The soft label of a pair: the probability that completion i is better than completion j. None where the ranks are all there is."""
+        labels = self.meta.get("labels")
+        if labels is None:
+            return None
+        low, high = min(i, j), max(i, j)
+        value = float(labels[low * (2 * len(self.ranks) - low - 1) // 2 + high - low - 1])
+        return value if i < j else 1 - value
 
     def only(self, places: Sequence[int]) -> Ranking:
         """The ranking of some of its completions; what `meta` says of each completion (`PER_COMPLETION`) goes along."""
         meta = {name: [value[i] for i in places] if name in PER_COMPLETION else value for name, value in self.meta.items()}
+        if "labels" in meta:
+            meta["labels"] = [self.label(i, j) for n, i in enumerate(places) for j in places[n + 1 :]]
         return Ranking(self.prompt, tuple(self.completions[i] for i in places), tuple(self.ranks[i] for i in places), self.annotator, meta)
 
     def comparisons(self, *, ties: bool = False) -> list[Comparison]:
-        """All pairs whose ranks differ, better one first; with `ties` the equal ones too."""
+        """All pairs whose ranks differ, better one first, with their soft labels; with `ties` the equal ones too."""
         pairs = []
         for i, first in enumerate(self.completions):
             for j in range(i + 1, len(self.completions)):
@@ -210,19 +259,20 @@ class Ranking:
                 tie = self.ranks[i] == self.ranks[j]
                 if (tie and not ties) or first.text == second.text:
                     continue
-                good, bad = (first, second) if self.ranks[i] <= self.ranks[j] else (second, first)
+                (good, label), bad = ((first, self.label(i, j)), second) if self.ranks[i] <= self.ranks[j] else ((second, self.label(j, i)), first)
                 pairs.append(Comparison(self.prompt, good.text, bad.text, None, tie, good.finished, bad.finished,
-                                        {"annotator": self.annotator, "sources": [good.source, bad.source]}))
+                                        {"annotator": self.annotator, "sources": [good.source, bad.source]}, label))
         return pairs
 
     def unpaired(self) -> list[Unpaired]:
         """Each completion by itself: liked if it beats more of the others than beat it, disliked if fewer, left out if as many.
 
-        Without ties that is the better half, the worse half, and of an odd number the middle one.
+        Without ties that is the better half, the worse half, and of an odd number the middle one. A soft label counts for whom it favours.
         """
-        found = []
-        for completion, rank in zip(self.completions, self.ranks, strict=True):
-            ahead = sum((other > rank) - (other < rank) for other in self.ranks)
+        found, places = [], range(len(self.ranks))
+        for i, completion in enumerate(self.completions):
+            wins = [(self.label(i, j) or 0.0, 0.5) if "labels" in self.meta else (self.ranks[j], self.ranks[i]) for j in places if j != i]
+            ahead = sum((a > b) - (a < b) for a, b in wins)
             if ahead:
                 found.append(Unpaired(self.prompt, completion.text, ahead > 0, completion.finished))
         return found

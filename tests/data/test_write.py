@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alignlab.data import load, write
 from alignlab.data.formats import KINDS, detect
-from alignlab.data.layouts import ASIDE, BLANKS, LAYOUTS, PLAIN, TRL, layout, parts
+from alignlab.data.layouts import ASIDE, BLANKS, LABEL, LAYOUTS, PLAIN, TRL, layout, parts
 from alignlab.data.write import WRITERS, WriteReport, rows_of
 from alignlab.errors import DataError, ResourceError, UserError
 from alignlab.records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Text, Unpaired
@@ -37,7 +37,8 @@ FINISHED = st.sampled_from([True, True, True, False])
 @st.composite
 def pairs(draw):
     chosen, rejected = draw(st.lists(WORD, min_size=2, max_size=2, unique_by=str.strip))
-    return Comparison(draw(prompts()), chosen, rejected, draw(st.none() | st.floats(-9, 9)), draw(st.integers(0, 5)) == 0, draw(FINISHED), draw(FINISHED), draw(NOTES))
+    return Comparison(draw(prompts()), chosen, rejected, draw(st.none() | st.floats(-9, 9)), draw(st.integers(0, 5)) == 0, draw(FINISHED), draw(FINISHED), draw(NOTES),
+                      draw(st.sampled_from([None, None, 0.2, 0.75, 1.0])))
 
 
 @st.composite
@@ -46,7 +47,8 @@ def rankings(draw):
     texts = draw(st.lists(WORD, min_size=2, max_size=4, unique_by=str.strip))
     ranks = draw(st.lists(st.integers(1, 4), min_size=len(texts), max_size=len(texts)).filter(lambda ranks: len(set(ranks)) > 1))
     completions = tuple(Completion(prompt, text, finished=draw(FINISHED), source=draw(st.sampled_from(["", "m"]))) for text in texts)
-    return Ranking(prompt, completions, tuple(ranks), draw(st.sampled_from(["", "ann"])), draw(NOTES))
+    soft = {"labels": draw(st.lists(st.floats(0, 1), min_size=6, max_size=6))[: len(texts) * (len(texts) - 1) // 2]} if draw(st.booleans()) else {}
+    return Ranking(prompt, completions, tuple(ranks), draw(st.sampled_from(["", "ann"])), draw(NOTES) | soft)
 
 
 RECORDS = {
@@ -72,13 +74,14 @@ def bare(record, loses):
         case Unpaired():
             return Unpaired(prompt, strip(record.completion), record.label)
         case Comparison():
+            record = record.favoured if LABEL in loses else record
             return Comparison(prompt, strip(record.chosen), strip(record.rejected), None if "a margin" in loses else record.margin, record.tie,
-                              record.chosen_finished, record.rejected_finished)
+                              record.chosen_finished, record.rejected_finished, label=record.label)
         case Ranking():
             places = sorted(set(record.ranks))
             rows = sorted((places.index(rank), c.text, c.finished, "" if "who wrote it" in loses else c.source)
                           for rank, c in zip(record.ranks, record.completions, strict=True))
-            return prompt, rows, "" if "who ranked it" in loses else record.annotator
+            return prompt, rows, "" if "who ranked it" in loses else record.annotator, None if LABEL in loses else record.meta.get("labels")
     return prompt
 
 

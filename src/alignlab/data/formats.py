@@ -16,7 +16,20 @@ from os.path import commonprefix
 from typing import Any, Literal, get_args
 
 from ..errors import DataError
-from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Role, Text, Unpaired, ranks_from_scores
+from ..records import (
+    Comparison,
+    Completion,
+    Demonstration,
+    Message,
+    Prompt,
+    Ranking,
+    Record,
+    Role,
+    Text,
+    Unpaired,
+    check_label,
+    ranks_from_scores,
+)
 
 Want = Literal["text", "prompt", "demonstration", "comparison", "ranking", "unpaired"]
 WANTS: tuple[Want, ...] = get_args(Want)
@@ -254,9 +267,18 @@ def _read_unpaired_conversation(row: Row, want: Want) -> list[Record]:
 
 
 def _pair(prompt: Prompt, chosen: str, rejected: str, row: Row) -> list[Record]:
-    margin = row.get("margin")
+    margin, label = row.get("margin"), row.get("label")
     return [Comparison(prompt, chosen, rejected, None if margin in (None, "") else _number(margin, "margin"), row.get("tie") is True,
-                       row.get("chosen_finished") is not False, row.get("rejected_finished") is not False, _meta(row, "comparison_meta"))]
+                       row.get("chosen_finished") is not False, row.get("rejected_finished") is not False, _meta(row, "comparison_meta"),
+                       None if label in (None, "") else check_label(_spelled(label)))]
+
+
+def _spelled(value: Any) -> Any:
+    """The number that a text spells, as CSV has it; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _read_preference(row: Row, want: Want) -> list[Record]:
@@ -465,6 +487,7 @@ def kind_of(row: Any) -> Want:
 
 
 TIED = "tie", "all completions tied"
+EVEN = "a soft label of one half"
 
 
 def flaw(record: Record) -> str:
@@ -504,6 +527,10 @@ def as_kind(record: Record, want: Want) -> list[Record]:
     match record:
         case Demonstration() | Comparison() | Ranking() | Unpaired() if want == "prompt":
             return [record.prompt]
+        case Comparison() if want in ("demonstration", "unpaired") and record.label is not None:
+            if record.label == 0.5:
+                raise Useless(EVEN)
+            return as_kind(record.favoured, want)
         case Comparison() if want == "demonstration":
             return [_shown(record.prompt, record.chosen, record.chosen_finished)]
         case Comparison() if want == "unpaired":
@@ -514,7 +541,9 @@ def as_kind(record: Record, want: Want) -> list[Record]:
             completions = (Completion(record.prompt, record.chosen, finished=record.chosen_finished, source=sources[0]),
                            Completion(record.prompt, record.rejected, finished=record.rejected_finished, source=sources[1]))
             meta = ({} if record.margin is None else {"margin": record.margin}) | ({"safe": record.meta["safe"]} if "safe" in record.meta else {})
-            return [Ranking(record.prompt, completions, (1, 1) if record.tie else (1, 2), record.meta.get("annotator", ""), meta)]
+            meta |= {} if record.label is None else {"labels": [record.label]}
+            ranks = (1, 1) if record.tie else (2, 1) if record.label is not None and record.label < 0.5 else (1, 2)
+            return [Ranking(record.prompt, completions, ranks, record.meta.get("annotator", ""), meta)]
         case Ranking() if want == "comparison":
             return list(record.comparisons())
         case Ranking() if want == "unpaired":

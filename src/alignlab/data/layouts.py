@@ -18,13 +18,14 @@ from .formats import HH_TURN, Want, is_hh
 Rows = list[dict[str, Any]]
 
 SYSTEM, EARLIER, ORDER = "a system turn", "earlier turns", "turns out of order"
-MARGIN, TIE, UNFINISHED = "a margin", "a tie", "an unfinished completion"
+MARGIN, LABEL, TIE, UNFINISHED = "a margin", "a soft label", "a tie", "an unfinished completion"
 WRITER, ANNOTATOR, NOTES = "who wrote it", "who ranked it", "notes"
 BLANKS, MARK_FIRST, MARK_INSIDE = "blanks around a text", "a text that begins with a turn mark of HH", "a turn mark of HH inside a text"
 WORDS = frozenset({MARK_FIRST})  # a text alone, without its role, is taken for an HH conversation if it begins like one
 ONE_TURN = WORDS | {SYSTEM, EARLIER, ORDER}
 ANSWERED = frozenset({TIE, UNFINISHED})  # no layout but ours can say either, and every reader would put an end token behind the completion
-ASIDE = frozenset({MARGIN, WRITER, ANNOTATOR, NOTES})
+ASIDE = frozenset({MARGIN, LABEL, WRITER, ANNOTATOR, NOTES})  # without its soft label a comparison is written with the favoured completion chosen
+CARRIED = frozenset({MARGIN, LABEL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,12 @@ def parts(record: Record) -> set[str]:
             texts += [record.chosen, record.rejected]
             unfinished = not (record.chosen_finished and record.rejected_finished)
             notes |= bool(record.meta)
-            found |= ({TIE} if record.tie else set()) | ({MARGIN} if record.margin is not None else set())
+            found |= ({TIE} if record.tie else set()) | ({MARGIN} if record.margin is not None else set()) | ({LABEL} if record.label is not None else set())
         case Ranking():
             texts += [completion.text for completion in record.completions]
             unfinished = not all(completion.finished for completion in record.completions)
-            notes |= bool(record.meta)
+            notes |= bool(record.meta.keys() - {"labels"})
+            found |= {LABEL} if "labels" in record.meta else set()
             found |= {TIE} if len(set(record.ranks)) < len(record.ranks) else set()
             found |= {ANNOTATOR} if record.annotator else set()
             found |= {WRITER} if any(completion.source for completion in record.completions) else set()
@@ -94,22 +96,24 @@ def _said(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
 
 
-def _margin(record: Comparison) -> dict[str, float]:
-    return {} if record.margin is None else {"margin": record.margin}
+def _more(record: Comparison) -> dict[str, float]:
+    """Columns that a comparison has only where there is something in them."""
+    return {name: value for name, value in (("margin", record.margin), ("label", record.label)) if value is not None}
 
 
 def _preference(record: Comparison) -> dict[str, Any]:
-    return {"prompt": _turns(record.prompt.messages), "chosen": _said(record.chosen), "rejected": _said(record.rejected)} | _margin(record)
+    return {"prompt": _turns(record.prompt.messages), "chosen": _said(record.chosen), "rejected": _said(record.rejected)} | _more(record)
 
 
 def _implicit(record: Comparison) -> dict[str, Any]:
     before = _turns(record.prompt.messages)
-    return {"chosen": before + _said(record.chosen), "rejected": before + _said(record.rejected)} | _margin(record)
+    return {"chosen": before + _said(record.chosen), "rejected": before + _said(record.rejected)} | _more(record)
 
 
 def _ranking(record: Ranking) -> dict[str, Any]:
     row = record.to_json()
-    return {name: value for name, value in row.items() if name not in ("meta", "ranking_meta")}
+    kept = {name: value for name, value in row.items() if name not in ("meta", "ranking_meta")}
+    return kept | ({"ranking_meta": {"labels": list(record.meta["labels"])}} if "labels" in record.meta else {})
 
 
 def _alpaca(prompt: Prompt) -> dict[str, Any]:
@@ -157,8 +161,8 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
     Layout("prompt", "TRL", "prompt", lambda r: {"prompt": _turns(r.messages)}, loses=ASIDE),
     Layout("messages", "TRL", "demonstration", lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion)}, loses=ASIDE),
     Layout("prompt-completion", "TRL", "demonstration", lambda r: {"prompt": _turns(r.prompt.messages), "completion": _said(r.completion)}, loses=ASIDE),
-    Layout("preference", "TRL, OpenRLHF", "comparison", _preference, ANSWERED, ASIDE - {MARGIN}),
-    Layout("preference-implicit", "TRL, OpenRLHF", "comparison", _implicit, ANSWERED, ASIDE - {MARGIN}),
+    Layout("preference", "TRL, OpenRLHF", "comparison", _preference, ANSWERED, ASIDE - CARRIED),
+    Layout("preference-implicit", "TRL, OpenRLHF", "comparison", _implicit, ANSWERED, ASIDE - CARRIED),
     Layout("unpaired", "TRL, OpenRLHF", "unpaired",
            lambda r: {"prompt": _turns(r.prompt.messages), "completion": _said(r.completion), "label": r.label}, ANSWERED, ASIDE),
     Layout("ranking", "alignlab", "ranking", _ranking, WORDS, frozenset({NOTES, MARGIN})),
@@ -181,7 +185,7 @@ PLAIN: dict[str, Layout] = {layout.name: layout for layout in (  # TRL's standar
     Layout("prompt", "TRL", "prompt", lambda r: {"prompt": r.text}, ONE_TURN, ASIDE),
     Layout("prompt-completion", "TRL", "demonstration", lambda r: {"prompt": r.prompt.text, "completion": r.completion}, ONE_TURN, ASIDE),
     Layout("preference", "TRL, OpenRLHF", "comparison",
-           lambda r: {"prompt": r.prompt.text, "chosen": r.chosen, "rejected": r.rejected} | _margin(r), ONE_TURN | ANSWERED, ASIDE - {MARGIN}),
+           lambda r: {"prompt": r.prompt.text, "chosen": r.chosen, "rejected": r.rejected} | _more(r), ONE_TURN | ANSWERED, ASIDE - CARRIED),
     Layout("unpaired", "TRL, OpenRLHF", "unpaired",
            lambda r: {"prompt": r.prompt.text, "completion": r.completion, "label": r.label}, ONE_TURN | ANSWERED, ASIDE),
 )}

@@ -15,7 +15,7 @@ from ..records import Comparison, Completion, Demonstration, Ranking, Record
 from ..run import writing
 from . import layouts
 from .formats import KINDS, Useless, Want, as_kind
-from .layouts import ASIDE, BLANKS, Layout, parts
+from .layouts import ASIDE, BLANKS, LABEL, Layout, parts
 
 A_LIST = "a list, which CSV cannot hold"
 
@@ -104,7 +104,7 @@ def rows_of(record: Record, layout: Layout, report: WriteReport, *, flat: bool =
     rows: list[dict[str, Any]] = []
     lost: set[str] = set()
     try:
-        for target in _converted(record, layout.kind):
+        for target in _converted(record, layout):
             own = parts(target)
             if reasons := sorted(own & layout.leaves_out):
                 _count(report.left_out, reasons[0], report)
@@ -122,11 +122,14 @@ def rows_of(record: Record, layout: Layout, report: WriteReport, *, flat: bool =
     return rows
 
 
-def _converted(record: Record, kind: Want | None) -> list[Record]:
+def _converted(record: Record, layout: Layout) -> list[Record]:
+    kind = layout.kind
     if kind is None:
         return [record]
     if isinstance(record, Ranking) and kind == "comparison":
-        return list(record.comparisons(ties=True))
+        return [one for pair in record.comparisons(ties=True) for one in _converted(pair, layout)]
+    if isinstance(record, Comparison) and record.label is not None and LABEL in layout.loses and kind != "prompt":
+        record = record.favoured
     if isinstance(record, Comparison) and record.tie and kind not in ("comparison", "prompt"):
         raise Useless("a tie")
     if isinstance(record, Completion) and kind == "demonstration":

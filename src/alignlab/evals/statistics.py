@@ -49,9 +49,13 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": float(2 * stdtr(n - 1, -abs(mean) / (d.std(ddof=1) / math.sqrt(n))))}
 
 
-def win_rate(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
-    """Share of prompts on which a scores above b; a tie counts half. The interval is Wilson's (t if there are ties)."""
-    return mean_ci([1.0 if x > y else 0.5 if x == y else 0.0 for x, y in zip(a, b, strict=True)])
+def win_rate(a: Sequence[float], b: Sequence[float], labels: Sequence[float] | None = None) -> dict[str, Any]:
+    """Share of prompts on which a scores above b; a tie counts half. The interval is Wilson's (t if there are ties).
+
+    With soft labels, P(a is the better one), the share of labels drawn from them that the scores agree with.
+    """
+    won = [1.0 if x > y else 0.5 if x == y else 0.0 for x, y in zip(a, b, strict=True)]
+    return mean_ci(won if labels is None else [p * w + (1 - p) * (1 - w) for p, w in zip(labels, won, strict=True)])
 
 
 def reliability_curve(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10) -> list[dict[str, float]]:

@@ -101,10 +101,12 @@ class PoolAnnotator:
 
 
 def shuffle_rankings(rankings: Sequence[Ranking], *, seed: int) -> list[Ranking]:
-    """The control: the same completions with their ranks dealt out anew at random."""
+    """The control: the same completions with their ranks, and soft labels with them, dealt out anew at random."""
     shuffled = []
     for i, ranking in enumerate(rankings):
-        ranks = list(ranking.ranks)
-        random.Random(derive_seed(seed, "shuffle", i)).shuffle(ranks)
-        shuffled.append(Ranking(ranking.prompt, ranking.completions, tuple(ranks), "shuffled", {k: v for k, v in ranking.meta.items() if k != "utilities"}))
+        places = list(range(len(ranking.ranks)))
+        random.Random(derive_seed(seed, "shuffle", i)).shuffle(places)
+        dealt = ranking.only(places)  # its ranks and soft labels; the completions stay
+        meta = {k: v for k, v in ranking.meta.items() if k != "utilities"} | {k: dealt.meta[k] for k in ("labels",) if k in dealt.meta}
+        shuffled.append(Ranking(ranking.prompt, ranking.completions, dealt.ranks, "shuffled", meta))
     return shuffled

@@ -12,7 +12,7 @@ DPO_LOSSES = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust")
 
 def dpo_loss(policy_chosen_logps: Tensor, policy_rejected_logps: Tensor, ref_chosen_logps: Tensor, ref_rejected_logps: Tensor, *,
              beta: float = 0.1, loss_type: str = "sigmoid", label_smoothing: float = 0.0, chosen_lengths: Tensor | None = None,
-             rejected_lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+             rejected_lengths: Tensor | None = None, label_B: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Losses on the margin between implicit rewards, one a comparison.
 
         h = log [pi(chosen) / ref(chosen)] - log [pi(rejected) / ref(rejected)]
@@ -23,6 +23,14 @@ def dpo_loss(policy_chosen_logps: Tensor, policy_rejected_logps: Tensor, ref_cho
         ipo:     (h - 1 / (2 beta))^2                                       Azar et al. 2023, equation 17
         robust:  [-(1 - e) log sigmoid(beta h) + e log sigmoid(-beta h)] / (1 - 2 e)      Chowdhury et al. 2024, equation 12
 
+    A soft label l is the probability that the chosen completion is the better one. With L(h) the loss above,
+
+        L_l(h) = l L(h) + (1 - l) L(-h)                                     Bai et al. 2022 (Constitutional AI), section 4.1; for DPO: Mitchell 2023
+
+    which for sigmoid is -l log sigmoid(beta h) - (1 - l) log sigmoid(-beta h), least where sigmoid(beta h) = l: cDPO with an e of each pair's own. For
+    ipo it is (h - (2 l - 1) / (2 beta))^2 and a constant: the margin that is steered for shrinks with the label. hinge's least point jumps from one
+    side to the other at l = 1/2 and says nothing of the probability, so it takes none.
+
     IPO here is the paper's: h is made of sums over tokens, and 1 / (2 beta) is the margin in nats a comparison that it steers for. TRL divides
     each log-ratio by its length first, so that its margin is in nats a token and its beta means another thing: handing mean log-probabilities
     to this function gives TRL's numbers.
@@ -32,17 +40,18 @@ def dpo_loss(policy_chosen_logps: Tensor, policy_rejected_logps: Tensor, ref_cho
         beta: temperature; larger keeps the policy nearer to the reference.
         label_smoothing: e, the share of labels taken to be flipped; below 0.5 for `robust`.
         *_lengths: (B,) tokens of each completion, 1 or more, with its end token; for `sigmoid_norm`, and for no other.
+        label_B: (B,) soft labels l, from 0 to 1; None is 1 for every comparison. Not for `hinge`.
 
     Returns:
         losses (B,), and the detached implicit rewards beta log(pi / ref) of chosen and rejected, (B,) each; for `sigmoid_norm` over the length, as
         the loss sees them.
 
     Raises:
-        ValueError: an unknown loss_type, or a label_smoothing or lengths that it cannot use.
+        ValueError: an unknown loss_type, or a label_smoothing, labels or lengths that it cannot use.
     """
     check_same_shape(
         policy_chosen_logps=policy_chosen_logps, policy_rejected_logps=policy_rejected_logps,
-        ref_chosen_logps=ref_chosen_logps, ref_rejected_logps=ref_rejected_logps,
+        ref_chosen_logps=ref_chosen_logps, ref_rejected_logps=ref_rejected_logps, **({} if label_B is None else {"label_B": label_B}),
     )
     chosen, rejected = policy_chosen_logps - ref_chosen_logps, policy_rejected_logps - ref_rejected_logps
     if loss_type == "sigmoid_norm":
@@ -52,18 +61,26 @@ def dpo_loss(policy_chosen_logps: Tensor, policy_rejected_logps: Tensor, ref_cho
     elif chosen_lengths is not None or rejected_lengths is not None:
         raise ValueError(f"lengths have no meaning for loss_type {loss_type!r}")
     h = chosen - rejected
+    losses = _losses(h, beta, loss_type, label_smoothing)
+    if label_B is not None:
+        if loss_type == "hinge":
+            raise ValueError("soft labels have no meaning for loss_type 'hinge'")
+        losses = label_B * losses + (1 - label_B) * _losses(-h, beta, loss_type, label_smoothing)
+    return losses, (beta * chosen).detach(), (beta * rejected).detach()
+
+
+def _losses(h: Tensor, beta: float, loss_type: str, label_smoothing: float) -> Tensor:
+    """L(h) of each comparison, for a chosen completion that is surely the better one."""
     if loss_type in ("sigmoid", "sigmoid_norm"):
-        losses = -(1 - label_smoothing) * logsigmoid(beta * h) - label_smoothing * logsigmoid(-beta * h)
-    elif loss_type == "robust":
+        return -(1 - label_smoothing) * logsigmoid(beta * h) - label_smoothing * logsigmoid(-beta * h)
+    if loss_type == "robust":
         if not 0 <= label_smoothing < 0.5:
             raise ValueError(f"robust DPO needs a label_smoothing from 0 to below 0.5, not {label_smoothing}")
-        losses = (-(1 - label_smoothing) * logsigmoid(beta * h) + label_smoothing * logsigmoid(-beta * h)) / (1 - 2 * label_smoothing)
-    elif label_smoothing:
+        return (-(1 - label_smoothing) * logsigmoid(beta * h) + label_smoothing * logsigmoid(-beta * h)) / (1 - 2 * label_smoothing)
+    if label_smoothing:
         raise ValueError(f"label_smoothing has no meaning for loss_type {loss_type!r}")
-    elif loss_type == "hinge":
-        losses = relu(1 - beta * h)
-    elif loss_type == "ipo":
-        losses = (h - 1 / (2 * beta)).square()
-    else:
-        raise ValueError(f"loss_type {loss_type!r} is not one of {', '.join(DPO_LOSSES)}")
-    return losses, (beta * chosen).detach(), (beta * rejected).detach()
+    if loss_type == "hinge":
+        return relu(1 - beta * h)
+    if loss_type == "ipo":
+        return (h - 1 / (2 * beta)).square()
+    raise ValueError(f"loss_type {loss_type!r} is not one of {', '.join(DPO_LOSSES)}")

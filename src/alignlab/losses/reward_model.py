@@ -10,29 +10,39 @@ from .masked import check_same_shape
 
 
 def bradley_terry_loss(chosen_B: Tensor, rejected_B: Tensor, *, margin_B: Tensor | None = None, center: float = 0.0,
-                       label_smoothing: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
+                       label_smoothing: float = 0.0, label_B: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean negative log-likelihood of comparisons under Bradley and Terry (1952); Ouyang et al. 2022, equation 1.
 
         z = r_chosen - r_rejected - margin
-        L = mean( -(1 - e) log sigmoid(z) - e log sigmoid(-z) ) + center mean( (r_chosen + r_rejected)^2 )
+        f(z) = -(1 - e) log sigmoid(z) - e log sigmoid(-z)
+        L = mean( f(z) ) + center mean( (r_chosen + r_rejected)^2 )
+        with soft labels:  mean( l f(z) + (1 - l) f(-z) ) in place of mean( f(z) )         Bai et al. 2022 (Constitutional AI), section 4.1
+
+    The soft label l is the probability that the chosen completion is the better one; with e = 0 its loss is the cross-entropy
+    -l log sigmoid(z) - (1 - l) log sigmoid(-z), least where sigmoid(z) = l. Turning a pair round (and its margin's sign) and l to 1 - l changes nothing.
 
     Args:
         chosen_B, rejected_B: (B,) scores of the preferred and the other completion.
         margin_B: (B,) how much better the chosen one has to be (Touvron et al. 2023, equation 2).
         center: weight of the term that keeps scores near 0 (Eisenstein et al. 2023).
         label_smoothing: e, the share of labels taken to be wrong.
+        label_B: (B,) soft labels l, from 0 to 1; None is 1 for every comparison.
 
     Returns:
-        The mean loss, and `accuracy` (ties count half), `margin`, `min_reward`, `mean_reward`, `max_reward`.
+        The mean loss, and `accuracy` (ties count half), `margin`, `min_reward`, `mean_reward`, `max_reward`. With soft labels `accuracy` is the
+        share of labels drawn from them that the scores would agree with: l where the chosen one is ahead, 1 - l where it is behind. Nobody can have
+        more than the mean of max(l, 1 - l).
     """
-    check_same_shape(chosen_B=chosen_B, rejected_B=rejected_B, **({} if margin_B is None else {"margin_B": margin_B}))
+    check_same_shape(chosen_B=chosen_B, rejected_B=rejected_B, **{name: x for name, x in {"margin_B": margin_B, "label_B": label_B}.items() if x is not None})
     margin = chosen_B - rejected_B
     z = margin if margin_B is None else margin - margin_B
     loss = -(1 - label_smoothing) * logsigmoid(z) - label_smoothing * logsigmoid(-z)
+    if label_B is not None:
+        loss = label_B * loss + (1 - label_B) * (-(1 - label_smoothing) * logsigmoid(-z) - label_smoothing * logsigmoid(z))
     total = loss.mean()
     if center:
         total = total + center * (chosen_B + rejected_B).square().mean()
-    return total, _metrics(chosen_B.detach(), rejected_B.detach(), torch.ones_like(margin, dtype=torch.bool))
+    return total, _metrics(chosen_B.detach(), rejected_B.detach(), torch.ones_like(margin, dtype=torch.bool), label_B)
 
 
 def rao_kupper_logprobs(difference_B: Tensor, log_theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,11 +98,12 @@ TIES = {"rao_kupper": rao_kupper_logprobs, "davidson": davidson_logprobs}
 
 def preference_loss(chosen_B: Tensor, rejected_B: Tensor, *, tie_B: Tensor | None = None, ties: str = "", tie_rate: Tensor | None = None,
                     margin_B: Tensor | None = None, center: float = 0.0, label_smoothing: float = 0.0,
-                    flip_B: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+                    flip_B: Tensor | None = None, label_B: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean negative log-likelihood of comparisons by people who tie and who err; with none of it, `bradley_terry_loss`.
 
         decided:  - (1 - e) log P(chosen) - e log P(rejected)          e = label_smoothing
                   - log ((1 - f) P(chosen) + f P(rejected))            f = flip_B
+        soft:     l times the decided loss, and 1 - l times that of the pair turned round        l = label_B, of a decided comparison
         tie:      - log P(tie)
 
     P is `rao_kupper_logprobs` or `davidson_logprobs`, and without `ties` sigmoid(chosen - rejected - margin). The second line with f = 1 - eta_k
@@ -104,13 +115,14 @@ def preference_loss(chosen_B: Tensor, rejected_B: Tensor, *, tie_B: Tensor | Non
         chosen_B, rejected_B: (B,) scores; of a tie, those of the two, in any order.
         tie_B: (B,) bool, where neither was preferred; needs `ties`, the name of the model, and `tie_rate`, the share of ties between equals.
         flip_B: (B,) or a single number, the probability that a label is turned round, by whoever gave it.
+        label_B: (B,) soft labels, as in `bradley_terry_loss`; those of ties are not looked at.
 
     Returns:
         The mean loss, and the metrics of `bradley_terry_loss`; `accuracy` and `margin` are over decided comparisons, NaN where there is none.
     """
     if tie_B is not None and not ties:
         raise ValueError("ties need a model: ties='rao_kupper' or 'davidson'")
-    given = {"margin_B": margin_B, "tie_B": tie_B}
+    given = {"margin_B": margin_B, "tie_B": tie_B, "label_B": label_B}
     check_same_shape(chosen_B=chosen_B, rejected_B=rejected_B, **{name: x for name, x in given.items() if x is not None})
     difference_B = chosen_B - rejected_B
     z_B = difference_B if margin_B is None else difference_B - margin_B
@@ -120,14 +132,19 @@ def preference_loss(chosen_B: Tensor, rejected_B: Tensor, *, tie_B: Tensor | Non
         right_B, wrong_B, even_B = TIES[ties](z_B, tie_parameter(tie_rate, kind=ties))
     else:
         right_B, wrong_B, even_B = logsigmoid(z_B), logsigmoid(-z_B), torch.zeros_like(z_B)
-    if flip_B is None:
-        stated_B = (1 - label_smoothing) * right_B + label_smoothing * wrong_B
-    else:
-        stated_B = torch.logaddexp(torch.log1p(-flip_B) + right_B, flip_B.log() + wrong_B)
+
+    def stated(yes_B: Tensor, no_B: Tensor) -> Tensor:
+        if flip_B is None:
+            return (1 - label_smoothing) * yes_B + label_smoothing * no_B
+        return torch.logaddexp(torch.log1p(-flip_B) + yes_B, flip_B.log() + no_B)
+
+    stated_B = stated(right_B, wrong_B)
+    if label_B is not None:
+        stated_B = label_B * stated_B + (1 - label_B) * stated(wrong_B, right_B)
     total = -torch.where(decided_B, stated_B, even_B).mean()
     if center:
         total = total + center * (chosen_B + rejected_B).square().mean()
-    return total, _metrics(chosen_B.detach(), rejected_B.detach(), decided_B)
+    return total, _metrics(chosen_B.detach(), rejected_B.detach(), decided_B, label_B)
 
 
 def safety_loss(scores_N: Tensor, safe_N: Tensor) -> Tensor:
@@ -144,9 +161,12 @@ def safety_loss(scores_N: Tensor, safe_N: Tensor) -> Tensor:
     return -logsigmoid(torch.where(safe_N, scores_N, -scores_N)).mean()
 
 
-def _metrics(chosen_B: Tensor, rejected_B: Tensor, decided_B: Tensor) -> dict[str, Tensor]:
+def _metrics(chosen_B: Tensor, rejected_B: Tensor, decided_B: Tensor, label_B: Tensor | None) -> dict[str, Tensor]:
     margin_B = (chosen_B - rejected_B)[decided_B]
+    right_B = (margin_B.sign() + 1) / 2
+    if label_B is not None:
+        right_B = label_B[decided_B] * right_B + (1 - label_B[decided_B]) * (1 - right_B)
     return {
-        "accuracy": ((margin_B.sign() + 1) / 2).mean(), "margin": margin_B.mean(), "mean_reward": ((chosen_B + rejected_B) / 2).mean(),
+        "accuracy": right_B.mean(), "margin": margin_B.mean(), "mean_reward": ((chosen_B + rejected_B) / 2).mean(),
         "min_reward": chosen_B.minimum(rejected_B).min(), "max_reward": chosen_B.maximum(rejected_B).max(),
     }

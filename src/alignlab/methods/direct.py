@@ -41,7 +41,8 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
 
     Metrics a step: `loss`, `rewards/chosen`, `rewards/rejected`, `rewards/accuracies`, `rewards/margins`, `logps/chosen`, `logps/rejected` (sums over
     the completion, whatever the loss makes of them), `grad_norm`, `learning_rate`, `epoch`; ORPO also `nll_loss`, `log_odds_chosen`, `log_odds_ratio`.
-    Both log-probabilities may fall while the margin grows (likelihood displacement): they are logged apart.
+    Both log-probabilities may fall while the margin grows (likelihood displacement): they are logged apart. With soft labels, which DPO alone learns
+    from, an accuracy is the share of labels drawn from them that the rewards agree with, at most the summary's `ceiling`.
 
     Args:
         preferences: comparisons, and rankings for all their pairs or `settings.pairs_per_prompt` of them; ties are left out.
@@ -57,17 +58,20 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     """
     # 1. comparisons that fit, encoded once
     name = check(settings, run)
-    learn, report = fit(comparisons_of(preferences, settings.pairs_per_prompt, seed), policy.tokenizer, settings.max_length)
+    usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings, name)
+    run.note(said)
+    learn, report = fit(usable, policy.tokenizer, settings.max_length)
     run.note(f"{name}: {report}")
     if held_out is None:
         learn, test = by_prompt(learn, settings.held_out, seed)
     else:
-        kept = comparisons_of(held_out, 0, seed)
+        kept, _ = usable_labels(comparisons_of(held_out, 0, seed), settings, name)
         test = fit(kept, policy.tokenizer, settings.max_length)[0] if kept else []
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
     rows = [row for c in learn for row in encode(policy, c)]  # chosen and rejected of comparison i at 2 i and 2 i + 1
     lengths_N2 = completion_lengths(rows).view(-1, 2)
+    labels_N, test_labels_N = labels_of(learn, name), labels_of(test, name)
     run.add_data("comparisons", learn)
 
     # 2. the batches, and for DPO the reference's log-probabilities, asked once, in the very batches of the first epoch: the first margin is exactly 0
@@ -109,15 +113,17 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
             layout = laid_out(policy.model, [rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id)
             policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
             ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
-            losses, chosen_rewards, rejected_rewards, more = losses_of(settings, policy_N2, ref_N2, lengths_N2[micro].to(policy.device))
+            label_N = None if labels_N is None else labels_N[micro].to(policy.device)
+            losses, chosen_rewards, rejected_rewards, more = losses_of(settings, policy_N2, ref_N2, lengths_N2[micro].to(policy.device), label_N)
             loss = losses.sum() / len(chosen)
             worst = learn[micro[int(losses.argmax())]].prompt.text  # NaN counts as the largest
             guard_finite(loss.item(), step=step, what="the loss", sample=worst)
             loss.backward()
             seen_2 += (policy_N2.detach() if ref_N2 is None else policy_N2.detach() - ref_N2).sum(0).cpu()
             margins = chosen_rewards - rejected_rewards
+            ahead = (margins > 0).float() if label_N is None else label_N * (margins > 0) + (1 - label_N) * (margins < 0)
             for key, values in {"loss": losses, "rewards/chosen": chosen_rewards, "rewards/rejected": rejected_rewards, "rewards/margins": margins,
-                                "rewards/accuracies": (margins > 0).float(), "logps/chosen": policy_N2[:, 0], "logps/rejected": policy_N2[:, 1],
+                                "rewards/accuracies": ahead, "logps/chosen": policy_N2[:, 0], "logps/rejected": policy_N2[:, 1],
                                 **more}.items():
                 sums[key] = sums.get(key, 0.0) + values.detach().sum().item() / len(chosen)
 
@@ -138,10 +144,13 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     _, chosen_rewards, rejected_rewards, _ = losses_of(settings, test_now_N2, test_start_N2, test_lengths_N2)
     likelier_N2 = test_start_N2 if isinstance(settings, DPOSettings) else test_start_N2 / test_lengths_N2
     moved_N2 = test_now_N2 - test_start_N2
+    soft = None if test_labels_N is None else test_labels_N.tolist()
+    if labels_N is not None:
+        summary |= {"soft_labels": int((labels_N < 1).sum()), "ceiling": None if test_labels_N is None else test_labels_N.maximum(1 - test_labels_N).mean().item()}
     return summary | {
-        "accuracy": statistics.win_rate(chosen_rewards.tolist(), rejected_rewards.tolist()),
+        "accuracy": statistics.win_rate(chosen_rewards.tolist(), rejected_rewards.tolist(), soft),
         "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None, "eval_rewards": sides(torch.stack((chosen_rewards, rejected_rewards), 1)), "eval_logps": sides(moved_N2),
-        "reference_accuracy": statistics.win_rate(likelier_N2[:, 0].tolist(), likelier_N2[:, 1].tolist()),
+        "reference_accuracy": statistics.win_rate(likelier_N2[:, 0].tolist(), likelier_N2[:, 1].tolist(), soft),
         "likelihood_displacement": watch.summary(),
     }
 
@@ -176,10 +185,34 @@ def check(settings: Settings, run: RunDir) -> str:
     return "dpo"
 
 
-def losses_of(settings: Settings, policy_N2: Tensor, ref_N2: Tensor | None, lengths_N2: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+def usable_labels(comparisons: Sequence[Comparison], settings: Settings, name: str) -> tuple[list[Comparison], str]:
+    """The comparisons with the labels that the method can learn from, and what to tell the user where it cannot learn from soft ones.
+
+    Raises:
+        ConfigError: soft labels with DPO's hinge loss.
+    """
+    soft = sum(c.label is not None for c in comparisons)
+    if not soft or isinstance(settings, DPOSettings):
+        if soft and settings.loss_type == "hinge":
+            raise ConfigError(f"{soft} comparisons have soft labels, which mean nothing to loss_type hinge", remedy="loss_type sigmoid, sigmoid_norm, ipo or robust")
+        return list(comparisons), ""
+    sure = [pair for c in comparisons if not (pair := c.favoured).tie]
+    return sure, (f"{name}: {soft} comparisons have soft labels, and {name} knows none: the completion that a label favours is taken to be the better one for certain; "
+                  f"{len(comparisons) - len(sure)} labels of one half are left out. dpo and reward learn from soft labels")
+
+
+def labels_of(comparisons: Sequence[Comparison], name: str) -> Tensor | None:
+    """(N,) soft labels, 1 where a comparison has none; None if no comparison has one, or the method knows none."""
+    if name != "dpo" or all(c.label is None for c in comparisons):
+        return None
+    return torch.tensor([1.0 if c.label is None else c.label for c in comparisons])
+
+
+def losses_of(settings: Settings, policy_N2: Tensor, ref_N2: Tensor | None, lengths_N2: Tensor,
+              label_N: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
     """Losses and rewards of comparisons, (N,) each, from the log-probabilities of chosen and rejected and their lengths, (N, 2); and ORPO's own figures.
 
-    `ref_N2` is the reference's, which only DPO looks at.
+    `ref_N2` is the reference's, and `label_N` are soft labels, which only DPO looks at.
     """
     match settings:
         case ORPOSettings():
@@ -189,7 +222,7 @@ def losses_of(settings: Settings, policy_N2: Tensor, ref_N2: Tensor | None, leng
     assert ref_N2 is not None
     chosen_lengths, rejected_lengths = lengths_N2.unbind(1) if settings.loss_type == "sigmoid_norm" else (None, None)
     return *dpo_loss(*policy_N2.unbind(1), *ref_N2.unbind(1), beta=settings.beta, loss_type=settings.loss_type,
-                     label_smoothing=settings.label_smoothing, chosen_lengths=chosen_lengths, rejected_lengths=rejected_lengths), {}
+                     label_smoothing=settings.label_smoothing, chosen_lengths=chosen_lengths, rejected_lengths=rejected_lengths, label_B=label_N), {}
 
 
 def comparisons_of(preferences: Sequence[Ranking | Comparison], per_prompt: int, seed: int) -> list[Comparison]:

@@ -212,8 +212,10 @@ def check(settings: RewardSettings) -> None:
 
 
 def by_harm(ranking: Ranking) -> Ranking:
-    """The ranking with its order by harm, where its ranks are by something else (PKU's `safer_response_id`)."""
-    return replace(ranking, ranks=tuple(ranking.meta["safer"])) if "safer" in ranking.meta else ranking
+    """The ranking with its order by harm, where its ranks (and soft labels) are by something else (PKU's `safer_response_id`)."""
+    if "safer" not in ranking.meta:
+        return ranking
+    return replace(ranking, ranks=tuple(ranking.meta["safer"]), meta={name: value for name, value in ranking.meta.items() if name != "labels"})
 
 
 def teaches(ranking: Ranking, settings: RewardSettings) -> bool:
@@ -273,7 +275,7 @@ class Labels(nn.Module):
         return any(p.requires_grad for p in self.parameters())
 
     def loss(self, scores_K: Tensor, ranking: Ranking, margins: list[float] | None = None, *, center: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean loss over a prompt's pairs; of a prompt without any, 0 and no metrics."""
+        """The mean loss over a prompt's pairs, soft labels where it has them; of a prompt without any, 0 and no metrics."""
         s, first, second = self.settings, *pairs_of(ranking.ranks)
         tie_B = None
         if self.tie is not None:
@@ -283,10 +285,12 @@ class Labels(nn.Module):
         if not first:
             return scores_K.sum() * 0.0, {}
         flip = None if self.flip is None else self.flip[self.people.get(ranking.annotator, 0)].sigmoid().to(scores_K.device)
+        soft = [1.0 if (label := ranking.label(i, j)) is None else label for i, j in zip(first, second, strict=True)]
         return preference_loss(scores_K[first], scores_K[second], tie_B=tie_B, ties="" if self.tie is None else s.ties,
                                tie_rate=None if self.tie is None else self.tie.sigmoid().to(scores_K.device),
                                margin_B=None if margins is None else torch.tensor(margins, dtype=scores_K.dtype, device=scores_K.device), center=center,
-                               label_smoothing=0.0 if flip is not None else s.label_smoothing, flip_B=flip)
+                               label_smoothing=0.0 if flip is not None else s.label_smoothing, flip_B=flip,
+                               label_B=torch.tensor(soft, dtype=scores_K.dtype, device=scores_K.device) if "labels" in ranking.meta else None)
 
     def metrics(self) -> dict[str, float]:
         """`labels/tie_rate`, `labels/flip_rate` or `labels/reliability/NAME`, as they stand."""
@@ -352,30 +356,33 @@ def measure(judge: Judge, test: Sequence[Ranking], *, annotator_ceiling: float |
     Returns:
         `accuracy` on all pairs of different rank (a tie counts half) with its `ci` and `n`, beside the annotator's `ceiling` and `length_floor` (always
         the longer one); `ece` and `reliability` of sigmoid(margin), each pair read in one random order; `margins`, a histogram clipped to plus and
-        minus 8. With `gold`, `gold_accuracy` on all pairs that differ in gold score and `gold_accuracy_big` on those that differ by `BIG`. With
+        minus 8. Soft labels count by their probability in all of these, and their `ceiling` is the mean of max(l, 1 - l). With `gold`, `gold_accuracy` on all pairs that differ in gold score and `gold_accuracy_big` on those that differ by `BIG`. With
         `probes`, for each name the share in which the chosen one scores higher.
     """
     proxy = scores_of(judge, test)
     pairs = [(r, p, i, j) for r, p in zip(test, proxy, strict=True) for i, j in zip(*pairs_of(r.ranks), strict=True)]
     margins = np.array([p[i] - p[j] for _, p, i, j in pairs])
     lengths = np.array([len(r.completions[i].text) - len(r.completions[j].text) for r, _, i, j in pairs])
-    accuracy = statistics.mean_ci(right(margins))
+    soft = np.array([1.0 if (label := r.label(i, j)) is None else label for r, _, i, j in pairs])
+    accuracy = statistics.mean_ci(agreed(margins, soft))
+    if annotator_ceiling is None and any("labels" in r.meta for r in test):
+        annotator_ceiling = float(np.maximum(soft, 1 - soft).mean())
 
     # every margin favours the better one when it is right: half the pairs are turned round, so that P(first preferred) has both outcomes
     turned = np.random.Generator(np.random.Philox(key=[len(margins), 0])).random(len(margins)) < 0.5
     stated = list(1 / (1 + np.exp(-np.clip(np.where(turned, -margins, margins), -60, 60))))
-    happened = list((~turned).astype(float))
+    happened = list(np.where(turned, 1 - soft, soft))
     counts, edges = np.histogram(np.clip(margins, -8, 8), bins=32, range=(-8, 8))
     summary: dict[str, Any] = {
-        "accuracy": accuracy, "ci": accuracy["ci"], "n": accuracy["n"], "ceiling": annotator_ceiling, "length_floor": statistics.mean_ci(right(lengths)),
+        "accuracy": accuracy, "ci": accuracy["ci"], "n": accuracy["n"], "ceiling": annotator_ceiling, "length_floor": statistics.mean_ci(agreed(lengths, soft)),
         "ece": statistics.ece(stated, happened) if pairs else None, "reliability": statistics.reliability_curve(stated, happened),
         "margins": {"counts": counts.tolist(), "edges": edges.tolist()},
     }
     if gold:
         both = [(p[i] - p[j], g[i] - g[j]) for p, g in zip(proxy, scores_of(gold, test), strict=True) for i in range(len(p)) for j in range(i)]
-        agreed = np.array([ours * np.sign(truth) for ours, truth in both if abs(truth) > 1e-9])
-        agreed_big = np.array([ours * np.sign(truth) for ours, truth in both if abs(truth) >= BIG])
-        summary |= {"gold_accuracy": statistics.mean_ci(right(agreed)), "gold_accuracy_big": statistics.mean_ci(right(agreed_big))}
+        true = np.array([ours * np.sign(truth) for ours, truth in both if abs(truth) > 1e-9])
+        true_big = np.array([ours * np.sign(truth) for ours, truth in both if abs(truth) >= BIG])
+        summary |= {"gold_accuracy": statistics.mean_ci(agreed(true)), "gold_accuracy_big": statistics.mean_ci(agreed(true_big))}
     if probes:
         good = judge.score([Completion(p.prompt, p.chosen, finished=p.chosen_finished) for p in probes])
         bad = judge.score([Completion(p.prompt, p.rejected, finished=p.rejected_finished) for p in probes])
@@ -412,6 +419,7 @@ def measure_outcomes(judge: Judge, test: Sequence[Ranking], labels: Labels) -> d
     return {"nll": statistics.mean_ci([loss for loss, _ in losses]), "nll_constant": constant, "tie_share": share}
 
 
-def right(margins: np.ndarray) -> list[float]:
-    """1 where the preferred one is ahead, 0.5 at a tie."""
-    return ((np.sign(margins) + 1) / 2).tolist()
+def agreed(margins: np.ndarray, soft: np.ndarray | None = None) -> list[float]:
+    """1 where the preferred one is ahead, 0.5 at a tie; with soft labels, the probability that a label drawn from them has it so."""
+    right = (np.sign(margins) + 1) / 2
+    return (right if soft is None else soft * right + (1 - soft) * (1 - right)).tolist()

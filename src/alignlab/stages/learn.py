@@ -107,8 +107,8 @@ def _preferences(data: str, seed: int, count: int) -> tuple[names.Data, list[Ran
 
 
 def _once(rankings: Iterable[Ranking]) -> list[Ranking]:
-    """Each ranking once: the same prompt, completions, ranks and annotator."""
-    return list({(r.prompt.id, tuple(c.text for c in r.completions), r.ranks, r.annotator): r for r in rankings}.values())
+    """Each ranking once: the same prompt, completions, ranks, annotator and soft labels."""
+    return list({(r.prompt.id, tuple(c.text for c in r.completions), r.ranks, r.annotator, tuple(r.meta.get("labels", ()))): r for r in rankings}.values())
 
 
 def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RewardSettings, count: int = 0,
@@ -216,12 +216,13 @@ def kto(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
     from ..methods import kto as method
     from ..models.load import load_policy, save_policy
 
-    labelled, train, test = _labelled(data, seed, count)
+    labelled, train, test, said = _labelled(data, seed, count)
     run = open_run("kto", out, settings, seed, resume, models=[model], data=[labelled])
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    run.note(labelled.report)
+    for line in (labelled.report, said):
+        run.note(line)
     summary = method.train(run, policy, train, within_context(run, settings, policy.model), seed=seed, held_out=test)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("KTO", model, data, seed, summary))
@@ -229,12 +230,18 @@ def kto(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
     return result(run, f"held-out accuracy of the implicit reward {rate(summary['accuracy'])}")
 
 
-def _labelled(data: str, seed: int, count: int) -> tuple[names.Data, list[Unpaired], list[Unpaired] | None]:
-    """As `preferences`, each completion by itself with its label."""
+def _labelled(data: str, seed: int, count: int) -> tuple[names.Data, list[Unpaired], list[Unpaired] | None, str]:
+    """As `preferences`, each completion by itself with its label; and what to tell of soft labels, of which only the favoured side is left."""
     if not data:
         raise UserError("no labelled completions are named", remedy="--data RUN, a run of `alignlab collect`, or a file")
     if (Path(data) / "data" / "rankings.jsonl").exists():
         (loaded,), train, test, _ = preferences(data, seed, count, 0.0)
-        return loaded, [u for r in train for u in r.unpaired()], [u for r in test or [] for u in r.unpaired()]
+        return loaded, [u for r in train for u in r.unpaired()], [u for r in test or [] for u in r.unpaired()], _hardened(train)
     loaded = names.data(data, "unpaired", seed=seed, count=count)
-    return loaded, list(loaded.records), None
+    said = _hardened(names.data(data, "ranking", seed=seed, count=count).records) if names.kind(data) in ("comparison", "ranking") else ""
+    return loaded, list(loaded.records), None, said
+
+
+def _hardened(rankings: Iterable[Ranking]) -> str:
+    soft = sum("labels" in r.meta for r in rankings)
+    return f"kto: {soft} prompts have soft labels, and kto knows none: a completion counts as liked if more than half of its label is for it" if soft else ""
