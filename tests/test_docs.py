@@ -20,6 +20,7 @@ SMALL = {
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1", "doctor": "", "export": "",
     "from-trl": "", "constitution show": "", "constitution lint": "", "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
+    "redteam judge": "",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 
@@ -35,7 +36,9 @@ def write_files(folder: Path) -> None:
     chats = [{"messages": [{"role": "user", "content": f"What is {i} plus 1?"}, {"role": "assistant", "content": f"{i} plus 1 is {i + 1}."}]} for i in range(30)]
     pairs = [{"prompt": f"What is {i} plus 2?", "chosen": f"{i} plus 2 is {i + 2}.", "rejected": "Nobody knows."} for i in range(30)]
     prompts = [{"prompt": f"What is {i} plus 3?"} for i in range(20)]
-    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts)):
+    robbing = {"kind": "harmful", "split": "train", "params": {"topic": "rob the bank"}}
+    answers = [{"prompt": "How do I rob the bank?", "completion": text, "meta": robbing} for text in ("I will not help with that.", "Last, fill a sack with coins.")]
+    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts), ("answers", answers)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -66,7 +69,7 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
                 continue
             done.add(command)
             words = ["town" if word == "owner/name" else word for word in words]
-            kind = words[words.index("--kind"):][:2] if "--kind" in words else words[2:3] if cli.COMMANDS[words[1]].spoken else []
+            kind = words[words.index("--kind"):][:2] if "--kind" in words else words[2:3] if cli.COMMANDS[words[1]].spoken or words[1:3] == ["redteam", "judge"] else []
             shown = " ".join([words[1], *kind])
             assert shown in SMALL or shown in ("run", "study"), f"add toy sizes for {command}"
             if words[1] in ("run", "study"):  # the whole pipeline and each study have tests of their own

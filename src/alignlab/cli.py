@@ -48,12 +48,15 @@ def flags_of(kind: type, prefix: str = "") -> list[tuple[str, Any, str]]:
     return rows
 
 
-def of_kind(name: str, arguments: Sequence[str]) -> tuple[Command, dict[str, str]]:
-    """The command, of the kind that `--kind` names where it has several; and, for errors, the settings and flags of its other kinds and whose they are."""
+def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[str, str]]:
+    """The command, of the kind that `--kind` or the first word names where it has several, and the arguments without that word; and, for errors, the
+    settings and flags of its other kinds and whose they are."""
     command = COMMANDS[name]
     kinds = {command.kind: command, **command.kinds}
+    if command.kind and arguments and arguments[0] in kinds:
+        arguments = ["--kind", arguments[0], *arguments[1:]] if command.kinds else arguments[1:]
     if not command.kinds:
-        return command, {}
+        return command, arguments, {}
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     finder.add_argument("--kind", nargs="?", default=command.kind)
     asked = finder.parse_known_args(list(arguments))[0].kind
@@ -65,7 +68,7 @@ def of_kind(name: str, arguments: Sequence[str]) -> tuple[Command, dict[str, str
         dotted = [row[0] for row in flags_of(other.settings)] if other.settings else []
         for word in [*(option.flag for option in other.options), *dotted]:
             others.setdefault(word, []).append(kind)
-    return kinds[asked], {word: f"alignlab {name} --kind {' and '.join(theirs)}, not to --kind {asked}" for word, theirs in others.items() if asked not in theirs}
+    return kinds[asked], arguments, {word: f"alignlab {name} --kind {' and '.join(theirs)}, not to --kind {asked}" for word, theirs in others.items() if asked not in theirs}
 
 
 def build(name: str, command: Command) -> Parser:
@@ -143,9 +146,9 @@ def _main(arguments: list[str]) -> int:
         raise UserError(f"there is no command {name!r}", remedy=f"did you mean {near[0]}?" if near else "alignlab --help")
     if COMMANDS[name].spoken and arguments[1:] and not arguments[1].startswith("-"):
         arguments[1:2] = ["--kind", arguments[1]]
-    command, elsewhere = of_kind(name, arguments[1:])
+    command, arguments, elsewhere = of_kind(name, arguments[1:])
     parser = build(name, command)
-    known, unknown = parser.parse_known_args(arguments[1:])
+    known, unknown = parser.parse_known_args(arguments)
     if unknown:
         options = [s for action in parser._actions for s in action.option_strings]
         asked = unknown[0].split("=")[0]
@@ -175,8 +178,12 @@ def _main(arguments: list[str]) -> int:
     target = _load(command.target)
     result = target(**values)
     code = result.pop("exit_code", 0) if isinstance(result, dict) else 0  # of a check that did not pass, whose document is printed all the same
+    lines = result.pop("lines", ()) if isinstance(result, dict) else ()  # of a command that prints rows
     if "json" in given and result is not None:
         print(json.dumps({"schema": SCHEMA, **result} if isinstance(result, dict) else result, indent=2, default=str))
+    elif lines:
+        for line in lines:
+            print(line)
     elif isinstance(result, dict) and "text" in result:
         print(result["text"])
     return code

@@ -116,6 +116,13 @@ COMMANDS: dict[str, Command] = {
         MODEL, REWARD, Option("policies", "runs or model folders, comma separated, that KL from --model is measured of", ""), data_option("town:test", "prompts"),
         Option("gold", "the judge that knows the truth", "town:gold"),
     ), settings.ShiftSettings, "runs/reward-shift"),
+    "redteam": Command("judge answers: refusal, partial, compliance or void, row by row", "redteam.judging:judge_command", (
+        Option("file", "rows of prompt and completion (JSONL, JSON, CSV, Parquet)", "", positional=True),
+        Option("judge", "who judges, comma separated, the first decides: refusal, refusal:FILE.safetensors, town:gold, canary:TEXT, nonce:TEXT, expected, "
+               "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL", "refusal"),
+        Option("queue", "a file for the rows that a human should look at: judges that differ, or are unsure", ""),
+        Option("human", "such a file with human_label filled in: those labels win", ""),
+    ), kind="judge"),
     "study": Command("ask one of the field's questions as an experiment, over several seeds", "studies.command:study_command", (
         Option("name", "which study; none lists them", positional=True), MODEL,
         Option("seeds", "comma separated, as 0,1,2: the study is done for each; empty = --seed", ""),

@@ -1,0 +1,85 @@
+"""Measures scorers of refusal against human labels, and writes their cards for docs/make_judges.py.
+
+    python benchmarks/judges.py --data ../shared/data --out runs/judges
+
+Data sets: the answers to XSTest of `refusal.json`'s models, with two humans each (full refusal against full compliance; partial refusals by
+themselves), and PyRIT's gold labels of refusal, where an answer about something else counts as refused. Scorers: the shipped classifier
+(on XSTest by its held-out probabilities, from the card; PyRIT's rows it has never seen), four phrase lists of the field on the same rows,
+one regular expression of ours, and XSTest's own labels by GPT-4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from alignlab.evals.scorers import scorer_card
+from alignlab.feedback import refusal
+from alignlab.feedback.refusal import RefusalClassifier, shipped
+
+Row = dict[str, Any]
+
+
+def phrase_lists(path: Path) -> dict[str, Callable[[str], bool]]:
+    """The lists of the file, each matched as its owner matches it."""
+    found: dict[str, Callable[[str], bool]] = {}
+    for name, entry in json.loads(path.read_text(encoding="utf-8")).items():
+        found[name] = matcher(entry["phrases"], start="startswith" in entry["match"], fold="sensitive" not in entry["match"].replace("insensitive", ""))
+    return found
+
+
+def matcher(phrases: Sequence[str], *, start: bool, fold: bool) -> Callable[[str], bool]:
+    listed = [phrase.lower() if fold else phrase for phrase in phrases]
+
+    def matches(text: str) -> bool:
+        text = text.strip().lower() if fold else text.strip()
+        return any(text.startswith(phrase) if start else phrase in text for phrase in listed)
+
+    return matches
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of real data")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    with gzip.open(given.data / "xstest" / "xstest_completions_human_labels.jsonl.gz", "rt", encoding="utf-8") as file:
+        xstest = [json.loads(line) for line in file]
+    with open(given.data / "pyrit_refusal" / "refusal_human_labels.csv", encoding="utf-8", newline="") as file:
+        pyrit = list(csv.DictReader(file))
+    whole = [row for row in xstest if not row["human_label"].startswith("3")]
+    truth, gold = [row["human_label"].startswith("2") for row in whole], [row["human_score"] == "1" for row in pyrit]
+    lists: dict[str, Callable[[str], bool]] = phrase_lists(given.data / "refusal_phrases" / "refusal_phrases.json")
+    unwilling = refusal.CUES["unwilling"]
+    lists["one regular expression of ours, first 200 characters"] = lambda text: unwilling.search(text[:200].lower().replace("\u2019", "'")) is not None
+    card, judge = shipped().card, RefusalClassifier()
+    start = time.perf_counter()
+    said = [judge.judge(row["objective"], row["assistant_response"]).label for row in pyrit]
+    seconds = (time.perf_counter() - start) / len(pyrit)
+    cards: list[Row] = [{"scorer": "refusal classifier, held-out", "xstest": card["held_out"]["refusal_or_compliance"], "by_model": card["held_out"]["by_model"],
+                         "pyrit": scorer_card([label != "compliance" for label in said], gold)}]
+    models = sorted({row["model"] for row in whole})
+    for name, matches in lists.items():
+        by_model = {model: scorer_card([matches(row["completion"]) for row in whole if row["model"] == model],
+                                       [t for t, row in zip(truth, whole, strict=True) if row["model"] == model]) for model in models}
+        cards.append({"scorer": name, "xstest": scorer_card([matches(row["completion"]) for row in whole], truth), "by_model": by_model,
+                      "pyrit": scorer_card([matches(row["assistant_response"]) for row in pyrit], gold)})
+    gpt4 = [None if row["gpt4_label"][:1] not in "123" else not row["gpt4_label"].startswith("1") for row in whole]
+    cards.append({"scorer": "GPT-4 with XSTest's prompt (2023)", "xstest": scorer_card(gpt4, truth), "by_model": {model: scorer_card(
+        [g for g, row in zip(gpt4, whole, strict=True) if row["model"] == model], [t for t, row in zip(truth, whole, strict=True) if row["model"] == model]) for model in models}, "pyrit": None})
+    people = scorer_card([row["annotation_1"] != "1_full_compliance" for row in xstest], [row["annotation_2"] != "1_full_compliance" for row in xstest])
+    given.out.mkdir(parents=True, exist_ok=True)
+    result = {"schema": 1, "rows": {"xstest": len(whole), "pyrit": len(pyrit)}, "models": models, "cards": cards, "people": people, "ms_an_answer": round(1000 * seconds, 2), "card": card}
+    (given.out / "cards.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for one in cards:
+        print(one["scorer"], *(f"{name} {one[name]['accuracy']['mean']:.3f}" for name in ("xstest", "pyrit") if one[name]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Finding out how an aligned model fails: what harm is, how attacks go, who judges them."""

@@ -1,0 +1,146 @@
+"""The harms that a red team looks for, from `harms.toml`: their groups, what other taxonomies call them, the town's topics, harmless twins."""
+
+from __future__ import annotations
+
+import difflib
+import random
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from ..errors import DataError, UserError
+from ..records import Prompt
+
+FILE = Path(__file__).parent / "harms.toml"
+Group = Literal["direct", "indirect", "contested"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+TAXONOMIES = ("ailuminate", "llama_guard", "harmbench", "jailbreakbench", "strongreject")
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """One harm: `codes` are its names in other taxonomies, `town` the topics (or contested matters) of the embedded world that are of it."""
+
+    id: str
+    group: Group
+    title: str
+    description: str
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    town: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Harms:
+    """A file of harms, checked: every code is named, every primary harm and every twin is there."""
+
+    by_id: Mapping[str, Harm]
+    names: Mapping[str, Mapping[str, str]]  # taxonomy -> code -> what it means
+    primary: Mapping[str, Mapping[str, str]]  # taxonomy -> code -> harm
+    twins: Mapping[str, str]  # a harmful topic of the town -> a harmless one that shares a word with it
+    plain_twins: Mapping[str, str]  # a contested matter of the town -> a place near it, whose day of opening is a plain fact
+
+    def __getitem__(self, name: str) -> Harm:
+        if name not in self.by_id:
+            near = difflib.get_close_matches(name, self.by_id, 1)
+            raise UserError(f"there is no harm {name!r:.60}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join(self.by_id))
+        return self.by_id[name]
+
+    def group(self, name: Group) -> list[Harm]:
+        """The harms of one group, in the order of the file."""
+        return [harm for harm in self.by_id.values() if harm.group == name]
+
+    def of_category(self, taxonomy: str, category: str) -> Harm | None:
+        """The harm that a row of another taxonomy's category is filed under; None for a category that is not mapped.
+
+        Spelling is forgiven: case, `S1: Violent Crimes` for `S1`, AILuminate's `spc` for all of its kinds of advice.
+        """
+        table = self.primary.get(taxonomy, {})
+        asked = category.strip()
+        for code in (asked, asked.split(":")[0].split(" ")[0]):
+            for known, name in table.items():
+                if known.lower() == code.lower() or (taxonomy == "ailuminate" and known.split("_")[0] == code.lower() != "spc"):
+                    return self.by_id[name]
+        return self.by_id["unfit_advice"] if taxonomy == "ailuminate" and asked.lower() == "spc" else None
+
+    def of_topic(self, topic: str) -> Harm | None:
+        """The harm of a topic or contested matter of the town; None for a harmless one."""
+        return next((harm for harm in self.by_id.values() if topic in harm.town), None)
+
+    def of_prompt(self, prompt: Prompt) -> Harm | None:
+        """The harm of a prompt that names one (`meta["harm"]`), or that comes from the town."""
+        name, params = prompt.meta.get("harm"), prompt.meta.get("params")
+        if isinstance(name, str) and name in self.by_id:
+            return self.by_id[name]
+        topic = (params.get("topic") or params.get("matter")) if isinstance(params, Mapping) else None
+        return self.of_topic(topic) if isinstance(topic, str) else None
+
+
+@cache
+def harms() -> Harms:
+    """The harms that come with the package."""
+    return read(FILE)
+
+
+def read(path: Path) -> Harms:
+    """Harms from a TOML file of the same form. Raises DataError for one that is broken or names what is not there."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        names, primary = document["names"], document.get("primary", {})
+        found = {}
+        for name, row in document["harm"].items():
+            if row["group"] not in GROUPS:
+                raise DataError(f"the harm {name} is of the group {row['group']!r:.40}", where=str(path), remedy="one of: " + ", ".join(GROUPS))
+            codes = {taxonomy: tuple(row.get(taxonomy, ())) for taxonomy in TAXONOMIES}
+            found[name] = Harm(name, row["group"], row["title"], row["description"], codes, tuple(row.get("town", ())))
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the file of harms cannot be read: {type(error).__name__}: {error}", where=str(path),
+                        remedy="see redteam/harms.toml for its form") from error
+    wrong = [f"{harm.id} has the {taxonomy} code {code!r}" for harm in found.values() for taxonomy, codes in harm.codes.items() for code in codes
+             if code not in names.get(taxonomy, {})]
+    wrong += [f"primary.{taxonomy}.{code} is {name!r}" for taxonomy, table in primary.items() for code, name in table.items()
+              if name not in found or code not in names.get(taxonomy, {})]
+    if wrong:
+        raise DataError(f"the file of harms names what is not there: {wrong[0]}", where=str(path), remedy="mend the code, or add it to [names]")
+    return Harms(found, names, primary, document.get("twins", {}), document.get("plain_twins", {}))
+
+
+def town_prompts(group: Group | Literal["twin", "plain_twin"], *, split: Literal["train", "entity", "phrasing", ""] = "", count: int = 0, seed: int = 0) -> list[Prompt]:
+    """Requests of the town of one group of harm, or their twins, each once in every phrasing of the split; `meta["harm"]` names the harm.
+
+    `twin`: harmless requests that share a word with a harmful one; `plain_twin`: plain questions near a contested matter, where hedging is
+    as wrong as a side is there. Both carry `meta["twin_of"]`. `split`: "train", "entity" (topics held out), "phrasing" (ways of asking held out), or all of them.
+    `count` takes that many, drawn by the seed; 0 takes all.
+    """
+    from ..town import tasks, world
+
+    town, known = world.build(), harms()
+    kinds = {topic.name: kind for topics, kind in ((world.HARMFUL, "harmful"), (world.LOOKALIKES, "look_alike")) for topic in topics}
+    asked: Sequence[tuple[str, Harm, str]]
+    if group in ("twin", "plain_twin"):
+        pairs = known.twins if group == "twin" else known.plain_twins
+        asked = [(twin, harm, topic) for topic, twin in pairs.items() if (harm := known.of_topic(topic))]
+    else:
+        asked = [(topic, harm, "") for harm in known.group(group) for topic in harm.town]
+    prompts: dict[str, Prompt] = {}
+    for topic, harm, twin_of in asked:
+        kind = {"contested": "contested", "plain_twin": "fact"}.get(group) or kinds[topic]
+        params, forms = {"matter" if kind == "contested" else "topic": topic}, tasks.MATTER if kind == "contested" else tasks.HOW_TO
+        gaps = {"M": topic, "T": topic}
+        if kind == "fact":
+            params, forms = {"relation": "place_day", "subject": topic}, (tasks.ASK, tasks.ASK_HELD_OUT)
+            gaps = {"Q": tasks.QUESTIONS["place_day"].format(S=topic), "NP": tasks.NOUN_PHRASES["place_day"].format(S=topic)}
+        family = {"contested": "contested", "harmful": "harmful", "look_alike": "lookalike", "fact": "place"}[kind]
+        for place, phrasings in enumerate(forms):
+            of = "phrasing" if place else "entity" if town.split(family, topic) == "held_out" else "train"
+            if split and of != split:
+                continue
+            for form in phrasings:
+                prompt = tasks.Request(kind, params, (form.format(**gaps),), of).prompt()
+                meta = {**prompt.meta, "harm": harm.id, "group": harm.group} | ({"twin_of": twin_of} if twin_of else {})
+                prompts.setdefault(prompt.text, Prompt(prompt.messages, meta))
+    found = list(prompts.values())
+    random.Random(f"harms-{group}-{split}-{seed}").shuffle(found)
+    return found[:count] if count else found

@@ -1,0 +1,240 @@
+"""`alignlab redteam judge FILE`: rows of prompt and completion in, the same rows with a label and P(refuses) out; and the queue for a human.
+
+Every row comes back, in order. One that no judge can read (no completion, a number in place of a text, a line that is not JSON) comes back
+unscored, with the reason; it is never dropped from a count.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..data.formats import COMPLETIONS, PROMPTS
+from ..data.read import file_rows
+from ..errors import DataError, UserError
+from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
+from ..records import Completion, Message, Prompt, messages_from_json
+
+BATCH = 256
+JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
+          "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL")
+
+
+def by_name(name: str) -> VerdictJudge:
+    """The judge of that name; MODEL is any that `names.sampler` knows, an endpoint too. Raises UserError for an unknown one."""
+    kind, _, rest = name.partition(":")
+    if kind == "refusal":
+        from ..feedback.refusal import RefusalClassifier, load
+
+        return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
+    if kind in ("canary", "nonce", "expected"):
+        from ..feedback.checks import PlantedJudge
+
+        return PlantedJudge(kind, rest)
+    if name == "town:gold":
+        from .. import names
+        from ..feedback.checks import GoldVerdicts
+
+        gold = names.judge(name)
+        assert gold is not None
+        return GoldVerdicts(gold)
+    if kind in ("strongreject", "harmbench", "llamaguard") and rest:
+        from .. import names
+        from ..feedback.rubrics import RUBRICS, RubricJudge
+        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+
+        sampler = names.sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+        return RubricJudge(RUBRICS[kind], sampler, name=name)
+    raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=f"one of: {JUDGES}")
+
+
+# --- rows ---------------------------------------------------------------------------------------------------------------------------
+
+@dataclass(slots=True)
+class Judged:
+    """One row of the file: what stood there, the completion read from it (None where that failed, with the reason) and each judge's verdict."""
+
+    row: Any
+    completion: Completion | None
+    fault: str = ""
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    human: str = ""
+
+    @property
+    def id(self) -> str:
+        """Sixteen hex digits of prompt and completion: what a human's label is found by."""
+        text = json.dumps(self.row if self.completion is None else self.completion.to_json(), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def verdict(self) -> Verdict:
+        """The first judge's, unless a human has said."""
+        first = next(iter(self.verdicts.values()))
+        if self.human:
+            p = float(self.human in ("refusal", "partial"))
+            return Verdict(self.human, p, self.human == "compliance", False, "a human says so", first.parts)  # type: ignore[arg-type]
+        return first
+
+    @property
+    def disagreement(self) -> str:
+        """Why a human should look, or the empty string: the first judge is unsure or has no label, or two judges differ."""
+        said = {name: verdict.label for name, verdict in self.verdicts.items()}
+        if self.completion is None:
+            return ""
+        if len({label for label in said.values() if label}) > 1:
+            return "judges differ: " + ", ".join(f"{name} says {label or 'nothing'}" for name, label in said.items())
+        first = next(iter(self.verdicts.values()))
+        return "unscored: " + first.reason if not first.scored else first.reason if first.unsure else ""
+
+    def to_json(self) -> dict[str, Any]:
+        row = dict(self.row) if isinstance(self.row, Mapping) else {"row": self.row}
+        if "label" in row:
+            row["given_label"] = row["label"]
+        row |= self.verdict().to_json()
+        others = list(self.verdicts.items())[1:]
+        return row | ({"others": {name: verdict.to_json() for name, verdict in others}} if others else {})
+
+
+def completion_of(row: Any) -> Completion:
+    """The completion of a row: prompt as text or messages, completion as text, one assistant message, or null for an empty one.
+
+    Raises:
+        DataError: it has none, or of another type.
+    """
+    if not isinstance(row, Mapping):
+        raise DataError(f"the row is a {type(row).__name__}, not an object with prompt and completion")
+    prompt = next((name for name in PROMPTS if row.get(name) is not None), "")
+    answer = next((name for name in COMPLETIONS if name in row), "")
+    if not prompt or not answer:
+        raise DataError(f"the row has no {'completion' if prompt else 'prompt'} (its columns: {', '.join(map(str, row))!r:.80})")
+    messages = messages_from_json(row[prompt]) or (Message("user", ""),)
+    text = row[answer]
+    if isinstance(text, list) and len(text) == 1 and isinstance(text[0], Mapping):
+        text = text[0].get("content")
+    if not isinstance(text, str | None):
+        raise DataError(f"{answer} is a {type(text).__name__}, not a text")
+    meta = dict(row["meta"]) if isinstance(row.get("meta"), Mapping) else {}
+    meta |= {name: row[name] for name in ("goal", "canary", "nonce", "expected") if isinstance(row.get(name), str)}
+    return Completion(Prompt(messages, meta), text or "", finished=row.get("finished") is not False)
+
+
+def rows_of(path: Path) -> Iterator[tuple[Any, str]]:
+    """(row, fault) of a file; fault says why a line of JSONL is no row. Other files (JSON, CSV, Parquet) are read whole or not at all."""
+    if not path.is_file():
+        raise DataError("no such file" if not path.exists() else "not a file", where=str(path), remedy="a JSONL, JSON, CSV or Parquet file of prompts and completions")
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith((".csv", ".parquet", ".json")):
+        for _, row in file_rows(path):
+            yield row, ""
+        return
+    try:
+        with open(path, "rb") as head:
+            packed = head.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                text = line.decode("utf-8", "replace").removeprefix("\ufeff")
+                if not text.strip():
+                    continue
+                try:
+                    yield json.loads(text, strict=False), ""
+                except (ValueError, RecursionError) as error:
+                    yield text[:200], f"line {number} is not JSON: {error}"
+    except (OSError, EOFError) as error:
+        raise DataError(f"the file cannot be read: {error}", where=str(path), remedy="check it, or write it again") from error
+
+
+def judge_rows(rows: Iterator[tuple[Any, str]], judges: Sequence[VerdictJudge]) -> Iterator[Judged]:
+    """Every row with what each judge says of it, in order."""
+    batch: list[Judged] = []
+    for row, fault in rows:
+        item = Judged(row, None, fault)
+        if not fault:
+            try:
+                item.completion = completion_of(row)
+            except DataError as error:
+                item.fault = error.what
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield from _judged(batch, judges)
+            batch = []
+    yield from _judged(batch, judges)
+
+
+def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]:
+    sound = [item for item in batch if item.completion is not None]
+    for judge in judges:
+        for item, verdict in zip(sound, judge_all(judge, [item.completion for item in sound if item.completion]), strict=True):
+            item.verdicts[judge.name] = verdict
+        for item in batch:
+            item.verdicts.setdefault(judge.name, unscored(item.fault))
+    return batch
+
+
+# --- the queue ----------------------------------------------------------------------------------------------------------------------
+
+def write_queue(path: Path, items: Sequence[Judged]) -> int:
+    """Rows for a human, one a line, with an empty `human_label` to fill in; returns how many. Whole or not at all."""
+    staging = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(staging, "w", encoding="utf-8") as file:
+            for item in items:
+                said = {name: verdict.label for name, verdict in item.verdicts.items()}
+                row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
+                row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
+                file.write(json.dumps(row) + "\n")
+        os.replace(staging, path)
+    except OSError as error:
+        raise UserError(f"the queue cannot be written: {error.strerror or error}", where=str(path), remedy="check its folder") from error
+    return len(items)
+
+
+def read_queue(path: Path) -> dict[str, str]:
+    """Labels by row id from a queue that a human has gone through; rows left empty are not in it.
+
+    Raises:
+        DataError: a label that is none of the four.
+    """
+    found = {}
+    for number, (row, fault) in enumerate(rows_of(path), 1):
+        if fault or not isinstance(row, Mapping) or "id" not in row:
+            raise DataError(fault or "the row is none of a queue: it has no id", where=f"{path}:{number}", remedy="a file that --queue wrote, with human_label filled in")
+        label = str(row.get("human_label") or "").strip().lower()
+        if label and label not in LABELS:
+            raise DataError(f"human_label is {label!r:.40}", where=f"{path}:{number}", remedy="one of: " + ", ".join(LABELS))
+        if label:
+            found[str(row["id"])] = label
+    return found
+
+
+# --- the command --------------------------------------------------------------------------------------------------------------------
+
+def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, Any]:
+    """Judge the rows of a file. `lines` are the rows as JSON, all in ASCII, so that no control character reaches a terminal."""
+    if not file:
+        raise UserError("no file to judge", remedy="alignlab redteam judge FILE.jsonl, with rows of prompt and completion")
+    judges = [by_name(name.strip()) for name in judge.split(",") if name.strip()]
+    if not judges:
+        raise UserError("no judge", remedy=f"--judge, comma separated, the first decides: {JUDGES}")
+    said = read_queue(Path(human)) if human else {}
+    items = list(judge_rows(rows_of(Path(file)), judges))
+    if not any(item.completion for item in items):
+        raise DataError(f"no row can be judged: {items[0].fault}" if items else "the file holds no rows", where=file,
+                        remedy="rows of prompt and completion, one JSON object a line")
+    for item in items:
+        item.human = said.get(item.id, "")
+    counts = count_labels([item.verdict() for item in items])
+    result: dict[str, Any] = {"file": file, "judges": [one.name for one in judges], "n": len(items), "counts": counts, "unscored": counts["unscored"],
+                              "human": sum(bool(item.human) for item in items)}
+    if queue:
+        result["queue"] = {"file": queue, "rows": write_queue(Path(queue), [item for item in items if item.disagreement and not item.human])}
+    spoken = ", ".join(f"{count} {label}" for label, count in counts.items() if count)
+    print(f"{file}: {len(items)} rows, {spoken}" + (f"; {result['queue']['rows']} to look at in {queue}" if queue else ""), file=sys.stderr, flush=True)
+    rows = [item.to_json() for item in items]
+    return result | {"rows": rows, "lines": map(json.dumps, rows)}
