@@ -68,11 +68,12 @@ def test_every_method_knows_every_key_of_its_trainer() -> None:
 
 
 def test_a_command_line_and_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["from-trl", "--args", "python grpo.py --num_generations 4 --loss_type=dr_grpo --scale_rewards none --beta 0.04 --vllm_mode colocate --epsilon_high 0.28", "--json"]) == 0
+    assert cli.main(["from-trl", "--args", "python grpo.py --num_generations 4 --loss_type=dr_grpo --scale_rewards none --beta 0.04 --vllm_mode colocate --epsilon_high 0.28 "
+                     "--importance_sampling_level sequence", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["method"] == "grpo"
-    assert {k: found["settings"][k] for k in ("per_prompt", "loss_mean", "advantage", "kl_coef", "epsilon_high")} == {
-        "per_prompt": 4, "loss_mean": "constant", "advantage": "dr_grpo", "kl_coef": 0.04, "epsilon_high": 0.28}
+    assert {k: found["settings"][k] for k in ("per_prompt", "loss_mean", "advantage", "kl_coef", "epsilon_high", "ratio_level")} == {
+        "per_prompt": 4, "loss_mean": "constant", "advantage": "dr_grpo", "kl_coef": 0.04, "epsilon_high": 0.28, "ratio_level": "sequence"}
 
 
 def test_what_has_no_counterpart_is_said() -> None:

@@ -351,7 +351,7 @@ def _grpo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., N
     else:
         refuse("scale_rewards", "the deviation is the group's (grpo) or none is taken (dr_grpo)")
     if trl["importance_sampling_level"] != "token":
-        refuse("importance_sampling_level", "the ratio is that of a token")
+        put("importance_sampling_level", "ratio_level", trl["importance_sampling_level"])
     if trl["delta"] is not None:
         refuse("delta", "the ratio is clipped on one side, as in PPO")
 

@@ -318,6 +318,8 @@ class GroupSettings(Training):
     kl_coef: float = setting(0.05, "weight of the KL penalty (TRL calls it beta); 0 = none, and no reference is asked")
     epsilon: float = setting(0.2, "clip of the probability ratio (Schulman et al. 2017)")
     epsilon_high: float = setting(0.0, "another clip above 1; 0 = epsilon (Yu et al. 2025, clip-higher: 0.28)")
+    ratio_level: Literal["token", "sequence"] = setting(
+        "token", "whose probability ratio is clipped; sequence = the completion's, to the power 1 / length (GSPO, Zheng et al. 2025, epsilon 3e-4, epsilon_high 4e-4)")
     importance_cap: float = setting(2.0, "tokens are weighted by trainer over sampler probability, at most this (Yao et al. 2025); 0 = off")
     normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
     score_clip: float = setting(5.0, "scores are clipped to plus and minus this after normalisation; 0 = off")

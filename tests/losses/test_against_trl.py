@@ -20,6 +20,7 @@ from alignlab.losses import (
     entropy,
     gae,
     group_advantages,
+    group_policy_loss,
     kl_estimate,
     kl_shaped_rewards,
     kto_baseline,
@@ -30,6 +31,7 @@ from alignlab.losses import (
     ppo_value_loss,
     simpo_loss,
     token_logprobs,
+    token_weights,
 )
 
 BOOK = json.loads(Path(__file__).with_name("trl.json").read_text())
@@ -211,10 +213,76 @@ def test_group_advantages(kind: str) -> None:
     assert_close(group_advantages(given["scores_PG"], kind=kind), theirs["advantages_PG"], torch.float64, recorded=torch.float32)
 
 
+def test_advantages_over_the_deviation_of_the_batch() -> None:
+    """TRL's `scale_rewards="batch"` divides what Dr. GRPO takes by the deviation (ddof 1, plus 1e-4) of all scores of the batch. There is no kind of ours for it."""
+    given, theirs = read("advantages/grpo_batch", torch.float64)
+    scores = given["scores_PG"]
+    ours = group_advantages(scores, kind="dr_grpo") / (scores.std(correction=1) + 1e-4)
+    assert_close(ours, theirs["advantages_PG"], torch.float64, recorded=torch.float32)
+
+
+MEANS = {"grpo": "sequence", "grpo_kl": "sequence", "gspo": "sequence", "dr_grpo": "constant", "dapo": "token", "bnpo": "token"}
+"""TRL's loss -> the mean that it takes over tokens. DAPO's and BNPO's are one mean in a batch that is not cut; cut into micro-batches BNPO's is the mean of
+their means, DAPO's and ours the mean over all tokens."""
+
+
+def group_loss(name: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+    """The leaf, loss and metrics of ours on a case of the group losses, and its inputs and outputs."""
+    given, theirs = read(name, dtype)
+    mask, leaf = given["mask_BT"], given["logprobs_BT"].clone().requires_grad_()
+    kind = name.removeprefix("group/")
+    weights = token_weights(mask.to(dtype), mean=MEANS[kind], sequences=len(mask), tokens=float(mask.sum()), max_length=given["max_completion_length"])
+    loss, metrics = group_policy_loss(leaf, given["old_logprobs_BT"], given["advantages_B"], mask, weights_BT=weights, epsilon=given["epsilon_low"],
+                                      epsilon_high=given["epsilon_high"], ref_logprobs_BT=given["ref_logprobs_BT"], kl_coef=given["beta"], estimator="k3",
+                                      ratio_level="sequence" if kind == "gspo" else "token")
+    loss.backward()
+    return leaf, loss, metrics, given, theirs
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [name for name in named("group/") if name != "group/rloo"])
+def test_group_losses(name: str, dtype: torch.dtype) -> None:
+    """Loss and gradient of GRPO (without and with k3 in the loss), Dr. GRPO, DAPO, BNPO and GSPO are TRL's, and the shares that the clip holds back. GSPO's
+    ratio is one for a completion: TRL counts completions then, ours their tokens; here both count none."""
+    leaf, loss, metrics, given, theirs = group_loss(name, dtype)
+    assert_close(loss, theirs["loss"], dtype)
+    assert_close(leaf.grad, theirs["gradient_BT"], dtype)
+    assert (leaf.grad * (1 - given["mask_BT"])).abs().max() == 0
+    for key in ("clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean"):
+        assert_close(metrics[key], theirs[key], dtype, recorded=torch.float32)
+    if name != "group/gspo":
+        assert theirs["clip_ratio/low_mean"] > 0 and theirs["clip_ratio/high_mean"] > 0, "the case does not reach the clip"
+
+
 def test_k3_of_grpo() -> None:
+    """TRL logs nats a token, and so is this; our loops log `kl` in nats a completion."""
     given, theirs = read("group/grpo_kl", torch.float64)
     k3 = kl_estimate(given["logprobs_BT"], given["ref_logprobs_BT"], estimator="k3")
     assert_close((k3 * given["mask_BT"]).sum() / given["mask_BT"].sum(), theirs["kl"], torch.float64)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rloo_whose_ratio_trl_takes_of_the_whole_completion(dtype: torch.dtype) -> None:
+    """TRL's RLOO has one ratio a completion, that of its whole probability, and clips that; ours has one a token. With completions as one action each
+    (log-probabilities summed, a single "token") ours is TRL's to the last digit. With the first update of a batch, where the ratio is 1, the gradients
+    differ by a constant: TRL's weighs a token 1 / completions, ours 1 / (completions x max_length)."""
+    given, theirs = read("group/rloo", dtype)
+    mask, advantages = given["mask_BT"], given["advantages_B"]
+    leaf, one = given["logprobs_BT"].clone().requires_grad_(), torch.ones(len(mask), 1, dtype=dtype)
+    sums, old_sums = ((x * mask).sum(1, keepdim=True) for x in (leaf, given["old_logprobs_BT"]))
+    loss, _ = group_policy_loss(sums, old_sums, advantages, one, weights_BT=one / len(mask), epsilon=given["epsilon_low"], epsilon_high=given["epsilon_high"])
+    loss.backward()
+    assert_close(loss, theirs["loss"], dtype)
+    assert_close(leaf.grad, theirs["gradient_BT"], dtype)
+
+    token_leaf, length = given["logprobs_BT"].clone().requires_grad_(), mask.shape[1]
+    weights = token_weights(mask.to(dtype), mean="constant", sequences=len(mask), tokens=0.0, max_length=length)
+    first, _ = group_policy_loss(token_leaf, given["logprobs_BT"], advantages, mask, weights_BT=weights, epsilon=given["epsilon_low"])
+    first.backward()
+    ratio = (sums - old_sums).exp().detach()
+    free = theirs["gradient_BT"].abs().sum(1) > 0  # those whose ratio TRL's clip does not hold back
+    assert free.any() and not free.all()
+    assert_close((token_leaf.grad * length * ratio)[free], theirs["gradient_BT"][free], dtype)
 
 
 def test_whitening() -> None:
@@ -265,5 +333,6 @@ def test_ppo_losses(name: str) -> None:
         assert_close(metrics["val/ratio"], 1.0, torch.float64, recorded=torch.float32)
     else:
         assert metrics["policy/clipfrac_avg"] > 0, "the case does not reach the clip"
-    loss, _ = ppo_value_loss(given["vpred"], given["mb_values"], given["mb_return"], longer, cliprange_value=given["cliprange_value"], denominator=longer.sum())
+    loss, metrics = ppo_value_loss(given["vpred"], given["mb_values"], given["mb_return"], longer, cliprange_value=given["cliprange_value"], denominator=longer.sum())
     assert_close(loss, theirs["vf_loss"], torch.float64, recorded=torch.float32)
+    assert_close(metrics["val/clipfrac_avg"], given["vf_clipfrac"], torch.float64, recorded=torch.float32)

@@ -89,6 +89,40 @@ def test_micro_batches_add_up_and_padding_and_nonsense_beyond_the_end_change_not
     assert torch.isfinite(torch.autograd.grad(loss, broken)[0]).all()
 
 
+def test_at_the_level_of_a_sequence_all_tokens_share_its_ratio():
+    """GSPO's equation by hand; with weights that are alike within a completion, a token's part of the gradient is -A s / length of each (Zheng et al. 2025, 10)."""
+    logprobs, old, _, advantages, mask = batch(4, rows=5)
+    whole = {"mean": "sequence", "sequences": 5, "tokens": float(mask.sum()), "max_length": 6}
+    loss, metrics = group_policy_loss(logprobs, old, advantages, mask, weights_BT=token_weights(mask, **whole), epsilon=0.1, ratio_level="sequence")
+    lengths = mask.sum(1)
+    ratio = (((logprobs - old) * mask).sum(1) / lengths).exp()
+    each = torch.maximum(-advantages * ratio, -advantages * ratio.clamp(0.9, 1.1))
+    assert loss.item() == pytest.approx(each.mean().item(), abs=1e-12)
+    (gradient,) = torch.autograd.grad(loss, logprobs)
+    held = ((ratio < 0.9) & (advantages < 0)) | ((ratio > 1.1) & (advantages > 0))
+    assert held.any() and not held.all()
+    assert torch.allclose(gradient, (-advantages * ratio / lengths / 5 * ~held)[:, None] * mask, atol=1e-14)
+    assert metrics["clip_ratio/region_mean"].item() == pytest.approx(((held[:, None] * mask).sum() / mask.sum()).item())
+
+    def part(rows):
+        width = int(mask[rows].sum(1).max())
+        m = mask[rows, :width]
+        broken = torch.where(m > 0, logprobs.detach()[rows, :width], math.nan)
+        return group_policy_loss(broken, old[rows, :width], advantages[rows], m, weights_BT=token_weights(m, **whole), epsilon=0.1, ratio_level="sequence")[0].item()
+
+    assert part([3, 0]) + part([4]) + part([1, 2]) == pytest.approx(loss.item(), abs=1e-12)
+    with pytest.raises(ValueError, match="token, sequence"):
+        group_policy_loss(logprobs, old, advantages, mask, weights_BT=mask, epsilon=0.1, ratio_level="completion")
+
+
+def test_on_a_first_pass_the_level_of_the_ratio_changes_no_gradient():
+    logprobs, _, _, advantages, mask = batch(6)
+    weights = token_weights(mask, mean="constant", sequences=4, tokens=0.0, max_length=10)
+    gradients = [torch.autograd.grad(group_policy_loss(logprobs, logprobs.detach(), advantages, mask, weights_BT=weights, epsilon=0.2, ratio_level=level)[0], logprobs)[0]
+                 for level in ("token", "sequence")]
+    assert torch.allclose(*gradients, atol=1e-15)
+
+
 def test_the_means_are_what_they_say():
     mask = torch.tensor([[1.0, 1, 1, 1], [1, 0, 0, 0]], dtype=F)
     counts = {"sequences": 2, "tokens": 5.0, "max_length": 8}

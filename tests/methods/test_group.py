@@ -152,8 +152,8 @@ def test_the_penalty_is_in_the_reward_before_the_baseline(kind, base):
     assert torch.equal(in_loss.rewards_B, scores)
 
 
-@pytest.mark.parametrize("settings", [replace(RLOO, importance_cap=1.1), GRPO, replace(GRPO, loss_mean="token", kl_penalty="k2_in_loss")],
-                         ids=["rloo", "grpo", "token"])
+@pytest.mark.parametrize("settings", [replace(RLOO, importance_cap=1.1), GRPO, replace(GRPO, loss_mean="token", kl_penalty="k2_in_loss"),
+                                      replace(GRPO, ratio_level="sequence")], ids=["rloo", "grpo", "token", "gspo"])
 def test_micro_batches_change_nothing(settings, base):
     found = []
     for size in (9, 1, 4):
@@ -256,7 +256,7 @@ def test_metrics_carry_the_names_of_the_field(base, open_run: Open):
 def test_bad_settings_prompts_and_scores_are_refused(base, open_run: Open):
     wrong = [replace(RLOO, per_prompt=1), replace(RLOO, per_prompt=5), replace(RLOO, sampling=SamplingSettings(temperature=0.0)), replace(RLOO, epsilon=0.0),
              replace(RLOO, adapter=AdapterSettings(rank=2, dropout=0.1)), replace(RLOO, kl_coef=-1.0), replace(RLOO, steps=0), replace(RLOO, minibatch=-1),
-             replace(REINFORCE, rollouts=1, per_prompt=1)]
+             replace(REINFORCE, rollouts=1, per_prompt=1), replace(GRPO, ratio_level="sequence")]
     for i, settings in enumerate(wrong):
         with pytest.raises(ConfigError):
             train(base, open_run(str(i)), settings)

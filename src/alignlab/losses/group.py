@@ -10,6 +10,7 @@ from .masked import check_same_shape, masked_mean, zero_outside
 
 KINDS = ("rloo", "grpo", "dr_grpo", "reinforce")
 MEANS = ("sequence", "token", "constant")
+LEVELS = ("token", "sequence")
 
 
 def group_advantages(scores_PG: Tensor, *, kind: str) -> Tensor:
@@ -86,11 +87,15 @@ def token_weights(mask_BT: Tensor, *, mean: str, sequences: int, tokens: float, 
 
 def group_policy_loss(logprobs_BT: Tensor, old_logprobs_BT: Tensor, advantages_B: Tensor, mask_BT: Tensor, *, weights_BT: Tensor, epsilon: float,
                       epsilon_high: float | None = None, ref_logprobs_BT: Tensor | None = None, kl_coef: float = 0.0,
-                      estimator: str = "k3") -> tuple[Tensor, dict[str, Tensor]]:
+                      estimator: str = "k3", ratio_level: str = "token") -> tuple[Tensor, dict[str, Tensor]]:
     """The clipped surrogate of a completion's one advantage, and the KL penalty where it stands in the loss (Shao et al. 2024, equations 3 and 4).
 
         r = exp(log p - log p_old)
         L = sum( w [ max(-A r, -A clip(r, 1 - e_low, 1 + e_high)) + kl_coef kl(log p, log p_ref) ] )
+
+    At the level of a sequence all tokens of a completion share its ratio, length-normalised (GSPO, Zheng et al. 2025, equations 5 and 7):
+
+        r = exp( sum_t (log p_t - log p_old,t) / length )
 
     At r = 1, as on a first pass, the gradient is that of REINFORCE: -sum(w A grad log p) (Williams 1992).
 
@@ -104,18 +109,23 @@ def group_policy_loss(logprobs_BT: Tensor, old_logprobs_BT: Tensor, advantages_B
         weights_BT: w, from `token_weights`, times importance weights where there are any.
         epsilon: e_low; epsilon_high: e_high, None for the same (Yu et al. 2025, equation 10, raise it: clip-higher).
         estimator: k3 or k2.
+        ratio_level: token, or sequence.
 
     Returns:
         The loss, and means over the masked tokens: `clip_ratio/low_mean` and `clip_ratio/high_mean` (share of tokens held back at the lower and the
         upper clip), `clip_ratio/region_mean` (either), `ratio` (mean r).
 
     Raises:
-        ValueError: k1, or a KL weight without reference.
+        ValueError: k1, or a KL weight without reference; another level.
     """
+    if ratio_level not in LEVELS:
+        raise ValueError(f"ratio_level {ratio_level!r} is not one of {', '.join(LEVELS)}")
     check_same_shape(logprobs_BT=logprobs_BT, old_logprobs_BT=old_logprobs_BT, mask_BT=mask_BT, weights_BT=weights_BT)
     check_same_shape(advantages_B=advantages_B, **{"mask_BT[:, 0]": mask_BT[:, 0]})
-    ratio = zero_outside(logprobs_BT - old_logprobs_BT, mask_BT).exp()
-    advantages = advantages_B[:, None]
+    log_ratio = zero_outside(logprobs_BT - old_logprobs_BT, mask_BT)
+    if ratio_level == "sequence":
+        log_ratio = (log_ratio.sum(1, keepdim=True) / (mask_BT != 0).sum(1, keepdim=True).clamp_min(1)).expand_as(log_ratio)
+    ratio, advantages = log_ratio.exp(), advantages_B[:, None]
     low, high = 1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high)
     objective = (-advantages * ratio).maximum(-advantages * ratio.clamp(low, high))
     if kl_coef:

@@ -167,6 +167,9 @@ def check(settings: RLOOSettings | GRPOSettings) -> None:
         raise ConfigError(f"rollouts = {s.rollouts}, per_prompt = {s.per_prompt}", remedy="rollouts must be a multiple of per_prompt")
     if s.per_prompt == 1 and s.advantage != "reinforce":
         raise ConfigError(f"per_prompt = 1, advantage = {s.advantage}", remedy="at least 2 completions a prompt, or --advantage reinforce")
+    if s.ratio_level == "sequence" and s.epochs * -(-s.rollouts // (s.minibatch or s.rollouts)) == 1:
+        raise ConfigError("ratio_level = sequence with one update a step: every ratio is 1, and the level changes nothing",
+                          remedy="minibatch below rollouts, or epochs above 1; or leave ratio_level at token")
     if s.advantage == "reinforce" and s.rollouts == 1:
         raise ConfigError("rollouts = 1, advantage = reinforce", remedy="at least 2: one completion less the mean of itself is always 0")
     if min(s.kl_coef, s.epsilon_high, s.importance_cap) < 0 or not 0 < s.epsilon < 1:
@@ -232,7 +235,7 @@ def update(policy: Policy, rollouts: Rollouts, minibatch: Minibatch, settings: R
         loss, metrics = group_policy_loss(
             logprobs_BT, old_BT, rollouts.advantages_B[piece], mask, weights_BT=weights_BT, epsilon=settings.epsilon,
             epsilon_high=settings.epsilon_high or None, ref_logprobs_BT=rollouts.ref_logprobs_BT[place] if rollouts.ref_logprobs_BT is not None else None,
-            kl_coef=settings.kl_coef if in_loss else 0.0, estimator=settings.kl_penalty[:2])
+            kl_coef=settings.kl_coef if in_loss else 0.0, estimator=settings.kl_penalty[:2], ratio_level=settings.ratio_level)
         loss.backward()
         sums = {name: float(value) * float(mask.sum()) for name, value in metrics.items()} | {"entropy": stats.entropy_BT.sum().item()}
         sums |= {"loss": loss.item() * kept}
