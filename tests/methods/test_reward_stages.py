@@ -16,11 +16,12 @@ from alignlab import names, stages
 from alignlab.errors import ConfigError, DataError, ModelError, UserError
 from alignlab.feedback.ensemble import EnsembleJudge
 from alignlab.models.load import load_reward_model
-from alignlab.records import Completion, Prompt, Ranking, read_jsonl
+from alignlab.records import Completion, Prompt, Ranking, Unpaired, read_jsonl
 from alignlab.run import RunDir, read_run
 from alignlab.settings import (
     AdapterSettings,
     BestOfNSettings,
+    KTOSettings,
     ModelSettings,
     OptimSettings,
     PPOSettings,
@@ -28,7 +29,7 @@ from alignlab.settings import (
     RLOOSettings,
     SamplingSettings,
 )
-from alignlab.stages.learn import preferences
+from alignlab.stages.learn import labelled, preferences
 
 from .conftest import Killed
 
@@ -168,6 +169,26 @@ def test_a_mixture_never_trains_on_what_another_part_holds_out(base: Path, tmp_p
     used = read_jsonl(Path(made["run"]) / "data" / "rankings.jsonl", Ranking)
     assert not held & {r.prompt.id for r in used} and made["summary"]["rankings"] == 30
     assert set(read_run(made["run"]).parents) >= {first, second}
+
+
+def test_kto_learns_from_several_runs_and_files_as_the_others_do(base: Path, tmp_path: Path):
+    """Completions of a prompt that one part holds out are learnt from in none; the same completion with the same label counts once."""
+    first = collected(tmp_path / "first", [ranking(i) for i in range(20)], [ranking(i) for i in range(20, 25)])
+    second = collected(tmp_path / "second", [ranking(i, word="again") for i in range(5, 25)] + [ranking(3)], [ranking(i, word="again") for i in range(5)])
+    parts, train, test, said = labelled(f"{first},{second}", 0, 0, 0.2)
+    _, rankings, rankings_test, _ = preferences(f"{first},{second}", 0, 0, 0.2)
+    assert [part.name for part in parts] == [first, second] and test is not None and rankings_test is not None and "completions to learn from" in said
+    for side, whole in ((train, rankings), (test, rankings_test)):
+        assert {(u.prompt.id, u.completion, u.label) for u in side} == {(u.prompt.id, u.completion, u.label) for r in whole for u in r.unpaired()}
+        assert len({(u.prompt.id, u.completion, u.label) for u in side}) == len(side)
+    made = stages.kto(model=str(base), data=f"{first},{second}", out=tmp_path / "kto", seed=0, resume=True, settings=KTOSettings(batch=16))
+    used = read_jsonl(Path(made["run"]) / "data" / "unpaired.jsonl", Unpaired)
+    assert not {u.prompt.id for u in used} & {u.prompt.id for u in test} and made["summary"]["liked"] + made["summary"]["disliked"] == len(train)
+    assert set(read_run(made["run"]).parents) >= {first, second}
+    file = tmp_path / "more.jsonl"
+    file.write_text("".join(json.dumps({"prompt": f"number {i}?", "completion": "yes" * (1 + i % 2), "label": i % 2 == 0}) + "\n" for i in range(40)))
+    _, train, test, _ = labelled(f"{first},{file}", 0, 0, 0.3)
+    assert test and len(train) + len(test) > 40 and not {u.prompt.id for u in train} & {u.prompt.id for u in test}
 
 
 def test_a_file_beside_a_run_is_split_and_files_alone_are_not(tmp_path: Path):
