@@ -21,6 +21,7 @@ SMALL = {
     "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1", "doctor": "", "export": "",
     "from-trl": "", "constitution show": "", "constitution lint": "", "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
     "redteam judge": "",
+    "likelihood": "--max_length 128 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 

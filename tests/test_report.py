@@ -89,6 +89,21 @@ def test_what_is_normal_and_what_is_broken_is_on_the_page(tmp_path: Path) -> Non
     assert "Is this normal?" in page and "broken: ratio-not-one" in page and "val/ratio_first is 1.5000 at step 0" in page and "To turn:" in page
 
 
+def test_reward_shift_is_drawn_from_its_figures(tmp_path: Path) -> None:
+    """Two runs, a policy whose name is hostile, one whose accuracy nothing says; the picture in the folder is not taken."""
+    def row(policy: str, kind: str, kl: float, accuracy: dict) -> dict:
+        return {"policy": policy, "kind": kind, "kl": share(kl), "accuracy": accuracy, "gold": share(0.5)}
+
+    rows = [row("sft", "policy", 0.0, share(0.9, 300)), row("best of 4", "best of", 0.6, share(0.8)), row(HOSTILE, "policy", 7.5, share(0.61)),
+            row("mute", "policy", 9.0, {"mean": None, "ci": None, "n": 0})]
+    for name in ("shift-0", "shift-1"):
+        make_run(tmp_path / name, "reward-shift", {"reward": "reward", "rows": rows})
+        (tmp_path / name / "shift.svg").write_text("<svg><script>alert(3)</script></svg>")
+    page = write_report([tmp_path], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "The reward model as policies move away" in page and page.count("<svg") == 2 and "<script" not in page
+    assert page.count("0.900 (n = 300)") == 2 and "best of n (bound)" in page and "– (n = 0)" in page and "&lt;script&gt;alert(1)" in page
+
+
 def test_single_run_and_no_run(pipeline: Path, tmp_path: Path) -> None:
     out = write_report([pipeline / "reward"], tmp_path / "one.html")
     assert "The reward model" in out.read_text()

@@ -112,6 +112,11 @@ COMMANDS: dict[str, Command] = {
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
         Option("reference", "the model that KL is measured from; empty = none", ""),
     ), settings.EvalSettings, "runs/eval"),
+    "likelihood": Command("a model's loss on demonstrations and how much likelier it finds chosen completions than rejected ones: no judge, nothing sampled", "stages:likelihood", (
+        MODEL, Option("demonstrations", "demonstrations: town:NAME, a file or folder in a format of the field, a hub name, a run, or a mixture; empty = none", ""),
+        Option("comparisons", "comparisons or rankings, by the same names; empty = none", ""), COUNT,
+        Option("baseline", "a finished likelihood run to compare with, record by record", ""),
+    ), settings.LikelihoodSettings, "runs/likelihood"),
     "reward-shift": Command("a reward model's accuracy against gold, as policies move away from the data it was trained on", "stages:reward_shift", (
         MODEL, REWARD, Option("policies", "runs or model folders, comma separated, that KL from --model is measured of", ""), data_option("town:test", "prompts"),
         Option("gold", "the judge that knows the truth", "town:gold"),

@@ -417,6 +417,15 @@ class EvalSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LikelihoodSettings:
+    """What a model makes of held-out text."""
+
+    max_length: int = setting(512, "tokens; a longer record is dropped and counted")
+    held_out: float = setting(1.0, "share of the prompts that is measured: with the same --seed those that a stage with this held_out kept for testing; 1 = all")
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShiftSettings:
     """A reward model's accuracy on what policies write."""
 

@@ -56,6 +56,15 @@ def lines(series: Mapping[str, Line], *, title: str, x: str, y: str, log_x: bool
     return _svg(figure, title)
 
 
+def reward_shift(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
+    """Accuracy of a reward model over KL, from the rows of a run of `alignlab reward-shift`: the policies, and the best of n of the first row's policy."""
+    def line(kind: str) -> Line:
+        shown = [row for row in rows if row["accuracy"]["mean"] is not None and (row["kind"] == kind or row is rows[0])]
+        return [row["kl"]["mean"] for row in shown], [row["accuracy"]["mean"] for row in shown]
+
+    return lines({"policies": line("policy"), "best of n (bound)": line("best of")}, title=title, x="KL from the reference, nats a completion", y="accuracy")
+
+
 def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x: str) -> str:
     """Two quantities that do not share a unit, each with an axis in its own colour."""
     figure, axes = _figure()

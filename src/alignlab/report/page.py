@@ -82,7 +82,7 @@ def write_page(content: dict[str, Any], out: Path) -> Path:
 def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
     evals = {name.removeprefix("eval-").replace("-", "_"): info for name, info in runs.items() if info.stage == "eval"}
     evals = {name: evals[name] for name in (*(n for n in MODEL_NAMES if n in evals), *(n for n in evals if n not in MODEL_NAMES))}
-    sections = [section for section in (_ppo(runs), _sft_dpo(runs), _reward_model(runs), _hacking(runs)) if section]
+    sections = [section for section in (_ppo(runs), _sft_dpo(runs), _reward_model(runs), _shift(runs), _hacking(runs)) if section]
     seconds = sum(info.seconds for info in runs.values())
     first = next(iter(runs.values()))
     flow, branches = _flow(runs, evals, home)
@@ -298,6 +298,19 @@ def _reward_model(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
         plots.append(_chart(charts.bars(values, title="What it prefers", x="clean answer preferred over the flawed one"),
                             "Pairs that differ in one flaw only. Short of the line it likes the flaw."))
     return {"title": "The reward model", "text": text, "charts": plots}
+
+
+def _shift(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
+    """How reward models do on what policies write: drawn anew from each run's figures, as a picture in a run folder could hold anything."""
+    found = {name: info.summary["rows"] for name, info in runs.items() if info.stage == "reward-shift"}
+    if not found:
+        return None
+    plots = [_chart(charts.reward_shift(rows, title="Right about pairs that gold tells apart"), f"{name}: the nearest policy is {rows[0]['policy']}, where KL is measured from.")
+             for name, rows in found.items()]
+    cells = [[name, row["policy"], _say(row["kl"]), f"{_say(row['accuracy'], 3)} (n = {row['accuracy']['n']})", _say(row["gold"], 3)] for name, rows in found.items() for row in rows]
+    return {"title": "The reward model as policies move away", "charts": plots,
+            "text": ["Its accuracy on pairs of completions that each policy wrote, over the policy's KL from the reference, in nats a completion; of the best of n, KL is the bound."],
+            "table": {"heads": ["run", "written by", "KL", "accuracy", "gold"], "rows": cells, "note": ""}}
 
 
 def _hacking(runs: dict[str, RunInfo]) -> dict[str, Any] | None:

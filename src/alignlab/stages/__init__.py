@@ -10,11 +10,11 @@ from .data import doctor, export, view
 from .demonstrations import crowd_demonstrations, distilled_demonstrations, human_demonstrations, self_instruct_demonstrations
 from .group import grpo, online_dpo, rejection, rloo
 from .learn import dpo, kto, orpo, pretrain, reward, sft, simpo
-from .measure import evaluate, list_runs, reward_shift
+from .measure import evaluate, likelihood, list_runs, reward_shift
 from .on_policy import ppo
 
 __all__ = [
     "best_of_n", "collect", "critic", "crowd_demonstrations", "distilled_demonstrations", "doctor", "dpo", "evaluate", "export", "grpo", "human_demonstrations",
-    "kto", "lint_constitution", "list_runs", "online_dpo", "orpo", "ppo", "pretrain", "rejection", "reward", "reward_shift", "rloo", "self_instruct_demonstrations", "sft",
-    "show_constitution", "simpo", "view",
+    "kto", "likelihood", "lint_constitution", "list_runs", "online_dpo", "orpo", "ppo", "pretrain", "rejection", "reward", "reward_shift", "rloo",
+    "self_instruct_demonstrations", "sft", "show_constitution", "simpo", "view",
 ]

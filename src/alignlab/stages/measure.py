@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..errors import CheckFailed, ConfigError, UserError
+from ..data.split import by_prompt
+from ..errors import CheckFailed, ConfigError, DataError, UserError
 from ..run import RunInfo, derive_seed, examine_run, read_run, writing
 from ..run import list_runs as find_runs
-from ..settings import EvalSettings, ShiftSettings
-from ._parts import done, open_run, rate, result, room_for_answers
+from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
+from ._parts import done, open_run, rate, result, room_for_answers, within_context
 
 
 def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, seed: int, resume: bool, settings: EvalSettings,
@@ -42,6 +43,37 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
                          reference=names.model_path(reference) if reference else "", completions=completions, bare=names.is_base(path))
     run.finish(summary)
     return result(run, f"gold {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""))
+
+
+def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: str, out: Path, seed: int, resume: bool, settings: LikelihoodSettings,
+               count: int = 0) -> dict[str, Any]:
+    """Held-out demonstrations and comparisons under a model, and set against a baseline record by record."""
+    from ..evals import likelihood as method
+    from ..models.load import load_policy
+
+    if not demonstrations and not comparisons:
+        raise UserError("likelihood needs text to measure", remedy="--demonstrations D, --comparisons D, or both")
+    if not 0 < settings.held_out <= 1:
+        raise ConfigError(f"held_out = {settings.held_out}", remedy="a share above 0, at most 1")
+    if baseline:
+        names.check_finished(baseline)
+        if (stage := read_run(baseline).stage) != "likelihood":
+            raise UserError(f"the baseline is a run of {stage}, not of likelihood", where=baseline, remedy="name a run of `alignlab likelihood` on the same data")
+    shown = names.data(demonstrations, "demonstration", seed=seed, count=count) if demonstrations else None
+    compared = names.data(comparisons, "comparison", seed=seed, count=count) if comparisons else None
+    run = open_run("likelihood", out, settings, seed, resume, models=[model], data=[each for each in (shown, compared) if each], baseline=baseline)
+    if run.done:
+        return done(run)
+    policy = load_policy(names.model_path(model), settings.model)
+    measured = [list(each.records) if each else [] for each in (shown, compared)]
+    if settings.held_out < 1:
+        measured = [by_prompt(records, settings.held_out, seed)[1] for records in measured]
+        if not any(measured):
+            raise DataError("no prompt of the data is held out", remedy="a larger held_out, or more data")
+    summary = method.run(run, policy, *measured, max_length=within_context(run, settings, policy.model).max_length, baseline=baseline)
+    run.finish(summary)
+    said = [f"{words} {rate(summary[name])}" for name, words in (("loss", "nats a token"), ("chosen_likelier", "chosen likelier"), ("margin", "nats apart")) if name in summary]
+    return result(run, ", ".join(said))
 
 
 def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: ShiftSettings) -> dict[str, Any]:
@@ -86,13 +118,8 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
         rows.append(json.loads(kept.read_text()))
     rows.sort(key=lambda row: row["kl"]["mean"])
 
-    def line(kind: str) -> tuple[list[float], list[float]]:
-        shown = [row for row in rows if row["accuracy"]["mean"] is not None and (row["kind"] == kind or row is rows[0])]
-        return [row["kl"]["mean"] for row in shown], [row["accuracy"]["mean"] for row in shown]
-
     with writing(run.path):
-        drawn = charts.lines({"policies": line("policy"), "best of n (bound)": line("best of")}, title=f"{Path(reward).name}: right about pairs that gold tells apart",
-                             x="KL from the reference, nats a completion", y="accuracy")
+        drawn = charts.reward_shift(rows, title=f"{Path(reward).name}: right about pairs that gold tells apart")
         (run.path / "shift.svg").write_text(drawn, encoding="utf-8")
         shutil.rmtree(run.path / "points")
     run.finish({"reward": reward, "rows": rows})

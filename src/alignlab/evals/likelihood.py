@@ -1,0 +1,91 @@
+"""What a model makes of text that it did not write: its loss on demonstrations, and how much likelier it finds the chosen completion of a comparison.
+
+No judge is asked and nothing is sampled, so that it is a second opinion on a policy that was trained against a judge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.checks import fit
+from ..errors import DataError
+from ..models.batch import chunks
+from ..models.chat import Rendered, example
+from ..models.forward import completion_logprobs
+from ..models.load import Policy
+from ..records import Comparison, Demonstration
+from ..run import RunDir, read_run
+from . import statistics
+
+Figures = dict[str, dict[str, float]]
+"""For each figure the value of each record, by a key that names the record's text."""
+
+
+def run(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], comparisons: Sequence[Comparison], *, max_length: int,
+        baseline: str = "") -> dict[str, Any]:
+    """Measure one model on records that it was not trained on.
+
+    Args:
+        baseline: a finished run of this kind on the same records: the differences from it are taken record by record.
+
+    Returns:
+        Each an S (mean, interval, n) over records: of demonstrations `loss` (nats a token of the completion, its end token among them); of comparisons
+        `margin` (log p(chosen) - log p(rejected), nats), `chosen_likelier` (its sign: a tie counts half), `chosen_logp` and `rejected_logp`. `token_loss` is the
+        mean over tokens, as the `eval_loss` of SFT. With a baseline `paired`: the differences of all but the share.
+
+    Raises:
+        DataError: nothing fits; a baseline that measured none of these records.
+    """
+    figures: Figures = {}
+    summary: dict[str, Any] = {}
+    if demonstrations:
+        shown, report = fit(demonstrations, policy.tokenizer, max_length)
+        run.note(f"likelihood: {report}")
+        rows = [example(policy.tokenizer, d.prompt, d.completion) for d in shown]
+        sums_N, lengths_N = logps_of(policy, rows)
+        figures["loss"] = dict(zip([key_of(d.prompt.id, d.completion) for d in shown], (-sums_N / lengths_N).tolist(), strict=True))
+        summary["token_loss"] = -(sums_N.sum() / lengths_N.sum()).item()
+    if comparisons:
+        decided, report = fit([c for c in comparisons if not c.tie], policy.tokenizer, max_length)
+        run.note(f"likelihood: {report}")
+        pairs = [(example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished), example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished))
+                 for c in decided]
+        sums_N2 = logps_of(policy, [row for pair in pairs for row in pair])[0].view(-1, 2)
+        keys = [key_of(c.prompt.id, c.chosen, c.rejected) for c in decided]
+        for name, values in (("chosen_logp", sums_N2[:, 0]), ("rejected_logp", sums_N2[:, 1]), ("margin", sums_N2[:, 0] - sums_N2[:, 1])):
+            figures[name] = dict(zip(keys, values.tolist(), strict=True))
+        summary["chosen_likelier"] = statistics.win_rate(sums_N2[:, 0].tolist(), sums_N2[:, 1].tolist())
+    run.log_samples(0, [{"figure": name, "record": key, "value": value} for name, found in figures.items() for key, value in found.items()])
+    summary |= {name: statistics.mean_ci(list(found.values())) for name, found in figures.items()}
+    return summary | ({"paired": beside(baseline, figures)} if baseline else {})
+
+
+def logps_of(policy: Policy, rows: Sequence[Rendered]) -> tuple[Tensor, Tensor]:
+    """(N,) log-probability of each completion, nats, and its tokens."""
+    sums_N = completion_logprobs(policy.model, rows, chunks(rows, 4096), policy.pad_id)
+    return sums_N.double(), torch.tensor([sum(row.loss_mask) for row in rows], dtype=torch.float64)
+
+
+def key_of(*texts: str) -> str:
+    """Sixteen hex digits that name a record by its texts."""
+    return hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:16]
+
+
+def beside(baseline: str, figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """For each figure the mean difference (here less baseline) over the records that both have measured, with interval, n and p."""
+    there: Figures = {}
+    for row in read_run(baseline).samples:
+        there.setdefault(row["figure"], {})[row["record"]] = row["value"]
+    found: dict[str, Any] = {}
+    for name, values in figures.items():
+        both = [key for key in values if key in there.get(name, {})]
+        if both:
+            found[name] = statistics.paired_difference([values[key] for key in both], [there[name][key] for key in both])
+    if not found:
+        raise DataError("the baseline measured none of these records", where=baseline, remedy="a run of `alignlab likelihood` on the same data")
+    return found
