@@ -62,12 +62,24 @@ DEMONSTRATIONS = {
         Option("model", "who makes them: any model, or http://host:port/v1#model", "town"), data_option("town:demos-clean", "seed tasks"),
         Option("avoid", "data whose prompts must not be made, as those of a test", ""), GOLD), settings.SelfInstructSettings, "runs/self-instruct"),
 }
+AUTHOR = Option("model", "the author, who drafts: a run, a model folder, a hub name, or http://host:port/v1#model", "")
+CRITIC = Option("critic", "who criticises and revises, named alike; empty = the author itself", "")
+PRINCIPLES = Option("constitution", "town, general, elsewhere (a control), or a TOML, YAML or JSON file", "town")
+BETTER = Option("judge", "a judge by name; a revision that it finds worse than its draft is dropped; empty = none", "")
 CONSTITUTION = Option("file", "town, general, elsewhere (a control: principles of another world), or a TOML, YAML or JSON file", "", positional=True)
 CONSTITUTIONAL = {
     "lint": Command("what is wrong with a constitution: principles that cannot be used, say the same, conflict, say nothing, or never fire", "stages:lint_constitution", (
         CONSTITUTION, Option("chains", "a run of `constitution revise`, or its file of chains: which principles never fire", ""))),
     "critic": Command("train a base model of the town to criticise, revise and judge under a given principle", "stages:critic", (
         MODEL, data_option("town:columns", "documents"), COUNT), settings.CriticSettings, "runs/critic"),
+    "revise": Command("demonstrations from drafts, critiques under sampled principles, and revisions", "stages:revise", (
+        AUTHOR, CRITIC, PRINCIPLES, data_option("town:risky", "red-team prompts"), COUNT,
+        Option("helpful", "prompts whose answers by the author are mixed in (harmful ones of the town are left out); empty = none", ""), BETTER, GOLD,
+    ), settings.ReviseSettings, "runs/revise"),
+    "walk": Command("a prompt's draft, the critique with its principle, the revision and what changed; or a table of them for a prompt set", "stages:walk", (
+        Option("prompt", "the prompt", positional=True), AUTHOR, CRITIC, PRINCIPLES, data_option("", "prompts, in place of one"), COUNT, BETTER, GOLD,
+        Option("page", "an HTML file to write; the same as JSON is written beside it", ""),
+    ), settings.WalkSettings),
 }
 COMMANDS: dict[str, Command] = {
     "run": Command("the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report", "recipes:run_command", (
@@ -106,7 +118,7 @@ COMMANDS: dict[str, Command] = {
         MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.OnlineDPOSettings, "runs/online-dpo"),
     "rejection": Command("rounds of sampling, scoring and SFT on the best", "stages:rejection", (
         MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD), settings.RejectionSettings, "runs/rejection"),
-    "constitution": Command("work with principles (Constitutional AI): show them, lint them, train a critic", "stages:show_constitution", (CONSTITUTION,),
+    "constitution": Command("work with principles (Constitutional AI): show them, lint them, train a critic; criticise and revise by them", "stages:show_constitution", (CONSTITUTION,),
                             kind="show", kinds=CONSTITUTIONAL, spoken=True),
     "eval": Command("score a model's answers on held-out prompts", "stages:evaluate", (
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),

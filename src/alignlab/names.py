@@ -27,6 +27,7 @@ from .records import Prompt, Record
 from .run import derive_seed
 
 if TYPE_CHECKING:
+    from .constitution.principles import Principle
     from .data.formats import Want
     from .feedback import Judge
     from .sampling.endpoint import EndpointSampler
@@ -350,6 +351,17 @@ def request_reader(gold: str) -> Callable[[str], Prompt | None] | None:
 
     town = world.build()
     return lambda text: found.prompt() if (found := reading.read_request(town, text)) else None
+
+
+def breach_reader(gold: str) -> Callable[[Prompt, str, Principle], bool | None] | None:
+    """Who knows whether an answer breaks a principle, where the world has somebody who does; of a principle that is none of its own nobody knows."""
+    if gold != "town:gold":
+        return None
+    from .town import columns, tasks, world
+
+    town = world.build()
+    return lambda prompt, text, principle: (bool(columns.broken(principle, columns.flaws(town, tasks.Request.of(prompt), text)))
+                                            if principle.id in columns.BROKEN_BY else None)
 
 
 def is_base(path: str) -> bool:

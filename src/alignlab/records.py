@@ -339,6 +339,61 @@ class Score:
         return {"value": self.value, "parts": dict(self.parts), "reason": self.reason}
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One critique and revision: the principle that was drawn (its id), the seed it was drawn by, what the critic said, and the answer after it.
+
+    A critique that finds nothing wrong (`fired` false) leaves the answer as it was.
+    """
+
+    principle: str
+    seed: int
+    critique: str
+    fired: bool
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A prompt, a draft, and what critiques and revisions made of it (Bai et al. 2022, section 3.1).
+
+    Attributes:
+        dropped: why it is not learned from; empty for one that is.
+        constitution: digest of the constitution that the principles are from.
+        seed: of the run; every draw follows from it and the place of the prompt.
+    """
+
+    prompt: Prompt
+    draft: str
+    rounds: tuple[Round, ...] = ()
+    dropped: str = ""
+    author: str = ""
+    critic: str = ""
+    constitution: str = ""
+    seed: int = 0
+
+    @property
+    def text(self) -> str:
+        """The answer after the last round."""
+        return self.rounds[-1].revision if self.rounds else self.draft
+
+    @property
+    def fired(self) -> bool:
+        """Whether any critique found something wrong."""
+        return any(one.fired for one in self.rounds)
+
+    def to_json(self) -> dict[str, Any]:
+        row = self.prompt.to_json() | {"draft": self.draft, "rounds": [{name: getattr(one, name) for name in Round.__slots__} for one in self.rounds],
+                                       "kept": not self.dropped}
+        return row | ({"dropped": self.dropped} if self.dropped else {}) | {name: getattr(self, name) for name in ("author", "critic", "constitution", "seed")}
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Chain:
+        rounds = tuple(Round(str(one["principle"]), int(one["seed"]), str(one["critique"]), bool(one["fired"]), str(one["revision"])) for one in row["rounds"])
+        return Chain(Prompt.from_json(row), str(row["draft"]), rounds, str(row.get("dropped", "")), *(str(row[name]) for name in ("author", "critic", "constitution")),
+                     int(row["seed"]))
+
+
 Record = Prompt | Text | Demonstration | Completion | Comparison | Ranking | Unpaired
 
 
@@ -351,7 +406,7 @@ def _completion_text(value: Any) -> str:
     raise DataError(f"a completion must be a string or one assistant message, not {value!r:.80}")
 
 
-def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record]) -> str:
+def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain]) -> str:
     """Write records one a line, whole or not at all; returns the SHA-256 of the file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ from . import __version__, trackers
 from .config import config_hash
 from .errors import GuardStop, ResourceError, ResumeRefused, UserError
 from .normal import Finding, Watch, examine
-from .records import Record, write_jsonl
+from .records import Chain, Record, write_jsonl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -249,7 +249,7 @@ class RunDir:
         if text:
             print(text, file=sys.stderr, flush=True)
 
-    def add_data(self, name: str, records: Iterable[Record]) -> str:
+    def add_data(self, name: str, records: Iterable[Record | Chain]) -> str:
         """Records into data/NAME.jsonl, whole or not at all; returns the SHA-256."""
         with writing(self.path):
             digest = write_jsonl(self.path / "data" / f"{name}.jsonl", records)

@@ -39,6 +39,8 @@ _LABEL = re.compile(rf"\b({'|'.join([*LABELS, *(label.upper() for label in LABEL
 _HEAD = re.compile(rf"(?:^|(?<=[.!?]\s))({'|'.join(HEADS)})\s*\.")
 _SPECIAL = re.compile(r"<(?=\|)|<(?=/?s>)|<(?=(?:start|end)_of_turn>)|<(?=/?(?:bos|eos|pad|unk|user|assistant|system)>)|\[(?=/?INST\])|<(?=/?<?SYS>)", re.IGNORECASE)
 
+_ASKED = re.compile(r"(?:^|(?<=\s))(?:(?:Human|Assistant|Instruction|Reply [AB]|The reply to it|The principle)\s*:|No critique (?:is )?needed|Write only the new reply)", re.IGNORECASE)
+
 
 def breaks_frame(text: str, *, lines: bool = False) -> str:
     """What in a principle's text would break the frame it is put into, in words; "" if nothing does. `lines` allows several lines, as examples have."""
@@ -102,6 +104,10 @@ class Form(Protocol):
     def read_critique(self, text: str) -> Critique: ...
     def revision(self, prompt: Prompt, draft: str, principle: Principle, critique: str) -> Asked: ...
     def read_revision(self, text: str) -> str: ...
+    def leaks(self, text: str) -> bool:
+        """Whether an answer holds a piece of the frame by which the critic was asked."""
+        ...
+
     def direct_revision(self, prompt: Prompt, draft: str, principle: Principle) -> Asked:
         """A revision without a critique before it."""
         ...
@@ -142,6 +148,9 @@ class DocumentForm:
 
     def read_revision(self, text: str) -> str:
         return _first_line(text)
+
+    def leaks(self, text: str) -> bool:
+        return any(mark.search(text) for mark in (_OPTION, _LABEL, _HEAD, _SPECIAL))
 
     def direct_revision(self, prompt: Prompt, draft: str, principle: Principle) -> str:
         return f"Editor.\nPrinciple: {principle.revise}\n{_questions(prompt)}\nDraft: {quoted(draft)}\nRevision:"
@@ -200,6 +209,9 @@ class DialogueForm:
         said = re.sub(r"^\s*[^\n:]{0,60}\b(?:revis|rewrit)\w*\b[^\n:]{0,40}:\s*", "", text, count=1, flags=re.IGNORECASE).strip()
         lines = said.split("\n")
         return "\n".join(line[1:].removeprefix(" ") for line in lines).strip() if all(line.startswith(">") for line in lines) else said
+
+    def leaks(self, text: str) -> bool:
+        return bool(_SPECIAL.search(text) or _ASKED.search(text))
 
     def direct_revision(self, prompt: Prompt, draft: str, principle: Principle) -> Prompt:
         def asked(of: Prompt, reply: str, by: Principle) -> Message:

@@ -14,14 +14,15 @@ from ..run import RunDir, derive_seed, read_run
 from ..sampling.local import LocalSampler
 from ..settings import EvalSettings
 from . import statistics
-from .suite import breakdown, evaluate, kl_from, summarise
+from .suite import breakdown, by_topic, evaluate, kl_from, summarise
 
 Results = list[tuple[Completion, Score]]
 
 
 def run(run: RunDir, model: str, prompts: Sequence[Prompt], judge: Judge, settings: EvalSettings, *, seed: int, baseline: str = "",
         reference: str = "", completions: str = "", bare: bool = False) -> dict[str, Any]:
-    """Evaluate one model; returns its M of `summary.json` with `by_kind`, `by_split` and, with a baseline, `paired`.
+    """Evaluate one model; returns its M of `summary.json` with `by_kind`, `by_split`, `by_topic` where the prompts have topics and,
+    with a baseline, `paired`.
 
     Args:
         model: resolved model folder.
@@ -51,6 +52,8 @@ def run(run: RunDir, model: str, prompts: Sequence[Prompt], judge: Judge, settin
     pairs = beside(baseline, {"greedy": greedy, "sampled": sampled or []}) if baseline else {}
     summary = summarise(greedy, sampled, pairs.get("sampled"))
     summary |= {"by_kind": breakdown(greedy, "kind"), "by_split": breakdown(greedy, "split")}
+    if topics := by_topic(greedy):
+        summary["by_topic"] = topics
     if pairs:
         summary["paired"] = {how: statistics.paired_difference(*both) for how, both in pairs.items()}
     if reference and sampled and not completions:

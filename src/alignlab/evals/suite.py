@@ -20,7 +20,9 @@ Results = Sequence[tuple[Completion, Score]]
 
 PARTS = {
     "helpful": "helpful", "harmless": "harmless", "honest": "honest", "compliance_with_harm": "complied", "over_refusal": "over_refused",
-    "instruction_format": "in_form", "known_facts": "known_fact",
+    "instruction_format": "in_form", "known_facts": "known_fact", "compliance_seen": "complied_seen", "compliance_held_out": "complied_held_out",
+    "look_alike_refusal": "over_refused", "look_alike_refusal_seen": "over_refused_seen", "look_alike_refusal_held_out": "over_refused_held_out",
+    "evasive": "evasive",
 }
 """Figures of the summary that are the mean of a part, over the completions that have it."""
 
@@ -58,6 +60,27 @@ def breakdown(results: Results, key: str) -> dict[str, dict[str, Any]]:
         if key in completion.prompt.meta:
             groups.setdefault(str(completion.prompt.meta[key]), []).append(score.value)
     return {name: mean_ci(values) for name, values in sorted(groups.items())}
+
+
+TOPIC_FIGURES = {"compliance_seen": "complied_seen", "compliance_held_out": "complied_held_out", "look_alike_refusal_seen": "over_refused_seen",
+                 "look_alike_refusal_held_out": "over_refused_held_out"}
+
+
+def by_topic(results: Results) -> dict[str, dict[str, Any]]:
+    """Help with harm, and refusals of harmless look-alikes, of each topic (`meta["params"]["topic"]`), for seen and held-out topics apart.
+
+    A model takes a topic as a whole, so the prompts of one are no independent draws: `mean` of a figure is over topics, its interval too.
+    """
+    found = {}
+    for figure, part in TOPIC_FIGURES.items():
+        topics: dict[str, list[float]] = {}
+        for completion, score in results:
+            if part in score.parts and "topic" in (completion.prompt.meta.get("params") or {}):
+                topics.setdefault(completion.prompt.meta["params"]["topic"], []).append(score.parts[part])
+        if topics:
+            rows = {topic: mean_ci(values) for topic, values in sorted(topics.items())}
+            found[figure] = mean_ci([row["mean"] for row in rows.values()]) | {"topics": rows}
+    return found
 
 
 @torch.inference_mode()

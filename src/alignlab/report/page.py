@@ -67,12 +67,11 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     return write_page(_content(runs, out.parent), out)
 
 
-def write_page(content: dict[str, Any], out: Path) -> Path:
-    """A page of that content (see page.html.j2), whole or not at all; all text in it is escaped, only charts are taken as they are."""
+def write_page(content: dict[str, Any], out: Path, *, template: str = "page.html.j2") -> Path:
+    """A page of that content (see the template), whole or not at all; all text in it is escaped, only charts are taken as they are."""
     from jinja2 import Environment, PackageLoader
 
-    template = Environment(loader=PackageLoader("alignlab", "report"), autoescape=True, trim_blocks=True).get_template("page.html.j2")
-    page = template.render(**content)
+    page = Environment(loader=PackageLoader("alignlab", "report"), autoescape=True, trim_blocks=True).get_template(template).render(**content)
     staging = out.with_name(out.name + ".partial")
     staging.write_text(page, encoding="utf-8")
     staging.replace(out)

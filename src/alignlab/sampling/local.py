@@ -86,6 +86,11 @@ class LocalSampler:
         self.model, self._slab = model, None
         self._accepts = frozenset(signature(bare.forward).parameters)
 
+    def has_room(self, prompt: Prompt | list[int] | str, max_new_tokens: int) -> bool:
+        """Whether the model's context holds the prompt and so many new tokens: what `sample` would refuse otherwise."""
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return not context or len(self._ids(prompt)) + max_new_tokens <= context
+
     def close(self) -> None:
         """Give the slab's memory back; the next call makes a new one."""
         self._slab = None
@@ -145,6 +150,9 @@ class LocalSampler:
         ids = sequence.ids[:-1] if sequence.finished else sequence.ids
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
+    def _ids(self, prompt: Prompt | list[int] | str) -> list[int]:
+        return prompt_ids(self.tokenizer, prompt) if isinstance(prompt, Prompt) else text_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
+
     def _sequences(self, prompts: Sequence[Prompt | list[int] | str], n: int, most: int, temperature: float, top_p: float, seed: int) -> list[_Sequence]:
         """The completions to be written, those of a prompt side by side, each with its own uniforms."""
         if temperature < 0 or not 0 < top_p <= 1 or most < 1 or n < 1:
@@ -153,7 +161,7 @@ class LocalSampler:
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         sequences = []
         for i, prompt in enumerate(prompts):
-            ids = prompt_ids(self.tokenizer, prompt) if isinstance(prompt, Prompt) else text_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
+            ids = self._ids(prompt)
             if not ids:
                 raise DataError("a prompt holds no tokens", where=f"prompt {i}", remedy="drop it, or begin it with the model's begin token")
             if context and len(ids) + most > context:

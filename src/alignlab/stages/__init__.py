@@ -6,6 +6,7 @@ recipes call the same functions; a stage never sees another's memory, only run f
 
 from .answer import best_of_n, collect
 from .constitution import critic, lint_constitution, show_constitution
+from .constitutional import revise, walk
 from .data import doctor, export, view
 from .demonstrations import crowd_demonstrations, distilled_demonstrations, human_demonstrations, self_instruct_demonstrations
 from .group import grpo, online_dpo, rejection, rloo
@@ -15,6 +16,6 @@ from .on_policy import ppo
 
 __all__ = [
     "best_of_n", "collect", "critic", "crowd_demonstrations", "distilled_demonstrations", "doctor", "dpo", "evaluate", "export", "grpo", "human_demonstrations",
-    "kto", "likelihood", "lint_constitution", "list_runs", "online_dpo", "orpo", "ppo", "pretrain", "rejection", "reward", "reward_shift", "rloo",
-    "self_instruct_demonstrations", "sft", "show_constitution", "simpo", "view",
+    "kto", "likelihood", "lint_constitution", "list_runs", "online_dpo", "orpo", "ppo", "pretrain", "rejection", "revise", "reward", "reward_shift", "rloo",
+    "self_instruct_demonstrations", "sft", "show_constitution", "simpo", "view", "walk",
 ]

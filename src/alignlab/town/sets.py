@@ -7,6 +7,7 @@
     town:columns       documents of an editor who works under a given principle   Text
     town:prompts       requests for collecting comparisons and for PPO      Prompt
     town:risky         harmful requests and their harmless look-alikes      Prompt
+    town:risky-test    the same as a test: all topics, those that training shows in phrasings that it does not   Prompt
     town:verifiable    requests whose answers a program can verify          Prompt
     town:crowd         answers by anybody at all, good and bad              Demonstration
     town:test          held-out requests: half on held-out entities, half in held-out phrasings   Prompt
@@ -24,10 +25,11 @@ from ..records import Comparison, Completion, Demonstration, Prompt, Record, Tex
 from . import answers, corpus, tasks
 from . import language as say
 from .gold import VERIFIABLE
-from .world import UNKNOWN, VALUES, World
+from .world import HARMFUL, LOOKALIKES, UNKNOWN, VALUES, World
 
 SIZES = {
-    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "demos-helpful": 3000, "columns": 6000, "prompts": 4000, "risky": 4000, "verifiable": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
+    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "demos-helpful": 3000, "columns": 6000, "prompts": 4000, "risky": 4000, "risky-test": 480,
+    "verifiable": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
 }
 
 
@@ -48,6 +50,8 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
     if name in ("verifiable", "risky"):
         kinds = VERIFIABLE if name == "verifiable" else ("harmful", "look_alike")
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds)]
+    if name == "risky-test":
+        return risky_test(world, seed=seed)[:count]
     if name == "prompts":
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1)]
     if name == "crowd":
@@ -77,6 +81,22 @@ def crowd_completions(world: World, prompts: list[Prompt], *, per_prompt: int, s
         request = tasks.Request.of(prompt)
         texts = [answers.demonstrate(world, request, rng, answers.CROWD).text for _ in range(per_prompt)]
         found[prompt.id] = [Completion(prompt, text, source="crowd") for text in texts]
+    return found
+
+
+def risky_test(world: World, *, seed: int) -> list[Record]:
+    """Every harmful request and look-alike that training never shows, once, in random order: held-out topics (split "entity") in all phrasings, the others
+    in held-out ones (split "phrasing"). `meta["phrasing"]` tells those apart.
+    """
+    known, held_out = tasks.HOW_TO
+    found: list[Record] = []
+    for kind, family, topics in (("harmful", "harmful", HARMFUL), ("look_alike", "lookalike", LOOKALIKES)):
+        for topic in topics:
+            split: tasks.Split = "phrasing" if world.split(family, topic.name) == "train" else "entity"
+            for form in held_out if split == "phrasing" else (*known, *held_out):
+                prompt = tasks.Request(kind, {"topic": topic.name}, (form.format(T=topic.name),), split).prompt()
+                found.append(Prompt(prompt.messages, {**prompt.meta, "phrasing": "held_out" if form in held_out else "known"}))
+    random.Random(f"risky-test-{seed}").shuffle(found)
     return found
 
 

@@ -1,0 +1,127 @@
+"""The supervised stage of Constitutional AI: demonstrations from critiques and revisions; and the same, one prompt at a time, to look at."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import names
+from ..errors import UserError
+from ..records import Completion, Prompt
+from ..run import RunDir, writing
+from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
+from ._parts import done, open_run, rate, result, room_for_answers
+
+if TYPE_CHECKING:
+    from ..constitution.principles import Constitution
+    from ..methods.constitutional import Workshop
+    from ..sampling import Sampler
+
+
+def revise(*, model: str, critic: str, data: str, constitution: str, helpful: str, judge: str, gold: str, out: Path, seed: int, resume: bool,
+           settings: ReviseSettings, count: int = 0) -> dict[str, Any]:
+    """Red-team prompts -> drafts -> critiques -> revisions, and the author's answers to harmless prompts: demonstrations for `alignlab sft --data RUN`."""
+    from ..constitution import files
+    from ..methods import constitutional as method
+    from ..sampling.endpoint import EndpointSampler, is_endpoint
+
+    if not model or not data:
+        raise UserError("revise needs an author and red-team prompts", remedy="alignlab constitution revise --model RUN --critic C --data D --constitution F --out RUN")
+    loaded, by = files.load(constitution), critic or model
+    method.check(settings, loaded)
+    prompts = names.data(data, "prompt", seed=seed, count=count)
+    harmless = names.data(helpful, "prompt", seed=seed, count=settings.helpful_count) if helpful and settings.helpful_count else names.Data([], "", "")
+    run = open_run("revise", out, settings, seed, resume, models=[name for name in dict.fromkeys((model, by)) if not is_endpoint(name)],
+                   data=[prompts, *([harmless] if harmless.records else [])], author=model, critic=by, constitution=f"{loaded.name} {loaded.version} {loaded.digest}",
+                   judge=judge, gold=gold)
+    if run.done:
+        return done(run)
+    team = workshop(model, by, loaded, settings, judge=judge, run=run)
+    if not harmless.records:
+        run.note("revise: no helpful answers are mixed in (--helpful D); a model that learns from revisions alone tends to refuse what is harmless")
+    kind = [prompt for prompt in harmless.records if prompt.meta.get("kind") != "harmful"]
+    if len(kind) < len(harmless.records):
+        run.note(f"revise: {len(harmless.records) - len(kind)} of {len(harmless.records)} prompts of {helpful} are harmful and not answered")
+    if not isinstance(team.author, EndpointSampler):
+        prompts, kind = replace(prompts, records=room_for_answers(run, prompts.records, team.author, settings.sampling)), room_for_answers(run, kind, team.author, settings.sampling)
+    summary = method.revise(run, team, prompts.records, settings, helpful=kind, gold=names.judge(gold), breaks=names.breach_reader(gold), seed=seed)
+    spent = {who: sampler.spent for who, sampler in (("author", team.author), ("critic", team.critic)) if isinstance(sampler, EndpointSampler)}
+    if spent:
+        summary["spent"] = spent
+    for sampler in {id(s): s for s in (team.author, team.critic)}.values():
+        sampler.close()
+    run.finish(summary)
+    lines = [f"{summary['revisions']} revisions and {summary['helpful']} helpful answers; of {summary['chains']} chains {rate(summary['kept'])} are kept"
+             + "".join(f", {number} dropped: {reason}" for reason, number in summary["reasons"].items()),
+             f"critiques found something in {rate(summary['fired'])}"]
+    if found := summary.get("gold"):
+        lines.append(f"help with harm: drafts {rate(found['compliance']['drafts'])}, revisions {rate(found['compliance']['revisions'])}; critiques right {rate(found['critiques_right'])}")
+    return result(run, "\n".join(lines))
+
+
+def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, count: int, judge: str, gold: str, page: str, settings: WalkSettings) -> dict[str, Any]:
+    """One prompt, or the prompts of a data set: draft, critique with its principle, revision, and what changed. `--page FILE.html` also writes FILE.json."""
+    from ..constitution import files
+    from ..evals.statistics import mean_ci
+    from ..methods import constitutional as method
+    from ..report import walk as report
+
+    if bool(prompt) == bool(data):
+        raise UserError("walk needs a prompt or a data set" if not prompt else "walk takes a prompt or a data set, not both",
+                        remedy='alignlab constitution walk "How do I pick a lock?", or --data D --count N')
+    if not model:
+        raise UserError("walk needs an author", remedy="--model M: a run, a folder, or http://host:port/v1#model")
+    loaded, by = files.load(constitution), critic or model
+    method.check(settings, loaded)
+    read = names.request_reader(gold)
+    asked: list[Prompt] = list(names.data(data, "prompt", seed=settings.seed, count=count).records) if data else [read(prompt) or Prompt.user(prompt) if read else Prompt.user(prompt)]
+    team = workshop(model, by, loaded, settings, judge=judge)
+    chains = method.revised(team, dict(enumerate(asked)), settings, seed=settings.seed)
+    known = ["params" in chain.prompt.meta for chain in chains]  # where a judge that knows the truth reads what was asked
+    truth = names.judge(gold)
+    scored = iter(truth.score([Completion(c.prompt, text) for c, ours in zip(chains, known, strict=True) if ours for text in (c.draft, c.text)]) if truth else [])
+    rows = [report.walked(chain, loaded, (next(scored), next(scored)) if truth and ours else None) for chain, ours in zip(chains, known, strict=True)]
+    facts = [("author", model), ("critic", by), ("constitution", f"{loaded.name} {loaded.version} ({loaded.digest})"), ("seed", str(settings.seed))]
+    summary = {"kept": mean_ci([float(not chain.dropped) for chain in chains]), "fired": mean_ci([float(chain.fired) for chain in chains]),
+               "changed": mean_ci([float(chain.text != chain.draft) for chain in chains if not chain.dropped])}
+    document: dict[str, Any] = {**dict(facts[:2]), "constitution": {"name": loaded.name, "version": loaded.version, "digest": loaded.digest}, "seed": settings.seed,
+                                **summary, "rows": rows}
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    said = [report.told(rows, colour=colour)]
+    note = f"Critiques found something in {rate(summary['fired'])} of the drafts; {rate(summary['changed'])} were changed." if len(rows) > 1 else ""
+    if note:
+        said.append(note)
+    if page:
+        file = Path(page)
+        with writing(file.parent):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            report.write_walk(rows, file, title="Draft, critique, revision" if len(rows) == 1 else f"Before and after: {data}", facts=facts, note=note)
+            table = file.with_suffix(".json")
+            table.write_text(json.dumps({"schema": 1, **document}, indent=1, ensure_ascii=False), encoding="utf-8")
+        document |= {"page": str(file), "table": str(table)}
+        said.append(f"{file}, {table}")
+    return document | {"text": "\n\n".join(said)}
+
+
+def workshop(model: str, critic: str, constitution: Constitution, settings: ChainSettings, *, judge: str = "", run: RunDir | None = None) -> Workshop:
+    """Author and critic with what each needs: settings of this process for a local model, budget and cache for a server. One that is both is loaded once."""
+    from ..constitution.forms import form_of
+    from ..methods.constitutional import Workshop
+    from ..sampling.endpoint import is_endpoint
+
+    remote = [is_endpoint(name) for name in (model, critic)]
+    form = form_of(settings.form, "" if remote[1] else names.model_path(critic), constitution)
+
+    def sampler(name: str, part: str, *, documents: bool = False) -> Sampler:
+        here = not is_endpoint(name)
+        return names.sampler(name, model=settings.model if here or all(remote) else ModelSettings(), endpoint=EndpointSettings() if here and any(remote) else settings.endpoint,
+                             sampling=settings.critic_sampling if part == "critic" else settings.sampling, cache=run.path / f"endpoint-{part}.jsonl" if run else None,
+                             stop=form.stop if documents else (), documents=documents)
+
+    author = sampler(model, "author")
+    same = critic == model and not form.documents
+    return Workshop(author, author if same else sampler(critic, "critic", documents=form.documents), constitution, form, model, critic, names.judge(judge))
