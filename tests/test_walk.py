@@ -132,5 +132,4 @@ def test_kinds_are_named_by_the_first_word(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["constitution", "wlak", "Hello"]) == 2 and "did you mean walk?" in capsys.readouterr().err
     assert cli.main(["constitution", "walk", "Hello"]) == 2 and "author" in capsys.readouterr().err
     assert cli.main(["constitution", "--kind", "walk", "--print-config"]) == 0 and "critic_sampling.max_new_tokens" in capsys.readouterr().out
-    assert cli.main(["collect", "crowd", "--print-config"]) == 0 and "adjudicator" in capsys.readouterr().out
     assert cli.main(["constitution", "walk", "Hello", "--chunk", "3"]) == 3 and "revise" in capsys.readouterr().err
