@@ -14,7 +14,7 @@ from alignlab import names
 from alignlab.errors import UserError
 from alignlab.feedback import RuleJudge, part_means
 from alignlab.feedback.annotators import PoolAnnotator, SimulatedAnnotator
-from alignlab.feedback.ensemble import Ensemble, EnsembleJudge, parse
+from alignlab.feedback.ensemble import Ensemble, EnsembleJudge, Remembering, parse
 from alignlab.feedback.lagrange import LagrangeJudge
 from alignlab.records import Completion, Prompt, Ranking, Score
 
@@ -115,3 +115,19 @@ def test_pools_by_name() -> None:
     for wrong in ("pool:", "pool:town:fair*many", "pool:pool:town:fair", "pool:town:nobody"):
         with pytest.raises(UserError):
             names.annotator(wrong, seed=0)
+
+
+def test_who_remembers_is_asked_once_about_each_completion() -> None:
+    asked: list[str] = []
+
+    def rule(c: Completion) -> Score:
+        asked.append(c.text)
+        return Score(float(len(c.text)), {"cut": float(not c.finished)})
+
+    judge = Remembering(RuleJudge("length", rule))
+    a, b, cut = (Completion(Prompt.user("x"), "a"), Completion(Prompt.user("x"), "bbb"), Completion(Prompt.user("x"), "a", finished=False))
+    other = Completion(Prompt.user("y"), "a")
+    assert judge.name == "length" and [s.value for s in judge.score([a, b, a])] == [1, 3, 1] and asked == ["a", "bbb"]
+    again = judge.score([b, cut, other, a])
+    assert [s.value for s in again] == [3, 1, 1, 1] and [s.parts["cut"] for s in again] == [0, 1, 0, 0] and asked == ["a", "bbb", "a", "a"]
+    assert judge.score([]) == [] and judge.compare([b], [a]) == RuleJudge("length", rule).compare([b], [a])

@@ -16,6 +16,22 @@ Aggregation = Literal["mean", "worst", "uncertainty"]
 """How members' scores become one: their mean; the lowest (worst-case optimisation, Coste et al. 2023, equation 3); the mean less `weight` deviations."""
 
 
+class Remembering(ScoreJudge):
+    """A judge that is asked about each completion once, whoever asks again: for several figures of the same completions."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(judge.name)
+        self.judge = judge
+        self._known: dict[tuple[str, str, bool], Score] = {}
+
+    def score(self, completions: Sequence[Completion]) -> list[Score]:
+        keys = [(c.prompt.id, c.text, c.finished) for c in completions]
+        new = {key: c for key, c in zip(keys, completions, strict=True) if key not in self._known}
+        if new:
+            self._known |= dict(zip(new, self.judge.score(list(new.values())), strict=True))
+        return [self._known[key] for key in keys]
+
+
 class EnsembleJudge(ScoreJudge):
     """Members' scores, each on a scale of its own with mean 0 and deviation 1, made one.
 

@@ -193,7 +193,7 @@ def _ensemble(*, model: str, data: str, gold: str, out: Path, seed: int, resume:
 
     Member 0 is the reward model that the same command makes without `members`; the others have another head, another order and, with `bootstrap`, other data.
     """
-    from ..feedback.ensemble import EnsembleJudge
+    from ..feedback.ensemble import EnsembleJudge, Remembering
     from ..feedback.reward_model import RewardModelJudge
     from ..methods import reward_model as method
     from ..models.load import load_reward_model
@@ -205,8 +205,8 @@ def _ensemble(*, model: str, data: str, gold: str, out: Path, seed: int, resume:
     one = replace(settings, members=1)
     members = [reward(model=model, data=data, gold=gold, out=run.path / "members" / str(member), seed=seed, resume=resume, settings=one, count=count, member=member)
                for member in range(settings.members)]
-    judges = [RewardModelJudge(load_reward_model(names.model_path(found["run"]), settings.model)) for found in members]
-    first = judges[0].reward_model
+    models = [load_reward_model(names.model_path(found["run"]), settings.model) for found in members]
+    judges, first = [Remembering(RewardModelJudge(model)) for model in models], models[0]
     _, asked, _ = method.prepared(train, test, first.tokenizer, within_context(run, settings, first.model), seed)
     summary: dict[str, Any] = {"members": settings.members, "member_accuracy": [found["summary"]["accuracy"]["mean"] for found in members]}
     for how in ("mean", "worst", "uncertainty"):
