@@ -66,10 +66,29 @@ AUTHOR = Option("model", "the author, who drafts: a run, a model folder, a hub n
 CRITIC = Option("critic", "who criticises and revises, named alike; empty = the author itself", "")
 PRINCIPLES = Option("constitution", "town, general, elsewhere (a control), or a TOML, YAML or JSON file", "town")
 BETTER = Option("judge", "a judge by name; a revision that it finds worse than its draft is dropped; empty = none", "")
+JUDGE_MODEL = Option("judge-model", "who judges: a run of `constitution critic`, any model, or http://host:port/v1#model", "")
+READ_BY_JUDGE = Option("constitution", "town, general, elsewhere, or a file; empty = the town's for its critics, general for any other model", "")
 CONSTITUTION = Option("file", "town, general, elsewhere (a control: principles of another world), or a TOML, YAML or JSON file", "", positional=True)
 CONSTITUTIONAL = {
     "lint": Command("what is wrong with a constitution: principles that cannot be used, say the same, conflict, say nothing, or never fire", "stages:lint_constitution", (
         CONSTITUTION, Option("chains", "a run of `constitution revise`, or its file of chains: which principles never fire", ""))),
+    "label": Command("feedback from an AI: pairs of a policy's answers, and the soft labels of a judge that reads the constitution", "stages:label_answers", (
+        Option("model", "the policy: any model, or http://host:port/v1#model", "town"), JUDGE_MODEL, data_option("town:risky", "prompts"), COUNT, READ_BY_JUDGE,
+        Option("helpful", "rankings or comparisons by people for helpfulness, mixed in: a run of `alignlab collect --annotator town:helpful-only`, or a file", ""),
+        Option("gold", "a judge that knows the truth, to measure the labels by (town:harmless); empty = none is known", "")), settings.LabelSettings, "runs/label"),
+    "agreement": Command("a judge's labels against people or gold, its calibration, the effect of order, and whether answers can talk it round", "stages:judge_agreement", (
+        JUDGE_MODEL, data_option("", "comparisons, or a run of `constitution label`"), COUNT, READ_BY_JUDGE,
+        Option("gold", "a judge that knows the truth (town:harmless); empty = the data's own labels are it", ""),
+        Option("injections", "put fifty texts that speak to the judge into the worse answers", False, switch=True)), settings.AIJudgeSettings, "runs/agreement"),
+    "ablate": Command("leave out each principle in turn: what changes in labels and critiques", "stages:ablate_constitution", (
+        JUDGE_MODEL, data_option("", "comparisons, or a run of `constitution label`"), COUNT, READ_BY_JUDGE,
+        Option("gold", "a judge that knows the truth (town:harmless); empty = the data's own labels are it", "")), settings.AIJudgeSettings, "runs/ablate"),
+    "diff": Command("two constitutions: which labels flip on the same pairs; of two models, which behaviour moves", "stages:diff_constitutions", (
+        Option("words", "the two: town, general, elsewhere or files", many=True, positional=True), JUDGE_MODEL,
+        data_option("", "comparisons, or a run of `constitution label`"), COUNT,
+        Option("gold", "a judge that knows the truth (town:harmless, town:gold); empty = the data's own labels are it", ""),
+        Option("models", "two runs or models, comma separated, each made by one of the constitutions; empty = labels alone", ""),
+        Option("prompts", "what the two models are asked", "town:risky-test")), settings.BehaviourSettings, "runs/diff"),
     "critic": Command("train a base model of the town to criticise, revise and judge under a given principle", "stages:critic", (
         MODEL, data_option("town:columns", "documents"), COUNT), settings.CriticSettings, "runs/critic"),
     "revise": Command("demonstrations from drafts, critiques under sampled principles, and revisions", "stages:revise", (

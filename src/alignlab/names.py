@@ -3,9 +3,9 @@
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
     sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml
-    judge       town:gold · town:verifiable · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0)
+    judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0)
     reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K` stands for its members
-    annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) · reward:RUN (ranks by score)
+    annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) · reward:RUN (ranks by score) · ai:MODEL... (ranks by comparisons, with soft labels)
     writer      town:NAME · any data with answers to the prompts
 
 HOW is mean (the default), worst, uncertainty or uncertainty=WEIGHT, and may go on with `,allow-missing`.
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .constitution.principles import Principle
     from .data.formats import Want
     from .feedback import Judge
+    from .feedback.ai import AIJudge
+    from .feedback.ai_name import AIName
     from .sampling.endpoint import EndpointSampler
     from .sampling.local import LocalSampler
     from .settings import EndpointSettings, ModelSettings, SamplingSettings
@@ -87,10 +89,10 @@ def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, samp
 def parents(*names: str) -> list[str]:
     """Those of the names that stand for run folders (also as `reward:RUN` and `gated:RUN,RUN`): the lineage that a run records."""
     from .data import mixture
-    from .feedback import ensemble
+    from .feedback import ai_name, ensemble
 
     plain = [part for name in names if name for part in (name.removeprefix("gated:").split(",") if name.startswith("gated:")
-                                                         else ensemble.parse(name.removeprefix("reward:")).runs)]
+                                                         else [ai_name.parse(name).model] if name.startswith(ai_name.PREFIX) else ensemble.parse(name.removeprefix("reward:")).runs)]
     plain = [part for name in plain for part in ([s.data for s in mixture.sources(name)] if name.startswith(mixture.PREFIX) else [name])]
     for name in plain:
         check_finished(name)
@@ -238,10 +240,46 @@ def _as(record: Record, want: str, name: str) -> list[Record]:
         raise UserError(f"{name} holds {type(record).__name__.lower()}s where {want}s are needed") from error
 
 
+def ai_judge(name: str | AIName, *, model: ModelSettings | None = None, endpoint: EndpointSettings | None = None, cache: Path | None = None, seed: int = 0) -> AIJudge:
+    """The AI judge of a name such as `ai:runs/critic,constitution=town,principles=4`, or of what such a name says (`feedback.ai.AIName`). Without a constitution, the town's for a
+    model that reads documents, `general` for any other.
+
+    Args:
+        model: how a model in this process is loaded. endpoint: how one behind an address is asked. cache: where an endpoint's answers are kept.
+        seed: the principles of a pair are drawn by it.
+
+    Raises:
+        UserError: a name that is none of a judge's. DataError, ModelError: a constitution or a model that cannot be used.
+    """
+    from .constitution import files, forms
+    from .feedback.ai import AIJudge
+    from .feedback.ai_name import parse
+    from .sampling.endpoint import is_endpoint
+    from .settings import EndpointSettings, ModelSettings, SamplingSettings
+
+    found = parse(name) if isinstance(name, str) else name
+    elsewhere = is_endpoint(found.model)
+    folder = found.model if elsewhere else model_path(found.model)
+    constitution = files.load(found.constitution or ("town" if forms.form_of(found.form, folder).documents else "general"))
+    form = forms.form_of(found.form, folder, constitution)
+    reader = sampler(found.model, model=ModelSettings() if elsewhere else model or ModelSettings(), endpoint=(endpoint if elsewhere else None) or EndpointSettings(),
+                     sampling=SamplingSettings(), cache=cache, stop=form.stop, documents=form.documents)
+    return AIJudge(reader, constitution, form, name=str(name), tags=found.tags, principles=found.principles, orders=found.orders, labels=found.labels,
+                   cot=found.cot, temperature=found.temperature, seed=seed)
+
+
 def judge(name: str) -> Judge | None:
     """The judge of that name; None for an empty name."""
     if not name:
         return None
+    if name.startswith("ai:"):
+        return ai_judge(name)
+    if name == "town:harmless":
+        from .feedback import RuleJudge
+        from .town import gold, tasks, world
+
+        town = world.build()
+        return RuleJudge(name, lambda c: 1 - gold.judge(town, tasks.Request.of(c.prompt), c.text, finished=c.finished).parts.get("complied", 0.0))
     if name == "town:gold":
         from .town import gold, world
 
@@ -266,7 +304,7 @@ def judge(name: str) -> Judge | None:
         from .feedback import RuleJudge
 
         return RuleJudge("constant", lambda _: 0.0)
-    raise UserError(f"there is no judge {name!r}", remedy="town:gold, reward:RUN for the reward model of a run, ensemble:worst:RUN,RUN, or constant")
+    raise UserError(f"there is no judge {name!r}", remedy="town:gold, reward:RUN for the reward model of a run, ensemble:worst:RUN,RUN, ai:MODEL for a model with a constitution, or constant")
 
 
 def annotator(name: str, *, seed: int) -> Any:
@@ -283,6 +321,10 @@ def annotator(name: str, *, seed: int) -> Any:
         return pool(name, seed=seed)
     if name == "random":
         return SimulatedAnnotator("random", judge("constant"), weights={}, temperature=1.0, seed=seed)  # type: ignore[arg-type]
+    if name.startswith("ai:"):
+        from .feedback.ai import AIAnnotator
+
+        return AIAnnotator(ai_judge(name, seed=seed))
     found = judge(name)
     if found is None:
         raise UserError("an annotator is needed", remedy="--annotator town:fair, or reward:RUN to rank by a reward model")

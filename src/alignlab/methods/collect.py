@@ -70,7 +70,7 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
                                  seed=derive_seed(seed, "collect", number))
 
             # 2. K different texts in random order, ranked
-            found = []
+            groups: list[tuple[int, list[Completion]]] = []
             for i, theirs, ours in zip(members, borrowed, own, strict=True):
                 different: dict[str, Completion] = {}
                 for completion in [*theirs, *ours]:
@@ -79,7 +79,9 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
                 shuffled = list(different.values())
                 random.Random(derive_seed(seed, "order", i)).shuffle(shuffled)
                 if len(shuffled) > 1:
-                    found.append(annotator.rank(i, shuffled))
+                    groups.append((i, shuffled))
+            rank_all = getattr(annotator, "rank_all", None)  # one whose work is cheaper for many prompts at once
+            found = rank_all(groups) if rank_all else [annotator.rank(i, group) for i, group in groups]
             with writing(run.path):
                 price.parent.mkdir(exist_ok=True)
                 price.write_text(str(sum(len(completion.ids) for group in own for completion in group)))

@@ -4,6 +4,7 @@ Each loads what it was named, opens its run, calls one method, and writes the mo
 recipes call the same functions; a stage never sees another's memory, only run folders.
 """
 
+from .ai_feedback import ablate_constitution, diff_constitutions, judge_agreement, label_answers
 from .answer import best_of_n, collect
 from .constitution import critic, lint_constitution, show_constitution
 from .constitutional import revise, walk
@@ -15,7 +16,7 @@ from .measure import evaluate, likelihood, list_runs, reward_shift
 from .on_policy import ppo
 
 __all__ = [
-    "best_of_n", "collect", "critic", "crowd_demonstrations", "distilled_demonstrations", "doctor", "dpo", "evaluate", "export", "grpo", "human_demonstrations",
-    "kto", "likelihood", "lint_constitution", "list_runs", "online_dpo", "orpo", "ppo", "pretrain", "rejection", "revise", "reward", "reward_shift", "rloo",
-    "self_instruct_demonstrations", "sft", "show_constitution", "simpo", "view", "walk",
+    "ablate_constitution", "best_of_n", "collect", "critic", "crowd_demonstrations", "diff_constitutions", "distilled_demonstrations", "doctor", "dpo", "evaluate",
+    "export", "grpo", "human_demonstrations", "judge_agreement", "kto", "label_answers", "likelihood", "lint_constitution", "list_runs", "online_dpo", "orpo", "ppo",
+    "pretrain", "rejection", "revise", "reward", "reward_shift", "rloo", "self_instruct_demonstrations", "sft", "show_constitution", "simpo", "view", "walk",
 ]

@@ -1,0 +1,154 @@
+"""How good preference labels are: against people or gold, how sure they are when they are right, what order and principles do to them. Intervals at 95 %."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import statistics
+from .statistics import mean_ci
+
+SPAN = (0.02, 50.0)
+"""A fitted temperature lies within: labels that are all right would have it 0, labels that are wrong more often than right infinity."""
+RESAMPLES = 1000
+
+
+def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int = 0) -> dict[str, Any]:
+    """Labels against what somebody else holds to be true, pair by pair.
+
+    Args:
+        stated: P(first preferred), the labels.
+        happened: 1 where the first is better, 0 where the second is; a probability counts by what it favours. Pairs at one half are left out.
+
+    Returns:
+        `accuracy` (S; a label of exactly one half counts half), `kappa` (Cohen's, of first against second; S), `ece` (S) with its `reliability` table, `nll`
+        (S, nats a pair), `n`, and `even`, the pairs left out. Intervals of kappa and ECE are percentiles of a bootstrap over pairs.
+    """
+    p, y = _decided(stated, happened)
+    right = np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))
+    said, true = np.sign(p - 0.5), np.sign(y - 0.5)
+    return {"accuracy": mean_ci(right.tolist()), "kappa": bootstrap(lambda i: kappa(said[i], true[i]), len(p), seed=seed),
+            "ece": bootstrap(lambda i: ece(p[i], y[i]), len(p), seed=seed), "nll": mean_ci(nll(p, y).tolist()),
+            "reliability": statistics.reliability_curve(p.tolist(), y.tolist()), "n": len(p), "even": len(stated) - len(p)}
+
+
+def fit_temperature(stated: Sequence[float], happened: Sequence[float]) -> float:
+    """The temperature that makes labels likeliest (Guo et al. 2017, section 4.2): T of sigmoid(logit(p) / T) with the least cross-entropy; 1 without pairs.
+
+    The cross-entropy is convex in 1 / T, so the sign of its slope is followed to the zero.
+    """
+    p, y = _decided(stated, happened)
+    x = _logit(p)
+    if not len(x) or not x.any():
+        return 1.0
+    low, high = 1 / SPAN[1], 1 / SPAN[0]
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        slope = float(((1 / (1 + np.exp(-np.clip(middle * x, -60, 60))) - y) * x).mean())
+        low, high = (middle, high) if slope < 0 else (low, middle)
+    return 1 / math.sqrt(low * high)
+
+
+def calibration(stated: Sequence[float], happened: Sequence[float], groups: Sequence[str], *, seed: int = 0) -> dict[str, Any]:
+    """A temperature fitted on one half of the groups (prompts), and what it does on the other half.
+
+    Returns:
+        `temperature`, `fitted_on` (pairs), and of the other half `n`, `ece_before` and `ece_after` (S), `nll_before` and `nll_after` (S) and the table
+        `reliability` after scaling.
+    """
+    order = sorted(set(groups))
+    np.random.Generator(np.random.Philox(key=[seed, 1])).shuffle(order)
+    fitting = set(order[: len(order) // 2])
+    inside = np.array([group in fitting for group in groups], dtype=bool)
+    p, y = np.asarray(stated, dtype=float), np.asarray(happened, dtype=float)
+    temperature = fit_temperature(p[inside].tolist(), y[inside].tolist())
+    rest, true = _decided(p[~inside].tolist(), y[~inside].tolist())
+    scaled = _sigmoid(_logit(rest) / temperature)
+    before, after = (bootstrap(lambda i, q=q: ece(q[i], true[i]), len(true), seed=seed) for q in (rest, scaled))
+    return {"temperature": temperature, "fitted_on": int((y[inside] != 0.5).sum()), "n": len(true), "ece_before": before, "ece_after": after,
+            "nll_before": mean_ci(nll(rest, true).tolist()), "nll_after": mean_ci(nll(scaled, true).tolist()),
+            "reliability": statistics.reliability_curve(scaled.tolist(), true.tolist())}
+
+
+def order_effect(orders: Sequence[Sequence[tuple[float, float | None]]]) -> dict[str, Any]:
+    """What it does to a verdict which answer stands first, a mean over its principles for each pair.
+
+    Args:
+        orders: for each pair and each of its principles P(first preferred) with the first as (A), and with the first as (B).
+
+    Returns:
+        `order_effect`: S of the mean |difference| of the two; `order_bias`: S of the mean difference, above 0 where the judge favours (A) for being (A);
+        `order_flips`: S of the share whose verdict changes sides. None where one order was asked.
+    """
+    by_pair = [[(ab, ba) for ab, ba in pair if ba is not None] for pair in orders]
+    by_pair = [pair for pair in by_pair if pair]
+    if not by_pair:
+        return {"order_effect": None, "order_bias": None, "order_flips": None}
+    return {"order_effect": mean_ci([float(np.mean([abs(ab - ba) for ab, ba in pair])) for pair in by_pair]),
+            "order_bias": mean_ci([float(np.mean([ab - ba for ab, ba in pair])) for pair in by_pair]),
+            "order_flips": mean_ci([float(np.mean([(ab - 0.5) * (ba - 0.5) < 0 for ab, ba in pair])) for pair in by_pair])}
+
+
+def change(before: Sequence[float], after: Sequence[float], happened: Sequence[float] | None = None) -> dict[str, Any]:
+    """What a change of the judge did to labels of the same pairs.
+
+    Returns:
+        `flips` (S: the share that favours the other answer now), `moved` (S: mean |difference|), `n`; and where the truth is known `accuracy_gain` (paired
+        difference of the shares that are right, after less before).
+    """
+    a, b = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
+    found: dict[str, Any] = {"flips": mean_ci(((a - 0.5) * (b - 0.5) < 0).astype(float).tolist()), "moved": mean_ci(np.abs(b - a).tolist()), "n": len(a)}
+    if happened is not None:
+        y = np.asarray(happened, dtype=float)
+        known = y != 0.5
+        right = [np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))[known].tolist() for p in (b, a)]
+        found["accuracy_gain"] = statistics.paired_difference(*right)
+    return found
+
+
+def bootstrap(figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0) -> dict[str, Any]:
+    """S of a figure of n pairs: `figure` of all of them, and percentiles over RESAMPLES samples drawn with replacement. No pairs: None."""
+    if n == 0:
+        return {"mean": None, "ci": None, "n": 0}
+    draws = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (RESAMPLES, n))
+    low, high = np.percentile([figure(row) for row in draws], [2.5, 97.5])
+    return {"mean": float(figure(np.arange(n))), "ci": [float(low), float(high)], "n": n}
+
+
+def kappa(said: np.ndarray, true: np.ndarray) -> float:
+    """Cohen's kappa of two raters over any values; 1 if both use one value only (`feedback.agreement.cohen_kappa`, on arrays)."""
+    values = np.unique(np.concatenate([said, true]))
+    observed = float((said == true).mean())
+    expected = sum(float((said == v).mean()) * float((true == v).mean()) for v in values)
+    return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def ece(p: np.ndarray, y: np.ndarray, *, bins: int = 10) -> float:
+    """`statistics.ece` on arrays."""
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    off = np.abs(np.bincount(place, p, bins) - np.bincount(place, y, bins))  # count times |stated - happened|
+    return float(off.sum() / max(1, count.sum()))
+
+
+def nll(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Cross-entropy of each pair, nats."""
+    x = _logit(p)
+    return np.logaddexp(0, -x) * y + np.logaddexp(0, x) * (1 - y)
+
+
+def _decided(stated: Sequence[float], happened: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    p, y = np.asarray(stated, dtype=float), np.asarray(happened, dtype=float)
+    return p[y != 0.5], y[y != 0.5]
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    held = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.log(held) - np.log1p(-held)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

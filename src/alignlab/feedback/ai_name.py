@@ -1,0 +1,61 @@
+"""What the name of an AI judge says. Imports nothing heavy: a run's parents are told from it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import UserError
+
+PREFIX = "ai:"
+
+
+@dataclass(frozen=True, slots=True)
+class AIName:
+    """What a judge's name says: `ai:MODEL[,constitution=F][,principles=N][,tags=a+b][,orders=both|one][,labels=soft|hard][,cot][,temperature=T][,form=F]`."""
+
+    model: str
+    constitution: str = ""
+    principles: int = 0
+    tags: tuple[str, ...] = ("harmless",)
+    orders: str = "both"
+    labels: str = "soft"
+    cot: bool = False
+    temperature: float = 1.0
+    form: str = "auto"
+
+    def __str__(self) -> str:
+        usual = AIName(self.model)
+        said = {name: getattr(self, name) for name in self.__slots__ if name != "model" and getattr(self, name) != getattr(usual, name)}
+        return PREFIX + ",".join([self.model, *("cot" if name == "cot" else f"{name}={'+'.join(value) or 'all' if name == 'tags' else value}" for name, value in said.items())])
+
+
+def parse(name: str) -> AIName:
+    """Raises UserError for a name that is none of a judge's, with what is wrong."""
+    model, *rest = name.removeprefix(PREFIX).split(",")
+    usual = AIName(model.strip())
+    if not usual.model:
+        raise UserError(f"{name!r} names no model that judges", remedy="ai:MODEL, as ai:runs/critic,constitution=town,principles=4")
+    given: dict[str, Any] = {}
+    for part in rest:
+        key, mark, value = (word.strip() for word in part.partition("="))
+        known = getattr(usual, key, None) if key in AIName.__slots__ and key != "model" else None
+        if known is None:
+            near = difflib.get_close_matches(key, [n for n in AIName.__slots__ if n != "model"], 1)
+            raise UserError(f"an AI judge has no option {key!r}", where=name, remedy=f"did you mean {near[0]}?" if near else "constitution, principles, tags, orders, labels, cot, temperature, form")
+        try:
+            if isinstance(known, bool):
+                given[key] = not mark or {"true": True, "false": False}[value]
+            else:
+                given[key] = tuple(value.split("+")) if key == "tags" else type(known)(value)
+        except (ValueError, KeyError):
+            raise UserError(f"{key} = {value!r} in the name of an AI judge", where=name, remedy=f"as in {key}={known}") from None
+        if key in CHOICES and given[key] not in CHOICES[key]:
+            raise UserError(f"{key} = {value!r} in the name of an AI judge", where=name, remedy=f"one of {', '.join(CHOICES[key])}")
+    if given.get("tags") == ("all",):
+        given["tags"] = ()
+    return replace(usual, **given)
+
+
+CHOICES = {"orders": ("both", "one"), "labels": ("soft", "hard")}
