@@ -19,11 +19,11 @@ class Option:
 
 
 MODEL = Option("model", "town, town-s, town-m, town-l, a run folder, a model folder, a hub name or a .gguf file", "town")
-JUDGE = Option("judge", "who scores: town:gold, reward:RUN, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty", "town:gold")
+JUDGE = Option("judge", "who scores: town:gold, reward:RUN, ai:MODEL, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty", "town:gold")
 COUNT = Option("count", "at most this many records of the data; 0 = all (of the town: its usual size)", 0)
 GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "")
 REWARD = Option("reward", "the run (or folder) of the reward model, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty (a run with members is one RUN)", "")
-INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, constant", "")
+INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL (with a constitution), constant", "")
 
 
 def data_option(default: str, what: str) -> Option:
@@ -109,13 +109,13 @@ COMMANDS: dict[str, Command] = {
     "sft": Command("supervised fine-tuning on demonstrations", "stages:sft", (MODEL, data_option("town:demos", "demonstrations"), COUNT),
                    settings.SFTSettings, "runs/sft"),
     "collect": Command("rankings: sample completions and have them ranked; or demonstrations from people, a crowd, a stronger model or the model itself", "stages:collect", (
-        MODEL, data_option("town:prompts", "prompts"), COUNT, Option("annotator", "who ranks: town:fair and others, or reward:RUN", "town:fair"), GOLD,
+        MODEL, data_option("town:prompts", "prompts"), COUNT, Option("annotator", "who ranks: town:fair and others, reward:RUN, or ai:MODEL (a model with a constitution)", "town:fair"), GOLD,
         Option("others", "where completions of other people come from: town:crowd, a file; empty = nowhere", ""),
     ), settings.CollectSettings, "runs/collect", "rankings", DEMONSTRATIONS),
     "reward": Command("train a reward model on rankings or comparisons", "stages:reward", (MODEL, data_option("", "rankings or comparisons"), COUNT, GOLD),
                       settings.RewardSettings, "runs/reward"),
     "best-of-n": Command("pick the best of N samples by a reward model", "stages:best_of_n", (
-        MODEL, REWARD, data_option("town:test", "prompts"), COUNT, GOLD), settings.BestOfNSettings, "runs/best-of-n"),
+        MODEL, REWARD, INSTEAD, data_option("town:test", "prompts"), COUNT, GOLD), settings.BestOfNSettings, "runs/best-of-n"),
     "dpo": Command("direct preference optimisation on rankings or comparisons", "stages:dpo", (
         MODEL, data_option("", "rankings or comparisons"), COUNT), settings.DPOSettings, "runs/dpo"),
     "kto": Command("Kahneman-Tversky optimisation on completions that were liked or not", "stages:kto", (

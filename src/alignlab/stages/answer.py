@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..errors import UserError
 from ..run import derive_seed
 from ..settings import BestOfNSettings, CollectSettings
 from ._parts import done, open_run, rate, result, room_for_answers
+from .group import judged_by
 
 
 def collect(*, model: str, data: str, annotator: str, gold: str, others: str, out: Path, seed: int, resume: bool, settings: CollectSettings,
@@ -32,21 +32,20 @@ def collect(*, model: str, data: str, annotator: str, gold: str, others: str, ou
 
 
 def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: BestOfNSettings,
-              count: int = 0) -> dict[str, Any]:
-    """The best of N samples by the reward model, and proxy and gold against N."""
+              count: int = 0, judge: str = "") -> dict[str, Any]:
+    """The best of N samples by the reward model, or by any judge, and proxy and gold against N."""
     from ..methods import best_of_n as method
     from ..models.load import load_policy
 
-    if not reward:
-        raise UserError("best-of-n needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
+    judged_by("best-of-n", reward, judge)
     prompts = names.data(data, "prompt", seed=0, count=count)  # as in evaluate: the same held-out prompts whatever the seed
-    run = open_run("best-of-n", out, settings, seed, resume, models=[model, *names.reward_models(reward)], data=[prompts], gold=gold,
-                   **({"reward": reward} if reward.startswith("ensemble:") else {}))
+    run = open_run("best-of-n", out, settings, seed, resume, models=[model, *(names.reward_models(reward) if reward else [])], data=[prompts], gold=gold,
+                   **({"reward": reward} if reward.startswith("ensemble:") else {}), **({"judge": judge} if judge else {}))
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model)
-    judge = names.reward_judge(reward, settings.model)
+    scorer = names.judge(judge) or names.reward_judge(reward, settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
-    summary = method.run(run, policy, judge, names.judge(gold), asked, settings, seed=seed)
+    summary = method.run(run, policy, scorer, names.judge(gold), asked, settings, seed=seed)
     run.finish(summary)
     return result(run, f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} {rate(summary['proxy'])}")
