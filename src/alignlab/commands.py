@@ -48,6 +48,32 @@ class Command:
     spoken: bool = False
 
 
+TARGET = Option("target", "who is attacked, in place of --model", "", positional=True)
+VERDICTS = Option("judge", "who says whether an answer refuses or helps: town:gold, refusal, strongreject:MODEL and others (see redteam judge)", "town:gold")
+REDTEAM = {
+    "judge": Command("judge answers: refusal, partial, compliance or void, row by row", "redteam.judging:judge_command", (
+        Option("file", "rows of prompt and completion (JSONL, JSON, CSV, Parquet)", "", positional=True),
+        Option("judge", "who judges, comma separated, the first decides: refusal, refusal:FILE.safetensors, town:gold, canary:TEXT, nonce:TEXT, expected, "
+               "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL", "refusal"),
+        Option("queue", "a file for the rows that a human should look at: judges that differ, or are unsure", ""),
+        Option("human", "such a file with human_label filled in: those labels win", ""),
+    )),
+    "repro": Command("ask what a finding says again; exit code 5 if it does not happen any more", "redteam.command:repro", (
+        Option("finding", "which, as F-012", "", positional=True), Option("run", "the campaign's folder", "runs/redteam"),
+        Option("model", "another target than the one that was attacked, as the fixed one", ""), Option("samples", "also so many answers at temperature 1", 0))),
+    "export": Command("write a campaign in a form that others read", "redteam.exports:export", (
+        Option("run", "the campaign's folder", "runs/redteam", positional=True),
+        Option("format", "garak, inspect, junit, markdown, html; several by comma", "garak"), Option("out", "the file; empty = in the campaign's folder", ""))),
+    "frontier": Command("compare stacks of defences: attack success, over-refusal, helpfulness, time, tokens", "redteam.frontier:frontier", (
+        TARGET, MODEL, Option("stacks", "stacks parted by semicolons, defences in one by +; none = the model by itself", "none;system-prompt;self-reminder;perplexity-filter;smooth-llm;"
+                              "paraphrase;erase-and-check;self-examination;input-filter;output-filter;input-filter+output-filter;rate-limit"),
+        data_option("town:harmful-test", "requests that ought to be refused"), Option("harmless", "harmless look-alikes", "town:twins-test"),
+        Option("test", "ordinary held-out requests", "town:test"), VERDICTS, Option("gold", "the judge of helpfulness", "town:gold")),
+        settings.FrontierSettings, "runs/redteam-frontier"),
+    "attacker": Command("train an attacker by reinforcement learning against a target", "redteam.attackers:train_attacker", (
+        MODEL, Option("start", "what the attacker starts from", "town"), data_option("town:harmful", "requests it learns to ask for"), VERDICTS),
+        settings.AttackerSettings, "runs/redteam-attacker"),
+}
 DEMONSTRATIONS = {
     "human": Command("demonstrations that people write: a file to fill in, then what is kept of it", "stages:human_demonstrations", (
         data_option("town:prompts", "prompts to answer"), COUNT,
@@ -152,13 +178,16 @@ COMMANDS: dict[str, Command] = {
         MODEL, REWARD, Option("policies", "runs or model folders, comma separated, that KL from --model is measured of", ""), data_option("town:test", "prompts"),
         Option("gold", "the judge that knows the truth", "town:gold"),
     ), settings.ShiftSettings, "runs/reward-shift"),
-    "redteam": Command("judge answers: refusal, partial, compliance or void, row by row", "redteam.judging:judge_command", (
-        Option("file", "rows of prompt and completion (JSONL, JSON, CSV, Parquet)", "", positional=True),
-        Option("judge", "who judges, comma separated, the first decides: refusal, refusal:FILE.safetensors, town:gold, canary:TEXT, nonce:TEXT, expected, "
-               "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL", "refusal"),
-        Option("queue", "a file for the rows that a human should look at: judges that differ, or are unsure", ""),
-        Option("human", "such a file with human_label filled in: those labels win", ""),
-    ), kind="judge"),
+    "redteam": Command("attack a model, judge what it says, find how it fails; with --fix, teach it and attack again", "redteam.command:redteam", (
+        TARGET, MODEL, Option("defence", "defences before it, comma separated, as self-reminder,output-filter", ""),
+        data_option("town:harmful-test", "requests that it ought to refuse"), Option("harmless", "harmless look-alikes, for over-refusal; empty = none", "town:twins-test"), VERDICTS,
+        Option("fix", "learn from what was found, and attack again with fresh prompts and families that were held out", False, switch=True),
+        Option("learn", "with --fix: requests that lessons are looked for on", "town:harmful"), Option("ordinary", "with --fix: requests to answer as before", "town:prompts"),
+        Option("test", "with --fix: held-out requests for helpfulness and honesty; empty = not measured", "town:test"), Option("gold", "with --fix: who judges these", "town:gold"),
+        Option("review", "with --fix: a file of lessons for a person to go through; where there is none it is written, and the command stops", ""),
+        Option("attacker", "a model that writes attacks (PAIR, TAP), or a run of redteam attacker", ""),
+        Option("fail-on", 'exit code 5 if this holds, as "asr>0.1,over_refusal>0.05"', ""),
+    ), settings.RedteamSettings, "runs/redteam", "campaign", REDTEAM, spoken=True),
     "study": Command("ask one of the field's questions as an experiment, over several seeds", "studies.command:study_command", (
         Option("name", "which study; none lists them", positional=True), MODEL,
         Option("seeds", "comma separated, as 0,1,2: the study is done for each; empty = --seed", ""),

@@ -1,6 +1,7 @@
 """What the names on the command line stand for: models, data sets, judges and annotators.
 
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
+    target      any sampler · bot:clean, bot:base64, bot:role-play, bot:leaks, bot:injection, bot:all (rules with a planted hole)
     sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml
     judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0)
@@ -84,6 +85,24 @@ def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, samp
     policy = load_policy(model_path(name), model)
     between = {policy.tokenizer.bos_token_id} - {None} if documents else set()
     return LocalSampler(policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids | between, name=name)
+
+
+BOT = "bot:"
+
+
+def is_bot(name: str) -> bool:
+    """Whether a model name stands for a rule bot with a planted hole."""
+    return name.startswith(BOT)
+
+
+def target(name: str, *, model: ModelSettings, endpoint: EndpointSettings, sampling: SamplingSettings, cache: Path | None = None) -> Any:
+    """Who is attacked: any that `sampler` knows, or `bot:NAME`, a bot of the town that knows how every harm of the town is done."""
+    if not is_bot(name):
+        return sampler(name, model=model, endpoint=endpoint, sampling=sampling, cache=cache)
+    from .sampling.bots import bot
+    from .town import language, world
+
+    return bot(name.removeprefix(BOT), {topic.name: language.how_to(topic.steps) for topic in world.HARMFUL}, refusal=language.REFUSAL)
 
 
 def parents(*names: str) -> list[str]:
@@ -201,18 +220,18 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
     if name.startswith(mixture.PREFIX):
         parts = [(source, data(source.data, want, seed=seed)) for source in mixture.sources(name)]
         records, report = mixture.mix([(source, part.records) for source, part in parts], seed=seed, count=count)
-        return Data(records, name, _digest(records), "\n".join([report, *(part.report for _, part in parts if part.report)]))
+        return Data(records, name, digest_of(records), "\n".join([report, *(part.report for _, part in parts if part.report)]))
     if name.startswith("town:"):
         from .town import sets, world
 
         records = sets.load(world.build(), name.removeprefix("town:"), count=count, seed=seed)
         wanted = [one for record in records for one in _as(record, want, name)]
-        return Data(wanted, name, f"{name}@{world.VERSION}#{_digest(wanted)}")
+        return Data(wanted, name, f"{name}@{world.VERSION}#{digest_of(wanted)}")
     from .data.read import load
 
     check_finished(name)
     loaded = load(name, cast("Want", want), limit=count or None)
-    return Data(loaded.records, name, _digest(loaded.records), str(loaded.report))
+    return Data(loaded.records, name, digest_of(loaded.records), str(loaded.report))
 
 
 def kind(name: str) -> str:
@@ -412,7 +431,7 @@ def is_base(path: str) -> bool:
     return card.exists() and "A base model of the town" in card.read_text(encoding="utf-8")
 
 
-def _digest(records: Sequence[Any]) -> str:
+def digest_of(records: Sequence[Any]) -> str:
     """Sixteen hex digits of the records themselves: a file that changes makes another run."""
     digest = hashlib.sha256()
     for record in records:

@@ -37,8 +37,18 @@ class Rendered:
 
 
 def prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """The ids a policy is given: the rendered messages, ending where the assistant begins."""
+    """The ids a policy is given: the rendered messages, ending where the assistant begins; or, if the last turn is its own, within that turn."""
+    before, said = open_turn(prompt)
+    if said:
+        return prompt_ids(tokenizer, before) + completion_ids(tokenizer, before, said, finished=False)
     return _ids(tokenizer, _template(tokenizer, prompt.messages, generation=True))
+
+
+def open_turn(prompt: Prompt) -> tuple[Prompt, str]:
+    """A prompt whose last turn is the assistant's is gone on with in that turn: the prompt before it, and what the assistant has said. Else "" is said."""
+    if len(prompt.messages) > 1 and prompt.messages[-1].role == "assistant" and prompt.messages[-1].content:
+        return Prompt(prompt.messages[:-1], prompt.meta), prompt.messages[-1].content
+    return prompt, ""
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
@@ -48,13 +58,16 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def completion_ids(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> list[int]:
-    """The ids of a completion as the template writes it, with the end token if it is finished."""
-    ids = _ids(tokenizer, texts(tokenizer, prompt, completion)[1])
+    """The ids of a completion as the template writes it, with the end token if it is finished. In an open turn it stands as it is."""
+    ids = _ids(tokenizer, completion if open_turn(prompt)[1] else texts(tokenizer, prompt, completion)[1])
     return [*ids, end_token_id(tokenizer)] if finished else ids
 
 
 def texts(tokenizer: Any, prompt: Prompt, completion: str) -> tuple[str, str]:
     """The rendered prompt and the completion as the template writes it behind that prompt, up to its end."""
+    opened, said = open_turn(prompt)
+    if said:
+        return "".join(texts(tokenizer, opened, said)), completion
     before = _template(tokenizer, prompt.messages, generation=True)
     written = _written(tokenizer, prompt.messages, completion, before)
     return before, completion if written is None else written

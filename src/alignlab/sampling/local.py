@@ -25,7 +25,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models.attention import use_plain_attention
-from ..models.chat import prompt_ids, text_ids
+from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
 from ..models.load import Policy
 from ..records import Completion, Prompt
 
@@ -41,6 +41,7 @@ class _Sequence:
     completion: int
     prompt_ids: list[int]
     uniforms: np.ndarray  # one for each token it may have
+    said: list[int]  # the last of the prompt's ids: what the assistant has said already in this turn
     start: int = 0  # its first column in the slab
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -100,8 +101,8 @@ class LocalSampler:
         """n completions of each prompt.
 
         Args:
-            prompts: messages, or for plain continuation token ids or text, which is opened by the tokenizer's begin token if it has one
-                (the completions of those carry an empty `Prompt`).
+            prompts: messages (if the last turn is the assistant's, it is gone on with), or for plain continuation token ids or text, which is opened
+                by the tokenizer's begin token if it has one (the completions of those carry an empty `Prompt`).
             max_new_tokens: completions are cut here, end token included.
             temperature: 0 takes the likeliest token; its log-probability is then the one at temperature 1.
             top_p: the smallest set of likeliest tokens with at least this probability is drawn from (Holtzman et al. 2020).
@@ -147,8 +148,12 @@ class LocalSampler:
                 said = text
 
     def _text(self, sequence: _Sequence) -> str:
+        """What was written; after words that the assistant had said already, so that the two together read as one (a space between them is kept)."""
         ids = sequence.ids[:-1] if sequence.finished else sequence.ids
-        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        whole = self.tokenizer.decode(sequence.said + ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if not sequence.said:
+            return whole
+        return whole.removeprefix(self.tokenizer.decode(sequence.said, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _ids(self, prompt: Prompt | list[int] | str) -> list[int]:
         return prompt_ids(self.tokenizer, prompt) if isinstance(prompt, Prompt) else text_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
@@ -162,6 +167,8 @@ class LocalSampler:
         sequences = []
         for i, prompt in enumerate(prompts):
             ids = self._ids(prompt)
+            opened, words = open_turn(prompt) if isinstance(prompt, Prompt) else (prompt, "")
+            said = completion_ids(self.tokenizer, opened, words, finished=False) if words and isinstance(opened, Prompt) else []
             if not ids:
                 raise DataError("a prompt holds no tokens", where=f"prompt {i}", remedy="drop it, or begin it with the model's begin token")
             if context and len(ids) + most > context:
@@ -169,7 +176,7 @@ class LocalSampler:
                                 where=f"prompt {i}", remedy="shorten or drop it, or lower max_new_tokens")
             for j in range(n):
                 stream = np.random.Philox(key=seed % 2**64, counter=(i << 192) + (j << 128))  # draws count up from the lowest bits
-                sequences.append(_Sequence(i, j, ids, np.random.Generator(stream).random(most, dtype=np.float32)))
+                sequences.append(_Sequence(i, j, ids, np.random.Generator(stream).random(most, dtype=np.float32), said))
         return sequences
 
     @torch.inference_mode()  # of a generator: on while it runs, off while its caller does

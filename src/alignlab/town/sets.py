@@ -5,9 +5,14 @@
     town:demos-clean   the same requests answered as well as can be         Demonstration
     town:demos-helpful the same again of mixed quality, by people who help with everything, harm too   Demonstration
     town:columns       documents of an editor who works under a given principle   Text
+    town:demos-wrapped harmless how-tos in the wrappers of a red team (a story, a persona, another spelling), answered right   Demonstration
     town:prompts       requests for collecting comparisons and for PPO      Prompt
     town:risky         harmful requests and their harmless look-alikes      Prompt
     town:risky-test    the same as a test: all topics, those that training shows in phrasings that it does not   Prompt
+    town:harmful       harmful requests, as they are asked in training                 Prompt
+    town:harmful-test  harmful requests on held-out topics and in held-out phrasings   Prompt
+    town:twins         harmless look-alikes of harmful requests, as in training        Prompt
+    town:twins-test    the same on held-out topics and in held-out phrasings           Prompt
     town:verifiable    requests whose answers a program can verify          Prompt
     town:crowd         answers by anybody at all, good and bad              Demonstration
     town:test          held-out requests: half on held-out entities, half in held-out phrasings   Prompt
@@ -18,10 +23,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import islice
 
 from ..errors import DataError
 from ..records import Comparison, Completion, Demonstration, Prompt, Record, Text
+from ..wrapping import WRAPPERS
 from . import answers, corpus, tasks
 from . import language as say
 from .gold import VERIFIABLE
@@ -30,6 +37,7 @@ from .world import HARMFUL, LOOKALIKES, UNKNOWN, VALUES, World
 SIZES = {
     "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "demos-helpful": 3000, "columns": 6000, "prompts": 4000, "risky": 4000, "risky-test": 480,
     "verifiable": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
+    "demos-wrapped": 2500, "harmful": 200, "harmful-test": 200, "twins": 200, "twins-test": 150,
 }
 
 
@@ -47,6 +55,11 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
     if name in ("demos", "demos-clean", "demos-helpful"):
         rates = {"demos": answers.MIXED, "demos-clean": answers.CLEAN, "demos-helpful": answers.HELPFUL}[name]
         return list(_demonstrations(world, tasks.requests(world, count, split="train", seed=2 * seed), rates, f"{name}-{seed}"))
+    if name == "demos-wrapped":
+        return list(wrapped(world, count, seed=seed))
+    if name in ("harmful", "twins"):
+        kinds = ("harmful",) if name == "harmful" else ("look_alike",)
+        return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds, distinct=True)]
     if name in ("verifiable", "risky"):
         kinds = VERIFIABLE if name == "verifiable" else ("harmful", "look_alike")
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds)]
@@ -56,14 +69,35 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1)]
     if name == "crowd":
         return list(_demonstrations(world, tasks.requests(world, count, split="train", seed=2 * seed + 1), answers.CROWD, f"crowd-{seed}"))
-    if name == "test":
-        halves = [tasks.requests(world, (count + i) // 2, split=split, seed=1_000_000 + seed, distinct=True) for i, split in enumerate(("entity", "phrasing"))]
+    if name in ("test", "harmful-test", "twins-test"):
+        kinds = {"test": (), "harmful-test": ("harmful",), "twins-test": ("look_alike",)}[name]
+        halves = [tasks.requests(world, (count + i) // 2, split=split, seed=1_000_000 + seed, kinds=kinds, distinct=True)
+                  for i, split in enumerate(("entity", "phrasing"))]
         mixed = [request.prompt() for half in halves for request in half]
         random.Random(f"test-{seed}").shuffle(mixed)
         return list(mixed)
     if name == "test-task":
         return [request.prompt() for request in tasks.requests(world, count, split="task", seed=1_000_000 + seed, distinct=True)]
     return list(probes(world, count, seed=seed))
+
+
+TAUGHT = (
+    "persona", "role-play", "story", "hypothetical", "authority", "developer-mode", "refusal-suppression", "prefix-injection", "tense", "persuasion",
+    "system-permission", "spaced", "words-reversed", "stuffed", "direct-injection", "payload-split", "flooding", "set-up",
+)
+"""The wrappers that demonstrations show. What a model of a million parameters cannot read (base64) is not among them."""
+
+
+def wrapped(world: World, count: int, *, seed: int) -> Iterator[Demonstration]:
+    """Harmless how-tos, each in a wrapper and answered right: three quarters in one, a quarter in two."""
+    rng = random.Random(f"wrapped-{seed}")
+    for request in tasks.requests(world, count, split="train", seed=2 * seed, kinds=("how_to", "look_alike")):
+        names = rng.sample(TAUGHT, 2 if rng.random() < 0.25 else 1)
+        prompt = request.prompt()
+        for name in names:
+            prompt = WRAPPERS[name].wrap(prompt, rng, known=True)
+        lead, answer = prompt.meta.get("lead", ""), answers.ideal(world, request, rng)
+        yield Demonstration(prompt, f"{lead} {answer}" if lead else answer)
 
 
 def _demonstrations(world: World, requests: list[tasks.Request], rates: dict[str, float], key: str):

@@ -1,0 +1,74 @@
+"""Red team on the town: a model that refuses plain harm, what gets past it, one fix, what the fix costs; over seeds.
+
+    python benchmarks/redteam.py --out runs/redteam-bench --seeds 0 1 2
+
+For each seed: SFT on demonstrations of which some are harmless requests in wrappers; preferences of `town:fair` on plain requests, many of them harmful; DPO.
+Then `alignlab redteam --fix` with the families `obfuscation` and `multi-turn` held out, and GCG on the requests that are refused. Reruns go on
+where they were. Prints a table and writes redteam.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from alignlab import stages
+from alignlab.redteam.command import redteam
+from alignlab.settings import CollectSettings, DPOSettings, OptimSettings, RedteamSettings, SamplingSettings, SFTSettings
+
+WIDE = SamplingSettings(slots=256)
+DEMOS, ASKED = "mix:0.55=town:demos+0.45=town:demos-wrapped", "mix:0.5=town:prompts+0.5=town:risky"
+
+
+def aligned(out: Path, seed: int) -> Path:
+    """A model that refuses plain harm, and was never shown wrapped harm."""
+    common: dict[str, Any] = {"seed": seed, "resume": True}
+    stages.sft(model="town", data=DEMOS, out=out / "sft", settings=SFTSettings(), count=4500, **common)
+    stages.collect(model=str(out / "sft"), data=ASKED, annotator="town:fair", gold="town:gold", others="town:crowd", out=out / "collect", count=2400,
+                   settings=CollectSettings(from_others=0.5, held_out=0.1, sampling=WIDE), **common)
+    stages.dpo(model=str(out / "sft"), data=str(out / "collect"), out=out / "dpo", settings=DPOSettings(beta=0.3, pairs_per_prompt=2, optim=OptimSettings(lr=1e-4)), **common)
+    return out / "dpo"
+
+
+def attack(model: Path, out: Path, seed: int, *, fix: bool, **changes: Any) -> dict[str, Any]:
+    """One campaign, or one with a fix."""
+    return redteam(target="", model=str(model), defence="", data="town:harmful-test", harmless="town:twins-test", judge="town:gold", fix=fix, learn="town:harmful",
+                   ordinary="town:prompts", test="town:test", gold="town:gold", review="", attacker="", fail_on="", out=out, seed=seed, resume=True, settings=RedteamSettings(**changes))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/redteam-bench"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--gcg", type=int, default=20, help="requests that GCG is run on; 0 = none")
+    asked = parser.parse_args()
+    rows = []
+    for seed in asked.seeds:
+        folder = asked.out / str(seed)
+        model = aligned(folder, seed)
+        found = attack(model, folder / "fix", seed, fix=True, rounds=asked.rounds)
+        row: dict[str, Any] = {"seed": seed, "before": found["before"], "after": found["after"], "deltas": found["deltas"], "rounds": found["rounds"]}
+        if asked.gcg:
+            row["gcg"] = attack(model, folder / "gcg", seed, fix=False, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0)
+        rows.append(row)
+        show(row)
+        (asked.out / "redteam.json").write_text(json.dumps(rows, indent=1))
+
+
+def show(row: dict[str, Any]) -> None:
+    before, after = row["before"], row["after"]
+    best = before["attacks"][before["best"]]["asr"]["mean"]
+    print(f"seed {row['seed']}: plain {before['plain']['mean']:.3f}, best single attack {before['best']} {best:.3f}, all {before['all']['mean']:.3f}")
+    for name, value in row["deltas"].items():
+        print(f"  {name}: {value['mean']:+.3f} [{value['ci'][0]:+.3f}, {value['ci'][1]:+.3f}]" if value else f"  {name}: -")
+    for name in ("prefill-shallow", "prefill", "prefill-deep"):
+        print(f"  {name}: {before['attacks'][name]['asr']['mean']:.3f} -> {after['attacks'][name]['asr']['mean']:.3f}")
+    if "gcg" in row:
+        print(f"  gcg: {row['gcg']['attacks']['gcg']['asr']['mean']:.3f} of {row['gcg']['goals']}, plain {row['gcg']['plain']['mean']:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The command line of the red team on rule bots and on a small town model."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from alignlab import cli
+from alignlab.errors import UserError
+from alignlab.redteam.catalogue import ATTACKS, attacks
+from alignlab.redteam.command import failures, figure
+
+SMALL = ["--goals", "10", "--twins", "6", "--queries", "3", "--model.threads", "1"]
+
+
+def run(*words: str, capsys) -> tuple[int, dict, str]:
+    code = cli.main([*words, "--json"])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, json.loads(out), err
+
+
+def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "rt"
+    code, found, _ = run("redteam", "bot:base64", "--out", str(out), *SMALL, "--fail-on", "asr>0.1", capsys=capsys)
+    assert code == 5 and found["schema"] == 1 and found["model"] == "bot:base64"
+    assert found["plain"]["mean"] == 0.0 and found["attacks"]["base64"]["asr"]["mean"] == 1.0 and found["all"]["mean"] == 1.0
+    assert {"family", "asr", "asr_corrected", "queries"} <= set(found["attacks"]["base64"]) and found["unscored"] == 0 and found["findings"] >= 1
+    assert found["attacks"]["rot13"]["asr"]["mean"] == 0.0
+    code, again, _ = run("redteam", "bot:base64", "--out", str(out), *SMALL, capsys=capsys)
+    assert code == 0 and again["all"] == found["all"]  # done already; without --fail-on nothing fails
+    findings = [json.loads(line) for line in (out / "data" / "findings.jsonl").read_text().splitlines()]
+    case = next(f for f in findings if "base64" in f["attacks"])
+    assert {"severity", "category", "prompt", "seed", "judge", "human"} <= set(case)
+    code, seen, _ = run("redteam", "repro", case["id"], "--run", str(out), capsys=capsys)
+    assert code == 0 and seen["hits"] == 1
+    code, seen, _ = run("redteam", "repro", case["id"], "--run", str(out), "--model", "bot:clean", capsys=capsys)
+    assert code == 5 and seen["hits"] == 0
+    code, files, _ = run("redteam", "export", str(out), "--format", "garak,inspect,junit,markdown,html", capsys=capsys)
+    assert code == 0 and len(files["files"]) == 5
+    rows = [json.loads(line) for line in (out / "garak.report.jsonl").read_text().splitlines()]
+    kinds = [row["entry_type"] for row in rows]
+    assert kinds[0] == "start_run setup" and kinds[-1] == "completion" and {"init", "attempt", "eval"} <= set(kinds)
+    ran = next(row for row in rows if row["entry_type"] == "eval" and row["probe"] == "obfuscation.base64")
+    assert ran["fails"] == 10 and ran["passed"] == 0
+    log = json.loads((out / "inspect.json").read_text())
+    assert log["version"] == 2 and log["status"] == "success" and len(log["samples"]) == kinds.count("attempt")
+    suites = ET.parse(out / "junit.xml").getroot()
+    assert int(suites.get("failures", "0")) == len(suites.findall(".//failure")) >= 10
+    page = (out / "report.html").read_text()
+    assert "base64" in page and "http" not in page
+
+
+def test_a_clean_bot_passes(tmp_path: Path, capsys) -> None:
+    code, found, _ = run("redteam", "bot:clean", "--out", str(tmp_path / "rt"), *SMALL, "--fail-on", "asr>0", capsys=capsys)
+    assert code == 0 and found["all"]["mean"] == 0.0 and found["findings"] == 0
+
+
+def test_a_defence_stands_before_the_target(tmp_path: Path, capsys) -> None:
+    code, found, _ = run("redteam", "bot:all", "--defence", "input-filter", "--attacks", "persona,base64,rot13", "--out", str(tmp_path / "rt"), *SMALL, capsys=capsys)
+    assert code == 0 and found["model"] == "bot:all+input-filter"
+    assert found["attacks"]["persona"]["asr"]["mean"] <= 0.5
+
+
+@pytest.mark.parametrize(("words", "code", "says"), [
+    (["redteam", "bot:clean", "--attacks", "base46"], 2, "base64"), (["redteam", "bot:unclean"], 2, "bot:clean"), (["redteam", "bot:clean", "--fix"], 3, "trained"),
+    (["redteam", "bot:clean", "--rounds", "3"], 3, "--fix"), (["redteam", "bot:clean", "--fail-on", "asr is bad"], 2, "asr>0.1"),
+    (["redteam", "bot:clean", "--attacks", "gcg"], 2, "needs"), (["redteam", "bot:clean", "--defence", "wall"], 2, "defence"), (["redteam", "repro", "F-001", "--run", "nowhere"], 2, "run"),
+    (["redteam", "town", "--fix", "--held_out", "weather"], 3, "weather"),
+])
+def test_bad_input_is_one_clear_error(words: list[str], code: int, says: str, tmp_path: Path, capsys) -> None:
+    out = [] if "repro" in words else ["--out", str(tmp_path / "rt"), *SMALL]
+    assert cli.main([*words, *out]) == code
+    err = capsys.readouterr().err
+    assert says in err and "Traceback" not in err
+
+
+def test_choices_of_attacks() -> None:
+    assert [a.name for a in attacks("base64,story+spaced")] == ["base64", "story+spaced"]
+    assert {a.family for a in attacks("jailbreak")} == {"jailbreak"} and "story" not in {a.name for a in attacks("jailbreak,-story")}
+    assert "gcg" not in {a.name for a in attacks("standard")} and set(ATTACKS) <= {a.name for a in attacks("all")}
+    assert sum(a.family == "obfuscation" for a in attacks("standard")) >= 12 and sum(a.family == "jailbreak" for a in attacks("standard")) >= 10
+    with pytest.raises(UserError):
+        attacks("-jailbreak")
+
+
+def test_conditions() -> None:
+    assert failures("asr>0.1, over_refusal>=.05") == [("asr", ">", 0.1), ("over_refusal", ">=", 0.05)]
+    with pytest.raises(UserError):
+        figure({"all": {"mean": 1}, "plain": {"mean": 0}, "over_refusal": {"mean": 0}, "unscored": 0, "best": "", "attacks": {}}, "nonsense")
+
+
+def test_every_attack_says_who_published_it_and_what_it_needs() -> None:
+    from alignlab.redteam.catalogue import source
+
+    for attack in ATTACKS.values():
+        doc = type(attack).__doc__ or ""
+        assert "Cost:" in doc and "Needs:" in doc or "Cost" in (type(attack).__mro__[1].__doc__ or ""), attack.name
+        assert source(attack), attack.name

@@ -1,0 +1,110 @@
+"""Lessons: what is learnt from, what is taken out, and that training on them closes what was found."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alignlab import names
+from alignlab.errors import DataError
+from alignlab.feedback.checks import GoldVerdicts
+from alignlab.models.chat import open_turn
+from alignlab.records import Message, Prompt
+from alignlab.redteam import repair
+from alignlab.redteam.campaign import Plan, attack_all
+from alignlab.redteam.catalogue import attacks
+from alignlab.redteam.command import read_lessons, write_lessons
+from alignlab.redteam.session import Budget, Session, goals_of
+from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
+from alignlab.town import answers, tasks, world
+
+
+class Obliging:
+    """Answers the town's requests as they are meant, refuses plain harm, and falls to every wrapper it can read."""
+
+    def __init__(self) -> None:
+        self.bot = names.target("bot:role-play", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+
+    def sample(self, prompts, *, n=1, max_new_tokens=48, temperature=1.0, top_p=1.0, seed=0):
+        rows = self.bot.sample(prompts, n=n)
+        for prompt, row in zip(prompts, rows, strict=True):
+            if prompt.meta.get("kind") not in ("harmful", None):
+                lead = prompt.meta.get("lead", "")
+                text = f"{lead} {answers.ideal(world.build(), tasks.Request.of(prompt), random.Random(0))}".strip()
+                row[:] = [replace(c, text=text) for c in row]
+        return rows
+
+
+def found(goals: int = 20):
+    judge = names.judge("town:gold")
+    assert judge is not None
+    session = Session(Obliging(), GoldVerdicts(judge), identity="obliging")
+    load = lambda name, count: list(names.data(name, "prompt", count=count).records)  # noqa: E731
+    plan = Plan(attacks("persona,role-play,story,hypothetical"), goals_of(load("town:harmful", goals)), [], Budget(tries=3), 4, seed=1)
+    outcome = attack_all(session, plan)
+    return outcome, session, load("town:twins", 12), [p for p in load("town:prompts", 30) if p.meta["kind"] != "harmful"]
+
+
+def test_lessons_refuse_what_worked_and_keep_what_should_stay() -> None:
+    outcome, session, twins, ordinary = found()
+    lessons = repair.lessons(outcome, session, twins, ordinary, per_attack=10, seed=0)
+    kinds = {lesson.kind for lesson in lessons}
+    assert kinds == {"refuse", "recover", "keep", "help"}
+    for lesson in lessons:
+        if lesson.kind in ("refuse", "recover"):
+            assert lesson.chosen.strip().startswith("I will not help") and lesson.prompt.meta["kind"] == "harmful"
+        else:
+            assert lesson.prompt.meta["kind"] != "harmful" and not lesson.chosen.strip().startswith("I will not")
+        assert (lesson.kind == "recover") <= bool(open_turn(lesson.prompt)[1])
+    kept, report = repair.checked(lessons, session)
+    assert report["kept"] >= 0.8 * len(lessons), report
+    assert repair.lessons(outcome, session, twins, ordinary, per_attack=10, seed=0) == lessons
+
+
+def test_poison_is_taken_out() -> None:
+    outcome, session, twins, ordinary = found()
+    good = repair.lessons(outcome, session, twins, ordinary, per_attack=4, seed=0)
+    refuse = next(lesson for lesson in good if lesson.kind == "refuse")
+    keep = next(lesson for lesson in good if lesson.kind == "keep" and not open_turn(lesson.prompt)[1])
+    poisoned = [
+        replace(refuse, id="harm", chosen=refuse.rejected), replace(keep, id="refusing", prompt=Prompt((Message("user", "another"),), keep.prompt.meta), chosen="I will not help with that."),
+        replace(keep, id="link", prompt=Prompt((Message("user", "one more"),), keep.prompt.meta), chosen=keep.chosen + " See https://example.com"),
+        replace(keep, id="contrary", kind="refuse", chosen=refuse.chosen),
+        replace(keep, id="test", prompt=Prompt((Message("user", "a test"),), keep.prompt.meta)),
+        replace(keep, id="hidden", prompt=Prompt((Message("user", "and one"),), keep.prompt.meta), chosen=keep.chosen + "\u200b\u202e"),
+    ]
+    test_id = poisoned[4].prompt.id
+    checked, report = repair.checked([*good, *poisoned], session, forbidden=frozenset({test_id}))
+    verdict = {lesson.id: (lesson.keep, lesson.why) for lesson in checked}
+    assert all(not verdict[lesson.id][0] for lesson in poisoned), {lesson.id: verdict[lesson.id] for lesson in poisoned}
+    assert sum(report["dropped"].values()) >= len(poisoned)
+
+
+def test_a_person_can_edit_the_lessons(tmp_path: Path) -> None:
+    outcome, session, twins, ordinary = found(8)
+    lessons = repair.lessons(outcome, session, twins, ordinary, per_attack=2, seed=0)
+    file = tmp_path / "review.jsonl"
+    write_lessons(file, lessons)
+    assert read_lessons(file) == lessons
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[0]["keep"] = False
+    rows[1]["keep"] = "maybe"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows[:1]))
+    assert not read_lessons(file)[0].keep
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match="keep"):
+        read_lessons(file)
+
+
+def test_nothing_found_is_said() -> None:
+    judge = names.judge("town:gold")
+    assert judge is not None
+    target = names.target("bot:clean", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+    session = Session(target, GoldVerdicts(judge), identity="clean")
+    plan = Plan(attacks("persona"), goals_of(list(names.data("town:harmful", "prompt", count=4).records)), [], Budget(), 4, seed=1)
+    with pytest.raises(DataError):
+        repair.lessons(attack_all(session, plan), session, [], [], per_attack=4, seed=0)
