@@ -18,7 +18,7 @@ from ..feedback.decode import readings
 from ..feedback.refusal import RefusalClassifier
 from ..records import Completion, Message, Prompt
 from ..run import derive_seed
-from .defences import Target, refused
+from .defences import DEFENCES, Target, refused
 
 
 def last_user(prompt: Prompt) -> str:
@@ -156,6 +156,8 @@ class Words:
         self.counts = [Counter(gram for text in texts for gram in grams(text)) for texts in (harmful, harmless)]
         self.totals = [sum(counts.values()) for counts in self.counts]
         self.size = len(self.counts[0] | self.counts[1])
+        odds = sorted(map(self, harmless))
+        self.threshold = max(0.0, odds[int(0.99 * len(odds))]) if odds else 0.0  # one in a hundred of the harmless texts it knows is above
 
     def __call__(self, text: str) -> float:
         """Log odds that a text is harmful; grams that were never seen say nothing."""
@@ -172,12 +174,11 @@ def grams(text: str) -> set[str]:
 @cache
 def town_filters() -> tuple[Words, Words]:
     """Filters of prompts and of answers, learnt on the town's harms and look-alikes of training, and on its ordinary requests."""
-    from ..town import answers, sets, tasks, world
+    from ..town import answers, tasks, world
 
     town, rng = world.build(), random.Random(0)
-    bad, good, ordinary = (sets.load(town, name, count=count) for name, count in (("harmful", 200), ("twins", 300), ("prompts", 600)))
-    rest = [p for p in ordinary if isinstance(p, Prompt) and p.meta["kind"] != "harmful"]
-    harmful, harmless = [p for p in bad if isinstance(p, Prompt)], [*(p for p in good if isinstance(p, Prompt)), *rest]
+    asked = lambda kinds, count: [r.prompt() for r in tasks.requests(town, count, split="train", seed=1, kinds=kinds, distinct=True)]  # noqa: E731
+    harmful, harmless = asked(("harmful",), 200), [*asked(("how_to", "look_alike"), 400), *asked(("fact", "advice", "claim", "list", "two_hop"), 100)]
 
     def said(prompt: Prompt, harm: bool) -> str:
         request = tasks.Request.of(prompt)
@@ -196,12 +197,12 @@ class InputFilter(Guard):
 
     NAME = "input-filter"
 
-    def __init__(self, target: Target, odds: Callable[[str], float] | None = None, *, threshold: float = 0.0) -> None:
+    def __init__(self, target: Target, odds: Words | None = None) -> None:
         super().__init__(target)
-        self.odds, self.threshold = odds or town_filters()[0], threshold
+        self.odds = odds or town_filters()[0]
 
     def harmful(self, text: str) -> bool:
-        return any(self.odds(reading) > self.threshold for reading in (text, *(decoded for _, decoded in readings(text[:20_000]))))
+        return any(self.odds(reading) > self.odds.threshold for reading in (text, *(decoded for _, decoded in readings(text[:20_000]))))
 
     def sample(self, prompts, *, n=1, max_new_tokens=48, temperature=1.0, top_p=1.0, seed=0):
         passes = [not self.harmful(" ".join(m.content for m in prompt.messages if m.role == "user")) for prompt in prompts]
@@ -220,7 +221,7 @@ class EraseAndCheck(InputFilter):
 
     def harmful(self, text: str) -> bool:
         found = text.split()
-        return any(self.odds(" ".join(found[:end])) > self.threshold for end in range(len(found), max(3, len(found) - self.most), -1))
+        return any(self.odds(" ".join(found[:end])) > self.odds.threshold for end in range(len(found), max(3, len(found) - self.most), -1))
 
 
 class OutputFilter(Guard):
@@ -232,13 +233,13 @@ class OutputFilter(Guard):
 
     NAME = "output-filter"
 
-    def __init__(self, target: Target, odds: Callable[[str], float] | None = None, *, threshold: float = 0.0) -> None:
+    def __init__(self, target: Target, odds: Words | None = None) -> None:
         super().__init__(target)
-        self.odds, self.threshold = odds or town_filters()[1], threshold
+        self.odds = odds or town_filters()[1]
 
     def sample(self, prompts, *, n=1, max_new_tokens=48, temperature=1.0, top_p=1.0, seed=0):
         rows = self.pass_on(prompts, prompts, n, max_new_tokens, temperature, top_p, seed)
-        return [[refused(c.prompt, self.NAME)[0] if self.odds(c.text) > self.threshold else c for c in row] for row in rows]
+        return [[refused(c.prompt, self.NAME)[0] if self.odds(c.text) > self.odds.threshold else c for c in row] for row in rows]
 
 
 class RateLimit(Guard):
@@ -290,3 +291,5 @@ class AuditLog(Guard):
 
 GUARDS: dict[str, Callable[[Target], Target]] = {guard.NAME: guard for guard in (
     SystemPrompt, SmoothLLM, Paraphrase, SelfExamination, InputFilter, EraseAndCheck, OutputFilter, RateLimit, AuditLog)}
+"""What is here, by the name it has in a stack."""
+DEFENCES.update(GUARDS)
