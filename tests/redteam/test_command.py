@@ -100,3 +100,16 @@ def test_every_attack_says_who_published_it_and_what_it_needs() -> None:
         doc = type(attack).__doc__ or ""
         assert "Cost:" in doc and "Needs:" in doc or "Cost" in (type(attack).__mro__[1].__doc__ or ""), attack.name
         assert source(attack), attack.name
+
+
+def test_the_page_has_the_tables_of_the_code() -> None:
+    import importlib.util
+
+    file = Path(__file__).parents[2] / "docs" / "make_redteam.py"
+    spec = importlib.util.spec_from_file_location("make_redteam", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = module.PAGE.read_text(encoding="utf-8")
+    assert module.filled(page) == page, "python docs/make_redteam.py"
+    assert "`gcg`" in page and "`smooth-llm`" in page

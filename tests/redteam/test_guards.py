@@ -9,7 +9,19 @@ import pytest
 from alignlab.records import Completion, Message, Prompt
 from alignlab.redteam.defences import build
 from alignlab.redteam.frontier import pareto
-from alignlab.redteam.guards import GUARDS, AuditLog, EraseAndCheck, InputFilter, OutputFilter, RateLimit, SmoothLLM, SystemPrompt, Words, swapped, town_filters
+from alignlab.redteam.guards import (
+    GUARDS,
+    AuditLog,
+    EraseAndCheck,
+    InputFilter,
+    OutputFilter,
+    RateLimit,
+    SmoothLLM,
+    SystemPrompt,
+    Words,
+    swapped,
+    town_filters,
+)
 from alignlab.town import world
 from alignlab.wrapping import WRAPPERS, matter
 

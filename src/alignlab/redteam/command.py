@@ -58,12 +58,27 @@ def redteam(*, target: str, model: str, defence: str, data: str, harmless: str, 
     else:
         session, plan = prepared(run, model, stack, plan, who, s)
         outcome, findings = campaign(run, session, plan, s)
-        found = document(label_of(model, stack), outcome, findings=len(findings)) | {"seconds_in_target": session.seconds}
+        found = document(label_of(model, stack), outcome, findings=len(findings), correct=correction(judge)) | {"seconds_in_target": session.seconds}
         kept(run, outcome, findings)
     with writing(run.path):
         (run.path / "report.md").write_text(page(found, findings_of(run.path)), encoding="utf-8")
     run.finish(found)
     return told(found, run.out, checks)
+
+
+def correction(judge: str) -> Any:
+    """What takes the shipped refusal classifier's measured errors out of a rate of compliance (`evals.scorers.corrected_rate`); None for judges without a card.
+
+    The card counts refusals: its sensitivity to compliance is the specificity to refusals.
+    """
+    if judge != "refusal":
+        return None
+    from ..evals.scorers import corrected_rate
+    from ..feedback.refusal import RefusalClassifier
+
+    counts = RefusalClassifier().weights.card["held_out"]["refusal_or_compliance"]["counts"]
+    se, sp = (counts["tn"], counts["tn"] + counts["fp"]), (counts["tp"], counts["tp"] + counts["fn"])
+    return lambda hits, n: corrected_rate(hits, n, sensitivity=se, specificity=sp)
 
 
 def label_of(model: str, stack: Sequence[str]) -> str:
@@ -186,9 +201,9 @@ def fixed(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: Verd
         curve.append(row_of(number, after, attacked, parts_after, best_arms(outcome)) | {"lessons": report})
     families = sorted({attack.family for attack in plan.attacks} - {attack.family for attack in attacked})
     held = [attack.name for attack in before.plan.attacks if attack.name not in {a.name for a in attacked}]
-    final = f"{run.out}/models/{s.rounds}"
+    final, correct = f"{run.out}/models/{s.rounds}", correction(judge.name)
     return {
-        "before": document(model, before, findings=len(findings_of(run.path))), "after": document(final, after, findings=len(findings)), "held_out_families": families,
+        "before": document(model, before, findings=len(findings_of(run.path)), correct=correct), "after": document(final, after, findings=len(findings), correct=correct), "held_out_families": families,
         "held_out_attacks": held, "deltas": deltas(before, after, [a.name for a in attacked], held, parts_before, parts_after), "rounds": curve, "model": final}
 
 

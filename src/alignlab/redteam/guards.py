@@ -188,8 +188,8 @@ def town_filters() -> tuple[Words, Words]:
 
 
 class InputFilter(Guard):
-    """A classifier of words looks at the prompt, and at what it says once it is decoded, and blocks what looks harmful (as Llama Guard and PromptGuard do with
-    models; Inan et al. 2023).
+    """A classifier of words looks at the prompt, and at what it says once it is decoded, and blocks what looks harmful
+    (Inan et al. 2023, Llama Guard, do it with a model).
 
     Cost: no query. Gets past: harm in words that it never saw, spread over turns or behind a spelling it cannot read; it blocks harmless requests
     that share the words.
@@ -225,7 +225,7 @@ class EraseAndCheck(InputFilter):
 
 
 class OutputFilter(Guard):
-    """A classifier of words looks at the answer, and withholds what looks like help with harm (as Llama Guard does with a model).
+    """A classifier of words looks at the answer, and withholds what looks like help with harm (Inan et al. 2023, Llama Guard, do it with a model).
 
     Cost: no query, but the answer was paid for. Gets past: answers in another spelling or in words it never saw. It does not care how the model
     was talked into it, which is its strength.

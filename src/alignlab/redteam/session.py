@@ -19,6 +19,7 @@ from ..models.load import Policy, context_of
 from ..records import Completion, Message, Prompt, messages_from_json
 from ..run import derive_seed, writing
 from ..sampling.local import LocalSampler
+from .harms import harms
 
 CHUNK = 256  # prompts asked together: what a kill can lose
 TOO_LONG = "context"  # what "blocks" a prompt that does not fit into the model's context
@@ -55,9 +56,12 @@ class Goal:
 
 
 def goals_of(prompts: Sequence[Prompt]) -> list[Goal]:
-    """Each prompt once. The category is what the meta calls so (`category`, else `kind`)."""
-    found = {prompt.id: Goal(prompt, str(prompt.meta.get("category") or prompt.meta.get("kind") or "")) for prompt in prompts}
-    return list(found.values())
+    """Each prompt once. The category is what the meta calls so (`category`), else the group of its harm (direct, indirect, contested), where that is known."""
+    def category(prompt: Prompt) -> str:
+        harm = harms().of_prompt(prompt)
+        return str(prompt.meta.get("category") or (harm.group if harm else prompt.meta.get("kind") or ""))
+
+    return list({prompt.id: Goal(prompt, category(prompt)) for prompt in prompts}.values())
 
 
 @dataclass(frozen=True)

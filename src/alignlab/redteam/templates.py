@@ -121,6 +121,7 @@ class Injection:
 
     def __init__(self, name: str, *, latent: bool) -> None:
         self.name, self.latent = name, latent
+        self.source = "Greshake et al. 2023, indirect prompt injection" if latent else "Perez and Ribeiro 2022, goal hijacking"
 
     def run(self, goals: Sequence[Goal], session: Session, budget: Budget, seed: int) -> list[Attempt]:
         def prompt_of(goal: Goal, number: int) -> Prompt:
