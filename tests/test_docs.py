@@ -20,7 +20,8 @@ SMALL = {
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1", "doctor": "", "export": "",
     "from-trl": "", "constitution show": "", "constitution lint": "", "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
-    "redteam judge": "",
+    "redteam judge": "", "redteam": "--goals 6 --twins 4 --queries 2", "redteam repro": "", "redteam export": "",
+    "redteam frontier": "--goals 4 --twins 4 --test_prompts 6 --queries 2",
     "likelihood": "--max_length 128 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
@@ -70,7 +71,7 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
                 continue
             done.add(command)
             words = ["town" if word == "owner/name" else word for word in words]
-            kind = words[words.index("--kind"):][:2] if "--kind" in words else words[2:3] if cli.COMMANDS[words[1]].spoken or words[1:3] == ["redteam", "judge"] else []
+            kind = words[words.index("--kind"):][:2] if "--kind" in words else words[2:3] if cli.COMMANDS[words[1]].spoken or words[2:3] and words[2] in cli.COMMANDS[words[1]].kinds else []
             shown = " ".join([words[1], *kind])
             assert shown in SMALL or shown in ("run", "study"), f"add toy sizes for {command}"
             if words[1] in ("run", "study"):  # the whole pipeline and each study have tests of their own

@@ -119,6 +119,7 @@ class Completion:
         logprobs: log-probability of each id under the distribution it was drawn from (temperature, top-p included).
         finished: the policy wrote its own end token. A completion cut at the limit is not finished.
         source: who wrote it (a model, a demonstrator), for reports.
+        blocked: the defence that put its own words in the place of the model's; empty = nobody did.
     """
 
     prompt: Prompt
@@ -127,16 +128,17 @@ class Completion:
     logprobs: tuple[float, ...] = ()
     finished: bool = True
     source: str = ""
+    blocked: str = ""
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.text, "finished": self.finished}
-        return row | ({"source": self.source} if self.source else {})
+        return row | ({"source": self.source} if self.source else {}) | ({"blocked": self.blocked} if self.blocked else {})
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Completion:
         return Completion(
             Prompt.from_json(row), _completion_text(row["completion"]),
-            finished=row.get("finished", True), source=row.get("source", ""),
+            finished=row.get("finished", True), source=row.get("source", ""), blocked=row.get("blocked", ""),
         )
 
 
