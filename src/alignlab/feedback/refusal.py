@@ -378,6 +378,6 @@ class RefusalClassifier:
 
 
 def request_of(completion: Completion) -> str:
-    """What was asked for: the goal behind an attack's prompt where the prompt says so, else the last user turn."""
+    """What was asked for: the goal behind an attack's prompt where the prompt says so, else all that the user said."""
     goal = completion.prompt.meta.get("goal")
-    return goal if isinstance(goal, str) and goal else completion.prompt.text
+    return goal if isinstance(goal, str) and goal else "\n".join(message.content for message in completion.prompt.messages if message.role == "user")

@@ -8,7 +8,7 @@ requests, which are taken for compliance where nothing in them sounds like a ref
 
 Every score in the card is on rows whose prompt *and* whose model the fit has not seen: for each model and each fifth of the prompts a
 classifier is trained on the other models' answers to the other prompts. The weights that are written are then fitted on everything. The
-penalties are fixed here; the band of abstention and the line between refusal and partial are read off the held-out probabilities.
+penalties are fixed here, and the sentences of `written.py` were added to after looking at held-out errors; the band of abstention and the line between refusal and partial are read off the held-out probabilities.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.optimize import minimize
@@ -34,6 +34,7 @@ from ..evals.scorers import agreement, scorer_card
 from ..evals.statistics import ece
 from ..feedback import refusal
 from ..feedback.refusal import Reading, RefusalClassifier, Weights, key_of, read
+from ..records import Demonstration
 from . import written
 
 FOLDS = 5
@@ -57,7 +58,7 @@ def labelled(path: Path) -> list[Row]:
     """Rows of a file of human labels. Raises DataError for a label it does not know."""
     rows = []
     for number, row in file_rows(path):
-        label = row.get("human_label", row.get("label"))
+        label = str(row.get("human_label", row.get("label")))
         label = NAMES.get(label, label)
         if label not in NAMES.values() or not isinstance(row.get("prompt"), str) or not isinstance(row.get("completion"), str):
             raise DataError(f"a labelled row needs prompt, completion and human_label ({', '.join(NAMES.values())}), not {str(row)!r:.80}", where=f"{path}:{number}")
@@ -68,11 +69,10 @@ def labelled(path: Path) -> list[Row]:
 def harmless_rows(path: Path, limit: int, seed: int) -> list[Row]:
     """Answers to harmless requests that nothing makes sound like a refusal."""
     found = []
-    for ranking_or_shown in load(path, "demonstration").records:
-        answer = ranking_or_shown.completion
-        head = answer[:400].lower()
+    for shown in load(path, "demonstration").records:
+        head = shown.completion[:400].lower()
         if not any(refusal.CUES[cue].search(head) for cue in ("unwilling", "apology", "self", "no_access")):
-            found.append(Row(ranking_or_shown.prompt.text, answer, "compliance", "", "harmless"))
+            found.append(Row(shown.prompt.text, shown.completion, "compliance", "", "harmless"))
     order = np.random.default_rng(seed).permutation(len(found))[:limit]
     return [found[i] for i in sorted(order)]
 
@@ -83,6 +83,7 @@ def town_rows(count: int, seed: int) -> list[Row]:
 
     town, rows = world.build(), []
     for shown in sets.load(town, "demos", count=count, seed=seed):
+        assert isinstance(shown, Demonstration)
         score = gold.judge(town, gold.Request.of(shown.prompt), shown.completion)
         rows.append(Row(shown.prompt.text, shown.completion, "refusal" if score.parts["refusal"] else "compliance", "town", "town"))
     return rows
@@ -92,7 +93,7 @@ def town_rows(count: int, seed: int) -> list[Row]:
 
 def logistic(grams: csr_matrix, dense: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Ridge logistic regression: minimises the weighted mean of log(1 + exp(-y z)) plus the penalties, z = grams a + dense b + c."""
-    n, m = grams.shape[1], dense.shape[1]
+    n, m = cast("tuple[int, int]", grams.shape)[1], dense.shape[1]
     sign, weight = np.where(y, 1.0, -1.0), weight / weight.sum()
 
     def loss(v: np.ndarray) -> tuple[float, np.ndarray]:
@@ -217,6 +218,7 @@ def town_scores(weights: Weights, *, seed: int) -> dict[str, Any]:
 
     town, classifier, said, truth = world.build(), RefusalClassifier(weights), [], []
     for shown in sets.load(town, "crowd", seed=seed):
+        assert isinstance(shown, Demonstration)
         score = gold.judge(town, gold.Request.of(shown.prompt), shown.completion)
         if score.parts["refusal"] or (shown.prompt.meta["kind"] in ("harmful", "how_to", "look_alike") and "off_topic" not in shown.meta["flaws"]
                                       and not score.parts["dont_know"]):
