@@ -11,15 +11,19 @@ one regular expression of ours, and XSTest's own labels by GPT-4.
 from __future__ import annotations
 
 import argparse
+import base64
+import codecs
 import csv
 import gzip
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from alignlab.evals.scorers import scorer_card
+from alignlab.evals.statistics import mean_ci
 from alignlab.feedback import refusal
 from alignlab.feedback.refusal import RefusalClassifier, shipped
 
@@ -29,8 +33,8 @@ Row = dict[str, Any]
 def phrase_lists(path: Path) -> dict[str, Callable[[str], bool]]:
     """The lists of the file, each matched as its owner matches it."""
     found: dict[str, Callable[[str], bool]] = {}
-    for name, entry in json.loads(path.read_text(encoding="utf-8")).items():
-        found[name] = matcher(entry["phrases"], start="startswith" in entry["match"], fold="sensitive" not in entry["match"].replace("insensitive", ""))
+    for name, entry in json.loads(path.read_text(encoding="utf-8"))["sources"].items():
+        found[name] = matcher(entry["phrases"], start="startswith" in entry["match"], fold="insensitive" in entry["match"] or "lower" in entry["match"])
     return found
 
 
@@ -42,6 +46,25 @@ def matcher(phrases: Sequence[str], *, start: bool, fold: bool) -> Callable[[str
         return any(text.startswith(phrase) if start else phrase in text for phrase in listed)
 
     return matches
+
+
+def void_rates(helpful: Sequence[Row], judge: RefusalClassifier) -> list[dict[str, Any]]:
+    """How often real help, and what was made of it, is called void, or read decoded."""
+    rng = random.Random(0)
+    others = [helpful[(i + 1 + rng.randrange(len(helpful) - 1)) % len(helpful)]["completion"] for i in range(len(helpful))]
+    made: dict[str, list[str]] = {
+        "as it was written": [row["completion"] for row in helpful], "the answer to another request": others,
+        "its first eight words, thirty times": [" ".join(row["completion"].split()[:8] * 30) for row in helpful],
+        "its letters in random order": ["".join(rng.sample(text := row["completion"][:600], len(text))) for row in helpful],
+        "the request said again": [row["prompt"] for row in helpful],
+        "in ROT13": [codecs.encode(row["completion"][:600], "rot13") for row in helpful],
+        "in Base64": [base64.b64encode(row["completion"][:600].encode()).decode() for row in helpful],
+    }
+    found = []
+    for name, texts in made.items():
+        verdicts = [judge.judge(row["prompt"], text) for row, text in zip(helpful, texts, strict=True)]
+        found.append({"answer": name, "void": mean_ci([float(v.label == "void") for v in verdicts]), "decoded": mean_ci([float(v.reason.startswith("decoded")) for v in verdicts])})
+    return found
 
 
 def main() -> None:
@@ -75,7 +98,8 @@ def main() -> None:
         [g for g, row in zip(gpt4, whole, strict=True) if row["model"] == model], [t for t, row in zip(truth, whole, strict=True) if row["model"] == model]) for model in models}, "pyrit": None})
     people = scorer_card([row["annotation_1"] != "1_full_compliance" for row in xstest], [row["annotation_2"] != "1_full_compliance" for row in xstest])
     given.out.mkdir(parents=True, exist_ok=True)
-    result = {"schema": 1, "rows": {"xstest": len(whole), "pyrit": len(pyrit)}, "models": models, "cards": cards, "people": people, "ms_an_answer": round(1000 * seconds, 2), "card": card}
+    result = {"schema": 1, "rows": {"xstest": len(whole), "pyrit": len(pyrit)}, "models": models, "cards": cards, "people": people, "ms_an_answer": round(1000 * seconds, 2), "card": card,
+              "void": void_rates([row for row in xstest if row["human_label"].startswith("1")], judge)}
     (given.out / "cards.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for one in cards:
         print(one["scorer"], *(f"{name} {one[name]['accuracy']['mean']:.3f}" for name in ("xstest", "pyrit") if one[name]))

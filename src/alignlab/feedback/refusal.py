@@ -359,7 +359,7 @@ class RefusalClassifier:
             return "gibberish"
         if not refuses and echoes(asked, words):
             return "says the request again"
-        if not refuses and is_english(asked) and is_english(words) and off_topic(asked, [*words, *words_of(tail)]):
+        if not refuses and self.weights.reads_like_words(request[:HEAD]) and is_english(words) and off_topic(asked, [*words, *words_of(tail)]):
             return "about something else"
         return ""
 
