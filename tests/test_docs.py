@@ -73,8 +73,8 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
             words = ["town" if word == "owner/name" else word for word in words]
             kind = words[words.index("--kind"):][:2] if "--kind" in words else words[2:3] if cli.COMMANDS[words[1]].spoken or words[2:3] and words[2] in cli.COMMANDS[words[1]].kinds else []
             shown = " ".join([words[1], *kind])
-            assert shown in SMALL or shown in ("run", "study"), f"add toy sizes for {command}"
-            if words[1] in ("run", "study"):  # the whole pipeline and each study have tests of their own
+            assert shown in SMALL or shown in ("run", "study", "serve"), f"add toy sizes for {command}"
+            if words[1] in ("run", "study", "serve"):  # the whole pipeline, each study and the server have tests of their own
                 assert cli.main([*words[1:], "--print-config"]) == 0
                 continue
             code = cli.main([*words[1:], *SMALL[shown].split()])

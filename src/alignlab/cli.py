@@ -175,6 +175,8 @@ def _main(arguments: list[str]) -> int:
             _print_config(config, origins, as_json="json" in given)
             return 0
         values["settings"] = config
+    if command.live:
+        values["as_json"] = "json" in given
     target = _load(command.target)
     result = target(**values)
     code = result.pop("exit_code", 0) if isinstance(result, dict) else 0  # of a check that did not pass, whose document is printed all the same

@@ -43,6 +43,7 @@ class Command:
     options: tuple[Option, ...] = ()
     settings: type | None = None
     out: str = ""  # default run folder; empty = the command makes no run
+    live: bool = False  # it prints lines while it runs, and is told (as_json) whether they are to be JSON
     kind: str = ""  # of a command of several kinds, the name of this one
     kinds: dict[str, Command] = field(default_factory=dict)
     spoken: bool = False
@@ -198,6 +199,9 @@ COMMANDS: dict[str, Command] = {
         MODEL, Option("beside", "a second model, answering the same turns", ""), Option("reward", "a reward model that scores each answer", ""),
         Option("once", "ask this one question, print the answer and leave", ""),
     ), settings.ChatSettings),
+    "serve": Command("an OpenAI-compatible server for models of this machine", "serve.command:serve", (
+        Option("models", "each as in --model, as NAME=M to be called NAME, and with defences that it is never without: M+self-reminder", "town", many=True, positional=True),
+    ), settings.ServeSettings, live=True),
     "doctor": Command("check data for a model: what would break training, with the rows that show it", "stages:doctor", (
         Option("data", "town:NAME, a file or folder in a format of the field, a hub name, a run, or a mixture", "", positional=True), MODEL,
         Option("reward", "a reward model that is to score the answers: does it read the chats as the policy does?", ""),
@@ -205,14 +209,16 @@ COMMANDS: dict[str, Command] = {
         Option("kind", "what the data is for: text, prompt, demonstration, comparison, ranking or unpaired; empty = what it holds by nature", ""),
         Option("max-length", "tokens that training would allow; 0 = the model's context", 0),
         Option("chat-template", "a Jinja file, or chatml, for a model without a chat template", ""), COUNT)),
-    "export": Command("write data in a layout that other libraries read", "stages:export", (
+    "export": Command("write data in a layout that other libraries read, or a model as a GGUF file", "stages:export", (
         data_option("", "what is written"), COUNT,
         Option("format", "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "
                "preference-implicit, unpaired, ranking, alpaca, alpaca-preference, sharegpt, sharegpt-preference, unpaired-messages, llamafactory-ranking, hh, "
                "ultrafeedback, records (ours: everything)", "trl"),
         Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet", ""),
         Option("plain", "texts instead of messages, where TRL has both", False, switch=True),
-        Option("overwrite", "replace the file if it is there", False, switch=True))),
+        Option("overwrite", "replace the file if it is there", False, switch=True),
+        Option("gguf", "write a model for llama.cpp in place of data", False, switch=True), Option("model", "of --gguf: a model as elsewhere", ""),
+        Option("quantize", "of --gguf: f32, f16, q8_0, q4_1 or q4_0 (empty = q8_0)", ""))),
     "from-trl": Command("say what a TRL config is here, key by key, and write it as TOML for --config", "from_trl:from_trl", (
         Option("file", "a YAML or JSON file, or a file that holds the trainer's command line", "", positional=True),
         Option("args", 'the command line itself: "--learning_rate 3e-6 --kl_coef 0.1"', ""),

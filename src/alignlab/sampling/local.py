@@ -392,6 +392,25 @@ class _Slab(Cache):
         new, kept = _tensors(like)[0], _tensors(self)[0]
         return rows <= kept.shape[0] and columns <= self.columns and (new.dtype, new.device) == (kept.dtype, kept.device)
 
+    def resized(self, rows: int, columns: int) -> tuple[_Slab, int]:
+        """A slab of other measures that holds the same window, moved to its first column; and by how far it was moved to the left."""
+        shift, width, seen = self.window.low, self.window.now - self.window.low, self.window.rows
+        assert seen <= rows and width <= columns, "the window does not fit"
+        made = _Slab(self, rows, columns)
+        for new, old in zip(_tensors(made), _tensors(self), strict=True):
+            new[:seen, :, :width] = old[:seen, :, shift : shift + width]
+        made.begin(seen, width)
+        made.window.low = 0
+        return made, shift
+
+    def push(self, by: int) -> None:
+        """Move the window to the right by so many columns."""
+        low, now = self.window.low, self.window.now
+        assert now + by <= self.columns, "the slab is too narrow"
+        for kept in _tensors(self):
+            kept[: self.window.rows, :, low + by : now + by] = kept[: self.window.rows, :, low:now].clone()
+        self.window.low, self.window.now = low + by, now + by
+
     def begin(self, rows: int, now: int) -> None:
         """Start over with `rows` rows and the clock at `now`."""
         self.window.rows, self.window.low, self.window.now = rows, now, now

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import names
-from ..errors import CheckFailed, UserError
+from ..errors import CheckFailed, ConfigError, UserError
 from ..settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from ..data.read import Survey
 
 
-def export(*, data: str, format: str, out: str, count: int, plain: bool, overwrite: bool) -> dict[str, Any]:
-    """Records of any data name into a file that others read; what the layout cannot carry is counted."""
+def export(*, data: str, format: str, out: str, count: int, plain: bool, overwrite: bool, gguf: bool = False, model: str = "", quantize: str = "") -> dict[str, Any]:
+    """Records of any data name into a file that others read; what the layout cannot carry is counted. With `gguf` a model instead."""
     from ..data import layouts
     from ..data.write import write
 
+    if gguf:
+        if data:
+            raise ConfigError("--gguf writes a model, and --data names none", remedy="take one of the two away")
+        return export_gguf(model=model, out=out, kind=quantize or "q8_0", overwrite=overwrite)
+    if model or quantize:
+        raise ConfigError("--model and --quantize mean nothing without --gguf", remedy="add --gguf, or take them away")
     if not data or not out:
         raise UserError("export needs data and a file", remedy="alignlab export --data D --format trl --out FILE.jsonl")
     known = layouts.LAYOUTS.get(format)
@@ -30,6 +36,20 @@ def export(*, data: str, format: str, out: str, count: int, plain: bool, overwri
     report = write(loaded.records, Path(out), format=format, plain=plain, overwrite=overwrite)
     said = [loaded.report, str(report), out]
     return {"file": out, "kind": kind, **report.to_json(), "readers": known.readers if known else format, "text": "\n".join(line for line in said if line)}
+
+
+def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str, Any]:
+    """A model as a GGUF file."""
+    from ..models.load import load_policy
+    from ..models.to_gguf import write_gguf
+
+    if not model or not out.endswith(".gguf"):
+        raise UserError("export --gguf needs a model and a .gguf file", remedy="alignlab export --gguf --model M --quantize q8_0 --out FILE.gguf")
+    if Path(out).exists() and not overwrite:
+        raise UserError(f"{out} is there already", remedy="another --out, or --overwrite")
+    done = write_gguf(load_policy(names.model_path(model), ModelSettings(precision="fp32", device="cpu")), Path(out), kind=kind)
+    said = f"{out}: {done.tensors} tensors, {done.kind}, {done.bytes / 1e6:.1f} MB" + (f"; {done.plain} could not be quantised and are f16" if done.plain else "")
+    return {"file": out, "model": model, "quantize": done.kind, "tensors": done.tensors, "not_quantized": done.plain, "bytes": done.bytes, "text": said}
 
 
 def view(*, model: str, data: str, count: int) -> None:

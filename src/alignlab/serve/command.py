@@ -1,0 +1,152 @@
+"""`alignlab serve`: load the models, bind the port, say where, and answer until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import uvicorn
+
+from .. import names
+from ..errors import ConfigError, ResourceError, UserError
+from ..models.load import load_policy
+from ..redteam.defences import build
+from ..settings import ServeSettings
+from .app import LOOPBACK, Served, Server
+from .audit import Audit
+from .engine import Engine, EngineTarget
+
+LAST_SECONDS = 10  # answers that are under way may take so long to end when the server is told to
+
+
+def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) -> NoReturn:
+    """Answer until SIGINT or SIGTERM. The first line on stdout says where: an address, or with `as_json` one JSON document.
+
+    Raises:
+        UserError: a model that cannot be served. ConfigError: a setting that cannot be. ResourceError: a port that is taken, an audit log that cannot be written.
+    """
+    check(settings)
+    key, stop = read_key(settings), read_stops(settings)
+    asked = [models] if isinstance(models, str) else models
+    with bind(settings.host, settings.port) as bound:
+        audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
+        server = Server(load(asked, settings), settings, audit, key=key, stop=stop, local=settings.host in LOOPBACK)
+        port = bound.getsockname()[1]
+        where = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}/v1"
+        if as_json:
+            line = json.dumps({"schema": 1, "url": where, "host": settings.host, "port": port, "pid": os.getpid(), "models": list(server.served)})
+        else:
+            line = f"serving {', '.join(server.served)} at {where}" + ("  (this machine only; Ctrl-C ends it)" if server.local else "")
+        if not server.local and not key:
+            print(f"alignlab serve: anybody who reaches {settings.host}:{port} may ask, and no key is asked for; --api-key-env NAME asks for one", file=sys.stderr)
+        try:
+            Announcing(server, line).run(sockets=[bound])
+        except KeyboardInterrupt:
+            print("alignlab serve: stopped", file=sys.stderr)
+        finally:
+            server.close()
+    raise SystemExit(130)  # a SIGTERM has ended the process by now
+
+
+class Announcing(uvicorn.Server):
+    """uvicorn, which prints our line once it answers, and nothing else."""
+
+    def __init__(self, server: Server, line: str) -> None:
+        super().__init__(uvicorn.Config(server.asgi, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+                                        timeout_keep_alive=30, timeout_graceful_shutdown=LAST_SECONDS))
+        self.line, self.ours = line, server
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        print(self.line, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets=sockets)
+        await asyncio.to_thread(self.ours.close)  # here, since uvicorn leaves by the signal that ended it
+
+
+def check(settings: ServeSettings) -> None:
+    """Raises ConfigError for values that mean nothing."""
+    s = settings
+    low = {"port": 0, "max_new_tokens": 1, "context": 0, "queue": 1, "max_body": 1, "slots": 1}
+    for name, least in low.items():
+        if getattr(s, name) < least or (name == "port" and s.port > 65535):
+            raise ConfigError(f"{name} = {getattr(s, name)}", remedy="a port from 0 to 65535" if name == "port" else f"{name} from {least}")
+    if not s.timeout > 0 or not s.memory > 0:
+        raise ConfigError(f"timeout = {s.timeout:g}, memory = {s.memory:g}", remedy="both above 0")
+    if s.audit_bodies and not s.audit:
+        raise ConfigError("audit_bodies without an audit log means nothing", remedy="--audit FILE.jsonl, or leave it out")
+
+
+def read_key(settings: ServeSettings) -> str:
+    """The key that clients must send. Raises ConfigError: the variable holds none, or one that no header can carry."""
+    if not settings.api_key_env:
+        return ""
+    key = os.environ.get(settings.api_key_env, "")
+    if not key or any(not 32 < ord(c) < 127 for c in key):
+        raise ConfigError(f"${settings.api_key_env} holds no key" if not key else f"the key in ${settings.api_key_env} holds characters that no header can carry",
+                          remedy="set it to a long random word, without spaces or line ends")
+    return key
+
+
+def read_stops(settings: ServeSettings) -> list[str]:
+    """Raises ConfigError: not a JSON list of texts."""
+    try:
+        found = json.loads(settings.stop) if settings.stop else []
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(item, str) and item for item in found):
+        raise ConfigError(f"stop = {settings.stop!r:.100} is no JSON list of texts", remedy="""--stop '["\\n\\n", "User:"]'""")
+    return found
+
+
+def load(asked: list[str], settings: ServeSettings) -> dict[str, Served]:
+    """The models by the names clients use. One that is named with several stacks is loaded once.
+
+    Raises:
+        UserError: a model that cannot be loaded, a defence that is none, one name for two.
+    """
+    served: dict[str, Served] = {}
+    engines: dict[str, Engine] = {}
+    try:
+        for argument in asked:
+            name, _, rest = argument.partition("=") if "=" in argument and not Path(argument).exists() else (argument, "", argument)
+            model, *stack = [rest] if Path(rest).exists() else rest.split("+")
+            if not name or name in served:
+                raise UserError(f"the name {name!r} is given twice" if name else f"{argument!r} names no model", remedy="NAME=M gives each a name of its own")
+            if model not in engines:
+                policy = load_policy(names.model_path(model), settings.model)
+                engines[model] = Engine(model, policy, slots=settings.slots, context=settings.context, memory=settings.memory * 1e9)
+            build(stack, EngineTarget(engines[model]))  # whatever a defence has to load is loaded now
+            served[name] = Served(engines[model], tuple(stack))
+    except BaseException:
+        for engine in engines.values():
+            engine.close()
+        raise
+    return served
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket of that address. Raises ResourceError: the port is taken, or none of ours. ConfigError: no such host."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"host = {host!r:.100}: {error.strerror}", remedy="127.0.0.1, or an address of this machine") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        taken = error.errno == errno.EADDRINUSE
+        raise ResourceError(f"cannot bind {host}:{port}: {error.strerror}", remedy="another --port, or --port 0 for any free one" if taken else
+                            "an address of this machine, and a port that you may bind") from None
+    return bound
+
+

@@ -1,0 +1,335 @@
+"""One model and the thread that owns it: what is asked at the same time is written side by side.
+
+Jobs come from any thread and are told of their progress from the engine's. A job that fails, is given up or outlives the engine is told so: none is
+left waiting.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import UserError
+from ..models.chat import completion_ids, prompt_ids, text_ids
+from ..models.likelihood import TOKENS, Likelihood
+from ..models.load import Policy, context_of
+from ..records import Completion, Prompt
+from ..sampling.continuous import ContinuousSampler, Stream
+from .protocol import Refusal, Token
+
+NEVER = -9999.0  # log-probability of what cannot be, which JSON cannot say; OpenAI's API writes the same
+
+
+class Writing:
+    """One completion of a job: its text as far as it may be shown, and why it ended ("stop", "length"; None = it goes on).
+
+    A text in `stop` ends it and is left out. Until then no piece is shown that may turn out to be the beginning of one, nor half of a character.
+    """
+
+    def __init__(self, stop: Sequence[str], *, pieces: bool, document: bool) -> None:
+        self.stop, self.pieces, self.document = stop, pieces, document
+        self.stream: Stream
+        self.text = ""
+        self.reason: str | None = None
+        self.handed = self.reached = 0  # tokens whose log-probabilities were handed out, and their characters
+
+    def look(self, sampler: ContinuousSampler) -> str:
+        """After a token was written: what can be shown more of it."""
+        if not (self.stop or self.pieces or self.stream.done):
+            return ""
+        text = sampler.text(self.stream, goes_on=self.document)
+        found = [at for stop in self.stop if (at := text.find(stop)) >= 0]
+        if found:
+            text, self.reason = text[: min(found)], "stop"
+        elif self.stream.done:
+            self.reason = "stop" if self.stream.finished else "length"
+        else:
+            text = text.rstrip("\ufffd")  # bytes of a character whose rest is still to come
+            text = text[: len(text) - max((_overlap(text, stop) for stop in self.stop), default=0)]
+        if not self.pieces:
+            self.text = text
+            return ""
+        if not text.startswith(self.text) or len(text) == len(self.text):
+            return ""  # a tokenizer may write a text otherwise once more tokens follow; what was shown stays
+        piece, self.text = text[len(self.text):], text
+        return piece
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many of the text's last characters a stop text begins with; not all of it."""
+    return next((k for k in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:k])), 0)
+
+
+Tell = Callable[[list[tuple[Writing, str]], bool], None]
+
+
+class Job:
+    """Completions of one request, and log-probabilities of rows that are there already.
+
+    Args:
+        tell: called from the engine's thread with (writing, piece) pairs and whether the job is over: when there are some, and once at the end.
+    """
+
+    def __init__(self, writings: Sequence[Writing], streams: Sequence[Stream], rows: Sequence[Sequence[int]] = (), top: int = 0,
+                 tell: Tell = lambda pieces, over: None) -> None:
+        self.writings, self.streams, self.rows, self.top, self.tell = list(writings), list(streams), list(rows), top, tell
+        self.likelihoods: list[Likelihood] = []
+        self.error: Exception | None = None
+        self.finished = threading.Event()
+        for writing, stream in zip(self.writings, self.streams, strict=True):
+            writing.stream, stream.owner = stream, (self, writing)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.likelihoods) == len(self.rows) and all(writing.reason for writing in self.writings)
+
+
+class Engine:
+    """A model that many ask at once.
+
+    Args:
+        slots: completions written side by side.
+        context: most tokens of a prompt and its completion; 0 = the model's own limit.
+        memory: bytes that keys and values may take.
+    """
+
+    def __init__(self, name: str, policy: Policy, *, slots: int, context: int, memory: float) -> None:
+        self.name, self.tokenizer, self.model = name, policy.tokenizer, policy.model
+        self.sampler = ContinuousSampler(policy.model, policy.tokenizer, slots=slots, end_ids=policy.end_ids, name=name, memory=memory)
+        self.context = min(context_of(policy.model), context or context_of(policy.model))
+        self.vocabulary = policy.model.config.get_text_config().vocab_size
+        self._inbox: deque[Job] = deque()
+        self._gone: deque[Job] = deque()
+        self._jobs: set[Job] = set()
+        self._scoring: deque[Job] = deque()
+        self._wake, self._closing = threading.Condition(), False
+        self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
+        self._thread.start()
+
+    def ids(self, prompt: Prompt | list[int] | str, prefix: str = "") -> list[int]:
+        """The token ids of a prompt. Raises Refusal: no such ids, or too many for an answer to fit behind them."""
+        try:
+            if isinstance(prompt, Prompt):
+                ids = prompt_ids(self.tokenizer, prompt) + (completion_ids(self.tokenizer, prompt, prefix, finished=False) if prefix else [])
+            else:
+                ids = text_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
+        except UserError as error:
+            raise Refusal.of(error) from None
+        if not ids:
+            raise Refusal(400, "the prompt holds no token; send at least one character", param="prompt")
+        if wrong := [i for i in ids if not 0 <= i < self.vocabulary]:
+            raise Refusal(400, f"there is no token {wrong[0]}; the ids of {self.name} go from 0 to {self.vocabulary - 1}", param="prompt")
+        if len(ids) > self.context:
+            raise Refusal(400, f"the prompt has {len(ids)} tokens, and {self.name} reads at most {self.context}; shorten it", param="prompt",
+                          code="context_length_exceeded")
+        return ids
+
+    def job(self, rows: Sequence[list[int]], *, n: int, max_tokens: int, temperature: float, top_p: float, seed: int, stop: Sequence[str] = (),
+            top: int | None = None, echo: bool = False, pieces: bool = False, document: bool = False,
+            tell: Tell = lambda pieces, over: None) -> Job:
+        """A job that is not yet begun: n completions of each row of ids; with `echo` and `top` also the log-probabilities of the rows themselves.
+
+        Completions are cut where the context ends behind the longest row. With `document` the text goes on from the row's, its first space included; with
+        `pieces` it is told as it is written. Raises Refusal: a row leaves no room for one.
+        """
+        room = min(max_tokens, self.context - max(map(len, rows)))
+        if max_tokens and room < 1:
+            raise Refusal(400, f"the prompt has {self.context - room} tokens, and {self.name} reads and writes {self.context}; shorten it", param="prompt",
+                          code="context_length_exceeded")
+        streams = self.sampler.streams(list(rows), n=n, max_new_tokens=room, temperature=temperature, top_p=top_p, seed=seed, top=top) if room > 0 else []
+        return Job([Writing(stop, pieces=pieces, document=document) for _ in streams], streams, rows if echo and top is not None else (), top or 0, tell)
+
+    def submit(self, job: Job) -> None:
+        with self._wake:
+            if not self._closing:
+                self._inbox.append(job)
+                self._wake.notify()
+                return
+        self._end(job, _leaving())
+
+    def cancel(self, job: Job) -> None:
+        """Nobody waits for it any more: its slots are free at the next step."""
+        with self._wake:
+            self._gone.append(job)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """End every job with an error and the thread with them."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def token(self, token: int) -> str:
+        """The text of one token; half of a character is shown by the tokenizer's own name for it."""
+        text = self.tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        name = self.tokenizer.convert_ids_to_tokens(token)
+        if "\ufffd" in text or not text:
+            return str(name)
+        return f" {text}" if str(name).startswith(("\u0120", "\u2581")) and not text.startswith(" ") else text  # a decoder strips a text's first space
+
+    def written(self, writing: Writing) -> list[Token]:
+        """Tokens of a completion that were not handed out yet: those that begin in the text shown, and at its end all, unless a stop text ended it."""
+        stream, found = writing.stream, []
+        whole = writing.reason is not None and (stream.finished or writing.reason == "length")
+        while writing.handed < len(stream.told) and (whole or writing.reached < len(writing.text)):
+            logprob, best = stream.told[writing.handed]
+            found.append(self._token(stream.ids[writing.handed], logprob, best))
+            writing.handed += 1
+            writing.reached += len(found[-1].text)
+        return found
+
+    def read(self, row: Sequence[int], likelihood: Likelihood) -> list[Token]:
+        """Tokens of a row that was there already."""
+        return [self._token(*token) for token in zip(row, likelihood.logprobs, likelihood.top, strict=True)]
+
+    def _token(self, token: int, logprob: float | None, best: Sequence[tuple[int, float]]) -> Token:
+        return Token(self.token(token), None if logprob is None else max(logprob, NEVER), [(self.token(i), max(value, NEVER)) for i, value in best])
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._inbox or self._gone or self._jobs or self._closing):
+                    self._wake.wait()
+                if self._closing:
+                    left = [*self._jobs, *self._inbox]
+                    break
+                new, gone = list(self._inbox), list(self._gone)
+                self._inbox.clear()
+                self._gone.clear()
+            try:
+                for job in new:
+                    self._begin(job)
+                for job in gone:
+                    self._give_up(job)
+                self._score()
+                self._step()
+            except Exception as error:  # a bug, or memory that ran out: whoever waits is told, and the next ones find the engine ready
+                traceback.print_exc()
+                self._fail_all(error)
+        self.sampler.reset()
+        for job in left:
+            self._end(job, _leaving())
+
+    def _begin(self, job: Job) -> None:
+        self._jobs.add(job)
+        if job.rows:
+            self._scoring.append(job)
+        self.sampler.join(job.streams)
+        if job.complete:
+            self._end(job, None)
+
+    def _give_up(self, job: Job) -> None:
+        if job in self._jobs:
+            self.sampler.leave(job.streams)
+            self._scoring = deque(other for other in self._scoring if other is not job)
+            self._end(job, Refusal(499, "the client went away"))
+
+    def _score(self) -> None:
+        """One forward pass for rows that wait to be scored, in the order in which they came."""
+        taken: list[tuple[Job, list[int]]] = []
+        longest = 0
+        for job in self._scoring:
+            for row in job.rows[len(job.likelihoods):]:
+                longest = max(longest, len(row))
+                if taken and (len(taken) + 1) * longest > TOKENS:
+                    break
+                taken.append((job, list(row)))
+            else:
+                continue
+            break
+        if not taken:
+            return
+        found = self.sampler.likelihoods([row for _, row in taken], top=max(job.top for job, _ in taken))
+        for (job, _), likelihood in zip(taken, found, strict=True):
+            job.likelihoods.append(Likelihood(likelihood.logprobs, [best[: job.top] for best in likelihood.top]))
+        self._scoring = deque(job for job in self._scoring if len(job.likelihoods) < len(job.rows))
+        for job in dict.fromkeys(job for job, _ in taken):
+            if job.complete:
+                self._end(job, None)
+
+    def _step(self) -> None:
+        """One step of decoding, and what it brought for each job."""
+        news: dict[Job, list[tuple[Writing, str]]] = {}
+        for stream in self.sampler.step():
+            job, writing = stream.owner
+            if stream.broken:
+                self.sampler.leave(job.streams)
+                self._end(job, Refusal(500, f"the logits of {self.name} are not finite; serve weights from before they became so", code="not_finite"))
+            elif not job.finished.is_set():
+                piece = writing.look(self.sampler)
+                if writing.reason and not stream.done:
+                    self.sampler.leave([stream])
+                if piece or writing.reason:
+                    news.setdefault(job, []).append((writing, piece))
+        for job, pieces in news.items():
+            if job.finished.is_set():
+                continue
+            if job.complete:
+                self._end(job, None, pieces)
+            else:
+                job.tell(pieces, False)
+
+    def _end(self, job: Job, error: Exception | None, pieces: Sequence[tuple[Writing, str]] = ()) -> None:
+        self._jobs.discard(job)
+        if not job.finished.is_set():
+            job.error = error
+            job.finished.set()
+            job.tell(list(pieces), True)
+
+    def _fail_all(self, error: Exception) -> None:
+        self.sampler.reset()
+        self._scoring.clear()
+        said = Refusal.of(error) if isinstance(error, UserError) else Refusal(500, f"the server failed ({type(error).__name__}); its log says where")
+        for job in list(self._jobs):
+            self._end(job, said)
+
+
+def _leaving() -> Refusal:
+    return Refusal(503, "the server is shutting down; ask again later", retry_after=5)
+
+
+class EngineTarget:
+    """An engine as a `Sampler`, for defences: each call waits until its completions are written. One caller at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.prompt_tokens = self.completion_tokens = self.queries = 0  # spent so far
+        self._lock, self._gone, self._job = threading.Lock(), False, None
+
+    def sample(self, prompts: Sequence[Prompt | list[int] | str], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
+               seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> list[list[Completion]]:
+        """As `LocalSampler.sample`, and the same completions for the same seed. Raises Refusal: a prompt that does not fit, or nobody waits any more."""
+        if not prompts:
+            return []
+        rows = [self.engine.ids(prompt) for prompt in prompts]
+        job = self.engine.job(rows, n=n, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        with self._lock:
+            if self._gone:
+                raise Refusal(499, "the client went away")
+            self._job = job
+        self.engine.submit(job)
+        job.finished.wait()
+        if job.error:
+            raise job.error
+        if on_progress:
+            on_progress(len(job.streams), len(job.streams))
+        self.queries += len(job.streams)
+        self.prompt_tokens += sum(map(len, rows))
+        self.completion_tokens += sum(len(stream.ids) for stream in job.streams)
+        found = [Completion(prompt if isinstance(prompt := prompts[i // n], Prompt) else Prompt(()), writing.text, tuple(stream.ids), tuple(stream.logprobs),
+                            stream.finished, self.engine.name) for i, (writing, stream) in enumerate(zip(job.writings, job.streams, strict=True))]
+        return [found[i : i + n] for i in range(0, len(found), n)]
+
+    def sync(self, model: Any) -> None:
+        raise UserError("a served model is not changed while it is served", where=self.engine.name)
+
+    def close(self) -> None:
+        """Nobody waits for its completions any more: a call that is under way ends at once, and further ones do not begin."""
+        with self._lock:
+            self._gone = True
+            if self._job is not None:
+                self.engine.cancel(self._job)

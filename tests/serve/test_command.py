@@ -1,0 +1,71 @@
+"""`alignlab serve` as a command: the line that says where, the errors before that, and how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alignlab import cli
+from alignlab.redteam.defences import DEFENCES
+from alignlab.serve.command import load
+from alignlab.settings import ServeSettings
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_it_says_where_it_listens_answers_and_ends_with_the_signal(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "alignlab.cli", "serve", "small=town-s+self-reminder", "--port", "0", "--json", "--audit", str(tmp_path / "a" / "audit.jsonl")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        assert process.stdout and process.stderr
+        where = json.loads(process.stdout.readline())
+        assert where["schema"] == 1 and where["host"] == "127.0.0.1" and where["url"] == f"http://127.0.0.1:{where['port']}/v1" and where["models"] == ["small"]
+        connection = http.client.HTTPConnection("127.0.0.1", where["port"], timeout=60)
+        body = {"model": "small", "messages": [{"role": "user", "content": "Who is the baker?"}], "max_tokens": 8}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.status == 200 and json.loads(answer.read())["alignlab"]["defences"] == ["self-reminder"]
+        process.send_signal(number)
+        rest, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code, said
+    assert rest == "" and "Traceback" not in said
+    assert json.loads((tmp_path / "a" / "audit.jsonl").read_text())["status"] == 200
+
+
+@pytest.mark.parametrize(("arguments", "code", "says"), [
+    (["--queue", "0"], 3, "queue from 1"), (["--port", "70000"], 3, "port from 0 to 65535"), (["--timeout", "0"], 3, "above 0"), (["--stop", "x"], 3, "JSON list"),
+    (["--stop", '[""]'], 3, "JSON list"), (["--audit_bodies", "true"], 3, "--audit"), (["--api-key-env", "NO_SUCH_KEY"], 3, "holds no key"),
+    (["--host", "no.such.host.invalid"], 3, "host"), (["town-xl"], 4, "there is no shipped model"), (["town-s+self-remind"], 2, "did you mean self-reminder"),
+    (["a=town-s", "a=town-s"], 2, "given twice"), (["=town-s"], 2, "names no model"), (["town-s", "--slots", "many"], 3, "whole number"),
+])
+def test_what_cannot_be_served_is_said_before(arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", "--port", "0", *arguments]) == code
+    said = capsys.readouterr().err
+    assert says in said and "Traceback" not in said
+
+
+def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert cli.main(["serve", "town-s", "--port", str(taken.getsockname()[1])]) == 8
+    assert "--port 0" in capsys.readouterr().err
+
+
+def test_one_model_under_several_names_is_loaded_once() -> None:
+    served = load(["town-s", "guarded=town-s+self-reminder"], ServeSettings(slots=2))
+    try:
+        assert set(served) == {"town-s", "guarded"} and served["town-s"].engine is served["guarded"].engine
+        assert served["guarded"].stack == ("self-reminder",) and served["town-s"].stack == ()
+        assert all(name in DEFENCES for name in served["guarded"].stack)
+    finally:
+        served["town-s"].engine.close()
