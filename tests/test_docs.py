@@ -19,7 +19,10 @@ SMALL = {
     "collect --kind human": "--count 4", "collect --kind crowd": "--count 24",
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1", "doctor": "", "export": "",
-    "from-trl": "", "constitution show": "", "constitution lint": "", "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
+    "from-trl": "", "constitution show": "", "constitution lint": "", "constitution walk": "--count 2 --rounds 1 --model.threads 1",
+    "alignlab sft --model town --data town:demos-helpful --out runs/helpful": "--count 1000 --epochs 1 --model.threads 1",  # so that it ends its answers
+    "constitution revise": "--count 24 --helpful_count 12 --rounds 1 --model.threads 1",
+    "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
     "redteam judge": "", "redteam": "--goals 6 --twins 4 --queries 2", "redteam repro": "", "redteam export": "",
     "redteam frontier": "--goals 4 --twins 4 --test_prompts 6 --queries 2",
     "likelihood": "--max_length 128 --model.threads 1",
@@ -77,6 +80,6 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
             if words[1] in ("run", "study", "serve"):  # the whole pipeline, each study and the server have tests of their own
                 assert cli.main([*words[1:], "--print-config"]) == 0
                 continue
-            code = cli.main([*words[1:], *SMALL[shown].split()])
+            code = cli.main([*words[1:], *SMALL.get(command, SMALL[shown]).split()])
             assert code == 0, f"{command}\n{capsys.readouterr().err}"
     assert {"runs/sft", "runs/ppo", "runs/mine"} <= {str(p.parent.relative_to(tmp_path)) for p in (tmp_path / "runs").glob("*/run.json")}

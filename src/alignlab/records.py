@@ -392,7 +392,7 @@ class Chain:
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Chain:
         rounds = tuple(Round(str(one["principle"]), int(one["seed"]), str(one["critique"]), bool(one["fired"]), str(one["revision"])) for one in row["rounds"])
-        return Chain(Prompt.from_json(row), str(row["draft"]), rounds, str(row.get("dropped", "")), *(str(row[name]) for name in ("author", "critic", "constitution")),
+        return Chain(Prompt.from_json(row), str(row["draft"]), rounds, str(row.get("dropped", "")), str(row["author"]), str(row["critic"]), str(row["constitution"]),
                      int(row["seed"]))
 
 

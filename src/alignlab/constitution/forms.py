@@ -126,10 +126,11 @@ class Form(Protocol):
 class DocumentForm:
     """The town's editor and council: a text to go on with. Its model ends a document with the token between two of them (`documents`)."""
 
-    name, documents = "document", True
-    choices = ("A)", "B)")
-    fine = (f" {FINE}",)
-    stop = ("\nEditor.", "\nVerdict.", "\nPrinciple:", "\nQuestion:", "\nDraft:", "\nBetter:")
+    name: str = "document"
+    documents: bool = True
+    choices: tuple[str, str] = ("A)", "B)")
+    fine: tuple[str, ...] = (f" {FINE}",)
+    stop: tuple[str, ...] = ("\nEditor.", "\nVerdict.", "\nPrinciple:", "\nQuestion:", "\nDraft:", "\nBetter:")
 
     def critique(self, prompt: Prompt, draft: str, principle: Principle) -> str:
         return f"Editor.\nPrinciple: {principle.critique}\n{_questions(prompt)}\nDraft: {quoted(draft)}\nCritique:"
@@ -180,9 +181,10 @@ class DialogueForm:
         shots: at most so many of them.
     """
 
-    name, documents = "dialogue", False
-    choices = ("A", "B")
-    fine = ("Yes", "No")
+    name: str = "dialogue"
+    documents: bool = False
+    choices: tuple[str, str] = ("A", "B")
+    fine: tuple[str, ...] = ("Yes", "No")
     stop: tuple[str, ...] = ()
 
     def __init__(self, constitution: Constitution | None = None, *, shots: int = 3) -> None:
