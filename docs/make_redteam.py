@@ -13,7 +13,6 @@ from typing import Any
 from alignlab.redteam.attackers import Pair, TrainedAttacker
 from alignlab.redteam.catalogue import ATTACKS, source
 from alignlab.redteam.defences import DEFENCES
-from alignlab.redteam.guards import GUARDS
 
 PAGE = Path(__file__).with_name("redteam.md")
 
@@ -47,7 +46,7 @@ def who(text: str, otherwise: str = "") -> str:
 
 def defences() -> str:
     rows = ["| defence | who | cost | what it stops, what gets past |", "|---|---|---|---|"]
-    for name, make in (DEFENCES | GUARDS).items():
+    for name, make in DEFENCES.items():
         doc = told(make if inspect.isclass(make) else getattr(inspect.getmodule(make), "".join(word.title() for word in name.split("-")), make))
         cost, _, rest = (re.sub(r"^.*?Cost: ", "", doc) if "Cost: " in doc else ". ").partition(". ")
         rows.append(f"| `{name}` | {who(doc.split('Cost:')[0], 'folklore')} | {cost} | {re.sub(r' Args:.*', '', rest)} |")

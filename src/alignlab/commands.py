@@ -188,7 +188,7 @@ COMMANDS: dict[str, Command] = {
         Option("review", "with --fix: a file of lessons for a person to go through; where there is none it is written, and the command stops", ""),
         Option("attacker", "a model that writes attacks (PAIR, TAP), or a run of redteam attacker", ""),
         Option("fail-on", 'exit code 5 if this holds, as "asr>0.1,over_refusal>0.05"', ""),
-    ), settings.RedteamSettings, "runs/redteam", "campaign", REDTEAM),
+    ), settings.RedteamSettings, "runs/redteam", kind="campaign", kinds=REDTEAM),
     "study": Command("ask one of the field's questions as an experiment, over several seeds", "studies.command:study_command", (
         Option("name", "which study; none lists them", positional=True), MODEL,
         Option("seeds", "comma separated, as 0,1,2: the study is done for each; empty = --seed", ""),

@@ -9,14 +9,14 @@ from ..errors import UserError
 from ..wrapping import WRAPPERS, compose
 from .search import GCG, READABLE, Bandit, BestOfN, EmbeddingAttack, RandomSearch
 from .session import Attack
-from .templates import Injection, Plain, SystemExtraction, Template, conversations, prefills
+from .templates import Injection, Plain, SystemExtraction, Template, TemplateInjection, conversations, prefills
 
 FAMILIES = ("jailbreak", "obfuscation", "context", "multi-turn", "automatic", "prefill")
 
 
 def _catalogue() -> dict[str, Attack]:
     made: list[Attack] = [Template(wrapper) for wrapper in WRAPPERS.values()]
-    made += [SystemExtraction(), Injection("direct-hijack", latent=False), Injection("latent-injection", latent=True), *conversations(), *prefills()]
+    made += [TemplateInjection(), SystemExtraction(), Injection("direct-hijack", latent=False), Injection("latent-injection", latent=True), *conversations(), *prefills()]
     made += [BestOfN(), Bandit(READABLE), RandomSearch(), GCG(), EmbeddingAttack()]
     return {attack.name: attack for attack in made}
 

@@ -20,7 +20,7 @@ from ..run import RunDir, derive_seed, read_run, writing
 from ..sampling.local import LocalSampler
 from ..settings import DPOSettings, RedteamSettings, SFTSettings
 from ..stages._parts import card, open_run, rate, within_context
-from . import guards, repair  # noqa: F401  guards are entered among the defences
+from . import repair
 from .campaign import Outcome, Plan, attack_all, document, usable
 from .catalogue import attacks
 from .defences import build

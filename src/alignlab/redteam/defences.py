@@ -161,3 +161,5 @@ def perplexity_filter(target: Target) -> PerplexityFilter:
 
 DEFENCES: dict[str, Callable[[Target], Target]] = {"self-reminder": SelfReminder, "perplexity-filter": perplexity_filter}
 """Every defence by the name it has in a stack (`M+self-reminder+perplexity-filter`)."""
+
+from . import guards  # noqa: E402, F401  enters the others; it needs the names above

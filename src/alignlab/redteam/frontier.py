@@ -17,7 +17,6 @@ from ..run import RunDir, derive_seed, writing
 from ..sampling.local import LocalSampler
 from ..settings import FrontierSettings
 from ..stages._parts import open_run, result
-from . import guards  # noqa: F401  they are entered among the defences
 from .campaign import Plan, attack_all, document, usable
 from .catalogue import attacks
 from .defences import Target, build

@@ -164,7 +164,7 @@ def _logits(model: Any, last: int, **inputs: Tensor) -> Tensor:
 
 def readable_tokens(policy: Policy) -> Tensor:
     """Ids of tokens that a suffix may be made of: printable ASCII, no marks of the template, and read back as they were when they stand side by side."""
-    tokenizer, special = policy.tokenizer, set(policy.tokenizer.all_special_ids)
+    tokenizer, special = policy.tokenizer, {*policy.tokenizer.all_special_ids, *policy.tokenizer.added_tokens_decoder}
     size = min(policy.model.get_input_embeddings().weight.shape[0], len(tokenizer))
     texts = tokenizer.batch_decode([[i] * 3 for i in range(size)], clean_up_tokenization_spaces=False)
     again = tokenizer(texts, add_special_tokens=False)["input_ids"]
