@@ -138,7 +138,7 @@ COMMANDS: dict[str, Command] = {
     "collect": Command("rankings: sample completions and have them ranked; or demonstrations from people, a crowd, a stronger model or the model itself", "stages:collect", (
         MODEL, data_option("town:prompts", "prompts"), COUNT, Option("annotator", "who ranks: town:fair and others, reward:RUN, or ai:MODEL (a model with a constitution)", "town:fair"), GOLD,
         Option("others", "where completions of other people come from: town:crowd, a file; empty = nowhere", ""),
-    ), settings.CollectSettings, "runs/collect", "rankings", DEMONSTRATIONS),
+    ), settings.CollectSettings, "runs/collect", kind="rankings", kinds=DEMONSTRATIONS),
     "reward": Command("train a reward model on rankings or comparisons", "stages:reward", (MODEL, data_option("", "rankings or comparisons"), COUNT, GOLD),
                       settings.RewardSettings, "runs/reward"),
     "best-of-n": Command("pick the best of N samples by a reward model", "stages:best_of_n", (
