@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alignlab import cli
 from alignlab.constitution.forms import DialogueForm, DocumentForm
 from alignlab.constitution.principles import Constitution, Principle
 from alignlab.errors import ConfigError, DataError, UserError
@@ -24,6 +25,7 @@ from alignlab.records import Chain, Completion, Demonstration, Prompt, Score, re
 from alignlab.run import RunDir
 from alignlab.settings import ReviseSettings, SamplingSettings
 
+from ..serving import Server, chat_answer
 from .conftest import Killed
 
 LAWS = Constitution("test", "1", (
@@ -300,3 +302,33 @@ def test_settings_that_cannot_be(wrong: dict[str, Any], error: type[UserError], 
     with pytest.raises(error) as found:
         made(tmp_path / "run", workshop(), replace(SETTINGS, **wrong))
     assert found.value.remedy
+
+
+def test_an_endpoint_is_paid_once_however_often_the_run_dies(tmp_path: Path):
+    asked: Counter[str] = Counter()
+
+    def answer(number: int, path: str, body: dict[str, Any]) -> Any:
+        said = body["messages"][-1]["content"]
+        asked[json.dumps(body["messages"])] += 1
+        if "reply" not in said:
+            return chat_answer("Here is something wicked." if "wicked" in said else "Something good.")
+        return chat_answer(BETTER if said.startswith("Mend") else "It is wicked." if "something wicked" in said else "No critique needed.")
+
+    prompts = tmp_path / "red.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": prompt.text}) + "\n" for prompt in RED))
+    laws = tmp_path / "laws.json"
+    laws.write_text(json.dumps(LAWS.to_json()))
+    with Server(answer) as up:
+        call = ["constitution", "revise", "--model", up.name, "--data", str(prompts), "--constitution", str(laws), "--out", str(tmp_path / "run"), "--rounds", "1",
+                "--chunk", "4", "--endpoint.concurrency", "1"]
+        budgets = [3, 9, 15, 16]
+        for budget in budgets:  # each time the budget is spent in another step
+            assert cli.main([*call, "--endpoint.max_requests", str(budget)]) == 8
+        assert cli.main(call) == 0
+    wicked = sum("wicked" in prompt.text for prompt in RED)
+    assert sum(asked.values()) == 2 * len(RED) + wicked and len(up.requests) == sum(asked.values())  # drafts, critiques, revisions: each paid once
+    chains = read_jsonl(tmp_path / "run" / "data" / "chains.jsonl", Chain)
+    assert {chain.text for chain in chains if "wicked" in chain.prompt.text} == {BETTER} and all(not chain.dropped for chain in chains)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["spent"]["author"]["requests"] == sum(asked.values()) and "gold" not in summary
+
