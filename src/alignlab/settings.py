@@ -199,8 +199,8 @@ class ReviseSettings(ChainSettings):
     """The demonstrations of SL-CAI: revisions of answers to red-team prompts, and helpful answers (Bai et al. 2022, sections 3.1 and 3.2)."""
 
     chunk: int = setting(256, "prompts between two points from which a run goes on, each of its rounds by itself")
-    helpful_count: int = setting(2500, "harmless prompts (--helpful) whose answers by the author are mixed in (Bai et al.: 135,296, beside 182,831 red-team prompts)")
-    helpful_temperature: float = setting(1.0, "temperature of those answers (Bai et al.: 1)")
+    helpful_count: int = setting(4000, "harmless prompts (--helpful) whose answers by the author are mixed in (Bai et al.: 135,296, beside 182,831 red-team prompts)")
+    helpful_temperature: float = setting(0.7, "temperature of those answers (Bai et al.: 1; the town's authors lose less of their helpfulness at 0.7)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -332,3 +332,14 @@ def test_an_endpoint_is_paid_once_however_often_the_run_dies(tmp_path: Path):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["spent"]["author"]["requests"] == sum(asked.values()) and "gold" not in summary
 
+
+
+def test_a_model_in_this_process_needs_no_helpful_prompts(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]):
+    """A random model ends nothing: the run says so, with the reason and the remedy, and has asked the critic for nothing."""
+    prompts = tmp_path / "red.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": prompt.text}) + "\n" for prompt in RED[:3]))
+    call = ["constitution", "revise", "--model", str(base), "--data", str(prompts), "--out", str(tmp_path / "run"), "--sampling.max_new_tokens", "4", "--rounds", "2"]
+    assert cli.main(call) == 4
+    err = capsys.readouterr().err
+    assert "no helpful answers are mixed in" in err and "no chain was kept: 3 the draft is not finished" in err and "Traceback" not in err
+    assert cli.main(["constitution", "revise", "--model", str(base), "--data", ""]) == 2 and "red-team prompts" in capsys.readouterr().err

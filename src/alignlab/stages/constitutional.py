@@ -47,7 +47,8 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
     if len(kind) < len(harmless.records):
         run.note(f"revise: {len(harmless.records) - len(kind)} of {len(harmless.records)} prompts of {helpful} are harmful and not answered")
     if not isinstance(team.author, EndpointSampler):
-        prompts, kind = replace(prompts, records=room_for_answers(run, prompts.records, team.author, settings.sampling)), room_for_answers(run, kind, team.author, settings.sampling)
+        prompts = replace(prompts, records=room_for_answers(run, prompts.records, team.author, settings.sampling))
+        kind = room_for_answers(run, kind, team.author, settings.sampling) if kind else []
     summary = method.revise(run, team, prompts.records, settings, helpful=kind, gold=names.judge(gold), breaks=names.breach_reader(gold), seed=seed)
     spent = {who: sampler.spent for who, sampler in (("author", team.author), ("critic", team.critic)) if isinstance(sampler, EndpointSampler)}
     if spent:
