@@ -25,6 +25,9 @@ SMALL = {
     "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
     "redteam judge": "", "redteam": "--goals 6 --twins 4 --queries 2", "redteam repro": "", "redteam export": "",
     "redteam frontier": "--goals 4 --twins 4 --test_prompts 6 --queries 2",
+    "constitution label": "--count 16 --principles 2 --model.threads 1", "constitution agreement": "--count 6 --principles 1 --model.threads 1",
+    "constitution ablate": "--count 4 --model.threads 1", "constitution diff": "--count 4 --principles 1 --model.threads 1",
+    "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
     "likelihood": "--max_length 128 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }

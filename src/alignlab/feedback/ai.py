@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..constitution.forms import Asked, Form
 from ..constitution.principles import Constitution, Principle
@@ -23,6 +23,7 @@ from ..run import derive_seed
 from ..sampling.choices import choice_logprobs
 from ..sampling.endpoint import EndpointSampler
 from . import sigmoid
+from .ai_name import CHOICES
 
 if TYPE_CHECKING:
     from ..sampling.local import LocalSampler
@@ -93,8 +94,8 @@ class AIJudge:
     name: str = "ai"
     tags: tuple[str, ...] = ("harmless",)
     principles: int = 0
-    orders: Literal["both", "one"] = "both"
-    labels: Literal["soft", "hard"] = "soft"
+    orders: str = "both"
+    labels: str = "soft"
     cot: bool = False
     temperature: float = 1.0
     reason_tokens: int = 96
@@ -104,6 +105,8 @@ class AIJudge:
         if self.principles < 0 or not 0 < self.temperature < math.inf or self.reason_tokens < 1:
             raise ConfigError(f"principles = {self.principles}, temperature = {self.temperature}, reason_tokens = {self.reason_tokens}",
                               remedy="principles from 0 (all), a temperature above 0, reason_tokens from 1")
+        if self.orders not in CHOICES["orders"] or self.labels not in CHOICES["labels"]:
+            raise ConfigError(f"orders = {self.orders!r}, labels = {self.labels!r}", remedy="both or one; soft or hard")
         self.asked = self.constitution.tagged(*self.tags)
 
     # --- pairs ---

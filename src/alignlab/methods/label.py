@@ -64,7 +64,7 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
 
     # 3. how good the labels are, and how sure they may be
     learn, test = by_prompt(labelled, settings.held_out, seed)
-    summary = summarise(judge, labelled, test, gold, seed) | {"prompts": len(prompts), "unlabelled": len(prompts) - len(labelled)}
+    summary: dict[str, Any] = summarise(judge, labelled, test, gold, seed) | {"prompts": len(prompts), "unlabelled": len(prompts) - len(labelled)}
     temperature = settings.temperature or summary["calibration"]["temperature"]
 
     # 4. what is learnt from

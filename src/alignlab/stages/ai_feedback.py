@@ -141,7 +141,7 @@ def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gol
     summary: dict[str, Any] = {"a": words[0], "b": words[1], "principles": verdicts.differ(judges[0].constitution, judges[1].constitution),
                                "labels": verdicts.measure.change(verdicts.stated_of(found[0]), verdicts.stated_of(found[1]), known),
                                "judge": {side: verdicts.tally(rows) for side, rows in zip("ab", found, strict=True)}}
-    run.log_samples(0, verdicts.flips(*found, known))
+    run.log_samples(0, verdicts.flips(found[0], found[1], known))
     lines = [f"{rate(summary['labels']['flips'])} of the labels flip, mean change {rate(summary['labels']['moved'])}, accuracy {rate(summary['labels']['accuracy_gain'])}"]
     if both and asked and truth:
         samplers = {name: names.sampler(name, model=settings.model, endpoint=EndpointSettings(), sampling=settings.sampling) for name in both}
