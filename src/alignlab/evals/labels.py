@@ -11,7 +11,7 @@ import numpy as np
 from . import statistics
 from .statistics import mean_ci
 
-SPAN = (0.02, 50.0)
+SPAN = (0.01, 100.0)
 """A fitted temperature lies within: labels that are all right would have it 0, labels that are wrong more often than right infinity."""
 RESAMPLES = 1000
 
@@ -56,8 +56,9 @@ def calibration(stated: Sequence[float], happened: Sequence[float], groups: Sequ
     """A temperature fitted on one half of the groups (prompts), and what it does on the other half.
 
     Returns:
-        `temperature`, `fitted_on` (pairs), and of the other half `n`, `ece_before` and `ece_after` (S), `nll_before` and `nll_after` (S) and the table
-        `reliability` after scaling.
+        `temperature`, `fitted_on` (pairs), and of the other half `n`, `ece_before` and `ece_after` (S), `nll_before` and `nll_after` (S), the table
+        `reliability` after scaling, and `even_before` and `even_after`: S of |2 p - 1| on pairs that happened to be even, where a label ought to say nothing.
+        A temperature that makes a modest judge sure where it is right makes it sure there as well.
     """
     order = sorted(set(groups))
     np.random.Generator(np.random.Philox(key=[seed, 1])).shuffle(order)
@@ -67,9 +68,11 @@ def calibration(stated: Sequence[float], happened: Sequence[float], groups: Sequ
     temperature = fit_temperature(p[inside].tolist(), y[inside].tolist())
     rest, true = _decided(p[~inside].tolist(), y[~inside].tolist())
     scaled = _sigmoid(_logit(rest) / temperature)
+    even = p[~inside][y[~inside] == 0.5]
+    quiet = [mean_ci(np.abs(2 * q - 1).tolist()) for q in (even, _sigmoid(_logit(even) / temperature))]
     before, after = (bootstrap(lambda i, q=q: ece(q[i], true[i]), len(true), seed=seed) for q in (rest, scaled))
     return {"temperature": temperature, "fitted_on": int((y[inside] != 0.5).sum()), "n": len(true), "ece_before": before, "ece_after": after,
-            "nll_before": mean_ci(nll(rest, true).tolist()), "nll_after": mean_ci(nll(scaled, true).tolist()),
+            "nll_before": mean_ci(nll(rest, true).tolist()), "nll_after": mean_ci(nll(scaled, true).tolist()), "even_before": quiet[0], "even_after": quiet[1],
             "reliability": statistics.reliability_curve(scaled.tolist(), true.tolist())}
 
 
