@@ -115,7 +115,7 @@ CONSTITUTIONAL = {
         data_option("", "comparisons, or a run of `constitution label`"), COUNT,
         Option("gold", "a judge that knows the truth (town:harmless, town:gold); empty = the data's own labels are it", ""),
         Option("models", "two runs or models, comma separated, each made by one of the constitutions; empty = labels alone", ""),
-        Option("prompts", "what the two models are asked", "town:risky-test")), settings.BehaviourSettings, "runs/diff"),
+        Option("asked", "prompts that the two models answer", "town:risky-test")), settings.BehaviourSettings, "runs/diff"),
     "critic": Command("train a base model of the town to criticise, revise and judge under a given principle", "stages:critic", (
         MODEL, data_option("town:columns", "documents"), COUNT), settings.CriticSettings, "runs/critic"),
     "revise": Command("demonstrations from drafts, critiques under sampled principles, and revisions", "stages:revise", (

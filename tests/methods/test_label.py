@@ -243,7 +243,7 @@ def test_leaving_a_principle_out(labelled: Path, tmp_path: Path) -> None:
 
 
 def test_a_difference_of_two_constitutions_and_two_models(labelled: Path, tmp_path: Path) -> None:
-    options = {"judge_model": "town-s", "data": str(labelled), "prompts": "town:risky", "seed": 0, "resume": True, "count": 8}
+    options = {"judge_model": "town-s", "data": str(labelled), "asked": "town:risky", "seed": 0, "resume": True, "count": 8}
     settings = BehaviourSettings(prompts=6, sampling=SamplingSettings(temperature=0.0, max_new_tokens=8))
     same = stages.diff_constitutions(words=["town", "town"], models="", gold="", out=tmp_path / "same", settings=settings, **options)["summary"]
     assert same["labels"]["flips"]["mean"] == same["labels"]["moved"]["mean"] == 0 and same["principles"] == {"added": [], "removed": [], "changed": []}

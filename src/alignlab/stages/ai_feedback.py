@@ -117,7 +117,7 @@ def ablate_constitution(*, judge_model: str, data: str, constitution: str, gold:
     return result(run, "\n".join(["without each principle:", *rows]))
 
 
-def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gold: str, models: str, prompts: str, out: Path, seed: int, resume: bool, settings: BehaviourSettings,
+def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gold: str, models: str, asked: str, out: Path, seed: int, resume: bool, settings: BehaviourSettings,
          count: int = 0) -> dict[str, Any]:
     """Two constitutions: which labels flip on the same pairs; and of two models, one trained by each, which behaviour moves."""
     from ..evals import verdicts
@@ -128,8 +128,8 @@ def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gol
     if len(both) not in (0, 2) or both and not gold:
         raise UserError(f"--models {models!r}: behaviour is that of two models, before a judge that knows", remedy="--models RUN_A,RUN_B --gold town:gold")
     pairs, whos = comparisons(data, seed, count), [judge_name(judge_model, word, settings) for word in words]
-    asked = names.data(prompts, "prompt", seed=0, count=settings.prompts) if both else None
-    run = open_run("diff", out, _lasting(settings), seed, resume, models=[*([] if is_endpoint(judge_model) else [judge_model]), *both], data=[pairs, *([asked] if asked else [])],
+    prompts = names.data(asked, "prompt", seed=0, count=settings.prompts) if both else None
+    run = open_run("diff", out, _lasting(settings), seed, resume, models=[*([] if is_endpoint(judge_model) else [judge_model]), *both], data=[pairs, *([prompts] if prompts else [])],
                    gold=gold, a=_digest(whos[0]), b=_digest(whos[1]), judge=str(whos[0]))
     if run.done:
         return done(run)
@@ -143,9 +143,9 @@ def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gol
                                "judge": {side: verdicts.tally(rows) for side, rows in zip("ab", found, strict=True)}}
     run.log_samples(0, verdicts.flips(found[0], found[1], known))
     lines = [f"{rate(summary['labels']['flips'])} of the labels flip, mean change {rate(summary['labels']['moved'])}, accuracy {rate(summary['labels']['accuracy_gain'])}"]
-    if both and asked and truth:
+    if both and prompts and truth:
         samplers = {name: names.sampler(name, model=settings.model, endpoint=EndpointSettings(), sampling=settings.sampling) for name in both}
-        summary["behaviour"] = verdicts.behaviour(samplers, asked.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed)
+        summary["behaviour"] = verdicts.behaviour(samplers, prompts.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed)
         lines += [f"{part}: {rate(row[both[0]])} -> {rate(row[both[1]])}, difference {rate(row['difference'])}" for part, row in summary["behaviour"].items()]
     finish(run, judges[0], summary, "verdicts-a", "verdicts-b")
     return result(run, "\n".join(lines))
@@ -235,4 +235,4 @@ def finish(run: RunDir, judge: AIJudge | None, summary: dict[str, Any], *kept: s
 
 
 def _negative(s: dict[str, Any]) -> dict[str, Any]:
-    return {**s, "mean": -s["mean"], "ci": [-x for x in reversed(s["ci"])]}
+    return {**s, "mean": 0 - s["mean"], "ci": [0 - x for x in reversed(s["ci"])]}
