@@ -283,7 +283,7 @@ def ai_judge(name: str | AIName, *, model: ModelSettings | None = None, endpoint
     form = forms.form_of(found.form, folder, constitution)
     reader = sampler(found.model, model=ModelSettings() if elsewhere else model or ModelSettings(), endpoint=(endpoint if elsewhere else None) or EndpointSettings(),
                      sampling=SamplingSettings(), cache=cache, stop=form.stop, documents=form.documents)
-    return AIJudge(reader, constitution, form, name=str(name), tags=found.tags, principles=found.principles, orders=found.orders, labels=found.labels,
+    return AIJudge(reader, constitution, form, name=str(name), tags=found.tags, principles=found.principles, ask=found.ask, orders=found.orders, labels=found.labels,
                    cot=found.cot, temperature=found.temperature, seed=seed)
 
 

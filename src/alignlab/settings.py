@@ -216,6 +216,8 @@ class AIJudgeSettings:
 
     principles: int = setting(0, "principles that judge a pair, drawn by the seed; 0 = all of those with one of the tags (Bai et al.: one of 16, or an ensemble)")
     tags: str = setting("harmless", "principles with one of these tags, comma separated; empty = all")
+    ask: Literal["verdict", "each"] = setting(
+        "verdict", "verdict = which of the two, by the probabilities of (A) and (B); each = both are read one by one, by the probability that the judge finds them fine")
     orders: Literal["both", "one"] = setting("both", "both = each pair is shown in both orders and the log-odds averaged; one = as it comes: an ablation")
     cot: bool = setting(False, "the judge thinks aloud first; its labels then stay between 0.4 and 0.6 (Bai et al., section 4.3)")
     form: Literal["auto", "document", "dialogue"] = setting(

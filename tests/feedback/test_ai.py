@@ -110,6 +110,18 @@ def test_hard_labels_temperature_and_equal_texts(monkeypatch: pytest.MonkeyPatch
     assert judge(monkeypatch, reader).compare(said("good"), said("good")) == [0.5] and reader.asked == [], "nobody is asked about equal texts"
 
 
+def test_answers_read_one_by_one_have_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = judge(monkeypatch, Reader(bias=9.0), ask="each", principles=2)
+    (verdict,) = each.verdicts(said("good"), said("bad"))
+    assert verdict.p == pytest.approx(sigmoid(3.0)) and [ba for _, ba in verdict.orders] == [None, None]
+    assert each.compare(said("bad", "fair"), said("good", "fair")) == pytest.approx([sigmoid(-3.0), 0.5])
+    for options in ({"cot": True}, {"orders": "one"}):
+        with pytest.raises(ConfigError, match="no order and no thoughts"):
+            judge(monkeypatch, Reader(), ask="each", **options)
+    with pytest.raises(ConfigError, match="ask = 'both'"):
+        judge(monkeypatch, Reader(), ask="both")
+
+
 def test_thoughts_come_first_and_their_labels_are_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader()
     seen: list[Any] = []
@@ -162,6 +174,7 @@ def test_settings_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     ("ai:runs/critic", AIName("runs/critic")),
     ("ai:http://localhost:8000/v1#m,constitution=general,principles=4", AIName("http://localhost:8000/v1#m", "general", 4)),
     ("ai:m,tags=harmless+honest,orders=one,labels=hard", AIName("m", tags=("harmless", "honest"), orders="one", labels="hard")),
+    ("ai:m,ask=each", AIName("m", ask="each")),
     ("ai:m,tags=all,cot,temperature=0.5,form=dialogue", AIName("m", tags=(), cot=True, temperature=0.5, form="dialogue")),
 ])
 def test_what_a_name_says_and_back(name: str, found: AIName) -> None:

@@ -81,6 +81,8 @@ class AIJudge:
         constitution: the principles; `tags` narrows them, none named is all.
         form: how the reader is asked.
         principles: how many of them judge a pair, drawn by seed, prompt and the two texts (in whatever order they come); 0 is all.
+        ask: verdict, as above; or each: the two are read one by one, and the label is made of the log-odds by which `score` scores them. For a judge that
+            criticises well and compares badly.
         orders: both, or one (the first as (A)): an ablation.
         labels: soft, or hard (0, 1/2 or 1): an ablation.
         cot: the judge thinks aloud first; labels are then clamped to CLAMP.
@@ -94,6 +96,7 @@ class AIJudge:
     name: str = "ai"
     tags: tuple[str, ...] = ("harmless",)
     principles: int = 0
+    ask: str = "verdict"
     orders: str = "both"
     labels: str = "soft"
     cot: bool = False
@@ -105,8 +108,11 @@ class AIJudge:
         if self.principles < 0 or not 0 < self.temperature < math.inf or self.reason_tokens < 1:
             raise ConfigError(f"principles = {self.principles}, temperature = {self.temperature}, reason_tokens = {self.reason_tokens}",
                               remedy="principles from 0 (all), a temperature above 0, reason_tokens from 1")
-        if self.orders not in CHOICES["orders"] or self.labels not in CHOICES["labels"]:
-            raise ConfigError(f"orders = {self.orders!r}, labels = {self.labels!r}", remedy="both or one; soft or hard")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} = {getattr(self, name)!r}", remedy=f"one of {', '.join(known)}")
+        if self.ask == "each" and (self.cot or self.orders == "one"):
+            raise ConfigError(f"ask = each with {'cot' if self.cot else 'orders = one'}: answers that are read one by one have no order and no thoughts between them", remedy="ask = verdict")
         self.asked = self.constitution.tagged(*self.tags)
 
     # --- pairs ---
@@ -116,8 +122,11 @@ class AIJudge:
 
     def verdicts(self, first: Sequence[Completion], second: Sequence[Completion]) -> list[Verdict]:
         """What it makes of each pair. Two equal texts are one half without being asked about."""
-        # 1. every (pair, principle, order) as one question, all of them in one call
         drawn = [() if a.text == b.text else self._drawn(a.prompt, a.text, b.text) for a, b in zip(first, second, strict=True)]
+        if self.ask == "each":
+            return self._each(first, second, drawn)
+
+        # 1. every (pair, principle, order) as one question, all of them in one call
         turns = (False, True) if self.orders == "both" else (False,)
         cases = [(i, principle, turned) for i, principles in enumerate(drawn) for principle in principles for turned in turns]
         shown = [(first[i], second[i].text, first[i].text, p) if turned else (first[i], first[i].text, second[i].text, p) for i, p, turned in cases]
@@ -135,6 +144,23 @@ class AIJudge:
             verdicts.append(Verdict(self.label(plain), plain, tuple(p.id for p in principles), orders, neither=sum(NOTHING <= mass < MASS for mass in masses),
                                     refused=sum(mass < NOTHING for mass in masses)))
         return verdicts
+
+    def _each(self, first: Sequence[Completion], second: Sequence[Completion], drawn: Sequence[tuple[Principle, ...]]) -> list[Verdict]:
+        """Verdicts without a verdict: each answer is read by itself, and for each principle P(first preferred) = sigmoid(log-odds that the first keeps it
+        less those that the second does). There is no order to have an effect."""
+        cases = [(c, p) for a, b, principles in zip(first, second, drawn, strict=True) for p in principles for c in (a, b)]
+        odds = iter(self._fine(cases))
+        verdicts = []
+        for principles in drawn:
+            orders = tuple((sigmoid(next(odds) - next(odds)), None) for _ in principles)
+            plain = sum(p for p, _ in orders) / len(orders) if orders else 0.5
+            verdicts.append(Verdict(self.label(plain), plain, tuple(p.id for p in principles), orders))
+        return verdicts
+
+    def _fine(self, cases: Sequence[tuple[Completion, Principle]]) -> list[float]:
+        """Log-odds that each answer keeps its principle."""
+        asked = [self.form.standing(c.prompt, c.text, p) for c, p in cases]
+        return [fine_log_odds(row) for row in choice_logprobs(self.reader, asked, self.form.fine)] if asked else []
 
     def _drawn(self, prompt: Prompt, *texts: str) -> tuple[Principle, ...]:
         """The principles that judge a pair: the same whoever comes first, and whatever else is judged with it. Without texts, those of a prompt."""
@@ -183,9 +209,8 @@ class AIJudge:
     def standings(self, completions: Sequence[Completion]) -> list[list[float]]:
         """Log-odds that each answer keeps each of its prompt's principles."""
         drawn = [self._drawn(c.prompt) for c in completions]
-        asked = [self.form.standing(c.prompt, c.text, p) for c, principles in zip(completions, drawn, strict=True) for p in principles]
-        rows = iter(choice_logprobs(self.reader, asked, self.form.fine) if asked else [])
-        return [[fine_log_odds(next(rows)) for _ in principles] for principles in drawn]
+        odds = iter(self._fine([(c, p) for c, principles in zip(completions, drawn, strict=True) for p in principles]))
+        return [[next(odds) for _ in principles] for principles in drawn]
 
 
 class AIAnnotator:

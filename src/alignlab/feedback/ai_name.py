@@ -13,12 +13,13 @@ PREFIX = "ai:"
 
 @dataclass(frozen=True, slots=True)
 class AIName:
-    """What a judge's name says: `ai:MODEL[,constitution=F][,principles=N][,tags=a+b][,orders=both|one][,labels=soft|hard][,cot][,temperature=T][,form=F]`."""
+    """What a judge's name says: `ai:MODEL[,constitution=F][,principles=N][,tags=a+b][,ask=verdict|each][,orders=both|one][,labels=soft|hard][,cot][,temperature=T][,form=F]`."""
 
     model: str
     constitution: str = ""
     principles: int = 0
     tags: tuple[str, ...] = ("harmless",)
+    ask: str = "verdict"
     orders: str = "both"
     labels: str = "soft"
     cot: bool = False
@@ -58,4 +59,4 @@ def parse(name: str) -> AIName:
     return replace(usual, **given)
 
 
-CHOICES = {"orders": ("both", "one"), "labels": ("soft", "hard")}
+CHOICES = {"ask": ("verdict", "each"), "orders": ("both", "one"), "labels": ("soft", "hard")}

@@ -160,7 +160,7 @@ def judge_name(model: str, constitution: str, settings: AIJudgeSettings, *, labe
     if not model:
         raise UserError("nobody judges", remedy="--judge-model M: a run of `alignlab constitution critic`, any model, or http://host:port/v1#model")
     tags = tuple(tag.strip() for tag in settings.tags.split(",") if tag.strip())
-    return AIName(model, constitution, settings.principles, tags, settings.orders, labels, settings.cot, 1.0, settings.form)
+    return AIName(model, constitution, settings.principles, tags, settings.ask, settings.orders, labels, settings.cot, 1.0, settings.form)
 
 
 def ai_judge(run: RunDir, who: AIName, settings: AIJudgeSettings, seed: int, *, others: Sequence[str] = ()) -> AIJudge:
