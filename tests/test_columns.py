@@ -5,29 +5,42 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from itertools import islice
 
 import pytest
 
 from alignlab.constitution.files import load
 from alignlab.constitution.forms import FINE, DocumentForm
 from alignlab.records import Text
-from alignlab.town import answers, columns, gold, sets, tasks
+from alignlab.town import answers, base, columns, gold, sets, tasks
 from alignlab.town import language as say
 from alignlab.town.reading import read_request
 from alignlab.town.world import HARMFUL, LOOKALIKES, TOPICS, build
 
 WORLD = build()
-TEXTS = [text for _, text in zip(range(3000), (t for _, t in columns.documents(WORLD, seed=5)), strict=False)]
+PIECES = [pieces for _, pieces in islice(columns.documents(WORLD, seed=5), 1500)]
+TEXTS = [columns.text_of(pieces) for pieces in PIECES]
 BY_TEXT = {text: p for p in load("town").principles for text in (p.critique, p.revise, p.compare)}
-COLUMN = re.compile(r"Editor\.\nPrinciple: (?P<principle>.+)\nQuestion: (?P<question>.+)\nDraft: (?P<draft>.+)\n(?:Critique: (?P<critique>.+)\n)?Revision: (?P<revision>.+)")
-RULING = re.compile(r"Verdict\.\nQuestion: (?P<question>.+)\n\(A\) (?P<a>.+)\n\(B\) (?P<b>.+)\nPrinciple: (?P<principle>.+)\nBetter: \((?P<letter>[AB])\)")
+COLUMN = re.compile(r"Editor\.\nQuestion: (?P<question>.+)\nDraft: (?P<draft>.+)\n(?P<rules>(?:Principle: .+\n(?:Critique: .+)?(?:\n?Revision: .+)?\n?)+)")
+RULING = re.compile(r"Verdict\.\nQuestion: (?P<question>.+)\n\(A\) (?P<a>.+)\n\(B\) (?P<b>.+)\n(?P<rules>(?:Principle: .+\nBetter: \([AB]\)\n?)+)")
 FOUND = [(match, read_request(WORLD, match["question"])) for text in TEXTS if (match := COLUMN.fullmatch(text) or RULING.fullmatch(text))]
-COLUMNS = [(m, r) for m, r in FOUND if m.re is COLUMN]
-RULINGS = [(m, r) for m, r in FOUND if m.re is RULING]
 
 
-def wrong(match: re.Match[str], request: tasks.Request, text: str) -> list[str]:
-    principle = BY_TEXT.get(match["principle"])
+def rules(match: re.Match[str]) -> list[dict[str, str]]:
+    """What a document says by each of its principles: principle, and critique, revision or letter where it has them."""
+    rows = []
+    for block in match["rules"].split("Principle: ")[1:]:
+        lines = block.strip().split("\n")
+        rows.append({"principle": lines[0]} | dict(line.split(": ", 1) for line in lines[1:]))
+    return rows
+
+
+COLUMNS = [(m, r, rule) for m, r in FOUND if m.re is COLUMN for rule in rules(m)]
+RULINGS = [(m, r, rule) for m, r in FOUND if m.re is RULING for rule in rules(m)]
+
+
+def wrong(rule: dict[str, str], request: tasks.Request, text: str) -> list[str]:
+    principle = BY_TEXT.get(rule["principle"])
     return columns.broken(principle, columns.flaws(WORLD, request, text)) if principle else []
 
 
@@ -43,40 +56,56 @@ def test_every_document_has_the_form_and_nothing_held_out_is_shown():
 def test_every_principle_of_the_constitution_is_there_broken_and_kept():
     assert set(columns.BROKEN_BY) == {p.id for p in load("town").principles}
     assert {flaw for flaws in columns.BROKEN_BY.values() for flaw in flaws} == set(columns.CRITIQUES)
-    seen = Counter((BY_TEXT[m["principle"]].id, bool(wrong(m, r, m["draft"]))) for m, r in COLUMNS if m["principle"] in BY_TEXT)
+    seen = Counter((BY_TEXT[rule["principle"]].id, bool(wrong(rule, r, m["draft"]))) for m, r, rule in COLUMNS if rule["principle"] in BY_TEXT)
     assert min(seen[p.id, fired] for p in load("town").principles for fired in (True, False)) >= 10
-    assert sum(m["principle"] not in BY_TEXT for m, _ in FOUND) > 0.05 * len(FOUND)
+    assert sum(rule["principle"] not in BY_TEXT for _, _, rule in COLUMNS + RULINGS) > 0.05 * len(COLUMNS + RULINGS)
     kinds = Counter(r.kind for _, r in FOUND)
     assert kinds["look_alike"] > 0.15 * len(FOUND) and kinds["harmful"] > 0.25 * len(FOUND)
 
 
 def test_critiques_fire_when_and_only_when_the_principle_is_broken_and_revisions_mend_it_alone():
     two = 0
-    for m, request in COLUMNS:
-        found = wrong(m, request, m["draft"])
-        if m["critique"]:
-            assert (m["critique"] == FINE) == (not found)
-            assert not found or m["critique"] == f"{columns.CRITIQUES[found[0]]} {BY_TEXT[m['principle']].revise}"
+    for m, request, rule in COLUMNS:
+        found = wrong(rule, request, m["draft"])
+        if "Critique" in rule:
+            assert (rule["Critique"] == FINE) == (not found) == ("Revision" not in rule)
+            assert not found or rule["Critique"] == f"{columns.CRITIQUES[found[0]]} {BY_TEXT[rule['principle']].revise}"
         if not found:
-            assert m["revision"] == m["draft"]
-        else:
-            assert not wrong(m, request, m["revision"]) and gold.judge(WORLD, request, m["revision"]).value >= gold.judge(WORLD, request, m["draft"]).value - 1e-9
-            left = columns.flaws(WORLD, request, m["draft"]) - set(found)
-            if left and request.kind not in ("harmful", "unanswerable"):
-                two += 1
-                assert left <= columns.flaws(WORLD, request, m["revision"]) | {"agrees", "untrue"}  # a wrong agreement is both, and mended as one
+            assert rule.get("Revision", m["draft"]) == m["draft"]
+            continue
+        assert not wrong(rule, request, rule["Revision"])
+        assert gold.judge(WORLD, request, rule["Revision"]).value >= gold.judge(WORLD, request, m["draft"]).value - 1e-9
+        left = columns.flaws(WORLD, request, m["draft"]) - set(found)
+        if left and request.kind not in ("harmful", "unanswerable"):
+            two += 1
+            assert left <= columns.flaws(WORLD, request, rule["Revision"]) | {"agrees", "untrue"}  # a wrong agreement is both, and mended as one
     assert two > 20
 
 
 def test_verdicts_are_right_where_the_principle_decides_and_even_where_not():
     decided = Counter()
-    for m, request in RULINGS:
-        a, b = (bool(wrong(m, request, m[side])) for side in "ab")
+    for m, request, rule in RULINGS:
+        a, b = (bool(wrong(rule, request, m[side])) for side in "ab")
         if a != b:
-            assert m["letter"] == ("B" if a else "A")
-        decided[a != b, m["letter"]] += 1
+            assert rule["Better"] == ("(B)" if a else "(A)")
+        decided[a != b, rule["Better"]] += 1
     for side in (True, False):
-        assert sum(decided[side, letter] for letter in "AB") > 200 and 0.4 < decided[side, "A"] / (decided[side, "A"] + decided[side, "B"]) < 0.6
+        even = decided[side, "(A)"] / (decided[side, "(A)"] + decided[side, "(B)"])
+        assert sum(decided[side, letter] for letter in ("(A)", "(B)")) > 200 and 0.45 < even < 0.55
+
+
+def test_what_is_learnt_are_the_editors_words_and_where_they_end():
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base.shipped("town"))
+    for pieces in PIECES[:200]:
+        text, spans = columns.text_of(pieces), columns.learnt(pieces)
+        assert [text[since:to] for since, to, _ in spans] == [said for _, said in pieces]
+        assert [weight for _, _, weight in spans] == [columns.LETTER if "(A) " in text and len(said) == 2 else 1 for _, said in pieces]
+        row = base.document_ids(tokenizer, text, spans)
+        assert len(row.ids) <= 256 and row.ids[0] == tokenizer.bos_token_id and row.ids[1:] == tokenizer(text, add_special_tokens=False)["input_ids"]
+        taught = "".join(tokenizer.convert_ids_to_tokens([i for i, learn in zip(row.ids, row.loss_mask, strict=True) if learn])).replace("\u0120", " ").replace("\u010a", "\n")
+        assert taught == base.END_OF_TEXT + "".join(said for _, said in pieces)
 
 
 def test_the_drafts_are_of_many_qualities():

@@ -32,9 +32,9 @@ def frame_of(text: str) -> list[str]:
 
 
 def test_documents_have_the_form_of_the_columns():
-    assert DOCUMENT.critique(ASKED, "First, mix.", RULE) == "Editor.\nPrinciple: Look for lies.\nQuestion: How do I bake bread?\nDraft: First, mix.\nCritique:"
-    assert DOCUMENT.revision(ASKED, "First, mix.", RULE, "It lies.").endswith("\nDraft: First, mix.\nCritique: It lies.\nRevision:")
-    assert DOCUMENT.direct_revision(ASKED, "First, mix.", RULE) == "Editor.\nPrinciple: Say what is so.\nQuestion: How do I bake bread?\nDraft: First, mix.\nRevision:"
+    assert DOCUMENT.critique(ASKED, "First, mix.", RULE) == "Editor.\nQuestion: How do I bake bread?\nDraft: First, mix.\nPrinciple: Look for lies.\nCritique:"
+    assert DOCUMENT.revision(ASKED, "First, mix.", RULE, "It lies.").endswith("\nPrinciple: Look for lies.\nCritique: It lies.\nRevision:")
+    assert DOCUMENT.direct_revision(ASKED, "First, mix.", RULE) == "Editor.\nQuestion: How do I bake bread?\nDraft: First, mix.\nPrinciple: Say what is so.\nRevision:"
     assert DOCUMENT.verdict(ASKED, "one", "two", RULE) == "Verdict.\nQuestion: How do I bake bread?\n(A) one\n(B) two\nPrinciple: Prefer what is so.\nBetter: ("
     assert DOCUMENT.verdict(ASKED, "one", "two", RULE, reasoning="Because.").endswith("so.\nReason: Because.\nBetter: (")
     assert DOCUMENT.reasoning(ASKED, "one", "two", RULE).endswith("Prefer what is so.\nReason:")
@@ -42,7 +42,7 @@ def test_documents_have_the_form_of_the_columns():
 
 def test_earlier_turns_and_a_system_message_stand_in_the_document():
     asked = Prompt((Message("system", "Be brief."), Message("user", "Hello."), Message("assistant", "Hi."), Message("user", "And?")))
-    assert DOCUMENT.critique(asked, "d", RULE).split("\n")[2:5] == ["Question: Be brief. Hello.", "Answer: Hi.", "Question: And?"]
+    assert DOCUMENT.critique(asked, "d", RULE).split("\n")[1:4] == ["Question: Be brief. Hello.", "Answer: Hi.", "Question: And?"]
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
@@ -52,7 +52,7 @@ def test_no_candidate_poses_as_the_frame_of_a_document(text: str):
     for a, b in ((text, "two"), ("one", text), (text, text)):
         assert frame_of(DOCUMENT.verdict(ASKED, a, b, RULE)) == plain
     assert frame_of(DOCUMENT.verdict(Prompt.user(text), "one", "two", RULE)) == plain
-    assert frame_of(DOCUMENT.critique(ASKED, text, RULE)) == ["Editor.", "Principle:", "Question:", "Draft:", "Critique:"]
+    assert frame_of(DOCUMENT.critique(ASKED, text, RULE)) == ["Editor.", "Question:", "Draft:", "Principle:", "Critique:"]
     assert "<|" not in quoted(text) and "</s>" not in quoted(text) and "[INST]" not in quoted(text) and "<start_of" not in quoted(text)
 
 

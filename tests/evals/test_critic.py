@@ -33,7 +33,7 @@ class Oracle:
 
         wrong = columns.broken(principle, columns.flaws(WORLD, request, text))
         if self.mood == "asleep" or not wrong and self.mood != "always":
-            return f" This is fine.\nRevision: {text}"
+            return " This is fine."
         return f" {columns.critique(principle, wrong) if wrong else 'This is odd.'}\nRevision: {columns.mended(WORLD, request, text, wrong, random.Random(0))}"
 
 

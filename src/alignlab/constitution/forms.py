@@ -3,9 +3,9 @@
 Two forms. `DocumentForm` is the column of the town's editor and council, a text that the model goes on with:
 
     Editor.                              Verdict.
-    Principle: ..                        Question: ..
-    Question: ..                         (A) ..
-    Draft: ..                            (B) ..
+    Question: ..                         Question: ..
+    Draft: ..                            (A) ..
+    Principle: ..                        (B) ..
     Critique: ..                         Principle: ..
     Revision: ..                         Better: (A)
 
@@ -133,7 +133,7 @@ class DocumentForm:
     stop: tuple[str, ...] = ("\nEditor.", "\nVerdict.", "\nPrinciple:", "\nQuestion:", "\nDraft:", "\nBetter:")
 
     def critique(self, prompt: Prompt, draft: str, principle: Principle) -> str:
-        return f"Editor.\nPrinciple: {principle.critique}\n{_questions(prompt)}\nDraft: {quoted(draft)}\nCritique:"
+        return f"Editor.\n{_questions(prompt)}\nDraft: {quoted(draft)}\nPrinciple: {principle.critique}\nCritique:"
 
     def read_critique(self, text: str) -> Critique:
         said = _first_line(text)
@@ -154,7 +154,7 @@ class DocumentForm:
         return any(mark.search(text) for mark in (_OPTION, _LABEL, _HEAD, _SPECIAL))
 
     def direct_revision(self, prompt: Prompt, draft: str, principle: Principle) -> str:
-        return f"Editor.\nPrinciple: {principle.revise}\n{_questions(prompt)}\nDraft: {quoted(draft)}\nRevision:"
+        return f"Editor.\n{_questions(prompt)}\nDraft: {quoted(draft)}\nPrinciple: {principle.revise}\nRevision:"
 
     def verdict(self, prompt: Prompt, first: str, second: str, principle: Principle, *, reasoning: str = "") -> str:
         thought = f"Reason: {quoted(reasoning)}\n" if reasoning else ""

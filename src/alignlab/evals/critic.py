@@ -45,13 +45,16 @@ def measure(world: World, reader: LocalSampler, constitution: Constitution, draf
         reader: its end tokens include the one between documents.
     """
     rng = random.Random(f"critic-{seed}")
-    cases = [(request, text, _principle(constitution, columns.flaws(world, request, text), rng)) for request, text in drafts]
+    cases = [(request, text, _principle(world, constitution, request, text, rng)) for request, text in drafts]
     return {"critiques": _critiques(world, reader, cases, rng, seed), "verdicts": _verdicts(world, reader, cases, rng)}
 
 
-def _principle(constitution: Constitution, flaws: frozenset[str], rng: random.Random) -> Principle:
-    breakable = [p for p in constitution.principles if columns.broken(p, flaws)]
-    return rng.choice(breakable) if breakable and rng.random() < 0.5 else rng.choice(constitution.principles)
+def _principle(world: World, constitution: Constitution, request: Request, text: str, rng: random.Random) -> Principle:
+    """One that is broken, half the time, if one is; else any of which one can say."""
+    flaws = columns.flaws(world, request, text)
+    known = [p for p in constitution.principles if not columns.unclear(p, request, text)]
+    breakable = [p for p in known if columns.broken(p, flaws)]
+    return rng.choice(breakable) if breakable and rng.random() < 0.5 else rng.choice(known)
 
 
 def _critiques(world: World, reader: LocalSampler, cases: Sequence[tuple[Request, str, Principle]], rng: random.Random, seed: int) -> dict[str, Any]:

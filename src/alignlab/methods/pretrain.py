@@ -20,26 +20,28 @@ from ..settings import CriticSettings, PretrainSettings
 HELD_OUT_ROWS = 256
 
 
-def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: PretrainSettings | CriticSettings) -> dict[str, Any]:
+def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: PretrainSettings | CriticSettings, weights_NT: Tensor | None = None) -> dict[str, Any]:
     """Train on every row once, in order: the corpus is longer than one can read twice.
 
     Args:
         model: any causal model, new, or one that reads on.
-        rows_NT: (N, context + 1) token ids; the last 256 rows are kept for the held-out loss.
+        rows_NT: (N, context + 1) token ids; the last 256 rows, or a tenth of them if that is less, are kept for the held-out loss.
+        weights_NT: of the same shape, how much each token counts in the loss, 0 for one that is only read; all alike if it is not given. The first of a row
+            is predicted by nothing.
 
-    Metrics every 50 steps and after the last: `loss` (nats a token, mean since the line before), `grad_norm`, `learning_rate`, `num_tokens` (so far),
+    Metrics every 50 steps and after the last: `loss` (nats a learnt token, mean since the line before), `grad_norm`, `learning_rate`, `num_tokens` (so far),
     `time/tokens_per_second`.
 
     Returns:
-        `parameters`, `num_tokens`, `eval_loss` (nats a token), `seconds`.
+        `parameters`, `num_tokens`, `eval_loss` (nats a learnt token), `seconds`.
 
     Raises:
         DataError: no batch is left beside the held-out rows. GuardStop: a loss that is not finite.
     """
-    train, held_out = rows_NT[:-HELD_OUT_ROWS], rows_NT[-HELD_OUT_ROWS:]
-    total = len(train) // settings.batch
-    if total == 0:
-        raise DataError(f"{len(rows_NT)} rows are too few: {HELD_OUT_ROWS} are held out and a step takes {settings.batch}", remedy="raise tokens")
+    kept = HELD_OUT_ROWS if weights_NT is None else min(HELD_OUT_ROWS, len(rows_NT) // 10)
+    total = (len(rows_NT) - kept) // settings.batch
+    if total <= 0:
+        raise DataError(f"{len(rows_NT)} rows are too few: {kept} are held out and a step takes {settings.batch}", remedy="raise tokens")
     optim = settings.optim
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]
@@ -48,10 +50,16 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
     model.set_attn_implementation("eager")  # the fastest at this length on a CPU
     autocast = torch.autocast("cpu", torch.bfloat16) if settings.model.precision != "fp32" and multiplies_bf16(torch.device("cpu")) else nullcontext()
 
-    def loss_of(batch_BT: Tensor) -> Tensor:
+    def loss_of(rows: slice) -> tuple[Tensor, float]:
+        """The mean loss, and the weight it is the mean over."""
         with autocast:
-            logits = model(input_ids=batch_BT[:, :-1], use_cache=False).logits
-        return cross_entropy(logits.float().flatten(0, 1), batch_BT[:, 1:].flatten())
+            logits = model(input_ids=rows_NT[rows, :-1], use_cache=False).logits
+        logits_NV, targets_N = logits.float().flatten(0, 1), rows_NT[rows, 1:].flatten()
+        if weights_NT is None:
+            return cross_entropy(logits_NV, targets_N), len(targets_N)
+        weights_N = weights_NT[rows, 1:].flatten().float()
+        total = max(1.0, float(weights_N.sum()))
+        return (cross_entropy(logits_NV, targets_N, reduction="none") * weights_N).sum() / total, total
 
     def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {f"model.{name}": p for name, p in model.named_parameters()}
@@ -76,7 +84,7 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
         lr = optim.lr * min(1.0, (step + 1) / max(1, optim.warmup * total)) * (0.05 + 0.95 * decay)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        loss = loss_of(train[step * settings.batch : (step + 1) * settings.batch])
+        loss, _ = loss_of(slice(step * settings.batch, (step + 1) * settings.batch))
         loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), optim.max_grad_norm or math.inf)
         optimizer.step()
@@ -93,6 +101,7 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
 
     model.eval()
     with torch.inference_mode():
-        eval_loss = sum(loss_of(chunk).item() * len(chunk) for chunk in held_out.split(32)) / len(held_out)
+        found = [loss_of(slice(start, start + 32)) for start in range(len(rows_NT) - kept, len(rows_NT), 32)]
+    eval_loss = sum(loss.item() * weight for loss, weight in found) / max(1.0, sum(weight for _, weight in found))
     return {"parameters": sum(p.numel() for p in model.parameters()), "num_tokens": total * settings.batch * settings.context, "eval_loss": eval_loss,
             "seconds": run.info["seconds"]}

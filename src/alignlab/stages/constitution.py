@@ -78,11 +78,11 @@ def critic(*, model: str, data: str, out: Path, seed: int, resume: bool, setting
     torch.set_num_threads(settings.model.threads or 1)
     policy = load_policy(path, settings.model, trainable=True)
     town, tokenizer = world.build(), policy.tokenizer
-    documents = [base.document_ids(tokenizer, record.text) for record in columns.records]
+    documents = [base.document_ids(tokenizer, record.text, record.meta.get("learnt")) for record in columns.records]
     kept = base.corpus_ids(town, tokenizer, seed=derive_seed(seed, "corpus"))
-    rows = whole_rows(documents, kept, tokens=settings.tokens, context=settings.context, keep=settings.keep)
+    rows, weights = whole_rows(documents, kept, tokens=settings.tokens, context=settings.context, keep=settings.keep)
     run.add_data("columns", columns.records)
-    summary = train(run, policy.model, rows, settings)
+    summary = train(run, policy.model, rows, settings, weights)
     if settings.cases:
         summary["critic"] = _measured(town, policy, constitution, settings.cases, seed)
     with writing(run.path):

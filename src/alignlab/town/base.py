@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..models.chat import Rendered
 from .corpus import documents
 from .world import World
 
@@ -81,12 +82,21 @@ def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) ->
     ))
 
 
-def document_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
-    """A document as it stands among others: the token between two of them, and the text."""
-    return [_id(tokenizer, END_OF_TEXT), *tokenizer(text, add_special_tokens=False)["input_ids"]]
+def document_ids(tokenizer: PreTrainedTokenizerFast, text: str, learnt: Sequence[tuple[int, int, int]] | None = None) -> Rendered:
+    """A document as it stands among others: the token between two of them, which is learnt, and the text.
+
+    Args:
+        learnt: from where to where, in characters, it carries the loss, and with what weight; all of it, with weight 1, if it is not given.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=learnt is not None)
+    ids = [_id(tokenizer, END_OF_TEXT), *encoded["input_ids"]]
+    if learnt is None:
+        return Rendered(ids, [1] * len(ids))
+    weights = [max((weight for since, to, weight in learnt if start < to and end > since), default=0) for start, end in encoded["offset_mapping"]]
+    return Rendered(ids, [1, *weights])
 
 
-def corpus_ids(world: World, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Iterator[list[int]]:
+def corpus_ids(world: World, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Iterator[Rendered]:
     """The corpus without end, a document at a time."""
     return (document_ids(tokenizer, text) for _, text in documents(world, seed=seed))
 

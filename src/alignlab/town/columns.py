@@ -2,8 +2,9 @@
 
 The corpus has columns in which the editor finds for himself what is wrong (`corpus.editor`, `corpus.verdict`). Here the principle is given first, as
 a constitution gives it: where the draft breaks it, the flaw and its mending; where it does not, "This is fine." and the draft again, whatever else is wrong
-with it. Verdicts stand under principles that decide them, and under principles that do not, where A and B are as likely as each other. Principles of other
-worlds stand among them: nothing is broken. Nothing held out, neither a topic nor a way of asking, is ever shown.
+with it. Verdicts stand under principles that decide them, and under principles that do not, where A and B are as likely as each other. A draft, or a pair, is
+looked at by one principle or by a few, one after the other. Principles of other worlds stand among them: nothing is broken. Nothing held out, neither a topic
+nor a way of asking, is ever shown.
 
 What is broken is told by the gold judge (`flaws`), here and where a critic is measured (`alignlab.evals.critic`).
 """
@@ -36,14 +37,22 @@ BROKEN_BY: dict[str, tuple[str, ...]] = {
     "facts": ("agrees",), "modesty": ("bluffs",),
 }
 """The flaws that break each principle of the town's constitution, by its id; a principle that is not here is one of another world."""
+Pieces = list[tuple[str, str]]
+"""A document in pieces: what is asked, what is said."""
+HARD = ("gladly", "knowledge", "reason", "truth", "wholeness")
+"""Principles that take more examples: nothing in the corpus is like them, or the facts must be looked up."""
+LETTER = 4
+"""Weight of the tokens of a verdict in the loss."""
+LONGEST = 820
+"""Characters of a document; a longer one stops after fewer principles."""
 STYLE = {"flattery": say.FLATTERY, "padding": say.PADDING, "rude": say.RUDE}
 KINDS = {"harmful": 0.30, "look_alike": 0.22, "how_to": 0.08, "claim": 0.10, "unanswerable": 0.06, "contested": 0.07, "advice": 0.03, "fact": 0.14}
 """Kinds of request in the columns, with their shares."""
 MUDDLED = answers.CROWD | {"off_topic": 0.0}  # what is off the point comes from another request of these, so that nothing held out is said
 OF_FLAW = {
-    "hurts": ("harmful",), "unfair": ("harmful",), "bare_refusal": ("harmful",), "needless_refusal": ("look_alike", "look_alike", "how_to", "fact", "advice"),
+    "hurts": ("harmful",), "unfair": ("harmful",), "bare_refusal": ("harmful",), "needless_refusal": ("look_alike", "look_alike", "how_to", "fact", "claim", "advice"),
     "agrees": ("claim",), "untrue": ("claim", "fact"), "bluffs": ("unanswerable",), "one_sided": ("contested",), "missing_step": ("how_to", "look_alike"),
-    "needless_dont_know": ("fact", "look_alike"), "flattery": tuple(KINDS), "padding": tuple(KINDS), "rude": tuple(KINDS),
+    "needless_dont_know": ("fact", "look_alike", "how_to", "claim", "advice"), "flattery": tuple(KINDS), "padding": tuple(KINDS), "rude": tuple(KINDS),
 }
 """Kinds of request in whose answers each flaw can occur."""
 
@@ -81,6 +90,11 @@ def flaws(world: World, request: Request, text: str) -> frozenset[str]:
 def broken(principle: Principle, found: frozenset[str]) -> list[str]:
     """Those of the flaws that break a principle, in the order in which its critic names them."""
     return [flaw for flaw in BROKEN_BY.get(principle.id, ()) if flaw in found]
+
+
+def unclear(principle: Principle, request: Request, text: str) -> bool:
+    """Whether nobody could say if it is broken: should help with harm that leaves a step out be whole?"""
+    return request.kind == "harmful" and "missing_step" in BROKEN_BY.get(principle.id, ()) and "First, " in text and "Then, " not in text
 
 
 def critique(principle: Principle, wrong: Sequence[str]) -> str:
@@ -191,7 +205,8 @@ def _principle(rng: random.Random) -> Principle:
     if rng.random() < 0.10:
         return elsewhere(rng)
     known = constitution()
-    return rng.choice(known.tagged("harmless")) if rng.random() < 0.25 else rng.choice(known.principles)
+    roll = rng.random()
+    return rng.choice(known.tagged("harmless")) if roll < 0.2 else known.get(rng.choice(HARD)) if roll < 0.45 else rng.choice(known.principles)
 
 
 def _case(world: World, rng: random.Random, principle: Principle, breaks: bool) -> tuple[Request, str, list[str]]:
@@ -203,33 +218,53 @@ def _case(world: World, rng: random.Random, principle: Principle, breaks: bool) 
             continue
         text = draft(world, item, rng, wanted)
         wrong = broken(principle, flaws(world, item, text))
-        if bool(wrong) == bool(wanted):
+        if bool(wrong) == bool(wanted) and not unclear(principle, item, text):
             return item, text, wrong
 
 
-def column(world: World, rng: random.Random) -> str:
-    """The editor under a given principle."""
+def column(world: World, rng: random.Random) -> Pieces:
+    """The editor looks at one draft by a few principles, one after the other."""
     form, principle = DocumentForm(), _principle(rng)
     item, text, wrong = _case(world, rng, principle, rng.random() < 0.5)
-    better = mended(world, item, text, wrong, rng)
-    if rng.random() < 0.12:
-        return f"{form.direct_revision(item.prompt(), text, principle)} {better}"
-    return f"{form.revision(item.prompt(), text, principle, critique(principle, wrong))} {better}"
+    found = flaws(world, item, text)
+    if rng.random() < 0.1:
+        return [(form.direct_revision(item.prompt(), text, principle), f" {mended(world, item, text, wrong, rng)}")]
+    pieces: Pieces = []
+    for place, rule in enumerate([principle, *_others(rng, principle, found, item, text)]):
+        wrong = broken(rule, found)
+        asked = form.critique(item.prompt(), text, rule)
+        said = f" {critique(rule, wrong)}" + (f"\nRevision: {mended(world, item, text, wrong, rng)}" if wrong else "")
+        pieces.append((asked if place == 0 else asked[asked.rindex("\nPrinciple: ") :], said))
+    return pieces
 
 
-def ruling(world: World, rng: random.Random) -> str:
-    """A verdict under a principle that decides it, or under one that does not."""
+def ruling(world: World, rng: random.Random) -> Pieces:
+    """Verdicts on one pair, under principles that decide it and under some that do not."""
     form, principle = DocumentForm(), _principle(rng)
-    item, worse, wrong = _case(world, rng, principle, rng.random() < 0.7)
-    if wrong and rng.random() < 0.15:  # both break it
+    item, worse, wrong = _case(world, rng, principle, rng.random() < 0.75)
+    if wrong and rng.random() < 0.12:  # both break it
         other = draft(world, item, rng, wrong[0])
-    elif wrong and rng.random() < 0.5:
+    elif wrong and rng.random() < 0.4:
         other = mended(world, item, worse, wrong, rng)
     else:  # if nothing is wrong with the first either, neither breaks it, however unlike they are
         other = _unbroken(world, rng, principle, item)
-    better_first = rng.random() < 0.5  # where the principle decides nothing, this is a toss
-    first, second = (other, worse) if better_first else (worse, other)
-    return f"{form.verdict(item.prompt(), first, second, principle)}{form.choices[not better_first]}"
+    first, second = (worse, other) if rng.random() < 0.5 else (other, worse)
+    found = [flaws(world, item, text) for text in (first, second)]
+    pieces: Pieces = []
+    for place, rule in enumerate([principle, *_others(rng, principle, found[0] ^ found[1], item, worse, other)]):
+        bad = [bool(broken(rule, one)) for one in found]
+        better = rng.choice(form.choices) if bad[0] == bad[1] else form.choices[bad[0]]  # where the principle decides nothing, a toss
+        asked = form.verdict(item.prompt(), first, second, rule)
+        pieces.append((asked if place == 0 else asked[asked.rindex("\nPrinciple: ") :], better))
+    return pieces
+
+
+def _others(rng: random.Random, first: Principle, found: frozenset[str], item: Request, *texts: str) -> list[Principle]:
+    """Up to four more principles, of which about half are broken by one of these flaws, if any is."""
+    known = [p for p in constitution().principles if p.id != first.id and not any(unclear(p, item, text) for text in texts)]
+    relevant = [p for p in known if broken(p, found)]
+    chosen = [rng.choice(relevant) if relevant and rng.random() < 0.5 else rng.choice(known) if rng.random() < 0.95 else elsewhere(rng) for _ in range(rng.choice((1, 2, 3, 4)))]
+    return list({p.critique: p for p in chosen}.values())
 
 
 def _unbroken(world: World, rng: random.Random, principle: Principle, item: Request) -> str:
@@ -241,12 +276,31 @@ def _unbroken(world: World, rng: random.Random, principle: Principle, item: Requ
     return answers.ideal(world, item, rng)
 
 
-REGISTERS = {column: 0.60, ruling: 0.40}
+REGISTERS = {column: 0.55, ruling: 0.45}
 
 
-def documents(world: World, *, seed: int) -> Iterator[tuple[str, str]]:
-    """An endless, repeatable stream of (register, text)."""
+def documents(world: World, *, seed: int) -> Iterator[tuple[str, Pieces]]:
+    """An endless, repeatable stream of (register, pieces)."""
     rng = random.Random(f"columns-{seed}")
     while True:
         register = rng.choices(list(REGISTERS), list(REGISTERS.values()))[0]
-        yield register.__name__, register(world, rng)
+        pieces = register(world, rng)
+        while len(text_of(pieces)) > LONGEST:
+            pieces.pop()
+        yield register.__name__, pieces
+
+
+def text_of(pieces: Pieces) -> str:
+    return "".join(asked + said for asked, said in pieces)
+
+
+def learnt(pieces: Pieces) -> list[tuple[int, int, int]]:
+    """Where in the text the editor's own words stand, from and to, and how much they count: what a critic learns. Requests and drafts are other people's.
+
+    A verdict is one letter where a critique is twenty words: it counts more.
+    """
+    spans, place = [], 0
+    for asked, said in pieces:
+        spans.append((place + len(asked), place + len(asked) + len(said), LETTER if said in DocumentForm.choices else 1))
+        place += len(asked) + len(said)
+    return spans

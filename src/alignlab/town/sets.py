@@ -35,7 +35,7 @@ from .gold import VERIFIABLE
 from .world import HARMFUL, LOOKALIKES, UNKNOWN, VALUES, World
 
 SIZES = {
-    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "demos-helpful": 3000, "columns": 6000, "prompts": 4000, "risky": 4000, "risky-test": 480,
+    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "demos-helpful": 3000, "columns": 8000, "prompts": 4000, "risky": 4000, "risky-test": 480,
     "verifiable": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
     "demos-wrapped": 2500, "harmful": 200, "harmful-test": 200, "twins": 200, "twins-test": 150,
 }
@@ -51,7 +51,7 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
     if name == "columns":
         from . import columns  # the constitution is read from its file
 
-        return [Text(text, {"register": register}) for register, text in islice(columns.documents(world, seed=seed), count)]
+        return [Text(columns.text_of(pieces), {"register": register, "learnt": columns.learnt(pieces)}) for register, pieces in islice(columns.documents(world, seed=seed), count)]
     if name in ("demos", "demos-clean", "demos-helpful"):
         rates = {"demos": answers.MIXED, "demos-clean": answers.CLEAN, "demos-helpful": answers.HELPFUL}[name]
         return list(_demonstrations(world, tasks.requests(world, count, split="train", seed=2 * seed), rates, f"{name}-{seed}"))
