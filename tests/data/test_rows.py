@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from itertools import count
 
@@ -32,8 +33,8 @@ def test_documents_stand_whole_and_nearly_in_order(lengths: list[int], keep: flo
         for since, to in zip(starts, starts[1:], strict=False):  # each document whole, with nothing of another in it
             assert len(set(row[since + 1 : to])) == 1 and to - since == lengths[row[since + 1] - 1] + 1
             seen.append(row[since + 1] - 1)
-    times = Counter(seen)
-    assert not seen or max(times.values()) - min(times[i] for i in range(len(lengths))) <= 1 + AHEAD // len(lengths) + (AHEAD % len(lengths) > 0)
+    # those that wait for a place are few, so that none is read more often than the rounds begun allow
+    assert not seen or (max(Counter(seen).values()) <= math.ceil((len(seen) + AHEAD) / len(lengths)) and seen[0] == 0)
     if keep:
         assert sum(i >= 1000 or i == -1 for row in rows.tolist() for i in row) >= keep * (rows.numel() - (context + 1))
 
