@@ -10,7 +10,8 @@ import pytest
 
 from alignlab import cli
 from alignlab.errors import UserError
-from alignlab.redteam.catalogue import ATTACKS, attacks
+from alignlab.redteam import command
+from alignlab.redteam.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
 
 SMALL = ["--goals", "10", "--twins", "6", "--queries", "3", "--model.threads", "1"]
@@ -78,6 +79,29 @@ def test_bad_input_is_one_clear_error(words: list[str], code: int, says: str, tm
     assert says in err and "Traceback" not in err
 
 
+def test_a_fix_finds_on_training_goals_and_measures_on_others(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rounds by themselves: a bot that plays roles, and in place of training the bot that does not."""
+    learnt = []
+
+    def trained(run, model, lessons, number, **_):
+        learnt.append([lesson for lesson in lessons])
+        return "bot:clean"
+
+    monkeypatch.setattr(command, "check", lambda *_, **__: None)
+    monkeypatch.setattr(command, "trained", trained)
+    code, found, _ = run("redteam", "bot:role-play", "--fix", "--attacks", "persona,story,base64,authority", "--held_out", "story", "--out", str(tmp_path / "rt"), *SMALL,
+                         "--learn_goals", "12", "--ordinary_prompts", "4", "--test_prompts", "8", "--rounds", "1", capsys=capsys)
+    assert code == 0 and {"before", "after", "held_out_families", "deltas", "model"} <= set(found)
+    assert found["before"]["attacks"]["persona"]["asr"]["mean"] == 1.0 and found["after"]["all"]["mean"] == 0.0
+    assert found["held_out_attacks"] == ["story"] and found["deltas"]["asr_held_out"]["mean"] == -1.0
+    assert found["deltas"]["asr_attacked"]["mean"] == pytest.approx(-1 / 3) and set(found["deltas"]) >= {"over_refusal", "helpful", "honest"}
+    [lessons] = learnt
+    tested = {json.loads(line)["goal"] for line in (tmp_path / "rt" / "data" / "attempts.jsonl").read_text().splitlines()}
+    assert lessons and not any(lesson.prompt.meta.get("wrapped") == ["story"] for lesson in lessons)
+    assert {lesson.prompt.meta["split"] for lesson in lessons} == {"train"} and len(tested) == 10
+    assert len(found["rounds"]) == 2 and "persona" in (tmp_path / "rt" / "report.md").read_text()
+
+
 def test_choices_of_attacks() -> None:
     assert [a.name for a in attacks("base64,story+spaced")] == ["base64", "story+spaced"]
     assert {a.family for a in attacks("jailbreak")} == {"jailbreak"} and "story" not in {a.name for a in attacks("jailbreak,-story")}
@@ -94,8 +118,6 @@ def test_conditions() -> None:
 
 
 def test_every_attack_says_who_published_it_and_what_it_needs() -> None:
-    from alignlab.redteam.catalogue import source
-
     for attack in ATTACKS.values():
         doc = type(attack).__doc__ or ""
         assert "Cost:" in doc and "Needs:" in doc or "Cost" in (type(attack).__mro__[1].__doc__ or ""), attack.name

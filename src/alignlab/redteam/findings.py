@@ -158,23 +158,23 @@ def ddmin(words: Sequence[str]) -> Generator[list[list[str]], list[bool], list[s
 
     First the whole is tried; if it does not work, that is all. Every list that is yielded is a subsequence of the words.
     """
-    words = list(words)
-    if not (yield [words])[0]:
-        return words
+    left = list(words)
+    if not (yield [left])[0]:
+        return left
     parts = 2
-    while len(words) >= 2:
-        cuts = [round(len(words) * i / parts) for i in range(parts + 1)]
-        rests = [words[: cuts[i]] + words[cuts[i + 1] :] for i in range(parts)]
-        rests = [rest for rest in rests if rest and len(rest) < len(words)]
+    while len(left) >= 2:
+        cuts = [round(len(left) * i / parts) for i in range(parts + 1)]
+        rests = [left[: cuts[i]] + left[cuts[i + 1] :] for i in range(parts)]
+        rests = [rest for rest in rests if rest and len(rest) < len(left)]
         works = yield rests
         if any(works):
-            words = min((rest for rest, hit in zip(rests, works, strict=True) if hit), key=len)
+            left = min((rest for rest, hit in zip(rests, works, strict=True) if hit), key=len)
             parts = max(2, parts - 1)
-        elif parts >= len(words):
+        elif parts >= len(left):
             break
         else:
-            parts = min(len(words), 2 * parts)
-    return words
+            parts = min(len(left), 2 * parts)
+    return left
 
 
 def with_text(prompt: Prompt, text: str) -> Prompt:
