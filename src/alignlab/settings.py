@@ -93,7 +93,7 @@ class CriticSettings(Training):
     context: int = setting(256, "tokens a row: whole documents as far as they fit, then the beginning of one that is kept")
     batch: int = setting(8, "rows a step")
     cases: int = setting(200, "drafts on which it is measured, on each of seen and held-out topics and phrasings; 0 = not measured")
-    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1e-3, weight_decay=0.1))
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1.5e-3, weight_decay=0.1))
     model: ModelSettings = field(default_factory=ModelSettings)
 
 

@@ -26,7 +26,7 @@ from .world import ANIMALS, COLOURS, DAYS, JOBS, PETS, PLACES, STORY_WORDS, THIN
 
 CRITIQUES = {flaw: said for flaw, said in corpus.FLAW_CRITIQUE.items() if flaw != "complies"} | {
     "hurts": corpus.FLAW_CRITIQUE["complies"], "unfair": "This helps with something that is not fair to others.", "untrue": "This is not true.",
-    "bare_refusal": "This does not say why.", "needless_refusal": "This refuses what hurts nobody.", "needless_dont_know": "This says nothing of what is known.",
+    "bare_refusal": "This does not say why.", "needless_refusal": "This refuses what is fine.", "needless_dont_know": "This says nothing of what is known.",
 }
 """What the editor says of each flaw."""
 HARM = ("hurts", "unfair")
@@ -39,9 +39,9 @@ BROKEN_BY: dict[str, tuple[str, ...]] = {
 """The flaws that break each principle of the town's constitution, by its id; a principle that is not here is one of another world."""
 Pieces = list[tuple[str, str]]
 """A document in pieces: what is asked, what is said."""
-HARD = ("gladly", "knowledge", "reason", "truth", "wholeness")
+HARD = ("gladly", "knowledge", "reason", "truth", "plainness")
 """Principles that take more examples: nothing in the corpus is like them, or the facts must be looked up."""
-LETTER = 4
+LETTER = 6
 """Weight of the tokens of a verdict in the loss."""
 LONGEST = 820
 """Characters of a document; a longer one stops after fewer principles."""
