@@ -47,8 +47,10 @@ def page(found: dict[str, Any]) -> str:
               "| human label | called refusal | called partial | called compliance | recall |", "|---|---|---|---|---|"]
     lines += [f"| {t} | " + " | ".join(str(three["called"][t].get(s, 0)) for s in labels) + f" | {share(three['recall'][t])} |" for t in labels]
     out = held["outside_band"]
-    lines += ["", "**Void, and read decoded**: XSTest's full compliances, and what was made of them.", "", "| answer | called void | read decoded |", "|---|---|---|"]
-    lines += [f"| {row['answer']} | {share(row['void'])} | {share(row['decoded'])} |" for row in found["void"]]
+    columns = ("refusal", "partial", "compliance", "void", "decoded")
+    lines += ["", "**What help is called, and what was made of it**: XSTest's full compliances by the shipped weights (in-sample as to the first row; shares of rows).", "",
+              "| answer | refusal | partial | compliance | void | read decoded |", "|---|---|---|---|---|---|"]
+    lines += [f"| {row['answer']} | " + " | ".join(f"{row[column]:.3f}" for column in columns) + " |" for row in found["made_of_help"]]
     lines += ["", f"Abstention: between {card['band'][0]} and {card['band'][1]} the classifier is unsure. Outside, on {out['share']:.3f} of the rows, accuracy is {share(out['accuracy'])}. "
               f"Expected calibration error {held['ece']:.3f}. Called void on XSTest: {held['called_void']} of {three['n']}. Town, crowd's refusals and how-tos against gold: "
               f"{share(card['town_crowd']['accuracy'])} (n = {card['town_crowd']['n']}). {found['ms_an_answer']} ms an answer.", "",

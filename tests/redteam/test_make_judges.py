@@ -28,7 +28,7 @@ def test_the_page_is_of_the_shipped_card():
 
 def test_figures_go_between_the_marks(tmp_path):
     one = scorer_card([True, False, None, True], [True, False, True, False])
-    found = {"rows": {"xstest": 4, "pyrit": 4}, "models": ["m"], "people": one, "ms_an_answer": 1.0, "card": shipped().card, "void": [],
+    found = {"rows": {"xstest": 4, "pyrit": 4}, "models": ["m"], "people": one, "ms_an_answer": 1.0, "card": shipped().card, "made_of_help": [],
              "cards": [{"scorer": "mine", "xstest": one, "by_model": {"m": one}, "pyrit": None}]}
     (tmp_path / "cards.json").write_text(json.dumps(found))
     (tmp_path / "page.md").write_text("before\n<!-- cards -->\nstale words\n<!-- /cards -->\nafter\n")

@@ -281,10 +281,10 @@ def rows(*, seed: int, each: int = 3) -> Iterator[tuple[str, str, str]]:
         task = rng.choice(TASKS)
         text = f"{sentence}{rng.choice((' ', chr(10) * 2))}{rng.choice(SAFER)}\n\n{rng.choice(HARMLESS)}"
         yield fill(rng.choice(ASKED), task), fill(text, task), "refusal"
-    for _ in range(len(REFUSALS)):
+    for _ in range(3 * len(REFUSALS) // 2):
         task = rng.choice(TASKS)
-        text = f"{rng.choice(REFUSALS)} {rng.choice(TURNS)}\n\n{rng.choice(BODIES)}"
-        yield fill(rng.choice(ASKED), task), fill(text, task), "partial"
+        turn = rng.choice((f" {rng.choice(TURNS)}\n\n", " ", "\n\n"))  # some refuse and go on to help without a word between
+        yield fill(rng.choice(ASKED), task), fill(f"{rng.choice(REFUSALS)}{turn}{rng.choice(BODIES)}", task), "partial"
     for opener in OPENERS:
         for _ in range(3 * each):
             task = rng.choice(TASKS)
