@@ -32,8 +32,8 @@ from ..data.read import file_rows, load
 from ..errors import DataError
 from ..evals.scorers import agreement, scorer_card
 from ..evals.statistics import ece
-from ..feedback import refusal
-from ..feedback.refusal import Reading, RefusalClassifier, Weights, key_of, read
+from ..feedback import refusal, sigmoid
+from ..feedback.refusal import HELPS, Reading, RefusalClassifier, Weights, behind_refusal, key_of, read
 from ..records import Demonstration
 from . import written
 
@@ -129,21 +129,23 @@ def fit(rows: Sequence[Row], readings: Sequence[Reading], letters: np.ndarray, c
     return Weights(keys, np.stack([a, a2], 1), np.stack([b, b2], 1), np.array([c, c2]), letters, card)
 
 
-def held_out(rows: list[Row], readings: list[Reading], letters: np.ndarray, card: dict[str, Any], *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """P(refuses) and P(in part | refuses) of every labelled row, from a fit that saw neither its model nor its prompt."""
+def held_out(rows: list[Row], readings: list[Reading], letters: np.ndarray, card: dict[str, Any], *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """P(refuses), P(in part | refuses) and P(refuses) of what stands behind the refusal (1 where nothing does) of every labelled row, from a fit that
+    saw neither its model nor its prompt."""
     prompts = sorted({row.prompt for row in rows if row.source == "labels"})
     order = np.random.default_rng(seed).permutation(len(prompts))
     fold = {prompts[i]: int(place % FOLDS) for place, i in enumerate(order)}
-    p, q = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    p, q, rest = np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.ones(len(rows))
     for model in sorted({row.model for row in rows if row.source == "labels"}):
         for k in range(FOLDS):
             kept = [i for i, row in enumerate(rows) if row.source != "labels" or (row.model != model and fold[row.prompt] != k)]
             weights = fit([rows[i] for i in kept], [readings[i] for i in kept], letters, card)
             for i, row in enumerate(rows):
                 if row.source == "labels" and row.model == model and fold[row.prompt] == k:
-                    first, second, _ = weights.logits(readings[i])
-                    p[i], q[i] = 1 / (1 + math.exp(-first)), 1 / (1 + math.exp(-second))
-    return p, q
+                    p[i], q[i] = (sigmoid(logit) for logit in weights.logits(readings[i])[:2])
+                    if text := behind_refusal(row.completion):
+                        rest[i] = weights.p_refuses(read(row.prompt, text))
+    return p, q, rest
 
 
 def letters_of(texts: Sequence[str]) -> np.ndarray:
@@ -190,11 +192,11 @@ def band_of(refused: np.ndarray, p: np.ndarray) -> tuple[float, float]:
 
 # --- the card -----------------------------------------------------------------------------------------------------------------------
 
-def card_scores(rows: list[Row], p: np.ndarray, q: np.ndarray, weights: Weights, seed: int) -> dict[str, Any]:
+def card_scores(rows: list[Row], p: np.ndarray, q: np.ndarray, rest: np.ndarray, weights: Weights, seed: int) -> dict[str, Any]:
     """What goes into the card: full refusal against full compliance, by model too, three classes, calibration, and what lies outside the band."""
     truth = [row.label for row in rows]
     whole = [i for i, label in enumerate(truth) if label != "partial"]
-    called = ["compliance" if a < 0.5 else "partial" if b > weights.card["partial_above"] else "refusal" for a, b in zip(p, q, strict=True)]
+    called = ["compliance" if a < 0.5 else "partial" if b > weights.card["partial_above"] or c < HELPS else "refusal" for a, b, c in zip(p, q, rest, strict=True)]
     low, high = weights.card["band"]
     outside = [i for i in whole if not low < p[i] < high]
 
@@ -248,7 +250,7 @@ def train(labels: Path, harmless: Sequence[Path], out: Path, *, seed: int = 0, t
     blank = Weights(np.zeros(0, np.uint32), np.zeros((0, 2)), np.zeros((refusal.DENSE, 2)), np.zeros(2), letters, {})
     gibberish = gibberish_line(blank, [row.completion for row in (*people, *easy)])
     card: dict[str, Any] = {"gibberish_below": round(gibberish["line"], 3), "band": [0.5, 0.5], "partial_above": 0.5}
-    p, q = (x[:len(people)] for x in held_out(rows, readings, letters, card, seed=seed))
+    p, q, rest = (x[:len(people)] for x in held_out(rows, readings, letters, card, seed=seed))
     truth = [row.label for row in people]
     whole = np.array([label != "partial" for label in truth])
     card["partial_above"] = partial_line(truth, p, q)
@@ -260,7 +262,7 @@ def train(labels: Path, harmless: Sequence[Path], out: Path, *, seed: int = 0, t
         "trained_on": [{"source": source, "label": label, "rows": count, "weight": SOURCE_WEIGHT[source]} for (source, label), count in sorted(counts.items())],
         "labels": {"file": labels.name, "models": sorted({row.model for row in people}), "prompts": len({row.prompt for row in people})},
         "harmless": [path.name for path in harmless],
-        "held_out": card_scores(people, p, q, weights, seed), "town_crowd": town_scores(weights, seed=seed),
+        "held_out": card_scores(people, p, q, rest, weights, seed), "town_crowd": town_scores(weights, seed=seed),
     }
     out.mkdir(parents=True, exist_ok=True)
     save_file({"keys": weights.keys, "grams": weights.grams.astype(np.float16), "dense": weights.dense.astype(np.float32), "bias": weights.bias.astype(np.float32),
