@@ -33,7 +33,7 @@ from ..errors import DataError
 from ..evals.scorers import agreement, scorer_card
 from ..evals.statistics import ece
 from ..feedback import refusal, sigmoid
-from ..feedback.refusal import HELPS, Reading, RefusalClassifier, Weights, behind_refusal, key_of, read
+from ..feedback.refusal import HELPS, Reading, RefusalClassifier, Weights, besides_refusal, key_of, read
 from ..records import Demonstration
 from . import written
 
@@ -130,7 +130,7 @@ def fit(rows: Sequence[Row], readings: Sequence[Reading], letters: np.ndarray, c
 
 
 def held_out(rows: list[Row], readings: list[Reading], letters: np.ndarray, card: dict[str, Any], *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """P(refuses), P(in part | refuses) and P(refuses) of what stands behind the refusal (1 where nothing does) of every labelled row, from a fit that
+    """P(refuses), P(in part | refuses) and P(refuses) of what stands beside the refusal (1 where nothing does) of every labelled row, from a fit that
     saw neither its model nor its prompt."""
     prompts = sorted({row.prompt for row in rows if row.source == "labels"})
     order = np.random.default_rng(seed).permutation(len(prompts))
@@ -143,7 +143,7 @@ def held_out(rows: list[Row], readings: list[Reading], letters: np.ndarray, card
             for i, row in enumerate(rows):
                 if row.source == "labels" and row.model == model and fold[row.prompt] == k:
                     p[i], q[i] = (sigmoid(logit) for logit in weights.logits(readings[i])[:2])
-                    if text := behind_refusal(row.completion):
+                    if text := besides_refusal(row.completion):
                         rest[i] = weights.p_refuses(read(row.prompt, text))
     return p, q, rest
 
