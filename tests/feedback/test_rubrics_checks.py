@@ -234,6 +234,11 @@ def test_a_judge_that_fails_on_one_row_loses_that_row_only():
 def test_an_endpoint_that_is_away_is_an_error_and_not_a_hundred_unscored_rows():
     with pytest.raises(ResourceError):
         judge_all(Fails("", ResourceError), [completion("a"), completion("b")])
+    rows = [completion("a"), *[completion("bad")] * 5, completion("c")]
+    with pytest.raises(ResourceError):
+        judge_all(Fails("bad", ResourceError), rows)
+    once = judge_all(Fails("bad", ResourceError), [completion("a"), completion("bad"), completion("c")])
+    assert [v.label for v in once] == ["refusal", None, "refusal"], "one request that is late is one row"
 
 
 def test_verdicts_behind_the_common_verbs():

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from ..errors import UserError
+from ..errors import ResourceError, UserError
 from ..records import Completion, Score
 from . import ScoreJudge
 
@@ -72,12 +72,15 @@ class VerdictJudge(Protocol):
         ...
 
 
+AWAY = 3  # rows in a row without an answer from what the judge needs, after which it is no matter of the rows
+
+
 def judge_all(judge: VerdictJudge, completions: Sequence[Completion]) -> list[Verdict]:
     """A verdict for every completion, whatever becomes of the judge: where it fails on the whole it is asked one by one, and a row that it
     fails on is unscored.
 
     Raises:
-        UserError: the judge fails on every row with an error that the user can mend (no such model, an endpoint that is away).
+        UserError: it is the judge and not the row: no row that has something to judge gets a verdict, or an endpoint is away for three in a row.
     """
     try:
         found = judge.verdicts(completions)
@@ -85,15 +88,19 @@ def judge_all(judge: VerdictJudge, completions: Sequence[Completion]) -> list[Ve
             return found
     except Exception:  # whose fault it was is said row by row
         pass
-    found, errors = [], []
+    found, errors, away = [], [], 0
     for completion in completions:
         try:
             [one] = judge.verdicts([completion])
+            away = 0
         except Exception as error:
             errors.append(error)
+            away = away + 1 if isinstance(error, ResourceError) else 0
+            if away == AWAY:
+                raise
             one = unscored(f"{judge.name} failed: {type(error).__name__}: {error}")
         found.append(one)
-    if errors and len(errors) == len(completions) and all(isinstance(error, UserError) for error in errors):
+    if errors and all(isinstance(error, UserError) for error in errors) and not any(one.scored and one.label != "void" for one in found):
         raise errors[0]
     return found
 
