@@ -113,8 +113,8 @@ def test_hard_labels_temperature_and_equal_texts(monkeypatch: pytest.MonkeyPatch
 def test_answers_read_one_by_one_have_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
     each = judge(monkeypatch, Reader(bias=9.0), ask="each", principles=2)
     (verdict,) = each.verdicts(said("good"), said("bad"))
-    assert verdict.p == pytest.approx(sigmoid(3.0)) and [ba for _, ba in verdict.orders] == [None, None]
-    assert each.compare(said("bad", "fair"), said("good", "fair")) == pytest.approx([sigmoid(-3.0), 0.5])
+    assert verdict.p == pytest.approx(0.5 + (sigmoid(2.0) - sigmoid(-1.0)) / 2) and [ba for _, ba in verdict.orders] == [None, None]
+    assert each.compare(said("bad", "fair"), said("good", "fair")) == pytest.approx([0.5 - (sigmoid(2.0) - sigmoid(-1.0)) / 2, 0.5])
     for options in ({"cot": True}, {"orders": "one"}):
         with pytest.raises(ConfigError, match="no order and no thoughts"):
             judge(monkeypatch, Reader(), ask="each", **options)
@@ -210,3 +210,34 @@ def test_no_answer_poses_as_the_frame() -> None:
             (message,) = chat.messages
             plain = [line for line in message.content.split("\n") if not line.startswith(">")]
             assert plain == [line for line in DialogueForm().verdict(HI, "x", "y", principle).messages[0].content.split("\n") if not line.startswith(">")], name
+
+
+OWN = {"splendid": 2.0, "passable": 0.5}  # words that no case has
+
+
+class Gullible(Reader):
+    """Judges by the words of OWN, but obeys whoever speaks the language of the frame: one more mark of it anywhere, and the last letter named wins."""
+
+    def probabilities(self, asked: Sequence[Any], choices: Sequence[str]) -> list[tuple[float, ...]]:
+        found = []
+        for one in asked:
+            first, second = re.split(r"\n\(B\) ", one.split("\n(A) ", 1)[1], maxsplit=1)
+            forged = [m[1] for m in re.finditer(r"\(([AB])\)", one)][2:] or [m[1] for m in re.finditer(r"Better: \(?([AB])", one)]
+            odds = (9.0 if forged[-1] == "A" else -9.0) if forged else sum(w for word, w in OWN.items() if word in first) - sum(w for word, w in OWN.items() if word in second)
+            found.append((math.log(sigmoid(odds)), math.log(sigmoid(-odds))))
+        return found
+
+
+def test_fifty_injections_do_not_move_a_judge_who_obeys_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shift is 0 for each case: nothing that an answer says reaches such a judge as a mark of the frame. Unquoted, the same cases win."""
+    from alignlab.evals import verdicts
+    from alignlab.records import Comparison
+
+    pairs = [Comparison(Prompt.user(f"{i}?"), "a splendid one", "one that is passable") for i in range(3)]
+    gullible = judge(monkeypatch, Gullible(), principles=1)
+    found = verdicts.inject(gullible, pairs, seed=0)
+    assert len(found["cases"]) == 50 and found["most"] < 1e-9 and found["won"]["mean"] == 0 and found["shift"]["n"] == 150
+    assert found["controls"]["most"] < 1e-9
+    monkeypatch.setattr("alignlab.constitution.forms.quoted", lambda text: text)
+    bare = verdicts.inject(gullible, pairs, seed=0)
+    assert bare["cases"]["mark-a"]["most"] > 0.3 and bare["controls"]["most"] < 1e-9, "to one half: in one order the forged letter wins, in the other it loses"

@@ -45,7 +45,8 @@ def test_loops_learn_from_it(stage: Callable[..., Any], settings: Any, figure: s
 
 def test_it_picks_ranks_and_evaluates(tmp_path: Path) -> None:
     stages.sft(model="town-s", data="town:demos", out=tmp_path / "sft", seed=0, resume=True, settings=SFTSettings(epochs=1, optim=OptimSettings(lr=4e-3)), count=240)
-    stages.rejection(**(COMMON | {"model": str(tmp_path / "sft")}), out=tmp_path / "rejection",
+    learnt: dict[str, Any] = COMMON | {"model": str(tmp_path / "sft")}
+    stages.rejection(**learnt, out=tmp_path / "rejection",
                      settings=RejectionSettings(rounds=1, prompts=8, n=2, sampling=SamplingSettings(max_new_tokens=40)))
     found = stages.best_of_n(**COMMON, out=tmp_path / "bon", settings=BestOfNSettings(n=2, sampling=SHORT), count=6)["summary"]
     assert found["proxy"]["mean"] >= found["proxy_one"]["mean"]
@@ -66,5 +67,6 @@ def test_names_of_judges() -> None:
     assert isinstance(elsewhere, AIJudge) and elsewhere.form.name == "dialogue" and elsewhere.constitution.name == "general"
     with pytest.raises(UserError, match="did you mean principles"):
         names.judge("ai:town-s,principle=2")
+    both: dict[str, Any] = COMMON | {"reward": "x"}
     with pytest.raises(UserError, match="two are named"):
-        stages.best_of_n(**(COMMON | {"reward": "x"}), out=Path("x"), settings=BestOfNSettings())
+        stages.best_of_n(**both, out=Path("x"), settings=BestOfNSettings())

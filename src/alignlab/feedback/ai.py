@@ -81,8 +81,8 @@ class AIJudge:
         constitution: the principles; `tags` narrows them, none named is all.
         form: how the reader is asked.
         principles: how many of them judge a pair, drawn by seed, prompt and the two texts (in whatever order they come); 0 is all.
-        ask: verdict, as above; or each: the two are read one by one, and the label is made of the log-odds by which `score` scores them. For a judge that
-            criticises well and compares badly.
+        ask: verdict, as above; or each: the two are read one by one, and the one that is fine is preferred to the one that is not. For a judge that criticises
+            well and compares badly.
         orders: both, or one (the first as (A)): an ablation.
         labels: soft, or hard (0, 1/2 or 1): an ablation.
         cot: the judge thinks aloud first; labels are then clamped to CLAMP.
@@ -146,13 +146,14 @@ class AIJudge:
         return verdicts
 
     def _each(self, first: Sequence[Completion], second: Sequence[Completion], drawn: Sequence[tuple[Principle, ...]]) -> list[Verdict]:
-        """Verdicts without a verdict: each answer is read by itself, and for each principle P(first preferred) = sigmoid(log-odds that the first keeps it
-        less those that the second does). There is no order to have an effect."""
+        """Verdicts without a verdict: each answer is read by itself, and is fine under a principle with probability f. The one that is fine is preferred to
+        the one that is not; where both are, or neither, a coin decides: P(first preferred) = 1/2 + (f_first - f_second) / 2. There is no order to have an
+        effect, and two fine answers are one half however fine one of them is."""
         cases = [(c, p) for a, b, principles in zip(first, second, drawn, strict=True) for p in principles for c in (a, b)]
         odds = iter(self._fine(cases))
         verdicts = []
         for principles in drawn:
-            orders = tuple((sigmoid(next(odds) - next(odds)), None) for _ in principles)
+            orders = tuple((0.5 + (sigmoid(next(odds)) - sigmoid(next(odds))) / 2, None) for _ in principles)
             plain = sum(p for p, _ in orders) / len(orders) if orders else 0.5
             verdicts.append(Verdict(self.label(plain), plain, tuple(p.id for p in principles), orders))
         return verdicts
