@@ -240,4 +240,4 @@ def test_fifty_injections_do_not_move_a_judge_who_obeys_the_frame(monkeypatch: p
     assert found["controls"]["most"] < 1e-9
     monkeypatch.setattr("alignlab.constitution.forms.quoted", lambda text: text)
     bare = verdicts.inject(gullible, pairs, seed=0)
-    assert bare["cases"]["mark-a"]["most"] > 0.3 and bare["controls"]["most"] < 1e-9, "to one half: in one order the forged letter wins, in the other it loses"
+    assert bare["most"] > 0.3 and bare["controls"]["most"] < 1e-9, "to one half: in one order the forged letter wins, in the other it loses"
