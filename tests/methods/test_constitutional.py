@@ -342,4 +342,5 @@ def test_a_model_in_this_process_needs_no_helpful_prompts(tmp_path: Path, base: 
     assert cli.main(call) == 4
     err = capsys.readouterr().err
     assert "no helpful answers are mixed in" in err and "no chain was kept: 3 the draft is not finished" in err and "Traceback" not in err
+    assert cli.main([*call[:-6], "--out", str(tmp_path / "judged"), "--gold", "town:gold"]) == 4 and "not a prompt of the town" in capsys.readouterr().err
     assert cli.main(["constitution", "revise", "--model", str(base), "--data", ""]) == 2 and "red-team prompts" in capsys.readouterr().err

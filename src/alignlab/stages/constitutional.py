@@ -40,6 +40,9 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
                    judge=judge, gold=gold)
     if run.done:
         return done(run)
+    truth = names.judge(gold)
+    if truth and gold.startswith("town:"):
+        truth.score([Completion(prompt, "") for prompt in prompts.records])  # a prompt that it cannot judge is an error now, and not after all the work
     team = workshop(model, by, loaded, settings, judge=judge, run=run)
     if not harmless.records:
         run.note("revise: no helpful answers are mixed in (--helpful D); a model that learns from revisions alone tends to refuse what is harmless")
@@ -49,7 +52,7 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
     if not isinstance(team.author, EndpointSampler):
         prompts = replace(prompts, records=room_for_answers(run, prompts.records, team.author, settings.sampling))
         kind = room_for_answers(run, kind, team.author, settings.sampling) if kind else []
-    summary = method.revise(run, team, prompts.records, settings, helpful=kind, gold=names.judge(gold), breaks=names.breach_reader(gold), seed=seed)
+    summary = method.revise(run, team, prompts.records, settings, helpful=kind, gold=truth, breaks=names.breach_reader(gold), seed=seed)
     spent = {who: sampler.spent for who, sampler in (("author", team.author), ("critic", team.critic)) if isinstance(sampler, EndpointSampler)}
     if spent:
         summary["spent"] = spent

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..errors import DataError
 from ..records import Message, Prompt
 from .language import ASK, ASK_HELD_OUT, NOUN_PHRASES, PERSON_RELATIONS, PLACE_RELATIONS, QUESTIONS, clause, statement
 from .world import (
@@ -50,8 +51,10 @@ class Request:
 
     @staticmethod
     def of(prompt: Prompt) -> Request:
-        """The request behind a prompt of the town."""
+        """The request behind a prompt of the town. Raises DataError for another's."""
         meta = prompt.meta
+        if not {"kind", "params", "split"} <= set(meta):
+            raise DataError(f"not a prompt of the town: {prompt.text!r:.80}", remedy="the town's judge and people know what the town asks (town:NAME) and nothing else")
         return Request(meta["kind"], dict(meta["params"]), tuple(m.content for m in prompt.messages), meta["split"])
 
 
