@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from alignlab import stages
 from alignlab.models.chat import prompt_ids
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import load_policy, save_policy
 from alignlab.records import Prompt
 from alignlab.sampling.local import LocalSampler
-from alignlab.settings import ModelSettings
+from alignlab.settings import AdapterSettings, DPOSettings, LikelihoodSettings, ModelSettings, OptimSettings, SFTSettings
 
 from .conftest import BOS, EOS, build_tokenizer
 from .test_load import rows
@@ -99,3 +101,31 @@ def test_weights_come_back_and_the_model_answers(arch: str, tmp_path: Path) -> N
     batch = rows(policy.tokenizer, policy.pad_id)
     again = load_policy(tmp_path / "folder", ModelSettings(device="cpu"))
     torch.testing.assert_close(token_logprobs_of(again.model, batch), token_logprobs_of(policy.model, batch))
+
+
+def test_adapters_on_a_file_go_through_sft_and_dpo_and_load_again(tmp_path: Path) -> None:
+    """A base model of a GGUF file, a chat template by name: each run's adapter stands on the one before, down to the file; off, it is that one."""
+    write(tmp_path / "base.gguf", "llama", tiny("llama"))
+    chats = [{"prompt": f"who is {i}?", "completion": f"{i} is the baker"} for i in range(12)]
+    pairs = [{"prompt": f"where is {i}?", "chosen": "in town", "rejected": "no"} for i in range(12)]
+    for name, made in (("chats", chats), ("pairs", pairs)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+    shared: dict[str, Any] = {"batch": 4, "max_length": 100, "held_out": 0.25, "adapter": AdapterSettings(rank=2), "optim": OptimSettings(lr=1e-2)}
+    on_cpu = ModelSettings(device="cpu")
+    stages.sft(model=str(tmp_path / "base.gguf"), data=str(tmp_path / "chats.jsonl"), out=tmp_path / "sft", seed=0, resume=True,
+               settings=SFTSettings(**shared, model=ModelSettings(device="cpu", chat_template="chatml")))
+    stages.dpo(model=str(tmp_path / "sft"), data=str(tmp_path / "pairs.jsonl"), out=tmp_path / "dpo", seed=0, resume=True, settings=DPOSettings(**shared, model=on_cpu))
+    assert not list((tmp_path / "dpo" / "checkpoint").glob("model*.safetensors"))  # an adapter, not the base
+    base, sft, dpo = (load_policy(path, on_cpu) for path in (tmp_path / "base.gguf", tmp_path / "sft" / "checkpoint", tmp_path / "dpo" / "checkpoint"))
+    batch = rows(sft.tokenizer, sft.pad_id)
+    said = [token_logprobs_of(policy.model, batch) for policy in (base, sft, dpo)]
+    with sft.reference() as off:
+        torch.testing.assert_close(token_logprobs_of(off, batch), said[0])
+    with dpo.reference() as off:
+        torch.testing.assert_close(token_logprobs_of(off, batch), said[1], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(said[0], said[1], atol=1e-3) and not torch.allclose(said[1], said[2], atol=1e-3)
+    prompt = Prompt.user("who bakes?")
+    assert prompt_ids(dpo.tokenizer, prompt) == prompt_ids(sft.tokenizer, prompt)  # the template goes along
+    found = stages.likelihood(model=str(tmp_path / "dpo"), demonstrations=str(tmp_path / "chats.jsonl"), comparisons=str(tmp_path / "pairs.jsonl"), baseline="",
+                              out=tmp_path / "likelihood", seed=0, resume=True, settings=LikelihoodSettings(max_length=100, held_out=0.25, model=on_cpu))["summary"]
+    assert found["loss"]["n"] > 0 and found["margin"]["n"] > 0
