@@ -1,10 +1,13 @@
-"""The stages on a real model with real data, full weights and LoRA: figures, seconds, peak memory.
+"""Real models through the methods, on OASST and HH: figures with intervals, seconds, peak memory.
 
-    python benchmarks/real_model.py MODEL_FOLDER --data DATA_FOLDER --out runs/real [--only sft-lora reward-full ...]
+    python benchmarks/real_model.py --smollm2 FOLDER --gguf FILE.gguf --gemma FILE.gguf --data FOLDER --out runs/real [--only sft reward ...]
 
-MODEL_FOLDER: any chat model in transformers' layout (measured with SmolLM2-135M-Instruct). DATA_FOLDER holds
-oasst_sample/oasst_conversations.jsonl, oasst_sample/oasst_ranked_pairs.jsonl and hh_rlhf/harmless-base-train-1788.jsonl.gz.
-Every stage is a command; the table names them. Sizes are those that two cores finish in minutes.
+--smollm2: SmolLM2-135M-Instruct in transformers' layout, --gguf: the same as a GGUF file, --gemma: Gemma 3 270M, the base model, as a GGUF file. --data holds
+oasst_sample/oasst_conversations.jsonl and hh_rlhf/harmless-base-train-1788.jsonl.gz. Every stage is a command of `alignlab`; it goes on where it was, and a
+stage that is measured already is not done again. Writes real.json, which `docs/make_real.py` turns into docs/real-models.md.
+
+Demonstrations are OASST's alone: HH holds requests for harm, whose answers are compared (reward model, KTO, DPO) and never shown as something to learn. A
+prompt is on the same side of the split, learnt from or held out, in every stage.
 """
 
 from __future__ import annotations
@@ -16,34 +19,85 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-ADAPTER = ["--adapter.rank", "16"]
-LR = {"full": {"sft": "2e-5", "reward": "2e-5", "dpo": "5e-6", "ppo": "3e-6"}, "lora": {"sft": "2e-4", "reward": "2e-4", "dpo": "1e-4", "ppo": "5e-5"}}
+from alignlab.data.read import load
+from alignlab.data.split import by_prompt
+from alignlab.records import Comparison, Message, Prompt, write_jsonl
 
-
-def commands(model: str, data: Path, out: Path) -> dict[str, list[str]]:
-    """Every stage as arguments of `alignlab`, by name."""
-    chats, pairs = str(data / "oasst_sample/oasst_conversations.jsonl"), str(data / "oasst_sample/oasst_ranked_pairs.jsonl")
-    harmless = str(data / "hh_rlhf/harmless-base-train-1788.jsonl.gz")
-    found: dict[str, list[str]] = {}
-    for how in ("lora", "full"):
-        extra = ADAPTER if how == "lora" else []
-        lr = LR[how]
-        found[f"sft-{how}"] = ["sft", "--model", model, "--data", chats, "--count", "240", "--max-length", "384", "--epochs", "1", "--batch", "8",
-                               "--micro-batch", "4", "--held-out", "0.2", "--optim.lr", lr["sft"], *extra]
-        found[f"reward-{how}"] = ["reward", "--model", model, "--data", harmless, "--count", "260", "--max-length", "224", "--held-out", "0.4",
-                                  "--batch", "8", "--optim.lr", lr["reward"], *extra]
-        found[f"dpo-{how}"] = ["dpo", "--model", model, "--data", pairs, "--max-length", "256", "--held-out", "0.3", "--batch", "8", "--micro-batch", "4",
-                               "--epochs", "1", "--optim.lr", lr["dpo"], *extra]
-        found[f"ppo-{how}"] = ["ppo", "--model", model, "--reward", str(out / f"reward-{how}"), "--data", harmless, "--count", "400",
-                               "--max-prompt-length", "64", "--steps", "30", "--rollouts", "8", "--minibatch", "8", "--epochs", "1", "--kl-coef", "0.05",
-                               "--sampling.max-new-tokens", "24", "--sampling.slots", "8", "--missing-end-penalty", "0", "--optim.lr", lr["ppo"], *extra]
-    found["best-of-n"] = ["best-of-n", "--model", model, "--reward", str(out / "reward-lora"), "--data", harmless, "--count", "24", "--n", "4",
-                          "--sampling.max-new-tokens", "48"]
-    return found
+HELD_OUT, SEED = 0.3, 0
+LONGEST = 320  # characters of an HH conversation, its two answers not added up
+BRIEF = Message("system", "Answer in one short sentence.")
+LORA = ["--adapter.rank", "16"]
+SPLIT = ["--held-out", str(HELD_OUT), "--seed", str(SEED)]
+SAMPLING = ["--sampling.max-new-tokens", "40", "--sampling.slots", "32"]
+ON_POLICY = [*SAMPLING, "--max-prompt-length", "160", "--seed", str(SEED), *LORA]
 
 
-def measure(name: str, arguments: list[str], out: Path) -> dict:
+def prepare(data: Path, out: Path) -> dict[str, str]:
+    """HH as comparisons, and their prompts by side of the split: short ones, the first of each opening, each asked to be brief."""
+    kept: dict[str, Comparison] = {}
+    for c in load(data / "hh_rlhf/harmless-base-train-1788.jsonl.gz", "comparison").records:
+        if sum(len(m.content) for m in c.prompt.messages) + max(len(c.chosen), len(c.rejected)) <= LONGEST:
+            kept.setdefault(c.prompt.messages[0].content, Comparison(Prompt((BRIEF, *c.prompt.messages)), c.chosen, c.rejected))
+    learnt, test = by_prompt([c.prompt for c in kept.values()], HELD_OUT, SEED)
+    found = {name: str(out / "data" / f"{name}.jsonl") for name in ("hh", "prompts", "prompts-test")}
+    for name, records in (("hh", list(kept.values())), ("prompts", learnt), ("prompts-test", test)):
+        write_jsonl(found[name], records)
+    return found | {"oasst": str(data / "oasst_sample/oasst_conversations.jsonl")}
+
+
+def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[str]]:
+    """Every stage as arguments of `alignlab`, by name, in an order in which each finds what it needs."""
+
+    def run(name: str) -> str:
+        return str(args.out / name)
+
+    def likelihood(model: str, *more: str, baseline: str = "", pairs: str = "0") -> list[str]:
+        against = ["--baseline", run(baseline)] if baseline else []
+        return ["likelihood", "--model", model, "--demonstrations", data["oasst"], "--comparisons", data["hh"], "--count", pairs, "--max-length", "256", *SPLIT,
+                *more, *against]
+
+    def answers(model: str, *more: str) -> list[str]:
+        others = f"ensemble:mean:{run('reward')}/members/1,{run('reward')}/members/2"
+        return ["eval", "--model", model, "--data", data["prompts-test"], "--judge", others, "--prompts", "48", *SAMPLING, "--seed", str(SEED), *more]
+
+    against = ["--baseline", run("eval-sft"), "--reference", run("sft")]
+    proxy = ["--reward", f"{run('reward')}/members/0", "--data", data["prompts"]]
+    pairs = ["--data", data["hh"], "--max-length", "160", *SPLIT, *LORA]
+    gemma = ["--model.chat_template", "gemma"]
+    found = {
+        "sft": ["sft", "--model", args.smollm2, "--data", data["oasst"], "--max-length", "256", "--epochs", "1", "--batch", "8", "--micro-batch", "4",
+                "--optim.lr", "2e-5", *SPLIT],
+        "reward": ["reward", "--model", run("sft"), *pairs, "--count", "400", "--members", "3", "--batch", "8", "--optim.lr", "2e-4"],
+        "gemma": likelihood(args.gemma, *gemma, pairs="240"),
+        "gemma-sft": ["sft", "--model", args.gemma, *gemma, "--data", data["oasst"], "--count", "240", "--max-length", "256", "--epochs", "1", "--batch", "4", "--optim.lr", "2e-4",
+                      *SPLIT, *LORA],
+        "gemma-after-sft": likelihood(run("gemma-sft"), baseline="gemma", pairs="240"),
+        "gemma-dpo": ["dpo", "--model", run("gemma-sft"), *pairs, "--count", "160", "--batch", "8", "--optim.lr", "1e-4"],
+        "gemma-after-dpo": likelihood(run("gemma-dpo"), baseline="gemma-after-sft", pairs="240"),
+        "rloo": ["rloo", "--model", run("sft"), *proxy, "--steps", "10", "--rollouts", "24", "--per-prompt", "4", "--micro-batch", "12", "--kl-coef", "0.05",
+                 "--missing-end-penalty", "1", "--optim.lr", "1e-4", *ON_POLICY],
+        "kto": ["kto", "--model", run("sft"), *pairs, "--count", "240", "--batch", "16", "--optim.lr", "1e-4"],
+        "rejection": ["rejection", "--model", run("sft"), *proxy, "--rounds", "2", "--prompts", "24", "--n", "4", "--batch", "8", "--optim.lr", "1e-4", *ON_POLICY],
+        "eval-sft": answers(run("sft")),
+        **{f"eval-{name}": answers(run(name), *against) for name in ("rloo", "kto", "rejection")},
+        "likelihood-instruct": likelihood(args.smollm2),
+        "likelihood-sft": likelihood(run("sft"), baseline="likelihood-instruct"),
+        **{f"likelihood-{name}": likelihood(run(name), baseline="likelihood-sft") for name in ("rloo", "kto", "rejection")},
+        "likelihood-gguf": likelihood(args.gguf, baseline="likelihood-instruct"),
+        "dpo": ["dpo", "--model", run("sft"), *pairs, "--count", "120", "--batch", "8", "--optim.lr", "1e-4"],
+        "eval-dpo": answers(run("dpo"), *against),
+        "likelihood-dpo": likelihood(run("dpo"), baseline="likelihood-sft"),
+        "ppo": ["ppo", "--model", run("sft"), *proxy, "--steps", "10", "--rollouts", "24", "--per-prompt", "4", "--minibatch", "12", "--epochs", "1",
+                "--kl-coef", "0.05", "--missing-end-penalty", "1", "--optim.lr", "1e-4", *ON_POLICY],
+        "eval-ppo": answers(run("ppo"), *against),
+        "likelihood-ppo": likelihood(run("ppo"), baseline="likelihood-sft"),
+    }
+    return {name: [*arguments, "--model.threads", "1"] for name, arguments in found.items()}
+
+
+def measure(name: str, arguments: list[str], out: Path) -> dict[str, Any]:
     """Run one command in a process of its own: wall seconds, peak resident memory of it, and its summary."""
     folder, log = out / name, out / f"{name}.log"
     command = [sys.executable, "-m", "alignlab.cli", *arguments, "--out", str(folder)]
@@ -53,44 +107,30 @@ def measure(name: str, arguments: list[str], out: Path) -> dict:
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{name} failed, see {log}")
-    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] if (folder / "metrics.jsonl").exists() else []
-    info = json.loads((folder / "run.json").read_text())
-    return {"name": name, "command": "alignlab " + " ".join(arguments), "wall_seconds": time.perf_counter() - begun, "seconds": info["seconds"],
-            "peak_gb": usage.ru_maxrss / 1e6, "summary": json.loads((folder / "summary.json").read_text()),
-            "first": metrics[0] if metrics else {}, "last": metrics[-1] if metrics else {}, "steps": len(metrics),
-            "tokens_per_second": metrics[-1]["num_tokens"] / info["seconds"] if metrics and "num_tokens" in metrics[-1] else None}
-
-
-def figure(row: dict) -> str:
-    """What a stage is judged by, in words."""
-    s, kind = row["summary"], row["name"].split("-")[0]
-    rate = lambda x: f"{x['mean']:.3f} [{x['ci'][0]:.3f}, {x['ci'][1]:.3f}], n = {x['n']}"  # noqa: E731
-    if kind == "sft":
-        return f"held-out loss {s['eval_loss_before']:.3f} -> {s['eval_loss']:.3f} ({s['held_out']} conversations)"
-    if kind == "reward":
-        return f"held-out accuracy {rate(s['accuracy'])}; longer answer {s['length_floor']['mean']:.3f}"
-    if kind == "dpo":
-        return f"held-out accuracy {rate(s['accuracy'])}, margin {s['margin']:.3f}"
-    if kind == "ppo":
-        return f"reward {s['score_first']:.3f} -> {s['score_last']:.3f}, KL {s['kl_last']:.2f} nats, {s['steps']} updates"
-    return f"proxy of one {s['proxy_one']['mean']:.3f}, of the best of {s['n']} {s['proxy']['mean']:.3f}"
+    info, summary = (json.loads((folder / file).read_text()) for file in ("run.json", "summary.json"))
+    members = [json.loads((path / "summary.json").read_text()) for path in sorted((folder / "members").glob("*"))]
+    return {"name": name, "command": "alignlab " + " ".join(arguments), "wall_seconds": time.perf_counter() - begun, "seconds": info["seconds"], "cpu_seconds": info["cpu_seconds"],
+            "peak_gb": usage.ru_maxrss / 1e6, "summary": summary, "members": [member["accuracy"] for member in members],
+            "learnt": members[0]["rankings"] if members else None}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
+    for name in ("smollm2", "gguf", "gemma"):
+        parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     parser.add_argument("--only", nargs="+", default=[])
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for name, arguments in commands(args.model, args.data, args.out).items():
-        if args.only and name not in args.only:
+    file = args.out / "real.json"
+    rows = {row["name"]: row for row in json.loads(file.read_text())} if file.exists() else {}
+    plan = commands(args, prepare(args.data, args.out))
+    for name, arguments in plan.items():
+        if (args.only and name not in args.only) or (name in rows and rows[name]["command"] == "alignlab " + " ".join(arguments)):
             continue
-        rows.append(measure(name, arguments, args.out))
-        print(f"| {name} | {figure(rows[-1])} | {rows[-1]['seconds']:.0f} | {rows[-1]['peak_gb']:.1f} |", flush=True)
-        (args.out / "real.json").write_text(json.dumps(rows, indent=1))
+        rows[name] = measure(name, arguments, args.out)
+        print(f"{name}: {rows[name]['seconds']:.0f} s, {rows[name]['peak_gb']:.1f} GB", flush=True)
+        file.write_text(json.dumps([rows[each] for each in plan if each in rows], indent=1))
 
 
 if __name__ == "__main__":

@@ -1,45 +1,176 @@
 """Writes docs/real-models.md from what benchmarks/real_model.py measured.
 
-    python docs/make_real.py runs/real/real.json MODEL_FOLDER DATA_FOLDER
+    python docs/make_real.py runs/real/real.json --data DATA_FOLDER
 """
 
 from __future__ import annotations
 
-import importlib.util
+import argparse
 import json
-import sys
+import re
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).parent
+NAMES = {"kto": "KTO", "dpo": "DPO", "rloo": "RLOO", "rejection": "rejection sampling", "ppo": "PPO"}
+Rows = dict[str, dict[str, Any]]
+
+
+def say(s: dict[str, Any], digits: int = 3, sign: bool = False) -> str:
+    """A mean with its interval."""
+    plus = "+" if sign else ""
+    return f"{s['mean']:{plus}.{digits}f} [{s['ci'][0]:{plus}.{digits}f}, {s['ci'][1]:{plus}.{digits}f}]"
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|", *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def apart(s: dict[str, Any], zero: float = 0.0) -> bool:
+    """Whether the interval leaves out what would be no effect."""
+    return not s["ci"][0] <= zero <= s["ci"][1]
+
+
+def verdict(difference: dict[str, Any]) -> str:
+    """Whether a paired difference of losses shows anything."""
+    return "nothing that the interval shows" if not apart(difference) else "a gain" if difference["mean"] < 0 else "a loss"
+
+
+def reward(rows: Rows) -> str:
+    """The ensemble: each member, and what they are together."""
+    row = rows["reward"]
+    s = row["summary"]
+    found = [(f"member {i}", accuracy) for i, accuracy in enumerate(row["members"])] + [(how, s[how]["accuracy"]) for how in ("mean", "worst", "uncertainty")]
+    floor = s["length_floor"]
+    best = max(found, key=lambda pair: pair[1]["mean"])
+    beats = {what: [name for name, accuracy in found if accuracy["ci"][0] > least] for what, least in (("coin", 0.5), ("length", max(0.5, floor["mean"])))}
+    spread = s["spread"]
+    lines = table(["", "held-out accuracy", "n"], [[name, say(accuracy), str(accuracy["n"])] for name, accuracy in found]
+                  + [["always the longer answer", say(floor), str(floor["n"])]])
+    if beats["length"]:
+        shows = f"Better than a coin and than length: {', '.join(beats['length'])}."
+    elif beats["coin"]:
+        shows = f"Better than a coin ({', '.join(beats['coin'])}), and not shown to be better than always taking the longer answer."
+    else:
+        shows = f"No interval leaves out a coin: the best, {best[0]}, is at {say(best[1])}. Of {best[1]['n']} pairs that shows nothing."
+    together = [s[how]["accuracy"]["mean"] for how in ("mean", "worst", "uncertainty")]
+    alone = [accuracy["mean"] for accuracy in row["members"]]
+    gain = (f"The ways to put them together differ by {max(together) - min(together):.3f}, the members by {max(alone) - min(alone):.3f}; an interval is "
+            f"{best[1]['ci'][1] - best[1]['ci'][0]:.3f} wide.")
+    unsure = f"Where together they are wrong the members' spread is {say(spread['of_wrong'])}, where right {say(spread['of_right'])} (in deviations of a score)."
+    return f"{lines}\n\n{shows} {gain} {unsure}"
+
+
+def policies(rows: Rows) -> str:
+    """What each method did to the same SFT model."""
+    lines, said = [], []
+    first = rows["eval-sft"]["summary"]
+    start = rows["likelihood-sft"]["summary"]
+    lines.append(["SFT", say(first["gold_sampled"], 2), "", "", "", f"{first['mean_length']:.1f}", say(start["chosen_likelier"]), "", ""])
+    for name, title in NAMES.items():
+        if f"eval-{name}" not in rows or f"likelihood-{name}" not in rows:
+            continue
+        s, told = rows[f"eval-{name}"]["summary"], rows[f"likelihood-{name}"]["summary"]
+        lines.append([title, say(s["gold_sampled"], 2), say(s["paired"]["sampled"], 2, sign=True), say(s["win_rate_vs_sft"], 2), say(s["kl_from_sft"], 2),
+                      f"{s['mean_length']:.1f}", say(told["chosen_likelier"]), say(told["paired"]["margin"], 2, sign=True), say(told["paired"]["loss"], 3, sign=True)])
+        three = {"reward": s["paired"]["sampled"], "margin": told["paired"]["margin"], "loss": told["paired"]["loss"]}
+        moved = [f"{what} {say(value, 2, sign=True)}" for what, value in three.items() if apart(value)]
+        said.append(f"- {title}: " + ("moved " + ", ".join(moved) + "." if moved else "none of the three: each interval holds 0.") + trained(name, rows))
+    heads = ["", "reward", "less SFT's", "wins against SFT", "KL, nats", "tokens", "chosen likelier", "margin less SFT's, nats", "loss less SFT's, nats a token"]
+    n, pairs, demos = first["gold_sampled"]["n"], start["margin"]["n"], start["loss"]["n"]
+    return (f"{table(heads, lines)}\n\nReward, wins and KL: {n} held-out prompts at temperature 1 (tokens: greedy), at most 40 tokens. Margin: {pairs} held-out HH "
+            f"comparisons. Loss: {demos} held-out OASST demonstrations. Differences are paired.\n\n" + "\n".join(said))
+
+
+def trained(name: str, rows: Rows) -> str:
+    """What a method saw of itself while it trained."""
+    s = rows[name]["summary"]
+    if "kl_last" in s and "score_first" in s:
+        return f" While it trained, its own reward model's score went from {s['score_first']:.2f} to {s['score_last']:.2f}, KL to {s['kl_last']:.2f} nats."
+    if "proxy_first" in s:
+        best = s["rounds"][0]["proxy_best"]
+        return (f" Its own reward model gave its samples {s['proxy_first']:.2f}, the best of each prompt {best:.2f}, and {s['proxy_last']:.2f} after {len(s['rounds'])} rounds "
+                f"({s['rounds'][0]['clipped_ratio']:.0%} of the first samples were cut, which are never learnt).")
+    return f" Its implicit reward orders held-out pairs right {say(s['accuracy'], 2)} of the time (n = {s['accuracy']['n']})."
+
+
+def gemma(rows: Rows) -> str:
+    stages = [("base", "gemma"), ("SFT", "gemma-after-sft"), ("SFT, then DPO", "gemma-after-dpo")]
+    found = [(title, rows[name]["summary"]) for title, name in stages if name in rows]
+    lines = [[title, say(s["loss"]), say(s["paired"]["loss"], 3, sign=True) if "paired" in s else "", say(s["chosen_likelier"]), say(s["margin"], 1),
+              say(s["paired"]["margin"], 2, sign=True) if "paired" in s else ""] for title, s in found]
+    text = table(["", "loss, nats a token", "less the row above's", "chosen likelier", "margin, nats", "less the row above's"], lines)
+    s = found[0][1]
+    text += f"\n\nLoss on {s['loss']['n']} held-out OASST demonstrations, margins of {s['margin']['n']} held-out HH comparisons."
+    if "gemma-dpo" in rows:
+        d = rows["gemma-dpo"]["summary"]
+        text += (f" DPO learnt {d['comparisons']} comparisons: its implicit reward orders {say(d['accuracy'])} of {d['accuracy']['n']} held-out pairs right "
+                 f"({'more than a coin' if d['accuracy']['ci'][0] > 0.5 else 'which shows nothing: the interval holds one half'}).")
+    return text
+
+
+def sections(rows: Rows) -> list[tuple[str, str]]:
+    """Title and text of each part whose figures are there."""
+    found = []
+    if {"likelihood-instruct", "likelihood-sft"} <= set(rows):
+        before, after = (rows[name]["summary"] for name in ("likelihood-instruct", "likelihood-sft"))
+        loss = after["paired"]["loss"]
+        text = (f"Loss on {loss['n']} held-out demonstrations: {say(before['loss'])} nats a token before, {say(after['loss'])} after; paired {say(loss, 4, sign=True)}\n"
+                f"({verdict(loss)}).")
+        if "likelihood-gguf" in rows:
+            cost = rows["likelihood-gguf"]["summary"]
+            text += (f" The model as it was, from its GGUF file (Q4_1), reads at {say(cost['loss'])}: the quantisation costs "
+                     f"{say(cost['paired']['loss'], 4, sign=True)} nats a token.")
+        found.append(("SmolLM2: SFT on OASST", text))
+    if "reward" in rows:
+        found.append(("SmolLM2: an ensemble of reward models on HH",
+                      f"Three members on the SFT model, LoRA of rank 16, {rows['reward']['learnt']} comparisons, one pass.\n\n{reward(rows)}"))
+    if {"eval-sft", "likelihood-sft"} <= set(rows):
+        found.append(("SmolLM2: the same SFT model through each method", f"""RLOO, rejection sampling and PPO optimise member 0 of the ensemble; the reward below is the mean of the other two, which none of them has seen. KTO and DPO learn
+from the comparisons themselves. The margin (log p of chosen less rejected) and the loss on demonstrations ask no reward model at all.
+
+{policies(rows)}"""))
+    if "gemma" in rows:
+        found.append(("Gemma 3 270M, the base model: SFT and DPO", f"""LoRA of rank 16, Gemma's own chat template by name. Google's terms apply to the model, which is used and never shipped.
+
+{gemma(rows)}"""))
+    return found
 
 
 def main() -> None:
-    spec = importlib.util.spec_from_file_location("real_model", DOCS.parent / "benchmarks" / "real_model.py")
-    assert spec and spec.loader
-    real = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(real)
-    rows = json.loads(Path(sys.argv[1]).read_text())
-    out = str(Path(sys.argv[1]).parent)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figures", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    args = parser.parse_args()
+    rows: Rows = {row["name"]: row for row in json.loads(args.figures.read_text())}
+    models = {name: re.search(r"--model (\S+)", rows[stage]["command"]) for stage, name in (("sft", "SMOLLM2"), ("likelihood-gguf", "SMOLLM2.gguf"), ("gemma", "GEMMA.gguf"))
+              if stage in rows}
 
     def plain(command: str) -> str:
-        return command.replace(sys.argv[2], "MODEL").replace(sys.argv[3].rstrip("/"), "DATA").replace(out, "runs/real")
+        for name, found in models.items():
+            command = command.replace(f" {found.group(1)} ", f" {name} ") if found else command
+        return command.replace(str(args.data).rstrip("/"), "DATA").replace(str(args.figures.parent), "runs/real")
 
-    table = "\n".join(f"| {row['name']} | {real.figure(row)} | {row['seconds']:.0f} | {row['tokens_per_second']:.0f} | {row['peak_gb']:.1f} |" if row["tokens_per_second"]
-                      else f"| {row['name']} | {real.figure(row)} | {row['seconds']:.0f} | | {row['peak_gb']:.1f} |" for row in rows)
-    shown = "\n".join(f"- {row['name']}: `{plain(row['command'])}`" for row in rows)
-    (DOCS / "real-models.md").write_text(f"""# On a real model
+    parts = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections(rows))
+    cost = table(["stage", "processor seconds", "peak GB"], [[name, f"{row['cpu_seconds']:.0f}", f"{row['peak_gb']:.1f}"] for name, row in rows.items()])
+    shown = "\n".join(f"- {name}: `{plain(row['command'])}`" for name, row in rows.items())
+    (DOCS / "real-models.md").write_text(f"""# On real models
 
-The same stages on SmolLM2-135M-Instruct (bf16 weights, fp32 masters, one thread, another job on the other core), with OASST conversations, OASST ranked pairs and Anthropic HH harmless
-pairs. `full` trains all weights, `lora` an adapter of rank 16. Measured by `python benchmarks/real_model.py`; one seed. Tokens a second counts trained tokens over the whole run, measuring included.
+SmolLM2-135M-Instruct and Gemma 3 270M, the base model (from a GGUF file), with OASST conversations and Anthropic's HH harmless comparisons, on one thread of a CPU without bf16, in fp32. One seed.
+Measured by `python benchmarks/real_model.py`; intervals are at 95 %, over prompts, pairs or demonstrations: they say nothing of other seeds. HH's short conversations are taken, one of each
+opening, and each asks for one short sentence; a prompt is on the same side, learnt from or held out, in every stage. HH's answers are compared, never shown as something to learn.
 
-| stage | figure | seconds | tokens/s | peak GB |
-|---|---|---|---|---|
-{table}
+{parts}
 
-A few hundred rows and a model of 135M parameters move little, and the intervals say so: an accuracy whose interval holds the length floor and one half has shown nothing. What this page shows is
-that every stage runs to its end on real formats, and what it costs.
+## What it costs
 
-The commands:
+{cost}
+
+Processor seconds of one thread, measuring included, while other jobs shared the machine.
+
+## The commands
+
+`python benchmarks/real_model.py` writes the files below `runs/real/data` and gives these commands:
 
 {shown}
 

@@ -162,6 +162,7 @@ def test_reward_models() -> None:
     assert broken("reward", {}, rows(0.8), fine | {"accuracy": rate(0.93)}) == ["reward-model-too-good"], "above the annotator's ceiling"
     assert broken("reward", {}, rows(0.97), fine | {"accuracy": rate(0.7)}) == ["reward-model-over-fitted"]
     assert broken("reward", {}, rows(0.7), fine | {"accuracy": rate(0.7), "length_floor": rate(0.71)}) == ["length-detector"]
+    assert broken("reward", {}, rows(0.7), fine | {"accuracy": rate(0.64, 0.25), "length_floor": rate(0.64, 0.25)}) == [], "eleven pairs"
 
 
 def test_demonstrations() -> None:

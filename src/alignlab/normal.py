@@ -512,7 +512,7 @@ def _fitted(h: History, accuracy: Series) -> Hit | None:
 
 def length_detector(h: History) -> Hit | None:
     held, floor = h.rate("accuracy"), h.rate("length_floor")
-    if not held or not floor or floor[0] < 0.6:
+    if not held or not floor or floor[0] < 0.6 or floor[1] <= 0.5:  # of a dozen pairs nothing can be said
         return None
     if held[0] < floor[0] + 0.02:
         return Hit("broken", f"held-out accuracy {held[0]:.3f}; always taking the longer answer: {floor[0]:.3f}", (0, 0))

@@ -85,11 +85,12 @@ def write(path: Path, arch: str, model: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize("arch", ["llama", "gemma3"])
-def test_weights_come_back_and_the_model_answers(arch: str, tmp_path: Path) -> None:
+def test_weights_come_back_and_the_model_answers(arch: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model = tiny(arch)
     write(tmp_path / "tiny.gguf", arch, model)
     policy = load_policy(tmp_path / "tiny.gguf", ModelSettings(device="cpu", chat_template="chatml"))
     assert type(policy.model).__name__ == {"llama": "LlamaForCausalLM", "gemma3": "Gemma3ForCausalLM"}[arch]
+    assert "Converting" not in capfd.readouterr().err  # no bar of the reader's in a log
     loaded = policy.model.state_dict()
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(loaded[name], tensor, msg=lambda text, name=name: f"{name}: {text}")

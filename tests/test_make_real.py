@@ -1,0 +1,84 @@
+"""docs/real-models.md is written from figures alone: every one lands on the page, what shows nothing is called so, and no path of a machine stays."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def module(name: str, file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec and spec.loader
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def share(mean: float, half: float = 0.05, n: int = 200) -> dict[str, Any]:
+    return {"mean": mean, "ci": [mean - half, mean + half], "n": n}
+
+
+LIKELIHOOD = {"loss": share(2.1), "margin": share(-3.0, 1.0), "chosen_likelier": share(0.46), "paired": {"loss": share(-0.02, 0.01), "margin": share(0.1, 0.5)}}
+EVAL = {"gold_sampled": share(0.2), "mean_length": 21.5, "paired": {"sampled": share(0.31, 0.1)}, "win_rate_vs_sft": share(0.61), "kl_from_sft": share(1.5)}
+SUMMARIES: dict[str, dict[str, Any]] = {
+    "reward": {"length_floor": share(0.47), "spread": {"of_wrong": share(0.3), "of_right": share(0.2)}, **{how: {"accuracy": share(0.58)} for how in ("mean", "worst", "uncertainty")}},
+    "rloo": {"score_first": 0.1, "score_last": 0.9, "kl_last": 1.4}, "ppo": {"score_first": 0.1, "score_last": 0.2, "kl_last": 0.3},
+    "rejection": {"proxy_first": 0.1, "proxy_last": 0.25, "kl_last": 0.2, "rounds": [{"proxy_best": 0.8, "clipped_ratio": 0.4}] * 2},
+    "kto": {"accuracy": share(0.55)}, "dpo": {"accuracy": share(0.56)}, "gemma-dpo": {"accuracy": share(0.53), "comparisons": 210},
+}
+
+
+@pytest.fixture
+def figures(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """Rows as the benchmark writes them, for the very commands that it gives."""
+    real = module("real_model", ROOT / "benchmarks" / "real_model.py")
+    args = Namespace(smollm2="/there/smol", gguf="/there/smol.gguf", gemma="/there/gemma.gguf", out=tmp_path / "out")
+    plan = real.commands(args, {"hh": f"{args.out}/data/hh.jsonl", "prompts": "p", "prompts-test": "t", "oasst": "/data/oasst.jsonl"})
+    rows = [{"name": name, "command": "alignlab " + " ".join(words), "cpu_seconds": 61.0, "peak_gb": 2.5, "members": [share(0.5), share(0.57)], "learnt": 516,
+             "summary": SUMMARIES.get(name, EVAL if name.startswith("eval") else LIKELIHOOD)} for name, words in plan.items()]
+    return tmp_path, rows
+
+
+def page(folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> str:
+    maker = module("make_real", ROOT / "docs" / "make_real.py")
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "out" / "real.json").write_text(json.dumps(rows))
+    monkeypatch.setattr(maker, "DOCS", folder)
+    monkeypatch.setattr(sys, "argv", ["make_real.py", str(folder / "out" / "real.json"), "--data", "/data/"])
+    maker.main()
+    return (folder / "real-models.md").read_text(encoding="utf-8")
+
+
+def test_every_figure_lands_on_the_page(figures: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, rows = figures
+    text = page(folder, rows, monkeypatch)
+    for title in ("member 1", "worst", "RLOO", "rejection sampling", "KTO", "DPO", "PPO", "SFT, then DPO"):
+        assert title in text
+    assert "0.570 [0.520, 0.620]" in text and "+0.31 [+0.21, +0.41]" in text and "from 0.10 to 0.90, KL to 1.40" in text and "516 comparisons" in text
+    assert "Better than a coin and than length: member 1, mean, worst, uncertainty." in text
+    assert "which shows nothing: the interval holds one half" in text and "moved reward +0.31" in text
+    assert str(folder) not in text and "/there" not in text and "DATA/oasst.jsonl" in text and "GEMMA.gguf" in text and "`alignlab sft --model SMOLLM2 " in text
+
+
+def test_what_shows_nothing_is_called_so_and_what_is_missing_is_left_out(figures: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, rows = figures
+    rows = [row for row in rows if not row["name"].endswith("ppo")]
+    for row in rows:
+        row["members"] = [share(0.48), share(0.51)]
+        if row["name"] == "reward":
+            row["summary"] = row["summary"] | {how: {"accuracy": share(0.5)} for how in ("mean", "worst", "uncertainty")}
+        if row["name"] == "eval-rloo":
+            row["summary"] = row["summary"] | {"paired": {"sampled": share(0.01, 0.2)}}
+        if row["name"] == "likelihood-rloo":
+            row["summary"] = row["summary"] | {"paired": {"loss": share(0.0, 0.01), "margin": share(0.1, 0.5)}}
+    text = page(folder, rows, monkeypatch)
+    assert "No interval leaves out a coin: the best, member 1, is at 0.510" in text and "that shows nothing" in text
+    assert "- RLOO: none of the three" in text and "| PPO |" not in text
