@@ -5,7 +5,7 @@
 
 Starts the server on a free port of the loopback and asks it for so many seconds, each client one request after the other over a connection of its own:
 chats, streamed chats, completions with log-probabilities and echo, a chat behind a defence, requests that are wrong (they must get their 4xx), and one in
-fifty hangs up in mid-stream. A request that got neither an answer nor a refusal in HTTP is lost. Prints one JSON document: requests by kind and status, lost
+fifty hangs up in mid-stream. A request that got neither an answer nor a 4xx is lost. Prints one JSON document: requests by kind and status, lost
 ones, seconds to the whole answer (median, 90th and 99th percentile), the server's resident memory over time and its growth from a quarter of the time to the end.
 """
 
@@ -68,6 +68,8 @@ class Client(threading.Thread):
                     tokens = 0 if body.get("stream") or status != 200 else json.loads(text)["usage"]["completion_tokens"]
                     if body.get("stream") and status == 200 and not text.endswith(b"data: [DONE]\n\n"):
                         self.lost.append(f"{kind}: a stream without an end")
+                if status >= 500:
+                    self.lost.append(f"{kind}: status {status}")
                 self.seen.append((kind, status, time.monotonic() - start, tokens))
                 if status == 429:
                     time.sleep(float(answer.headers["Retry-After"]))

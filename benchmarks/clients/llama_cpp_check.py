@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""llama.cpp on what `alignlab export --gguf` wrote: the same tokens for the same prompts, and greedy answers beside those of our own sampler.
+"""llama.cpp (by xllamacpp, which ships it built) on what `alignlab export --gguf` wrote: the same tokens for the same prompts, and greedy answers beside those of our own sampler.
 
-    pip install llama-cpp-python; python benchmarks/clients/llama_cpp_check.py FILE.gguf ANSWERS.jsonl
+    pip install xllamacpp; python benchmarks/clients/llama_cpp_check.py FILE.gguf ANSWERS.jsonl
 
 ANSWERS.jsonl: rows of {"text": the rendered prompt, "ids": its token ids, "answer": token ids of our greedy answer}, as
 `python benchmarks/clients/llama_cpp_check.py --write MODEL ANSWERS.jsonl [COUNT]` writes them (run that one with alignlab's own Python).
@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 
 def write(model: str, file: str, count: str = "50") -> None:
@@ -32,23 +34,26 @@ def write(model: str, file: str, count: str = "50") -> None:
 
 
 def check(file: str, answers: str) -> None:
-    import llama_cpp
+    import xllamacpp
 
-    model = llama_cpp.Llama(file, n_ctx=512, verbose=False, logits_all=False, n_threads=1)
+    params = xllamacpp.CommonParams()
+    params.model.path, params.n_ctx, params.n_parallel, params.port, params.cpuparams.n_threads = file, 512, 1, 0, 1
+    server = xllamacpp.Server(params)  # it goes away with its name
+
+    def ask(path: str, row: dict[str, Any]) -> dict[str, Any]:
+        request = Request(f"{server.listening_address}{path}", json.dumps(row).encode(), {"Content-Type": "application/json"})
+        return json.loads(urlopen(request, timeout=60).read())
+
     rows = [json.loads(line) for line in Path(answers).read_text().splitlines()]
     same_ids = same_answers = agreed = tokens = 0
     for row in rows:
-        same_ids += model.tokenize(row["text"].encode(), add_bos=False, special=True) == row["ids"]
-        model.reset()
-        written: list[int] = []
-        for token in model.generate(row["ids"], temp=0.0, top_k=1, repeat_penalty=1.0):
-            written.append(token)
-            if len(written) == len(row["answer"]):
-                break
-        same_answers += written == row["answer"]
-        agreed += next((i for i, (a, b) in enumerate(zip(written, row["answer"], strict=True)) if a != b), len(written))
-        tokens += len(row["answer"])
-    print(f"llama-cpp-python {llama_cpp.__version__}, {Path(file).name}: prompts with the same tokens {same_ids} of {len(rows)}, "
+        same_ids += ask("/tokenize", {"content": row["text"], "add_special": True, "parse_special": True})["tokens"] == row["ids"]
+        found = ask("/completion", {"prompt": row["ids"], "n_predict": len(row["answer"]), "temperature": 0, "top_k": 1, "return_tokens": True, "cache_prompt": False})
+        written, want = found["tokens"], row["answer"]
+        same_answers += written == want
+        agreed += next((i for i, (x, y) in enumerate(zip(written, want, strict=False)) if x != y), min(len(written), len(want)))
+        tokens += len(want)
+    print(f"xllamacpp {xllamacpp.__version__}, {Path(file).name}: prompts with the same tokens {same_ids} of {len(rows)}, "
           f"greedy answers the same {same_answers} of {len(rows)}, tokens up to the first difference {agreed} of {tokens}")
 
 

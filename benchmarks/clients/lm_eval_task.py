@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """lm-evaluation-harness against `alignlab serve`, unchanged: a multiple-choice task through `/v1/completions` with echo and log-probabilities of token ids.
 
-    pip install "lm_eval[api]"; python benchmarks/clients/lm_eval_task.py URL MODEL TOKENIZER [CONTEXT]
+    pip install "lm_eval[api]" transformers; python benchmarks/clients/lm_eval_task.py URL MODEL TOKENIZER [CONTEXT]
 
 URL as http://127.0.0.1:8000/v1; TOKENIZER is the model's folder, CONTEXT the tokens it reads (512). The task is a file written here: 40 questions, each a text whose
 end is right beside three that are not. Prints the harness's own table, and what it used: requests are lists of token ids.

@@ -122,7 +122,8 @@ def test_windowed_surprise_is_the_worst_stretch(policy: Policy) -> None:
 def test_an_engine_is_a_target_that_samples_as_a_local_sampler_does(policy: Policy) -> None:
     engine = Engine("tiny", policy, slots=4, context=0, memory=1e9)
     try:
-        prompts = [Prompt.user("one"), Prompt.user("a longer one"), "a text"]
+        opened = Prompt((Message("user", "one"), Message("assistant", "I will")))
+        prompts = [Prompt.user("one"), Prompt.user("a longer one"), "a text", opened]
         how: dict[str, Any] = {"n": 3, "max_new_tokens": 14, "temperature": 0.8, "top_p": 0.9, "seed": 4}
         found = EngineTarget(engine).sample(prompts, **how)
         want = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids, name="tiny").sample(prompts, **how)
@@ -152,7 +153,6 @@ def test_a_stack_by_name_or_header_and_its_verdict(running: Running, policy: Pol
 
 @pytest.mark.parametrize(("path", "more", "says"), [
     ("/v1/completions", {"prompt": "x"}, "read chats"), ("/v1/chat/completions", {"logprobs": True}, "no log-probabilities"),
-    ("/v1/chat/completions", {"continue_final_message": True}, "last message"),
 ])
 def test_what_a_defence_cannot_do_is_said(running: Running, path: str, more: dict[str, Any], says: str) -> None:
     row = {"model": "tiny+self-reminder", "messages": [{"role": "user", "content": "hello"}], **more}

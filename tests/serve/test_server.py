@@ -125,7 +125,10 @@ def test_log_probabilities_of_what_was_written_are_those_of_reading_it(running: 
 
 def test_an_answer_that_the_client_began_goes_on(running: Running, policy: Policy) -> None:
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "abc"}]
-    status, found = running.post("/v1/chat/completions", {"model": "tiny", "messages": messages, "continue_final_message": True, "temperature": 0, "max_tokens": 8})
+    asked = {"model": "tiny", "messages": messages, "temperature": 0, "max_tokens": 8}
+    status, found = running.post("/v1/chat/completions", asked)
+    assert running.post("/v1/chat/completions", {**asked, "continue_final_message": True, "add_generation_prompt": False})[1]["choices"] == found["choices"]
+    assert running.post("/v1/chat/completions", {**asked, "continue_final_message": False})[0] == 400
     ids = [*prompt_ids(policy.tokenizer, Prompt.user("hi")), *policy.tokenizer("abc")["input_ids"]]
     [[want]] = expected(policy, [ids], max_new_tokens=8, temperature=0.0)
     assert status == 200 and found["choices"][0]["message"]["content"] == want.text
@@ -152,7 +155,8 @@ def test_our_own_endpoint_sampler_works_against_it(running: Running, policy: Pol
     ({"max_tokens": 0}, 400, "from 1"), ({"max_tokens": "9"}, 400, "whole number"), ({"stop": [1]}, 400, "stop must be"), ({"stop": [""]}, 400, "none empty"),
     ({"stream": "yes"}, 400, "true or false"), ({"seed": "x"}, 400, "whole number"), ({"top_logprobs": 3}, 400, "without logprobs"),
     ({"logprobs": True, "top_logprobs": 21}, 400, "from 0 to 20"), ({"tools": [{}]}, 400, "calls no tools"), ({"stream_options": 3}, 400, "stream_options"),
-    ({"response_format": {"type": "json_object"}}, 400, "promises no format"), ({"continue_final_message": True}, 400, "last message of the assistant"),
+    ({"response_format": {"type": "json_object"}}, 400, "promises no format"), ({"continue_final_message": True}, 400, "asks for the other"), ({"add_generation_prompt": False}, 400, "asks for the other"),
+    ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "put a user message before it"),
     ({"model": "tine"}, 404, "GET /v1/models"), ({"model": None}, 400, "model is missing"), ({"model": "tiny+nonsense"}, 404, "there is no defence"),
     ({"model": "tiny\r\nx-evil: 1"}, 404, "there is no model"),
     ({"messages": [{"role": "user", "content": "x" * 1_000_000}]}, 400, "reads at most"),

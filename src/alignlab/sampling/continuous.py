@@ -82,7 +82,7 @@ class ContinuousSampler(LocalSampler):
     def streams(self, prompts: Sequence[Prompt | list[int] | str], *, n: int, max_new_tokens: int, temperature: float, top_p: float, seed: int,
                 top: int | None = None, owner: Any = None) -> list[Stream]:
         """Completions to be written, those of a prompt side by side; arguments and errors as in `sample`. Touches nothing: any thread may ask."""
-        return [Stream(s.prompt, s.completion, s.prompt_ids, s.uniforms, temperature=temperature, top_p=top_p, top=top, owner=owner)
+        return [Stream(s.prompt, s.completion, s.prompt_ids, s.uniforms, s.said, temperature=temperature, top_p=top_p, top=top, owner=owner)
                 for s in self._sequences(prompts, n, max_new_tokens, temperature, top_p, seed)]
 
     def join(self, streams: Sequence[Stream]) -> None:
@@ -123,15 +123,9 @@ class ContinuousSampler(LocalSampler):
         """The log-probability of each token of rows that are there already; see `alignlab.models.likelihood`."""
         return likelihoods(self.model, rows, top=top)
 
-    def text(self, stream: Stream, *, goes_on: bool = False) -> str:
-        """What it has written so far, without the end token. With `goes_on` as the continuation of its prompt: a tokenizer whose words carry their
-        space drops that of a text's first word, and this one is not the first.
-        """
-        if not goes_on:
-            return self._text(stream)
-        last, ids = stream.prompt_ids[-1:], stream.ids[:-1] if stream.finished else stream.ids
-        before, both = (self.tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False) for part in (last, last + ids))
-        return both[len(before):]
+    def text(self, stream: Stream) -> str:
+        """What it has written so far, without the end token."""
+        return self._text(stream)
 
     def _newcomers(self) -> list[Stream]:
         """Those of the waiting that there is room for, in the order in which they came, up to what is prefilled at once."""

@@ -32,7 +32,7 @@ from ..records import Completion, Prompt
 from ..redteam.defences import DEFENCES, build
 from ..settings import ServeSettings
 from .audit import Audit
-from .engine import Engine, EngineTarget, Job, Writing
+from .engine import Engine, EngineTarget, Job, Writing, is_open
 from .protocol import Ask, Choice, Refusal, document, opening, read_ask, read_json, read_model, usage
 
 BODY_SECONDS = 30.0  # a client may take so long to send its body
@@ -243,8 +243,8 @@ class _Exchange:
         self.row |= {"model": engine.name, "defences": list(served.stack), "stream": ask.stream, "n": ask.n, "prompts": len(ask.prompts), "bytes": len(body),
                      "ignored": list(ask.ignored)}
         self.texts["prompts"] = [prompt.to_json()["prompt"] if isinstance(prompt, Prompt) else prompt for prompt in ask.prompts]
-        rows = [engine.ids(p, ask.prefix) for p in ask.prompts] if len(body) < LARGE else await loop.run_in_executor(
-            self.server.threads, lambda: [engine.ids(p, ask.prefix) for p in ask.prompts])
+        rows = [engine.ids(p) for p in ask.prompts] if len(body) < LARGE else await loop.run_in_executor(
+            self.server.threads, lambda: [engine.ids(p) for p in ask.prompts])
         self.row["prompt_tokens"] = sum(map(len, rows))
         box = _Mailbox(loop)
         watch = loop.create_task(self._watch(box))
@@ -289,7 +289,8 @@ class _Exchange:
             raise Refusal(400, "echo with logprobs is not streamed; leave stream out", param="stream")
         most = self.server.settings.max_new_tokens
         job = engine.job(rows, n=ask.n, max_tokens=min(most if ask.max_tokens is None else ask.max_tokens, most), temperature=ask.temperature, top_p=ask.top_p,
-                         seed=ask.seed, stop=self._stop(ask), top=ask.top, echo=ask.echo, pieces=ask.stream, document=not ask.chat, tell=box.tell)
+                         seed=ask.seed, stop=self._stop(ask), top=ask.top, echo=ask.echo, pieces=ask.stream,
+                         goes_on=[not ask.chat or is_open(prompt) for prompt in ask.prompts], tell=box.tell)
         engine.submit(job)
         try:
             if ask.stream:
@@ -335,8 +336,6 @@ class _Exchange:
             raise Refusal(400, f"defences ({named}) read chats; ask /v1/chat/completions, or the model without them", param="model")
         if ask.top is not None:
             raise Refusal(400, f"behind defences ({named}) there are no log-probabilities of what was asked; leave logprobs out, or ask the model without them", param="logprobs")
-        if ask.prefix:
-            raise Refusal(400, f"behind defences ({named}) an answer cannot be begun by the client; leave continue_final_message out", param="continue_final_message")
         target, most = EngineTarget(served.engine), self.server.settings.max_new_tokens
         prompts = [prompt for prompt in ask.prompts if isinstance(prompt, Prompt)]
 

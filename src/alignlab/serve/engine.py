@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import UserError
-from ..models.chat import completion_ids, prompt_ids, text_ids
+from ..models.chat import open_turn, prompt_ids, text_ids
 from ..models.likelihood import TOKENS, Likelihood
 from ..models.load import Policy, context_of
 from ..records import Completion, Prompt
@@ -29,8 +29,8 @@ class Writing:
     A text in `stop` ends it and is left out. Until then no piece is shown that may turn out to be the beginning of one, nor half of a character.
     """
 
-    def __init__(self, stop: Sequence[str], *, pieces: bool, document: bool) -> None:
-        self.stop, self.pieces, self.document = stop, pieces, document
+    def __init__(self, stop: Sequence[str], *, pieces: bool) -> None:
+        self.stop, self.pieces = stop, pieces
         self.stream: Stream
         self.text = ""
         self.reason: str | None = None
@@ -40,7 +40,7 @@ class Writing:
         """After a token was written: what can be shown more of it."""
         if not (self.stop or self.pieces or self.stream.done):
             return ""
-        text = sampler.text(self.stream, goes_on=self.document)
+        text = sampler.text(self.stream)
         found = [at for stop in self.stop if (at := text.find(stop)) >= 0]
         if found:
             text, self.reason = text[: min(found)], "stop"
@@ -109,11 +109,11 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
         self._thread.start()
 
-    def ids(self, prompt: Prompt | list[int] | str, prefix: str = "") -> list[int]:
+    def ids(self, prompt: Prompt | list[int] | str) -> list[int]:
         """The token ids of a prompt. Raises Refusal: no such ids, or too many for an answer to fit behind them."""
         try:
             if isinstance(prompt, Prompt):
-                ids = prompt_ids(self.tokenizer, prompt) + (completion_ids(self.tokenizer, prompt, prefix, finished=False) if prefix else [])
+                ids = prompt_ids(self.tokenizer, prompt)
             else:
                 ids = text_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
         except UserError as error:
@@ -128,19 +128,21 @@ class Engine:
         return ids
 
     def job(self, rows: Sequence[list[int]], *, n: int, max_tokens: int, temperature: float, top_p: float, seed: int, stop: Sequence[str] = (),
-            top: int | None = None, echo: bool = False, pieces: bool = False, document: bool = False,
-            tell: Tell = lambda pieces, over: None) -> Job:
+            top: int | None = None, echo: bool = False, pieces: bool = False,
+            goes_on: Sequence[bool] = (), tell: Tell = lambda pieces, over: None) -> Job:
         """A job that is not yet begun: n completions of each row of ids; with `echo` and `top` also the log-probabilities of the rows themselves.
 
-        Completions are cut where the context ends behind the longest row. With `document` the text goes on from the row's, its first space included; with
-        `pieces` it is told as it is written. Raises Refusal: a row leaves no room for one.
+        Completions are cut where the context ends behind the longest row. A completion whose row `goes_on` is text that goes on from the
+        row's: a tokenizer whose words carry their space drops that of a text's first word, and this one is not the first. With `pieces` it is told as it is written. Raises Refusal: a row leaves no room for one.
         """
         room = min(max_tokens, self.context - max(map(len, rows)))
         if max_tokens and room < 1:
             raise Refusal(400, f"the prompt has {self.context - room} tokens, and {self.name} reads and writes {self.context}; shorten it", param="prompt",
                           code="context_length_exceeded")
         streams = self.sampler.streams(list(rows), n=n, max_new_tokens=room, temperature=temperature, top_p=top_p, seed=seed, top=top) if room > 0 else []
-        return Job([Writing(stop, pieces=pieces, document=document) for _ in streams], streams, rows if echo and top is not None else (), top or 0, tell)
+        for i, stream in enumerate(streams):
+            stream.said = stream.prompt_ids[-1:] if goes_on and goes_on[i // n] else []
+        return Job([Writing(stop, pieces=pieces) for _ in streams], streams, rows if echo and top is not None else (), top or 0, tell)
 
     def submit(self, job: Job) -> None:
         with self._wake:
@@ -292,6 +294,11 @@ def _leaving() -> Refusal:
     return Refusal(503, "the server is shutting down; ask again later", retry_after=5)
 
 
+def is_open(prompt: Prompt | list[int] | str) -> bool:
+    """Whether a chat ends in a turn of the assistant, which is gone on with."""
+    return isinstance(prompt, Prompt) and bool(open_turn(prompt)[1])
+
+
 class EngineTarget:
     """An engine as a `Sampler`, for defences: each call waits until its completions are written. One caller at a time."""
 
@@ -306,7 +313,8 @@ class EngineTarget:
         if not prompts:
             return []
         rows = [self.engine.ids(prompt) for prompt in prompts]
-        job = self.engine.job(rows, n=n, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        job = self.engine.job(rows, n=n, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
+                              goes_on=[is_open(prompt) for prompt in prompts])
         with self._lock:
             if self._gone:
                 raise Refusal(499, "the client went away")

@@ -22,7 +22,7 @@ MOST_STOPS = 16
 MOST_TOP = 20  # likeliest tokens shown beside each token
 COMPLETION_TOKENS = 16  # of /v1/completions where the client names no limit, as OpenAI has it
 KNOWN = {"model", "max_tokens", "temperature", "top_p", "n", "seed", "stop", "stream", "stream_options", "logprobs"}
-CHAT = KNOWN | {"messages", "max_completion_tokens", "top_logprobs", "continue_final_message"}
+CHAT = KNOWN | {"messages", "max_completion_tokens", "top_logprobs", "continue_final_message", "add_generation_prompt"}
 TEXT = KNOWN | {"prompt", "echo"}
 HARMLESS: dict[str, Callable[[Any], bool]] = {
     "user": lambda _: True, "metadata": lambda _: True, "store": lambda _: True, "service_tier": lambda _: True, "safety_identifier": lambda _: True,
@@ -61,7 +61,6 @@ class Ask:
 
     Attributes:
         prompts: messages, or token ids or text to go on with.
-        prefix: of a chat, the beginning of the answer that the client wrote; the model goes on from there.
         max_tokens: None = the server's own limit.
         stop: None = the server's own.
         top: so many likeliest tokens beside each token; None = no log-probabilities.
@@ -71,7 +70,6 @@ class Ask:
     model: str
     prompts: list[Prompt | list[int] | str]
     chat: bool
-    prefix: str = ""
     n: int = 1
     max_tokens: int | None = None
     temperature: float = 1.0
@@ -117,7 +115,7 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
             raise Refusal(400, f"{name} is not supported: this server {REFUSED[name]}; leave it out", param=name, code="unsupported_parameter")
         ignored.append(name)
     n = _whole(row, "n", 1, 1, MOST_N)
-    prompts, prefix = _chat(row) if chat else (_documents(row), "")
+    prompts = _chat(row) if chat else _documents(row)
     if n * len(prompts) > MOST_COMPLETIONS:
         raise Refusal(400, f"{n * len(prompts)} completions in one request; at most {MOST_COMPLETIONS}: send several requests", param="n")
     stream, echo = _truth(row, "stream"), not chat and _truth(row, "echo")
@@ -127,7 +125,7 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
     if options is not None and not isinstance(options, dict):
         raise Refusal(400, 'stream_options is no object; {"include_usage": true} is what is known', param="stream_options")
     return Ask(
-        model=read_model(row), prompts=prompts, chat=chat, prefix=prefix, n=n,
+        model=read_model(row), prompts=prompts, chat=chat, n=n,
         max_tokens=most if most >= 0 else None if chat else COMPLETION_TOKENS,
         temperature=_number(row, "temperature", 1.0, 0.0, 2.0), top_p=_number(row, "top_p", 1.0, 0.0, 1.0, above=True),
         seed=_whole(row, "seed", -1, -(2**63), 2**63 - 1) if row.get("seed") is not None else secrets.randbits(31),
@@ -136,16 +134,20 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
     )
 
 
-def _chat(row: Mapping[str, Any]) -> tuple[list[Prompt | list[int] | str], str]:
+def _chat(row: Mapping[str, Any]) -> list[Prompt | list[int] | str]:
     found = row.get("messages")
     if not isinstance(found, list) or not found:
         raise Refusal(400, 'messages is missing or no list; [{"role": "user", "content": "..."}]', param="messages")
-    messages = [_message(item, f"messages[{i}]") for i, item in enumerate(found)]
-    if not _truth(row, "continue_final_message"):
-        return [Prompt(tuple(messages))], ""
-    if messages[-1].role != "assistant" or len(messages) == 1:
-        raise Refusal(400, "continue_final_message needs a last message of the assistant, after another one", param="continue_final_message")
-    return [Prompt(tuple(messages[:-1]))], messages[-1].content
+    messages = tuple(_message(item, f"messages[{i}]") for i, item in enumerate(found))
+    opened = messages[-1].role == "assistant" and messages[-1].content != ""
+    if opened and len(messages) == 1:
+        raise Refusal(400, "an assistant message alone asks for nothing; put a user message before it", param="messages")
+    if row.get("continue_final_message") is not None and _truth(row, "continue_final_message") != opened:
+        raise Refusal(400, "here an answer goes on from the last message if that is the assistant's, and else begins; continue_final_message asks for the other",
+                      param="continue_final_message")
+    if row.get("add_generation_prompt") is not None and _truth(row, "add_generation_prompt") == opened:
+        raise Refusal(400, "a turn of the assistant is begun here unless the last message is one; add_generation_prompt asks for the other", param="add_generation_prompt")
+    return [Prompt(messages)]
 
 
 def _message(item: Any, where: str) -> Message:
