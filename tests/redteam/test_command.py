@@ -45,7 +45,7 @@ def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None
     rows = [json.loads(line) for line in (out / "garak.report.jsonl").read_text().splitlines()]
     kinds = [row["entry_type"] for row in rows]
     assert kinds[0] == "start_run setup" and kinds[-1] == "completion" and {"init", "attempt", "eval"} <= set(kinds)
-    ran = next(row for row in rows if row["entry_type"] == "eval" and row["probe"] == "obfuscation.base64")
+    ran = next(row for row in rows if row["entry_type"] == "eval" and row["probe"] == "encoding.Base64")
     assert ran["fails"] == 10 and ran["passed"] == 0
     log = json.loads((out / "inspect.json").read_text())
     assert log["version"] == 2 and log["status"] == "success" and len(log["samples"]) == kinds.count("attempt")
