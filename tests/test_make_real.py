@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from alignlab.data.split import by_prompt
+from alignlab.records import Comparison, Prompt, read_jsonl
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,6 +59,23 @@ def page(folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "argv", ["make_real.py", str(folder / "out" / "real.json"), "--data", "/data/"])
     maker.main()
     return (folder / "real-models.md").read_text(encoding="utf-8")
+
+
+def test_prompts_stand_on_one_side_and_answers_to_harm_are_never_shown(tmp_path: Path) -> None:
+    """One short conversation of each opening, prompts apart by side as the stages split them, and HH in no stage that learns demonstrations."""
+    real = module("real_model", ROOT / "benchmarks" / "real_model.py")
+    rows = [{side: f"\n\nHuman: question {i % 40}?\n\nAssistant: {side} {i} {'long ' * (80 if i % 5 == 0 else 1)}" for side in ("chosen", "rejected")} for i in range(60)]
+    (tmp_path / "hh_rlhf").mkdir()
+    with gzip.open(tmp_path / "hh_rlhf" / "harmless-base-train-1788.jsonl.gz", "wt") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    found = real.prepare(tmp_path, tmp_path / "out")
+    pairs, learnt, test = (read_jsonl(found[name], kind) for name, kind in (("hh", Comparison), ("prompts", Prompt), ("prompts-test", Prompt)))
+    assert len({c.prompt.text for c in pairs}) == len(pairs) == 32 and all(c.prompt.messages[0] == real.BRIEF and "long long" not in c.chosen for c in pairs)
+    assert {p.id for p in learnt}.isdisjoint(p.id for p in test) and {p.id for p in (*learnt, *test)} == {c.prompt.id for c in pairs} and test
+    assert by_prompt(pairs, real.HELD_OUT, real.SEED)[1] == [c for c in pairs if c.prompt.id in {p.id for p in test}]
+    plan = real.commands(Namespace(smollm2="m", gguf="m", gemma="m", out=tmp_path / "out"), found)
+    assert all(found["oasst"] in words and found["hh"] not in words for words in plan.values() if words[0] == "sft")
+    assert all(found["prompts-test"] not in words for words in plan.values() if words[0] != "eval")
 
 
 def test_every_figure_lands_on_the_page(figures: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
