@@ -371,3 +371,11 @@ def test_text_is_continued_as_a_document_from_its_begin_token(tokenizer):
     opened = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<end>", bos_token="<user>")
     text, written = (LocalSampler(model, opened, end_ids={END}).sample([asked], temperature=0.0) for asked in ("abc", [258, *abc]))
     assert text == written != plain
+
+
+def test_it_says_beforehand_what_it_would_refuse() -> None:
+    sampler = LocalSampler(tiny("llama"), None, end_ids={END})
+    for length in (122, 123, 124):
+        assert sampler.has_room([65] * length, 5) == (length <= 123)  # of a context of 128
+    with pytest.raises(DataError, match="do not fit"):
+        sampler.sample([[65] * 124], max_new_tokens=5)
