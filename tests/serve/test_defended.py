@@ -151,6 +151,24 @@ def test_a_stack_by_name_or_header_and_its_verdict(running: Running, policy: Pol
     assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == REFUSAL and events[-1]["choices"][0]["finish_reason"] == "content_filter"
 
 
+def test_a_defence_that_counts_does_so_over_all_requests(running: Running) -> None:
+    class Twice:
+        def __init__(self, target: Any) -> None:
+            self.target, self.count = target, 0
+
+        def sample(self, prompts: Sequence[Prompt], **how: Any) -> list[list[Completion]]:
+            self.count += 1
+            return self.target.sample(prompts, **how) if self.count <= 2 else [refused(prompt, "twice") for prompt in prompts]
+
+    DEFENCES["twice"] = Twice
+    try:
+        ask = {"model": "tiny+twice", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3}
+        reasons = [running.post("/v1/chat/completions", ask)[1]["choices"][0]["finish_reason"] for _ in range(4)]
+    finally:
+        del DEFENCES["twice"]
+    assert "content_filter" not in reasons[:2] and reasons[2:] == ["content_filter"] * 2
+
+
 @pytest.mark.parametrize(("path", "more", "says"), [
     ("/v1/completions", {"prompt": "x"}, "read chats"), ("/v1/chat/completions", {"logprobs": True}, "no log-probabilities"),
 ])

@@ -11,6 +11,7 @@ import hmac
 import json
 import re
 import secrets
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -29,15 +30,16 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import UserError
 from ..records import Completion, Prompt
-from ..redteam.defences import DEFENCES, build
+from ..redteam.defences import DEFENCES, Target, build
 from ..settings import ServeSettings
 from .audit import Audit
-from .engine import Engine, EngineTarget, Job, Writing, is_open
+from .engine import Door, Engine, EngineTarget, Job, Writing, is_open
 from .protocol import Ask, Choice, Refusal, document, opening, read_ask, read_json, read_model, usage
 
 BODY_SECONDS = 30.0  # a client may take so long to send its body
 DRAINED = 8  # times the largest body: what is too long and not longer than this is read to its end and dropped, so that its client sees the answer
 LARGE = 20_000  # bytes of a body from which it is tokenised beside the event loop
+MOST_STACKS = 64  # of defences that are kept built
 HEADER = "x-alignlab-defence"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -63,6 +65,8 @@ class Server:
         self.served, self.settings, self.audit, self.key, self.stop, self.local = dict(served), settings, audit, key, tuple(stop), local
         self.active = self.answered = 0
         self.since = int(time.time())
+        self.doors: dict[tuple[str, tuple[str, ...]], tuple[Door, Target]] = {}
+        self.building = threading.Lock()
         self.threads = ThreadPoolExecutor(settings.slots, "request")  # tokenising of large bodies, and defences, which wait for the engine
         self.asgi = Starlette(
             routes=[Route("/v1/models", self._models), Route("/v1/models/{name:path}", self._model), Route("/health", self._health),
@@ -89,6 +93,17 @@ class Server:
         if unknown := [part for part in stack if part not in DEFENCES]:
             raise Refusal(404, f"there is no defence {json.dumps(unknown[0])[:100]}; there are {', '.join(DEFENCES)}", param="model", code="model_not_found")
         return Served(served.engine, stack)
+
+    def guarded(self, served: Served) -> tuple[Door, Target]:
+        """The stack of defences around a model, the same for all requests, and the door through which each asks its own target. Raises UserError."""
+        key = (served.engine.name, served.stack)
+        with self.building:
+            if key not in self.doors:
+                if len(self.doors) >= MOST_STACKS:  # clients name what they like: the oldest is forgotten
+                    del self.doors[next(iter(self.doors))]
+                door = Door()
+                self.doors[key] = door, build(served.stack, door)
+            return self.doors[key]
 
     def let_in(self, request: Request) -> None:
         """Raises Refusal: 421 another host's name, 401 no or a wrong key."""
@@ -340,8 +355,10 @@ class _Exchange:
         prompts = [prompt for prompt in ask.prompts if isinstance(prompt, Prompt)]
 
         def sampled() -> list[list[Completion]]:
-            return build(served.stack, target).sample(prompts, n=ask.n, max_new_tokens=min(most if ask.max_tokens is None else ask.max_tokens, most),
-                                                      temperature=ask.temperature, top_p=ask.top_p, seed=ask.seed)
+            door, guarded = self.server.guarded(served)
+            with door.to(target):
+                return guarded.sample(prompts, n=ask.n, max_new_tokens=min(most if ask.max_tokens is None else ask.max_tokens, most), temperature=ask.temperature,
+                                      top_p=ask.top_p, seed=ask.seed)
 
         future = asyncio.get_running_loop().run_in_executor(self.server.threads, sampled)
 

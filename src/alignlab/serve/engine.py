@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import UserError
@@ -341,3 +342,23 @@ class EngineTarget:
             self._gone = True
             if self._job is not None:
                 self.engine.cancel(self._job)
+
+
+class Door:
+    """The target inside a stack that many requests share, so that a defence which counts or remembers does so over all of them: each thread passes on to its own."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+
+    @contextmanager
+    def to(self, target: EngineTarget) -> Iterator[None]:
+        """What this thread asks here is asked of `target`."""
+        self._mine.target = target
+        try:
+            yield
+        finally:
+            del self._mine.target
+
+    def sample(self, prompts: Sequence[Prompt], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
+               seed: int = 0) -> list[list[Completion]]:
+        return self._mine.target.sample(prompts, n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
