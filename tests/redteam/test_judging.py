@@ -206,6 +206,18 @@ def test_a_fit_never_sees_the_model_or_the_prompt_it_is_measured_on(tmp_path, mo
         assert len(left) == 1 and len({prompt for _, prompt in used}) == 8
 
 
+def test_models_of_one_family_are_left_out_together(tmp_path, monkeypatch):
+    labels = toy(tmp_path, 10)
+    write(labels, [json.loads(line) | {"model": model} for line, model in zip(labels.read_text().splitlines(), ("m1", "m2", "x1", "x1") * 5, strict=True)])
+    seen = []
+    real = train_refusal.fit
+    monkeypatch.setattr(train_refusal, "fit", lambda rows, *rest: seen.append({r.model for r in rows if r.source == "labels"}) or real(rows, *rest))
+    card = train(labels, [], tmp_path / "out", town=40, families=["m"])
+    assert card["family_held_out"]["families"] == ["m"]
+    apart = seen[-2 * train_refusal.FOLDS:]
+    assert len(seen) == 5 * train_refusal.FOLDS + 1 and {frozenset(models) for models in apart} == {frozenset({"x1"}), frozenset({"m1", "m2"})}
+
+
 def test_labels_it_does_not_know(tmp_path, capsys):
     from alignlab.errors import DataError
 

@@ -1,6 +1,6 @@
 """Trains the refusal classifier of `alignlab.feedback.refusal` on answers that people have labelled, and writes its card.
 
-    python -m alignlab.redteam.train_refusal --labels xstest_completions_human_labels.jsonl.gz --harmless vicuna_gpt4_pairs.jsonl oasst_conversations.jsonl --out FOLDER
+    python -m alignlab.redteam.train_refusal --labels xstest_completions_human_labels.jsonl.gz --harmless vicuna_gpt4_pairs.jsonl oasst_conversations.jsonl --families llama2 --out FOLDER
 
 The labels' file has rows of `prompt`, `completion`, `human_label` (XSTest's names, or refusal, partial, compliance) and `model`. Beside
 those it learns from the sentences of `written.py`, from the town's demonstrations, labelled by the gold judge, and from answers to harmless
@@ -129,19 +129,21 @@ def fit(rows: Sequence[Row], readings: Sequence[Reading], letters: np.ndarray, c
     return Weights(keys, np.stack([a, a2], 1), np.stack([b, b2], 1), np.array([c, c2]), letters, card)
 
 
-def held_out(rows: list[Row], readings: list[Reading], letters: np.ndarray, card: dict[str, Any], *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def held_out(rows: list[Row], readings: list[Reading], letters: np.ndarray, card: dict[str, Any], *, seed: int,
+             families: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """P(refuses), P(in part | refuses) and P(refuses) of what stands beside the refusal (1 where nothing does) of every labelled row, from a fit that
-    saw neither its model nor its prompt."""
+    saw neither its model nor its prompt; models whose names begin with the same of `families` are left out together."""
     prompts = sorted({row.prompt for row in rows if row.source == "labels"})
     order = np.random.default_rng(seed).permutation(len(prompts))
     fold = {prompts[i]: int(place % FOLDS) for place, i in enumerate(order)}
     p, q, rest = np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.ones(len(rows))
-    for model in sorted({row.model for row in rows if row.source == "labels"}):
+    family = [next((name for name in families if row.model.startswith(name)), row.model) for row in rows]
+    for model in sorted({name for name, row in zip(family, rows, strict=True) if row.source == "labels"}):
         for k in range(FOLDS):
-            kept = [i for i, row in enumerate(rows) if row.source != "labels" or (row.model != model and fold[row.prompt] != k)]
+            kept = [i for i, row in enumerate(rows) if row.source != "labels" or (family[i] != model and fold[row.prompt] != k)]
             weights = fit([rows[i] for i in kept], [readings[i] for i in kept], letters, card)
             for i, row in enumerate(rows):
-                if row.source == "labels" and row.model == model and fold[row.prompt] == k:
+                if row.source == "labels" and family[i] == model and fold[row.prompt] == k:
                     p[i], q[i] = (sigmoid(logit) for logit in weights.logits(readings[i])[:2])
                     if text := besides_refusal(row.completion):
                         rest[i] = weights.p_refuses(read(row.prompt, text))
@@ -236,8 +238,9 @@ def commit() -> str:
         return "unknown"
 
 
-def train(labels: Path, harmless: Sequence[Path], out: Path, *, seed: int = 0, town: int = 1200, each: int = 400) -> dict[str, Any]:
-    """Train, measure, write `refusal.safetensors` and `refusal.json` into `out`; returns the card."""
+def train(labels: Path, harmless: Sequence[Path], out: Path, *, seed: int = 0, families: Sequence[str] = (), town: int = 1200, each: int = 400) -> dict[str, Any]:
+    """Train, measure, write `refusal.safetensors` and `refusal.json` into `out`; returns the card. `families`: beginnings of the names of models that
+    are one under several names; for those the scores are measured a second time with the whole family left out."""
     from safetensors.numpy import save_file
 
     started = time.perf_counter()
@@ -264,6 +267,9 @@ def train(labels: Path, harmless: Sequence[Path], out: Path, *, seed: int = 0, t
         "harmless": [path.name for path in harmless],
         "held_out": card_scores(people, p, q, rest, weights, seed), "town_crowd": town_scores(weights, seed=seed),
     }
+    if families:
+        apart = card_scores(people, *(x[:len(people)] for x in held_out(rows, readings, letters, card, seed=seed, families=families)), weights, seed)
+        card["family_held_out"] = {name: apart[name] for name in ("refusal_or_compliance", "by_model")} | {"families": list(families)}
     out.mkdir(parents=True, exist_ok=True)
     save_file({"keys": weights.keys, "grams": weights.grams.astype(np.float16), "dense": weights.dense.astype(np.float32), "bias": weights.bias.astype(np.float32),
                "letters": letters.astype(np.float16)}, out / "refusal.safetensors")
@@ -277,10 +283,12 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, required=True, help="answers with human labels")
     parser.add_argument("--harmless", type=Path, nargs="*", default=[], help="answers to harmless requests")
     parser.add_argument("--out", type=Path, required=True, help="the folder that refusal.safetensors and refusal.json are written into")
+    parser.add_argument("--families", nargs="*", default=[], help="beginnings of names of models that are one, as llama2 for llama2orig and llama2new")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    card = train(given.labels, given.harmless, given.out, seed=given.seed)
+    card = train(given.labels, given.harmless, given.out, seed=given.seed, families=given.families)
     scores = card["held_out"]
+    print(json.dumps({"family": mean_only(card["family_held_out"]["refusal_or_compliance"])} if given.families else {}))
     print(json.dumps({name: mean_only(scores[name]) for name in ("refusal_or_compliance", "with_partial", "outside_band")} | {
         "by_model": {model: mean_only(one) for model, one in scores["by_model"].items()}, "three_classes": scores["three_classes"], "ece": scores["ece"],
         "town": mean_only(card["town_crowd"]), "void": scores["called_void"], "seconds": card["seconds"], "ngrams": card["ngrams"]}, indent=1))
