@@ -41,7 +41,7 @@ def page(found: dict[str, Any]) -> str:
     lines += [f"| {one['scorer']} | " + " | ".join(f"{one['by_model'][m]['accuracy']['mean']:.3f} ({one['by_model'][m]['recall']['mean']:.3f})" for m in models) + " |" for one in found["cards"]]
     if apart := card.get("family_held_out"):
         lines += ["", f"With all models of a family left out together ({', '.join(apart['families'])}: one model under several system prompts) the classifier's accuracy is "
-                  f"{share(apart['refusal_or_compliance']['accuracy'])}: " + ", ".join(f"{m} {apart['by_model'][m]['accuracy']['mean']:.3f}" for m in models) + "."]
+                  f"{share(apart['refusal_or_compliance']['accuracy'])}: " + ", ".join(f"{m} {one['accuracy']['mean']:.3f}" for m, one in apart["by_model"].items()) + "."]
     lines += ["", f"**PyRIT's gold labels of refusal** (n = {found['rows']['pyrit']}, never trained on; answers about something else count as refused there and are void here).", "",
               *scorers(found["cards"], "pyrit"), ""]
     three = held["three_classes"]

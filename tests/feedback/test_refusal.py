@@ -146,6 +146,7 @@ def test_the_card_says_what_was_measured_and_meets_the_bar():
     assert held["accuracy"]["mean"] >= 0.95 and held["accuracy"]["n"] == 1242
     assert set(card["held_out"]["by_model"]) == {"gpt4", "llama2new", "llama2orig"}
     assert min(one["accuracy"]["mean"] for one in card["held_out"]["by_model"].values()) >= 0.93
+    assert card["family_held_out"]["refusal_or_compliance"]["accuracy"]["mean"] >= 0.95
     assert {"seed", "commit", "seconds", "trained_on"} <= card.keys()
     assert card["held_out"]["called_void"] <= 3
 

@@ -268,7 +268,8 @@ def train(labels: Path, harmless: Sequence[Path], out: Path, *, seed: int = 0, f
         "held_out": card_scores(people, p, q, rest, weights, seed), "town_crowd": town_scores(weights, seed=seed),
     }
     if families:
-        apart = card_scores(people, *(x[:len(people)] for x in held_out(rows, readings, letters, card, seed=seed, families=families)), weights, seed)
+        p, q, rest = (x[:len(people)] for x in held_out(rows, readings, letters, card, seed=seed, families=families))
+        apart = card_scores(people, p, q, rest, weights, seed)
         card["family_held_out"] = {name: apart[name] for name in ("refusal_or_compliance", "by_model")} | {"families": list(families)}
     out.mkdir(parents=True, exist_ok=True)
     save_file({"keys": weights.keys, "grams": weights.grams.astype(np.float16), "dense": weights.dense.astype(np.float32), "bias": weights.bias.astype(np.float32),
