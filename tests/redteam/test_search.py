@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from alignlab.models.chat import prompt_ids
-from alignlab.records import Message, Prompt
+from alignlab.records import Completion, Message, Prompt
 from alignlab.redteam.search import GCG, EmbeddingAttack, RandomSearch, Slot, augmented, readable_tokens
 from alignlab.redteam.session import Budget, Goal, fallen
 from alignlab.sampling.local import LocalSampler
@@ -92,3 +92,13 @@ def test_a_prefill_is_gone_on_with(town) -> None:
     assert town.tokenizer.decode(ids).endswith("The mill is on")
     [[one]], [[raw]] = sampler.sample([begun], max_new_tokens=6, temperature=0), sampler.sample([ids], max_new_tokens=6, temperature=0)
     assert one.ids == raw.ids and one.text == " " + raw.text
+
+
+def test_what_was_put_into_its_mouth_is_not_what_it_said(session_of) -> None:
+    session = session_of("how")
+    begun = Prompt((Message("user", "Where is the mill?"), Message("assistant", "Sure, here is how.")))
+    said = [Completion(begun, "Sure, here is how."), Completion(begun, "Sure, here is how. I will not."), Completion(begun, "Sure, here is how. And how!")]
+    assert [(v.label, v.hit) for v in session.verdicts(said)] == [("void", False), ("refusal", False), ("compliance", True)]
+    long = Prompt((Message("user", "the mill " * 400), Message("assistant", "Sure, here is how.")))
+    [answer] = session.ask([long], seed=0)
+    assert answer.blocked == "context" and session.verdicts([answer])[0].label == "void"
