@@ -570,12 +570,19 @@ class PipelineSettings:
     teacher: str = setting("", "recipe zephyr: the model that writes its demonstrations; empty = town-l, trained on clean ones")
     distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=_wide(temperature=0.7)))
     rlvr: GRPOSettings = field(default_factory=lambda: GRPOSettings(steps=24, rollouts=128, sampling=_wide(), optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0)))
+    constitution: str = setting("town", "recipe constitutional: town, general, elsewhere (the control: principles of another world), or a file")
+    red_team: int = setting(2500, "recipe constitutional: red-team prompts that are answered, criticised and revised, and as many whose answers are labelled")
+    compared: int = setting(1500, "recipe constitutional: prompts whose answers people rank for helpfulness alone")
+    critic: CriticSettings = field(default_factory=CriticSettings)
+    revise: ReviseSettings = field(default_factory=lambda: ReviseSettings(sampling=_wide(), critic_sampling=_wide(max_new_tokens=96)))
+    sl_cai: SFTSettings = field(default_factory=SFTSettings)
+    label: LabelSettings = field(default_factory=lambda: LabelSettings(sampling=_wide()))
     eval: EvalSettings = field(default_factory=lambda: EvalSettings(sampling=_wide(temperature=0.0)))
 
 
 FAST = PipelineSettings(
     demonstrations=1500, prompts=1200, hacking=False, reward=RewardSettings(epochs=1.0), ppo=_on_policy(kl_coef=0.1, lr=2e-4, rollouts=128, steps=12),
-    dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(sampling=_wide(temperature=0.8)),
+    dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(sampling=_wide(temperature=0.8)), red_team=600, compared=400, critic=CriticSettings(tokens=300_000, cases=0),
     eval=EvalSettings(prompts=400, sampling=_wide(temperature=0.0)),
 )
 

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import ConfigError, UserError
 from ..pipeline import Pipeline
 from ..settings import FAST, PipelineSettings
+from .constitutional import constitutional
 from .instructgpt import instructgpt
 from .llama2 import llama2
 from .llama3 import llama3
@@ -38,6 +39,7 @@ RECIPES = {
     "llama2": Recipe(llama2, frozenset({"budget", "ppo_prompts", "rounds", "reward", "rejection", "ppo"})),
     "llama3": Recipe(llama3, frozenset({"budget", "annotator", "rounds", "reward", "rejection", "dpo"})),
     "zephyr": Recipe(zephyr, frozenset({"budget", "teacher", "distil", "dpo"})),
+    "constitutional": Recipe(constitutional, frozenset({"constitution", "critic", "red_team", "revise", "sl_cai", "compared", "label", "reward", "ppo_prompts", "ppo", "dpo"})),
     "tulu3": Recipe(tulu3, frozenset({"budget", "dpo", "rlvr"})),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .. import stages
@@ -19,14 +20,18 @@ class Plan:
 
     Attributes:
         evals: evaluation of each model by its name, in the order in which they are shown.
+        topics: its evaluation on red-team prompts, where that was asked for.
         parents: name of the model that each was made from.
+        start: name of the model that the others are compared with.
     """
 
     def __init__(self, pipeline: Pipeline, model: str, settings: PipelineSettings, seed: int) -> None:
         self.pipeline, self.model, self.settings, self.seed = pipeline, model, settings, seed
         self.evals: dict[str, Stage] = {}
+        self.topics: dict[str, Stage] = {}
         self.parents: dict[str, str] = {}
-        self._sft: Any = ""
+        self.start = ""
+        self._start: Any = ""
 
     def stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
         return self.pipeline.stage(name, target, **{"seed": self.seed} | arguments)
@@ -35,14 +40,21 @@ class Plan:
         """A seed of its own for a round: other prompts, other noise."""
         return derive_seed(self.seed, "round", number)
 
-    def measure(self, name: str, model: Any, *, parent: str = "", completions: Any = "") -> None:
-        """Evaluate on held-out prompts by the gold judge; all but `base` and `sft` are compared with `sft`, prompt by prompt."""
-        if name == "sft":
-            self._sft = model
-        compared = {} if name in ("base", "sft") else {"baseline": self.evals["sft"], "reference": self._sft}
-        self.evals[name] = self.stage(f"eval-{name.replace('_', '-')}", stages.evaluate, model=model, data="town:test", judge=GOLD,
-                                      settings=self.settings.eval, completions=completions, **({"baseline": ""} | compared))
+    def measure(self, name: str, model: Any, *, parent: str = "", completions: Any = "", topics: bool = False) -> None:
+        """Evaluate on held-out prompts by the gold judge; all that come after it are compared with the first model that is not `base`, prompt by prompt.
+
+        With `topics` also on red-team prompts about every topic.
+        """
+        if not self.start and name != "base":
+            self.start, self._start = name, model
+        compared = {} if name in ("base", self.start) else {"baseline": self.evals[self.start], "reference": self._start}
+        place, settings = name.replace("_", "-"), self.settings.eval
+        self.evals[name] = self.stage(f"eval-{place}", stages.evaluate, model=model, data="town:test", judge=GOLD, settings=settings, completions=completions,
+                                      **({"baseline": ""} | compared))
         self.parents[name] = parent
+        if topics:
+            self.topics[name] = self.stage(f"topics-{place}", stages.evaluate, model=model, data="town:risky-test", judge=GOLD, baseline="",
+                                           settings=replace(settings, prompts=0, sampled=False))
 
 
 def own_completions(settings: PipelineSettings) -> int:

@@ -21,12 +21,17 @@ def summarise(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str
         path = Path(str(stage.arguments["completions"] or stage.arguments["model"]))
         made = read_run(path).seconds if (path / "run.json").exists() else 0.0
         models[name] = {"path": str(path), "parent": plan.parents[name], "seconds": made, **read_run(stage.out).summary}
+        if name in plan.topics:
+            found = read_run(plan.topics[name].out).summary
+            models[name] |= {key: found[key] for key in (*TOPICS, "by_topic")}
     rewards = {stage.name: read_run(stage.out).summary for stage in planned if stage.target is stages.reward}
     rewards = {name: found | {key: found[key]["mean"] for key in ("accuracy", "length_floor")} for name, found in rewards.items()}
+    labels = next((read_run(stage.out).summary for stage in planned if stage.target is stages.label_answers), None)
     summary = {
         "schema": 1, "recipe": recipe, "seed": plan.seed, "seconds": round(seconds, 1),
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
         "models": models, **({"reward_model": next(iter(rewards.values())), "reward_models": rewards} if rewards else {}),
+        **({"labels": label_figures(labels)} if labels else {}),
         "sampled_tokens": sum(sampled_tokens(read_run(stage.out)) for stage in planned),
         "stages": [{"name": s.name, "run": s.name, "seconds": round(s.seconds, 1), "parents": [n.name for n in s.needs]} for s in planned],
     }
@@ -34,6 +39,10 @@ def summarise(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str
     staging.write_text(json.dumps(summary, indent=1))
     staging.replace(out / "summary.json")
     return summary
+
+
+TOPICS = ("compliance_seen", "compliance_held_out", "look_alike_refusal", "look_alike_refusal_seen", "look_alike_refusal_held_out", "evasive")
+"""Figures of red-team prompts about every topic, seen in training and held out."""
 
 
 def sampled_tokens(info: RunInfo) -> int:
@@ -50,12 +59,37 @@ COLUMNS = (
 )
 
 
+def label_figures(summary: dict[str, Any]) -> dict[str, Any]:
+    """What a run of `constitution label` says of its labels, on held-out pairs: accuracy (S), ECE as stated and after a temperature that was fitted on other pairs."""
+    found, scaled, effect = summary["labels"], summary["calibration"], summary["order_effect"]
+    return {"accuracy": found["accuracy"], "kappa": found["kappa"], "ece": scaled["ece_after"]["mean"], "ece_before": scaled["ece_before"]["mean"], "temperature": scaled["temperature"],
+            "order_effect": effect["mean"] if effect else None, "comparisons": summary["comparisons"]}
+
+
+def columns(recipe: str) -> tuple[tuple[str, str], ...]:
+    """What is shown of each model of a recipe: of the constitutional one, harm by topics that training showed and by those that it did not."""
+    if recipe != "constitutional":
+        return COLUMNS
+    return (*COLUMNS[:5], ("compliance_seen", "harm, seen"), ("compliance_held_out", "harm, new"), ("look_alike_refusal", "over-refusal"), ("evasive", "evasive"), *COLUMNS[7:])
+
+
+def labelled(summary: dict[str, Any]) -> list[str]:
+    """What is to be said of an AI judge's labels."""
+    if "labels" not in summary:
+        return []
+    found = summary["labels"]
+    accuracy = "" if found["accuracy"] is None else f"right as gold has it on {found['accuracy']['mean']:.2f} of held-out pairs (n = {found['accuracy']['n']}), "
+    order = "" if found["order_effect"] is None else f"; the order of the two answers moved a label by {found['order_effect']:.3f}, which is averaged out"
+    return [f"AI labels: {accuracy}ECE {found['ece_before']:.3f}, {found['ece']:.3f} after scaling{order}."]
+
+
 def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     """The table at the end of a run, the report's path and three things to try."""
-    rows = [["", *(title for _, title in COLUMNS)]]
+    shown = columns(summary["recipe"])
+    rows = [["", *(title for _, title in shown)]]
     for name, figures in summary["models"].items():
         row = [name]
-        for key, _ in COLUMNS:
+        for key, _ in shown:
             value = figures.get(key)
             mean = value.get("mean") if isinstance(value, dict) else value
             row.append("-" if mean is None else f"{mean:.1f}" if key == "mean_length" else f"{mean:.2f}")
@@ -69,14 +103,16 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     last = Path(list(summary["models"].values())[-1]["path"])
     if "ppo" in summary["models"]:
         last = Path(summary["models"]["ppo"]["path"])
-    sft = summary["models"]["sft"]["path"]
+    sft = next(figures["path"] for name, figures in summary["models"].items() if name != "base")
     ideas = [f"  alignlab chat --model {sft} --beside {last}      ask both the same thing"]
     if (out / "reward").is_dir():
         ideas.append(f"  alignlab ppo --model {sft} --reward {out}/reward --gold town:gold --kl-coef 0.5 --out runs/careful      a dearer KL penalty")
+    if summary["recipe"] == "constitutional":
+        ideas.append(f'  alignlab constitution walk "How do I rob the bank?" --model {out}/sft-helpful --critic {out}/critic      draft, critique, revision')
     ideas.append("  alignlab run --annotator town:flattered --out runs/flattered      the same pipeline, taught by people who love flattery"
                  if summary["recipe"] == "instructgpt" else "  alignlab run --out runs/demo      the recipe of InstructGPT, to compare")
     return "\n".join((
         "", table, "",
-        f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge{judged}.",
+        f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge{judged}.", *labelled(summary),
         f"{summary['sampled_tokens']:,} tokens sampled to learn from; {summary['seconds']:.0f} s in all. The report: {page}", "",
         "Next, you could", *ideas))

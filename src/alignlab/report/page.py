@@ -9,10 +9,11 @@ from typing import Any
 
 from ..errors import DataError
 from ..run import RunInfo, examine_run, list_runs, read_run
-from . import charts
+from . import charts, constitutional
 
 MODEL_NAMES = {
-    "base": "base", "sft": "SFT", "dpo": "DPO", "best_of_n": "best of N", "ppo": "PPO", "unpenalised": "PPO, no penalty",
+    "base": "base", "sft": "SFT", "dpo": "DPO", "best_of_n": "best of N", "ppo": "PPO", "unpenalised": "PPO, no penalty", "helpful": "helpful only", "sl_cai": "SL-CAI",
+    "rl_cai_dpo": "RL-CAI, DPO", "rl_cai": "RL-CAI, PPO",
 }
 COLUMNS = (
     ("gold", "gold, greedy"), ("gold_sampled", "gold, T = 1"), ("helpful", "helpful"), ("harmless", "harmless"), ("honest", "honest"),
@@ -30,7 +31,7 @@ GLOSSARY = (
                                   "matters told from both sides; facts right, wrong claims not agreed with, “I do not know” exactly where nobody knows (after "
                                   "Askell et al. 2021)."),
     ("greedy, T = 1", "Greedy takes the likeliest token; T = 1 draws from the model's own distribution. A gain at T = 1 alone may be mere sharpening."),
-    ("wins against SFT", "Share of prompts on which the answer at T = 1 scores above that of the SFT model; a tie counts half."),
+    ("wins against SFT", "Share of prompts on which the answer at T = 1 scores above that of the model that was started from; a tie counts half."),
     ("KL from SFT", "Mean over completions of the sum over tokens of log p(model) − log p(SFT), in nats: how far the policy has moved (k1; Schulman 2020)."),
     ("reward, proxy", "The reward model's score, standardised with the mean and deviation of its training completions: what PPO and best-of-N optimise."),
     ("reward model accuracy", "Share of held-out pairs, of prompts never trained on, that it orders as the annotator did; the ceiling is the best any model could reach on "
@@ -79,9 +80,10 @@ def write_page(content: dict[str, Any], out: Path, *, template: str = "page.html
 
 
 def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
-    evals = {name.removeprefix("eval-").replace("-", "_"): info for name, info in runs.items() if info.stage == "eval"}
+    evals = {name.removeprefix("eval-").replace("-", "_"): info for name, info in runs.items() if info.stage == "eval" and not name.startswith("topics-")}
     evals = {name: evals[name] for name in (*(n for n in MODEL_NAMES if n in evals), *(n for n in evals if n not in MODEL_NAMES))}
     sections = [section for section in (_ppo(runs), _sft_dpo(runs), _reward_model(runs), _shift(runs), _hacking(runs)) if section]
+    sections = [*constitutional.sections(runs, MODEL_NAMES), *sections]
     seconds = sum(info.seconds for info in runs.values())
     first = next(iter(runs.values()))
     flow, branches = _flow(runs, evals, home)
@@ -185,7 +187,7 @@ def _step(name: str, info: RunInfo, evals: dict[str, RunInfo], home: Path) -> di
 def _table(evals: dict[str, RunInfo], runs: dict[str, RunInfo]) -> dict[str, Any] | None:
     if not evals:
         return None
-    columns = [(key, head) for key, head in COLUMNS if any(_mean(info.summary.get(key)) is not None for info in evals.values())]
+    columns = [(key, head.replace("SFT", _start(evals))) for key, head in COLUMNS if any(_mean(info.summary.get(key)) is not None for info in evals.values())]
     rows = []
     for name, info in evals.items():
         cells = []
@@ -204,11 +206,17 @@ def _table(evals: dict[str, RunInfo], runs: dict[str, RunInfo]) -> dict[str, Any
     return {"heads": ["", *(head for _, head in columns)], "rows": rows, "note": note}
 
 
+def _start(evals: dict[str, RunInfo]) -> str:
+    """How the model is called that the others are compared with."""
+    baselines = [Path(found).name.removeprefix("eval-").replace("-", "_") for info in evals.values() if (found := info.config["options"].get("baseline"))]
+    return MODEL_NAMES.get(baselines[0], baselines[0]) if baselines else "SFT"
+
+
 def _paired(evals: dict[str, RunInfo]) -> list[str]:
     lines = []
     for name, info in evals.items():
         for how, row in (info.summary.get("paired") or {}).items():
-            lines.append(f"{MODEL_NAMES.get(name, name)} against SFT, {'greedy' if how == 'greedy' else 'T = 1'}: gold {row['mean']:+.3f} "
+            lines.append(f"{MODEL_NAMES.get(name, name)} against {_start(evals)}, {'greedy' if how == 'greedy' else 'T = 1'}: gold {row['mean']:+.3f} "
                          f"[{row['ci'][0]:+.3f}, {row['ci'][1]:+.3f}], paired on {row['n']} prompts")
     return lines
 

@@ -1,0 +1,109 @@
+"""What the page says of Constitutional AI: the chains, the labels and their calibration, and where each model stands between help and harm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..records import Chain, read_jsonl
+from ..run import RunInfo
+from . import charts
+
+EXAMPLES = 6
+
+
+def sections(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One section for each of the three that the runs have something of. `names`: how models are called."""
+    return [section for section in (chains(runs), labels(runs), plane(runs, names)) if section]
+
+
+def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
+    """Drafts, critiques, revisions: how many, what fired, what was dropped, and some to read."""
+    info = next((i for i in runs.values() if i.stage == "revise"), None)
+    if info is None:
+        return None
+    s = info.summary
+    gold = s.get("gold") or {}
+    text = [f"{s['chains']} drafts were criticised and revised under {len(s['constitution']['principles'])} principles of the constitution {s['constitution']['name']} "
+            f"({s['constitution']['digest']}); {rate(s['kept'])} of the chains are kept"
+            + "".join(f"; {count} dropped: {reason}" for reason, count in s["reasons"].items()) + "."]
+    if gold:
+        text.append(f"Drafts help with harm in {rate(gold['compliance']['drafts'])} of the harmful requests, revisions in {rate(gold['compliance']['revisions'])}; they refuse "
+                    f"{rate(gold['refused_look_alike']['drafts'])} and {rate(gold['refused_look_alike']['revisions'])} of the harmless look-alikes.")
+    if "critiques_right" in gold:
+        text.append(f"Critiques find something exactly where the principle is broken in {rate(gold['critiques_right'])}; revisions keep the principle that was broken in "
+                    f"{rate(gold['revisions_right'])}.")
+    by_round = {f"round {turn}": mean(value) for turn, value in enumerate(s["fired_by_round"], 1)}
+    plots = [chart(charts.bars({name: mean(value) for name, value in s["fired_by_principle"].items()}, title="Critiques that found something, by principle", x="share", middle=1.0),
+                   "Of the times that a principle was drawn. One that never fires decides nothing here (`alignlab constitution lint --chains`)."),
+             chart(charts.bars(by_round, title="Critiques that found something, by round", x="share", middle=1.0), "What is mended needs no second critique.")]
+    file = info.path / "data" / "chains.jsonl"
+    shown = [c for c in read_jsonl(file, Chain) if c.fired and not c.dropped][:EXAMPLES] if file.exists() else []
+    examples = []
+    for chain in shown:
+        one = next(r for r in chain.rounds if r.fired)
+        examples.append({"prompt": chain.prompt.text, "good": True, "text": f"{chain.draft[:300]} → {chain.text[:300]}", "verdict": f"{one.principle}: {one.critique[:300]}"})
+    return {"title": "Critique and revision", "text": text, "charts": plots, "examples": examples, "examples_title": "Draft → revision, and the critique that fired"}
+
+
+def labels(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
+    """The judge's labels: how often gold agrees, how sure they are, what the order of the answers does."""
+    info = next((i for i in runs.values() if i.stage == "label"), None)
+    if info is None:
+        return None
+    s = info.summary
+    text = [f"{s['comparisons']} pairs of answers were labelled by {info.config['options'].get('judge', 'the judge')}, {s['judge']['undecided']} of them undecided; "
+            f"beside them stand {s['helpful']} rankings for helpfulness by people."]
+    if s.get("order_effect"):
+        text.append(f"Which answer stands first moves a label by {rate(s['order_effect'])} (bias towards the first {rate(s['order_bias'])}); both orders are averaged.")
+    plots = []
+    if "labels" in s:
+        found, scaled = s["labels"], s["calibration"]
+        text.append(f"On held-out pairs that gold tells apart they are right in {rate(found['accuracy'])} (n = {found['n']}), Cohen's kappa {rate(found['kappa'])}. "
+                    f"ECE {rate(scaled['ece_before'])}, and {rate(scaled['ece_after'])} with a temperature of {scaled['temperature']:.2f} that was fitted on other pairs.")
+        plots = [chart(charts.reliability(found["reliability"], title="Labels as stated"), "On the diagonal a stated 0.8 is right 8 times in 10."),
+                 chart(charts.reliability(scaled["reliability"], title="Labels after scaling"), "The other half of the held-out pairs.")]
+    return {"title": "Labels by an AI that reads the constitution", "text": text, "charts": plots}
+
+
+def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, Any] | None:
+    """Each model as a point: helpfulness on what may be answered, harm kept away on topics that no training showed."""
+    pairs = {name.removeprefix("topics-"): info for name, info in runs.items() if info.stage == "eval" and name.startswith("topics-")}
+    points, rows = {}, []
+    for place, topics in pairs.items():
+        judged = runs.get(f"eval-{place}")
+        harm = topics.summary.get("compliance_held_out")
+        if judged is None or not harm or not judged.summary.get("helpful"):
+            continue
+        helpful, title = judged.summary["helpful"], names.get(place.replace("-", "_"), place)
+        low, high = (1 - x for x in reversed(harm["ci"]))
+        points[title] = charts.Curve([helpful["mean"]], [1 - harm["mean"]], [low], [high], kind="points")
+        t = topics.summary
+        rows.append([title, rate(helpful), *(rate(t.get(key)) for key in ("compliance_seen", "compliance_held_out", "look_alike_refusal_seen", "look_alike_refusal_held_out", "evasive"))])
+    if not points:
+        return None
+    worst = worst_topics(pairs)
+    return {"title": "Help and harm", "text": [], "charts": [
+                chart(charts.curves(points, title="The helpful-by-harmless plane", x="helpful", y="1 − help with harm, held-out topics"), "Up and to the right is better. Whiskers: 95 %.")],
+            "table": {"heads": ["", "helpful", "helps with harm, seen topics", "held-out topics", "refuses look-alikes, seen", "held-out", "refusals with neither reason nor alternative"],
+                      "rows": rows, "note": "All topics of the town, those in training in phrasings that it did not show. " + worst}}
+
+
+def worst_topics(pairs: Mapping[str, RunInfo]) -> str:
+    """The held-out topics that the last model still helps with most."""
+    name, info = list(pairs.items())[-1]
+    topics = (info.summary.get("by_topic") or {}).get("compliance_held_out", {}).get("topics", {})
+    bad = sorted(((row["mean"], topic) for topic, row in topics.items() if row["mean"] > 0), reverse=True)[:5]
+    return f"Held-out topics that {name} still helps with: " + ", ".join(f"{topic} ({share:.2f})" for share, topic in bad) + "." if bad else f"{name} helps with none of the {len(topics)} held-out topics."
+
+
+def mean(value: Mapping[str, Any]) -> float:
+    return value["mean"] if value["mean"] is not None else 0.0
+
+
+def rate(value: Mapping[str, Any] | None) -> str:
+    return "–" if not value or value.get("mean") is None else f"{value['mean']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"
+
+
+def chart(svg: str, caption: str) -> dict[str, str]:
+    return {"svg": svg, "caption": caption}
