@@ -1,0 +1,137 @@
+"""Constitutional AI on the town over seeds: the recipe, its ablations and its controls.
+
+    python benchmarks/constitutional.py --out runs/constitutional --seeds 0 1 2
+
+The stages of the recipe are made once a seed; every ablation changes one thing and is measured like the recipe's own models. Reruns go on where they were.
+Writes constitutional.json, which `docs/make_constitution.py` turns into the tables of docs/constitution.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alignlab import stages
+from alignlab.evals.statistics import seeds_summary
+from alignlab.pipeline import Joined, Pipeline
+from alignlab.recipes.constitutional import constitutional
+from alignlab.recipes.plan import GOLD, Plan
+from alignlab.run import read_run
+from alignlab.settings import CollectSettings, LabelSettings, PipelineSettings, ReviseSettings
+
+SETTINGS = PipelineSettings()
+FIGURES = ("helpful", "honest", "gold", "kl_from_sft", "mean_length")
+TOPICS = ("compliance_seen", "compliance_held_out", "look_alike_refusal_seen", "look_alike_refusal_held_out", "evasive")
+REVISING: dict[str, tuple[str, ReviseSettings]] = {
+    "no critique": ("town", replace(SETTINGS.revise, critique=False)), "one round": ("town", replace(SETTINGS.revise, rounds=1)),
+    "one principle": ("town", replace(SETTINGS.revise, principle="no-harm")), "principles of another world": ("elsewhere", SETTINGS.revise),
+}
+LABELLING: dict[str, tuple[str, LabelSettings]] = {
+    "hard labels": ("town", replace(SETTINGS.label, labels="hard")), "one order": ("town", replace(SETTINGS.label, orders="one")),
+    "one principle a pair": ("town", replace(SETTINGS.label, principles=1)), "principles of another world": ("elsewhere", SETTINGS.label),
+}
+
+
+def slug(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def under(name: str) -> str:
+    return name.replace(" ", "_")
+
+
+def plan_of(out: Path, seed: int, workers: int) -> Plan:
+    """The recipe, and everything that is compared with it."""
+    plan = Plan(Pipeline(out, workers=workers), "town", SETTINGS, seed)
+    constitutional(plan)
+    s, made = SETTINGS, {stage.name: stage for stage in plan.pipeline.stages}
+    helpful, critic, sl_cai, asked = (made[name] for name in ("sft-helpful", "critic", "sl-cai", "collect-helpful"))
+
+    # 1. other revisions, learnt in the same way
+    for name, (constitution, settings) in REVISING.items():
+        revised = plan.stage(f"revise-{slug(name)}", stages.revise, model=helpful, critic=critic, data="town:risky", count=s.red_team, constitution=constitution,
+                             helpful="town:prompts", judge="", gold=GOLD, settings=settings)
+        model = plan.stage(f"sl-{slug(name)}", stages.sft, model="town", data=revised, settings=s.sl_cai)
+        plan.measure(f"sl_{under(name)}", model, parent="helpful", topics=True)
+
+    # 2. other labels, learnt by DPO and by a reward model
+    def learnt(name: str, data: Any, *, by_ppo: bool) -> None:
+        reward = plan.stage(f"reward-{slug(name)}", stages.reward, model=sl_cai, data=data, settings=s.reward, gold=GOLD)
+        dpo = plan.stage(f"dpo-{slug(name)}", stages.dpo, model=sl_cai, data=data, settings=s.dpo)
+        plan.measure(f"dpo_{under(name)}", dpo, parent="sl_cai", topics=True)
+        if by_ppo:
+            ppo = plan.stage(f"ppo-{slug(name)}", stages.ppo, model=sl_cai, reward=reward, data="mix:0.5=town:prompts+0.5=town:risky", count=s.ppo_prompts, ptx="", gold=GOLD,
+                             settings=s.ppo)
+            plan.measure(f"ppo_{under(name)}", ppo, parent="sl_cai", topics=True)
+
+    for name, (constitution, settings) in LABELLING.items():
+        labels = plan.stage(f"label-{slug(name)}", stages.label_answers, model=sl_cai, judge_model=critic, data="town:risky", count=s.red_team, constitution=constitution,
+                            helpful=asked, gold=GOLD, settings=settings)
+        learnt(name, labels, by_ppo=name == "principles of another world")
+
+    # 3. RLHF: people label as many pairs for harm as the judge did
+    pairs = plan.stage("collect-harm", stages.collect, model=sl_cai, data="town:risky", count=s.red_team, annotator="town:harm-only", others="", gold=GOLD,
+                       settings=CollectSettings(per_prompt=2, from_others=0.0, sampling=s.label.sampling))
+    learnt("people label harm", Joined((asked, pairs)), by_ppo=True)
+    return plan
+
+
+def figures(plan: Plan) -> dict[str, Any]:
+    """Of one seed: each model, the chains and labels of each way, and the critic."""
+    models = {}
+    for name, stage in plan.evals.items():
+        s = read_run(stage.out).summary
+        if name in plan.topics:
+            s |= {key: value for key, value in read_run(plan.topics[name].out).summary.items() if key in TOPICS}
+        models[name] = {key: (s[key]["mean"] if isinstance(s.get(key), dict) else s.get(key)) for key in (*FIGURES, *(TOPICS if name in plan.topics else ()))}
+    chains, labels, rewards = {}, {}, {}
+    for stage in plan.pipeline.stages:
+        s = read_run(stage.out).summary
+        if stage.target is stages.revise:
+            gold = s["gold"]
+            chains[stage.name] = {"kept": s["kept"]["mean"], "drafts help with harm": gold["compliance"]["drafts"]["mean"], "revisions help": gold["compliance"]["revisions"]["mean"],
+                                  **{key.replace("_", " "): gold[key]["mean"] for key in ("critiques_right", "revisions_right") if key in gold}}
+        elif stage.target is stages.label_answers:
+            effect = s["order_effect"]
+            labels[stage.name] = {"accuracy": s["labels"]["accuracy"]["mean"], "ECE": s["calibration"]["ece_before"]["mean"], "ECE, scaled": s["calibration"]["ece_after"]["mean"],
+                                  "effect of order": effect["mean"] if effect else None}
+        elif stage.target is stages.reward:
+            rewards[stage.name] = {"accuracy": s["accuracy"]["mean"], "right about gold": (s.get("gold_accuracy") or {}).get("mean")}
+    critic = read_run(plan.pipeline.folder / "critic").summary["critic"]
+    return {"models": models, "chains": chains, "labels": labels, "rewards": rewards,
+            "critic": {f"{part} {name}, {split}": value["mean"] for part in ("critiques", "verdicts") for split, found in critic[part].items() if isinstance(found, dict)
+                       for name, value in found.items() if isinstance(value, dict) and "mean" in value},
+            "topics": {name: {topic: row["mean"] for topic, row in read_run(stage.out).summary["by_topic"]["compliance_held_out"]["topics"].items()}
+                       for name, stage in plan.topics.items() if name in ("helpful", "sl_cai", "rl_cai", "rl_cai_dpo")}}
+
+
+def over_seeds(rows: list[Any]) -> Any:
+    """The same tree with mean, deviation and n over seeds in place of each number."""
+    if isinstance(rows[0], dict):
+        return {key: over_seeds([row[key] for row in rows if key in row]) for key in rows[0]}
+    known = [float(row) for row in rows if row is not None]
+    return seeds_summary(known) if known else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/constitutional"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--workers", type=int, default=0, help="stages side by side; 0 = one for each core, 2 at most")
+    args = parser.parse_args()
+    found: dict[int, Any] = {}
+    for seed in args.seeds:
+        plan = plan_of(args.out / f"seed-{seed}", seed, args.workers)
+        plan.pipeline.run()
+        found[seed] = figures(plan)
+        (args.out / "constitutional.json").write_text(json.dumps({
+            "seeds": list(found), "prompts": SETTINGS.eval.prompts, "red_team": SETTINGS.red_team, "table": over_seeds(list(found.values())), "by_seed": found}, indent=1))
+        for name, row in found[seed]["models"].items():
+            print(f"seed {seed} {name:<34}", "  ".join(f"{key} {value:.3f}" for key, value in row.items() if value is not None), flush=True)
+
+
+if __name__ == "__main__":
+    main()
