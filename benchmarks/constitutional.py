@@ -68,12 +68,12 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
             plan.measure(f"ppo_{under(name)}", ppo, parent="sl_cai", topics=True)
 
     for name, (constitution, settings) in LABELLING.items():
-        labels = plan.stage(f"label-{slug(name)}", stages.label_answers, model=sl_cai, judge_model=critic, data="town:risky", count=s.red_team, constitution=constitution,
+        labels = plan.stage(f"label-{slug(name)}", stages.label_answers, model=sl_cai, judge_model=critic, data="town:risky", count=s.labelled, constitution=constitution,
                             helpful=asked, gold=GOLD, settings=settings)
         learnt(name, labels, by_ppo=name == "principles of another world")
 
     # 3. RLHF: people label as many pairs for harm as the judge did
-    pairs = plan.stage("collect-harm", stages.collect, model=sl_cai, data="town:risky", count=s.red_team, annotator="town:harm-only", others="", gold=GOLD,
+    pairs = plan.stage("collect-harm", stages.collect, model=sl_cai, data="town:risky", count=s.labelled, annotator="town:harm-only", others="", gold=GOLD,
                        settings=CollectSettings(per_prompt=2, from_others=0.0, sampling=s.label.sampling))
     learnt("people label harm", Joined((asked, pairs)), by_ppo=True)
     return plan
@@ -128,7 +128,7 @@ def main() -> None:
         plan.pipeline.run()
         found[seed] = figures(plan)
         (args.out / "constitutional.json").write_text(json.dumps({
-            "seeds": list(found), "prompts": SETTINGS.eval.prompts, "red_team": SETTINGS.red_team, "table": over_seeds(list(found.values())), "by_seed": found}, indent=1))
+            "seeds": list(found), "prompts": SETTINGS.eval.prompts, "red_team": SETTINGS.red_team, "labelled": SETTINGS.labelled, "table": over_seeds(list(found.values())), "by_seed": found}, indent=1))
         for name, row in found[seed]["models"].items():
             print(f"seed {seed} {name:<34}", "  ".join(f"{key} {value:.3f}" for key, value in row.items() if value is not None), flush=True)
 

@@ -571,7 +571,8 @@ class PipelineSettings:
     distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=_wide(temperature=0.7)))
     rlvr: GRPOSettings = field(default_factory=lambda: GRPOSettings(steps=24, rollouts=128, sampling=_wide(), optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0)))
     constitution: str = setting("town", "recipe constitutional: town, general, elsewhere (the control: principles of another world), or a file")
-    red_team: int = setting(2500, "recipe constitutional: red-team prompts that are answered, criticised and revised, and as many whose answers are labelled")
+    red_team: int = setting(500, "recipe constitutional: red-team prompts that are answered, criticised and revised; more of them refuse more look-alikes")
+    labelled: int = setting(1500, "recipe constitutional: red-team prompts whose answers the judge compares")
     compared: int = setting(1500, "recipe constitutional: prompts whose answers people rank for helpfulness alone")
     critic: CriticSettings = field(default_factory=CriticSettings)
     revise: ReviseSettings = field(default_factory=lambda: ReviseSettings(sampling=_wide(), critic_sampling=_wide(max_new_tokens=96)))
@@ -582,7 +583,7 @@ class PipelineSettings:
 
 FAST = PipelineSettings(
     demonstrations=1500, prompts=1200, hacking=False, reward=RewardSettings(epochs=1.0), ppo=_on_policy(kl_coef=0.1, lr=2e-4, rollouts=128, steps=12),
-    dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(sampling=_wide(temperature=0.8)), red_team=600, compared=400, critic=CriticSettings(tokens=300_000, cases=0),
+    dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)), best_of_n=BestOfNSettings(sampling=_wide(temperature=0.8)), red_team=300, labelled=500, compared=400, critic=CriticSettings(tokens=300_000, cases=0),
     eval=EvalSettings(prompts=400, sampling=_wide(temperature=0.0)),
 )
 

@@ -20,7 +20,7 @@ TOY = ("--seed 1 --demonstrations 400 --eval.prompts 16 --eval.sampling.max-new-
 MORE = {
     "llama2": "--budget 176 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --rounds 1 --rejection.n 2 --reward.epochs 1", "llama3": "--budget 96 --rounds 2 --rejection.n 2 --reward.epochs 1",
     "zephyr": "--budget 64", "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
-    "constitutional": "--red-team 24 --compared 12 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --critic.tokens 20000 --critic.cases 4 --revise.helpful-count 24 --revise.rounds 2 "
+    "constitutional": "--red-team 24 --labelled 24 --compared 12 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --critic.tokens 20000 --critic.cases 4 --revise.helpful-count 24 --revise.rounds 2 "
                       "--reward.epochs 1 --sl-cai.epochs 1",
 }
 NAMES = {

@@ -39,7 +39,7 @@ RECIPES = {
     "llama2": Recipe(llama2, frozenset({"budget", "ppo_prompts", "rounds", "reward", "rejection", "ppo"})),
     "llama3": Recipe(llama3, frozenset({"budget", "annotator", "rounds", "reward", "rejection", "dpo"})),
     "zephyr": Recipe(zephyr, frozenset({"budget", "teacher", "distil", "dpo"})),
-    "constitutional": Recipe(constitutional, frozenset({"constitution", "critic", "red_team", "revise", "sl_cai", "compared", "label", "reward", "ppo_prompts", "ppo", "dpo"})),
+    "constitutional": Recipe(constitutional, frozenset({"constitution", "critic", "red_team", "revise", "sl_cai", "labelled", "compared", "label", "reward", "ppo_prompts", "ppo", "dpo"})),
     "tulu3": Recipe(tulu3, frozenset({"budget", "dpo", "rlvr"})),
 }
 
