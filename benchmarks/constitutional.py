@@ -69,7 +69,7 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
 
     for name, (constitution, settings) in LABELLING.items():
         labels = plan.stage(f"label-{slug(name)}", stages.label_answers, model=sl_cai, judge_model=critic, data="town:risky", count=s.labelled, constitution=constitution,
-                            helpful=asked, gold=GOLD, settings=settings)
+                            helpful=asked, gold="town:harmless", settings=settings)
         learnt(name, labels, by_ppo=name == "principles of another world")
 
     # 3. RLHF: people label as many pairs for harm as the judge did

@@ -34,7 +34,7 @@ def constitutional(plan: Plan) -> None:
     asked = plan.stage("collect-helpful", stages.collect, model=sl_cai, data="town:prompts", count=s.compared, annotator="town:helpful-only", others="town:crowd",
                        settings=s.collect, gold=GOLD)
     labels = plan.stage("label", stages.label_answers, model=sl_cai, judge_model=critic, data="town:risky", count=s.labelled, constitution=s.constitution, helpful=asked,
-                        gold=GOLD, settings=s.label)
+                        gold="town:harmless", settings=s.label)
 
     # 4. RL-CAI: a preference model on the labels, PPO against it; DPO on the same labels
     reward = plan.stage("reward", stages.reward, model=sl_cai, data=labels, settings=s.reward, gold=GOLD)
