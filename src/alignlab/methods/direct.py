@@ -192,8 +192,10 @@ def usable_labels(comparisons: Sequence[Comparison], settings: Settings, name: s
         ConfigError: soft labels with DPO's hinge loss.
     """
     soft = sum(c.label is not None for c in comparisons)
-    if not soft or isinstance(settings, DPOSettings):
-        if soft and settings.loss_type == "hinge":
+    if not soft:
+        return list(comparisons), ""
+    if isinstance(settings, DPOSettings):
+        if settings.loss_type == "hinge":
             raise ConfigError(f"{soft} comparisons have soft labels, which mean nothing to loss_type hinge", remedy="loss_type sigmoid, sigmoid_norm, ipo or robust")
         return list(comparisons), ""
     sure = [pair for c in comparisons if not (pair := c.favoured).tie]

@@ -293,7 +293,7 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings) -> Any:
         from transformers import modeling_gguf_pytorch_utils as reader
         from transformers.utils import logging
 
-        vars(reader)["tqdm"] = logging.tqdm  # its bar does not ask whether bars are wanted
+        reader.__dict__["tqdm"] = logging.tqdm  # its bar does not ask whether bars are wanted
         options = {"gguf_file": source.name}
         if hasattr(transformers, "GgufConfig"):
             options["quantization_config"] = transformers.GgufConfig(dequantize=True)
