@@ -577,7 +577,7 @@ class PipelineSettings:
     critic: CriticSettings = field(default_factory=CriticSettings)
     revise: ReviseSettings = field(default_factory=lambda: ReviseSettings(sampling=_wide(), critic_sampling=_wide(max_new_tokens=96)))
     sl_cai: SFTSettings = field(default_factory=SFTSettings)
-    label: LabelSettings = field(default_factory=lambda: LabelSettings(sampling=_wide()))
+    label: LabelSettings = field(default_factory=lambda: LabelSettings(ask="each", principles=2, sampling=_wide()))
     eval: EvalSettings = field(default_factory=lambda: EvalSettings(sampling=_wide(temperature=0.0)))
 
 

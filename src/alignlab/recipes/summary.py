@@ -78,9 +78,11 @@ def labelled(summary: dict[str, Any]) -> list[str]:
     if "labels" not in summary:
         return []
     found = summary["labels"]
-    accuracy = "" if found["accuracy"] is None else f"right as gold has it on {found['accuracy']['mean']:.2f} of held-out pairs (n = {found['accuracy']['n']}), "
+    if found["accuracy"]["mean"] is None:
+        return [f"AI labels: {found['comparisons']} pairs; none that was held out differs in harm, so nothing says how good they are."]
+    scaled = "" if found["ece"] is None or found["ece_before"] is None else f", ECE {found['ece_before']:.3f}, {found['ece']:.3f} after scaling"
     order = "" if found["order_effect"] is None else f"; the order of the two answers moved a label by {found['order_effect']:.3f}, which is averaged out"
-    return [f"AI labels: {accuracy}ECE {found['ece_before']:.3f}, {found['ece']:.3f} after scaling{order}."]
+    return [f"AI labels: right as gold has it on {found['accuracy']['mean']:.2f} of held-out pairs that differ in harm (n = {found['accuracy']['n']}){scaled}{order}."]
 
 
 def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
