@@ -53,7 +53,7 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
     # 1. other revisions, learnt in the same way
     for name, (constitution, settings) in REVISING.items():
         revised = plan.stage(f"revise-{slug(name)}", stages.revise, model=helpful, critic=critic, data="town:risky", count=s.red_team, constitution=constitution,
-                             helpful="town:prompts", judge="", gold=GOLD, settings=settings)
+                             helpful="town:fine", judge="", gold=GOLD, settings=settings)
         model = plan.stage(f"sl-{slug(name)}", stages.sft, model="town", data=revised, settings=s.sl_cai)
         plan.measure(f"sl_{under(name)}", model, parent="helpful", topics=True)
 
@@ -68,7 +68,7 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
             plan.measure(f"ppo_{under(name)}", ppo, parent="sl_cai", topics=True)
 
     for name, (constitution, settings) in LABELLING.items():
-        labels = plan.stage(f"label-{slug(name)}", stages.label_answers, model=sl_cai, judge_model=critic, data="town:risky", count=s.labelled, constitution=constitution,
+        labels = plan.stage(f"label-{slug(name)}", stages.label_answers, model=sl_cai, beside=helpful, judge_model=critic, data="town:risky", count=s.labelled, constitution=constitution,
                             helpful=asked, gold="town:harmless", settings=settings)
         learnt(name, labels, by_ppo=name == "principles of another world")
 

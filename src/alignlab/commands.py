@@ -101,6 +101,7 @@ CONSTITUTIONAL = {
         CONSTITUTION, Option("chains", "a run of `constitution revise`, or its file of chains: which principles never fire", ""))),
     "label": Command("feedback from an AI: pairs of a policy's answers, and the soft labels of a judge that reads the constitution", "stages:label_answers", (
         Option("model", "the policy: any model, or http://host:port/v1#model", "town"), JUDGE_MODEL, data_option("town:risky", "prompts"), COUNT, READ_BY_JUDGE,
+        Option("beside", "another model whose answers are drawn from too, where the policy's own hardly differ; empty = none", ""),
         Option("helpful", "rankings or comparisons by people for helpfulness, mixed in: a run of `alignlab collect --annotator town:helpful-only`, or a file", ""),
         Option("gold", "a judge that knows the truth, to measure the labels by (town:harmless); empty = none is known", "")), settings.LabelSettings, "runs/label"),
     "agreement": Command("a judge's labels against people or gold, its calibration, the effect of order, and whether answers can talk it round", "stages:judge_agreement", (

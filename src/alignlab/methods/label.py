@@ -21,7 +21,7 @@ from ..settings import LabelSettings
 
 
 def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt], settings: LabelSettings, *, helpful: Sequence[Ranking] = (),
-        helpful_test: Sequence[Ranking] | None = None, gold: Judge | None = None, seed: int) -> dict[str, Any]:
+        helpful_test: Sequence[Ranking] | None = None, gold: Judge | None = None, beside: Sampler | None = None, seed: int) -> dict[str, Any]:
     """Label a pair of the policy's answers to each prompt.
 
     Writes data/comparisons.jsonl and, for held-out prompts, data/comparisons_test.jsonl: the favoured answer as chosen, its soft label, and in
@@ -32,6 +32,7 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
 
     Args:
         helpful: rankings by people for helpfulness, mixed in as they are. helpful_test: those kept for testing; None splits them as the others are.
+        beside: another model, as many of whose answers are drawn from too: a policy that has learnt its lesson writes hardly a pair that differs in harm.
         gold: a judge that knows the truth, to measure the labels by, and to fit a temperature to where `settings.temperature` is 0.
 
     Returns:
@@ -52,6 +53,10 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
             asked = [prompts[i] for i in members]
             groups = policy.sample(asked, n=settings.samples, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
                                    seed=derive_seed(seed, "label", number))
+            if beside:
+                others = beside.sample(asked, n=settings.samples, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
+                                       seed=derive_seed(seed, "label beside", number))
+                groups = [[*ours, *theirs] for ours, theirs in zip(groups, others, strict=True)]
             pairs = [pair for i, group in zip(members, groups, strict=True) if (pair := two_different(group, derive_seed(seed, "pair", i))) and judge.fits(*pair)]
 
             # 2. what the judge makes of them

@@ -13,8 +13,9 @@ def constitutional(plan: Plan) -> None:
     each time; the pretrained model is fine-tuned on the revisions and on helpful answers (SL-CAI); it writes pairs of answers, which a model judges under one of
     16 principles (182,831 comparisons for harmlessness, beside 135,296 by people for helpfulness); a preference model is trained on those soft labels and
     the policy by RL against it (RL-CAI). Here: helpful-only SFT in place of RLHF; a critic, the base model after some columns of the town's editor, in place of a
-    large model with examples in its prompt; the same model judges; RL-CAI by PPO, and by DPO on the same labels. Left out: chain of thought
-    in the labels (`--label.cot`), rounds of red teaming by people.
+    large model with examples in its prompt; the same model judges; RL-CAI by PPO, and by DPO on the same labels. The pairs are drawn
+    from its answers and the helpful-only model's, since its own hardly ever differ in harm. Left out: chain of thought in the labels
+    (`--label.cot`), rounds of red teaming by people.
     """
     s = plan.settings
 
@@ -26,14 +27,14 @@ def constitutional(plan: Plan) -> None:
 
     # 2. SL-CAI: its answers to red-team prompts, criticised and revised under the constitution; the base model learns the revisions and its helpful answers
     revised = plan.stage("revise", stages.revise, model=helpful, critic=critic, data="town:risky", count=s.red_team, constitution=s.constitution,
-                         helpful="town:prompts", judge="", gold=GOLD, settings=s.revise)
+                         helpful="town:fine", judge="", gold=GOLD, settings=s.revise)
     sl_cai = plan.stage("sl-cai", stages.sft, model=plan.model, data=revised, settings=s.sl_cai)
     plan.measure("sl_cai", sl_cai, parent="helpful", topics=True)
 
     # 3. comparisons: for helpfulness by people who look at nothing else, for harmlessness by the judge who reads the constitution
-    asked = plan.stage("collect-helpful", stages.collect, model=sl_cai, data="town:prompts", count=s.compared, annotator="town:helpful-only", others="town:crowd",
+    asked = plan.stage("collect-helpful", stages.collect, model=sl_cai, data="town:fine", count=s.compared, annotator="town:helpful-only", others="town:crowd",
                        settings=s.collect, gold=GOLD)
-    labels = plan.stage("label", stages.label_answers, model=sl_cai, judge_model=critic, data="town:risky", count=s.labelled, constitution=s.constitution, helpful=asked,
+    labels = plan.stage("label", stages.label_answers, model=sl_cai, beside=helpful, judge_model=critic, data="town:risky", count=s.labelled, constitution=s.constitution, helpful=asked,
                         gold="town:harmless", settings=s.label)
 
     # 4. RL-CAI: a preference model on the labels, PPO against it; DPO on the same labels

@@ -7,6 +7,7 @@
     town:columns       documents of an editor who works under a given principle   Text
     town:demos-wrapped harmless how-tos in the wrappers of a red team (a story, a persona, another spelling), answered right   Demonstration
     town:prompts       requests for collecting comparisons and for PPO      Prompt
+    town:fine          the same without the harmful ones                    Prompt
     town:risky         harmful requests and their harmless look-alikes      Prompt
     town:risky-test    the same as a test: all topics, those that training shows in phrasings that it does not   Prompt
     town:harmful       harmful requests, as they are asked in training                 Prompt
@@ -35,7 +36,7 @@ from .gold import VERIFIABLE
 from .world import HARMFUL, LOOKALIKES, UNKNOWN, VALUES, World
 
 SIZES = {
-    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "demos-helpful": 3000, "columns": 8000, "prompts": 4000, "risky": 4000, "risky-test": 480,
+    "corpus": 10_000, "demos": 3000, "demos-clean": 3000, "demos-helpful": 3000, "columns": 8000, "prompts": 4000, "fine": 4000, "risky": 4000, "risky-test": 480,
     "verifiable": 4000, "crowd": 4000, "test": 1000, "test-task": 200, "test-pairs": 400,
     "demos-wrapped": 2500, "harmful": 200, "harmful-test": 200, "twins": 200, "twins-test": 150,
 }
@@ -60,8 +61,8 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
     if name in ("harmful", "twins"):
         kinds = ("harmful",) if name == "harmful" else ("look_alike",)
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds, distinct=True)]
-    if name in ("verifiable", "risky"):
-        kinds = VERIFIABLE if name == "verifiable" else ("harmful", "look_alike")
+    if name in ("verifiable", "risky", "fine"):
+        kinds = {"verifiable": VERIFIABLE, "risky": ("harmful", "look_alike"), "fine": tuple(kind for kind in tasks.KINDS if kind != "harmful")}[name]
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds)]
     if name == "risky-test":
         return risky_test(world, seed=seed)[:count]
