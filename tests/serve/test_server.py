@@ -18,6 +18,7 @@ from alignlab.models.load import Policy
 from alignlab.records import Prompt
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler
+from alignlab.serve import app
 from alignlab.settings import EndpointSettings
 
 from .conftest import CONTEXT, Running
@@ -71,6 +72,22 @@ def test_a_stream_in_pieces_is_the_whole(running: Running) -> None:
         want = choice["logprobs"]["content"]
         assert [token["token"] for token in told] == [token["token"] for token in want]
         assert [token["logprob"] for token in told] == pytest.approx([token["logprob"] for token in want], abs=1e-4)
+
+
+def test_a_reader_who_lags_behind_is_told_the_end_with_the_last_piece(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pieces of an answer wait until it is over: only the last of them says why it ended."""
+    held: list = []
+
+    def late(self: app._Mailbox, pieces: list, over: bool) -> None:
+        held.extend(pieces)
+        if over:
+            self.pieces, self.over = self.pieces + held, True
+            self.event.set()
+
+    monkeypatch.setattr(app._Mailbox, "_take", late)
+    events = running.stream("/v1/chat/completions", {"messages": [{"role": "user", "content": "hello"}], "seed": 5, "max_tokens": 20})
+    reasons = [event["choices"][0]["finish_reason"] for event in events if event["choices"]]
+    assert len(reasons) > 3 and reasons[:-1] == [None] * (len(reasons) - 1) and reasons[-1] in ("stop", "length")
 
 
 def test_a_stop_text_ends_an_answer_and_a_clients_list_wins(policy: Policy) -> None:

@@ -33,7 +33,7 @@ from ..records import Completion, Prompt
 from ..redteam.defences import DEFENCES, Target, build
 from ..settings import ServeSettings
 from .audit import Audit
-from .engine import Door, Engine, EngineTarget, Job, Writing, is_open
+from .engine import Door, Engine, EngineTarget, Job, Piece, is_open
 from .protocol import Ask, Choice, Refusal, document, opening, read_ask, read_json, read_model, usage
 
 BODY_SECONDS = 30.0  # a client may take so long to send its body
@@ -161,16 +161,16 @@ class _Mailbox:
 
     loop: asyncio.AbstractEventLoop
     event: asyncio.Event = field(default_factory=asyncio.Event)
-    pieces: list[tuple[Writing, str]] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     over: bool = False
     gone: bool = False
 
-    def tell(self, pieces: list[tuple[Writing, str]], over: bool) -> None:
+    def tell(self, pieces: list[Piece], over: bool) -> None:
         """From any thread."""
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             self.loop.call_soon_threadsafe(self._take, pieces, over)
 
-    def _take(self, pieces: list[tuple[Writing, str]], over: bool) -> None:
+    def _take(self, pieces: list[Piece], over: bool) -> None:
         self.pieces += pieces
         self.over = self.over or over
         self.event.set()
@@ -179,7 +179,7 @@ class _Mailbox:
         self.gone = True
         self.event.set()
 
-    async def next(self) -> list[tuple[Writing, str]]:
+    async def next(self) -> list[Piece]:
         """What came since; may be nothing. Raises _Gone."""
         await self.event.wait()
         self.event.clear()
@@ -340,9 +340,9 @@ class _Exchange:
         places = {id(writing): i for i, writing in enumerate(job.writings)}
         await self._open(ask, engine)
         while box.pieces or not box.over:
-            for writing, piece in await box.next():
+            for writing, piece, reason in await box.next():
                 tokens = None if ask.top is None else engine.written(writing)
-                await self._event(document(ask, [Choice(places[id(writing)], piece, writing.reason, tokens)], id=self.id, created=self.created, counted=None, chunk=True))
+                await self._event(document(ask, [Choice(places[id(writing)], piece, reason, tokens)], id=self.id, created=self.created, counted=None, chunk=True))
 
     async def _defended(self, ask: Ask, served: Served, rows: list[list[int]], box: _Mailbox) -> None:
         """A model inside defences: the answer is judged as a whole, and streamed in one piece."""

@@ -64,14 +64,16 @@ def _overlap(text: str, stop: str) -> int:
     return next((k for k in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:k])), 0)
 
 
-Tell = Callable[[list[tuple[Writing, str]], bool], None]
+Piece = tuple[Writing, str, str | None]
+"""More of a completion's text, and why it ended there, as it was when the piece was made: the engine writes on while the piece waits to be sent."""
+Tell = Callable[[list[Piece], bool], None]
 
 
 class Job:
     """Completions of one request, and log-probabilities of rows that are there already.
 
     Args:
-        tell: called from the engine's thread with (writing, piece) pairs and whether the job is over: when there are some, and once at the end.
+        tell: called from the engine's thread with pieces and whether the job is over: when there are some, and once at the end.
     """
 
     def __init__(self, writings: Sequence[Writing], streams: Sequence[Stream], rows: Sequence[Sequence[int]] = (), top: int = 0,
@@ -256,7 +258,7 @@ class Engine:
 
     def _step(self) -> None:
         """One step of decoding, and what it brought for each job."""
-        news: dict[Job, list[tuple[Writing, str]]] = {}
+        news: dict[Job, list[Piece]] = {}
         for stream in self.sampler.step():
             job, writing = stream.owner
             if stream.broken:
@@ -267,7 +269,7 @@ class Engine:
                 if writing.reason and not stream.done:
                     self.sampler.leave([stream])
                 if piece or writing.reason:
-                    news.setdefault(job, []).append((writing, piece))
+                    news.setdefault(job, []).append((writing, piece, writing.reason))
         for job, pieces in news.items():
             if job.finished.is_set():
                 continue
@@ -276,7 +278,7 @@ class Engine:
             else:
                 job.tell(pieces, False)
 
-    def _end(self, job: Job, error: Exception | None, pieces: Sequence[tuple[Writing, str]] = ()) -> None:
+    def _end(self, job: Job, error: Exception | None, pieces: Sequence[Piece] = ()) -> None:
         self._jobs.discard(job)
         if not job.finished.is_set():
             job.error = error
