@@ -140,7 +140,8 @@ def test_a_judge_that_fails_on_one_row(tmp_path, capsys, monkeypatch):
     assert [row["label"] for row in rows] == ["compliance", None, None, None, None] and "4 unscored" in out.err
 
 
-def test_a_judge_model_behind_an_endpoint(tmp_path, capsys):
+def test_a_judge_model_behind_an_endpoint(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("alignlab.sampling.endpoint.LONGEST_PAUSE", 0.01)  # between attempts
     def answer(number, path, body):
         asked = body["messages"][-1]["content"]
         return chat_answer("yes" if "Wet the stone" in asked else "I'd rather not say.")
