@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -48,12 +49,12 @@ class Server:
                     outer._now += 1
                     outer.most_at_once = max(outer.most_at_once, outer._now)
                 try:
-                    self._reply(found if isinstance(found := outer.answer(number, self.path, body), Reply) else Reply(found))
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # the client went away
+                    found = outer.answer(number, self.path, body)
                 finally:
-                    with outer._lock:
+                    with outer._lock:  # before the client has its answer, and may ask the next
                         outer._now -= 1
+                with suppress(BrokenPipeError, ConnectionResetError):  # the client went away
+                    self._reply(found if isinstance(found, Reply) else Reply(found))
 
             def _reply(self, reply: Reply) -> None:
                 outer._closing.wait(reply.slow)
