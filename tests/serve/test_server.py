@@ -257,7 +257,10 @@ def test_a_client_that_leaves_before_its_answer_frees_its_slot(policy: Policy) -
             client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             while not running.engine.sampler.busy:
                 time.sleep(0.01)
+            [job] = running.engine._jobs
         wait_until_idle(running)
+        assert len(job.streams) == 100 and sum(stream.done for stream in job.streams) < 50, "the rest was not written for nobody"
+        assert running.chat("x", max_tokens=2)[0] == 200
     finally:
         running.close()
 
