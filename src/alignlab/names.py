@@ -227,9 +227,14 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
         records = sets.load(world.build(), name.removeprefix("town:"), count=count, seed=seed)
         wanted = [one for record in records for one in _as(record, want, name)]
         return Data(wanted, name, f"{name}@{world.VERSION}#{digest_of(wanted)}")
+    from .data import redteam_sets
     from .data.read import load
 
     check_finished(name)
+    if want == "prompt" and redteam_sets.format_of(name):
+        known = redteam_sets.load(name)
+        kept = known.prompts[: count or None]
+        return Data(kept, name, digest_of(kept), f"{name}: {known.name}, {len(known.prompts)} prompts" + (f", {known.passed_over} rows passed over" if known.passed_over else ""))
     loaded = load(name, cast("Want", want), limit=count or None)
     return Data(loaded.records, name, digest_of(loaded.records), str(loaded.report))
 

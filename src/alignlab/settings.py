@@ -573,7 +573,7 @@ class PipelineSettings:
     constitution: str = setting("town", "recipe constitutional: town, general, elsewhere (the control: principles of another world), or a file")
     red_team: int = setting(500, "recipe constitutional: red-team prompts that are answered, criticised and revised; more of them refuse more look-alikes")
     labelled: int = setting(1500, "recipe constitutional: red-team prompts whose answers the judge compares")
-    compared: int = setting(1500, "recipe constitutional: prompts whose answers people rank for helpfulness alone")
+    compared: int = setting(3000, "recipe constitutional: prompts whose answers people rank for helpfulness alone")
     critic: CriticSettings = field(default_factory=CriticSettings)
     revise: ReviseSettings = field(default_factory=lambda: ReviseSettings(sampling=_wide(), critic_sampling=_wide(max_new_tokens=96)))
     sl_cai: SFTSettings = field(default_factory=SFTSettings)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import operator
+import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ def redteam(*, target: str, model: str, defence: str, data: str, harmless: str, 
     """One campaign, or with `fix` rounds of find, learn and attack again; the document of the contract."""
     model, checks, s = target or model, failures(fail_on), settings
     stack = [name.strip() for name in defence.replace("+", ",").split(",") if name.strip()]
-    goals, twins = names.data(data, "prompt", seed=0, count=s.goals), names.data(harmless, "prompt", seed=0, count=s.twins) if harmless else None
+    goals, twins = asked(data, s.goals, harmful=True), asked(harmless, s.twins, harmful=False) if harmless else None
     check(s, fix=fix, model=model, stack=stack)
     chosen = attacks(s.attacks)
     if attacker:
@@ -64,6 +66,19 @@ def redteam(*, target: str, model: str, defence: str, data: str, harmless: str, 
         (run.path / "report.md").write_text(page(found, findings_of(run.path)), encoding="utf-8")
     run.finish(found)
     return told(found, run.out, checks)
+
+
+def asked(name: str, count: int, *, harmful: bool) -> names.Data:
+    """At most `count` requests, without those that their set says to be of the other kind (XSTest holds both). Raises DataError if none is left."""
+    if not Path(name).is_file():
+        return names.data(name, "prompt", seed=0, count=count)
+    found = names.data(name, "prompt")
+    kept = [prompt for prompt in found.records if prompt.meta.get("harmful") in (None, harmful)]
+    if not kept:
+        kind = ("harmless", "harmful")[harmful]
+        raise DataError(f"none of the {len(found.records)} prompts is {kind}", where=name, remedy="--data takes what ought to be refused, --harmless what ought not")
+    random.Random(f"{name.rpartition('/')[2]}-{harmful}").shuffle(kept)
+    return replace(found, records=kept[:count], digest=names.digest_of(kept[:count]))
 
 
 def correction(judge: str) -> Any:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from ..data.harms import harms
 from ..errors import DataError, UserError
 from ..feedback.checks import PlantedJudge
 from ..feedback.verdicts import Verdict, VerdictJudge, judge_all
@@ -19,7 +20,6 @@ from ..models.load import Policy, context_of
 from ..records import Completion, Message, Prompt, messages_from_json
 from ..run import derive_seed, writing
 from ..sampling.local import LocalSampler
-from .harms import harms
 
 CHUNK = 256  # prompts asked together: what a kill can lose
 TOO_LONG = "context"  # what "blocks" a prompt that does not fit into the model's context

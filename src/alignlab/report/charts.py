@@ -11,6 +11,11 @@ COLOURS = ("#1f5fa8", "#c2571a", "#2d8a57", "#8a4fa3", "#777777", "#b3001b")
 Line = tuple[Sequence[float], Sequence[float]]
 
 
+def captioned(svg: str, caption: str) -> dict[str, str]:
+    """A chart and what it says, as a page shows them."""
+    return {"svg": svg, "caption": caption}
+
+
 def _figure() -> Any:
     import matplotlib
 

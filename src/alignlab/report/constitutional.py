@@ -17,6 +17,20 @@ def sections(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> list[dict
     return [section for section in (chains(runs), labels(runs), plane(runs, names)) if section]
 
 
+def lead(evals: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> list[str]:
+    """What changed from the helpful-only model on, in a sentence for each figure; nothing if there is no such model. `evals`: the summaries by model."""
+    path = [name for name in ("helpful", "sl_cai", "rl_cai") if name in evals]
+    if len(path) < 2 or path[0] != "helpful":
+        return []
+
+    def along(figure: str) -> str:
+        return ", ".join(f"{mean(evals[name][figure]):.2f} ({names[name]})" for name in path if evals[name].get(figure))
+
+    told = {"compliance_with_harm": "Help with harmful requests", "over_refusal": "refusals of their harmless look-alikes", "helpful": "helpfulness"}
+    found = [f"{label}: {values}" for figure, label in told.items() if (values := along(figure))]
+    return ["; ".join(found) + "."] if found else []
+
+
 def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
     """Drafts, critiques, revisions: how many, what fired, what was dropped, and some to read."""
     info = next((i for i in runs.values() if i.stage == "revise"), None)
@@ -34,9 +48,9 @@ def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
         text.append(f"Critiques find something exactly where the principle is broken in {rate(gold['critiques_right'])}; revisions keep the principle that was broken in "
                     f"{rate(gold['revisions_right'])}.")
     by_round = {f"round {turn}": mean(value) for turn, value in enumerate(s["fired_by_round"], 1)}
-    plots = [chart(charts.bars({name: mean(value) for name, value in s["fired_by_principle"].items()}, title="Critiques that found something, by principle", x="share", middle=1.0),
+    plots = [charts.captioned(charts.bars({name: mean(value) for name, value in s["fired_by_principle"].items()}, title="Critiques that found something, by principle", x="share", middle=1.0),
                    "Of the times that a principle was drawn. One that never fires decides nothing here (`alignlab constitution lint --chains`)."),
-             chart(charts.bars(by_round, title="Critiques that found something, by round", x="share", middle=1.0), "What is mended needs no second critique.")]
+             charts.captioned(charts.bars(by_round, title="Critiques that found something, by round", x="share", middle=1.0), "What is mended needs no second critique.")]
     file = info.path / "data" / "chains.jsonl"
     shown = [c for c in read_jsonl(file, Chain) if c.fired and not c.dropped][:EXAMPLES] if file.exists() else []
     examples = []
@@ -61,8 +75,8 @@ def labels(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
         found, scaled = s["labels"], s["calibration"]
         text.append(f"On held-out pairs that gold tells apart they are right in {rate(found['accuracy'])} (n = {found['n']}), Cohen's kappa {rate(found['kappa'])}. "
                     f"ECE {rate(scaled['ece_before'])}, and {rate(scaled['ece_after'])} with a temperature of {scaled['temperature']:.2f} that was fitted on other pairs.")
-        plots = [chart(charts.reliability(found["reliability"], title="Labels as stated"), "On the diagonal a stated 0.8 is right 8 times in 10."),
-                 chart(charts.reliability(scaled["reliability"], title="Labels after scaling"), "The other half of the held-out pairs.")]
+        plots = [charts.captioned(charts.reliability(found["reliability"], title="Labels as stated"), "On the diagonal a stated 0.8 is right 8 times in 10."),
+                 charts.captioned(charts.reliability(scaled["reliability"], title="Labels after scaling"), "The other half of the held-out pairs.")]
     return {"title": "Labels by an AI that reads the constitution", "text": text, "charts": plots}
 
 
@@ -84,7 +98,7 @@ def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, An
         return None
     worst = worst_topics(pairs)
     return {"title": "Help and harm", "text": [], "charts": [
-                chart(charts.curves(points, title="The helpful-by-harmless plane", x="helpful", y="1 − help with harm, held-out topics"), "Up and to the right is better. Whiskers: 95 %.")],
+                charts.captioned(charts.curves(points, title="The helpful-by-harmless plane", x="helpful", y="1 − help with harm, held-out topics"), "Up and to the right is better. Whiskers: 95 %.")],
             "table": {"heads": ["", "helpful", "helps with harm, seen topics", "held-out topics", "refuses look-alikes, seen", "held-out", "refusals with neither reason nor alternative"],
                       "rows": rows, "note": "All topics of the town, those in training in phrasings that it did not show. " + worst}}
 
@@ -103,7 +117,3 @@ def mean(value: Mapping[str, Any]) -> float:
 
 def rate(value: Mapping[str, Any] | None) -> str:
     return "–" if not value or value.get("mean") is None else f"{value['mean']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"
-
-
-def chart(svg: str, caption: str) -> dict[str, str]:
-    return {"svg": svg, "caption": caption}

@@ -138,6 +138,7 @@ def _lead(evals: dict[str, RunInfo], runs: dict[str, RunInfo]) -> str:
         parts.append(f"Help with harmful requests went from {harm['sft']:.2f} to {harm['ppo']:.2f}.")
     if gold.get("unpenalised") is not None and gold.get("sft") is not None:
         parts.append(f"With no KL penalty the same PPO ended at {gold['unpenalised']:.2f}.")
+    parts += constitutional.lead({name: info.summary for name, info in evals.items()}, MODEL_NAMES)
     return " ".join(parts) or f"{len(runs)} finished runs."
 
 
@@ -242,10 +243,6 @@ def _series(info: RunInfo, key: str) -> charts.Line:
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _chart(svg: str, caption: str) -> dict[str, str]:
-    return {"svg": svg, "caption": caption}
-
-
 def _ppo(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
     info = next((runs[name] for name in ("ppo", *(n for n, i in runs.items() if i.stage == "ppo")) if name in runs), None)
     if info is None:
@@ -253,19 +250,19 @@ def _ppo(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
     get = lambda key: _series(info, key)  # noqa: E731
     plots = []
     if get("objective/gold")[0]:
-        plots.append(_chart(charts.two_scales(("proxy: reward model", get("objective/scores")), ("gold judge", get("objective/gold")), title="Reward and gold", x="step"),
+        plots.append(charts.captioned(charts.two_scales(("proxy: reward model", get("objective/scores")), ("gold judge", get("objective/gold")), title="Reward and gold", x="step"),
                             "What is optimised, and what was meant. On the rollouts of each step, temperature 1."))
     else:
-        plots.append(_chart(charts.lines({"score": get("objective/scores")}, title="Reward", x="step", y="score"), "The reward model's score of the rollouts."))
+        plots.append(charts.captioned(charts.lines({"score": get("objective/scores")}, title="Reward", x="step", y="score"), "The reward model's score of the rollouts."))
     kl = {name: get(f"objective/kl{suffix}") for name, suffix in (("k1", ""), ("k2", "_k2"), ("k3", "_k3"))}
     plots += [
-        _chart(charts.lines({k: v for k, v in kl.items() if v[0]}, title="KL from the SFT model", x="step", y="nats a completion"),
+        charts.captioned(charts.lines({k: v for k, v in kl.items() if v[0]}, title="KL from the SFT model", x="step", y="nats a completion"),
                "Three estimates of the same divergence (Schulman 2020); k1 is the one in the reward."),
-        _chart(charts.lines({"entropy": get("policy/entropy_avg")}, title="Entropy", x="step", y="nats a token"), "A fall to 0 means one answer for everything."),
-        _chart(charts.lines({"length": get("completions/mean_length")}, title="Length", x="step", y="tokens"), "A steady climb is a common way to game a reward model."),
-        _chart(charts.lines({"policy": get("policy/clipfrac_avg"), "value": get("val/clipfrac_avg")}, title="Clip fraction", x="step", y="share of tokens"),
+        charts.captioned(charts.lines({"entropy": get("policy/entropy_avg")}, title="Entropy", x="step", y="nats a token"), "A fall to 0 means one answer for everything."),
+        charts.captioned(charts.lines({"length": get("completions/mean_length")}, title="Length", x="step", y="tokens"), "A steady climb is a common way to game a reward model."),
+        charts.captioned(charts.lines({"policy": get("policy/clipfrac_avg"), "value": get("val/clipfrac_avg")}, title="Clip fraction", x="step", y="share of tokens"),
                "Share of tokens at which the clip held the update back."),
-        _chart(charts.lines({"explained variance": get("critic/vf_explained_var")}, title="Value model", x="step", y="explained variance"),
+        charts.captioned(charts.lines({"explained variance": get("critic/vf_explained_var")}, title="Value model", x="step", y="explained variance"),
                "How well the value model foresees the return."),
     ]
     coef = info.config["settings"]["kl_coef"]
@@ -275,13 +272,13 @@ def _ppo(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
 def _sft_dpo(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
     plots = []
     if "sft" in runs:
-        plots.append(_chart(charts.lines({"loss": _series(runs["sft"], "loss")}, title="SFT loss", x="step", y="nats a token"), "Completion tokens only."))
+        plots.append(charts.captioned(charts.lines({"loss": _series(runs["sft"], "loss")}, title="SFT loss", x="step", y="nats a token"), "Completion tokens only."))
     if "dpo" in runs:
         get = lambda key: _series(runs["dpo"], key)  # noqa: E731
         plots += [
-            _chart(charts.lines({"chosen": get("rewards/chosen"), "rejected": get("rewards/rejected")}, title="DPO implicit rewards", x="step", y="β log-ratio"),
+            charts.captioned(charts.lines({"chosen": get("rewards/chosen"), "rejected": get("rewards/rejected")}, title="DPO implicit rewards", x="step", y="β log-ratio"),
                    "Both may fall while the margin grows: the loss asks for the difference only (likelihood displacement)."),
-            _chart(charts.lines({"accuracy": get("rewards/accuracies")}, title="DPO accuracy", x="step", y="share of pairs"), "Pairs whose implicit rewards are in the right order."),
+            charts.captioned(charts.lines({"accuracy": get("rewards/accuracies")}, title="DPO accuracy", x="step", y="share of pairs"), "Pairs whose implicit rewards are in the right order."),
         ]
     return {"title": "SFT and DPO", "text": [], "charts": plots} if plots else None
 
@@ -297,12 +294,12 @@ def _reward_model(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
             + (f"; the best any model could do on this annotator's labels: {s['ceiling']:.3f}." if s.get("ceiling") else ".")]
     if s.get("gold_accuracy"):
         text.append(f"Against the gold judge: {_say(s['gold_accuracy'], 3)} of all pairs, {_say(s.get('gold_accuracy_big'), 3)} of those that differ by at least one half.")
-    plots = [_chart(charts.reliability(s["reliability"], title=f"Calibration (ECE {s['ece']:.3f})"), "On the diagonal a stated 0.8 is right 8 times in 10.")]
-    plots.append(_chart(charts.histogram(s["margins"]["counts"], s["margins"]["edges"], title="Margins on held-out pairs", x="score of preferred − score of other"),
+    plots = [charts.captioned(charts.reliability(s["reliability"], title=f"Calibration (ECE {s['ece']:.3f})"), "On the diagonal a stated 0.8 is right 8 times in 10.")]
+    plots.append(charts.captioned(charts.histogram(s["margins"]["counts"], s["margins"]["edges"], title="Margins on held-out pairs", x="score of preferred − score of other"),
                         "Left of 0 it disagrees with the annotator."))
     if s.get("probes"):
         values = {name.replace("_", " "): _mean(value) or 0.0 for name, value in s["probes"].items()}
-        plots.append(_chart(charts.bars(values, title="What it prefers", x="clean answer preferred over the flawed one"),
+        plots.append(charts.captioned(charts.bars(values, title="What it prefers", x="clean answer preferred over the flawed one"),
                             "Pairs that differ in one flaw only. Short of the line it likes the flaw."))
     return {"title": "The reward model", "text": text, "charts": plots}
 
@@ -312,7 +309,7 @@ def _shift(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
     found = {name: info.summary["rows"] for name, info in runs.items() if info.stage == "reward-shift"}
     if not found:
         return None
-    plots = [_chart(charts.reward_shift(rows, title="Right about pairs that gold tells apart"), f"{name}: the nearest policy is {rows[0]['policy']}, where KL is measured from.")
+    plots = [charts.captioned(charts.reward_shift(rows, title="Right about pairs that gold tells apart"), f"{name}: the nearest policy is {rows[0]['policy']}, where KL is measured from.")
              for name, rows in found.items()]
     cells = [[name, row["policy"], _say(row["kl"]), f"{_say(row['accuracy'], 3)} (n = {row['accuracy']['n']})", _say(row["gold"], 3)] for name, rows in found.items() for row in rows]
     return {"title": "The reward model as policies move away", "charts": plots,
@@ -325,7 +322,7 @@ def _hacking(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
     hacked = runs.get("ppo-unpenalised") or next((i for i in runs.values() if i.stage == "ppo" and i.config["settings"]["kl_coef"] == 0), None)
     if hacked and _series(hacked, "objective/gold")[0]:
         proxy, gold = _series(hacked, "objective/scores"), _series(hacked, "objective/gold")
-        plots.append(_chart(charts.two_scales(("proxy: reward model", proxy), ("gold judge", gold), title="PPO with no KL penalty", x="step"),
+        plots.append(charts.captioned(charts.two_scales(("proxy: reward model", proxy), ("gold judge", gold), title="PPO with no KL penalty", x="step"),
                             "Nothing holds the policy near the SFT model: it finds what the reward model cannot tell from good."))
         text.append(f"With kl_coef 0 the reward model's score went from {proxy[1][0]:.2f} to {proxy[1][-1]:.2f} and the gold score from {gold[1][0]:.2f} "
                     f"(best {max(gold[1]):.2f}) to {gold[1][-1]:.2f}.")
@@ -340,7 +337,7 @@ def _hacking(runs: dict[str, RunInfo]) -> dict[str, Any] | None:
         both = {"proxy": (xs, [_mean(r["proxy"]) or 0.0 for r in curve])}
         if curve[0].get("gold"):
             gold_line = (xs, [_mean(r["gold"]) or 0.0 for r in curve])
-            plots.append(_chart(charts.two_scales(("proxy: reward model", both["proxy"]), ("gold judge", gold_line), title="Best of N", x="N"),
+            plots.append(charts.captioned(charts.two_scales(("proxy: reward model", both["proxy"]), ("gold judge", gold_line), title="Best of N", x="N"),
                                 f"More samples, more pressure on the proxy: N = {xs[-1]} is at most {curve[-1]['kl']:.2f} nats from the SFT model."))
     return {"title": "Reward hacking", "text": text, "charts": plots, "examples": examples,
             "examples_title": "What the reward model likes and the judge does not"} if plots else None

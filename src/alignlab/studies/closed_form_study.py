@@ -12,7 +12,7 @@ from ..report import charts
 from ..run import RunInfo, derive_seed
 from ..settings import ClosedFormSettings, StudySettings
 from ..stages._parts import done, open_run, result
-from .study import Bar, Planner, Study, Told, chart, mean, spread
+from .study import Bar, Planner, Study, Told, mean, spread
 
 RIGHT = ("PPO", "RLOO", "REINFORCE, batch baseline", "Dr. GRPO, KL in the reward", "GRPO, KL in the reward", "RLOO, k2 of the whole completion in the loss",
          "DPO, exact preferences")
@@ -107,10 +107,10 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             Bar(f"further away: {', '.join(off)}", [not any(a[name] for name in off) for a in arrived])]
     sections = [
         {"title": "Distance to the optimum", "charts": [
-            chart(charts.lengths({name: (mean(v), seeds_summary(v)["sd"]) for name in (*names, *best) if (v := get(name, "kl_to_optimum"))},
+            charts.captioned(charts.lengths({name: (mean(v), seeds_summary(v)["sd"]) for name in (*names, *best) if (v := get(name, "kl_to_optimum"))},
                                  title="KL(policy || optimum)", x="nats a completion"),
                   "Exact: every completion is enumerated. Times beta it is the regret of the objective that all of them are said to maximise."),
-            chart(charts.curves({"the frontier": charts.Curve(frontier["kl"], frontier["reward"]), "best of 2, 4, ... 32": n_curve, **points},
+            charts.captioned(charts.curves({"the frontier": charts.Curve(frontier["kl"], frontier["reward"]), "best of 2, 4, ... 32": n_curve, **points},
                                 title="Reward against KL", x="KL from the reference, nats", y="mean reward"),
                   "No policy lies above the frontier. A method below it wastes KL; one on it but elsewhere has another strength than asked for.")],
          "table": {"heads": heads, "rows": rows, "note": "Mean ± standard deviation over seeds; each seed is another task. `regret` is what is lost of E r - beta KL; `short of the "

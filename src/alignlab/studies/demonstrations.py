@@ -13,7 +13,7 @@ from ..pipeline import Stage
 from ..report import charts
 from ..run import RunInfo
 from ..settings import StudySettings
-from .study import Bar, Planner, Study, Told, chart, mean, spread
+from .study import Bar, Planner, Study, Told, mean, spread
 
 TITLES = {
     "people": "one ordinary writer a prompt", "crowd": "a crowd: three writers, a vote, an adjudicator", "distil": "distilled from a DPO run",
@@ -106,7 +106,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     means = {title: mean(gold(name)) for name, title in TITLES.items()}
     middle = means[TITLES["people"]]
     sections = [
-        {"title": "Where demonstrations come from", "charts": [chart(charts.bars(means, title="Gold after the same SFT", x="gold, greedy", middle=middle),
+        {"title": "Where demonstrations come from", "charts": [charts.captioned(charts.bars(means, title="Gold after the same SFT", x="gold, greedy", middle=middle),
                                                                      "Mean over seeds; the line is one ordinary writer a prompt.")],
          "table": {"heads": ["source", "gold of the demonstrations", "gold after SFT", "95 % interval, by seed", "gold after SFT, temperature 1"], "rows": rows,
                    "note": f"{count} demonstrations of each source; held-out prompts answered greedily. Self-Instruct's gold is of the requests the town can read. No prompt of the "

@@ -16,7 +16,7 @@ from ..report import charts
 from ..run import RunInfo
 from ..settings import StudySettings
 from . import fits, steps
-from .study import Bar, Planner, Study, Told, chart, fresh, mean, numbers, spread, start
+from .study import Bar, Planner, Study, Told, fresh, mean, numbers, spread, start
 
 NAMES = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO"}
 DIALS = {"ppo": "kl_coef", "rloo": "kl_coef", "dpo": "beta"}
@@ -107,8 +107,8 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                 0 < max(range(len(rows_)), key=lambda i: rows_[i]["gold"]["mean"]) < len(rows_) - 1 for rows_ in by_seed]))
     caption = "Each dot is a policy, measured on its own samples at temperature 1; " + ("bars: spread over seeds." if len(seeds) > 1 else "band: 95 % over prompts.")
     sections = [{"title": "Reward against KL", "charts": [
-        chart(charts.curves(series, title="Gold", x="KL from the SFT model, nats (root scale)", y="gold", root_x=True), caption),
-        chart(charts.curves(proxies, title="Proxy", x="KL from the SFT model, nats (root scale)", y="standardised score", root_x=True), caption)],
+        charts.captioned(charts.curves(series, title="Gold", x="KL from the SFT model, nats (root scale)", y="gold", root_x=True), caption),
+        charts.captioned(charts.curves(proxies, title="Proxy", x="KL from the SFT model, nats (root scale)", y="standardised score", root_x=True), caption)],
         "table": {"heads": ["policy", "KL", "proxy", "gold", "ends by itself"], "rows": rows,
                   "note": "Gold from 0 to 1 by the town's judge, proxy in deviations of the reward model's training scores; mean ± standard deviation over seeds."}}]
     return Told(conclusion, sections, bars, over)

@@ -13,7 +13,7 @@ from ..report import charts
 from ..run import RunInfo
 from ..settings import StudySettings
 from . import steps
-from .study import Bar, Planner, Study, Told, chart, fresh, mean, numbers, spread
+from .study import Bar, Planner, Study, Told, fresh, mean, numbers, spread
 
 COLOURS = {"bad": "#c2571a", "middling": "#d9c27a", "good": "#2d8a57"}
 
@@ -116,9 +116,9 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     stacks |= {title.split(" (")[0]: {q: mean(control(name, q)) for q in COLOURS} for name, title in titles.items()}
     sections = [
         {"title": "What SFT does not learn", "charts": [
-            chart(charts.curves(lines, title="Good answers", x="share of good answers in the demonstrations", y="share of good answers"),
+            charts.captioned(charts.curves(lines, title="Good answers", x="share of good answers in the demonstrations", y="share of good answers"),
                   "On the diagonal a model gives what it was shown. Good: gold of three quarters and more; answers at temperature 1."),
-            chart(charts.shares(stacks, title=f"From {shares[at]:g} good demonstrators", x="share of the answers", colours=COLOURS),
+            charts.captioned(charts.shares(stacks, title=f"From {shares[at]:g} good demonstrators", x="share of the answers", colours=COLOURS),
                   "Bad: gold below a quarter; good: three quarters and more.")],
          "table": {"heads": ["demonstrators", "good, shown", "good, SFT", "good, DPO", "gold, SFT", "gold, DPO", "pairs"], "rows": rows,
                    "note": "Mean ± standard deviation over seeds. A careless demonstrator can still be right, where the request leaves no room for the flaw."}},

@@ -16,7 +16,7 @@ from ..report import charts
 from ..run import RunInfo
 from ..settings import StudySettings
 from . import fits, steps
-from .study import Bar, Planner, Study, Told, chart, fresh, mean, numbers, spread, start
+from .study import Bar, Planner, Study, Told, fresh, mean, numbers, spread, start
 
 SIZES = {"town-s": "258,496 parameters, pretrained on 15.0M tokens", "town-l": "2,213,568 parameters, pretrained on 9.0M tokens",
          "town": "1,049,728 parameters, pretrained on 30.0M tokens", "town-m": "1,049,728 parameters, pretrained on 30.0M tokens"}
@@ -202,16 +202,16 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     sizes = {name: band(seeds[0]["best_of_n"][name]["kl"], seeds[0]["best_of_n"][name]["gain"], seeds[0]["best_of_n"][name]["gain_error"]) for name in judges}
     sections = [
         {"title": "Gold and proxy on one axis", "text": [note_seed] if note_seed else [], "charts": [
-            chart(charts.curves(series, title="Gold, gain over the start", x="KL from the SFT model, nats (root scale)", y="gold", root_x=True),
+            charts.captioned(charts.curves(series, title="Gold, gain over the start", x="KL from the SFT model, nats (root scale)", y="gold", root_x=True),
                   "Best of N at its bound log N - (N - 1)/N with standard errors over prompts; RL at each step's k1, on its rollouts; DPO at k1 of its own samples. Dashed: the laws."),
-            chart(charts.curves(proxies, title="Proxy, gain over the start", x="KL from the SFT model, nats (root scale)", y="standardised score", root_x=True),
+            charts.captioned(charts.curves(proxies, title="Proxy, gain over the start", x="KL from the SFT model, nats (root scale)", y="standardised score", root_x=True),
                   "What was optimised (DPO never saw it): the same reward model scores all.")]},
         {"title": "The laws", "charts": [], "table": {
             "heads": ["", "a", "b", "R2", "peak, nats", "points"], "rows": fit_rows,
             "note": "Least squares on gain over the start, d = sqrt(KL), best of N at every N from 2 (on powers of 2 alone its R2 is "
                     f"{spread([r['r2_powers_of_2'] for r in bon])}); R2 about the mean of the gains. 95 % intervals: best of N by bootstrap over prompts, RL over steps."}},
         {"title": "Reward models of other sizes and fewer comparisons", "charts": [
-            chart(charts.curves(sizes, title="Gold of best-of-N by each reward model", x="KL bound, nats (root scale)", y="gain over the start", root_x=True),
+            charts.captioned(charts.curves(sizes, title="Gold of best-of-N by each reward model", x="KL bound, nats (root scale)", y="gain over the start", root_x=True),
                   "The same samples, picked by different judges.")],
          "table": {"heads": ["reward model", "held-out accuracy", "gold's peak at N", "gain there", f"gain at N = {ns[-1]}", "a", "b", "R2"], "rows": judge_rows,
                    "note": "`reward` has the policy's size and all comparisons, the halves are disjoint. The bases differ in more than size: "

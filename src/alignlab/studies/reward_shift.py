@@ -15,7 +15,7 @@ from ..run import RunInfo
 from ..settings import StudySettings
 from . import steps
 from .kl_frontier import dial
-from .study import Bar, Planner, Study, Told, chart, fresh, mean, spread, start
+from .study import Bar, Planner, Study, Told, fresh, mean, spread, start
 
 JUDGES = {"before": "comparisons of the SFT model's answers and other people's", "more": "as many more of the same kind", "refreshed": "as many more of the furthest policy's answers"}
 
@@ -86,7 +86,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             bars.append(Bar("about the furthest policy, comparisons of its answers help more than as many of the SFT model's",
                             [a > b for a, b in zip(ends["refreshed"][1], ends["more"][1], strict=True)]))
     sections = [{"title": "Accuracy as the policy moves away", "charts": [
-        chart(charts.curves(lines, title="Right about pairs of one policy's answers", x="KL from the SFT model, nats (root scale)", y="agreement with gold", root_x=True),
+        charts.captioned(charts.curves(lines, title="Right about pairs of one policy's answers", x="KL from the SFT model, nats (root scale)", y="agreement with gold", root_x=True),
               "Pairs that gold tells apart, mean over held-out prompts; ties by the reward model count half. Band: spread over seeds.")],
         "table": {"heads": ["who writes", "KL", "proxy", "gold", *(f"accuracy, {judge}" for judge in judges)], "rows": rows,
                   "note": "; ".join(f"{name}: trained on {text}" for name, text in JUDGES.items()) + ". Best-of-N picks by the reward model that is measured; KL is its bound. "

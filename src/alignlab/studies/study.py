@@ -75,10 +75,6 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def chart(svg: str, caption: str) -> dict[str, str]:
-    return {"svg": svg, "caption": caption}
-
-
 def numbers(text: str, name: str) -> list[float]:
     """The numbers of a comma-separated setting, as they stand. Raises ConfigError for anything else."""
     from ..errors import ConfigError

@@ -7,7 +7,7 @@
     town:columns       documents of an editor who works under a given principle   Text
     town:demos-wrapped harmless how-tos in the wrappers of a red team (a story, a persona, another spelling), answered right   Demonstration
     town:prompts       requests for collecting comparisons and for PPO      Prompt
-    town:fine          the same without the harmful ones                    Prompt
+    town:fine          the same with harmless look-alikes in the place of harmful ones   Prompt
     town:risky         harmful requests and their harmless look-alikes      Prompt
     town:risky-test    the same as a test: all topics, those that training shows in phrasings that it does not   Prompt
     town:harmful       harmful requests, as they are asked in training                 Prompt
@@ -62,7 +62,7 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
         kinds = ("harmful",) if name == "harmful" else ("look_alike",)
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds, distinct=True)]
     if name in ("verifiable", "risky", "fine"):
-        kinds = {"verifiable": VERIFIABLE, "risky": ("harmful", "look_alike"), "fine": tuple(kind for kind in tasks.KINDS if kind != "harmful")}[name]
+        kinds = {"verifiable": VERIFIABLE, "risky": ("harmful", "look_alike"), "fine": tuple("look_alike" if kind == "harmful" else kind for kind in tasks.KINDS)}[name]
         return [request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds)]
     if name == "risky-test":
         return risky_test(world, seed=seed)[:count]

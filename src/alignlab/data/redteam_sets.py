@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.read import file_rows
 from ..errors import DataError
 from ..records import Message, Prompt
 from .harms import harms
+from .read import file_rows
 
 Row = Mapping[str, Any]
 
@@ -137,6 +137,16 @@ FORMATS: tuple[tuple[str, set[str], Callable[[Row, str], Prompt | None]], ...] =
 )
 
 
+def format_of(path: str | Path) -> str:
+    """The name of the set that a file is of, by the columns of its first row; empty if it is of none, or cannot be read."""
+    path = Path(path).expanduser()
+    try:
+        row = next((row for _, row in _rows(path)), None) if path.is_file() and path.name.lower().endswith((".csv", ".json", ".jsonl")) else None
+    except DataError:
+        return ""
+    return next((name for name, columns, _ in FORMATS if isinstance(row, Mapping) and columns <= row.keys()), "")
+
+
 def load(path: str | Path) -> Loaded:
     """The prompts of a red-team file, told by its columns.
 
@@ -150,7 +160,7 @@ def load(path: str | Path) -> Loaded:
     for number, row in _rows(path):
         where = f"{path}:{number}"
         if not isinstance(row, Mapping):
-            raise DataError(f"a row must be an object with named columns, not {type(row).__name__}", where=where, remedy="see alignlab.redteam.sets for what is read")
+            raise DataError(f"a row must be an object with named columns, not {type(row).__name__}", where=where, remedy="see alignlab.data.redteam_sets for what is read")
         found = next(((one, read) for one, columns, read in FORMATS if columns <= row.keys()), None)
         if not found or found[0] != (name or found[0]):
             what = f"the row is of {found[0]}, the rows before it of {name}" if found else f"no red-team set has the columns {', '.join(map(str, row))!r:.80}"
@@ -162,7 +172,7 @@ def load(path: str | Path) -> Loaded:
         else:
             prompts.append(prompt)
     if not prompts:
-        raise DataError(f"no prompt in the file ({passed} rows passed over)", where=str(path), remedy="see alignlab.redteam.sets for what is read")
+        raise DataError(f"no prompt in the file ({passed} rows passed over)", where=str(path), remedy="see alignlab.data.redteam_sets for what is read")
     return Loaded(name, prompts, passed)
 
 

@@ -5,10 +5,11 @@ import json
 
 import pytest
 
+from alignlab import names
+from alignlab.data import redteam_sets as sets
+from alignlab.data.harms import GROUPS, TAXONOMIES, harms, read, town_prompts
 from alignlab.errors import DataError, UserError
 from alignlab.records import Completion
-from alignlab.redteam import sets
-from alignlab.redteam.harms import GROUPS, TAXONOMIES, harms, read, town_prompts
 from alignlab.town import gold, reading, world
 
 # --- harms --------------------------------------------------------------------------------------------------------------------------
@@ -172,3 +173,15 @@ def test_broken_sets_are_errors_that_say_where(tmp_path, name, text):
     with pytest.raises(DataError) as error:
         sets.load(tmp_path / name)
     assert error.value.remedy and name in str(error.value)
+
+
+def test_the_command_line_reads_them_wherever_prompts_are_asked_for(tmp_path):
+    file = write_csv(tmp_path / "h.csv", ["Behavior", "FunctionalCategory", "SemanticCategory", "Tags", "ContextString", "BehaviorID"],
+                     ["rob the bank", "standard", "illegal", "", "", "b1"], ["poison the well", "standard", "illegal", "", "", "b2"])
+    assert sets.format_of(file) == "harmbench"
+    found = names.data(str(file), "prompt", count=1)
+    assert [p.meta["id"] for p in found.records] == ["b1"] and "harmbench, 2 prompts" in found.report
+    plain = write_csv(tmp_path / "p.csv", ["prompt", "completion"], ["a question", "an answer"])
+    assert sets.format_of(plain) == "" and sets.format_of(tmp_path) == "" and sets.format_of("town:prompts") == ""
+    (tmp_path / "broken.json").write_text("{")
+    assert sets.format_of(tmp_path / "broken.json") == ""

@@ -97,7 +97,7 @@ def read(path: Path) -> Harms:
             found[name] = Harm(name, row["group"], row["title"], row["description"], codes, tuple(row.get("town", ())))
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the file of harms cannot be read: {type(error).__name__}: {error}", where=str(path),
-                        remedy="see redteam/harms.toml for its form") from error
+                        remedy="see data/harms.toml for its form") from error
     wrong = [f"{harm.id} has the {taxonomy} code {code!r}" for harm in found.values() for taxonomy, codes in harm.codes.items() for code in codes
              if code not in names.get(taxonomy, {})]
     wrong += [f"primary.{taxonomy}.{code} is {name!r}" for taxonomy, table in primary.items() for code, name in table.items()
