@@ -100,10 +100,10 @@ def figures(plan: Plan) -> dict[str, Any]:
                                   "effect of order": effect["mean"] if effect else None}
         elif stage.target is stages.reward:
             rewards[stage.name] = {"accuracy": s["accuracy"]["mean"], "right about gold": (s.get("gold_accuracy") or {}).get("mean")}
-    critic = read_run(plan.pipeline.folder / "critic").summary["critic"]
+    critic = read_run(plan.pipeline.folder / "critic").summary
     return {"models": models, "chains": chains, "labels": labels, "rewards": rewards,
-            "critic": {f"{part} {name}, {split}": value["mean"] for part in ("critiques", "verdicts") for split, found in critic[part].items() if isinstance(found, dict)
-                       for name, value in found.items() if isinstance(value, dict) and "mean" in value},
+            **{which: {f"{part} {name}, {split}": value["mean"] for part in ("critiques", "verdicts") for split, found in critic[which][part].items() if isinstance(found, dict)
+                       for name, value in found.items() if isinstance(value, dict) and "mean" in value} for which in ("critic", "critic_risky")},
             "topics": {name: {topic: row["mean"] for topic, row in read_run(stage.out).summary["by_topic"]["compliance_held_out"]["topics"].items()}
                        for name, stage in plan.topics.items() if name in ("helpful", "sl_cai", "rl_cai", "rl_cai_dpo")}}
 

@@ -1,9 +1,9 @@
-"""Real models through the methods, on OASST and HH: figures with intervals, seconds, peak memory.
+"""Real models through the methods, on OASST and HH, through Constitutional AI and under a red team: figures with intervals, seconds, peak memory.
 
     python benchmarks/real_model.py --smollm2 FOLDER --gguf FILE.gguf --gemma FILE.gguf --data FOLDER --out runs/real [--only sft reward ...]
 
 --smollm2: SmolLM2-135M-Instruct in transformers' layout, --gguf: the same as a GGUF file, --gemma: Gemma 3 270M, the base model, as a GGUF file. --data holds
-oasst_sample/oasst_conversations.jsonl and hh_rlhf/harmless-base-train-1788.jsonl.gz. Every stage is a command of `alignlab`; it goes on where it was, and a
+oasst_sample, hh_rlhf, harmbench, jailbreakbench and xstest. Every stage is a command of `alignlab`; it goes on where it was, and a
 stage that is measured already is not done again. Writes real.json, which `docs/make_real.py` turns into docs/real-models.md.
 
 Demonstrations are OASST's alone: HH holds requests for harm, whose answers are compared (reward model, KTO, DPO) and never shown as something to learn. A
@@ -44,7 +44,11 @@ def prepare(data: Path, out: Path) -> dict[str, str]:
     found = {name: str(out / "data" / f"{name}.jsonl") for name in ("hh", "prompts", "prompts-test")}
     for name, records in (("hh", list(kept.values())), ("prompts", learnt), ("prompts-test", test)):
         write_jsonl(found[name], records)
-    return found | {"oasst": str(data / "oasst_sample/oasst_conversations.jsonl")}
+    oasst = str(data / "oasst_sample/oasst_conversations.jsonl")
+    first = {p.messages[0].content: Prompt((BRIEF, p.messages[0])) for p in load(oasst, "prompt").records if p.messages[0].role == "user"}
+    write_jsonl(out / "data/questions.jsonl", [p for text, p in first.items() if len(text) <= LONGEST])
+    sets = {"harmbench": "harmbench/harmbench_behaviors_text_val.csv", "jailbreakbench": "jailbreakbench/jbb_harmful_behaviors.csv", "xstest": "xstest/xstest_prompts.csv"}
+    return found | {"oasst": oasst, "questions": str(out / "data/questions.jsonl")} | {name: str(data / file) for name, file in sets.items()}
 
 
 def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[str]]:
@@ -61,6 +65,14 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
     def answers(model: str, *more: str) -> list[str]:
         others = f"ensemble:mean:{run('reward')}/members/1,{run('reward')}/members/2"
         return ["eval", "--model", model, "--data", data["prompts-test"], "--judge", others, "--prompts", "48", *SAMPLING, "--seed", str(SEED), *more]
+
+    def battery(model: str, goals: str, *, attacks: str = "prefix-injection", count: int = 100, twins: int = 0) -> list[str]:
+        """XSTest, HarmBench and JailbreakBench are for evaluation: nothing is learnt from them."""
+        return ["redteam", model, "--data", data[goals], "--harmless", data["xstest"] if twins else "", "--judge", "refusal", "--attacks", attacks, "--goals", str(count),
+                "--twins", str(twins), "--queries", "4", "--shorten", "0", "--sampling.max-new-tokens", "64", "--sampling.slots", "32", "--seed", str(SEED)]
+
+    def before_and_after(name: str, model: str) -> dict[str, list[str]]:
+        return {f"harmbench-{name}": battery(model, "harmbench"), f"xstest-{name}": battery(model, "xstest", twins=100)}
 
     against = ["--baseline", run("eval-sft"), "--reference", run("sft")]
     proxy = ["--reward", f"{run('reward')}/members/0", "--data", data["prompts"]]
@@ -93,6 +105,15 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
                 "--kl-coef", "0.05", "--missing-end-penalty", "1", "--optim.lr", "1e-4", *ON_POLICY],
         "eval-ppo": answers(run("ppo"), *against),
         "likelihood-ppo": likelihood(run("ppo"), baseline="likelihood-sft"),
+        "revise": ["constitution", "revise", "--model", args.smollm2, "--data", data["prompts"], "--count", "96", "--constitution", "general", "--rounds", "2",
+                   "--helpful", data["questions"], "--helpful-count", "60", "--sampling.max-new-tokens", "64", "--critic-sampling.max-new-tokens", "80",
+                   "--sampling.slots", "32", "--critic-sampling.slots", "32", "--seed", str(SEED)],
+        "sl-cai": ["sft", "--model", args.smollm2, "--data", run("revise"), "--max-length", "256", "--epochs", "1", "--batch", "8", "--micro-batch", "4", "--optim.lr", "2e-5",
+                   "--held-out", "0.1", "--seed", str(SEED)],
+        **before_and_after("instruct", args.smollm2), **before_and_after("sl-cai", run("sl-cai")),
+        "agreement": ["constitution", "agreement", "--judge-model", args.smollm2, "--data", data["hh"], "--count", "150", "--constitution", "general", "--principles", "2",
+                      "--seed", str(SEED)],
+        **{f"battery-{goals}": battery(args.smollm2, goals, attacks="standard", count=16) for goals in ("harmbench", "jailbreakbench", "xstest")},
     }
     return {name: [*arguments, "--model.threads", "1"] for name, arguments in found.items()}
 

@@ -68,7 +68,8 @@ def test_the_stage_makes_a_critic_and_goes_on_where_it_was(tmp_path: Path, capsy
     assert cli.main([*args, "--out", str(tmp_path / "critic")]) == 0
     summary = json.loads((tmp_path / "critic" / "summary.json").read_text())
     losses = [json.loads(line)["loss"] for line in (tmp_path / "critic" / "metrics.jsonl").read_text().splitlines()]
-    assert len(losses) >= 1 and summary["eval_loss"] < 3 and set(summary["critic"]) == {"critiques", "verdicts"}
+    assert len(losses) >= 1 and summary["eval_loss"] < 3
+    assert all(set(summary[name]) == {"critiques", "verdicts"} for name in ("critic", "critic_risky"))
     assert isinstance(form_of("auto", str(tmp_path / "critic" / "checkpoint")), DocumentForm)
     assert cli.main([*args, "--out", str(tmp_path / "critic")]) == 0 and "done already" in capsys.readouterr().out
     assert cli.main(["constitution", "critic", "--model", str(tmp_path / "critic"), "--out", str(tmp_path / "again")]) == 2

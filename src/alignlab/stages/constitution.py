@@ -84,7 +84,7 @@ def critic(*, model: str, data: str, out: Path, seed: int, resume: bool, setting
     run.add_data("columns", columns.records)
     summary = train(run, policy.model, rows, settings, weights)
     if settings.cases:
-        summary["critic"] = _measured(town, policy, constitution, settings.cases, seed)
+        summary |= _measured(town, policy, constitution, settings.cases, seed)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=_card(model, seed, summary))
     run.finish(summary)
@@ -96,13 +96,17 @@ def critic(*, model: str, data: str, out: Path, seed: int, resume: bool, setting
 
 
 def _measured(town: Any, policy: Any, constitution: Constitution, cases: int, seed: int) -> dict[str, Any]:
+    """`critic`: on drafts of requests of every kind; `critic_risky`: on those of harmful requests and their look-alikes, which SL-CAI is about."""
     from ..evals.critic import drafts_of_people, measure
     from ..sampling.local import LocalSampler
+    from ..town.columns import KINDS
 
     reader = LocalSampler(policy.model, policy.tokenizer, slots=256, end_ids=policy.end_ids | {policy.tokenizer.bos_token_id})
-    found = measure(town, reader, constitution, drafts_of_people(town, cases, seed=seed), seed=seed)
-    for part in found.values():
-        part["failed"] = part["failed"][:20]
+    found = {}
+    for name, kinds in (("critic", tuple(KINDS)), ("critic_risky", ("harmful", "look_alike"))):
+        found[name] = measure(town, reader, constitution, drafts_of_people(town, cases, seed=seed, kinds=kinds), seed=seed)
+        for part in found[name].values():
+            part["failed"] = part["failed"][:20]
     return found
 
 
