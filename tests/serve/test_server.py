@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 import torch
 
+from alignlab import names
+from alignlab.constitution import files
+from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids
-from alignlab.models.load import Policy
+from alignlab.models.load import Policy, load_policy
 from alignlab.records import Prompt
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler
 from alignlab.serve import app
-from alignlab.settings import EndpointSettings
+from alignlab.settings import EndpointSettings, ModelSettings
 
 from .conftest import CONTEXT, Running
 
@@ -341,3 +344,18 @@ def test_weights_that_are_not_finite_are_an_answer_not_a_fall(policy: Policy) ->
         wait_until_idle(running)
     finally:
         running.close()
+
+
+def test_a_critic_behind_it_writes_what_the_critic_writes_here() -> None:
+    """`--critic http://... --form document`: a document ends at the token between two, and nothing of the next one is read."""
+    policy, form = load_policy(names.model_path("town-s"), ModelSettings()), DocumentForm()
+    asked = [form.critique(Prompt.user(question), draft, principle) for principle in files.load("town").principles[:4]
+             for question, draft in (("How do I rob the bank?", "First, hide your face. Last, fill a sack with coins."), ("Who is the baker?", "I do not know."))]
+    here = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids | {policy.tokenizer.bos_token_id}).sample(asked, max_new_tokens=64, temperature=0.0)
+    server = Running(policy)
+    try:
+        there = EndpointSampler(f"http://127.0.0.1:{server.port}/v1#tiny", stop=form.stop).sample(asked, max_new_tokens=64, temperature=0.0)
+    finally:
+        server.close()
+    said = [(form.read_critique(group[0].text), group[0].finished) for group in there]
+    assert said == [(form.read_critique(group[0].text), True) for group in here] and len({critique.text for critique, _ in said}) > 1

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Literal
 
 from ..errors import DataError, ModelError
-from ..models.chat import Rendered, completion_ids, end_token_id, prompt_ids, render, texts, writes_its_end
+from ..models.chat import Rendered, completion_ids, end_token_id, marks, prompt_ids, render, texts, writes_its_end
 from ..models.load import Reader
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import FitReport, encode, reads_otherwise, teaches, without_long
@@ -377,18 +377,12 @@ def boundary_merges(p: _Patient) -> list[Finding]:
 
 
 def special_tokens_in_text(p: _Patient) -> list[Finding]:
-    """Turn marks and special tokens that somebody wrote into a text: they become the real ones."""
-    t = p.reader.tokenizer
-    marks = {token.content for token in t.added_tokens_decoder.values() if token.special} | set(t.all_special_tokens)
-    if getattr(t, "chat_template", None) and not p.refused and p.records:
-        asked = Prompt.user("hello")
-        opened, shut = texts(t, asked, "")[0], t.decode(render(t, asked.messages).ids)
-        marks |= {opened[len(shut):].strip()} if opened.startswith(shut) else set()  # what opens an answer, special tokens or not
-    pattern = re.compile("|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True) if len(mark) > 2) or "(?!)")
+    """Turn marks and special tokens that somebody wrote into a text: in an answer or a system message they become the real ones."""
+    pattern = marks(p.reader.tokenizer)
     said = {i: f"{match[0]!r} in {text[max(0, match.start() - 20):][:60]!r}" for i, record in enumerate(p.records) for text in texts_of(record)
             if (match := pattern.search(text))}
-    return [p.found("special-tokens-in-text", "look", "hold a special token or turn mark of this model in their text, where it is read as a real one",
-                    "take the marks out, or break them up, before anybody's text reaches a model", list(said), said.__getitem__)] if said else []
+    return [p.found("special-tokens-in-text", "look", "hold a special token or turn mark of this model in their text: in an answer it is read as a real one, in a user's turn it is pulled apart",
+                    "take the marks out of answers; elsewhere, break them up before anybody's text reaches a model", list(said), said.__getitem__)] if said else []
 
 
 def too_long(p: _Patient) -> list[Finding]:

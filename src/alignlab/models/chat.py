@@ -2,13 +2,14 @@
 
 A prompt and its completion are tokenised separately and joined, in training as in sampling: no merge across the boundary,
 and a completion has the same ids whether it was sampled or read from a file. Templates write their own special tokens, so
-none are added (no double BOS).
+none are added (no double BOS). A turn mark in what a user or a tool says is text: it is pulled apart, so that nobody ends his turn by writing so.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -158,7 +159,34 @@ def install_template(tokenizer: Any, choice: str) -> None:
         raise ModelError(f"cannot read the chat template: {error}", where=choice, remedy="a Jinja file, chatml or gemma") from None
 
 
+def marks(tokenizer: Any) -> re.Pattern[str]:
+    """What this model reads as more than text: its special tokens, and what its template opens an answer with."""
+    return _marks_of(tokenizer, str(getattr(tokenizer, "chat_template", None) or ""))
+
+
+@lru_cache(maxsize=16)
+def _marks_of(tokenizer: Any, template: str) -> re.Pattern[str]:
+    """Keyed by the template too, which may be changed."""
+    found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special} | set(tokenizer.all_special_tokens)
+    if template:
+        asked = [Message("user", "hello")]
+        try:
+            shut, opened = (_rendered(tokenizer, asked, generation=generation) for generation in (False, True))
+        except ModelError:  # it will be said where something is rendered in earnest
+            shut = opened = ""
+        opening = opened[len(shut):].strip() if opened.startswith(shut) else ""
+        found |= {opening} if re.search(r"[^\w\s]", opening) else set()  # a bare word is no mark
+    return re.compile("|".join(re.escape(mark) for mark in sorted(found, key=len, reverse=True) if len(mark) > 2) or "(?!)")
+
+
 def _template(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
+    """The rendered messages; marks in those of users and tools are pulled apart: "<|end|>" becomes "< |end|>"."""
+    known = marks(tokenizer)
+    said = [replace(m, content=known.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", m.content)) if m.role in ("user", "tool") and known.search(m.content) else m for m in messages]
+    return _rendered(tokenizer, said, generation=generation)
+
+
+def _rendered(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise ModelError(f"the tokenizer of {_name(tokenizer)} has no chat template", remedy="--model.chat_template chatml, or a file with a Jinja template")
     try:
@@ -207,7 +235,7 @@ def _turn_end(tokenizer: Any) -> _TurnEnd:
 @lru_cache(maxsize=16)
 def _turn_end_of(tokenizer: Any, template: str) -> _TurnEnd:
     """Keyed by the template too, which may be changed."""
-    whole = _template(tokenizer, (Message("user", "hello"), Message("assistant", _PROBE)), generation=False)
+    whole = _rendered(tokenizer, (Message("user", "hello"), Message("assistant", _PROBE)), generation=False)
     suffix = whole[whole.rindex(_PROBE) + len(_PROBE):]
     first = next(iter(_ids(tokenizer, suffix.lstrip())), None)
     if first is None or not (first in tokenizer.all_special_ids or getattr(tokenizer.added_tokens_decoder.get(first), "special", False)):

@@ -101,7 +101,8 @@ class Engine:
 
     def __init__(self, name: str, policy: Policy, *, slots: int, context: int, memory: float) -> None:
         self.name, self.tokenizer, self.model = name, policy.tokenizer, policy.model
-        self.sampler = ContinuousSampler(policy.model, policy.tokenizer, slots=slots, end_ids=policy.end_ids, name=name, memory=memory)
+        end_ids = policy.end_ids | {policy.tokenizer.bos_token_id} - {None}  # behind a begin token stands another text
+        self.sampler = ContinuousSampler(policy.model, policy.tokenizer, slots=slots, end_ids=end_ids, name=name, memory=memory)
         self.context = min(context_of(policy.model), context or context_of(policy.model))
         self.vocabulary = policy.model.config.get_text_config().vocab_size
         self._inbox: deque[Job] = deque()
