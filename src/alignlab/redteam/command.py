@@ -40,6 +40,8 @@ def redteam(*, target: str, model: str, defence: str, data: str, harmless: str, 
     stack = [name.strip() for name in defence.replace("+", ",").split(",") if name.strip()]
     goals, twins = asked(data, s.goals, harmful=True), asked(harmless, s.twins, harmful=False) if harmless else None
     check(s, fix=fix, model=model, stack=stack)
+    if names.is_bot(model):
+        names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)  # one that is not there is an error before any run is opened
     chosen = attacks(s.attacks)
     if attacker:
         from .attackers import with_attacker
