@@ -16,11 +16,12 @@ from typing import Any
 
 from alignlab import stages
 from alignlab.evals.statistics import seeds_summary
-from alignlab.pipeline import Joined, Pipeline
+from alignlab.pipeline import Pipeline
 from alignlab.recipes.constitutional import constitutional
 from alignlab.recipes.plan import GOLD, Plan
 from alignlab.run import read_run
-from alignlab.settings import CollectSettings, LabelSettings, PipelineSettings, ReviseSettings
+from alignlab.settings import LabelSettings, PipelineSettings, ReviseSettings
+from alignlab.studies import steps
 
 SETTINGS = PipelineSettings()
 FIGURES = ("helpful", "honest", "gold", "kl_from_sft", "mean_length")
@@ -30,17 +31,17 @@ REVISING: dict[str, tuple[str, ReviseSettings]] = {
     "one principle": ("town", replace(SETTINGS.revise, principle="no-harm")), "principles of another world": ("elsewhere", SETTINGS.revise),
 }
 LABELLING: dict[str, tuple[str, LabelSettings]] = {
-    "hard labels": ("town", replace(SETTINGS.label, labels="hard")), "one order": ("town", replace(SETTINGS.label, orders="one")),
-    "one principle a pair": ("town", replace(SETTINGS.label, principles=1)), "principles of another world": ("elsewhere", SETTINGS.label),
+    "hard labels": ("town", replace(SETTINGS.label, labels="hard")), "verdicts, both orders": ("town", replace(SETTINGS.label, ask="verdict")),
+    "verdicts, one order": ("town", replace(SETTINGS.label, ask="verdict", orders="one")), "principles of another world": ("elsewhere", SETTINGS.label),
 }
 
 
 def slug(name: str) -> str:
-    return name.replace(" ", "-")
+    return name.replace(",", "").replace(" ", "-")
 
 
 def under(name: str) -> str:
-    return name.replace(" ", "_")
+    return slug(name).replace("-", "_")
 
 
 def plan_of(out: Path, seed: int, workers: int) -> Plan:
@@ -57,12 +58,12 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
         model = plan.stage(f"sl-{slug(name)}", stages.sft, model="town", data=revised, settings=s.sl_cai)
         plan.measure(f"sl_{under(name)}", model, parent="helpful", topics=True)
 
-    # 2. other labels, learnt by DPO and by a reward model
+    # 2. other labels, learnt by DPO; the control and people's by PPO as well
     def learnt(name: str, data: Any, *, by_ppo: bool) -> None:
-        reward = plan.stage(f"reward-{slug(name)}", stages.reward, model=sl_cai, data=data, settings=s.reward, gold=GOLD)
         dpo = plan.stage(f"dpo-{slug(name)}", stages.dpo, model=sl_cai, data=data, settings=s.dpo)
         plan.measure(f"dpo_{under(name)}", dpo, parent="sl_cai", topics=True)
         if by_ppo:
+            reward = plan.stage(f"reward-{slug(name)}", stages.reward, model=sl_cai, data=data, settings=s.reward, gold=GOLD)
             ppo = plan.stage(f"ppo-{slug(name)}", stages.ppo, model=sl_cai, reward=reward, data="mix:0.5=town:prompts+0.5=town:risky", count=s.ppo_prompts, ptx="", gold=GOLD,
                              settings=s.ppo)
             plan.measure(f"ppo_{under(name)}", ppo, parent="sl_cai", topics=True)
@@ -72,10 +73,8 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
                             helpful=asked, gold="town:harmless", settings=settings)
         learnt(name, labels, by_ppo=name == "principles of another world")
 
-    # 3. RLHF: people label as many pairs for harm as the judge did
-    pairs = plan.stage("collect-harm", stages.collect, model=sl_cai, data="town:risky", count=s.labelled, annotator="town:harm-only", others="", gold=GOLD,
-                       settings=CollectSettings(per_prompt=2, from_others=0.0, sampling=s.label.sampling))
-    learnt("people label harm", Joined((asked, pairs)), by_ppo=True)
+    # 3. RLHF: people rank for harm the very pairs that the judge labelled
+    learnt("people label harm", plan.stage("label-people", steps.relabel, data=made["label"], settings=steps.Relabel("town:harm-only")), by_ppo=True)
     return plan
 
 

@@ -55,7 +55,8 @@ One thing changed each time; SFT from the base model as in the recipe.
 
 ### Ablations of the labels, and whose they are
 
-The same pairs under other labels, learnt by DPO from the same SL-CAI model; one of them, and people's labels, by PPO as well.
+Pairs of the same models under other labels, learnt by DPO from the same SL-CAI model; the control, and people's labels, by PPO as well. The recipe reads the two answers one by one
+(`ask = each`); *verdicts* compare them, (A) or (B).
 
 {models(seeds, {"sl_cai": "SL-CAI, where they begin", "rl_cai_dpo": "the recipe, DPO", "rl_cai": "the recipe, PPO"} | named(seeds, "dpo_") | named(seeds, "ppo_"))}
 
@@ -150,7 +151,7 @@ def labels(seeds: Sequence[Seed]) -> str:
     for name in seeds[0]["labels"]:
         title = name.removeprefix("label").strip("-").replace("-", " ") or "the recipe"
         reward = "reward" if name == "label" else f"reward-{name.removeprefix('label-')}"
-        rows.append([title, *(cell([seed["labels"][name].get(key) for seed in seeds]) for key in columns), cell([seed["rewards"][reward]["right about gold"] for seed in seeds])])
+        rows.append([title, *(cell([seed["labels"][name].get(key) for seed in seeds]) for key in columns), cell([seed["rewards"].get(reward, {}).get("right about gold") for seed in seeds])])
     return f"The labels, against gold on held-out pairs that differ in harm, and the reward model that learns them:\n\n{table(['', *columns, 'reward model right about gold'], rows)}"
 
 

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Literal
 
 from ..errors import DataError, ModelError
-from ..models.chat import Rendered, completion_ids, end_token_id, marks, prompt_ids, render, texts, writes_its_end
+from ..models.chat import Rendered, completion_ids, end_token_id, marks, prompt_ids, texts, writes_its_end
 from ..models.load import Reader
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import FitReport, encode, reads_otherwise, teaches, without_long

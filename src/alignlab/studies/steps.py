@@ -123,6 +123,33 @@ def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> 
 
 
 @dataclass(frozen=True)
+class Relabel:
+    """Who ranks what an AI has labelled."""
+
+    annotator: str
+
+
+def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool) -> dict[str, Any]:
+    """A run of `label` with people in the judge's place: the same pairs of answers ranked by an annotator; what was mixed in stays as it is."""
+    if not (Path(data) / "data" / "rankings.jsonl").exists():
+        raise DataError("there are no labelled pairs", where=data, remedy="a run of `alignlab constitution label`")
+    run = open_run("study-relabel", out, settings, seed, resume, data=[names.Data([], data, read_run(data).key)])
+    if run.done:
+        return done(run)
+    people, ranked, ties = names.annotator(settings.annotator, seed=seed), 0, 0
+    for part in ("rankings", "rankings_test"):
+        rankings = read_jsonl(Path(data) / "data" / f"{part}.jsonl", Ranking)
+        for i, ranking in enumerate(rankings):
+            if "labels" in ranking.meta:
+                rankings[i] = people.rank(i, ranking.completions)
+                ranked += 1
+                ties += len(set(rankings[i].ranks)) == 1
+        run.add_data(part, rankings)
+    run.finish({"pairs": ranked, "ties": ties})
+    return result(run, f"{ranked} pairs ranked by {settings.annotator}, {ties} ties")
+
+
+@dataclass(frozen=True)
 class Mixture:
     """Demonstrations by people of two kinds: the share `good` of them answers as well as can be, the others make every mistake of the careless.
 
