@@ -232,39 +232,33 @@ def simpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings
     return _from_comparisons("simpo", "SimPO", model=model, data=data, out=out, seed=seed, resume=resume, settings=settings, count=count)
 
 
-def _from_comparisons(stage: str, title: str, *, model: str, data: str, out: Path, seed: int, resume: bool,
-                      settings: DPOSettings | ORPOSettings | SimPOSettings, count: int) -> dict[str, Any]:
-    from ..methods import direct as method
+def kto(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: KTOSettings, count: int = 0) -> dict[str, Any]:
+    """Kahneman-Tversky optimisation from completions that were liked or not; of rankings and comparisons, from each completion by itself."""
+    from ..methods.kto import train
+
+    return _directly("kto", "KTO", labelled, train, model=model, data=data, out=out, seed=seed, resume=resume, settings=settings, count=count)
+
+
+def _from_comparisons(stage: str, title: str, **arguments: Any) -> dict[str, Any]:
+    from ..methods.direct import train
+
+    return _directly(stage, title, preferences, train, **arguments)
+
+
+def _directly(stage: str, title: str, read: Callable[..., Any], train: Callable[..., dict[str, Any]], *, model: str, data: str, out: Path, seed: int, resume: bool,
+              settings: DPOSettings | ORPOSettings | SimPOSettings | KTOSettings, count: int) -> dict[str, Any]:
+    """A policy from what was liked and what was not, with no sampling and no reward model in between."""
     from ..models.load import load_policy, save_policy
 
-    parts, train, test, said = preferences(data, seed, count, settings.held_out)
+    parts, learn, test, said = read(data, seed, count, settings.held_out)
     run = open_run(stage, out, settings, seed, resume, models=[model], data=parts)
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     for line in (*(part.report for part in parts), said):
         run.note(line)
-    summary = method.train(run, policy, train, within_context(run, settings, policy.model), seed=seed, held_out=test)
+    summary = train(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
-    run.finish(summary)
-    return result(run, f"held-out accuracy of the implicit reward {rate(summary['accuracy'])}")
-
-
-def kto(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: KTOSettings, count: int = 0) -> dict[str, Any]:
-    """Kahneman-Tversky optimisation from completions that were liked or not; of rankings and comparisons, from each completion by itself."""
-    from ..methods import kto as method
-    from ..models.load import load_policy, save_policy
-
-    parts, train, test, said = labelled(data, seed, count, settings.held_out)
-    run = open_run("kto", out, settings, seed, resume, models=[model], data=parts)
-    if run.done:
-        return done(run)
-    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    for line in (*(part.report for part in parts), said):
-        run.note(line)
-    summary = method.train(run, policy, train, within_context(run, settings, policy.model), seed=seed, held_out=test)
-    with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=card("KTO", model, data, seed, summary))
     run.finish(summary)
     return result(run, f"held-out accuracy of the implicit reward {rate(summary['accuracy'])}")
