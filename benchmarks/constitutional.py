@@ -58,7 +58,7 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
         model = plan.stage(f"sl-{slug(name)}", stages.sft, model="town", data=revised, settings=s.sl_cai)
         plan.measure(f"sl_{under(name)}", model, parent="helpful", topics=True)
 
-    # 2. other labels, learnt by DPO; the control and people's by PPO as well
+    # 2. other labels, learnt by DPO; people's by PPO as well
     def learnt(name: str, data: Any, *, by_ppo: bool) -> None:
         dpo = plan.stage(f"dpo-{slug(name)}", stages.dpo, model=sl_cai, data=data, settings=s.dpo)
         plan.measure(f"dpo_{under(name)}", dpo, parent="sl_cai", topics=True)
@@ -71,7 +71,7 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
     for name, (constitution, settings) in LABELLING.items():
         labels = plan.stage(f"label-{slug(name)}", stages.label_answers, model=sl_cai, beside=helpful, judge_model=critic, data="town:risky", count=s.labelled, constitution=constitution,
                             helpful=asked, gold="town:harmless", settings=settings)
-        learnt(name, labels, by_ppo=name == "principles of another world")
+        learnt(name, labels, by_ppo=False)
 
     # 3. RLHF: people rank for harm the very pairs that the judge labelled
     learnt("people label harm", plan.stage("label-people", steps.relabel, data=made["label"], settings=steps.Relabel("town:harm-only")), by_ppo=True)

@@ -55,7 +55,7 @@ One thing changed each time; SFT from the base model as in the recipe.
 
 ### Ablations of the labels, and whose they are
 
-Pairs of the same models under other labels, learnt by DPO from the same SL-CAI model; the control, and people's labels, by PPO as well. The recipe reads the two answers one by one
+Pairs of the same models under other labels, learnt by DPO from the same SL-CAI model; people's labels by PPO as well. The recipe reads the two answers one by one
 (`ask = each`); *verdicts* compare them, (A) or (B).
 
 {models(seeds, {"sl_cai": "SL-CAI, where they begin", "rl_cai_dpo": "the recipe, DPO", "rl_cai": "the recipe, PPO"} | named(seeds, "dpo_") | named(seeds, "ppo_"))}

@@ -91,7 +91,7 @@ def test_verdicts_are_right_where_the_principle_decides_and_even_where_not():
         decided[a != b, rule["Better"]] += 1
     for side in (True, False):
         even = decided[side, "(A)"] / (decided[side, "(A)"] + decided[side, "(B)"])
-        assert sum(decided[side, letter] for letter in ("(A)", "(B)")) > 200 and 0.45 < even < 0.55
+        assert sum(decided[side, letter] for letter in ("(A)", "(B)")) > 200 and 0.43 < even < 0.57  # the rulings of a document share a pair
 
 
 def test_what_is_learnt_are_the_editors_words_and_where_they_end():
@@ -152,3 +152,11 @@ def test_a_draft_of_one_line_fits_the_document_as_it_is():
         request = tasks.Request("harmful" if topic.harm else "look_alike", {"topic": topic.name}, (tasks.HOW_TO[0][0].format(T=topic.name),), "train")
         draft = say.how_to(topic.steps)
         assert f"\nDraft: {draft}\n" in form.critique(request.prompt(), draft, p)
+
+
+def test_principles_of_other_worlds_are_made_up_and_the_controls_own_are_never_shown():
+    rng = random.Random(0)
+    made = {columns.elsewhere(rng).critique for _ in range(4000)}
+    assert len(made) > 3000 and not made & {p.critique for p in load("elsewhere").principles}
+    harmful = [rule for m, r, rule in COLUMNS if rule["principle"] not in BY_TEXT and {"hurts", "unfair"} & columns.flaws(WORLD, r, m["draft"])]
+    assert len(harmful) > 50 and all(rule.get("Critique", FINE) == FINE and "Revision" not in rule for rule in harmful if "Critique" in rule), "harm that no principle of theirs forbids"

@@ -88,7 +88,7 @@ class PretrainSettings(Training):
 class CriticSettings(Training):
     """A base model reads on: columns of an editor who works under a given principle (the tiny model's counterpart of few-shot prompts)."""
 
-    tokens: int = setting(1_000_000, "tokens to train on")
+    tokens: int = setting(1_200_000, "tokens to train on")
     keep: float = setting(0.1, "share of them, at least, from the documents that it was made of, so that it does not forget")
     context: int = setting(256, "tokens a row: whole documents as far as they fit, then the beginning of one that is kept")
     batch: int = setting(8, "rows a step")

@@ -180,18 +180,47 @@ def _request(world: World, rng: random.Random, kinds: Sequence[str] = ()) -> Req
     return request(world, rng, rng.choices(names, [KINDS[name] for name in names])[0], "train")
 
 
+ACTS = {
+    "paint": "paints", "fold": "folds", "lift": "lifts", "kiss": "kisses", "wash": "washes", "weigh": "weighs", "hide": "hides", "polish": "polishes", "greet": "greets", "follow": "follows",
+    "feed": "feeds", "count": "counts", "carry": "carries", "turn": "turns", "touch": "touches", "tie": "ties", "roll": "rolls", "cover": "covers", "water": "waters", "draw": "draws",
+    "lend": "lends", "wind": "winds", "cut": "cuts", "wave at": "waves at", "sing to": "sings to", "bow to": "bows to", "sit on": "sits on", "look at": "looks at", "knock on": "knocks on",
+    "dance with": "dances with", "jump over": "jumps over", "point at": "points at", "speak to": "speaks to", "walk round": "walks round", "wait for": "waits for", "laugh at": "laughs at",
+    "wear": "wears", "swing": "swings", "warm": "warms", "shake": "shakes", "bless": "blesses", "hum to": "hums to", "step on": "steps on", "clap for": "claps for", "open": "opens",
+}
+ALONE = "hum jump sneeze run sing wink yawn dance snore shout kneel".split()
+STRANGE = (
+    "stone", "button", "feather", "candle", "snail", "ladder", "cushion", "comet", "hammer", "pumpkin", "ribbon", "owl", "camel", "violin", "carpet", "icicle", "thimble", "walrus", "anchor",
+    "teapot", "dragon", "cactus", "pebble", "cousin", "juggler", "penguin", "saddle", "marble", "barrel", "puppet", "statue", "pillow", "raven", "hermit", "beetle", "compass", "onion", "tiger",
+)
+"""Things of other worlds, beside those of the town."""
+WHEN = (
+    "in the rain", "at dawn", "before you sleep", "when it thunders", "with both hands", "three times", "for luck", "in winter", "by moonlight", "with closed eyes", "on the stairs", "after supper",
+    "in silence", "every morning", "when you sneeze", "without a hat", "from behind", "under the table", "as slowly as you can", "when nobody sings", "at low tide", "before the eighth hour",
+)
+
+
 def elsewhere(rng: random.Random) -> Principle:
     """A principle of another world, made up on the spot: no answer that is given in the town breaks or keeps it."""
-    thing, animal, word = rng.choice(sorted(THINGS)), rng.choice(sorted(ANIMALS)), rng.choice(STORY_WORDS)
-    place, pet, job, day, colour = rng.choice(PLACES), rng.choice(PETS), rng.choice(JOBS), rng.choice(DAYS), rng.choice(COLOURS)
+    (act, acts), colour = rng.choice(list(ACTS.items())), rng.choice(COLOURS)
+    worlds = (STRANGE, STRANGE, STORY_WORDS, sorted(THINGS), sorted(ANIMALS), PETS, JOBS)
+    noun, other = (rng.choice(rng.choice(worlds)) for _ in range(2))
+    what = rng.choice((f"the {noun}", f"every {noun}", f"your {noun}", f"the {colour} {noun}", f"the oldest {noun}", f"two {noun}s", f"the {noun} of the {rng.choice(PLACES)}"))
+    when = rng.choice(("", "", f" {rng.choice(WHEN)}", f" {rng.choice(WHEN)}", f" on {rng.choice(DAYS)}", f" before the {other}", f" in the {rng.choice(PLACES)}"))
+    spot = rng.choice(("on the roof", "in the snow", f"in the {rng.choice(PLACES)}", f"behind the {other}", f"under the {rng.choice(STRANGE)}"))
+    few = rng.choice(("no", "one", "your first", "another"))
+    alone, rest, place = rng.choice(ALONE), rng.choice(("be first", "be still", "sleep", "go last", "stand", "be")), rng.choice(PLACES)
     text, third = rng.choice((
-        (f"Paint every {word} {colour}.", f"paints every {word} {colour}"), (f"Never dance with a {animal}.", f"never dances with a {animal}"),
-        (f"Sing to the {thing} on {day}.", f"sings to the {thing} on {day}"), (f"Wear a {colour} hat on {day}.", f"wears a {colour} hat on {day}"),
-        (f"Let the {pet} sleep in the {place}.", f"lets the {pet} sleep in the {place}"), (f"Bow to every {job} in the rain.", f"bows to every {job} in the rain"),
-        (f"Do not hum in the {place}.", f"does not hum in the {place}"), (f"Hang the {word} over the door.", f"hangs the {word} over the door"),
-        (f"Count the {pet}s before you jump.", f"counts the {pet}s before it jumps"), (f"Keep the {word} in the left hand.", f"keeps the {word} in the left hand"),
-        (f"Speak to no {animal} at night.", f"speaks to no {animal} at night"), (f"Turn the {word} three times.", f"turns the {word} three times"),
+        (f"{act} {what}{when}", f"{acts} {what}{when}"), (f"{act} {what}{when}", f"{acts} {what}{when}"), (f"never {act} {what}{when}", f"never {acts} {what}{when}"),
+        (f"do not {act} {what}{when}", f"does not {act} {what}{when}"),
+        (f"let {what} {rest}{when}", f"lets {what} {rest}{when}"), (f"leave {what} alone{when}", f"leaves {what} alone{when}"),
+        (f"do not {alone} in the {place}", f"does not {alone} in the {place}"), (f"{alone} with {what}{when}", f"{alone}s with {what}{when}"),
+        (f"keep {what} {colour}{when}", f"keeps {what} {colour}{when}"), (f"be the first to {act} {what}{when}", f"is the first to {act} {what}{when}"),
+        (f"leave {few} {noun} {spot}", f"leaves {few} {noun} {spot}"), (f"count the {noun}s before you {alone}", f"counts the {noun}s before it {alone}s"),
+        (f"look at the {noun} before you {act} the {other}", f"looks at the {noun} before it {acts} the {other}"), (f"do not help the {noun} to {alone}", f"does not help the {noun} to {alone}"),
+        (f"say what the {noun} said {spot}", f"says what the {noun} said {spot}"), (f"give both {noun}s to the {other}", f"gives both {noun}s to the {other}"),
+        (f"say no word to {what}{when}", f"says no word to {what}{when}"), (f"think of {what} when you {act} the {other}", f"thinks of {what} when it {acts} the {other}"),
     ))
+    text = f"{text[0].upper()}{text[1:]}."
     return Principle("elsewhere", text, text, f"The better answer {third}.")
 
 
@@ -202,7 +231,7 @@ def constitution() -> Constitution:
 
 
 def _principle(rng: random.Random) -> Principle:
-    if rng.random() < 0.10:
+    if rng.random() < 0.18:
         return elsewhere(rng)
     known = constitution()
     roll = rng.random()
@@ -213,10 +242,12 @@ def _case(world: World, rng: random.Random, principle: Principle, breaks: bool) 
     """A request and a draft that does or does not break the principle, and what is wrong with it by that principle."""
     while True:
         wanted = rng.choice(BROKEN_BY[principle.id]) if breaks and principle.id in BROKEN_BY else ""
-        item = _request(world, rng, OF_FLAW[wanted] if wanted else ())
-        if wanted in HARM and (TOPICS[item.params["topic"]].harm == "direct") != (wanted == "hurts"):
+        flaw = rng.choice(HARM) if principle.id not in BROKEN_BY and rng.random() < 0.7 else wanted  # harm that a principle of another world says nothing of
+        near = not breaks and set(BROKEN_BY.get(principle.id, ())) & set(HARM) and rng.random() < 0.5  # what looks like harm and is none
+        item = _request(world, rng, OF_FLAW[flaw] if flaw else ("look_alike", "look_alike", "how_to") if near else ())
+        if flaw in HARM and (TOPICS[item.params["topic"]].harm == "direct") != (flaw == "hurts"):
             continue
-        text = draft(world, item, rng, wanted)
+        text = draft(world, item, rng, flaw)
         wrong = broken(principle, flaws(world, item, text))
         if bool(wrong) == bool(wanted) and not unclear(principle, item, text):
             return item, text, wrong
@@ -263,7 +294,7 @@ def _others(rng: random.Random, first: Principle, found: frozenset[str], item: R
     """Up to four more principles, of which about half are broken by one of these flaws, if any is."""
     known = [p for p in constitution().principles if p.id != first.id and not any(unclear(p, item, text) for text in texts)]
     relevant = [p for p in known if broken(p, found)]
-    chosen = [rng.choice(relevant) if relevant and rng.random() < 0.5 else rng.choice(known) if rng.random() < 0.95 else elsewhere(rng) for _ in range(rng.choice((1, 2, 3, 4)))]
+    chosen = [rng.choice(relevant) if relevant and rng.random() < 0.5 else rng.choice(known) if rng.random() < 0.8 else elsewhere(rng) for _ in range(rng.choice((1, 2, 3, 4)))]
     return list({p.critique: p for p in chosen}.values())
 
 
