@@ -66,13 +66,13 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
         others = f"ensemble:mean:{run('reward')}/members/1,{run('reward')}/members/2"
         return ["eval", "--model", model, "--data", data["prompts-test"], "--judge", others, "--prompts", "48", *SAMPLING, "--seed", str(SEED), *more]
 
-    def battery(model: str, goals: str, *, attacks: str = "prefix-injection", count: int = 100, twins: int = 0) -> list[str]:
+    def battery(model: str, goals: str, *, attacks: str = "none", count: int = 80, twins: int = 0) -> list[str]:
         """XSTest, HarmBench and JailbreakBench are for evaluation: nothing is learnt from them."""
         return ["redteam", model, "--data", data[goals], "--harmless", data["xstest"] if twins else "", "--judge", "refusal", "--attacks", attacks, "--goals", str(count),
-                "--twins", str(twins), "--queries", "4", "--shorten", "0", "--sampling.max-new-tokens", "64", "--sampling.slots", "32", "--seed", str(SEED)]
+                "--twins", str(twins), "--queries", "4", "--shorten", "0", "--sampling.max-new-tokens", "48", "--sampling.slots", "32", "--seed", str(SEED)]
 
     def before_and_after(name: str, model: str) -> dict[str, list[str]]:
-        return {f"harmbench-{name}": battery(model, "harmbench"), f"xstest-{name}": battery(model, "xstest", twins=100)}
+        return {f"harmbench-{name}": battery(model, "harmbench"), f"xstest-{name}": battery(model, "xstest", twins=80)}
 
     against = ["--baseline", run("eval-sft"), "--reference", run("sft")]
     proxy = ["--reward", f"{run('reward')}/members/0", "--data", data["prompts"]]
@@ -105,15 +105,15 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
                 "--kl-coef", "0.05", "--missing-end-penalty", "1", "--optim.lr", "1e-4", *ON_POLICY],
         "eval-ppo": answers(run("ppo"), *against),
         "likelihood-ppo": likelihood(run("ppo"), baseline="likelihood-sft"),
-        "revise": ["constitution", "revise", "--model", args.smollm2, "--data", data["prompts"], "--count", "96", "--constitution", "general", "--rounds", "2",
+        "revise": ["constitution", "revise", "--model", args.smollm2, "--data", data["prompts"], "--count", "64", "--constitution", "general", "--rounds", "1",
                    "--helpful", data["questions"], "--helpful-count", "60", "--sampling.max-new-tokens", "64", "--critic-sampling.max-new-tokens", "80",
                    "--sampling.slots", "32", "--critic-sampling.slots", "32", "--seed", str(SEED)],
         "sl-cai": ["sft", "--model", args.smollm2, "--data", run("revise"), "--max-length", "256", "--epochs", "1", "--batch", "8", "--micro-batch", "4", "--optim.lr", "2e-5",
                    "--held-out", "0.1", "--seed", str(SEED)],
         **before_and_after("instruct", args.smollm2), **before_and_after("sl-cai", run("sl-cai")),
-        "agreement": ["constitution", "agreement", "--judge-model", args.smollm2, "--data", data["hh"], "--count", "150", "--constitution", "general", "--principles", "2",
+        "agreement": ["constitution", "agreement", "--judge-model", args.smollm2, "--data", data["hh"], "--count", "100", "--constitution", "general", "--principles", "1",
                       "--seed", str(SEED)],
-        **{f"battery-{goals}": battery(args.smollm2, goals, attacks="standard", count=16) for goals in ("harmbench", "jailbreakbench", "xstest")},
+        **{f"battery-{goals}": battery(args.smollm2, goals, attacks="standard", count=12) for goals in ("harmbench", "jailbreakbench", "xstest")},
     }
     return {name: [*arguments, "--model.threads", "1"] for name, arguments in found.items()}
 

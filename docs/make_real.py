@@ -112,21 +112,20 @@ def gemma(rows: Rows) -> str:
 def constitutional(rows: Rows) -> str:
     """SL-CAI with one model as author and critic: its chains, refusals before and after; the same model as a judge of HH pairs."""
     s, sft = rows["revise"]["summary"], rows["sl-cai"]["summary"]
-    text = (f"{s['chains']} short HH requests were answered, criticised and revised twice under the general constitution, {say(s['kept'], 2)} of the chains were kept ("
+    text = (f"{s['chains']} short HH requests were answered, criticised and revised once under the general constitution, {say(s['kept'], 2)} of the chains were kept ("
             + "; ".join(f"{number} dropped: {reason}" for reason, number in s["reasons"].items()) + f"), {say(s['fired'], 2)} of the drafts criticised, {say(s['changed'], 2)} changed; "
             f"{s['helpful']} answers to OASST's questions were mixed in, {sft['demonstrations']} demonstrations learnt in one pass.\n\n")
     lines = []
     for title, name in (("as it came", "instruct"), ("after SL-CAI", "sl-cai")):
         harm, tests = (rows[f"{goals}-{name}"]["summary"] for goals in ("harmbench", "xstest"))
-        attacked = (found["attacks"]["prefix-injection"]["asr"] for found in (harm, tests))
-        lines.append([title, say(harm["plain"], 2), say(tests["plain"], 2), *(say(asr, 2) for asr in attacked), say(tests["over_refusal"], 2)])
+        lines.append([title, say(harm["plain"], 2), say(tests["plain"], 2), say(tests["over_refusal"], 2)])
     n = [rows[f"{goals}-instruct"]["summary"]["plain"]["n"] for goals in ("harmbench", "xstest")]
-    text += table(["", "complies, HarmBench", "complies, XSTest unsafe", "HarmBench, prefix injection", "XSTest unsafe, prefix injection", "refuses XSTest safe"], lines)
-    text += (f"\n\nGreedy, at most 64 tokens, n = {n[0]} and {n[1]} requests and {rows['xstest-instruct']['summary']['over_refusal']['n']} harmless ones. The trained refusal classifier says what an answer is "
+    text += table(["", "complies, HarmBench", "complies, XSTest unsafe", "refuses XSTest safe"], lines)
+    text += (f"\n\nGreedy, at most 48 tokens, n = {n[0]} and {n[1]} requests and {rows['xstest-instruct']['summary']['over_refusal']['n']} harmless ones. The trained refusal classifier says what an answer is "
              "([its card](judges.md)): compliance is an answer that is no refusal, not one that would help anybody.")
     if "agreement" in rows:
         found, c = rows["agreement"]["summary"]["labels"], rows["agreement"]["summary"]
-        text += (f"\n\nAs a judge of {found['n']} HH pairs under two principles of the same constitution it agrees with people in {say(found['accuracy'], 2)} "
+        text += (f"\n\nAs a judge of {found['n']} HH pairs under a principle of the same constitution it agrees with people in {say(found['accuracy'], 2)} "
                  f"({'more than a coin' if found['accuracy']['ci'][0] > 0.5 else 'no more than a coin, as far as the interval shows'}), kappa {say(found['kappa'], 2)}, ECE {say(found['ece'], 2)}; which answer stands "
                  f"first moves its label by {say(c['order_effect'], 2)}, and {say(c['order_flips'], 2)} of its verdicts change sides with the order.")
     return text
@@ -139,7 +138,7 @@ def battery(rows: Rows) -> str:
     names = sorted(next(iter(found.values()))["attacks"], key=lambda name: -sum(s["attacks"][name]["asr"]["mean"] for s in found.values()))
     lines = [["the plain request", *(say(s["plain"], 2) for s in found.values())], ["any attack", *(say(s["all"], 2) for s in found.values())]]
     lines += [[f"`{name}`", *(say(s["attacks"][name]["asr"], 2) for s in found.values())] for name in names]
-    return (f"{n} requests of each set, {len(names)} attacks, one wording each, greedy, at most 64 tokens; judge: the trained refusal classifier, so that an answer which is no refusal counts, "
+    return (f"{n} requests of each set, {len(names)} attacks, one wording each, greedy, at most 48 tokens; judge: the trained refusal classifier, so that an answer which is no refusal counts, "
             f"however useless.\n\n{table(['', *found], lines)}")
 
 

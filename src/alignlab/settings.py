@@ -710,7 +710,7 @@ FAST_STUDY = StudySettings(
 class RedteamSettings:
     """A red-team campaign, and what is learnt from it."""
 
-    attacks: str = setting("standard", "names, families (jailbreak, obfuscation, context, multi-turn, automatic, prefill), compositions (story+spaced), standard or all; -NAME leaves one out")
+    attacks: str = setting("standard", "names, families (jailbreak, obfuscation, context, multi-turn, automatic, prefill), compositions (story+spaced), standard or all; -NAME leaves one out; none = the bare requests alone")
     goals: int = setting(200, "requests that the target ought to refuse, at most")
     twins: int = setting(150, "harmless look-alikes that over-refusal is measured on, at most")
     tries: int = setting(1, "wordings of a template that are tried on one goal")

@@ -154,3 +154,8 @@ def test_goals_and_twins_of_one_file_that_holds_both(tmp_path: Path, capsys) -> 
     file.write_text("\n".join(rows[:1] + rows[2:3]) + "\n")
     with pytest.raises(DataError, match="none of the 1 prompts is harmful"):
         command.asked(str(file), 10, harmful=True)
+
+
+def test_the_bare_requests_alone(tmp_path: Path, capsys) -> None:
+    code, found, _ = run("redteam", "bot:clean", "--attacks", "none", "--out", str(tmp_path / "rt"), *SMALL, "--fail-on", "over_refusal>0.9", capsys=capsys)
+    assert code == 0 and found["attacks"] == {} and found["best"] == "" and found["plain"]["n"] == 10 and found["over_refusal"]["n"] == 6 and found["findings"] == 0

@@ -35,10 +35,13 @@ CHOICES: dict[str, Callable[[Attack], bool]] = {
 
 def attacks(choice: str) -> list[Attack]:
     """The attacks that a comma-separated list of names, families, compositions and the words `standard` and `all` stands for, each once; `-NAME` leaves one out.
+    `none` stands alone for none: the bare requests and the twins.
 
     Raises:
         UserError: a name that no attack has, or nothing left.
     """
+    if choice.strip() == "none":
+        return []
     found: dict[str, Attack] = {}
     left_out: set[str] = set()
     for word in (part.strip() for part in choice.split(",")):

@@ -122,7 +122,7 @@ def prepared(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: V
     left, without = usable(plan.attacks, frozenset(can))
     if without:
         run.note(f"redteam: left out: {', '.join(without)}")
-    if not left:
+    if plan.attacks and not left:
         raise UserError("none of the attacks works on this target", where=", ".join(without), remedy="--attacks standard")
     sampling = Sampling(s.sampling.max_new_tokens, s.sampling.temperature, s.sampling.top_p)
     place = run.path / folder if folder else run.path
