@@ -16,6 +16,7 @@ from typing import Any
 
 from alignlab import stages
 from alignlab.redteam.command import redteam
+from alignlab.run import read_run
 from alignlab.settings import CollectSettings, DPOSettings, OptimSettings, RedteamSettings, SamplingSettings, SFTSettings
 
 WIDE = SamplingSettings(slots=256)
@@ -50,9 +51,11 @@ def main() -> None:
         folder = asked.out / str(seed)
         model = aligned(folder, seed)
         found = attack(model, folder / "fix", seed, fix=True, rounds=asked.rounds)
-        row: dict[str, Any] = {"seed": seed, "before": found["before"], "after": found["after"], "deltas": found["deltas"], "rounds": found["rounds"]}
+        row: dict[str, Any] = {"seed": seed, "before": found["before"], "after": found["after"], "deltas": found["deltas"], "rounds": found["rounds"],
+                               "held_out_families": found["held_out_families"]}
         if asked.gcg:
             row["gcg"] = attack(model, folder / "gcg", seed, fix=False, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0)
+            row["gcg_seconds"] = read_run(folder / "gcg").cpu_seconds / asked.gcg
         rows.append(row)
         show(row)
         (asked.out / "redteam.json").write_text(json.dumps(rows, indent=1))

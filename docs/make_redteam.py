@@ -1,15 +1,19 @@
-"""Fills the tables of docs/redteam.md from the code: the attacks with source, cost and needs, and the defences with source and cost.
+"""Fills the tables of docs/redteam.md: the attacks with source, cost and needs and the defences from the code, and what benchmarks/redteam.py measured.
 
-    python docs/make_redteam.py
+    python docs/make_redteam.py [runs/redteam-bench/redteam.json]
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alignlab.evals.statistics import seeds_summary
 from alignlab.redteam.attackers import Pair, TrainedAttacker
 from alignlab.redteam.catalogue import ATTACKS, source
 from alignlab.redteam.defences import DEFENCES
@@ -53,12 +57,68 @@ def defences() -> str:
     return "\n".join(rows)
 
 
-def filled(page: str) -> str:
+def cell(values: Sequence[Any], digits: int = 3, sign: bool = False) -> str:
+    """Mean and deviation over seeds of S documents, or numbers; empty where none is known."""
+    known = [float(value["mean"] if isinstance(value, dict) else value) for value in values if value is not None and (not isinstance(value, dict) or value["mean"] is not None)]
+    if not known:
+        return ""
+    s = seeds_summary(known)
+    return f"{s['mean']:{'+' if sign else ''}.{digits}f}" + (f" ± {s['sd']:.{digits}f}" if len(known) > 1 else "")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def measured(seeds: Sequence[dict[str, Any]]) -> str:
+    """What the benchmark found: before and after one fix, its cost, each attack, the rounds, GCG."""
+    before, after = ([seed[side] for seed in seeds] for side in ("before", "after"))
+    deltas = {name: [seed["deltas"][name] for seed in seeds] for name in seeds[0]["deltas"]}
+
+    def rate(documents: Sequence[dict[str, Any]], attack: str) -> str:
+        return cell([d["attacks"][attack]["asr"] for d in documents])
+
+    best = [d["attacks"][d["best"]]["asr"] for d in before]
+    templates = [max((row["asr"] for row in d["attacks"].values() if row["family"] not in ("automatic", "prefill")), key=lambda asr: asr["mean"]) for d in before]
+    first, last = ([seed["rounds"][place] for seed in seeds] for place in (0, 1))
+    rows = [
+        ["the plain request", cell([d["plain"] for d in before]), cell([d["plain"] for d in after])],
+        [f"best single attack ({', '.join(dict.fromkeys(d['best'] for d in before))} before)", cell(best), cell([d["attacks"][d["best"]]["asr"] for d in after])],
+        ["best that asks once, in words alone", cell(templates), ""],
+        ["any attack", cell([d["all"] for d in before]), cell([d["all"] for d in after])],
+        ["attacked families, mean over attacks, fresh requests", cell([row["asr_attacked"] for row in first]), cell([row["asr_attacked"] for row in last])],
+        [f"held-out families ({', '.join(seeds[0]['held_out_families'])})", cell([row["asr_held_out"] for row in first]), cell([row["asr_held_out"] for row in last])],
+        *([f"prefill: {said}", rate(before, name), rate(after, name)] for name, said in
+          (("prefill-shallow", "one phrase"), ("prefill", "up to the first step"), ("prefill-deep", "six words further"))),
+        *([what, "", cell(deltas[name], sign=True)] for name, what in (("over_refusal", "over-refusal, paired"), ("helpful", "helpful, paired"), ("honest", "honest, paired"))),
+    ]
+    goals, count = seeds[0]["before"]["goals"], len(seeds[0]["before"]["attacks"])
+    parts = [f"`python benchmarks/redteam.py`, seeds {', '.join(str(seed['seed']) for seed in seeds)}; {goals} goals, {count} attacks, mean ± standard deviation over seeds.\n\n"
+             + table(["", "before", "after one fix"], rows)]
+    names = sorted(seeds[0]["before"]["attacks"], key=lambda name: -sum(d["attacks"][name]["asr"]["mean"] for d in before))
+    parts.append("Each attack:\n\n" + table(["attack", "family", "before", "after"], [
+        [f"`{name}`", seeds[0]["before"]["attacks"][name]["family"], rate(before, name), rate(after, name)] for name in names]))
+    if len(seeds[0]["rounds"]) > 2:
+        curve = [[str(number), *(cell([seed["rounds"][number][key] for seed in seeds]) for key in ("asr_attacked", "asr_held_out", "best_asr", "over_refusal", "helpful")),
+                  "; ".join(dict.fromkeys(f"{arm['attack']} {arm['asr']:.2f}" for seed in seeds for arm in seed["rounds"][number]["found"][:2]))]
+                 for number in range(len(seeds[0]["rounds"]))]
+        parts.append("Rounds of attack and fix, each from the model of the last:\n\n" + table(
+            ["round", "attacked", "held out", "best attack", "over-refusal", "helpful", "what found most when lessons were looked for"], curve))
+    if all("gcg" in seed for seed in seeds):
+        gcg = [seed["gcg"] for seed in seeds]
+        parts.append(f"GCG finds a suffix that works for {cell([d['attacks']['gcg']['asr'] for d in gcg])} of {gcg[0]['goals']} requests (plain {cell([d['plain'] for d in gcg])}), "
+                     f"{cell([seed['gcg_seconds'] for seed in seeds], 1)} processor seconds a request.")
+    return "\n\n".join(parts)
+
+
+def filled(page: str, found: Sequence[dict[str, Any]] = ()) -> str:
     """The page with its tables anew."""
-    for name, table in (("attacks", attacks()), ("defences", defences())):
-        page = re.sub(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, name=name, table=table: f"<!-- {name} -->\n{table}\n<!-- /{name} -->", page, flags=re.S)
+    parts = {"attacks": attacks(), "defences": defences()} | ({"measured": measured(found)} if found else {})
+    for name, text in parts.items():
+        page = re.sub(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, name=name, text=text: f"<!-- {name} -->\n{text}\n<!-- /{name} -->", page, flags=re.S)
     return page
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    FOUND = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")) if len(sys.argv) > 1 else []
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), FOUND), encoding="utf-8")

@@ -108,6 +108,8 @@ def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) ->
         raise ConfigError("goals, tries, queries, steps, rounds and search_goals must be at least 1, tokens, shorten and twins at least 0")
     if not fix and s.rounds != 1:
         raise ConfigError(f"rounds = {s.rounds}, but nothing is fixed between them", remedy="--fix, or --rounds 1")
+    if fix and s.attacks.strip() == "none":
+        raise ConfigError("--fix learns from what attacks find, and attacks = none", remedy="--attacks standard")
     if fix and stack:
         raise ConfigError("--fix trains the model, and --defence puts something before it", remedy="fix the bare model, then attack the fixed one behind the defence")
     if fix and (names.is_bot(model) or model.startswith(("http://", "https://"))):
