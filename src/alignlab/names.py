@@ -71,10 +71,10 @@ def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, samp
         ConfigError: settings that mean nothing for this kind of model.
     """
     from .sampling.endpoint import EndpointSampler, is_endpoint
-    from .settings import EndpointSettings, ModelSettings, SamplingSettings
+    from .settings import EndpointSettings, ModelSettings, RedteamSettings, SamplingSettings
 
     if is_endpoint(name):
-        if model != ModelSettings() or sampling.slots != SamplingSettings().slots:
+        if model != ModelSettings() or sampling.slots not in (SamplingSettings().slots, RedteamSettings().sampling.slots):  # neither default is anybody's wish
             raise ConfigError("model.* and sampling.slots say how a model runs in this process", where=name, remedy="take them away: an endpoint runs elsewhere")
         return EndpointSampler(name, endpoint, cache=cache, stop=stop)
     if endpoint != EndpointSettings():

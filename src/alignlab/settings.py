@@ -70,6 +70,7 @@ class EndpointSettings:
     concurrency: int = setting(4, "requests at a time")
     max_requests: int = setting(0, "the run stops after so many requests, failed ones too; 0 = no bound")
     max_tokens: int = setting(0, "the run stops when prompts and completions have cost so many tokens; 0 = no bound")
+    prefill: bool = setting(False, "the server goes on from an answer that was begun for it (ours does, vLLM by continue_final_message): a red team may prefill through it")
     key_env: str = setting("ALIGNLAB_API_KEY", "environment variable that holds the key, which is written nowhere; not set = no key is sent")
 
 

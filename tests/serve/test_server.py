@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab import names
+from alignlab import cli, names
 from alignlab.constitution import files
 from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids
 from alignlab.models.load import Policy, load_policy
-from alignlab.records import Prompt
+from alignlab.records import Message, Prompt
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler
 from alignlab.serve import app
@@ -163,6 +163,19 @@ def test_our_own_endpoint_sampler_works_against_it(running: Running, policy: Pol
     assert [[c.text for c in row] for row in found] == [[c.text.strip() for c in row] for row in want]
     assert [[c.finished for c in row] for row in found] == [[c.finished and c.text != "" for c in row] for row in want]
     assert sampler.spent["tokens"] > 0
+
+
+def test_a_red_team_prefills_through_it_where_it_is_told_that_it_may(running: Running, policy: Policy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"http://127.0.0.1:{running.port}/v1#tiny"
+    begun = [Prompt((Message("user", "hi"), Message("assistant", "abc")))]
+    [[there]] = EndpointSampler(address, EndpointSettings(retries=0, prefill=True)).sample(begun, max_new_tokens=8, temperature=0.0)
+    [[here]] = expected(policy, begun, max_new_tokens=8, temperature=0.0)
+    assert there.text == here.text.strip()
+    asked = ["redteam", address, "--attacks", "story,prefill", "--goals", "2", "--twins", "0", "--harmless", "", "--judge", "refusal", "--sampling.max-new-tokens", "8", "--shorten", "0", "--json"]
+    for name, more in (("may", ["--endpoint.prefill", "true"]), ("may-not", [])):
+        assert cli.main([*asked, *more, "--out", str(tmp_path / name)]) == 0
+        said = capsys.readouterr()
+        assert ("prefill" in json.loads(said.out)["attacks"]) == bool(more) and ("needs prefill" in said.err) == (not more)
 
 
 @pytest.mark.parametrize(("row", "status", "says"), [

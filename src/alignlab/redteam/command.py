@@ -120,7 +120,7 @@ def prepared(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: V
     """A session with the target, and the plan without the attacks that this target gives no hold for."""
     target: Target = names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling, cache=run.path / "endpoint.jsonl")
     local = isinstance(target, LocalSampler)
-    can = {"attacker"} | ({"prefill", "logprobs", "gradients"} if local and not stack else {"prefill"} if local or names.is_bot(model) else set())
+    can = {"attacker"} | ({"prefill", "logprobs", "gradients"} if local and not stack else {"prefill"} if local or names.is_bot(model) or s.endpoint.prefill else set())
     left, without = usable(plan.attacks, frozenset(can))
     if without:
         run.note(f"redteam: left out: {', '.join(without)}")

@@ -89,7 +89,7 @@ def measured(run: RunDir, model: str, stack: Sequence[str], goals: Sequence[Prom
              s: FrontierSettings, *, seed: int) -> dict[str, Any]:
     """One stack: attacks, twins, and ordinary requests, from which time, tokens and queries an answer are told."""
     inner: Target = names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
-    can = frozenset({"prefill"} if isinstance(inner, LocalSampler) or names.is_bot(model) else ())
+    can = frozenset({"prefill"} if isinstance(inner, LocalSampler) or names.is_bot(model) or s.endpoint.prefill else ())
     counted, folder = Counted(inner), run.path / "answers" / ("+".join(stack) or "none")
     with writing(run.path):
         folder.mkdir(parents=True, exist_ok=True)

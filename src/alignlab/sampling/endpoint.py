@@ -152,7 +152,9 @@ class EndpointSampler:
 
         def one(place: int) -> list[Completion]:
             prompt, found = prompts[place], []
-            what = {"messages": [m.to_json() for m in prompt.messages]} if isinstance(prompt, Prompt) else {"prompt": prompt}
+            what: dict[str, Any] = {"messages": [m.to_json() for m in prompt.messages]} if isinstance(prompt, Prompt) else {"prompt": prompt}
+            if self.settings.prefill and isinstance(prompt, Prompt) and prompt.messages[-1].role == "assistant":
+                what |= {"continue_final_message": True, "add_generation_prompt": False}
             while len(found) < n:
                 drawn = {"seed": derive_seed(seed, "endpoint", place, len(found)) % 2**31} if temperature else {}
                 wanted = n - len(found)
