@@ -111,7 +111,7 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
         "sl-cai": ["sft", "--model", args.smollm2, "--data", run("revise"), "--max-length", "256", "--epochs", "1", "--batch", "8", "--micro-batch", "4", "--optim.lr", "2e-5",
                    "--held-out", "0.1", "--seed", str(SEED)],
         **before_and_after("instruct", args.smollm2), **before_and_after("sl-cai", run("sl-cai")),
-        "agreement": ["constitution", "agreement", "--judge-model", args.smollm2, "--data", data["hh"], "--count", "100", "--constitution", "general", "--principles", "1",
+        "agreement": ["constitution", "agreement", "--judge-model", args.smollm2, "--data", data["hh"], "--count", "60", "--constitution", "general", "--principles", "1",
                       "--seed", str(SEED)],
         **{f"battery-{goals}": battery(args.smollm2, goals, attacks="standard", count=12) for goals in ("harmbench", "jailbreakbench", "xstest")},
     }
