@@ -107,7 +107,7 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
         "likelihood-ppo": likelihood(run("ppo"), baseline="likelihood-sft"),
         "revise": ["constitution", "revise", "--model", args.smollm2, "--data", data["prompts"], "--count", "64", "--constitution", "general", "--rounds", "1",
                    "--helpful", data["questions"], "--helpful-count", "60", "--sampling.max-new-tokens", "64", "--critic-sampling.max-new-tokens", "80",
-                   "--sampling.slots", "32", "--critic-sampling.slots", "32", "--seed", str(SEED)],
+                   "--sampling.slots", "32", "--critic-sampling.slots", "32", "--sampling.temperature", "0.5", "--critic-sampling.temperature", "0.5", "--seed", str(SEED)],
         "sl-cai": ["sft", "--model", args.smollm2, "--data", run("revise"), "--max-length", "256", "--epochs", "1", "--batch", "8", "--micro-batch", "4", "--optim.lr", "2e-5",
                    "--held-out", "0.1", "--seed", str(SEED)],
         **before_and_after("instruct", args.smollm2), **before_and_after("sl-cai", run("sl-cai")),
