@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -130,7 +131,7 @@ def measure(name: str, arguments: list[str], out: Path) -> dict[str, Any]:
         raise SystemExit(f"{name} failed, see {log}")
     info, summary = (json.loads((folder / file).read_text()) for file in ("run.json", "summary.json"))
     members = [json.loads((path / "summary.json").read_text()) for path in sorted((folder / "members").glob("*"))]
-    return {"name": name, "command": "alignlab " + " ".join(arguments), "wall_seconds": time.perf_counter() - begun, "seconds": info["seconds"], "cpu_seconds": info["cpu_seconds"],
+    return {"name": name, "command": "alignlab " + shlex.join(arguments), "wall_seconds": time.perf_counter() - begun, "seconds": info["seconds"], "cpu_seconds": info["cpu_seconds"],
             "peak_gb": usage.ru_maxrss / 1e6, "summary": summary, "members": [member["accuracy"] for member in members],
             "learnt": members[0]["rankings"] if members else None}
 
@@ -147,7 +148,7 @@ def main() -> None:
     rows = {row["name"]: row for row in json.loads(file.read_text())} if file.exists() else {}
     plan = commands(args, prepare(args.data, args.out))
     for name, arguments in plan.items():
-        if (args.only and name not in args.only) or (name in rows and rows[name]["command"] == "alignlab " + " ".join(arguments)):
+        if (args.only and name not in args.only) or (name in rows and rows[name]["command"] == "alignlab " + shlex.join(arguments)):
             continue
         rows[name] = measure(name, arguments, args.out)
         print(f"{name}: {rows[name]['seconds']:.0f} s, {rows[name]['peak_gb']:.1f} GB", flush=True)

@@ -235,6 +235,7 @@ class LabelSettings(AIJudgeSettings):
     samples: int = setting(4, "answers a prompt, of which two different ones are compared")
     labels: Literal["soft", "hard"] = setting("soft", "soft = the probability itself; hard = 0 or 1, whichever is nearer: an ablation")
     temperature: float = setting(1.0, "the labels' log-odds are divided by it; 0 = fitted to --gold on half of the held-out prompts (Guo et al. 2017)")
+    certain: float = setting(0.0, "pairs whose label is nearer than this to one half are not learnt from: where the principles decide nothing, one half teaches that nothing else matters either")
     held_out: float = setting(0.15, "share of the prompts whose pairs are kept for testing")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
 
@@ -578,7 +579,7 @@ class PipelineSettings:
     critic: CriticSettings = field(default_factory=CriticSettings)
     revise: ReviseSettings = field(default_factory=lambda: ReviseSettings(sampling=_wide(), critic_sampling=_wide(max_new_tokens=96)))
     sl_cai: SFTSettings = field(default_factory=SFTSettings)
-    label: LabelSettings = field(default_factory=lambda: LabelSettings(ask="each", principles=2, sampling=_wide()))
+    label: LabelSettings = field(default_factory=lambda: LabelSettings(ask="each", principles=2, certain=0.05, sampling=_wide()))
     eval: EvalSettings = field(default_factory=lambda: EvalSettings(sampling=_wide(temperature=0.0)))
 
 

@@ -76,6 +76,17 @@ def test_what_a_label_run_holds(labelled: Path) -> None:
     json.dumps(summary, allow_nan=False)
 
 
+def test_what_the_judge_could_not_decide_is_left_out_where_that_is_wanted(labelled: Path, tmp_path: Path) -> None:
+    everything = [c for name in ("comparisons", "comparisons_test") for c in read_jsonl(labelled / "data" / f"{name}.jsonl", Comparison)]
+    bar = sorted(abs(c.meta["plain"] - 0.5) for c in everything)[len(everything) // 2]
+    found = label(tmp_path / "some", gold="length", settings=replace(SETTINGS, temperature=0.0, certain=bar))
+    kept = [c for name in ("comparisons", "comparisons_test") for c in read_jsonl(tmp_path / "some" / "data" / f"{name}.jsonl", Comparison)]
+    assert {c.prompt.id for c in kept} == {c.prompt.id for c in everything if abs(c.meta["plain"] - 0.5) >= bar - 1e-6} and 0 < len(kept) < len(everything)
+    assert found["comparisons"] == len(everything) and 0 < found["learnt"] < len(kept) + 1 and found["labels"] == read_run(labelled).summary["labels"]
+    with pytest.raises(DataError, match="or more from one half"):
+        label(tmp_path / "none", settings=replace(SETTINGS, certain=0.4999))
+
+
 def test_a_label_run_is_learnt_from_softly(labelled: Path, tmp_path: Path) -> None:
     optim = OptimSettings(lr=1e-4)
     found = stages.reward(model="town-s", data=str(labelled), gold="", out=tmp_path / "rm", seed=0, resume=True, settings=RewardSettings(optim=optim))["summary"]
@@ -114,7 +125,7 @@ def test_people_are_mixed_in_and_a_prompt_is_held_out_on_both_sides_or_on_none(t
 
 
 @pytest.mark.parametrize(("change", "what"), [
-    ({"samples": 1}, "samples = 1"), ({"sampling": SamplingSettings(temperature=0.0)}, "all be the same"), ({"temperature": 0.0}, "truth is known"),
+    ({"samples": 1}, "samples = 1"), ({"certain": 0.5}, "certain = 0.5"), ({"sampling": SamplingSettings(temperature=0.0)}, "all be the same"), ({"temperature": 0.0}, "truth is known"),
     ({"labels": "hard", "temperature": 2.0}, "nothing to hard labels"), ({"chunk": 0}, "chunk = 0"), ({"endpoint": EndpointSettings(timeout=1)}, "no model here is behind one"),
 ])
 def test_settings_that_cannot_be(change: dict[str, Any], what: str, tmp_path: Path) -> None:

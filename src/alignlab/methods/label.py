@@ -36,7 +36,7 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
         gold: a judge that knows the truth, to measure the labels by, and to fit a temperature to where `settings.temperature` is 0.
 
     Returns:
-        Counts (`unlabelled`: prompts whose answers were all the same, or too long for the judge); `judge` (`evals.verdicts.tally`); `order_effect`, `order_bias` and `order_flips`; and with gold, on
+        Counts (`learnt`: comparisons that are certain enough to learn from; `unlabelled`: prompts whose answers were all the same, or too long for the judge); `judge` (`evals.verdicts.tally`); `order_effect`, `order_bias` and `order_flips`; and with gold, on
         held-out pairs that differ in gold, `labels` (`evals.labels.agreement`) and `calibration`.
 
     Raises:
@@ -73,7 +73,9 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
     temperature = settings.temperature or summary["calibration"]["temperature"]
 
     # 4. what is learnt from
-    final = [[as_learnt(judge, c, temperature) for c in side] for side in (learn, test)]
+    final = [[as_learnt(judge, c, temperature) for c in side if abs((c.label or 0.0) - 0.5) >= settings.certain] for side in (learn, test)]
+    if not final[0]:
+        raise DataError(f"no label is {settings.certain} or more from one half", remedy="a smaller certain, other principles, or a judge that can tell")
     run.add_data("comparisons", final[0])
     run.add_data("comparisons_test", final[1])
     kind, kind_test = (list(helpful), list(helpful_test)) if helpful_test is not None else by_prompt(list(helpful), settings.held_out, seed) if helpful else ([], [])
@@ -84,16 +86,16 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
     run.add_data("rankings", mixed[0])
     run.add_data("rankings_test", mixed[1])
     shutil.rmtree(run.path / "chunks", ignore_errors=True)
-    return summary | {"comparisons": len(labelled), "comparisons_test": len(test), "helpful": len(kind) + len(kind_test), "rankings": len(mixed[0]), "rankings_test": len(mixed[1]),
+    return summary | {"comparisons": len(labelled), "learnt": len(final[0]), "comparisons_test": len(test), "helpful": len(kind) + len(kind_test), "rankings": len(mixed[0]), "rankings_test": len(mixed[1]),
                       "temperature": temperature}
 
 
 def check(settings: LabelSettings, gold: Judge | None) -> None:
     """Raise ConfigError for settings that cannot be, or that another makes meaningless."""
     s = settings
-    if s.samples < 2 or s.chunk < 1 or not 0 <= s.held_out < 1 or s.temperature < 0:
-        raise ConfigError(f"samples = {s.samples}, chunk = {s.chunk}, held_out = {s.held_out}, temperature = {s.temperature}",
-                          remedy="2 samples or more, a chunk from 1, held_out from 0 to below 1, a temperature from 0")
+    if s.samples < 2 or s.chunk < 1 or not 0 <= s.held_out < 1 or s.temperature < 0 or not 0 <= s.certain < 0.5:
+        raise ConfigError(f"samples = {s.samples}, chunk = {s.chunk}, held_out = {s.held_out}, temperature = {s.temperature}, certain = {s.certain}",
+                          remedy="2 samples or more, a chunk from 1, held_out from 0 to below 1, a temperature from 0, certain from 0 to below 0.5")
     if s.sampling.temperature == 0:
         raise ConfigError("sampling.temperature = 0: the answers to a prompt would all be the same", remedy="1, as the policy is trained at")
     if not s.temperature and (gold is None or not s.held_out):
