@@ -36,6 +36,11 @@ SUMMARIES: dict[str, dict[str, Any]] = {
     "reward": {"length_floor": share(0.47), "spread": {"of_wrong": share(0.3), "of_right": share(0.2)}, **{how: {"accuracy": share(0.58)} for how in ("mean", "worst", "uncertainty")}},
     "rloo": {"score_first": 0.1, "score_last": 0.9, "kl_last": 1.4}, "ppo": {"score_first": 0.1, "score_last": 0.2, "kl_last": 0.3},
     "rejection": {"proxy_first": 0.1, "proxy_last": 0.25, "kl_last": 0.2, "rounds": [{"proxy_best": 0.8, "clipped_ratio": 0.4}] * 2},
+    "revise": {"chains": 64, "kept": share(0.6), "reasons": {"the draft is not finished": 16}, "fired": share(0.9), "changed": share(1.0), "helpful": 23}, "sl-cai": {"demonstrations": 57},
+    "agreement": {"labels": {"n": 60, "accuracy": share(0.47, 0.12), "kappa": share(-0.1), "ece": share(0.05)}, "order_effect": share(0.13), "order_flips": share(0.9)},
+    **{f"{goals}-{name}": {"plain": share(0.9, n=80), "over_refusal": share(0.04, n=80)} for goals in ("harmbench", "xstest") for name in ("instruct", "sl-cai")},
+    **{f"battery-{goals}": {"plain": share(0.8, n=12), "all": share(0.95), "attacks": {"story": {"asr": share(0.7)}, "base64": {"asr": share(0.1)}}}
+       for goals in ("harmbench", "jailbreakbench", "xstest")},
     "kto": {"accuracy": share(0.55)}, "dpo": {"accuracy": share(0.56)}, "gemma-dpo": {"accuracy": share(0.53), "comparisons": 210},
 }
 
@@ -45,7 +50,8 @@ def figures(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
     """Rows as the benchmark writes them, for the very commands that it gives."""
     real = module("real_model", ROOT / "benchmarks" / "real_model.py")
     args = Namespace(smollm2="/there/smol", gguf="/there/smol.gguf", gemma="/there/gemma.gguf", out=tmp_path / "out")
-    plan = real.commands(args, {"hh": f"{args.out}/data/hh.jsonl", "prompts": "p", "prompts-test": "t", "oasst": "/data/oasst.jsonl"})
+    plan = real.commands(args, {"hh": f"{args.out}/data/hh.jsonl", "prompts": "p", "prompts-test": "t", "oasst": "/data/oasst.jsonl", "questions": "q",
+                                "harmbench": "/data/h.csv", "jailbreakbench": "/data/j.csv", "xstest": "/data/x.csv"})
     rows = [{"name": name, "command": "alignlab " + " ".join(words), "cpu_seconds": 61.0, "peak_gb": 2.5, "members": [share(0.5), share(0.57)], "learnt": 516,
              "summary": SUMMARIES.get(name, EVAL if name.startswith("eval") else LIKELIHOOD)} for name, words in plan.items()]
     return tmp_path, rows
@@ -68,19 +74,27 @@ def test_prompts_stand_on_one_side_and_answers_to_harm_are_never_shown(tmp_path:
     (tmp_path / "hh_rlhf").mkdir()
     with gzip.open(tmp_path / "hh_rlhf" / "harmless-base-train-1788.jsonl.gz", "wt") as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "oasst_sample").mkdir()
+    asked = [{"role": "user", "content": "What is a fair?"}, {"role": "assistant", "content": "A market."}]
+    (tmp_path / "oasst_sample" / "oasst_conversations.jsonl").write_text(json.dumps({"messages": asked}) + "\n")
     found = real.prepare(tmp_path, tmp_path / "out")
+    assert [p.messages[-1].content for p in read_jsonl(found["questions"], Prompt)] == ["What is a fair?"]
     pairs, learnt, test = (read_jsonl(found[name], kind) for name, kind in (("hh", Comparison), ("prompts", Prompt), ("prompts-test", Prompt)))
     assert len({c.prompt.text for c in pairs}) == len(pairs) == 32 and all(c.prompt.messages[0] == real.BRIEF and "long long" not in c.chosen for c in pairs)
     assert {p.id for p in learnt}.isdisjoint(p.id for p in test) and {p.id for p in (*learnt, *test)} == {c.prompt.id for c in pairs} and test
     assert by_prompt(pairs, real.HELD_OUT, real.SEED)[1] == [c for c in pairs if c.prompt.id in {p.id for p in test}]
     plan = real.commands(Namespace(smollm2="m", gguf="m", gemma="m", out=tmp_path / "out"), found)
-    assert all(found["oasst"] in words and found["hh"] not in words for words in plan.values() if words[0] == "sft")
+    assert all(found["oasst"] in words and found["hh"] not in words for name, words in plan.items() if words[0] == "sft" and name != "sl-cai")
+    assert str(tmp_path / "out" / "revise") in plan["sl-cai"] and found["prompts"] in plan["revise"], "requests alone, answered and revised by the model itself"
     assert all(found["prompts-test"] not in words for words in plan.values() if words[0] != "eval")
+    kept = {found[name] for name in ("harmbench", "jailbreakbench", "xstest")}
+    assert all(words[0] == "redteam" and "--fix" not in words for words in plan.values() if kept & set(words)), "for evaluation, never learnt from"
 
 
 def test_every_figure_lands_on_the_page(figures: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, rows = figures
     text = page(folder, rows, monkeypatch)
+    assert "| after SL-CAI | 0.90 [0.85, 0.95] |" in text and "no more than a coin" in text and "| `story` | 0.70 [0.65, 0.75] |" in text and "16 dropped: the draft is not finished" in text
     for title in ("member 1", "worst", "RLOO", "rejection sampling", "KTO", "DPO", "PPO", "SFT, then DPO"):
         assert title in text
     assert "0.570 [0.520, 0.620]" in text and "+0.31 [+0.21, +0.41]" in text and "from 0.10 to 0.90, KL to 1.40" in text and "516 comparisons" in text
