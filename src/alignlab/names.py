@@ -71,10 +71,10 @@ def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, samp
         ConfigError: settings that mean nothing for this kind of model.
     """
     from .sampling.endpoint import EndpointSampler, is_endpoint
-    from .settings import EndpointSettings, ModelSettings, RedteamSettings, SamplingSettings
+    from .settings import WIDE, EndpointSettings, ModelSettings, SamplingSettings
 
     if is_endpoint(name):
-        if model != ModelSettings() or sampling.slots not in (SamplingSettings().slots, RedteamSettings().sampling.slots):  # neither default is anybody's wish
+        if model != ModelSettings() or sampling.slots not in (SamplingSettings().slots, WIDE):  # neither default is anybody's wish
             raise ConfigError("model.* and sampling.slots say how a model runs in this process", where=name, remedy="take them away: an endpoint runs elsewhere")
         return EndpointSampler(name, endpoint, cache=cache, stop=stop)
     if endpoint != EndpointSettings():
@@ -231,8 +231,7 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
     from .data.read import load
 
     check_finished(name)
-    if want == "prompt" and redteam_sets.format_of(name):
-        known = redteam_sets.load(name)
+    if want == "prompt" and (known := redteam_sets.known(name)):
         kept = known.prompts[: count or None]
         return Data(kept, name, digest_of(kept), f"{name}: {known.name}, {len(known.prompts)} prompts" + (f", {known.passed_over} rows passed over" if known.passed_over else ""))
     loaded = load(name, cast("Want", want), limit=count or None)

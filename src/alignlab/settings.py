@@ -533,9 +533,12 @@ class ServeSettings:
     model: ModelSettings = field(default_factory=ModelSettings)
 
 
+WIDE = 256
+"""Sequences side by side, as suits a model of a million parameters: the more of them, the less each costs."""
+
+
 def _wide(**more: Any) -> SamplingSettings:
-    """Sampling as suits a model of a million parameters: the more sequences side by side, the less each costs."""
-    return SamplingSettings(slots=256, **more)
+    return SamplingSettings(slots=WIDE, **more)
 
 
 def _on_policy(*, lr: float, epochs: int = 1, steps: int = 24, **more: Any) -> PPOSettings:

@@ -178,10 +178,14 @@ def test_broken_sets_are_errors_that_say_where(tmp_path, name, text):
 def test_the_command_line_reads_them_wherever_prompts_are_asked_for(tmp_path):
     file = write_csv(tmp_path / "h.csv", ["Behavior", "FunctionalCategory", "SemanticCategory", "Tags", "ContextString", "BehaviorID"],
                      ["rob the bank", "standard", "illegal", "", "", "b1"], ["poison the well", "standard", "illegal", "", "", "b2"])
-    assert sets.format_of(file) == "harmbench"
+    loaded = sets.known(file)
+    assert loaded and loaded.name == "harmbench" and loaded == sets.load(file)
     found = names.data(str(file), "prompt", count=1)
     assert [p.meta["id"] for p in found.records] == ["b1"] and "harmbench, 2 prompts" in found.report
     plain = write_csv(tmp_path / "p.csv", ["prompt", "completion"], ["a question", "an answer"])
-    assert sets.format_of(plain) == "" and sets.format_of(tmp_path) == "" and sets.format_of("town:prompts") == ""
+    assert sets.known(plain) is None and sets.known(tmp_path) is None and sets.known("town:prompts") is None
     (tmp_path / "broken.json").write_text("{")
-    assert sets.format_of(tmp_path / "broken.json") == ""
+    assert sets.known(tmp_path / "broken.json") is None
+    file.write_text(file.read_text() + "one cell\n")
+    with pytest.raises(DataError, match="cells"):
+        names.data(str(file), "prompt")

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +138,19 @@ FORMATS: tuple[tuple[str, set[str], Callable[[Row, str], Prompt | None]], ...] =
 )
 
 
-def format_of(path: str | Path) -> str:
-    """The name of the set that a file is of, by the columns of its first row; empty if it is of none, or cannot be read."""
+def known(path: str | Path) -> Loaded | None:
+    """What `load` reads, if the first row of the file is of a set; None for any other file, and for one that cannot be read. Raises as `load` does, once the set is known."""
     path = Path(path).expanduser()
+    if not (path.is_file() and path.name.lower().endswith((".csv", ".json", ".jsonl"))):
+        return None
+    rows = _rows(path)
     try:
-        row = next((row for _, row in _rows(path)), None) if path.is_file() and path.name.lower().endswith((".csv", ".json", ".jsonl")) else None
+        first = next(rows, None)
     except DataError:
-        return ""
-    return next((name for name, columns, _ in FORMATS if isinstance(row, Mapping) and columns <= row.keys()), "")
+        return None
+    if first is None or not isinstance(first[1], Mapping) or not any(columns <= first[1].keys() for _, columns, _ in FORMATS):
+        return None
+    return _loaded(path, chain([first], rows))
 
 
 def load(path: str | Path) -> Loaded:
@@ -156,8 +162,12 @@ def load(path: str | Path) -> Loaded:
     path = Path(path).expanduser()
     if not path.is_file():
         raise DataError("no such file" if not path.exists() else "a folder, where one file is read", where=str(path), remedy="a CSV, JSON or JSONL file of a red-team set")
+    return _loaded(path, _rows(path))
+
+
+def _loaded(path: Path, rows: Iterable[tuple[int, Any]]) -> Loaded:
     name, prompts, passed = "", [], 0
-    for number, row in _rows(path):
+    for number, row in rows:
         where = f"{path}:{number}"
         if not isinstance(row, Mapping):
             raise DataError(f"a row must be an object with named columns, not {type(row).__name__}", where=where, remedy="see alignlab.data.redteam_sets for what is read")

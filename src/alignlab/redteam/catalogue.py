@@ -57,8 +57,8 @@ def attacks(choice: str) -> list[Attack]:
         elif "+" in name and all(part in WRAPPERS for part in name.split("+")):
             chosen = [Template(compose(*name.split("+")))]
         else:
-            near = difflib.get_close_matches(name, [*CHOICES, *ATTACKS], 1)
-            raise UserError(f"there is no attack {name!r:.80}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join([*CHOICES, *ATTACKS]))
+            near = difflib.get_close_matches(name, ["none", *CHOICES, *ATTACKS], 1)
+            raise UserError(f"there is no attack {name!r:.80}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join(["none", *CHOICES, *ATTACKS]))
         if word.startswith("-"):
             left_out |= {attack.name for attack in chosen}
         else:
