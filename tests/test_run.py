@@ -228,6 +228,7 @@ def test_a_full_disk_while_finishing_leaves_a_run_to_go_on_with(tmp_path, undist
 def test_other_settings_are_refused_and_named(tmp_path):
     out = tmp_path / "a"
     unfinished = open_walk(out, optim={"lr": 0.1, "warmup": 0.0})
+    unfinished.log(0, {"loss": 1.0})
     with pytest.raises(ResumeRefused, match=r"optim\.lr: 0\.1 then, 0\.2 now") as caught:
         open_walk(out, optim={"lr": 0.2, "warmup": 0.0})
     assert caught.value.exit_code == 7 and "--out" in caught.value.remedy
@@ -238,6 +239,16 @@ def test_other_settings_are_refused_and_named(tmp_path):
     with pytest.raises(ResumeRefused, match="delete"):
         open_walk(out, optim={"lr": 0.2, "warmup": 0.0})
     assert read_run(out).config["optim"]["lr"] == 0.1
+
+
+def test_a_run_that_has_made_nothing_gives_its_folder_up(tmp_path):
+    """So that a command which failed at once (a model that is not there) can be corrected and given again."""
+    out = tmp_path / "a"
+    open_walk(out, optim={"lr": 0.1, "warmup": 0.0})
+    run = open_walk(out, optim={"lr": 0.2, "warmup": 0.0})
+    assert read_run(run.path).config["optim"]["lr"] == 0.2
+    run.finish({})
+    assert read_run(out).config["optim"]["lr"] == 0.2
 
 
 def test_where_it_works_is_no_part_of_the_key_but_everything_else_is(tmp_path):

@@ -177,7 +177,7 @@ class RunDir:
         """Begin a run, go on with it, or find it done.
 
         The key covers the stage, its configuration (threads and device aside), seed, data, the keys of the parents and the version.
-        A finished run with the same key is `done`; an unfinished one goes on from its newest state.
+        A finished run with the same key is `done`; an unfinished one goes on from its newest state. One that has made nothing yet gives its folder up.
 
         Args:
             parents: finished run folders that this one starts from.
@@ -203,7 +203,7 @@ class RunDir:
                 _release(staging)
                 shutil.rmtree(staging)
                 return RunDir(out, _read_json(out / "run.json"), done=True)
-            if not resume:
+            if not resume or _holds_nothing(staging):
                 for item in staging.iterdir():
                     if item.name != ".lock":
                         shutil.rmtree(item) if item.is_dir() else item.unlink()
@@ -488,6 +488,11 @@ class RunDir:
 
 def _staging(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
+
+
+def _holds_nothing(staging: Path) -> bool:
+    """Whether a run stopped before its first result: then a command with other settings may have the folder, since nothing can be lost."""
+    return not {item.name for item in staging.iterdir()} - {".lock", "run.json", "config.json", "progress.json", "health.jsonl"}
 
 
 def _without_machine(value: Any) -> Any:
