@@ -19,12 +19,16 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from alignlab.data.read import load
 from alignlab.data.split import by_prompt
-from alignlab.records import Comparison, Message, Prompt, write_jsonl
+from alignlab.evals.statistics import mean_ci
+from alignlab.records import Chain, Comparison, Message, Prompt, read_jsonl, write_jsonl
 
 HELD_OUT, SEED = 0.3, 0
 LONGEST = 320  # characters of an HH conversation, its two answers not added up
@@ -32,6 +36,7 @@ BRIEF = Message("system", "Answer in one short sentence.")
 LORA = ["--adapter.rank", "16"]
 SPLIT = ["--held-out", str(HELD_OUT), "--seed", str(SEED)]
 SAMPLING = ["--sampling.max-new-tokens", "40", "--sampling.slots", "32"]
+SERVER = "http://127.0.0.1:8351/v1#smollm2"  # `alignlab serve` with SmolLM2 in it, while a stage asks it
 ON_POLICY = [*SAMPLING, "--max-prompt-length", "160", "--seed", str(SEED), *LORA]
 
 
@@ -109,6 +114,10 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
         "revise": ["constitution", "revise", "--model", args.smollm2, "--data", data["prompts"], "--count", "64", "--constitution", "general", "--rounds", "1",
                    "--helpful", data["questions"], "--helpful-count", "60", "--sampling.max-new-tokens", "64", "--critic-sampling.max-new-tokens", "80",
                    "--sampling.slots", "32", "--critic-sampling.slots", "32", "--sampling.temperature", "0.5", "--critic-sampling.temperature", "0.5", "--seed", str(SEED)],
+        **{f"revise-{where}": ["constitution", "revise", "--model", args.smollm2, "--critic", critic, "--data", data["prompts"], "--count", "16", "--constitution", "general",
+                               "--rounds", "1", "--sampling.max-new-tokens", "64", "--critic-sampling.max-new-tokens", "64", "--sampling.slots", "16",
+                               "--critic-sampling.slots", "16", "--sampling.temperature", "0", "--critic-sampling.temperature", "0", "--seed", str(SEED)]
+           for where, critic in (("here", args.smollm2), ("server", SERVER))},
         "sl-cai": ["sft", "--model", args.smollm2, "--data", run("revise"), "--max-length", "256", "--epochs", "1", "--batch", "8", "--micro-batch", "4", "--optim.lr", "2e-5",
                    "--held-out", "0.1", "--seed", str(SEED)],
         **before_and_after("instruct", args.smollm2), **before_and_after("sl-cai", run("sl-cai")),
@@ -136,6 +145,27 @@ def measure(name: str, arguments: list[str], out: Path) -> dict[str, Any]:
             "learnt": members[0]["rankings"] if members else None}
 
 
+@contextmanager
+def served(model: str, log: Path) -> Iterator[None]:
+    """The model behind `alignlab serve` at the address of SERVER."""
+    place = urlsplit(SERVER)
+    with open(log, "ab") as file:
+        process = subprocess.Popen([sys.executable, "-m", "alignlab.cli", "serve", f"{place.fragment}={model}", "--port", str(place.port), "--json"], stdout=subprocess.PIPE, stderr=file)
+        try:
+            assert process.stdout
+            if not process.stdout.readline():
+                raise SystemExit(f"no server at {SERVER}, see {log}")
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def texts(folder: Path) -> list[tuple[str, ...]]:
+    """Draft, critiques and revisions of each chain."""
+    return [(chain.draft, *(text for each in chain.rounds for text in (each.critique, each.revision))) for chain in read_jsonl(folder / "data/chains.jsonl", Chain)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("smollm2", "gguf", "gemma"):
@@ -150,7 +180,10 @@ def main() -> None:
     for name, arguments in plan.items():
         if (args.only and name not in args.only) or (name in rows and rows[name]["command"] == "alignlab " + shlex.join(arguments)):
             continue
-        rows[name] = measure(name, arguments, args.out)
+        with served(args.smollm2, args.out / "server.log") if SERVER in arguments else nullcontext():
+            rows[name] = measure(name, arguments, args.out)
+        if name == "revise-server":
+            rows[name]["same"] = mean_ci([float(a == b) for a, b in zip(texts(args.out / "revise-here"), texts(args.out / name), strict=True)])
         print(f"{name}: {rows[name]['seconds']:.0f} s, {rows[name]['peak_gb']:.1f} GB", flush=True)
         file.write_text(json.dumps([rows[each] for each in plan if each in rows], indent=1))
 

@@ -128,6 +128,10 @@ def constitutional(rows: Rows) -> str:
         text += (f"\n\nAs a judge of {found['n']} HH pairs under a principle of the same constitution it agrees with people in {say(found['accuracy'], 2)} "
                  f"({'more than a coin' if found['accuracy']['ci'][0] > 0.5 else 'no more than a coin, as far as the interval shows'}), kappa {say(found['kappa'], 2)}, ECE {say(found['ece'], 2)}; which answer stands "
                  f"first moves its label by {say(c['order_effect'], 2)}, and {say(c['order_flips'], 2)} of its verdicts change sides with the order.")
+    if "revise-server" in rows:
+        same = rows["revise-server"]["same"]
+        text += (f"\n\nThe critic behind our own server (`alignlab serve`, `--critic http://...`), the author here, both greedy: {round(same['mean'] * same['n'])} of {same['n']} chains are the same, "
+                 f"to the letter, as with both here.")
     return text
 
 

@@ -53,7 +53,7 @@ def figures(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
     plan = real.commands(args, {"hh": f"{args.out}/data/hh.jsonl", "prompts": "p", "prompts-test": "t", "oasst": "/data/oasst.jsonl", "questions": "q",
                                 "harmbench": "/data/h.csv", "jailbreakbench": "/data/j.csv", "xstest": "/data/x.csv"})
     rows = [{"name": name, "command": "alignlab " + " ".join(words), "cpu_seconds": 61.0, "peak_gb": 2.5, "members": [share(0.5), share(0.57)], "learnt": 516,
-             "summary": SUMMARIES.get(name, EVAL if name.startswith("eval") else LIKELIHOOD)} for name, words in plan.items()]
+             "same": share(0.75, n=16), "summary": SUMMARIES.get(name, EVAL if name.startswith("eval") else LIKELIHOOD)} for name, words in plan.items()]
     return tmp_path, rows
 
 
@@ -94,6 +94,7 @@ def test_prompts_stand_on_one_side_and_answers_to_harm_are_never_shown(tmp_path:
 def test_every_figure_lands_on_the_page(figures: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, rows = figures
     text = page(folder, rows, monkeypatch)
+    assert "12 of 16 chains are the same" in text and "--critic http://127.0.0.1:8351/v1#smollm2" in text
     assert "| after SL-CAI | 0.90 [0.85, 0.95] |" in text and "no more than a coin" in text and "| `story` | 0.70 [0.65, 0.75] |" in text and "16 dropped: the draft is not finished" in text
     for title in ("member 1", "worst", "RLOO", "rejection sampling", "KTO", "DPO", "PPO", "SFT, then DPO"):
         assert title in text
