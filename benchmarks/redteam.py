@@ -3,8 +3,8 @@
     python benchmarks/redteam.py --out runs/redteam-bench --seeds 0 1 2
 
 For each seed: SFT on demonstrations of which some are harmless requests in wrappers; preferences of `town:fair` on plain requests, many of them harmful; DPO.
-Then `alignlab redteam --fix` with the families `obfuscation` and `multi-turn` held out, and GCG on the requests that are refused. Reruns go on
-where they were. Prints a table and writes redteam.json.
+Then `alignlab redteam --fix` with the families `obfuscation` and `multi-turn` held out, `--rounds` of the same one after the other if asked for, and GCG on
+the requests that are refused. Reruns go on where they were. Prints a table and writes redteam.json.
 """
 
 from __future__ import annotations
@@ -43,16 +43,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/redteam-bench"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=0, help="of a second campaign that goes round so often; 0 = none")
     parser.add_argument("--gcg", type=int, default=20, help="requests that GCG is run on; 0 = none")
     asked = parser.parse_args()
     rows = []
     for seed in asked.seeds:
         folder = asked.out / str(seed)
         model = aligned(folder, seed)
-        found = attack(model, folder / "fix", seed, fix=True, rounds=asked.rounds)
-        row: dict[str, Any] = {"seed": seed, "before": found["before"], "after": found["after"], "deltas": found["deltas"], "rounds": found["rounds"],
+        found = attack(model, folder / "fix", seed, fix=True)
+        row: dict[str, Any] = {"seed": seed, "before": found["before"], "after": found["after"], "deltas": found["deltas"], "fix": found["rounds"],
                                "held_out_families": found["held_out_families"]}
+        if asked.rounds:
+            row["rounds"] = attack(model, folder / "rounds", seed, fix=True, rounds=asked.rounds)["rounds"]
         if asked.gcg:
             row["gcg"] = attack(model, folder / "gcg", seed, fix=False, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0)
             row["gcg_seconds"] = read_run(folder / "gcg").cpu_seconds / asked.gcg

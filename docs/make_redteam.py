@@ -80,7 +80,7 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
 
     best = [d["attacks"][d["best"]]["asr"] for d in before]
     templates = [max((row["asr"] for row in d["attacks"].values() if row["family"] not in ("automatic", "prefill")), key=lambda asr: asr["mean"]) for d in before]
-    first, last = ([seed["rounds"][place] for seed in seeds] for place in (0, 1))
+    first, last = ([seed["fix"][place] for seed in seeds] for place in (0, 1))
     rows = [
         ["the plain request", cell([d["plain"] for d in before]), cell([d["plain"] for d in after])],
         [f"best single attack ({', '.join(dict.fromkeys(d['best'] for d in before))} before)", cell(best), cell([d["attacks"][d["best"]]["asr"] for d in after])],
@@ -98,11 +98,12 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
     names = sorted(seeds[0]["before"]["attacks"], key=lambda name: -sum(d["attacks"][name]["asr"]["mean"] for d in before))
     parts.append("Each attack:\n\n" + table(["attack", "family", "before", "after"], [
         [f"`{name}`", seeds[0]["before"]["attacks"][name]["family"], rate(before, name), rate(after, name)] for name in names]))
-    if len(seeds[0]["rounds"]) > 2:
-        curve = [[str(number), *(cell([seed["rounds"][number][key] for seed in seeds]) for key in ("asr_attacked", "asr_held_out", "best_asr", "over_refusal", "helpful")),
-                  "; ".join(dict.fromkeys(f"{arm['attack']} {arm['asr']:.2f}" for seed in seeds for arm in seed["rounds"][number]["found"][:2]))]
-                 for number in range(len(seeds[0]["rounds"]))]
-        parts.append("Rounds of attack and fix, each from the model of the last:\n\n" + table(
+    going_round = [seed for seed in seeds if "rounds" in seed]
+    if going_round:
+        curve = [[str(number), *(cell([seed["rounds"][number][key] for seed in going_round]) for key in ("asr_attacked", "asr_held_out", "best_asr", "over_refusal", "helpful")),
+                  "; ".join(dict.fromkeys(f"{arm['attack']} {arm['asr']:.2f}" for seed in going_round for arm in seed["rounds"][number]["found"][:2]))]
+                 for number in range(len(going_round[0]["rounds"]))]
+        parts.append(f"Rounds of attack and fix, each from the model of the last (seeds {', '.join(str(seed['seed']) for seed in going_round)}):\n\n" + table(
             ["round", "attacked", "held out", "best attack", "over-refusal", "helpful", "what found most when lessons were looked for"], curve))
     if all("gcg" in seed for seed in seeds):
         gcg = [seed["gcg"] for seed in seeds]

@@ -136,6 +136,24 @@ def test_the_page_has_the_tables_of_the_code() -> None:
     assert module.filled(page) == page, "python docs/make_redteam.py"
     assert "`gcg`" in page and "`smooth-llm`" in page
 
+    def campaign(*rates: float) -> dict[str, object]:
+        names = ("story", "prefill-shallow", "prefill", "prefill-deep", "gcg")
+        found = {name: {"family": "prefill" if "prefill" in name else "automatic" if name == "gcg" else "jailbreak", "asr": {"mean": rate}} for name, rate in zip(names, rates, strict=True)}
+        return {"goals": 80, "plain": {"mean": 0.01}, "all": {"mean": 0.9}, "best": "gcg", "attacks": found}
+
+    def point(attacked: float, held_out: float) -> dict[str, object]:
+        return {"asr_attacked": {"mean": attacked}, "asr_held_out": {"mean": held_out}, "best_asr": {"mean": attacked}, "over_refusal": {"mean": 0.0}, "helpful": {"mean": 0.8},
+                "found": [{"attack": "story", "asr": 0.5}]}
+
+    seeds = [{"seed": seed, "before": campaign(0.6 + seed / 10, 0.2, 0.7, 0.6, 0.8), "after": campaign(0, 0, 0.1, 0.1, 0), "fix": [point(0.5, 0.4), point(0, 0.1)],
+              "deltas": {"over_refusal": {"mean": 0.02}, "helpful": {"mean": -0.03}, "honest": None}, "held_out_families": ["obfuscation"],
+              "gcg": campaign(0, 0, 0, 0, 0.75), "gcg_seconds": 8.0} for seed in (0, 1)]
+    seeds[0]["rounds"] = [point(0.5, 0.4), point(0.1, 0.2), point(0.0, 0.1)]
+    text = module.measured(seeds)
+    assert "| best that asks once, in words alone | 0.650 ± 0.071 |" in text and "| best single attack (gcg before) | 0.800 ± 0.000 | 0.000 ± 0.000 |" in text
+    assert "held-out families (obfuscation) | 0.400 ± 0.000 | 0.100 ± 0.000 |" in text and "over-refusal, paired |  | +0.020 ± 0.000 |" in text
+    assert "(seeds 0):" in text and "| 2 | 0.000 | 0.100 | 0.000 | 0.000 | 0.800 | story 0.50 |" in text and "works for 0.750 ± 0.000 of 80 requests (plain 0.010 ± 0.000), 8.0 ± 0.0" in text
+
 
 def test_goals_and_twins_of_one_file_that_holds_both(tmp_path: Path, capsys) -> None:
     """XSTest's columns: what ought to be refused and what ought not stand side by side, and each side is told by its label."""
