@@ -28,6 +28,7 @@ FIGURES = ("helpful", "honest", "gold", "kl_from_sft", "mean_length")
 TOPICS = ("compliance_seen", "compliance_held_out", "look_alike_refusal_seen", "look_alike_refusal_held_out", "evasive")
 REVISING: dict[str, tuple[str, ReviseSettings]] = {
     "no critique": ("town", replace(SETTINGS.revise, critique=False)), "one round": ("town", replace(SETTINGS.revise, rounds=1)),
+    "four rounds": ("town", replace(SETTINGS.revise, rounds=4)),
     "one principle": ("town", replace(SETTINGS.revise, principle="no-harm")), "principles of another world": ("elsewhere", SETTINGS.revise),
 }
 LABELLING: dict[str, tuple[str, LabelSettings]] = {

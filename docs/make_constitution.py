@@ -49,7 +49,7 @@ def text(found: dict[str, Any]) -> str:
 
 One thing changed each time; SFT from the base model as in the recipe.
 
-{models(seeds, {"sl_cai": "the recipe: four rounds, twelve principles"} | named(seeds, "sl_", without=("sl_cai",)))}
+{models(seeds, {"sl_cai": "the recipe: two rounds, twelve principles"} | named(seeds, "sl_", without=("sl_cai",)))}
 
 {chains(seeds)}
 

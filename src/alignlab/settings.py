@@ -580,7 +580,7 @@ class PipelineSettings:
     labelled: int = setting(1500, "recipe constitutional: red-team prompts whose answers the judge compares")
     compared: int = setting(3000, "recipe constitutional: prompts whose answers people rank for helpfulness alone")
     critic: CriticSettings = field(default_factory=CriticSettings)
-    revise: ReviseSettings = field(default_factory=lambda: ReviseSettings(sampling=_wide(), critic_sampling=_wide(max_new_tokens=96)))
+    revise: ReviseSettings = field(default_factory=lambda: ReviseSettings(rounds=2, sampling=_wide(), critic_sampling=_wide(max_new_tokens=96)))
     sl_cai: SFTSettings = field(default_factory=SFTSettings)
     label: LabelSettings = field(default_factory=lambda: LabelSettings(ask="each", principles=2, certain=0.05, sampling=_wide()))
     eval: EvalSettings = field(default_factory=lambda: EvalSettings(sampling=_wide(temperature=0.0)))
