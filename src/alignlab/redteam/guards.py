@@ -7,7 +7,7 @@ import json
 import math
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -267,6 +267,7 @@ class RateLimit(Guard):
 
 class AuditLog(Guard):
     """Writes down what was asked and what came of it: time, digests of prompt and answer, lengths, who blocked. No text and no secret is kept.
+    The last thousand rows are at hand, and `file` gets all of them.
 
     Cost: none. It stops nothing: it is how one finds out.
     """
@@ -275,7 +276,7 @@ class AuditLog(Guard):
 
     def __init__(self, target: Target, file: Path | None = None) -> None:
         super().__init__(target)
-        self.file, self.rows = file, list[dict[str, object]]()
+        self.file, self.rows = file, deque[dict[str, object]](maxlen=1000)
 
     def sample(self, prompts, *, n=1, max_new_tokens=48, temperature=1.0, top_p=1.0, seed=0):
         rows = self.pass_on(prompts, prompts, n, max_new_tokens, temperature, top_p, seed)
