@@ -74,7 +74,7 @@ def policies(rows: Rows) -> str:
         lines.append([title, say(s["gold_sampled"], 2), say(s["paired"]["sampled"], 2, sign=True), say(s["win_rate_vs_sft"], 2), say(s["kl_from_sft"], 2),
                       f"{s['mean_length']:.1f}", say(told["chosen_likelier"]), say(told["paired"]["margin"], 2, sign=True), say(told["paired"]["loss"], 3, sign=True)])
         three = {"reward": s["paired"]["sampled"], "margin": told["paired"]["margin"], "loss": told["paired"]["loss"]}
-        moved = [f"{what} {say(value, 2, sign=True)}" for what, value in three.items() if apart(value)]
+        moved = [f"{what} {say(value, 3 if what == 'loss' else 2, sign=True)}" for what, value in three.items() if apart(value)]
         said.append(f"- {title}: " + ("moved " + ", ".join(moved) + "." if moved else "none of the three: each interval holds 0.") + trained(name, rows))
     heads = ["", "reward", "less SFT's", "wins against SFT", "KL, nats", "tokens", "chosen likelier", "margin less SFT's, nats", "loss less SFT's, nats a token"]
     n, pairs, demos = first["gold_sampled"]["n"], start["margin"]["n"], start["loss"]["n"]
