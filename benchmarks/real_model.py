@@ -116,7 +116,7 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
                    "--sampling.slots", "32", "--critic-sampling.slots", "32", "--sampling.temperature", "0.5", "--critic-sampling.temperature", "0.5", "--seed", str(SEED)],
         **{f"revise-{where}": ["constitution", "revise", "--model", args.smollm2, "--critic", critic, "--data", data["prompts"], "--count", "16", "--constitution", "general",
                                "--rounds", "1", "--sampling.max-new-tokens", "64", "--critic-sampling.max-new-tokens", "64", "--sampling.slots", "16",
-                               "--critic-sampling.slots", "16", "--sampling.temperature", "0", "--critic-sampling.temperature", "0", "--seed", str(SEED)]
+                               "--sampling.temperature", "0", "--critic-sampling.temperature", "0", "--seed", str(SEED)]
            for where, critic in (("here", args.smollm2), ("server", SERVER))},
         "sl-cai": ["sft", "--model", args.smollm2, "--data", run("revise"), "--max-length", "256", "--epochs", "1", "--batch", "8", "--micro-batch", "4", "--optim.lr", "2e-5",
                    "--held-out", "0.1", "--seed", str(SEED)],
