@@ -61,7 +61,10 @@ def test_lessons_refuse_what_worked_and_keep_what_should_stay() -> None:
             assert lesson.prompt.meta["kind"] != "harmful" and not lesson.chosen.strip().startswith("I will not")
         assert (lesson.kind == "recover") <= bool(open_turn(lesson.prompt)[1])
     kept, report = repair.checked(lessons, session)
-    assert report["kept"] >= 0.8 * len(lessons), report
+    assert report["kept"] >= 0.9 * len(lessons) and set(report["dropped"]) <= {"there twice"}, report
+    led = {kind: {lesson.prompt.meta["wrapped"][0] for lesson in kept if lesson.keep and lesson.kind == kind and "lead" in lesson.prompt.meta} for kind in ("refuse", "keep")}
+    assert led["refuse"] == led["keep"] != set(), "a wrapper that asks for a beginning is refused around harm and kept around what is harmless"
+    assert report["kinds"]["keep"] >= report["kinds"]["refuse"] + report["kinds"]["recover"], "as much is answered as refused"
     assert repair.lessons(outcome, session, twins, ordinary, per_attack=10, seed=0) == lessons
 
 

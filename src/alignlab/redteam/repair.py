@@ -12,6 +12,7 @@ Before anything is trained on, `checked` looks for poison: what comes out of a t
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import unicodedata
@@ -105,17 +106,17 @@ def lessons(outcome: Outcome, session: Session, harmless: Sequence[Prompt], ordi
                 opened = Prompt((*goals[attempt.goal].prompt.messages, Message("assistant", " ".join(words[:depth]))), goals[attempt.goal].prompt.meta)
                 add("recover", opened, f" {answer}", f" {' '.join(words[depth:])}")
 
-    # 2. the same wrappers and beginnings around harmless requests
+    # 2. the same wrappers and beginnings around harmless requests, about as many as there are refusals: fewer, and what is learnt is to refuse
     wrappers = [attack for attack in outcome.plan.attacks if isinstance(attack, Template) and any(a.attack == attack.name for a in hits)]
-    wrapped = [rng.choice(wrappers).wrapper.wrap(prompt, rng) for prompt in harmless] if wrappers else []
-    asked = [*wrapped, *harmless]
-    answers = session.ask(asked, seed=derive_seed(seed, "keep"), temperature=0.0)
-    for prompt, answer, verdict in zip(asked, answers, session.verdicts(answers), strict=True):
+    times = max(1, math.ceil(len(found) / (2 * max(1, len(harmless)))))
+    wrapped = [attack.wrapper.wrap(prompt, rng) for prompt in harmless for attack in rng.sample(wrappers, min(times, len(wrappers)))]
+    answers = session.ask([*harmless, *wrapped], seed=derive_seed(seed, "keep"), temperature=0.0)
+    for i, (prompt, answer, verdict) in enumerate(zip([*harmless, *wrapped], answers, session.verdicts(answers), strict=True)):
         if verdict.label == "compliance" and answer.finished and answer.text.strip():
             add("keep", prompt, answer.text, rng.choice(refusals))
             words = answer.text.split()
-            if prompt.id in {p.id for p in harmless} and len(words) > 3:
-                depth = rng.randint(1, min(DEPTH, len(words) - 1))
+            depths = range(1, min(DEPTH, len(words) - 1) + 1) if i < len(harmless) and len(words) > 3 else ()
+            for depth in rng.sample(depths, min(times, len(depths))):
                 add("keep", Prompt((*prompt.messages, Message("assistant", " ".join(words[:depth]))), prompt.meta), f" {' '.join(words[depth:])}", f" {rng.choice(refusals)}")
 
     # 3. everything else as before
@@ -143,8 +144,7 @@ def checked(found: Sequence[Lesson], session: Session, *, forbidden: frozenset[s
 
     The report also names phrases that stand in a tenth of what is refused and nowhere in what is kept: learnt, they would be refused by themselves.
     """
-    answers = [Completion(lesson.prompt, f"{open_turn(lesson.prompt)[1]}{lesson.chosen}" if lesson.kind not in ("refuse", "recover") else lesson.chosen.strip()) for lesson in found]
-    verdicts = session.verdicts([replace(answer, prompt=_judged_plainly(answer.prompt)) for answer in answers])
+    verdicts = session.verdicts([_said(lesson) for lesson in found])
     wanted: dict[str, set[bool]] = {}
     for lesson in found:
         wanted.setdefault(lesson.prompt.id, set()).add(lesson.kind in ("refuse", "recover"))
@@ -162,9 +162,12 @@ def checked(found: Sequence[Lesson], session: Session, *, forbidden: frozenset[s
                     "shortcuts": shortcuts(kept)}
 
 
-def _judged_plainly(prompt: Prompt) -> Prompt:
-    """The prompt for the judge of a lesson: the words an answer was to begin with are no matter here."""
-    return Prompt(open_turn(prompt)[0].messages, {key: value for key, value in prompt.meta.items() if key != "lead"} if "lead" in prompt.meta else prompt.meta)
+def _said(lesson: Lesson) -> Completion:
+    """A lesson as the judge reads it: a refusal by itself, whatever words the answer was to begin with; any other answer whole, with what it was begun with."""
+    prompt, begun = open_turn(lesson.prompt)
+    if lesson.kind in ("refuse", "recover"):
+        return Completion(Prompt(prompt.messages, {key: value for key, value in prompt.meta.items() if key != "lead"}), lesson.chosen.strip())
+    return Completion(prompt, begun + lesson.chosen)
 
 
 def _why_not(lesson: Lesson, verdict: Verdict, *, contrary: bool, forbidden: frozenset[str]) -> str:
