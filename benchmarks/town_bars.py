@@ -18,13 +18,14 @@ from typing import Any
 from alignlab import recipes, stages
 from alignlab.evals.statistics import equal_entropy_temperature, mean_ci, paired_difference, seeds_summary
 from alignlab.pipeline import Pipeline
+from alignlab.recipes.plan import Plan
 from alignlab.run import read_run
-from alignlab.settings import EvalSettings, ModelSettings, PipelineSettings
+from alignlab.settings import ModelSettings, PipelineSettings
 
 
 def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
     """The recipe and its controls, as stages below one folder."""
-    recipes.instructgpt(pipeline, "town", s, seed)
+    recipes.instructgpt(Plan(pipeline, "town", s, seed))
     found = {stage.name: stage for stage in pipeline.stages}
     sft, sft_eval = found["sft"], found["eval-sft"]
     judged = {"data": "town:test", "judge": "town:gold", "seed": seed, "settings": s.eval, "baseline": sft_eval, "reference": sft}
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--read-only", action="store_true", help="run nothing: make the table from the runs that are there")
     args = parser.parse_args()
-    s = PipelineSettings(eval=EvalSettings(prompts=1000))
+    s = PipelineSettings()
     by_seed = {}
     for seed in args.seeds:
         folder = args.out / f"seed-{seed}"
