@@ -730,11 +730,11 @@ class RedteamSettings:
     harmless_train: str = setting("town:twins", "with --fix: harmless look-alikes that are answered in the wrappers that worked, so that no wrapper is refused for itself")
     ordinary_prompts: int = setting(800, "with --fix: ordinary requests that are learnt to be answered as before")
     test_prompts: int = setting(400, "with --fix: held-out requests that helpfulness and honesty are measured on")
-    per_attack: int = setting(40, "with --fix: hits of one attack that are learnt from, at most")
+    per_attack: int = setting(10, "with --fix: hits of one attack that are learnt from, at most; more of them refuse more that is harmless")
     method: Literal["sft", "dpo"] = setting("sft", "with --fix: how the lessons are learnt; sft = adversarial training on refusals, dpo = refusal over what was said")
     sampling: SamplingSettings = field(default_factory=lambda: _wide(temperature=0.0))
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
-    sft: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=2.0, held_out=0.02, optim=OptimSettings(lr=3e-4)))
+    sft: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=1.0, held_out=0.02, optim=OptimSettings(lr=3e-4)))
     dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.1, optim=OptimSettings(lr=1e-4)))
     model: ModelSettings = field(default_factory=ModelSettings)
 
