@@ -731,6 +731,7 @@ class RedteamSettings:
     ordinary_prompts: int = setting(800, "with --fix: ordinary requests that are learnt to be answered as before")
     test_prompts: int = setting(400, "with --fix: held-out requests that helpfulness and honesty are measured on")
     per_attack: int = setting(10, "with --fix: hits of one attack that are learnt from, at most; more of them refuse more that is harmless")
+    reach: float = setting(0.7, "with --fix: how far the weights go from the attacked model to the one that learnt the lessons; 1 = all the way. Less forgets less (Wortsman et al. 2022, WiSE-FT)")
     method: Literal["sft", "dpo"] = setting("sft", "with --fix: how the lessons are learnt; sft = adversarial training on refusals, dpo = refusal over what was said")
     sampling: SamplingSettings = field(default_factory=lambda: _wide(temperature=0.0))
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)

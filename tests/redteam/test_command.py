@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from alignlab import cli
-from alignlab.errors import DataError, UserError
+from alignlab.errors import ConfigError, DataError, UserError
+from alignlab.names import model_path
 from alignlab.redteam import command
 from alignlab.redteam.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
+from alignlab.run import RunDir
 
 SMALL = ["--goals", "10", "--twins", "6", "--queries", "3", "--model.threads", "1"]
 
@@ -100,6 +102,29 @@ def test_a_fix_finds_on_training_goals_and_measures_on_others(tmp_path: Path, ca
     assert lessons and not any(lesson.prompt.meta.get("wrapped") == ["story"] for lesson in lessons)
     assert {lesson.prompt.meta["split"] for lesson in lessons} == {"train"} and len(tested) == 10
     assert len(found["rounds"]) == 2 and "persona" in (tmp_path / "rt" / "report.md").read_text()
+
+
+def test_a_fix_goes_part_of_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights end at start + reach x (trained - start); the run that was asked for remembers the reach."""
+    import torch
+
+    from alignlab.methods import sft
+    from alignlab.models.load import load_policy
+    from alignlab.settings import ModelSettings, RedteamSettings
+
+    def one_up(run, policy, *_, **__):
+        with torch.no_grad():
+            for parameter in policy.model.parameters():
+                parameter.add_(1.0)
+        return {}
+
+    monkeypatch.setattr(sft, "train", one_up)
+    outer = RunDir.open(tmp_path / "rt", stage="redteam", config={}, seed=0)
+    path = command.trained(outer, "town-s", [], 1, seed=0, settings=RedteamSettings(reach=0.25))
+    start, end = (load_policy(model_path(name), ModelSettings()).model.state_dict() for name in ("town-s", path))
+    assert all(torch.allclose(end[name], weight + 0.25, atol=1e-5) for name, weight in start.items() if weight.is_floating_point() and "rotary" not in name)
+    with pytest.raises(ConfigError, match="no part of the way"):
+        command.check(RedteamSettings(reach=0.0), fix=True, model="town-s", stack=[])
 
 
 def test_choices_of_attacks() -> None:

@@ -106,6 +106,8 @@ def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) ->
     """Raise ConfigError for settings that would do something else than they say."""
     if min(s.goals, s.tries, s.queries, s.steps, s.rounds, s.search_goals) < 1 or min(s.tokens, s.shorten, s.twins) < 0:
         raise ConfigError("goals, tries, queries, steps, rounds and search_goals must be at least 1, tokens, shorten and twins at least 0")
+    if not 0 < s.reach <= 1:
+        raise ConfigError(f"reach = {s.reach} is no part of the way", remedy="above 0, at most 1")
     if not fix and s.rounds != 1:
         raise ConfigError(f"rounds = {s.rounds}, but nothing is fixed between them", remedy="--fix, or --rounds 1")
     if fix and s.attacks.strip() == "none":
@@ -227,7 +229,13 @@ def fixed(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: Verd
 
 
 def trained(run: RunDir, model: str, lessons: Sequence[repair.Lesson], number: int, *, seed: int, settings: RedteamSettings) -> str:
-    """The model after a round's lessons: a run of its own below this one."""
+    """The model after a round's lessons: a run of its own below this one.
+
+    Of the way from the attacked weights to those that training ends in it goes `reach` (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", equation 1): the last stretch is
+    what makes harmless requests be refused. Of an adapter its factors go so far.
+    """
+    import torch
+
     from ..methods import direct, sft
     from ..models.load import load_policy, save_policy
 
@@ -238,10 +246,15 @@ def trained(run: RunDir, model: str, lessons: Sequence[repair.Lesson], number: i
         return str(out)
     policy = load_policy(names.model_path(model), method.model, method.adapter, trainable=True)
     fitting = within_context(inner, method, policy.model)
+    learns = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
+    start = [parameter.detach().clone() for parameter in learns]
     if isinstance(fitting, SFTSettings):
         summary = sft.train(inner, policy, [lesson.demonstration() for lesson in lessons], fitting, seed=seed)
     else:
         summary = direct.train(inner, policy, [lesson.comparison() for lesson in lessons if lesson.rejected], fitting, seed=seed)
+    with torch.no_grad():
+        for parameter, before in zip(learns, start, strict=True):
+            parameter.lerp_(before, 1 - settings.reach)
     with writing(inner.path):
         save_policy(policy, inner.path / "checkpoint", card=card("red-team fix", model, "lessons", seed, summary))
     inner.finish(summary)
