@@ -478,7 +478,7 @@ def record(runs: list[dict[str, Any]], path: Path, note: str) -> None:
             file.write(json.dumps({**run, "rows": columns, "summary": {k: run["summary"][k] for k in KEPT if k in run["summary"]}}, separators=(",", ":")) + "\n")
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
@@ -490,3 +490,7 @@ if __name__ == "__main__":
     print(table(runs))
     if a.record:
         record(runs, a.record, f"benchmarks/normal.py --seeds {' '.join(map(str, a.seeds))}, alignlab {__version__}, torch {torch.__version__}")
+
+
+if __name__ == "__main__":
+    main()
