@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import sys
 from argparse import Namespace
@@ -15,15 +14,7 @@ import pytest
 from alignlab.data.split import by_prompt
 from alignlab.records import Comparison, Prompt, read_jsonl
 
-ROOT = Path(__file__).parents[1]
-
-
-def module(name: str, file: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec and spec.loader
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+from .scripts import script
 
 
 def share(mean: float, half: float = 0.05, n: int = 200) -> dict[str, Any]:
@@ -48,7 +39,7 @@ SUMMARIES: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def figures(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
     """Rows as the benchmark writes them, for the very commands that it gives."""
-    real = module("real_model", ROOT / "benchmarks" / "real_model.py")
+    real = script("benchmarks/real_model.py")
     args = Namespace(smollm2="/there/smol", gguf="/there/smol.gguf", gemma="/there/gemma.gguf", out=tmp_path / "out")
     plan = real.commands(args, {"hh": f"{args.out}/data/hh.jsonl", "prompts": "p", "prompts-test": "t", "oasst": "/data/oasst.jsonl", "questions": "q",
                                 "harmbench": "/data/h.csv", "jailbreakbench": "/data/j.csv", "xstest": "/data/x.csv"})
@@ -58,7 +49,7 @@ def figures(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
 
 
 def page(folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> str:
-    maker = module("make_real", ROOT / "docs" / "make_real.py")
+    maker = script("docs/make_real.py")
     (folder / "out").mkdir(exist_ok=True)
     (folder / "out" / "real.json").write_text(json.dumps(rows))
     monkeypatch.setattr(maker, "DOCS", folder)
@@ -69,7 +60,7 @@ def page(folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPat
 
 def test_prompts_stand_on_one_side_and_answers_to_harm_are_never_shown(tmp_path: Path) -> None:
     """One short conversation of each opening, prompts apart by side as the stages split them, and HH in no stage that learns demonstrations."""
-    real = module("real_model", ROOT / "benchmarks" / "real_model.py")
+    real = script("benchmarks/real_model.py")
     rows = [{side: f"\n\nHuman: question {i % 40}?\n\nAssistant: {side} {i} {'long ' * (80 if i % 5 == 0 else 1)}" for side in ("chosen", "rejected")} for i in range(60)]
     (tmp_path / "hh_rlhf").mkdir()
     with gzip.open(tmp_path / "hh_rlhf" / "harmless-base-train-1788.jsonl.gz", "wt") as file:

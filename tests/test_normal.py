@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import random
@@ -19,7 +18,8 @@ from alignlab.normal import RULES, Watch, examine
 from alignlab.run import RunDir, examine_run, list_runs, read_run
 from alignlab.settings import DPOSettings, PPOSettings, SFTSettings
 
-ROOT = Path(__file__).parents[1]
+from .scripts import ROOT, script
+
 PPO, DPO, SFT = (to_dict(kind()) for kind in (PPOSettings, DPOSettings, SFTSettings))
 N = 40
 
@@ -303,11 +303,7 @@ def test_a_run_whose_metrics_are_rubbish_is_read_as_far_as_it_goes(tmp_path: Pat
 
 
 def page_maker() -> Any:
-    spec = importlib.util.spec_from_file_location("make_normal", ROOT / "docs" / "make_normal.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("docs/make_normal.py")
 
 
 def test_the_page_shows_the_rules_and_the_figures_as_they_are() -> None:

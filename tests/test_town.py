@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +11,8 @@ from alignlab.feedback.annotators import SimulatedAnnotator
 from alignlab.records import Completion
 from alignlab.town import answers, base, corpus, gold, people, sets, tasks, world
 from alignlab.town import language as say
+
+from .scripts import ROOT, script
 
 TOWN = world.build()
 SPLITS = ("train", "entity", "phrasing", "task")
@@ -189,12 +189,7 @@ def test_the_base_model_behaves_as_one() -> None:
 
 
 def test_the_page_about_the_town_is_true() -> None:
-    docs = Path(__file__).parents[1] / "docs"
-    spec = importlib.util.spec_from_file_location("make_town", docs / "make_town.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert (docs / "town.md").read_text(encoding="utf-8") == module.page(), "run python docs/make_town.py"
+    assert (ROOT / "docs/town.md").read_text(encoding="utf-8") == script("docs/make_town.py").page(), "run python docs/make_town.py"
 
 
 def test_a_program_verifies_what_can_be_verified() -> None:

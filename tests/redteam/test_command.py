@@ -14,7 +14,9 @@ from alignlab.names import model_path
 from alignlab.redteam import command
 from alignlab.redteam.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
-from alignlab.run import RunDir
+from alignlab.run import RunDir, read_run
+
+from ..scripts import script
 
 SMALL = ["--goals", "10", "--twins", "6", "--queries", "3", "--model.threads", "1"]
 
@@ -123,6 +125,7 @@ def test_a_fix_goes_part_of_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = command.trained(outer, "town-s", [], 1, seed=0, settings=RedteamSettings(reach=0.25))
     start, end = (load_policy(model_path(name), ModelSettings()).model.state_dict() for name in ("town-s", path))
     assert all(torch.allclose(end[name], weight + 0.25, atol=1e-5) for name, weight in start.items() if weight.is_floating_point() and "rotary" not in name)
+    assert read_run(path).summary["reach"] == 0.25
     with pytest.raises(ConfigError, match="no part of the way"):
         command.check(RedteamSettings(reach=0.0), fix=True, model="town-s", stack=[])
 
@@ -150,13 +153,7 @@ def test_every_attack_says_who_published_it_and_what_it_needs() -> None:
 
 
 def test_the_page_has_the_tables_of_the_code() -> None:
-    import importlib.util
-
-    file = Path(__file__).parents[2] / "docs" / "make_redteam.py"
-    spec = importlib.util.spec_from_file_location("make_redteam", file)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("docs/make_redteam.py")
     page = module.PAGE.read_text(encoding="utf-8")
     assert module.filled(page) == page, "python docs/make_redteam.py"
     assert "`gcg`" in page and "`smooth-llm`" in page

@@ -1,22 +1,17 @@
 """The page of judges says what the shipped card says, and its writer puts a card into the marks and nothing else."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
 from alignlab.evals.scorers import scorer_card
 from alignlab.feedback.refusal import shipped
 
-ROOT = Path(__file__).parents[2]
+from ..scripts import ROOT, script
 
 
 def maker():
-    spec = importlib.util.spec_from_file_location("make_judges", ROOT / "docs" / "make_judges.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("docs/make_judges.py")
 
 
 def test_the_page_is_of_the_shipped_card():

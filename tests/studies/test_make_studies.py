@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,20 +9,16 @@ import pytest
 
 from alignlab.studies.catalogue import STUDIES
 
-DOCS = Path(__file__).parents[2] / "docs"
+from ..scripts import ROOT, script
 
 
 @pytest.fixture(scope="module")
 def maker():
-    spec = importlib.util.spec_from_file_location("make_studies", DOCS / "make_studies.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("docs/make_studies.py")
 
 
 def test_the_page_has_a_place_for_every_study() -> None:
-    page = (DOCS / "studies.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
     for name in STUDIES:
         assert f"## {name}\n" in page and page.index(f"<!-- figures: {name} -->") < page.index(f"<!-- /figures: {name} -->")
 

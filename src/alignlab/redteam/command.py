@@ -255,6 +255,7 @@ def trained(run: RunDir, model: str, lessons: Sequence[repair.Lesson], number: i
     with torch.no_grad():
         for parameter, before in zip(learns, start, strict=True):
             parameter.lerp_(before, 1 - settings.reach)
+    summary |= {"reach": settings.reach}
     with writing(inner.path):
         save_policy(policy, inner.path / "checkpoint", card=card("red-team fix", model, "lessons", seed, summary))
     inner.finish(summary)
