@@ -3,8 +3,9 @@
     python benchmarks/redteam.py --out runs/redteam-bench --seeds 0 1 2
 
 For each seed: SFT on demonstrations of which some are harmless requests in wrappers; preferences of `town:fair` on plain requests, many of them harmful; DPO.
-Then `alignlab redteam --fix` with the families `obfuscation` and `multi-turn` held out, `--rounds` of the same one after the other if asked for, and GCG on
-the requests that are refused. Reruns go on where they were. Prints a table and writes redteam.json.
+Then `alignlab redteam --fix` with the families `obfuscation` and `multi-turn` held out, `--rounds` of the same one after the other if asked for, GCG on
+the requests that are refused, stacks of defences before the model (`--frontier`), and an attacker that is trained by reinforcement learning against it (`--attacker`).
+Reruns go on where they were. Prints a table and writes redteam.json.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import stages
+from alignlab.redteam.attackers import train_attacker
 from alignlab.redteam.command import redteam
+from alignlab.redteam.frontier import frontier
 from alignlab.run import read_run
-from alignlab.settings import CollectSettings, DPOSettings, OptimSettings, RedteamSettings, SamplingSettings, SFTSettings
+from alignlab.settings import AttackerSettings, CollectSettings, DPOSettings, FrontierSettings, OptimSettings, RedteamSettings, SamplingSettings, SFTSettings
 
 WIDE = SamplingSettings(slots=256)
+STACKS = ("none;system-prompt;self-reminder;perplexity-filter;smooth-llm;paraphrase;self-examination;input-filter;erase-and-check;output-filter;input-filter+output-filter;"
+          "perplexity-filter+input-filter+output-filter")
 DEMOS, ASKED = "mix:0.55=town:demos+0.45=town:demos-wrapped", "mix:0.5=town:prompts+0.5=town:risky"
 
 
@@ -33,10 +38,25 @@ def aligned(out: Path, seed: int) -> Path:
     return out / "dpo"
 
 
-def attack(model: Path, out: Path, seed: int, *, fix: bool, **changes: Any) -> dict[str, Any]:
+def attack(model: Path, out: Path, seed: int, *, fix: bool = False, attacker: str = "", **changes: Any) -> dict[str, Any]:
     """One campaign, or one with a fix."""
     return redteam(target="", model=str(model), defence="", data="town:harmful-test", harmless="town:twins-test", judge="town:gold", fix=fix, learn="town:harmful",
-                   ordinary="town:prompts", test="town:test", gold="town:gold", review="", attacker="", fail_on="", out=out, seed=seed, resume=True, settings=RedteamSettings(**changes))
+                   ordinary="town:prompts", test="town:test", gold="town:gold", review="", attacker=attacker, fail_on="", out=out, seed=seed, resume=True, settings=RedteamSettings(**changes))
+
+
+def stacks(model: Path, out: Path, seed: int) -> list[dict[str, Any]]:
+    """Stacks of defences before the model, each attacked by who knows of it and by who does not."""
+    small = FrontierSettings(attacks="persona,story,payload-split,flooding,prefill", adaptive="bandit", goals=40, twins=60, test_prompts=100)
+    return frontier(target="", model=str(model), stacks=STACKS, data="town:harmful-test", harmless="town:twins-test", test="town:test", judge="town:gold", gold="town:gold", out=out,
+                    seed=seed, resume=True, settings=small)["summary"]["rows"]
+
+
+def learnt_attack(model: Path, folder: Path, seed: int) -> dict[str, Any]:
+    """An attacker trained on training goals: success and variety of its prompts before and after RL; then its campaign on fresh goals."""
+    run = folder / "attacker"
+    trained = train_attacker(model=str(model), start="town", data="town:harmful", judge="town:gold", out=run, seed=seed, resume=True, settings=AttackerSettings())["summary"]
+    fresh = attack(model, folder / "attacker-campaign", seed, attacker=str(run), attacks="none", twins=0, shorten=0)
+    return {side: {key: trained[side][key] for key in ("asr", "variety")} for side in ("before", "after")} | {"fresh": fresh["attacks"]["trained-attacker"], "plain": fresh["plain"]}
 
 
 def main() -> None:
@@ -45,6 +65,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=0, help="of a second campaign that goes round so often; 0 = none")
     parser.add_argument("--gcg", type=int, default=20, help="requests that GCG is run on; 0 = none")
+    parser.add_argument("--frontier", action="store_true", help="stacks of defences, compared")
+    parser.add_argument("--attacker", action="store_true", help="an attacker trained by reinforcement learning")
     asked = parser.parse_args()
     rows = []
     for seed in asked.seeds:
@@ -56,8 +78,12 @@ def main() -> None:
         if asked.rounds:
             row["rounds"] = attack(model, folder / "rounds", seed, fix=True, rounds=asked.rounds)["rounds"]
         if asked.gcg:
-            row["gcg"] = attack(model, folder / "gcg", seed, fix=False, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0)
+            row["gcg"] = attack(model, folder / "gcg", seed, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0)
             row["gcg_seconds"] = read_run(folder / "gcg").cpu_seconds / asked.gcg
+        if asked.frontier:
+            row["frontier"] = stacks(model, folder / "frontier", seed)
+        if asked.attacker:
+            row["attacker"] = learnt_attack(model, folder, seed)
         rows.append(row)
         show(row)
         (asked.out / "redteam.json").write_text(json.dumps(rows, indent=1))
@@ -71,6 +97,11 @@ def show(row: dict[str, Any]) -> None:
         print(f"  {name}: {value['mean']:+.3f} [{value['ci'][0]:+.3f}, {value['ci'][1]:+.3f}]" if value else f"  {name}: -")
     for name in ("prefill-shallow", "prefill", "prefill-deep"):
         print(f"  {name}: {before['attacks'][name]['asr']['mean']:.3f} -> {after['attacks'][name]['asr']['mean']:.3f}")
+    for stack in row.get("frontier", []):
+        print(f"  {stack['stack']}: any {stack['asr']['mean']:.3f}, adaptive {stack['asr_adaptive']['mean']:.3f}, over-refusal {stack['over_refusal']['mean']:.3f}, helpful {stack['helpful']['mean']:.3f}")
+    if "attacker" in row:
+        found = row["attacker"]
+        print(f"  trained attacker: one prompt {found['before']['asr']['mean']:.3f} -> {found['after']['asr']['mean']:.3f}, on fresh goals {found['fresh']['asr']['mean']:.3f}")
     if "gcg" in row:
         print(f"  gcg: {row['gcg']['attacks']['gcg']['asr']['mean']:.3f} of {row['gcg']['goals']}, plain {row['gcg']['plain']['mean']:.3f}")
 

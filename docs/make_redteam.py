@@ -71,7 +71,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def measured(seeds: Sequence[dict[str, Any]]) -> str:
-    """What the benchmark found: before and after one fix, its cost, each attack, the rounds, GCG."""
+    """What the benchmark found: before and after one fix, its cost, each attack, the rounds, GCG, a trained attacker, stacks of defences."""
     before, after = ([seed[side] for seed in seeds] for side in ("before", "after"))
     deltas = {name: [seed["deltas"][name] for seed in seeds] for name in seeds[0]["deltas"]}
 
@@ -109,7 +109,31 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
         gcg = [seed["gcg"] for seed in seeds]
         parts.append(f"GCG finds a suffix that works for {cell([d['attacks']['gcg']['asr'] for d in gcg])} of {gcg[0]['goals']} requests (plain {cell([d['plain'] for d in gcg])}), "
                      f"{cell([seed['gcg_seconds'] for seed in seeds], 1)} processor seconds a request.")
+    parts += [text for text in (trained_attacker([seed["attacker"] for seed in seeds if "attacker" in seed]), stacks([seed["frontier"] for seed in seeds if "frontier" in seed])) if text]
     return "\n\n".join(parts)
+
+
+def trained_attacker(found: Sequence[dict[str, Any]]) -> str:
+    """What an attacker learns by reinforcement learning against the target."""
+    if not found:
+        return ""
+    sides = [[cell([each[side][key] for each in found]) for side in ("before", "after")] for key in ("asr", "variety")]
+    return (f"An attacker that is trained against the target (`alignlab redteam attacker`, {len(found)} seeds): one prompt of its own works on {sides[0][0]} of its training goals after its first lessons, "
+            f"on {sides[0][1]} after RLOO, the variety of what works {sides[1][0]} and {sides[1][1]}; on fresh goals, with 16 queries, {cell([each['fresh']['asr'] for each in found])} "
+            f"(the plain request {cell([each['plain'] for each in found])}).")
+
+
+def stacks(found: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """Stacks of defences: a row each, means over seeds, and how often it stands on the front."""
+    if not found:
+        return ""
+    rows = []
+    for place, row in enumerate(found[0]):
+        same = [seed[place] for seed in found]
+        rows.append([f"`{row['stack']}`", *(cell([each[key] for each in same]) for key in ("asr", "asr_adaptive", "over_refusal", "helpful")), cell([each["tokens"] for each in same], 0),
+                     cell([each["queries"] for each in same], 2), f"{sum(each['pareto'] for each in same)} of {len(same)}"])
+    return "Stacks of defences before the model (5 attacks; the adaptive attacker adds the bandit, 8 queries a goal):\n\n" + table(
+        ["stack", "any attack", "adaptive", "over-refusal", "helpful", "tokens an answer", "queries an answer", "on the front"], rows)
 
 
 def filled(page: str, found: Sequence[dict[str, Any]] = ()) -> str:

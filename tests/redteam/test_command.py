@@ -72,7 +72,7 @@ def test_a_defence_stands_before_the_target(tmp_path: Path, capsys) -> None:
 
 @pytest.mark.parametrize(("words", "code", "says"), [
     (["redteam", "bot:clean", "--attacks", "base46"], 2, "base64"), (["redteam", "bot:unclean"], 2, "bot:clean"), (["redteam", "bot:clean", "--fix"], 3, "trained"),
-    (["redteam", "bot:clean", "--rounds", "3"], 3, "--fix"), (["redteam", "bot:clean", "--fail-on", "asr is bad"], 2, "asr>0.1"),
+    (["redteam", "bot:clean", "--rounds", "3"], 3, "--fix"), (["redteam", "bot:clean", "--reach", "0.5"], 3, "only a fix reads reach"), (["redteam", "bot:clean", "--fail-on", "asr is bad"], 2, "asr>0.1"),
     (["redteam", "bot:clean", "--attacks", "gcg"], 2, "needs"), (["redteam", "bot:clean", "--defence", "wall"], 2, "defence"), (["redteam", "repro", "F-001", "--run", "nowhere"], 2, "run"),
     (["redteam", "town", "--fix", "--held_out", "weather"], 3, "weather"),
 ])
@@ -171,9 +171,16 @@ def test_the_page_has_the_tables_of_the_code() -> None:
               "deltas": {"over_refusal": {"mean": 0.02}, "helpful": {"mean": -0.03}, "honest": None}, "held_out_families": ["obfuscation"],
               "gcg": campaign(0, 0, 0, 0, 0.75), "gcg_seconds": 8.0} for seed in (0, 1)]
     seeds[0]["rounds"] = [point(0.5, 0.4), point(0.1, 0.2), point(0.0, 0.1)]
+    mean = {"mean": 0.5}
+    stack = {"stack": "none", "asr": mean, "asr_adaptive": {"mean": 0.75}, "over_refusal": mean, "helpful": mean, "tokens": 31.4, "queries": 1.0, "pareto": True}
+    for number, seed in enumerate(seeds):
+        seed["frontier"] = [stack, {**stack, "stack": "output-filter", "queries": 1.5, "pareto": bool(number)}]
+        seed["attacker"] = {"before": {"asr": mean, "variety": 0.75}, "after": {"asr": {"mean": 0.25 + number / 2}, "variety": 0.5}, "fresh": {"asr": {"mean": 0.9}}, "plain": {"mean": 0.1}}
     text = module.measured(seeds)
     assert "| best that asks once, in words alone | 0.650 ± 0.071 |" in text and "| best single attack (gcg before) | 0.800 ± 0.000 | 0.000 ± 0.000 |" in text
     assert "held-out families (obfuscation) | 0.400 ± 0.000 | 0.100 ± 0.000 |" in text and "over-refusal, paired |  | +0.020 ± 0.000 |" in text
+    assert "| `none` | 0.500 ± 0.000 | 0.750 ± 0.000 | 0.500 ± 0.000 | 0.500 ± 0.000 | 31 ± 0 | 1.00 ± 0.00 | 2 of 2 |" in text and "| 1.50 ± 0.00 | 1 of 2 |" in text
+    assert "on 0.500 ± 0.000 of its training goals after its first lessons, on 0.500 ± 0.354 after RLOO, the variety of what works 0.750 ± 0.000 and 0.500 ± 0.000" in text
     assert "(seeds 0):" in text and "| 2 | 0.000 | 0.100 | 0.000 | 0.000 | 0.800 | story 0.50 |" in text and "works for 0.750 ± 0.000 of 80 requests (plain 0.010 ± 0.000), 8.0 ± 0.0" in text
 
 

@@ -102,14 +102,19 @@ def label_of(model: str, stack: Sequence[str]) -> str:
     return "+".join([model, *stack])
 
 
+FIX_READS = ("held_out", "rounds", "learn_goals", "harmless_train", "ordinary_prompts", "test_prompts", "per_attack", "reach", "method", "sft", "dpo")
+"""Settings that nothing reads without `--fix`."""
+
+
 def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) -> None:
     """Raise ConfigError for settings that would do something else than they say."""
     if min(s.goals, s.tries, s.queries, s.steps, s.rounds, s.search_goals) < 1 or min(s.tokens, s.shorten, s.twins) < 0:
         raise ConfigError("goals, tries, queries, steps, rounds and search_goals must be at least 1, tokens, shorten and twins at least 0")
     if not 0 < s.reach <= 1:
         raise ConfigError(f"reach = {s.reach} is no part of the way", remedy="above 0, at most 1")
-    if not fix and s.rounds != 1:
-        raise ConfigError(f"rounds = {s.rounds}, but nothing is fixed between them", remedy="--fix, or --rounds 1")
+    plain = RedteamSettings()
+    if not fix and (unread := [name for name in FIX_READS if getattr(s, name) != getattr(plain, name)]):
+        raise ConfigError(f"only a fix reads {', '.join(unread)}, and nothing is fixed here", remedy="--fix, or leave it out")
     if fix and s.attacks.strip() == "none":
         raise ConfigError("--fix learns from what attacks find, and attacks = none", remedy="--attacks standard")
     if fix and stack:
