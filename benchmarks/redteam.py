@@ -20,7 +20,16 @@ from alignlab.redteam.attackers import train_attacker
 from alignlab.redteam.command import redteam
 from alignlab.redteam.frontier import frontier
 from alignlab.run import read_run
-from alignlab.settings import AttackerSettings, CollectSettings, DPOSettings, FrontierSettings, OptimSettings, RedteamSettings, SamplingSettings, SFTSettings
+from alignlab.settings import (
+    AttackerSettings,
+    CollectSettings,
+    DPOSettings,
+    FrontierSettings,
+    OptimSettings,
+    RedteamSettings,
+    SamplingSettings,
+    SFTSettings,
+)
 
 WIDE = SamplingSettings(slots=256)
 STACKS = ("none;system-prompt;self-reminder;perplexity-filter;smooth-llm;paraphrase;self-examination;input-filter;erase-and-check;output-filter;input-filter+output-filter;"
