@@ -1,4 +1,4 @@
-"""Writes the table of docs/recipes.md from the summaries that benchmarks/recipes.py left.
+"""Writes the tables of docs/recipes.md from what benchmarks/recipes.py left: the summaries, and ptx.json where it measured PPO-ptx.
 
     python docs/make_recipes.py runs/recipes
 """
@@ -32,6 +32,23 @@ def cell(values: list[float | None], digits: int = 2) -> str:
     return f"{found['mean']:.{digits}f} ± {found['sd']:.{digits}f}" if len(known) > 1 else f"{found['mean']:.{digits}f}"
 
 
+PTX = (("gold", "gold, greedy"), ("gold_sampled", "gold, T = 1"), ("compliance_with_harm", "helps with harm"), ("known_facts", "known facts"), ("kl_from_sft", "KL from SFT"),
+       ("text_loss", "nats a token of the corpus"))
+
+
+def mixed(by_seed: dict[str, dict[str, dict[str, float]]]) -> str:
+    """What pretraining text mixed into PPO changes: a row a model, over seeds."""
+    head = "| model | " + " | ".join(title for _, title in PTX) + " |\n|" + "---|" * (len(PTX) + 1)
+    lines = [f"| {name} | " + " | ".join(cell([rows[name].get(key) for rows in by_seed.values()], 3) for key, _ in PTX) + " |" for name in next(iter(by_seed.values()))]
+    return "\n".join([head, *lines, "", f"Mean ± standard deviation over seeds {', '.join(by_seed)}; loss on 1,000 documents of the corpus that no training read."])
+
+
+def between(page: str, name: str, body: str) -> str:
+    """The page with what stands between the two marks of that name put anew."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    return page[: page.index(begin)] + f"{begin}\n{body}\n{end}" + page[page.index(end) + len(end):]
+
+
 def main() -> None:
     found: dict[str, list[dict]] = {}
     for name in RECIPES:
@@ -50,10 +67,12 @@ def main() -> None:
     said = "; ".join(f"{name}: seeds {', '.join(map(str, numbers))}" for name, numbers in seeds.items())
     page = DOCS / "recipes.md"
     text = page.read_text(encoding="utf-8")
-    begin, end = "<!-- recipes -->", "<!-- /recipes -->"
-    body = "\n".join([begin, head, *lines, "", f"Mean ± standard deviation over seeds ({said}), {n:,} held-out prompts each, by the gold judge. Each recipe's "
-                      "models are compared with its own SFT model.", end])
-    page.write_text(text[: text.index(begin)] + body + text[text.index(end) + len(end):], encoding="utf-8")
+    body = "\n".join([head, *lines, "", f"Mean ± standard deviation over seeds ({said}), {n:,} held-out prompts each, by the gold judge. Each recipe's "
+                      "models are compared with its own SFT model."])
+    text = between(text, "recipes", body)
+    if (file := Path(sys.argv[1]) / "ptx.json").exists():
+        text = between(text, "ptx", mixed(json.loads(file.read_text())))
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

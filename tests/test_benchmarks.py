@@ -30,7 +30,9 @@ def test_pipelines_are_planned(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path / "bars")
     script("benchmarks/town_bars.py").plan(pipeline, PipelineSettings(), 0)
     constitutional = script("benchmarks/constitutional.py").plan_of(tmp_path / "constitutional", 0, 1).pipeline
-    for planned, needed in ((pipeline, {"ppo", "eval-ppo-constant", "dpo-random"}), (constitutional, {"rl-cai", "sl-four-rounds", "ppo-people-label-harm"})):
+    mixed = Pipeline(tmp_path / "mixed")
+    script("benchmarks/recipes.py").plan_ptx(mixed, 0, [0.3])
+    for planned, needed in ((mixed, {"ppo-ptx-0.3", "eval-ppo-ptx-0.3", "text-base", "text-ppo"}), (pipeline, {"ppo", "eval-ppo-constant", "dpo-random"}), (constitutional, {"rl-cai", "sl-four-rounds", "ppo-people-label-harm"})):
         assert needed <= {stage.name for stage in planned.stages}
         for stage in planned.stages:
             inspect.signature(stage.target).bind(**stage.arguments)

@@ -28,7 +28,7 @@ SMALL = {
     "constitution label": "--count 16 --principles 2 --model.threads 1", "constitution agreement": "--count 6 --principles 1 --model.threads 1",
     "constitution ablate": "--count 4 --model.threads 1", "constitution diff": "--count 4 --principles 1 --model.threads 1",
     "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
-    "likelihood": "--max_length 128 --model.threads 1",
+    "likelihood": "--max_length 128 --count 40 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 

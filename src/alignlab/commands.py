@@ -171,9 +171,9 @@ COMMANDS: dict[str, Command] = {
         MODEL, data_option("town:test", "prompts"), JUDGE, Option("baseline", "a finished eval run to compare with, prompt by prompt", ""),
         Option("reference", "the model that KL is measured from; empty = none", ""),
     ), settings.EvalSettings, "runs/eval"),
-    "likelihood": Command("a model's loss on demonstrations and how much likelier it finds chosen completions than rejected ones: no judge, nothing sampled", "stages:likelihood", (
+    "likelihood": Command("a model's loss on documents and demonstrations and how much likelier it finds chosen completions than rejected ones: no judge, nothing sampled", "stages:likelihood", (
         MODEL, Option("demonstrations", "demonstrations: town:NAME, a file or folder in a format of the field, a hub name, a run, or a mixture; empty = none", ""),
-        Option("comparisons", "comparisons or rankings, by the same names; empty = none", ""), COUNT,
+        Option("comparisons", "comparisons or rankings, by the same names; empty = none", ""), Option("texts", "documents, by the same names; empty = none", ""), COUNT,
         Option("baseline", "a finished likelihood run to compare with, record by record", ""),
     ), settings.LikelihoodSettings, "runs/likelihood"),
     "reward-shift": Command("a reward model's accuracy against gold, as policies move away from the data it was trained on", "stages:reward_shift", (

@@ -12,10 +12,10 @@ import torch
 from alignlab import stages
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.evals import likelihood
-from alignlab.models.chat import example
+from alignlab.models.chat import example, text_ids
 from alignlab.models.load import Policy, load_policy
 from alignlab.names import model_path
-from alignlab.records import Comparison, Demonstration, Prompt
+from alignlab.records import Comparison, Demonstration, Prompt, Text
 from alignlab.run import RunDir, read_run
 from alignlab.settings import LikelihoodSettings, ModelSettings, OptimSettings, SFTSettings
 
@@ -53,6 +53,30 @@ def test_the_figures_are_those_of_each_record_by_itself(policy: Policy, tmp_path
     assert found["margin"]["mean"] == pytest.approx(sum(margins) / len(margins), abs=1e-3)
     assert found["chosen_likelier"]["mean"] == pytest.approx(sum(m > 0 for m in margins) / len(margins)) and found["chosen_likelier"]["n"] == 7
     assert found["margin"]["mean"] == pytest.approx(found["chosen_logp"]["mean"] - found["rejected_logp"]["mean"], abs=1e-6)
+
+
+def test_documents_are_read_from_their_begin_token_on(policy: Policy, tmp_path: Path) -> None:
+    documents = [Text("The baker lives by the mill. " * n) for n in (1, 2, 3)]
+    run = RunDir.open(tmp_path / "run", stage="likelihood", config={}, seed=0)
+    found = likelihood.run(run, policy, [], [], documents, max_length=16)["text_loss"]
+    losses = []
+    for d in documents:
+        ids = text_ids(policy.tokenizer, d.text)[:16]
+        assert ids[0] == policy.tokenizer.bos_token_id
+        with torch.no_grad():
+            log_p = policy.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        losses.append(-sum(log_p[t - 1, ids[t]].item() for t in range(1, len(ids))) / (len(ids) - 1))
+    assert found["n"] == 3 and found["mean"] == pytest.approx(sum(losses) / 3, abs=1e-4)
+    with pytest.raises(DataError, match="two tokens"):
+        likelihood.text_loss(policy, documents, 1)
+
+
+def test_the_stage_measures_documents_beside_a_baseline(tmp_path: Path) -> None:
+    common: dict[str, Any] = COMMON | {"demonstrations": "", "comparisons": "", "texts": "town:corpus", "count": 40, "settings": SETTINGS}
+    before = stages.likelihood(**common, out=tmp_path / "before")
+    assert before["summary"]["text_loss"]["n"] == 40 and "nats a token of a document" in before["text"]
+    larger = stages.likelihood(**common | {"model": "town", "baseline": str(tmp_path / "before")}, out=tmp_path / "larger")["summary"]
+    assert larger["paired"]["text_loss"]["n"] == 40 and larger["paired"]["text_loss"]["ci"][1] < 0
 
 
 def test_differences_are_paired_by_record_in_any_order(policy: Policy, tmp_path: Path) -> None:

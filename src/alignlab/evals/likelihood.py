@@ -1,4 +1,4 @@
-"""What a model makes of text that it did not write: its loss on demonstrations, and how much likelier it finds the chosen completion of a comparison.
+"""What a model makes of text that it did not write: its loss on documents and demonstrations, and how much likelier it finds the chosen completion of a comparison.
 
 No judge is asked and nothing is sampled, so that it is a second opinion on a policy that was trained against a judge.
 """
@@ -15,10 +15,10 @@ from torch import Tensor
 from ..data.checks import fit
 from ..errors import DataError
 from ..models.batch import chunks
-from ..models.chat import Rendered, example
+from ..models.chat import Rendered, example, text_ids
 from ..models.forward import completion_logprobs
 from ..models.load import Policy
-from ..records import Comparison, Demonstration
+from ..records import Comparison, Demonstration, Text
 from ..run import RunDir, read_run
 from . import statistics
 
@@ -26,15 +26,16 @@ Figures = dict[str, dict[str, float]]
 """For each figure the value of each record, by a key that names the record's text."""
 
 
-def run(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], comparisons: Sequence[Comparison], *, max_length: int,
+def run(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], comparisons: Sequence[Comparison], documents: Sequence[Text] = (), *, max_length: int,
         baseline: str = "") -> dict[str, Any]:
     """Measure one model on records that it was not trained on.
 
     Args:
+        documents: measured up to `max_length` tokens each, every token given those before it and the first given the begin token.
         baseline: a finished run of this kind on the same records: the differences from it are taken record by record.
 
     Returns:
-        Each an S (mean, interval, n) over records: of demonstrations `loss` (nats a token of the completion, its end token among them); of comparisons
+        Each an S (mean, interval, n) over records: of documents `text_loss` (nats a token); of demonstrations `loss` (nats a token of the completion, its end token among them); of comparisons
         `margin` (log p(chosen) - log p(rejected), nats), `chosen_likelier` (its sign: a tie counts half), `chosen_logp` and `rejected_logp`. `token_loss` is the
         mean over tokens, as the `eval_loss` of SFT. With a baseline `paired`: the differences of all but the share.
 
@@ -60,9 +61,20 @@ def run(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], co
         for name, values in (("chosen_logp", sums_N2[:, 0]), ("rejected_logp", sums_N2[:, 1]), ("margin", sums_N2[:, 0] - sums_N2[:, 1])):
             figures[name] = dict(zip(keys, values.tolist(), strict=True))
         summary["chosen_likelier"] = statistics.win_rate(sums_N2[:, 0].tolist(), sums_N2[:, 1].tolist())
+    if documents:
+        figures["text_loss"] = text_loss(policy, documents, max_length)
     run.log_samples(0, [{"figure": name, "record": key, "value": value} for name, found in figures.items() for key, value in found.items()])
     summary |= {name: statistics.mean_ci(list(found.values())) for name, found in figures.items()}
     return summary | ({"paired": beside(baseline, figures)} if baseline else {})
+
+
+def text_loss(policy: Policy, documents: Sequence[Text], max_length: int) -> dict[str, float]:
+    """Nats a token of each document, by its key. Raises DataError if none has a token to predict."""
+    read = {key_of(d.text): ids for d in documents if len(ids := text_ids(policy.tokenizer, d.text)[:max_length]) > 1}
+    if not read:
+        raise DataError(f"none of the {len(documents)} documents has two tokens", remedy="documents with text, and a larger max_length")
+    sums_N, lengths_N = logps_of(policy, [Rendered(ids, [0, *[1] * (len(ids) - 1)]) for ids in read.values()])
+    return dict(zip(read, (-sums_N / lengths_N).tolist(), strict=True))
 
 
 def logps_of(policy: Policy, rows: Sequence[Rendered]) -> tuple[Tensor, Tensor]:

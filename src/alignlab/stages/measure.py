@@ -46,13 +46,13 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
 
 
 def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: str, out: Path, seed: int, resume: bool, settings: LikelihoodSettings,
-               count: int = 0) -> dict[str, Any]:
-    """Held-out demonstrations and comparisons under a model, and set against a baseline record by record."""
+               count: int = 0, texts: str = "") -> dict[str, Any]:
+    """Held-out documents, demonstrations and comparisons under a model, and set against a baseline record by record."""
     from ..evals import likelihood as method
     from ..models.load import load_policy
 
-    if not demonstrations and not comparisons:
-        raise UserError("likelihood needs text to measure", remedy="--demonstrations D, --comparisons D, or both")
+    if not demonstrations and not comparisons and not texts:
+        raise UserError("likelihood needs text to measure", remedy="--demonstrations D, --comparisons D, --texts D, or several")
     if not 0 < settings.held_out <= 1:
         raise ConfigError(f"held_out = {settings.held_out}", remedy="a share above 0, at most 1")
     if baseline:
@@ -61,18 +61,19 @@ def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: s
             raise UserError(f"the baseline is a run of {stage}, not of likelihood", where=baseline, remedy="name a run of `alignlab likelihood` on the same data")
     shown = names.data(demonstrations, "demonstration", seed=seed, count=count) if demonstrations else None
     compared = names.data(comparisons, "comparison", seed=seed, count=count) if comparisons else None
-    run = open_run("likelihood", out, settings, seed, resume, models=[model], data=[each for each in (shown, compared) if each], baseline=baseline)
+    read = names.data(texts, "text", seed=seed, count=count) if texts else None
+    run = open_run("likelihood", out, settings, seed, resume, models=[model], data=[each for each in (shown, compared, read) if each], baseline=baseline)
     if run.done:
         return done(run)
     policy = load_policy(names.model_path(model), settings.model)
     measured = [list(each.records) if each else [] for each in (shown, compared)]
     if settings.held_out < 1:
         measured = [by_prompt(records, settings.held_out, seed)[1] for records in measured]
-        if not any(measured):
+        if (shown or compared) and not any(measured):
             raise DataError("no prompt of the data is held out", remedy="a larger held_out, or more data")
-    summary = method.run(run, policy, *measured, max_length=within_context(run, settings, policy.model).max_length, baseline=baseline)
+    summary = method.run(run, policy, *measured, list(read.records) if read else [], max_length=within_context(run, settings, policy.model).max_length, baseline=baseline)
     run.finish(summary)
-    said = [f"{words} {rate(summary[name])}" for name, words in (("loss", "nats a token"), ("chosen_likelier", "chosen likelier"), ("margin", "nats apart")) if name in summary]
+    said = [f"{words} {rate(summary[name])}" for name, words in (("text_loss", "nats a token of a document"), ("loss", "nats a token"), ("chosen_likelier", "chosen likelier"), ("margin", "nats apart")) if name in summary]
     return result(run, ", ".join(said))
 
 

@@ -24,6 +24,7 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
     """
     from ..data.checks import require_one_reading
     from ..methods import ppo as method
+    from ..models.chat import text_ids
     from ..models.load import load_policy, load_reward_model, save_policy
 
     if not reward:
@@ -43,7 +44,7 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
         scorer = constrained(scorer, cost, settings)
     value_model = load_reward_model(names.model_path(names.reward_models(reward)[0]), settings.model, adapter=settings.adapter, trainable=True)
     require_one_reading(policy.tokenizer, value_model.tokenizer, prompts.records, reward)
-    rows = [policy.tokenizer(t.text)["input_ids"] for t in texts.records] if texts else None
+    rows = [text_ids(policy.tokenizer, t.text) for t in texts.records] if texts else None
     summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("PPO", model, data, seed, summary))
