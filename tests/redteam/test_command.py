@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from alignlab import cli
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.names import model_path
-from alignlab.redteam import command
+from alignlab.redteam import command, fix
 from alignlab.redteam.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
 from alignlab.run import RunDir, read_run
@@ -56,7 +57,8 @@ def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None
     suites = ET.parse(out / "junit.xml").getroot()
     assert int(suites.get("failures", "0")) == len(suites.findall(".//failure")) >= 10
     page = (out / "report.html").read_text()
-    assert "base64" in page and "http" not in page
+    assert "base64" in page and "Attack success" in page and case["id"] in page and "<script" not in page
+    assert not re.findall(r"(?:src|href)=.?http", page) and "default-src 'none'" in page
 
 
 def test_a_clean_bot_passes(tmp_path: Path, capsys) -> None:
@@ -92,7 +94,7 @@ def test_a_fix_finds_on_training_goals_and_measures_on_others(tmp_path: Path, ca
         return "bot:clean"
 
     monkeypatch.setattr(command, "check", lambda *_, **__: None)
-    monkeypatch.setattr(command, "trained", trained)
+    monkeypatch.setattr(fix, "trained", trained)
     code, found, _ = run("redteam", "bot:role-play", "--fix", "--attacks", "persona,story,base64,authority", "--held_out", "story", "--out", str(tmp_path / "rt"), *SMALL,
                          "--learn_goals", "12", "--ordinary_prompts", "4", "--test_prompts", "8", "--rounds", "1", capsys=capsys)
     assert code == 0 and {"before", "after", "held_out_families", "deltas", "model"} <= set(found)
@@ -104,6 +106,8 @@ def test_a_fix_finds_on_training_goals_and_measures_on_others(tmp_path: Path, ca
     assert lessons and not any(lesson.prompt.meta.get("wrapped") == ["story"] for lesson in lessons)
     assert {lesson.prompt.meta["split"] for lesson in lessons} == {"train"} and len(tested) == 10
     assert len(found["rounds"]) == 2 and "persona" in (tmp_path / "rt" / "report.md").read_text()
+    page = (tmp_path / "rt" / "report.html").read_text()
+    assert all(said in page for said in ("The fix", "Before and after", "attack success, held-out families", "-1.000 [", "Findings after the last fix", "After the fix: any attack 0.00"))
 
 
 def test_a_fix_goes_part_of_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +126,7 @@ def test_a_fix_goes_part_of_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(sft, "train", one_up)
     outer = RunDir.open(tmp_path / "rt", stage="redteam", config={}, seed=0)
-    path = command.trained(outer, "town-s", [], 1, seed=0, settings=RedteamSettings(reach=0.25))
+    path = fix.trained(outer, "town-s", [], 1, seed=0, settings=RedteamSettings(reach=0.25))
     start, end = (load_policy(model_path(name), ModelSettings()).model.state_dict() for name in ("town-s", path))
     assert all(torch.allclose(end[name], weight + 0.25, atol=1e-5) for name, weight in start.items() if weight.is_floating_point() and "rotary" not in name)
     assert read_run(path).summary["reach"] == 0.25

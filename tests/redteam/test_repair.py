@@ -17,7 +17,7 @@ from alignlab.records import Message, Prompt
 from alignlab.redteam import repair
 from alignlab.redteam.campaign import Plan, attack_all
 from alignlab.redteam.catalogue import attacks
-from alignlab.redteam.command import read_lessons, write_lessons
+from alignlab.redteam.fix import read_lessons, write_lessons
 from alignlab.redteam.session import Budget, Session, goals_of
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
 from alignlab.town import answers, tasks, world

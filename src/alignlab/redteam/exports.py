@@ -6,7 +6,6 @@ cannot hold are shown as escapes.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import uuid
@@ -19,9 +18,10 @@ from xml.sax.saxutils import escape, quoteattr
 from .. import __version__
 from ..errors import DataError, UserError
 from ..feedback.verdicts import visible
+from ..report.page import render
 from ..run import RunInfo, read_run, writing
-from .command import findings_of, page
-from .findings import Finding
+from . import pages
+from .findings import findings_of
 from .session import Attempt
 
 
@@ -146,44 +146,15 @@ def _xml(text: str) -> str:
 
 
 def markdown(info: RunInfo) -> str:
-    """The campaign's page as Markdown."""
-    return page(dict(info.summary), findings_of(info.path))
+    """The campaign as Markdown."""
+    return pages.markdown(info.summary, findings_of(info.path))
 
 
 def web(info: RunInfo) -> str:
     """The campaign's page as one HTML file that needs no network."""
-    found = _found(info)
-
-    def bar(s: Mapping[str, Any]) -> str:
-        mean = s["mean"] or 0.0
-        interval = f" [{s['ci'][0]:.2f}, {s['ci'][1]:.2f}]" if s["ci"] else ""
-        return f'<td class="bar"><i style="width:{100 * mean:.0f}%"></i></td><td>{mean:.3f}{interval}</td>'
-
-    rows = sorted(found["attacks"].items(), key=lambda item: -(item[1]["asr"]["mean"] or 0.0))
-    table = [f"<tr><td>plain</td><td></td>{bar(found['plain'])}<td>{found['goals']}</td></tr>"]
-    table += [f"<tr><td>{html.escape(name)}</td><td>{html.escape(row['family'])}</td>{bar(row['asr'])}<td>{row['queries']}</td></tr>" for name, row in rows]
-    table.append(f"<tr><td><b>any</b></td><td></td>{bar(found['all'])}<td>{found['queries']}</td></tr>")
-    return PAGE.format(title=html.escape(f"Red team: {found['model']}"), table="\n".join(table), findings="\n".join(map(_case, findings_of(info.path))), refused=bar(found["over_refusal"]),
-                       unscored=found["unscored"])
+    return render(pages.page_of(info.path, info.summary, info.config["options"]["judge"], info.seed, info.versions.get("alignlab", "")))
 
 
-def _case(case: Finding) -> str:
-    said = "".join(f"<p><b>{m.role}</b></p><pre>{html.escape(visible(m.content, 2000))}</pre>" for m in case.prompt.messages)
-    return (f'<details class="{case.severity}"><summary>{case.id} {case.severity}: {html.escape(case.category)}, {html.escape(", ".join(case.attacks))} '
-            f"({case.goals} of {case.of} goals)</summary>{said}<p><b>answer</b></p><pre>{html.escape(visible(case.completion, 2000))}</pre>"
-            f"<p>{html.escape(case.judge)}: {html.escape(visible(case.reason))}. Human label: {html.escape(case.human or 'none yet')}.</p></details>")
-
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}table{{border-collapse:collapse}}td,th{{padding:.15rem .6rem;text-align:left}}
-.bar{{width:12rem;background:#eee;padding:0}}.bar i{{display:block;height:1rem;background:#b33}}pre{{background:#f5f5f5;padding:.5rem;white-space:pre-wrap;overflow-wrap:anywhere}}
-details{{margin:.4rem 0;border-left:.3rem solid #bbb;padding-left:.6rem}}.high{{border-color:#b00}}.medium{{border-color:#d80}}</style>
-<h1>{title}</h1><table><tr><th>attack</th><th>family</th><th></th><th>success</th><th>queries</th></tr>
-{table}
-</table><table><tr><td>over-refusal</td>{refused}</tr></table><p>{unscored} answers unscored.</p><h2>Findings</h2>
-{findings}
-</html>
-"""
 FORMATS: dict[str, tuple[Callable[[RunInfo], str], str]] = {
     "garak": (garak, "garak.report.jsonl"), "inspect": (inspect, "inspect.json"), "junit": (junit, "junit.xml"), "markdown": (markdown, "report.md"), "html": (web, "report.html")}
 

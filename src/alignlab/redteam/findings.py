@@ -6,11 +6,15 @@ out as long as it still works.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..data.similarity import rouge_l
+from ..data.similarity import words as words_of
+from ..errors import DataError
 from ..models.chat import open_turn
 from ..records import Message, Prompt, messages_from_json
 from ..run import derive_seed
@@ -65,6 +69,17 @@ class Finding:
                        row["human"], row["notes"])
 
 
+def findings_of(folder: Path, name: str = "findings") -> list[Finding]:
+    """The findings of a campaign's folder (of a fix also `findings-after-N`). Raises DataError where they cannot be read."""
+    file = folder / "data" / f"{name}.jsonl"
+    try:
+        return [Finding.from_json(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        raise DataError("there are no findings", where=str(file), remedy="name the folder of a finished `alignlab redteam`") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the findings cannot be read: {error}", where=str(file), remedy="make the campaign again") from error
+
+
 def find(outcome: Outcome, session: Session, *, shorten: int, seed: int) -> list[Finding]:
     """The findings of a campaign, worst first.
 
@@ -91,7 +106,7 @@ def find(outcome: Outcome, session: Session, *, shorten: int, seed: int) -> list
     clusters: list[list[tuple[str, str]]] = []
     for key in sorted(groups, key=lambda key: -len(groups[key])):
         mine = residue(best[key][0], plain)
-        home = next((c for c in clusters if c[0][1] == key[1] and mine and rouge_l(mine, residue(best[c[0]][0], plain)) >= SAME), None)
+        home = next((c for c in clusters if c[0][1] == key[1] and alike(mine, residue(best[c[0]][0], plain))), None)
         if home is None:
             clusters.append([key])
         else:
@@ -116,11 +131,16 @@ def severity(category: str, share: float) -> str:
     return SEVERITIES[min(2, level + (category == "indirect"))]
 
 
+def alike(one: str, other: str) -> bool:
+    """Whether two residues are one mechanism; two empty ones are: words of the plain request alone."""
+    return one == other or rouge_l(one, other) >= SAME
+
+
 def residue(attempt: Attempt, plain: Mapping[str, str]) -> str:
     """The words of an attempt's last user turn, and of a prefill, that the plain request does not have."""
     before, said = open_turn(attempt.prompt)
-    known = set(plain[attempt.goal].lower().split())
-    return " ".join(word for word in f"{before.text} {said}".split() if word.lower() not in known)
+    known = set(words_of(plain[attempt.goal]))
+    return " ".join(word for word in f"{before.text} {said}".split() if not (parts := words_of(word)) or not set(parts) <= known)
 
 
 def shortened(session: Session, hits: Sequence[Attempt], budget: int, seed: int) -> list[Attempt]:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import names
+from .. import __version__, names
 from ..errors import ConfigError, UserError
 from ..evals.statistics import mean_ci
 from ..feedback.verdicts import VerdictJudge
 from ..records import Completion, Prompt
+from ..report.page import write_page
 from ..run import RunDir, derive_seed, writing
 from ..sampling.local import LocalSampler
 from ..settings import FrontierSettings
@@ -21,6 +22,7 @@ from .campaign import Plan, attack_all, document, usable
 from .catalogue import attacks
 from .defences import Target, build
 from .judging import by_name
+from .pages import frontier_page
 from .session import Budget, Sampling, Session, goals_of
 
 AXES = (("asr", -1), ("over_refusal", -1), ("helpful", 1), ("tokens", -1))
@@ -77,12 +79,14 @@ def frontier(*, target: str, model: str, stacks: str, data: str, harmless: str, 
         rows.append(json.loads(kept.read_text(encoding="utf-8")))
     on_front = pareto(rows)
     rows = [row | {"pareto": front} for row, front in zip(rows, on_front, strict=True)]
+    with writing(run.path):
+        write_page(frontier_page(model, rows, provenance=f"Judge: {judge}. Seed {seed}, alignlab {__version__}."), run.path / "report.html")
     run.finish({"model": model, "rows": rows})
     width = max(len(row["stack"]) for row in rows)
     lines = [f"{'':2}{'stack':<{width}}  any attack | adaptive | over-refusal | helpful | s, tokens and queries an answer"]
     lines += [f"{'* ' if row['pareto'] else '  '}{row['stack']:<{width}}  {row['asr']['mean']:.3f} | {row['asr_adaptive']['mean']:.3f} | {row['over_refusal']['mean']:.3f} | "
               f"{row['helpful']['mean']:.3f} | {row['seconds']:.4f}, {row['tokens']:.0f}, {row['queries']:.2f}" for row in rows]
-    return result(run, "\n".join([*lines, "* on the Pareto front of attack success, over-refusal, helpfulness and tokens"]))
+    return result(run, "\n".join([*lines, "* on the Pareto front of attack success, over-refusal, helpfulness and tokens", f"The page: {run.out / 'report.html'}"]))
 
 
 def measured(run: RunDir, model: str, stack: Sequence[str], goals: Sequence[Prompt], twins: Sequence[Prompt], rest: Sequence[Prompt], judge: VerdictJudge, scorer: Any,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,7 @@ def lines(series: Mapping[str, Line], *, title: str, x: str, y: str, log_x: bool
     axes.set(title=title, xlabel=x, ylabel=y)
     if log_x:
         axes.set_xscale("log", base=2)
-        from matplotlib.ticker import ScalarFormatter
-
-        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_major_formatter("{x:g}")
     if y_range:
         axes.set_ylim(*y_range)
     if len(series) > 1:
@@ -125,11 +123,12 @@ class Curve:
     kind: str = "line"  # line, points, dashed
 
 
-def curves(series: Mapping[str, Curve], *, title: str, x: str, y: str, root_x: bool = False, marks: Mapping[str, float] | None = None) -> str:
+def curves(series: Mapping[str, Curve], *, title: str, x: str, y: str, root_x: bool = False, whole_x: bool = False, marks: Mapping[str, float] | None = None) -> str:
     """Lines with bands, points with whiskers, dashed fits. A dashed line has the colour of the line before it.
 
     Args:
         root_x: x grows with the square root, as distances do whose square is a KL.
+        whole_x: x counts: its ticks are whole numbers.
         marks: vertical lines by name.
     """
     from matplotlib.ticker import MaxNLocator
@@ -153,6 +152,8 @@ def curves(series: Mapping[str, Curve], *, title: str, x: str, y: str, root_x: b
         axes.axvline(where, color="#555555", linewidth=1, linestyle=":")
         axes.annotate(name, (where, 0.02), xycoords=("data", "axes fraction"), rotation=90, fontsize=8, color="#555555", ha="right", va="bottom")
     axes.set(title=title, xlabel=x, ylabel=y)
+    if whole_x:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if root_x:
         axes.set_xscale("function", functions=(lambda v: v.clip(min=0) ** 0.5, lambda v: v**2))
         axes.set_xlim(left=0)
@@ -186,4 +187,35 @@ def shares(values: Mapping[str, Mapping[str, float]], *, title: str, x: str, col
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x, xlim=(0, 1))
     axes.legend(fontsize=8, ncols=len(colours), loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) < 6 else -0.12))
+    return _svg(figure, title)
+
+
+def before_after(values: Mapping[str, tuple[float, float | None]], *, title: str, x: str, sides: tuple[str, str] = ("before", "after")) -> str:
+    """Horizontal bars from 0 to 1, one a name; where a second value is given, it stands below the first."""
+    figure, axes = _figure()
+    names, both = list(values)[::-1], any(after is not None for _, after in values.values())
+    figure.set_size_inches(6.4, 1.1 + (0.32 if both else 0.24) * len(names))
+    places = range(len(names))
+    height = 0.4 if both else 0.7
+    axes.barh([place + (0.2 if both else 0) for place in places], [values[name][0] for name in names], height=height, color=COLOURS[1], label=sides[0])
+    if both:
+        axes.barh([place - 0.2 for place in places], [values[name][1] or 0.0 for name in names], height=height, color=COLOURS[0], label=sides[1])
+        axes.legend(fontsize=8, loc="lower right")
+    axes.set_yticks(places, names)
+    axes.grid(axis="y", visible=False)
+    axes.set(title=title, xlabel=x, xlim=(0, 1), ylim=(-0.6, len(names) - 0.4))
+    return _svg(figure, title)
+
+
+def plane(points: Mapping[str, tuple[float, float]], front: Collection[str], *, title: str, x: str, y: str) -> str:
+    """Numbered dots, from 0 to 1 on both axes; those of `front` are filled. The numbers are places in `points`, from 1."""
+    figure, axes = _figure()
+    figure.set_size_inches(5.6, 4.4)
+    at: dict[tuple[float, float], list[int]] = {}
+    for number, (name, (across, up)) in enumerate(points.items(), 1):
+        axes.scatter([across], [up], s=46, facecolor=COLOURS[2] if name in front else "white", edgecolor=COLOURS[2], linewidth=1.3, zorder=3)
+        at.setdefault((round(across, 2), round(up, 2)), []).append(number)
+    for place, numbers in at.items():
+        axes.annotate(", ".join(map(str, numbers)), place, xytext=(5, 4), textcoords="offset points", fontsize=9)
+    axes.set(title=title, xlabel=x, ylabel=y, xlim=(-0.03, 1.05), ylim=(-0.03, 1.05))
     return _svg(figure, title)

@@ -69,14 +69,18 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
 
 
 def write_page(content: dict[str, Any], out: Path, *, template: str = "page.html.j2") -> Path:
-    """A page of that content (see the template), whole or not at all; all text in it is escaped, only charts are taken as they are."""
-    from jinja2 import Environment, PackageLoader
-
-    page = Environment(loader=PackageLoader("alignlab", "report"), autoescape=True, trim_blocks=True).get_template(template).render(**content)
+    """A page of that content in a file, whole or not at all."""
     staging = out.with_name(out.name + ".partial")
-    staging.write_text(page, encoding="utf-8")
+    staging.write_text(render(content, template=template), encoding="utf-8", errors="backslashreplace")
     staging.replace(out)
     return out
+
+
+def render(content: dict[str, Any], *, template: str = "page.html.j2") -> str:
+    """A page of that content (see the template); all text in it is escaped, only charts are taken as they are."""
+    from jinja2 import Environment, PackageLoader
+
+    return Environment(loader=PackageLoader("alignlab", "report"), autoescape=True, trim_blocks=True).get_template(template).render(**content)
 
 
 def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
