@@ -71,7 +71,7 @@ def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: s
         measured = [by_prompt(records, settings.held_out, seed)[1] for records in measured]
         if (shown or compared) and not any(measured):
             raise DataError("no prompt of the data is held out", remedy="a larger held_out, or more data")
-    summary = method.run(run, policy, *measured, list(read.records) if read else [], max_length=within_context(run, settings, policy.model).max_length, baseline=baseline)
+    summary = method.run(run, policy, measured[0], measured[1], list(read.records) if read else [], max_length=within_context(run, settings, policy.model).max_length, baseline=baseline)
     run.finish(summary)
     said = [f"{words} {rate(summary[name])}" for name, words in (("text_loss", "nats a token of a document"), ("loss", "nats a token"), ("chosen_likelier", "chosen likelier"), ("margin", "nats apart")) if name in summary]
     return result(run, ", ".join(said))
