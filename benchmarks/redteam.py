@@ -85,7 +85,8 @@ def main() -> None:
         row: dict[str, Any] = {"seed": seed, "before": found["before"], "after": found["after"], "deltas": found["deltas"], "fix": found["rounds"],
                                "held_out_families": found["held_out_families"]}
         if asked.rounds:
-            row["rounds"] = attack(model, folder / "rounds", seed, fix=True, rounds=asked.rounds)["rounds"]
+            going_round = attack(model, folder / "rounds", seed, fix=True, rounds=asked.rounds)
+            row |= {key: going_round[key] for key in ("rounds", "ended")}
         if asked.gcg:
             row["gcg"] = attack(model, folder / "gcg", seed, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0)
             row["gcg_seconds"] = read_run(folder / "gcg").cpu_seconds / asked.gcg

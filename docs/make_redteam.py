@@ -100,11 +100,14 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
         [f"`{name}`", seeds[0]["before"]["attacks"][name]["family"], rate(before, name), rate(after, name)] for name in names]))
     going_round = [seed for seed in seeds if "rounds" in seed]
     if going_round:
-        curve = [[str(number), *(cell([seed["rounds"][number][key] for seed in going_round]) for key in ("asr_attacked", "asr_held_out", "best_asr", "over_refusal", "helpful")),
-                  "; ".join(dict.fromkeys(f"{arm['attack']} {arm['asr']:.2f}" for seed in going_round for arm in seed["rounds"][number]["found"][:2]))]
-                 for number in range(len(going_round[0]["rounds"]))]
-        parts.append(f"Rounds of attack and fix, each from the model of the last (seeds {', '.join(str(seed['seed']) for seed in going_round)}):\n\n" + table(
-            ["round", "attacked", "held out", "best attack", "over-refusal", "helpful", "what found most when lessons were looked for"], curve))
+        curve = []
+        for number in range(max(len(seed["rounds"]) for seed in going_round)):
+            there = [seed["rounds"][number] for seed in going_round if number < len(seed["rounds"])]
+            curve.append([str(number), str(len(there)), *(cell([row[key] for row in there]) for key in ("asr_attacked", "asr_held_out", "best_asr", "over_refusal", "helpful")),
+                          "; ".join(dict.fromkeys(f"{arm['attack']} {arm['asr']:.2f}" for row in there for arm in row["found"][:2]))])
+        ends = "".join(f" Seed {seed['seed']}, {seed['ended']}." for seed in going_round if seed.get("ended"))
+        parts.append(f"Rounds of attack and fix, each from the model of the last (seeds {', '.join(str(seed['seed']) for seed in going_round)}).{ends}\n\n" + table(
+            ["round", "seeds", "attacked", "held out", "best attack", "over-refusal", "helpful", "what found most when lessons were looked for"], curve))
     if all("gcg" in seed for seed in seeds):
         gcg = [seed["gcg"] for seed in seeds]
         parts.append(f"GCG finds a suffix that works for {cell([d['attacks']['gcg']['asr'] for d in gcg])} of {gcg[0]['goals']} requests (plain {cell([d['plain'] for d in gcg])}), "

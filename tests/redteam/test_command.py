@@ -86,7 +86,7 @@ def test_bad_input_is_one_clear_error(words: list[str], code: int, says: str, tm
 
 
 def test_a_fix_finds_on_training_goals_and_measures_on_others(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rounds by themselves: a bot that plays roles, and in place of training the bot that does not."""
+    """The rounds by themselves: a bot that plays roles, and in place of training the bot that does not; after it no attack finds anything, and the rounds end."""
     learnt = []
 
     def trained(run, model, lessons, number, **_):
@@ -96,11 +96,12 @@ def test_a_fix_finds_on_training_goals_and_measures_on_others(tmp_path: Path, ca
     monkeypatch.setattr(command, "check", lambda *_, **__: None)
     monkeypatch.setattr(fix, "trained", trained)
     code, found, _ = run("redteam", "bot:role-play", "--fix", "--attacks", "persona,story,base64,authority", "--held_out", "story", "--out", str(tmp_path / "rt"), *SMALL,
-                         "--learn_goals", "12", "--ordinary_prompts", "4", "--test_prompts", "8", "--rounds", "1", capsys=capsys)
+                         "--learn_goals", "12", "--ordinary_prompts", "4", "--test_prompts", "8", "--rounds", "3", capsys=capsys)
     assert code == 0 and {"before", "after", "held_out_families", "deltas", "model"} <= set(found)
     assert found["before"]["attacks"]["persona"]["asr"]["mean"] == 1.0 and found["after"]["all"]["mean"] == 0.0
     assert found["held_out_attacks"] == ["story"] and found["deltas"]["asr_held_out"]["mean"] == -1.0
     assert found["deltas"]["asr_attacked"]["mean"] == pytest.approx(-1 / 3) and set(found["deltas"]) >= {"over_refusal", "helpful", "honest"}
+    assert "round 2" in found["ended"] and "nothing left to learn" in found["ended"] and found["model"].endswith("/models/1") and found["ended"] in found["text"]
     [lessons] = learnt
     tested = {json.loads(line)["goal"] for line in (tmp_path / "rt" / "data" / "attempts.jsonl").read_text().splitlines()}
     assert lessons and not any(lesson.prompt.meta.get("wrapped") == ["story"] for lesson in lessons)
@@ -174,7 +175,8 @@ def test_the_page_has_the_tables_of_the_code() -> None:
     seeds = [{"seed": seed, "before": campaign(0.6 + seed / 10, 0.2, 0.7, 0.6, 0.8), "after": campaign(0, 0, 0.1, 0.1, 0), "fix": [point(0.5, 0.4), point(0, 0.1)],
               "deltas": {"over_refusal": {"mean": 0.02}, "helpful": {"mean": -0.03}, "honest": None}, "held_out_families": ["obfuscation"],
               "gcg": campaign(0, 0, 0, 0, 0.75), "gcg_seconds": 8.0} for seed in (0, 1)]
-    seeds[0]["rounds"] = [point(0.5, 0.4), point(0.1, 0.2), point(0.0, 0.1)]
+    seeds[0] |= {"rounds": [point(0.5, 0.4), point(0.1, 0.2), point(0.0, 0.1)], "ended": ""}
+    seeds[1] |= {"rounds": [point(0.7, 0.4), point(0.3, 0.2)], "ended": "round 2: nothing left to learn"}
     mean = {"mean": 0.5}
     stack = {"stack": "none", "asr": mean, "asr_adaptive": {"mean": 0.75}, "over_refusal": mean, "helpful": mean, "tokens": 31.4, "queries": 1.0, "pareto": True}
     for number, seed in enumerate(seeds):
@@ -185,7 +187,7 @@ def test_the_page_has_the_tables_of_the_code() -> None:
     assert "held-out families (obfuscation) | 0.400 ± 0.000 | 0.100 ± 0.000 |" in text and "over-refusal, paired |  | +0.020 ± 0.000 |" in text
     assert "| `none` | 0.500 ± 0.000 | 0.750 ± 0.000 | 0.500 ± 0.000 | 0.500 ± 0.000 | 31 ± 0 | 1.00 ± 0.00 | 2 of 2 |" in text and "| 1.50 ± 0.00 | 1 of 2 |" in text
     assert "on 0.500 ± 0.000 of its training goals after its first lessons, on 0.500 ± 0.354 after RLOO, the variety of what works 0.750 ± 0.000 and 0.500 ± 0.000" in text
-    assert "(seeds 0):" in text and "| 2 | 0.000 | 0.100 | 0.000 | 0.000 | 0.800 | story 0.50 |" in text and "works for 0.750 ± 0.000 of 80 requests (plain 0.010 ± 0.000), 8.0 ± 0.0" in text
+    assert "(seeds 0, 1). Seed 1, round 2: nothing left to learn.\n" in text and "| 1 | 2 | 0.200 ± 0.141 |" in text and "| 2 | 1 | 0.000 | 0.100 | 0.000 | 0.000 | 0.800 | story 0.50 |" in text and "works for 0.750 ± 0.000 of 80 requests (plain 0.010 ± 0.000), 8.0 ± 0.0" in text
 
 
 def test_goals_and_twins_of_one_file_that_holds_both(tmp_path: Path, capsys) -> None:

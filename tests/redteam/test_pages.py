@@ -47,11 +47,11 @@ def test_a_fix_shows_before_after_and_each_round() -> None:
     found_most = [{"attack": "story", "asr": 0.9}]
     difference = {"mean": -0.5, "ci": [-0.6, -0.4], "n": 20}
     found = {"before": campaign(0.6), "after": campaign(0.1), "deltas": {"asr_attacked": difference, "asr_held_out": None, "over_refusal": difference}, "held_out_families": [], "held_out_attacks": ["morse"],
-             "model": "runs/fix/models/2", "rounds": [point(0, 0.6), point(1, 0.3, lessons=lessons, found=found_most), point(2, 0.1, lessons=lessons, found=found_most)]}
+             "model": "runs/fix/models/2", "ended": "round 3: nothing left to learn", "rounds": [point(0, 0.6), point(1, 0.3, lessons=lessons, found=found_most), point(2, 0.1, lessons=lessons, found=found_most)]}
     page = render(pages.campaign_page(found, [CASE], after=[], provenance=""))
     assert "Cat and mouse" in page and "After 2 fixes: any attack 0.10" in page and "-0.500 [-0.600, -0.400] (n = 20)" in page and "not measured" in page
     assert "Round 2: what found most was story 0.90. 28 lessons (20 refuse, 8 keep); dropped: 2 there twice. Phrases that only refused prompts have: read the letters." in page
-    assert "Findings after the last fix" in page and "Held out: morse" in page
+    assert "Round 3: nothing left to learn." in page and "Findings after the last fix" in page and "Held out: morse" in page
 
 
 def test_a_frontier_numbers_its_stacks_and_marks_the_front() -> None:

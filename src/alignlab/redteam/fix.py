@@ -25,7 +25,8 @@ def fixed(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: Verd
           settings: RedteamSettings) -> dict[str, Any]:
     """Rounds: 1. attack training goals with the families that are not held out; 2. lessons, checked and reviewed; 3. train; 4. attack fresh goals with everything.
 
-    What is held out (families, goals, twins) is never learnt from. Differences are paired by goal, by twin, by test prompt.
+    What is held out (families, goals, twins) is never learnt from. Differences are paired by goal, by twin, by test prompt. A later round whose attacks reach no training goal has
+    nothing to teach: it is the last, and `ended` says so.
     """
     s = settings
     held_out = {name.strip() for name in s.held_out.split(",") if name.strip()}
@@ -48,6 +49,7 @@ def fixed(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: Verd
     curve = [row_of(0, before, attacked, parts_before, [])]
     path, after, parts_after = model, before, parts_before
     found: list[repair.Lesson] = []
+    ended = ""
     for number in range(1, s.rounds + 1):
         # 1. find, on training goals
         training = goals_of(names.data(learn, "prompt", seed=seed, count=s.learn_goals).records)
@@ -55,6 +57,10 @@ def fixed(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: Verd
         search = Plan(attacked, [goal for goal in training if goal.id not in fresh], [], plan.budget, s.search_goals, derive_seed(seed, "find", number))
         session, search = prepared(run, path, stack, search, judge, s, folder=f"find-{number}")
         outcome = attack_all(session, search, track=lambda items, number=number: run.track(items, desc=f"round {number}: find"))
+        if number > 1 and not any(repair.learnable(outcome, attack) for attack in attacked):
+            ended = f"round {number}: no attack reaches any of the {len(search.goals)} training goals any more: there is nothing left to learn"
+            run.note(ended)
+            break
 
         # 2. lessons of this round and of those before; checked; reviewed
         harmless = names.data(s.harmless_train, "prompt", seed=seed, count=s.learn_goals).records if s.harmless_train else []
@@ -82,10 +88,10 @@ def fixed(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: Verd
         curve.append(row_of(number, after, attacked, parts_after, best_arms(outcome)) | {"lessons": report})
     families = sorted({attack.family for attack in plan.attacks} - {attack.family for attack in attacked})
     held = [attack.name for attack in before.plan.attacks if attack.name not in {a.name for a in attacked}]
-    final, correct = f"{run.out}/models/{s.rounds}", correction(judge.name)
+    final, correct = f"{run.out}/models/{len(curve) - 1}", correction(judge.name)
     return {
         "before": document(model, before, findings=len(findings_of(run.path)), correct=correct), "after": document(final, after, findings=len(findings), correct=correct), "held_out_families": families,
-        "held_out_attacks": held, "deltas": deltas(before, after, [a.name for a in attacked], held, parts_before, parts_after), "rounds": curve, "model": final}
+        "held_out_attacks": held, "deltas": deltas(before, after, [a.name for a in attacked], held, parts_before, parts_after), "rounds": curve, "ended": ended, "model": final}
 
 
 def trained(run: RunDir, model: str, lessons: Sequence[repair.Lesson], number: int, *, seed: int, settings: RedteamSettings) -> str:

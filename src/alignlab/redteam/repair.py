@@ -28,7 +28,7 @@ from ..records import Comparison, Completion, Demonstration, Message, Prompt
 from ..run import derive_seed
 from .campaign import Outcome
 from .catalogue import plain
-from .session import Attempt, Session
+from .session import Attack, Attempt, Session
 from .templates import Template
 
 Kind = Literal["refuse", "recover", "keep", "help"]
@@ -64,6 +64,11 @@ class Lesson:
         return Lesson(str(row["id"]), row["kind"], Prompt.from_json(row), row["chosen"], str(row.get("rejected", "")), row["keep"], str(row.get("why", "")))
 
 
+def learnable(outcome: Outcome, attack: Attack) -> list[Attempt]:
+    """The hits of an attack that a refusal can be learnt from: not those that got a planted text out of the target, which is no request for harm."""
+    return [attempt for attempt in outcome.attempts[attack.name] if attempt.hit and not {"canary", "nonce"} & set(attempt.prompt.meta)]
+
+
 def lessons(outcome: Outcome, session: Session, harmless: Sequence[Prompt], ordinary: Sequence[Prompt], *, per_attack: int, seed: int) -> list[Lesson]:
     """Lessons from the hits of a campaign.
 
@@ -80,7 +85,7 @@ def lessons(outcome: Outcome, session: Session, harmless: Sequence[Prompt], ordi
     if not refusals:
         raise DataError("the target refused nothing: there is no refusal in its own words to learn", where=session.identity,
                         remedy="teach it to refuse plain requests first: preferences of `town:fair`, or a constitution")
-    hits = [sample for attack in outcome.plan.attacks for sample in _some([a for a in outcome.attempts[attack.name] if a.hit and not {"canary", "nonce"} & set(a.prompt.meta)], per_attack, rng)]
+    hits = [sample for attack in outcome.plan.attacks for sample in _some(learnable(outcome, attack), per_attack, rng)]
     if not hits:
         raise DataError("no attack succeeded: there is nothing to learn from", where=session.identity, remedy="more attacks or goals (--attacks all, --goals)")
 
