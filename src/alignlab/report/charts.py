@@ -186,7 +186,7 @@ def shares(values: Mapping[str, Mapping[str, float]], *, title: str, x: str, col
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x, xlim=(0, 1))
-    axes.legend(fontsize=8, ncols=len(colours), loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) < 6 else -0.12))
+    figure.legend(fontsize=8, ncols=len(colours), loc="outside lower center")
     return _svg(figure, title)
 
 
