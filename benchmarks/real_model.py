@@ -123,7 +123,7 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
         **before_and_after("instruct", args.smollm2), **before_and_after("sl-cai", run("sl-cai")),
         "agreement": ["constitution", "agreement", "--judge-model", args.smollm2, "--data", data["hh"], "--count", "60", "--constitution", "general", "--principles", "1",
                       "--seed", str(SEED)],
-        **{f"battery-{goals}": battery(args.smollm2, goals, attacks="standard", count=12) for goals in ("harmbench", "jailbreakbench", "xstest")},
+        **{f"battery-{goals}": battery(args.smollm2, goals, attacks="standard", count=count) for goals, count in (("harmbench", 12), ("jailbreakbench", 6), ("xstest", 6))},
     }
     return {name: [*arguments, "--model.threads", "1"] for name, arguments in found.items()}
 

@@ -106,9 +106,11 @@ def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5
     """Horizontal bars from 0 to 1 with a line where neither is preferred."""
     figure, axes = _figure()
     names = list(values)[::-1]
+    figure.set_size_inches(max(4.6, 2.6 + 0.08 * max(map(len, names), default=0)), max(2.9, 1.1 + 0.26 * len(names)))
     axes.barh(names, [values[name] for name in names], color=[COLOURS[2] if values[name] > middle else COLOURS[1] for name in names])
     axes.axvline(middle, color="#555555", linewidth=1)
-    axes.set(title=title, xlabel=x, xlim=(0, 1))
+    axes.set(xlabel=x, xlim=(0, 1))
+    figure.suptitle(title, fontsize=12)  # over the names too: they may be wider than the bars
     return _svg(figure, title)
 
 
