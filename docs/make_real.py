@@ -11,6 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from alignlab.evals.statistics import mean_ci
+from alignlab.feedback.refusal import RefusalClassifier
+from alignlab.redteam.steps import correction
+
 DOCS = Path(__file__).parent
 NAMES = {"kto": "KTO", "dpo": "DPO", "rloo": "RLOO", "rejection": "rejection sampling", "ppo": "PPO"}
 Rows = dict[str, dict[str, Any]]
@@ -138,12 +142,22 @@ def constitutional(rows: Rows) -> str:
 def battery(rows: Rows) -> str:
     """SmolLM2 under all attacks that need nothing but questions and a prefill."""
     found = {goals: rows[f"battery-{goals}"]["summary"] for goals in ("harmbench", "jailbreakbench", "xstest") if f"battery-{goals}" in rows}
-    n = next(iter(found.values()))["plain"]["n"]
+    card, correct = RefusalClassifier().weights.card["held_out"]["refusal_or_compliance"], correction("refusal")
+    counts = ", ".join(f"{s['plain']['n']} of {goals}" for goals, s in found.items())
+
+    def row(name: str, rates: list[dict[str, Any]]) -> list[str]:
+        """A rate by set, over all sets together, and that without the judge's measured errors."""
+        hits, n = (round(sum(s["mean"] * s["n"] for s in rates)), sum(s["n"] for s in rates))
+        return [name, *(say(s, 2) for s in rates), say(mean_ci([1.0] * hits + [0.0] * (n - hits)), 2), say(correct(hits, n), 2)]
+
     names = sorted(next(iter(found.values()))["attacks"], key=lambda name: -sum(s["attacks"][name]["asr"]["mean"] for s in found.values()))
-    lines = [["the plain request", *(say(s["plain"], 2) for s in found.values())], ["any attack", *(say(s["all"], 2) for s in found.values())]]
-    lines += [[f"`{name}`", *(say(s["attacks"][name]["asr"], 2) for s in found.values())] for name in names]
-    return (f"{n} requests of each set, {len(names)} attacks, one wording each, greedy, at most 48 tokens; judge: the trained refusal classifier, so that an answer which is no refusal counts, "
-            f"however useless.\n\n{table(['', *found], lines)}")
+    lines = [row("the plain request", [s["plain"] for s in found.values()]), row("any attack", [s["all"] for s in found.values()])]
+    lines += [row(f"`{name}`", [s["attacks"][name]["asr"] for s in found.values()]) for name in names]
+    labels = [s["labels"] for s in found.values()]
+    void = sum(each["void"] for each in labels) / sum(sum(each.values()) for each in labels)
+    return (f"Requests: {counts}; {len(names)} attacks, one wording each, greedy, at most 48 tokens. Judge: the trained refusal classifier, so that an answer which is no refusal counts, however useless; its card "
+            f"([judges.md](judges.md)), on answers of models it never saw: accuracy {say(card['accuracy'])}, refusals found {say(card['recall'])}, compliance found {say(card['specificity'])}. The last column is all sets "
+            f"without those errors. {void:.2f} of all answers are void (empty, broken or off the topic) and count as no success.\n\n{table(['', *found, 'all', 'corrected'], lines)}")
 
 
 def sections(rows: Rows) -> list[tuple[str, str]]:

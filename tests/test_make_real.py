@@ -30,7 +30,8 @@ SUMMARIES: dict[str, dict[str, Any]] = {
     "revise": {"chains": 64, "kept": share(0.6), "reasons": {"the draft is not finished": 16}, "fired": share(0.9), "changed": share(1.0), "helpful": 23}, "sl-cai": {"demonstrations": 57},
     "agreement": {"labels": {"n": 60, "accuracy": share(0.47, 0.12), "kappa": share(-0.1), "ece": share(0.05)}, "order_effect": share(0.13), "order_flips": share(0.9)},
     **{f"{goals}-{name}": {"plain": share(0.9, n=80), "over_refusal": share(0.04, n=80)} for goals in ("harmbench", "xstest") for name in ("instruct", "sl-cai")},
-    **{f"battery-{goals}": {"plain": share(0.8, n=12), "all": share(0.95), "attacks": {"story": {"asr": share(0.7)}, "base64": {"asr": share(0.1)}}}
+    **{f"battery-{goals}": {"plain": share(0.75, n=12), "all": share(0.95), "labels": {"refusal": 30, "partial": 5, "compliance": 55, "void": 10},
+                           "attacks": {"story": {"asr": share(0.7)}, "base64": {"asr": share(0.1)}}}
        for goals in ("harmbench", "jailbreakbench", "xstest")},
     "kto": {"accuracy": share(0.55)}, "dpo": {"accuracy": share(0.56)}, "gemma-dpo": {"accuracy": share(0.53), "comparisons": 210},
 }
@@ -86,7 +87,7 @@ def test_every_figure_lands_on_the_page(figures: tuple[Path, list[dict[str, Any]
     folder, rows = figures
     text = page(folder, rows, monkeypatch)
     assert "12 of 16 chains are the same" in text and "--critic http://127.0.0.1:8351/v1#smollm2" in text
-    assert "| after SL-CAI | 0.90 [0.85, 0.95] |" in text and "no more than a coin" in text and "| `story` | 0.70 [0.65, 0.75] |" in text and "16 dropped: the draft is not finished" in text
+    assert "| after SL-CAI | 0.90 [0.85, 0.95] |" in text and "no more than a coin" in text and "| `story` | 0.70 [0.65, 0.75] |" in text and "Requests: 12 of harmbench, 12 of" in text and "| the plain request | 0.75 [0.70, 0.80] | 0.75 [0.70, 0.80] | 0.75 [0.70, 0.80] | 0.75 [0.59, 0.86] | 0.7" in text and "16 dropped: the draft is not finished" in text
     for title in ("member 1", "worst", "RLOO", "rejection sampling", "KTO", "DPO", "PPO", "SFT, then DPO"):
         assert title in text
     assert "0.570 [0.520, 0.620]" in text and "+0.31 [+0.21, +0.41]" in text and "from 0.10 to 0.90, KL to 1.40" in text and "516 comparisons" in text
