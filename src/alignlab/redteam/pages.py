@@ -44,7 +44,7 @@ def fix_lines(found: Document) -> list[str]:
     lines = [f"round {row['round']}: attacked {rate(row['asr_attacked'])}, held out {rate(row['asr_held_out'])}, over-refusal {rate(row['over_refusal'])}, best {row['best']} "
              f"{rate(row['best_asr'])}" for row in found["rounds"]]
     lines += [f"  {name:<13} {difference(value)}" for name, value in found["deltas"].items()]
-    return [*lines, *([found["ended"]] if found["ended"] else []), f"held out: {', '.join(found['held_out_families'] or found['held_out_attacks']) or 'nothing'}", f"the fixed model: {found['model']}"]
+    return [*lines, *([found["ended"]] if found.get("ended") else []), f"held out: {', '.join(found['held_out_families'] or found['held_out_attacks']) or 'nothing'}", f"the fixed model: {found['model']}"]
 
 
 def difference(value: Mapping[str, Any] | None) -> str:
@@ -158,7 +158,7 @@ def _fix(found: Document) -> dict[str, Any]:
         dropped = "; ".join(f"{count} {why}" for why, count in made["dropped"].items())
         text.append(f"Round {row['round']}: what found most was {arms}. {made['kept']:,} lessons ({', '.join(f'{count:,} {kind}' for kind, count in made['kinds'].items())})"
                     + (f"; dropped: {dropped}" if dropped else "") + (f". Phrases that only refused prompts have: {', '.join(visible(phrase, 60) for phrase in made['shortcuts'])}" if made["shortcuts"] else "") + ".")
-    return {"title": "The fix", "text": [*text, *([f"{found['ended'].capitalize()}."] if found["ended"] else []), f"Held out: {', '.join(found['held_out_families'] or found['held_out_attacks']) or 'nothing'}. The fixed model: {visible(found['model'])}."], "charts": plots,
+    return {"title": "The fix", "text": [*text, *([f"{found['ended'].capitalize()}."] if found.get("ended") else []), f"Held out: {', '.join(found['held_out_families'] or found['held_out_attacks']) or 'nothing'}. The fixed model: {visible(found['model'])}."], "charts": plots,
             "table": {"heads": ["paired, after less before", "difference"], "rows": rows, "note": "A fix is worth having if the first two fall and the others hardly move."}}
 
 
