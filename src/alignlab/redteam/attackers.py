@@ -160,7 +160,7 @@ class AttackReward(ScoreJudge):
         self.session, self.diversity, self.shaping = session, diversity, shaping
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        prompts = [Prompt((Message("user", c.text.strip() or "."),), {key: value for key, value in c.prompt.meta.items() if key != "plain"}) for c in completions]
+        prompts = [Prompt((Message("user", c.text.strip() or "."),), c.prompt.meta) for c in completions]
         verdicts = self.session.verdicts(self.session.ask(prompts, seed=0, temperature=0.0))
         residues = [without(c.text, str(c.prompt.meta.get("plain", ""))) for c in completions]
         hits = [i for i, verdict in enumerate(verdicts) if verdict.hit]

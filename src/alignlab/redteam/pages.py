@@ -154,10 +154,10 @@ def _fix(found: Document) -> dict[str, Any]:
                                   "measured on goals that were never learnt from."))
     text = []
     for row in rounds[1:]:
-        made, arms = row["lessons"], ", ".join(f"{arm['attack']} {arm['asr']:.2f}" for arm in row["found"])
+        made, arms = row["lessons"], ", ".join(f"{arm['attack']} {arm['asr']:.2f}" for arm in row["found"] if arm["asr"])
         dropped = "; ".join(f"{count} {why}" for why, count in made["dropped"].items())
         text.append(f"Round {row['round']}: what found most was {arms}. {made['kept']:,} lessons ({', '.join(f'{count:,} {kind}' for kind, count in made['kinds'].items())})"
-                    + (f"; dropped: {dropped}" if dropped else "") + (f". Phrases that only refused prompts have: {', '.join(visible(phrase, 60) for phrase in made['shortcuts'])}" if made["shortcuts"] else "") + ".")
+                    + (f"; dropped: {dropped}" if dropped else "") + (f". Phrases that only refused prompts have: {', '.join(visible(phrase, 60) for phrase in made['shortcuts'][:6])}" if made["shortcuts"] else "") + ".")
     return {"title": "The fix", "text": [*text, *([f"{found['ended'].capitalize()}."] if found.get("ended") else []), f"Held out: {', '.join(found['held_out_families'] or found['held_out_attacks']) or 'nothing'}. The fixed model: {visible(found['model'])}."], "charts": plots,
             "table": {"heads": ["paired, after less before", "difference"], "rows": rows, "note": "A fix is worth having if the first two fall and the others hardly move."}}
 

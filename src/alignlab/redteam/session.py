@@ -170,7 +170,8 @@ class Session:
 
     def attempts(self, attack: Attack, goals: Sequence[Goal], prompts: Sequence[Prompt], *, seed: int, temperature: float | None = None,
                  notes: Sequence[Mapping[str, Any]] | None = None) -> list[Attempt]:
-        """Ask one prompt for each goal, judge the answers, and count them for the attack."""
+        """Ask one prompt for each goal, judge the answers, and count them for the attack. The judge finds the request without the attack in the prompt's meta (`plain`)."""
+        prompts = [Prompt(prompt.messages, {**prompt.meta, "plain": goal.text}) for goal, prompt in zip(goals, prompts, strict=True)]
         answers = self.ask(prompts, seed=seed, temperature=temperature)
         verdicts = self.verdicts(answers)
         found = []
