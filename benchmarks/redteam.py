@@ -63,7 +63,7 @@ def stacks(model: Path, out: Path, seed: int) -> list[dict[str, Any]]:
 def learnt_attack(model: Path, folder: Path, seed: int) -> dict[str, Any]:
     """An attacker trained on training goals: success and variety of its prompts before and after RL; then its campaign on fresh goals."""
     run = folder / "attacker"
-    trained = train_attacker(model=str(model), start="town", data="town:harmful", judge="town:gold", out=run, seed=seed, resume=True, settings=AttackerSettings())["summary"]
+    trained = train_attacker(target="", model=str(model), start="town", data="town:harmful", judge="town:gold", out=run, seed=seed, resume=True, settings=AttackerSettings())["summary"]
     fresh = attack(model, folder / "attacker-campaign", seed, attacker=str(run), attacks="none", twins=0, shorten=0)
     return {side: {key: trained[side][key] for key in ("asr", "variety")} for side in ("before", "after")} | {"fresh": fresh["attacks"]["trained-attacker"], "plain": fresh["plain"]}
 

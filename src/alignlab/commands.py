@@ -72,7 +72,7 @@ REDTEAM = {
         Option("test", "ordinary held-out requests", "town:test"), VERDICTS, Option("gold", "the judge of helpfulness", "town:gold")),
         settings.FrontierSettings, "runs/redteam-frontier"),
     "attacker": Command("train an attacker by reinforcement learning against a target", "redteam.attackers:train_attacker", (
-        MODEL, Option("start", "what the attacker starts from", "town"), data_option("town:harmful", "requests it learns to ask for"), VERDICTS),
+        TARGET, MODEL, Option("start", "what the attacker starts from", "town"), data_option("town:harmful", "requests it learns to ask for"), VERDICTS),
         settings.AttackerSettings, "runs/redteam-attacker"),
 }
 DEMONSTRATIONS = {

@@ -761,7 +761,7 @@ class AttackerSettings:
     """An attacker trained by reinforcement learning against a target (Perez et al. 2022)."""
 
     goals: int = setting(200, "requests it learns to ask for, at most")
-    lessons: int = setting(1200, "wrapped requests it learns to write from, before it meets the target")
+    lessons: int = setting(6000, "wrapped requests it learns to write from, before it meets the target; with few of them it writes wrappers around the wrong request")
     diversity: float = setting(0.7, "how much of its reward a prompt loses that says what other successful ones of the batch say; 0 = variety is worth nothing")
     sft: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=2.0, held_out=0.02))
     rloo: RLOOSettings = field(default_factory=lambda: RLOOSettings(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from alignlab import names
+import json
+from pathlib import Path
+
+import pytest
+
+from alignlab import cli, names
 from alignlab.feedback.checks import GoldVerdicts
 from alignlab.records import Completion, Prompt
 from alignlab.redteam.attackers import AttackReward, Pair, TrainedAttacker, asked, first_lessons, on_topic, tap, variety
 from alignlab.redteam.session import Budget, Goal, Session, fallen, goals_of
+from alignlab.run import read_run
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
 
 
@@ -74,3 +80,20 @@ def test_first_lessons_are_wrapped_requests() -> None:
     assert len(lessons) == 24 and all(lesson.prompt.text.startswith("Ask for this in another way:") for lesson in lessons)
     assert len({lesson.completion for lesson in lessons}) > 12
     assert first_lessons([goals()[0].prompt], ["persona"], seed=0) == first_lessons([goals()[0].prompt], ["persona"], seed=0)
+
+
+def test_an_attacker_is_trained_against_a_target_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From first lessons to RLOO to a campaign, on a target of rules; at this size it learns nothing."""
+    out, tiny = tmp_path / "attacker", ["--model.threads", "1", "--rloo.model.threads", "1", "--sft.model.threads", "1"]
+    words = ["redteam", "attacker", "bot:role-play", "--start", "town-s", "--judge", "town:gold", "--goals", "6", "--lessons", "40", "--sft.epochs", "1", "--rloo.steps", "2", "--rloo.rollouts", "8",
+             "--rloo.per_prompt", "4", "--rloo.minibatch", "8", "--rloo.sampling.max_new_tokens", "24", "--out", str(out), "--json", *tiny]
+    assert cli.main(words) == 0
+    found = json.loads(capsys.readouterr().out)["summary"]
+    assert found["before"]["asr"]["n"] == found["after"]["asr"]["n"] == 6 and found["target"] == "bot:role-play" and 0 <= found["after"]["variety"] <= 1
+    rows = read_run(out).metrics
+    assert len(rows) == 2 and {"judge/hit", "judge/alike", "judge/void"} <= set(rows[0])
+    assert cli.main(words) == 0 and "done already" in json.loads(capsys.readouterr().out)["text"]
+    assert cli.main(["redteam", "bot:role-play", "--attacker", str(out), "--attacks", "none", "--goals", "4", "--twins", "0", "--queries", "2", "--shorten", "0", "--out", str(tmp_path / "rt"), "--json",
+                     "--model.threads", "1"]) == 0
+    campaign = json.loads(capsys.readouterr().out)
+    assert list(campaign["attacks"]) == ["trained-attacker"] and 4 <= campaign["queries"] <= 8

@@ -186,11 +186,11 @@ def variety(texts: Sequence[str], plain: Sequence[str]) -> float:
     return 1 - sum(pairs) / len(pairs) if pairs else 0.0
 
 
-def train_attacker(*, model: str, start: str, data: str, judge: str, out: Path, seed: int, resume: bool, settings: AttackerSettings) -> dict[str, Any]:
+def train_attacker(*, target: str, model: str, start: str, data: str, judge: str, out: Path, seed: int, resume: bool, settings: AttackerSettings) -> dict[str, Any]:
     """`alignlab redteam attacker MODEL`: first lessons from the wrappers (SFT), then RLOO against the target.
 
     Args:
-        model: the target. start: what the attacker starts from.
+        target, model: who is attacked, by either name. start: what the attacker starts from.
     """
     from ..methods import group, sft
     from ..models.load import load_policy, save_policy
@@ -200,8 +200,10 @@ def train_attacker(*, model: str, start: str, data: str, judge: str, out: Path, 
     from .judging import by_name
     from .session import Sampling
 
+    model = target or model
     goals = names.data(data, "prompt", seed=seed, count=settings.goals)
-    run = open_run("redteam-attacker", out, settings, seed, resume, models=[model, start], data=[goals], judge=judge)
+    elsewhere = names.is_bot(model) or model.startswith(("http://", "https://"))
+    run = open_run("redteam-attacker", out, settings, seed, resume, models=[start] if elsewhere else [model, start], data=[goals], judge=judge, **({"target": model} if elsewhere else {}))
     if run.done:
         from ..stages._parts import done
 
@@ -219,8 +221,8 @@ def train_attacker(*, model: str, start: str, data: str, judge: str, out: Path, 
         first.finish(summary)
 
     # 2. learn which of them work on this target, and keep them various
-    target = names.target(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling)
-    session = Session(target, by_name(judge), sampling=Sampling(settings.rloo.sampling.max_new_tokens), identity=model)
+    attacked = names.target(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling)
+    session = Session(attacked, by_name(judge), sampling=Sampling(settings.rloo.sampling.max_new_tokens), identity=model)
     policy, reference = (load_policy(str(run.path / "first" / "checkpoint"), settings.model, trainable=trainable) for trainable in (True, False))
     prompts = [asked(prompt) for prompt in goals.records]
 
