@@ -765,7 +765,7 @@ class AttackerSettings:
     diversity: float = setting(0.7, "how much of its reward a prompt loses that says what other successful ones of the batch say; 0 = variety is worth nothing")
     sft: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=2.0, held_out=0.02))
     rloo: RLOOSettings = field(default_factory=lambda: RLOOSettings(
-        steps=24, rollouts=64, minibatch=32, kl_coef=0.05, normalize_scores=False, missing_end_penalty=0.2, sampling=_wide(max_new_tokens=64),
+        steps=60, rollouts=64, minibatch=32, kl_coef=0.05, normalize_scores=False, missing_end_penalty=0.2, sampling=_wide(max_new_tokens=64),
         optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0)))
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
