@@ -25,6 +25,7 @@ SMALL = {
     "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
     "redteam judge": "", "redteam": "--goals 6 --twins 4 --queries 2", "redteam repro": "", "redteam export": "",
     "redteam frontier": "--goals 4 --twins 4 --test_prompts 6 --queries 2",
+    "redteam attacker": "--goals 6 --lessons 40 --sft.epochs 1 --rloo.steps 1 --rloo.rollouts 8 --rloo.per_prompt 4 --rloo.minibatch 8 --rloo.sampling.max_new_tokens 16 --model.threads 1",
     "constitution label": "--count 16 --principles 2 --model.threads 1", "constitution agreement": "--count 6 --principles 1 --model.threads 1",
     "constitution ablate": "--count 4 --model.threads 1", "constitution diff": "--count 4 --principles 1 --model.threads 1",
     "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
