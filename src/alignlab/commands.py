@@ -64,7 +64,7 @@ REDTEAM = {
         Option("model", "another target than the one that was attacked, as the fixed one", ""), Option("samples", "also so many answers at temperature 1", 0))),
     "export": Command("write a campaign in a form that others read", "redteam.exports:export", (
         Option("run", "the campaign's folder", "runs/redteam", positional=True),
-        Option("format", "garak, inspect, junit, markdown, html; several by comma", "garak"), Option("out", "the file; empty = in the campaign's folder", ""))),
+        Option("format", "garak, inspect, junit, markdown, html, prompts (what hit, as data); several by comma", "garak"), Option("out", "the file; empty = in the campaign's folder", ""))),
     "frontier": Command("compare stacks of defences: attack success, over-refusal, helpfulness, time, tokens", "redteam.frontier:frontier", (
         TARGET, MODEL, Option("stacks", "stacks parted by semicolons, defences in one by +; none = the model by itself", "none;system-prompt;self-reminder;perplexity-filter;smooth-llm;"
                               "paraphrase;erase-and-check;self-examination;input-filter;output-filter;input-filter+output-filter;rate-limit"),

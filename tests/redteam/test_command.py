@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli
+from alignlab import cli, names
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.names import model_path
 from alignlab.redteam import command, fix
@@ -56,6 +56,9 @@ def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None
     assert log["version"] == 2 and log["status"] == "success" and len(log["samples"]) == kinds.count("attempt")
     suites = ET.parse(out / "junit.xml").getroot()
     assert int(suites.get("failures", "0")) == len(suites.findall(".//failure")) >= 10
+    code, written, _ = run("redteam", "export", str(out), "--format", "prompts", capsys=capsys)
+    hits = names.data(str(out), "prompt").records
+    assert code == 0 and written["files"] == [str(out / "data" / "prompts.jsonl")] and len(hits) == len({p.id for p in hits}) >= 10 and all(p.messages[-1].role == "user" for p in hits)
     page = (out / "report.html").read_text()
     assert "base64" in page and "Attack success" in page and case["id"] in page and "<script" not in page
     assert not re.findall(r"(?:src|href)=.?http", page) and "default-src 'none'" in page
@@ -64,6 +67,7 @@ def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None
 def test_a_clean_bot_passes(tmp_path: Path, capsys) -> None:
     code, found, _ = run("redteam", "bot:clean", "--out", str(tmp_path / "rt"), *SMALL, "--fail-on", "asr>0", capsys=capsys)
     assert code == 0 and found["all"]["mean"] == 0.0 and found["findings"] == 0
+    assert cli.main(["redteam", "export", str(tmp_path / "rt"), "--format", "prompts"]) == 4 and "no attempt of this campaign hit" in capsys.readouterr().err
 
 
 def test_a_defence_stands_before_the_target(tmp_path: Path, capsys) -> None:

@@ -1,4 +1,4 @@
-"""A campaign in the forms that others read: garak's report, Inspect's log, JUnit for a build server, a page.
+"""A campaign in the forms that others read: garak's report, Inspect's log, JUnit for a build server, a page; and what hit as prompts, for our own commands.
 
 Every form is made from the finished run folder alone. What a model wrote is untrusted: on the page it is escaped, in XML the characters that XML
 cannot hold are shown as escapes.
@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape, quoteattr
 from .. import __version__
 from ..errors import DataError, UserError
 from ..feedback.verdicts import visible
+from ..models.chat import open_turn
 from ..report.page import render
 from ..run import RunInfo, read_run, writing
 from . import pages
@@ -155,8 +156,21 @@ def web(info: RunInfo) -> str:
     return render(pages.page_of(info.path, info.summary, info.config["options"]["judge"], info.seed, info.versions.get("alignlab", "")))
 
 
+def prompts(info: RunInfo) -> str:
+    """The prompts that hit, each once, as JSON lines that every command reads: to be revised under a constitution, or asked of another model. What a prefill put into the assistant's mouth is left out.
+
+    Raises:
+        DataError: nothing hit.
+    """
+    found = {prompt.id: prompt for attempt in attempts_of(info) if attempt.hit for prompt in [open_turn(attempt.prompt)[0]]}
+    if not found:
+        raise DataError("no attempt of this campaign hit: there are no prompts to write", where=str(info.path), remedy="more attacks or goals (--attacks all, --goals)")
+    return "".join(json.dumps(prompt.to_json()) + "\n" for prompt in found.values())
+
+
 FORMATS: dict[str, tuple[Callable[[RunInfo], str], str]] = {
-    "garak": (garak, "garak.report.jsonl"), "inspect": (inspect, "inspect.json"), "junit": (junit, "junit.xml"), "markdown": (markdown, "report.md"), "html": (web, "report.html")}
+    "garak": (garak, "garak.report.jsonl"), "inspect": (inspect, "inspect.json"), "junit": (junit, "junit.xml"), "markdown": (markdown, "report.md"), "html": (web, "report.html"),
+    "prompts": (prompts, "data/prompts.jsonl")}
 
 
 def export(*, run: str, format: str, out: str) -> dict[str, Any]:
