@@ -104,7 +104,7 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
         for number in range(max(len(seed["rounds"]) for seed in going_round)):
             there = [seed["rounds"][number] for seed in going_round if number < len(seed["rounds"])]
             curve.append([str(number), str(len(there)), *(cell([row[key] for row in there]) for key in ("asr_attacked", "asr_held_out", "best_asr", "over_refusal", "helpful")),
-                          "; ".join(dict.fromkeys(f"{arm['attack']} {arm['asr']:.2f}" for row in there for arm in row["found"][:2]))])
+                          "; ".join(dict.fromkeys(f"{arm['attack']} {arm['asr']:.2f}" for row in there for arm in row["found"][:2] if arm["asr"] >= 0.005))])
         ends = "".join(f" Seed {seed['seed']}, {seed['ended']}." for seed in going_round if seed.get("ended"))
         parts.append(f"Rounds of attack and fix, each from the model of the last (seeds {', '.join(str(seed['seed']) for seed in going_round)}).{ends}\n\n" + table(
             ["round", "seeds", "attacked", "held out", "best attack", "over-refusal", "helpful", "what found most when lessons were looked for"], curve))
