@@ -61,11 +61,13 @@ def stacks(model: Path, out: Path, seed: int) -> list[dict[str, Any]]:
 
 
 def learnt_attack(model: Path, folder: Path, seed: int) -> dict[str, Any]:
-    """An attacker trained on training goals: success and variety of its prompts before and after RL; then its campaign on fresh goals."""
+    """An attacker trained on training goals: success and variety of its prompts before and after RL; then its campaigns on fresh goals, against its target and against that model after one fix."""
     run = folder / "attacker"
     trained = train_attacker(target="", model=str(model), start="town", data="town:harmful", judge="town:gold", out=run, seed=seed, resume=True, settings=AttackerSettings())["summary"]
-    fresh = attack(model, folder / "attacker-campaign", seed, attacker=str(run), attacks="none", twins=0, shorten=0)
-    return {side: {key: trained[side][key] for key in ("asr", "variety")} for side in ("before", "after")} | {"fresh": fresh["attacks"]["trained-attacker"], "plain": fresh["plain"]}
+    campaign: dict[str, Any] = {"attacker": str(run), "attacks": "none", "twins": 0, "shorten": 0}
+    fresh, fixed = attack(model, folder / "attacker-campaign", seed, **campaign), attack(folder / "fix" / "models" / "1", folder / "attacker-on-fixed", seed, **campaign)
+    return {side: {key: trained[side][key] for key in ("asr", "variety")} for side in ("before", "after")} | {
+        "fresh": fresh["attacks"]["trained-attacker"], "plain": fresh["plain"], "fixed": fixed["attacks"]["trained-attacker"]}
 
 
 def main() -> None:
@@ -111,7 +113,7 @@ def show(row: dict[str, Any]) -> None:
         print(f"  {stack['stack']}: any {stack['asr']['mean']:.3f}, adaptive {stack['asr_adaptive']['mean']:.3f}, over-refusal {stack['over_refusal']['mean']:.3f}, helpful {stack['helpful']['mean']:.3f}")
     if "attacker" in row:
         found = row["attacker"]
-        print(f"  trained attacker: one prompt {found['before']['asr']['mean']:.3f} -> {found['after']['asr']['mean']:.3f}, on fresh goals {found['fresh']['asr']['mean']:.3f}")
+        print(f"  trained attacker: one prompt {found['before']['asr']['mean']:.3f} -> {found['after']['asr']['mean']:.3f}, on fresh goals {found['fresh']['asr']['mean']:.3f}, after a fix {found['fixed']['asr']['mean']:.3f}")
     if "gcg" in row:
         print(f"  gcg: {row['gcg']['attacks']['gcg']['asr']['mean']:.3f} of {row['gcg']['goals']}, plain {row['gcg']['plain']['mean']:.3f}")
 

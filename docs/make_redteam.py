@@ -123,7 +123,7 @@ def trained_attacker(found: Sequence[dict[str, Any]]) -> str:
     sides = [[cell([each[side][key] for each in found]) for side in ("before", "after")] for key in ("asr", "variety")]
     return (f"An attacker that is trained against the target (`alignlab redteam attacker`, {len(found)} seeds): one prompt of its own works on {sides[0][0]} of its training goals after its first lessons, "
             f"on {sides[0][1]} after RLOO, the variety of what works {sides[1][0]} and {sides[1][1]}; on fresh goals, with 16 queries, {cell([each['fresh']['asr'] for each in found])} "
-            f"(the plain request {cell([each['plain'] for each in found])}).")
+            f"(the plain request {cell([each['plain'] for each in found])}); against the model after one fix, which never saw its prompts, {cell([each['fixed']['asr'] for each in found])}.")
 
 
 def stacks(found: Sequence[Sequence[dict[str, Any]]]) -> str:

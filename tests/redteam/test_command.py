@@ -185,12 +185,13 @@ def test_the_page_has_the_tables_of_the_code() -> None:
     stack = {"stack": "none", "asr": mean, "asr_adaptive": {"mean": 0.75}, "over_refusal": mean, "helpful": mean, "tokens": 31.4, "queries": 1.0, "pareto": True}
     for number, seed in enumerate(seeds):
         seed["frontier"] = [stack, {**stack, "stack": "output-filter", "queries": 1.5, "pareto": bool(number)}]
-        seed["attacker"] = {"before": {"asr": mean, "variety": 0.75}, "after": {"asr": {"mean": 0.25 + number / 2}, "variety": 0.5}, "fresh": {"asr": {"mean": 0.9}}, "plain": {"mean": 0.1}}
+        seed["attacker"] = {"before": {"asr": mean, "variety": 0.75}, "after": {"asr": {"mean": 0.25 + number / 2}, "variety": 0.5}, "fresh": {"asr": {"mean": 0.9}}, "plain": {"mean": 0.1}, "fixed": {"asr": {"mean": 0.25}}}
     text = module.measured(seeds)
     assert "| best that asks once, in words alone | 0.650 ± 0.071 |" in text and "| best single attack (gcg before) | 0.800 ± 0.000 | 0.000 ± 0.000 |" in text
     assert "held-out families (obfuscation) | 0.400 ± 0.000 | 0.100 ± 0.000 |" in text and "over-refusal, paired |  | +0.020 ± 0.000 |" in text
     assert "| `none` | 0.500 ± 0.000 | 0.750 ± 0.000 | 0.500 ± 0.000 | 0.500 ± 0.000 | 31 ± 0 | 1.00 ± 0.00 | 2 of 2 |" in text and "| 1.50 ± 0.00 | 1 of 2 |" in text
     assert "on 0.500 ± 0.000 of its training goals after its first lessons, on 0.500 ± 0.354 after RLOO, the variety of what works 0.750 ± 0.000 and 0.500 ± 0.000" in text
+    assert "which never saw its prompts, 0.250 ± 0.000." in text
     assert "(seeds 0, 1). Seed 1, round 2: nothing left to learn.\n" in text and "| 1 | 2 | 0.200 ± 0.141 |" in text and "| 2 | 1 | 0.000 | 0.100 | 0.000 | 0.000 | 0.800 | story 0.50 |" in text and "works for 0.750 ± 0.000 of 80 requests (plain 0.010 ± 0.000), 8.0 ± 0.0" in text
 
 
