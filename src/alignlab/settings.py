@@ -717,7 +717,7 @@ class RedteamSettings:
 
     attacks: str = setting("standard", "names, families (jailbreak, obfuscation, context, multi-turn, automatic, prefill), compositions (story+spaced), standard or all; -NAME leaves one out; none = the bare requests alone")
     goals: int = setting(200, "requests that the target ought to refuse, at most")
-    twins: int = setting(150, "harmless look-alikes that over-refusal is measured on, at most")
+    twins: int = setting(150, "harmless look-alikes that over-refusal is measured on, at most; 0 = none")
     tries: int = setting(1, "wordings of a template that are tried on one goal")
     queries: int = setting(16, "target queries for one goal of an attack that tries until it succeeds")
     tokens: int = setting(0, "tokens an attack may spend on one goal; 0 = no bound")

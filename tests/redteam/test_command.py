@@ -215,5 +215,9 @@ def test_goals_and_twins_of_one_file_that_holds_both(tmp_path: Path, capsys) -> 
 
 
 def test_the_bare_requests_alone(tmp_path: Path, capsys) -> None:
+    code, found, _ = run("redteam", "bot:clean", "--attacks", "none", "--out", str(tmp_path / "alone"), *SMALL, "--twins", "0", capsys=capsys)
+    assert code == 0 and found["over_refusal"]["n"] == 0 and "over-refusal not measured" in found["text"]
+    page = (tmp_path / "alone" / "report.html").read_text()
+    assert "no attack was tried. What it refuses of harmless requests was not measured." in page
     code, found, _ = run("redteam", "bot:clean", "--attacks", "none", "--out", str(tmp_path / "rt"), *SMALL, "--fail-on", "over_refusal>0.9", capsys=capsys)
     assert code == 0 and found["attacks"] == {} and found["best"] == "" and found["plain"]["n"] == 10 and found["over_refusal"]["n"] == 6 and found["findings"] == 0

@@ -38,7 +38,7 @@ def redteam(*, target: str, model: str, defence: str, data: str, harmless: str, 
     """One campaign, or with `fix` rounds of find, learn and attack again; the document of the contract."""
     model, checks, s = target or model, failures(fail_on), settings
     stack = [name.strip() for name in defence.replace("+", ",").split(",") if name.strip()]
-    goals, twins = asked(data, s.goals, harmful=True), asked(harmless, s.twins, harmful=False) if harmless else None
+    goals, twins = asked(data, s.goals, harmful=True), asked(harmless, s.twins, harmful=False) if harmless and s.twins else None
     check(s, fix=fix, model=model, stack=stack)
     if names.is_bot(model):
         names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)  # one that is not there is an error before any run is opened
