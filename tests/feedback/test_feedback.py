@@ -73,3 +73,6 @@ def test_the_gate_takes_the_safety_score_where_safety_is_in_danger() -> None:
     scores = GatedJudge(helpful, safe).score([Completion(Prompt.user("?"), text) for text in "abc"])  # type: ignore[arg-type]
     assert [s.value for s in scores] == pytest.approx([(limit - 0.01) / 0.5, 0.0, 0.0])
     assert [s.parts["unsafe"] for s in scores] == [1.0, 0.0, 0.0] and scores[0].parts["helpful"] == 1.0
+    for meta, safety in (({"kind": "harmful"}, True), ({"harmful": True}, True), ({"kind": "look_alike", "harmful": False}, False)):
+        tagged = GatedJudge(helpful, safe).score([Completion(Prompt(Prompt.user("?").messages, meta), "c")])[0]  # type: ignore[arg-type]
+        assert tagged.value == (8.0 if safety else 0.0) and tagged.parts["tagged"] == float(safety) and tagged.parts["unsafe"] == 0.0

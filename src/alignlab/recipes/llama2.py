@@ -14,8 +14,8 @@ def llama2(plan: Plan) -> None:
 
     Published: 27,540 demonstrations; over a million comparisons, collected weekly with the newest model, by separate instructions for
     helpfulness and for safety; two reward models; five rounds, the first four by rejection sampling alone (the best of up to 100 samples a
-    prompt), the last also by PPO (kl_coef 0.01 for 7B and 13B) against the safety score where it is below 0.15 and the helpfulness
-    score elsewhere. Here: `--rounds` of comparisons and rejection sampling, every reward model from all comparisons so far, then PPO. Left
+    prompt), the last also by PPO (kl_coef 0.01 for 7B and 13B) against the safety score on tagged prompts and where it is below 0.15, and the
+    helpfulness score elsewhere. Here: `--rounds` of comparisons and rejection sampling, every reward model from all comparisons so far, then PPO. Left
     out: margins by degree of preference, samples kept from all earlier rounds, ghost attention, context distillation.
     """
     s = plan.settings
