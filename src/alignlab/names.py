@@ -95,6 +95,13 @@ def is_bot(name: str) -> bool:
     return name.startswith(BOT)
 
 
+def is_local(name: str) -> bool:
+    """Whether a target is a model that is loaded here, with weights: no bot, and nothing behind an address."""
+    from .sampling.endpoint import is_endpoint
+
+    return not is_bot(name) and not is_endpoint(name)
+
+
 def target(name: str, *, model: ModelSettings, endpoint: EndpointSettings, sampling: SamplingSettings, cache: Path | None = None) -> Any:
     """Who is attacked: any that `sampler` knows, or `bot:NAME`, a bot of the town that knows how every harm of the town is done."""
     if not is_bot(name):

@@ -96,4 +96,7 @@ def test_an_attacker_is_trained_against_a_target_and_used(tmp_path: Path, capsys
     assert cli.main(["redteam", "bot:role-play", "--attacker", str(out), "--attacks", "none", "--goals", "4", "--twins", "0", "--queries", "2", "--shorten", "0", "--out", str(tmp_path / "rt"), "--json",
                      "--model.threads", "1"]) == 0
     campaign = json.loads(capsys.readouterr().out)
+    assert cli.main(["redteam", "attacker", str(tmp_path / "nowhere"), "--start", "town-s", "--out", str(tmp_path / "lost")]) == 4
+    assert "there is no model" in capsys.readouterr().err and not (tmp_path / "lost.partial" / "first").exists()  # before any lesson is learnt
+    assert names.is_local("town") and not names.is_local("bot:clean") and not names.is_local("http://127.0.0.1:1/v1#m")
     assert list(campaign["attacks"]) == ["trained-attacker"] and 4 <= campaign["queries"] <= 8

@@ -26,8 +26,8 @@ class GatedJudge(ScoreJudge):
         self.helpful, self.safe, self.threshold = helpful, safe, threshold
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        pairs = zip(self.helpful.score(completions), self.safe.score(completions), strict=True)
-        return [self._gate(helpful, safe, is_tagged(c.prompt)) for c, (helpful, safe) in zip(completions, pairs, strict=True)]
+        scored = zip(completions, self.helpful.score(completions), self.safe.score(completions), strict=True)
+        return [self._gate(helpful, safe, is_tagged(completion.prompt)) for completion, helpful, safe in scored]
 
     def _gate(self, helpful: Score, safe: Score, tagged: bool) -> Score:
         unsafe = sigmoid(safe.parts["raw"]) < self.threshold

@@ -202,12 +202,14 @@ def train_attacker(*, target: str, model: str, start: str, data: str, judge: str
 
     model = target or model
     goals = names.data(data, "prompt", seed=seed, count=settings.goals)
-    elsewhere = names.is_bot(model) or model.startswith(("http://", "https://"))
-    run = open_run("redteam-attacker", out, settings, seed, resume, models=[start] if elsewhere else [model, start], data=[goals], judge=judge, **({"target": model} if elsewhere else {}))
+    local = names.is_local(model)
+    run = open_run("redteam-attacker", out, settings, seed, resume, models=[model, start] if local else [start], data=[goals], judge=judge, **({} if local else {"target": model}))
     if run.done:
         from ..stages._parts import done
 
         return done(run)
+    attacked = names.target(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling)
+    session = Session(attacked, by_name(judge), sampling=Sampling(settings.rloo.sampling.max_new_tokens), identity=model)
     written = [name for name in WRAPPERS if WRAPPERS[name].family == "jailbreak" or name in ("spaced", "words-reversed", "stuffed", "payload-split", "direct-injection")]
     lessons = first_lessons([goals.records[i % len(goals.records)] for i in range(settings.lessons)], written, seed=seed)
 
@@ -221,8 +223,6 @@ def train_attacker(*, target: str, model: str, start: str, data: str, judge: str
         first.finish(summary)
 
     # 2. learn which of them work on this target, and keep them various
-    attacked = names.target(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling)
-    session = Session(attacked, by_name(judge), sampling=Sampling(settings.rloo.sampling.max_new_tokens), identity=model)
     policy, reference = (load_policy(str(run.path / "first" / "checkpoint"), settings.model, trainable=trainable) for trainable in (True, False))
     prompts = [asked(prompt) for prompt in goals.records]
 

@@ -47,7 +47,7 @@ def redteam(*, target: str, model: str, defence: str, data: str, harmless: str, 
         from .attackers import with_attacker
 
         chosen += with_attacker(attacker, s)
-    lineage = [name for name in (model, attacker) if name and not names.is_bot(name) and not name.startswith(("http://", "https://"))]
+    lineage = [name for name in (model, attacker) if name and names.is_local(name)]
     more = [names.data(name, "prompt", seed=seed, count=count) for name, count in ((learn, s.learn_goals), (ordinary, s.ordinary_prompts), (test, s.test_prompts)) if name] if fix else []
     run = open_run("redteam", out, s, seed, resume, models=lineage, data=[goals, *([twins] if twins else []), *more], model=model, defence=",".join(stack), judge=judge,
                    fix="yes" if fix else "", gold=gold if fix else "", review=review, attacker=attacker)
@@ -101,7 +101,7 @@ def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) ->
         raise ConfigError("--fix learns from what attacks find, and attacks = none", remedy="--attacks standard")
     if fix and stack:
         raise ConfigError("--fix trains the model, and --defence puts something before it", remedy="fix the bare model, then attack the fixed one behind the defence")
-    if fix and (names.is_bot(model) or model.startswith(("http://", "https://"))):
+    if fix and not names.is_local(model):
         raise ConfigError(f"{model} cannot be trained from here", remedy="a model folder, a run or a hub name")
 
 
@@ -166,5 +166,5 @@ def told(found: Document, out: Path, checks: Sequence[tuple[str, str, float]]) -
     """The document with the text for people and the exit code."""
     last = found.get("after", found)
     broken = [f"{name} is {figure(last, name):.3f}, and {name} {sign} {limit:g} was to fail" for name, sign, limit in checks if SIGNS[sign](figure(last, name), limit)]
-    lines = pages.fix_lines(found) if "after" in found else pages.lines_of(found)
-    return {**found, "run": str(out), "text": "\n".join([*lines, *broken, f"The page: {out / 'report.html'}"]), "exit_code": CheckFailed.exit_code if broken else 0}
+    lines, page = pages.fix_lines(found) if "after" in found else pages.lines_of(found), out / "report.html"
+    return {**found, "run": str(out), "text": "\n".join([*lines, *broken, f"The page: {page}" if page.exists() else str(out)]), "exit_code": CheckFailed.exit_code if broken else 0}

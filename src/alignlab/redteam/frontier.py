@@ -57,7 +57,7 @@ def frontier(*, target: str, model: str, stacks: str, data: str, harmless: str, 
     if len({tuple(stack) for stack in asked}) < len(asked):
         raise ConfigError(f"--stacks names a stack twice: {stacks}", remedy="each once, parted by semicolons; none is the model by itself")
     goals, twins, rest = (names.data(name, "prompt", seed=0, count=count) for name, count in ((data, s.goals), (harmless, s.twins), (test, s.test_prompts)))
-    run = open_run("redteam-frontier", out, s, seed, resume, models=[] if names.is_bot(model) else [model], data=[goals, twins, rest], model=model, stacks=stacks, judge=judge, gold=gold)
+    run = open_run("redteam-frontier", out, s, seed, resume, models=[model] if names.is_local(model) else [], data=[goals, twins, rest], model=model, stacks=stacks, judge=judge, gold=gold)
     if run.done:
         from ..stages._parts import done
 
