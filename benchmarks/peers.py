@@ -11,7 +11,7 @@ What is timed. Peers: the median step of the scripts in the folder SCRIPTS (peer
 after a step to warm up: all steps of an epoch, and what the method does before the first one (the reference's log-probabilities of DPO). Completions of
 both sides are sampled to natural ends; the tokens differ, the prompts and the limit do not. Precision: `auto` is bf16 where the machine multiplies it
 natively, else fp32, for both sides; TRL's own mixed precision is slower than either on a CPU. Ours reads a batch in micro-batches of 2 rows or pairs, or of 4
-completions (the same update, less memory); the peers' scripts read it whole.
+completions (the same update, less memory) unless --whole is given; the peers' scripts read it whole. The town's model is so small that a micro-batch costs more than it saves: there ours is whole too.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def samples(found: dict[str, Any]) -> float:
 # Ours, in a child process: the commands that users give, with a clock on the steps of a run.
 
 
-def ours(work: str, model: str, rows: Path, prompts: Path, precision: str, steps: int, seed: int, profile: str) -> dict[str, Any]:
+def ours(work: str, model: str, rows: Path, prompts: Path, precision: str, steps: int, seed: int, whole: bool, profile: str) -> dict[str, Any]:
     from alignlab import cli, names
     from alignlab.feedback import RuleJudge
     from alignlab.run import RunDir
@@ -111,11 +111,12 @@ def ours(work: str, model: str, rows: Path, prompts: Path, precision: str, steps
             raise SystemExit(f"alignlab {arguments[0]} left with exit code {code}")
 
     batch = 16 if work in ("rloo", "grpo", "ppo") else 8
-    on_policy = ["--micro-batch", "4", "--data", str(prompts), "--sampling.max-new-tokens", "64", "--steps", "{steps}"]
+    micro = "0" if whole else "2" if batch == 8 else "4"
+    on_policy = ["--micro-batch", micro, "--data", str(prompts), "--sampling.max-new-tokens", "64", "--steps", "{steps}"]
     arguments = {
-        "sft": ["sft", "--data", str(rows), "--batch", "8", "--micro-batch", "2", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
-        "dpo": ["dpo", "--data", str(rows), "--batch", "8", "--micro-batch", "2", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
-        "reward": ["reward", "--data", str(rows), "--batch", "8", "--micro-batch", "2", "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
+        "sft": ["sft", "--data", str(rows), "--batch", "8", "--micro-batch", micro, "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
+        "dpo": ["dpo", "--data", str(rows), "--batch", "8", "--micro-batch", micro, "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
+        "reward": ["reward", "--data", str(rows), "--batch", "8", "--micro-batch", micro, "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
         "rloo": ["rloo", *on_policy, "--rollouts", "16", "--per-prompt", "4", "--judge", "rule"],
         "grpo": ["grpo", *on_policy, "--rollouts", "16", "--per-prompt", "4", "--judge", "rule"],
         "ppo": ["ppo", *on_policy, "--rollouts", "16", "--minibatch", "16", "--epochs", "4", "--reward", "{reward}"],
@@ -172,9 +173,9 @@ def profiled(call: Any, file: str) -> None:
 
 
 def side() -> None:
-    work, model, rows, prompts, precision, steps, seed, profile = sys.argv[2:]
+    work, model, rows, prompts, precision, steps, seed, whole, profile = sys.argv[2:]
     found = rollouts(model, Path(prompts), precision, int(seed)) if work == "generate" else ours(
-        work, model, Path(rows), Path(prompts), precision, int(steps), int(seed), profile)
+        work, model, Path(rows), Path(prompts), precision, int(steps), int(seed), whole == "True", profile)
     print(json.dumps(found))
 
 
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peer-steps", type=int, default=4, help="steps of a trainer of the peer, the first of which is left out")
     parser.add_argument("--steps", type=int, default=8, help="steps of ours (on-policy methods: half as many); 8 are one epoch of the 64 rows")
+    parser.add_argument("--whole", action="store_true", help="our side reads a batch whole, as the peers do, instead of in micro-batches (with --town always)")
     parser.add_argument("--profile", default="", help="write operator profiles of our side into this folder, and measure nothing else")
     parser.add_argument("--out", type=Path, default=Path("peers.json"))
     args = parser.parse_args()
@@ -228,7 +230,7 @@ def main() -> None:
     if args.town:
         from alignlab.names import model_path
 
-        args.model = model_path("town")
+        args.model, args.whole = model_path("town"), True
     args.model = str(Path(args.model).resolve())
     found: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     setting = "town" if args.town else Path(args.model).name
@@ -243,7 +245,7 @@ def main() -> None:
                 rows, prompts, own = write_rows(args, seed, Path(folder))
                 steps = args.steps if work in ("sft", "dpo", "reward") else max(1, args.steps // 2)
                 profile = str(Path(args.profile).resolve() / f"{setting}-{work}.txt") if args.profile else ""
-                mine = [sys.executable, str(Path(__file__).resolve()), "--side", work, args.model, str(rows), str(prompts[work]), args.precision, str(steps), str(seed), profile]
+                mine = [sys.executable, str(Path(__file__).resolve()), "--side", work, args.model, str(rows), str(prompts[work]), args.precision, str(steps), str(seed), str(args.whole), profile]
                 if not profile and (args.trl_ppo if work == "ppo" else args.trl):
                     sides["peer"].append(measure(peer_command(work, args, seed, own), folder, f"the peer's {work}"))
                     print(json.dumps(sides["peer"][-1]), file=sys.stderr, flush=True)

@@ -191,6 +191,20 @@ def test_kto_learns_from_several_runs_and_files_as_the_others_do(base: Path, tmp
     assert test and len(train) + len(test) > 40 and not {u.prompt.id for u in train} & {u.prompt.id for u in test}
 
 
+def test_count_takes_the_first_rankings_of_a_run_and_leaves_what_is_held_out(base: Path, tmp_path: Path):
+    """It was passed over without a word: a run of collect was always learnt from whole."""
+    run = collected(tmp_path / "run", [ranking(i) for i in range(20)], [ranking(i) for i in range(20, 25)])
+    (part,), train, test, _ = preferences(run, 0, 8, 0.2)
+    assert [r.prompt.id for r in train] == [ranking(i).prompt.id for i in range(8)] and test is not None and len(test) == 5 and "the first 8 of 20" in part.report
+    (whole,), *_ = preferences(run, 0, 0, 0.2)
+    (more,), every, *_ = preferences(run, 0, 20, 0.2)
+    assert part.digest != whole.digest == more.digest and len(every) == 20
+    made = stages.reward(model=str(base), data=run, gold="", out=tmp_path / "reward", seed=0, resume=True, settings=REWARD, count=8)
+    assert made["summary"]["rankings"] == 8 and run in read_run(made["run"]).parents
+    liked, completions, *_ = labelled(run, 0, 8, 0.2)
+    assert {u.prompt.id for u in completions} == {r.prompt.id for r in train}
+
+
 def test_a_file_beside_a_run_is_split_and_files_alone_are_not(tmp_path: Path):
     first = collected(tmp_path / "first", [ranking(i) for i in range(20)], [ranking(i) for i in range(20, 25)])
     file = tmp_path / "more.jsonl"

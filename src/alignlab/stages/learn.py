@@ -131,7 +131,10 @@ def _preferences(data: str, seed: int, count: int) -> Part[Ranking]:
         if info.status != "done":
             raise DataError(f"the run {data} is not finished", where=data, remedy="give the command that made it again")
         train, test = read_jsonl(folder / "rankings.jsonl", Ranking), read_jsonl(folder / "rankings_test.jsonl", Ranking)
-        return names.Data(train, data, info.key), train, test
+        if not count or count >= len(train):
+            return names.Data(train, data, info.key), train, test
+        report = f"{data}: the first {count} of {len(train)} rankings to learn from, all {len(test)} held out"
+        return names.Data(train[:count], data, f"{info.key}#{count}", report), train[:count], test
     loaded = names.data(data, "ranking", seed=seed, count=count)
     return loaded, list(loaded.records), None
 
