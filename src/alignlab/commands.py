@@ -154,7 +154,7 @@ COMMANDS: dict[str, Command] = {
         MODEL, data_option("", "rankings or comparisons"), COUNT), settings.SimPOSettings, "runs/simpo"),
     "ppo": Command("PPO against a reward model, with a KL penalty", "stages:ppo", (
         MODEL, REWARD, data_option("town:prompts", "prompts"), COUNT, GOLD,
-        Option("ptx", "documents for PPO-ptx, used when ptx_coef is not 0", ""),
+        Option("ptx", "documents for PPO-ptx, with --ptx_coef", ""),
         Option("cost", "the run of a cost model (`alignlab reward --safety 1`): PPO under a constraint; see cost_limit", ""),
     ), settings.PPOSettings, "runs/ppo"),
     "rloo": Command("REINFORCE with the prompt's other completions, or the batch's mean, as baseline", "stages:rloo", (

@@ -272,3 +272,12 @@ def test_a_constraint_needs_a_cost_model_and_its_settings_need_a_constraint(base
     for changes in ({"lambda_start": 0.0}, {"lambda_start": 50.0}, {"cost_limit": 2.0}, {"lambda_lr": -1.0}):
         with pytest.raises(ConfigError):
             stages.ppo(**common, cost=f"{ensemble}/members/1", settings=replace(PPO, **changes))
+
+
+def test_pretraining_text_needs_its_weight_and_the_weight_needs_text(base: Path, ensemble: str, tmp_path: Path):
+    common = {"model": str(base), "data": "town:prompts", "count": 4, "gold": "", "seed": 0, "resume": True, "reward": f"{ensemble}/members/0", "out": tmp_path / "ppo"}
+    with pytest.raises(ConfigError, match="ptx_coef is 0"):
+        stages.ppo(**common, ptx="town:corpus", settings=PPO)
+    with pytest.raises(ConfigError, match="no pretraining text is named") as error:
+        stages.ppo(**common, ptx="", settings=replace(PPO, ptx_coef=3.0))
+    assert "--ptx DATA" in error.value.remedy

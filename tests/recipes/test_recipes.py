@@ -65,6 +65,15 @@ def test_recipes_sample_as_much_as_instructgpt(name: str, tmp_path: Path) -> Non
     assert total == pytest.approx(s.budget, rel=0.02)
 
 
+@pytest.mark.parametrize("name", [name for name in RECIPES if "ppo" in RECIPES[name].reads])
+def test_every_recipe_with_ppo_gives_it_pretraining_text_where_that_has_a_weight(name: str, tmp_path: Path) -> None:
+    for weight, text in ((0.0, ""), (3.0, "town:corpus")):
+        settings = PipelineSettings()
+        stages = planned(name, tmp_path, replace(settings, ppo=replace(settings.ppo, ptx_coef=weight))).pipeline.stages
+        found = [stage.arguments["ptx"] for stage in stages if stage.target.__name__ == "ppo" and stage.name != "ppo-unpenalised"]
+        assert found == [text]
+
+
 def test_rounds_ask_other_prompts_and_learn_from_all_comparisons(tmp_path: Path) -> None:
     stages = {stage.name: stage for stage in planned("llama3", tmp_path).pipeline.stages}
     assert stages["collect-1"].arguments["seed"] != stages["collect-2"].arguments["seed"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import stages
-from .plan import GOLD, Plan
+from .plan import GOLD, Plan, pretraining
 
 
 def constitutional(plan: Plan) -> None:
@@ -40,6 +40,6 @@ def constitutional(plan: Plan) -> None:
     # 4. RL-CAI: a preference model on the labels, PPO against it; DPO on the same labels
     reward = plan.stage("reward", stages.reward, model=sl_cai, data=labels, settings=s.reward, gold=GOLD)
     dpo = plan.stage("rl-cai-dpo", stages.dpo, model=sl_cai, data=labels, settings=s.dpo)
-    rl_cai = plan.stage("rl-cai", stages.ppo, model=sl_cai, reward=reward, data="mix:0.5=town:prompts+0.5=town:risky", count=s.ppo_prompts, ptx="", gold=GOLD, settings=s.ppo)
+    rl_cai = plan.stage("rl-cai", stages.ppo, model=sl_cai, reward=reward, data="mix:0.5=town:prompts+0.5=town:risky", count=s.ppo_prompts, ptx=pretraining(s.ppo), gold=GOLD, settings=s.ppo)
     plan.measure("rl_cai_dpo", dpo, parent="sl_cai", topics=True)
     plan.measure("rl_cai", rl_cai, parent="sl_cai", topics=True)

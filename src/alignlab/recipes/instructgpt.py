@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import stages
-from .plan import GOLD, Plan
+from .plan import GOLD, Plan, pretraining
 
 
 def instructgpt(plan: Plan) -> None:
@@ -11,7 +11,7 @@ def instructgpt(plan: Plan) -> None:
 
     Published: 13k demonstrations, 33k prompts with 4 to 9 ranked completions, 31k prompts for PPO; SFT for 16 epochs, one epoch of the
     reward model, 256k episodes of PPO with kl_coef 0.02 and pretraining text mixed in (PPO-ptx, coefficient 27.8). Here PPO-ptx is
-    `--ppo.ptx-coef`; the town's report says what it changes.
+    `--ppo.ptx-coef`; docs/recipes.md says what it changes.
     """
     s = plan.settings
 
@@ -29,9 +29,9 @@ def instructgpt(plan: Plan) -> None:
     dpo = plan.stage("dpo", stages.dpo, model=sft, data=ranked, settings=s.dpo)
 
     # 4. the policy against the reward model, with a KL penalty and with none at all (before the short stages: it is long); the best of N samples
-    on_policy = {"model": sft, "reward": reward, "data": "town:prompts", "count": s.ppo_prompts, "ptx": "town:corpus", "gold": GOLD}
-    ppo = plan.stage("ppo", stages.ppo, settings=s.ppo, **on_policy)
-    hacked = plan.stage("ppo-unpenalised", stages.ppo, settings=s.unpenalised, **on_policy) if s.hacking else None
+    on_policy = {"model": sft, "reward": reward, "data": "town:prompts", "count": s.ppo_prompts, "gold": GOLD}
+    ppo = plan.stage("ppo", stages.ppo, settings=s.ppo, ptx=pretraining(s.ppo), **on_policy)
+    hacked = plan.stage("ppo-unpenalised", stages.ppo, settings=s.unpenalised, ptx=pretraining(s.unpenalised), **on_policy) if s.hacking else None
     best = plan.stage("best-of-n", stages.best_of_n, model=sft, reward=reward, data="town:test", count=s.eval.prompts, settings=s.best_of_n, gold=GOLD)
     plan.measure("dpo", dpo, parent="sft")
     plan.measure("best_of_n", sft, parent="sft", completions=best)

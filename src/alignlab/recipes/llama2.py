@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .. import stages
 from ..pipeline import Joined, Stage
-from .plan import GOLD, Plan, own_completions
+from .plan import GOLD, Plan, own_completions, pretraining
 
 
 def llama2(plan: Plan) -> None:
@@ -47,6 +47,6 @@ def llama2(plan: Plan) -> None:
         parent = f"rejection_{number}"
 
     # 4. PPO from the last of them
-    ppo = plan.stage("ppo", stages.ppo, model=policy, reward=rewards["helpful"], judge=judge, data="town:prompts", count=s.ppo_prompts, ptx="", settings=s.ppo,
+    ppo = plan.stage("ppo", stages.ppo, model=policy, reward=rewards["helpful"], judge=judge, data="town:prompts", count=s.ppo_prompts, ptx=pretraining(s.ppo), settings=s.ppo,
                      gold=GOLD)
     plan.measure("ppo", ppo, parent=parent)

@@ -10,7 +10,7 @@ from typing import Any
 from .. import stages
 from ..pipeline import Pipeline, Stage
 from ..run import derive_seed
-from ..settings import PipelineSettings
+from ..settings import PipelineSettings, PPOSettings
 
 GOLD = "town:gold"
 
@@ -55,6 +55,11 @@ class Plan:
         if topics:
             self.topics[name] = self.stage(f"topics-{place}", stages.evaluate, model=model, data="town:risky-test", judge=GOLD, baseline="",
                                            settings=replace(settings, prompts=0, sampled=False))
+
+
+def pretraining(settings: PPOSettings) -> str:
+    """The text that PPO mixes in (PPO-ptx), or none where its loss has no weight."""
+    return "town:corpus" if settings.ptx_coef else ""
 
 
 def own_completions(settings: PipelineSettings) -> int:

@@ -30,8 +30,12 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
     if not reward:
         raise UserError("ppo needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
     check_cost(cost, settings)
+    if ptx and not settings.ptx_coef:
+        raise ConfigError(f"--ptx {ptx} is named, but ptx_coef is 0: the text would not be read", remedy="--ptx_coef, the weight of its loss (InstructGPT: 27.8); or leave --ptx out")
+    if settings.ptx_coef and not ptx:
+        raise ConfigError(f"ptx_coef = {settings.ptx_coef:g}, but no pretraining text is named", remedy="--ptx DATA, documents as text; or --ptx_coef 0")
     prompts = names.data(data, "prompt", seed=seed, count=count)
-    texts = names.data(ptx, "text", seed=seed) if ptx and settings.ptx_coef else None
+    texts = names.data(ptx, "text", seed=seed) if ptx else None
     run = open_run("ppo", out, settings, seed, resume, models=[model, *names.reward_models(reward), *([cost] if cost else [])],
                    data=[prompts, *([texts] if texts else [])], gold=gold, judge=judge,
                    **({"reward": reward} if reward.startswith("ensemble:") else {}), **({"cost": cost} if cost else {}))
