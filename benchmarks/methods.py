@@ -15,9 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignlab import stages
+from alignlab import names, stages
 from alignlab.evals.statistics import mean_ci, seeds_summary
+from alignlab.evals.suite import summarise
 from alignlab.pipeline import Pipeline
+from alignlab.records import Completion
 from alignlab.run import read_run
 from alignlab.settings import (
     BestOfNSettings,
@@ -103,9 +105,6 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
     """The mean score of the (fair) reward model for the sampled answers of each evaluation: what was, or could have been, optimised."""
     import torch
 
-    from alignlab import names
-    from alignlab.records import Completion
-
     torch.set_num_threads(2)
     judge = names.reward_judge(str(out / "reward"))
     found = {}
@@ -113,6 +112,16 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
         rows = [row for row in read_run(out / name).samples if row.get("decoding") == "sampled"]
         found[name] = mean_ci([score.value for score in judge.score([Completion.from_json(row) for row in rows])])["mean"]
     return found
+
+
+READ = ("compliance_with_harm", "over_refusal", "known_facts")
+
+
+def read_anew(run: Path) -> dict[str, Any]:
+    """What the judge, as it is now, reads in the saved greedy answers of an evaluation: the judge may have learnt to read more since they were written."""
+    answers = [Completion.from_json(row) for row in read_run(run).samples if row.get("decoding") == "greedy"]
+    found = summarise(list(zip(answers, names.judge("town:gold").score(answers), strict=True)))
+    return {key: found[key] for key in READ}
 
 
 def figures(out: Path) -> dict[str, dict[str, float | None]]:
@@ -125,8 +134,8 @@ def figures(out: Path) -> dict[str, dict[str, float | None]]:
             if not (out / f"eval-{path}{kind}").exists():
                 continue
             s, made = read_run(out / f"eval-{path}{kind}").summary, read_run(out / f"{path}{kind}")
-            row = {key: s[key]["mean"] for key in ("gold", "gold_sampled", "win_rate_vs_sft", "compliance_with_harm", "over_refusal", "known_facts")
-                   if isinstance(s.get(key), dict)}
+            s |= read_anew(out / f"eval-{path}{kind}")
+            row = {key: s[key]["mean"] for key in ("gold", "gold_sampled", "win_rate_vs_sft", *READ) if isinstance(s.get(key), dict)}
             row |= {f"gain, {how}": pair["mean"] for how, pair in (s.get("paired") or {}).items()}
             row |= {"proxy": proxy[f"eval-{path}{kind}"], "kl": s["kl_from_sft"]["mean"] if isinstance(s.get("kl_from_sft"), dict) else s.get("kl_from_sft"),
                     "mean_length": s["mean_length"]["mean"] if isinstance(s["mean_length"], dict) else s["mean_length"], "cpu_seconds": made.cpu_seconds}
