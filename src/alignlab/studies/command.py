@@ -95,7 +95,7 @@ def summarise(name: str, study: Study, told: Told, figures: dict[int, dict[str, 
 
 
 def bar_lines(summary: dict[str, Any]) -> list[str]:
-    return [f"{'held' if bar['held'] == bar['of'] else 'not held'} in {bar['held']} of {bar['of']} seeds: {bar['claim']}" for bar in summary["bars"]]
+    return [f"held in {bar['held']} of {bar['of']} seeds: {bar['claim']}" for bar in summary["bars"]]
 
 
 def page_of(study: Study, told: Told, found: dict[int, dict[str, RunInfo]], summary: dict[str, Any], home: Path) -> dict[str, Any]:
