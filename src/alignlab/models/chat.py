@@ -42,7 +42,7 @@ def prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
     before, said = open_turn(prompt)
     if said:
         return prompt_ids(tokenizer, before) + completion_ids(tokenizer, before, said, finished=False)
-    return _ids(tokenizer, _template(tokenizer, prompt.messages, generation=True))
+    return list(_asked(tokenizer, prompt.messages)[1])
 
 
 def open_turn(prompt: Prompt) -> tuple[Prompt, str]:
@@ -69,7 +69,7 @@ def texts(tokenizer: Any, prompt: Prompt, completion: str) -> tuple[str, str]:
     opened, said = open_turn(prompt)
     if said:
         return "".join(texts(tokenizer, opened, said)), completion
-    before = _template(tokenizer, prompt.messages, generation=True)
+    before = _asked(tokenizer, prompt.messages)[0]
     written = _written(tokenizer, prompt.messages, completion, before)
     return before, completion if written is None else written
 
@@ -184,6 +184,18 @@ def _template(tokenizer: Any, messages: Sequence[Message], *, generation: bool) 
     known = marks(tokenizer)
     said = [replace(m, content=known.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", m.content)) if m.role in ("user", "tool") and known.search(m.content) else m for m in messages]
     return _rendered(tokenizer, said, generation=generation)
+
+
+def _asked(tokenizer: Any, messages: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]:
+    """The rendered messages up to where the assistant begins, and their ids."""
+    return _asked_of(tokenizer, str(getattr(tokenizer, "chat_template", None) or ""), messages)
+
+
+@lru_cache(maxsize=64)
+def _asked_of(tokenizer: Any, template: str, messages: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]:
+    """Kept, as the completions of a prompt are read one after the other. Keyed by the template too, which may be changed."""
+    text = _template(tokenizer, messages, generation=True)
+    return text, tuple(_ids(tokenizer, text))
 
 
 def _rendered(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
