@@ -105,7 +105,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
         if len(by_seed[0]) > 2:
             bars.append(Bar(f"{NAMES[method]}: gold is best at neither end of the sweep", [
                 0 < max(range(len(rows_)), key=lambda i: rows_[i]["gold"]["mean"]) < len(rows_) - 1 for rows_ in by_seed]))
-    caption = "Each dot is a policy, measured on its own samples at temperature 1; " + ("bars: spread over seeds." if len(seeds) > 1 else "band: 95 % over prompts.")
+    caption = "Each dot is a policy, measured on its own samples at temperature 1; " + ("band: spread over seeds." if len(seeds) > 1 else "band: 95 % over prompts.")
     sections = [{"title": "Reward against KL", "charts": [
         charts.captioned(charts.curves(series, title="Gold", x="KL from the SFT model, nats (root scale)", y="gold", root_x=True), caption),
         charts.captioned(charts.curves(proxies, title="Proxy", x="KL from the SFT model, nats (root scale)", y="standardised score", root_x=True), caption)],

@@ -70,10 +70,13 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     ends = {judge: at(judge) for judge in judges}
     rows = [[name, *(spread(get("before", name, key)) if get("before", name, key) else "–" for key in ("kl", "proxy", "gold")),
              *(spread(get(judge, name, "accuracy")) if get(judge, name, "accuracy") else "–" for judge in judges)] for name in policies]
-    lines = {}
-    for judge in judges:
-        shown = sorted((mean(get(judge, name, "kl")), mean(values), seeds_summary(values)["sd"]) for name in trained if (values := get(judge, name, "accuracy")))
-        lines[judge] = charts.Curve([max(0.0, kl) for kl, _, _ in shown], [y for _, y, _ in shown], [y - e for _, y, e in shown], [y + e for _, y, e in shown])
+
+    def line(judge: str, method: str) -> charts.Curve:
+        """The start and the policies of one method: those of another, as far away, write other answers."""
+        shown = sorted((mean(get(judge, name, "kl")), mean(values), seeds_summary(values)["sd"]) for name in trained
+                       if (name == begun or name.startswith(f"{method}-")) and (values := get(judge, name, "accuracy")))
+        return charts.Curve([max(0.0, kl) for kl, _, _ in shown], [y for _, y, _ in shown], [y - e for _, y, e in shown], [y + e for _, y, e in shown])
+
     conclusion = ["Not one policy's answers could be told apart by gold: larger sizes are needed."]
     bars: list[Bar] = []
     if ends["before"][0]:
@@ -86,8 +89,10 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             bars.append(Bar("about the furthest policy, comparisons of its answers help more than as many of the SFT model's",
                             [a > b for a, b in zip(ends["refreshed"][1], ends["more"][1], strict=True)]))
     sections = [{"title": "Accuracy as the policy moves away", "charts": [
-        charts.captioned(charts.curves(lines, title="Right about pairs of one policy's answers", x="KL from the SFT model, nats (root scale)", y="agreement with gold", root_x=True),
-              "Pairs that gold tells apart, mean over held-out prompts; ties by the reward model count half. Band: spread over seeds.")],
+        charts.captioned(charts.curves({judge: line(judge, method) for judge in judges}, title=f"Right about pairs of one {method.upper()} policy's answers",
+                                       x="KL from the SFT model, nats (root scale)", y="agreement with gold", root_x=True),
+                         "Pairs that gold tells apart, mean over held-out prompts; ties by the reward model count half. Band: spread over seeds.")
+        for method in ("ppo", "dpo")],
         "table": {"heads": ["who writes", "KL", "proxy", "gold", *(f"accuracy, {judge}" for judge in judges)], "rows": rows,
                   "note": "; ".join(f"{name}: trained on {text}" for name, text in JUDGES.items()) + ". Best-of-N picks by the reward model that is measured; KL is its bound. "
                           "Accuracy compares policies only with care: a policy that makes fewer mistakes leaves pairs that are harder to tell apart."}}]
