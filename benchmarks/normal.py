@@ -256,29 +256,19 @@ def flipped_values(_: Lab) -> Iterator[None]:
 
 
 @contextmanager
-def off_by_one_values(_: Lab) -> Iterator[None]:
-    """Each value is read at the place after the one it belongs to."""
-    from alignlab.methods import ppo as method
-
-    plain = method.values_of
-    with patch.object(method, "values_of", lambda *a: torch.roll(plain(*a), 7, 1)):
-        yield
-
-
-@contextmanager
 def dpo_reference_of_base(lab: Lab) -> Iterator[None]:
     """The reference's log-probabilities come from another model than the policy starts from."""
-    from alignlab.methods import dpo as method
+    from alignlab.methods import direct as method
     from alignlab.models.load import load_policy
 
-    base, plain = load_policy(_town_s(), ONE), method.logps
+    base, plain = load_policy(_town_s(), ONE), method.completion_logprobs
     calls: list[int] = []
 
-    def logps(policy: Any, *args: Any) -> Any:
+    def logprobs(model: Any, *args: Any) -> Any:
         calls.append(1)
-        return plain(base if len(calls) <= 2 else policy, *args)
+        return plain(base.model if len(calls) == 1 else model, *args)
 
-    with patch.object(method, "logps", logps):
+    with patch.object(method, "completion_logprobs", logprobs):
         yield
 
 

@@ -36,3 +36,15 @@ def test_pipelines_are_planned(tmp_path: Path) -> None:
         assert needed <= {stage.name for stage in planned.stages}
         for stage in planned.stages:
             inspect.signature(stage.target).bind(**stage.arguments)
+
+
+def test_every_fault_is_put_where_the_loops_still_have_it() -> None:
+    """A patch names a function of a loop: where that was renamed, the fault would end the benchmark."""
+    normal = script("benchmarks/normal.py")
+    for fault in (normal.dropout_on, normal.other_reference, normal.never_ends, normal.stale, normal.flipped_advantages, normal.flipped_values,
+                  normal.dpo_reference_of_base, normal.rule(normal.words)):
+        with fault(None):
+            pass
+    for fault in (normal.mask_without_end, normal.answers_of_others):
+        with fault():
+            pass
