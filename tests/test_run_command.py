@@ -57,6 +57,7 @@ def test_summary_report_and_last_words(undisturbed: tuple[Path, str]) -> None:
     assert "Reward hacking" in page and "<script" not in page
     assert str(out / "report.html") in said and said.count("alignlab ") >= 3 and "beats SFT" in said
     assert not list(out.glob("*.partial"))
+    assert "s in all" in said and not any(stage["was_done"] for stage in summary["stages"])
 
 
 def test_a_second_time_everything_is_reused(undisturbed: tuple[Path, str]) -> None:
@@ -67,6 +68,8 @@ def test_a_second_time_everything_is_reused(undisturbed: tuple[Path, str]) -> No
     assert process.returncode == 0, said
     assert figures(out) == before and (out / "ppo" / "run.json").stat().st_mtime_ns == made
     assert "nothing to do" in said
+    stages = json.loads((out / "summary.json").read_text())["stages"]
+    assert all(stage["was_done"] for stage in stages) and f"s now, {len(stages)} of {len(stages)} stages were done already" in said
 
 
 def test_killed_again_and_again_it_ends_in_the_same_figures(undisturbed: tuple[Path, str], tmp_path: Path) -> None:

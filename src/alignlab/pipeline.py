@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .run import DONE_ALREADY
 from .settings import Training
 
 PRELOAD = "alignlab.warm"
@@ -39,6 +40,7 @@ class Stage:
     seconds: float = 0.0
     state: str = "waiting"  # waiting, running, done
     text: str = ""
+    was_done: bool = False  # by an earlier command
     process: BaseProcess | None = field(default=None, repr=False)
     pipe: Connection | None = field(default=None, repr=False)
 
@@ -125,7 +127,7 @@ class Pipeline:
                 raise payload
             if outcome == "bug":
                 raise RuntimeError(f"stage {stage.name}\n{payload}")
-            stage.state, stage.text = "done", payload
+            stage.state, stage.text, stage.was_done = "done", payload, payload.endswith(DONE_ALREADY)
             info = json.loads((stage.out / "run.json").read_text())
             stage.seconds = info.get("seconds", stage.seconds)
 

@@ -33,7 +33,7 @@ def summarise(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str
         "models": models, **({"reward_model": next(iter(rewards.values())), "reward_models": rewards} if rewards else {}),
         **({"labels": label_figures(labels)} if labels else {}),
         "sampled_tokens": sum(sampled_tokens(read_run(stage.out)) for stage in planned),
-        "stages": [{"name": s.name, "run": s.name, "seconds": round(s.seconds, 1), "parents": [n.name for n in s.needs]} for s in planned],
+        "stages": [{"name": s.name, "run": s.name, "seconds": round(s.seconds, 1), "was_done": s.was_done, "parents": [n.name for n in s.needs]} for s in planned],
     }
     staging = out / "summary.json.partial"
     staging.write_text(json.dumps(summary, indent=1))
@@ -85,6 +85,14 @@ def labelled(summary: dict[str, Any]) -> list[str]:
     return [f"AI labels: right as gold has it on {found['accuracy']['mean']:.2f} of held-out pairs that differ in harm (n = {found['accuracy']['n']}){scaled}{order}."]
 
 
+def took(summary: dict[str, Any]) -> str:
+    """How long it took; of a command that found stages done, what they had taken beside it."""
+    before = [stage["seconds"] for stage in summary["stages"] if stage["was_done"]]
+    if not before:
+        return f"{summary['seconds']:.0f} s in all"
+    return f"{summary['seconds']:.0f} s now, {len(before)} of {len(summary['stages'])} stages were done already (in {sum(before):.0f} s)"
+
+
 def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     """The table at the end of a run, the report's path and three things to try."""
     shown = columns(summary["recipe"])
@@ -116,5 +124,5 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     return "\n".join((
         "", table, "",
         f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge{judged}.", *labelled(summary),
-        f"{summary['sampled_tokens']:,} tokens sampled to learn from; {summary['seconds']:.0f} s in all. The report: {page}", "",
+        f"{summary['sampled_tokens']:,} tokens sampled to learn from; {took(summary)}. The report: {page}", "",
         "Next, you could", *ideas))

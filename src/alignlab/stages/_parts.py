@@ -10,7 +10,7 @@ from typing import Any
 from .. import names, trackers
 from ..config import to_dict
 from ..records import Prompt
-from ..run import RunDir, derive_seed, read_run
+from ..run import DONE_ALREADY, RunDir, derive_seed, read_run
 from ..settings import SamplingSettings, Training
 
 
@@ -29,7 +29,7 @@ def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, m
 
 
 def done(run: RunDir) -> dict[str, Any]:
-    return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{run.out}: done already, nothing to do"}
+    return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{run.out}: {DONE_ALREADY}"}
 
 
 def result(run: RunDir, text: str) -> dict[str, Any]:
