@@ -387,7 +387,7 @@ FAULTS = [
     Case("ppo: advantages turned round", ppo(flipped_advantages, kl_coef=0.0), ("reward-falls",)),
     Case("ppo: value loss turned round", ppo(flipped_values), ("value-collapse",)),
     Case("ppo: value learning rate x 300", ppo(value_lr=5e-2), ("value-collapse",)),
-    Case("ppo: clip range 0.001, four epochs", ppo(cliprange=0.001, epochs=4), ("clip-fraction-high",)),
+    Case("ppo: clip range 0.001, four epochs", ppo(cliprange=0.001, epochs=4), ("clip-fraction",)),
     Case("ppo: adaptive kl_coef runs away", ppo(kl_target=0.02, kl_horizon=64, kl_coef=0.2, steps=32), ("kl-coef-out-of-range",)),
     Case("ppo: paid by the word", ppo(rule(words), judge="rule", kl_coef=0.0, score_clip=0.0, missing_end_penalty=0.0, optim__lr=5e-4, steps=24), ("length-drift",)),
     Case("ppo: paid for brevity", ppo(rule(lambda c: -words(c)), judge="rule", kl_coef=0.0, score_clip=0.0, optim__lr=5e-4, steps=24), ("length-drift",)),

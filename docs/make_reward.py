@@ -61,7 +61,7 @@ Five reward models, alike but for their heads and the order of the data. Single 
 
 Better than the single one at the largest N, in so many seeds: {'; '.join(best)}.
 
-PPO without a penalty ({'as in `benchmarks/reward_models.py`'}):
+PPO without a penalty, 24 steps on the reward model or the ensemble alone:
 
 {grid({name.removeprefix('free-'): row for name, row in table['ppo'].items()})}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from alignlab.normal import RULES
 from alignlab.pipeline import Pipeline
 from alignlab.settings import PipelineSettings
 
@@ -36,6 +37,11 @@ def test_pipelines_are_planned(tmp_path: Path) -> None:
         assert needed <= {stage.name for stage in planned.stages}
         for stage in planned.stages:
             inspect.signature(stage.target).bind(**stage.arguments)
+
+
+def test_every_rule_that_a_fault_is_to_be_named_by_is_one() -> None:
+    cases = script("benchmarks/normal.py").FAULTS
+    assert len(cases) >= 40 and {name for case in cases for name in case.expect} <= {rule.name for rule in RULES}
 
 
 def test_every_fault_is_put_where_the_loops_still_have_it() -> None:

@@ -463,7 +463,7 @@ def at_chance(h: History) -> Hit | None:
     last = accuracy.tail(0.5, 8)
     steps = (accuracy.steps[-len(last)], accuracy.steps[-1])
     held = h.rate("accuracy")
-    if held[2] < 0.56 or held[0] < 0.53 if held else mean(last) + 2 * error(last) < 0.56:
+    if held[2] < 0.56 or held[0] < 0.53 or held[1] <= 0.5 and held[2] < 0.6 if held else mean(last) + 2 * error(last) < 0.56:
         return Hit("broken", f"{accuracy.name} is {mean(last):.2f} +- {error(last):.2f} {at(steps)}" + (f", {held[0]:.2f} on held-out pairs" if held else ""), steps)
     return None
 
