@@ -30,15 +30,20 @@ WHY = (
 def line(work: str, row: dict[str, Any]) -> str:
     peer, ours = row["peer"], row["ours"]
     met = "yes" if row["speed"] >= GOALS[work] and row["memory"] <= MEMORY else "speed" if row["speed"] >= GOALS[work] else "memory" if row["memory"] <= MEMORY else "no"
-    return (f"| {work} | {PEERS.get(work, f'TRL 1.16 {work}')} | {peer['a_second']:.3g} | {ours['a_second']:.3g} | {row['speed']:.2f}x (goal {GOALS[work]:g}x) | "
+    return (f"| {work} | {PEERS.get(work, f'TRL 1.16 {work}')} | {rate(peer)} | {rate(ours)} | {row['speed']:.2f}x (goal {GOALS[work]:g}x) | "
             f"{peer['peak_mb'] / 1000:.2f} | {ours['peak_mb'] / 1000:.2f} | {row['memory']:.2f}x (goal {MEMORY:g}x) | {met} | "
             f"{timed(row, 'peer')} / {timed(row, 'ours')} |")
+
+
+def rate(side: dict[str, Any]) -> str:
+    value = side["a_second"]
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def timed(row: dict[str, Any], side: str) -> str:
     """Steps that were timed, over all rounds; of `generate` the rounds."""
     runs = row["runs"][side]
-    return str(sum(run.get("steps", 1) for run in runs))
+    return str(sum(run.get("steps", run.get("updates", 1)) for run in runs))
 
 
 def main() -> None:
