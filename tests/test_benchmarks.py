@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import inspect
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from alignlab import names
+from alignlab.methods import direct, ppo, sft
+from alignlab.models import load
 from alignlab.normal import RULES
 from alignlab.pipeline import Pipeline
+from alignlab.sampling.local import LocalSampler
 from alignlab.settings import PipelineSettings
 
 from .scripts import ROOT, script
@@ -47,10 +52,15 @@ def test_every_rule_that_a_fault_is_to_be_named_by_is_one() -> None:
 def test_every_fault_is_put_where_the_loops_still_have_it() -> None:
     """A patch names a function of a loop: where that was renamed, the fault would end the benchmark."""
     normal = script("benchmarks/normal.py")
-    for fault in (normal.dropout_on, normal.other_reference, normal.never_ends, normal.stale, normal.flipped_advantages, normal.flipped_values,
-                  normal.dpo_reference_of_base, normal.rule(normal.words)):
-        with fault(None):
-            pass
-    for fault in (normal.mask_without_end, normal.answers_of_others):
+    places = (direct, ppo, sft, load, names, LocalSampler)
+
+    def functions() -> dict[tuple[str, str], object]:
+        return {(place.__name__, name): value for place in places for name, value in vars(place).items()}
+
+    plain = functions()
+    of_a_lab = (normal.dropout_on, normal.other_reference, normal.never_ends, normal.stale, normal.flipped_advantages, normal.flipped_values, normal.dpo_reference_of_base,
+                normal.rule(normal.words))
+    for fault in (*(partial(fault, None) for fault in of_a_lab), normal.mask_without_end, normal.answers_of_others, partial(normal.sampling, temperature=0.6)):
         with fault():
-            pass
+            assert len([key for key, value in functions().items() if value is not plain.get(key)]) == 1, fault
+        assert functions() == plain

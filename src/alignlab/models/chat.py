@@ -186,9 +186,9 @@ def _template(tokenizer: Any, messages: Sequence[Message], *, generation: bool) 
     return _rendered(tokenizer, said, generation=generation)
 
 
-def _asked(tokenizer: Any, messages: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]:
+def _asked(tokenizer: Any, messages: Sequence[Message]) -> tuple[str, tuple[int, ...]]:
     """The rendered messages up to where the assistant begins, and their ids."""
-    return _asked_of(tokenizer, str(getattr(tokenizer, "chat_template", None) or ""), messages)
+    return _asked_of(tokenizer, str(getattr(tokenizer, "chat_template", None) or ""), tuple(messages))
 
 
 @lru_cache(maxsize=64)
