@@ -1,6 +1,6 @@
 # Everything happens in .venv; ARGS goes through to the command: make run ARGS="--fast", make test ARGS="tests/test_run.py"
 PY := .venv/bin
-.PHONY: setup run test check
+.PHONY: setup run test test-all check
 
 setup: .venv/.ready
 
@@ -17,6 +17,10 @@ run: setup
 # Two workers of one thread each: the same figures on any number of cores.
 test: setup
 	OMP_NUM_THREADS=1 $(PY)/pytest -n 2 $(ARGS)
+
+# The campaigns too: seeded faults, mutated files, hostile folders.
+test-all: setup
+	OMP_NUM_THREADS=1 $(PY)/pytest -n 2 -m "campaign or not campaign" --timeout 3600 $(ARGS)
 
 check: setup
 	$(PY)/ruff check src tests

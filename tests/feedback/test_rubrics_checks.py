@@ -11,8 +11,9 @@ from alignlab.errors import ResourceError
 from alignlab.feedback.checks import GoldVerdicts, PlantedJudge, canary, occurs
 from alignlab.feedback.decode import readings
 from alignlab.feedback.rubrics import RUBRICS, RubricJudge, fenced, read_harmbench, read_llama_guard, read_strongreject, strongreject_score
-from alignlab.feedback.verdicts import RefusalScore, Verdict, count_labels, judge_all, plain, visible
+from alignlab.feedback.verdicts import RefusalScore, Verdict, count_labels, judge_all, plain
 from alignlab.records import Completion, Prompt
+from alignlab.text.escapes import visible
 from alignlab.town import gold, sets, world
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from ..errors import ResourceError, UserError
 from ..records import Completion, Score
+from ..text.escapes import hidden, visible
 from . import ScoreJudge
 
 Label = Literal["refusal", "partial", "compliance", "void"]
@@ -135,27 +136,6 @@ def count_labels(verdicts: Iterable[Verdict]) -> dict[str, int]:
 # --- text that comes from a model ---------------------------------------------------------------------------------------------------
 
 ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-
-
-def visible(text: str, limit: int = 0) -> str:
-    """The text for a terminal or a page: control characters, ANSI escapes, bidirectional and zero-width marks, surrogates shown escaped.
-
-    Line ends and tabs stay. `limit` cuts, with three dots.
-    """
-    if limit and len(text) > limit:
-        text = text[:limit] + "..."
-    return "".join(char if char in "\n\t" or not _hidden(char) else _escape(char) for char in text)
-
-
-def _hidden(char: str) -> bool:
-    return not (" " <= char <= "~") and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
-
-
 SPELLING = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201b": "'", "\u02bc": "'", "\u00b4": "'", "\u201c": '"', "\u201d": '"',
                           "\u2013": "-", "\u2014": "-", "\u2011": "-", "\u00a0": " "})
 
@@ -168,4 +148,4 @@ def plain(text: str) -> str:
         text = ANSI.sub("", text)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char for char in text if char in "\n\t" or not _hidden(char))
+    return "".join(char for char in text if char in "\n\t" or not hidden(char))

@@ -15,11 +15,11 @@ from typing import Any
 
 from .. import __version__, names
 from ..errors import CheckFailed, ConfigError, DataError, UserError
-from ..feedback.verdicts import visible
 from ..report.page import write_page
 from ..run import derive_seed, read_run, writing
 from ..settings import RedteamSettings
 from ..stages._parts import open_run
+from ..text.escapes import visible
 from . import pages
 from .campaign import Plan, document
 from .catalogue import attacks

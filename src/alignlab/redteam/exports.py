@@ -17,10 +17,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 from .. import __version__
 from ..errors import DataError, UserError
-from ..feedback.verdicts import visible
 from ..models.chat import open_turn
 from ..report.page import render
 from ..run import RunInfo, read_run, writing
+from ..text.escapes import visible
 from . import pages
 from .findings import findings_of
 from .session import Attempt

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..feedback.verdicts import visible
 from ..report import charts
 from ..stages._parts import rate
+from ..text.escapes import visible
 from .findings import Finding, findings_of
 
 Document = Mapping[str, Any]

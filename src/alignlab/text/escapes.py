@@ -1,0 +1,34 @@
+"""Text of others (model output, data, names, paths, messages of libraries) as a terminal or a page may show it.
+
+Nothing that is left can move the cursor, color the screen, or turn the direction of writing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def visible(text: str, limit: int = 0) -> str:
+    """The text with control characters, ANSI escapes, bidirectional and zero-width marks and surrogates escaped; line ends and tabs stay.
+
+    Args:
+        limit: cut after so many characters, with three dots; 0 = never.
+    """
+    if limit and len(text) > limit:
+        text = text[:limit] + "..."
+    return "".join(char if char in "\n\t" or not hidden(char) else _escape(char) for char in text)
+
+
+def one_line(text: str, limit: int = 0) -> str:
+    """As `visible`, on one line: line ends and tabs are escaped too."""
+    return visible(text, limit).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def hidden(char: str) -> bool:
+    """Whether a reader would not see the character, or see something else move."""
+    return not (" " <= char <= "~") and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"

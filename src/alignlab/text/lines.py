@@ -1,0 +1,35 @@
+"""JSONL as this package writes it: a JSON value a line, and a line ends at `\\n` alone.
+
+`str.splitlines` also breaks at U+0085, U+2028, U+2029 and five more, which JSON leaves inside strings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import DataError
+
+
+def read_lines(path: str | os.PathLike[str], *, cut: bool = False) -> Iterator[tuple[int, Any]]:
+    """The values of a file of ours with their line numbers, from 1; empty lines are passed over.
+
+    Args:
+        cut: a last line without its end is what a killed process left, and is passed over.
+
+    Raises:
+        DataError: a line that is not UTF-8 or not JSON, with file and row.
+    """
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if cut and not line.endswith(b"\n"):
+                return
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line.decode("utf-8"))
+            except ValueError as error:
+                raise DataError(f"not a line of JSON: {error}", where=f"{path}:{number}",
+                                remedy="the file was changed or damaged: make it again, or take it from a copy") from None
