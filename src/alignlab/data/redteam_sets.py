@@ -16,8 +16,6 @@ Every prompt's meta has `set`, `id`, `harmful` (None where the set does not say)
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -26,8 +24,9 @@ from typing import Any
 
 from ..errors import DataError
 from ..records import Message, Prompt
+from .files import csv_rows, file_rows, open_plain, read_by, read_object, suffix
+from .folders import local
 from .harms import harms
-from .read import file_rows
 
 Row = Mapping[str, Any]
 
@@ -76,7 +75,7 @@ def _strongreject(row: Row, where: str) -> Prompt:
 
 def _xstest(row: Row, where: str) -> Prompt:
     label = row.get("label") or ("unsafe" if str(row["type"]).startswith("contrast") else "safe")
-    return _prompt(row["prompt"], where, set="xstest", id=row["id"], harmful=label == "unsafe", category=row["type"], goal=row["prompt"], focus=row.get("focus") or None)
+    return _prompt(row["prompt"], where, set="xstest", id=row.get("id") or where.rpartition(":")[2], harmful=label == "unsafe", category=row["type"], goal=row["prompt"], focus=row.get("focus") or None)
 
 
 def _ailuminate(row: Row, where: str) -> Prompt:
@@ -140,8 +139,8 @@ FORMATS: tuple[tuple[str, set[str], Callable[[Row, str], Prompt | None]], ...] =
 
 def known(path: str | Path) -> Loaded | None:
     """What `load` reads, if the first row of the file is of a set; None for any other file, and for one that cannot be read. Raises as `load` does, once the set is known."""
-    path = Path(path).expanduser()
-    if not (path.is_file() and path.name.lower().endswith((".csv", ".json", ".jsonl"))):
+    path = local(path)
+    if not (suffix(path) in (".csv", ".json", ".jsonl") and path.is_file()):
         return None
     rows = _rows(path)
     try:
@@ -159,7 +158,7 @@ def load(path: str | Path) -> Loaded:
     Raises:
         DataError: no such file, no known columns, rows of another set in between, a row without text, or no prompt at all.
     """
-    path = Path(path).expanduser()
+    path = local(path)
     if not path.is_file():
         raise DataError("no such file" if not path.exists() else "a folder, where one file is read", where=str(path), remedy="a CSV, JSON or JSONL file of a red-team set")
     return _loaded(path, _rows(path))
@@ -188,27 +187,18 @@ def _loaded(path: Path, rows: Iterable[tuple[int, Any]]) -> Loaded:
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Rows of CSV (whatever its columns are called), and of JSON documents that are no list of rows."""
-    lower = path.name.lower()
-    if lower.endswith(".csv"):
-        try:
-            csv.field_size_limit(2**31 - 1)
-            with open(path, encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                for row in reader:
-                    if None in row or None in row.values():
-                        raise DataError("the row has more or fewer cells than the header", where=f"{path}:{reader.line_num}", remedy="put a text with commas into quotes")
-                    yield reader.line_num, row
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"the file is not CSV in UTF-8: {error}", where=str(path), remedy="write it again") from error
-        return
-    if lower.endswith(".json"):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"the file is not JSON: {error}", where=str(path), remedy="write it again") from error
-        yield from enumerate(_unfold(document), 1)
-        return
-    yield from file_rows(path)
+    if suffix(path) == ".csv":
+        yield from read_by(path, lambda path: csv_rows(path, known=False))
+    elif suffix(path) == ".json":
+        yield from read_by(path, _json_rows)
+    else:
+        yield from file_rows(path)
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    with open_plain(path) as file:
+        document = read_object(file, path)
+    yield from enumerate(_unfold(document), 1)
 
 
 def _unfold(document: Any) -> Iterator[Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..data.demonstrations import rejected, settle
+from ..data.files import file_rows
 from ..data.formats import Useless, convert
-from ..data.read import file_rows
 from ..errors import DataError
 from ..records import Demonstration, Prompt
 from ..run import RunDir

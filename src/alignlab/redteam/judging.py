@@ -6,7 +6,6 @@ unscored, with the reason; it is never dropped from a count.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
@@ -16,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..data.files import byte_lines, file_rows, open_plain, read_by
 from ..data.formats import COMPLETIONS, PROMPTS
-from ..data.read import file_rows
 from ..errors import DataError, UserError
 from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
 from ..records import Completion, Message, Prompt, messages_from_json
+from ..text.documents import Malformed, from_json
 
 BATCH = 256
 JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
@@ -133,20 +133,19 @@ def rows_of(path: Path) -> Iterator[tuple[Any, str]]:
         for _, row in file_rows(path):
             yield row, ""
         return
-    try:
-        with open(path, "rb") as head:
-            packed = head.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                text = line.decode("utf-8", "replace").removeprefix("\ufeff")
-                if not text.strip():
-                    continue
-                try:
-                    yield json.loads(text, strict=False), ""
-                except (ValueError, RecursionError) as error:
-                    yield text[:200], f"line {number} is not JSON: {error}"
-    except (OSError, EOFError) as error:
-        raise DataError(f"the file cannot be read: {error}", where=str(path), remedy="check it, or write it again") from error
+    yield from (pair for _, pair in read_by(path, _lines))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, tuple[Any, str]]]:
+    with open_plain(path) as file:
+        for number, line in byte_lines(file, path):
+            text = line.decode("utf-8", "replace").removeprefix("\ufeff")
+            if not text.strip():
+                continue
+            try:
+                yield number, (from_json(text, strict=False), "")
+            except Malformed as error:
+                yield number, (text[:200], f"line {number} is not JSON: {error}")
 
 
 def judge_rows(rows: Iterator[tuple[Any, str]], judges: Sequence[VerdictJudge]) -> Iterator[Judged]:
