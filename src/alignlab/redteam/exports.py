@@ -21,6 +21,7 @@ from ..models.chat import open_turn
 from ..report.page import render
 from ..run import RunInfo, read_run, writing
 from ..text.escapes import visible
+from ..text.lines import read_lines
 from . import pages
 from .findings import findings_of
 from .session import Attempt
@@ -30,7 +31,7 @@ def attempts_of(info: RunInfo) -> list[Attempt]:
     """Every attempt of a finished campaign. Raises DataError where they cannot be read."""
     file = info.path / "data" / "attempts.jsonl"
     try:
-        return [Attempt.from_json(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [Attempt.from_json(row) for _, row in read_lines(file)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"the attempts cannot be read: {error}", where=str(file), remedy="name the folder of a finished `alignlab redteam`") from error
 
