@@ -29,6 +29,7 @@ from ..records import (
     Unpaired,
     check_label,
     ranks_from_scores,
+    role_of,
 )
 
 Want = Literal["text", "prompt", "demonstration", "comparison", "ranking", "unpaired"]
@@ -55,10 +56,6 @@ class Useless(Exception):
 
 # --- values -------------------------------------------------------------------------------------------------------------------------
 
-ROLE_NAMES: dict[str, Role] = {
-    "system": "system", "user": "user", "human": "user", "prompter": "user",
-    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "bot": "assistant",
-}
 LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
@@ -137,10 +134,8 @@ def _messages(value: Any, column: str) -> tuple[Message, ...]:
         if not isinstance(item, Mapping):
             raise DataError(f"{column} holds {item!r:.60}, which is not a message", remedy='a message is {"role": "user", "content": "..."}')
         speaker = item.get("role") or item.get("from")
-        if not isinstance(speaker, str) or speaker not in ROLE_NAMES:
-            raise DataError(f"{column} has a turn of {speaker!r:.40}", remedy=f"roles: {', '.join(ROLE_NAMES)}")
         content = item["content"] if item.get("content") is not None else item.get("value")
-        messages.append(Message(ROLE_NAMES[speaker], _content(content)))
+        messages.append(Message(role_of(speaker), _content(content)))
     return tuple(messages)
 
 
