@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -36,16 +37,16 @@ def mutated(rng: random.Random, chat: bool) -> bytes:
             keys = list(place) if isinstance(place, dict) else list(range(len(place)))
             key = rng.choice(keys) if keys and rng.random() < 0.85 else rng.choice(FIELDS) if isinstance(place, dict) else None
             if key is None:
-                place.append(rng.choice(ODD))
+                place.append(deepcopy(rng.choice(ODD)))
             elif isinstance(place, dict) and key not in place:
-                place[key] = rng.choice(ODD)
+                place[key] = deepcopy(rng.choice(ODD))
             elif isinstance(place[key], dict | list) and place[key] and rng.random() < 0.6:
                 place = place[key]
                 continue
             elif rng.random() < 0.1:
                 del place[key]
             else:
-                place[key] = rng.choice(ODD)
+                place[key] = deepcopy(rng.choice(ODD))
             break
     body = json.dumps(row).encode()
     if rng.random() < 0.1:
