@@ -22,8 +22,8 @@ from alignlab.errors import ModelError
 from alignlab.models import load as loading
 from alignlab.models.batch import pad
 from alignlab.models.chat import Rendered, example
-from alignlab.models.forward import token_logprobs_of
 from alignlab.models.folder import check_folder
+from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import (
     load_policy,
     load_reward_model,

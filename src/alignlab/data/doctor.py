@@ -296,7 +296,7 @@ def template(p: _Patient) -> list[Finding]:
         return []
     reasons = Counter(error.what for error in p.refused.values())
     error = next(iter(p.refused.values()))
-    return [p.found("template", "broken", f"cannot be rendered: {', '.join(list(reasons)[:3])}", error.remedy or "give another template with --chat-template",
+    return [p.found("template", "broken", f"cannot be rendered: {', '.join(list(reasons)[:3])}", error.remedy or "give another template with --model.chat_template",
                     list(p.refused), lambda i: p.refused[i].where or excerpt(p.records[i]))]
 
 
