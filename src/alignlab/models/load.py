@@ -81,12 +81,14 @@ class Reader:
 
     Attributes:
         stops: ids that its generation config (or config) and its tokenizer say end a completion: what other libraries stop at.
+        own_template: its chat template came with it, so that it says how the model was taught.
     """
 
     tokenizer: Any
     name: str
     context: int
     stops: frozenset[int]
+    own_template: bool = False
 
 
 def context_of(model: Any) -> int:
@@ -180,7 +182,7 @@ def load_reader(ref: str | Path, settings: ModelSettings) -> Reader:
     if (_folder(at) / "generation_config.json").exists() and not options:
         stops = _listed(_calling_libraries(at, lambda: GenerationConfig.from_pretrained(_folder(at))).eos_token_id) or stops
     ends = {*stops, tokenizer.eos_token_id} - {None}
-    return Reader(tokenizer, str(ref), _context(config), frozenset(ends))
+    return Reader(tokenizer, str(ref), _context(config), frozenset(ends), own_template=not settings.chat_template)
 
 
 def _prepare(ref: str | Path, settings: ModelSettings) -> tuple[Path, torch.device]:
