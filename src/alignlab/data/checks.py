@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..errors import CheckFailed, DataError, ModelError
 from ..models.chat import Rendered, begin_ids, example, prompt_ids, text_ids
+from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
 
 R = TypeVar("R", bound=Record)
@@ -158,6 +159,8 @@ def reads_otherwise(policy: Any, reward: Any, record: Record) -> str:
     """How a reward model's rendering of a record differs from the policy's; nothing if it does not."""
     try:
         ours, theirs = encode(record, policy), encode(record, reward)
+    except TemplateBound:
+        raise
     except ModelError as error:
         return error.what
     for a, b in zip(ours, theirs, strict=True):

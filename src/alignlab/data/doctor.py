@@ -15,8 +15,9 @@ from statistics import median
 from typing import Any, Literal
 
 from ..errors import DataError, ModelError
-from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, marks, prompt_ids, texts, writes_its_end
+from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, marks, prompt_ids, template_of, texts, writes_its_end
 from ..models.load import Reader
+from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import FitReport, encode, reads_otherwise, teaches, without_long
 from .layouts import ORDER, parts
@@ -110,6 +111,8 @@ def examine(records: Sequence[Record], places: Sequence[str], reader: Reader, *,
     for i, record in enumerate(records):
         try:
             patient.sequences.append(encode(record, reader.tokenizer))
+        except TemplateBound:
+            raise
         except ModelError as error:
             patient.sequences.append([])
             patient.refused[i] = error
@@ -303,7 +306,7 @@ def template(p: _Patient) -> list[Finding]:
 def end_of_turn(p: _Patient) -> list[Finding]:
     """Does what is trained end with a token that the model stops at?"""
     t = p.reader.tokenizer
-    if not getattr(t, "chat_template", None) or p.refused or not p.records or isinstance(p.records[0], Text):
+    if not template_of(t) or p.refused or not p.records or isinstance(p.records[0], Text):
         return []
     found, end = [], end_token_id(t)
     name = t.convert_ids_to_tokens(end)
@@ -325,7 +328,7 @@ def end_of_turn(p: _Patient) -> list[Finding]:
 def pad_is_end(p: _Patient) -> list[Finding]:
     t = p.reader.tokenizer
     pad = t.pad_token_id
-    if pad is not None and pad not in {*p.reader.stops, *([end_token_id(t)] if getattr(t, "chat_template", None) and not p.refused else [])}:
+    if pad is not None and pad not in {*p.reader.stops, *([end_token_id(t)] if template_of(t) and not p.refused else [])}:
         return []
     what = f"the pad token is an end token ({t.pad_token})" if pad is not None else "there is no pad token"
     return [Finding("pad-is-end", "note", f"{what}; here masks come from lengths, so the real end is trained on and scored all the same",

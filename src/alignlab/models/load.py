@@ -324,7 +324,7 @@ def _ready(model: Any, source: Path, settings: ModelSettings, device: torch.devi
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     found = {*_listed(getattr(getattr(model, "generation_config", None), "eos_token_id", None)), tokenizer.eos_token_id}
-    if getattr(tokenizer, "chat_template", None):
+    if chat.template_of(tokenizer):
         found.add(chat.end_token_id(tokenizer))
     return frozenset(i for i in found if i is not None)
 
