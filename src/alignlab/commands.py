@@ -26,6 +26,9 @@ REWARD = Option("reward", "the run (or folder) of the reward model, or ensemble:
 INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL (with a constitution), constant", "")
 
 
+CHAT_TEMPLATE = Option("chat-template", "a Jinja file, chatml or gemma, for a model without a chat template", "")
+
+
 def data_option(default: str, what: str) -> Option:
     return Option("data", f"{what}: town:NAME, a file or folder in a format of the field, a hub name, a run, or a mixture (mix:0.3=A+0.7=B, mix:FILE.toml)", default)
 
@@ -209,7 +212,7 @@ COMMANDS: dict[str, Command] = {
         Option("against", "other data (held-out, say) whose prompts must not be in this one", ""),
         Option("kind", "what the data is for: text, prompt, demonstration, comparison, ranking or unpaired; empty = what it holds by nature", ""),
         Option("max-length", "tokens that training would allow; 0 = the model's context", 0),
-        Option("chat-template", "a Jinja file, or chatml, for a model without a chat template", ""), COUNT)),
+        CHAT_TEMPLATE, COUNT)),
     "export": Command("write data in a layout that other libraries read, or a model as a GGUF file", "stages:export", (
         data_option("", "what is written"), COUNT,
         Option("format", "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "
@@ -231,5 +234,5 @@ COMMANDS: dict[str, Command] = {
     "runs": Command("list the runs below a folder; runs doctor RUN says what is normal in a run's metrics and what is broken", "stages:list_runs", (
         Option("words", "a folder to look in, or: doctor RUN", "runs", many=True, positional=True),)),
     "view": Command("show how a model's tokenizer reads a data set: tokens and loss mask in colour", "stages:view", (
-        MODEL, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3))),
+        MODEL, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3), CHAT_TEMPLATE)),
 }

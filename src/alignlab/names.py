@@ -138,7 +138,7 @@ def reward_models(name: str) -> list[str]:
         ModelError: a member that is missing or broken, by its number and name. With `allow-missing` that is said on stderr and the others go on.
     """
     from .feedback import ensemble
-    from .models.load import check_reward_folder
+    from .models.folder import check_reward_folder
 
     if not name.startswith(ensemble.PREFIX) and not (Path(name) / "members").is_dir():
         return [name]

@@ -52,12 +52,12 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
     return {"file": out, "model": model, "quantize": done.kind, "tensors": done.tensors, "not_quantized": done.plain, "bytes": done.bytes, "text": said}
 
 
-def view(*, model: str, data: str, count: int) -> None:
+def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
     """Tokens and loss mask of the first rows, in colour."""
     from ..data.view import show
     from ..models.load import load_reader
 
-    reader = load_reader(names.model_path(model), ModelSettings())
+    reader = load_reader(names.model_path(model), ModelSettings(chat_template=chat_template))
     show(names.data(data, names.kind(data), count=count).records[:count], reader.tokenizer)
 
 
