@@ -15,7 +15,7 @@ from alignlab import cli, normal
 from alignlab.commands import COMMANDS
 from alignlab.config import dotted, to_dict
 from alignlab.normal import RULES, Watch, examine
-from alignlab.run import RunDir, examine_run, list_runs, read_run
+from alignlab.run import RunDir, examine_run, list_runs
 from alignlab.run.manifest import seal
 from alignlab.settings import DPOSettings, PPOSettings, SFTSettings
 
