@@ -19,7 +19,8 @@ from typing import Any
 
 from . import settings
 from .config import dotted, from_dict
-from .errors import ConfigError, DataError
+from .errors import ConfigError
+from .run import check_file, whole_file
 from .text.documents import Malformed, from_yaml, read_text
 
 KINDS: dict[str, type] = {
@@ -83,10 +84,9 @@ def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]
     rows, values, options = convert(method, given)
     config = toml(method, values)
     if write:
-        try:
-            Path(write).write_text(config, encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"cannot write {write}: {error.strerror}", where=write, remedy="give another --write") from None
+        check_file(Path(write), ours=lambda content: content.startswith(b"# alignlab "), option="--write")
+        with whole_file(Path(write)) as staging:
+            staging.write_text(config, encoding="utf-8")
     command = " ".join(["alignlab", method, *(part for flag, value in options.items() for part in (flag, shlex.quote(str(value)))), "--config", write or "FILE.toml"])
     return {"method": method, "settings": values, "options": options, "command": command, "toml": config, "rows": [vars(row) for row in rows],
             "text": page(rows, config, command, fates()["notes"].get(method, ""))}

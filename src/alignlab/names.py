@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .errors import ConfigError, DataError, ModelError, UserError
 from .records import Prompt, Record
-from .run import derive_seed
+from .run import check_whole, derive_seed
 
 if TYPE_CHECKING:
     from .constitution.principles import Principle
@@ -203,12 +203,13 @@ def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> 
 
 
 def check_finished(name: str, error: type[UserError] = DataError) -> None:
-    """Refuse the name of a run that is not finished, or of the folder it is made in."""
+    """Refuse the name of a run that is not finished, or of the folder it is made in, and of one that is not as it was written."""
     path = Path(name)
     staging = path if path.name.endswith(".partial") else path.parent / f"{path.name}.partial"
     if (staging / "run.json").exists() and (staging == path or not path.exists()):
         raise error(f"the run {name.removesuffix('.partial')} is not finished", where=str(staging),
                     remedy="give the command that made it again: it goes on where it was")
+    check_whole(path, error=error)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import ConfigError, ModelError, UserError
-from ..run import writing
+from ..run import whole_file
 from . import adapters
 from .chat import begin_ids, end_token_id, template_of
 from .load import Policy
@@ -54,9 +54,7 @@ def write_gguf(policy: Policy, file: Path, *, kind: str = "q8_0") -> Written:
     if config.model_type not in ("llama", "mistral") or getattr(config, "sliding_window", None) or rope.get("rope_type", "default") != "default":
         raise ModelError(f"a model of type {config.model_type!r} with {rope.get('rope_type', 'default')} positions is not written as GGUF here", where=policy.name,
                          remedy="llama.cpp's own convert_hf_to_gguf.py knows more architectures; the model folder is what it reads")
-    partial = file.with_name(file.name + ".partial")
-    with writing(file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(file) as partial:
         writer = gguf.GGUFWriter(partial, "llama")
         _add_shape(writer, config, rope, kind, policy.name)
         _add_tokenizer(writer, policy, config.vocab_size)
@@ -65,7 +63,6 @@ def write_gguf(policy: Policy, file: Path, *, kind: str = "q8_0") -> Written:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        partial.rename(file)
     return Written(kind, *written, file.stat().st_size)
 
 

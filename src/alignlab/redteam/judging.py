@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, 
 from ..errors import DataError, UserError
 from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
 from ..records import Completion, Message, Prompt
+from ..run import check_file, whole_file
 from ..text.documents import Malformed, from_json
 
 BATCH = 256
@@ -180,19 +181,18 @@ def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]
 
 def write_queue(path: Path, items: Sequence[Judged]) -> int:
     """Rows for a human, one a line, with an empty `human_label` to fill in; returns how many. Whole or not at all."""
-    staging = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(staging, "w", encoding="utf-8") as file:
-            for item in items:
-                said = {name: verdict.label for name, verdict in item.verdicts.items()}
-                row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
-                row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
-                file.write(json.dumps(row) + "\n")
-        os.replace(staging, path)
-    except OSError as error:
-        raise UserError(f"the queue cannot be written: {error.strerror or error}", where=str(path), remedy="check its folder") from error
+    with whole_file(path) as staging, open(staging, "w", encoding="utf-8") as file:
+        for item in items:
+            said = {name: verdict.label for name, verdict in item.verdicts.items()}
+            row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
+            row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
+            file.write(json.dumps(row) + "\n")
     return len(items)
+
+
+def untouched(content: bytes) -> bool:
+    """Whether a file is a queue that nobody has filled in yet."""
+    return all(re.match(rb'{"id": "[^"]*", "human_label": "", "why": ', line) for line in content.splitlines())
 
 
 def read_queue(path: Path) -> dict[str, str]:
@@ -222,6 +222,8 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
     judges = [by_name(name.strip()) for name in judge.split(",") if name.strip()]
     if not judges:
         raise UserError("no judge", remedy=f"--judge, comma separated, the first decides: {JUDGES}")
+    if queue:
+        check_file(Path(queue), ours=untouched, option="--queue")
     said = read_queue(Path(human)) if human else {}
     items = list(judge_rows(rows_of(Path(file)), judges))
     if not any(item.completion for item in items):
