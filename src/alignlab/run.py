@@ -57,7 +57,7 @@ State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
 DONE_ALREADY = "done already, nothing to do"
 """The last words of a command whose run was there."""
-_MACHINE_ONLY = {"threads", "device", "workers", "endpoint", "tracker"}  # settings that say where and how to work and who looks on: no part of a run's key
+_MACHINE_ONLY = {"threads", "device", "workers", "endpoint", "tracker", "download"}  # settings that say where and how to work and who looks on: no part of a run's key
 _held: dict[Path, IO[str]] = {}  # locks of this process, so that a notebook can open a run again that it dropped
 
 
