@@ -44,6 +44,7 @@ class ModelSettings:
     device: str = setting("auto", "auto = cuda, then mps, then cpu")
     threads: int = setting(0, "CPU threads; 0 = torch's own choice")
     chat_template: str = setting("", "a Jinja file, chatml or gemma, for a model without a chat template")
+    download: bool = setting(False, "whether the hub is asked for the base model that an adapter folder names, if it is not in the hub's local cache")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,9 +52,14 @@ def check_reward_folder(path: str | Path) -> None:
         raise ModelError("the model has no scalar head", where=str(path), remedy="make a reward model with `alignlab reward`")
 
 
+def is_adapter(source: Path) -> bool:
+    """Whether the folder holds an adapter, whatever else lies in it."""
+    return (source / "adapter_config.json").exists()
+
+
 def is_reward(source: Path) -> bool:
     """Whether the folder holds a model (or an adapter) with a head for scores."""
-    if (source / "adapter_config.json").exists():
+    if is_adapter(source):
         return read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"
     if source.suffix == ".gguf":
         return False

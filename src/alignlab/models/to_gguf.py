@@ -130,7 +130,7 @@ def _add_tensors(writer: Any, model: Any, config: Any, kind: str) -> tuple[int, 
     from gguf.quants import quantize
 
     known, count, plain = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers), 0, 0
-    tied = getattr(config, "tie_word_embeddings", False)
+    tied = adapters.tied(model)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and tied:
             continue
