@@ -177,6 +177,9 @@ def _main(arguments: list[str]) -> int:
         values["settings"] = config
     if command.live:
         values["as_json"] = "json" in given
+    from . import beforehand
+
+    beforehand.check(command, values)
     target = _load(command.target)
     result = target(**values)
     code = result.pop("exit_code", 0) if isinstance(result, dict) else 0  # of a check that did not pass, whose document is printed all the same
