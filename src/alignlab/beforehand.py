@@ -10,15 +10,19 @@ from typing import Any
 from . import known, rules
 from .commands import Command
 from .errors import UserError
+from .run import check_folder, check_out
+from .settings import PipelineSettings, StudySettings
 
 
 def check(command: Command, values: dict[str, Any]) -> None:
-    """Raise the error of the first thing that cannot be: a setting, then a name.
+    """Raise the error of the first thing that cannot be: where the run goes, a setting, a name.
 
     Args:
         values: what the command's function is called with.
     """
     settings = values.get("settings")
+    if command.out:
+        (check_folder if isinstance(settings, PipelineSettings | StudySettings) else check_out)(values["out"])
     if settings is not None:
         rules.check(settings)
     for option in command.options:

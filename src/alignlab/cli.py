@@ -92,6 +92,8 @@ def build(name: str, command: Command) -> Parser:
         parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")
         parser.add_argument("--resume", action=argparse.BooleanOptionalAction,
                             help="go on with an unfinished run of the same command (the default); --no-resume begins it anew")
+        parser.add_argument("--again", action="store_true", help="make a finished run anew, as after a change of the code; it stays until the new one is whole. "
+                            "Of a pipeline, the stages that other code or other parents made")
     if command.settings:
         parser.add_argument("--config", metavar="FILE.toml", help="settings from a TOML file; flags win over it")
         parser.add_argument("--print-config", action="store_true", help="print every setting, its value and where it came from, and stop")
@@ -161,7 +163,9 @@ def _main(arguments: list[str]) -> int:
 
     values: dict[str, Any] = {option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options}
     if command.out:
-        values |= {"out": Path(given.get("out", command.out.format(**values))), "seed": given.get("seed", 0), "resume": given.get("resume", True)}
+        if not (out := given.get("out", command.out.format(**values))):
+            raise UserError("--out is empty", remedy="--out runs/NAME")
+        values |= {"out": Path(out), "seed": given.get("seed", 0), "resume": "again" if "again" in given else given.get("resume", True)}
     if command.settings:
         from .config import resolve
 

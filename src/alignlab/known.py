@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError, ModelError, UserError
+from .run import check_whole
 
 # --- models ---------------------------------------------------------------------------------------------------------------------------
 
@@ -43,12 +44,13 @@ def members_of(run: str) -> list[str]:
 
 
 def check_finished(name: str, error: type[UserError] = DataError) -> None:
-    """Refuse the name of a run that is not finished, or of the folder it is made in."""
+    """Refuse the name of a run that is not finished, or of the folder it is made in, and of one that is not as it was written."""
     path = Path(name)
     staging = path if path.name.endswith(".partial") else path.parent / f"{path.name}.partial"
     if (staging / "run.json").exists() and (staging == path or not path.exists()):
         raise error(f"the run {name.removesuffix('.partial')} is not finished", where=str(staging),
                     remedy="give the command that made it again: it goes on where it was")
+    check_whole(path, error=error)
 
 
 def model(name: str) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError, ModelError
+from ..run import check_model
 from ..settings import AdapterSettings, ModelSettings
 from . import adapters, chat
 from .attention import use_plain_attention
@@ -241,6 +242,7 @@ def _find(ref: str | Path) -> Path:
         return path
     if path.is_dir():
         check_folder(path)
+        check_model(path, error=ModelError)
         return path
     if path.suffix == ".gguf" or str(ref).startswith((".", "/", "~")) or str(ref).count("/") != 1:
         raise ModelError(f"there is no model {ref!s}", remedy="town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")

@@ -36,7 +36,7 @@ def summarise(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str
         "stages": [{"name": s.name, "run": s.name, "seconds": round(s.seconds, 1), "was_done": s.was_done, "parents": [n.name for n in s.needs]} for s in planned],
     }
     staging = out / "summary.json.partial"
-    staging.write_text(json.dumps(summary, indent=1))
+    staging.write_text(json.dumps(summary, indent=1), encoding="utf-8")
     staging.replace(out / "summary.json")
     return summary
 

@@ -11,10 +11,11 @@ from typing import Any
 from .. import names
 from ..data.split import by_prompt
 from ..errors import CheckFailed, DataError, UserError
-from ..run import RunInfo, derive_seed, examine_run, read_run, writing
+from ..run import derive_seed, examine_run, find_folders, read_run, writing
 from ..run import list_runs as find_runs
 from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers, within_context
+from .verify import verify_runs
 
 
 def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, seed: int, resume: bool, settings: EvalSettings,
@@ -108,9 +109,9 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
             with writing(run.path):
                 kept.parent.mkdir(exist_ok=True)
                 partial = kept.with_suffix(".partial")
-                partial.write_text(json.dumps({"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}))
+                partial.write_text(json.dumps({"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}), encoding="utf-8")
                 partial.rename(kept)
-        rows.append(json.loads(kept.read_text()))
+        rows.append(json.loads(kept.read_text(encoding="utf-8")))
     rows.sort(key=lambda row: row["kl"]["mean"])
 
     with writing(run.path):
@@ -127,8 +128,10 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
     folder, *rest = [words] if isinstance(words, str) else words
     if folder == "doctor":
         return doctor_runs(rest)
+    if folder == "verify":
+        return verify_runs(rest)
     if rest:
-        raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, or alignlab runs doctor RUN")
+        raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, alignlab runs doctor RUN, or alignlab runs verify RUN")
     found = find_runs(folder)
     rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds} for info in found]
     text = "\n".join(f"{row['status']:<8} {row['stage']:<10} {row['seconds']:>8.1f} s  {row['run']}" for row in rows) or f"no runs below {folder}"
@@ -137,7 +140,7 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
 
 def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
     """Is this normal? Every rule over the metrics of runs, finished or not; exit code 5 where one is broken. A folder stands for all runs below it."""
-    infos = [info for name in names for info in runs_of(name)]
+    infos = [read_run(folder) for name in names for folder in find_folders(Path(name))]
     if not infos:
         raise UserError("there is no run to look at", where=" ".join(names), remedy="alignlab runs doctor RUN, a run folder or one that holds runs")
     rows, lines = [], []
@@ -149,12 +152,3 @@ def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
         said = f"{len(broken)} broken" if broken else "nothing to learn from" if not metrics else "nothing broken"
         lines += [f"{info.path} ({info.stage}, {info.status}, {len(metrics)} rows of metrics): {said}", *(f"  {line}" for f in found for line in str(f).split("\n"))]
     return {"runs": rows, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if any(row["broken"] for row in rows) else 0}
-
-
-def runs_of(name: str) -> list[RunInfo]:
-    """A run folder, the staging folder of an unfinished run by either name, or every run below a folder."""
-    path = Path(name)
-    for folder in (path, path.with_name(f"{path.name}.partial")):
-        if (folder / "run.json").exists():
-            return [read_run(folder)]
-    return find_runs(path)
