@@ -20,6 +20,8 @@ from .commands import COMMANDS, Command
 from .errors import ConfigError, UserError
 
 SCHEMA = 1
+ALSO = {"model": ["--from"], "chat-template": ["--model.chat_template", "--model.chat-template"]}
+"""Other spellings of an option: a template is named as in the stages, whose settings have it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,8 +87,7 @@ def build(name: str, command: Command) -> Parser:
         elif option.switch:
             parser.add_argument(f"--{option.flag}", action="store_true", help=text)
         else:
-            names = [f"--{option.flag}"] + (["--from"] if option.flag == "model" else [])
-            parser.add_argument(*names, dest=option.flag, help=text, type=type(option.default) if option.default != "" else str)
+            parser.add_argument(f"--{option.flag}", *ALSO.get(option.flag, ()), dest=option.flag, help=text, type=type(option.default) if option.default != "" else str)
     if command.out:
         parser.add_argument("--out", help=f"the run folder (default {command.out})")
         parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")

@@ -28,6 +28,7 @@ COUNT = Option("count", "at most this many records of the data; 0 = all (of the 
 GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "", names="judge")
 REWARD = Option("reward", "the run (or folder) of the reward model, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty (a run with members is one RUN)", "", names="reward")
 INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL (with a constitution), constant", "", names="judge")
+CHAT_TEMPLATE = Option("chat-template", "a Jinja file, chatml or gemma, for a model without a chat template", "", names="chat-template")
 
 
 def data_option(default: str, what: str) -> Option:
@@ -214,7 +215,7 @@ COMMANDS: dict[str, Command] = {
         Option("against", "other data (held-out, say) whose prompts must not be in this one", "", names="data"),
         Option("kind", "what the data is for: text, prompt, demonstration, comparison, ranking or unpaired; empty = what it holds by nature", "", names="want"),
         Option("max-length", "tokens that training would allow; 0 = the model's context", 0),
-        Option("chat-template", "a Jinja file, or chatml, for a model without a chat template", "", names="chat-template"), COUNT)),
+        CHAT_TEMPLATE, COUNT)),
     "export": Command("write data in a layout that other libraries read, or a model as a GGUF file", "stages:export", (
         data_option("", "what is written"), COUNT,
         Option("format", "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "
@@ -236,5 +237,5 @@ COMMANDS: dict[str, Command] = {
     "runs": Command("list the runs below a folder; runs doctor RUN says what is normal in a run's metrics and what is broken; runs verify RUN whether its files are as they were written", "stages:list_runs", (
         Option("words", "a folder to look in, or: doctor RUN, verify RUN", "runs", many=True, positional=True),)),
     "view": Command("show how a model's tokenizer reads a data set: tokens and loss mask in colour", "stages:view", (
-        ANY, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3))),
+        ANY, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3), CHAT_TEMPLATE)),
 }

@@ -118,7 +118,7 @@ def reward_models(name: str) -> list[str]:
 
     if not name.startswith(ensemble.PREFIX) and not (Path(name) / "members").is_dir():
         return [name]
-    from .models.load import check_reward_folder
+    from .models.folder import check_reward_folder
 
     found = ensemble.parse(name)
     for run in found.runs:

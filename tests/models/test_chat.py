@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer
 
+from alignlab.data.checks import encode
 from alignlab.errors import ModelError
-from alignlab.models.chat import completion_ids, end_token_id, example, install_template, prompt_ids, render, texts
-from alignlab.records import Message, Prompt
+from alignlab.models.chat import completion_ids, end_token_id, example, install_template, prompt_ids, render, text_ids, texts
+from alignlab.records import Message, Prompt, Text
+from alignlab.town import base
+from alignlab.town.world import build
 
 from .conftest import ASSISTANT, BOS, END, EOS, USER, build_tokenizer
 
@@ -59,6 +63,25 @@ def test_no_double_begin_token(shared_tokenizer):
     assert prompt_ids(shared_tokenizer, HI).count(BOS) == 1
     assert render(shared_tokenizer, TWO_TURNS, train_on="all").ids.count(BOS) == 1
     assert BOS not in completion_ids(shared_tokenizer, HI, "the baker")
+
+
+@pytest.mark.parametrize(("single", "before"), [("<s> $A", [BOS]), ("$A", []), ("<s> $A </s>", [BOS]), ("$A </s>", []), ("<user> <s> $A", [USER, BOS])])
+def test_a_document_begins_as_the_tokenizer_begins_it(tokenizer, single, before):
+    """A begin token that it has and does not put on (SmolLM2) is not put on here either, nor an end behind a text that may go on."""
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=[("<s>", BOS), ("</s>", EOS), ("<user>", USER)])
+    bare = tokenizer("the bread", add_special_tokens=False)["input_ids"]
+    assert text_ids(tokenizer, "the bread") == [*before, *bare] and text_ids(tokenizer, "") == before
+    row = encode(Text("the bread"), tokenizer)[0]
+    assert row.ids == [*before, *bare] and row.loss_mask == [0] * len(before) + [1] * len(bare)
+
+
+def test_the_town_opens_a_document_and_says_so_in_its_tokenizer():
+    """Its base models learnt documents one after the other, an end-of-text token before each; no code knows that of them."""
+    town = AutoTokenizer.from_pretrained(base.shipped("town-s"))
+    made = base.train_tokenizer(build(), vocabulary=300, seed=0, sample=50)
+    for tokenizer in (town, made):
+        assert text_ids(tokenizer, "The baker") == base.document_ids(tokenizer, "The baker").ids == tokenizer("The baker")["input_ids"]
+        assert tokenizer.bos_token_id not in prompt_ids(tokenizer, HI)
 
 
 def test_a_cut_completion_gets_no_end_token(shared_tokenizer):

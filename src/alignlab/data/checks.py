@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CheckFailed, DataError, ModelError
-from ..models.chat import Rendered, example, prompt_ids
+from ..models.chat import Rendered, begin_ids, example, prompt_ids, text_ids
 from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]
             ids = prompt_ids(tokenizer, record)
             return [Rendered(ids, [0] * len(ids))]
         case Text():
-            ids = tokenizer.encode(record.text, add_special_tokens=False)
-            return [Rendered(ids, [1] * len(ids))]
+            before, ids = begin_ids(tokenizer), text_ids(tokenizer, record.text)
+            return [Rendered(ids, [0] * len(before) + [1] * (len(ids) - len(before)))]
         case Demonstration():
             return [example(tokenizer, record.prompt, record.completion)]
         case Unpaired():

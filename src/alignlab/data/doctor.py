@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Literal
 
 from ..errors import DataError, ModelError
-from ..models.chat import Rendered, completion_ids, end_token_id, marks, prompt_ids, texts, writes_its_end
+from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, marks, prompt_ids, texts, writes_its_end
 from ..models.load import Reader
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import FitReport, encode, reads_otherwise, teaches, without_long
@@ -296,7 +296,7 @@ def template(p: _Patient) -> list[Finding]:
         return []
     reasons = Counter(error.what for error in p.refused.values())
     error = next(iter(p.refused.values()))
-    return [p.found("template", "broken", f"cannot be rendered: {', '.join(list(reasons)[:3])}", error.remedy or "give another template with --chat-template",
+    return [p.found("template", "broken", f"cannot be rendered: {', '.join(list(reasons)[:3])}", error.remedy or "give another template with --model.chat_template",
                     list(p.refused), lambda i: p.refused[i].where or excerpt(p.records[i]))]
 
 
@@ -347,12 +347,12 @@ def double_bos(p: _Patient) -> list[Finding]:
     if rows:
         found.append(p.found("double-bos", "broken" if len(rows) > len(p.records) / 2 else "look", f"begin with {t.bos_token} twice",
                              "take it out of the template, or out of texts that were rendered already", rows))
-    own = t("a")["input_ids"][:1] == [bos]
+    own = begin_ids(t) == [bos]
     written = [sequences[0].ids[:1] == [bos] for sequences in p.sequences if sequences]
     if own and any(written):
         found.append(Finding("double-bos", "note", f"the template writes {t.bos_token} and the tokenizer adds it too; here nothing is added to what the template writes",
                              "elsewhere, tokenise rendered text with add_special_tokens=False"))
-    elif own and written and not isinstance(p.records[0], Text):
+    elif own and written and not p.reader.own_template and not isinstance(p.records[0], Text):
         found.append(Finding("double-bos", "look", f"the tokenizer puts {t.bos_token} before a text, and the chat template does not: the model is trained without it",
                              f"write {{{{ bos_token }}}} at the start of the template, if the model was pretrained with {t.bos_token}"))
     return found

@@ -53,9 +53,17 @@ def open_turn(prompt: Prompt) -> tuple[Prompt, str]:
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
-    """The ids of the beginning of a document: the begin token, where the tokenizer has one, and the text."""
-    ids = _ids(tokenizer, text)
-    return ids if tokenizer.bos_token_id is None else [tokenizer.bos_token_id, *ids]
+    """The ids of the beginning of a document: what the tokenizer puts before a text by itself (a begin token, or nothing), and the text.
+
+    What it puts behind one is left out: a document goes on.
+    """
+    return [*begin_ids(tokenizer), *_ids(tokenizer, text)]
+
+
+def begin_ids(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before a text by itself: mostly a begin token or nothing. That it has a begin token does not say that it puts it on."""
+    whole, bare = tokenizer("a")["input_ids"], _ids(tokenizer, "a")
+    return next((whole[:i] for i in range(len(whole) - len(bare) + 1) if whole[i : i + len(bare)] == bare), [])
 
 
 def completion_ids(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> list[int]:
@@ -150,7 +158,7 @@ def install_template(tokenizer: Any, choice: str) -> None:
             raise ModelError(f"the tokenizer of {_name(tokenizer)} has no end token", remedy="set eos_token in its tokenizer_config.json")
         if choice == "gemma" and any(len(_ids(tokenizer, mark)) != 1 for mark in ("<start_of_turn>", "<end_of_turn>")):
             raise ModelError(f"the tokenizer of {_name(tokenizer)} does not know Gemma's <start_of_turn>", remedy="--model.chat_template chatml")
-        begins = tokenizer.bos_token is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+        begins = tokenizer.bos_token is not None and begin_ids(tokenizer) == [tokenizer.bos_token_id]
         tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + {"chatml": CHATML, "gemma": GEMMA}[choice]
         return
     try:

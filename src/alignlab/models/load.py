@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,11 +18,8 @@ from ..run import check_model
 from ..settings import AdapterSettings, ModelSettings
 from . import adapters, chat
 from .attention import use_plain_attention
+from .folder import TOKENIZERS, check_folder, is_reward, read_json
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-TRAINER_STATE = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
-"""Pickles that transformers' Trainer leaves beside the weights; nobody opens them."""
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tiktoken.model")
 BIG = 20_000_000  # parameters above which bf16 pays
 
 
@@ -86,12 +82,14 @@ class Reader:
 
     Attributes:
         stops: ids that its generation config (or config) and its tokenizer say end a completion: what other libraries stop at.
+        own_template: its chat template came with it, so that it says how the model was taught.
     """
 
     tokenizer: Any
     name: str
     context: int
     stops: frozenset[int]
+    own_template: bool = False
 
 
 def context_of(model: Any) -> int:
@@ -101,42 +99,6 @@ def context_of(model: Any) -> int:
 
 def _context(config: Any) -> int:
     return getattr(config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
-
-
-def check_folder(path: str | Path) -> None:
-    """Raise ModelError for a model folder that is broken or not safe: code to run, pickled weights, no weights, no tokenizer.
-
-    A PEFT folder may leave the tokenizer to its base.
-    """
-    folder = Path(path)
-    names = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else []
-    adapter = "adapter_config.json" in names
-    if not adapter and "config.json" not in names:
-        raise ModelError(f"{folder} is not a model folder: it has no config.json", where=str(folder),
-                         remedy="name a folder that transformers or PEFT wrote, or a hub name")
-    for name in names:
-        if name.endswith("config.json"):
-            settings = _read_json(folder / name)
-            if "auto_map" in settings:
-                raise ModelError(f"{folder} wants to run code of its own (auto_map)", where=str(folder / name),
-                                 remedy="only architectures that transformers knows are loaded; remove auto_map if it is one of them")
-    weights = [name for name in names if name.endswith(".safetensors")]
-    pickles = [name for name in names if name.endswith(PICKLES) and not name.startswith(TRAINER_STATE)]
-    if pickles:
-        raise ModelError(f"{folder} holds pickled weights ({pickles[0]}), which can run code when opened", where=str(folder / pickles[0]),
-                         remedy="delete them: the safetensors beside them are what is loaded" if weights
-                         else "convert them to safetensors where you trust them, and delete the pickles")
-    if not weights or (adapter and "adapter_model.safetensors" not in weights):
-        raise ModelError(f"{folder} holds no weights (*.safetensors)", where=str(folder), remedy="copy the whole model folder")
-    if not adapter and not any(name in names for name in TOKENIZERS):
-        raise ModelError(f"{folder} has no tokenizer", where=str(folder), remedy="save the tokenizer into the same folder")
-
-
-def check_reward_folder(path: str | Path) -> None:
-    """Raise ModelError for a folder that `check_folder` refuses or that holds no scalar head."""
-    check_folder(path)
-    if not is_reward(Path(path)):
-        raise ModelError("the model has no scalar head", where=str(path), remedy="make a reward model with `alignlab reward`")
 
 
 def pick_device(settings: ModelSettings) -> torch.device:
@@ -199,7 +161,7 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
     model.config.pad_token_id = _pad_id(model, tokenizer)
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
     if not init_head and (source / "adapter_config.json").exists() and (source / "config.json").exists():
-        saved = _read_json(source / "config.json")  # the scale of this adapter's scores, not of its base's
+        saved = read_json(source / "config.json")  # the scale of this adapter's scores, not of its base's
         model.config.score_mean, model.config.score_std = saved.get("score_mean", 0.0), saved.get("score_std", 1.0)
         model.config.cost_model = saved.get("cost_model", False)
     model = _ready(model, source, settings, device, trainable, new_adapter, task="SEQ_CLS")
@@ -221,7 +183,7 @@ def load_reader(ref: str | Path, settings: ModelSettings) -> Reader:
     if (_folder(at) / "generation_config.json").exists() and not options:
         stops = _listed(_calling_libraries(at, lambda: GenerationConfig.from_pretrained(_folder(at))).eos_token_id) or stops
     ends = {*stops, tokenizer.eos_token_id} - {None}
-    return Reader(tokenizer, str(ref), _context(config), frozenset(ends))
+    return Reader(tokenizer, str(ref), _context(config), frozenset(ends), own_template=not settings.chat_template)
 
 
 def _prepare(ref: str | Path, settings: ModelSettings) -> tuple[Path, torch.device]:
@@ -381,18 +343,9 @@ def _pad_id(model: Any, tokenizer: Any) -> int:
     return next(i for i in candidates if i is not None and i < embeddings and i not in ends)
 
 
-def is_reward(source: Path) -> bool:
-    """Whether the folder holds a model (or an adapter) with a head for scores."""
-    if (source / "adapter_config.json").exists():
-        return _read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"
-    if source.suffix == ".gguf":
-        return False
-    return any(str(name).endswith("ForSequenceClassification") for name in _read_json(source / "config.json").get("architectures") or [])
-
-
 def _base_of(source: Path) -> Path:
     """The checked folder of the model that an adapter folder was trained on."""
-    base = _read_json(source / "adapter_config.json").get("base_model_name_or_path")
+    base = read_json(source / "adapter_config.json").get("base_model_name_or_path")
     try:
         if not base:
             raise ModelError("none is named")
@@ -400,16 +353,6 @@ def _base_of(source: Path) -> Path:
     except ModelError as error:
         raise ModelError(f"the adapter's base model cannot be used: {error.what}", where=error.where or f"{source / 'adapter_config.json'}",
                          remedy="set base_model_name_or_path in it to where the base model lies") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"not a JSON file: {error}", where=str(path), remedy="copy the model folder again") from None
-    if not isinstance(row, dict):
-        raise ModelError(f"holds a {type(row).__name__} where settings are expected", where=str(path), remedy="copy the model folder again")
-    return row
 
 
 def _folder(source: Path) -> Path:

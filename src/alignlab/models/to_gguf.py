@@ -13,7 +13,7 @@ import torch
 from ..errors import ConfigError, ModelError, UserError
 from ..run import writing
 from . import adapters
-from .chat import end_token_id
+from .chat import begin_ids, end_token_id
 from .load import Policy
 
 KINDS = ("f32", "f16", "q8_0", "q4_1", "q4_0")
@@ -115,7 +115,7 @@ def _add_tokenizer(writer: Any, policy: Policy, vocabulary: int) -> None:
     writer.add_token_list(names)
     writer.add_token_types(kinds)
     writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in fast["model"]["merges"]])
-    writer.add_add_bos_token(tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id])
+    writer.add_add_bos_token(tokenizer.bos_token_id is not None and begin_ids(tokenizer) == [tokenizer.bos_token_id])
     writer.add_add_space_prefix(bool(steps[-1].get("add_prefix_space")))
     end = end_token_id(tokenizer) if tokenizer.chat_template else tokenizer.eos_token_id
     for add, token in ((writer.add_bos_token_id, tokenizer.bos_token_id), (writer.add_eos_token_id, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else end),

@@ -52,14 +52,14 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
     return {"file": out, "model": model, "quantize": done.kind, "tensors": done.tensors, "not_quantized": done.plain, "bytes": done.bytes, "text": said}
 
 
-def view(*, model: str, data: str, count: int) -> None:
+def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
     """Tokens and loss mask of the first rows, in colour."""
     from ..data.view import show
 
     records = names.data(data, names.kind(data), count=count).records[:count]
     from ..models.load import load_reader
 
-    show(records, load_reader(names.model_path(model), ModelSettings()).tokenizer)
+    show(records, load_reader(names.model_path(model), ModelSettings(chat_template=chat_template)).tokenizer)
 
 
 def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_length: int, chat_template: str, count: int) -> dict[str, Any]:

@@ -171,7 +171,8 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
     import torch
 
     from ..methods import reward_model as method
-    from ..models.load import is_reward, load_reward_model, save_reward_model
+    from ..models.folder import is_reward
+    from ..models.load import load_reward_model, save_reward_model
 
     member = member or 0
     if member:  # a new adapter is drawn from torch's own generator
