@@ -169,13 +169,15 @@ def _main(arguments: list[str]) -> int:
         values |= {"out": Path(out), "seed": given.get("seed", 0), "resume": "again" if "again" in given else given.get("resume", True)}
     if command.settings:
         from .config import resolve
+        from .defaults import following
 
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
         preset = settings.FAST_SIZES[command.settings] if values.get("fast") else None
         tables = {*COMMANDS, *(item.name for item in fields(settings.PipelineSettings))}  # a file may hold those of other commands too
+        trained = next((str(values[option]) for option in ("start", "target", "model") if values.get(option)), "")
         config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset, sections=tables,
-                                  elsewhere=elsewhere)
+                                  elsewhere=elsewhere, following=following(trained))
         if "print_config" in given:
             _print_config(config, origins, as_json="json" in given)
             return 0

@@ -6,14 +6,13 @@ Imports no torch, no transformers and no reader of data, so that a wrong name is
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from .errors import DataError, ModelError, UserError
+from .models.folder import check_folder, is_reward, read_json
 from .run import check_whole
 
 # --- models ---------------------------------------------------------------------------------------------------------------------------
@@ -60,7 +59,7 @@ def model(name: str) -> None:
 
 def policy(name: str) -> None:
     """A model that writes."""
-    if (folder := _weights(name)) and _scores(folder):
+    if (folder := _weights(name)) and is_reward(folder):
         raise ModelError("this is a reward model, not one that writes", where=str(folder), remedy="name the policy it was made from")
 
 
@@ -73,7 +72,7 @@ def reward(name: str) -> None:
         check_finished(run, ModelError)
         if found.allow_missing or members_of(run) or (Path(run) / "members").is_dir():
             continue  # which of them are there is for `names.reward_models` to say
-        if (folder := _weights(run)) and not _scores(folder):
+        if (folder := _weights(run)) and not is_reward(folder):
             raise ModelError("the model has no scalar head", where=str(folder), remedy="make a reward model with `alignlab reward`")
 
 
@@ -81,7 +80,7 @@ def cost(name: str) -> None:
     """A reward model whose zero parts safe from unsafe."""
     reward(name)
     folder = _weights(name)
-    if folder and not (folder / "adapter_config.json").exists() and not _json(folder / "config.json").get("cost_model", False):
+    if folder and not (folder / "adapter_config.json").exists() and not read_json(folder / "config.json").get("cost_model", False):
         raise UserError(f"{name} is a reward model, not a cost model: its zero does not part safe from unsafe", where=name,
                         remedy="alignlab reward --safety 1 on data with safe and unsafe labels")
 
@@ -107,14 +106,11 @@ def target(name: str) -> None:
 
 
 def _weights(name: str) -> Path | None:
-    """The folder behind a model name, with weights in it; None for a .gguf file and for a name of the hub, about which nothing is known here."""
+    """The checked folder behind a model name; None for a .gguf file and for a name of the hub, about which nothing is known here."""
     found = model_path(name)
     path = Path(found)
     if path.is_dir():
-        if not (path / "config.json").exists() and not (path / "adapter_config.json").exists():
-            raise ModelError(f"{path} is not a model folder: it has no config.json", where=str(path), remedy="name a folder that transformers or PEFT wrote, or a hub name")
-        if not any(path.glob("*.safetensors")) and not any(path.glob("*.bin")):  # of pickles the loader says why it opens none
-            raise ModelError(f"{path} holds no weights (*.safetensors)", where=str(path), remedy="copy the whole model folder")
+        check_folder(path)
         return path
     if path.suffix == ".gguf" and path.is_file():
         return None
@@ -123,23 +119,6 @@ def _weights(name: str) -> Path | None:
         away = " and none in the hub's cache, and the network is off (HF_HUB_OFFLINE)" if on_hub else ""
         raise ModelError(f"there is no model {name}{away}", remedy=_near(path) or "town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
     return None
-
-
-def _scores(folder: Path) -> bool:
-    """Whether a model folder says that it has a head for scores."""
-    if (folder / "adapter_config.json").exists():
-        return _json(folder / "adapter_config.json").get("task_type") == "SEQ_CLS"
-    architectures = _json(folder / "config.json").get("architectures")
-    return any(str(name).endswith("ForSequenceClassification") for name in architectures) if isinstance(architectures, list) else False
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """An object in a file; an empty one where there is none: the loader says what is wrong with a broken folder."""
-    try:
-        row = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return row if isinstance(row, dict) else {}
 
 
 def _offline() -> bool:

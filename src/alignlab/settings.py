@@ -19,7 +19,7 @@ def setting(default: Any, help: str, names: str = "") -> Any:  # a factory for m
 class OptimSettings:
     """AdamW with fp32 master weights, linear warm-up, then constant, linear or cosine decay."""
 
-    lr: float = setting(1e-4, "peak learning rate")
+    lr: float = setting(1e-4, "peak learning rate; the default is for models of the town, and another by method, size and LoRA for any other: --print-config says which")
     schedule: Literal["constant", "linear", "cosine"] = setting("cosine", "decay after the warm-up")
     warmup: float = setting(0.05, "share of the steps over which the learning rate rises from 0")
     beta1: float = setting(0.9, "AdamW beta1")
@@ -56,7 +56,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
-    max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished")
+    max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished; the default is for models of the town")
     temperature: float = setting(1.0, "0 = greedy")
     top_p: float = setting(1.0, "nucleus sampling; 1 = off")
     slots: int = setting(64, "sequences decoded side by side; a finished one gives its slot to the next")

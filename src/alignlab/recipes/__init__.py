@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..defaults import followed
 from ..errors import ConfigError, UserError
 from ..pipeline import Pipeline
 from ..settings import FAST, PipelineSettings
@@ -50,7 +51,7 @@ def run_command(*, model: str, recipe: str, fast: bool, out: Path, seed: int, re
 
     if recipe not in RECIPES:
         raise UserError(f"there is no recipe {recipe!r}", remedy="one of: " + ", ".join(RECIPES))
-    check(recipe, settings, FAST if fast else PipelineSettings())
+    check(recipe, settings, followed(FAST if fast else PipelineSettings(), model))
     settings = replace(settings, eval=replace(settings.eval, sampling=replace(settings.eval.sampling, temperature=0.0)))
     started = time.perf_counter()
     plan = Plan(Pipeline(out, workers=settings.workers, resume=resume, tracker=settings.tracker), model, settings, seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import to_dict
+from ..defaults import followed
 from ..errors import ConfigError, UserError
 from ..pipeline import Pipeline, Stage
 from ..report.page import stage_rows, write_page
@@ -33,7 +34,7 @@ def study_command(*, name: str, model: str, seeds: str, runs: str, fast: bool, o
     if name not in STUDIES:
         raise UserError(f"there is no study {name!r}", remedy="one of: " + ", ".join(STUDIES))
     study = STUDIES[name]
-    check(name, study, settings, fast)
+    check(name, study, settings, fast, model)
     asked = seeds_of(seeds) or [seed]
     started = time.perf_counter()
     pipeline = Pipeline(Path(runs) if runs else out, workers=settings.workers, resume=resume)
@@ -59,9 +60,9 @@ def listing() -> dict[str, Any]:
     return {"studies": {name: study.question for name, study in STUDIES.items()}, "text": "\n".join(("alignlab study NAME asks one of these:", "", *rows))}
 
 
-def check(name: str, study: Study, settings: StudySettings, fast: bool) -> None:
+def check(name: str, study: Study, settings: StudySettings, fast: bool, model: str = "") -> None:
     """Raise ConfigError for a setting that was changed and that this study does not read."""
-    usual = FAST_SIZES[StudySettings] if fast else StudySettings()
+    usual = followed(FAST_SIZES[StudySettings] if fast else StudySettings(), model)
     for item in fields(StudySettings):
         if item.name not in ("workers", *study.reads) and getattr(settings, item.name) != getattr(usual, item.name):
             raise ConfigError(f"the study {name} does not read {item.name}", remedy="it reads " + ", ".join(study.reads))
