@@ -59,7 +59,8 @@ def kinds() -> list[tuple[list[str], Command]]:
 def model_folder(folder: Path, architecture: str, **more: Any) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"architectures": [architecture], **more}))
-    (folder / "model.safetensors").write_bytes(b"")
+    for name in ("model.safetensors", "tokenizer.json"):
+        (folder / name).write_bytes(b"")
     return folder
 
 

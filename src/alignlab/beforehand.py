@@ -10,21 +10,18 @@ from typing import Any
 from . import known, rules
 from .commands import Command
 from .errors import UserError
-from .run import check_folder, check_out
+from .run.places import check_folder, check_out
 from .settings import PipelineSettings, StudySettings
 
 
-def check(command: Command, values: dict[str, Any]) -> None:
-    """Raise the error of the first thing that cannot be: where the run goes, a setting, a name.
+def check_options(command: Command, values: dict[str, Any]) -> None:
+    """Raise the error of the first option that cannot be: where the run goes, a count, a name.
 
     Args:
         values: what the command's function is called with.
     """
-    settings = values.get("settings")
     if command.out:
-        (check_folder if isinstance(settings, PipelineSettings | StudySettings) else check_out)(values["out"])
-    if settings is not None:
-        rules.check(settings)
+        (check_folder if command.settings in (PipelineSettings, StudySettings) else check_out)(values["out"])
     for option in command.options:
         value = values[option.flag.replace("-", "_")]
         if isinstance(value, int) and value < 0:
@@ -32,9 +29,13 @@ def check(command: Command, values: dict[str, Any]) -> None:
         if option.names:
             for name in value if isinstance(value, list) else [value]:
                 named(option.names, name, f"--{option.flag}" if not option.positional else option.flag)
-    if settings is not None:
-        for dotted, kind, name in names_in(settings):
-            named(kind, name, dotted)
+
+
+def check_settings(settings: Any) -> None:
+    """Raise the error of the first setting that cannot be, a name among them that stands for nothing included."""
+    rules.check(settings)
+    for dotted, kind, name in names_in(settings):
+        named(kind, name, dotted)
 
 
 def names_in(settings: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
