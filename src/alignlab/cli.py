@@ -91,7 +91,7 @@ def build(name: str, command: Command) -> Parser:
     if any(option.flag == "data" for option in command.options):
         parser.add_argument("--columns", metavar="OURS=THEIRS,...", help="what the columns of --data are, as prompt=q,completion=a; label= if its label is something else")
     if command.out:
-        parser.add_argument("--out", help=f"the run folder (default {command.out})")
+        parser.add_argument("--out", help=f"the run folder (default {command.out.format(name='NAME')})")
         parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")
         parser.add_argument("--resume", action=argparse.BooleanOptionalAction,
                             help="go on with an unfinished run of the same command (the default); --no-resume begins it anew")
@@ -151,6 +151,13 @@ def _main(arguments: list[str]) -> int:
         raise UserError(f"there is no command {name!r}", remedy=f"did you mean {near[0]}?" if near else "alignlab --help")
     if COMMANDS[name].spoken and arguments[1:] and not arguments[1].startswith("-"):
         arguments[1:2] = ["--kind", arguments[1]]
+    if asked := next((i for i, word in enumerate(arguments) if word in ("-h", "--help")), 0):
+        from . import help
+
+        whole = arguments[asked + 1 : asked + 2] == ["all"]
+        command, others, _ = of_kind(name, arguments[1:asked] + arguments[asked + 1 + whole :])
+        print(help.text(" ".join([name, *others[1:2]]) if others[:1] == ["--kind"] else name, command, build(name, command), others, whole=whole))
+        return 0
     command, arguments, elsewhere = of_kind(name, arguments[1:])
     parser = build(name, command)
     known, unknown = parser.parse_known_args(arguments)
@@ -159,9 +166,7 @@ def _main(arguments: list[str]) -> int:
         asked = unknown[0].split("=")[0]
         if (word := asked.lstrip("-").replace("-", "_")) in elsewhere:
             raise ConfigError(f"{asked} means nothing here: it belongs to {elsewhere[word]}", remedy="take it out")
-        near = [o for o in options if o.endswith("." + asked.lstrip("-"))] or difflib.get_close_matches(asked, options, 1)
-        raise UserError(f"{unknown[0]} is not an option of alignlab {name}",
-                        remedy=f"did you mean {near[0]}?" if near else f"alignlab {name} --help")
+        raise UserError(f"{asked} is not an option of alignlab {name}", remedy=meant(name, asked, unknown, options) or f"alignlab {name} --help")
     given = vars(known)
 
     values: dict[str, Any] = {option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options}
@@ -173,6 +178,10 @@ def _main(arguments: list[str]) -> int:
         if not (out := given.get("out", command.out.format(**values))):
             raise UserError("--out is empty", remedy="--out runs/NAME")
         values |= {"out": Path(out), "seed": given.get("seed", 0), "resume": "again" if "again" in given else given.get("resume", True)}
+    from . import beforehand
+
+    if "print_config" not in given:
+        beforehand.check_options(command, values)
     if command.settings:
         from .config import resolve
         from .defaults import following
@@ -187,6 +196,7 @@ def _main(arguments: list[str]) -> int:
         if "print_config" in given:
             _print_config(config, origins, as_json="json" in given)
             return 0
+        beforehand.check_settings(config)
         values["settings"] = config
     if command.live:
         values["as_json"] = "json" in given
@@ -202,6 +212,21 @@ def _main(arguments: list[str]) -> int:
     elif isinstance(result, dict) and "text" in result:
         print(result["text"])
     return code
+
+
+def meant(name: str, asked: str, unknown: Sequence[str], options: Sequence[str]) -> str:
+    """What may have been meant by an option that is none: a setting of that last name, the same thing by TRL's name, or the nearest."""
+    from .from_trl import counterpart
+
+    last = asked.lstrip("-").replace("-", "_")
+    if within := [o for o in options if o.endswith(f".{last}")]:
+        return f"did you mean {within[0]}?"
+    value = unknown[0].partition("=")[2] or next((word for word in unknown[1:2] if not word.startswith("--")), "")
+    if (trl := counterpart(name, last, value)) and (flag := trl.partition("--")[2].split(" ")[0]):
+        here = next((o for o in options if o == f"--{flag}" or o.endswith(f".{flag}")), "")
+        trl = trl.replace(f"--{flag}", here) if here else ""
+    near = difflib.get_close_matches(asked, options, 1)
+    return trl or (f"did you mean {near[0]}?" if near else "")
 
 
 def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> None:

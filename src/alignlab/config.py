@@ -21,12 +21,13 @@ EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its dotted name, type, default and help text."""
+    """One setting: its dotted name, type, default, help text, and the kind of name that it is, if it is one."""
 
     name: str
     type: Any
     default: Any
     help: str
+    names: str = ""
 
     @property
     def expected(self) -> str:
@@ -104,7 +105,7 @@ def _walk(kind: type, example: Any, prefix: str) -> Iterable[Setting]:
         if is_dataclass(value):
             yield from _walk(type(value), value, f"{prefix}{item.name}.")
         else:
-            yield Setting(prefix + item.name, hint, value, item.metadata.get("help", ""))
+            yield Setting(prefix + item.name, hint, value, item.metadata.get("help", ""), item.metadata.get("names", ""))
 
 
 def _get(config: Any, name: str) -> Any:

@@ -241,6 +241,30 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
     return [*rows.values()], values, options
 
 
+def counterpart(method: str, key: str, value: str = "") -> str:
+    """What a key of TRL's (or of transformers' or PEFT's) that was typed as a flag is here; empty where TRL has no such key.
+
+    Args:
+        method: whose settings are meant; of a command that TRL has none like, those that all trainers share.
+    """
+    method = method if method in KINDS else "sft"
+    known, renamed = keys_of(method)
+    if key not in known and key not in renamed:
+        return ""
+    number = isinstance(known.get(key), (int, float)) and not isinstance(known.get(key), bool)
+    given = ({key: value or True} if value or not number else {}) | ({"use_peft": True} if key in ADAPTER else {})
+    try:
+        rows, _, _ = convert(method, given)
+    except ConfigError as error:
+        return f"TRL's {key}: {error.what}"
+    row = next((row for row in rows if row.key in (key, renamed.get(key))), None)
+    if row is None:
+        return f"TRL's {key} needs nothing here"
+    name, equals, found = row.here.partition(" = ")
+    flag = f"--{name} {json.loads(found)}" if equals and (value or not number) else f"--{name}" if equals else row.here
+    return f"TRL's {key} is {flag} here{f' ({row.says})' if row.says else ''}" if flag else f"TRL's {key}: {row.says}"
+
+
 def rest(method: str, trl: Mapping[str, Any], known: Mapping[str, Any], given: Mapping[str, Any], rows: dict[str, Row]) -> None:
     """Rows for the keys that no setting of ours took: what was given, and the defaults of TRL's that ours does not follow."""
     held = fates()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CheckFailed, DataError, ModelError
 from ..models.chat import Rendered, begin_ids, example, prompt_ids, text_ids
 from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 R = TypeVar("R", bound=Record)
 

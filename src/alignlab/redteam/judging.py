@@ -6,6 +6,7 @@ unscored, with the reason; it is never dropped from a count.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import known
 from ..data.files import byte_lines, file_rows, open_plain, read_by
 from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
 from ..errors import DataError, UserError
@@ -30,6 +32,7 @@ JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, cana
 
 def by_name(name: str) -> VerdictJudge:
     """The judge of that name; MODEL is any that `names.sampler` knows, an endpoint too. Raises UserError for an unknown one."""
+    check_name(name)
     kind, _, rest = name.partition(":")
     if kind == "refusal":
         from ..feedback.refusal import RefusalClassifier, load
@@ -46,14 +49,26 @@ def by_name(name: str) -> VerdictJudge:
         gold = names.judge(name)
         assert gold is not None
         return GoldVerdicts(gold)
-    if kind in ("strongreject", "harmbench", "llamaguard") and rest:
-        from .. import names
-        from ..feedback.rubrics import RUBRICS, RubricJudge
-        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+    from .. import names
+    from ..feedback.rubrics import RUBRICS, RubricJudge
+    from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
-        sampler = names.sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
-        return RubricJudge(RUBRICS[kind], sampler, name=name)
-    raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=f"one of: {JUDGES}")
+    sampler = names.sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+    return RubricJudge(RUBRICS[kind], sampler, name=name)
+
+
+KINDS = ("refusal", "canary", "nonce", "expected", "strongreject", "harmbench", "llamaguard")
+
+
+def check_name(name: str) -> None:
+    """Raise UserError for a name that is none of a judge of verdicts, or that names a model or a file that is not there; nothing is loaded."""
+    kind, _, rest = name.partition(":")
+    rubric = kind in ("strongreject", "harmbench", "llamaguard")
+    if name != "town:gold" and (kind not in KINDS or rubric and not rest):
+        near = difflib.get_close_matches(name, ("town:gold", *KINDS), 1)
+        raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=f"did you mean {near[0]}?" if near and kind not in KINDS else f"one of: {JUDGES}")
+    if rubric:
+        known.sampler(rest)
 
 
 # --- rows ---------------------------------------------------------------------------------------------------------------------------

@@ -26,13 +26,13 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
            settings: ReviseSettings, count: int = 0) -> dict[str, Any]:
     """Red-team prompts -> drafts -> critiques -> revisions, and the author's answers to harmless prompts: demonstrations for `alignlab sft --data RUN`."""
     from ..constitution import files
-    from ..methods import constitutional as method
+    from ..methods.constitutional import pool_of
     from ..sampling.endpoint import EndpointSampler, is_endpoint
 
     if not model or not data:
         raise UserError("revise needs an author and red-team prompts", remedy="alignlab constitution revise --model RUN --critic C --data D --constitution F --out RUN")
     loaded, by = files.load(constitution), critic or model
-    method.check(settings, loaded)
+    pool_of(loaded, settings)
     prompts = names.data(data, "prompt", seed=seed, count=count)
     harmless = names.data(helpful, "prompt", seed=seed, count=settings.helpful_count) if helpful and settings.helpful_count else names.Data([], "", "")
     run = open_run("revise", out, settings, seed, resume, models=[name for name in dict.fromkeys((model, by)) if not is_endpoint(name)],
@@ -40,6 +40,8 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
                    judge=judge, gold=gold)
     if run.done:
         return done(run)
+    from ..methods import constitutional as method
+
     truth = names.judge(gold)
     if truth and gold.startswith("town:"):
         truth.score([Completion(prompt, "") for prompt in prompts.records])  # a prompt that it cannot judge is an error now, and not after all the work
@@ -89,7 +91,7 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
         check_file(Path(page), ours=is_page, option="--page")
         check_file(Path(page).with_suffix(".json"), ours=lambda content: content.startswith(TABLE), option="--page")
     loaded, by = files.load(constitution), critic or model
-    method.check(settings, loaded)
+    method.pool_of(loaded, settings)
     read = names.request_reader(gold)
     asked: list[Prompt] = list(names.data(data, "prompt", seed=settings.seed, count=count).records) if data else [read(prompt) or Prompt.user(prompt) if read else Prompt.user(prompt)]
     team = workshop(model, by, loaded, settings, judge=judge)

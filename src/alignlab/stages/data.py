@@ -58,28 +58,26 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
 def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
     """Tokens and loss mask of the first rows, in colour."""
     from ..data.view import show
+
+    records = names.data(data, names.kind(data), count=count).records[:count]
     from ..models.load import load_reader
 
-    reader = load_reader(names.model_path(model), ModelSettings(chat_template=chat_template))
-    show(names.data(data, names.kind(data), count=count).records[:count], reader.tokenizer)
+    show(records, load_reader(names.model_path(model), ModelSettings(chat_template=chat_template)).tokenizer)
 
 
 def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_length: int, chat_template: str, count: int) -> dict[str, Any]:
     """Every check of the data for a model; exit code 5 if something is broken."""
-    from ..data.doctor import examine
-    from ..data.formats import WANTS
-    from ..models.load import load_reader
-
     if not data:
         raise UserError("no data is named", remedy="alignlab doctor DATA --model M")
-    if kind and kind not in WANTS:
-        raise UserError(f"there is no kind {kind!r}", remedy=f"one of {', '.join(WANTS)}; empty = what the data holds by nature")
-    settings = ModelSettings(chat_template=chat_template)
-    reader = load_reader(names.model_path(model), settings)
-    scorer = load_reader(names.model_path(reward), settings) if reward else None
     want = kind or names.kind(data)
     found = surveyed(data, want, count)
     other = surveyed(against, "text" if want == "text" else "prompt", 0).records if against else []
+    from ..data.doctor import examine
+    from ..models.load import load_reader
+
+    settings = ModelSettings(chat_template=chat_template)
+    reader = load_reader(names.model_path(model), settings)
+    scorer = load_reader(names.model_path(reward), settings) if reward else None
     diagnosis = examine(found.records, found.places, reader, source=data, kind=want, max_length=max_length, report=found.report, broken=found.broken,
                         reward=scorer, against=other, against_name=against)
     return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
