@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import names
-from ..errors import UserError
+from ..errors import CheckFailed, UserError
 from ..records import Completion, Prompt
 from ..run import RunDir, check_file, is_page, whole_file
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
@@ -118,6 +118,9 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
             staging.write_text(json.dumps({"schema": 1, **document}, indent=1), encoding="utf-8")
         document |= {"page": str(file), "table": str(table)}
         said.append(f"{file}, {table}")
+    if all(chain.dropped for chain in chains):
+        said.append("Nothing is left to learn from: every chain was dropped.")
+        document["exit_code"] = CheckFailed.exit_code
     return document | {"text": "\n\n".join(said)}
 
 
