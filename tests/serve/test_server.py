@@ -215,7 +215,7 @@ def test_a_wrong_request_is_told_what_is_wrong(running: Running, row: dict[str, 
     ({"prompt": [True]}, "none of the lists empty"), ({"prompt": None}, "none of the lists empty"), ({"prompt": ""}, "holds no token"),
     ({"prompt": [1, 261]}, "there is no token 261"), ({"prompt": [-1]}, "there is no token -1"), ({"prompt": [5] * CONTEXT}, "reads and writes"),
     ({"prompt": "x", "max_tokens": 0}, "from 1"), ({"prompt": "x", "logprobs": 99}, "from 0 to 20"), ({"prompt": ["x"] * 1000, "n": 2}, "completions in one request"),
-    ({"prompt": "x", "echo": True, "logprobs": 1, "stream": True}, "not streamed"),
+    ({"prompt": "x", "echo": True, "logprobs": 1, "stream": True}, "not streamed"), ({"prompt": [[5] * 300] * 100, "n": 2, "echo": True, "logprobs": 20}, "send several requests"),
 ])
 def test_a_wrong_completion_is_told_what_is_wrong(running: Running, row: dict[str, Any], says: str) -> None:
     status, answer = running.post("/v1/completions", {"model": "tiny", **row})

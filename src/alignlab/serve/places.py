@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 MOST_PARTS = 4  # tokens that one character may take: it has at most so many bytes
+BEFORE = 8  # tokens before a text that are looked at: two characters at the least
 _PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]
 BYTES = {chr(byte): byte for byte in _PLAIN} | {chr(256 + i): byte for i, byte in enumerate(sorted(set(range(256)) - set(_PLAIN)))}
 """Byte-level vocabularies (GPT-2's and all after it) write each byte as one of these characters."""
@@ -19,6 +21,10 @@ class Name:
 
     text: str
     raw: bytes
+
+    @staticmethod
+    def of(text: str) -> Name:
+        return Name(text, text.encode("utf-8", "replace"))
 
 
 class Names:
@@ -41,10 +47,10 @@ class Names:
             except UnicodeDecodeError:
                 return Name("bytes:" + "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in raw), raw)
         if not text:
-            text = inner
+            text = inner if inner.strip("\u0120\u2581") else " " * len(inner)
         elif inner.startswith(("\u0120", "\u2581")) and not text.startswith(" "):
             text = f" {text}"  # a decoder strips a text's first blank
-        return Name(text, text.encode("utf-8", "replace"))
+        return Name.of(text)
 
 
 class Places:
@@ -60,7 +66,7 @@ class Places:
 
     def __init__(self, tokenizer: Any, *, before: Sequence[int] = (), special: bool = False) -> None:
         self.tokenizer, self.special, self.at = tokenizer, special, 0
-        self._before, self._parts = list(before[-MOST_PARTS:]), []
+        self._before, self._parts = list(before[-BEFORE:]), []
 
     def next(self, token: int, text: str) -> tuple[int, str]:
         """Where the token begins, and its piece of the text; empty for part of a character, and for what is not shown.
@@ -71,17 +77,32 @@ class Places:
         self._parts.append(token)
         head, whole = (decoded(self.tokenizer, ids, special=self.special) for ids in (self._before, self._before + self._parts))
         piece, start = whole[len(head):], self.at
-        if piece.endswith("\ufffd") and not text.startswith(piece, start) and len(self._parts) < MOST_PARTS:
+        if piece.endswith("\ufffd") and len(self._parts) < MOST_PARTS and self._goes_on(text[start:], piece):
             return start, ""
         alone = len(self._parts) == 1
         if piece:
             self._before, self.at = self._parts, start + len(piece)
+        elif not decoded(self.tokenizer, self._parts):  # the blank before a text: with it before them, others keep theirs
+            self._before = self._before + self._parts
         self._parts = []
         return start, piece if alone else ""
 
 
-def spans(tokenizer: Any, text: str) -> list[int] | None:
-    """Where the tokens of a text begin in it, as its tokenizer cut it up: also where it reads other characters than stand there. None: it does not say.
+    def _goes_on(self, text: str, piece: str) -> bool:
+        """Whether the rest of a character is still to come: by the bytes of its parts, where they have names, else by the text."""
+        raws = [_bytes(str(self.tokenizer.convert_ids_to_tokens(token))) for token in self._parts]
+        if None in raws:
+            return not text.startswith(piece)
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            decoder.decode(b"".join(raw for raw in raws if raw))
+        except UnicodeDecodeError:
+            return False
+        return decoder.getstate()[0] != b""
+
+
+def spans(tokenizer: Any, text: str) -> list[tuple[int, str]] | None:
+    """Where the tokens of a text begin in it, and their pieces of it, as its tokenizer cut it up: also where it reads other characters than stand there. None: it does not say.
 
     A blank before a word, which some tokenizers leave out of the word's span, is the word's.
     """
@@ -91,7 +112,12 @@ def spans(tokenizer: Any, text: str) -> list[int] | None:
     for start, stop in tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]:
         found.append(min(start, end))
         end = max(end, stop)
-    return found
+    return [(start, text[start:stop]) for start, stop in zip(found, [*found[1:], len(text)], strict=True)]
+
+
+def tail(tokenizer: Any, ids: Sequence[int]) -> list[int]:
+    """The last of these ids that are whole characters: a text that goes on from them is decoded behind these."""
+    return next((list(ids[-k:]) for k in range(1, BEFORE + 1) if "\ufffd" not in decoded(tokenizer, ids[-k:])), list(ids[-1:]))
 
 
 def decoded(tokenizer: Any, ids: Sequence[int], *, special: bool = True) -> str:
