@@ -376,7 +376,7 @@ def no_space_in_safetensors(*_: Any, **__: Any) -> None:
 
 @pytest.mark.parametrize(("command", "data"), [("sft", "demonstrations"), ("reward", "pairs"), ("dpo", "pairs"), ("ppo", "prompts")])
 @pytest.mark.parametrize(("target", "failure"), [
-    ("safetensors.torch.save_file", no_space_in_safetensors), ("os.write", no_space), ("alignlab.run.os.fsync", no_space),
+    ("safetensors.torch.save_file", no_space_in_safetensors), ("os.write", no_space), ("os.fsync", no_space),
     ("transformers.modeling_utils.safe_save_file", no_space_in_safetensors), ("transformers.PreTrainedTokenizerFast.save_pretrained", no_space),
 ])
 def test_a_full_disk(command: str, data: str, target: str, failure: Callable[..., None], say: Callable[..., Says], world: Path, tmp_path: Path,

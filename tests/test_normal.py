@@ -15,7 +15,8 @@ from alignlab import cli, normal
 from alignlab.commands import COMMANDS
 from alignlab.config import dotted, to_dict
 from alignlab.normal import RULES, Watch, examine
-from alignlab.run import RunDir, examine_run, list_runs, read_run
+from alignlab.run import RunDir, examine_run, list_runs
+from alignlab.run.manifest import seal
 from alignlab.settings import DPOSettings, PPOSettings, SFTSettings
 
 from .scripts import ROOT, script
@@ -290,13 +291,20 @@ def test_runs_without_a_run_is_a_usage_error(words: list[str], tmp_path: Path, m
     assert "remedy" in capsys.readouterr().err
 
 
-def test_a_run_whose_metrics_are_rubbish_is_read_as_far_as_it_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_of_all_kinds_are_examined_and_what_is_no_row_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(tmp_path / "run")
     file = tmp_path / "run" / "metrics.jsonl"
-    file.write_text('{"step": 0, "loss": NaN}\n[1, 2]\n"text"\n{"loss": 3}\n{"step": "x", "loss": 1}\n{"step": 1, "loss":')
+    rows = '{"step": 0, "loss": NaN}\n{"loss": 3}\n{"step": "x", "loss": 1}\n'
+    file.write_text(rows)
+    assert cli.main(["runs", "doctor", str(tmp_path / "run")]) == 4  # a finished run whose log has changed
+    assert "metrics.jsonl has" in capsys.readouterr().err
+    seal(tmp_path / "run", wrote={})
     assert cli.main(["runs", "doctor", str(tmp_path / "run")]) == 5
     assert "loss is nan at step 0" in capsys.readouterr().out
-    assert len(read_run(tmp_path / "run").metrics) == 5
+    file.write_text(rows + "[1, 2]\n")
+    seal(tmp_path / "run", wrote={})
+    assert cli.main(["runs", "doctor", str(tmp_path / "run")]) == 4
+    assert f"{file}:4" in capsys.readouterr().err
 
 
 # the page, and recorded runs

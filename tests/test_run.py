@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from alignlab import run as run_module
 from alignlab.errors import GuardStop, ResourceError, ResumeRefused, UserError
 from alignlab.records import Prompt, read_jsonl
-from alignlab.run import RunDir, derive_seed, guard_finite, list_runs, read_run
+from alignlab.run import RunDir, derive_seed, guard_finite, identity, list_runs, read_run
+from alignlab.run.progress import eta
 
 STEPS = 6
 LOGS = ("metrics.jsonl", "samples.jsonl", "summary.json", "config.json", "data/prompts.jsonl")
@@ -90,7 +90,8 @@ def test_a_finished_run_is_whole_and_reused(tmp_path):
     assert (info.status, info.stage, info.seed, info.parents, info.key) == ("done", "walk", 3, [], run.key)
     assert [row["step"] for row in info.metrics] == list(range(STEPS)) and info.samples[2]["text"] == "dérive 2"
     assert info.versions["torch"] == torch.__version__ and info.machine["cores"] == os.cpu_count() and info.seconds > 0 and info.cpu_seconds > 0
-    assert sorted(file.name for file in run.out.iterdir()) == ["config.json", "data", "health.jsonl", "metrics.jsonl", "run.json", "samples.jsonl", "summary.json"]
+    assert sorted(file.name for file in run.out.iterdir()) == ["config.json", "data", "health.jsonl", "manifest.json", "metrics.jsonl", "run.json", "samples.jsonl",
+                                                                "summary.json"]
     record = json.loads((run.out / "run.json").read_text())
     assert record["wrote"]["prompts"] == hashlib.sha256((run.out / "data/prompts.jsonl").read_bytes()).hexdigest()
     assert read_jsonl(run.out / "data/prompts.jsonl", Prompt) == [Prompt.user("where to?")]
@@ -315,7 +316,7 @@ def test_two_processes_cannot_write_to_one_run(tmp_path):
 
 def test_runs_are_listed_newest_first_unfinished_ones_too(tmp_path, monkeypatch):
     clock = iter(range(1000, 2000))
-    monkeypatch.setattr("alignlab.run.time.time", lambda: next(clock))
+    monkeypatch.setattr("time.time", lambda: next(clock))
     walk(tmp_path / "old")
     assert in_child(lambda: walk(tmp_path / "group" / "killed", lambda step: kill_self() if step == 3 else None)) == -signal.SIGKILL
     next(clock)
@@ -333,7 +334,7 @@ def test_runs_are_listed_newest_first_unfinished_ones_too(tmp_path, monkeypatch)
 def test_saving_waits_for_20_s_and_for_20_times_the_last_save(tmp_path, monkeypatch):
     monkeypatch.delenv("ALIGNLAB_SAVE_EVERY_STEPS")
     now = 0.0
-    monkeypatch.setattr("alignlab.run.time.perf_counter", lambda: now)
+    monkeypatch.setattr("time.perf_counter", lambda: now)
     run = open_walk(tmp_path / "a")
     now = 19.9
     assert not run.should_save(0)
@@ -355,7 +356,7 @@ def test_saving_waits_for_20_s_and_for_20_times_the_last_save(tmp_path, monkeypa
 
 def test_progress_goes_to_stderr_in_lines_where_there_is_no_terminal(tmp_path, monkeypatch, capsys):
     now = 0.0
-    monkeypatch.setattr("alignlab.run.time.perf_counter", lambda: now)
+    monkeypatch.setattr("time.perf_counter", lambda: now)
     run = open_walk(tmp_path / "a")
     seen = []
     for item in run.track((n * n for n in range(10)), 10, desc="scoring"):
@@ -369,8 +370,8 @@ def test_progress_goes_to_stderr_in_lines_where_there_is_no_terminal(tmp_path, m
 
 def test_the_time_left_follows_the_pace(monkeypatch):
     now = 0.0
-    monkeypatch.setattr("alignlab.run.time.perf_counter", lambda: now)
-    left, estimates = run_module._eta(200, 100), []
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    left, estimates = eta(200, 100), []
     for done in range(101, 201):
         now += 1.0 if done <= 150 else 5.0
         estimates.append(left(done))
@@ -408,13 +409,13 @@ def test_the_commit_is_that_of_the_packages_own_checkout_only(tmp_path, monkeypa
 
     git("init", "--quiet")
     git("commit", "--quiet", "--allow-empty", "--message", "first")
-    for folder, commit in (("src/alignlab", git("rev-parse", "HEAD")), ("venv/lib/site-packages/alignlab", "")):
+    for folder, expected in (("src/alignlab", git("rev-parse", "HEAD")), ("venv/lib/site-packages/alignlab", "")):
         (tmp_path / folder).mkdir(parents=True)
-        monkeypatch.setattr(run_module, "__file__", str(tmp_path / folder / "run.py"))
-        assert run_module._commit() == commit
+        monkeypatch.setattr(identity, "__file__", str(tmp_path / folder / "run/identity.py"))
+        assert identity.commit() == expected
 
 
 def test_settings_and_runs_import_no_torch():
     code = "import sys, alignlab.cli, alignlab.config, alignlab.run, alignlab.settings; sys.exit('torch' in sys.modules)"
-    environment = os.environ | {"PYTHONPATH": str(Path(run_module.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(identity.__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

@@ -1,7 +1,8 @@
 """What the settings of a TRL trainer are here: `alignlab from-trl FILE`.
 
 TRL's names and defaults are recorded from TRL itself in `trl_fields.json` (docs/record_trl_fields.py), so that a key that TRL does not have is told apart
-from one that needs nothing. A setting left at TRL's default counts as much as one that was given: where our default is another, it is written too.
+from one that needs nothing. A setting left at TRL's default counts as much as one that was given: where our default is another, it is written too, and where
+ours does otherwise whatever is set, it is said. `trl_keys.toml` holds what becomes of keys that are no setting here, and older names.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import difflib
 import json
 import shlex
+import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from . import settings
 from .config import dotted, from_dict
-from .errors import ConfigError, DataError
+from .errors import ConfigError
+from .run import check_file, whole_file
+from .text.documents import Malformed, from_yaml, read_text
 
 KINDS: dict[str, type] = {
     "sft": settings.SFTSettings, "reward": settings.RewardSettings, "dpo": settings.DPOSettings, "kto": settings.KTOSettings, "orpo": settings.ORPOSettings,
@@ -30,7 +34,8 @@ ON_POLICY = ("ppo", "rloo", "grpo")
 class Row:
     """One key of TRL's: its value, whether it was `given`, what becomes of it, and the setting or option it becomes.
 
-    `fate` is "set" (a setting or option here), "same" (our default does it too), "not needed" or "unsupported".
+    `fate` is "set" (a setting or option here), "same" (ours does it too), "differs" (TRL's default, which ours does not follow and no setting changes),
+    "not needed" (of no weight for what is learnt) or "unsupported" (a value that nothing here does).
     """
 
     key: str
@@ -63,26 +68,11 @@ OPTIONS = {"output_dir": "--out", "seed": "--seed", "model_name_or_path": "--mod
            "dataset_name": "--data"}
 SCHEDULES = {"constant": "constant", "constant_with_warmup": "constant", "linear": "linear", "cosine": "cosine"}
 
-NOT_NEEDED = {
-    "dataset_num_proc": "data is read in one process", "local_rollout_forward_batch_size": "micro_batch cuts every forward pass", "world_size": "worked out by TRL",
-    "num_total_batches": "worked out by TRL", "micro_batch_size": "worked out by TRL", "local_batch_size": "worked out by TRL", "batch_size": "worked out by TRL",
-    "local_mini_batch_size": "worked out by TRL", "mini_batch_size": "worked out by TRL", "stop_token": "completions end at every end token of the model",
-    "disable_dropout": "on-policy methods and reward scoring run without dropout; direct methods keep the model's own", "padding_free": "rows are packed where that is less work",
-    "precompute_ref_log_probs": "the reference is asked once, before training", "precompute_ref_batch_size": "the reference is asked in the first epoch's batches",
-    "num_sample_generations": "samples.jsonl keeps the best, the worst and the misleading completions of each step", "log_completions": "samples.jsonl keeps completions",
-    "use_vllm": "the sampler is in process", "bf16": "--model.precision auto takes bf16 weights with fp32 masters where the machine multiplies bf16 natively",
-    "gradient_checkpointing": "no activation checkpointing; micro_batch lowers memory", "eos_token": "the end token comes from the model and its chat template",
-    "pad_token": "masks come from lengths, whatever the pad token is", "max_completion_length": "max_length bounds prompt and completion together",
-    "completion_only_loss": "completion tokens only, always", "loss_type": "the same loss", "packing_strategy": "first fit, longest first", "shuffle_dataset": "always shuffled by the seed",
-    "alpha": "no AlphaPO transform", "kl_estimator": "k1 in the reward", "truncation_mode": "what is too long is dropped and counted, not cut",
-}
-QUIET_PREFIXES = ("logging_", "log_", "hub_", "push_to_hub", "save_", "dataloader_", "ddp_", "fsdp", "deepspeed", "ds3_", "trackio_", "vllm_", "torch_", "eval_", "do_",
-                  "include_", "skip_", "metric_", "load_best", "resume_", "restore_", "disable_tqdm", "use_cpu", "tf32", "local_rank", "accelerator_", "data_seed", "run_name",
-                  "project", "report_to", "bf16_", "fp16_", "use_liger", "liger_", "jit_", "enable_jit", "auto_find", "prediction_", "remove_unused", "label_names", "length_column",
-                  "group_by", "debug", "full_determinism", "parallelism", "batch_eval", "per_device_eval", "greater_", "ignore_", "trust_remote", "model_init_kwargs", "optim",
-                  "use_cache", "average_tokens", "pad_to_multiple", "num_completions", "train_sampling", "activation_", "gradient_checkpointing_kwargs", "dataset_", "model_revision",
-                  "attn_implementation", "dtype")
-"""Where TRL runs, how it logs and what it saves: of no weight for what is learnt. A `report_to` that was given becomes `tracker`."""
+TAKEN = ("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_mini_batches", "total_episodes", "max_steps",
+         "num_train_epochs", "lr_scheduler_type", "warmup_steps", "bf16", "use_peft", "chat_template_path", "dataset_text_field", "missing_eos_penalty", "f_divergence_type",
+         "center_rewards_coefficient", "cpo_alpha", "epsilon_high", "reward_clip_range", "scale_rewards", "importance_sampling_level", "use_bias_correction_kl",
+         "label_smoothing", "loss_type")
+"""Keys that the functions below turn into settings, one by one."""
 
 
 def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]:
@@ -94,13 +84,12 @@ def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]
     rows, values, options = convert(method, given)
     config = toml(method, values)
     if write:
-        try:
-            Path(write).write_text(config, encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"cannot write {write}: {error.strerror}", where=write, remedy="give another --write") from None
+        check_file(Path(write), ours=lambda content: content.startswith(b"# alignlab "), option="--write")
+        with whole_file(Path(write)) as staging:
+            staging.write_text(config, encoding="utf-8")
     command = " ".join(["alignlab", method, *(part for flag, value in options.items() for part in (flag, shlex.quote(str(value)))), "--config", write or "FILE.toml"])
     return {"method": method, "settings": values, "options": options, "command": command, "toml": config, "rows": [vars(row) for row in rows],
-            "text": page(rows, config, command)}
+            "text": page(rows, config, command, fates()["notes"].get(method, ""))}
 
 
 def read(file: str, args: str) -> dict[str, Any]:
@@ -111,19 +100,17 @@ def read(file: str, args: str) -> dict[str, Any]:
         return words(args, "--args")
     path = Path(file)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"cannot read the file: {error.strerror}", where=file, remedy="check the path") from None
-    except UnicodeDecodeError:
-        raise ConfigError("not a text file", where=file, remedy="name the YAML or JSON file of a TRL run") from None
+    except Malformed as error:
+        raise ConfigError(f"not a text file: {error}", where=file, remedy="name the YAML or JSON file of a TRL run") from None
     if " --" in f" {text.lstrip()}"[: 4096] and ":" not in text.lstrip().split("\n")[0]:
         return words(text.replace("\\\n", " "), file)
-    import yaml  # JSON is YAML
-
     try:
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"not YAML or JSON: {str(error).splitlines()[0]}", where=file, remedy="name the config of a TRL run") from None
+        found = from_yaml(text)  # JSON is YAML
+    except Malformed as error:
+        raise ConfigError(f"not YAML or JSON: {error}", where=file, remedy="name the config of a TRL run") from None
     if not isinstance(found, dict) or not found or not all(isinstance(key, str) for key in found):
         raise ConfigError("no table of settings", where=file, remedy="a TRL config is one table: learning_rate: 3.0e-6 and so on")
     return found
@@ -150,14 +137,31 @@ def words(text: str, where: str) -> dict[str, Any]:
 
 
 def table() -> dict[str, Any]:
+    """Names and defaults of TRL's configs, as recorded from TRL."""
     return json.loads(files("alignlab").joinpath("trl_fields.json").read_text(encoding="utf-8"))
+
+
+def fates() -> dict[str, Any]:
+    """What becomes of the keys that are no setting here."""
+    return tomllib.loads(files("alignlab").joinpath("trl_keys.toml").read_text(encoding="utf-8"))
+
+
+def keys_of(method: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Every key that the method's config has or had, with its default; and older names by today's."""
+    book, held = table(), fates()
+    gone = {key: row.get("default") for key, row in _of(held["gone"], method).items()}
+    return {**gone, **book["script"]["fields"], **book[method]["fields"]}, _of(held["renamed"], method)
+
+
+def _of(tables: Mapping[str, Any], method: str) -> dict[str, Any]:
+    return {**tables.get("all", {}), **tables.get(method, {})}
 
 
 def guess(given: Mapping[str, Any]) -> str:
     """The method whose config knows every key that was given. Raises ConfigError where that is not one."""
     book = table()
-    script = book["script"]["fields"]
-    fits = [method for method in KINDS if all(key in book[method]["fields"] or key in script or key in ("env", "warmup_ratio") for key in given)]
+    today = [method for method in KINDS if all(key in {**book["script"]["fields"], **book[method]["fields"]} or key in ("env", "warmup_ratio") for key in given)]
+    fits = today or [method for method in KINDS if all(key in known or key in renamed for known, renamed in [keys_of(method)] for key in given)]
     if len(fits) == 1:
         return fits[0]
     raise ConfigError("whose config this is cannot be told from its keys" if fits else "no trainer of TRL knows all of these keys",
@@ -170,14 +174,14 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
     Raises:
         ConfigError: a key that TRL does not have, a value that is not of its kind.
     """
-    book = table()
-    known = {**book["script"]["fields"], **book[method]["fields"]}
-    if "warmup_ratio" in given and "warmup_ratio" not in known:  # a name of transformers before 5
-        given = {"warmup_steps" if key == "warmup_ratio" else key: value for key, value in given.items()}
+    book = table()[method]
+    known, renamed = keys_of(method)
+    older = {renamed[key]: key for key in given if key in renamed and key not in book["fields"]}
+    given = {renamed[key] if key in older.values() else key: value for key, value in given.items()}
     for key in given:
         if key not in known and key != "env":
-            near = difflib.get_close_matches(key, known, 1)
-            raise ConfigError(f"{book[method]['config']} of TRL {book[method]['trl']} has no {key!r}", where=key, remedy=f"did you mean {near[0]}?" if near else "leave it out")
+            near = difflib.get_close_matches(key, [*known, *renamed], 1)
+            raise ConfigError(f"{book['config']} of TRL {book['trl']} has no {key!r}", where=key, remedy=f"did you mean {near[0]}?" if near else "leave it out")
     trl = {**known, **{key: typed(key, value, known[key]) for key, value in given.items() if key in known}}
     ours = dotted(KINDS[method])
     rows: dict[str, Row] = {}
@@ -189,12 +193,13 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
             rows[key] = Row(key, trl.get(key), key in given, "same", name, says or "not set there either")
             return
         same = value == ours[name].default
-        if not same or (key in given and not says):
-            values[name] = value
+        values[name] = value  # also where it is the same: defaults here follow the model
         rows[key] = Row(key, trl.get(key), key in given, "same" if same else "set", f"{name} = {json.dumps(value)}", says)
 
-    def refuse(key: str, says: str) -> None:
-        rows[key] = Row(key, trl.get(key), key in given, "unsupported", "", says)
+    def refuse(key: str, says: str, *, mend: bool = False) -> None:
+        """`mend`: whoever runs this has to set something, whether the value was given or is TRL's default."""
+        fate = "differs" if trl.get(key) == known.get(key) and not mend else "unsupported"
+        rows[key] = Row(key, trl.get(key), key in given, fate, "", says)
 
     for key, name in (SAME[method] | SHARED).items():
         if key in trl:
@@ -215,21 +220,73 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
                 continue
             put(key, name, ",".join(value) if isinstance(value, list) else value)
         rows["use_peft"] = Row("use_peft", True, True, "set", "adapter.rank above 0")
-    if trl.get("bf16") and "bf16" in given:
-        put("bf16", "model.precision", "bf16", "weights in bf16 with fp32 masters, where TRL mixes")
+    if "bf16" in given:
+        put("bf16", "model.precision", "auto" if trl["bf16"] else "fp32", "bf16 weights with fp32 masters where the machine multiplies bf16 natively, else fp32: never emulated"
+            if trl["bf16"] else "")
+    if str(trl.get("chat_template_path") or "").endswith(".jinja"):
+        put("chat_template_path", "model.chat_template", trl["chat_template_path"])
+    elif trl.get("chat_template_path"):
+        refuse("chat_template_path", "model.chat_template takes a Jinja file: that folder's chat_template.jinja")
+    if trl.get("dataset_text_field") not in (None, known.get("dataset_text_field")):
+        options["--columns"] = f"text={trl['dataset_text_field']}"
+        rows["dataset_text_field"] = Row("dataset_text_field", trl["dataset_text_field"], True, "set", f"--columns text={trl['dataset_text_field']}")
 
     sizes(method, trl, given, put, refuse, rows, values)
     schedule(trl, given, put, refuse, values)
     SPECIAL.get(method, lambda *_: None)(trl, given, put, refuse, values)
-    for key in given:
-        if key not in rows:
-            changed = trl.get(key) != known.get(key)
-            if key in NOT_NEEDED or key == "env" or key.startswith(QUIET_PREFIXES) or not changed:
-                rows[key] = Row(key, given[key], True, "not needed", "", NOT_NEEDED.get(key, "where TRL runs, logs and saves" if changed else "TRL's own default"))
-            else:
-                refuse(key, "has no counterpart: leave it out, or keep TRL for it")
+    rest(method, trl, known, given, rows)
     from_dict(KINDS[method], nested(values))  # a value that ours cannot take is an error here, not when the run starts
+    for key, name in older.items():
+        rows[key] = replace(rows[key], key=name, says="; ".join(filter(None, (f"today {key}", rows[key].says))))
     return [*rows.values()], values, options
+
+
+def counterpart(method: str, key: str, value: str = "") -> str:
+    """What a key of TRL's (or of transformers' or PEFT's) that was typed as a flag is here; empty where TRL has no such key.
+
+    Args:
+        method: whose settings are meant; of a command that TRL has none like, those that all trainers share.
+    """
+    method = method if method in KINDS else "sft"
+    known, renamed = keys_of(method)
+    if key not in known and key not in renamed:
+        return ""
+    number = isinstance(known.get(key), (int, float)) and not isinstance(known.get(key), bool)
+    given = ({key: value or True} if value or not number else {}) | ({"use_peft": True} if key in ADAPTER else {})
+    try:
+        rows, _, _ = convert(method, given)
+    except ConfigError as error:
+        return f"TRL's {key}: {error.what}"
+    row = next((row for row in rows if row.key in (key, renamed.get(key))), None)
+    if row is None:
+        return f"TRL's {key} needs nothing here"
+    name, equals, found = row.here.partition(" = ")
+    flag = f"--{name} {json.loads(found)}" if equals and (value or not number) else f"--{name}" if equals else row.here
+    return f"TRL's {key} is {flag} here{f' ({row.says})' if row.says else ''}" if flag else f"TRL's {key}: {row.says}"
+
+
+def rest(method: str, trl: Mapping[str, Any], known: Mapping[str, Any], given: Mapping[str, Any], rows: dict[str, Row]) -> None:
+    """Rows for the keys that no setting of ours took: what was given, and the defaults of TRL's that ours does not follow."""
+    held = fates()
+    quiet = {key: reason for reason, keys in held["quiet"].items() for key in keys.split()}
+    does, gone, today = _of(held["does"], method), _of(held["gone"], method), table()[method]["fields"]
+    for key, value in trl.items():
+        if key in rows or (key not in given and key not in today):
+            continue
+        if key in gone and key not in today:
+            row = gone[key]
+            fate, says = ("not needed", "of an older TRL: nothing that is learnt follows from it") if row.get("quiet") else ("same", "") if value == known[key] else ("unsupported", row.get("says", ""))
+        elif key in does:
+            says = does[key]["says"]
+            same = str(value).lower() in [str(other).lower() for other in does[key]["same"]]
+            fate = "same" if same else "differs" if value == known[key] else "unsupported"
+        elif key in quiet:
+            fate, says = "not needed", quiet[key]
+        else:
+            says = held["off"].get(key, "")
+            fate = "same" if value == known[key] else "unsupported"
+        if key in given or fate == "differs":
+            rows[key] = Row(key, value, key in given, fate, "", says)
 
 
 def sizes(method: str, trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], rows: dict[str, Row], values: dict[str, Any]) -> None:
@@ -237,27 +294,39 @@ def sizes(method: str, trl: Mapping[str, Any], given: Mapping[str, Any], put: Ca
     each, accumulated = trl["per_device_train_batch_size"], trl["gradient_accumulation_steps"]
     whole = each * accumulated
     says = f"{each} a device, accumulated {accumulated} times, on one device: with more devices, that many times as large"
+    if method == "ppo" and given.get("batch_size"):  # the PPO of TRL before 0.12, which counted completions
+        each, rollouts = int(trl["mini_batch_size"] or trl["batch_size"]), int(trl["batch_size"])
+        put("batch_size", "rollouts", rollouts, "completions a step")
+        put("mini_batch_size", "minibatch", each * accumulated, "completions an optimizer update")
+        values |= {"rollouts": rollouts, "micro_batch": each if accumulated > 1 else 0}
+        return
     if method in ON_POLICY:
-        rollouts = whole if method == "ppo" else trl["generation_batch_size"] or each * (trl["steps_per_generation"] or accumulated)
+        by_parts = method == "ppo" or "num_mini_batches" in given  # as RLOO before 0.22
+        rollouts = whole if by_parts else trl["generation_batch_size"] or each * (trl["steps_per_generation"] or accumulated)
         put("per_device_train_batch_size", "rollouts", rollouts, says)
+        for key in ("generation_batch_size", "steps_per_generation"):
+            if trl.get(key):
+                put(key, "rollouts", rollouts, "completions a step")
         values["rollouts"] = rollouts
-        minibatch = rollouts // trl["num_mini_batches"] if method == "ppo" else whole
-        put("num_mini_batches" if method == "ppo" else "gradient_accumulation_steps", "minibatch", minibatch, "completions an optimiser update")
+        minibatch = rollouts // trl["num_mini_batches"] if by_parts else whole
+        if by_parts:
+            put("num_mini_batches", "minibatch", minibatch, "completions an optimizer update")
+        put("gradient_accumulation_steps", "minibatch", minibatch, "completions an optimizer update" + (f"; micro_batch = {each}" if each < minibatch else ""))
         if each < minibatch:
             values["micro_batch"] = each
-        if method == "ppo" and trl["total_episodes"]:
+        if trl.get("total_episodes"):
             put("total_episodes", "steps", -(-trl["total_episodes"] // rollouts), f"{trl['total_episodes']} completions in steps of {rollouts}")
         elif trl["max_steps"] > 0 and method != "ppo":
             put("max_steps", "steps", max(1, trl["max_steps"] * whole // (rollouts * trl["num_iterations"])), "rollout batches")
         else:
             refuse("num_train_epochs", f"steps = prompts x {trl['num_train_epochs']:g} / {rollouts if method == 'ppo' else max(1, rollouts // trl['num_generations'])}: "
-                   "set it when you know how many prompts there are")
+                   "set it when you know how many prompts there are", mend=True)
         return
     put("per_device_train_batch_size", "batch", whole, says)
     if accumulated > 1 and "micro_batch" in dotted(KINDS[method]):
         put("gradient_accumulation_steps", "micro_batch", each, "rows a forward pass; the loss is over the whole batch's tokens, which TRL's mean of means is not always")
     if trl["max_steps"] > 0:
-        refuse("max_steps", f"epochs = {trl['max_steps']} x {whole} / rows: set it when you know how many rows there are")
+        refuse("max_steps", f"epochs = {trl['max_steps']} x {whole} / rows: set it when you know how many rows there are", mend=True)
     else:
         put("num_train_epochs", "epochs", float(trl["num_train_epochs"]))
 
@@ -270,7 +339,7 @@ def schedule(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[...
         refuse("lr_scheduler_type", "optim.schedule is constant, linear or cosine")
     warm = trl["warmup_steps"] or 0
     if warm >= 1 and not values.get("steps"):
-        refuse("warmup_steps", "optim.warmup is a share of the steps: divide by how many there are")
+        refuse("warmup_steps", "optim.warmup is a share of the steps: divide by how many there are", mend=True)
     else:
         put("warmup_steps", "optim.warmup", warm / values["steps"] if warm >= 1 else float(warm) if kind != "constant" else 0.0, "a share of the steps")
 
@@ -278,19 +347,23 @@ def schedule(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[...
 def _ppo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:
     put("missing_eos_penalty", "missing_end_penalty", float(trl["missing_eos_penalty"] or 0.0), "taken from the score of a completion that was cut")
     values |= {"normalize_scores": False, "score_clip": 0.0}  # TRL takes scores as they come
-    if trl["kl_estimator"] != "k1":
-        refuse("kl_estimator", "the penalty in the reward is k1; k2 and k3 are logged (objective/kl_k2, objective/kl_k3)")
-    if trl["stop_token_id"] is not None or trl["stop_token"] not in (None, "eos"):
-        refuse("stop_token_id" if trl["stop_token_id"] is not None else "stop_token", "completions end at the model's own end tokens: put yours into its generation config")
+    if "adap_kl_ctrl" in given and trl["adap_kl_ctrl"] or "target" in given:  # the PPO of TRL before 0.12
+        put("target", "kl_target", float(trl["target"]), "nats a completion that the adaptive kl_coef steers for")
+        put("horizon", "kl_horizon", int(trl["horizon"]))
+    if "adap_kl_ctrl" in given:
+        put("adap_kl_ctrl", "kl_target", float(trl["target"]) if trl["adap_kl_ctrl"] else 0.0)
+    if "early_stopping" in given and trl["early_stopping"]:
+        put("early_stopping", "target_kl", 1.5 * trl["target_kl"], "TRL stopped at 1.5 x target_kl")
+        put("target_kl", "target_kl", 1.5 * trl["target_kl"], "TRL stopped at 1.5 x target_kl")
+    if "score_clip" in given:
+        put("score_clip", "score_clip", float(trl["score_clip"] or 0.0))
+    if "max_steps" in given:
+        put("max_steps", "steps", None, "TRL's PPO goes by total_episodes")
 
 
 def _sft(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:
     if trl["assistant_only_loss"]:
         put("assistant_only_loss", "train_on", "all", "every assistant turn carries the loss")
-    if trl["completion_only_loss"] is False:
-        refuse("completion_only_loss", "the prompt carries no loss here")
-    if trl["loss_type"] != "nll":
-        refuse("loss_type", "the negative log-likelihood is the only loss of sft")
 
 
 def _dpo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:
@@ -315,31 +388,48 @@ def _simpo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., 
         refuse("loss_type", "of CPO only SimPO is here: loss_type simpo with cpo_alpha 0")
     if trl["cpo_alpha"]:
         refuse("cpo_alpha", "SimPO has no likelihood term: CPO-SimPO has no counterpart")
-    if trl["label_smoothing"] or trl["alpha"]:
-        refuse("label_smoothing" if trl["label_smoothing"] else "alpha", "not part of SimPO here")
 
 
 def _group(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:
     values |= {"normalize_scores": False, "score_clip": 0.0, "missing_end_penalty": 0.0}
     if trl["epsilon_high"]:
         put("epsilon_high", "epsilon_high", trl["epsilon_high"])
-    if trl["reward_weights"]:
-        refuse("reward_weights", "one judge gives the score: add the rewards up in it")
-    if trl["mask_truncated_completions"]:
-        refuse("mask_truncated_completions", "missing_end_penalty is taken from the score of a completion that was cut")
+    if "max_prompt_length" in given:
+        put("max_prompt_length", "max_prompt_length", trl["max_prompt_length"])
+    corrected = trl.get("vllm_importance_sampling_correction") and trl["use_vllm"]
+    if not corrected:
+        put("use_vllm", "importance_cap", 0.0, "TRL weighs tokens by trainer over sampler probability only where vLLM wrote them")
+    elif trl["vllm_importance_sampling_mode"] == "token_truncate" and not trl["vllm_importance_sampling_clip_min"]:
+        put("vllm_importance_sampling_clip_max", "importance_cap", float(trl["vllm_importance_sampling_clip_max"]))
+    else:
+        refuse("vllm_importance_sampling_mode", "importance_cap is token_truncate without a lower bound")
 
 
 def _rloo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:
     _group(trl, given, put, refuse, values)
-    if trl["normalize_advantages"]:
-        refuse("normalize_advantages", "advantages are not divided by their deviation: see grpo")
+    # TRL sums over a completion's tokens, ours divides by max_new_tokens as well: AdamW does not see that, clipping would
+    put("max_grad_norm", "optim.max_grad_norm", trl["max_grad_norm"] / trl["max_completion_length"],
+        "TRL's loss is that many tokens times as large as ours: the same clipping")
+    if updates_a_batch(values) > 1:
+        refuse("epsilon", "TRL clips the ratio of the whole completion, ours each token's: the same in the first update of a batch, not in the others")
     if trl["reward_clip_range"]:
         low, high = trl["reward_clip_range"]
         put("reward_clip_range", "score_clip", float(high)) if -low == high else refuse("reward_clip_range", "score_clip is the same on both sides of 0")
+    if "missing_eos_penalty" in given:
+        put("missing_eos_penalty", "missing_end_penalty", float(trl["missing_eos_penalty"] or 0.0), "taken from the score of a completion that was cut")
+
+
+def updates_a_batch(values: Mapping[str, Any]) -> int:
+    """Optimizer updates on one batch of rollouts."""
+    return values.get("epochs", 1) * -(-values["rollouts"] // values.get("minibatch", values["rollouts"]))
 
 
 def _grpo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:
     _group(trl, given, put, refuse, values)
+    if trl["beta"]:  # TRL's default multiplies k3 by the ratio, whose gradient at ratio 1 is that of k2
+        says = "k3 times the ratio has the gradient of k2" if trl["use_bias_correction_kl"] else "k3 as it is"
+        later = "; in later updates of a batch TRL also weighs it by the ratio" if trl["use_bias_correction_kl"] and updates_a_batch(values) > 1 else ""
+        put("use_bias_correction_kl", "kl_penalty", "k2_in_loss" if trl["use_bias_correction_kl"] else "k3_in_loss", says + later)
     means = {"grpo": "sequence", "dapo": "token", "bnpo": "token", "dr_grpo": "constant"}
     if trl["loss_type"] in means:
         put("loss_type", "loss_mean", means[trl["loss_type"]], "bnpo takes the mean of each micro-batch, ours that of the minibatch" if trl["loss_type"] == "bnpo" else "")
@@ -352,8 +442,6 @@ def _grpo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., N
         refuse("scale_rewards", "the deviation is the group's (grpo) or none is taken (dr_grpo)")
     if trl["importance_sampling_level"] != "token":
         put("importance_sampling_level", "ratio_level", trl["importance_sampling_level"])
-    if trl["delta"] is not None:
-        refuse("delta", "the ratio is clipped on one side, as in PPO")
 
 
 SPECIAL: dict[str, Callable[..., None]] = {"ppo": _ppo, "sft": _sft, "dpo": _dpo, "reward": _reward, "simpo": _simpo, "rloo": _rloo, "grpo": _grpo}
@@ -369,6 +457,8 @@ def typed(key: str, value: Any, default: Any) -> Any:
     if isinstance(value, str) and (number or default is None):
         if value.lower() in ("none", "null", ""):
             return None if default is None else default
+        if default is None and value.lower() in ("true", "false"):
+            return value.lower() == "true"
         try:
             found = float(value)
         except ValueError:
@@ -406,11 +496,11 @@ def toml(method: str, values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(rows: list[Row], config: str, command: str) -> str:
+def page(rows: list[Row], config: str, command: str, note: str) -> str:
     """All of it for people: what needs a hand first."""
-    order = {"unsupported": 0, "set": 1, "same": 2, "not needed": 3}
+    order = ["unsupported", "differs", "set", "same", "not needed"]
     lines = []
-    for row in sorted((row for row in rows if row.given or row.fate in ("set", "unsupported")), key=lambda row: order[row.fate]):
+    for row in sorted((row for row in rows if row.given or row.fate in ("set", "unsupported", "differs")), key=lambda row: order.index(row.fate)):
         value = json.dumps(row.value, default=str) + ("" if row.given else " (TRL's default)")
         lines.append(f"{row.fate:<12} {row.key} = {value}" + (f"  ->  {row.here}" if row.here else "") + (f"   {row.says}" if row.says else ""))
-    return "\n".join([*lines, "", config, command])
+    return "\n".join([*lines, *([note] if note else []), "", config, command])

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .run import DONE_ALREADY
+from .run import DONE_ALREADY, Resume, check_folder, read_run
 from .settings import Training
 
 PRELOAD = "alignlab.warm"
@@ -62,8 +62,10 @@ class Joined:
 class Pipeline:
     """Stages below one folder."""
 
-    def __init__(self, folder: Path, *, workers: int = 0, resume: bool = True, tracker: str = "") -> None:
-        self.folder, self.resume, self.tracker = folder, resume, tracker
+    def __init__(self, folder: Path, *, workers: int = 0, resume: Resume = True, tracker: str = "") -> None:
+        check_folder(folder)
+        self.folder, self.tracker = folder, tracker
+        self.resume = "changed" if resume == "again" else resume  # a stage that is made anew makes those anew that come of it
         self.workers = workers or min(2, os.cpu_count() or 1)
         self.stages: list[Stage] = []
 
@@ -128,8 +130,7 @@ class Pipeline:
             if outcome == "bug":
                 raise RuntimeError(f"stage {stage.name}\n{payload}")
             stage.state, stage.text, stage.was_done = "done", payload, payload.endswith(DONE_ALREADY)
-            info = json.loads((stage.out / "run.json").read_text())
-            stage.seconds = info.get("seconds", stage.seconds)
+            stage.seconds = read_run(stage.out).seconds
 
     def _stop_all(self) -> None:
         alive = [stage.process for stage in self.stages if stage.process is not None and stage.process.is_alive()]
@@ -229,7 +230,7 @@ class _View:
 def _progress(out: Path) -> tuple[int, int, float]:
     """How far a running stage says it is, from the progress file in its staging folder."""
     try:
-        row = json.loads((out.with_name(out.name + ".partial") / "progress.json").read_text())
+        row = json.loads((out.with_name(out.name + ".partial") / "progress.json").read_text(encoding="utf-8"))
         return row["done"], row["total"], row["seconds_left"]
     except (OSError, ValueError, KeyError):
         return 0, 0, 0.0

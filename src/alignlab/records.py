@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DataError
+from .text.lines import read_lines
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -227,6 +228,7 @@ def check_label(value: Any) -> float:
     return float(value)
 
 
+MOST_RANKED = 256  # completions of one ranking: its pairs go by their square
 PER_COMPLETION = ("utilities", "scores", "safe", "safer")
 """Lists in a ranking's meta with one entry a completion: a simulated annotator's utilities; the scores it was ranked by; whether it is safe (true,
 false, null); its rank by harm alone, where the ranks are by something else."""
@@ -251,6 +253,9 @@ class Ranking:
     def __post_init__(self) -> None:
         if len(self.completions) != len(self.ranks):
             raise DataError(f"a ranking of {len(self.completions)} completions has {len(self.ranks)} ranks")
+        if len(self.completions) > MOST_RANKED:
+            raise DataError(f"a ranking of {len(self.completions):,} completions has {len(self.completions) * (len(self.completions) - 1) // 2:,} pairs",
+                            remedy=f"at most {MOST_RANKED} completions of one prompt: keep the best and the worst, or some drawn at random")
         if (labels := self.meta.get("labels")) is not None:
             k = len(self.ranks)
             if not isinstance(labels, list | tuple) or len(labels) != k * (k - 1) // 2:
@@ -449,12 +454,12 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain])
 
 def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
     """Read our own records back; a bad line is a `DataError` with file and row."""
-    records = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                records.append(kind.from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
-                raise DataError(f"not a {kind.__name__}: {error}", where=f"{path}:{number}",
-                                remedy="run `alignlab doctor` on the file") from error
+    records: list[Any] = []
+    number = 0
+    try:
+        for number, row in read_lines(path):  # noqa: B007  (for the error)
+            records.append(kind.from_json(row))
+    except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+        raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=getattr(error, "where", "") or f"{path}:{number}",
+                        remedy="run `alignlab doctor` on the file") from error
     return records

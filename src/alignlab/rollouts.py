@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .data.checks import FitReport, fit
-from .errors import ConfigError, DataError
+from .errors import DataError
 from .feedback import Judge
 from .models.batch import pad
 from .models.chat import Rendered, prompt_ids
@@ -21,21 +21,13 @@ from .models.forward import laid_out, token_logprobs_of
 from .models.load import Policy, context_of
 from .records import Completion, Prompt, Score
 from .run import RunDir, derive_seed, guard_finite
-from .settings import AdapterSettings, SamplingSettings
+from .settings import SamplingSettings
 
 Minibatch = list[list[int]]
 """The rows of one optimiser update, cut into micro-batches."""
 
 
 # settings and prompts
-
-
-def check_on_policy(sampling: SamplingSettings, adapter: AdapterSettings) -> None:
-    """Raise ConfigError for settings under which the policy that is updated is not the one that wrote the tokens."""
-    if sampling.temperature <= 0:
-        raise ConfigError(f"sampling.temperature = {sampling.temperature}", remedy="above 0: what is learnt from is the chance that each token had")
-    if adapter.dropout:
-        raise ConfigError(f"adapter.dropout = {adapter.dropout}", remedy="0: with dropout the policy that is updated is not the one that wrote the tokens")
 
 
 def prompts_that_fit(run: RunDir, policy: Policy, prompts: Sequence[Prompt], *, max_prompt_length: int, sampling: SamplingSettings) -> tuple[list[Prompt], FitReport]:

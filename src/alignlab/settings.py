@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
-def setting(default: Any, help: str) -> Any:  # a factory for mutable defaults is not needed: settings are frozen and flat
-    return field(default=default, metadata={"help": help})
+def setting(default: Any, help: str, names: str = "") -> Any:  # a factory for mutable defaults is not needed: settings are frozen and flat
+    """One setting; `names` is the kind of name that it is (`alignlab.known`), if it is one."""
+    return field(default=default, metadata={"help": help, "names": names})
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimSettings:
     """AdamW with fp32 master weights, linear warm-up, then constant, linear or cosine decay."""
 
-    lr: float = setting(1e-4, "peak learning rate")
+    lr: float = setting(1e-4, "peak learning rate; the default is for models of the town, and another by method, size and LoRA for any other: --print-config says which")
     schedule: Literal["constant", "linear", "cosine"] = setting("cosine", "decay after the warm-up")
     warmup: float = setting(0.05, "share of the steps over which the learning rate rises from 0")
     beta1: float = setting(0.9, "AdamW beta1")
@@ -43,19 +44,20 @@ class ModelSettings:
         "auto", "auto = bf16 weights (fp32 masters) if the device multiplies bf16 natively and the model has over 20M parameters, else fp32")
     device: str = setting("auto", "auto = cuda, then mps, then cpu")
     threads: int = setting(0, "CPU threads; 0 = torch's own choice")
-    chat_template: str = setting("", "a Jinja file, chatml or gemma, for a model without a chat template")
+    chat_template: str = setting("", "a Jinja file, chatml or gemma, for a model without a chat template", names="chat-template")
+    download: bool = setting(False, "whether the hub is asked for the base model that an adapter folder names, if it is not in the hub's local cache")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """What every stage that trains has."""
 
-    tracker: str = setting("", "tensorboard, wandb or trackio, several by comma: each gets the metrics too; metrics.jsonl is the record")
+    tracker: str = setting("", "tensorboard, wandb or trackio, several by comma: each gets the metrics too; metrics.jsonl is the record", names="tracker")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
-    max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished")
+    max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished; the default is for models of the town")
     temperature: float = setting(1.0, "0 = greedy")
     top_p: float = setting(1.0, "nucleus sampling; 1 = off")
     slots: int = setting(64, "sequences decoded side by side; a finished one gives its slot to the next")
@@ -140,9 +142,9 @@ class HumanSettings:
 class CrowdSettings:
     """Several writers a prompt, reviewers who vote, and an adjudicator."""
 
-    writers: str = setting("town:careful,town:ordinary,town:hasty", "who writes, comma separated: people of the town, or data with answers to the prompts")
-    reviewers: str = setting("town:fair,town:noisy,town:careless", "who votes, comma separated: annotators of the town, or reward:RUN")
-    adjudicator: str = setting("town:fair", "who decides where the vote does not")
+    writers: str = setting("town:careful,town:ordinary,town:hasty", "who writes, comma separated: people of the town, or data with answers to the prompts", names="writers")
+    reviewers: str = setting("town:fair,town:noisy,town:careless", "who votes, comma separated: annotators of the town, or reward:RUN", names="annotators")
+    adjudicator: str = setting("town:fair", "who decides where the vote does not", names="annotator")
     majority: float = setting(0.6, "share of the votes that settles a prompt without the adjudicator")
 
 
@@ -557,11 +559,11 @@ class PipelineSettings:
     """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
 
     workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
-    tracker: str = setting("", "tensorboard, wandb or trackio for every stage that trains and names none of its own")
+    tracker: str = setting("", "tensorboard, wandb or trackio for every stage that trains and names none of its own", names="tracker")
     demonstrations: int = setting(3000, "demonstrations for SFT")
     prompts: int = setting(5500, "prompts that are ranked for the reward model and DPO")
     ppo_prompts: int = setting(4000, "prompts PPO draws from")
-    annotator: str = setting("town:fair", "who ranks")
+    annotator: str = setting("town:fair", "who ranks", names="annotator")
     hacking: bool = setting(True, "also run PPO without a KL penalty, to see the proxy being gamed")
     sft: SFTSettings = field(default_factory=SFTSettings)
     collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=_wide()))
@@ -573,10 +575,10 @@ class PipelineSettings:
     budget: int = setting(14_000, "all recipes but instructgpt: completions sampled to learn from, about what that one samples for its rankings and PPO")
     rounds: int = setting(2, "recipes llama2 and llama3: times that new comparisons are collected")
     rejection: RejectionSettings = field(default_factory=lambda: RejectionSettings(sampling=_wide()))
-    teacher: str = setting("", "recipe zephyr: the model that writes its demonstrations; empty = town-l, trained on clean ones")
+    teacher: str = setting("", "recipe zephyr: the model that writes its demonstrations; empty = town-l, trained on clean ones", names="sampler")
     distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=_wide(temperature=0.7)))
     rlvr: GRPOSettings = field(default_factory=lambda: GRPOSettings(steps=24, rollouts=128, sampling=_wide(), optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0)))
-    constitution: str = setting("town", "recipe constitutional: town, general, elsewhere (the control: principles of another world), or a file")
+    constitution: str = setting("town", "recipe constitutional: town, general, elsewhere (the control: principles of another world), or a file", names="constitution")
     red_team: int = setting(500, "recipe constitutional: red-team prompts that are answered, criticised and revised; more of them refuse more look-alikes")
     labelled: int = setting(1500, "recipe constitutional: red-team prompts whose answers the judge compares")
     compared: int = setting(3000, "recipe constitutional: prompts whose answers people rank for helpfulness alone")
@@ -634,7 +636,7 @@ class PointSettings:
 class OverOptimisationSettings:
     """The study `over-optimisation` (Gao et al. 2022)."""
 
-    sizes: str = setting("town-s,town-l", "base models of other reward models, comma separated; empty = none. The town's were pretrained on unlike numbers of tokens")
+    sizes: str = setting("town-s,town-l", "base models of other reward models, comma separated; empty = none. The town's were pretrained on unlike numbers of tokens", names="policies")
     few: int = setting(8, "one reward model gets one in so many of the rankings")
     dpo_betas: str = setting("0.03,0.1,0.3", "betas of DPO, comma separated")
     labelled: int = setting(100, "prompts whose picks are labelled by gold, for the proposal where to stop")
@@ -686,7 +688,7 @@ class StudySettings:
     workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
     demonstrations: int = setting(3000, "demonstrations for SFT")
     prompts: int = setting(4000, "prompts that are ranked")
-    annotator: str = setting("town:fair", "who ranks")
+    annotator: str = setting("town:fair", "who ranks", names="annotator")
     sft: SFTSettings = field(default_factory=SFTSettings)
     collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=_wide()))
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
@@ -716,7 +718,7 @@ FAST_STUDY = StudySettings(
 class RedteamSettings:
     """A red-team campaign, and what is learnt from it."""
 
-    attacks: str = setting("standard", "names, families (jailbreak, obfuscation, context, multi-turn, automatic, prefill), compositions (story+spaced), standard or all; -NAME leaves one out; none = the bare requests alone")
+    attacks: str = setting("standard", "names, families (jailbreak, obfuscation, context, multi-turn, automatic, prefill), compositions (story+spaced), standard or all; -NAME leaves one out; none = the bare requests alone", names="attacks")
     goals: int = setting(200, "requests that the target ought to refuse, at most")
     twins: int = setting(150, "harmless look-alikes that over-refusal is measured on, at most; 0 = none")
     tries: int = setting(1, "wordings of a template that are tried on one goal")
@@ -728,7 +730,7 @@ class RedteamSettings:
     held_out: str = setting("obfuscation,multi-turn", "with --fix: families and attacks that are never learnt from, to see whether what is learnt carries over")
     rounds: int = setting(1, "with --fix: times that the target is attacked, taught and attacked again")
     learn_goals: int = setting(200, "with --fix: training goals, and as many harmless look-alikes, at most")
-    harmless_train: str = setting("town:twins", "with --fix: harmless look-alikes that are answered in the wrappers that worked, so that no wrapper is refused for itself")
+    harmless_train: str = setting("town:twins", "with --fix: harmless look-alikes that are answered in the wrappers that worked, so that no wrapper is refused for itself", names="data")
     ordinary_prompts: int = setting(800, "with --fix: ordinary requests that are learnt to be answered as before")
     test_prompts: int = setting(400, "with --fix: held-out requests that helpfulness and honesty are measured on")
     per_attack: int = setting(10, "with --fix: hits of one attack that are learnt from, at most; more of them refuse more that is harmless")
@@ -745,8 +747,8 @@ class RedteamSettings:
 class FrontierSettings:
     """Stacks of defences, compared."""
 
-    attacks: str = setting("jailbreak,context,prefill", "what every stack is attacked with, as in a campaign")
-    adaptive: str = setting("bandit,obfuscation", "what an attacker adds who knows that there is a defence: what learns on the defended target, and what hides words from filters")
+    attacks: str = setting("jailbreak,context,prefill", "what every stack is attacked with, as in a campaign", names="attacks")
+    adaptive: str = setting("bandit,obfuscation", "what an attacker adds who knows that there is a defence: what learns on the defended target, and what hides words from filters", names="attacks")
     goals: int = setting(60, "requests that ought to be refused, at most")
     twins: int = setting(100, "harmless look-alikes")
     test_prompts: int = setting(200, "ordinary held-out requests: helpfulness, time and tokens")

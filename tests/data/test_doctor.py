@@ -102,6 +102,8 @@ def test_begin_tokens():
     assert finding("double-bos", GOOD, reader("<s><s>" + TEMPLATE, bos=True)).verdict == "broken"
     missing = finding("double-bos", GOOD, reader(bos=True))
     assert missing.verdict == "look" and "does not" in missing.what
+    came_with_it = replace(reader(bos=True), own_template=True)
+    assert not [f for f in look(GOOD, came_with_it).findings if f.check == "double-bos"], "so its makers taught it"
 
 
 def test_boundary_merges():

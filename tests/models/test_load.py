@@ -22,9 +22,9 @@ from alignlab.errors import ModelError
 from alignlab.models import load as loading
 from alignlab.models.batch import pad
 from alignlab.models.chat import Rendered, example
+from alignlab.models.folder import check_folder
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import (
-    check_folder,
     load_policy,
     load_reward_model,
     load_tensors,

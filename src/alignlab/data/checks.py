@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CheckFailed, DataError, ModelError
-from ..models.chat import Rendered, example, prompt_ids
+from ..models.chat import Rendered, begin_ids, example, prompt_ids, text_ids
+from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 R = TypeVar("R", bound=Record)
 
@@ -54,8 +56,8 @@ def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]
             ids = prompt_ids(tokenizer, record)
             return [Rendered(ids, [0] * len(ids))]
         case Text():
-            ids = tokenizer.encode(record.text, add_special_tokens=False)
-            return [Rendered(ids, [1] * len(ids))]
+            before, ids = begin_ids(tokenizer), text_ids(tokenizer, record.text)
+            return [Rendered(ids, [0] * len(before) + [1] * (len(ids) - len(before)))]
         case Demonstration():
             return [example(tokenizer, record.prompt, record.completion)]
         case Unpaired():
@@ -158,6 +160,8 @@ def reads_otherwise(policy: Any, reward: Any, record: Record) -> str:
     """How a reward model's rendering of a record differs from the policy's; nothing if it does not."""
     try:
         ours, theirs = encode(record, policy), encode(record, reward)
+    except TemplateBound:
+        raise
     except ModelError as error:
         return error.what
     for a, b in zip(ours, theirs, strict=True):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text as RichText
-from transformers import PreTrainedTokenizerBase
 
 from ..models.chat import Rendered
 from ..records import Comparison, Ranking, Record
 from .checks import encode
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 CONTEXT = ("grey62", "grey46")  # two shades in turn: the border between tokens shows
 TRAINED = ("black on green3", "black on dark_sea_green3")

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..data.split import by_prompt
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..models.load import Policy
 from ..records import Completion, Prompt, Ranking, read_jsonl, write_jsonl
+from ..rules import check
 from ..run import RunDir, derive_seed, writing
 from ..sampling.local import LocalSampler
 from ..settings import CollectSettings
@@ -48,10 +49,7 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
     Raises:
         ConfigError: K outside 2 to 9, or a share outside 0 to 1. DataError: no prompt got two different completions.
     """
-    if not 2 <= settings.per_prompt <= 9:
-        raise ConfigError(f"per_prompt = {settings.per_prompt}", remedy="2 to 9 completions are ranked together")
-    if not 0 <= settings.from_others <= 1:
-        raise ConfigError(f"from_others = {settings.from_others}", remedy="a share from 0 to 1")
+    check(settings)
     others = others or {}
     s = settings.sampling
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy")

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from ..constitution.forms import Asked, DocumentForm, Form
 from ..constitution.principles import Constitution, Principle
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..records import Chain, Completion, Demonstration, Prompt, Round, Score, read_jsonl, write_jsonl
+from ..rules import check
 from ..run import RunDir, derive_seed, writing
 from ..sampling import Sampler
 from ..settings import ChainSettings, ReviseSettings, SamplingSettings
@@ -59,9 +60,8 @@ def revise(run: RunDir, workshop: Workshop, prompts: Sequence[Prompt], settings:
     Raises:
         ConfigError: settings that cannot be. DataError: no chain was kept, with the reasons.
     """
-    check(settings, workshop.constitution)
-    if settings.chunk < 1:
-        raise ConfigError(f"chunk = {settings.chunk}", remedy="1 or more prompts")
+    check(settings)
+    pool_of(workshop.constitution, settings)
     folder = run.path / "chunks"
     red, kind = list(enumerate(prompts)), list(enumerate(helpful))
     parts = [(revised, red[i : i + settings.chunk]) for i in range(0, len(red), settings.chunk)]
@@ -96,17 +96,6 @@ def revise(run: RunDir, workshop: Workshop, prompts: Sequence[Prompt], settings:
     summary |= summarise(chains, workshop.constitution, settings, gold, breaks)
     shutil.rmtree(folder, ignore_errors=True)
     return summary
-
-
-def check(settings: ChainSettings, constitution: Constitution) -> None:
-    """Raises ConfigError for settings that cannot be, UserError for tags or an id that no principle of this constitution has."""
-    if not 1 <= settings.rounds <= 4:
-        raise ConfigError(f"rounds = {settings.rounds}", remedy="1 to 4 (Bai et al. 2022, section 3.4: little is won after the first)")
-    if not 0 < settings.max_repetition <= 1 or not 0 <= settings.judge_bar <= 1:
-        raise ConfigError(f"max_repetition = {settings.max_repetition}, judge_bar = {settings.judge_bar}", remedy="above 0 and at most 1; from 0 to 1")
-    if settings.principle and settings.tags != ChainSettings().tags:
-        raise ConfigError(f"tags = {settings.tags!r} says nothing where principle = {settings.principle!r} names the only one", remedy="one of the two")
-    pool_of(constitution, settings)
 
 
 def pool_of(constitution: Constitution, settings: ChainSettings) -> list[Principle]:

@@ -25,6 +25,7 @@ from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Comparison, Ranking
+from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import DPOSettings, ORPOSettings, SimPOSettings
 
@@ -57,7 +58,8 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
         ConfigError: settings that make no sense together. DataError: nothing to learn, or nothing that fits. GuardStop: a loss that is not finite.
     """
     # 1. comparisons that fit, encoded once
-    name = check(settings, run)
+    check(settings)
+    name = name_of(settings, run)
     usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings, name)
     run.note(said)
     learn, report = fit(usable, policy.tokenizer, settings.max_length)
@@ -155,29 +157,13 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     }
 
 
-def check(settings: Settings, run: RunDir) -> str:
-    """The method's name, if its settings make sense.
-
-    Raises:
-        ConfigError: a value that no equation takes, or one that another setting makes meaningless.
-    """
-    if min(settings.batch, settings.epochs) <= 0 or min(settings.micro_batch, settings.pairs_per_prompt) < 0:
-        raise ConfigError(f"batch = {settings.batch}, micro_batch = {settings.micro_batch}, epochs = {settings.epochs}, "
-                          f"pairs_per_prompt = {settings.pairs_per_prompt}", remedy="batch and epochs above 0, the others 0 or more")
-    if settings.beta <= 0:
-        raise ConfigError(f"beta = {settings.beta}", remedy="above 0: at 0 no preference is learnt")
+def name_of(settings: Settings, run: RunDir) -> str:
+    """The method's name; what its settings amount to is said."""
     match settings:
         case ORPOSettings():
             return "orpo"
         case SimPOSettings():
-            if settings.gamma < 0:
-                raise ConfigError(f"gamma = {settings.gamma}", remedy="0 or more: it is the margin that the chosen completion is to lead by")
             return "simpo"
-    if not 0 <= settings.label_smoothing < 0.5:
-        raise ConfigError(f"label_smoothing = {settings.label_smoothing}", remedy="from 0 to below 0.5: at 0.5 the labels say nothing")
-    if settings.label_smoothing and settings.loss_type in ("hinge", "ipo"):
-        raise ConfigError(f"label_smoothing = {settings.label_smoothing} has no meaning for loss_type {settings.loss_type}",
-                          remedy="--label_smoothing 0, or loss_type sigmoid, sigmoid_norm or robust")
     if settings.loss_type == "robust" and not settings.label_smoothing:
         run.note("dpo: loss_type robust with label_smoothing 0 is sigmoid; give label_smoothing the share of labels that are wrong")
     if settings.loss_type == "sigmoid_norm" and settings.beta < 1:

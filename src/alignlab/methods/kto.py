@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data.checks import fit
 from ..data.split import by_prompt
 from ..displacement import Watch
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..evals import statistics
 from ..losses import kto_baseline, kto_loss
 from ..models.batch import chunks
@@ -24,6 +24,7 @@ from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Unpaired
+from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import KTOSettings
 
@@ -140,16 +141,6 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
     return {"liked": liked, "disliked": len(learn) - liked, "held_out": len(test), "dropped": report.dropped, "steps": total,
             "desirable_weight": weights[0], "undesirable_weight": weights[1],
             "likelihood_displacement": watch.summary(), **measure(test, rewards_N.tolist())}
-
-
-def check(settings: KTOSettings) -> None:
-    """Raises ConfigError for a value that no equation takes."""
-    if settings.batch < 2 or settings.micro_batch < 0 or settings.epochs <= 0:
-        raise ConfigError(f"batch = {settings.batch}, micro_batch = {settings.micro_batch}, epochs = {settings.epochs}",
-                          remedy="a batch of 2 or more, as the KL baseline pairs a prompt with the completion of another; micro_batch 0 or more, epochs above 0")
-    if settings.beta <= 0 or settings.desirable_weight < 0 or settings.undesirable_weight <= 0:
-        raise ConfigError(f"beta = {settings.beta}, desirable_weight = {settings.desirable_weight}, undesirable_weight = {settings.undesirable_weight}",
-                          remedy="beta and undesirable_weight above 0, desirable_weight above 0 or 0 for what the paper advises")
 
 
 def of_one_mind(labelled: Sequence[Unpaired]) -> list[Unpaired]:

@@ -15,6 +15,7 @@ from ..evals.verdicts import put_to, stated_of, tally, truths
 from ..feedback import Judge
 from ..feedback.ai import AIJudge
 from ..records import Comparison, Completion, Prompt, Ranking, read_jsonl, write_jsonl
+from ..rules import check
 from ..run import RunDir, derive_seed, writing
 from ..sampling import Sampler
 from ..settings import LabelSettings
@@ -42,7 +43,9 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
     Raises:
         ConfigError: settings that cannot be. DataError: no prompt got two different answers.
     """
-    check(settings, gold)
+    check(settings)
+    if not settings.temperature and (gold is None or not settings.held_out):
+        raise ConfigError("temperature = 0 is fitted on held-out pairs whose truth is known", remedy="--gold, and held_out above 0; or --temperature 1")
     s = settings.sampling
     chunks = [list(range(i, min(i + settings.chunk, len(prompts)))) for i in range(0, len(prompts), settings.chunk)]
     labelled: list[Comparison] = []
@@ -88,20 +91,6 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
     shutil.rmtree(run.path / "chunks", ignore_errors=True)
     return summary | {"comparisons": len(labelled), "learnt": len(final[0]), "comparisons_test": len(test), "helpful": len(kind) + len(kind_test), "rankings": len(mixed[0]), "rankings_test": len(mixed[1]),
                       "temperature": temperature}
-
-
-def check(settings: LabelSettings, gold: Judge | None) -> None:
-    """Raise ConfigError for settings that cannot be, or that another makes meaningless."""
-    s = settings
-    if s.samples < 2 or s.chunk < 1 or not 0 <= s.held_out < 1 or s.temperature < 0 or not 0 <= s.certain < 0.5:
-        raise ConfigError(f"samples = {s.samples}, chunk = {s.chunk}, held_out = {s.held_out}, temperature = {s.temperature}, certain = {s.certain}",
-                          remedy="2 samples or more, a chunk from 1, held_out from 0 to below 1, a temperature from 0, certain from 0 to below 0.5")
-    if s.sampling.temperature == 0:
-        raise ConfigError("sampling.temperature = 0: the answers to a prompt would all be the same", remedy="1, as the policy is trained at")
-    if not s.temperature and (gold is None or not s.held_out):
-        raise ConfigError("temperature = 0 is fitted on held-out pairs whose truth is known", remedy="--gold, and held_out above 0; or --temperature 1")
-    if s.labels == "hard" and s.temperature != 1:
-        raise ConfigError(f"temperature = {s.temperature} does nothing to hard labels", remedy="--temperature 1 or --labels soft")
 
 
 def two_different(group: Sequence[Completion], seed: int) -> tuple[Completion, Completion] | None:

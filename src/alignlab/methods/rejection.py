@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..feedback import Judge
 from ..losses import sft_loss
 from ..models.batch import by_length, chunks
@@ -18,7 +18,8 @@ from ..models.forward import laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
-from ..rollouts import check_on_policy, current, frozen, logprobs_under, mean, prompts_of_step, prompts_that_fit, rows_of, scores_of
+from ..rollouts import current, frozen, logprobs_under, mean, prompts_of_step, prompts_that_fit, rows_of, scores_of
+from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite, writing
 from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
@@ -132,18 +133,6 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     run.add_data("completions", [Completion.from_json(row) for row in pool(settings.rounds - 1, sum(lengths))])
     return {"rounds": every[:-1], "steps": sum(lengths), "num_tokens": tokens, "sampled_tokens": sum(row["tokens"] for row in every[:-1]), "proxy_first": every[0]["proxy"], "gold_first": every[0].get("gold"), **last,
             "dropped": report.dropped}
-
-
-def check(settings: RejectionSettings) -> None:
-    """Raise ConfigError for settings that cannot work."""
-    s = settings
-    check_on_policy(s.sampling, s.adapter)
-    if min(s.rounds, s.prompts, s.batch) < 1 or s.n < 2 or s.micro_batch < 0 or s.epochs <= 0:
-        raise ConfigError("rounds, prompts and batch must be at least 1, n at least 2, epochs above 0, micro_batch at least 0")
-    if not 0 < s.top_share <= 1:
-        raise ConfigError(f"top_share = {s.top_share}", remedy="a share above 0 and at most 1")
-    if s.keep_earlier and s.rounds == 1:
-        raise ConfigError("keep_earlier = True with rounds = 1", remedy="more rounds: the first has no earlier one")
 
 
 def pick(policy: Policy, reference: Policy | None, groups: Sequence[Sequence[Completion]], scores: Sequence[float], gold: Judge | None,

@@ -20,6 +20,7 @@ from ..models.forward import takes_a_mask, token_logprobs_of, token_stats
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Demonstration, Message
+from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import SFTSettings
 
@@ -41,6 +42,8 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         ConfigError: packing, with a model that cannot keep rows apart. DataError: nothing to learn, or nothing that fits.
         GuardStop: a loss that is not finite.
     """
+    check(settings)
+
     # 1. what fits, encoded once; prompts kept for the held-out loss
     fitting, report = fit(demonstrations, policy.tokenizer, settings.max_length)
     run.note(f"sft: {report}")

@@ -15,7 +15,6 @@ from ..feedback.verdicts import VerdictJudge
 from ..records import Completion, Prompt
 from ..report.page import write_page
 from ..run import RunDir, derive_seed, writing
-from ..sampling.local import LocalSampler
 from ..settings import FrontierSettings
 from ..stages._parts import open_run, result
 from .campaign import Plan, attack_all, document, usable
@@ -23,7 +22,7 @@ from .catalogue import attacks
 from .defences import Target, build
 from .judging import by_name
 from .pages import frontier_page, void_lines
-from .session import Budget, Sampling, Session, goals_of
+from .session import Budget, Sampling, Session, goals_of, local_sampler
 
 AXES = (("asr", -1), ("over_refusal", -1), ("helpful", 1), ("tokens", -1))
 """What a stack is compared by, and which way is better. Time is shown and not compared by: it is the machine's."""
@@ -94,7 +93,7 @@ def measured(run: RunDir, model: str, stack: Sequence[str], goals: Sequence[Prom
              s: FrontierSettings, *, seed: int) -> dict[str, Any]:
     """One stack: attacks, twins, and ordinary requests, from which time, tokens and queries an answer are told."""
     inner: Target = names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
-    can = frozenset({"prefill"} if isinstance(inner, LocalSampler) or names.is_bot(model) or s.endpoint.prefill else ())
+    can = frozenset({"prefill"} if local_sampler(inner) or names.is_bot(model) or s.endpoint.prefill else ())
     counted, folder = Counted(inner), run.path / "answers" / ("+".join(stack) or "none")
     with writing(run.path):
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,21 +6,24 @@ unscored, with the reason; it is never dropped from a count.
 
 from __future__ import annotations
 
-import gzip
+import difflib
 import hashlib
 import json
-import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.formats import COMPLETIONS, PROMPTS
-from ..data.read import file_rows
+from .. import known
+from ..data.files import byte_lines, file_rows, open_plain, read_by
+from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
 from ..errors import DataError, UserError
 from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
-from ..records import Completion, Message, Prompt, messages_from_json
+from ..records import Completion, Message, Prompt
+from ..run import check_file, whole_file
+from ..text.documents import Malformed, from_json
 
 BATCH = 256
 JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
@@ -29,6 +32,7 @@ JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, cana
 
 def by_name(name: str) -> VerdictJudge:
     """The judge of that name; MODEL is any that `names.sampler` knows, an endpoint too. Raises UserError for an unknown one."""
+    check_name(name)
     kind, _, rest = name.partition(":")
     if kind == "refusal":
         from ..feedback.refusal import RefusalClassifier, load
@@ -45,14 +49,26 @@ def by_name(name: str) -> VerdictJudge:
         gold = names.judge(name)
         assert gold is not None
         return GoldVerdicts(gold)
-    if kind in ("strongreject", "harmbench", "llamaguard") and rest:
-        from .. import names
-        from ..feedback.rubrics import RUBRICS, RubricJudge
-        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+    from .. import names
+    from ..feedback.rubrics import RUBRICS, RubricJudge
+    from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
-        sampler = names.sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
-        return RubricJudge(RUBRICS[kind], sampler, name=name)
-    raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=f"one of: {JUDGES}")
+    sampler = names.sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+    return RubricJudge(RUBRICS[kind], sampler, name=name)
+
+
+KINDS = ("refusal", "canary", "nonce", "expected", "strongreject", "harmbench", "llamaguard")
+
+
+def check_name(name: str) -> None:
+    """Raise UserError for a name that is none of a judge of verdicts, or that names a model or a file that is not there; nothing is loaded."""
+    kind, _, rest = name.partition(":")
+    rubric = kind in ("strongreject", "harmbench", "llamaguard")
+    if name != "town:gold" and (kind not in KINDS or rubric and not rest):
+        near = difflib.get_close_matches(name, ("town:gold", *KINDS), 1)
+        raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=f"did you mean {near[0]}?" if near and kind not in KINDS else f"one of: {JUDGES}")
+    if rubric:
+        known.sampler(rest)
 
 
 # --- rows ---------------------------------------------------------------------------------------------------------------------------
@@ -109,19 +125,20 @@ def completion_of(row: Any) -> Completion:
     """
     if not isinstance(row, Mapping):
         raise DataError(f"the row is a {type(row).__name__}, not an object with prompt and completion")
-    prompt = next((name for name in PROMPTS if row.get(name) is not None), "")
-    answer = next((name for name in COMPLETIONS if name in row), "")
+    found = Row(row)
+    prompt = found.first(PROMPTS) or found.first(PROMPTS_BESIDE)
+    answer = next((name for name in COMPLETIONS if name in found.columns), "")
     if not prompt or not answer:
         raise DataError(f"the row has no {'completion' if prompt else 'prompt'} (its columns: {', '.join(map(str, row))!r:.80})")
-    messages = messages_from_json(row[prompt]) or (Message("user", ""),)
-    text = row[answer]
-    if isinstance(text, list) and len(text) == 1 and isinstance(text[0], Mapping):
-        text = text[0].get("content")
-    if not isinstance(text, str | None):
-        raise DataError(f"{answer} is a {type(text).__name__}, not a text")
+    asked, said = unpacked(found[prompt], prompt), unpacked(found[answer], answer)
+    turns = (Message("user", asked or ""),) if asked == [] or isinstance(asked, str) else messages(asked, prompt)  # an attack may look like HH's turns
+    if isinstance(said, Mapping) or (isinstance(said, list) and len(said) == 1):
+        said = messages(said, answer)[0].content
+    if not isinstance(said, str | None):
+        raise DataError(f"{answer} is a {type(said).__name__}, not a text")
     meta = dict(row["meta"]) if isinstance(row.get("meta"), Mapping) else {}
     meta |= {name: row[name] for name in ("goal", "canary", "nonce", "expected") if isinstance(row.get(name), str)}
-    return Completion(Prompt(messages, meta), text or "", finished=row.get("finished") is not False)
+    return Completion(Prompt(turns, meta), said or "", finished=truth(found.get("finished"), "finished", True))
 
 
 def rows_of(path: Path) -> Iterator[tuple[Any, str]]:
@@ -133,20 +150,19 @@ def rows_of(path: Path) -> Iterator[tuple[Any, str]]:
         for _, row in file_rows(path):
             yield row, ""
         return
-    try:
-        with open(path, "rb") as head:
-            packed = head.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                text = line.decode("utf-8", "replace").removeprefix("\ufeff")
-                if not text.strip():
-                    continue
-                try:
-                    yield json.loads(text, strict=False), ""
-                except (ValueError, RecursionError) as error:
-                    yield text[:200], f"line {number} is not JSON: {error}"
-    except (OSError, EOFError) as error:
-        raise DataError(f"the file cannot be read: {error}", where=str(path), remedy="check it, or write it again") from error
+    yield from (pair for _, pair in read_by(path, _lines))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, tuple[Any, str]]]:
+    with open_plain(path) as file:
+        for number, line in byte_lines(file, path):
+            text = line.decode("utf-8", "replace").removeprefix("\ufeff")
+            if not text.strip():
+                continue
+            try:
+                yield number, (from_json(text, strict=False), "")
+            except Malformed as error:
+                yield number, (text[:200], f"line {number} is not JSON: {error}")
 
 
 def judge_rows(rows: Iterator[tuple[Any, str]], judges: Sequence[VerdictJudge]) -> Iterator[Judged]:
@@ -180,19 +196,18 @@ def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]
 
 def write_queue(path: Path, items: Sequence[Judged]) -> int:
     """Rows for a human, one a line, with an empty `human_label` to fill in; returns how many. Whole or not at all."""
-    staging = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(staging, "w", encoding="utf-8") as file:
-            for item in items:
-                said = {name: verdict.label for name, verdict in item.verdicts.items()}
-                row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
-                row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
-                file.write(json.dumps(row) + "\n")
-        os.replace(staging, path)
-    except OSError as error:
-        raise UserError(f"the queue cannot be written: {error.strerror or error}", where=str(path), remedy="check its folder") from error
+    with whole_file(path) as staging, open(staging, "w", encoding="utf-8") as file:
+        for item in items:
+            said = {name: verdict.label for name, verdict in item.verdicts.items()}
+            row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
+            row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
+            file.write(json.dumps(row) + "\n")
     return len(items)
+
+
+def untouched(content: bytes) -> bool:
+    """Whether a file is a queue that nobody has filled in yet."""
+    return all(re.match(rb'{"id": "[^"]*", "human_label": "", "why": ', line) for line in content.splitlines())
 
 
 def read_queue(path: Path) -> dict[str, str]:
@@ -222,6 +237,8 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
     judges = [by_name(name.strip()) for name in judge.split(",") if name.strip()]
     if not judges:
         raise UserError("no judge", remedy=f"--judge, comma separated, the first decides: {JUDGES}")
+    if queue:
+        check_file(Path(queue), ours=untouched, option="--queue")
     said = read_queue(Path(human)) if human else {}
     items = list(judge_rows(rows_of(Path(file)), judges))
     if not any(item.completion for item in items):

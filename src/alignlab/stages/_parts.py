@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,20 @@ from ..settings import SamplingSettings, Training
 
 
 def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
-    """The run of one stage: its key covers the settings, the models it starts from, the data and every other option."""
-    import torch
-
+    """The run of one stage: its key covers the settings, the models it starts from, the data and every other option. What became of the data's rows is said."""
     tracker = trackers.parse(settings.tracker) if isinstance(settings, Training) else ()
     for model in models:
         names.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
     run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
                       data={d.name: d.digest for d in data}, resume=resume, tracker=tracker)
-    torch.manual_seed(derive_seed(seed, stage, "new weights"))  # a new adapter is drawn from torch's own generator
+    if not run.done:
+        import torch
+
+        if "member" not in options:  # an ensemble says it once
+            for part in data:
+                run.note(part.report)
+        torch.manual_seed(derive_seed(seed, stage, "new weights"))  # a new adapter is drawn from torch's own generator
     return run
 
 
@@ -34,6 +39,11 @@ def done(run: RunDir) -> dict[str, Any]:
 
 def result(run: RunDir, text: str) -> dict[str, Any]:
     return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{text}\n{run.out}"}
+
+
+def trainer(method: str) -> Callable[..., dict[str, Any]]:
+    """`train` of a method, imported now that there is something to train: a run that is done already, or cannot be, needs none."""
+    return import_module(f"..methods.{method}", __package__).train
 
 
 def within_context(run: RunDir, settings: Any, model: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import names
 from ..errors import CheckFailed, ConfigError, UserError
+from ..run import check_file
 from ..settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def export(*, data: str, format: str, out: str, count: int, plain: bool, overwri
         raise ConfigError("--model and --quantize mean nothing without --gguf", remedy="add --gguf, or take them away")
     if not data or not out:
         raise UserError("export needs data and a file", remedy="alignlab export --data D --format trl --out FILE.jsonl")
+    check_file(Path(out), ours=lambda _: True)  # `write` says that it is there
     known = layouts.LAYOUTS.get(format)
     kind = names.kind(data)
     loaded = names.data(data, kind, count=count)
@@ -47,39 +49,38 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
         raise UserError("export --gguf needs a model and a .gguf file", remedy="alignlab export --gguf --model M --quantize q8_0 --out FILE.gguf")
     if Path(out).exists() and not overwrite:
         raise UserError(f"{out} is there already", remedy="another --out, or --overwrite")
+    check_file(Path(out), ours=lambda _: True)
     done = write_gguf(load_policy(names.model_path(model), ModelSettings(precision="fp32", device="cpu")), Path(out), kind=kind)
     said = f"{out}: {done.tensors} tensors, {done.kind}, {done.bytes / 1e6:.1f} MB" + (f"; {done.plain} could not be quantised and are f16" if done.plain else "")
     return {"file": out, "model": model, "quantize": done.kind, "tensors": done.tensors, "not_quantized": done.plain, "bytes": done.bytes, "text": said}
 
 
-def view(*, model: str, data: str, count: int) -> None:
+def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
     """Tokens and loss mask of the first rows, in colour."""
     from ..data.view import show
+
+    records = names.data(data, names.kind(data), count=count).records[:count]
     from ..models.load import load_reader
 
-    reader = load_reader(names.model_path(model), ModelSettings())
-    show(names.data(data, names.kind(data), count=count).records[:count], reader.tokenizer)
+    show(records, load_reader(names.model_path(model), ModelSettings(chat_template=chat_template)).tokenizer)
 
 
 def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_length: int, chat_template: str, count: int) -> dict[str, Any]:
     """Every check of the data for a model; exit code 5 if something is broken."""
-    from ..data.doctor import examine
-    from ..data.formats import WANTS
-    from ..models.load import load_reader
-
     if not data:
         raise UserError("no data is named", remedy="alignlab doctor DATA --model M")
-    if kind and kind not in WANTS:
-        raise UserError(f"there is no kind {kind!r}", remedy=f"one of {', '.join(WANTS)}; empty = what the data holds by nature")
-    settings = ModelSettings(chat_template=chat_template)
-    reader = load_reader(names.model_path(model), settings)
-    scorer = load_reader(names.model_path(reward), settings) if reward else None
     want = kind or names.kind(data)
     found = surveyed(data, want, count)
     other = surveyed(against, "text" if want == "text" else "prompt", 0).records if against else []
+    from ..data.doctor import examine
+    from ..models.load import load_reader
+
+    settings = ModelSettings(chat_template=chat_template)
+    reader = load_reader(names.model_path(model), settings)
+    scorer = load_reader(names.model_path(reward), settings) if reward else None
     diagnosis = examine(found.records, found.places, reader, source=data, kind=want, max_length=max_length, report=found.report, broken=found.broken,
                         reward=scorer, against=other, against_name=against)
-    return {**diagnosis.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
+    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
 
 
 def surveyed(name: str, want: str, count: int) -> Survey:
@@ -88,6 +89,7 @@ def surveyed(name: str, want: str, count: int) -> Survey:
     from ..data.read import LoadReport, Survey, survey
 
     if not name.startswith(("town:", PREFIX)):
+        names.check_columns(name)
         names.check_finished(name)
         return survey(name, cast("Want", want), limit=count or None)
     records = list(names.data(name, want, count=count).records)

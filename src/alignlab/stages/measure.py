@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 
 from .. import names
 from ..data.split import by_prompt
-from ..errors import CheckFailed, ConfigError, DataError, UserError
-from ..run import RunInfo, derive_seed, examine_run, read_run, writing
+from ..errors import CheckFailed, DataError, UserError
+from ..run import derive_seed, examine_run, find_folders, read_run, writing
 from ..run import list_runs as find_runs
 from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers, within_context
+from .verify import verify_runs
 
 
 def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, seed: int, resume: bool, settings: EvalSettings,
@@ -24,8 +24,8 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
 
     `completions` names a best-of-n run whose picks are scored instead of the model's own answers.
     """
-    from ..evals import stage as method
-
+    if not judge:
+        raise UserError("eval needs a judge", remedy="--judge town:gold, or reward:RUN")
     prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
     if baseline:
         names.check_finished(baseline)
@@ -35,9 +35,10 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
                 completions=completions)
     if run.done:
         return done(run)
+    from ..evals import stage as method
+
     found = names.judge(judge)
-    if found is None:
-        raise UserError("eval needs a judge", remedy="--judge town:gold, or reward:RUN")
+    assert found is not None
     path = names.model_path(model)
     summary = method.run(run, path, prompts.records, found, settings, seed=seed, baseline=baseline,
                          reference=names.model_path(reference) if reference else "", completions=completions, bare=names.is_base(path))
@@ -48,13 +49,8 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
 def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: str, out: Path, seed: int, resume: bool, settings: LikelihoodSettings,
                count: int = 0, texts: str = "") -> dict[str, Any]:
     """Held-out documents, demonstrations and comparisons under a model, and set against a baseline record by record."""
-    from ..evals import likelihood as method
-    from ..models.load import load_policy
-
     if not demonstrations and not comparisons and not texts:
         raise UserError("likelihood needs text to measure", remedy="--demonstrations D, --comparisons D, --texts D, or several")
-    if not 0 < settings.held_out <= 1:
-        raise ConfigError(f"held_out = {settings.held_out}", remedy="a share above 0, at most 1")
     if baseline:
         names.check_finished(baseline)
         if (stage := read_run(baseline).stage) != "likelihood":
@@ -65,6 +61,9 @@ def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: s
     run = open_run("likelihood", out, settings, seed, resume, models=[model], data=[each for each in (shown, compared, read) if each], baseline=baseline)
     if run.done:
         return done(run)
+    from ..evals import likelihood as method
+    from ..models.load import load_policy
+
     policy = load_policy(names.model_path(model), settings.model)
     measured = [list(each.records) if each else [] for each in (shown, compared)]
     if settings.held_out < 1:
@@ -82,23 +81,19 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
 
     `summary.json` has a row a policy, nearest first, and `shift.svg` draws them. A run that was interrupted goes on with the first policy that is missing.
     """
-    from ..evals import shift as method
-    from ..models.load import load_policy
     from ..report import charts
 
-    truth, others = names.judge(gold), [name.strip() for name in policies.split(",") if name.strip()]
-    if not reward or truth is None:
+    others = [name.strip() for name in policies.split(",") if name.strip()]
+    if not reward or not gold:
         raise UserError("reward-shift needs a reward model and a gold judge", remedy="--reward RUN --gold town:gold")
-    if settings.per_prompt < 2 or settings.sampling.temperature <= 0:
-        raise ConfigError(f"per_prompt = {settings.per_prompt}, sampling.temperature = {settings.sampling.temperature}",
-                          remedy="at least 2, and above 0: equal completions cannot be compared")
-    if not re.fullmatch(r"(\d+(,\d+)*)?", settings.best_of) or any(int(n) < 2 for n in settings.best_of.split(",") if n):
-        raise ConfigError(f"best_of = {settings.best_of!r}", remedy="numbers from 2, comma separated, as 4,16; or nothing")
     prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
     run = open_run("reward-shift", out, settings, seed, resume, models=[model, *names.reward_models(reward), *others], data=[prompts], gold=gold, reward=reward)
     if run.done:
         return done(run)
-    judge, reference = names.reward_judge(reward, settings.model), load_policy(names.model_path(model), settings.model)
+    from ..evals import shift as method
+    from ..models.load import load_policy
+
+    judge, truth, reference = names.reward_judge(reward, settings.model), names.judge(gold), load_policy(names.model_path(model), settings.model)
     asked = room_for_answers(run, prompts.records, reference, settings.sampling)
     points = [("policy", model), *(("best of", n) for n in settings.best_of.split(",") if n), *(("policy", name) for name in others)]
     rows: list[dict[str, Any]] = []
@@ -114,9 +109,9 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
             with writing(run.path):
                 kept.parent.mkdir(exist_ok=True)
                 partial = kept.with_suffix(".partial")
-                partial.write_text(json.dumps({"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}))
+                partial.write_text(json.dumps({"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}), encoding="utf-8")
                 partial.rename(kept)
-        rows.append(json.loads(kept.read_text()))
+        rows.append(json.loads(kept.read_text(encoding="utf-8")))
     rows.sort(key=lambda row: row["kl"]["mean"])
 
     with writing(run.path):
@@ -133,8 +128,10 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
     folder, *rest = [words] if isinstance(words, str) else words
     if folder == "doctor":
         return doctor_runs(rest)
+    if folder == "verify":
+        return verify_runs(rest)
     if rest:
-        raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, or alignlab runs doctor RUN")
+        raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, alignlab runs doctor RUN, or alignlab runs verify RUN")
     found = find_runs(folder)
     rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds} for info in found]
     text = "\n".join(f"{row['status']:<8} {row['stage']:<10} {row['seconds']:>8.1f} s  {row['run']}" for row in rows) or f"no runs below {folder}"
@@ -143,7 +140,7 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
 
 def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
     """Is this normal? Every rule over the metrics of runs, finished or not; exit code 5 where one is broken. A folder stands for all runs below it."""
-    infos = [info for name in names for info in runs_of(name)]
+    infos = [read_run(folder) for name in names for folder in find_folders(Path(name))]
     if not infos:
         raise UserError("there is no run to look at", where=" ".join(names), remedy="alignlab runs doctor RUN, a run folder or one that holds runs")
     rows, lines = [], []
@@ -155,12 +152,3 @@ def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
         said = f"{len(broken)} broken" if broken else "nothing to learn from" if not metrics else "nothing broken"
         lines += [f"{info.path} ({info.stage}, {info.status}, {len(metrics)} rows of metrics): {said}", *(f"  {line}" for f in found for line in str(f).split("\n"))]
     return {"runs": rows, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if any(row["broken"] for row in rows) else 0}
-
-
-def runs_of(name: str) -> list[RunInfo]:
-    """A run folder, the staging folder of an unfinished run by either name, or every run below a folder."""
-    path = Path(name)
-    for folder in (path, path.with_name(f"{path.name}.partial")):
-        if (folder / "run.json").exists():
-            return [read_run(folder)]
-    return find_runs(path)
