@@ -241,6 +241,8 @@ def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report
             report.drop(str(reason), where)
             continue
         except DataError as error:
+            if columns and report.read == start + 1:  # what is wrong with the first row may be a name that it does not have
+                columns.check(where)
             raise _at(error, where) from error
         report.note(reading)
         for record in reading.records:

@@ -51,7 +51,7 @@ def columns_of(row: Mapping[str, Any]) -> set[str]:
 
 def holds_text(name: str, value: Any) -> bool:
     """Whether a column that nobody read holds text, for a person to know of: no number, flag, address, date or id, and not what a row is filed under."""
-    about = ABOUT.fullmatch(canonical(name)) is not None
+    about = ABOUT.fullmatch(canonical(name).strip("()")) is not None
     if isinstance(value, str):
         if NO_TEXT.fullmatch(value.strip()) or flag(value) is not None:
             return False
