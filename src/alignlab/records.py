@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DataError
+from .text.lines import read_lines
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -450,11 +451,9 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain])
 def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
     """Read our own records back; a bad line is a `DataError` with file and row."""
     records = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                records.append(kind.from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
-                raise DataError(f"not a {kind.__name__}: {error}", where=f"{path}:{number}",
-                                remedy="run `alignlab doctor` on the file") from error
+    for number, row in read_lines(path):
+        try:
+            records.append(kind.from_json(row))
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, DataError) as error:
+            raise DataError(f"not a {kind.__name__}: {error}", where=f"{path}:{number}", remedy="run `alignlab doctor` on the file") from error
     return records

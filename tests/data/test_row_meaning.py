@@ -61,7 +61,7 @@ def test_columns_with_text_that_nobody_read_are_named_with_their_rows(tmp_path):
     rows[0] |= {"hint": "Paris", "persona": ""}
     report = load(jsonl(tmp_path / "a.jsonl", *rows), "demonstration").report
     assert report.to_json()["not_read"] == {"hint": 1, "persona": 2}
-    assert "\n  not read: hint (1 rows), persona (2 rows)\n  not read, and no text: id, source, score, url" in str(report)
+    assert "\n  not read: hint (1 row), persona (2 rows)\n  not read, and no text: id, source, score, url" in str(report)
     assert survey(tmp_path / "a.jsonl", "demonstration").report.not_read == report.not_read
     whole = load(jsonl(tmp_path / "b.jsonl", {"prompt": "Q?", "completion": "A.", "meta": {"a": "b c"}, "finished": True}), "demonstration").report
     assert not whole.not_read and not whole.others and "not read" not in str(whole)

@@ -22,8 +22,8 @@ HISTORIES = ("history", "chat_history", "conversation_history")
 LABEL_COLUMNS = ("label", "kto_tag")
 UNSHOWN = ("tools", "image", "images", "audio", "audios", "video", "videos")  # parts of a prompt that are not rendered here
 NOTES = ("meta", "completion_meta", "comparison_meta", "ranking_meta")
-KNOWN_COLUMNS = {*PROMPTS_BESIDE, *COMPLETIONS, *COMPLETION_LISTS, *CHATS, *SCORE_LISTS, *SYSTEMS, *HISTORIES, *LABEL_COLUMNS, *UNSHOWN, *NOTES,
-                 "chosen", "rejected", "ranks", "instances", "text", "margin", "tie", "finished", "chosen_finished", "rejected_finished",
+MAIN_COLUMNS = {*PROMPTS, *COMPLETIONS[:4], *COMPLETION_LISTS, *SCORE_LISTS, *CHATS, "chosen", "rejected", "label", "ranks", "instances", "input", "text"}
+KNOWN_COLUMNS = {*MAIN_COLUMNS, *PROMPTS_BESIDE, *COMPLETIONS, *SYSTEMS, *HISTORIES, *LABEL_COLUMNS, *UNSHOWN, *NOTES, "margin", "tie", "finished", "chosen_finished", "rejected_finished",
                  "sources", "models", "annotator", "better_response_id", "safer_response_id"}
 
 ABOUT = re.compile(r"(.*_)?(id|ids|idx|index|uuid|guid|key|hash|md5|sha|sha256|url|uri|urls|link|file|filename|path|source|sources|origin|dataset|"
@@ -32,7 +32,7 @@ ABOUT = re.compile(r"(.*_)?(id|ids|idx|index|uuid|guid|key|hash|md5|sha|sha256|u
                    r"meta|metadata|info|score|rating|format|blocked|who|when)")
 """Names of columns that say where a row is from or what it is filed under. What stands there is no text, unless it runs to a sentence."""
 NO_TEXT = re.compile(r"\W*|[\w.+-]+://\S*|[0-9a-fA-F-]{8,}|\d[\d\s.,:+/TZeE-]*|[+-]?(nan|inf|Infinity|NaN)|[+-.]\d[\d.,eE+-]*")
-SENTENCE = 7  # words
+SENTENCE, LONG = 7, 80  # words, and characters where words are not set apart
 
 
 @lru_cache(4096)
@@ -55,13 +55,13 @@ def holds_text(name: str, value: Any) -> bool:
     if isinstance(value, str):
         if NO_TEXT.fullmatch(value.strip()) or flag(value) is not None:
             return False
-        return not about or len(value.split(maxsplit=SENTENCE)) >= SENTENCE
+        return not about or len(value.split(maxsplit=SENTENCE)) >= SENTENCE or len(value) >= LONG
     if not isinstance(value, Mapping | list) or about:
         return False
     if isinstance(value, Mapping) and any(isinstance(said := value.get(name), str) and said.strip() for name in ("content", "value")):
         return True  # a message
     inner = value.values() if isinstance(value, Mapping) else value
-    return any(holds_text("", item) for item in inner if isinstance(item, Mapping | list) or (isinstance(item, str) and " " in item.strip()))
+    return any(holds_text("", item) for item in inner if isinstance(item, Mapping | list) or (isinstance(item, str) and (" " in item.strip() or not item.isascii())))
 
 
 class Tracked(Mapping[str, Any]):
