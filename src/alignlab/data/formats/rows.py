@@ -16,7 +16,7 @@ COMPLETIONS = ("completion", "response", "answer", "output", "assistant")
 COMPLETION_LISTS = ("completions", "responses", "generations", "answers")
 CHATS = ("messages", "conversations", "conversation")
 SCORE_LISTS = ("scores", "ratings")
-SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction", "developer")
+SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction")
 INPUTS = ("input", "context")  # what the text of a question is about
 HISTORIES = ("history", "chat_history", "conversation_history")
 LABEL_COLUMNS = ("label", "kto_tag")
@@ -61,7 +61,7 @@ def holds_text(name: str, value: Any) -> bool:
     if isinstance(value, Mapping) and any(isinstance(said := value.get(name), str) and said.strip() for name in ("content", "value")):
         return True  # a message
     inner = value.values() if isinstance(value, Mapping) else value
-    return any(holds_text("", item) for item in inner if isinstance(item, Mapping | list) or (isinstance(item, str) and (" " in item.strip() or not item.isascii())))
+    return any(holds_text("", item) for item in inner)
 
 
 class Tracked(Mapping[str, Any]):
