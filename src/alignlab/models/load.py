@@ -17,7 +17,8 @@ from ..errors import ConfigError, ModelError
 from ..settings import AdapterSettings, ModelSettings
 from . import adapters, chat
 from .attention import use_plain_attention
-from .folder import TOKENIZERS, check_folder, is_reward, read_json
+from .building import within
+from .folder import TOKENIZERS, check_folder, check_gguf, is_reward, read_json
 
 BIG = 20_000_000  # parameters above which bf16 pays
 
@@ -199,7 +200,8 @@ def _prepare(ref: str | Path, settings: ModelSettings) -> tuple[Path, torch.devi
 def _find(ref: str | Path) -> Path:
     """The folder (or .gguf file) of a model name, checked. Of a hub name only what may be opened is fetched, into the hub's cache."""
     path = Path(ref)
-    if path.suffix == ".gguf" and path.is_file():
+    if path.suffix == ".gguf" and path.exists():
+        check_gguf(path)
         return path
     if path.is_dir():
         check_folder(path)
@@ -259,8 +261,9 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings) -> Any:
         options = {"gguf_file": source.name}
         if hasattr(transformers, "GgufConfig"):
             options["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    model, found = _calling_libraries(source, lambda: auto.from_pretrained(
-        _folder(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options))
+    with within(source):
+        model, found = _calling_libraries(source, lambda: auto.from_pretrained(
+            _folder(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options))
     misshapen = {name for name, *_ in found["mismatched_keys"]}
     if wrong := sorted(found["missing_keys"] | misshapen):
         raise ModelError(f"{len(wrong)} weights are missing or have another shape than the config says, {wrong[0]} among them", where=str(source),
