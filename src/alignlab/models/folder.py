@@ -72,6 +72,7 @@ def check_folder(path: str | Path) -> None:
         if why := why_refused(name, settings):
             raise ModelError(f"cannot load the tokenizer: {why}", where=str(folder / name), remedy="take the tokenizer from where the model was published, or another model")
     if adapter:
+        _check_bases(folder)
         _check_adapter(documents["adapter_config.json"], folder, found)
 
 
@@ -90,7 +91,11 @@ def check_gguf(path: Path) -> None:
         raise ModelError(f"cannot load the model: {error}", where=str(path), remedy="copy or download the file again") from None
     widest = max((side for shape in found.values() for side in shape), default=0)
     counts = {name: value for name, value in values.items() if not name.startswith(("general.", "tokenizer."))}
-    _check_counts({name.replace("_count", ""): value for name, value in counts.items()}, path, widest)
+    _check_counts(counts, path, widest)
+    blocks = 1 + max((int(name.split(".")[1]) for name in found if re.match(r"blk\.\d{1,9}\.", name)), default=-1)
+    said = values.get(f"{values.get('general.architecture')}.block_count")
+    if blocks and said != blocks:
+        raise ModelError(f"the header claims {said!r:.40} blocks, and the file holds {blocks}", where=str(path), remedy="copy or download the file again")
     if why := why_refused(".gguf", values):
         raise ModelError(f"cannot load the tokenizer: {why}", where=str(path), remedy="another file of the model")
 
@@ -166,7 +171,10 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 def _inside(path: Path, folder: Path) -> bool:
     """Whether a link leads to a place in the folder; for a snapshot in the hub's cache also to the blobs of the same repository."""
-    home, target = folder.resolve(), path.resolve()
+    try:
+        home, target = folder.resolve(), path.resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        return False
     return target.is_relative_to(home) or (home.parent.name == "snapshots" and target.is_relative_to(home.parent.parent / "blobs"))
 
 
@@ -191,7 +199,8 @@ def _check_counts(settings: dict[str, Any], path: Path, widest: int) -> None:
         elif isinstance(value, list):
             rest += [(name, one) for one in value]
         most = widest if name == "num_labels" else next((most for known, most in COUNTS if known.search(name)), max(2**24, widest))
-        if isinstance(value, int | float) and not isinstance(value, bool) and (isinstance(value, int) or most == COUNTS[0][1]) and abs(value) > most:
+        layers = COUNTS[0][0].search(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and (isinstance(value, int) or layers) and (abs(value) > most or (layers and value < 0)):
             raise ModelError(f"the configuration claims {name} = {value:.6g}" + (f", and the largest tensor has a side of {widest:,}" if name == "num_labels" else ""),
                              where=str(path), remedy="copy or download the model again; no model that is loaded here has so many")
         if name.endswith("token_id") and not (value is None or type(value) is int or (isinstance(value, list) and all(type(one) is int for one in value))):
@@ -200,6 +209,23 @@ def _check_counts(settings: dict[str, Any], path: Path, widest: int) -> None:
             raise ModelError(f"{name} = {value!r:.60} is no number", where=str(path), remedy="copy the model folder again")
         if name == "transformers_weights" and value is not None and (not isinstance(value, str) or Path(value).name != value):
             raise ModelError(f"the weights are said to lie elsewhere: {value!r:.100}", where=str(path), remedy="copy the whole model folder")
+
+
+def _check_bases(adapter: Path) -> None:
+    """Raise ModelError for an adapter that stands on itself, over however many others, or whose base has no name."""
+    at, seen = adapter, set[Path]()
+    while (at / "adapter_config.json").is_file():
+        if at.resolve() in seen:
+            raise ModelError("the adapter is said to stand on itself", where=str(adapter / "adapter_config.json"),
+                             remedy="set base_model_name_or_path in it to where the base model lies")
+        seen.add(at.resolve())
+        base = read_json(at / "adapter_config.json").get("base_model_name_or_path") or ""
+        if not isinstance(base, str) or "\0" in base:
+            raise ModelError(f"the adapter's base model is {base!r:.60}, which is no name", where=str(at / "adapter_config.json"),
+                             remedy="set base_model_name_or_path in it to where the base model lies")
+        if not base:
+            return
+        at = Path(base)
 
 
 def _check_adapter(config: dict[str, Any], folder: Path, found: Shapes) -> None:

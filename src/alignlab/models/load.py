@@ -300,7 +300,7 @@ def _tokenizer(source: Path, settings: ModelSettings) -> Any:
     if source.is_dir() and not any((source / name).exists() for name in TOKENIZERS):
         return _tokenizer(_base_of(source), settings)  # an adapter folder: `check_folder` has seen to the rest
     options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
-    tokenizer = _calling_libraries(source, lambda: AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options))
+    tokenizer = _calling_libraries(source, lambda: chat.tried(AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options)))
     if settings.chat_template:
         chat.install_template(tokenizer, settings.chat_template)
     return tokenizer
