@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .errors import ConfigError, DataError, ModelError, UserError
 from .records import Prompt, Record
 from .run import derive_seed
+from .text.escapes import visible
 
 if TYPE_CHECKING:
     from .constitution.principles import Principle
@@ -169,7 +170,7 @@ def _missing(error: ModelError, number: int, member: str, count: int, allowed: b
     if not allowed:
         raise ModelError(f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}", where=error.where or member,
                          remedy="train or copy it again; or name the ensemble with allow-missing (ensemble:worst,allow-missing:RUN) to go on with the others") from error
-    print(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}", file=sys.stderr, flush=True)
+    print(visible(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}"), file=sys.stderr, flush=True)
 
 
 def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> Judge:

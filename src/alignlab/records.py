@@ -435,7 +435,7 @@ def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
     records: list[Any] = []
     number = 0
     try:
-        for number, row in read_lines(path):
+        for number, row in read_lines(path):  # noqa: B007
             records.append(kind.from_json(row))
     except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=getattr(error, "where", "") or f"{path}:{number}",

@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..records import Completion, Prompt
 from ..run import RunDir, writing
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
+from ..text.escapes import visible
 from ._parts import done, open_run, rate, result, room_for_answers
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
             table = file.with_suffix(".json")
             table.write_text(json.dumps({"schema": 1, **document}, indent=1, ensure_ascii=False), encoding="utf-8")
         document |= {"page": str(file), "table": str(table)}
-        said.append(f"{file}, {table}")
-    return document | {"text": "\n\n".join(said)}
+        said.append(visible(f"{file}, {table}"))
+    return document | {"text": "\n\n".join(said), "styled": colour}
 
 
 def workshop(model: str, critic: str, constitution: Constitution, settings: ChainSettings, *, judge: str = "", run: RunDir | None = None) -> Workshop:
