@@ -19,6 +19,28 @@ from .text.lines import read_lines
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+ROLE_NAMES: dict[str, Role] = {  # what formats of the field and chat APIs call whom; of data files and of requests to the server alike
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant", "model": "assistant",
+    "bot": "assistant", "ai": "assistant",
+}
+TOOL_ROLES = ("tool", "function", "function_call", "tool_call", "tool_calls", "observation", "function_response", "tool_response", "ipython")
+
+
+def role_of(name: Any) -> Role:
+    """The role behind the name that a message gives its speaker, however it is capitalized.
+
+    Raises:
+        DataError: a tool's turn, which no template here renders, or a name that nobody knows.
+    """
+    spoken = name.strip().lower() if isinstance(name, str) else None
+    if spoken in ROLE_NAMES:
+        return ROLE_NAMES[spoken]
+    if spoken in TOOL_ROLES:
+        raise DataError(f"a turn of {spoken!r}: calls of tools and what they return are not rendered",
+                        remedy="take conversations with tools out, or write what the tool said into a turn of the user")
+    raise DataError(f"a turn of {name!r:.40}", remedy=f"roles: {', '.join(ROLE_NAMES)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +95,9 @@ def messages_from_json(value: Any) -> tuple[Message, ...]:
     messages = []
     for item in value:
         role, content = (item.get("role"), item.get("content")) if isinstance(item, Mapping) else (None, None)
-        if role not in ROLES or not isinstance(content, str):
+        if not isinstance(role, str) or not isinstance(content, str):
             raise DataError(f'a message needs a role ({", ".join(ROLES)}) and a text content, not {item!r:.80}')
-        messages.append(Message(role, content))
+        messages.append(Message(role_of(role), content))
     return tuple(messages)
 
 
@@ -435,7 +457,7 @@ def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
     records: list[Any] = []
     number = 0
     try:
-        for number, row in read_lines(path):  # noqa: B007
+        for number, row in read_lines(path):  # noqa: B007  (for the error)
             records.append(kind.from_json(row))
     except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=getattr(error, "where", "") or f"{path}:{number}",

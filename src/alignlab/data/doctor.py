@@ -19,6 +19,7 @@ from ..models.chat import Rendered, completion_ids, end_token_id, marks, prompt_
 from ..models.load import Reader
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import FitReport, encode, reads_otherwise, teaches, without_long
+from .formats import GUESSED
 from .layouts import ORDER, parts
 from .read import LoadReport, same
 from .similar import near_duplicates
@@ -166,6 +167,21 @@ def teaches_nothing(p: _Patient) -> list[Finding]:
     verdict: Verdict = "broken" if not p.records and not p.broken else "look" if dropped > RARE * p.report.read else "note"
     return [Finding("teaches-nothing", verdict, f"{dropped} of {p.report.read} rows teach nothing and are dropped: {p.report.dropped_text()}",
                     "look at what wrote the rows if there are many of them", dropped)]
+
+
+def columns_not_read(p: _Patient) -> list[Finding]:
+    """Columns with text that no reader used: a part of the prompt, perhaps, or marks on messages."""
+    if p.report is None or not p.report.not_read:
+        return []
+    return [Finding("columns-not-read", "look", f"text that nobody reads stands in: {p.report.not_read_text()}",
+                    "nothing, if neither prompt nor answer is made of it; --columns system=THEIRS (or prompt, input, completion) if one is",
+                    max(p.report.not_read.values()))]
+
+
+def guessed_prompts(p: _Patient) -> list[Finding]:
+    if p.report is None or not (count := p.report.remarks.get(GUESSED, 0)):
+        return []
+    return [Finding("guessed-prompts", "look", f"{count} {GUESSED}", "a column `prompt`, if the answers do not begin with theirs", count)]
 
 
 def damaged_text(p: _Patient) -> list[Finding]:
@@ -434,7 +450,7 @@ def reward_reads_otherwise(p: _Patient) -> list[Finding]:
 
 CHECKS: tuple[Callable[[_Patient], list[Finding]], ...] = (
     unreadable_rows, mixed_formats, template, end_of_turn, pad_is_end, empty_mask, double_bos, boundary_merges, too_long, special_tokens_in_text, damaged_text,
-    teaches_nothing, roles_out_of_order, labels_alike, duplicates, repeated_prompts, contradictions, similar_records, length_bias, leaked_prompts, reward_reads_otherwise)
+    columns_not_read, guessed_prompts, teaches_nothing, roles_out_of_order, labels_alike, duplicates, repeated_prompts, contradictions, similar_records, length_bias, leaked_prompts, reward_reads_otherwise)
 
 
 # --- parts of records ---------------------------------------------------------------------------------------------------------------

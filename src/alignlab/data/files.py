@@ -284,12 +284,8 @@ def _near_end(error: ValueError, text: str, letters: int = 0) -> bool:
 
 # --- CSV and Parquet ----------------------------------------------------------------------------------------------------------------
 
-def csv_rows(path: Path, *, known: bool = True) -> Rows:
-    """The rows of a CSV file by the names in its first line.
-
-    Args:
-        known: a file without any column that a format knows is an error, for its first line may be no header.
-    """
+def csv_rows(path: Path) -> Rows:
+    """The rows of a CSV file by the names in its first line."""
     csv.field_size_limit(ROW)  # the default, 128 KiB, is less than a long completion
     with open_plain(path) as file:
         start, taken = 1, 0
@@ -307,9 +303,6 @@ def csv_rows(path: Path, *, known: bool = True) -> Rows:
             header = [name.strip() for name in next(reader, [])]
             if len(header) > COLUMNS:
                 raise DataError(f"the first line names {len(header):,} columns", where=f"{path}:1", remedy=f"at most {COLUMNS:,}: keep those that are read")
-            if known and not KNOWN_COLUMNS & set(header):
-                raise DataError(f"the first line names no known column ({', '.join(header)!r:.80})", where=f"{path}:1",
-                                remedy="a CSV file starts with its column names, such as: prompt,completion")
             if name := twice(header):
                 raise DataError(f"two columns are named {name!r:.40}", where=f"{path}:1", remedy="rename one of them")
             start, taken = reader.line_num + 1, 0

@@ -16,9 +16,10 @@ from typing import Any
 
 from ..errors import DataError
 from ..records import Prompt, Record, Text
+from ..text.escapes import one_line
 from .files import AGAIN
 from .folders import RUN_FILES, local, sources
-from .formats import NEEDS, Useless, Want, columns_of, convert, detect
+from .formats import NEEDS, Columns, Reading, Shaped, Useless, Want, columns_in, columns_of, shaped
 from .formats import kind_of as kind_of_row
 
 
@@ -30,6 +31,9 @@ class LoadReport:
         source: file, folder or hub name; formats: the format of each file, by name.
         read: rows read; kept: records made of them (a ranking may give several comparisons).
         dropped: rows or records that teach nothing, by reason; examples: where each reason was seen first.
+        not_read: columns with text that no reader used, with their rows; taken: of those, the column that was taken in their place.
+        others: columns without text (ids, numbers, what a row is filed under) that no reader used, with their rows.
+        remarks: rows that were read in a way to know of (a prompt that was guessed), with their number.
     """
 
     source: str
@@ -39,6 +43,17 @@ class LoadReport:
     formats: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
+    not_read: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+    remarks: dict[str, int] = field(default_factory=dict)
+
+    def note(self, reading: Reading) -> None:
+        """Count what a row has that no reader used, and how else it was read."""
+        for counts, found in ((self.not_read, reading.not_read), (self.others, reading.others), (self.remarks, reading.remarks)):
+            for name in found:
+                counts[name] = counts.get(name, 0) + 1
+        self.taken.update({name: taken for name, taken in reading.not_read.items() if taken})
 
     def drop(self, reason: str, where: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
@@ -46,14 +61,26 @@ class LoadReport:
 
     def __str__(self) -> str:
         plural = {"prompt": "prompts", "unpaired": "unpaired completions"}.get(self.want, f"{self.want}s")
-        line = f"{self.source}: {self.read} rows ({', '.join(self.formats)}) -> {self.kept} {plural}"
-        return line + (f"\n  dropped: {self.dropped_text()}" if self.dropped else "")
+        lines = [f"{self.source}: {self.read} rows ({', '.join(self.formats)}) -> {self.kept} {plural}"]
+        lines += [f"dropped: {self.dropped_text()}"] if self.dropped else []
+        lines += [f"{count} {remark}" for remark, count in self.remarks.items()]
+        lines += [f"not read: {self.not_read_text()}"] if self.not_read else []
+        lines += [f"not read, and no text: {_listed(list(self.others))}"] if self.others else []
+        return "\n  ".join(lines)
+
+    def not_read_text(self) -> str:
+        return _listed([f"{name} ({count} rows" + (f"; {self.taken[name]} was taken)" if name in self.taken else ")")
+                        for name, count in self.not_read.items()])
 
     def dropped_text(self) -> str:
         return ", ".join(f"{count} {reason} (first: {self.examples[reason]})" for reason, count in self.dropped.items())
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    return ", ".join(one_line(name, 60) for name in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +93,8 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
     """Records of one kind from a file, a folder of files, a run folder or a hub name.
 
     Args:
-        source: JSONL, JSON, CSV or Parquet (also gzipped), a folder of those, a run folder, or `owner/name` on the hub.
+        source: JSONL, JSON, CSV or Parquet (also gzipped), a folder of those, a run folder, or `owner/name` on the hub; before it
+            may stand what its columns are (`formats.columns`).
         want: kind of record; other kinds are converted where that makes sense (`formats.convert`).
         limit: stop after this many records.
         split: which split of a hub data set, of a folder whose files are named by split, or of a run (`NAME_test.jsonl`).
@@ -75,9 +103,10 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
         DataError: nothing there, a broken file or row, several formats in one file, or nothing left after dropping.
     """
     report = LoadReport(str(source), want)
+    columns, source = columns_in(str(source))
     records: list[Record] = []
     seen: set[bytes] = set()
-    for where, record in chain.from_iterable(_convert_rows(name, rows, want, report) for name, rows in sources(source, want, split)):
+    for where, record in chain.from_iterable(_convert_rows(name, rows, want, report, columns) for name, rows in sources(source, want, split)):
         key = same(record)
         if key in seen:
             report.drop("duplicate", where)
@@ -111,23 +140,27 @@ def survey(source: str | Path, want: Want, *, limit: int | None = None, split: s
     """
     found = Survey(LoadReport(str(source), want))
     report = found.report
+    columns, source = columns_in(str(source))
     for name, rows in sources(source, want, split):
         try:
             for number, row in rows:
                 where = f"{name}:{number}"
                 report.read += 1
                 try:
-                    kind = detect(row)
-                    report.formats[kind] = report.formats.get(kind, 0) + 1
-                    for record in convert(row, want):
-                        found.records.append(record)
-                        found.places.append(where)
+                    here = shaped(row, columns)
+                    report.formats[here.form.name] = report.formats.get(here.form.name, 0) + 1
+                    reading = here.read(want)
+                    report.note(reading)
+                    found.records += reading.records
+                    found.places += [where] * len(reading.records)
                 except Useless as reason:
                     report.drop(str(reason), where)
                 except DataError as error:
                     found.broken.append(_at(error, where))
                 if limit and len(found.records) >= limit:
                     break
+            if columns:
+                columns.check(name)
         except DataError as error:  # the file itself: nothing can be read behind it
             found.broken.append(error)
         if limit and len(found.records) >= limit:
@@ -138,6 +171,7 @@ def survey(source: str | Path, want: Want, *, limit: int | None = None, split: s
 
 def kind_of(source: str | Path, *, split: str = "train") -> Want:
     """What a source holds by nature: a run what its most telling file holds, any other what its first row is. Raises as `load`."""
+    columns, source = columns_in(str(source))
     path = local(source)
     if (path / "run.json").exists():
         names = {file.stem for file in (path / "data").glob("*.jsonl")}
@@ -147,39 +181,46 @@ def kind_of(source: str | Path, *, split: str = "train") -> Want:
     for name, rows in sources(source, "prompt", split):
         for number, row in rows:
             try:
-                return kind_of_row(row)
+                return kind_of_row(row, columns)
             except DataError as error:
                 raise _at(error, f"{name}:{number}") from error
     raise DataError("the file holds no rows", where=str(source), remedy=AGAIN)
 
 
-def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report: LoadReport) -> Iterator[tuple[str, Record]]:
+def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report: LoadReport, columns: Columns | None) -> Iterator[tuple[str, Record]]:
     """The records of one file with where they stand; every row must be in the format of the first."""
-    first_format, first_columns, start = "", set[str](), report.read
+    first: Shaped | None = None
+    first_columns, start = set[str](), report.read
     rows = iter(rows)
     for number, row in rows:
         where = f"{name}:{number}"
         report.read += 1
         try:
-            kind = detect(row)
+            here = shaped(row, columns)
         except DataError as error:
-            if first_format and isinstance(row, dict):
-                raise _mixed(name, first_format, first_columns, report.read - start - 1, number, row, rows) from error
+            if columns:
+                columns.check(where)
+            if first and isinstance(row, dict):
+                raise _mixed(name, first.form.name, first_columns, report.read - start - 1, number, row, rows, columns) from error
             raise _at(error, where) from error
-        if not first_format:
-            first_format, first_columns = kind, columns_of(row) if isinstance(row, dict) else set()
-            report.formats[kind] = report.formats.get(kind, 0)
-        elif kind != first_format:
-            raise _mixed(name, first_format, first_columns, report.read - start - 1, number, row, rows)
-        report.formats[kind] += 1
+        if not first:
+            first, first_columns = here, columns_of(row) if isinstance(row, dict) else set()
+        elif here.form != first.form:
+            raise _mixed(name, first.form.name, first_columns, report.read - start - 1, number, row, rows, columns)
+        report.formats[here.form.name] = report.formats.get(here.form.name, 0) + 1
         try:
-            for record in convert(row, want):
-                yield where, record
+            reading = here.read(want)
         except Useless as reason:
             report.drop(str(reason), where)
+            continue
         except DataError as error:
             raise _at(error, where) from error
-    if not first_format:
+        report.note(reading)
+        for record in reading.records:
+            yield where, record
+    if columns:
+        columns.check(name)
+    if not first:
         raise DataError("the file holds no rows", where=name, remedy=AGAIN)
 
 
@@ -187,14 +228,15 @@ def _at(error: DataError, where: str) -> DataError:
     return DataError(error.what, where=where, remedy=error.remedy or "mend the row, or take it out")
 
 
-def _mixed(name: str, first: str, columns: set[str], good: int, number: int, row: Any, rest: Iterator[tuple[int, Any]]) -> DataError:
+def _mixed(name: str, first: str, columns: set[str], good: int, number: int, row: Any, rest: Iterator[tuple[int, Any]],
+           said: Columns | None) -> DataError:
     """The error for a file whose rows are not all in one format: it says which rows are in which."""
     missing = sorted(columns - columns_of(row)) if isinstance(row, dict) else []
     found: dict[str, list[int]] = {}
     counts = {first: good}
     for place, other in [(number, row), *rest]:
         try:
-            kind = detect(other)
+            kind = shaped(other, said).form.name
         except DataError:
             kind = "no known format"
         counts[kind] = counts.get(kind, 0) + 1

@@ -26,8 +26,7 @@ from ..models.chat import text_ids
 from ..models.likelihood import likelihoods
 from ..models.load import context_of
 from ..records import Completion, Message, Prompt
-
-REFUSAL = "I cannot help with that."
+from ..sampling.answers import REFUSAL
 
 
 class Target(Protocol):

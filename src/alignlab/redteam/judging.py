@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.files import byte_lines, file_rows, open_plain, read_by
-from ..data.formats import COMPLETIONS, PROMPTS
+from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
 from ..errors import DataError, UserError
 from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
-from ..records import Completion, Message, Prompt, messages_from_json
+from ..records import Completion, Message, Prompt
 from ..text.documents import Malformed, from_json
 from ..text.escapes import one_line
 
@@ -110,19 +110,20 @@ def completion_of(row: Any) -> Completion:
     """
     if not isinstance(row, Mapping):
         raise DataError(f"the row is a {type(row).__name__}, not an object with prompt and completion")
-    prompt = next((name for name in PROMPTS if row.get(name) is not None), "")
-    answer = next((name for name in COMPLETIONS if name in row), "")
+    found = Row(row)
+    prompt = found.first(PROMPTS) or found.first(PROMPTS_BESIDE)
+    answer = next((name for name in COMPLETIONS if name in found.columns), "")
     if not prompt or not answer:
         raise DataError(f"the row has no {'completion' if prompt else 'prompt'} (its columns: {', '.join(map(str, row))!r:.80})")
-    messages = messages_from_json(row[prompt]) or (Message("user", ""),)
-    text = row[answer]
-    if isinstance(text, list) and len(text) == 1 and isinstance(text[0], Mapping):
-        text = text[0].get("content")
-    if not isinstance(text, str | None):
-        raise DataError(f"{answer} is a {type(text).__name__}, not a text")
+    asked, said = unpacked(found[prompt], prompt), unpacked(found[answer], answer)
+    turns = (Message("user", asked or ""),) if asked == [] or isinstance(asked, str) else messages(asked, prompt)  # an attack may look like HH's turns
+    if isinstance(said, Mapping) or (isinstance(said, list) and len(said) == 1):
+        said = messages(said, answer)[0].content
+    if not isinstance(said, str | None):
+        raise DataError(f"{answer} is a {type(said).__name__}, not a text")
     meta = dict(row["meta"]) if isinstance(row.get("meta"), Mapping) else {}
     meta |= {name: row[name] for name in ("goal", "canary", "nonce", "expected") if isinstance(row.get(name), str)}
-    return Completion(Prompt(messages, meta), text or "", finished=row.get("finished") is not False)
+    return Completion(Prompt(turns, meta), said or "", finished=truth(found.get("finished"), "finished", True))
 
 
 def rows_of(path: Path) -> Iterator[tuple[Any, str]]:

@@ -15,7 +15,7 @@ from ..settings import SamplingSettings, Training
 
 
 def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
-    """The run of one stage: its key covers the settings, the models it starts from, the data and every other option."""
+    """The run of one stage: its key covers the settings, the models it starts from, the data and every other option. What became of the data's rows is said."""
     import torch
 
     tracker = trackers.parse(settings.tracker) if isinstance(settings, Training) else ()
@@ -24,6 +24,9 @@ def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, m
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
     run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
                       data={d.name: d.digest for d in data}, resume=resume, tracker=tracker)
+    if not run.done and "member" not in options:  # an ensemble says it once
+        for part in data:
+            run.note(part.report)
     torch.manual_seed(derive_seed(seed, stage, "new weights"))  # a new adapter is drawn from torch's own generator
     return run
 

@@ -79,7 +79,7 @@ def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_l
     other = surveyed(against, "text" if want == "text" else "prompt", 0).records if against else []
     diagnosis = examine(found.records, found.places, reader, source=data, kind=want, max_length=max_length, report=found.report, broken=found.broken,
                         reward=scorer, against=other, against_name=against)
-    return {**diagnosis.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "styled": sys.stdout.isatty(), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
+    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "styled": sys.stdout.isatty(), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
 
 
 def surveyed(name: str, want: str, count: int) -> Survey:
@@ -88,6 +88,7 @@ def surveyed(name: str, want: str, count: int) -> Survey:
     from ..data.read import LoadReport, Survey, survey
 
     if not name.startswith(("town:", PREFIX)):
+        names.check_columns(name)
         names.check_finished(name)
         return survey(name, cast("Want", want), limit=count or None)
     records = list(names.data(name, want, count=count).records)
