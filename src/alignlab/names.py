@@ -31,6 +31,7 @@ from .known import check_finished as check_finished
 from .known import model_path
 from .records import Prompt, Record
 from .run import derive_seed
+from .text.escapes import visible
 
 if TYPE_CHECKING:
     from .constitution.principles import Principle
@@ -150,7 +151,7 @@ def _missing(error: ModelError, number: int, member: str, count: int, allowed: b
     if not allowed:
         raise ModelError(f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}", where=error.where or member,
                          remedy="train or copy it again; or name the ensemble with allow-missing (ensemble:worst,allow-missing:RUN) to go on with the others") from error
-    print(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}", file=sys.stderr, flush=True)
+    print(visible(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}"), file=sys.stderr, flush=True)
 
 
 def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> Judge:
