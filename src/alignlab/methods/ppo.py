@@ -95,7 +95,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
     # 1. prompts that fit; two optimisers, where they were if the run goes on
     check(settings, ptx_rows)
     s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     updates = settings.steps * settings.epochs * -(-settings.rollouts // settings.minibatch)
     value_optim = replace(settings.optim, lr=settings.value_lr or settings.optim.lr)
     policy_optimizer = MasterAdamW(policy.model.parameters(), settings.optim, updates)

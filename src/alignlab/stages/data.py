@@ -98,6 +98,7 @@ def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any) -> str:
     """The findings for people, with the first row of each that the tokens explain; in colour on a terminal."""
     from rich.console import Console
 
+    from ..data.lengths import told
     from ..data.view import show, visible
 
     console = Console(file=io.StringIO(), force_terminal=sys.stdout.isatty(), width=160, soft_wrap=True, highlight=False)
@@ -109,6 +110,8 @@ def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any) -> str:
     if t := diagnosis.tokens:
         line(f"{t['sequences']:.0f} sequences: median {t['median']:.0f} tokens, 95 % at most {t['p95']:.0f}, longest {t['longest']:.0f}"
              + (f"; {t['trained_share']:.1%} of the tokens carry the loss" if diagnosis.kind != "prompt" else ""))
+        if len(diagnosis.lengths) > 1:
+            line(f"what each length keeps, where --truncate is {diagnosis.truncate}:\n{told(diagnosis.lengths)}")
     styles = {"broken": "bold red", "look": "yellow", "note": ""}
     for finding in diagnosis.findings:
         line(str(finding), styles[finding.verdict])
