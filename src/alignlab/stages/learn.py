@@ -13,7 +13,7 @@ from ..errors import DataError, UserError
 from ..records import Ranking, Unpaired
 from ..run import derive_seed, read_run, writing
 from ..settings import DPOSettings, KTOSettings, ORPOSettings, PretrainSettings, RewardSettings, SFTSettings, SimPOSettings
-from ._parts import card, done, open_run, rate, result, within_context
+from ._parts import card, done, open_run, outside, rate, result, within_context
 
 
 def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: PretrainSettings) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def sft(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
         return done(run)
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(demonstrations.report)
-    summary = method.train(run, policy, demonstrations.records, within_context(run, settings, policy.model), seed=seed)
+    after = outside(run, policy, model, (d.completion for d in demonstrations.records))
+    summary = method.train(run, policy, demonstrations.records, within_context(run, settings, policy.model), seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("SFT", model, data, seed, summary))
     run.finish(summary)
@@ -260,7 +261,8 @@ def _directly(stage: str, title: str, read: Callable[..., Any], train: Callable[
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     for line in (*(part.report for part in parts), said):
         run.note(line)
-    summary = train(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test)
+    after = outside(run, policy, model, (c.completion if isinstance(c, Unpaired) else c.completions[0].text for c in learn))
+    summary = train(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)
