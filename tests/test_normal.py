@@ -235,6 +235,7 @@ def test_what_became_of_general_questions_and_plain_text(stage: str) -> None:
         return {name: verdict for name, verdict in found.items() if name.startswith("general")}
 
     assert said({}, {}) == said({}, {"text_loss": 3.0, "repetition": 0.2, "other_script": 0.01}) == said({"repetition": 0.6}, {"repetition": 0.6}) == {}
+    assert said({"text_loss": 9.3}, {"text_loss": 9.9}) == {}, "it never knew English"
     assert said({}, {"text_loss": 3.5}) == {"general-text-lost": "normal"}
     assert said({}, {"text_loss": 3.8}) == said({}, {"text_loss": math.nan}) == {"general-text-lost": "broken"}
     assert said({}, {"repetition": 0.4}) == said({}, {"empty": 0.5}) == said({}, {"other_script": 0.3}) == {"general-answers-lost": "broken"}

@@ -439,6 +439,8 @@ def general_text(h: History) -> Hit | None:
     if not (found := h.general("text_loss")):
         return None
     before, after = found
+    if before > 6:
+        return None  # it never knew English
     said = f"the loss on a page of plain English went from {before:.2f} to {after:.2f} nats a token"
     if not after - before <= 0.25:  # a NaN too
         return Hit("normal" if h.other_language else "broken", said, (0, 0))

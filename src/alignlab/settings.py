@@ -62,7 +62,7 @@ class DataTraining(Training):
     """What every stage has that trains on completions from data."""
 
     truncate: Literal["start", "end", "drop"] = setting("start", TRUNCATE_HELP)
-    anyway: bool = setting(False, "train although more than half of the rows are lost to max_length, or too few are left for one batch or for a held-out figure")
+    anyway: bool = setting(False, "train although more than half of the rows are lost to max_length, or so many that too few are left for one batch or for a held-out figure")
 
 
 @dataclass(frozen=True, kw_only=True)

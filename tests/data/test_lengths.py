@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.data.checks import encode, enough, fit
+from alignlab.data.checks import FitReport, encode, enough, fit
 from alignlab.data.lengths import LEAST, Kept, needs, shorter_prompt, table, told
 from alignlab.errors import DataError
 from alignlab.models.chat import prompt_ids
@@ -115,6 +115,7 @@ def test_training_stops_above_half_lost_and_says_what_other_lengths_keep(tokeniz
 def test_the_table_of_lengths_ends_where_all_is_kept_and_at_the_context() -> None:
     rows = [(100, 50), (300, 200), (900, 150)]
     assert table(rows) == [Kept(128, 1, 0, 2), Kept(256, 1, 2, 0), Kept(512, 2, 1, 0), Kept(1024, 3, 0, 0)]
+    assert [row.max_length for row in table(rows, here=300, context=700)] == [128, 256, 300, 512, 700] and table(rows, here=2000)[-1] == Kept(2000, 3, 0, 0)
     assert [row.max_length for row in table(rows, context=700)] == [128, 256, 512, 700]
     assert [row.max_length for row in table(rows, context=100)] == [100] and table(rows, context=2**63 - 1) == table(rows)
     assert [row.max_length for row in table([(20, 20)], context=2048)] == [128] and table([], context=512) == [Kept(128, 0, 0, 0)]
@@ -122,16 +123,26 @@ def test_the_table_of_lengths_ends_where_all_is_kept_and_at_the_context() -> Non
     assert LEAST < 128
 
 
-@pytest.mark.parametrize(("learn", "test", "asked", "few"), [(7, 5, 0.1, "fill one batch of 16"), (16, 4, 0.1, "4 held-out rows"), (16, 0, 0.1, "0 held-out rows"),
-                                                             (7, 0, 0.0, "fill one batch"), (16, 0, 0.0, ""), (16, 5, 0.3, "")])
-def test_too_few_rows_stop_unless_told_to_go_on(learn: int, test: int, asked: float, few: str) -> None:
-    def told(anyway: bool) -> str:
-        return enough("dpo", learn=learn, batch=16, test=test, asked=asked, least=5, anyway=anyway)
+def few_left(lost: int, anyway: bool, learn: int, test: int, asked: float, epochs: float = 2) -> str:
+    report = FitReport(256, read=learn + test + lost, kept=learn + test, lost=lost)
+    return enough("dpo", report, learn=learn, batch=16, epochs=epochs, test=test, asked=asked, least=5, anyway=anyway)
 
+
+@pytest.mark.parametrize(("learn", "test", "asked", "few"), [(7, 5, 0.1, "fill one batch of 16, and 2 passes over them are 2 steps"), (16, 4, 0.1, "4 held-out rows"),
+                                                             (16, 0, 0.1, "0 held-out rows"), (7, 0, 0.0, "fill one batch"), (16, 0, 0.0, ""), (16, 5, 0.3, "")])
+def test_where_length_leaves_too_few_rows_training_stops_unless_told_to_go_on(learn: int, test: int, asked: float, few: str) -> None:
     if not few:
-        assert told(False) == told(True) == ""
+        assert few_left(10, False, learn, test, asked) == few_left(0, True, learn, test, asked) == ""
         return
     with pytest.raises(DataError, match=few) as caught:
-        told(False)
+        few_left(10, False, learn, test, asked)
+    assert f"10 of {learn + test + 10} rows are lost to max_length 256" in caught.value.what and "--max_length" in caught.value.remedy
     assert ("--batch" in caught.value.remedy) == (learn < 16) and ("--held_out" in caught.value.remedy) == (asked > 0 and test < 5) and "--anyway true" in caught.value.remedy
-    assert few in told(True)
+    assert few in few_left(10, True, learn, test, asked), "and says so"
+    assert few in few_left(0, False, learn, test, asked), "a small file is somebody's wish: it is said, and training goes on"
+
+
+def test_a_handful_of_rows_that_is_read_many_times_is_enough() -> None:
+    assert few_left(10, False, learn=7, test=0, asked=0.0, epochs=10) == ""
+    with pytest.raises(DataError, match="1 passes over them are 1 step\n"):
+        few_left(10, False, learn=7, test=0, asked=0.0, epochs=1)

@@ -26,8 +26,8 @@ from .conftest import END
 
 OpenRun = Callable[..., RunDir]
 PAIRS = [Comparison(Prompt.user(f"{i} apples?"), f"yes, {i}" + "!" * (i % 4), "no" + "." * (i % 6)) for i in range(24)]
-SETTINGS = DPOSettings(epochs=2, batch=8, held_out=0.25, max_length=64, anyway=True, optim=OptimSettings(lr=1e-3, warmup=0.0))
-COMMON = {"epochs": 2, "batch": 8, "held_out": 0.25, "max_length": 64, "anyway": True, "optim": SETTINGS.optim}
+SETTINGS = DPOSettings(epochs=2, batch=8, held_out=0.25, max_length=64, optim=OptimSettings(lr=1e-3, warmup=0.0))
+COMMON = {"epochs": 2, "batch": 8, "held_out": 0.25, "max_length": 64, "optim": SETTINGS.optim}
 ORPO, SIMPO = ORPOSettings(beta=1.0, **COMMON), SimPOSettings(beta=2.0, gamma=0.5, **COMMON)
 NORM = replace(SETTINGS, loss_type="sigmoid_norm", beta=5.0)
 

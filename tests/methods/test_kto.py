@@ -26,7 +26,7 @@ from .conftest import END
 OpenRun = Callable[..., RunDir]
 PROMPTS = [Prompt.user(f"{i} apples?") for i in range(24)]
 LABELLED = [u for i, p in enumerate(PROMPTS) for u in (Unpaired(p, f"yes, {i}" + "!" * (i % 4), True), Unpaired(p, "no" + "." * (i % 6), False))]
-SETTINGS = KTOSettings(epochs=2, batch=12, held_out=0.25, max_length=64, anyway=True, beta=0.3, optim=OptimSettings(lr=2e-3, warmup=0.0))
+SETTINGS = KTOSettings(epochs=2, batch=12, held_out=0.25, max_length=64, beta=0.3, optim=OptimSettings(lr=2e-3, warmup=0.0))
 
 
 @pytest.fixture

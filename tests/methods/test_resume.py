@@ -41,31 +41,31 @@ Train = Callable[[Path, RunDir, AdapterSettings], tuple[Any, dict[str, Any]]]
 
 def train_sft(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
     policy = load_policy(base, ModelSettings(), adapter, trainable=True)
-    settings = SFTSettings(anyway=True, epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM, adapter=adapter)
+    settings = SFTSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM, adapter=adapter)
     return policy.model, sft.train(run, policy, DEMOS, settings, seed=5)
 
 
 def train_reward(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
     model = load_reward_model(base, ModelSettings(), adapter=adapter, init_head=True, trainable=True)
-    settings = RewardSettings(anyway=True, epochs=2, batch=4, held_out=0.2, optim=OPTIM, adapter=adapter)
+    settings = RewardSettings(epochs=2, batch=4, held_out=0.2, optim=OPTIM, adapter=adapter)
     return model.model, reward_model.train(run, model, RANKINGS, settings, seed=5)
 
 
 def train_dpo(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
     policy = load_policy(base, ModelSettings(), adapter, trainable=True)
-    settings = DPOSettings(anyway=True, epochs=2, batch=4, micro_batch=3, pairs_per_prompt=1, held_out=0.2, optim=OPTIM, adapter=adapter)
+    settings = DPOSettings(epochs=2, batch=4, micro_batch=3, pairs_per_prompt=1, held_out=0.2, optim=OPTIM, adapter=adapter)
     return policy.model, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
 def train_simpo(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
     policy = load_policy(base, ModelSettings(), adapter, trainable=True)
-    settings = SimPOSettings(anyway=True, epochs=6, batch=4, pairs_per_prompt=1, held_out=0.2, optim=OPTIM, adapter=adapter)
+    settings = SimPOSettings(epochs=6, batch=4, pairs_per_prompt=1, held_out=0.2, optim=OPTIM, adapter=adapter)
     return policy.model, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
 def train_kto(base: Path, run: RunDir, adapter: AdapterSettings) -> tuple[Any, dict[str, Any]]:
     policy = load_policy(base, ModelSettings(), adapter, trainable=True)
-    settings = KTOSettings(anyway=True, epochs=3, batch=8, micro_batch=3, held_out=0.2, optim=OPTIM, adapter=adapter)
+    settings = KTOSettings(epochs=3, batch=8, micro_batch=3, held_out=0.2, optim=OPTIM, adapter=adapter)
     return policy.model, kto.train(run, policy, [u for r in RANKINGS for u in r.unpaired()], settings, seed=5)
 
 

@@ -26,7 +26,7 @@ from .conftest import Killed
 OpenRun = Callable[..., RunDir]
 WORTH = {"zz": 2.0, "mm": 1.0, "aa": 0.7}
 GOLD = RuleJudge("planted", lambda c: next(worth for part, worth in WORTH.items() if part in c.text))
-SETTINGS = RewardSettings(epochs=3, batch=8, held_out=0.25, max_length=64, anyway=True, optim=OptimSettings(lr=3e-3))
+SETTINGS = RewardSettings(epochs=3, batch=8, held_out=0.25, max_length=64, optim=OptimSettings(lr=3e-3))
 
 
 def ranking(i: int, ranks: tuple[int, ...] = (1, 2, 3), annotator: str = "", **meta: Any) -> Ranking:

@@ -36,7 +36,7 @@ def ranking(i: int, ranks: tuple[int, ...] = (1, 2, 3)) -> Ranking:
 
 
 RANKINGS = [ranking(i) for i in range(60)]
-SETTINGS = RewardSettings(epochs=3, batch=8, held_out=0.25, max_length=64, anyway=True, optim=OptimSettings(lr=3e-3))
+SETTINGS = RewardSettings(epochs=3, batch=8, held_out=0.25, max_length=64, optim=OptimSettings(lr=3e-3))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -49,7 +50,7 @@ class FitReport:
 
     def lengths(self) -> str:
         """What other lengths would keep, as a table."""
-        return lengths.told(lengths.table(self.needs), here=self.max_length)
+        return lengths.told(lengths.table(self.needs, here=self.max_length), here=self.max_length)
 
 
 def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]:
@@ -77,24 +78,29 @@ def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]
             return [rendered for completion in record.completions for rendered in encode(completion, tokenizer)]
 
 
-def enough(name: str, *, learn: int, batch: int, test: int, asked: float, least: int, anyway: bool) -> str:
-    """What to tell of rows that are too few to learn from or to measure, if it is to go on `anyway`; "" where they are enough.
+FEWEST_STEPS = 10  # in which rows that fill no batch teach anything
+
+
+def enough(name: str, report: FitReport, *, learn: int, batch: int, epochs: float, test: int, asked: float, least: int, anyway: bool) -> str:
+    """What to tell, before training, of rows that are too few to learn from or to measure; "" where they are enough.
 
     Args:
-        learn, test: rows to learn from, and to measure on; batch: rows a step.
+        report: of `fit`: where rows were lost to their length, it does not go on with too few unless `anyway`.
+        learn, test: rows to learn from, and to measure on; batch: rows a step; epochs: passes over them.
         asked: the share to be held out, 0 if nothing is to be measured; least: rows below which no figure can be stated.
 
     Raises:
-        DataError: they are too few, and it is not to go on.
+        DataError: rows were lost to their length, and those that are left are too few.
     """
-    few = []
-    if learn < batch:
-        few.append(f"{learn} rows to learn from do not fill one batch of {batch}")
+    few, steps = [], math.ceil(epochs * math.ceil(learn / batch))
+    if hardly := learn < batch and steps < FEWEST_STEPS:
+        few.append(f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} passes over them are {steps} {'step' if steps == 1 else 'steps'}")
     if asked and test < least:
         few.append(f"{test} held-out rows are too few to measure anything on ({least} or more)")
-    if few and not anyway:
-        ways = [*(["a smaller --batch"] if learn < batch else []), *(["a larger --held_out, or --held_out 0 to measure nothing"] if asked and test < least else [])]
-        raise DataError(f"{name}: {'; '.join(few)}", where=f"{learn + test} rows that fit", remedy=f"more data; {'; '.join(ways)}; or --anyway true")
+    if few and report.lost and not anyway:
+        ways = [*(["a smaller --batch or more --epochs"] if hardly else []), *(["a larger --held_out, or --held_out 0 to measure nothing"] if asked and test < least else [])]
+        raise DataError(f"{name}: {report.lost} of {report.read} rows are lost to max_length {report.max_length}, and {'; '.join(few)}\n{report.lengths()}",
+                        remedy=f"a larger --max_length; another --truncate; {'; '.join(ways)}; or --anyway true")
     return f"{name}: {'; '.join(few)}" if few else ""
 
 

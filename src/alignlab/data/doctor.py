@@ -126,7 +126,7 @@ def examine(records: Sequence[Record], places: Sequence[str], reader: Reader, *,
             patient.needs.append((0, 0))
             patient.refused[i] = error
     read = [row for row, sequences in zip(patient.needs, patient.sequences, strict=True) if sequences]
-    diagnosis = Diagnosis(source, kind, len(records), tokens=_tokens(patient), truncate=patient.truncate, lengths=table(read, reader.context))
+    diagnosis = Diagnosis(source, kind, len(records), tokens=_tokens(patient), truncate=patient.truncate, lengths=table(read, here=max_length, context=reader.context))
     for check in CHECKS:
         findings = check(patient)
         diagnosis.findings += findings

@@ -70,11 +70,12 @@ class Kept:
     lost: int
 
 
-def table(rows: Sequence[tuple[int, int]], context: int = 0) -> list[Kept]:
-    """What each of `LENGTHS`, and the model's context, would keep of rows that `needs` was asked of; none above the context, nor above what keeps all."""
+def table(rows: Sequence[tuple[int, int]], *, here: int = 0, context: int = 0) -> list[Kept]:
+    """What each of `LENGTHS`, the one that is used and the model's context would keep of rows that `needs` was asked of; none above the context, nor
+    above what keeps all."""
     longest = max((whole for whole, _ in rows), default=0)
-    lengths = sorted({n for n in LENGTHS if not context or n < context} | ({context} if 0 < context < 10 * LENGTHS[-1] else set()))
-    shown = [n for i, n in enumerate(lengths) if i == 0 or lengths[i - 1] < longest]
+    lengths = sorted({n for n in LENGTHS if not context or n < context} | ({here} if here else set()) | ({context} if 0 < context < 10 * LENGTHS[-1] else set()))
+    shown = [n for i, n in enumerate(lengths) if i == 0 or lengths[i - 1] < longest or n == here]
     return [Kept(n, sum(whole <= n for whole, _ in rows), sum(least <= n < whole for whole, least in rows), sum(least > n for _, least in rows)) for n in shown]
 
 

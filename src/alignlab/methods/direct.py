@@ -69,7 +69,7 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
         test = fit(kept, policy.tokenizer, settings.max_length, truncate=settings.truncate)[0] if kept else []
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
-    run.note(enough(name, learn=len(learn), batch=settings.batch, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
+    run.note(enough(name, report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
                     least=statistics.FEWEST, anyway=settings.anyway))
     rows = [row for c in learn for row in encode(policy, c)]  # chosen and rejected of comparison i at 2 i and 2 i + 1
     lengths_N2 = completion_lengths(rows).view(-1, 2)

@@ -65,7 +65,7 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
     if liked in (0, len(learn)):
         raise DataError(f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}" if learn else "every completion was held out",
                         remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`" if learn else "more data, or a smaller held_out")
-    run.note(enough("kto", learn=len(learn), batch=settings.batch, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
+    run.note(enough("kto", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
                     least=statistics.FEWEST, anyway=settings.anyway))
     weights = weights_of(run, settings, liked, len(learn) - liked)
     rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in learn]

@@ -68,7 +68,7 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     run.note(f"reward: {report}")
     if not learn:
         raise DataError("every ranking was held out", remedy="more data, or a smaller held_out")
-    run.note(enough("reward", learn=len(learn), batch=settings.batch, test=sum(len(r.comparisons()) for r in test), asked=settings.held_out if held_out is None else float(bool(held_out)),
+    run.note(enough("reward", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=sum(len(r.comparisons()) for r in test), asked=settings.held_out if held_out is None else float(bool(held_out)),
                     least=statistics.FEWEST, anyway=settings.anyway))
     if settings.bootstrap:
         learn = random.Random(derive_seed(order_seed, "bootstrap")).choices(learn, k=len(learn))

@@ -53,7 +53,7 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         learn, test = fitting, fit(held_out, policy.tokenizer, settings.max_length, truncate=settings.truncate, encode=reads)[0] if held_out else []
     if not learn:
         raise DataError("every demonstration was held out", remedy="more demonstrations, or a smaller held_out")
-    run.note(enough("sft", learn=len(learn), batch=settings.batch, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)), least=1,
+    run.note(enough("sft", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)), least=1,
                     anyway=settings.anyway))
     rows = [cut(encode(policy.tokenizer, d, settings.train_on), settings.max_length) for d in learn]
     if settings.packing and not takes_a_mask(policy.model, max(len(row.ids) for row in rows)):

@@ -261,7 +261,8 @@ def _directly(stage: str, title: str, read: Callable[..., Any], train: Callable[
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     for line in (*(part.report for part in parts), said):
         run.note(line)
-    after = outside(run, policy, model, (c.completion if isinstance(c, Unpaired) else c.completions[0].text for c in learn))
+    after = outside(run, policy, model, (c.completion if isinstance(c, Unpaired) else c.completions[c.ranks.index(min(c.ranks))].text
+                                           for c in learn if not isinstance(c, Unpaired) or c.label))
     summary = train(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
