@@ -50,7 +50,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     # 1. prompts that fit; the optimiser, where it was if the run goes on. Every round has as many steps as its largest pool needs
     check(settings)
     s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     asked = min(settings.prompts, len(prompts))
     pools = [min(len(prompts), asked * (number + 1) if settings.keep_earlier else asked) for number in range(settings.rounds)]
     lengths = [max(1, math.ceil(settings.epochs * math.ceil(settings.top_share * pool) / settings.batch)) for pool in pools]

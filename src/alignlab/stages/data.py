@@ -80,7 +80,7 @@ def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_l
     scorer = load_reader(names.model_path(reward), settings) if reward else None
     diagnosis = examine(found.records, found.places, reader, source=data, kind=want, max_length=max_length, report=found.report, broken=found.broken,
                         reward=scorer, against=other, against_name=against)
-    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "styled": sys.stdout.isatty(), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
+    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer, max_length), "styled": sys.stdout.isatty(), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
 
 
 def surveyed(name: str, want: str, count: int) -> Survey:
@@ -96,10 +96,11 @@ def surveyed(name: str, want: str, count: int) -> Survey:
     return Survey(LoadReport(name, cast("Want", want), len(records), len(records), {want: len(records)}), records, [f"record {i}" for i in range(1, len(records) + 1)])
 
 
-def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any) -> str:
+def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any, max_length: int = 0) -> str:
     """The findings for people, with the first row of each that the tokens explain; in colour on a terminal."""
     from rich.console import Console
 
+    from ..data.lengths import told
     from ..data.view import show
     from ..text.escapes import visible
 
@@ -112,6 +113,8 @@ def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any) -> str:
     if t := diagnosis.tokens:
         line(f"{t['sequences']:.0f} sequences: median {t['median']:.0f} tokens, 95 % at most {t['p95']:.0f}, longest {t['longest']:.0f}"
              + (f"; {t['trained_share']:.1%} of the tokens carry the loss" if diagnosis.kind != "prompt" else ""))
+        if len(diagnosis.lengths) > 1:
+            line(f"what each length keeps, where --truncate is {diagnosis.truncate}:\n{told(diagnosis.lengths, here=max_length)}")
     styles = {"broken": "bold red", "look": "yellow", "note": ""}
     for finding in diagnosis.findings:
         line(str(finding), styles[finding.verdict])
