@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -17,7 +16,8 @@ from typing import Any, NoReturn, get_type_hints
 
 from . import __version__, settings
 from .commands import COMMANDS, Command
-from .errors import ConfigError, UserError
+from .errors import ConfigError, Terminated, UserError
+from .text.streams import guarded, say, speak_utf_8
 
 SCHEMA = 1
 
@@ -115,24 +115,26 @@ def overview() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit code (see `alignlab.errors`)."""
+    if argv is None:
+        speak_utf_8()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in arguments
+    return guarded(lambda: _told(arguments))
+
+
+def _told(arguments: list[str]) -> int:
     try:
         return _main(arguments)
     except UserError as error:
-        if as_json:
+        if "--json" in arguments:
             print(json.dumps({"schema": SCHEMA, "error": type(error).__name__, "what": error.what, "where": error.where, "remedy": error.remedy}))
-        print(f"alignlab: {error}", file=sys.stderr)
+        say(f"alignlab: {error}")
         return error.exit_code
-    except KeyboardInterrupt:
-        print("alignlab: interrupted; the same command goes on where it was", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        say("alignlab: stopped; the same command goes on where it was" if arguments and arguments[0] in COMMANDS and COMMANDS[arguments[0]].out else "alignlab: stopped")
+        return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
-        print("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots", file=sys.stderr)
+        say("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots")
         return 8
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _main(arguments: list[str]) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DataError
+from .text.lines import as_json
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -416,7 +417,7 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain])
     digest = hashlib.sha256()
     with open(staging, "wb") as file:
         for record in records:
-            line = (json.dumps(record.to_json(), ensure_ascii=False) + "\n").encode()
+            line = as_json(record.to_json()) + b"\n"
             digest.update(line)
             file.write(line)
         file.flush()

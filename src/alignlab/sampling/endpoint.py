@@ -31,6 +31,7 @@ from ..errors import ConfigError, ModelError, ResourceError, UserError
 from ..records import Completion, Prompt
 from ..run import derive_seed, writing
 from ..settings import EndpointSettings
+from ..text.lines import as_json
 
 MOST_BYTES = 32_000_000  # of one answer
 LONGEST_PAUSE = 60.0  # seconds between two attempts, whatever the server asks for
@@ -228,7 +229,7 @@ class EndpointSampler:
             self._answers[key] = answer
             if self._cache:
                 with writing(self._cache.parent), open(self._cache, "ab", buffering=0) as file:
-                    file.write((json.dumps({"key": key, "model": self.address.model, **answer}, ensure_ascii=False) + "\n").encode())
+                    file.write(as_json({"key": key, "model": self.address.model, **answer}) + b"\n")
         return answer
 
     def _ask(self, path: str, data: bytes) -> dict[str, Any]:
