@@ -391,7 +391,7 @@ class _Wanted:
 
     def goes_on(self, staging: Path, resume: Resume) -> bool:
         """Whether an unfinished run is kept. Where one is made again, only another try at that very thing is."""
-        if not resume or _holds_nothing(staging):
+        if not resume or not (staging / "run.json").exists() or _holds_nothing(staging):
             return False
         if resume is True:
             return True
