@@ -9,7 +9,6 @@ import argparse
 import difflib
 import errno
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -18,8 +17,9 @@ from typing import Any, NoReturn, get_type_hints
 
 from . import __version__, settings
 from .commands import COMMANDS, Command
-from .errors import ConfigError, UserError
+from .errors import ConfigError, Terminated, UserError
 from .text.escapes import one_line, visible
+from .text.streams import guarded, say, speak_utf_8
 
 SCHEMA = 1
 ALSO = {"model": ["--from"], "chat-template": ["--model.chat_template", "--model.chat-template"]}
@@ -120,31 +120,33 @@ def overview() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit code (see `alignlab.errors`)."""
+    if argv is None:
+        speak_utf_8()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in arguments
+    return guarded(lambda: _told(arguments))
+
+
+def _told(arguments: list[str]) -> int:
     try:
         return _main(arguments)
     except UserError as error:
-        return _failed(error, as_json)
-    except KeyboardInterrupt:
-        print("alignlab: interrupted; the same command goes on where it was", file=sys.stderr)
-        return 130
+        return _failed(error, "--json" in arguments)
+    except KeyboardInterrupt as stop:
+        say("alignlab: stopped; the same command goes on where it was" if arguments and arguments[0] in COMMANDS and COMMANDS[arguments[0]].out else "alignlab: stopped")
+        return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
-        print("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots", file=sys.stderr)
+        say("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots")
         return 8
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        return _failed(UserError("a name is longer than the system allows", where=str(error.filename or ""), remedy="check the path"), as_json)
+        return _failed(UserError("a name is longer than the system allows", where=str(error.filename or ""), remedy="check the path"), "--json" in arguments)
 
 
 def _failed(error: UserError, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"schema": SCHEMA, "error": type(error).__name__, "what": error.what, "where": error.where, "remedy": error.remedy}))
-    print(said(error), file=sys.stderr)
+    say(said(error))
     return error.exit_code
 
 

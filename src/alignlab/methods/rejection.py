@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
 from ..rollouts import current, frozen, logprobs_under, mean, prompts_of_step, prompts_that_fit, rows_of, scores_of
 from ..rules import check
-from ..run import RunDir, at_step, derive_seed, guard_finite, writing
+from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
 
@@ -71,19 +70,14 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
 
     def sampled(number: int, step: int) -> dict[str, Any]:
         """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written once."""
-        file = run.path / "rounds" / f"{number:03d}.json"
-        if not file.exists():
+        def made() -> dict[str, Any]:
             sampler.sync(policy.model)
             with at_step(step):
                 groups = sampler.sample(prompts_of_step(prompts, asked, number, seed), n=settings.n, max_new_tokens=s.max_new_tokens,
                                         temperature=s.temperature, top_p=s.top_p, seed=derive_seed(seed, "rejection", number))
-            found = pick(policy, reference, groups, scores_of(judge, [c for group in groups for c in group], step), gold, settings)
-            with writing(run.path):
-                file.parent.mkdir(exist_ok=True)
-                staging = file.with_suffix(".partial")
-                staging.write_text(json.dumps(found))
-                staging.replace(file)
-        return json.loads(file.read_text())
+            return pick(policy, reference, groups, scores_of(judge, [c for group in groups for c in group], step), gold, settings)
+
+        return run.kept(f"rounds/{number:03d}", made)
 
     def pool(number: int, step: int) -> list[dict[str, Any]]:
         """What is learnt in a round."""

@@ -16,6 +16,7 @@ from ..normal import FEWEST
 from ..records import Prompt
 from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, writing
 from ..settings import SamplingSettings, Training
+from ..text.escapes import visible
 
 
 def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
@@ -111,4 +112,4 @@ def rate(value: Any) -> str:
 def card(method: str, model: str, data: str, seed: int, summary: dict[str, Any]) -> str:
     """The README of a model folder that a stage writes."""
     figures = "\n".join(f"- {key}: {value:.4g}" for key, value in summary.items() if isinstance(value, (int, float)) and not isinstance(value, bool))
-    return f"# {method}\n\nMade by alignlab from `{model}` on `{data}`, seed {seed}.\n\n{figures}\n"
+    return f"# {method}\n\nMade by alignlab from `{visible(model)}` on `{visible(data)}`, seed {seed}.\n\n{figures}\n"
