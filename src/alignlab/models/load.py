@@ -214,6 +214,15 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
         return RewardModel(model, tokenizer, str(ref), device)
 
 
+def load_merged(ref: str | Path, settings: ModelSettings) -> Policy | RewardModel:
+    """A model of either kind without adapters: what they add has been added to its weights, in fp32. Raises ModelError."""
+    with within_means(ref):
+        source, _ = _prepare(ref, settings)
+        made = load_reward_model(ref, settings) if is_reward(source) else load_policy(ref, settings)
+        made.model = adapters.merged(made.model)
+        return made
+
+
 def load_reader(ref: str | Path, settings: ModelSettings) -> Reader:
     """Tokenizer and limits of a policy or reward model, from the same names as `load_policy`; no weights are read. Raises ModelError."""
     with within_means(ref):
@@ -448,7 +457,7 @@ def is_reward(source: Path) -> bool:
     """Whether the folder holds a model (or an adapter) with a head for scores."""
     if is_adapter(source):
         return _read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"
-    if source.suffix == ".gguf":
+    if not (source / "config.json").exists():  # a .gguf file, or a hub name
         return False
     return any(str(name).endswith("ForSequenceClassification") for name in _read_json(source / "config.json").get("architectures") or [])
 
