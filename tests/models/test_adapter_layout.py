@@ -16,9 +16,11 @@ from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassificatio
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from alignlab import cli
 from alignlab.errors import ModelError
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import load_policy, load_reader, load_reward_model, save_policy, save_reward_model
+from alignlab.models.to_gguf import write_gguf
 from alignlab.settings import AdapterSettings
 
 from .conftest import gpt2, last_token_scores, llama
@@ -137,6 +139,38 @@ def test_a_config_of_others_beside_an_adapter_changes_nothing(folder, tmp_path):
     (tmp_path / "first" / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": 7}))
     close(logprobs(load_policy(tmp_path / "first", CPU).model, batch), logprobs(policy.model, batch))
     assert load_reader(tmp_path / "first", CPU).context == 128
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_on_a_gguf_file(folder, tmp_path):
+    pytest.importorskip("gguf")
+    write_gguf(load_policy(folder, CPU), tmp_path / "base.gguf", kind="f32")
+    for name, below in (("1", tmp_path / "base.gguf"), ("2", tmp_path / "1")):
+        policy, batch = taught_policy(below)
+        save_policy(policy, tmp_path / name, card="")
+    wanted = logprobs(policy.model, batch)
+    close(logprobs(load_policy(tmp_path / "2", CPU).model, batch), wanted)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="base.gguf")
+    close(logprobs(PeftModel.from_pretrained(theirs, tmp_path / "2"), batch), wanted)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_runs_of_the_command_line_open_elsewhere(tmp_path, monkeypatch):
+    pairs = [{"prompt": f"What is {i} plus 2?", "chosen": f"{i} plus 2 is {i + 2}.", "rejected": "Nobody knows."} for i in range(12)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    monkeypatch.chdir(tmp_path)
+    more = ["--adapter.rank", "2", "--epochs", "1", "--model.threads", "1"]
+    assert cli.main(["sft", "--model", "town-s", "--count", "24", "--out", "runs/sft", *more]) == 0
+    assert cli.main(["dpo", "--model", "runs/sft", "--data", "pairs.jsonl", "--out", "runs/dpo", *more]) == 0
+    assert cli.main(["reward", "--model", "runs/sft", "--data", "pairs.jsonl", "--out", "runs/reward", *more]) == 0
+    monkeypatch.chdir("/")
+    runs, ids = tmp_path / "runs", torch.tensor([[5, 9, 40]])
+    for name in ("sft", "dpo"):
+        wanted = load_policy(runs / name / "checkpoint", CPU).model(ids).logits
+        for auto in (AutoPeftModelForCausalLM, AutoModelForCausalLM):
+            torch.testing.assert_close(auto.from_pretrained(runs / name / "checkpoint").eval()(ids).logits, wanted, atol=1e-4, rtol=0)
+    theirs = AutoPeftModelForSequenceClassification.from_pretrained(runs / "reward" / "checkpoint", num_labels=1).eval()
+    torch.testing.assert_close(theirs(ids).logits, load_reward_model(runs / "reward" / "checkpoint", CPU).model(ids).logits, atol=1e-4, rtol=0)
 
 
 # where the base lies
