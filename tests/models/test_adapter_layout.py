@@ -28,7 +28,7 @@ from .test_adapters import CPU, LORA, taught_policy, taught_reward
 
 HEAD = AdapterSettings(rank=3, alpha=7, target="q_proj, lm_head")
 OTHERS = {"same": LORA, "another rank and scale": AdapterSettings(rank=3, alpha=7), "other layers": AdapterSettings(rank=2, alpha=3, target="q_proj, down_proj"),
-          "the head too": HEAD}
+          "the head too": HEAD, "the embedding too": AdapterSettings(rank=2, target="q_proj, embed_tokens")}
 
 
 def logprobs(model: Any, batch: Any) -> torch.Tensor:
@@ -37,6 +37,10 @@ def logprobs(model: Any, batch: Any) -> torch.Tensor:
 
 def close(found: torch.Tensor, wanted: torch.Tensor) -> None:
     torch.testing.assert_close(found, wanted, atol=3e-5, rtol=0)
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -127,9 +131,18 @@ def test_a_scale_that_is_no_number(folder, tmp_path):
     made, _ = taught_reward(folder)
     save_reward_model(made, tmp_path / "reward", card="")
     notes = json.loads((tmp_path / "reward" / "alignlab.json").read_text())
-    for wrong in ({"score_std": "x"}, {"score_mean": float("nan")}, {"from_here": 3}, {"base": None}):
+    whole = load_reward_model(folder, CPU, init_head=True)
+    save_reward_model(whole, tmp_path / "whole", card="")
+    for wrong in ({"score_std": "x"}, {"score_mean": float("nan")}, {"score_mean": 10**400}, {"score_std": float("inf")}, {"cost_model": []}):
         (tmp_path / "reward" / "alignlab.json").write_text(json.dumps(notes | wrong))
-        with pytest.raises(ModelError, match="alignlab.json"):
+        edit(tmp_path / "whole" / "config.json", **wrong)
+        for name in ("reward", "whole"):
+            with pytest.raises(ModelError, match="no number"):
+                load_reward_model(tmp_path / name, CPU)
+        edit(tmp_path / "whole" / "config.json", score_mean=0.0, score_std=1.0, cost_model=False)
+    for wrong in ({"from_here": 3}, {"base": None}):
+        (tmp_path / "reward" / "alignlab.json").write_text(json.dumps(notes | wrong))
+        with pytest.raises(ModelError, match="no path"):
             load_reward_model(tmp_path / "reward", CPU)
 
 
@@ -206,6 +219,11 @@ def test_adapters_that_are_each_others_base(folder, tmp_path):
     for name in "abc":
         with pytest.raises(ModelError, match="itself, or an adapter on it"):
             load_policy(tmp_path / name, CPU)
+    for base in ("../in/x", "x" * 10_000, "a\0b/c", "/nowhere/at/all", 3, ["owner/name"]):
+        edit(tmp_path / "a" / "adapter_config.json", base_model_name_or_path=base)
+        with pytest.raises(ModelError, match="base model cannot be used") as caught:
+            load_policy(tmp_path / "a", CPU)
+        assert f"set base_model_name_or_path in {tmp_path / 'a' / 'adapter_config.json'}" in caught.value.remedy
 
 
 # the hub
@@ -244,10 +262,6 @@ for folder in sys.argv[1:]:
     found[folder.rpartition("/")[2]] = {"asked": asked[:], "said": said}
 print(json.dumps(found))
 """
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_what_a_folder_names_is_not_asked_for_on_the_hub(folder, tmp_path):

@@ -153,6 +153,7 @@ def save(model: Any, folder: Path) -> None:
     plain, config = bare(model), model.peft_config[model.active_adapter]
     config.base_model_name_or_path = plain.name_or_path
     if lower := _below.get(plain):
+        check_savable(model, plain.name_or_path)
         config, weights = _as_one(model, [*lower, _part(model)])
         folder.mkdir(parents=True)
         save_file(weights, folder / "adapter_model.safetensors", {"format": "pt"})

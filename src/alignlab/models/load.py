@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sys
@@ -210,6 +209,8 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
         if not init_head and is_adapter(source):
             vars(model.config).update({key: value for key, value in _notes(source).items() if key in SCALE})
+        if not all(isinstance(n := getattr(model.config, key, 0), (int, float)) and abs(n) < sys.float_info.max for key in SCALE):
+            raise ModelError("the scale of its scores is no number", where=str(source), remedy="copy the model folder again")
         model = _ready(model, settings, device, trainable, new_adapter, task="SEQ_CLS")
         return RewardModel(model, tokenizer, str(ref), device)
 
@@ -267,9 +268,9 @@ def _find(ref: str | Path, *, ask: bool = True) -> Path:
         ask: whether the hub may be asked for what is not in its cache: for a name that a person gave, never for one that stands in a folder.
     """
     path = Path(ref)
-    if path.suffix == ".gguf" and path.is_file():
+    if path.suffix == ".gguf" and os.path.isfile(path):
         return path
-    if path.is_dir():
+    if os.path.isdir(path):  # of a name that is too long for the system, too
         check_folder(path)
         return path
     if path.suffix == ".gguf" or str(ref).startswith((".", "/", "~")) or str(ref).count("/") != 1:
@@ -469,7 +470,7 @@ def _base_of(source: Path, settings: ModelSettings) -> Path:
     try:
         if not base or not isinstance(base, str):
             raise ModelError("none is named")
-        if base == notes.get("base") and not Path(base).exists() and (beside := source / notes.get("from_here", "")).exists():  # moved together
+        if base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside := source / notes.get("from_here", "")):  # moved together
             base = os.path.normpath(beside)
         return _find(base, ask=settings.download)
     except ModelError as error:
@@ -482,9 +483,8 @@ def _notes(source: Path) -> dict[str, Any]:
     if not (source / NOTES).exists():
         return {}
     notes = _read_json(source / NOTES)
-    paths, numbers = (notes.get("base", ""), notes.get("from_here", "")), [notes[key] for key in SCALE if key in notes]
-    if {*map(type, paths)} != {str} or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
-        raise ModelError("where the base lies is no path, or the scale of the scores no number", where=str(source / NOTES), remedy="copy the model folder again")
+    if not isinstance(notes.get("base", ""), str) or not isinstance(notes.get("from_here", ""), str):
+        raise ModelError("where the base lies is no path", where=str(source / NOTES), remedy="copy the model folder again")
     return notes
 
 
