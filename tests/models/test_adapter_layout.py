@@ -219,10 +219,11 @@ def test_adapters_that_are_each_others_base(folder, tmp_path):
     for name in "abc":
         with pytest.raises(ModelError, match="itself, or an adapter on it"):
             load_policy(tmp_path / name, CPU)
-    for base in ("../in/x", "x" * 10_000, "a\0b/c", "/nowhere/at/all", 3, ["owner/name"]):
+    for base in ("../in/x", "x" * 10_000, "owner/name; rm -r x", "owner/na\x1bme", "a\0b/c", "/nowhere/at/all", 3, ["owner/name"]):
         edit(tmp_path / "a" / "adapter_config.json", base_model_name_or_path=base)
         with pytest.raises(ModelError, match="base model cannot be used") as caught:
             load_policy(tmp_path / "a", CPU)
+        assert "hf download" not in caught.value.remedy  # none of them is a hub name
         assert f"set base_model_name_or_path in {tmp_path / 'a' / 'adapter_config.json'}" in caught.value.remedy
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -215,8 +216,9 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
         return RewardModel(model, tokenizer, str(ref), device)
 
 
-def load_merged(ref: str | Path, settings: ModelSettings) -> Policy | RewardModel:
-    """A model of either kind without adapters: what they add has been added to its weights, in fp32. Raises ModelError."""
+def load_merged(ref: str | Path) -> Policy | RewardModel:
+    """A model of either kind without adapters, in fp32 on the CPU: what they add has been added to its weights. Raises ModelError."""
+    settings = ModelSettings(precision="fp32", device="cpu")
     with within_means(ref):
         source, _ = _prepare(ref, settings)
         made = load_reward_model(ref, settings) if is_reward(source) else load_policy(ref, settings)
@@ -273,7 +275,7 @@ def _find(ref: str | Path, *, ask: bool = True) -> Path:
     if os.path.isdir(path):  # of a name that is too long for the system, too
         check_folder(path)
         return path
-    if path.suffix == ".gguf" or str(ref).startswith((".", "/", "~")) or str(ref).count("/") != 1:
+    if path.suffix == ".gguf" or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(ref), re.ASCII):
         raise ModelError(f"there is no model {ref!s}", remedy="town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
     from huggingface_hub import snapshot_download
 
@@ -470,8 +472,9 @@ def _base_of(source: Path, settings: ModelSettings) -> Path:
     try:
         if not base or not isinstance(base, str):
             raise ModelError("none is named")
-        if base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside := source / notes.get("from_here", "")):  # moved together
-            base = os.path.normpath(beside)
+        beside = os.path.normpath(source / notes.get("from_here", ""))
+        if base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside):  # moved together
+            base = beside
         return _find(base, ask=settings.download)
     except ModelError as error:
         raise ModelError(f"the adapter's base model cannot be used: {error.what}", where=error.where or str(file),

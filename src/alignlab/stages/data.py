@@ -71,7 +71,7 @@ def export_merged(*, model: str, out: str, overwrite: bool) -> dict[str, Any]:
         raise ConfigError("--overwrite replaces files: a folder, which may be a run, is never replaced", remedy="another --out")
     if os.path.lexists(out):
         raise UserError(f"{out} is there already", remedy="another --out")
-    made = load_merged(names.model_path(model), ModelSettings(precision="fp32", device="cpu"))
+    made = load_merged(names.model_path(model))
     card = f"# {Path(model).name}\n\n`{model}` without adapters, in fp32, written by alignlab.\n"
     with writing(Path(out).parent):
         Path(out).parent.mkdir(parents=True, exist_ok=True)
