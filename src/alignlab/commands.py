@@ -215,16 +215,27 @@ COMMANDS: dict[str, Command] = {
         Option("against", "other data (held-out, say) whose prompts must not be in this one", "", names="data"),
         Option("kind", "what the data is for: text, prompt, demonstration, comparison, ranking or unpaired; empty = what it holds by nature", "", names="want"),
         Option("max-length", "tokens that training would allow; 0 = the model's context", 0),
+<<<<<<< HEAD
         CHAT_TEMPLATE, COUNT)),
     "export": Command("write data in a layout that other libraries read, or a model as a GGUF file", "stages:export", (
+=======
+        Option("chat-template", "a Jinja file, or chatml, for a model without a chat template", ""), COUNT)),
+    "export": Command("write data in a layout that other libraries read, or a model as a GGUF file or a folder without adapters", "stages:export", (
+>>>>>>> adapters
         data_option("", "what is written"), COUNT,
         Option("format", "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "
                "preference-implicit, unpaired, ranking, alpaca, alpaca-preference, sharegpt, sharegpt-preference, unpaired-messages, llamafactory-ranking, hh, "
                "ultrafeedback, records (ours: everything)", "trl"),
-        Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet", ""),
+        Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet; of --merge the folder", ""),
         Option("plain", "texts instead of messages, where TRL has both", False, switch=True),
         Option("overwrite", "replace the file if it is there", False, switch=True),
+<<<<<<< HEAD
         Option("gguf", "write a model for llama.cpp in place of data", False, switch=True), Option("model", "of --gguf: a model as elsewhere", "", names="policy"),
+=======
+        Option("gguf", "write a model for llama.cpp in place of data", False, switch=True),
+        Option("merge", "write a model as a plain folder for transformers: adapters added to its weights, in fp32", False, switch=True),
+        Option("model", "of --gguf and --merge: a model as elsewhere", ""),
+>>>>>>> adapters
         Option("quantize", "of --gguf: f32, f16, q8_0, q4_1 or q4_0 (empty = q8_0)", ""))),
     "from-trl": Command("say what a TRL config is here, key by key, and write it as TOML for --config", "from_trl:from_trl", (
         Option("file", "a YAML or JSON file, or a file that holds the trainer's command line", "", positional=True),
