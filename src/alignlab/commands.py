@@ -234,8 +234,8 @@ COMMANDS: dict[str, Command] = {
     "report": Command("write one HTML page from run folders", "report.page:report_command", (
         Option("folder", "a pipeline's folder, or any run folders", "runs/demo", many=True, positional=True),
         Option("page", "where the page is written; empty = report.html in the first folder", ""))),
-    "runs": Command("list the runs below a folder; runs doctor RUN says what is normal in a run's metrics and what is broken; runs verify RUN whether its files are as they were written", "stages:list_runs", (
-        Option("words", "a folder to look in, or: doctor RUN, verify RUN", "runs", many=True, positional=True),)),
+    "runs": Command("list the runs below a folder; runs doctor RUN says what is normal in a run's metrics and what is broken; runs verify RUN whether its files are as they were written; runs compare RUN RUN what they have otherwise", "stages:list_runs", (
+        Option("words", "a folder to look in, or: doctor RUN, verify RUN, compare RUN RUN", "runs", many=True, positional=True),)),
     "view": Command("show how a model's tokenizer reads a data set: tokens and loss mask in colour", "stages:view", (
         ANY, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3), CHAT_TEMPLATE)),
 }
