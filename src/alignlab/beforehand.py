@@ -21,7 +21,7 @@ def check_options(command: Command, values: dict[str, Any]) -> None:
         values: what the command's function is called with.
     """
     if command.out:
-        (check_folder if command.settings in (PipelineSettings, StudySettings) else check_out)(values["out"])
+        (check_folder if command.swept or command.settings in (PipelineSettings, StudySettings) else check_out)(values["out"])
     for option in command.options:
         value = values[option.flag.replace("-", "_")]
         if isinstance(value, int) and value < 0:

@@ -52,6 +52,7 @@ class Command:
     kind: str = ""  # of a command of several kinds, the name of this one
     kinds: dict[str, Command] = field(default_factory=dict)
     spoken: bool = False
+    swept: str = ""  # the command whose runs are made for every combination of the settings that are given several values
 
 
 ATTACKED = replace(MODEL, names="target")
@@ -239,3 +240,19 @@ COMMANDS: dict[str, Command] = {
     "view": Command("show how a model's tokenizer reads a data set: tokens and loss mask in colour", "stages:view", (
         ANY, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3), CHAT_TEMPLATE)),
 }
+SWEEP = (
+    Option("seeds", "comma separated, as 0,1,2: every combination is run for each; empty = --seed", ""),
+    Option("eval-data", "prompts that every model answers; empty = town:test for models of the town, none for others", "", names="data"),
+    Option("eval-judge", "who scores these answers", "town:gold", names="judge"), Option("eval-prompts", "how many of them", 400),
+    Option("workers", "runs side by side, one thread each; 0 = one for each core, 2 at most", 0),
+)
+
+
+def _swept(name: str) -> Command:
+    command = COMMANDS[name]
+    return Command(f"runs of alignlab {name}: {command.help}", "sweep:sweep",
+                   command.options + SWEEP, command.settings, f"runs/sweep-{name}", swept=name)
+
+
+COMMANDS["sweep"] = replace(_swept("sft"), help="a run for every combination of values (--beta 0.03,0.1,0.3) and every seed, an evaluation of each, one table and one picture",
+                            kind="sft", kinds={name: _swept(name) for name in ("reward", "dpo", "kto", "orpo", "simpo", "ppo", "rloo", "grpo", "online-dpo", "rejection")}, spoken=True)
