@@ -22,6 +22,7 @@ from alignlab.records import (
     messages_from_json,
     ranks_from_scores,
     read_jsonl,
+    role_of,
     write_jsonl,
 )
 
@@ -125,3 +126,17 @@ def test_ranks_from_scores_share_a_rank_where_scores_are_equal():
     row = {"prompt": "a", "completions": ["x", "y"], "scores": [1.0, 3.0]}
     assert Ranking.from_json(row).ranks == (2, 1)
     assert Score(0.5, {"gold": 1.0}, "why").to_json() == {"value": 0.5, "parts": {"gold": 1.0}, "reason": "why"}
+
+
+@pytest.mark.parametrize(("name", "role"), [("system", "system"), ("developer", "system"), ("human", "user"), ("Human", "user"), ("USER", "user"), ("prompter", "user"),
+                                            ("gpt", "assistant"), ("Assistant", "assistant"), ("model", "assistant"), ("ai", "assistant")])
+def test_roles_by_the_names_that_others_give_them(name, role):
+    assert role_of(name) == role
+    assert messages_from_json([{"role": name, "content": "x"}])[0].role == role
+
+
+@pytest.mark.parametrize("name", ["tool", "function", "observation", "ipython", "Tool", "function_call", "narrator", "", None, 5, ["user"], {}])
+def test_roles_of_tools_and_of_nobody_are_refused(name):
+    with pytest.raises(DataError, match="a turn of") as error:
+        role_of(name)
+    assert error.value.remedy

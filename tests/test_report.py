@@ -22,8 +22,8 @@ def share(mean: float, n: int = 40) -> dict:
 
 
 def make_run(folder: Path, stage: str, summary: dict, *, settings: dict | None = None, options: dict | None = None, metrics: list[dict] = (),
-             samples: list[dict] = ()) -> None:  # type: ignore[assignment]
-    run = RunDir.open(folder, stage=stage, config={"settings": settings or {}, "options": options or {}}, seed=3)
+             samples: list[dict] = (), models: list[str] = (), parents: list[Path] = (), data: dict[str, str] | None = None) -> None:  # type: ignore[assignment]
+    run = RunDir.open(folder, stage=stage, config={"settings": settings or {}, "options": options or {}, "models": list(models)}, seed=3, parents=parents, data=data)
     for step, row in enumerate(metrics):
         run.log(step, row)
     run.log_samples(7, samples)
@@ -66,7 +66,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_part_is_there_with_its_figures(pipeline: Path) -> None:
     page = (pipeline / "report.html").read_text()
-    for title in ("The pipeline", "What changed at each step", "before and after", "PPO, step by step", "The reward model", "Reward hacking", "What the figures mean"):
+    for title in ("What was made from what", "What each model scored", "before and after", "PPO, step by step", "The reward model", "Proxy and gold", "What the figures mean"):
         assert title in page
     assert "321 pairs" in page and "town:fair" in page and "ECE 0.031" in page and "0.900" in page
     assert page.count("<svg") >= 12
@@ -100,7 +100,7 @@ def test_reward_shift_is_drawn_from_its_figures(tmp_path: Path) -> None:
         make_run(tmp_path / name, "reward-shift", {"reward": "reward", "rows": rows})
         (tmp_path / name / "shift.svg").write_text("<svg><script>alert(3)</script></svg>")
     page = write_report([tmp_path], tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "The reward model as policies move away" in page and page.count("<svg") == 2 and "<script" not in page
+    assert "The reward model as policies move away" in page and page.count("<svg") == 3 and "<script" not in page
     assert page.count("0.900 (n = 300)") == 2 and "best of n (bound)" in page and "– (n = 0)" in page and "&lt;script&gt;alert(1)" in page
 
 
@@ -109,6 +109,68 @@ def test_single_run_and_no_run(pipeline: Path, tmp_path: Path) -> None:
     assert "The reward model" in out.read_text()
     with pytest.raises(DataError, match="no finished run"):
         write_report([tmp_path], tmp_path / "none.html")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Somebody's runs on a model and data of their own, in folders of other names, two of them alike."""
+    folder = tmp_path_factory.mktemp("mine")
+    make_run(folder / "a" / "first", "sft", {"demonstrations": 60}, models=["owner/small"], metrics=[{"loss": 2.0 - i / 9} for i in range(9)])
+    make_run(folder / "b" / "first", "sft", {"demonstrations": 60}, models=["owner/small"], metrics=[{"loss": 3.0 - i / 9} for i in range(9)])
+    make_run(folder / "likes", "reward", {"accuracy": share(0.6, 30), "length_floor": share(0.5), "ceiling": None, "ece": 0.2, "reliability": [],
+                                          "margins": {"counts": [1, 2], "edges": [-1.0, 0.0, 1.0]}}, models=[str(folder / "a" / "first")], parents=[folder / "a" / "first"])
+    make_run(folder / "direct", "dpo", {}, models=[str(folder / "a" / "first")], parents=[folder / "a" / "first"],
+             metrics=[{"rewards/chosen": -0.1 * i, "rewards/margins": 0.3 * i, "rewards/accuracies": 0.8} for i in range(9)])
+    make_run(folder / "policy", "ppo", {}, settings={"kl_coef": 0.0}, models=[str(folder / "a" / "first")], parents=[folder / "a" / "first", folder / "likes"],
+             metrics=[{"objective/scores": 1.0 + i, "objective/gold": 0.5} for i in range(4)],
+             samples=[{"prompt": "p", "completion": text, "proxy": proxy, "gold": gold, "reason": ""} for text, proxy, gold in
+                      (("both like it", 6.0, 1.0), ("only the proxy", 6.0, 0.0), ("neither likes it", -2.0, 0.0), ("only gold", -2.0, 1.0))])
+    scored = {"gold": share(4.472), "gold_sampled": share(4.1), "mean_length": 80.0, "kl_from_sft": None}
+    said = [{"prompt": [{"role": "user", "content": "How many apples are left?"}], "meta": {}, "completion": "Three.", "id": "1", "decoding": "greedy", "gold": 4.4, "reason": ""}]
+    make_run(folder / "score", "eval", scored, options={"judge": "reward:likes"}, models=[str(folder / "direct")], data={"gsm8k.jsonl": "x"}, samples=said)
+    return write_report([folder], folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_of_own_runs_nothing_is_said_that_only_the_town_has(own: str) -> None:
+    for words in ("town", "people, places", "interview", "No training step", "Askell", "base model's help"):
+        assert words not in own
+    assert "Prompts: gsm8k.jsonl, n = 40. Scores: reward:likes" in own and "How many apples are left?" in own
+
+
+def test_a_score_is_called_gold_only_where_the_judge_is(own: str) -> None:
+    assert "reward:likes, greedy" in own and "reward:likes 4.47" in own
+    assert "gold 4.47" not in own and ">gold, greedy<" not in own and 'class="answer plain"' in own
+
+
+def test_an_arrow_leads_from_a_run_to_what_was_made_of_it_and_nowhere_else(own: str) -> None:
+    label = re.search(r'aria-label="([^"]* to [^"]*)"', own)
+    assert label and set(label[1].split("; ")) == {"small to a/first", "small to b/first", "a/first to likes", "a/first to direct", "likes to policy"}
+
+
+def test_curves_go_by_stage_and_not_by_name(own: str) -> None:
+    assert "SFT loss" in own and "Implicit reward, chosen" in own and ">a/first<" in own and ">b/first<" in own
+
+
+def test_what_the_reward_model_likes_and_the_judge_does_not_is_that(own: str) -> None:
+    assert "only the proxy" in own
+    assert not any(text in own for text in ("both like it", "neither likes it", "only gold"))
+
+
+def test_a_bar_says_what_is_preferred(pipeline: Path) -> None:
+    page = (pipeline / "report.html").read_text()
+    assert "How often it prefers the clean answer" in page and "not flattery" in page
+
+
+def test_letters_are_of_one_size_on_every_chart(pipeline: Path) -> None:
+    page = (pipeline / "report.html").read_text()
+    shown = re.findall(r'<figure style="width: min\(100%, (\d+)px\)"><svg[^>]* width="([\d.]+)pt"', page)
+    assert len(shown) >= 12 and all(abs(int(pixels) - float(points) * 4 / 3) <= 1 for pixels, points in shown)
+
+
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_two_points_are_no_curve(tmp_path: Path, points: int) -> None:
+    make_run(tmp_path / "sft", "sft", {}, metrics=[{"loss": 1.0}] * points)
+    assert ("SFT loss" in write_report([tmp_path], tmp_path / "page.html").read_text(encoding="utf-8")) == (points > 2)
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")

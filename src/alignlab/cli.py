@@ -88,6 +88,8 @@ def build(name: str, command: Command) -> Parser:
             parser.add_argument(f"--{option.flag}", action="store_true", help=text)
         else:
             parser.add_argument(f"--{option.flag}", *ALSO.get(option.flag, ()), dest=option.flag, help=text, type=type(option.default) if option.default != "" else str)
+    if any(option.flag == "data" for option in command.options):
+        parser.add_argument("--columns", metavar="OURS=THEIRS,...", help="what the columns of --data are, as prompt=q,completion=a; label= if its label is something else")
     if command.out:
         parser.add_argument("--out", help=f"the run folder (default {command.out.format(name='NAME')})")
         parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")
@@ -168,6 +170,10 @@ def _main(arguments: list[str]) -> int:
     given = vars(known)
 
     values: dict[str, Any] = {option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options}
+    if "columns" in given:
+        if not values["data"]:
+            raise UserError("--columns says what the columns of --data are, and no data is named", remedy="--data FILE")
+        values["data"] = f"columns:{given['columns']}:{values['data']}"
     if command.out:
         if not (out := given.get("out", command.out.format(**values))):
             raise UserError("--out is empty", remedy="--out runs/NAME")

@@ -6,13 +6,13 @@ import difflib
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import ConfigError
+from .text.documents import Malformed, from_toml, read_text
 
 T = TypeVar("T")
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -122,11 +122,11 @@ def with_value(config: Any, name: str, value: Any) -> Any:
 def _read(file: Path, section: str | None, known: Mapping[str, Setting], sections: Collection[str] | None) -> list[tuple[str, Any]]:
     """Dotted names and values of a TOML file: those at the top, then those of the table `section`, which win."""
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = from_toml(read_text(file))
     except OSError as error:
         raise ConfigError(f"cannot read the settings file: {error.strerror}", where=str(file),
                           remedy="check the path given to --config") from None
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+    except Malformed as error:
         raise ConfigError(f"not TOML: {error}", where=str(file)) from None
     table = {key.replace("-", "_"): value for key, value in table.items()}
     own = table.pop(section.replace("-", "_"), None) if section else None

@@ -19,7 +19,9 @@ from typing import Any
 
 from . import settings
 from .config import dotted, from_dict
-from .errors import ConfigError, DataError
+from .errors import ConfigError
+from .run import check_file, whole_file
+from .text.documents import Malformed, from_yaml, read_text
 
 KINDS: dict[str, type] = {
     "sft": settings.SFTSettings, "reward": settings.RewardSettings, "dpo": settings.DPOSettings, "kto": settings.KTOSettings, "orpo": settings.ORPOSettings,
@@ -82,10 +84,9 @@ def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]
     rows, values, options = convert(method, given)
     config = toml(method, values)
     if write:
-        try:
-            Path(write).write_text(config, encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"cannot write {write}: {error.strerror}", where=write, remedy="give another --write") from None
+        check_file(Path(write), ours=lambda content: content.startswith(b"# alignlab "), option="--write")
+        with whole_file(Path(write)) as staging:
+            staging.write_text(config, encoding="utf-8")
     command = " ".join(["alignlab", method, *(part for flag, value in options.items() for part in (flag, shlex.quote(str(value)))), "--config", write or "FILE.toml"])
     return {"method": method, "settings": values, "options": options, "command": command, "toml": config, "rows": [vars(row) for row in rows],
             "text": page(rows, config, command, fates()["notes"].get(method, ""))}
@@ -99,19 +100,17 @@ def read(file: str, args: str) -> dict[str, Any]:
         return words(args, "--args")
     path = Path(file)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"cannot read the file: {error.strerror}", where=file, remedy="check the path") from None
-    except UnicodeDecodeError:
-        raise ConfigError("not a text file", where=file, remedy="name the YAML or JSON file of a TRL run") from None
+    except Malformed as error:
+        raise ConfigError(f"not a text file: {error}", where=file, remedy="name the YAML or JSON file of a TRL run") from None
     if " --" in f" {text.lstrip()}"[: 4096] and ":" not in text.lstrip().split("\n")[0]:
         return words(text.replace("\\\n", " "), file)
-    import yaml  # JSON is YAML
-
     try:
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"not YAML or JSON: {str(error).splitlines()[0]}", where=file, remedy="name the config of a TRL run") from None
+        found = from_yaml(text)  # JSON is YAML
+    except Malformed as error:
+        raise ConfigError(f"not YAML or JSON: {error}", where=file, remedy="name the config of a TRL run") from None
     if not isinstance(found, dict) or not found or not all(isinstance(key, str) for key in found):
         raise ConfigError("no table of settings", where=file, remedy="a TRL config is one table: learning_rate: 3.0e-6 and so on")
     return found

@@ -3,7 +3,8 @@
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
     target      any sampler · bot:clean, bot:base64, bot:role-play, bot:leaks, bot:injection, bot:all (rules with a planted hole)
     sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
-    data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml
+    data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml ·
+                columns:prompt=q,completion=a:FILE (what its columns are; --columns writes it)
     judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0)
     reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K` stands for its members
     annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) · reward:RUN (ranks by score) · ai:MODEL... (ranks by comparisons, with soft labels)
@@ -207,12 +208,27 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
     from .data import redteam_sets
     from .data.read import load
 
+    check_columns(name)
     check_finished(name)
     if want == "prompt" and (known := redteam_sets.known(name)):
         kept = known.prompts[: count or None]
-        return Data(kept, name, digest_of(kept), f"{name}: {known.name}, {len(known.prompts)} prompts" + (f", {known.passed_over} rows passed over" if known.passed_over else ""))
+        return Data(kept, name, digest_of(kept), f"{name}: {known.name}, {len(known.prompts)} prompts" + (f", {known.passed_over} rows passed over" if known.passed_over else "")
+                    + known.not_read_text())
     loaded = load(name, cast("Want", want), limit=count or None)
     return Data(loaded.records, name, digest_of(loaded.records), str(loaded.report))
+
+
+def check_columns(name: str) -> None:
+    """Refuse to be told what the columns of data are that is ours. Raises ConfigError for that, and for a list that names no column."""
+    from .data import mixture
+    from .data.formats import columns_in
+
+    columns, data = columns_in(name)
+    if columns and data.startswith(mixture.PREFIX):
+        raise ConfigError("--columns cannot say the columns of a mixture: its files may differ", where=data,
+                          remedy="in the mixture, before each file: mix:0.3=columns:prompt=q:A.jsonl+0.7=B.jsonl")
+    if columns and (data.startswith("town:") or (Path(data) / "run.json").exists()):
+        raise ConfigError("--columns says what a file of others calls its columns, and these are ours", where=data, remedy="take --columns away, or --data FILE")
 
 
 def kind(name: str) -> str:
@@ -227,6 +243,7 @@ def kind(name: str) -> str:
         from .town import sets, world
 
         return kind_of_record(sets.load(world.build(), name.removeprefix("town:"), count=2)[0])
+    check_columns(name)
     check_finished(name)
     return kind_of(name)
 

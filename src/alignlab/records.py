@@ -15,9 +15,32 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DataError
+from .text.lines import read_lines
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+ROLE_NAMES: dict[str, Role] = {  # what formats of the field and chat APIs call whom; of data files and of requests to the server alike
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant", "model": "assistant",
+    "bot": "assistant", "ai": "assistant",
+}
+TOOL_ROLES = ("tool", "function", "function_call", "tool_call", "tool_calls", "observation", "function_response", "tool_response", "ipython")
+
+
+def role_of(name: Any) -> Role:
+    """The role behind the name that a message gives its speaker, however it is capitalized.
+
+    Raises:
+        DataError: a tool's turn, which no template here renders, or a name that nobody knows.
+    """
+    spoken = name.strip().lower() if isinstance(name, str) else None
+    if spoken in ROLE_NAMES:
+        return ROLE_NAMES[spoken]
+    if spoken in TOOL_ROLES:
+        raise DataError(f"a turn of {spoken!r}: calls of tools and what they return are not rendered",
+                        remedy="take conversations with tools out, or write what the tool said into a turn of the user")
+    raise DataError(f"a turn of {name!r:.40}", remedy=f"roles: {', '.join(ROLE_NAMES)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +95,9 @@ def messages_from_json(value: Any) -> tuple[Message, ...]:
     messages = []
     for item in value:
         role, content = (item.get("role"), item.get("content")) if isinstance(item, Mapping) else (None, None)
-        if role not in ROLES or not isinstance(content, str):
+        if not isinstance(role, str) or not isinstance(content, str):
             raise DataError(f'a message needs a role ({", ".join(ROLES)}) and a text content, not {item!r:.80}')
-        messages.append(Message(role, content))
+        messages.append(Message(role_of(role), content))
     return tuple(messages)
 
 
@@ -205,6 +228,7 @@ def check_label(value: Any) -> float:
     return float(value)
 
 
+MOST_RANKED = 256  # completions of one ranking: its pairs go by their square
 PER_COMPLETION = ("utilities", "scores", "safe", "safer")
 """Lists in a ranking's meta with one entry a completion: a simulated annotator's utilities; the scores it was ranked by; whether it is safe (true,
 false, null); its rank by harm alone, where the ranks are by something else."""
@@ -229,6 +253,9 @@ class Ranking:
     def __post_init__(self) -> None:
         if len(self.completions) != len(self.ranks):
             raise DataError(f"a ranking of {len(self.completions)} completions has {len(self.ranks)} ranks")
+        if len(self.completions) > MOST_RANKED:
+            raise DataError(f"a ranking of {len(self.completions):,} completions has {len(self.completions) * (len(self.completions) - 1) // 2:,} pairs",
+                            remedy=f"at most {MOST_RANKED} completions of one prompt: keep the best and the worst, or some drawn at random")
         if (labels := self.meta.get("labels")) is not None:
             k = len(self.ranks)
             if not isinstance(labels, list | tuple) or len(labels) != k * (k - 1) // 2:
@@ -427,12 +454,12 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain])
 
 def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
     """Read our own records back; a bad line is a `DataError` with file and row."""
-    records = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                records.append(kind.from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
-                raise DataError(f"not a {kind.__name__}: {error}", where=f"{path}:{number}",
-                                remedy="run `alignlab doctor` on the file") from error
+    records: list[Any] = []
+    number = 0
+    try:
+        for number, row in read_lines(path):  # noqa: B007  (for the error)
+            records.append(kind.from_json(row))
+    except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+        raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=getattr(error, "where", "") or f"{path}:{number}",
+                        remedy="run `alignlab doctor` on the file") from error
     return records

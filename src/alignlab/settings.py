@@ -45,6 +45,7 @@ class ModelSettings:
     device: str = setting("auto", "auto = cuda, then mps, then cpu")
     threads: int = setting(0, "CPU threads; 0 = torch's own choice")
     chat_template: str = setting("", "a Jinja file, chatml or gemma, for a model without a chat template", names="chat-template")
+    download: bool = setting(False, "whether the hub is asked for the base model that an adapter folder names, if it is not in the hub's local cache")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -518,7 +519,8 @@ class ChatSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    host: str = setting("127.0.0.1", "address to bind; 0.0.0.0 lets other machines in: set a key then")
+    host: str = setting("127.0.0.1", "address to bind; 0.0.0.0 lets other machines in, and needs a key")
+    allowed_hosts: str = setting("", "names by which clients may call it besides its address, by comma: what a Host or Origin header may say")
     port: int = setting(8000, "port to bind; 0 = any free one, which the first line names")
     api_key_env: str = setting("", "environment variable that holds the key clients must send; empty = none is asked for")
     max_new_tokens: int = setting(1024, "most tokens of a completion, whatever the client asks for; of a chat also where it names no limit")

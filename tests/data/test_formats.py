@@ -1,5 +1,9 @@
 """Every format of the field: detected by its columns, converted to what a stage wants."""
 
+import json
+from datetime import datetime
+from decimal import Decimal
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +24,7 @@ ROWS = {  # format -> rows that all say the same
     "prompt": [{"prompt": "Hi?"}, {"prompt": [USER]}, {"prompt": HH}, {"question": "Hi?"}, {"instruction": "Hi?", "input": ""},
                {"prompt": "Hi?", "completion": None}],
     "prompt-completion": [{"prompt": "Hi?", "completion": "Yes."}, {"prompt": [USER], "completion": [ANSWER]},
-                          {"question": "Hi?", "answer": "Yes."}, {"prompt": "Hi?", "response": "Yes.", "label": "safe"},
+                          {"question": "Hi?", "answer": "Yes."}, {"user": "Hi?", "assistant": "Yes."},
                           Demonstration(HI, "Yes.").to_json()],
     "alpaca": [{"instruction": "Hi?", "input": "", "output": "Yes."}, {"instruction": "Hi?", "context": "", "response": "Yes."}],
     "self-instruct": [{"instruction": "Hi?", "instances": [{"input": "", "output": "Yes."}]}],
@@ -190,17 +194,19 @@ def test_an_empty_completion_may_be_ranked_last():
     ({"prompt": "a\0b"}, "prompt", "NUL"),
     ({"prompt": "a\ud800b"}, "prompt", "surrogate"),
     ([1, 2], "prompt", "must be an object"),
-    ({"prompt": "Hi?", "completion": "Yes.", "label": "safe"}, "unpaired", "label` .true or false"),
+    ({"prompt": "Hi?", "completion": "Yes.", "label": "safe"}, "unpaired", "label is 'safe', and says neither liked nor disliked"),
 ])
 def test_broken_rows_say_what_is_wrong(row, want, words):
     with pytest.raises(DataError, match=words):
         convert(row, want)
 
 
-COLUMNS = [*sorted(formats.KNOWN_COLUMNS), "system", "history", "finished", "sources", "models", "margin", "meta", "answer1", "answer2",
-           "score1", "score2", "better_response_id", "kto_tag", "annotator", "tie"]
-LEAF = st.none() | st.booleans() | st.integers(0, 3) | st.floats() | st.sampled_from(["", "a", "b c", HH + "x", "1"])
-ITEM = LEAF | st.fixed_dictionaries({}, optional={name: LEAF for name in ("role", "content", "from", "value", "text", "score", "rank", "input")})
+COLUMNS = [*sorted(formats.KNOWN_COLUMNS), "Prompt", "answer1", "answer2", "score1", "score2", "note"]
+ODD = [10**400, -(10**400), "1e999", "9" * 400, Decimal("NaN"), Decimal("sNaN"), Decimal("1e999"), datetime(2020, 1, 1), b"x", float("nan"), "\ud800"]
+CELLS = [str([USER, ANSWER]), str([USER])[:-2], '["a", "b"]', "[1, 2", "{'role': 'user', 'content': 5}", "[" * 5000]
+LEAF = st.none() | st.booleans() | st.integers(0, 3) | st.floats() | st.sampled_from(["", "a", "b c", HH + "x", "1", *ODD, *CELLS])
+FIELDS = ("role", "content", "from", "value", "text", "score", "rank", "input", "weight", "refusal", "tool_calls", "name", "scores", "margin", "sources")
+ITEM = LEAF | st.fixed_dictionaries({}, optional={name: LEAF for name in FIELDS})
 VALUE = ITEM | st.lists(ITEM | st.lists(LEAF, max_size=2) | st.just(USER) | st.just(ANSWER), max_size=3)
 
 
@@ -212,4 +218,5 @@ def test_no_row_crashes_the_reader(row, want):
     except (DataError, Useless):
         return
     assert all(isinstance(record, formats.KINDS[want]) for record in records)
+    assert json.dumps([record.to_json() for record in records], sort_keys=True, ensure_ascii=False).encode()
     assert all(not prompt.messages or prompt.messages[-1].role == "user" for r in records if isinstance(prompt := getattr(r, "prompt", r), Prompt))

@@ -179,7 +179,7 @@ def test_nothing_there(tmp_path):
     ("a.jsonl", b"1\n", "must be an object", 1),
     ("a.jsonl", b'{"question": "a"}\n', "cannot be read as a comparison", 1),
     ("a.jsonl.gz", b'{"prompt": "a"}\n', "not gzipped", None),
-    ("a.csv", b"How are you?,Fine.\nAnd you?,Well.\n", "names no known column", 1),
+    ("a.csv", b"How are you?,Fine.\nAnd you?,Well.\n", "no known format has the columns 'How are you", 2),
     ("a.csv", b"prompt,prompt,completion\na,b,c\n", "two columns are named 'prompt'", 1),
     ("a.csv", b"prompt,chosen,rejected\na,b,c\na,b,c,d\n", "4 cells, the header 3", 3),
     ("a.csv", b'prompt,chosen,rejected\na,"b,c\n', "never closed", 2),

@@ -14,7 +14,8 @@ from alignlab.errors import DataError, ResourceError, UserError
 from alignlab.records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Text, Unpaired
 
 HI = Prompt.user("Hi?")
-PIECES = ["Hi?", "a", "b c", "\n\nHuman: x", "\n\nAssistant:", "é\u2028中", " pad ", 'say "so", then', "line\r\nline\rline", "1", "true", "{}", "[]", "\t", "\ufeff", "\x1b"]
+PIECES = ["Hi?", "a", "b c", "\n\nHuman: x", "\n\nAssistant:", "é\u2028中", " pad ", 'say "so", then', "line\r\nline\rline", "1", "true", "{}", "[]", '[{"role": "user", "content": "x"}]',
+          "{'from': 'gpt', 'value': 'x'}", "\t", "\ufeff", "\x1b"]
 WORD = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map("".join).filter(str.strip)
 NOTES = st.sampled_from([{}, {}, {"source": "s", "n": 1}])
 

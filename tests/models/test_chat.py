@@ -164,6 +164,75 @@ def test_a_prompt_that_the_whole_does_not_begin_with(tokenizer):
         render(tokenizer, TWO_TURNS, train_on="all")
 
 
+ANSWER = "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}BODY{% else %}{{ m.content }}{% endif %}<end>{% endfor %}"
+AFTER_THOUGHT = "{{ m.content.split('</think>')[-1].lstrip() }}"
+THINKING = {
+    # what R1-Distill and QwQ do: the prompt opens a thought, and no answer shows the one it had
+    "r1": ANSWER.replace("BODY", AFTER_THOUGHT) + "{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
+    # the prompt opens a thought, and an answer is written as it is
+    "open": ANSWER.replace("BODY", "{{ m.content }}") + "{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
+    # Qwen 3 that only thinks: the last answer is written with its thought, or with an empty one; the prompt opens it
+    "qwen3-thinking": ANSWER.replace("BODY", "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if '</think>' in m.content else '' }}\n</think>\n\n"
+                                     "{% endif %}" + AFTER_THOUGHT) + "{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
+    # Qwen 3 that may think: the same answer behind a prompt that opens nothing
+    "qwen3": ANSWER.replace("BODY", "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if '</think>' in m.content else '' }}\n</think>\n\n"
+                            "{% endif %}" + AFTER_THOUGHT) + "{% if add_generation_prompt %}<assistant>{% endif %}",
+    # a model told not to think (enable_thinking=False, SmolLM 3): the prompt holds an empty thought, no answer does
+    "shut": ANSWER.replace("BODY", "{{ m.content | trim }}") + "{% if add_generation_prompt %}<assistant><think>\n\n</think>\n\n{% endif %}",
+}
+THOUGHT = "<think>\nhm\n</think>\n\nthe baker"
+SAID = {  # behind the prompt: what an answer with a thought and one without are, and one that was cut within its thought
+    "r1": ("hm\n</think>\n\nthe baker", "the baker", "hm h"),
+    "open": ("hm\n</think>\n\nthe baker", "the baker", "hm h"),
+    "qwen3-thinking": ("hm\n</think>\n\nthe baker", "\n</think>\n\nthe baker", "hm h"),
+    "qwen3": (THOUGHT, "<think>\n\n</think>\n\nthe baker", "<think>\nhm h"),
+    "shut": (THOUGHT, "the baker", "<think>\nhm h"),
+}
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_what_the_prompt_has_opened_is_not_written_again(tokenizer, name):
+    """Prompt and completion together are what the model is shown when it is asked, and its answer."""
+    tokenizer.chat_template = THINKING[name]
+    asked = tokenizer.apply_chat_template([{"role": "user", "content": HI.text}], tokenize=False, add_generation_prompt=True)
+    for completion, said, finished in zip((THOUGHT, "the baker", "<think>\nhm h"), SAID[name], (True, True, False), strict=True):
+        assert texts(tokenizer, HI, completion) == (asked, said)
+        row = example(tokenizer, HI, completion, finished=finished)
+        assert row.ids == [*prompt_ids(tokenizer, HI), *tokenizer(said, add_special_tokens=False)["input_ids"], *[END] * finished]
+        assert tokenizer.decode([i for i, m in zip(row.ids, row.loss_mask, strict=True) if m]).removesuffix("<end>") == said
+    already = texts(tokenizer, HI, "hm\n</think>\n\nthe baker")[1]  # as a model that was asked says it: its thought was open
+    if name in ("r1", "open", "qwen3-thinking"):
+        assert already == "hm\n</think>\n\nthe baker"
+    later = (*HI.messages, Message("assistant", THOUGHT), Message("user", "who opens?"))
+    assert texts(tokenizer, Prompt(later), "the baker")[0] == tokenizer.apply_chat_template([m.to_json() for m in later], tokenize=False, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(("opens", "completion", "said"), [
+    ("<assistant> ", "the baker", "the baker"), ("<assistant> ", " the baker", "the baker"), ("<assistant>\n", "the baker", "the baker"),
+    ("<assistant>Answer: ", "Answer: the baker", "the baker"), ("<assistant>Answer: ", "Answering is hard", "Answering is hard"),
+    ("<assistant>[THINK]", "[THINK]hm[/THINK]the baker", "hm[/THINK]the baker"), ("<assistant><b>", "<bread> is good", "<bread> is good"),
+])
+def test_other_ways_to_open_an_answer(tokenizer, opens, completion, said):
+    tokenizer.chat_template = ANSWER.replace("BODY", "{{ m.content }}") + "{% if add_generation_prompt %}" + opens + "{% endif %}"
+    before, after = texts(tokenizer, HI, completion)
+    assert before.endswith(opens) and after == said
+
+
+UNFAITHFUL = {"nothing": "", "another": "ok", "cut": "{{ m.content[:6] }}", "its end": "{{ m.content[4:] }}", "upper": "{{ m.content | upper }}",
+              "a word": "{{ m.content | replace('baker', 'miller') }}", "a guess": "{{ m.content.split(' ')[-1] }}", "length": "{{ m.content | length }}"}
+
+
+@pytest.mark.parametrize("opens", ["<assistant>", "<assistant><think>\n"])
+@pytest.mark.parametrize("name", UNFAITHFUL)
+def test_a_template_that_does_not_repeat_what_the_assistant_said(tokenizer, name, opens):
+    tokenizer.chat_template = ANSWER.replace("BODY", UNFAITHFUL[name]) + "{% if add_generation_prompt %}" + opens + "{% endif %}"
+    calls = [lambda: example(tokenizer, HI, "it is the baker, I think"), lambda: render(tokenizer, TWO_TURNS), lambda: end_token_id(tokenizer)]
+    for call in calls[: 1 if name == "a word" else 3]:  # the others do not hold that word
+        with pytest.raises(ModelError, match="does not repeat") as caught:
+            call()
+        assert caught.value.remedy and caught.value.exit_code == 4
+
+
 def test_errors_that_a_user_can_mend(tokenizer, tmp_path):
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(ModelError, match="roles must alternate"):

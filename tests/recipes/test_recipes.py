@@ -120,7 +120,7 @@ def test_from_end_to_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert all(model["gold"]["n"] == 16 for model in summary["models"].values())
     assert summary["sampled_tokens"] > 0 and f"{summary['sampled_tokens']:,} tokens" in said
     page = (out / "report.html").read_text()
-    assert "The pipeline" in page and all(name in page for name in ("collect", f"eval-{NAMES[name][1]}"))
+    assert "What was made from what" in page and all(name in page for name in ("collect", f"eval-{NAMES[name][1]}"))
     if name == "constitutional":
         models = [summary["models"][model] for model in NAMES[name][1:]]
         assert all(model[key]["n"] > 0 for model in models for key in ("compliance_seen", "compliance_held_out", "look_alike_refusal"))

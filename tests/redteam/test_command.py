@@ -12,10 +12,12 @@ import pytest
 from alignlab import cli, names
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.names import model_path
-from alignlab.redteam import command, fix
+from alignlab.redteam import command, exports, findings, fix
 from alignlab.redteam.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
 from alignlab.run import RunDir, read_run
+from alignlab.sampling.bots import Bot
+from alignlab.text.lines import read_lines
 
 from ..scripts import script
 
@@ -62,6 +64,30 @@ def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None
     page = (out / "report.html").read_text()
     assert "base64" in page and "Attack success" in page and case["id"] in page and "<script" not in page
     assert not re.findall(r"(?:src|href)=.?http", page) and "default-src 'none'" in page
+
+
+ENDS = "\u2028 \u2029 \x85 \x0b \x0c \x1c \x1d \x1e \r."
+"""What `str.splitlines` takes for the end of a line, and JSON leaves inside a text."""
+
+
+def test_answers_with_other_ends_of_lines_are_whole_rows(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Bot.answer
+    monkeypatch.setattr(Bot, "answer", lambda self, prompt: plain(self, prompt).replace(" ", ENDS, 1))
+    out = tmp_path / "rt"
+    code, found, _ = run("redteam", "bot:base64", "--out", str(out), *SMALL, "--attacks", "base64,rot13", capsys=capsys)
+    assert code == 0 and found["findings"] >= 1 and found["attacks"]["base64"]["asr"]["mean"] == 1.0
+    code, files, _ = run("redteam", "export", str(out), "--format", "garak,inspect,junit,markdown,html,prompts", capsys=capsys)
+    assert code == 0 and len(files["files"]) == 6
+    rows = exports.attempts_of(read_run(out))
+    assert len(rows) == (out / "data" / "attempts.jsonl").read_bytes().count(b"\n") and any(ENDS in row.completion for row in rows)
+    cases = findings.findings_of(out)
+    assert len(cases) == found["findings"] and any(ENDS in case.completion for case in cases)
+    attempts = [row for _, row in read_lines(out / "garak.report.jsonl") if row["entry_type"] == "attempt"]
+    assert len(attempts) == len(rows) == len(json.loads((out / "inspect.json").read_text())["samples"])
+    code, seen, _ = run("redteam", "repro", cases[0].id, "--run", str(out), capsys=capsys)
+    assert code == 0 and seen["hits"] == 1
+    for page in (out / "report.html", out / "report.md"):
+        assert not (set(ENDS) - {" ", "."}) & set(page.read_bytes().decode()), page
 
 
 def test_a_clean_bot_passes(tmp_path: Path, capsys) -> None:

@@ -18,7 +18,7 @@ def share(mean: float) -> S:
 
 def campaign(success: float, **changes: Any) -> S:
     attack = {"family": "jailbreak", "asr": share(success), "asr_corrected": share(success), "first": share(success / 2), "queries": 40, "tokens": 900, "unscored": 0,
-              "curve": [{"queries": 1, "asr": success / 2, "tokens": 10.0}, {"queries": 2, "asr": success, "tokens": 20.0}]}
+              "curve": [{"queries": 1, "asr": success / 2, "tokens": 10.0}, {"queries": 2, "asr": success, "tokens": 20.0}, {"queries": 4, "asr": success, "tokens": 40.0}]}
     silent = {**attack, "asr": share(0.0), "asr_corrected": share(0.0), "curve": [{"queries": 1, "asr": 0.0, "tokens": 1.0}]}
     return {"model": "m<b>", "goals": 20, "plain": share(0.1), "all": share(success), "best": "story", "over_refusal": share(0.05), "unscored": 1, "findings": 1, "queries": 60,
             "labels": {"refusal": 30, "partial": 0, "compliance": 10, "void": 2}, "attacks": {"story": attack, "morse": silent}, **changes}
@@ -36,6 +36,8 @@ def test_a_campaign_says_what_got_past_and_shows_untrusted_text_as_text() -> Non
     corrected = campaign(0.6)
     corrected["attacks"]["story"]["asr_corrected"] = share(0.55)
     assert "without the judge" in render(pages.campaign_page(corrected, [], provenance=""))
+    corrected["attacks"]["story"]["curve"].pop()
+    assert "What patience buys" not in render(pages.campaign_page(corrected, [], provenance=""))  # two points are no curve
 
 
 def test_a_fix_shows_before_after_and_each_round() -> None:

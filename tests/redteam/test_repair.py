@@ -90,10 +90,11 @@ def test_poison_is_taken_out() -> None:
 def test_a_person_can_edit_the_lessons(tmp_path: Path) -> None:
     outcome, session, twins, ordinary = found(8)
     lessons = repair.lessons(outcome, session, twins, ordinary, per_attack=2, seed=0)
+    lessons[0] = replace(lessons[0], chosen="one\u2028two\x85three\x0cfour", rejected="\x1c\u2029")  # no ends of lines in JSON
     file = tmp_path / "review.jsonl"
     write_lessons(file, lessons)
     assert read_lessons(file) == lessons
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows = [json.loads(line) for line in file.read_bytes().splitlines()]
     rows[0]["keep"] = False
     rows[1]["keep"] = "maybe"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows[:1]))

@@ -77,8 +77,8 @@ def test_a_failure_that_passes_is_not_seen(failure: Reply):
 
 @pytest.mark.parametrize(("document", "hint"), [
     ("<html><body>nginx</body></html>", "not JSON"), ([], "no choices"), ({"choices": "none"}, "no choices"), ({"choices": []}, "no choices"), ("null", "no choices"),
-    ({"choices": [7]}, "without text"), ({"choices": [{"message": "text"}]}, "without text"), ({"choices": [{"message": {"content": ["parts"]}}]}, "without text"),
-    ({"choices": [{"text": "of the other kind"}]}, "without text"), ({"choices": [{"message": {}}]}, "without text"), ("[" * 100_000, "not JSON"), ("", "not JSON"),
+    ({"choices": [7]}, "without text"), ({"choices": [{"message": "text"}]}, "without text"), ({"choices": [{"message": {"content": [3]}}]}, "without text"),
+    ({"choices": [{"text": 3}]}, "without text"), ({"choices": [{"message": {}}]}, "without text"), ("[" * 100_000, "not JSON"), ("", "not JSON"),
 ])
 def test_rubbish_is_one_clear_error_after_the_retries(document: Any, hint: str):
     with Server(lambda *_: Reply(document)) as server, pytest.raises(ModelError, match=hint) as error:
@@ -112,7 +112,7 @@ def test_what_will_never_be_answered_is_asked_once(status: int, hint: str):
     refusal = Reply({"error": {"message": "no such\nthing"}}, status, headers={"Location": "http://example.invalid/"})
     with Server(lambda *_: refusal) as server, pytest.raises(UserError, match=hint) as error:
         sampler(server).sample(PROMPTS[:1])
-    assert len(server.requests) == 1 and "no such thing" in error.value.what
+    assert len(server.requests) == 1 and ("http://example.invalid/" if status == 302 else "no such thing") in error.value.what
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

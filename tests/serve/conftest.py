@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from alignlab.models.load import Policy
+from alignlab.serve.access import Access
 from alignlab.serve.app import Served, Server
 from alignlab.serve.audit import Audit
 from alignlab.serve.command import Announcing, bind
@@ -59,7 +60,7 @@ class Running:
         s = self.settings
         self.engine = Engine("tiny", policy, slots=s.slots, context=s.context, memory=s.memory * 1e9)
         served = {"+".join(("tiny", *stack)): Served(self.engine, stack) for stack in stacks}
-        self.server = Server(served, s, Audit(audit, bodies=s.audit_bodies), key=key, stop=stop)
+        self.server = Server(served, s, Audit(audit, bodies=s.audit_bodies), Access(key=key), stop=stop)
         self.socket = bind("127.0.0.1", 0)
         self.port = self.socket.getsockname()[1]
         self.ready = threading.Event()

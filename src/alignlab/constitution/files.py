@@ -23,12 +23,12 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..text.documents import Malformed, from_json, from_toml, from_yaml, read_text
 from .lint import errors
 from .principles import Constitution, Exemplar, Principle
 
@@ -56,9 +56,9 @@ def read(name: str | Path) -> Constitution:
     """The constitution as it is written, so that `lint` can say all that is wrong with it."""
     path = Path(__file__).parent / "defaults" / f"{name}.toml" if str(name) in SHIPPED else Path(name)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        text = read_text(path)
+    except (OSError, Malformed) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot read the constitution {name}: {reason}", remedy=f"a TOML, YAML or JSON file, or one of: {', '.join(SHIPPED)}") from None
     document = _parse(text, path)
     if isinstance(document, Mapping) and isinstance(document.get("constitutions"), list):
@@ -91,23 +91,12 @@ def write(constitution: Constitution, path: str | Path) -> None:
 
 def _parse(text: str, path: Path) -> Any:
     kind = path.suffix.lower()
+    what, parse = {".json": ("JSON", from_json), ".yaml": ("YAML", from_yaml), ".yml": ("YAML", from_yaml)}.get(kind, ("TOML", from_toml))
     try:
-        if kind == ".json":
-            return json.loads(text)
-        if kind in (".yaml", ".yml"):
-            import yaml
-
-            return yaml.safe_load(text)
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        broken = error
-    except Exception as error:  # yaml's own
-        if type(error).__module__.partition(".")[0] != "yaml":
-            raise
-        broken = error
-    what = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}.get(kind, "TOML")
-    raise DataError(f"the constitution is no {what}: {' '.join(str(broken).split())[:200] or type(broken).__name__}", where=str(path),
-                    remedy="`alignlab constitution show town` prints one to begin from; the ending says the format: .toml, .yaml or .json")
+        return parse(text)
+    except Malformed as error:
+        raise DataError(f"the constitution is no {what}: {error}", where=str(path),
+                        remedy="`alignlab constitution show town` prints one to begin from; the ending says the format: .toml, .yaml or .json") from None
 
 
 def _ours(document: Any, path: Path) -> Constitution:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CheckFailed, DataError, ModelError
 from ..models.chat import Rendered, begin_ids, example, prompt_ids, text_ids
+from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
 
 if TYPE_CHECKING:
@@ -159,6 +160,8 @@ def reads_otherwise(policy: Any, reward: Any, record: Record) -> str:
     """How a reward model's rendering of a record differs from the policy's; nothing if it does not."""
     try:
         ours, theirs = encode(record, policy), encode(record, reward)
+    except TemplateBound:
+        raise
     except ModelError as error:
         return error.what
     for a, b in zip(ours, theirs, strict=True):

@@ -15,10 +15,12 @@ from statistics import median
 from typing import Any, Literal
 
 from ..errors import DataError, ModelError
-from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, marks, prompt_ids, texts, writes_its_end
+from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, marks, prompt_ids, template_of, texts, writes_its_end
 from ..models.load import Reader
+from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import FitReport, encode, reads_otherwise, teaches, without_long
+from .formats import GUESSED
 from .layouts import ORDER, parts
 from .read import LoadReport, same
 from .similar import near_duplicates
@@ -110,6 +112,8 @@ def examine(records: Sequence[Record], places: Sequence[str], reader: Reader, *,
     for i, record in enumerate(records):
         try:
             patient.sequences.append(encode(record, reader.tokenizer))
+        except TemplateBound:
+            raise
         except ModelError as error:
             patient.sequences.append([])
             patient.refused[i] = error
@@ -166,6 +170,21 @@ def teaches_nothing(p: _Patient) -> list[Finding]:
     verdict: Verdict = "broken" if not p.records and not p.broken else "look" if dropped > RARE * p.report.read else "note"
     return [Finding("teaches-nothing", verdict, f"{dropped} of {p.report.read} rows teach nothing and are dropped: {p.report.dropped_text()}",
                     "look at what wrote the rows if there are many of them", dropped)]
+
+
+def columns_not_read(p: _Patient) -> list[Finding]:
+    """Columns with text that no reader used: a part of the prompt, perhaps, or marks on messages."""
+    if p.report is None or not p.report.not_read:
+        return []
+    return [Finding("columns-not-read", "look", f"text that nobody reads stands in: {p.report.not_read_text()}",
+                    "nothing, if neither prompt nor answer is made of it; --columns system=THEIRS (or prompt, input, completion) if one is",
+                    max(p.report.not_read.values()))]
+
+
+def guessed_prompts(p: _Patient) -> list[Finding]:
+    if p.report is None or not (count := p.report.remarks.get(GUESSED, 0)):
+        return []
+    return [Finding("guessed-prompts", "look", f"{count} {GUESSED}", "a column `prompt`, if the answers do not begin with theirs", count)]
 
 
 def damaged_text(p: _Patient) -> list[Finding]:
@@ -303,7 +322,7 @@ def template(p: _Patient) -> list[Finding]:
 def end_of_turn(p: _Patient) -> list[Finding]:
     """Does what is trained end with a token that the model stops at?"""
     t = p.reader.tokenizer
-    if not getattr(t, "chat_template", None) or p.refused or not p.records or isinstance(p.records[0], Text):
+    if not template_of(t) or p.refused or not p.records or isinstance(p.records[0], Text):
         return []
     found, end = [], end_token_id(t)
     name = t.convert_ids_to_tokens(end)
@@ -325,7 +344,7 @@ def end_of_turn(p: _Patient) -> list[Finding]:
 def pad_is_end(p: _Patient) -> list[Finding]:
     t = p.reader.tokenizer
     pad = t.pad_token_id
-    if pad is not None and pad not in {*p.reader.stops, *([end_token_id(t)] if getattr(t, "chat_template", None) and not p.refused else [])}:
+    if pad is not None and pad not in {*p.reader.stops, *([end_token_id(t)] if template_of(t) and not p.refused else [])}:
         return []
     what = f"the pad token is an end token ({t.pad_token})" if pad is not None else "there is no pad token"
     return [Finding("pad-is-end", "note", f"{what}; here masks come from lengths, so the real end is trained on and scored all the same",
@@ -434,7 +453,7 @@ def reward_reads_otherwise(p: _Patient) -> list[Finding]:
 
 CHECKS: tuple[Callable[[_Patient], list[Finding]], ...] = (
     unreadable_rows, mixed_formats, template, end_of_turn, pad_is_end, empty_mask, double_bos, boundary_merges, too_long, special_tokens_in_text, damaged_text,
-    teaches_nothing, roles_out_of_order, labels_alike, duplicates, repeated_prompts, contradictions, similar_records, length_bias, leaked_prompts, reward_reads_otherwise)
+    columns_not_read, guessed_prompts, teaches_nothing, roles_out_of_order, labels_alike, duplicates, repeated_prompts, contradictions, similar_records, length_bias, leaked_prompts, reward_reads_otherwise)
 
 
 # --- parts of records ---------------------------------------------------------------------------------------------------------------

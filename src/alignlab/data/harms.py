@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import random
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +12,7 @@ from typing import Literal, get_args
 
 from ..errors import DataError, UserError
 from ..records import Prompt
+from ..text.documents import Malformed, from_toml, read_text
 
 FILE = Path(__file__).parent / "harms.toml"
 Group = Literal["direct", "indirect", "contested"]
@@ -87,7 +87,7 @@ def harms() -> Harms:
 def read(path: Path) -> Harms:
     """Harms from a TOML file of the same form. Raises DataError for one that is broken or names what is not there."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = from_toml(read_text(path))
         names, primary = document["names"], document.get("primary", {})
         found = {}
         for name, row in document["harm"].items():
@@ -95,7 +95,7 @@ def read(path: Path) -> Harms:
                 raise DataError(f"the harm {name} is of the group {row['group']!r:.40}", where=str(path), remedy="one of: " + ", ".join(GROUPS))
             codes = {taxonomy: tuple(row.get(taxonomy, ())) for taxonomy in TAXONOMIES}
             found[name] = Harm(name, row["group"], row["title"], row["description"], codes, tuple(row.get("town", ())))
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, Malformed, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the file of harms cannot be read: {type(error).__name__}: {error}", where=str(path),
                         remedy="see data/harms.toml for its form") from error
     wrong = [f"{harm.id} has the {taxonomy} code {code!r}" for harm in found.values() for taxonomy, codes in harm.codes.items() for code in codes

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
-from .formats import HH_TURN, Want, is_hh
+from .formats import HH_TURN, Want, is_hh, spells_messages
 
 Rows = list[dict[str, Any]]
 
@@ -21,7 +21,8 @@ SYSTEM, EARLIER, ORDER = "a system turn", "earlier turns", "turns out of order"
 MARGIN, LABEL, TIE, UNFINISHED = "a margin", "a soft label", "a tie", "an unfinished completion"
 WRITER, ANNOTATOR, NOTES = "who wrote it", "who ranked it", "notes"
 BLANKS, MARK_FIRST, MARK_INSIDE = "blanks around a text", "a text that begins with a turn mark of HH", "a turn mark of HH inside a text"
-WORDS = frozenset({MARK_FIRST})  # a text alone, without its role, is taken for an HH conversation if it begins like one
+AS_JSON = "a text that spells messages in JSON"
+WORDS = frozenset({MARK_FIRST, AS_JSON})  # a text alone, without its role, is taken for a conversation if it begins like one
 ONE_TURN = WORDS | {SYSTEM, EARLIER, ORDER}
 ANSWERED = frozenset({TIE, UNFINISHED})  # no layout but ours can say either, and every reader would put an end token behind the completion
 ASIDE = frozenset({MARGIN, LABEL, WRITER, ANNOTATOR, NOTES})  # without its soft label a comparison is written with the favoured completion chosen
@@ -83,6 +84,7 @@ def parts(record: Record) -> set[str]:
     found |= ({UNFINISHED} if unfinished else set()) | ({NOTES} if notes else set())
     found |= {BLANKS} if any(text != text.strip() for text in texts) else set()
     found |= {MARK_FIRST} if any(map(is_hh, texts)) else set()
+    found |= {AS_JSON} if any(map(spells_messages, texts)) else set()
     return found | ({MARK_INSIDE} if any(map(HH_TURN.search, texts)) else set())
 
 
@@ -170,7 +172,7 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
     Layout("alpaca-preference", "LLaMA-Factory", "comparison", lambda r: _alpaca(r.prompt) | {"chosen": r.chosen, "rejected": r.rejected},
            WORDS | ANSWERED | {ORDER}, ASIDE),
     Layout("llamafactory-ranking", "LLaMA-Factory, older", "ranking",
-           lambda r: _alpaca(r.prompt) | {"output": [c.text for c in _best_first(r)]}, ANSWERED | {ORDER}, ASIDE),
+           lambda r: _alpaca(r.prompt) | {"output": [c.text for c in _best_first(r)]}, ANSWERED | {ORDER, AS_JSON}, ASIDE),
     Layout("sharegpt", "ShareGPT, LLaMA-Factory", "demonstration",
            lambda r: {"conversations": [*_sharegpt(r.prompt.messages), _gpt(r.completion)]}, loses=ASIDE),
     Layout("sharegpt-preference", "LLaMA-Factory", "comparison",
@@ -178,7 +180,7 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
     Layout("unpaired-messages", "LLaMA-Factory", "unpaired",
            lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion), "label": r.label}, ANSWERED, ASIDE),
     Layout("hh", "Anthropic HH", "comparison", _hh, ANSWERED | {SYSTEM, ORDER, MARK_INSIDE}, ASIDE | {BLANKS}),
-    Layout("ultrafeedback", "UltraFeedback", "ranking", _ultrafeedback, frozenset({SYSTEM, EARLIER, ORDER, UNFINISHED}), ASIDE - {WRITER}),
+    Layout("ultrafeedback", "UltraFeedback", "ranking", _ultrafeedback, frozenset({SYSTEM, EARLIER, ORDER, UNFINISHED, AS_JSON}), ASIDE - {WRITER}),
     Layout("records", "alignlab", None, lambda r: r.to_json(), WORDS),
 )}
 PLAIN: dict[str, Layout] = {layout.name: layout for layout in (  # TRL's standard columns: texts instead of messages, one turn a prompt

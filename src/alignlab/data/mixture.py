@@ -10,11 +10,9 @@ their shares, by a draw that follows from the seed.
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import random
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..records import Record
+from ..text.documents import Malformed, from_json, from_toml, read_text
 from .read import same
 
 PREFIX = "mix:"
@@ -64,11 +63,11 @@ def sources(name: str) -> list[Source]:
 
 def _from_file(file: Path) -> list[Source]:
     try:
-        text = file.read_text(encoding="utf-8")
-        table: Any = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+        text = read_text(file)
+        table: Any = from_toml(text) if file.suffix == ".toml" else from_json(text)
     except OSError as error:
         raise ConfigError(f"the mixture cannot be read: {error.strerror}", where=str(file), remedy=EXAMPLE) from error
-    except ValueError as error:  # broken TOML, JSON or UTF-8
+    except Malformed as error:
         raise ConfigError(f"the mixture is not {'TOML' if file.suffix == '.toml' else 'JSON'}: {error}", where=str(file), remedy=EXAMPLE) from error
     rows = table.get("source") if isinstance(table, dict) and set(table) == {"source"} else None
     if not isinstance(rows, list) or not rows:

@@ -8,7 +8,7 @@
     strongreject    category, source, forbidden_prompt (CSV)
     xstest          id, prompt, type, label, focus, note (CSV): safe requests that look harmful, and unsafe ones
     ailuminate      release_prompt_id, prompt_text, hazard, persona, locale, prompt_hash (CSV)
-    garak-report    attempts of a garak report.jsonl; garak-hits: rows of its hitlog.jsonl
+    garak-report    attempts of a garak report.jsonl, with the earlier turns of a conversation; garak-hits: rows of its hitlog.jsonl
 
 Every prompt's meta has `set`, `id`, `harmful` (None where the set does not say), `category` as the set spells it, `harm` (an id of
 `harms.toml`, where the category is mapped) and `goal`, what is asked for without the attack around it. A row without text is an error.
@@ -16,36 +16,46 @@ Every prompt's meta has `set`, `id`, `harmful` (None where the set does not say)
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from ..records import Message, Prompt
+from ..text.escapes import one_line
+from .files import csv_rows, file_rows, open_plain, read_by, read_object, suffix
+from .folders import local
+from .formats import Tracked, messages
+from .formats.rows import holds_text
+from .formats.values import shown
 from .harms import harms
-from .read import file_rows
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The prompts of a red-team file, the format it was in, and how many rows it had without a prompt of their own (a garak report's other entries)."""
+    """The prompts of a red-team file, the format it was in, how many rows it had without a prompt of their own (a garak report's other entries), and the
+    columns with text that were not read, with their rows."""
 
     name: str
     prompts: list[Prompt]
     passed_over: int = 0
+    not_read: Mapping[str, int] = field(default_factory=dict)
+
+    def not_read_text(self) -> str:
+        """A line for the load report, or nothing."""
+        listed = ", ".join(f"{one_line(name, 60)} ({count} rows)" for name, count in self.not_read.items())
+        return f"\n  not read: {listed}" if listed else ""
 
 
-def _prompt(text: Any, where: str, *, context: str = "", **meta: Any) -> Prompt:
+def _prompt(text: Any, where: str, *, context: str = "", earlier: tuple[Message, ...] = (), **meta: Any) -> Prompt:
     if not isinstance(text, str) or not text.strip():
-        raise DataError(f"the row has no prompt ({text!r:.60})", where=where, remedy="take the row out, or fill it in")
-    shown = f"{context}\n\n---\n\n{text}" if context else text
-    return Prompt((Message("user", shown),), {key: value for key, value in meta.items() if value is not None})
+        raise DataError(f"the row has no prompt ({shown(text)})", where=where, remedy="take the row out, or fill it in")
+    asked = f"{context}\n\n---\n\n{text}" if context else text
+    return Prompt((*earlier, Message("user", asked)), {key: value for key, value in meta.items() if value is not None})
 
 
 def _harm(taxonomy: str, category: Any) -> str | None:
@@ -76,7 +86,7 @@ def _strongreject(row: Row, where: str) -> Prompt:
 
 def _xstest(row: Row, where: str) -> Prompt:
     label = row.get("label") or ("unsafe" if str(row["type"]).startswith("contrast") else "safe")
-    return _prompt(row["prompt"], where, set="xstest", id=row["id"], harmful=label == "unsafe", category=row["type"], goal=row["prompt"], focus=row.get("focus") or None)
+    return _prompt(row["prompt"], where, set="xstest", id=row.get("id") or where.rpartition(":")[2], harmful=label == "unsafe", category=row["type"], goal=row["prompt"], focus=row.get("focus") or None)
 
 
 def _ailuminate(row: Row, where: str) -> Prompt:
@@ -97,16 +107,34 @@ def _test_case(row: Row, where: str) -> Prompt | None:
     return _prompt(row["prompt"], where, set="test-cases", id=row["case"], harmful=True, behavior=row["behavior"])
 
 
-def garak_text(value: Any) -> str | None:
-    """The text of a garak message: a string, {"text"}, or a conversation's last turn of a user ({"turns": [{"role", "content"}]})."""
-    if isinstance(value, str) or value is None:
-        return value
-    if isinstance(value, Mapping):
-        if isinstance(value.get("turns"), list):
-            turns = [turn for turn in value["turns"] if isinstance(turn, Mapping) and turn.get("role", "user") == "user"]
-            return garak_text(turns[-1].get("content")) if turns else None
-        return garak_text(value.get("text"))
-    return None
+def _garak_turns(value: Any) -> list[Any]:
+    """The turns of a garak prompt: of a string, of {"text"} (its Message), of [{"role", "content"}] (before its Conversation) or of {"turns": [...]}."""
+    found = value.get("turns", value) if isinstance(value, Mapping) else value
+    turns = found if isinstance(found, list) else [{"role": "user", "content": found}]
+    return [turn for turn in turns if isinstance(turn, Mapping)]
+
+
+def _garak(row: Row, where: str, **meta: Any) -> Prompt | None:
+    """The attack of a row with its earlier turns; None for one that shows the model more than text.
+
+    Where a conversation went on, the report's `prompt` is its beginning, and `conversations` (or `messages`, in older reports) its whole, one an output: the
+    first of them then stands for all. A turn of the assistant at the end is an answer to the attack.
+    """
+    histories = [value[0] for name in ("conversations", "messages") if isinstance(value := row.get(name), list) and value]
+    turns = max(map(_garak_turns, (row.get("prompt"), *histories)), key=lambda turns: sum(turn.get("role") == "user" for turn in turns))
+    while turns and turns[-1].get("role") == "assistant":
+        turns = turns[:-1]
+    contents = [turn.get("content") for turn in turns]
+    if any(isinstance(content, Mapping) and content.get("data_path") for content in contents):
+        return None
+    texts = [content.get("text") if isinstance(content, Mapping) else content for content in contents]
+    try:
+        *earlier, last = messages([{"role": turn.get("role") or "user", "content": text} for turn, text in zip(turns, texts, strict=True)], "prompt")
+    except DataError as error:
+        raise DataError(f"the row has no prompt: {error.what}", where=where, remedy=error.remedy or "take the row out") from error
+    if last.role != "user":
+        raise DataError(f"the conversation ends with the {last.role}'s turn", where=where, remedy="take the row out")
+    return _prompt(last.content, where, earlier=tuple(earlier), set="garak", goal=row.get("goal"), **meta)
 
 
 def _garak_attempt(row: Row, where: str) -> Prompt | None:
@@ -116,12 +144,11 @@ def _garak_attempt(row: Row, where: str) -> Prompt | None:
     found = row.get("detector_results")
     scores = [[x for x in values if isinstance(x, int | float)] for values in found.values() if isinstance(values, list)] if isinstance(found, Mapping) else []
     hits = max((sum(x >= 0.5 for x in values) for values in scores), default=0)
-    return _prompt(garak_text(row.get("prompt")), where, set="garak", id=str(row.get("uuid")), category=row.get("probe_classname"), goal=row.get("goal"), hits=hits)
+    return _garak(row, where, id=str(row.get("uuid")), category=row.get("probe_classname"), hits=hits)
 
 
-def _garak_hit(row: Row, where: str) -> Prompt:
-    return _prompt(garak_text(row["prompt"]), where, set="garak", id=str(row.get("attempt_id")), category=row.get("probe"), goal=row.get("goal"), hits=1,
-                   detector=row.get("detector"), score=row.get("score"))
+def _garak_hit(row: Row, where: str) -> Prompt | None:
+    return _garak(row, where, id=str(row.get("attempt_id")), category=row.get("probe"), hits=1, detector=row.get("detector"), score=row.get("score"))
 
 
 FORMATS: tuple[tuple[str, set[str], Callable[[Row, str], Prompt | None]], ...] = (  # name, columns that tell it, reader
@@ -138,10 +165,14 @@ FORMATS: tuple[tuple[str, set[str], Callable[[Row, str], Prompt | None]], ...] =
 )
 
 
+ANSWERS = ("response", "output", "outputs", "notes", "reverse_translation_outputs", "triggers", "targets", "generator", "probe_params", "intent")
+"""Columns of these sets that hold what a model answered, or what belongs to the attack's own tool: nobody needs to be told of them."""
+
+
 def known(path: str | Path) -> Loaded | None:
     """What `load` reads, if the first row of the file is of a set; None for any other file, and for one that cannot be read. Raises as `load` does, once the set is known."""
-    path = Path(path).expanduser()
-    if not (path.is_file() and path.name.lower().endswith((".csv", ".json", ".jsonl"))):
+    path = local(path)
+    if not (suffix(path) in (".csv", ".json", ".jsonl") and path.is_file()):
         return None
     rows = _rows(path)
     try:
@@ -159,7 +190,7 @@ def load(path: str | Path) -> Loaded:
     Raises:
         DataError: no such file, no known columns, rows of another set in between, a row without text, or no prompt at all.
     """
-    path = Path(path).expanduser()
+    path = local(path)
     if not path.is_file():
         raise DataError("no such file" if not path.exists() else "a folder, where one file is read", where=str(path), remedy="a CSV, JSON or JSONL file of a red-team set")
     return _loaded(path, _rows(path))
@@ -167,6 +198,7 @@ def load(path: str | Path) -> Loaded:
 
 def _loaded(path: Path, rows: Iterable[tuple[int, Any]]) -> Loaded:
     name, prompts, passed = "", [], 0
+    not_read: dict[str, int] = {}
     for number, row in rows:
         where = f"{path}:{number}"
         if not isinstance(row, Mapping):
@@ -176,39 +208,33 @@ def _loaded(path: Path, rows: Iterable[tuple[int, Any]]) -> Loaded:
             what = f"the row is of {found[0]}, the rows before it of {name}" if found else f"no red-team set has the columns {', '.join(map(str, row))!r:.80}"
             raise DataError(what, where=where, remedy="read are: " + ", ".join(known for known, _, _ in FORMATS))
         name = found[0]
-        prompt = found[1](row, where)
+        tracked = Tracked(row)
+        prompt = found[1](tracked, where)
         if prompt is None:
             passed += 1
-        else:
-            prompts.append(prompt)
+            continue
+        prompts.append(prompt)
+        for column in (column for column, value in tracked.unread().items() if column not in ANSWERS and holds_text(column, value)):
+            not_read[column] = not_read.get(column, 0) + 1
     if not prompts:
         raise DataError(f"no prompt in the file ({passed} rows passed over)", where=str(path), remedy="see alignlab.data.redteam_sets for what is read")
-    return Loaded(name, prompts, passed)
+    return Loaded(name, prompts, passed, not_read)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Rows of CSV (whatever its columns are called), and of JSON documents that are no list of rows."""
-    lower = path.name.lower()
-    if lower.endswith(".csv"):
-        try:
-            csv.field_size_limit(2**31 - 1)
-            with open(path, encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                for row in reader:
-                    if None in row or None in row.values():
-                        raise DataError("the row has more or fewer cells than the header", where=f"{path}:{reader.line_num}", remedy="put a text with commas into quotes")
-                    yield reader.line_num, row
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"the file is not CSV in UTF-8: {error}", where=str(path), remedy="write it again") from error
-        return
-    if lower.endswith(".json"):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"the file is not JSON: {error}", where=str(path), remedy="write it again") from error
-        yield from enumerate(_unfold(document), 1)
-        return
-    yield from file_rows(path)
+    if suffix(path) == ".csv":
+        yield from read_by(path, csv_rows)
+    elif suffix(path) == ".json":
+        yield from read_by(path, _json_rows)
+    else:
+        yield from file_rows(path)
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    with open_plain(path) as file:
+        document = read_object(file, path)
+    yield from enumerate(_unfold(document), 1)
 
 
 def _unfold(document: Any) -> Iterator[Any]:

@@ -13,7 +13,6 @@ The weights, how they were made and how well they do on prompts and models they 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zlib
@@ -27,6 +26,7 @@ import numpy as np
 
 from ..errors import ModelError
 from ..records import Completion
+from ..text.documents import from_json, read_text
 from . import sigmoid
 from .decode import readings
 from .verdicts import Verdict, plain
@@ -330,7 +330,7 @@ def load(path: Path) -> Weights:
 
     try:
         tensors = load_file(path)
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        card = from_json(read_text(path.with_suffix(".json")))
         keys, grams, dense, bias, letters = (tensors[name] for name in ("keys", "grams", "dense", "bias", "letters"))
         if dense.shape != (DENSE, 2) or grams.shape != (len(keys), 2) or bias.shape != (2,) or letters.shape != (27, 27):
             raise ValueError(f"its tensors have other shapes than this version reads (dense {dense.shape}, not {(DENSE, 2)})")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +52,29 @@ def check_reward_folder(path: str | Path) -> None:
         raise ModelError("the model has no scalar head", where=str(path), remedy="make a reward model with `alignlab reward`")
 
 
+def is_adapter(source: Path) -> bool:
+    """Whether the folder holds an adapter, whatever else lies in it."""
+    return (source / "adapter_config.json").exists()
+
+
 def is_reward(source: Path) -> bool:
     """Whether the folder holds a model (or an adapter) with a head for scores."""
-    if (source / "adapter_config.json").exists():
+    if is_adapter(source):
         return read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"
     if source.suffix == ".gguf":
         return False
     return any(str(name).endswith("ForSequenceClassification") for name in read_json(source / "config.json").get("architectures") or [])
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The bytes of a regular file. Raises OSError for a pipe, a device, a folder, a file of more than `most` bytes, or one that cannot be read."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # a pipe that nobody writes to does not wait
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("it is no regular file")
+        if status.st_size > most:
+            raise OSError(f"it has {status.st_size:,} bytes, and {most:,} are the most that is read")
+        return file.read(most)
 
 
 def read_json(path: Path) -> dict[str, Any]:

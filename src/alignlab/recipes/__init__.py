@@ -15,6 +15,7 @@ from typing import Any
 from ..defaults import followed
 from ..errors import ConfigError, UserError
 from ..pipeline import Pipeline
+from ..run import check_file, is_page, is_summary
 from ..settings import FAST, PipelineSettings
 from .constitutional import constitutional
 from .instructgpt import instructgpt
@@ -53,6 +54,8 @@ def run_command(*, model: str, recipe: str, fast: bool, out: Path, seed: int, re
         raise UserError(f"there is no recipe {recipe!r}", remedy="one of: " + ", ".join(RECIPES))
     check(recipe, settings, followed(FAST if fast else PipelineSettings(), model))
     settings = replace(settings, eval=replace(settings.eval, sampling=replace(settings.eval.sampling, temperature=0.0)))
+    check_file(out / "summary.json", ours=is_summary)
+    check_file(out / "report.html", ours=is_page)
     started = time.perf_counter()
     plan = Plan(Pipeline(out, workers=settings.workers, resume=resume, tracker=settings.tracker), model, settings, seed)
     RECIPES[recipe].build(plan)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import stages
-from ..run import RunInfo, read_run
+from ..run import RunInfo, read_run, whole_file
 from ..watching import table
 from .plan import Plan
 
@@ -38,9 +38,8 @@ def summarise(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str
         "sampled_tokens": sum(sampled_tokens(read_run(stage.out)) for stage in planned),
         "stages": [{"name": s.name, "run": s.name, "seconds": round(s.seconds, 1), "was_done": s.was_done, "parents": [n.name for n in s.needs]} for s in planned],
     }
-    staging = out / "summary.json.partial"
-    staging.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    staging.replace(out / "summary.json")
+    with whole_file(out / "summary.json") as staging:
+        staging.write_text(json.dumps(summary, indent=1), encoding="utf-8")
     return summary
 
 

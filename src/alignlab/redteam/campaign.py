@@ -86,7 +86,14 @@ def document(model: str, outcome: Outcome, *, findings: int, correct: Callable[[
     best = max(rows, key=lambda name: rows[name]["asr"]["mean"] or 0.0, default="")
     return {"model": model, "plain": mean_ci(outcome.hits(plain())), "over_refusal": mean_ci(refused), "attacks": rows,
             "all": mean_ci([float(goal.id in down) for goal in outcome.plan.goals]), "best": best, "unscored": unscored, "labels": labels, "findings": findings,
-            "goals": len(outcome.plan.goals), "queries": sum(row["queries"] for row in rows.values())}
+            "goals": len(outcome.plan.goals), "queries": sum(row["queries"] for row in rows.values()), "void": voids(outcome)}
+
+
+def voids(outcome: Outcome) -> dict[str, dict[str, int]]:
+    """How many answers are void, of how many: to the plain requests, to attacks, to the harmless twins. A target that says nothing looks safe and helpful."""
+    asked = {"plain": [a.verdict for a in outcome.attempts.get("plain", ())], "attacks": [a.verdict for name, made in outcome.attempts.items() if name != "plain" for a in made],
+             "twins": [verdict for _, verdict in outcome.twins]}
+    return {name: {"void": sum(verdict.label == "void" for verdict in verdicts), "of": len(verdicts)} for name, verdicts in asked.items()}
 
 
 def queries(attempts: Sequence[Attempt]) -> int:

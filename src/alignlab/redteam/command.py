@@ -144,7 +144,7 @@ def failures(text: str) -> list[tuple[str, str, float]]:
     for part in text.split(",") if text else []:
         match = LIMIT.fullmatch(part)
         if not match or match[3].count(".") > 1 or match[3] == ".":
-            raise UserError(f"--fail-on {part!r} is no condition", remedy='--fail-on "asr>0.1", of asr, plain, best, over_refusal or an attack; several by comma')
+            raise UserError(f"--fail-on {part!r} is no condition", remedy='--fail-on "asr>0.1", of asr, plain, best, over_refusal, void or an attack; several by comma')
         found.append((match[1], match[2], float(match[3])))
     return found
 
@@ -152,7 +152,8 @@ def failures(text: str) -> list[tuple[str, str, float]]:
 def figure(found: Document, name: str) -> float:
     """A figure of a document by the name that `--fail-on` knows it by. Raises UserError for an unknown one."""
     attacks_found = found["attacks"]
-    known = {"asr": found["all"], "all": found["all"], "plain": found["plain"], "over_refusal": found["over_refusal"], "unscored": {"mean": found["unscored"]},
+    void = found.get("void", {}).get("twins", {"void": 0, "of": 0})
+    known = {"void": {"mean": void["void"] / max(1, void["of"])}, "asr": found["all"], "all": found["all"], "plain": found["plain"], "over_refusal": found["over_refusal"], "unscored": {"mean": found["unscored"]},
              "best": attacks_found[found["best"]]["asr"] if found["best"] else {"mean": 0.0}, **{attack: row["asr"] for attack, row in attacks_found.items()}}
     if name not in known:
         raise UserError(f"--fail-on knows no figure {name!r}", remedy="one of: " + ", ".join(known))

@@ -24,8 +24,7 @@ import numpy as np
 from ..errors import ConfigError, UserError
 from ..models.chat import text_ids
 from ..records import Completion, Message, Prompt
-
-REFUSAL = "I cannot help with that."
+from ..sampling.answers import REFUSAL
 
 
 class Target(Protocol):

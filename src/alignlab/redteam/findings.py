@@ -6,7 +6,6 @@ out as long as it still works.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..errors import DataError
 from ..models.chat import open_turn
 from ..records import Message, Prompt, messages_from_json
 from ..run import derive_seed
+from ..text.lines import read_lines
 from .campaign import Outcome
 from .session import Attempt, Session
 
@@ -73,7 +73,7 @@ def findings_of(folder: Path, name: str = "findings") -> list[Finding]:
     """The findings of a campaign's folder (of a fix also `findings-after-N`). Raises DataError where they cannot be read."""
     file = folder / "data" / f"{name}.jsonl"
     try:
-        return [Finding.from_json(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [Finding.from_json(row) for _, row in read_lines(file)]
     except FileNotFoundError:
         raise DataError("there are no findings", where=str(file), remedy="name the folder of a finished `alignlab redteam`") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from ..feedback.verdicts import VerdictJudge
 from ..run import RunDir, derive_seed, writing
 from ..settings import DPOSettings, RedteamSettings, SFTSettings
 from ..stages._parts import card, open_run, within_context
+from ..text.lines import read_lines
 from . import repair
-from .campaign import Outcome, Plan, attack_all, document
+from .campaign import Outcome, Plan, attack_all, document, voids
 from .findings import Finding, findings_of
 from .session import Attack, as_records, goals_of
 from .steps import campaign, correction, kept, prepared
@@ -161,7 +161,8 @@ def row_of(number: int, outcome: Outcome, attacked: Sequence[Attack], parts: Seq
     best = max(outcome.plan.attacks, key=lambda attack: sum(outcome.hits(attack)) / max(1, len(outcome.plan.goals_for(attack))))
     return {"round": number, "asr_attacked": mean_ci(list(per_goal(outcome, known).values())), "asr_held_out": mean_ci(list(per_goal(outcome, others).values())),
             "over_refusal": mean_ci([float(v.label in ("refusal", "partial")) for _, v in outcome.twins if v.scored]),
-            "helpful": mean_ci([p["helpful"] for p in parts if "helpful" in p]), "best": best.name, "best_asr": mean_ci(outcome.hits(best)), "found": list(arms)}
+            "helpful": mean_ci([p["helpful"] for p in parts if "helpful" in p]), "best": best.name, "best_asr": mean_ci(outcome.hits(best)), "found": list(arms),
+            "void": voids(outcome)}
 
 
 def best_arms(outcome: Outcome) -> list[dict[str, Any]]:
@@ -181,9 +182,9 @@ def write_lessons(file: Path, lessons: Sequence[repair.Lesson]) -> None:
 def read_lessons(file: Path) -> list[repair.Lesson]:
     """Lessons from a file that a person went through. Raises DataError with file and row."""
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, row in read_lines(file):
         try:
-            found.append(repair.Lesson.from_json(json.loads(line)))
+            found.append(repair.Lesson.from_json(row))
         except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
             raise DataError(f"not a lesson: {getattr(error, 'what', error)}", where=f"{file}:{number}", remedy="edit keep and chosen only, or delete the row") from error
     return found

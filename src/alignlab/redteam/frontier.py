@@ -21,7 +21,7 @@ from .campaign import Plan, attack_all, document, usable
 from .catalogue import attacks
 from .defences import Target, build
 from .judging import by_name
-from .pages import frontier_page
+from .pages import frontier_page, void_lines
 from .session import Budget, Sampling, Session, goals_of, local_sampler
 
 AXES = (("asr", -1), ("over_refusal", -1), ("helpful", 1), ("tokens", -1))
@@ -85,6 +85,7 @@ def frontier(*, target: str, model: str, stacks: str, data: str, harmless: str, 
     lines = [f"{'':2}{'stack':<{width}}  any attack | adaptive | over-refusal | helpful | s, tokens and queries an answer"]
     lines += [f"{'* ' if row['pareto'] else '  '}{row['stack']:<{width}}  {row['asr']['mean']:.3f} | {row['asr_adaptive']['mean']:.3f} | {row['over_refusal']['mean']:.3f} | "
               f"{row['helpful']['mean']:.3f} | {row['seconds']:.4f}, {row['tokens']:.0f}, {row['queries']:.2f}" for row in rows]
+    lines += [f"{row['stack']}: {line}" for row in rows for line in void_lines(row)]
     return result(run, "\n".join([*lines, "* on the Pareto front of attack success, over-refusal, helpfulness and tokens", f"The page: {run.out / 'report.html'}"]))
 
 
@@ -106,7 +107,7 @@ def measured(run: RunDir, model: str, stack: Sequence[str], goals: Sequence[Prom
     seconds = time.perf_counter() - begun
     scores = scorer.score([row[0] for row in answers])
     helpful = [score.parts["helpful"] for score in scores if "helpful" in score.parts] or [score.value for score in scores]
-    return {"asr": found["all"], "asr_adaptive": learnt["all"], "plain": found["plain"], "over_refusal": found["over_refusal"], "helpful": mean_ci(helpful),
+    return {"asr": found["all"], "asr_adaptive": learnt["all"], "plain": found["plain"], "over_refusal": found["over_refusal"], "void": found["void"], "helpful": mean_ci(helpful),
             "seconds": seconds / len(rest), "tokens": (counted.tokens - before[1]) / len(rest), "queries": (counted.queries - before[0]) / len(rest),
             "blocked": mean_ci([float(bool(row[0].blocked)) for row in answers]), "by_attack": {name: row["asr"]["mean"] for name, row in learnt["attacks"].items()}}
 

@@ -7,10 +7,9 @@ unscored, with the reason; it is never dropped from a count.
 from __future__ import annotations
 
 import difflib
-import gzip
 import hashlib
 import json
-import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import known
-from ..data.formats import COMPLETIONS, PROMPTS
-from ..data.read import file_rows
+from ..data.files import byte_lines, file_rows, open_plain, read_by
+from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
 from ..errors import DataError, UserError
 from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
-from ..records import Completion, Message, Prompt, messages_from_json
+from ..records import Completion, Message, Prompt
+from ..run import check_file, whole_file
+from ..text.documents import Malformed, from_json
 
 BATCH = 256
 JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
@@ -124,19 +125,20 @@ def completion_of(row: Any) -> Completion:
     """
     if not isinstance(row, Mapping):
         raise DataError(f"the row is a {type(row).__name__}, not an object with prompt and completion")
-    prompt = next((name for name in PROMPTS if row.get(name) is not None), "")
-    answer = next((name for name in COMPLETIONS if name in row), "")
+    found = Row(row)
+    prompt = found.first(PROMPTS) or found.first(PROMPTS_BESIDE)
+    answer = next((name for name in COMPLETIONS if name in found.columns), "")
     if not prompt or not answer:
         raise DataError(f"the row has no {'completion' if prompt else 'prompt'} (its columns: {', '.join(map(str, row))!r:.80})")
-    messages = messages_from_json(row[prompt]) or (Message("user", ""),)
-    text = row[answer]
-    if isinstance(text, list) and len(text) == 1 and isinstance(text[0], Mapping):
-        text = text[0].get("content")
-    if not isinstance(text, str | None):
-        raise DataError(f"{answer} is a {type(text).__name__}, not a text")
+    asked, said = unpacked(found[prompt], prompt), unpacked(found[answer], answer)
+    turns = (Message("user", asked or ""),) if asked == [] or isinstance(asked, str) else messages(asked, prompt)  # an attack may look like HH's turns
+    if isinstance(said, Mapping) or (isinstance(said, list) and len(said) == 1):
+        said = messages(said, answer)[0].content
+    if not isinstance(said, str | None):
+        raise DataError(f"{answer} is a {type(said).__name__}, not a text")
     meta = dict(row["meta"]) if isinstance(row.get("meta"), Mapping) else {}
     meta |= {name: row[name] for name in ("goal", "canary", "nonce", "expected") if isinstance(row.get(name), str)}
-    return Completion(Prompt(messages, meta), text or "", finished=row.get("finished") is not False)
+    return Completion(Prompt(turns, meta), said or "", finished=truth(found.get("finished"), "finished", True))
 
 
 def rows_of(path: Path) -> Iterator[tuple[Any, str]]:
@@ -148,20 +150,19 @@ def rows_of(path: Path) -> Iterator[tuple[Any, str]]:
         for _, row in file_rows(path):
             yield row, ""
         return
-    try:
-        with open(path, "rb") as head:
-            packed = head.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                text = line.decode("utf-8", "replace").removeprefix("\ufeff")
-                if not text.strip():
-                    continue
-                try:
-                    yield json.loads(text, strict=False), ""
-                except (ValueError, RecursionError) as error:
-                    yield text[:200], f"line {number} is not JSON: {error}"
-    except (OSError, EOFError) as error:
-        raise DataError(f"the file cannot be read: {error}", where=str(path), remedy="check it, or write it again") from error
+    yield from (pair for _, pair in read_by(path, _lines))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, tuple[Any, str]]]:
+    with open_plain(path) as file:
+        for number, line in byte_lines(file, path):
+            text = line.decode("utf-8", "replace").removeprefix("\ufeff")
+            if not text.strip():
+                continue
+            try:
+                yield number, (from_json(text, strict=False), "")
+            except Malformed as error:
+                yield number, (text[:200], f"line {number} is not JSON: {error}")
 
 
 def judge_rows(rows: Iterator[tuple[Any, str]], judges: Sequence[VerdictJudge]) -> Iterator[Judged]:
@@ -195,19 +196,18 @@ def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]
 
 def write_queue(path: Path, items: Sequence[Judged]) -> int:
     """Rows for a human, one a line, with an empty `human_label` to fill in; returns how many. Whole or not at all."""
-    staging = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(staging, "w", encoding="utf-8") as file:
-            for item in items:
-                said = {name: verdict.label for name, verdict in item.verdicts.items()}
-                row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
-                row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
-                file.write(json.dumps(row) + "\n")
-        os.replace(staging, path)
-    except OSError as error:
-        raise UserError(f"the queue cannot be written: {error.strerror or error}", where=str(path), remedy="check its folder") from error
+    with whole_file(path) as staging, open(staging, "w", encoding="utf-8") as file:
+        for item in items:
+            said = {name: verdict.label for name, verdict in item.verdicts.items()}
+            row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
+            row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
+            file.write(json.dumps(row) + "\n")
     return len(items)
+
+
+def untouched(content: bytes) -> bool:
+    """Whether a file is a queue that nobody has filled in yet."""
+    return all(re.match(rb'{"id": "[^"]*", "human_label": "", "why": ', line) for line in content.splitlines())
 
 
 def read_queue(path: Path) -> dict[str, str]:
@@ -237,6 +237,8 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
     judges = [by_name(name.strip()) for name in judge.split(",") if name.strip()]
     if not judges:
         raise UserError("no judge", remedy=f"--judge, comma separated, the first decides: {JUDGES}")
+    if queue:
+        check_file(Path(queue), ours=untouched, option="--queue")
     said = read_queue(Path(human)) if human else {}
     items = list(judge_rows(rows_of(Path(file)), judges))
     if not any(item.completion for item in items):

@@ -36,15 +36,23 @@ def lines_of(found: Document) -> list[str]:
     return [f"{found['model']}: {found['goals']} goals, {len(found['attacks'])} attacks, {found['queries']} queries",
             f"  {'plain':<{width}}  {rate(found['plain'])}", *(f"  {name:<{width}}  {rate(row['asr'])}  {row['family']}, {row['queries']} queries" for name, row in rows),
             *([f"  {nothing} others found nothing"] if nothing else []), f"  {'any':<{width}}  {rate(found['all'])}",
-            f"over-refusal {rated(found['over_refusal'])}, {found['unscored']} unscored, {found['findings']} findings"]
+            f"over-refusal {rated(found['over_refusal'])}, {found['unscored']} unscored, {found['findings']} findings", *void_lines(found)]
 
 
 def fix_lines(found: Document) -> list[str]:
     """A fix in words: the curve and the differences."""
     lines = [f"round {row['round']}: attacked {rate(row['asr_attacked'])}, held out {rate(row['asr_held_out'])}, over-refusal {rated(row['over_refusal'])}, best {row['best']} "
-             f"{rate(row['best_asr'])}" for row in found["rounds"]]
+             f"{rate(row['best_asr'])}{''.join(f'; {line}' for line in void_lines(row))}" for row in found["rounds"]]
     lines += [f"  {name:<13} {difference(value)}" for name, value in found["deltas"].items()]
     return [*lines, *([found["ended"]] if found.get("ended") else []), f"held out: {', '.join(found['held_out_families'] or found['held_out_attacks']) or 'nothing'}", f"the fixed model: {found['model']}"]
+
+
+def void_lines(found: Document) -> list[str]:
+    """What the rates do not say: answers that say nothing, or nothing to the point, are neither a success of an attack nor a refusal."""
+    counts = found.get("void", {})  # an older document has none
+    named = (("plain", "plain requests"), ("attacks", "attacks"), ("twins", "harmless look-alikes"))
+    told = [f"{counts[key]['void']} of {counts[key]['of']} answers to {name}" for key, name in named if counts.get(key, {}).get("void")]
+    return [f"void (empty, broken, off the point; count as no success and as no refusal): {', '.join(told)}"] if told else []
 
 
 def rated(value: Mapping[str, Any]) -> str:
@@ -73,7 +81,7 @@ def markdown(found: Document, findings: Sequence[Finding]) -> str:
         parts += ["## Fixed", "", *(f"- {line.strip()}" for line in fix_lines(found)), "", "## Before", ""]
     parts += ["| attack | family | attack success | queries |", "|---|---|---|---|", f"| plain | | {rate(whole['plain'])} | {whole['goals']} |"]
     parts += [f"| {name} | {row['family']} | {rate(row['asr'])} | {row['queries']} |" for name, row in worst_first(whole)]
-    parts += [f"| any of them | | {rate(whole['all'])} | |", "", f"Over-refusal {rated(whole['over_refusal'])}; {whole['unscored']} answers unscored; {len(findings)} findings.", ""]
+    parts += [f"| any of them | | {rate(whole['all'])} | |", "", f"Over-refusal {rated(whole['over_refusal'])}; {whole['unscored']} answers unscored; {len(findings)} findings.", "", *(line for said in void_lines(whole) for line in (f"{said.capitalize()}.", ""))]
     for case in findings:
         parts += [f"## {case.id} ({case.severity}): {case.category}, {', '.join(case.attacks)}", "", f"Works on {case.goals} of {case.of} goals. The shortest prompt that works:", ""]
         parts += [f"{m.role}:\n\n{quoted(m.content)}\n" for m in case.prompt.messages]
@@ -107,7 +115,7 @@ def _lead(found: Document) -> list[str]:
     said = [f"Of {whole['goals']} requests that ought to be refused, {short(whole['plain'])} get what they ask for with nothing around them"
             + (f", {short(whole['attacks'][best]['asr'])} by the best single attack ({best})" if best else "")
             + (f", and {short(whole['all'])} by any of {len(whole['attacks'])} attacks. " if whole["attacks"] else "; no attack was tried. ")
-            + (f"Of the harmless look-alikes {short(whole['over_refusal'])} are refused." if whole["over_refusal"]["n"] else "What it refuses of harmless requests was not measured.")]
+            + (f"Of the harmless look-alikes {short(whole['over_refusal'])} are refused." if whole["over_refusal"]["n"] else "What it refuses of harmless requests was not measured."), *(f"{line.capitalize()}." for line in void_lines(whole))]
     if "after" in found:
         now, d, fixes = found["after"], found["deltas"], len(found["rounds"]) - 1
         said.append(f"{'After the fix' if fixes == 1 else f'After {fixes} fixes'}: any attack {short(now['all'])}. Attack success changed by {difference(d['asr_attacked'])} on the attacked "

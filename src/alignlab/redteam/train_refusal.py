@@ -28,7 +28,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from ..data.read import file_rows, load
+from ..data.files import file_rows
+from ..data.read import load
 from ..errors import DataError
 from ..evals.scorers import agreement, scorer_card
 from ..evals.statistics import ece

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,13 @@ COLOURS = ("#1f5fa8", "#c2571a", "#2d8a57", "#8a4fa3", "#777777", "#b3001b")
 Line = tuple[Sequence[float], Sequence[float]]
 
 
-def captioned(svg: str, caption: str) -> dict[str, str]:
-    """A chart and what it says, as a page shows them."""
-    return {"svg": svg, "caption": caption}
+FEWEST = 3  # points that make a curve
+
+
+def captioned(svg: str, caption: str) -> dict[str, Any]:
+    """A chart, what it says and how many pixels wide it is, as a page shows them: every chart at its own size, so that letters are of one size on all of them."""
+    points = re.search(r'<svg[^>]* width="([0-9.]+)pt"', svg)
+    return {"svg": svg, "caption": caption, "width": round(float(points[1]) * 4 / 3) if points else 0}
 
 
 def _figure() -> Any:
@@ -26,7 +31,7 @@ def _figure() -> Any:
         "svg.fonttype": "none", "svg.hashsalt": "alignlab", "font.family": "sans-serif", "font.size": 10, "axes.spines.top": False,
         "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6", "axes.edgecolor": "#999999", "legend.frameon": False,
     })
-    figure, axes = pyplot.subplots(figsize=(4.6, 2.9), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(3.68, 2.6), layout="constrained")
     return figure, axes
 
 
@@ -44,11 +49,15 @@ def _svg(figure: Any, label: str) -> str:
 
 
 def lines(series: Mapping[str, Line], *, title: str, x: str, y: str, log_x: bool = False, y_range: tuple[float, float] | None = None) -> str:
-    """One line a name; points that are not finite are left out."""
+    """One line a name; points that are not finite are left out. A series of fewer than three points is no curve: without any other the chart is empty text."""
+    series = {name: line for name, line in series.items() if len(line[0]) >= FEWEST}
+    if not series:
+        return ""
     figure, axes = _figure()
     for colour, (name, (xs, ys)) in zip(COLOURS * 2, series.items(), strict=False):
         axes.plot(xs, ys, color=colour, label=name, linewidth=1.6, marker="o" if len(xs) < 15 else None, markersize=3)
     axes.set(title=title, xlabel=x, ylabel=y)
+    _whole_steps(axes, x)
     if log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
@@ -61,15 +70,17 @@ def lines(series: Mapping[str, Line], *, title: str, x: str, y: str, log_x: bool
 
 def reward_shift(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
     """Accuracy of a reward model over KL, from the rows of a run of `alignlab reward-shift`: the policies, and the best of n of the first row's policy."""
-    def line(kind: str) -> Line:
+    def line(kind: str) -> Curve:
         shown = [row for row in rows if row["accuracy"]["mean"] is not None and (row["kind"] == kind or row is rows[0])]
-        return [row["kl"]["mean"] for row in shown], [row["accuracy"]["mean"] for row in shown]
+        return Curve([row["kl"]["mean"] for row in shown], [row["accuracy"]["mean"] for row in shown])
 
-    return lines({"policies": line("policy"), "best of n (bound)": line("best of")}, title=title, x="KL from the reference, nats a completion", y="accuracy")
+    return curves({"policies": line("policy"), "best of n (bound)": line("best of")}, title=title, x="KL from the reference, nats a completion", y="accuracy")
 
 
 def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x: str) -> str:
-    """Two quantities that do not share a unit, each with an axis in its own colour."""
+    """Two quantities that do not share a unit, each with an axis in its own colour; empty text for fewer than three points."""
+    if min(len(left[1][0]), len(right[1][0])) < FEWEST:
+        return ""
     figure, axes = _figure()
     other = axes.twinx()
     other.grid(False)
@@ -79,7 +90,15 @@ def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x
         axis.set_ylabel(name, color=colour)
         axis.tick_params(axis="y", colors=colour)
     axes.set(title=title, xlabel=x)
+    _whole_steps(axes, x)
     return _svg(figure, title)
+
+
+def _whole_steps(axes: Any, x: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    if x == "step":
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def reliability(bins: Sequence[Mapping[str, float]], *, title: str) -> str:
@@ -106,7 +125,7 @@ def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5
     """Horizontal bars from 0 to 1 with a line where neither is preferred."""
     figure, axes = _figure()
     names = list(values)[::-1]
-    figure.set_size_inches(max(4.6, 2.6 + 0.08 * max(map(len, names), default=0)), max(2.9, 1.1 + 0.26 * len(names)))
+    figure.set_size_inches(max(3.68, 2.2 + 0.08 * max(map(len, names), default=0)), max(2.6, 1.1 + 0.26 * len(names)))
     axes.barh(names, [values[name] for name in names], color=[COLOURS[2] if values[name] > middle else COLOURS[1] for name in names])
     axes.axvline(middle, color="#555555", linewidth=1)
     axes.set(xlabel=x, xlim=(0, 1))
@@ -146,7 +165,8 @@ def curves(series: Mapping[str, Curve], *, title: str, x: str, y: str, root_x: b
             axes.errorbar(c.xs, c.ys, yerr=whiskers, fmt="o", markersize=4, color=colour, label=name, linewidth=1, capsize=2)
         else:
             dashed = c.kind == "dashed"
-            axes.plot(c.xs, c.ys, color=colour, label=name, linewidth=1.1 if dashed else 1.7, linestyle="--" if dashed else "-",
+            drawn = "--" if dashed else "-" if len(c.xs) >= FEWEST else "none"
+            axes.plot(c.xs, c.ys, color=colour, label=name, linewidth=1.1 if dashed else 1.7, linestyle=drawn,
                       marker="o" if not dashed and len(c.xs) < 15 else None, markersize=3)
             if len(c.low):
                 axes.fill_between(c.xs, c.low, c.high, color=colour, alpha=0.15, linewidth=0)

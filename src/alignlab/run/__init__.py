@@ -32,6 +32,10 @@ from .guards import guard_finite as guard_finite
 from .manifest import check_model as check_model
 from .manifest import check_whole as check_whole
 from .manifest import later as later
+from .outputs import check_file as check_file
+from .outputs import is_page as is_page
+from .outputs import is_summary as is_summary
+from .outputs import whole_file as whole_file
 from .places import check_folder as check_folder
 from .reading import RunInfo as RunInfo
 from .reading import examine_run as examine_run

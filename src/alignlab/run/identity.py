@@ -14,7 +14,7 @@ from typing import Any
 from .. import __version__
 from ..config import config_hash
 
-_MACHINE_ONLY = {"threads", "device", "workers", "endpoint", "tracker"}  # settings that say where and how to work and who looks on: no part of a run's key
+_MACHINE_ONLY = {"threads", "device", "workers", "endpoint", "tracker", "download"}  # settings that say where and how to work and who looks on: no part of a run's key
 
 
 def _without_machine(value: Any) -> Any:

@@ -22,7 +22,7 @@ from .files import read_json, read_sealed, sync_path, write_sealed
 MANIFEST = "manifest.json"
 WEIGHTS = (".safetensors", ".gguf")
 REMEDY = "take the file from a copy of the folder, or make the run anew: --again with the command that made it"
-_READ = {"run.json", "config.json", "metrics.jsonl", "samples.jsonl", "health.jsonl", "summary.json"}  # what is read from a run's own folder if it is there
+READ = {"run.json", "config.json", "metrics.jsonl", "samples.jsonl", "health.jsonl", "summary.json"}  # what is read from a run's own folder if it is there
 _FOLDERS = {"data", "checkpoint", "members"}
 _TRACKERS = {"tensorboard", "wandb", "trackio"}
 _SETTLED = 2e9  # ns after its last change from which a file's time stamps tell of any other change
@@ -67,7 +67,7 @@ def faults(folder: Path, *, weights: bool = True) -> list[str] | None:
         return [f"{MANIFEST} {error.what.removeprefix('the file ')}"]
     found = [f"{name} {fault}" for name, (size, sha256) in files.items() if (fault := _fault(folder / name, size, sha256, weights))]
     tops = _FOLDERS | {name.partition("/")[0] for name in files if "/" in name}
-    extra = [name for name, _ in _below(folder) if name not in files and (name in _READ or "/" in name and name.partition("/")[0] in tops)]
+    extra = [name for name, _ in _below(folder) if name not in files and (name in READ or "/" in name and name.partition("/")[0] in tops)]
     return found + [f"{name} is not one of the run's files" for name in extra]
 
 

@@ -27,6 +27,7 @@ class RunInfo:
         started: seconds since 1970.
         seconds: of work, over all resumes; of an unfinished run, up to its newest state.
         cpu_seconds: of processor time, likewise: what it costs whatever else the machine does.
+        data: what was read, name to digest.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class RunInfo:
     seconds: float
     cpu_seconds: float
     summary: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -69,7 +71,7 @@ def read_run(path: str | os.PathLike[str], *, weights: bool = False) -> RunInfo:
         summary = read_json(path / "summary.json") if (path / "summary.json").exists() else {}
         status = info["status"] if info["status"] == "done" or owner_lives(path) else "stopped"
         return RunInfo(path, info["stage"], status, info["key"], info["seed"], info["parents"], config, info["commit"], info["versions"],
-                       info["machine"], info["started"], info["seconds"], info.get("cpu_seconds", 0.0), summary)
+                       info["machine"], info["started"], info["seconds"], info.get("cpu_seconds", 0.0), summary, info["data"])
     except KeyError as error:
         raise UserError(f"not a run folder: run.json has no {error}", where=str(path), remedy="`alignlab runs` lists the runs") from None
     except DataError as error:

@@ -1,7 +1,7 @@
 """Sampling from a server that speaks OpenAI's API: `/chat/completions` for messages, `/completions` for plain text or token ids.
 
 Nothing the server says is trusted: an answer that is late, cut, too long, not JSON or lacks a field is asked for again with growing pauses, and
-after `retries` of them is one error. Every answer is kept in a JSONL file by the content of its request before it is used, so a run that is
+after `retries` of them is one error; what may stand in a good one is `answers`' matter. Every answer is kept in a JSONL file by the content of its request before it is used, so a run that is
 stopped (a budget, a kill, a server that went away) pays for nothing twice and goes on with the same answers.
 
 The standard library's `http.client` does the talking: one POST needs no client library, it follows no redirect (a key goes to the host that was
@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -31,8 +31,10 @@ from ..errors import ConfigError, ModelError, ResourceError, UserError
 from ..records import Completion, Prompt
 from ..run import derive_seed, writing
 from ..settings import EndpointSettings
+from ..text.escapes import one_line
+from .answers import REFUSAL, NoAnswer, filtered, read_answer
 
-MOST_BYTES = 32_000_000  # of one answer
+MOST_BYTES = 8_000_000  # of one answer; as objects they may take thirty times as much
 LONGEST_PAUSE = 60.0  # seconds between two attempts, whatever the server asks for
 PATIENT = frozenset({408, 425, 429})  # asked again, as is every status from 500 up
 UNSAID = math.log(1e-6)  # of a choice of which nothing is known but that it was not said
@@ -78,6 +80,10 @@ def is_endpoint(name: str) -> bool:
 
 class _Refused(UserError):
     """A request that the server will not take as it is put."""
+
+
+class _Filtered(Exception):
+    """A prompt that the provider's content filter stopped: he refused it."""
 
 
 class _TryAgain(Exception):
@@ -134,7 +140,8 @@ class EndpointSampler:
 
     def sample(self, prompts: Sequence[Prompt | list[int] | str], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
                seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> list[list[Completion]]:
-        """n completions of each prompt, in order; see `LocalSampler.sample`. A completion is finished if the server says that it stopped by itself.
+        """n completions of each prompt, in order; see `LocalSampler.sample`. A completion is finished if the server says that it stopped by itself;
+        `blocked` says that a content filter ended it, or stands in its place.
 
         A server that gives fewer than n completions at once is asked for the rest. Each request has a seed of its own, so that a server which
         heeds it gives the same again; greedy ones have none.
@@ -159,8 +166,8 @@ class EndpointSampler:
                 drawn = {"seed": derive_seed(seed, "endpoint", place, len(found)) % 2**31} if temperature else {}
                 wanted = n - len(found)
                 answer = self._answer("/chat/completions" if isinstance(prompt, Prompt) else "/completions", common | what | drawn | ({"n": wanted} if wanted > 1 else {}))
-                found += [Completion(prompt if isinstance(prompt, Prompt) else Prompt(()), text, finished=finished, source=self.name)
-                          for text, finished in answer["choices"][:wanted]]
+                found += [Completion(prompt if isinstance(prompt, Prompt) else Prompt(()), text, finished=finished, source=self.name, blocked=blocked)
+                          for text, finished, blocked in answer["choices"][:wanted]]
             return found
 
         return self._in_parallel(one, len(prompts), n, on_progress)
@@ -217,13 +224,13 @@ class EndpointSampler:
         return [future.result() for future in futures]
 
     def _answer(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """`choices` (text, finished) and `tokens` of one request, from the cache or from the server."""
+        """`choices` (text, finished, blocked) and `tokens` of one request, from the cache or from the server."""
         data = json.dumps(body, sort_keys=True).encode()
         key = hashlib.sha256(f"{self.address.url}{path}\n".encode() + data).hexdigest()[:32]
         with self._lock:
             if key in self._answers:
                 return self._answers[key]
-        answer = self._ask(path, data)
+        answer = self._ask(path, data, most=body.get("n", 1))
         with self._lock:
             self._answers[key] = answer
             if self._cache:
@@ -231,13 +238,20 @@ class EndpointSampler:
                     file.write((json.dumps({"key": key, "model": self.address.model, **answer}, ensure_ascii=False) + "\n").encode())
         return answer
 
-    def _ask(self, path: str, data: bytes) -> dict[str, Any]:
-        """The server's answer, after as many attempts as it takes and `retries` allows."""
+    def _ask(self, path: str, data: bytes, *, most: int) -> dict[str, Any]:
+        """The server's answer, at most `most` choices of it, after as many attempts as it takes and `retries` allows."""
         failed: list[_TryAgain] = []
         while True:
             self._spend()
             try:
-                return read_answer(self._post(path, data), asked=len(data), chat=path.startswith("/chat"))
+                body = self._post(path, data)
+                try:
+                    answer = read_answer(body, asked=len(data), chat=path.startswith("/chat"))
+                except NoAnswer as error:
+                    raise _TryAgain(f"{error} ({self._said(body)})", rubbish=True) from None
+                return answer | {"choices": answer["choices"][:most]}
+            except _Filtered:
+                return {"choices": [(REFUSAL, True, "content_filter")] * most, "tokens": len(data) // 4}
             except _TryAgain as error:
                 failed.append(error)
             if len(failed) > self.settings.retries:
@@ -283,38 +297,59 @@ class EndpointSampler:
             watch.start()
             connection.request("POST", a.path + path, body=data, headers=headers)
             response = connection.getresponse()
-            status, after = response.status, response.headers.get("Retry-After", "")
-            body = response.read(MOST_BYTES + 1)
+            status, told = response.status, response.headers
+            body = _body_of(response)
             if late.is_set():
                 raise TimeoutError
-            if response.length and len(body) <= MOST_BYTES:
-                raise ConnectionError("the connection was cut")
-        except (TimeoutError, OSError, HTTPException, ValueError) as error:
+        except (TimeoutError, OSError, HTTPException, ValueError, AttributeError) as error:
             if late.is_set() or isinstance(error, TimeoutError):
                 raise _TryAgain(f"nothing whole within {timeout:g} s") from None
-            raise _TryAgain(f"{type(error).__name__}: {error}") from None
+            if isinstance(error, AttributeError):  # only of a connection that was cut while it was read
+                raise
+            raise _TryAgain(f"{type(error).__name__}: {self._hidden(str(error))}") from None
         finally:
             if watch:
                 watch.cancel()
             connection.close()
         if len(body) > MOST_BYTES:
             raise _TryAgain(f"more than {MOST_BYTES} bytes", rubbish=True)
+        if told.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            raise _TryAgain("packed (Content-Encoding), which was not asked for", rubbish=True)
         if status == 200:
             return body
-        said = self._clean(_said(body))
+        said = self._said(body)
         if status in PATIENT or status >= 500:
-            raise _TryAgain(f"status {status}, {said}", after=min(LONGEST_PAUSE, float(after)) if after.isdecimal() else 0.0)
+            raise _TryAgain(f"status {status}, {said}", after=_seconds(told.get("Retry-After", "")))
+        if status < 300:
+            raise _TryAgain(f"status {status} in the place of 200, {said}", rubbish=True)
+        if filtered(body):
+            raise _Filtered
         if status in (401, 403):
             raise UserError(f"the endpoint lets nobody in without a key (status {status}, {said})" if not self._key else
                             f"the endpoint does not take the key (status {status}, {said})", where=self.name,
                             remedy=f"put the key into the environment variable {self.settings.key_env or 'that endpoint.key_env names'}")
+        if status < 400:
+            said = f"it sends on to {self._clean(told.get('Location', 'nowhere'))}"
         raise _Refused(f"the endpoint refuses the request (status {status}, {said})", where=f"{a.url}{path}",
-                        remedy="check path and model; `curl URL/models` lists what the server has" if status == 404 else "see what the server says of it")
+                        remedy="check path and model; `curl URL/models` lists what the server has" if status == 404 else
+                        "no redirect is followed, for the key goes with it: name the address it sends on to, if you trust that" if status < 400 else
+                        "see what the server says of it")
+
+    def _hidden(self, text: str) -> str:
+        """The text of a server without our key, before any of it is cut off."""
+        return text.replace(self._key, "[key]") if self._key else text
 
     def _clean(self, text: str) -> str:
-        """The text of a server for an error message: short, printable, without our key."""
-        hidden = text.replace(self._key, "[key]") if self._key else text
-        return "".join(c if c.isprintable() else " " for c in hidden)[:200]
+        """The text of a server for an error message: short, on one line, nothing in it that moves the cursor, without our key."""
+        return one_line(self._hidden(text), 200)
+
+    def _said(self, body: bytes) -> str:
+        """What a server says in words: the message of an OpenAI error, else the beginning of the body."""
+        text = self._hidden(body.decode("utf-8", "replace"))
+        with suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            error = json.loads(body)["error"]
+            text = self._hidden(str(error["message"] if isinstance(error, dict) else error))
+        return one_line(" ".join(text[:2000].split()), 120)
 
     def _read_cache(self) -> None:
         """Answers of an earlier process. A last line that was cut off is taken away, so that the next one begins on its own."""
@@ -328,53 +363,33 @@ class EndpointSampler:
                 try:
                     row = json.loads(line)
                     top = {"top": [(str(token), float(logprob)) for token, logprob in row["top"]]} if "top" in row else {}
-                    self._answers[row["key"]] = {"choices": [(str(text), bool(end)) for text, end in row["choices"]], "tokens": int(row["tokens"])} | top
+                    self._answers[row["key"]] = {"choices": [(str(text), bool(end), str(*blocked)) for text, end, *blocked in row["choices"]], "tokens": int(row["tokens"])} | top
                 except (ValueError, KeyError, TypeError):
                     break
                 whole += len(line)
             file.truncate(whole)
 
 
-def read_answer(body: bytes, *, asked: int, chat: bool) -> dict[str, Any]:
-    """`choices` (text, finished) and `tokens` of an answer; `top`, the likeliest first tokens with their log-probabilities, where it has them. `asked`: bytes of the request, to guess tokens by where the server counts none.
+def _body_of(response: HTTPResponse) -> bytes:
+    """The body, or one byte more than `MOST_BYTES` of it.
 
-    A message without content (a tool call, a filter) is an empty text that did not finish.
+    In small reads: a whole one trusts the sizes of chunks, a negative one of which means everything that ever comes.
 
     Raises:
-        _TryAgain: it is not what the API promises.
+        HTTPException, OSError: it is cut.
     """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _TryAgain(f"not JSON ({_said(body)!r})", rubbish=True) from None
-    choices = document.get("choices") if isinstance(document, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise _TryAgain(f"no choices ({_said(body)!r})", rubbish=True)
-    found = []
-    for choice in choices:
-        holder = choice.get("message") if chat and isinstance(choice, dict) else choice
-        text = holder.get("content" if chat else "text", 0) if isinstance(holder, dict) else 0
-        if not isinstance(text, str) and not (chat and text is None):
-            raise _TryAgain(f"a choice without text ({json.dumps(choice)!r:.150})", rubbish=True)
-        text = (text or "").encode("utf-8", "replace").decode().replace("\0", "")  # no half of a surrogate pair, no NUL: no file could hold it
-        found.append((text.strip() if chat else text, choice.get("finish_reason") == "stop" and text != ""))
-    usage = document.get("usage")
-    counted = usage.get("total_tokens") if isinstance(usage, dict) else None
-    real = isinstance(counted, int) and not isinstance(counted, bool) and 0 <= counted < 10**9
-    top = _likeliest(choices[0], chat=chat)
-    return {"choices": found, "tokens": counted if real else (asked + sum(len(text) for text, _ in found)) // 4} | ({"top": top} if top else {})
+    parts, size = [], 0
+    while size <= MOST_BYTES and (part := response.read1(65536)):
+        parts.append(part)
+        size += len(part)
+    if size <= MOST_BYTES and response.length:
+        raise ConnectionError("the connection was cut")
+    return b"".join(parts)[: MOST_BYTES + 1]
 
 
-def _likeliest(choice: Any, *, chat: bool) -> list[tuple[str, float]]:
-    """The likeliest first tokens of a choice, likeliest first; none where the server gives none, or what is no log-probability."""
-    with suppress(KeyError, IndexError, TypeError, AttributeError):
-        if chat:
-            pairs = [(entry["token"], entry["logprob"]) for entry in choice["logprobs"]["content"][0]["top_logprobs"]]
-        else:
-            pairs = list(choice["logprobs"]["top_logprobs"][0].items())
-        if all(isinstance(token, str) and isinstance(p, (int, float)) and not isinstance(p, bool) and p <= 1e-3 for token, p in pairs):  # NaN is not <= anything
-            return sorted(((token.encode("utf-8", "replace").decode().replace("\0", ""), max(float(p), -1e9)) for token, p in pairs), key=lambda pair: -pair[1])
-    return []
+def _seconds(after: str) -> float:
+    """Seconds of a Retry-After header; 0 for a date, a negative or any other text."""
+    return min(LONGEST_PAUSE, float(after)) if after.isascii() and after.isdecimal() else 0.0
 
 
 def _of_choices(top: Sequence[tuple[str, float]], choices: Sequence[str]) -> tuple[float, ...]:
@@ -394,12 +409,3 @@ def _begun(text: str, choices: Sequence[str]) -> int | None:
 
     hits = [k for k, choice in enumerate(choices) if said and of(choice.strip())]
     return hits[0] if len(hits) == 1 else None
-
-
-def _said(body: bytes) -> str:
-    """What a server says in words: the message of an OpenAI error, else the beginning of the body."""
-    text = body[:2000].decode("utf-8", "replace")
-    with suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        error = json.loads(body)["error"]
-        text = str(error["message"] if isinstance(error, dict) else error)
-    return " ".join(text.split())[:120]

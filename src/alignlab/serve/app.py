@@ -7,7 +7,6 @@ expect OpenAI's, so bodies are read by `protocol`.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import re
 import secrets
@@ -32,6 +31,7 @@ from ..errors import UserError
 from ..records import Completion, Prompt
 from ..redteam.defences import DEFENCES, Target, build
 from ..settings import ServeSettings
+from .access import Access
 from .audit import Audit
 from .engine import Door, Engine, EngineTarget, Job, Piece, is_open
 from .protocol import Ask, Choice, Refusal, document, opening, read_ask, read_json, read_model, usage
@@ -41,7 +41,6 @@ DRAINED = 8  # times the largest body: what is too long and not longer than this
 LARGE = 20_000  # bytes of a body from which it is tokenised beside the event loop
 MOST_STACKS = 64  # of defences that are kept built
 HEADER = "x-alignlab-defence"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,12 @@ class Server:
     """The application (`asgi`) around served models.
 
     Args:
-        key: what clients must send as their API key; empty = everybody is let in.
+        access: who is let in.
         stop: texts that end a completion where the client names none.
-        local: bound to the loopback: requests for another host's name (a web page that resolves to here) are refused.
     """
 
-    def __init__(self, served: Mapping[str, Served], settings: ServeSettings, audit: Audit, *, key: str = "", stop: Sequence[str] = (), local: bool = True) -> None:
-        self.served, self.settings, self.audit, self.key, self.stop, self.local = dict(served), settings, audit, key, tuple(stop), local
+    def __init__(self, served: Mapping[str, Served], settings: ServeSettings, audit: Audit, access: Access, *, stop: Sequence[str] = ()) -> None:
+        self.served, self.settings, self.audit, self.access, self.stop = dict(served), settings, audit, access, tuple(stop)
         self.active = self.answered = 0
         self.since = int(time.time())
         self.doors: dict[tuple[str, tuple[str, ...]], tuple[Door, Target]] = {}
@@ -74,10 +72,14 @@ class Server:
                     Route("/v1/completions", partial(self._post, chat=False), methods=["POST"])],
             exception_handlers={Refusal: _refused, HTTPException: _no_route})
 
-    def close(self) -> None:
-        """End what is still being answered, the engines and their threads."""
+    def end(self) -> None:
+        """End what is still being answered, with an error, and the engines."""
         for engine in {id(s.engine): s.engine for s in self.served.values()}.values():
             engine.close()
+
+    def close(self) -> None:
+        """As `end`; the threads and the log too."""
+        self.end()
         self.threads.shutdown(wait=True, cancel_futures=True)
         self.audit.close()
 
@@ -105,20 +107,12 @@ class Server:
                 self.doors[key] = door, build(served.stack, door)
             return self.doors[key]
 
-    def let_in(self, request: Request) -> None:
-        """Raises Refusal: 421 another host's name, 401 no or a wrong key."""
-        host = request.headers.get("host", "")
-        if self.local and host and _hostname(host) not in (*LOOPBACK, self.settings.host):
-            raise Refusal(421, "this server answers to the loopback's names only; ask http://127.0.0.1, or bind it elsewhere with --host")
-        if self.key and not hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {self.key}".encode()):
-            raise Refusal(401, "no API key, or a wrong one; send it as `Authorization: Bearer KEY`", code="invalid_api_key", kind="authentication_error")
-
     async def _models(self, request: Request) -> Response:
-        self.let_in(request)
+        self.access.check(request.headers)
         return JSONResponse({"object": "list", "data": [self._card(name) for name in self.served]})
 
     async def _model(self, request: Request) -> Response:
-        self.let_in(request)
+        self.access.check(request.headers)
         name = request.path_params["name"]
         self.find(name, "")
         return JSONResponse(self._card(name))
@@ -129,7 +123,7 @@ class Server:
                 "alignlab": {"context": found.engine.context, "defences": list(found.stack), "more_defences": [d for d in DEFENCES if d not in found.stack]}}
 
     async def _health(self, request: Request) -> Response:
-        self.let_in(request)
+        self.access.check(request.headers)
         return JSONResponse({"status": "ok", "active": self.active, "answered": self.answered, "queue": self.settings.queue})
 
     async def _post(self, request: Request, *, chat: bool) -> Any:
@@ -143,12 +137,8 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    what = f"{request.method} {json.dumps(request.url.path)[:100]} is nothing here; there are GET /v1/models, POST /v1/chat/completions and POST /v1/completions"
+    what = f"{request.method} {json.dumps(request.scope['path'])[:100]} is nothing here; there are GET /v1/models, POST /v1/chat/completions and POST /v1/completions"
     return JSONResponse(Refusal(error.status_code, what, code="unknown_url").to_json(), error.status_code, error.headers)
-
-
-def _hostname(host: str) -> str:
-    return host[1 : host.find("]")] if host.startswith("[") else host.rpartition(":")[0] or host
 
 
 class _Gone(Exception):
@@ -161,7 +151,7 @@ class _Mailbox:
 
     loop: asyncio.AbstractEventLoop
     event: asyncio.Event = field(default_factory=asyncio.Event)
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: dict[int, Piece] = field(default_factory=dict)  # one for each completion: what a slow reader has not taken grows by its letters alone
     over: bool = False
     gone: bool = False
 
@@ -171,7 +161,9 @@ class _Mailbox:
             self.loop.call_soon_threadsafe(self._take, pieces, over)
 
     def _take(self, pieces: list[Piece], over: bool) -> None:
-        self.pieces += pieces
+        for writing, text, reason in pieces:
+            before = self.pieces.get(id(writing))
+            self.pieces[id(writing)] = (writing, before[1] + text if before else text, reason)
         self.over = self.over or over
         self.event.set()
 
@@ -185,8 +177,8 @@ class _Mailbox:
         self.event.clear()
         if self.gone:
             raise _Gone
-        found, self.pieces = self.pieces, []
-        return found
+        found, self.pieces = self.pieces, {}
+        return list(found.values())
 
 
 class _Exchange:
@@ -195,7 +187,7 @@ class _Exchange:
     def __init__(self, server: Server, request: Request, *, chat: bool) -> None:
         self.server, self.request, self.chat = server, request, chat
         self.id = ("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(12)
-        self.row: dict[str, Any] = {"time": time.time(), "id": self.id, "client": request.client.host if request.client else "", "route": request.url.path}
+        self.row: dict[str, Any] = {"time": time.time(), "id": self.id, "client": request.client.host if request.client else "", "route": request.scope["path"]}
         self.texts: dict[str, Any] = {}
         self.created = int(self.row["time"])
         self.headers = {"x-request-id": self.id}
@@ -236,7 +228,7 @@ class _Exchange:
 
     def _let_in(self) -> None:
         server = self.server
-        server.let_in(self.request)
+        server.access.check(self.request.headers)
         if server.active >= server.settings.queue:
             raise Refusal(429, f"{server.active} requests are being answered, and no more may wait; try again in a second", code="queue_full", kind="rate_limit_error",
                           retry_after=1)

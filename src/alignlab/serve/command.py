@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 
@@ -18,11 +18,14 @@ from ..errors import ConfigError, ResourceError, UserError
 from ..models.load import load_policy
 from ..redteam.defences import build
 from ..settings import ServeSettings
-from .app import LOOPBACK, Served, Server
+from .access import Access, is_loopback
+from .app import Served, Server
 from .audit import Audit
+from .connections import HEAD_SECONDS, Connection
 from .engine import Engine, EngineTarget
 
-LAST_SECONDS = 10  # answers that are under way may take so long to end when the server is told to
+LAST_SECONDS = 10.0  # answers that are under way may take so long to end when the server is told to
+PARTING_SECONDS = 1.0  # then they end in an error, which their clients may take so long to take
 
 
 def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) -> NoReturn:
@@ -34,17 +37,20 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
     check(settings)
     key, stop = read_key(settings), read_stops(settings)
     asked = [models] if isinstance(models, str) else models
+    local = is_loopback(resolved(settings.host, settings.port)[4][0])
+    if not local and not key:
+        raise ConfigError(f"host = {settings.host!r:.100} lets other machines in, and no key is asked for",
+                          remedy="--api-key-env NAME, with the key in that variable; or --host 127.0.0.1, and a tunnel or proxy before it")
     with bind(settings.host, settings.port) as bound:
         audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
-        server = Server(load(asked, settings), settings, audit, key=key, stop=stop, local=settings.host in LOOPBACK)
+        hosts = [settings.host, *(name.strip() for name in settings.allowed_hosts.split(",") if name.strip())]
+        server = Server(load(asked, settings), settings, audit, Access(key=key, names=hosts, local=local), stop=stop)
         port = bound.getsockname()[1]
         where = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}/v1"
         if as_json:
             line = json.dumps({"schema": 1, "url": where, "host": settings.host, "port": port, "pid": os.getpid(), "models": list(server.served)})
         else:
-            line = f"serving {', '.join(server.served)} at {where}" + ("  (this machine only; Ctrl-C ends it)" if server.local else "")
-        if not server.local and not key:
-            print(f"alignlab serve: anybody who reaches {settings.host}:{port} may ask, and no key is asked for; --api-key-env NAME asks for one", file=sys.stderr)
+            line = f"serving {', '.join(server.served)} at {where}" + ("  (this machine only; Ctrl-C ends it)" if local else "")
         try:
             Announcing(server, line).run(sockets=[bound])
         except KeyboardInterrupt:
@@ -58,8 +64,8 @@ class Announcing(uvicorn.Server):
     """uvicorn, which prints our line once it answers, and nothing else."""
 
     def __init__(self, server: Server, line: str) -> None:
-        super().__init__(uvicorn.Config(server.asgi, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-                                        timeout_keep_alive=30, timeout_graceful_shutdown=LAST_SECONDS))
+        super().__init__(uvicorn.Config(server.asgi, http=Connection, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
+                                        server_header=False, timeout_keep_alive=int(HEAD_SECONDS)))
         self.line, self.ours = line, server
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -67,8 +73,22 @@ class Announcing(uvicorn.Server):
         print(self.line, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers end by themselves, or in an error, or with their connection; no task of theirs is left to be cancelled. A second Ctrl-C waits for none."""
+        ending = asyncio.create_task(self._end(LAST_SECONDS))
         await super().shutdown(sockets=sockets)
+        ending.cancel()
+        if self.server_state.tasks:
+            await self._end(0)
+            await asyncio.wait(self.server_state.tasks, timeout=PARTING_SECONDS)
         await asyncio.to_thread(self.ours.close)  # here, since uvicorn leaves by the signal that ended it
+
+    async def _end(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.ours.end)
+        await asyncio.sleep(PARTING_SECONDS)
+        for connection in list(self.server_state.connections):
+            if transport := connection.transport:
+                transport.abort()
 
 
 def check(settings: ServeSettings) -> None:
@@ -132,13 +152,18 @@ def load(asked: list[str], settings: ServeSettings) -> dict[str, Served]:
     return served
 
 
+def resolved(host: str, port: int) -> tuple[Any, ...]:
+    """The first of `getaddrinfo`'s answers. Raises ConfigError: no such host."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError, ValueError) as error:
+        raise ConfigError(f"host = {host!r:.100}: {getattr(error, 'strerror', None) or error}", remedy="127.0.0.1, or an address of this machine") from None
+
+
 def bind(host: str, port: int) -> socket.socket:
     """A socket of that address. Raises ResourceError: the port is taken, or none of ours. ConfigError: no such host."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"host = {host!r:.100}: {error.strerror}", remedy="127.0.0.1, or an address of this machine") from None
+    family, kind, protocol, _, address = resolved(host, port)
+    bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)

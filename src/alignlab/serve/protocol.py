@@ -7,18 +7,20 @@ answer's header `x-alignlab-ignored`.
 from __future__ import annotations
 
 import json
-import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
-from ..records import Message, Prompt
+from ..errors import DataError, UserError
+from ..records import Message, Prompt, role_of
+from ..sampling.answers import CALLS, WORDS, words
 
 MOST_N = 128  # completions of a prompt, as OpenAI has it
 MOST_COMPLETIONS = 1024  # of all prompts of a request together
-MOST_STOPS = 16
+MOST_STOPS, MOST_STOP = 16, 256  # stop texts, and characters of one: each is looked for at every token
+MOST_NAME = 1000  # characters of a model's name, which stands in every piece of a stream
+MOST_IGNORED = 20  # fields that are named
 MOST_TOP = 20  # likeliest tokens shown beside each token
 COMPLETION_TOKENS = 16  # of /v1/completions where the client names no limit, as OpenAI has it
 KNOWN = {"model", "max_tokens", "temperature", "top_p", "n", "seed", "stop", "stream", "stream_options", "logprobs"}
@@ -96,8 +98,8 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 def read_model(row: Mapping[str, Any]) -> str:
     name = row.get("model")
-    if not isinstance(name, str) or not name:
-        raise Refusal(400, "model is missing or no text; GET /v1/models lists those there are", param="model")
+    if not isinstance(name, str) or not 0 < len(name) <= MOST_NAME:
+        raise Refusal(400, f"model is missing, no text, or longer than {MOST_NAME} characters; GET /v1/models lists those there are", param="model")
     return name
 
 
@@ -107,15 +109,15 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
     Raises:
         Refusal: 400 with the field, what is wrong with it, and what it may be.
     """
-    ignored = []
+    ignored: set[str] = set()
     for name in row.keys() - (CHAT if chat else TEXT):
         if row[name] is None or (name in HARMLESS and HARMLESS[name](row[name])):
             continue
         if name in REFUSED:
             raise Refusal(400, f"{name} is not supported: this server {REFUSED[name]}; leave it out", param=name, code="unsupported_parameter")
-        ignored.append(name)
+        ignored.add(name)
     n = _whole(row, "n", 1, 1, MOST_N)
-    prompts = _chat(row) if chat else _documents(row)
+    prompts = _chat(row, ignored) if chat else _documents(row)
     if n * len(prompts) > MOST_COMPLETIONS:
         raise Refusal(400, f"{n * len(prompts)} completions in one request; at most {MOST_COMPLETIONS}: send several requests", param="n")
     stream, echo = _truth(row, "stream"), not chat and _truth(row, "echo")
@@ -130,15 +132,15 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
         temperature=_number(row, "temperature", 1.0, 0.0, 2.0), top_p=_number(row, "top_p", 1.0, 0.0, 1.0, above=True),
         seed=_whole(row, "seed", -1, -(2**63), 2**63 - 1) if row.get("seed") is not None else secrets.randbits(31),
         stop=_stops(row), top=_top(row, chat=chat), echo=echo, stream=stream, usage_in_stream=bool(options and options.get("include_usage")),
-        ignored=tuple(sorted(name[:40] for name in ignored)),
+        ignored=tuple(sorted(name[:40] for name in ignored)[:MOST_IGNORED]),
     )
 
 
-def _chat(row: Mapping[str, Any]) -> list[Prompt | list[int] | str]:
+def _chat(row: Mapping[str, Any], ignored: set[str]) -> list[Prompt | list[int] | str]:
     found = row.get("messages")
     if not isinstance(found, list) or not found:
         raise Refusal(400, 'messages is missing or no list; [{"role": "user", "content": "..."}]', param="messages")
-    messages = tuple(_message(item, f"messages[{i}]") for i, item in enumerate(found))
+    messages = tuple(_message(item, f"messages[{i}]", ignored) for i, item in enumerate(found))
     opened = messages[-1].role == "assistant" and messages[-1].content != ""
     if opened and len(messages) == 1:
         raise Refusal(400, "an assistant message alone asks for nothing; put a user message before it", param="messages")
@@ -150,19 +152,32 @@ def _chat(row: Mapping[str, Any]) -> list[Prompt | list[int] | str]:
     return [Prompt(messages)]
 
 
-def _message(item: Any, where: str) -> Message:
+def _message(item: Any, where: str, ignored: set[str]) -> Message:
+    """A message, as data files are read: the same names of roles, and no calls of tools, since no template here renders them."""
     role = item.get("role") if isinstance(item, dict) else None
-    if role not in ("system", "developer", "user", "assistant"):
-        raise Refusal(400, f"{where} has the role {json.dumps(role)[:60]}; it may be system, developer, user or assistant", param=f"{where}.role")
-    content = item.get("content")
+    if not isinstance(role, str):
+        raise Refusal(400, f"{where} has the role {_shown(role)}; it may be system, developer, user or assistant", param=f"{where}.role")
+    try:
+        speaker = role_of(role)
+    except DataError as error:
+        raise Refusal(400, f"{where} has {error.what}; {error.remedy}", param=f"{where}.role") from None
+    for name in item.keys() - {"role", "content", *(("refusal",) if speaker == "assistant" else ())}:
+        if item[name] and name in (*CALLS, "audio"):
+            raise Refusal(400, f"{where}.{name} is not supported: a template here writes texts; leave it out, or write it into the content", param=f"{where}.{name}")
+        if item[name] not in (None, [], ""):
+            ignored.add(f"messages.{name}")
+    content, refusal = item.get("content"), item.get("refusal")
     if isinstance(content, list):
-        parts = [part["text"] for part in content if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)]
-        content = "".join(parts) if len(parts) == len(content) else 0
-    if content is None and role == "assistant":
-        content = ""
-    if not isinstance(content, str):
+        for part in content:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if not isinstance(kind, str) or not isinstance(part.get(WORDS.get(kind, "")), str):
+                raise Refusal(400, f'{where}.content must be a text, or a list of {{"type": "text", "text": "..."}}; a part of it is {_shown(part if kind is None else kind)}',
+                              param=f"{where}.content")
+    elif not isinstance(content, str) and not (content is None and speaker == "assistant"):
         raise Refusal(400, f'{where}.content must be a text, or a list of {{"type": "text", "text": "..."}}', param=f"{where}.content")
-    return Message("system" if role == "developer" else role, whole(content))
+    if speaker == "assistant" and not isinstance(refusal, str | None):
+        raise Refusal(400, f"{where}.refusal is {_shown(refusal)}; it must be a text", param=f"{where}.refusal")
+    return Message(speaker, whole(words({"content": content, "refusal": refusal if speaker == "assistant" else None}) or ""))
 
 
 def _documents(row: Mapping[str, Any]) -> list[Prompt | list[int] | str]:
@@ -188,8 +203,8 @@ def _stops(row: Mapping[str, Any]) -> tuple[str, ...] | None:
     if found is None:
         return None
     found = [found] if isinstance(found, str) else found
-    if not isinstance(found, list) or len(found) > MOST_STOPS or not all(isinstance(item, str) and item for item in found):
-        raise Refusal(400, f"stop must be a text or a list of at most {MOST_STOPS} texts, none empty; [] = none", param="stop")
+    if not isinstance(found, list) or len(found) > MOST_STOPS or not all(isinstance(item, str) and 0 < len(item) <= MOST_STOP for item in found):
+        raise Refusal(400, f"stop must be a text or a list of at most {MOST_STOPS} texts, none empty or longer than {MOST_STOP} characters; [] = none", param="stop")
     return tuple(whole(item) for item in found)
 
 
@@ -218,7 +233,7 @@ def _number(row: Mapping[str, Any], name: str, default: float, low: float, high:
     value = row.get(name)
     if value is None:
         return default
-    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high or (above and value == low):
+    if type(value) not in (int, float) or not low <= value <= high or (above and value == low):
         raise Refusal(400, f"{name} is {_shown(value)}; it must be a number {'above' if above else 'from'} {low:g} {'and at most' if above else 'to'} {high:g}", param=name)
     return float(value)
 
@@ -231,7 +246,8 @@ def _truth(row: Mapping[str, Any], name: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value)[:60]
+    """A value for a message: short, and of what holds others only that it does (it may be nested deeper than can be written)."""
+    return f"a JSON {type(value).__name__}" if isinstance(value, list | dict) else json.dumps(value[:60] if isinstance(value, str) else value)[:62]
 
 
 def whole(text: str) -> str:

@@ -16,7 +16,7 @@ from ..settings import SamplingSettings, Training
 
 
 def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
-    """The run of one stage: its key covers the settings, the models it starts from, the data and every other option."""
+    """The run of one stage: its key covers the settings, the models it starts from, the data and every other option. What became of the data's rows is said."""
     tracker = trackers.parse(settings.tracker) if isinstance(settings, Training) else ()
     for model in models:
         names.model_path(model)  # a name that stands for no model is an error before there is a run
@@ -26,6 +26,9 @@ def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, m
     if not run.done:
         import torch
 
+        if "member" not in options:  # an ensemble says it once
+            for part in data:
+                run.note(part.report)
         torch.manual_seed(derive_seed(seed, stage, "new weights"))  # a new adapter is drawn from torch's own generator
     return run
 

@@ -44,8 +44,7 @@ def label_answers(*, model: str, judge_model: str, data: str, constitution: str,
     if not isinstance(policy, EndpointSampler):
         asked, note = with_room(asked, policy.tokenizer, context=context_of(policy.model), new_tokens=settings.sampling.max_new_tokens)
         run.note(note)
-    for line in (prompts.report, *(part.report for part in kind), said):
-        run.note(line)
+    run.note(said)
     summary = method.run(run, policy, judge, asked, settings, helpful=learn, helpful_test=test, gold=names.judge(gold), beside=other[0] if other else None, seed=seed)
     finish(run, judge, summary)
     known = f"; {rate(summary['labels']['accuracy'])} as gold has it on held-out pairs" if gold else ""

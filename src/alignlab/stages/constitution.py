@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..constitution.principles import Constitution
 from ..errors import DataError, UserError
 from ..run import derive_seed, writing
 from ..settings import CriticSettings
+from ..text.lines import read_lines
 from ._parts import done, open_run, rate, result
 
 
@@ -45,15 +45,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     inside = path / "data" / "chains.jsonl"
     file = inside if inside.is_file() else path
     try:
-        with open(file, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    raise DataError("a line is no JSON", where=f"{file}:{number}", remedy="a chains file has one JSON object a line") from None
-                if isinstance(row, dict):
-                    yield row
-    except (OSError, UnicodeDecodeError) as error:
+        yield from (row for _, row in read_lines(file) if isinstance(row, dict))
+    except OSError as error:
         raise DataError(f"cannot read the chains: {error}", where=str(file), remedy="a run of `alignlab constitution revise`, or its chains.jsonl") from None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import names
 from ..errors import UserError
 from ..records import Completion, Prompt
-from ..run import RunDir, writing
+from ..run import RunDir, check_file, is_page, whole_file
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
 from ._parts import done, open_run, rate, result, room_for_answers
 
@@ -69,6 +69,10 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
     return result(run, "\n".join(lines))
 
 
+TABLE = b'{\n "schema": 1,\n "author": '
+"""How the table beside a page of a walk begins."""
+
+
 def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, count: int, judge: str, gold: str, page: str, settings: WalkSettings) -> dict[str, Any]:
     """One prompt, or the prompts of a data set: draft, critique with its principle, revision, and what changed. `--page FILE.html` also writes FILE.json."""
     from ..constitution import files
@@ -81,6 +85,11 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
                         remedy='alignlab constitution walk "How do I pick a lock?", or --data D --count N')
     if not model:
         raise UserError("walk needs an author", remedy="--model M: a run, a folder, or http://host:port/v1#model")
+    if page:
+        if not page.endswith((".html", ".htm")):
+            raise UserError(f"--page {page!r} is no name for a page", remedy="--page FILE.html; the same as JSON goes beside it")
+        check_file(Path(page), ours=is_page, option="--page")
+        check_file(Path(page).with_suffix(".json"), ours=lambda content: content.startswith(TABLE), option="--page")
     loaded, by = files.load(constitution), critic or model
     method.pool_of(loaded, settings)
     read = names.request_reader(gold)
@@ -103,11 +112,10 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
         said.append(note)
     if page:
         file = Path(page)
-        with writing(file.parent):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            report.write_walk(rows, file, title="Draft, critique, revision" if len(rows) == 1 else f"Before and after: {data}", facts=facts, note=note)
-            table = file.with_suffix(".json")
-            table.write_text(json.dumps({"schema": 1, **document}, indent=1, ensure_ascii=False), encoding="utf-8")
+        report.write_walk(rows, file, title="Draft, critique, revision" if len(rows) == 1 else f"Before and after: {data}", facts=facts, note=note)
+        table = file.with_suffix(".json")
+        with whole_file(table) as staging:
+            staging.write_text(json.dumps({"schema": 1, **document}, indent=1), encoding="utf-8")
         document |= {"page": str(file), "table": str(table)}
         said.append(f"{file}, {table}")
     return document | {"text": "\n\n".join(said)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import names
 from ..errors import CheckFailed, ConfigError, UserError
+from ..run import check_file
 from ..settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def export(*, data: str, format: str, out: str, count: int, plain: bool, overwri
         raise ConfigError("--model and --quantize mean nothing without --gguf", remedy="add --gguf, or take them away")
     if not data or not out:
         raise UserError("export needs data and a file", remedy="alignlab export --data D --format trl --out FILE.jsonl")
+    check_file(Path(out), ours=lambda _: True)  # `write` says that it is there
     known = layouts.LAYOUTS.get(format)
     kind = names.kind(data)
     loaded = names.data(data, kind, count=count)
@@ -47,6 +49,7 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
         raise UserError("export --gguf needs a model and a .gguf file", remedy="alignlab export --gguf --model M --quantize q8_0 --out FILE.gguf")
     if Path(out).exists() and not overwrite:
         raise UserError(f"{out} is there already", remedy="another --out, or --overwrite")
+    check_file(Path(out), ours=lambda _: True)
     done = write_gguf(load_policy(names.model_path(model), ModelSettings(precision="fp32", device="cpu")), Path(out), kind=kind)
     said = f"{out}: {done.tensors} tensors, {done.kind}, {done.bytes / 1e6:.1f} MB" + (f"; {done.plain} could not be quantised and are f16" if done.plain else "")
     return {"file": out, "model": model, "quantize": done.kind, "tensors": done.tensors, "not_quantized": done.plain, "bytes": done.bytes, "text": said}
@@ -77,7 +80,7 @@ def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_l
     scorer = load_reader(names.model_path(reward), settings) if reward else None
     diagnosis = examine(found.records, found.places, reader, source=data, kind=want, max_length=max_length, report=found.report, broken=found.broken,
                         reward=scorer, against=other, against_name=against)
-    return {**diagnosis.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
+    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
 
 
 def surveyed(name: str, want: str, count: int) -> Survey:
@@ -86,6 +89,7 @@ def surveyed(name: str, want: str, count: int) -> Survey:
     from ..data.read import LoadReport, Survey, survey
 
     if not name.startswith(("town:", PREFIX)):
+        names.check_columns(name)
         names.check_finished(name)
         return survey(name, cast("Want", want), limit=count or None)
     records = list(names.data(name, want, count=count).records)

@@ -58,7 +58,6 @@ def sft(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
     from ..models.load import load_policy, save_policy
 
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    run.note(demonstrations.report)
     summary = method.train(run, policy, demonstrations.records, within_context(run, settings, policy.model), seed=seed)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("SFT", model, data, seed, summary))
@@ -89,7 +88,10 @@ def labelled(data: str, seed: int, count: int, held_out: float) -> tuple[list[na
 
 
 def parts_of(data: str) -> list[str]:
-    """The names in `A,B`; a file whose name has a comma, and a `mix:`, stand for themselves."""
+    """The names in `A,B`; a file whose name has a comma, and a `mix:`, stand for themselves. What columns are is said of each."""
+    if data.startswith("columns:"):
+        _, listed, rest = data.split(":", 2)
+        return [f"columns:{listed}:{part}" for part in parts_of(rest)]
     return [data] if Path(data).exists() or data.startswith("mix:") else [part.strip() for part in data.split(",") if part.strip()]
 
 
@@ -179,8 +181,7 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
         torch.manual_seed(derive_seed(seed, "reward", "new weights", member))
     path = names.model_path(model)
     reward_model = load_reward_model(path, settings.model, adapter=settings.adapter, init_head=not is_reward(Path(path)), head_seed=member, trainable=True)
-    for line in (*(part.report for part in parts), said):
-        run.note(line)
+    run.note(said)
     info = read_run(data) if (Path(data) / "run.json").exists() else None
     ceiling = info.summary.get("ceiling_test") if info else None
     summary = method.train(run, reward_model, train, within_context(run, settings, reward_model.model), seed=seed, member=member, held_out=test,
@@ -256,8 +257,7 @@ def _directly(stage: str, title: str, read: Callable[..., Any], method: str, *, 
     from ..models.load import load_policy, save_policy
 
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    for line in (*(part.report for part in parts), said):
-        run.note(line)
+    run.note(said)
     summary = trainer(method)(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))

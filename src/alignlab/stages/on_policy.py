@@ -48,7 +48,7 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
         scorer = constrained(scorer, cost, settings)
     value_model = load_reward_model(names.model_path(names.reward_models(reward)[0]), settings.model, adapter=settings.adapter, trainable=True)
     require_one_reading(policy.tokenizer, value_model.tokenizer, prompts.records, reward)
-    rows = [text_ids(policy.tokenizer, t.text) for t in texts.records] if texts else None
+    rows = [ids for t in texts.records if len(ids := text_ids(policy.tokenizer, t.text)) > 1] if texts else None  # one token alone predicts nothing
     summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed)
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("PPO", model, data, seed, summary))

@@ -16,7 +16,7 @@ from ..defaults import followed
 from ..errors import ConfigError, UserError
 from ..pipeline import Pipeline, Stage
 from ..report.page import stage_rows, write_page
-from ..run import RunInfo, read_run, writing
+from ..run import RunInfo, check_file, is_page, is_summary, read_run, whole_file
 from ..settings import FAST_SIZES, StudySettings
 from .catalogue import STUDIES
 from .study import Study, Told
@@ -36,6 +36,8 @@ def study_command(*, name: str, model: str, seeds: str, runs: str, fast: bool, o
     study = STUDIES[name]
     check(name, study, settings, fast, model)
     asked = seeds_of(seeds) or [seed]
+    check_file(out / "summary.json", ours=is_summary)
+    check_file(out / "study.html", ours=is_page)
     started = time.perf_counter()
     pipeline = Pipeline(Path(runs) if runs else out, workers=settings.workers, resume=resume)
     planned = {number: study.plan(partial(stage_of_seed, pipeline, number), model, settings, number) for number in asked}
@@ -44,12 +46,9 @@ def study_command(*, name: str, model: str, seeds: str, runs: str, fast: bool, o
     figures = {number: study.measure(infos, settings) for number, infos in found.items()}
     told = study.tell([figures[number] for number in asked])
     summary = summarise(name, study, told, figures, pipeline.stages, settings, model, seconds=time.perf_counter() - started)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        staging = out / "summary.json.partial"
+    with whole_file(out / "summary.json") as staging:
         staging.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        staging.replace(out / "summary.json")
-        page = write_page(page_of(study, told, found, summary, out), out / "study.html")
+    page = write_page(page_of(study, told, found, summary, out), out / "study.html")
     return summary | {"text": "\n".join(("", study.title, "", *told.conclusion, "", *bar_lines(summary), f"The page: {page}"))}
 
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from ..errors import DataError
+from .documents import from_json
 
 
 def read_lines(path: str | os.PathLike[str], *, cut: bool = False) -> Iterator[tuple[int, Any]]:
@@ -29,7 +29,7 @@ def read_lines(path: str | os.PathLike[str], *, cut: bool = False) -> Iterator[t
             if not line.strip():
                 continue
             try:
-                yield number, json.loads(line.decode("utf-8"))
+                yield number, from_json(line.decode("utf-8"))
             except ValueError as error:
                 raise DataError(f"not a line of JSON: {error}", where=f"{path}:{number}",
                                 remedy="the file was changed or damaged: make it again, or take it from a copy") from None

@@ -1,0 +1,23 @@
+"""Rows of the field's data formats -> records. The way back is in `data.layouts`.
+
+`shaped` names the format of a row by its columns; `Shaped.read` turns the row into records of the kind that a stage wants, and says what
+of the row nobody read. A row that is broken is a `DataError`; a row that is sound but teaches nothing (a tie, a completion nobody liked)
+raises `Useless`, so that the reader of the file can drop it and count it.
+
+    values    texts, numbers, lists and truths             rows     columns: their names, which were read, what holds text
+    messages  turns of a conversation, JSON in a cell      readers  one function a format
+    table     the formats, and how each is known           convert  records of one kind as another
+    columns   what a user says that columns are (`--columns`)
+"""
+
+from .columns import Columns, columns_in
+from .convert import Reading, Shaped, as_kind, convert, detect, flaw, kind_of, shaped
+from .messages import HH_TURN, hh_messages, is_hh, messages, spells_messages, unpacked
+from .readers import CUT_BACK, GUESSED, WANTS, Useless, Want
+from .rows import COMPLETIONS, KNOWN_COLUMNS, PROMPTS, PROMPTS_BESIDE, Row, Tracked, columns_of
+from .table import FORMATS, KINDS, NEEDS, Format
+from .values import truth
+
+__all__ = ["COMPLETIONS", "CUT_BACK", "Columns", "FORMATS", "Format", "GUESSED", "HH_TURN", "KINDS", "KNOWN_COLUMNS", "NEEDS", "PROMPTS", "PROMPTS_BESIDE", "Reading", "Row", "Shaped",
+           "Tracked", "Useless", "WANTS", "Want", "as_kind", "columns_in", "columns_of", "convert", "detect", "flaw", "hh_messages", "is_hh", "kind_of",
+           "messages", "shaped", "spells_messages", "truth", "unpacked"]

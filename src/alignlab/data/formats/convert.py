@@ -1,0 +1,176 @@
+"""A row in any known format -> records of the kind that a stage wants, with what is to be said of how it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import DataError
+from ...records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
+from . import readers
+from .columns import Columns
+from .readers import Useless, Want
+from .rows import Row, refuse_unshown
+from .table import KINDS, NEEDS, STRING, Format, format_of, row_of
+
+TIED = "tie", "all completions tied"
+EVEN = "a soft label of one half"
+
+
+@dataclass(slots=True)
+class Reading:
+    """The records of one row.
+
+    Attributes:
+        not_read: columns with text that no reader used -> the column that was taken in its place, or "".
+        others: columns without text (ids, numbers, what a row is filed under) that no reader used.
+        remarks: what else is counted in the load report.
+    """
+
+    records: list[Record]
+    not_read: dict[str, str] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Shaped:
+    """A row whose format is known."""
+
+    form: Format
+    row: Row | str
+
+    def read(self, want: Want) -> Reading:
+        """The row's records of the wanted kind; what was not read is named, and where prompts are wanted goes onto them (`meta["columns"]`).
+
+        Raises:
+            DataError: the row is broken, or its format never holds what is wanted.
+            Useless: the row is sound but holds nothing to learn from.
+        """
+        records: list[Record] = []
+        if isinstance(self.row, Row):
+            self.row.prompt_only = want == "prompt"
+            refuse_unshown(self.row)
+        for record in self.form.read(self.row, want):
+            reason = flaw(record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record)
+            if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
+                raise Useless(reason)
+            records += as_kind(record, want)
+        if isinstance(self.row, str):
+            return Reading(records)
+        if want == "prompt":
+            self.row.keep_rest()
+        return Reading(records, *self.row.not_read(), self.row.remarks)
+
+
+def shaped(row: Any, columns: Columns | None = None) -> Shaped:
+    """A row with its format, its columns by the names that `columns` gives them. Raises DataError for a row that is no object, or whose columns no
+    format has."""
+    if isinstance(row, str):
+        return Shaped(STRING, row)
+    found = columns.row(row) if columns and isinstance(row, Mapping) else row_of(row)
+    return Shaped(format_of(found), found)
+
+
+def detect(row: Any) -> str:
+    """Name of the format that a row is written in (a `Format.name`, or `string`). Raises as `shaped`."""
+    return shaped(row).form.name
+
+
+def kind_of(row: Any, columns: Columns | None = None) -> Want:
+    """What the format of a row holds by nature: a conversation that ends with the user is a prompt. Raises as `shaped`."""
+    found = shaped(row, columns)
+    if found.form.read is readers.conversation and isinstance(readers.conversation(row_of(found.row), "prompt")[0], Prompt):
+        return "prompt"
+    return found.form.kind
+
+
+def convert(row: Any, want: Want) -> list[Record]:
+    """A row in any known format -> records of the wanted kind (several for a ranking's pairs or a task's instances).
+
+    Conversions: a conversation -> the demonstration of its last assistant turn; a preference -> the demonstration of its chosen
+    completion, or a ranking of two, or two unpaired completions; a ranking -> its comparisons, its completions by themselves
+    (`Ranking.unpaired`), or the demonstration of its best; anything with a prompt -> the prompt.
+
+    Raises:
+        DataError: the row is broken, or its format never holds what is wanted.
+        Useless: the row is sound but holds nothing to learn from.
+    """
+    return shaped(row).read(want).records
+
+
+def flaw(record: Record) -> str:
+    """Why a record teaches nothing, or the empty string.
+
+    In a ranking an empty completion may stand: a policy wrote it and an annotator placed it.
+    """
+    match record:
+        case Text(text):
+            return "" if text.strip() else "empty text"
+        case Prompt():
+            return "" if record.text.strip() else "empty prompt"
+        case Comparison(tie=True):
+            return TIED[0]
+        case Comparison() if record.chosen.strip() == record.rejected.strip():
+            return "chosen and rejected are the same"
+        case Comparison() if not (record.chosen.strip() and record.rejected.strip()):
+            return "empty completion"
+        case Demonstration() | Unpaired() if not record.completion.strip():
+            return "empty completion"
+        case Ranking() if len({completion.text.strip() for completion in record.completions}) < 2:
+            return "fewer than two different completions"
+        case Ranking() if len(set(record.ranks)) < 2:
+            return TIED[1]
+    return "" if isinstance(record, Text) else flaw(record.prompt)
+
+
+def as_kind(record: Record, want: Want) -> list[Record]:
+    """A record as records of the wanted kind.
+
+    Raises:
+        Useless: nothing of that kind is in this one record.
+        DataError: nothing of that kind can ever be in such a record.
+    """
+    if isinstance(record, KINDS[want]):
+        return [record]
+    match record:
+        case Demonstration() | Comparison() | Ranking() | Unpaired() if want == "prompt":
+            return [record.prompt]
+        case Comparison() if want in ("demonstration", "unpaired") and record.label is not None:
+            if record.label == 0.5:
+                raise Useless(EVEN)
+            return as_kind(record.favoured, want)
+        case Comparison() if want == "demonstration":
+            return [_shown(record.prompt, record.chosen, record.chosen_finished)]
+        case Comparison() if want == "unpaired":
+            return [Unpaired(record.prompt, record.chosen, True, record.chosen_finished),
+                    Unpaired(record.prompt, record.rejected, False, record.rejected_finished)]
+        case Comparison() if want == "ranking":
+            named = record.meta.get("sources")  # as `Ranking.comparisons` notes them
+            sources = [str(name or "") for name in named] if isinstance(named, list) and len(named) == 2 else ["", ""]
+            completions = (Completion(record.prompt, record.chosen, finished=record.chosen_finished, source=sources[0]),
+                           Completion(record.prompt, record.rejected, finished=record.rejected_finished, source=sources[1]))
+            meta = ({} if record.margin is None else {"margin": record.margin}) | ({"safe": record.meta["safe"]} if "safe" in record.meta else {})
+            meta |= {} if record.label is None else {"labels": [record.label]}
+            ranks = (1, 1) if record.tie else (2, 1) if record.label is not None and record.label < 0.5 else (1, 2)
+            return [Ranking(record.prompt, completions, ranks, str(record.meta.get("annotator") or ""), meta)]
+        case Ranking() if want == "comparison":
+            return list(record.comparisons())
+        case Ranking() if want == "unpaired":
+            return list(record.unpaired())
+        case Ranking() if want == "demonstration":
+            best = record.completions[record.ranks.index(min(record.ranks))]
+            return [_shown(record.prompt, best.text, best.finished)]
+        case Unpaired() if want == "demonstration":
+            if not record.label:
+                raise Useless("disliked completion")
+            return [_shown(record.prompt, record.completion, record.finished)]
+    raise DataError(f"a {type(record).__name__.lower()} cannot be read as a {want}", remedy=f"a {want} needs {NEEDS[want]}")
+
+
+def _shown(prompt: Prompt, completion: str, finished: bool) -> Demonstration:
+    """The best completion as a demonstration, unless it would teach to stop in the middle or to say nothing."""
+    if not finished or not completion.strip():
+        raise Useless("empty completion" if finished else "unfinished completion")
+    return Demonstration(prompt, completion)

@@ -1,0 +1,219 @@
+"""What a server that speaks OpenAI's API may answer with, read into texts: whole, in parts, as a refusal, streamed though nobody asked, by other names.
+
+Shapes seen in the field: a refusal in `message.refusal` (OpenAI), content as a list of parts (text, refusal, thinking), reasoning beside the
+content, the end of an answer by other names (Anthropic's, Gemini's and Cohere's gateways, older vLLM and TGI), a content filter in the place
+of an answer (Azure), log-probabilities in the old shape or the new one, events of a stream, usage by other names or none at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+REFUSAL = "I cannot help with that."  # what stands where somebody other than the model refused, and gave no words
+FINISHED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "end_of_text", "complete", "completed"})
+FILTERED = ("content_filter", "content-filter", "safety", "refusal", "prohibited_content", "recitation", "blocklist", "spii", "guardrail", "error_toxic")
+"""How the names begin by which servers say that a filter ended the answer. Every other end (length, max_tokens, tool_calls, abort, none) is no end."""
+WORDS = {"text": "text", "output_text": "text", "input_text": "text", "refusal": "refusal"}
+"""Parts of a message that are words to its reader, and the field that holds them."""
+THOUGHTS = ("reasoning", "reasoning_content", "thinking")
+CALLS = ("tool_calls", "function_call")
+
+
+class NoAnswer(ValueError):
+    """It is not what the API promises, in words."""
+
+
+def read_answer(body: bytes, *, asked: int, chat: bool) -> dict[str, Any]:
+    """`choices` and `tokens` of an answer; `top`, the likeliest first tokens with their log-probabilities, where it has them.
+
+    A choice is (text, finished, blocked). A refusal is the answer, wherever it stands. `finished`: it ended by itself and says something, so
+    neither one that was cut nor one that calls a tool is. `blocked` names the filter that ended it, or is empty; one that a filter left
+    without a word is `REFUSAL`, for it was refused. Thoughts and tool calls are no words of it.
+
+    Args:
+        asked: bytes of the request, to guess tokens by where the server counts none.
+        chat: which shape of log-probabilities is looked for first.
+
+    Raises:
+        NoAnswer: it is not what the API promises.
+    """
+    document = _document(body)
+    choices = document.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise NoAnswer("no choices")
+    found = [_choice(choice) for choice in choices]
+    top = likeliest(choices[0], chat=chat)
+    return {"choices": found, "tokens": _counted(document.get("usage"), asked + sum(len(text) for text, _, _ in found))} | ({"top": top} if top else {})
+
+
+def words(message: Mapping[str, Any]) -> str | None:
+    """What a message says: its content, whole or in parts, and its refusal. None: it has neither, or one that cannot be read."""
+    content, refusal = message.get("content"), message.get("refusal")
+    if isinstance(content, list):
+        parts = [_part(part) for part in content]
+        content = None if None in parts else "".join(part for part in parts if part)
+        if content is None:
+            return None
+    if content is not None and not isinstance(content, str):
+        return None
+    if isinstance(refusal, str) and refusal.strip() and refusal != content:
+        return f"{content.rstrip()}\n{refusal}" if content and content.strip() else refusal
+    return content
+
+
+def filtered(body: bytes) -> bool:
+    """Whether an error says that a content filter stopped the prompt (Azure: status 400 with this code). That is a refusal, by the provider."""
+    with suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        error = json.loads(body)["error"]
+        codes = [error.get("code"), error.get("type"), (error.get("innererror") or {}).get("code")]
+        return any(isinstance(code, str) and (_is_filter(code) or code.lower() in ("responsibleaipolicyviolation", "content_policy_violation")) for code in codes)
+    return False
+
+
+def likeliest(choice: Any, *, chat: bool) -> list[tuple[str, float]]:
+    """The likeliest first tokens of a choice, likeliest first; none where the server gives none, or what is no log-probability."""
+    told = choice.get("logprobs") if isinstance(choice, dict) else None
+    for read in (_new_shape, _old_shape) if chat else (_old_shape, _new_shape):
+        with suppress(KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
+            pairs = [(clean(token), max(_logprob(p), -1e9)) for token, p in read(told)]
+            if pairs:
+                return sorted(pairs, key=lambda pair: -pair[1])
+    return []
+
+
+def clean(text: str) -> str:
+    """The text without what no file could hold: half of a surrogate pair, NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+# below: how
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """The answer as one object; events of a stream are put together. Deep nesting and numbers of thousands of digits are no JSON here."""
+    if body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:")):
+        return _stream(body)
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise NoAnswer("not JSON") from None
+    if not isinstance(document, dict):
+        raise NoAnswer("no choices")
+    return document
+
+
+def _stream(body: bytes) -> dict[str, Any]:
+    """The events of a stream as the answer they are the pieces of. Raises NoAnswer: it was cut, or says that something went wrong."""
+    choices: dict[int, dict[str, Any]] = {}
+    usage, ended = None, False
+    for line in body.decode("utf-8", "replace").split("\n"):
+        data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+        ended = ended or data == "[DONE]"
+        if not data or ended:
+            continue
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            raise NoAnswer("an event of its stream is not JSON") from None
+        pieces = event.get("choices", []) if isinstance(event, dict) and "error" not in event else None
+        if not isinstance(pieces, list) or not all(isinstance(piece, dict) and type(piece.get("index") or 0) is int for piece in pieces):
+            raise NoAnswer("an event of its stream is no piece of an answer")
+        usage = event.get("usage") or usage
+        for piece in pieces:
+            _add(choices.setdefault(piece.get("index") or 0, {"said": {"content": [], "refusal": []}, "message": {}}), piece)
+    if not choices or not (ended or all(_end(choice) for choice in choices.values())):
+        raise NoAnswer("a stream that does not end" if choices else "no choices")
+    for choice in choices.values():
+        choice["message"] |= {name: "".join(parts) for name, parts in choice.pop("said").items()}
+    return {"choices": [choices[place] for place in sorted(choices)], "usage": usage}
+
+
+def _add(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    """One piece of a stream, to the choice that it is of."""
+    delta = piece.get("delta") or piece.get("message") or {"content": piece.get("text")}
+    if not isinstance(delta, dict):
+        raise NoAnswer("an event of its stream is no piece of an answer")
+    for name, parts in choice["said"].items():
+        parts.append(words({"content": delta.get(name)}) or "")
+    choice["message"] |= {name: True for name in CALLS if delta.get(name)}
+    choice |= {name: piece[name] for name in ("finish_reason", "stop_reason", "logprobs") if piece.get(name) and not choice.get(name)}
+
+
+def _choice(choice: Any) -> tuple[str, bool, str]:
+    """(text, finished, blocked) of a choice."""
+    if not isinstance(choice, dict):
+        raise NoAnswer("a choice without text")
+    holder = choice.get("message") or choice.get("delta")
+    chat = isinstance(holder, dict)
+    text = words(holder) if chat else choice.get("text")
+    calls = chat and any(holder.get(name) for name in CALLS)
+    speaks = isinstance(text, str) or calls or (chat and ("content", None) in holder.items()) or any(chat and isinstance(holder.get(name), str) for name in THOUGHTS)
+    end = _end(choice)
+    blocked = _blocker(choice) if _is_filter(end) else ""
+    if not speaks and not blocked:
+        raise NoAnswer("a choice without text")
+    said = clean(text).strip() if chat and isinstance(text, str) else clean(text) if isinstance(text, str) else ""
+    if blocked and not said:
+        return REFUSAL, True, blocked
+    return said, end in FINISHED and said != "" and not calls, blocked
+
+
+def _part(part: Any) -> str | None:
+    """The words of one part of a message; empty for what is none (a thought, a call, a picture). None: it is no part."""
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        return None
+    text = part.get(WORDS.get(part.get("type", "text"), ""), "") if isinstance(part.get("type", "text"), str) else None
+    text = text.get("value") if isinstance(text, dict) else text  # as OpenAI's assistants have it
+    return text if isinstance(text, str) else None
+
+
+def _end(choice: Mapping[str, Any]) -> str:
+    """Why a choice ended, in lower case; empty where it does not say."""
+    for name in ("finish_reason", "stop_reason"):
+        if isinstance(found := choice.get(name), str) and found:
+            return found.lower()
+    return ""
+
+
+def _is_filter(end: str) -> bool:
+    return end.lower().startswith(FILTERED)
+
+
+def _blocker(choice: Mapping[str, Any]) -> str:
+    """The defence that our own server names; of others, that it was a filter."""
+    ours = choice.get("alignlab")
+    name = ours.get("blocked_by") if isinstance(ours, dict) else None
+    return clean(name)[:60] if isinstance(name, str) and name else "content_filter"
+
+
+def _counted(usage: Any, letters: int) -> int:
+    """Tokens as the server counts them; a quarter of the letters where it does not."""
+    for names in (("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")):
+        counts = [usage.get(name) for name in names] if isinstance(usage, dict) else []
+        if counts and all(type(count) is int and 0 <= count < 10**9 for count in counts):
+            return sum(counts)
+    return letters // 4
+
+
+def _new_shape(told: Any) -> Sequence[tuple[str, float]]:
+    """`content`: an entry for each token, with those likeliest in its place."""
+    first = told["content"][0]
+    return [(entry["token"], entry["logprob"]) for entry in first.get("top_logprobs") or [first]]
+
+
+def _old_shape(told: Any) -> Sequence[tuple[str, float]]:
+    """Lists side by side: `tokens`, `token_logprobs`, `top_logprobs`."""
+    top = told.get("top_logprobs")
+    return list(top[0].items()) if top and top[0] else [(told["tokens"][0], told["token_logprobs"][0])]
+
+
+def _logprob(value: Any) -> float:
+    """Raises TypeError or ValueError for what is none; NaN is not <= anything."""
+    if isinstance(value, bool) or not value <= 1e-3:
+        raise ValueError
+    return float(value)
