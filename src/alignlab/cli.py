@@ -209,18 +209,27 @@ def _main(arguments: list[str]) -> int:
         from .config import resolve
         from .defaults import following
 
+        if command.swept:
+            from . import sweep
+
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
         preset = settings.FAST_SIZES[command.settings] if values.get("fast") else None
         tables = {*COMMANDS, *(item.name for item in fields(settings.PipelineSettings))}  # a file may hold those of other commands too
+        grid, varied = sweep.points(command.settings, flags) if command.swept else ([flags], [])
         trained = next((str(values[option]) for option in ("start", "target", "model") if values.get(option)), "")
-        config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset, sections=tables,
-                                  elsewhere=elsewhere, following=following(trained))
+        resolved = [resolve(command.settings, file=file, section=(command.swept or name).replace("-", "_"), flags=point, preset=preset, sections=tables,
+                            elsewhere=elsewhere, following=following(trained)) for point in grid]
+        config, origins = resolved[0]
         if "print_config" in given:
             _print_config(config, origins, as_json="json" in given)
             return 0
-        beforehand.check_settings(config)
-        values["settings"] = config
+        for config, _ in resolved:
+            beforehand.check_settings(config)
+        if command.swept:
+            values |= {"method": command.swept, "grid": [({flag: point[flag] for flag in varied}, config) for point, (config, _) in zip(grid, resolved, strict=True)]}
+        else:
+            values["settings"] = config
     if command.live:
         values["as_json"] = "json" in given
     target = _load(command.target)

@@ -25,11 +25,7 @@ from alignlab.models.chat import Rendered, example
 from alignlab.models.folder import check_folder
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import (
-<<<<<<< HEAD
-=======
-    check_folder,
     is_reward,
->>>>>>> adapters
     load_policy,
     load_reward_model,
     load_tensors,

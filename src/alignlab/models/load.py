@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -235,12 +236,8 @@ def _find(ref: str | Path, *, ask: bool = True) -> Path:
         ask: whether the hub may be asked for what is not in its cache: for a name that a person gave, never for one that stands in a folder.
     """
     path = Path(ref)
-<<<<<<< HEAD
-    if path.suffix == ".gguf" and path.exists():
+    if path.suffix == ".gguf" and os.path.exists(path):
         check_gguf(path)
-=======
-    if path.suffix == ".gguf" and os.path.isfile(path):
->>>>>>> adapters
         return path
     if os.path.isdir(path):  # of a name that is too long for the system, too
         check_folder(path)
@@ -423,23 +420,6 @@ def _pad_id(model: Any, tokenizer: Any) -> int:
     return next(i for i in candidates if i is not None and i < embeddings and i not in ends)
 
 
-<<<<<<< HEAD
-=======
-def is_adapter(source: Path) -> bool:
-    """Whether the folder holds an adapter, whatever else lies in it."""
-    return (source / "adapter_config.json").exists()
-
-
-def is_reward(source: Path) -> bool:
-    """Whether the folder holds a model (or an adapter) with a head for scores."""
-    if is_adapter(source):
-        return _read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"
-    if not (source / "config.json").exists():  # a .gguf file, or a hub name
-        return False
-    return any(str(name).endswith("ForSequenceClassification") for name in _read_json(source / "config.json").get("architectures") or [])
-
-
->>>>>>> adapters
 def _base_of(source: Path, settings: ModelSettings) -> Path:
     """The checked folder of the model that an adapter folder was trained on: where that says, or in the same place as seen from the adapter."""
     file = source / "adapter_config.json"
@@ -460,16 +440,10 @@ def _notes(source: Path) -> dict[str, Any]:
     """What `_save` wrote beside an adapter; empty for others' adapters."""
     if not (source / NOTES).exists():
         return {}
-<<<<<<< HEAD
     notes = read_json(source / NOTES)
     paths, numbers = (notes.get("base", ""), notes.get("from_here", "")), [notes[key] for key in SCALE if key in notes]
     if {*map(type, paths)} != {str} or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
         raise ModelError("where the base lies is no path, or the scale of the scores no number", where=str(source / NOTES), remedy="copy the model folder again")
-=======
-    notes = _read_json(source / NOTES)
-    if not isinstance(notes.get("base", ""), str) or not isinstance(notes.get("from_here", ""), str):
-        raise ModelError("where the base lies is no path", where=str(source / NOTES), remedy="copy the model folder again")
->>>>>>> adapters
     return notes
 
 

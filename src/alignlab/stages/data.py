@@ -63,9 +63,6 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
     return {"file": out, "model": model, "quantize": done.kind, "tensors": done.tensors, "not_quantized": done.plain, "bytes": done.bytes, "text": said}
 
 
-<<<<<<< HEAD
-def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
-=======
 def export_merged(*, model: str, out: str, overwrite: bool) -> dict[str, Any]:
     """A model as a plain folder of transformers: adapters added to the weights, in fp32, so that nothing is lost."""
     from ..models.load import Policy, load_merged, save_policy, save_reward_model
@@ -89,8 +86,7 @@ def export_merged(*, model: str, out: str, overwrite: bool) -> dict[str, Any]:
     return {"folder": out, "model": model, "bytes": size, "text": f"{out}: a plain model in fp32, {size / 1e6:.1f} MB"}
 
 
-def view(*, model: str, data: str, count: int) -> None:
->>>>>>> adapters
+def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
     """Tokens and loss mask of the first rows, in colour."""
     from ..data.view import show
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import names
 from ..data.split import by_prompt
-from ..errors import CheckFailed, DataError, UserError
-from ..run import derive_seed, examine_run, find_folders, read_run, writing
-from ..run import list_runs as find_runs
+from ..errors import DataError, UserError
+from ..run import derive_seed, read_run, writing
 from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers, within_context
-from .verify import verify_runs
 
 
 def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, seed: int, resume: bool, settings: EvalSettings,
@@ -119,34 +116,3 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
     run.finish({"reward": reward, "rows": rows})
     text = "\n".join(f"{row['policy']:<20} KL {row['kl']['mean']:7.2f}   accuracy {rate(row['accuracy'])}   gold {row['gold']['mean']:.3f}" for row in rows)
     return result(run, text)
-
-
-def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
-    """`alignlab runs FOLDER`: the runs below a folder, newest first. `alignlab runs doctor RUN`: what the rules say of runs."""
-    folder, *rest = [words] if isinstance(words, str) else words
-    if folder == "doctor":
-        return doctor_runs(rest)
-    if folder == "verify":
-        return verify_runs(rest)
-    if rest:
-        raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, alignlab runs doctor RUN, or alignlab runs verify RUN")
-    found = find_runs(folder)
-    rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds} for info in found]
-    text = "\n".join(f"{row['status']:<8} {row['stage']:<10} {row['seconds']:>8.1f} s  {row['run']}" for row in rows) or f"no runs below {folder}"
-    return {"runs": rows, "text": text}
-
-
-def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
-    """Is this normal? Every rule over the metrics of runs, finished or not; exit code 5 where one is broken. A folder stands for all runs below it."""
-    infos = [read_run(folder) for name in names for folder in find_folders(Path(name))]
-    if not infos:
-        raise UserError("there is no run to look at", where=" ".join(names), remedy="alignlab runs doctor RUN, a run folder or one that holds runs")
-    rows, lines = [], []
-    for info in infos:
-        metrics, found = info.metrics, examine_run(info)
-        broken = [finding for finding in found if finding.verdict == "broken"]
-        rows.append({"run": str(info.path), "stage": info.stage, "status": info.status, "rows": len(metrics), "broken": len(broken),
-                     "findings": [finding.to_json() for finding in found]})
-        said = f"{len(broken)} broken" if broken else "nothing to learn from" if not metrics else "nothing broken"
-        lines += [f"{info.path} ({info.stage}, {info.status}, {len(metrics)} rows of metrics): {said}", *(f"  {line}" for f in found for line in str(f).split("\n"))]
-    return {"runs": rows, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if any(row["broken"] for row in rows) else 0}
