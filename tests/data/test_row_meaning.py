@@ -309,6 +309,11 @@ def test_numbers_that_are_none_are_refused_with_their_place(value):
         assert len(str(error.value)) < 500
 
 
+def test_notes_come_back_as_they_were_written():
+    row = {"prompt": "Hi?", "completions": ["a", "b"], "ranks": [1, 2], "ranking_meta": {"safer": [2, 1], "margin": 3, "safe": [True, None], "utilities": [0.5, 1]}}
+    assert json.dumps(convert(row, "ranking")[0].to_json()["ranking_meta"]) == json.dumps(row["ranking_meta"])
+
+
 def test_numbers_that_others_spell_are_read():
     assert convert({"prompt": "Hi?", "completions": ["a", "b"], "scores": ["1.5", Decimal("2")]}, "ranking")[0].ranks == (2, 1)
     assert convert({"prompt": "Hi?", "chosen": "a", "rejected": "b", "margin": Decimal("0.5"), "label": Decimal("0.75")}, "comparison")[0].label == 0.75

@@ -334,7 +334,7 @@ def _checked(notes: dict[str, Any], count: int, names: Sequence[str] = PER_COMPL
         DataError: a number that is none, or a list that is not one entry a completion.
     """
     if (margin := notes.get("margin")) is not None:
-        notes["margin"] = number(margin, "margin")
+        notes["margin"] = _counted(margin, "margin")
     for name in names:
         if (values := notes.get(name)) is None:
             continue
@@ -343,8 +343,14 @@ def _checked(notes: dict[str, Any], count: int, names: Sequence[str] = PER_COMPL
         if name == "safe":
             notes[name] = [None if value is None else truth(value, name, False) for value in values]
         else:
-            notes[name] = [number(value, name) for value in values]
+            notes[name] = [_counted(value, name) for value in values]
     return notes
+
+
+def _counted(value: Any, name: str) -> Any:
+    """A number as it is written (a whole one stays one), looked at."""
+    found = number(value, name)
+    return value if isinstance(value, int | float) else found
 
 
 def read_ranking(row: Row, want: Want) -> list[Record]:
