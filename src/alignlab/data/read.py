@@ -215,8 +215,7 @@ def _sources(source: str | Path, want: Want, split: str) -> list[tuple[str, Iter
     return [(str(path), file_rows(path))] if path.exists() else [(str(source), _hub_rows(source, path, split))]
 
 
-def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report: LoadReport,
-                  columns: Columns | None) -> Iterator[tuple[str, Record]]:
+def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report: LoadReport, columns: Columns | None) -> Iterator[tuple[str, Record]]:
     """The records of one file with where they stand; every row must be in the format of the first."""
     first: Shaped | None = None
     first_columns, start = set[str](), report.read
