@@ -237,9 +237,10 @@ def _soft_label(value: Any) -> float | None:
 
 def _pair(prompt: Prompt, chosen: str, rejected: str, row: Row) -> list[Record]:
     margin = row.get("margin")
-    ends = [truth(row.get(name), name, True) for name in ("chosen_finished", "rejected_finished")]
-    return [Comparison(prompt, chosen, rejected, number(margin, "margin") if holds_something(margin) else None,
-                       truth(row.get("tie"), "tie", False), *ends, _checked(row.noted("comparison_meta"), 2, ("safe",)), _soft_label(row.get("label")))]
+    return [Comparison(
+        prompt, chosen, rejected, number(margin, "margin") if holds_something(margin) else None, truth(row.get("tie"), "tie", False),
+        truth(row.get("chosen_finished"), "chosen_finished", True), truth(row.get("rejected_finished"), "rejected_finished", True),
+        _checked(row.noted("comparison_meta"), 2, ("safe",)), _soft_label(row.get("label")))]
 
 
 def read_preference(row: Row, want: Want) -> list[Record]:
