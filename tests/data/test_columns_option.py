@@ -11,6 +11,8 @@ from alignlab.data import load
 from alignlab.data.read import survey
 from alignlab.errors import ConfigError, DataError
 from alignlab.records import Demonstration, Prompt
+from alignlab.settings import EvalSettings
+from alignlab.stages._parts import open_run
 from alignlab.stages.learn import preferences
 
 ROWS = [{"q": f"Where is house {i}?", "a": "By the well.", "label": "cs"} for i in range(3)]
@@ -115,6 +117,16 @@ def test_the_commands(tmp_path, capsys):
     assert code == 3 and "did you mean prompt?" in err
     code, out, err = run("dpo", "--columns", listed, "--model", "town-s", capsys=capsys)
     assert code == 2 and "no data is named" in err
+
+
+def test_every_stage_says_what_became_of_its_rows(tmp_path, capsys):
+    file = jsonl(tmp_path / "a.jsonl", [{"prompt": "Hi?", "completion": "Yes.", "persona": "a pirate"}])
+    data = [names.data(str(file), "prompt")]
+    run = open_run("eval", tmp_path / "run", EvalSettings(), 0, True, data=data)
+    assert "not read: persona (1 row)" in capsys.readouterr().err
+    run.finish({})
+    open_run("eval", tmp_path / "run", EvalSettings(), 0, True, data=data)
+    assert "persona" not in capsys.readouterr().err, "nothing to do, nothing to say"
 
 
 def test_it_is_part_of_the_runs_key(tmp_path, capsys):

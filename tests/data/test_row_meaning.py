@@ -88,6 +88,13 @@ def test_what_was_taken_instead_is_said(row, not_read):
     assert shaped(row).read(want).not_read == not_read
 
 
+def test_a_pair_of_whole_conversations_may_have_its_system_prompt_in_a_column():
+    [pair] = convert({"system_prompt": "S", "prompt": "Hi?", "chosen": [USER, YES], "rejected": [USER, NO]}, "comparison")
+    assert roles(pair.prompt) == [("system", "S"), ("user", "Hi?")] and (pair.chosen, pair.rejected) == ("Yes.", "No.")
+    with pytest.raises(DataError, match="not the turns"):
+        convert({"prompt": "Ho?", "chosen": [USER, YES], "rejected": [USER, NO]}, "comparison")
+
+
 def test_other_columns_travel_with_a_prompt_for_a_scorer():
     row = {"question": "Hi?", "answer": "Yes.", "reference": "Oui.", "day": date(2024, 1, 2), "price": Decimal("1.5"), "kind": "greeting", "meta": {"n": 1}}
     [prompt] = convert(row, "prompt")
@@ -291,7 +298,8 @@ def test_numbers_that_are_none_are_refused_with_their_place(value):
     rows = [ranked | {"scores": [value, 1]}, ranked | {"ranks": [value, 1]}, ranked | {"ranks": [1, 2], "ranking_meta": {"margin": value}},
             ranked | {"ranks": [1, 2], "ranking_meta": {"scores": [1, value]}}, {"prompt": "Hi?", "answers": [{"answer": "a", "rank": value}, {"answer": "b", "rank": 1}]},
             {"prompt": "Hi?", "responses": [{"response": "a", "overall_score": value}, {"response": "b", "overall_score": 1}]},
-            {"question": "Hi?", "answer1": "a", "answer2": "b", "score1": value, "score2": 1}]
+            {"question": "Hi?", "answer1": "a", "answer2": "b", "score1": value, "score2": 1},
+            {"prompt": "Hi?", "chosen": "a", "rejected": "b", "comparison_meta": {"safe": [value if value is not True else "five", True]}}]
     rows += [{"prompt": "Hi?", "chosen": "a", "rejected": "b", name: value} for name in ("margin", "label") if value not in ([], {}) or name == "margin"]
     for row in rows:
         if row.get("margin") == {}:
@@ -299,6 +307,11 @@ def test_numbers_that_are_none_are_refused_with_their_place(value):
         with pytest.raises(DataError) as error:
             convert(row, "ranking")
         assert len(str(error.value)) < 500
+
+
+def test_notes_come_back_as_they_were_written():
+    row = {"prompt": "Hi?", "completions": ["a", "b"], "ranks": [1, 2], "ranking_meta": {"safer": [2, 1], "margin": 3, "safe": [True, None], "utilities": [0.5, 1]}}
+    assert json.dumps(convert(row, "ranking")[0].to_json()["ranking_meta"]) == json.dumps(row["ranking_meta"])
 
 
 def test_numbers_that_others_spell_are_read():

@@ -18,6 +18,9 @@ from .rows import COMPLETIONS, KNOWN_COLUMNS, PROMPTS, PROMPTS_BESIDE, Row, Trac
 from .table import FORMATS, KINDS, NEEDS, Format
 from .values import truth
 
-__all__ = ["COMPLETIONS", "CUT_BACK", "Columns", "FORMATS", "Format", "GUESSED", "HH_TURN", "KINDS", "KNOWN_COLUMNS", "NEEDS", "PROMPTS", "PROMPTS_BESIDE", "Reading", "Row", "Shaped",
-           "Tracked", "Useless", "WANTS", "Want", "as_kind", "columns_in", "columns_of", "convert", "detect", "flaw", "hh_messages", "is_hh", "kind_of",
-           "messages", "shaped", "spells_messages", "truth", "unpacked"]
+__all__ = [
+    "COMPLETIONS", "CUT_BACK", "Columns", "FORMATS", "Format", "GUESSED", "HH_TURN", "KINDS", "KNOWN_COLUMNS", "NEEDS",
+    "PROMPTS", "PROMPTS_BESIDE", "Reading", "Row", "Shaped", "Tracked", "Useless", "WANTS", "Want", "as_kind",
+    "columns_in", "columns_of", "convert", "detect", "flaw", "hh_messages", "is_hh", "kind_of", "messages", "shaped",
+    "spells_messages", "truth", "unpacked",
+]

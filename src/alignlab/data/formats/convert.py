@@ -42,7 +42,7 @@ class Shaped:
     row: Row | str
 
     def read(self, want: Want) -> Reading:
-        """The row's records of the wanted kind; what was not read is named, and where prompts are wanted goes onto them (`meta["columns"]`).
+        """The row's records of the wanted kind. What was not read is named; where prompts are wanted it goes onto them (`meta["columns"]`).
 
         Raises:
             DataError: the row is broken, or its format never holds what is wanted.
@@ -65,8 +65,11 @@ class Shaped:
 
 
 def shaped(row: Any, columns: Columns | None = None) -> Shaped:
-    """A row with its format, its columns by the names that `columns` gives them. Raises DataError for a row that is no object, or whose columns no
-    format has."""
+    """A row with its format, its columns by the names that `columns` gives them.
+
+    Raises:
+        DataError: the row is no object, or no format has its columns.
+    """
     if isinstance(row, str):
         return Shaped(STRING, row)
     found = columns.row(row) if columns and isinstance(row, Mapping) else row_of(row)
@@ -151,7 +154,8 @@ def as_kind(record: Record, want: Want) -> list[Record]:
             sources = [str(name or "") for name in named] if isinstance(named, list) and len(named) == 2 else ["", ""]
             completions = (Completion(record.prompt, record.chosen, finished=record.chosen_finished, source=sources[0]),
                            Completion(record.prompt, record.rejected, finished=record.rejected_finished, source=sources[1]))
-            meta = ({} if record.margin is None else {"margin": record.margin}) | ({"safe": record.meta["safe"]} if "safe" in record.meta else {})
+            meta = {} if record.margin is None else {"margin": record.margin}
+            meta |= {"safe": record.meta["safe"]} if "safe" in record.meta else {}
             meta |= {} if record.label is None else {"labels": [record.label]}
             ranks = (1, 1) if record.tie else (2, 1) if record.label is not None and record.label < 0.5 else (1, 2)
             return [Ranking(record.prompt, completions, ranks, str(record.meta.get("annotator") or ""), meta)]

@@ -63,7 +63,9 @@ def unpacked(value: Any, column: str) -> Any:
         raise DataError(f"{column} holds messages as text that cannot be read ({shown(value)})",
                         remedy="write the cell as JSON, or the file as JSONL or Parquet; what NumPy and others print cannot be read back")
     found = [inside] if isinstance(inside, Mapping) else inside
-    return inside if isinstance(found, list) and all(isinstance(item, Mapping) for item in found) and any(_is_message(item) for item in found) else value
+    if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
+        return value
+    return inside if any(_is_message(item) for item in found) else value
 
 
 def spells_messages(value: str) -> bool:
@@ -111,7 +113,8 @@ def _turn(item: Any, column: str, row: Row | None) -> Turn:
         role = role_of(next((item[name] for name in SPEAKER if item.get(name)), None))
     except DataError as error:
         raise DataError(f"{column} has {error.what}", remedy=error.remedy) from error
-    for names, what, remedy in ((CALLS, "a call of a tool", "take conversations with tools out"), (MEDIA, "no text", "alignlab reads text only"),
+    for names, what, remedy in ((CALLS, "a call of a tool", "take conversations with tools out"),
+                                (MEDIA, "no text", "alignlab reads text only"),
                                 (THOUGHTS, "a thought apart from what is said",
                                  "write it into the content as the model is to write it (<think>...</think>), or take it out")):
         if part := next((name for name in names if holds_something(item.get(name))), ""):
@@ -130,7 +133,8 @@ def _turn(item: Any, column: str, row: Row | None) -> Turn:
 def _learnt(item: Mapping[str, Any], column: str) -> bool:
     """Whether an answer is to be learnt, by its marks."""
     if holds_something(item.get("train_detail")):
-        raise DataError(f"a message of {column} marks parts of itself (train_detail)", remedy="a message is learnt whole or not at all: mark it with train")
+        raise DataError(f"a message of {column} marks parts of itself (train_detail)",
+                        remedy="a message is learnt whole or not at all: mark it with train")
     for mark in MARKS:
         if holds_something(value := item.get(mark)) and flag(value) is None:
             raise DataError(f"a message of {column} has the {mark} {shown(value)}",

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from ...errors import DataError
 from ...records import (
+    PER_COMPLETION,
     Comparison,
     Completion,
     Demonstration,
@@ -112,9 +113,10 @@ def completion(value: Any, column: str, prompt: Prompt, row: Row | None = None) 
     if isinstance(value, str) and not is_hh(value):
         return text(value, column)
     *earlier, last = turns(value, column, row)
-    if last.message.role != "assistant" or tuple(turn.message for turn in earlier) not in ((), prompt.messages):
-        raise DataError(f"{column} must be text or one assistant turn, not the turns {', '.join(turn.message.role for turn in (*earlier, last))}",
-                        remedy="put the earlier turns into `prompt`")
+    before = tuple(turn.message for turn in earlier)  # all of the prompt's, or those after a system turn that has a column of its own
+    if last.message.role != "assistant" or before != prompt.messages[len(prompt.messages) - len(before):]:
+        said = ", ".join(turn.message.role for turn in (*earlier, last))
+        raise DataError(f"{column} must be text or one assistant turn, not the turns {said}", remedy="put the earlier turns into `prompt`")
     return _to_learn(last)
 
 
@@ -235,9 +237,10 @@ def _soft_label(value: Any) -> float | None:
 
 def _pair(prompt: Prompt, chosen: str, rejected: str, row: Row) -> list[Record]:
     margin = row.get("margin")
-    return [Comparison(prompt, chosen, rejected, number(margin, "margin") if holds_something(margin) else None, truth(row.get("tie"), "tie", False),
-                       truth(row.get("chosen_finished"), "chosen_finished", True), truth(row.get("rejected_finished"), "rejected_finished", True),
-                       row.noted("comparison_meta"), _soft_label(row.get("label")))]
+    return [Comparison(
+        prompt, chosen, rejected, number(margin, "margin") if holds_something(margin) else None, truth(row.get("tie"), "tie", False),
+        truth(row.get("chosen_finished"), "chosen_finished", True), truth(row.get("rejected_finished"), "rejected_finished", True),
+        _checked(row.noted("comparison_meta"), 2, ("safe",)), _soft_label(row.get("label")))]
 
 
 def read_preference(row: Row, want: Want) -> list[Record]:
@@ -325,21 +328,30 @@ def _name(value: Any) -> str:
     return text(value, "the name of a source or annotator") if isinstance(value, str) else "" if value is None else shown(value)
 
 
-def _checked(notes: dict[str, Any], count: int) -> dict[str, Any]:
-    """Notes of a ranking whose numbers training reads (`records.PER_COMPLETION`, a margin), looked at.
+def _checked(notes: dict[str, Any], count: int, names: Sequence[str] = PER_COMPLETION) -> dict[str, Any]:
+    """Notes of a ranking or a pair whose numbers training reads, looked at: a margin, and lists with one entry a completion.
 
     Raises:
         DataError: a number that is none, or a list that is not one entry a completion.
     """
     if (margin := notes.get("margin")) is not None:
-        notes["margin"] = number(margin, "margin")
-    for name in ("utilities", "scores", "safe", "safer"):
+        notes["margin"] = _counted(margin, "margin")
+    for name in names:
         if (values := notes.get(name)) is None:
             continue
         if len(items(values, name)) != count:
             raise DataError(f"{count} completions have {len(values)} `{name}`", remedy="one a completion, or none")
-        notes[name] = [truth(v, name, False) if v is not None else None for v in values] if name == "safe" else [number(v, name) for v in values]
+        if name == "safe":
+            notes[name] = [None if value is None else truth(value, name, False) for value in values]
+        else:
+            notes[name] = [_counted(value, name) for value in values]
     return notes
+
+
+def _counted(value: Any, name: str) -> Any:
+    """A number as it is written (a whole one stays one), looked at."""
+    found = number(value, name)
+    return value if isinstance(value, int | float) else found
 
 
 def read_ranking(row: Row, want: Want) -> list[Record]:

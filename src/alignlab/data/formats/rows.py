@@ -22,15 +22,18 @@ HISTORIES = ("history", "chat_history", "conversation_history")
 LABEL_COLUMNS = ("label", "kto_tag")
 UNSHOWN = ("tools", "image", "images", "audio", "audios", "video", "videos")  # parts of a prompt that are not rendered here
 NOTES = ("meta", "completion_meta", "comparison_meta", "ranking_meta")
-MAIN_COLUMNS = {*PROMPTS, *COMPLETIONS[:4], *COMPLETION_LISTS, *SCORE_LISTS, *CHATS, "chosen", "rejected", "label", "ranks", "instances", "input", "text"}
-KNOWN_COLUMNS = {*MAIN_COLUMNS, *PROMPTS_BESIDE, *COMPLETIONS, *SYSTEMS, *HISTORIES, *LABEL_COLUMNS, *UNSHOWN, *NOTES, "margin", "tie", "finished", "chosen_finished", "rejected_finished",
-                 "sources", "models", "annotator", "better_response_id", "safer_response_id"}
+MAIN_COLUMNS = {*PROMPTS, *COMPLETIONS[:4], *COMPLETION_LISTS, *SCORE_LISTS, *CHATS, "chosen", "rejected", "label", "ranks", "instances",
+                "input", "text"}
+KNOWN_COLUMNS = {*MAIN_COLUMNS, *PROMPTS_BESIDE, *COMPLETIONS, *SYSTEMS, *HISTORIES, *LABEL_COLUMNS, *UNSHOWN, *NOTES, "margin", "tie",
+                 "finished", "chosen_finished", "rejected_finished", "sources", "models", "annotator", "better_response_id",
+                 "safer_response_id"}
 
-ABOUT = re.compile(r"(.*_)?(id|ids|idx|index|uuid|guid|key|hash|md5|sha|sha256|url|uri|urls|link|file|filename|path|source|sources|origin|dataset|"
-                   r"subset|split|lang|language|locale|license|licence|model|models|author|annotator|worker|category|categories|type|kind|tag|tags|topic|"
-                   r"domain|subreddit|task|level|difficulty|status|version|label|labels|date|time|timestamp|created|created_at|updated_at|name|role|seed|"
-                   r"meta|metadata|info|score|rating|format|blocked|who|when)")
-"""Names of columns that say where a row is from or what it is filed under. What stands there is no text, unless it runs to a sentence."""
+ABOUT = re.compile(r"(.*_)?(id|ids|idx|index|uuid|guid|key|hash|md5|sha|sha256|url|uri|urls|link|file|filename|path|source|"
+                   r"sources|origin|dataset|"
+                   r"subset|split|lang|language|locale|license|licence|model|models|author|annotator|worker|category|categories|type|kind|"
+                   r"tag|tags|topic|domain|subreddit|task|level|difficulty|status|version|label|labels|date|time|timestamp|created|"
+                   r"created_at|updated_at|name|role|seed|meta|metadata|info|score|rating|format|blocked|who|when)")
+"""Names of columns that say where a row is from or what it is filed under."""
 NO_TEXT = re.compile(r"\W*|[\w.+-]+://\S*|[0-9a-fA-F-]{8,}|\d[\d\s.,:+/TZeE-]*|[+-]?(nan|inf|Infinity|NaN)|[+-.]\d[\d.,eE+-]*")
 SENTENCE, LONG = 7, 80  # words, and characters where words are not set apart
 
@@ -50,7 +53,10 @@ def columns_of(row: Mapping[str, Any]) -> set[str]:
 
 
 def holds_text(name: str, value: Any) -> bool:
-    """Whether a column that nobody read holds text, for a person to know of: no number, flag, address, date or id, and not what a row is filed under."""
+    """Whether a column that nobody read holds text, for a person to know of.
+
+    Numbers, flags, addresses, dates and ids are none, nor is what a row is filed under (`ABOUT`), unless that runs to a sentence.
+    """
     about = ABOUT.fullmatch(canonical(name).strip("()")) is not None
     if isinstance(value, str):
         if NO_TEXT.fullmatch(value.strip()) or flag(value) is not None:
@@ -108,7 +114,7 @@ class Row(Tracked):
         spelled: dict[str, str] = {}
         for name in columns:
             known = canonical(name)
-            if name not in KNOWN_COLUMNS and known in KNOWN_COLUMNS and known not in without and known not in columns and known not in spelled.values():
+            if name not in KNOWN_COLUMNS and known in KNOWN_COLUMNS - without and known not in columns and known not in spelled.values():
                 spelled[name] = known
         super().__init__({spelled.get(name, name): value for name, value in columns.items()})
         self.spelling = {known: name for name, known in spelled.items()}
@@ -122,7 +128,10 @@ class Row(Tracked):
         self.remarks: list[str] = []
 
     def first(self, names: Sequence[str], *, filled: bool = False) -> str:
-        """The first of the names that is a column here (with `filled`, one that holds something), or the empty string. The others are what was not taken."""
+        """The first of the names that is a column here (with `filled`, one that holds something), or the empty string.
+
+        The others are noted as columns in whose place it was taken.
+        """
         there = [name for name in names if name in self.has and not (filled and not holds_something(self.columns[name]))]
         self.instead.update({name: there[0] for name in there[1:]})
         return there[0] if there else ""
@@ -140,7 +149,10 @@ class Row(Tracked):
         self.read.update(names)
 
     def left_in(self, column: str, item: Mapping[str, Any], used: Sequence[str], *, marks: bool = False) -> None:
-        """Note the fields of an object in a column that hold text and were not used; with `marks` also numbers and flags, which may say what is learnt."""
+        """Note the fields of an object in a column that hold text and were not used.
+
+        With `marks` also numbers and flags: on a message they may say what is to be learnt.
+        """
         self.parts.update(f"{column}[].{name}" for name, value in item.items() if name not in used and holds_something(value)
                           and (holds_text("", value) or (marks and not ABOUT.fullmatch(canonical(name)) and not isinstance(value, str))))
 

@@ -44,8 +44,11 @@ def _any(row: Row, *groups: tuple[str, ...]) -> bool:
 
 def _prompted(row: Row) -> bool:
     """Is there a prompt beside an answer? Names that may mean something else count only where they hold text or messages."""
-    return _any(row, PROMPTS) or any(isinstance(value := row.columns.get(name), str | Mapping) or (isinstance(value, list) and value and
-                                     isinstance(value[0], Mapping)) for name in PROMPTS_BESIDE if holds_something(row.columns.get(name)))
+    return _any(row, PROMPTS) or any(_is_prompt(row.columns[name]) for name in PROMPTS_BESIDE if holds_something(row.columns.get(name)))
+
+
+def _is_prompt(value: Any) -> bool:
+    return isinstance(value, str | Mapping) or (isinstance(value, list) and isinstance(value[0], Mapping))
 
 
 def _whole(value: Any) -> bool:
@@ -71,21 +74,24 @@ FORMATS: tuple[Format, ...] = (  # the first that matches is the row's format
            lambda row: "instruction" in row.has and isinstance(row.columns.get("output"), list)
            and all(isinstance(item, str) for item in row.columns["output"]), readers.read_best_first),
     Format("sharegpt-preference", "comparison", "conversations, chosen, rejected",
-           lambda row: _compared(row) and ("conversations" in row.has or (_any(row, CHATS) and not _any(row, PROMPTS)
-                                                                         and not _whole(row.columns["chosen"]))),
+           lambda row: _compared(row) and ("conversations" in row.has or (
+               _any(row, CHATS) and not _any(row, PROMPTS) and not _whole(row.columns["chosen"]))),
            readers.read_sharegpt_preference),
     Format("preference", "comparison", "prompt, chosen, rejected",
-           lambda row: _compared(row) and (_any(row, PROMPTS) or (_prompted(row) and not _whole(row.columns["chosen"]))), readers.read_preference),
+           lambda row: _compared(row) and (_any(row, PROMPTS) or (_prompted(row) and not _whole(row.columns["chosen"]))),
+           readers.read_preference),
     Format("hh", "comparison", "chosen, rejected (\\n\\nHuman: ... \\n\\nAssistant: ...)",
            lambda row: is_hh(row.columns.get("chosen")) and is_hh(row.columns.get("rejected")), readers.read_implicit),
     Format("preference-implicit", "comparison", "chosen, rejected", _compared, readers.read_implicit),
     Format("numbered-answers", "ranking", "question, answer1, answer2, score1, score2", _numbered, readers.read_numbered),
     Format("unpaired", "unpaired", "prompt, completion, label",
            lambda row: _answered(row) and _any(row, LABEL_COLUMNS), readers.read_unpaired),
-    Format("unpaired-messages", "unpaired", "messages, label", lambda row: _any(row, CHATS, LABEL_COLUMNS), readers.read_unpaired_conversation),
+    Format("unpaired-messages", "unpaired", "messages, label",
+           lambda row: _any(row, CHATS, LABEL_COLUMNS), readers.read_unpaired_conversation),
     Format("prompt-completion", "demonstration", "prompt, completion",
            lambda row: _answered(row) and not _instructed(row), readers.read_demonstration),
-    Format("self-instruct", "demonstration", "instruction, instances", lambda row: {"instruction", "instances"} <= row.has, readers.read_instances),
+    Format("self-instruct", "demonstration", "instruction, instances",
+           lambda row: {"instruction", "instances"} <= row.has, readers.read_instances),
     Format("alpaca", "demonstration", "instruction, input, output", lambda row: _answered(row), readers.read_demonstration),
     Format("messages", "demonstration", "messages", lambda row: "messages" in row.has, readers.conversation),
     Format("sharegpt", "demonstration", "conversations", lambda row: _any(row, CHATS), readers.conversation),

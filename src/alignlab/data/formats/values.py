@@ -10,13 +10,16 @@ from typing import Any
 
 from ...errors import DataError
 
-LABELS: dict[str, bool] = {  # words for liked and disliked, by `folded` spelling
-    **dict.fromkeys(("true", "1", "1.0", "+1", "yes", "y", "good", "desirable", "desired", "chosen", "preferred", "accepted", "accept", "positive",
-                     "pos", "liked", "like", "thumbs up", "thumbsup", "up", "upvote", "correct", "right", "\U0001f44d"), True),
-    **dict.fromkeys(("false", "0", "0.0", "-1", "-1.0", "no", "n", "bad", "undesirable", "undesired", "rejected", "dispreferred", "reject", "negative",
-                     "neg", "disliked", "dislike", "thumbs down", "thumbsdown", "down", "downvote", "incorrect", "wrong", "\U0001f44e"), False),
+LABELS: dict[str, bool] = {  # words for liked and disliked, as `flag` spells them
+    **dict.fromkeys((
+        "true", "1", "1.0", "+1", "yes", "y", "good", "desirable", "desired", "chosen", "preferred", "accepted", "accept", "positive",
+        "pos", "liked", "like", "thumbs up", "thumbsup", "up", "upvote", "correct", "right", "\U0001f44d"), True),
+    **dict.fromkeys((
+        "false", "0", "0.0", "-1", "-1.0", "no", "n", "bad", "undesirable", "undesired", "rejected", "dispreferred", "reject", "negative",
+        "neg", "disliked", "dislike", "thumbs down", "thumbsdown", "down", "downvote", "incorrect", "wrong", "\U0001f44e"), False),
 }
-LABEL_WORDS = "true, yes, good, desirable, chosen, liked, thumbs up, 1 and false, no, bad, undesirable, rejected, disliked, thumbs down, 0, -1"
+LABEL_WORDS = ("true, yes, good, desirable, chosen, liked, thumbs up, 1 and false, no, bad, undesirable, rejected, disliked, "
+               "thumbs down, 0, -1")
 DEEP = 60  # levels of lists and objects in a note; JSON's own writer gives up near a thousand
 
 
@@ -89,7 +92,8 @@ def truth(value: Any, column: str, otherwise: bool) -> bool:
     if value is None or value == "":
         return otherwise
     if (found := flag(value)) is None:
-        raise DataError(f"{column} must be true or false, not {shown(value)}", remedy=f"--columns {column}= if the column means something else")
+        raise DataError(f"{column} must be true or false, not {shown(value)}",
+                        remedy=f"--columns {column}= if the column means something else")
     return found
 
 
