@@ -229,3 +229,16 @@ def test_the_gradient_of_rloo_is_trls_divided_by_the_bound_on_tokens() -> None:
     weights = token_weights(mask, mean="constant", sequences=4, tokens=mask.sum().item(), max_length=10)
     group_policy_loss(ours, logprobs, advantages, mask, weights_BT=weights, epsilon=0.2)[0].backward()
     torch.testing.assert_close(trl.grad, 10 * ours.grad)
+
+
+@pytest.mark.parametrize(("method", "given", "truncate", "length"), [
+    ("sft", {}, "end", 1024), ("sft", {"truncation_mode": "keep_end"}, "start", 1024), ("dpo", {"max_length": 700}, "end", 700), ("kto", {}, "end", 1024),
+    ("kto", {"truncation_mode": "keep_end"}, "start", 1024), ("reward", {}, "drop", 1024), ("orpo", {}, "start", 1024), ("simpo", {}, "start", 1024), ("sft", {"max_length": None}, "end", 1_000_000)])
+def test_what_is_too_long_is_treated_as_there(method: str, given: dict, truncate: str, length: int) -> None:
+    rows, values, _ = convert(method, given)
+    assert (values["truncate"], values["max_length"]) == (truncate, length)
+
+
+def test_prompts_of_on_policy_methods_are_bounded_as_there() -> None:
+    assert convert("grpo", {})[1]["max_prompt_length"] == convert("ppo", {})[1]["max_prompt_length"] == 1_000_000  # by the context alone
+    assert convert("grpo", {"max_prompt_length": 300})[1]["max_prompt_length"] == 300

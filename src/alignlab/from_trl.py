@@ -71,7 +71,7 @@ SCHEDULES = {"constant": "constant", "constant_with_warmup": "constant", "linear
 TAKEN = ("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_mini_batches", "total_episodes", "max_steps",
          "num_train_epochs", "lr_scheduler_type", "warmup_steps", "bf16", "use_peft", "chat_template_path", "dataset_text_field", "missing_eos_penalty", "f_divergence_type",
          "center_rewards_coefficient", "cpo_alpha", "epsilon_high", "reward_clip_range", "scale_rewards", "importance_sampling_level", "use_bias_correction_kl",
-         "label_smoothing", "loss_type")
+         "label_smoothing", "loss_type", "truncation_mode")
 """Keys that the functions below turn into settings, one by one."""
 
 
@@ -231,6 +231,7 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
         options["--columns"] = f"text={trl['dataset_text_field']}"
         rows["dataset_text_field"] = Row("dataset_text_field", trl["dataset_text_field"], True, "set", f"--columns text={trl['dataset_text_field']}")
 
+    lengths(method, trl, given, put, refuse, values)
     sizes(method, trl, given, put, refuse, rows, values)
     schedule(trl, given, put, refuse, values)
     SPECIAL.get(method, lambda *_: None)(trl, given, put, refuse, values)
@@ -287,6 +288,33 @@ def rest(method: str, trl: Mapping[str, Any], known: Mapping[str, Any], given: M
             fate = "same" if value == known[key] else "unsupported"
         if key in given or fate == "differs":
             rows[key] = Row(key, value, key in given, fate, "", says)
+
+
+UNBOUNDED = 1_000_000  # tokens: the model's context is the bound then
+CUTS = {"sft": {"keep_start": "end", "keep_end": "start"}, "dpo": {"keep_start": "end", "keep_end": "start"}, "kto": {"keep_end": "start"}, "orpo": {"keep_end": "start"},
+        "simpo": {"keep_end": "start"}}
+"""TRL's truncation_mode -> what `truncate` is here: of the whole sequence in SFT and DPO, of the prompt in the others, whose configs had it before TRL 1.0."""
+CUTS_ANYWAY = {"kto": "end", "reward": "drop", "orpo": "start", "simpo": "start"}
+"""Where the config has no truncation_mode."""
+
+
+def lengths(method: str, trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:
+    """What is too long, and what becomes of it."""
+    if "max_length" in trl and trl["max_length"] is None:
+        put("max_length", "max_length", UNBOUNDED, "nothing is cut: the model's context is the bound")
+    if "truncation_mode" in given or method in ("sft", "dpo"):
+        if (mode := trl["truncation_mode"]) in CUTS[method]:
+            put("truncation_mode", "truncate", CUTS[method][mode])
+        else:
+            refuse("truncation_mode", "a prompt is cut from the left (truncate = start), or the completion at its end")
+    elif method in CUTS_ANYWAY:
+        values["truncate"] = CUTS_ANYWAY[method]
+    if method in ON_POLICY:
+        if given.get("max_prompt_length"):
+            put("max_prompt_length", "max_prompt_length", trl["max_prompt_length"])
+        else:
+            values["max_prompt_length"] = UNBOUNDED
+        values["truncate"] = "start"
 
 
 def sizes(method: str, trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], rows: dict[str, Row], values: dict[str, Any]) -> None:
@@ -394,8 +422,6 @@ def _group(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., 
     values |= {"normalize_scores": False, "score_clip": 0.0, "missing_end_penalty": 0.0}
     if trl["epsilon_high"]:
         put("epsilon_high", "epsilon_high", trl["epsilon_high"])
-    if "max_prompt_length" in given:
-        put("max_prompt_length", "max_prompt_length", trl["max_prompt_length"])
     corrected = trl.get("vllm_importance_sampling_correction") and trl["use_vllm"]
     if not corrected:
         put("use_vllm", "importance_cap", 0.0, "TRL weighs tokens by trainer over sampler probability only where vLLM wrote them")
@@ -453,6 +479,8 @@ def typed(key: str, value: Any, default: Any) -> Any:
         if value.lower() not in ("true", "false", "yes", "no", "1", "0"):
             raise ConfigError(f"{key} = {value!r} is not true or false", where=key)
         return value.lower() in ("true", "yes", "1")
+    if value is None:
+        return None
     number = isinstance(default, (int, float)) and not isinstance(default, bool)
     if isinstance(value, str) and (number or default is None):
         if value.lower() in ("none", "null", ""):
