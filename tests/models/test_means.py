@@ -90,7 +90,7 @@ def test_every_way_to_say_so(folder, monkeypatch, wrapped):
         assert caught.value.exit_code == 8 and caught.value.remedy, what
 
 
-@pytest.mark.parametrize("place", ["_find", "_tokenizer", "_ready", "_read_json"])
+@pytest.mark.parametrize("place", ["_find", "_tokenizer", "_ready"])
 def test_wherever_it_happens(folder, tmp_path, monkeypatch, place):
     policy = load_policy(folder, CPU, AdapterSettings(rank=2), trainable=True)
     save_policy(policy, tmp_path / "adapter", card="")
@@ -104,6 +104,6 @@ def test_wherever_it_happens(folder, tmp_path, monkeypatch, place):
 def test_a_broken_file_is_still_a_broken_file(folder):
     data = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(data[:-100])
-    with pytest.raises(ModelError, match="cannot load the model") as caught:
+    with pytest.raises(ModelError, match="cannot load the (model|weights)") as caught:
         load_policy(folder, CPU)
-    assert caught.value.exit_code == 4 and "download it again" in caught.value.remedy
+    assert caught.value.exit_code == 4 and "copy or download" in caught.value.remedy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +180,8 @@ def test_gguf_is_written_from_the_sum(tmp_path, tokenizer, kind):
 
 def test_the_town_in_bf16_keeps_what_was_learnt(tmp_path):
     """A model of the town as others are published: before a second adapter has trained, the model is the adapted one to the last digits of fp32."""
-    base = tmp_path / "town-s"
-    shutil.copytree(town.shipped("town-s"), base)
-    save_file({name: tensor.bfloat16() for name, tensor in load_file(base / "model.safetensors").items()}, base / "model.safetensors", {"format": "pt"})
+    shipped = load_policy(town.shipped("town-s"), FP32)
+    base = stored(tmp_path / "town-s", shipped.model, shipped.tokenizer, torch.bfloat16)
     first = adapted(base, tmp_path / "first")
     batch = rows(first.tokenizer, first.pad_id)
     second = load_policy(tmp_path / "first", AUTO, LORA, trainable=True)
