@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from alignlab.errors import ModelError
 from alignlab.models.chat import example
@@ -23,7 +23,7 @@ from alignlab.models.to_gguf import write_gguf
 from alignlab.records import Prompt
 from alignlab.settings import ModelSettings
 
-from .conftest import TINY, build_tokenizer, llama
+from .conftest import build_tokenizer, llama
 from .hostile import ADAPTER, GGUF, HARMLESS, MODEL, Spoil, mutated
 
 MEMORY = 500 * 2**20
@@ -41,9 +41,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     llama().save_pretrained(place / "model")
     tokenizer.save_pretrained(place / "model")
     base = LlamaForCausalLM.from_pretrained(place / "model")
-    get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")).save_pretrained(place / "adapter")
+    get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")).save_pretrained(str(place / "adapter"))
     tokenizer.save_pretrained(place / "adapter")
-    write_gguf(Policy(LlamaForCausalLM(LlamaConfig(**(TINY | {"head_dim": 8}))), tokenizer, "tiny", torch.device("cpu")), place / "model.gguf", kind="f32")
+    write_gguf(Policy(llama(head_dim=8), tokenizer, "tiny", torch.device("cpu")), place / "model.gguf", kind="f32")
     return place
 
 

@@ -210,7 +210,7 @@ def _check_counts(settings: dict[str, Any], path: Path, widest: int) -> None:
                              where=str(path), remedy="copy or download the model again; no model that is loaded here has so many")
         if name.endswith("token_id") and not (value is None or type(value) is int or (isinstance(value, list) and all(type(one) is int for one in value))):
             raise ModelError(f"{name} = {value!r:.60} is no token id", where=str(path), remedy="copy the model folder again")
-        if name in ("score_mean", "score_std") and (type(value) not in (int, float) or not math.isfinite(value)):
+        if name in ("score_mean", "score_std") and not (isinstance(value, int | float) and math.isfinite(value)):
             raise ModelError(f"{name} = {value!r:.60} is no number", where=str(path), remedy="copy the model folder again")
         if name == "transformers_weights" and value is not None and (not isinstance(value, str) or Path(value).name != value):
             raise ModelError(f"the weights are said to lie elsewhere: {value!r:.100}", where=str(path), remedy="copy the whole model folder")

@@ -87,8 +87,10 @@ def safetensors(path: Path) -> Shapes:
     """The header of a .safetensors file: known types, and tensors that lie one behind the other and fill the file."""
     with opened(path) as (file, size):
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(LARGEST_HEADER, size - 8):
+        if size < 8 or length > size - 8:
             raise Broken(f"its header is said to have {length:,} bytes, and the file has {size:,}")
+        if length > LARGEST_HEADER:
+            raise Broken(f"its header has {length:,} bytes, and no model has one of more than {LARGEST_HEADER:,}")
         rows = parsed(file.read(length))
     found: Shapes = {}
     places: list[tuple[int, int]] = []

@@ -97,7 +97,7 @@ def _repeated(node: _Node, times: str) -> _Node:
         raise _Refused("it repeats too often")
     least = int(counts[1] or 0) if counts else int(times[0] == "+")
     most = int(counts[3]) if counts and counts[3] else None if times[0] in "*+" or (counts and counts[2]) else 1 if not counts else least
-    if most == least:
+    if most is not None and most == least:
         if most > 1 and not node.fixed:
             raise _Refused("it repeats what can match in several ways")
         return _Node(node.ways, node.endless, node.fixed, node.fails)
