@@ -60,7 +60,7 @@ def completion(text: str, **columns: object) -> Completion:
 def test_names_of_ours_are_none_of_a_users() -> None:
     assert parse("my.rewards:short") == parse("python:my.rewards:short") == ("my.rewards", "short")
     assert parse("python:reward:short") == ("reward", "short")
-    for name in ("town:gold", "reward:runs/r", "reward:run", "ai:model", "gated:a,b", "constant", "runs/x", "ensemble:worst:a,b"):
+    for name in ("town:gold", "reward:runs/r", "reward:run", "ai:model", "gated:a,b", "constant", "runs/x", "ensemble:worst:a,b", "bot:clean", "canary:WORD", "strongreject:model"):
         assert parse(name) is None
 
 

@@ -32,7 +32,8 @@ from ..text.escapes import one_line
 from . import ScoreJudge
 
 NAME = re.compile(r"(?:python:)?([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
-OURS = ("town", "reward", "ensemble", "gated", "ai", "pool")
+OURS = ("town", "reward", "ensemble", "gated", "ai", "pool", "bot", "columns", "mix", "refusal", "canary", "nonce", "strongreject", "harmbench", "llamaguard")
+"""Prefixes of our own names, of whatever kind: a module that is called so needs `python:` before it."""
 HOW = "a function of yours as module:function, from a file module.py in this folder or an installed package"
 
 

@@ -219,7 +219,7 @@ def _check_counts(settings: dict[str, Any], path: Path, widest: int) -> None:
 def _check_bases(adapter: Path) -> None:
     """Raise ModelError for an adapter that stands on itself, over however many others, or whose base has no name."""
     at, seen = adapter, set[Path]()
-    while (at / "adapter_config.json").is_file():
+    while os.path.isfile(at / "adapter_config.json"):  # of a name that is too long for the system, too
         if at.resolve() in seen:
             raise ModelError("the adapter is said to stand on itself", where=str(adapter / "adapter_config.json"),
                              remedy="set base_model_name_or_path in it to where the base model lies")
