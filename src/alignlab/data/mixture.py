@@ -21,6 +21,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..records import Record
 from ..text.documents import Malformed, from_json, from_toml, read_text
+from .folders import local
 from .read import same
 
 PREFIX = "mix:"
@@ -81,7 +82,7 @@ def _from_file(file: Path) -> list[Source]:
         data, weight = row.get("data"), row.get("weight")
         if not isinstance(data, str) or isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise ConfigError(f"source {number} needs data (text) and weight (a number)", where=str(file), remedy=EXAMPLE)
-        beside = file.parent / data
+        beside = local(file.parent / data)
         found.append(Source(str(beside) if beside.exists() else data, float(weight)))
     return found
 
