@@ -103,8 +103,10 @@ def _plain(kind: pyarrow.DataType) -> pyarrow.DataType:
 def _expanded(column: Any) -> int:
     """Bytes of a column once every value of a dictionary is written out."""
     import pyarrow
-    from pyarrow import compute, types
+    import pyarrow.compute
+    from pyarrow import types
 
+    compute: Any = pyarrow.compute
     kind, chunks = column.type, column.chunks if isinstance(column, pyarrow.ChunkedArray) else [column]
     if types.is_dictionary(kind) and (types.is_string(kind.value_type) or types.is_binary(kind.value_type)):
         return sum(int(compute.sum(compute.take(compute.binary_length(chunk.dictionary).cast("int64"), chunk.indices)).as_py() or 0) for chunk in chunks)

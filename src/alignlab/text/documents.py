@@ -142,7 +142,7 @@ def _plain_loader() -> type[yaml.SafeLoader]:
             self.depth, self.count = self.depth + 1, self.count + 1
             if self.depth > MOST_DEPTH or self.count > MOST_NODES:
                 raise Malformed(f"more than {MOST_DEPTH} lists or tables inside each other" if self.depth > MOST_DEPTH else f"more than {MOST_NODES:,} values")
-            node = super().compose_node(parent, index)
+            node: Any = super().compose_node(parent, index)
             self.depth -= 1
             if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and len(node.value) > MOST_BITS:
                 raise Malformed(f"a number of {len(node.value):,} letters")
