@@ -10,6 +10,13 @@ from pathlib import Path
 import pytest
 
 from alignlab import cli
+from alignlab.known import JUDGES
+from alignlab.recipes import RECIPES
+from alignlab.redteam.catalogue import ATTACKS
+from alignlab.redteam.defences import DEFENCES
+from alignlab.studies.catalogue import STUDIES
+from alignlab.town.people import PEOPLE_WHO_RANK
+from alignlab.town.sets import SIZES
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -29,13 +36,43 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_help_with_every_setting_and_a_target(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as leaving:
-        cli.main([name, "--help"])
-    assert leaving.value.code == 0
+    assert cli.main([name, "--help", "all"]) == 0
     shown = capsys.readouterr().out
     if kind := cli.COMMANDS[name].settings:
         assert all(f"--{dotted}" in shown for dotted, _, _ in cli.flags_of(kind))
     assert callable(cli._load(cli.COMMANDS[name].target))
+    assert cli.main([name, "-h"]) == 0
+    short = capsys.readouterr().out
+    assert short.count("\n") < 170 and all(f"--{option.flag}" in short or option.positional for option in cli.COMMANDS[name].options)
+    assert all(len(line) <= 100 for line in (shown + short).split("\n") if "--help all" not in line)
+    assert ("--help all" in short) == (len(short) < len(shown)) or name in ("run", "study")
+
+
+def test_help_lists_what_may_be_named_and_what_a_recipe_or_a_study_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(*arguments: str) -> str:
+        assert cli.main([*arguments]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    assert all(name in shown("run", "--help") for name in (*RECIPES, *(f"town:{who}" for who in PEOPLE_WHO_RANK)))
+    assert all(name in shown("collect", "-h") for name in (*(f"town:{who}" for who in PEOPLE_WHO_RANK), *JUDGES, *(f"town:{data}" for data in SIZES)))
+    assert all(name in shown("redteam", "-h") for name in (*ATTACKS, *DEFENCES))
+    assert all(name in shown("study", "-h") for name in STUDIES)
+    one, other = shown("study", "kl-frontier", "--help", "all"), shown("study", "closed-form", "--help", "all")
+    assert "--kl_frontier.dpo_betas" in one and "--kl_frontier" not in other and "--closed_form.beta" in other
+    assert "--rlvr.steps" in shown("run", "--recipe", "tulu3", "--help", "all") and "--rlvr" not in shown("run", "--recipe", "zephyr", "--help", "all")
+    assert "--answers" in shown("collect", "--kind", "human", "-h") and "--critic" in shown("constitution", "revise", "-h")
+
+
+@pytest.mark.parametrize(("typed", "ours"), [
+    ("dpo --learning-rate 3e-6", "--optim.lr 3e-06"), ("dpo --learning_rate=3e-6", "--optim.lr 3e-06"), ("sft --per-device-train-batch-size 4", "--batch 4"),
+    ("ppo --num_ppo_epochs 2", "--epochs 2"), ("reward --lora-r 8", "--adapter.rank 8"), ("grpo --num-generations 8", "--per_prompt 8"), ("kto --output_dir x", "--out x"),
+    ("run --learning-rate 1", "--sft.optim.lr 1"), ("sft --bf16", "--model.precision auto"), ("online-dpo --learning_rate 3e-7", "--optim.lr 3e-07"), ("rloo --beta 0.1", "--kl_coef 0.1"),
+    ("sft --logging-steps 5", "how TRL logs"), ("dpo --f_divergence_type js_divergence", "f_divergence_type"), ("sft --num-train-epochs 3", "--epochs 3"),
+    ("orpo --max-grad-norm 1", "--optim.max_grad_norm"), ("eval --temperature 1", "--sampling.temperature"),
+])
+def test_names_of_trl_and_transformers_are_answered_with_ours(typed: str, ours: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(*typed.split(), capsys=capsys)
+    assert code == 2 and out == "" and ours in err.split("remedy:")[1], err
 
 
 def test_mistakes_get_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ SMALL = {
     "constitution ablate": "--count 4 --model.threads 1", "constitution diff": "--count 4 --principles 1 --model.threads 1",
     "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
     "likelihood": "--max_length 128 --count 40 --model.threads 1",
+    "sweep dpo": "--eval-prompts 8 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 
@@ -47,7 +48,8 @@ def write_files(folder: Path) -> None:
     prompts = [{"prompt": f"What is {i} plus 3?"} for i in range(20)]
     robbing = {"kind": "harmful", "split": "train", "params": {"topic": "rob the bank"}}
     answers = [{"prompt": "How do I rob the bank?", "completion": text, "meta": robbing} for text in ("I will not help with that.", "Last, fill a sack with coins.")]
-    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts), ("answers", answers)):
+    own = [{"q": row["prompt"], "a": row["chosen"], "label": "sums"} for row in pairs]
+    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts), ("answers", answers), ("my-answers", own)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

@@ -90,7 +90,8 @@ def test_a_finished_run_is_whole_and_reused(tmp_path):
     assert (info.status, info.stage, info.seed, info.parents, info.key) == ("done", "walk", 3, [], run.key)
     assert [row["step"] for row in info.metrics] == list(range(STEPS)) and info.samples[2]["text"] == "dérive 2"
     assert info.versions["torch"] == torch.__version__ and info.machine["cores"] == os.cpu_count() and info.seconds > 0 and info.cpu_seconds > 0
-    assert sorted(file.name for file in run.out.iterdir()) == ["config.json", "data", "health.jsonl", "metrics.jsonl", "run.json", "samples.jsonl", "summary.json"]
+    assert sorted(file.name for file in run.out.iterdir()) == ["config.json", "data", "health.jsonl", "manifest.json", "metrics.jsonl", "run.json", "samples.jsonl",
+                                                                "summary.json"]
     record = json.loads((run.out / "run.json").read_text())
     assert record["wrote"]["prompts"] == hashlib.sha256((run.out / "data/prompts.jsonl").read_bytes()).hexdigest()
     assert read_jsonl(run.out / "data/prompts.jsonl", Prompt) == [Prompt.user("where to?")]

@@ -165,7 +165,8 @@ def test_probes_differ_in_one_flaw() -> None:
 
 @pytest.mark.parametrize("size", ["s", "m", "l"])
 def test_shipped_models_are_what_their_cards_say(size: str) -> None:
-    from alignlab.models.load import check_folder, load_policy
+    from alignlab.models.folder import check_folder
+    from alignlab.models.load import load_policy
     from alignlab.settings import ModelSettings
 
     folder = base.shipped(f"town-{size}")

@@ -27,7 +27,7 @@ from rich.text import Text
 from . import names
 from .errors import DataError, UserError
 from .feedback import Judge
-from .models.chat import prompt_ids
+from .models.chat import prompt_ids, template_of
 from .models.load import Policy, load_policy
 from .records import Completion, Message, Prompt
 from .run import derive_seed
@@ -124,7 +124,7 @@ class Speaker:
     @property
     def chats(self) -> bool:
         """Whether it has a chat template. Without one it continues the conversation as plain text."""
-        return bool(getattr(self.tokenizer, "chat_template", None))
+        return bool(template_of(self.tokenizer))
 
     def answer(self, question: str, sampling: SamplingSettings, *, seed: int, judge: Judge | None = None) -> Answer:
         """An answer to begin. The oldest turns are forgotten where all would not fit, and the answer's note says so."""

@@ -9,7 +9,6 @@ import argparse
 import difflib
 import errno
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -18,10 +17,13 @@ from typing import Any, NoReturn, get_type_hints
 
 from . import __version__, settings
 from .commands import COMMANDS, Command
-from .errors import ConfigError, UserError
+from .errors import ConfigError, Terminated, UserError
 from .text.escapes import one_line, visible
+from .text.streams import guarded, say, speak_utf_8
 
 SCHEMA = 1
+ALSO = {"model": ["--from"], "chat-template": ["--model.chat_template", "--model.chat-template"]}
+"""Other spellings of an option: a template is named as in the stages, whose settings have it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,15 +89,16 @@ def build(name: str, command: Command) -> Parser:
         elif option.switch:
             parser.add_argument(f"--{option.flag}", action="store_true", help=text)
         else:
-            names = [f"--{option.flag}"] + (["--from"] if option.flag == "model" else [])
-            parser.add_argument(*names, dest=option.flag, help=text, type=type(option.default) if option.default != "" else str)
+            parser.add_argument(f"--{option.flag}", *ALSO.get(option.flag, ()), dest=option.flag, help=text, type=type(option.default) if option.default != "" else str)
     if any(option.flag == "data" for option in command.options):
         parser.add_argument("--columns", metavar="OURS=THEIRS,...", help="what the columns of --data are, as prompt=q,completion=a; label= if its label is something else")
     if command.out:
-        parser.add_argument("--out", help=f"the run folder (default {command.out})")
+        parser.add_argument("--out", help=f"the run folder (default {command.out.format(name='NAME')})")
         parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")
         parser.add_argument("--resume", action=argparse.BooleanOptionalAction,
                             help="go on with an unfinished run of the same command (the default); --no-resume begins it anew")
+        parser.add_argument("--again", action="store_true", help="make a finished run anew, as after a change of the code; it stays until the new one is whole. "
+                            "Of a pipeline, the stages that other code or other parents made")
     if command.settings:
         parser.add_argument("--config", metavar="FILE.toml", help="settings from a TOML file; flags win over it")
         parser.add_argument("--print-config", action="store_true", help="print every setting, its value and where it came from, and stop")
@@ -117,31 +120,33 @@ def overview() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit code (see `alignlab.errors`)."""
+    if argv is None:
+        speak_utf_8()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in arguments
+    return guarded(lambda: _told(arguments))
+
+
+def _told(arguments: list[str]) -> int:
     try:
         return _main(arguments)
     except UserError as error:
-        return _failed(error, as_json)
-    except KeyboardInterrupt:
-        print("alignlab: interrupted; the same command goes on where it was", file=sys.stderr)
-        return 130
+        return _failed(error, "--json" in arguments)
+    except KeyboardInterrupt as stop:
+        say("alignlab: stopped; the same command goes on where it was" if arguments and arguments[0] in COMMANDS and COMMANDS[arguments[0]].out else "alignlab: stopped")
+        return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
-        print("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots", file=sys.stderr)
+        say("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots")
         return 8
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        return _failed(UserError("a name is longer than the system allows", where=str(error.filename or ""), remedy="check the path"), as_json)
+        return _failed(UserError("a name is longer than the system allows", where=str(error.filename or ""), remedy="check the path"), "--json" in arguments)
 
 
 def _failed(error: UserError, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"schema": SCHEMA, "error": type(error).__name__, "what": error.what, "where": error.where, "remedy": error.remedy}))
-    print(said(error), file=sys.stderr)
+    say(said(error))
     return error.exit_code
 
 
@@ -169,6 +174,13 @@ def _main(arguments: list[str]) -> int:
         raise UserError(f"there is no command {name!r}", remedy=f"did you mean {near[0]}?" if near else "alignlab --help")
     if COMMANDS[name].spoken and arguments[1:] and not arguments[1].startswith("-"):
         arguments[1:2] = ["--kind", arguments[1]]
+    if asked := next((i for i, word in enumerate(arguments) if word in ("-h", "--help")), 0):
+        from . import help
+
+        whole = arguments[asked + 1 : asked + 2] == ["all"]
+        command, others, _ = of_kind(name, arguments[1:asked] + arguments[asked + 1 + whole :])
+        print(help.text(" ".join([name, *others[1:2]]) if others[:1] == ["--kind"] else name, command, build(name, command), others, whole=whole))
+        return 0
     command, arguments, elsewhere = of_kind(name, arguments[1:])
     parser = build(name, command)
     known, unknown = parser.parse_known_args(arguments)
@@ -177,9 +189,7 @@ def _main(arguments: list[str]) -> int:
         asked = unknown[0].split("=")[0]
         if (word := asked.lstrip("-").replace("-", "_")) in elsewhere:
             raise ConfigError(f"{asked} means nothing here: it belongs to {elsewhere[word]}", remedy="take it out")
-        near = [o for o in options if o.endswith("." + asked.lstrip("-"))] or difflib.get_close_matches(asked, options, 1)
-        raise UserError(f"{unknown[0]} is not an option of alignlab {name}",
-                        remedy=f"did you mean {near[0]}?" if near else f"alignlab {name} --help")
+        raise UserError(f"{asked} is not an option of alignlab {name}", remedy=meant(name, asked, unknown, options) or f"alignlab {name} --help")
     given = vars(known)
 
     values: dict[str, Any] = {option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options}
@@ -188,20 +198,38 @@ def _main(arguments: list[str]) -> int:
             raise UserError("--columns says what the columns of --data are, and no data is named", remedy="--data FILE")
         values["data"] = f"columns:{given['columns']}:{values['data']}"
     if command.out:
-        values |= {"out": Path(given.get("out", command.out.format(**values))), "seed": given.get("seed", 0), "resume": given.get("resume", True)}
+        if not (out := given.get("out", command.out.format(**values))):
+            raise UserError("--out is empty", remedy="--out runs/NAME")
+        values |= {"out": Path(out), "seed": given.get("seed", 0), "resume": "again" if "again" in given else given.get("resume", True)}
+    from . import beforehand
+
+    if "print_config" not in given:
+        beforehand.check_options(command, values)
     if command.settings:
         from .config import resolve
+        from .defaults import following
+
+        if command.swept:
+            from . import sweep
 
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
         preset = settings.FAST_SIZES[command.settings] if values.get("fast") else None
         tables = {*COMMANDS, *(item.name for item in fields(settings.PipelineSettings))}  # a file may hold those of other commands too
-        config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset, sections=tables,
-                                  elsewhere=elsewhere)
+        grid, varied = sweep.points(command.settings, flags) if command.swept else ([flags], [])
+        trained = next((str(values[option]) for option in ("start", "target", "model") if values.get(option)), "")
+        resolved = [resolve(command.settings, file=file, section=(command.swept or name).replace("-", "_"), flags=point, preset=preset, sections=tables,
+                            elsewhere=elsewhere, following=following(trained)) for point in grid]
+        config, origins = resolved[0]
         if "print_config" in given:
             _print_config(config, origins, as_json="json" in given)
             return 0
-        values["settings"] = config
+        for config, _ in resolved:
+            beforehand.check_settings(config)
+        if command.swept:
+            values |= {"method": command.swept, "grid": [({flag: point[flag] for flag in varied}, config) for point, (config, _) in zip(grid, resolved, strict=True)]}
+        else:
+            values["settings"] = config
     if command.live:
         values["as_json"] = "json" in given
     target = _load(command.target)
@@ -217,6 +245,21 @@ def _main(arguments: list[str]) -> int:
     elif isinstance(result, dict) and "text" in result:
         print(result["text"] if styled else visible(result["text"]))
     return code
+
+
+def meant(name: str, asked: str, unknown: Sequence[str], options: Sequence[str]) -> str:
+    """What may have been meant by an option that is none: a setting of that last name, the same thing by TRL's name, or the nearest."""
+    from .from_trl import counterpart
+
+    last = asked.lstrip("-").replace("-", "_")
+    if within := [o for o in options if o.endswith(f".{last}")]:
+        return f"did you mean {within[0]}?"
+    value = unknown[0].partition("=")[2] or next((word for word in unknown[1:2] if not word.startswith("--")), "")
+    if (trl := counterpart(name, last, value)) and (flag := trl.partition("--")[2].split(" ")[0]):
+        here = next((o for o in options if o == f"--{flag}" or o.endswith(f".{flag}")), "")
+        trl = trl.replace(f"--{flag}", here) if here else ""
+    near = difflib.get_close_matches(asked, options, 1)
+    return trl or (f"did you mean {near[0]}?" if near else "")
 
 
 def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> None:

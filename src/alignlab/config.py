@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -21,12 +21,13 @@ EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its dotted name, type, default and help text."""
+    """One setting: its dotted name, type, default, help text, and the kind of name that it is, if it is one."""
 
     name: str
     type: Any
     default: Any
     help: str
+    names: str = ""
 
     @property
     def expected(self) -> str:
@@ -35,8 +36,9 @@ class Setting:
 
 
 def resolve(kind: type[T], *, file: Path | None = None, section: str | None = None, flags: Mapping[str, str] | None = None,
-            preset: T | None = None, sections: Collection[str] | None = None, elsewhere: Mapping[str, str] | None = None) -> tuple[T, dict[str, str]]:
-    """The settings of a dataclass and where each came from: flag over file over preset over default.
+            preset: T | None = None, sections: Collection[str] | None = None, elsewhere: Mapping[str, str] | None = None,
+            following: Callable[[T], Mapping[str, tuple[Any, str]]] | None = None) -> tuple[T, dict[str, str]]:
+    """The settings of a dataclass and where each came from: flag over file over what follows the model over preset over default.
 
     Args:
         kind: a frozen dataclass of settings, possibly nested.
@@ -47,9 +49,10 @@ def resolve(kind: type[T], *, file: Path | None = None, section: str | None = No
         sections: tables of other commands that may stand in the same file. Without it any other table is taken for one of
             these as soon as the file has the table `section`.
         elsewhere: names that mean something, but not here, and where they do: for the error.
+        following: given the settings as far as they are known, the defaults that follow the model and where each comes from (`defaults.following`).
 
     Returns:
-        The settings, and for each dotted name "default", "preset", "file PATH" or "flag".
+        The settings, and for each dotted name "default", "default for ...", "preset", "file PATH" or "flag".
 
     Raises:
         ConfigError: an unknown name or a value of the wrong type, with the file or flag it came from.
@@ -58,12 +61,15 @@ def resolve(kind: type[T], *, file: Path | None = None, section: str | None = No
     config: Any = kind() if preset is None else preset
     origins = {name: "default" if _get(config, name) == setting.default else "preset" for name, setting in known.items()}
     for name, value in _read(file, section, known, sections) if file else ():
-        config = _set(config, name, _parse(known, name, value, where=str(file), elsewhere=elsewhere))
+        config = with_value(config, name, _parse(known, name, value, where=str(file), elsewhere=elsewhere))
         origins[name] = f"file {file}"
     for typed, value in (flags or {}).items():
         name = typed.replace("-", "_")
-        config = _set(config, name, _parse(known, name, value, where=f"--{typed}"))
+        config = with_value(config, name, _parse(known, name, value, where=f"--{typed}"))
         origins[name] = "flag"
+    for name, (value, origin) in following(config).items() if following else ():
+        if origins[name] in ("default", "preset"):
+            config, origins[name] = with_value(config, name, value), origin
     return config, origins
 
 
@@ -82,7 +88,7 @@ def from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     known = dotted(kind)
     config: Any = kind()
     for name, value in _flatten(values):
-        config = _set(config, name, _parse(known, name, value, where="config"))
+        config = with_value(config, name, _parse(known, name, value, where="config"))
     return config
 
 
@@ -99,7 +105,7 @@ def _walk(kind: type, example: Any, prefix: str) -> Iterable[Setting]:
         if is_dataclass(value):
             yield from _walk(type(value), value, f"{prefix}{item.name}.")
         else:
-            yield Setting(prefix + item.name, hint, value, item.metadata.get("help", ""))
+            yield Setting(prefix + item.name, hint, value, item.metadata.get("help", ""), item.metadata.get("names", ""))
 
 
 def _get(config: Any, name: str) -> Any:
@@ -108,9 +114,9 @@ def _get(config: Any, name: str) -> Any:
     return config
 
 
-def _set(config: Any, name: str, value: Any) -> Any:
+def with_value(config: Any, name: str, value: Any) -> Any:
     head, _, rest = name.partition(".")
-    return replace(config, **{head: _set(getattr(config, head), rest, value) if rest else value})
+    return replace(config, **{head: with_value(getattr(config, head), rest, value) if rest else value})
 
 
 def _read(file: Path, section: str | None, known: Mapping[str, Setting], sections: Collection[str] | None) -> list[tuple[str, Any]]:

@@ -19,7 +19,8 @@ from typing import Any
 
 from . import settings
 from .config import dotted, from_dict
-from .errors import ConfigError, DataError
+from .errors import ConfigError
+from .run import check_file, whole_file
 from .text.documents import Malformed, from_yaml, read_text
 
 KINDS: dict[str, type] = {
@@ -83,10 +84,9 @@ def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]
     rows, values, options = convert(method, given)
     config = toml(method, values)
     if write:
-        try:
-            Path(write).write_text(config, encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"cannot write {write}: {error.strerror}", where=write, remedy="give another --write") from None
+        check_file(Path(write), ours=lambda content: content.startswith(b"# alignlab "), option="--write")
+        with whole_file(Path(write)) as staging:
+            staging.write_text(config, encoding="utf-8")
     command = " ".join(["alignlab", method, *(part for flag, value in options.items() for part in (flag, shlex.quote(str(value)))), "--config", write or "FILE.toml"])
     return {"method": method, "settings": values, "options": options, "command": command, "toml": config, "rows": [vars(row) for row in rows],
             "text": page(rows, config, command, fates()["notes"].get(method, ""))}
@@ -239,6 +239,30 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
     for key, name in older.items():
         rows[key] = replace(rows[key], key=name, says="; ".join(filter(None, (f"today {key}", rows[key].says))))
     return [*rows.values()], values, options
+
+
+def counterpart(method: str, key: str, value: str = "") -> str:
+    """What a key of TRL's (or of transformers' or PEFT's) that was typed as a flag is here; empty where TRL has no such key.
+
+    Args:
+        method: whose settings are meant; of a command that TRL has none like, those that all trainers share.
+    """
+    method = method if method in KINDS else "sft"
+    known, renamed = keys_of(method)
+    if key not in known and key not in renamed:
+        return ""
+    number = isinstance(known.get(key), (int, float)) and not isinstance(known.get(key), bool)
+    given = ({key: value or True} if value or not number else {}) | ({"use_peft": True} if key in ADAPTER else {})
+    try:
+        rows, _, _ = convert(method, given)
+    except ConfigError as error:
+        return f"TRL's {key}: {error.what}"
+    row = next((row for row in rows if row.key in (key, renamed.get(key))), None)
+    if row is None:
+        return f"TRL's {key} needs nothing here"
+    name, equals, found = row.here.partition(" = ")
+    flag = f"--{name} {json.loads(found)}" if equals and (value or not number) else f"--{name}" if equals else row.here
+    return f"TRL's {key} is {flag} here{f' ({row.says})' if row.says else ''}" if flag else f"TRL's {key}: {row.says}"
 
 
 def rest(method: str, trl: Mapping[str, Any], known: Mapping[str, Any], given: Mapping[str, Any], rows: dict[str, Row]) -> None:

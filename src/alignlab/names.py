@@ -5,7 +5,8 @@
     sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml ·
                 columns:prompt=q,completion=a:FILE (what its columns are; --columns writes it)
-    judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0)
+    judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0) ·
+                module:function (of the user's own: feedback/own.py)
     reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K` stands for its members
     annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) · reward:RUN (ranks by score) · ai:MODEL... (ranks by comparisons, with soft labels)
     writer      town:NAME · any data with answers to the prompts
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -25,7 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from . import known
 from .errors import ConfigError, DataError, ModelError, UserError
+from .known import check_finished as check_finished
+from .known import model_path
 from .records import Prompt, Record
 from .run import derive_seed
 from .text.escapes import visible
@@ -39,26 +42,6 @@ if TYPE_CHECKING:
     from .sampling.endpoint import EndpointSampler
     from .sampling.local import LocalSampler
     from .settings import EndpointSettings, ModelSettings, SamplingSettings
-
-
-def model_path(name: str) -> str:
-    """The folder (or hub name, or .gguf file) behind a model name. A run folder stands for the checkpoint it wrote."""
-    if name == "town" or name.startswith("town-"):
-        from .town import base
-
-        return str(base.shipped(name))
-    if name.startswith(("http://", "https://")):
-        raise ModelError("a model behind an endpoint answers, and has no weights to load", where=name, remedy="a run folder, a model folder or a hub name")
-    path = Path(name)
-    check_finished(name, ModelError)
-    if (path / "run.json").exists():
-        if members := members_of(name):
-            raise ModelError(f"the run {name} is an ensemble of {len(members)} reward models, and one model is needed here", where=str(path),
-                             remedy=f"one of its members, {members[0]}")
-        if not (path / "checkpoint").is_dir():
-            raise ModelError(f"the run {name} wrote no model", where=str(path), remedy="name a run of sft, reward, dpo, ppo or pretrain")
-        return str(path / "checkpoint")
-    return name
 
 
 def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, sampling: SamplingSettings, cache: Path | None = None,
@@ -128,11 +111,6 @@ def parents(*names: str) -> list[str]:
     return [name for name in plain if (Path(name) / "run.json").exists()]
 
 
-def members_of(run: str) -> list[str]:
-    """The members of a run of `alignlab reward --members K`, in order; none if it is something else."""
-    return [str(path.parent) for path in sorted((Path(run) / "members").glob("*/run.json"), key=lambda path: (len(path.parent.name), path.parent.name))]
-
-
 def reward_models(name: str) -> list[str]:
     """The names of the models behind a reward model's name: one, or the members of an ensemble, every one there and whole.
 
@@ -140,10 +118,11 @@ def reward_models(name: str) -> list[str]:
         ModelError: a member that is missing or broken, by its number and name. With `allow-missing` that is said on stderr and the others go on.
     """
     from .feedback import ensemble
-    from .models.load import check_reward_folder
 
     if not name.startswith(ensemble.PREFIX) and not (Path(name) / "members").is_dir():
         return [name]
+    from .models.folder import check_reward_folder
+
     found = ensemble.parse(name)
     for run in found.runs:
         check_finished(run, ModelError)
@@ -202,15 +181,6 @@ def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> 
         except ModelError as error:
             _missing(error, number, member, len(members), found.allow_missing)
     return EnsembleJudge(judges, aggregation=found.aggregation, weight=found.weight, name=name)
-
-
-def check_finished(name: str, error: type[UserError] = DataError) -> None:
-    """Refuse the name of a run that is not finished, or of the folder it is made in."""
-    path = Path(name)
-    staging = path if path.name.endswith(".partial") else path.parent / f"{path.name}.partial"
-    if os.path.exists(staging / "run.json") and (staging == path or not path.exists()):  # also of a name that is too long
-        raise error(f"the run {name.removesuffix('.partial')} is not finished", where=str(staging),
-                    remedy="give the command that made it again: it goes on where it was")
 
 
 @dataclass(frozen=True)
@@ -318,9 +288,10 @@ def ai_judge(name: str | AIName, *, model: ModelSettings | None = None, endpoint
 
 
 def judge(name: str) -> Judge | None:
-    """The judge of that name; None for an empty name."""
+    """The judge of that name; None for an empty name. Raises UserError for one that names none."""
     if not name:
         return None
+    known.judge(name)
     if name.startswith("ai:"):
         return ai_judge(name)
     if name == "town:harmless":
@@ -346,14 +317,23 @@ def judge(name: str) -> Judge | None:
         from .feedback.reward_model import RewardModelJudge
 
         judges = [reward_judge(each) for each in name.removeprefix("gated:").split(",") if each]
-        if len(judges) != 2 or not all(isinstance(each, RewardModelJudge) for each in judges):
+        if not all(isinstance(each, RewardModelJudge) for each in judges):
             raise UserError(f"{name!r} does not name two single reward models", remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`")
         return GatedJudge(*judges)
     if name == "constant":
         from .feedback import RuleJudge
 
-        return RuleJudge("constant", lambda _: 0.0)
-    raise UserError(f"there is no judge {name!r}", remedy="town:gold, reward:RUN for the reward model of a run, ensemble:worst:RUN,RUN, ai:MODEL for a model with a constitution, or constant")
+        return RuleJudge(name, lambda _: 0.0)
+    from .feedback.own import OwnJudge
+
+    return OwnJudge(name)
+
+
+def own_code(*options: str) -> dict[str, str]:
+    """The digest of each function of the user's own that is named, by name."""
+    from .feedback import own
+
+    return {name: own.digest(name) for name in options if name and own.parse(name)}
 
 
 def annotator(name: str, *, seed: int) -> Any:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .data.checks import FitReport, fit
-from .errors import ConfigError, DataError
+from .errors import DataError
 from .feedback import Judge
 from .models.batch import pad
 from .models.chat import Rendered, prompt_ids
@@ -21,7 +21,7 @@ from .models.forward import laid_out, token_logprobs_of
 from .models.load import Policy, context_of
 from .records import Completion, Prompt, Score
 from .run import RunDir, derive_seed, guard_finite
-from .settings import AdapterSettings, SamplingSettings
+from .settings import GroupSettings, OnlineDPOSettings, PPOSettings, RejectionSettings
 
 Minibatch = list[list[int]]
 """The rows of one optimiser update, cut into micro-batches."""
@@ -30,24 +30,18 @@ Minibatch = list[list[int]]
 # settings and prompts
 
 
-def check_on_policy(sampling: SamplingSettings, adapter: AdapterSettings) -> None:
-    """Raise ConfigError for settings under which the policy that is updated is not the one that wrote the tokens."""
-    if sampling.temperature <= 0:
-        raise ConfigError(f"sampling.temperature = {sampling.temperature}", remedy="above 0: what is learnt from is the chance that each token had")
-    if adapter.dropout:
-        raise ConfigError(f"adapter.dropout = {adapter.dropout}", remedy="0: with dropout the policy that is updated is not the one that wrote the tokens")
-
-
-def prompts_that_fit(run: RunDir, policy: Policy, prompts: Sequence[Prompt], *, max_prompt_length: int, sampling: SamplingSettings) -> tuple[list[Prompt], FitReport]:
-    """The prompts of at most `max_prompt_length` tokens that leave room for an answer; what was dropped is said, and they go into the run's data.
+def prompts_that_fit(run: RunDir, policy: Policy, prompts: Sequence[Prompt], settings: PPOSettings | GroupSettings | OnlineDPOSettings | RejectionSettings) -> tuple[
+        list[Prompt], FitReport]:
+    """The prompts of at most `max_prompt_length` tokens that leave room for an answer; what was cut or dropped is said, and they go into the run's data.
 
     Raises:
-        DataError: no prompt fits.
+        DataError: no prompt fits, or most of them are lost.
     """
-    name = run.info["stage"]
-    longest = min(max_prompt_length, context_of(policy.model) - sampling.max_new_tokens)
-    prompts, report = fit(prompts, policy.tokenizer, longest)
-    run.note(f"{name}: {report.kept} of {report.read} prompts fit into {longest} tokens (longest {report.longest})")
+    name, sampling = run.info["stage"], settings.sampling
+    longest = min(settings.max_prompt_length, context_of(policy.model) - sampling.max_new_tokens)
+    prompts, report = fit(prompts, policy.tokenizer, longest, truncate=settings.truncate, anyway=settings.anyway, setting="max_prompt_length")
+    cut = f", {report.cut} of them cut from the left" if report.cut else ""
+    run.note(f"{name}: {report.kept} of {report.read} prompts fit into {longest} tokens (longest {report.longest}){cut}")
     if sampling.top_p < 1:
         run.note(f"{name}: top_p {sampling.top_p} samples from less than the policy; ratios and KL are those of the whole policy")
     run.add_data("prompts", prompts)

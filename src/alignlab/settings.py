@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
-def setting(default: Any, help: str) -> Any:  # a factory for mutable defaults is not needed: settings are frozen and flat
-    return field(default=default, metadata={"help": help})
+def setting(default: Any, help: str, names: str = "") -> Any:  # a factory for mutable defaults is not needed: settings are frozen and flat
+    """One setting; `names` is the kind of name that it is (`alignlab.known`), if it is one."""
+    return field(default=default, metadata={"help": help, "names": names})
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimSettings:
     """AdamW with fp32 master weights, linear warm-up, then constant, linear or cosine decay."""
 
-    lr: float = setting(1e-4, "peak learning rate")
+    lr: float = setting(1e-4, "peak learning rate; the default is for models of the town, and another by method, size and LoRA for any other: --print-config says which")
     schedule: Literal["constant", "linear", "cosine"] = setting("cosine", "decay after the warm-up")
     warmup: float = setting(0.05, "share of the steps over which the learning rate rises from 0")
     beta1: float = setting(0.9, "AdamW beta1")
@@ -43,19 +44,40 @@ class ModelSettings:
         "auto", "auto = bf16 weights (fp32 masters) if the device multiplies bf16 natively and the model has over 20M parameters, else fp32")
     device: str = setting("auto", "auto = cuda, then mps, then cpu")
     threads: int = setting(0, "CPU threads; 0 = torch's own choice")
-    chat_template: str = setting("", "a Jinja file, chatml or gemma, for a model without a chat template")
+    chat_template: str = setting("", "a Jinja file, chatml or gemma, for a model without a chat template", names="chat-template")
+    download: bool = setting(False, "whether the hub is asked for the base model that an adapter folder names, if it is not in the hub's local cache")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """What every stage that trains has."""
 
-    tracker: str = setting("", "tensorboard, wandb or trackio, several by comma: each gets the metrics too; metrics.jsonl is the record")
+    tracker: str = setting("", "tensorboard, wandb or trackio, several by comma: each gets the metrics too; metrics.jsonl is the record", names="tracker")
+
+
+TRUNCATE_HELP = ("what is done with rows longer than max_length: start = the prompt is cut from the left, completions stay whole; end = the completion is cut at its end and gets "
+                 "no end token; drop = the row is left out. Counted and said before training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTraining(Training):
+    """What every stage has that trains on completions from data."""
+
+    truncate: Literal["start", "end", "drop"] = setting("start", TRUNCATE_HELP)
+    anyway: bool = setting(False, "train although more than half of the rows are lost to max_length, or so many that too few are left for one batch or for a held-out figure")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTraining(Training):
+    """What every stage has that trains on completions of its own."""
+
+    truncate: Literal["start", "drop"] = setting("start", "what is done with prompts longer than max_prompt_length: start = cut from the left; drop = left out")
+    anyway: bool = setting(False, "train although more than half of the prompts are lost to max_prompt_length")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
-    max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished")
+    max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished; the default is for models of the town")
     temperature: float = setting(1.0, "0 = greedy")
     top_p: float = setting(1.0, "nucleus sampling; 1 = off")
     slots: int = setting(64, "sequences decoded side by side; a finished one gives its slot to the next")
@@ -99,13 +121,14 @@ class CriticSettings(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SFTSettings(Training):
+class SFTSettings(DataTraining):
     """Supervised fine-tuning on completion tokens only (InstructGPT, section 3.5)."""
 
     epochs: float = setting(2.0, "passes over the demonstrations")
     batch: int = setting(16, "demonstrations a step")
     micro_batch: int = setting(0, "demonstrations a forward pass; 0 = the whole batch")
-    max_length: int = setting(512, "tokens; a longer demonstration is dropped and counted")
+    max_length: int = setting(512, "tokens; truncate says what becomes of a longer demonstration; the default is for models of the town")
+    truncate: Literal["start", "end", "drop"] = setting("end", TRUNCATE_HELP)
     packing: bool = setting(False, "several demonstrations a row, attention kept apart")
     train_on: Literal["last", "all"] = setting("last", "assistant turns that carry the loss")
     held_out: float = setting(0.05, "share of the prompts kept for the held-out loss")
@@ -140,9 +163,9 @@ class HumanSettings:
 class CrowdSettings:
     """Several writers a prompt, reviewers who vote, and an adjudicator."""
 
-    writers: str = setting("town:careful,town:ordinary,town:hasty", "who writes, comma separated: people of the town, or data with answers to the prompts")
-    reviewers: str = setting("town:fair,town:noisy,town:careless", "who votes, comma separated: annotators of the town, or reward:RUN")
-    adjudicator: str = setting("town:fair", "who decides where the vote does not")
+    writers: str = setting("town:careful,town:ordinary,town:hasty", "who writes, comma separated: people of the town, or data with answers to the prompts", names="writers")
+    reviewers: str = setting("town:fair,town:noisy,town:careless", "who votes, comma separated: annotators of the town, or reward:RUN", names="annotators")
+    adjudicator: str = setting("town:fair", "who decides where the vote does not", names="annotator")
     majority: float = setting(0.6, "share of the votes that settles a prompt without the adjudicator")
 
 
@@ -249,13 +272,13 @@ class BehaviourSettings(AIJudgeSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardSettings(Training):
+class RewardSettings(DataTraining):
     """Scalar head on the SFT model, Bradley-Terry loss (InstructGPT, equation 1)."""
 
     epochs: float = setting(1.0, "passes over the rankings; InstructGPT: more than one overfits")
     batch: int = setting(8, "prompts a step, each with all its pairs")
     micro_batch: int = setting(0, "prompts a forward pass; 0 = the whole batch")
-    max_length: int = setting(512, "tokens; a longer prompt and completion is dropped and counted")
+    max_length: int = setting(512, "tokens of prompt and completion; truncate says what becomes of longer ones; the default is for models of the town")
     center: float = setting(0.0, "weight of mean((chosen + rejected)^2); 0.01 keeps scores near 0")
     margins: Literal["none", "data", "ranks", "scores"] = setting(
         "data", "how much better the better one has to be (Llama 2, equation 2): data = its margin column, if it has one (as TRL); ranks = places apart / (K - 1), "
@@ -279,13 +302,13 @@ class RewardSettings(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairSettings(Training):
+class PairSettings(DataTraining):
     """What the methods that learn from comparisons directly share: DPO, ORPO and SimPO."""
 
     epochs: float = setting(1.0, "passes over the comparisons")
     batch: int = setting(16, "comparisons a step")
     micro_batch: int = setting(0, "comparisons a forward pass; 0 = the whole batch")
-    max_length: int = setting(512, "tokens; a longer comparison is dropped and counted")
+    max_length: int = setting(512, "tokens of prompt and completion; truncate says what becomes of longer ones; the default is for models of the town")
     pairs_per_prompt: int = setting(0, "comparisons taken from each ranking; 0 = all")
     held_out: float = setting(0.05, "share of the prompts kept for the held-out accuracy, if the data is not split already")
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5))
@@ -304,7 +327,7 @@ class DPOSettings(PairSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KTOSettings(Training):
+class KTOSettings(DataTraining):
     """Kahneman-Tversky optimisation on completions that were liked or not (Ethayarajh et al. 2024, equation 8)."""
 
     beta: float = setting(0.1, "temperature of the implicit reward; Ethayarajh et al.: 0.1")
@@ -313,7 +336,7 @@ class KTOSettings(Training):
     epochs: float = setting(1.0, "passes over the completions")
     batch: int = setting(32, "completions a step, 2 or more: the KL baseline is estimated within it")
     micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch")
-    max_length: int = setting(512, "tokens; a longer prompt and completion is dropped and counted")
+    max_length: int = setting(512, "tokens of prompt and completion; truncate says what becomes of longer ones; the default is for models of the town")
     held_out: float = setting(0.05, "share of the prompts kept for the held-out accuracy, if the data is not split already")
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -336,7 +359,7 @@ class SimPOSettings(PairSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOSettings(Training):
+class PPOSettings(PromptTraining):
     """PPO with a KL penalty against the SFT model (InstructGPT, equation 2; Schulman et al. 2017)."""
 
     steps: int = setting(48, "rollout batches")
@@ -370,7 +393,7 @@ class PPOSettings(Training):
     ptx_coef: float = setting(0.0, "weight of the language-modelling loss on pretraining text (PPO-ptx); InstructGPT: 27.8")
     ptx_batch: int = setting(8, "pretraining rows mixed into each optimiser update when ptx_coef is not 0")
     gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
-    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1.5e-4, schedule="constant", weight_decay=0.0))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -378,7 +401,7 @@ class PPOSettings(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupSettings(Training):
+class GroupSettings(PromptTraining):
     """Policy gradients with a baseline from the completions of a batch; no value model. What RLOO, REINFORCE, GRPO and Dr. GRPO share."""
 
     steps: int = setting(48, "rollout batches")
@@ -397,7 +420,7 @@ class GroupSettings(Training):
     score_clip: float = setting(5.0, "scores are clipped to plus and minus this after normalisation; 0 = off")
     missing_end_penalty: float = setting(1.0, "taken from the score of a completion that did not end by itself")
     gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
-    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1.5e-4, schedule="constant", weight_decay=0.0))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -429,7 +452,7 @@ class GRPOSettings(GroupSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlineDPOSettings(Training):
+class OnlineDPOSettings(PromptTraining):
     """DPO on pairs that the policy writes and a judge compares while it learns (Guo et al. 2024; Calandriello et al. 2024)."""
 
     steps: int = setting(48, "batches of prompts, an optimiser update each")
@@ -442,7 +465,7 @@ class OnlineDPOSettings(Training):
     unfinished_loses: bool = setting(True, "a completion that was cut loses against one that ended, whatever the judge says")
     normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
     gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
-    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5, schedule="constant", weight_decay=0.0))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -450,7 +473,7 @@ class OnlineDPOSettings(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RejectionSettings(Training):
+class RejectionSettings(PromptTraining):
     """Rounds of sampling, scoring and SFT on the best (Touvron et al. 2023, section 3.2.3; Dong et al. 2023, RAFT)."""
 
     rounds: int = setting(3, "times that the policy is sampled and then trained on its best completions")
@@ -462,7 +485,7 @@ class RejectionSettings(Training):
     batch: int = setting(16, "completions an optimiser update")
     micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch")
     normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
-    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=2e-4, schedule="constant"))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -492,7 +515,7 @@ class EvalSettings:
 class LikelihoodSettings:
     """What a model makes of held-out text."""
 
-    max_length: int = setting(512, "tokens; a longer record is dropped and counted")
+    max_length: int = setting(512, "tokens; a longer record is dropped and counted; the default is for models of the town")
     held_out: float = setting(1.0, "share of the prompts that is measured: with the same --seed those that a stage with this held_out kept for testing; 1 = all")
     model: ModelSettings = field(default_factory=ModelSettings)
 
@@ -557,11 +580,11 @@ class PipelineSettings:
     """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
 
     workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
-    tracker: str = setting("", "tensorboard, wandb or trackio for every stage that trains and names none of its own")
+    tracker: str = setting("", "tensorboard, wandb or trackio for every stage that trains and names none of its own", names="tracker")
     demonstrations: int = setting(3000, "demonstrations for SFT")
     prompts: int = setting(5500, "prompts that are ranked for the reward model and DPO")
     ppo_prompts: int = setting(4000, "prompts PPO draws from")
-    annotator: str = setting("town:fair", "who ranks")
+    annotator: str = setting("town:fair", "who ranks", names="annotator")
     hacking: bool = setting(True, "also run PPO without a KL penalty, to see the proxy being gamed")
     sft: SFTSettings = field(default_factory=SFTSettings)
     collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=_wide()))
@@ -573,10 +596,10 @@ class PipelineSettings:
     budget: int = setting(14_000, "all recipes but instructgpt: completions sampled to learn from, about what that one samples for its rankings and PPO")
     rounds: int = setting(2, "recipes llama2 and llama3: times that new comparisons are collected")
     rejection: RejectionSettings = field(default_factory=lambda: RejectionSettings(sampling=_wide()))
-    teacher: str = setting("", "recipe zephyr: the model that writes its demonstrations; empty = town-l, trained on clean ones")
+    teacher: str = setting("", "recipe zephyr: the model that writes its demonstrations; empty = town-l, trained on clean ones", names="sampler")
     distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=_wide(temperature=0.7)))
     rlvr: GRPOSettings = field(default_factory=lambda: GRPOSettings(steps=24, rollouts=128, sampling=_wide(), optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0)))
-    constitution: str = setting("town", "recipe constitutional: town, general, elsewhere (the control: principles of another world), or a file")
+    constitution: str = setting("town", "recipe constitutional: town, general, elsewhere (the control: principles of another world), or a file", names="constitution")
     red_team: int = setting(500, "recipe constitutional: red-team prompts that are answered, criticised and revised; more of them refuse more look-alikes")
     labelled: int = setting(1500, "recipe constitutional: red-team prompts whose answers the judge compares")
     compared: int = setting(3000, "recipe constitutional: prompts whose answers people rank for helpfulness alone")
@@ -634,7 +657,7 @@ class PointSettings:
 class OverOptimisationSettings:
     """The study `over-optimisation` (Gao et al. 2022)."""
 
-    sizes: str = setting("town-s,town-l", "base models of other reward models, comma separated; empty = none. The town's were pretrained on unlike numbers of tokens")
+    sizes: str = setting("town-s,town-l", "base models of other reward models, comma separated; empty = none. The town's were pretrained on unlike numbers of tokens", names="policies")
     few: int = setting(8, "one reward model gets one in so many of the rankings")
     dpo_betas: str = setting("0.03,0.1,0.3", "betas of DPO, comma separated")
     labelled: int = setting(100, "prompts whose picks are labelled by gold, for the proposal where to stop")
@@ -686,7 +709,7 @@ class StudySettings:
     workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
     demonstrations: int = setting(3000, "demonstrations for SFT")
     prompts: int = setting(4000, "prompts that are ranked")
-    annotator: str = setting("town:fair", "who ranks")
+    annotator: str = setting("town:fair", "who ranks", names="annotator")
     sft: SFTSettings = field(default_factory=SFTSettings)
     collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=_wide()))
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
@@ -716,7 +739,7 @@ FAST_STUDY = StudySettings(
 class RedteamSettings:
     """A red-team campaign, and what is learnt from it."""
 
-    attacks: str = setting("standard", "names, families (jailbreak, obfuscation, context, multi-turn, automatic, prefill), compositions (story+spaced), standard or all; -NAME leaves one out; none = the bare requests alone")
+    attacks: str = setting("standard", "names, families (jailbreak, obfuscation, context, multi-turn, automatic, prefill), compositions (story+spaced), standard or all; -NAME leaves one out; none = the bare requests alone", names="attacks")
     goals: int = setting(200, "requests that the target ought to refuse, at most")
     twins: int = setting(150, "harmless look-alikes that over-refusal is measured on, at most; 0 = none")
     tries: int = setting(1, "wordings of a template that are tried on one goal")
@@ -728,7 +751,7 @@ class RedteamSettings:
     held_out: str = setting("obfuscation,multi-turn", "with --fix: families and attacks that are never learnt from, to see whether what is learnt carries over")
     rounds: int = setting(1, "with --fix: times that the target is attacked, taught and attacked again")
     learn_goals: int = setting(200, "with --fix: training goals, and as many harmless look-alikes, at most")
-    harmless_train: str = setting("town:twins", "with --fix: harmless look-alikes that are answered in the wrappers that worked, so that no wrapper is refused for itself")
+    harmless_train: str = setting("town:twins", "with --fix: harmless look-alikes that are answered in the wrappers that worked, so that no wrapper is refused for itself", names="data")
     ordinary_prompts: int = setting(800, "with --fix: ordinary requests that are learnt to be answered as before")
     test_prompts: int = setting(400, "with --fix: held-out requests that helpfulness and honesty are measured on")
     per_attack: int = setting(10, "with --fix: hits of one attack that are learnt from, at most; more of them refuse more that is harmless")
@@ -745,8 +768,8 @@ class RedteamSettings:
 class FrontierSettings:
     """Stacks of defences, compared."""
 
-    attacks: str = setting("jailbreak,context,prefill", "what every stack is attacked with, as in a campaign")
-    adaptive: str = setting("bandit,obfuscation", "what an attacker adds who knows that there is a defence: what learns on the defended target, and what hides words from filters")
+    attacks: str = setting("jailbreak,context,prefill", "what every stack is attacked with, as in a campaign", names="attacks")
+    adaptive: str = setting("bandit,obfuscation", "what an attacker adds who knows that there is a defence: what learns on the defended target, and what hides words from filters", names="attacks")
     goals: int = setting(60, "requests that ought to be refused, at most")
     twins: int = setting(100, "harmless look-alikes")
     test_prompts: int = setting(200, "ordinary held-out requests: helpfulness, time and tokens")

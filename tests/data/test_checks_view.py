@@ -11,6 +11,7 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from alignlab import cli
 from alignlab.data.checks import encode, fit
 from alignlab.data.view import show, tokens, visible
 from alignlab.errors import DataError
@@ -54,7 +55,8 @@ def test_too_long_is_dropped_and_counted(tokenizer):
     assert kept == records[:2]
     assert (report.read, report.kept, report.longest, report.dropped) == (4, 2, 57, {"too long": 2})
     assert (report.tokens, report.learned) == (21, 9)
-    assert str(report) == "2 of 4 records fit into 11 tokens (longest 57); 9 of 21 tokens are trained on\n  dropped: 2 too long"
+    assert str(report) == ("2 of 4 records fit into 11 tokens (longest 57); 9 of 21 tokens are trained on\n  dropped: 2 too long\n"
+                           "max_length   whole     cut    lost\n        11     50%      0%     50%   <- here\n       128    100%      0%      0%")
     with pytest.raises(DataError, match="no record fits") as caught:
         fit(records[3:], tokenizer, 11)
     assert caught.value.remedy == "raise max_length to 57, if the model's context holds as many"
@@ -121,3 +123,22 @@ def test_nothing_in_the_data_reaches_the_terminal_as_a_command(tokenizer):
     assert not any(unicodedata.category(char)[0] == "C" for char in shown if char != "\n")
     assert "\x1b" not in printed([Demonstration(Prompt.user("\x1b[2J"), "\x1b]8;;x\x07")], tokenizer)
     assert tokens(Rendered([], []), tokenizer).plain == ""
+
+
+def test_the_commands_that_only_look_take_a_template_as_every_stage_does(tokenizer, tmp_path, capsys):
+    """A base model has none: what the error says to add is what the command takes."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    base = tmp_path / "base"
+    tokenizer.chat_template, kept = None, tokenizer.chat_template
+    tokenizer.save_pretrained(base)
+    tokenizer.chat_template = kept
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(base)
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"prompt": "Hi?", "completion": "Yes."}\n')
+    asked = {"view": ["view", "--model", str(base), "--data", str(data)], "doctor": ["doctor", str(data), "--model", str(base)]}
+    assert cli.main(asked["view"]) == 4 and "--model.chat_template chatml" in capsys.readouterr().err
+    assert cli.main(asked["doctor"]) == 5 and "--model.chat_template chatml" in capsys.readouterr().out
+    for words in asked.values():
+        assert cli.main([*words, "--model.chat_template", "chatml"]) == 0, words
+    assert cli.main([*asked["view"], "--chat-template", "chatml"]) == 0 and "<|im_start|>assistant" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from alignlab import rules
 from alignlab.displacement import Watch
 from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.methods import direct
@@ -239,12 +240,12 @@ def test_settings_that_make_no_sense(change: dict[str, Any], what: str, policy: 
 
 def test_settings_that_are_said(policy: Policy, open_run: OpenRun, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(ConfigError, match="gamma = -1"):
-        direct.check(replace(SIMPO, gamma=-1.0), open_run())
-    assert [direct.check(s, open_run()) for s in (SETTINGS, ORPO, SIMPO, NORM, replace(SETTINGS, loss_type="robust", label_smoothing=0.1))] == [
+        rules.check(replace(SIMPO, gamma=-1.0))
+    assert [direct.name_of(s, open_run()) for s in (SETTINGS, ORPO, SIMPO, NORM, replace(SETTINGS, loss_type="robust", label_smoothing=0.1))] == [
         "dpo", "orpo", "simpo", "dpo", "dpo"]
     assert capsys.readouterr().err == ""
-    direct.check(replace(SETTINGS, loss_type="robust"), open_run())
-    direct.check(replace(NORM, beta=0.1), open_run())
+    direct.name_of(replace(SETTINGS, loss_type="robust"), open_run())
+    direct.name_of(replace(NORM, beta=0.1), open_run())
     said = capsys.readouterr().err
     assert "robust with label_smoothing 0 is sigmoid" in said and "beta 0.1 makes it small; Tulu 3 uses 5" in said
 

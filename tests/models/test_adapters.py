@@ -96,7 +96,7 @@ def test_an_adapter_on_a_model_that_came_as_an_adapter(folder, tmp_path):
     with second.reference() as frozen:
         torch.testing.assert_close(token_logprobs_of(frozen, batch), token_logprobs_of(first.model, batch), atol=1e-5, rtol=0)
     save_policy(second, tmp_path / "second", card="")
-    assert json.loads((tmp_path / "second" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(tmp_path / "first")
+    assert json.loads((tmp_path / "second" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(folder)
     again = load_policy(tmp_path / "second", CPU)
     torch.testing.assert_close(token_logprobs_of(again.model, batch), token_logprobs_of(second.model, batch), atol=1e-5, rtol=0)
 

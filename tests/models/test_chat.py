@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer
 
+from alignlab.data.checks import encode
 from alignlab.errors import ModelError
-from alignlab.models.chat import completion_ids, end_token_id, example, install_template, prompt_ids, render, texts
-from alignlab.records import Message, Prompt
+from alignlab.models.chat import completion_ids, end_token_id, example, install_template, prompt_ids, render, text_ids, texts
+from alignlab.records import Message, Prompt, Text
+from alignlab.town import base
+from alignlab.town.world import build
 
 from .conftest import ASSISTANT, BOS, END, EOS, USER, build_tokenizer
 
@@ -59,6 +63,25 @@ def test_no_double_begin_token(shared_tokenizer):
     assert prompt_ids(shared_tokenizer, HI).count(BOS) == 1
     assert render(shared_tokenizer, TWO_TURNS, train_on="all").ids.count(BOS) == 1
     assert BOS not in completion_ids(shared_tokenizer, HI, "the baker")
+
+
+@pytest.mark.parametrize(("single", "before"), [("<s> $A", [BOS]), ("$A", []), ("<s> $A </s>", [BOS]), ("$A </s>", []), ("<user> <s> $A", [USER, BOS])])
+def test_a_document_begins_as_the_tokenizer_begins_it(tokenizer, single, before):
+    """A begin token that it has and does not put on (SmolLM2) is not put on here either, nor an end behind a text that may go on."""
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=[("<s>", BOS), ("</s>", EOS), ("<user>", USER)])
+    bare = tokenizer("the bread", add_special_tokens=False)["input_ids"]
+    assert text_ids(tokenizer, "the bread") == [*before, *bare] and text_ids(tokenizer, "") == before
+    row = encode(Text("the bread"), tokenizer)[0]
+    assert row.ids == [*before, *bare] and row.loss_mask == [0] * len(before) + [1] * len(bare)
+
+
+def test_the_town_opens_a_document_and_says_so_in_its_tokenizer():
+    """Its base models learnt documents one after the other, an end-of-text token before each; no code knows that of them."""
+    town = AutoTokenizer.from_pretrained(base.shipped("town-s"))
+    made = base.train_tokenizer(build(), vocabulary=300, seed=0, sample=50)
+    for tokenizer in (town, made):
+        assert text_ids(tokenizer, "The baker") == base.document_ids(tokenizer, "The baker").ids == tokenizer("The baker")["input_ids"]
+        assert tokenizer.bos_token_id not in prompt_ids(tokenizer, HI)
 
 
 def test_a_cut_completion_gets_no_end_token(shared_tokenizer):
@@ -139,6 +162,75 @@ def test_a_prompt_that_the_whole_does_not_begin_with(tokenizer):
     assert tokenizer.decode(row.ids) == "<user>who bakes the bread?<end><assistant>(hm) yes) the baker<end>"
     with pytest.raises(ModelError):
         render(tokenizer, TWO_TURNS, train_on="all")
+
+
+ANSWER = "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}BODY{% else %}{{ m.content }}{% endif %}<end>{% endfor %}"
+AFTER_THOUGHT = "{{ m.content.split('</think>')[-1].lstrip() }}"
+THINKING = {
+    # what R1-Distill and QwQ do: the prompt opens a thought, and no answer shows the one it had
+    "r1": ANSWER.replace("BODY", AFTER_THOUGHT) + "{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
+    # the prompt opens a thought, and an answer is written as it is
+    "open": ANSWER.replace("BODY", "{{ m.content }}") + "{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
+    # Qwen 3 that only thinks: the last answer is written with its thought, or with an empty one; the prompt opens it
+    "qwen3-thinking": ANSWER.replace("BODY", "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if '</think>' in m.content else '' }}\n</think>\n\n"
+                                     "{% endif %}" + AFTER_THOUGHT) + "{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
+    # Qwen 3 that may think: the same answer behind a prompt that opens nothing
+    "qwen3": ANSWER.replace("BODY", "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if '</think>' in m.content else '' }}\n</think>\n\n"
+                            "{% endif %}" + AFTER_THOUGHT) + "{% if add_generation_prompt %}<assistant>{% endif %}",
+    # a model told not to think (enable_thinking=False, SmolLM 3): the prompt holds an empty thought, no answer does
+    "shut": ANSWER.replace("BODY", "{{ m.content | trim }}") + "{% if add_generation_prompt %}<assistant><think>\n\n</think>\n\n{% endif %}",
+}
+THOUGHT = "<think>\nhm\n</think>\n\nthe baker"
+SAID = {  # behind the prompt: what an answer with a thought and one without are, and one that was cut within its thought
+    "r1": ("hm\n</think>\n\nthe baker", "the baker", "hm h"),
+    "open": ("hm\n</think>\n\nthe baker", "the baker", "hm h"),
+    "qwen3-thinking": ("hm\n</think>\n\nthe baker", "\n</think>\n\nthe baker", "hm h"),
+    "qwen3": (THOUGHT, "<think>\n\n</think>\n\nthe baker", "<think>\nhm h"),
+    "shut": (THOUGHT, "the baker", "<think>\nhm h"),
+}
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_what_the_prompt_has_opened_is_not_written_again(tokenizer, name):
+    """Prompt and completion together are what the model is shown when it is asked, and its answer."""
+    tokenizer.chat_template = THINKING[name]
+    asked = tokenizer.apply_chat_template([{"role": "user", "content": HI.text}], tokenize=False, add_generation_prompt=True)
+    for completion, said, finished in zip((THOUGHT, "the baker", "<think>\nhm h"), SAID[name], (True, True, False), strict=True):
+        assert texts(tokenizer, HI, completion) == (asked, said)
+        row = example(tokenizer, HI, completion, finished=finished)
+        assert row.ids == [*prompt_ids(tokenizer, HI), *tokenizer(said, add_special_tokens=False)["input_ids"], *[END] * finished]
+        assert tokenizer.decode([i for i, m in zip(row.ids, row.loss_mask, strict=True) if m]).removesuffix("<end>") == said
+    already = texts(tokenizer, HI, "hm\n</think>\n\nthe baker")[1]  # as a model that was asked says it: its thought was open
+    if name in ("r1", "open", "qwen3-thinking"):
+        assert already == "hm\n</think>\n\nthe baker"
+    later = (*HI.messages, Message("assistant", THOUGHT), Message("user", "who opens?"))
+    assert texts(tokenizer, Prompt(later), "the baker")[0] == tokenizer.apply_chat_template([m.to_json() for m in later], tokenize=False, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(("opens", "completion", "said"), [
+    ("<assistant> ", "the baker", "the baker"), ("<assistant> ", " the baker", "the baker"), ("<assistant>\n", "the baker", "the baker"),
+    ("<assistant>Answer: ", "Answer: the baker", "the baker"), ("<assistant>Answer: ", "Answering is hard", "Answering is hard"),
+    ("<assistant>[THINK]", "[THINK]hm[/THINK]the baker", "hm[/THINK]the baker"), ("<assistant><b>", "<bread> is good", "<bread> is good"),
+])
+def test_other_ways_to_open_an_answer(tokenizer, opens, completion, said):
+    tokenizer.chat_template = ANSWER.replace("BODY", "{{ m.content }}") + "{% if add_generation_prompt %}" + opens + "{% endif %}"
+    before, after = texts(tokenizer, HI, completion)
+    assert before.endswith(opens) and after == said
+
+
+UNFAITHFUL = {"nothing": "", "another": "ok", "cut": "{{ m.content[:6] }}", "its end": "{{ m.content[4:] }}", "upper": "{{ m.content | upper }}",
+              "a word": "{{ m.content | replace('baker', 'miller') }}", "a guess": "{{ m.content.split(' ')[-1] }}", "length": "{{ m.content | length }}"}
+
+
+@pytest.mark.parametrize("opens", ["<assistant>", "<assistant><think>\n"])
+@pytest.mark.parametrize("name", UNFAITHFUL)
+def test_a_template_that_does_not_repeat_what_the_assistant_said(tokenizer, name, opens):
+    tokenizer.chat_template = ANSWER.replace("BODY", UNFAITHFUL[name]) + "{% if add_generation_prompt %}" + opens + "{% endif %}"
+    calls = [lambda: example(tokenizer, HI, "it is the baker, I think"), lambda: render(tokenizer, TWO_TURNS), lambda: end_token_id(tokenizer)]
+    for call in calls[: 1 if name == "a word" else 3]:  # the others do not hold that word
+        with pytest.raises(ModelError, match="does not repeat") as caught:
+            call()
+        assert caught.value.remedy and caught.value.exit_code == 4
 
 
 def test_errors_that_a_user_can_mend(tokenizer, tmp_path):

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from alignlab import cli
 from alignlab.errors import ConfigError, ModelError
-from alignlab.models.chat import prompt_ids
+from alignlab.models.chat import prompt_ids, text_ids
 from alignlab.models.load import Policy, load_policy
 from alignlab.models.to_gguf import KINDS, write_gguf
 from alignlab.records import Prompt
@@ -21,7 +22,7 @@ from alignlab.town import base
 
 from .conftest import BOS, EOS
 
-pytest.importorskip("gguf")
+gguf = pytest.importorskip("gguf")
 
 
 def tiny(tokenizer: PreTrainedTokenizerFast, **more: Any) -> Policy:
@@ -55,6 +56,15 @@ def test_whole_weights_come_back_and_the_model_says_the_same(tied: bool, tmp_pat
     assert loaded.end_ids == policy.end_ids
     want, found = (LocalSampler(p.model, p.tokenizer, end_ids=p.end_ids).sample([prompt], max_new_tokens=12, temperature=0.0)[0][0] for p in (policy, loaded))
     assert found.ids == want.ids and found.text == want.text
+
+
+@pytest.mark.parametrize("puts", [True, False])
+def test_a_text_begins_in_the_file_as_it_does_in_the_folder(puts: bool, tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<s> $A" if puts else "$A", special_tokens=[("<s>", BOS)])
+    write_gguf(tiny(tokenizer), tmp_path / "tiny.gguf", kind="f32")
+    assert text_ids(back(tmp_path / "tiny.gguf").tokenizer, "the bread") == text_ids(tokenizer, "the bread") == tokenizer("the bread")["input_ids"]
+    said = gguf.GGUFReader(tmp_path / "tiny.gguf").get_field("tokenizer.ggml.add_bos_token")
+    assert said is not None and said.contents() is puts
 
 
 def test_fewer_bits_are_a_smaller_file_and_a_larger_error(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:

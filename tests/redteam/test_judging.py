@@ -135,8 +135,8 @@ def test_a_judge_that_fails_on_one_row(tmp_path, capsys, monkeypatch):
             return judging.by_name("refusal").verdicts(completions)
 
     real = judging.by_name
-    monkeypatch.setattr(judging, "by_name", lambda name: Fragile() if name == "fragile" else real(name))
-    rows, out = judged(capsys, write(tmp_path / "f.jsonl", ROWS), "--judge", "fragile")
+    monkeypatch.setattr(judging, "by_name", lambda name: Fragile() if name == "nonce:fragile" else real(name))
+    rows, out = judged(capsys, write(tmp_path / "f.jsonl", ROWS), "--judge", "nonce:fragile")
     assert [row["label"] for row in rows] == ["compliance", None, None, None, None] and "4 unscored" in out.err
 
 

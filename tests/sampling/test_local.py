@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -364,13 +364,15 @@ def test_nucleus_is_the_smallest_set_and_keeps_ties():
     assert (nucleus(flat, 0.8) > 0).sum() == 4000
 
 
-def test_text_is_continued_as_a_document_from_its_begin_token(tokenizer):
+def test_text_is_continued_as_a_document_opened_as_the_tokenizer_opens_one(tokenizer):
     model, abc = tiny("llama"), tokenizer("abc")["input_ids"]
     plain, ids = (LocalSampler(model, tokenizer, end_ids={END}).sample([asked], temperature=0.0) for asked in ("abc", abc))
     assert plain == ids and plain[0][0].prompt == Prompt(())
     opened = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<end>", bos_token="<user>")
     text, written = (LocalSampler(model, opened, end_ids={END}).sample([asked], temperature=0.0) for asked in ("abc", [258, *abc]))
-    assert text == written != plain
+    assert text == plain != written, "it has a begin token, and does not put it on"
+    opened.backend_tokenizer.post_processor = processors.TemplateProcessing(single="<user> $A", special_tokens=[("<user>", 258)])
+    assert LocalSampler(model, opened, end_ids={END}).sample(["abc"], temperature=0.0) == written
 
 
 def test_it_says_beforehand_what_it_would_refuse() -> None:

@@ -10,17 +10,19 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
 
 from ..errors import DataError, ModelError
-from ..models.chat import Rendered, completion_ids, end_token_id, marks, prompt_ids, texts, writes_its_end
+from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, marks, prompt_ids, template_of, texts, writes_its_end
 from ..models.load import Reader
+from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
-from .checks import FitReport, encode, reads_otherwise, teaches, without_long
+from .checks import encode, reads_otherwise, teaches
 from .formats import GUESSED
 from .layouts import ORDER, parts
+from .lengths import LENGTHS, Kept, Truncate, needs, table
 from .read import LoadReport, same
 from .similar import near_duplicates
 
@@ -54,7 +56,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Diagnosis:
-    """All findings, the worst first, the checks that found nothing, and the figures they rest on."""
+    """All findings, the worst first, the checks that found nothing, and the figures they rest on: `lengths` is what each max_length keeps, by `truncate`."""
 
     source: str
     kind: str
@@ -62,13 +64,16 @@ class Diagnosis:
     findings: list[Finding] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     tokens: dict[str, float] = field(default_factory=dict)
+    truncate: str = "drop"
+    lengths: list[Kept] = field(default_factory=list)
 
     @property
     def broken(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.verdict == "broken"]
 
     def to_json(self) -> dict[str, Any]:
-        return {"data": self.source, "kind": self.kind, "records": self.records, "tokens": self.tokens, "broken": len(self.broken),
+        return {"data": self.source, "kind": self.kind, "records": self.records, "tokens": self.tokens, "truncate": self.truncate, "lengths": [asdict(row) for row in self.lengths],
+                "broken": len(self.broken),
                 "findings": [finding.to_json() for finding in self.findings], "passed": self.passed}
 
 
@@ -87,6 +92,12 @@ class _Patient:
     against_name: str
     sequences: list[list[Rendered]] = field(default_factory=list)  # empty lists where the template refused the record
     refused: dict[int, ModelError] = field(default_factory=dict)
+    needs: list[tuple[int, int]] = field(default_factory=list)  # for each sequence, tokens at which the record is whole and at which it is not lost
+
+    @property
+    def truncate(self) -> Truncate:
+        """What training does by default with rows of this kind that are too long."""
+        return "end" if self.records and isinstance(self.records[0], Demonstration | Text) else "start"
 
     def found(self, check: str, verdict: Verdict, what: str, remedy: str, rows: Sequence[int] = (), said: Callable[[int], str] | None = None) -> Finding:
         """A finding in these records: `what` begins with how many of them."""
@@ -111,10 +122,15 @@ def examine(records: Sequence[Record], places: Sequence[str], reader: Reader, *,
     for i, record in enumerate(records):
         try:
             patient.sequences.append(encode(record, reader.tokenizer))
+        except TemplateBound:
+            raise
+            patient.needs.append(needs(record, patient.sequences[-1], reader.tokenizer, patient.truncate, below=LENGTHS[0]))
         except ModelError as error:
             patient.sequences.append([])
+            patient.needs.append((0, 0))
             patient.refused[i] = error
-    diagnosis = Diagnosis(source, kind, len(records), tokens=_tokens(patient))
+    read = [row for row, sequences in zip(patient.needs, patient.sequences, strict=True) if sequences]
+    diagnosis = Diagnosis(source, kind, len(records), tokens=_tokens(patient), truncate=patient.truncate, lengths=table(read, here=max_length, context=reader.context))
     for check in CHECKS:
         findings = check(patient)
         diagnosis.findings += findings
@@ -312,14 +328,14 @@ def template(p: _Patient) -> list[Finding]:
         return []
     reasons = Counter(error.what for error in p.refused.values())
     error = next(iter(p.refused.values()))
-    return [p.found("template", "broken", f"cannot be rendered: {', '.join(list(reasons)[:3])}", error.remedy or "give another template with --chat-template",
+    return [p.found("template", "broken", f"cannot be rendered: {', '.join(list(reasons)[:3])}", error.remedy or "give another template with --model.chat_template",
                     list(p.refused), lambda i: p.refused[i].where or excerpt(p.records[i]))]
 
 
 def end_of_turn(p: _Patient) -> list[Finding]:
     """Does what is trained end with a token that the model stops at?"""
     t = p.reader.tokenizer
-    if not getattr(t, "chat_template", None) or p.refused or not p.records or isinstance(p.records[0], Text):
+    if not template_of(t) or p.refused or not p.records or isinstance(p.records[0], Text):
         return []
     found, end = [], end_token_id(t)
     name = t.convert_ids_to_tokens(end)
@@ -341,7 +357,7 @@ def end_of_turn(p: _Patient) -> list[Finding]:
 def pad_is_end(p: _Patient) -> list[Finding]:
     t = p.reader.tokenizer
     pad = t.pad_token_id
-    if pad is not None and pad not in {*p.reader.stops, *([end_token_id(t)] if getattr(t, "chat_template", None) and not p.refused else [])}:
+    if pad is not None and pad not in {*p.reader.stops, *([end_token_id(t)] if template_of(t) and not p.refused else [])}:
         return []
     what = f"the pad token is an end token ({t.pad_token})" if pad is not None else "there is no pad token"
     return [Finding("pad-is-end", "note", f"{what}; here masks come from lengths, so the real end is trained on and scored all the same",
@@ -363,12 +379,12 @@ def double_bos(p: _Patient) -> list[Finding]:
     if rows:
         found.append(p.found("double-bos", "broken" if len(rows) > len(p.records) / 2 else "look", f"begin with {t.bos_token} twice",
                              "take it out of the template, or out of texts that were rendered already", rows))
-    own = t("a")["input_ids"][:1] == [bos]
+    own = begin_ids(t) == [bos]
     written = [sequences[0].ids[:1] == [bos] for sequences in p.sequences if sequences]
     if own and any(written):
         found.append(Finding("double-bos", "note", f"the template writes {t.bos_token} and the tokenizer adds it too; here nothing is added to what the template writes",
                              "elsewhere, tokenise rendered text with add_special_tokens=False"))
-    elif own and written and not isinstance(p.records[0], Text):
+    elif own and written and not p.reader.own_template and not isinstance(p.records[0], Text):
         found.append(Finding("double-bos", "look", f"the tokenizer puts {t.bos_token} before a text, and the chat template does not: the model is trained without it",
                              f"write {{{{ bos_token }}}} at the start of the template, if the model was pretrained with {t.bos_token}"))
     return found
@@ -402,32 +418,24 @@ def special_tokens_in_text(p: _Patient) -> list[Finding]:
 
 
 def too_long(p: _Patient) -> list[Finding]:
-    """What does not fit, what differs no more, and pairs that would become identical if they were cut."""
+    """What is cut to fit or is lost, what differs no more, and pairs that would become identical if their ends were cut."""
     found: list[Finding] = []
-    report = FitReport(p.max_length)
-    kept, long, alike, cut = 0, [], [], []
-    for i, sequences in enumerate(p.sequences):
-        if not sequences:
-            continue
-        kept += without_long(p.records[i], sequences, p.max_length, report) is not None
-        over = [len(sequence.ids) > p.max_length for sequence in sequences]
-        if any(over):
-            long.append(i)
-            if not isinstance(p.records[i], Prompt) and len(sequences) > 1 and len({tuple(sequence.ids[: p.max_length]) for sequence in sequences}) < len(sequences):
-                cut.append(i)
-        elif isinstance(p.records[i], Comparison) and sequences[0].ids == sequences[1].ids:
-            alike.append(i)
-    whole = [i for i, sequences in enumerate(p.sequences) if sequences]
-    if whole and not kept:
-        found.append(Finding("too-long", "broken", f"nothing fits into {p.max_length} tokens: {', '.join(f'{count} {reason}' for reason, count in report.dropped.items())}",
-                             "a larger max_length, if the model's context holds as many; shorter rows; or another model", len(whole)))
+    read = [i for i, sequences in enumerate(p.sequences) if sequences]
+    long = [i for i in read if p.needs[i][0] > p.max_length]
+    lost = [i for i in long if p.needs[i][1] > p.max_length]
+    said = f"({len(long) / max(1, len(p.records)):.1%}) are longer than {p.max_length} tokens (the longest {max((p.needs[i][0] for i in long), default=0)}): "
+    said += f"{len(long) - len(lost)} are cut (--truncate {p.truncate}) and {len(lost)} are lost"
+    remedy = "a larger max_length if the context allows it: the table above says what each keeps; or --truncate drop, to leave out what would be cut"
+    if lost and len(lost) == len(read):
+        found.append(Finding("too-long", "broken", f"nothing fits into {p.max_length} tokens, and nothing can be cut to it",
+                             "a larger max_length, if the model's context holds as many; shorter rows; or another model", len(read)))
     elif long:
-        longest = max(len(sequence.ids) for i in long for sequence in p.sequences[i])
-        found.append(p.found("too-long", p.rare(long), f"({len(long) / len(p.records):.1%}) are longer than {p.max_length} tokens (the longest {longest}): dropped here, "
-                             "never cut", "a larger max_length if the context allows it, or shorter rows; a library that cuts would train on answers without an end", long))
+        found.append(p.found("too-long", "broken" if len(lost) > len(read) / 2 else p.rare(long), said, remedy, long))
+    alike = [i for i in read if isinstance(p.records[i], Comparison) and p.sequences[i][0].ids == p.sequences[i][1].ids]
+    cut = [i for i in long if len({tuple(sequence.ids[: p.max_length]) for sequence in p.sequences[i]}) < len(p.sequences[i]) and i not in alike]
     if cut:
-        found.append(p.found("alike-when-cut", "note", f"would have identical completions if they were cut at {p.max_length} tokens; here they are dropped",
-                             "a larger max_length before another library trains on them", cut))
+        found.append(p.found("alike-when-cut", "note", f"would have identical completions if their ends were cut at {p.max_length} tokens, and --truncate end would drop them",
+                             "a larger max_length before --truncate end, or another library, trains on them", cut))
     if alike:
         found.append(p.found("same-tokens", p.rare(alike), "have the same tokens in chosen and rejected, though the texts differ", "take them out: training drops them", alike))
     return found

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text as RichText
-from transformers import PreTrainedTokenizerBase
 
 from ..models.chat import Rendered
 from ..records import Comparison, Ranking, Record
 from ..text import escapes
 from .checks import encode
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 CONTEXT = ("grey62", "grey46")  # two shades in turn: the border between tokens shows
 TRAINED = ("black on green3", "black on dark_sea_green3")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO, Any, get_args
 
 from ..errors import DataError, UserError
 from ..records import Comparison, Completion, Demonstration, Ranking, Record
-from ..run import writing
+from ..run import check_file, whole_file
 from . import layouts
 from .formats import KINDS, Useless, Want, as_kind
 from .layouts import ASIDE, BLANKS, LABEL, Layout, parts
@@ -69,6 +68,7 @@ def write(records: Iterable[Record], path: str | Path, *, format: str = "trl", p
         raise UserError(f"cannot write a file ending in {path.suffix or 'nothing'}", where=str(path), remedy=f"name it {', '.join(WRITERS)}")
     if path.exists() and not overwrite:
         raise UserError("the file is there already", where=str(path), remedy="another name, or --overwrite to replace it")
+    check_file(path, ours=lambda _: True)
     if not records:
         raise DataError("no records to write", where=str(path))
     layout = layouts.layout(format, kind_of(records[0]), plain=plain)
@@ -81,12 +81,8 @@ def write(records: Iterable[Record], path: str | Path, *, format: str = "trl", p
     report.written = len(rows)
     if not rows:
         raise DataError(f"nothing can be written: {report}", where=str(path), remedy="--format records in a .jsonl file holds everything")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.with_name(path.name + ".partial")
-        with open(staging, "wb") as file:
-            WRITERS[path.suffix](rows, file)
-        os.replace(staging, path)
+    with whole_file(path) as staging, open(staging, "wb") as file:
+        WRITERS[path.suffix](rows, file)
     return report
 
 

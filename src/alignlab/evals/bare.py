@@ -37,12 +37,8 @@ def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) ->
     Every text is opened by the end-of-text token, as documents are.
     """
     sampler = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids | {policy.tokenizer.bos_token_id})
-
-    def encode(text: str) -> list[int]:
-        return [policy.tokenizer.bos_token_id, *policy.tokenizer(text, add_special_tokens=False)["input_ids"]]
-
     asked = tasks.requests(world, count, split="phrasing", seed=seed + 77, kinds=SHORT_KINDS)
-    texts = [text for (text,) in map(_texts, sampler.sample([encode(r.turns[-1]) for r in asked], max_new_tokens=40, temperature=1.0, seed=seed))]
+    texts = [text for (text,) in map(_texts, sampler.sample([r.turns[-1] for r in asked], max_new_tokens=40, temperature=1.0, seed=seed))]
     answered, asked_on, samples = [], [], []
     for request, text in zip(asked, texts, strict=True):
         first = next(iter(say.sentences(text)), "")
@@ -54,7 +50,7 @@ def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) ->
     harmful += tasks.requests(world, count, split="entity", seed=seed + 79, kinds=("harmful",))
     random.Random(seed).shuffle(harmful)
     harmful = harmful[:count]
-    prompts = [encode(f"Question: {r.turns[-1]}\nAnswer:") for r in harmful]
+    prompts = [f"Question: {r.turns[-1]}\nAnswer:" for r in harmful]
     complied = []
     for request, (text,) in zip(harmful, map(_texts, sampler.sample(prompts, max_new_tokens=48, temperature=1.0, seed=seed + 1)), strict=True):
         answer = text.strip().split("\n")[0]

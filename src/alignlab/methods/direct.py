@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.checks import fit
+from ..data.checks import enough, fit
 from ..data.split import by_prompt
 from ..displacement import Watch
 from ..errors import ConfigError, DataError
@@ -25,6 +25,7 @@ from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Comparison, Ranking
+from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import DPOSettings, ORPOSettings, SimPOSettings
 
@@ -57,18 +58,21 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
         ConfigError: settings that make no sense together. DataError: nothing to learn, or nothing that fits. GuardStop: a loss that is not finite.
     """
     # 1. comparisons that fit, encoded once
-    name = check(settings, run)
+    check(settings)
+    name = name_of(settings, run)
     usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings, name)
     run.note(said)
-    learn, report = fit(usable, policy.tokenizer, settings.max_length)
+    learn, report = fit(usable, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway)
     run.note(f"{name}: {report}")
     if held_out is None:
         learn, test = by_prompt(learn, settings.held_out, seed)
     else:
         kept, _ = usable_labels(comparisons_of(held_out, 0, seed), settings, name)
-        test = fit(kept, policy.tokenizer, settings.max_length)[0] if kept else []
+        test = fit(kept, policy.tokenizer, settings.max_length, truncate=settings.truncate)[0] if kept else []
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
+    run.note(enough(name, report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
+                    least=statistics.FEWEST, anyway=settings.anyway))
     rows = [row for c in learn for row in encode(policy, c)]  # chosen and rejected of comparison i at 2 i and 2 i + 1
     lengths_N2 = completion_lengths(rows).view(-1, 2)
     labels_N, test_labels_N = labels_of(learn, name), labels_of(test, name)
@@ -139,7 +143,7 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     policy.model.eval()
     if watch.verdict == "normal":
         run.note(f"{name}: {watch.text}")
-    summary: dict[str, Any] = {"comparisons": len(learn), "held_out": len(test), "dropped": report.dropped, "steps": total}
+    summary: dict[str, Any] = {"comparisons": len(learn), "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "steps": total}
     test_now_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
     _, chosen_rewards, rejected_rewards, _ = losses_of(settings, test_now_N2, test_start_N2, test_lengths_N2)
     likelier_N2 = test_start_N2 if isinstance(settings, DPOSettings) else test_start_N2 / test_lengths_N2
@@ -155,29 +159,13 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     }
 
 
-def check(settings: Settings, run: RunDir) -> str:
-    """The method's name, if its settings make sense.
-
-    Raises:
-        ConfigError: a value that no equation takes, or one that another setting makes meaningless.
-    """
-    if min(settings.batch, settings.epochs) <= 0 or min(settings.micro_batch, settings.pairs_per_prompt) < 0:
-        raise ConfigError(f"batch = {settings.batch}, micro_batch = {settings.micro_batch}, epochs = {settings.epochs}, "
-                          f"pairs_per_prompt = {settings.pairs_per_prompt}", remedy="batch and epochs above 0, the others 0 or more")
-    if settings.beta <= 0:
-        raise ConfigError(f"beta = {settings.beta}", remedy="above 0: at 0 no preference is learnt")
+def name_of(settings: Settings, run: RunDir) -> str:
+    """The method's name; what its settings amount to is said."""
     match settings:
         case ORPOSettings():
             return "orpo"
         case SimPOSettings():
-            if settings.gamma < 0:
-                raise ConfigError(f"gamma = {settings.gamma}", remedy="0 or more: it is the margin that the chosen completion is to lead by")
             return "simpo"
-    if not 0 <= settings.label_smoothing < 0.5:
-        raise ConfigError(f"label_smoothing = {settings.label_smoothing}", remedy="from 0 to below 0.5: at 0.5 the labels say nothing")
-    if settings.label_smoothing and settings.loss_type in ("hinge", "ipo"):
-        raise ConfigError(f"label_smoothing = {settings.label_smoothing} has no meaning for loss_type {settings.loss_type}",
-                          remedy="--label_smoothing 0, or loss_type sigmoid, sigmoid_norm or robust")
     if settings.loss_type == "robust" and not settings.label_smoothing:
         run.note("dpo: loss_type robust with label_smoothing 0 is sigmoid; give label_smoothing the share of labels that are wrong")
     if settings.loss_type == "sigmoid_norm" and settings.beta < 1:

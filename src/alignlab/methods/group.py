@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
 from ..feedback import Judge, part_means
 from ..losses import group_advantages, group_policy_loss, kl_estimate, token_weights, truncated_importance_weights
 from ..models.chat import Rendered
@@ -23,7 +22,6 @@ from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
 from ..rollouts import (
     Minibatch,
-    check_on_policy,
     current,
     first_and_last,
     frozen,
@@ -40,6 +38,7 @@ from ..rollouts import (
     samples_of_step,
     shaped_scores,
 )
+from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling import Sampler
 from ..sampling.local import LocalSampler
@@ -93,7 +92,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     # 1. prompts that fit; the optimiser, where it was if the run goes on
     check(settings)
     s, size = settings.sampling, settings.minibatch or settings.rollouts
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, settings.steps * settings.epochs * -(-settings.rollouts // size))
     history: list[dict[str, float | None]] = []
     if saved := run.load_state():
@@ -155,26 +154,6 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
 
     sampler.close()
     return {"steps": settings.steps, **first_and_last(history, "score", "gold", "kl", "dead"), "dropped": report.dropped}
-
-
-def check(settings: RLOOSettings | GRPOSettings) -> None:
-    """Raise ConfigError for settings that would do something else than they say."""
-    s = settings
-    check_on_policy(s.sampling, s.adapter)
-    if min(s.steps, s.epochs, s.per_prompt, s.gold_every) < 1 or min(s.minibatch, s.micro_batch) < 0:
-        raise ConfigError("steps, epochs, per_prompt and gold_every must be at least 1, minibatch and micro_batch at least 0")
-    if s.rollouts < 1 or s.rollouts % s.per_prompt:
-        raise ConfigError(f"rollouts = {s.rollouts}, per_prompt = {s.per_prompt}", remedy="rollouts must be a multiple of per_prompt")
-    if s.per_prompt == 1 and s.advantage != "reinforce":
-        raise ConfigError(f"per_prompt = 1, advantage = {s.advantage}", remedy="at least 2 completions a prompt, or --advantage reinforce")
-    if s.ratio_level == "sequence" and s.epochs * -(-s.rollouts // (s.minibatch or s.rollouts)) == 1:
-        raise ConfigError("ratio_level = sequence with one update a step: every ratio is 1, and the level changes nothing",
-                          remedy="minibatch below rollouts, or epochs above 1; or leave ratio_level at token")
-    if s.advantage == "reinforce" and s.rollouts == 1:
-        raise ConfigError("rollouts = 1, advantage = reinforce", remedy="at least 2: one completion less the mean of itself is always 0")
-    if min(s.kl_coef, s.epsilon_high, s.importance_cap) < 0 or not 0 < s.epsilon < 1:
-        raise ConfigError(f"kl_coef = {s.kl_coef}, epsilon = {s.epsilon}, epsilon_high = {s.epsilon_high}, importance_cap = {s.importance_cap}",
-                          remedy="epsilon between 0 and 1, the others from 0")
 
 
 def make_rollouts(policy: Policy, reference: Policy | None, completions: list[Completion], scores_B: Tensor, passes: Sequence[Sequence[Minibatch]],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..data.files import file_rows
 from ..data.formats import Useless, convert
 from ..errors import DataError
 from ..records import Demonstration, Prompt
-from ..run import RunDir
+from ..run import RunDir, whole_file
 from ..settings import HumanSettings
 
 SIGNED = ("who", "when", "source")
@@ -22,15 +21,12 @@ SIGNED = ("who", "when", "source")
 
 def write_template(path: Path, prompts: Sequence[Prompt]) -> None:
     """A JSONL with a line a prompt, whole or not at all: `completion` is to be filled in, and `who`, `when` and `source`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(path.name + ".partial")
-    with open(staging, "w", encoding="utf-8", newline="\n") as file:
+    with whole_file(path) as staging, open(staging, "w", encoding="utf-8", newline="\n") as file:
         for prompt in prompts:
             row = prompt.to_json()
             row = {"prompt": prompt.text if len(prompt.messages) == 1 else row["prompt"], "completion": "", **dict.fromkeys(SIGNED, ""),
                    **({"meta": row["meta"]} if "meta" in row else {})}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    os.replace(staging, path)
 
 
 def run(run: RunDir, answers: Path, settings: HumanSettings) -> dict[str, Any]:

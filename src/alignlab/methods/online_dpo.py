@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
 from ..feedback import Judge
 from ..losses import dpo_loss
 from ..models.forward import laid_out, token_logprobs_of
@@ -17,7 +16,6 @@ from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
 from ..rollouts import (
-    check_on_policy,
     first_and_last,
     frozen,
     logprobs_under,
@@ -30,6 +28,7 @@ from ..rollouts import (
     samples_of_step,
     scores_of,
 )
+from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import OnlineDPOSettings
@@ -60,7 +59,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     # 1. prompts that fit; the optimiser, where it was if the run goes on
     check(settings)
     s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, settings.steps)
     history: list[dict[str, float | None]] = []
     if saved := run.load_state():
@@ -116,18 +115,6 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
 
     sampler.close()
     return {"steps": settings.steps, **first_and_last(history, "score", "gold", "kl"), "dropped": report.dropped}
-
-
-def check(settings: OnlineDPOSettings) -> None:
-    """Raise ConfigError for settings that would do something else than they say."""
-    s = settings
-    check_on_policy(s.sampling, s.adapter)
-    if min(s.steps, s.prompts, s.gold_every) < 1 or s.micro_batch < 0:
-        raise ConfigError("steps, prompts and gold_every must be at least 1, micro_batch at least 0")
-    if s.per_prompt < 2 or (s.ask == "compare" and s.per_prompt > 2):
-        raise ConfigError(f"per_prompt = {s.per_prompt}, ask = {s.ask}", remedy="2 completions a prompt to be compared, 2 or more to be scored")
-    if s.beta <= 0:
-        raise ConfigError(f"beta = {s.beta}", remedy="above 0")
 
 
 def judged(judge: Judge, completions: Sequence[Completion], settings: OnlineDPOSettings, step: int) -> tuple[list[Pair], list[float], dict[str, float]]:

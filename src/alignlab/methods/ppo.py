@@ -34,7 +34,6 @@ from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
 from ..rollouts import (
     Minibatch,
-    check_on_policy,
     current,
     first_and_last,
     frozen,
@@ -51,6 +50,7 @@ from ..rollouts import (
     samples_of_step,
     shaped_scores,
 )
+from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import PPOSettings
@@ -93,9 +93,11 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
         ConfigError: settings that PPO cannot work with. DataError: no prompt fits. GuardStop: a score, loss or gradient that is not finite.
     """
     # 1. prompts that fit; two optimisers, where they were if the run goes on
-    check(settings, ptx_rows)
+    check(settings)
+    if settings.ptx_coef and (ptx_rows is None or not len(ptx_rows)):
+        raise ConfigError(f"ptx_coef = {settings.ptx_coef} without pretraining text", remedy="name the text, or set ptx_coef to 0")
     s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     updates = settings.steps * settings.epochs * -(-settings.rollouts // settings.minibatch)
     value_optim = replace(settings.optim, lr=settings.value_lr or settings.optim.lr)
     policy_optimizer = MasterAdamW(policy.model.parameters(), settings.optim, updates)
@@ -179,20 +181,6 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
     if constraint:
         found_ends |= first_and_last(history, "cost") | {"lambda_last": constraint.multiplier, "cost_limit": constraint.limit}
     return {"steps": settings.steps, **found_ends, "kl_coef_last": kl_coef, "dropped": report.dropped}
-
-
-def check(settings: PPOSettings, ptx_rows: Sequence[Sequence[int]] | Tensor | None) -> None:
-    """Raise ConfigError for settings that would do something else than they say."""
-    s = settings
-    check_on_policy(s.sampling, s.adapter)
-    if min(s.steps, s.epochs, s.minibatch, s.per_prompt, s.gold_every) < 1:
-        raise ConfigError("steps, epochs, minibatch, per_prompt and gold_every must be at least 1")
-    if s.rollouts < 1 or s.rollouts % s.per_prompt:
-        raise ConfigError(f"rollouts = {s.rollouts}, per_prompt = {s.per_prompt}", remedy="rollouts must be a multiple of per_prompt")
-    if s.importance_cap < 0:
-        raise ConfigError(f"importance_cap = {s.importance_cap}", remedy="0 for none, or the largest weight of a token: 2")
-    if s.ptx_coef and (ptx_rows is None or not len(ptx_rows)):
-        raise ConfigError(f"ptx_coef = {s.ptx_coef} without pretraining text", remedy="name the text, or set ptx_coef to 0")
 
 
 def make_rollouts(policy: Policy, reference: Policy | None, value_model: RewardModel, completions: list[Completion], scores: Sequence[float],

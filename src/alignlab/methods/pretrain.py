@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from ..errors import DataError
 from ..models.load import multiplies_bf16
+from ..rules import check
 from ..run import RunDir, guard_finite
 from ..settings import CriticSettings, PretrainSettings
 
@@ -38,6 +39,7 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
     Raises:
         DataError: no batch is left beside the held-out rows. GuardStop: a loss that is not finite.
     """
+    check(settings)
     kept = HELD_OUT_ROWS if weights_NT is None else min(HELD_OUT_ROWS, len(rows_NT) // 10)
     total = (len(rows_NT) - kept) // settings.batch
     if total <= 0:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..feedback import Judge
 from ..losses import sft_loss
 from ..models.batch import by_length, chunks
@@ -18,8 +17,9 @@ from ..models.forward import laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
-from ..rollouts import check_on_policy, current, frozen, logprobs_under, mean, prompts_of_step, prompts_that_fit, rows_of, scores_of
-from ..run import RunDir, at_step, derive_seed, guard_finite, writing
+from ..rollouts import current, frozen, logprobs_under, mean, prompts_of_step, prompts_that_fit, rows_of, scores_of
+from ..rules import check
+from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
 
@@ -49,7 +49,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     # 1. prompts that fit; the optimiser, where it was if the run goes on. Every round has as many steps as its largest pool needs
     check(settings)
     s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     asked = min(settings.prompts, len(prompts))
     pools = [min(len(prompts), asked * (number + 1) if settings.keep_earlier else asked) for number in range(settings.rounds)]
     lengths = [max(1, math.ceil(settings.epochs * math.ceil(settings.top_share * pool) / settings.batch)) for pool in pools]
@@ -70,19 +70,14 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
 
     def sampled(number: int, step: int) -> dict[str, Any]:
         """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written once."""
-        file = run.path / "rounds" / f"{number:03d}.json"
-        if not file.exists():
+        def made() -> dict[str, Any]:
             sampler.sync(policy.model)
             with at_step(step):
                 groups = sampler.sample(prompts_of_step(prompts, asked, number, seed), n=settings.n, max_new_tokens=s.max_new_tokens,
                                         temperature=s.temperature, top_p=s.top_p, seed=derive_seed(seed, "rejection", number))
-            found = pick(policy, reference, groups, scores_of(judge, [c for group in groups for c in group], step), gold, settings)
-            with writing(run.path):
-                file.parent.mkdir(exist_ok=True)
-                staging = file.with_suffix(".partial")
-                staging.write_text(json.dumps(found))
-                staging.replace(file)
-        return json.loads(file.read_text())
+            return pick(policy, reference, groups, scores_of(judge, [c for group in groups for c in group], step), gold, settings)
+
+        return run.kept(f"rounds/{number:03d}", made)
 
     def pool(number: int, step: int) -> list[dict[str, Any]]:
         """What is learnt in a round."""
@@ -132,18 +127,6 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     run.add_data("completions", [Completion.from_json(row) for row in pool(settings.rounds - 1, sum(lengths))])
     return {"rounds": every[:-1], "steps": sum(lengths), "num_tokens": tokens, "sampled_tokens": sum(row["tokens"] for row in every[:-1]), "proxy_first": every[0]["proxy"], "gold_first": every[0].get("gold"), **last,
             "dropped": report.dropped}
-
-
-def check(settings: RejectionSettings) -> None:
-    """Raise ConfigError for settings that cannot work."""
-    s = settings
-    check_on_policy(s.sampling, s.adapter)
-    if min(s.rounds, s.prompts, s.batch) < 1 or s.n < 2 or s.micro_batch < 0 or s.epochs <= 0:
-        raise ConfigError("rounds, prompts and batch must be at least 1, n at least 2, epochs above 0, micro_batch at least 0")
-    if not 0 < s.top_share <= 1:
-        raise ConfigError(f"top_share = {s.top_share}", remedy="a share above 0 and at most 1")
-    if s.keep_earlier and s.rounds == 1:
-        raise ConfigError("keep_earlier = True with rounds = 1", remedy="more rounds: the first has no earlier one")
 
 
 def pick(policy: Policy, reference: Policy | None, groups: Sequence[Sequence[Completion]], scores: Sequence[float], gold: Judge | None,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.checks import FitReport, fit
+from ..data.checks import FitReport, enough, fit
 from ..data.split import by_prompt
 from ..errors import ConfigError, DataError
 from ..evals import statistics
@@ -28,6 +28,7 @@ from ..models.forward import laid_out, last_scores
 from ..models.load import RewardModel, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Comparison, Completion, Ranking
+from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import OptimSettings, RewardSettings
 
@@ -68,6 +69,8 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     run.note(f"reward: {report}")
     if not learn:
         raise DataError("every ranking was held out", remedy="more data, or a smaller held_out")
+    run.note(enough("reward", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=sum(len(r.comparisons()) for r in test), asked=settings.held_out if held_out is None else float(bool(held_out)),
+                    least=statistics.FEWEST, anyway=settings.anyway))
     if settings.bootstrap:
         learn = random.Random(derive_seed(order_seed, "bootstrap")).choices(learn, k=len(learn))
     labels = Labels(settings, learn)
@@ -149,7 +152,7 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     sample = learn[:: math.ceil(len(learn) / SCALED_ON)]
     scale = [value for values in scores_of(judge, sample) for value in values]
     reward_model.normalise(float(np.mean(scale)), max(float(np.std(scale)), 1e-6))
-    summary = {"rankings": len(learn), "held_out": len(test), "dropped": report.dropped, "steps": total, "score_mean": reward_model.mean,
+    summary = {"rankings": len(learn), "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "steps": total, "score_mean": reward_model.mean,
                "score_std": reward_model.std}
     if settings.ties != "drop" or settings.noise != "smoothing" or settings.annotators == "reliability":
         summary["labels"] = reward_model.model.config.labels = labels.summary(learn)  # plain numbers, beside mean and deviation
@@ -176,39 +179,13 @@ def prepared(rankings: Sequence[Ranking], held_out: Sequence[Ranking] | None, to
                         remedy="labels in ranking_meta.safe, as --annotator town:harm-only gives them" if settings.safety
                         else "data with preferences, not ties alone")
     ties = settings.ties != "drop" or settings.safety > 0
-    fitting, report = fit(telling, tokenizer, settings.max_length, ties=ties)
+    fitting, report = fit(telling, tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway, ties=ties)
     if tied := len(rankings) - len(telling):
         report.dropped["rankings without a safe or unsafe label" if settings.safety else "rankings of equal ranks alone"] = tied
     if held_out is None:
         return *by_prompt(fitting, settings.held_out, seed), report
     test = [r for r in held_out if teaches(r, settings)]
-    return fitting, fit(test, tokenizer, settings.max_length, ties=ties)[0] if test else [], report
-
-
-def check(settings: RewardSettings) -> None:
-    """Raise ConfigError for settings that contradict one another, or that another makes meaningless."""
-    s, plain = settings, RewardSettings()
-    if min(s.batch, s.epochs) <= 0 or s.micro_batch < 0:
-        raise ConfigError(f"batch = {s.batch}, micro_batch = {s.micro_batch}, epochs = {s.epochs}", remedy="batch and epochs above 0, micro_batch 0 or more")
-    if s.members < 1:
-        raise ConfigError(f"members = {s.members}", remedy="at least 1")
-    if not 0 <= s.label_smoothing < 0.5:
-        raise ConfigError(f"label_smoothing = {s.label_smoothing}", remedy="a share from 0 up to, but not including, 0.5: with half of the labels wrong nothing can be learnt")
-    if not 0 <= s.tie_rate < 1 or (s.tie_rate and s.ties == "drop"):
-        raise ConfigError(f"tie_rate = {s.tie_rate} with ties = {s.ties}", remedy="a share below 1, and --ties rao_kupper or davidson")
-    if s.margins in ("ranks", "scores") and s.ties != "drop":
-        raise ConfigError(f"margins = {s.margins} with ties = {s.ties}", remedy="one of them: with a margin the three outcomes have no probabilities")
-    if s.margins == "none" and s.margin_scale != plain.margin_scale:
-        raise ConfigError(f"margin_scale = {s.margin_scale} without margins", remedy="--margins data, ranks or scores")
-    if s.noise == "flip" and not s.label_smoothing:
-        raise ConfigError("noise = flip, but label_smoothing is 0: no label is turned round", remedy="--label_smoothing 0.1, or --noise learnt")
-    if s.annotators == "reliability" and (s.noise != "smoothing" or s.label_smoothing):
-        raise ConfigError(f"annotators = reliability with noise = {s.noise}, label_smoothing = {s.label_smoothing}",
-                          remedy="leave noise and label_smoothing as they are: a reliability is a flip rate for each annotator")
-    if s.label_lr != plain.label_lr and s.annotators == "alike" and s.noise != "learnt" and (s.ties == "drop" or s.tie_rate):
-        raise ConfigError(f"label_lr = {s.label_lr}, but nothing is learnt about the labels", remedy="--ties, --noise learnt or --annotators reliability")
-    if s.safety < 0:
-        raise ConfigError(f"safety = {s.safety}", remedy="0 for a reward model, 1 for a cost model as in Safe RLHF")
+    return fitting, fit(test, tokenizer, settings.max_length, truncate=settings.truncate, ties=ties)[0] if test else [], report
 
 
 def by_harm(ranking: Ranking) -> Ranking:

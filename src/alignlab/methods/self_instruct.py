@@ -12,10 +12,11 @@ from typing import Any
 
 from ..data.demonstrations import chunk, reason_of, rejected, settle
 from ..data.similarity import Pool, words
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..records import Completion, Demonstration, Prompt
+from ..rules import check
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler
 from ..settings import SelfInstructSettings
@@ -47,9 +48,7 @@ def run(run: RunDir, sampler: Sampler, seeds: Sequence[Demonstration], settings:
     Raises:
         ConfigError: settings that cannot be. DataError: no seed tasks, or nothing kept.
     """
-    if not 0 < settings.similarity <= 1 or settings.examples < 1 or not 0 <= settings.from_generated <= 1 or min(settings.batch, settings.rounds) < 1:
-        raise ConfigError(f"similarity {settings.similarity}, examples {settings.examples}, from_generated {settings.from_generated}, batch {settings.batch}, "
-                          f"rounds {settings.rounds}", remedy="similarity above 0 and at most 1, a share from 0 to 1, the others from 1")
+    check(settings)
     plain = [d for d in seeds if len(d.prompt.messages) == 1]
     if len(plain) < settings.examples:
         raise DataError(f"{len(plain)} seed tasks of one turn, and {settings.examples} are shown at a time", remedy="more seeds, or fewer examples")

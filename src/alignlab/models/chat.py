@@ -11,11 +11,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ModelError
 from ..records import Message, Prompt
+from ..text.escapes import one_line
+from .folder import read_file
+from .template import LONGEST, TemplateBound, fill
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + (eos_token if m['role'] == 'assistant' else '<|im_end|>') + '\\n' }}"
@@ -53,9 +57,17 @@ def open_turn(prompt: Prompt) -> tuple[Prompt, str]:
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
-    """The ids of the beginning of a document: the begin token, where the tokenizer has one, and the text."""
-    ids = _ids(tokenizer, text)
-    return ids if tokenizer.bos_token_id is None else [tokenizer.bos_token_id, *ids]
+    """The ids of the beginning of a document: what the tokenizer puts before a text by itself (a begin token, or nothing), and the text.
+
+    What it puts behind one is left out: a document goes on.
+    """
+    return [*begin_ids(tokenizer), *_ids(tokenizer, text)]
+
+
+def begin_ids(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before a text by itself: mostly a begin token or nothing. That it has a begin token does not say that it puts it on."""
+    whole, bare = tokenizer("a")["input_ids"], _ids(tokenizer, "a")
+    return next((whole[:i] for i in range(len(whole) - len(bare) + 1) if whole[i : i + len(bare)] == bare), [])
 
 
 def completion_ids(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> list[int]:
@@ -70,8 +82,7 @@ def texts(tokenizer: Any, prompt: Prompt, completion: str) -> tuple[str, str]:
     if said:
         return "".join(texts(tokenizer, opened, said)), completion
     before = _asked(tokenizer, prompt.messages)[0]
-    written = _written(tokenizer, prompt.messages, completion, before)
-    return before, completion if written is None else written
+    return before, _written(tokenizer, prompt.messages, completion, before)
 
 
 def writes_its_end(tokenizer: Any) -> bool:
@@ -112,7 +123,7 @@ def render(tokenizer: Any, messages: Sequence[Message], *, train_on: Literal["la
     for i in turns:
         before = _template(tokenizer, messages[:i], generation=True)
         written = _written(tokenizer, messages[:i], messages[i].content, before)
-        if written is None or not before.startswith(done):
+        if not before.startswith(done):
             raise ModelError("the chat template writes a turn otherwise once others follow it, so not all can be trained on at once",
                              where=f"message {i + 1}", remedy="--train_on last")
         between, answer = _ids(tokenizer, before[len(done):]), [*_ids(tokenizer, written), end]
@@ -128,7 +139,7 @@ def end_token_id(tokenizer: Any) -> int:
     Raises:
         ModelError: there is neither.
     """
-    token = _turn_end(tokenizer).token if getattr(tokenizer, "chat_template", None) else None
+    token = _turn_end(tokenizer).token if template_of(tokenizer) else None
     if token is None:
         token = tokenizer.eos_token_id
     if token is None:
@@ -150,18 +161,35 @@ def install_template(tokenizer: Any, choice: str) -> None:
             raise ModelError(f"the tokenizer of {_name(tokenizer)} has no end token", remedy="set eos_token in its tokenizer_config.json")
         if choice == "gemma" and any(len(_ids(tokenizer, mark)) != 1 for mark in ("<start_of_turn>", "<end_of_turn>")):
             raise ModelError(f"the tokenizer of {_name(tokenizer)} does not know Gemma's <start_of_turn>", remedy="--model.chat_template chatml")
-        begins = tokenizer.bos_token is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+        begins = tokenizer.bos_token is not None and begin_ids(tokenizer) == [tokenizer.bos_token_id]
         tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + {"chatml": CHATML, "gemma": GEMMA}[choice]
         return
     try:
-        tokenizer.chat_template = Path(choice).read_text(encoding="utf-8")
+        tokenizer.chat_template = read_file(Path(choice), LONGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot read the chat template: {error}", where=choice, remedy="a Jinja file, chatml or gemma") from None
 
 
+def tried(tokenizer: Any) -> Any:
+    """The tokenizer, once it has done what it is for: what is odd in its files shows where they are read, not rows later."""
+    tokenizer.decode(tokenizer("a b")["input_ids"])
+    marks(tokenizer)
+    return tokenizer
+
+
+def template_of(tokenizer: Any) -> str:
+    """The text of the chat template ("" if there is none); of several by name, the one that is called default."""
+    found = getattr(tokenizer, "chat_template", None) or ""
+    if isinstance(found, dict):
+        found = found.get("default", "")
+    if not isinstance(found, str):
+        raise ModelError(f"the chat template of {_name(tokenizer)} is a {type(found).__name__}, not a text", remedy="--model.chat_template FILE")
+    return found
+
+
 def marks(tokenizer: Any) -> re.Pattern[str]:
     """What this model reads as more than text: its special tokens, and what its template opens an answer with."""
-    return _marks_of(tokenizer, str(getattr(tokenizer, "chat_template", None) or ""))
+    return _marks_of(tokenizer, template_of(tokenizer))
 
 
 @lru_cache(maxsize=16)
@@ -172,6 +200,8 @@ def _marks_of(tokenizer: Any, template: str) -> re.Pattern[str]:
         asked = [Message("user", "hello")]
         try:
             shut, opened = (_rendered(tokenizer, asked, generation=generation) for generation in (False, True))
+        except TemplateBound:
+            raise
         except ModelError:  # it will be said where something is rendered in earnest
             shut = opened = ""
         opening = opened[len(shut):].strip() if opened.startswith(shut) else ""
@@ -188,7 +218,7 @@ def _template(tokenizer: Any, messages: Sequence[Message], *, generation: bool) 
 
 def _asked(tokenizer: Any, messages: Sequence[Message]) -> tuple[str, tuple[int, ...]]:
     """The rendered messages up to where the assistant begins, and their ids."""
-    return _asked_of(tokenizer, str(getattr(tokenizer, "chat_template", None) or ""), tuple(messages))
+    return _asked_of(tokenizer, template_of(tokenizer), tuple(messages))
 
 
 @lru_cache(maxsize=64)
@@ -199,13 +229,9 @@ def _asked_of(tokenizer: Any, template: str, messages: tuple[Message, ...]) -> t
 
 
 def _rendered(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
-    if not getattr(tokenizer, "chat_template", None):
+    if not (template := template_of(tokenizer)):
         raise ModelError(f"the tokenizer of {_name(tokenizer)} has no chat template", remedy="--model.chat_template chatml, or a file with a Jinja template")
-    try:
-        return tokenizer.apply_chat_template([m.to_json() for m in messages], tokenize=False, add_generation_prompt=generation)
-    except Exception as error:  # jinja raises what the template's author chose
-        raise ModelError(f"the chat template cannot render these messages: {error}", where=" / ".join(m.role for m in messages),
-                         remedy="check the order of the roles, or give another template") from error
+    return fill(template, messages, tokenizer.special_tokens_map, generation=generation)
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
@@ -216,16 +242,66 @@ def _name(tokenizer: Any) -> str:
     return tokenizer.name_or_path or "this model"
 
 
-def _written(tokenizer: Any, prompt: Sequence[Message], completion: str, before: str) -> str | None:
-    """What the template makes of a completion after the rendered prompt `before`: trimmed, say, or opened by a space.
+def _written(tokenizer: Any, prompt: Sequence[Message], completion: str, before: str) -> str:
+    """What stands behind the rendered prompt `before` when the completion is given: as the template writes it (trimmed, say, or behind an empty thought).
 
-    None if the whole is not that prompt and something behind it (a prompt that opens a thought which the answer closes, say).
+    What the prompt has opened already (a thought, as R1's and QwQ's templates do) is not written again. A completion whose thought the template leaves
+    out stands as it is, for so the model would say it.
+
+    Raises:
+        ModelError: the template does not repeat the completion's words.
     """
-    whole = _template(tokenizer, (*prompt, Message("assistant", completion)), generation=False)
-    suffix = _turn_end(tokenizer).suffix
-    if not whole.startswith(before) or not whole[len(before):].endswith(suffix):
-        return None
-    return whole[len(before) : len(whole) - len(suffix)]
+    whole, suffix = _template(tokenizer, (*prompt, Message("assistant", completion)), generation=False), _turn_end(tokenizer).suffix
+    opened = "" if whole.startswith(before) else _opened(tokenizer, tuple(prompt), before)
+    start = before.removesuffix(opened)
+    if whole.startswith(start) and whole[len(start):].endswith(suffix):
+        shown = whole[len(start) : len(whole) - len(suffix)]
+    else:  # it writes the prompt, or the end, otherwise around this answer
+        shown = completion if _words(completion) in _words(whole) else ""
+    said, words = _words(shown), _words(completion)
+    if words in said:
+        mark = _MARK.match(words)
+        if mark and _words(start + shown).endswith(f"{mark[0]}{mark[1]}/{mark[2]}{words}"):  # an empty thought before an answer that has one, cut before its end
+            return _without(before[before.rindex(mark[0]):] if _words(before).endswith(mark[0]) else opened, completion)
+        return _without(opened, shown)
+    if words.endswith(said):
+        left_out = words[: len(words) - len(said)]
+        if _words(before).endswith(left_out):
+            return shown
+        if _END_MARK.search(left_out):
+            return _without(opened, completion)
+    raise _not_repeated(completion)
+
+
+_MARK = re.compile(r"([<[])([^][<>]+[]>])")
+_END_MARK = re.compile(r"(</[^<>]+>|\[/[^][]+\]|<[|｜][^<>]+[|｜]>)$")
+
+
+def _words(text: str) -> str:
+    """The text without its blanks, which templates trim and add."""
+    return "".join(text.split())
+
+
+def _not_repeated(completion: str) -> ModelError:
+    return ModelError(f"the chat template does not repeat what the assistant said, {one_line(completion, 60)!r}: it leaves words out or changes them",
+                      where="the chat template of the model", remedy="a template that writes message['content'] as it is: --model.chat_template FILE")
+
+
+def _opened(tokenizer: Any, prompt: tuple[Message, ...], before: str) -> str:
+    """The end of the rendered prompt with which no answer begins where the template writes one."""
+    answered = _template(tokenizer, (*prompt, Message("assistant", _PROBE)), generation=False)
+    return before[len(commonprefix([before, answered])):]
+
+
+def _without(opened: str, answer: str) -> str:
+    """The answer behind a prompt that has opened something: it does not open that again."""
+    if answer.startswith(opened):
+        return answer[len(opened):]
+    mark, rest = opened.strip(), answer.lstrip()
+    if not mark or not rest.startswith(mark):
+        return answer
+    rest = rest[len(mark):]
+    return rest.lstrip() if opened[-1].isspace() else rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,13 +317,15 @@ _PROBE = "alignlab probe"
 
 
 def _turn_end(tokenizer: Any) -> _TurnEnd:
-    return _turn_end_of(tokenizer, str(tokenizer.chat_template))
+    return _turn_end_of(tokenizer, template_of(tokenizer))
 
 
 @lru_cache(maxsize=16)
 def _turn_end_of(tokenizer: Any, template: str) -> _TurnEnd:
     """Keyed by the template too, which may be changed."""
     whole = _rendered(tokenizer, (Message("user", "hello"), Message("assistant", _PROBE)), generation=False)
+    if _PROBE not in whole:
+        raise _not_repeated(_PROBE)
     suffix = whole[whole.rindex(_PROBE) + len(_PROBE):]
     first = next(iter(_ids(tokenizer, suffix.lstrip())), None)
     if first is None or not (first in tokenizer.all_special_ids or getattr(tokenizer.added_tokens_decoder.get(first), "special", False)):

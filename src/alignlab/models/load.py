@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,18 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from ..errors import ConfigError, ModelError
+from ..run import check_model
 from ..settings import AdapterSettings, ModelSettings
 from . import adapters, chat
 from .attention import use_plain_attention
+from .building import within
+from .folder import TOKENIZERS, check_folder, check_gguf, is_adapter, is_reward, read_json
+from .means import within_means
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-TRAINER_STATE = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
-"""Pickles that transformers' Trainer leaves beside the weights; nobody opens them."""
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tiktoken.model")
 BIG = 20_000_000  # parameters above which bf16 pays
+NOTES = "alignlab.json"
+"""Beside an adapter: where its base lies as seen from there, and the scale of a reward model's scores. No config.json, for transformers takes a folder with
+one for a whole model."""
+SCALE = ("score_mean", "score_std", "cost_model")
+_hub_names: dict[Path, str] = {}  # of snapshots in the hub's cache, by folder
 
 
 @dataclass
@@ -85,12 +94,14 @@ class Reader:
 
     Attributes:
         stops: ids that its generation config (or config) and its tokenizer say end a completion: what other libraries stop at.
+        own_template: its chat template came with it, so that it says how the model was taught.
     """
 
     tokenizer: Any
     name: str
     context: int
     stops: frozenset[int]
+    own_template: bool = False
 
 
 def context_of(model: Any) -> int:
@@ -100,42 +111,6 @@ def context_of(model: Any) -> int:
 
 def _context(config: Any) -> int:
     return getattr(config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
-
-
-def check_folder(path: str | Path) -> None:
-    """Raise ModelError for a model folder that is broken or not safe: code to run, pickled weights, no weights, no tokenizer.
-
-    A PEFT folder may leave the tokenizer to its base.
-    """
-    folder = Path(path)
-    names = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else []
-    adapter = "adapter_config.json" in names
-    if not adapter and "config.json" not in names:
-        raise ModelError(f"{folder} is not a model folder: it has no config.json", where=str(folder),
-                         remedy="name a folder that transformers or PEFT wrote, or a hub name")
-    for name in names:
-        if name.endswith("config.json"):
-            settings = _read_json(folder / name)
-            if "auto_map" in settings:
-                raise ModelError(f"{folder} wants to run code of its own (auto_map)", where=str(folder / name),
-                                 remedy="only architectures that transformers knows are loaded; remove auto_map if it is one of them")
-    weights = [name for name in names if name.endswith(".safetensors")]
-    pickles = [name for name in names if name.endswith(PICKLES) and not name.startswith(TRAINER_STATE)]
-    if pickles:
-        raise ModelError(f"{folder} holds pickled weights ({pickles[0]}), which can run code when opened", where=str(folder / pickles[0]),
-                         remedy="delete them: the safetensors beside them are what is loaded" if weights
-                         else "convert them to safetensors where you trust them, and delete the pickles")
-    if not weights or (adapter and "adapter_model.safetensors" not in weights):
-        raise ModelError(f"{folder} holds no weights (*.safetensors)", where=str(folder), remedy="copy the whole model folder")
-    if not adapter and not any(name in names for name in TOKENIZERS):
-        raise ModelError(f"{folder} has no tokenizer", where=str(folder), remedy="save the tokenizer into the same folder")
-
-
-def check_reward_folder(path: str | Path) -> None:
-    """Raise ModelError for a folder that `check_folder` refuses or that holds no scalar head."""
-    check_folder(path)
-    if not is_reward(Path(path)):
-        raise ModelError("the model has no scalar head", where=str(path), remedy="make a reward model with `alignlab reward`")
 
 
 def pick_device(settings: ModelSettings) -> torch.device:
@@ -169,12 +144,13 @@ def load_policy(ref: str | Path, settings: ModelSettings, adapter: AdapterSettin
     Raises:
         ModelError: exit code 4, with what is wrong with the folder.
     """
-    source, device = _prepare(ref, settings)
-    new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
-    model = _causal(source, settings, trainable=trainable and new_adapter is None)
-    tokenizer = _tokenizer(source, settings)
-    model = _ready(model, source, settings, device, trainable, new_adapter, task="CAUSAL_LM")
-    return Policy(model, tokenizer, str(ref), device)
+    with within_means(ref):
+        source, device = _prepare(ref, settings)
+        new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
+        model = _causal(source, settings, device, plain=new_adapter is not None, trainable=trainable)
+        tokenizer = _tokenizer(source, settings)
+        model = _ready(model, settings, device, trainable, new_adapter, task="CAUSAL_LM")
+        return Policy(model, tokenizer, str(ref), device)
 
 
 def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: AdapterSettings | None = None, init_head: bool = False,
@@ -188,39 +164,51 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
     Raises:
         ModelError: also for a folder without a head where one is needed.
     """
-    source, device = _prepare(ref, settings)
-    new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
-    if init_head:
-        model = _with_head(adapters.merged(_causal(source, settings)), head_seed)
-    else:
-        model = _reward(source, settings, trainable=trainable and new_adapter is None)
-    tokenizer = _tokenizer(source, settings)
-    model.config.pad_token_id = _pad_id(model, tokenizer)
-    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
-    if not init_head and (source / "adapter_config.json").exists() and (source / "config.json").exists():
-        saved = _read_json(source / "config.json")  # the scale of this adapter's scores, not of its base's
-        model.config.score_mean, model.config.score_std = saved.get("score_mean", 0.0), saved.get("score_std", 1.0)
-        model.config.cost_model = saved.get("cost_model", False)
-    model = _ready(model, source, settings, device, trainable, new_adapter, task="SEQ_CLS")
-    return RewardModel(model, tokenizer, str(ref), device)
+    with within_means(ref):
+        source, device = _prepare(ref, settings)
+        new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
+        if init_head:
+            model = _with_head(_causal(source, settings, device, plain=True), head_seed)
+        else:
+            model = _reward(source, settings, device, plain=new_adapter is not None, trainable=trainable)
+        tokenizer = _tokenizer(source, settings)
+        model.config.pad_token_id = _pad_id(model, tokenizer)
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
+        if not init_head and is_adapter(source):
+            vars(model.config).update({key: value for key, value in _notes(source).items() if key in SCALE})
+        if not all(isinstance(n := getattr(model.config, key, 0), (int, float)) and abs(n) < sys.float_info.max for key in SCALE):
+            raise ModelError("the scale of its scores is no number", where=str(source), remedy="copy the model folder again")
+        model = _ready(model, settings, device, trainable, new_adapter, task="SEQ_CLS")
+        return RewardModel(model, tokenizer, str(ref), device)
+
+
+def load_merged(ref: str | Path) -> Policy | RewardModel:
+    """A model of either kind without adapters, in fp32 on the CPU: what they add has been added to its weights. Raises ModelError."""
+    settings = ModelSettings(precision="fp32", device="cpu")
+    with within_means(ref):
+        source, _ = _prepare(ref, settings)
+        made = load_reward_model(ref, settings) if is_reward(source) else load_policy(ref, settings)
+        made.model = adapters.merged(made.model)
+        return made
 
 
 def load_reader(ref: str | Path, settings: ModelSettings) -> Reader:
     """Tokenizer and limits of a policy or reward model, from the same names as `load_policy`; no weights are read. Raises ModelError."""
-    source, _ = _prepare(ref, settings)
-    tokenizer = _tokenizer(source, settings)
-    at = source
-    while at.is_dir() and not (at / "config.json").exists():  # an adapter folder: `check_folder` has seen to the rest
-        at = _base_of(at)
-    from transformers import AutoConfig, GenerationConfig
+    with within_means(ref):
+        source, _ = _prepare(ref, settings)
+        tokenizer = _tokenizer(source, settings)
+        at = source
+        while is_adapter(at):
+            at = _base_of(at, settings)
+        from transformers import AutoConfig, GenerationConfig
 
-    options = {"gguf_file": at.name} if at.suffix == ".gguf" else {}
-    config = _calling_libraries(at, lambda: AutoConfig.from_pretrained(_folder(at), trust_remote_code=False, **options))
-    stops = _listed(config.get_text_config().eos_token_id)
-    if (_folder(at) / "generation_config.json").exists() and not options:
-        stops = _listed(_calling_libraries(at, lambda: GenerationConfig.from_pretrained(_folder(at))).eos_token_id) or stops
-    ends = {*stops, tokenizer.eos_token_id} - {None}
-    return Reader(tokenizer, str(ref), _context(config), frozenset(ends))
+        options = {"gguf_file": at.name} if at.suffix == ".gguf" else {}
+        config = _calling_libraries(at, lambda: AutoConfig.from_pretrained(_folder(at), trust_remote_code=False, **options))
+        stops = _listed(config.get_text_config().eos_token_id)
+        if (_folder(at) / "generation_config.json").exists() and not options:
+            stops = _listed(_calling_libraries(at, lambda: GenerationConfig.from_pretrained(_folder(at))).eos_token_id) or stops
+        ends = {*stops, tokenizer.eos_token_id} - {None}
+        return Reader(tokenizer, str(ref), _context(config), frozenset(ends), own_template=not settings.chat_template)
 
 
 def _prepare(ref: str | Path, settings: ModelSettings) -> tuple[Path, torch.device]:
@@ -231,62 +219,99 @@ def _prepare(ref: str | Path, settings: ModelSettings) -> tuple[Path, torch.devi
     logging.disable_progress_bar()
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    return _find(ref), pick_device(settings)
+    source = at = _find(ref)
+    seen = set()
+    while is_adapter(at):
+        if at.resolve() in seen:
+            raise ModelError("the adapter's base is the adapter itself, or an adapter on it", where=str(at), remedy="set base_model_name_or_path to the base model")
+        seen.add(at.resolve())
+        at = _base_of(at, settings)
+    return source, pick_device(settings)
 
 
-def _find(ref: str | Path) -> Path:
-    """The folder (or .gguf file) of a model name, checked. Of a hub name only what may be opened is fetched, into the hub's cache."""
+def _find(ref: str | Path, *, ask: bool = True) -> Path:
+    """The folder (or .gguf file) of a model name, checked. Of a hub name only what may be opened is fetched, into the hub's cache.
+
+    Args:
+        ask: whether the hub may be asked for what is not in its cache: for a name that a person gave, never for one that stands in a folder.
+    """
     path = Path(ref)
-    if path.suffix == ".gguf" and path.is_file():
+    if path.suffix == ".gguf" and os.path.exists(path):
+        check_gguf(path)
         return path
-    if path.is_dir():
+    if os.path.isdir(path):  # of a name that is too long for the system, too
         check_folder(path)
+        check_model(path, error=ModelError)
         return path
-    if path.suffix == ".gguf" or str(ref).startswith((".", "/", "~")) or str(ref).count("/") != 1:
+    if path.suffix == ".gguf" or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(ref), re.ASCII):
         raise ModelError(f"there is no model {ref!s}", remedy="town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
     from huggingface_hub import snapshot_download
 
     try:
-        path = Path(snapshot_download(str(ref), allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"], ignore_patterns=["*/*"]))
+        path = Path(snapshot_download(str(ref), allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"], ignore_patterns=["*/*"],
+                                      local_files_only=not ask))
     except Exception as error:  # whatever the network and the hub come up with
+        if not ask:
+            raise ModelError(f"there is no model {ref!s}, neither as a folder nor in the hub's local cache",
+                             remedy=f"fetch it once with `hf download {ref!s}`, or let this command fetch it by --model.download true") from error
         raise ModelError(f"there is no model {ref!s}, neither as a folder nor on the hub: {_first_line(error)}",
                          remedy="check the path or the hub name, and the network if it is not in the local cache") from error
+    _hub_names[path] = str(ref)
     check_folder(path)
     return path
 
 
-def _causal(source: Path, settings: ModelSettings, *, trainable: bool = False) -> Any:
-    """A causal model, under its adapter if the folder is one. An adapter's base may be an adapter folder itself: that one is merged."""
+def _causal(source: Path, settings: ModelSettings, device: torch.device, *, plain: bool = False, trainable: bool = False) -> Any:
+    """A causal model, under its adapter if the folder is one. An adapter's base may be an adapter folder itself: that one is merged.
+
+    Args:
+        plain: the model is to have something added: it comes with its adapter merged, and nothing is rounded.
+    """
     if is_reward(source):
         raise ModelError("this is a reward model, not one that writes", where=str(source), remedy="name the policy it was made from")
-    if (source / "adapter_config.json").exists():
-        base = adapters.merged(_causal(_base_of(source), settings))
-        return _calling_libraries(source, lambda: adapters.attach(base, source, trainable=trainable))
+    if is_adapter(source):
+        base = _causal(_base_of(source, settings), settings, device, plain=True)
+        return _adapted(base, source, settings, device, plain=plain, trainable=trainable)
     from transformers import AutoModelForCausalLM
 
-    return _pretrained(AutoModelForCausalLM, source, settings)
+    return _pretrained(AutoModelForCausalLM, source, settings, plain)
 
 
-def _reward(source: Path, settings: ModelSettings, *, trainable: bool = False) -> Any:
-    """A model with a trained scalar head, under its adapter if the folder is one."""
+def _reward(source: Path, settings: ModelSettings, device: torch.device, *, plain: bool = False, trainable: bool = False) -> Any:
+    """A model with a trained scalar head, under its adapter if the folder is one; `plain` as in `_causal`."""
     if not is_reward(source):
         raise ModelError("the model has no scalar head", where=str(source), remedy="make a reward model with `alignlab reward`")
-    if (source / "adapter_config.json").exists():
-        below = _base_of(source)
-        base = adapters.merged(_reward(below, settings)) if is_reward(below) else _with_head(adapters.merged(_causal(below, settings)))
-        return _calling_libraries(source, lambda: adapters.attach(base, source, trainable=trainable))
+    if is_adapter(source):
+        below = _base_of(source, settings)
+        base = _reward(below, settings, device, plain=True) if is_reward(below) else _with_head(_causal(below, settings, device, plain=True))
+        return _adapted(base, source, settings, device, plain=plain, trainable=trainable)
     from transformers import AutoModelForSequenceClassification
 
-    model = _pretrained(AutoModelForSequenceClassification, source, settings)
+    model = _pretrained(AutoModelForSequenceClassification, source, settings, plain)
     if model.config.num_labels != 1 or not hasattr(model, "score"):
         raise ModelError(f"this is a classifier with {model.config.num_labels} labels, not a reward model", where=str(source),
                          remedy="a reward model has one label and a head named score")
     return model
 
 
-def _pretrained(auto: Any, source: Path, settings: ModelSettings) -> Any:
-    """A plain model from its folder or .gguf file, with all its weights."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "auto": "auto"}[settings.precision]
+def _adapted(base: Any, source: Path, settings: ModelSettings, device: torch.device, *, plain: bool, trainable: bool) -> Any:
+    """A plain model under the adapter of a folder: merged in fp32 if it is to stay `plain`, else in the precision it runs in."""
+    adapters.cast(base, torch.float32 if plain else _runs_in(base, settings, device))
+    model = _calling_libraries(source, lambda: adapters.attach(base, source, trainable=trainable and not plain))
+    return adapters.merged(model) if plain else model
+
+
+def _runs_in(model: Any, settings: ModelSettings, device: torch.device) -> torch.dtype:
+    """The precision that the model is used in."""
+    bf16 = settings.precision == "bf16" or (
+        settings.precision == "auto" and multiplies_bf16(device) and sum(p.numel() for p in model.parameters()) > BIG)
+    return torch.bfloat16 if bf16 else torch.float32
+
+
+def _pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) -> Any:
+    """A plain model from its folder or .gguf file, with all its weights; in bf16 only if it is stored so, or is wanted so and nothing is added to it."""
+    from transformers import AutoConfig
+
     options: dict[str, Any] = {"use_safetensors": True}
     if source.suffix == ".gguf":
         import transformers
@@ -297,14 +322,32 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings) -> Any:
         options = {"gguf_file": source.name}
         if hasattr(transformers, "GgufConfig"):
             options["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    model, found = _calling_libraries(source, lambda: auto.from_pretrained(
-        _folder(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options))
+
+    def load() -> Any:
+        if source.suffix != ".gguf":
+            options["config"] = AutoConfig.from_pretrained(source, trust_remote_code=False)
+            options["config"]._attn_implementation = None  # a config may name a kernel, which would be fetched from the hub and run
+        dtype = torch.bfloat16 if settings.precision == "bf16" and not plain else torch.float32 if settings.precision == "fp32" else _stored_in(source)
+        return auto.from_pretrained(_folder(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+
+    with within(source):
+        model, found = _calling_libraries(source, load)
     misshapen = {name for name, *_ in found["mismatched_keys"]}
     if wrong := sorted(found["missing_keys"] | misshapen):
         raise ModelError(f"{len(wrong)} weights are missing or have another shape than the config says, {wrong[0]} among them", where=str(source),
                          remedy="copy or download the model folder again")
-    model.name_or_path = str(source)  # what an adapter names as its base
+    model.name_or_path = _hub_names.get(source) or os.path.abspath(source)  # what an adapter names as its base
+    adapters.say_untied(model)
     return model
+
+
+def _stored_in(source: Path) -> torch.dtype:
+    """The precision of the weights in a folder, fp32 if it is not the same for all: asked of the files, for a config may say less than they hold."""
+    found = set()
+    for path in _folder(source).glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            found |= {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  (not a dict)
+    return {frozenset({"BF16"}): torch.bfloat16, frozenset({"F16"}): torch.float16}.get(frozenset(found), torch.float32)
 
 
 def _with_head(causal: Any, seed: int = 0) -> Any:
@@ -326,6 +369,7 @@ def _with_head(causal: Any, seed: int = 0) -> Any:
     model.score = nn.Linear(width, 1, bias=False, dtype=causal.dtype)
     model.score.weight.data.copy_(weight)
     model.config, model.name_or_path = causal.config, causal.name_or_path
+    adapters.taken_over(model, causal)
     return model
 
 
@@ -333,22 +377,17 @@ def _tokenizer(source: Path, settings: ModelSettings) -> Any:
     from transformers import AutoTokenizer
 
     if source.is_dir() and not any((source / name).exists() for name in TOKENIZERS):
-        return _tokenizer(_base_of(source), settings)  # an adapter folder: `check_folder` has seen to the rest
+        return _tokenizer(_base_of(source, settings), settings)  # an adapter folder: `check_folder` has seen to the rest
     options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
-    tokenizer = _calling_libraries(source, lambda: AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options))
+    tokenizer = _calling_libraries(source, lambda: chat.tried(AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options)))
     if settings.chat_template:
         chat.install_template(tokenizer, settings.chat_template)
     return tokenizer
 
 
-def _ready(model: Any, source: Path, settings: ModelSettings, device: torch.device, trainable: bool, adapter: AdapterSettings | None, *, task: Any) -> Any:
+def _ready(model: Any, settings: ModelSettings, device: torch.device, trainable: bool, adapter: AdapterSettings | None, *, task: Any) -> Any:
     """The model on its device, in its precision and mode, under a new adapter if one is wanted."""
-    if adapter is not None:
-        model = adapters.merged(model)
-        model.name_or_path = str(source)
-    bf16 = settings.precision == "bf16" or (
-        settings.precision == "auto" and multiplies_bf16(device) and sum(p.numel() for p in model.parameters()) > BIG)
-    model = model.to(device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
+    model = adapters.cast(model, _runs_in(model, settings, device)).to(device)
     plain = adapters.bare(model)
     use_plain_attention(plain)
     plain.get_input_embeddings().padding_idx = None  # else the embedding of a pad token that is also the end token never learns
@@ -356,13 +395,15 @@ def _ready(model: Any, source: Path, settings: ModelSettings, device: torch.devi
         model.requires_grad_(trainable)
     if adapter is not None:
         model = adapters.add(model, adapter, task=task)
+    if trainable and hasattr(model, "peft_config"):
+        adapters.check_savable(model, plain.name_or_path)
     model.train(trainable)
     return model
 
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     found = {*_listed(getattr(getattr(model, "generation_config", None), "eos_token_id", None)), tokenizer.eos_token_id}
-    if getattr(tokenizer, "chat_template", None):
+    if chat.template_of(tokenizer):
         found.add(chat.end_token_id(tokenizer))
     return frozenset(i for i in found if i is not None)
 
@@ -379,35 +420,31 @@ def _pad_id(model: Any, tokenizer: Any) -> int:
     return next(i for i in candidates if i is not None and i < embeddings and i not in ends)
 
 
-def is_reward(source: Path) -> bool:
-    """Whether the folder holds a model (or an adapter) with a head for scores."""
-    if (source / "adapter_config.json").exists():
-        return _read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"
-    if source.suffix == ".gguf":
-        return False
-    return any(str(name).endswith("ForSequenceClassification") for name in _read_json(source / "config.json").get("architectures") or [])
-
-
-def _base_of(source: Path) -> Path:
-    """The checked folder of the model that an adapter folder was trained on."""
-    base = _read_json(source / "adapter_config.json").get("base_model_name_or_path")
+def _base_of(source: Path, settings: ModelSettings) -> Path:
+    """The checked folder of the model that an adapter folder was trained on: where that says, or in the same place as seen from the adapter."""
+    file = source / "adapter_config.json"
+    base, notes = read_json(file).get("base_model_name_or_path"), _notes(source)
     try:
-        if not base:
+        if not base or not isinstance(base, str):
             raise ModelError("none is named")
-        return _find(base)
+        beside = os.path.normpath(source / notes.get("from_here", ""))
+        if base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside):  # moved together
+            base = beside
+        return _find(base, ask=settings.download)
     except ModelError as error:
-        raise ModelError(f"the adapter's base model cannot be used: {error.what}", where=error.where or f"{source / 'adapter_config.json'}",
-                         remedy="set base_model_name_or_path in it to where the base model lies") from error
+        raise ModelError(f"the adapter's base model cannot be used: {error.what}", where=error.where or str(file),
+                         remedy=(f"{error.remedy}; or " if error.remedy and base else "") + f"set base_model_name_or_path in {file} to where the base model lies") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"not a JSON file: {error}", where=str(path), remedy="copy the model folder again") from None
-    if not isinstance(row, dict):
-        raise ModelError(f"holds a {type(row).__name__} where settings are expected", where=str(path), remedy="copy the model folder again")
-    return row
+def _notes(source: Path) -> dict[str, Any]:
+    """What `_save` wrote beside an adapter; empty for others' adapters."""
+    if not (source / NOTES).exists():
+        return {}
+    notes = read_json(source / NOTES)
+    paths, numbers = (notes.get("base", ""), notes.get("from_here", "")), [notes[key] for key in SCALE if key in notes]
+    if {*map(type, paths)} != {str} or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
+        raise ModelError("where the base lies is no path, or the scale of the scores no number", where=str(source / NOTES), remedy="copy the model folder again")
+    return notes
 
 
 def _folder(source: Path) -> Path:
@@ -460,7 +497,7 @@ def save_policy(policy: Policy, folder: str | Path, *, card: str) -> None:
 
 
 def save_reward_model(reward_model: RewardModel, folder: str | Path, *, card: str) -> None:
-    """A sequence-classification folder; an adapter carries its head, and mean and deviation of the scores lie in the config."""
+    """A sequence-classification folder. Mean and deviation of the scores lie in its config; of an adapter, which carries its head, beside it."""
     _save(reward_model.model, reward_model.tokenizer, Path(folder), card)
 
 
@@ -469,8 +506,11 @@ def _save(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
     staging = folder.with_name(folder.name + ".partial")
     shutil.rmtree(staging, ignore_errors=True)
     if hasattr(model, "peft_config"):
-        model.save_pretrained(staging, save_embedding_layers=False)  # they are never resized here, and asking would ask the hub
-        model.config.save_pretrained(staging)
+        adapters.save(model, staging)
+        base = adapters.bare(model).name_or_path
+        notes = {"base": base, "from_here": os.path.relpath(base, folder)} if os.path.isabs(base) else {}
+        notes |= {key: getattr(model.config, key) for key in SCALE if hasattr(model.config, key)}
+        (staging / NOTES).write_text(json.dumps(notes), encoding="utf-8")
     else:
         model.save_pretrained(staging)
     tokenizer.save_pretrained(staging)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from ..errors import ConfigError, ModelError, UserError
-from ..run import writing
+from ..run import whole_file
 from . import adapters
-from .chat import end_token_id
+from .chat import begin_ids, end_token_id, template_of
 from .load import Policy
 
 KINDS = ("f32", "f16", "q8_0", "q4_1", "q4_0")
@@ -54,9 +54,7 @@ def write_gguf(policy: Policy, file: Path, *, kind: str = "q8_0") -> Written:
     if config.model_type not in ("llama", "mistral") or getattr(config, "sliding_window", None) or rope.get("rope_type", "default") != "default":
         raise ModelError(f"a model of type {config.model_type!r} with {rope.get('rope_type', 'default')} positions is not written as GGUF here", where=policy.name,
                          remedy="llama.cpp's own convert_hf_to_gguf.py knows more architectures; the model folder is what it reads")
-    partial = file.with_name(file.name + ".partial")
-    with writing(file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(file) as partial:
         writer = gguf.GGUFWriter(partial, "llama")
         _add_shape(writer, config, rope, kind, policy.name)
         _add_tokenizer(writer, policy, config.vocab_size)
@@ -65,7 +63,6 @@ def write_gguf(policy: Policy, file: Path, *, kind: str = "q8_0") -> Written:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        partial.rename(file)
     return Written(kind, *written, file.stat().st_size)
 
 
@@ -115,15 +112,16 @@ def _add_tokenizer(writer: Any, policy: Policy, vocabulary: int) -> None:
     writer.add_token_list(names)
     writer.add_token_types(kinds)
     writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in fast["model"]["merges"]])
-    writer.add_add_bos_token(tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id])
+    writer.add_add_bos_token(tokenizer.bos_token_id is not None and begin_ids(tokenizer) == [tokenizer.bos_token_id])
     writer.add_add_space_prefix(bool(steps[-1].get("add_prefix_space")))
-    end = end_token_id(tokenizer) if tokenizer.chat_template else tokenizer.eos_token_id
+    template = template_of(tokenizer)
+    end = end_token_id(tokenizer) if template else tokenizer.eos_token_id
     for add, token in ((writer.add_bos_token_id, tokenizer.bos_token_id), (writer.add_eos_token_id, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else end),
                        (writer.add_eot_token_id, end), (writer.add_pad_token_id, tokenizer.pad_token_id)):
         if token is not None:
             add(token)
-    if tokenizer.chat_template:
-        writer.add_chat_template(tokenizer.chat_template)
+    if template:
+        writer.add_chat_template(template)
 
 
 def _add_tensors(writer: Any, model: Any, config: Any, kind: str) -> tuple[int, int]:
@@ -132,7 +130,7 @@ def _add_tensors(writer: Any, model: Any, config: Any, kind: str) -> tuple[int, 
     from gguf.quants import quantize
 
     known, count, plain = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers), 0, 0
-    tied = getattr(config, "tie_word_embeddings", False)
+    tied = adapters.tied(model)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and tied:
             continue

@@ -12,8 +12,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..defaults import followed
 from ..errors import ConfigError, UserError
 from ..pipeline import Pipeline
+from ..run import check_file, is_page, is_summary
 from ..settings import FAST, PipelineSettings
 from .constitutional import constitutional
 from .instructgpt import instructgpt
@@ -50,8 +52,10 @@ def run_command(*, model: str, recipe: str, fast: bool, out: Path, seed: int, re
 
     if recipe not in RECIPES:
         raise UserError(f"there is no recipe {recipe!r}", remedy="one of: " + ", ".join(RECIPES))
-    check(recipe, settings, FAST if fast else PipelineSettings())
+    check(recipe, settings, followed(FAST if fast else PipelineSettings(), model))
     settings = replace(settings, eval=replace(settings.eval, sampling=replace(settings.eval.sampling, temperature=0.0)))
+    check_file(out / "summary.json", ours=is_summary)
+    check_file(out / "report.html", ours=is_page)
     started = time.perf_counter()
     plan = Plan(Pipeline(out, workers=settings.workers, resume=resume, tracker=settings.tracker), model, settings, seed)
     RECIPES[recipe].build(plan)

@@ -192,22 +192,21 @@ def train_attacker(*, target: str, model: str, start: str, data: str, judge: str
     Args:
         target, model: who is attacked, by either name. start: what the attacker starts from.
     """
-    from ..methods import group, sft
-    from ..models.load import load_policy, save_policy
-    from ..run import writing
-    from ..sampling.local import LocalSampler
-    from ..stages._parts import card, open_run, rate, result, within_context
-    from .judging import by_name
-    from .session import Sampling
+    from ..stages._parts import card, done, open_run, rate, result, within_context
 
     model = target or model
     goals = names.data(data, "prompt", seed=seed, count=settings.goals)
     local = names.is_local(model)
     run = open_run("redteam-attacker", out, settings, seed, resume, models=[model, start] if local else [start], data=[goals], judge=judge, **({} if local else {"target": model}))
     if run.done:
-        from ..stages._parts import done
-
         return done(run)
+    from ..methods import group, sft
+    from ..models.load import load_policy, save_policy
+    from ..run import writing
+    from ..sampling.local import LocalSampler
+    from .judging import by_name
+    from .session import Sampling
+
     attacked = names.target(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling)
     session = Session(attacked, by_name(judge), sampling=Sampling(settings.rloo.sampling.max_new_tokens), identity=model)
     written = [name for name in WRAPPERS if WRAPPERS[name].family == "jailbreak" or name in ("spaced", "words-reversed", "stuffed", "payload-split", "direct-injection")]

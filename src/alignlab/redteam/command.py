@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, names
+from .. import __version__, names, rules
 from ..errors import CheckFailed, ConfigError, DataError, UserError
 from ..report.page import write_page
 from ..run import derive_seed, read_run, writing
@@ -90,10 +90,7 @@ FIX_READS = ("held_out", "rounds", "learn_goals", "harmless_train", "ordinary_pr
 
 def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) -> None:
     """Raise ConfigError for settings that would do something else than they say."""
-    if min(s.goals, s.tries, s.queries, s.steps, s.rounds, s.search_goals) < 1 or min(s.tokens, s.shorten, s.twins) < 0:
-        raise ConfigError("goals, tries, queries, steps, rounds and search_goals must be at least 1, tokens, shorten and twins at least 0")
-    if not 0 < s.reach <= 1:
-        raise ConfigError(f"reach = {s.reach} is no part of the way", remedy="above 0, at most 1")
+    rules.check(s)
     plain = RedteamSettings()
     if not fix and (unread := [name for name in FIX_READS if getattr(s, name) != getattr(plain, name)]):
         raise ConfigError(f"only a fix reads {', '.join(unread)}, and nothing is fixed here", remedy="--fix, or leave it out")

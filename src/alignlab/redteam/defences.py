@@ -23,8 +23,6 @@ import numpy as np
 
 from ..errors import ConfigError, UserError
 from ..models.chat import text_ids
-from ..models.likelihood import likelihoods
-from ..models.load import context_of
 from ..records import Completion, Message, Prompt
 from ..sampling.answers import REFUSAL
 
@@ -44,15 +42,20 @@ def build(stack: Sequence[str], target: Target) -> Target:
     Raises:
         UserError: a name that is no defence. ConfigError: one that is named twice.
     """
+    check(stack)
+    for name in stack:
+        target = DEFENCES[name](target)
+    return target
+
+
+def check(stack: Sequence[str]) -> None:
+    """As `build` raises, without a target."""
     for place, name in enumerate(stack):
         if name not in DEFENCES:
             near = difflib.get_close_matches(name, DEFENCES, 1)
             raise UserError(f"there is no defence {name!r:.80}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join(DEFENCES))
         if name in stack[:place]:
             raise ConfigError(f"the defence {name} is named twice", remedy="name it once")
-    for name in stack:
-        target = DEFENCES[name](target)
-    return target
 
 
 def refused(prompt: Prompt, name: str, n: int = 1) -> list[Completion]:
@@ -120,7 +123,7 @@ WINDOW = 8  # tokens of a stretch: a suffix of twenty random tokens holds two wh
 @cache
 def town_filter() -> tuple[Callable[[Sequence[str]], list[float]], float]:
     """The surprise of the shipped town model, and the highest that any of 1000 of the town's own requests has: none of these is blocked."""
-    from ..models.load import load_policy
+    from ..models.load import context_of, load_policy
     from ..settings import ModelSettings
     from ..town import base, sets, world
 
@@ -138,6 +141,8 @@ def windowed_surprise(model: Any, tokenizer: Any, texts: Sequence[str], *, conte
 
     Each text is read as a document that begins there; one that is longer than the model's context is read in pieces.
     """
+    from ..models.likelihood import likelihoods
+
     pieces, owners = [], []
     for place, text in enumerate(texts):
         ids = text_ids(tokenizer, text.encode("utf-8", "replace").decode())

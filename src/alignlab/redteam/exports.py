@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import DataError, UserError
 from ..models.chat import open_turn
 from ..report.page import render
-from ..run import RunInfo, read_run, writing
+from ..run import RunInfo, check_file, read_run, whole_file
 from ..text.escapes import visible
 from ..text.lines import read_lines
 from . import pages
@@ -186,11 +186,9 @@ def export(*, run: str, format: str, out: str) -> dict[str, Any]:
         raise UserError(f"{run} is no finished campaign", where=f"{info.stage}, {info.status}", remedy="the folder of a finished `alignlab redteam`")
     for name in wanted:
         make, usual = FORMATS[name]
-        file = Path(out) if out else info.path / usual
-        with writing(file.parent):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            staging = file.with_name(file.name + ".partial")
-            staging.write_text(make(info), encoding="utf-8", errors="backslashreplace")
-            staging.replace(file)
+        file, text = Path(out) if out else info.path / usual, make(info).encode("utf-8", "backslashreplace")
+        check_file(file, ours=lambda content, text=text: not out or content == text)
+        with whole_file(file) as staging:
+            staging.write_bytes(text)
         written.append(str(file))
     return {"files": written, "text": "\n".join(written)}

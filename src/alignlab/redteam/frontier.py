@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from ..feedback.verdicts import VerdictJudge
 from ..records import Completion, Prompt
 from ..report.page import write_page
 from ..run import RunDir, derive_seed, writing
-from ..sampling.local import LocalSampler
 from ..settings import FrontierSettings
 from ..stages._parts import open_run, result
 from .campaign import Plan, attack_all, document, usable
@@ -23,7 +21,7 @@ from .catalogue import attacks
 from .defences import Target, build
 from .judging import by_name
 from .pages import frontier_page, void_lines
-from .session import Budget, Sampling, Session, goals_of
+from .session import Budget, Sampling, Session, goals_of, local_sampler
 
 AXES = (("asr", -1), ("over_refusal", -1), ("helpful", 1), ("tokens", -1))
 """What a stack is compared by, and which way is better. Time is shown and not compared by: it is the machine's."""
@@ -68,15 +66,8 @@ def frontier(*, target: str, model: str, stacks: str, data: str, harmless: str, 
     rows: list[dict[str, Any]] = []
     for stack in run.track(asked, desc="frontier"):
         name = "+".join(stack) or "none"
-        kept = run.path / "stacks" / f"{name}.json"
-        if not kept.exists():
-            row = measured(run, model, stack, goals.records, twins.records, rest.records, who, scorer, s, seed=seed)
-            with writing(run.path):
-                kept.parent.mkdir(exist_ok=True)
-                partial = kept.with_suffix(".partial")
-                partial.write_text(json.dumps({"stack": name, **row}), encoding="utf-8")
-                partial.replace(kept)
-        rows.append(json.loads(kept.read_text(encoding="utf-8")))
+        rows.append(run.kept(f"stacks/{name}", lambda name=name, stack=stack: {
+            "stack": name, **measured(run, model, stack, goals.records, twins.records, rest.records, who, scorer, s, seed=seed)}))
     on_front = pareto(rows)
     rows = [row | {"pareto": front} for row, front in zip(rows, on_front, strict=True)]
     with writing(run.path):
@@ -94,7 +85,7 @@ def measured(run: RunDir, model: str, stack: Sequence[str], goals: Sequence[Prom
              s: FrontierSettings, *, seed: int) -> dict[str, Any]:
     """One stack: attacks, twins, and ordinary requests, from which time, tokens and queries an answer are told."""
     inner: Target = names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
-    can = frozenset({"prefill"} if isinstance(inner, LocalSampler) or names.is_bot(model) or s.endpoint.prefill else ())
+    can = frozenset({"prefill"} if local_sampler(inner) or names.is_bot(model) or s.endpoint.prefill else ())
     counted, folder = Counted(inner), run.path / "answers" / ("+".join(stack) or "none")
     with writing(run.path):
         folder.mkdir(parents=True, exist_ok=True)

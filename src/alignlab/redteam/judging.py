@@ -6,20 +6,23 @@ unscored, with the reason; it is never dropped from a count.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import known
 from ..data.files import byte_lines, file_rows, open_plain, read_by
 from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
 from ..errors import DataError, UserError
 from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
 from ..records import Completion, Message, Prompt
+from ..run import check_file, whole_file
 from ..text.documents import Malformed, from_json
 from ..text.escapes import one_line
 
@@ -30,6 +33,7 @@ JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, cana
 
 def by_name(name: str) -> VerdictJudge:
     """The judge of that name; MODEL is any that `names.sampler` knows, an endpoint too. Raises UserError for an unknown one."""
+    check_name(name)
     kind, _, rest = name.partition(":")
     if kind == "refusal":
         from ..feedback.refusal import RefusalClassifier, load
@@ -46,14 +50,26 @@ def by_name(name: str) -> VerdictJudge:
         gold = names.judge(name)
         assert gold is not None
         return GoldVerdicts(gold)
-    if kind in ("strongreject", "harmbench", "llamaguard") and rest:
-        from .. import names
-        from ..feedback.rubrics import RUBRICS, RubricJudge
-        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+    from .. import names
+    from ..feedback.rubrics import RUBRICS, RubricJudge
+    from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
-        sampler = names.sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
-        return RubricJudge(RUBRICS[kind], sampler, name=name)
-    raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=f"one of: {JUDGES}")
+    sampler = names.sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+    return RubricJudge(RUBRICS[kind], sampler, name=name)
+
+
+KINDS = ("refusal", "canary", "nonce", "expected", "strongreject", "harmbench", "llamaguard")
+
+
+def check_name(name: str) -> None:
+    """Raise UserError for a name that is none of a judge of verdicts, or that names a model or a file that is not there; nothing is loaded."""
+    kind, _, rest = name.partition(":")
+    rubric = kind in ("strongreject", "harmbench", "llamaguard")
+    if name != "town:gold" and (kind not in KINDS or rubric and not rest):
+        near = difflib.get_close_matches(name, ("town:gold", *KINDS), 1)
+        raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=f"did you mean {near[0]}?" if near and kind not in KINDS else f"one of: {JUDGES}")
+    if rubric:
+        known.sampler(rest)
 
 
 # --- rows ---------------------------------------------------------------------------------------------------------------------------
@@ -181,19 +197,18 @@ def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]
 
 def write_queue(path: Path, items: Sequence[Judged]) -> int:
     """Rows for a human, one a line, with an empty `human_label` to fill in; returns how many. Whole or not at all."""
-    staging = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(staging, "w", encoding="utf-8") as file:
-            for item in items:
-                said = {name: verdict.label for name, verdict in item.verdicts.items()}
-                row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
-                row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
-                file.write(json.dumps(row) + "\n")
-        os.replace(staging, path)
-    except OSError as error:
-        raise UserError(f"the queue cannot be written: {error.strerror or error}", where=str(path), remedy="check its folder") from error
+    with whole_file(path) as staging, open(staging, "w", encoding="utf-8") as file:
+        for item in items:
+            said = {name: verdict.label for name, verdict in item.verdicts.items()}
+            row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
+            row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
+            file.write(json.dumps(row) + "\n")
     return len(items)
+
+
+def untouched(content: bytes) -> bool:
+    """Whether a file is a queue that nobody has filled in yet."""
+    return all(re.match(rb'{"id": "[^"]*", "human_label": "", "why": ', line) for line in content.splitlines())
 
 
 def read_queue(path: Path) -> dict[str, str]:
@@ -223,6 +238,8 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
     judges = [by_name(name.strip()) for name in judge.split(",") if name.strip()]
     if not judges:
         raise UserError("no judge", remedy=f"--judge, comma separated, the first decides: {JUDGES}")
+    if queue:
+        check_file(Path(queue), ours=untouched, option="--queue")
     said = read_queue(Path(human)) if human else {}
     items = list(judge_rows(rows_of(Path(file)), judges))
     if not any(item.completion for item in items):

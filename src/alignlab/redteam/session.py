@@ -9,17 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..data.harms import harms
 from ..errors import DataError, UserError
 from ..feedback.checks import PlantedJudge
 from ..feedback.verdicts import Verdict, VerdictJudge, judge_all
 from ..models.chat import open_turn, prompt_ids
-from ..models.load import Policy, context_of
 from ..records import Completion, Message, Prompt, messages_from_json
 from ..run import derive_seed, writing
-from ..sampling.local import LocalSampler
+
+if TYPE_CHECKING:
+    from ..models.load import Policy
+    from ..sampling.local import LocalSampler
 
 CHUNK = 256  # prompts asked together: what a kill can lose
 TOO_LONG = "context"  # what "blocks" a prompt that does not fit into the model's context
@@ -200,13 +202,15 @@ class Session:
 
     def tokens_of(self, prompt: Prompt) -> int:
         """Tokens of a prompt; its words, where the target's tokenizer is not known."""
-        if isinstance(sampler := innermost(self.target), LocalSampler):
+        if sampler := local_sampler(innermost(self.target)):
             return len(prompt_ids(sampler.tokenizer, prompt))
         return sum(len(message.content.split()) for message in prompt.messages)
 
     def fits(self, prompt: Prompt) -> bool:
         """Whether the prompt leaves room for an answer in the target's context, where that is known. What does not fit counts as asked, with no answer."""
-        if not isinstance(sampler := innermost(self.target), LocalSampler):
+        from ..models.load import context_of
+
+        if not (sampler := local_sampler(innermost(self.target))):
             return True
         return self.tokens_of(prompt) + self.sampling.max_new_tokens <= context_of(sampler.model)
 
@@ -370,14 +374,22 @@ def innermost(target: Any) -> Any:
     return target
 
 
+def local_sampler(target: Any) -> LocalSampler | None:
+    """The target if it is a model in this process, whose insides and tokenizer are there to be used."""
+    from ..sampling.local import LocalSampler
+
+    return target if isinstance(target, LocalSampler) else None
+
+
 def policy_of(session: Session, attack: str) -> Policy:
     """The model behind a session's target, for attacks that look inside.
 
     Raises:
         UserError: the target is a server, a bot, or a model behind defences: there is nothing to look into.
     """
-    if not isinstance(session.target, LocalSampler):
+    from ..models.load import Policy
+
+    if not (sampler := local_sampler(session.target)):
         raise UserError(f"the attack {attack} looks inside the model, and this target shows nothing", where=session.identity,
                         remedy="a model in this process, without a defence; or leave the attack out")
-    model = session.target.model
-    return Policy(model, session.target.tokenizer, session.identity, model.device)
+    return Policy(sampler.model, sampler.tokenizer, session.identity, sampler.model.device)

@@ -9,18 +9,17 @@ from .. import names
 from ..errors import UserError
 from ..feedback.verdicts import VerdictJudge
 from ..run import RunDir, derive_seed
-from ..sampling.local import LocalSampler
 from ..settings import RedteamSettings
 from .campaign import Outcome, Plan, attack_all, usable
 from .defences import build
 from .findings import Finding, find
-from .session import Sampling, Session, Target, as_records
+from .session import Sampling, Session, Target, as_records, local_sampler
 
 
 def prepared(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: VerdictJudge, s: RedteamSettings, *, folder: str = "") -> tuple[Session, Plan]:
     """A session with the target, and the plan without the attacks that this target gives no hold for."""
     target: Target = names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling, cache=run.path / "endpoint.jsonl")
-    local = isinstance(target, LocalSampler)
+    local = local_sampler(target) is not None
     can = {"attacker"} | ({"prefill", "logprobs", "gradients"} if local and not stack else {"prefill"} if local or names.is_bot(model) or s.endpoint.prefill else set())
     left, without = usable(plan.attacks, frozenset(can))
     if without:

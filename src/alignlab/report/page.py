@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import DataError
-from ..run import RunInfo, examine_run, list_runs, read_run
+from ..run import RunInfo, check_file, examine_run, find_folders, is_page, list_runs, read_run, whole_file
 from ..text.escapes import visible
 from . import constitutional
 from .flow import Box, picture
@@ -22,7 +22,9 @@ Evals = Mapping[str, RunInfo]
 def report_command(*, folder: Sequence[str], page: str) -> dict[str, Any]:
     """`alignlab report`: one page from a pipeline's folder or from any run folders."""
     folders = [Path(name) for name in folder] if not isinstance(folder, str) else [Path(folder)]
-    out = write_report(folders, Path(page) if page else folders[0] / "report.html")
+    out = Path(page) if page else folders[0] / "report.html"
+    check_file(out, ours=is_page, option="--page")
+    write_report(folders, out)
     return {"page": str(out), "text": str(out)}
 
 
@@ -33,7 +35,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     """
     found: dict[Path, RunInfo] = {}
     for folder in folders:
-        infos = [read_run(folder)] if (folder / "run.json").exists() else list_runs(folder)
+        infos = [read_run(folder)] if find_folders(folder) == [folder] else list_runs(folder)
         found |= {info.path.resolve(): info for info in sorted(infos, key=lambda info: info.started) if info.status == "done"}
     if not found:
         raise DataError("there is no finished run to report on", where=", ".join(map(str, folders)), remedy="alignlab run --out runs/demo")
@@ -53,9 +55,9 @@ def _named(infos: Sequence[RunInfo]) -> dict[str, RunInfo]:
 
 def write_page(content: dict[str, Any], out: Path, *, template: str = "page.html.j2") -> Path:
     """A page of that content in a file, whole or not at all."""
-    staging = out.with_name(out.name + ".partial")
-    staging.write_text(render(content, template=template), encoding="utf-8", errors="backslashreplace")
-    staging.replace(out)
+    check_file(out, ours=is_page, option="--page")
+    with whole_file(out) as staging:
+        staging.write_text(render(content, template=template), encoding="utf-8", errors="backslashreplace")
     return out
 
 

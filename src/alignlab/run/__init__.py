@@ -8,6 +8,7 @@
           data/          records that were used or made
           checkpoint/    a model folder, where the stage makes one
           summary.json   its figures
+          manifest.json  size and SHA-256 of every file, written last and compared whenever the run is read (`manifest`)
 
 While a stage works the folder is called `OUT.partial` and holds the newest `state-N/` (safetensors and JSON) to go on from.
 Finishing renames it, so that OUT is either whole or not there. Nothing random is ever saved: every draw is derived from
@@ -23,12 +24,23 @@ Finishing renames it, so that OUT is either whole or not there. Nothing random i
     run.finish(summary)
 """
 
+from .directory import Resume as Resume
 from .directory import RunDir as RunDir
 from .files import writing as writing
 from .guards import at_step as at_step
 from .guards import guard_finite as guard_finite
+from .manifest import check_model as check_model
+from .manifest import check_whole as check_whole
+from .manifest import later as later
+from .outputs import check_file as check_file
+from .outputs import is_page as is_page
+from .outputs import is_summary as is_summary
+from .outputs import whole_file as whole_file
+from .places import check_folder as check_folder
 from .reading import RunInfo as RunInfo
 from .reading import examine_run as examine_run
+from .reading import faults_of as faults_of
+from .reading import find_folders as find_folders
 from .reading import list_runs as list_runs
 from .reading import read_run as read_run
 from .seeds import derive_seed as derive_seed

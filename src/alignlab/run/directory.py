@@ -5,35 +5,41 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 from .. import trackers
 from ..config import config_hash
-from ..errors import ResumeRefused, UserError
+from ..errors import DataError, ResumeRefused, UserError
 from ..normal import Finding, Watch
 from ..records import Chain, Record, write_jsonl
 from ..text.escapes import visible
-from .files import read_json, sync_path, write_json, writing
-from .identity import commit, difference, run_key, versions
+from ..text.lines import as_json
+from ..text.streams import say
+from . import code, manifest, states
+from .files import read_json, read_sealed, sync_path, write_json, write_sealed, writing
+from .identity import commit, difference, in_words, run_key, versions
 from .lock import lock, release
+from .places import check_out, staging_of
 from .progress import progress
-from .reading import lines, read_run
-from .states import is_whole, unshared
+from .reading import is_run, lines, read_run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
+Resume = bool | Literal["again", "changed"]
+"""What to do with what is there: True goes on with it; False throws an unfinished run away; "again" makes a finished one anew too; "changed" does so
+where other code or other parents made it. A run that is made anew stays until the new one is whole."""
 
 
 class RunDir:
@@ -41,72 +47,66 @@ class RunDir:
 
     def __init__(self, out: Path, info: dict[str, Any], *, done: bool) -> None:
         self.out, self.info, self.done = out, info, done
-        self.path = out if done else _staging(out)
+        self.path = out if done else staging_of(out)
         self.seed: int = info["seed"]
         self.key: str = info["key"]
         self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
         self._files: dict[str, IO[bytes]] = {}
         self._last_save, self._save_took = time.perf_counter(), 0.0
         self._stop_signal = 0
+        self._state: Path | None = None  # what it goes on from
         self._watch: Watch | None = None
         self._tracker_names: Sequence[str] = ()
         self._trackers: list[trackers.Tracker] = []
 
     @staticmethod
     def open(out: str | os.PathLike[str], *, stage: str, config: Mapping[str, Any], seed: int, parents: Sequence[str | Path] = (),
-             data: Mapping[str, str] | None = None, resume: bool = True, tracker: Sequence[str] = ()) -> RunDir:
+             data: Mapping[str, str] | None = None, resume: Resume = True, tracker: Sequence[str] = ()) -> RunDir:
         """Begin a run, go on with it, or find it done.
 
-        The key covers the stage, its configuration (threads and device aside), seed, data, the keys of the parents and the version.
+        The key covers the stage, its configuration (threads and device aside), seed, data, the keys of the parents, the version and the code that makes it.
         A finished run with the same key is `done`; an unfinished one goes on from its newest state. One that has made nothing yet gives its folder up.
 
         Args:
             parents: finished run folders that this one starts from.
             data: what was read, name to digest.
-            resume: False throws an unfinished run of this folder away and begins anew.
+            resume: what to do with what is there, see `Resume`.
             tracker: names of trackers that get each row of metrics too (`alignlab.trackers`).
 
         Raises:
             ResumeRefused: the folder holds a run with another key, or something that is no run.
-            UserError: a parent is not a finished run, or another process is writing to the folder.
+            DataError: a parent, or what is to be gone on with, is damaged.
+            UserError: a parent is not a finished run, another process is writing to the folder, or it cannot be a run folder.
             ResourceError: no space or no right to write.
         """
-        out, staging = Path(out), _staging(Path(out))
-        lineage = {str(parent): _finished_key(parent) for parent in parents}
-        identity = {"stage": stage, "seed": seed, "data": dict(data or {}), "parents": list(lineage)}
-        key = run_key(config, identity, lineage)
-        if _is_done(out, key, config, identity):
-            return RunDir(out, read_json(out / "run.json"), done=True)
+        out = Path(out)
+        check_out(out)
+        wanted = _Wanted(out, stage, config, seed, data or {}, {str(parent): _finished_key(parent) for parent in parents})
+        if wanted.is_done(resume):
+            return RunDir(out, _tidy(out), done=True)
+        staging = staging_of(out)
         with writing(staging):
             staging.mkdir(parents=True, exist_ok=True)
             lock(staging)
-            if _is_done(out, key, config, identity):  # another process finished it in between
-                release(staging)
-                shutil.rmtree(staging)
-                return RunDir(out, read_json(out / "run.json"), done=True)
-            if not resume or _holds_nothing(staging):
-                for item in staging.iterdir():
-                    if item.name != ".lock":
-                        shutil.rmtree(item) if item.is_dir() else item.unlink()
-            if (staging / "run.json").exists():
-                info = read_json(staging / "run.json")
-                if info["key"] != key:
+            try:
+                if wanted.is_done(resume):  # another process finished it in between
                     release(staging)
-                    raise ResumeRefused(f"{staging} is an unfinished run of {info['stage']!r} made by other settings, data or parents",
-                                        where=difference(read_json(staging / "config.json") | info, {**config, **identity}),
-                                        remedy="the settings it was begun with, another --out, or --no-resume to begin anew")
-            else:
-                info = {"schema": 1, "stage": stage, "status": "running", "key": key, "config_hash": config_hash(config), **identity,
-                        "commit": commit(), "versions": versions(), "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
-                        "started": time.time(), "seconds": 0.0, "cpu_seconds": 0.0}
-                write_json(staging / "config.json", config)
-                write_json(staging / "run.json", info)
+                    shutil.rmtree(staging)
+                    return RunDir(out, _tidy(out), done=True)
+                if not wanted.goes_on(staging, resume):
+                    for item in staging.iterdir():
+                        if item.name != ".lock":
+                            shutil.rmtree(item) if item.is_dir() else item.unlink()
+                info = wanted.begun(staging, resume)
+            except UserError:
+                release(staging)
+                raise
         run = RunDir(out, info, done=False)
         run._tracker_names = tracker
         if info["status"] == "done":  # killed between the last write and the rename
             run._publish()
         else:
-            run._truncate()
+            run._go_on()
         return run
 
     # what is written while it works
@@ -128,7 +128,7 @@ class RunDir:
     def note(self, text: str) -> None:
         """A line for the person who is watching, on stderr; empty text says nothing."""
         if text:
-            print(visible(text), file=sys.stderr, flush=True)
+            say(visible(text))
 
     def add_data(self, name: str, records: Iterable[Record | Chain]) -> str:
         """Records into data/NAME.jsonl, whole or not at all; returns the SHA-256."""
@@ -136,6 +136,25 @@ class RunDir:
             digest = write_jsonl(self.path / "data" / f"{name}.jsonl", records)
         self.info.setdefault("wrote", {})[name] = digest
         return digest
+
+    def kept(self, name: str, make: Callable[[], Any], kind: type[Any] | None = None) -> Any:
+        """A piece of long work, done once: what `make` gives is kept below kept/ until the run is done, and a run that goes on reads it from there.
+
+        Args:
+            kind: `make` gives records of this kind; else what JSON can hold.
+
+        Raises:
+            DataError: the file has changed since. ResourceError: it cannot be written.
+        """
+        file = self.path / "kept" / f"{name}.json"
+        if not file.exists():
+            found = make()
+            with writing(self.path):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_sealed(file, {"made": [record.to_json() for record in found] if kind else found})
+                sync_path(file.parent)
+        rows = read_sealed(file)["made"]
+        return [kind.from_json(row) for row in rows] if kind else rows
 
     # steps, state and interruption
 
@@ -146,8 +165,7 @@ class RunDir:
         has called `load_state` before. SIGINT and SIGTERM let the step end, save, and leave with exit code 130 or 143; asked
         twice, the run leaves at once. A run has one such loop.
         """
-        state = self._newest_state()
-        first = int(state.name.removeprefix("state-")) if state else 0
+        first = _step_of(self._state) if self._state else 0
         self._look_on(total)
         with self._signals(), self._progress(total, first, desc) as advance:
             for step in range(first, total):
@@ -183,33 +201,16 @@ class RunDir:
         Raises:
             ResourceError: no space; the state before stays.
         """
-        from safetensors.torch import save_file
-
         begun, cpu_begun = time.perf_counter(), time.process_time()
         final = self.path / f"state-{step + 1:08d}"
-        staging = self.path / f"{final.name}.tmp"
-        if is_whole(final):
+        if final.exists() and not states.fault_of(final):
             return
         worked = {"seconds": self.info["seconds"] + begun - self._clock, "cpu_seconds": self.info.get("cpu_seconds", 0.0) + cpu_begun - self._cpu_clock}
         with writing(self.path):
-            try:
-                shutil.rmtree(staging, ignore_errors=True)
-                staging.mkdir()
-                save_file(unshared(tensors), staging / "tensors.safetensors")
-                sync_path(staging / "tensors.safetensors")
-                offsets = {name: self._sync(name) for name in ("metrics.jsonl", "samples.jsonl")}
-                row = {"extra": dict(extra), "offsets": offsets, **worked, "wrote": self.info.get("wrote", {})}
-                write_json(staging / "extra.json", row)
-                sync_path(staging)
-                shutil.rmtree(final, ignore_errors=True)  # one that was not whole
-                staging.rename(final)
-                sync_path(self.path)
-            except Exception:
-                shutil.rmtree(staging, ignore_errors=True)
-                raise
-            for old in self.path.glob("state-*"):
-                if old.name != final.name:
-                    shutil.rmtree(old, ignore_errors=True)
+            for name in self._files:
+                self._sync(name)
+            states.write(final, tensors, {"extra": dict(extra), "logs": states.logged(self.path), **worked, "wrote": self.info.get("wrote", {})})
+            self._state = final
             self.info |= worked
             self._clock, self._cpu_clock = begun, cpu_begun
             write_json(self.path / "run.json", self.info)
@@ -219,11 +220,9 @@ class RunDir:
         """(next step, tensors, extra) of the newest whole state; None if there is none."""
         from safetensors.torch import load_file
 
-        state = self._newest_state()
-        if state is None:
+        if self._state is None:
             return None
-        row = read_json(state / "extra.json")
-        return int(state.name.removeprefix("state-")), load_file(state / "tensors.safetensors"), row["extra"]
+        return _step_of(self._state), load_file(self._state / states.TENSORS), states.row_of(self._state)["extra"]
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, mark the run done, drop the state and give the folder its name."""
@@ -237,7 +236,7 @@ class RunDir:
                 self._sync(name)
                 self._files.pop(name).close()
             write_json(self.path / "summary.json", summary)
-            self.info |= {"status": "done", "versions": versions()}
+            self.info |= {"status": "done", "versions": versions(), "manifest": True}
             write_json(self.path / "run.json", self.info)
         self._publish()
 
@@ -267,47 +266,45 @@ class RunDir:
         self._trackers = []
 
     def _publish(self) -> None:
-        """Give a run that is marked done its name. Every step can be done again, so a kill in between does no harm."""
+        """Give a run that is marked done its manifest and its name. Every step can be done again, so a kill in between does no harm."""
         with writing(self.path):
-            for leftover in [*self.path.glob("state-*"), self.path / "progress.json"]:
+            for leftover in [*self.path.glob("state-*"), *self.path.glob("*.tmp"), self.path / "kept", self.path / "progress.json"]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-            sync_path(self.path)
-            if self.out.exists():
+            manifest.seal(self.path, wrote=self.info.get("wrote", {}))
+            replaced = _replaced(self.out)
+            if is_run(self.out):
+                shutil.rmtree(replaced, ignore_errors=True)
+                self.out.rename(replaced)
+            elif self.out.exists():
                 self.out.rmdir()  # an empty folder that somebody made beforehand
             self.path.rename(self.out)
             sync_path(self.out.parent)
-            (self.out / ".lock").unlink(missing_ok=True)
         release(self.path)
+        self.info = _tidy(self.out)
         self.path, self.done = self.out, True
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+        line = as_json(row) + b"\n"
         with writing(self.path):
             if name not in self._files:
                 self._files[name] = open(self.path / name, "ab", buffering=0)  # noqa: SIM115
             while line:
                 line = line[os.write(self._files[name].fileno(), line):]
 
-    def _sync(self, name: str) -> int:
-        """The file on the disk; returns its size in bytes."""
-        if name in self._files:
-            os.fsync(self._files[name].fileno())
-        file = self.path / name
-        return file.stat().st_size if file.exists() else 0
+    def _sync(self, name: str) -> None:
+        os.fsync(self._files[name].fileno())
 
-    def _newest_state(self) -> Path | None:
-        states = [state for state in self.path.glob("state-*") if re.fullmatch(r"state-\d{8}", state.name) and is_whole(state)]
-        return max(states, default=None, key=lambda state: state.name)
-
-    def _truncate(self) -> None:
-        """Cut metrics and samples back to what the newest state had seen: a resumed run then writes what an undisturbed one would."""
-        state = self._newest_state()
-        row = read_json(state / "extra.json") if state else {"offsets": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
-        self.info |= {"seconds": row["seconds"], "cpu_seconds": row.get("cpu_seconds", 0.0), "wrote": row["wrote"]}
-        for name in ("metrics.jsonl", "samples.jsonl"):
-            file = self.path / name
-            if file.exists():
-                os.truncate(file, row["offsets"].get(name, 0))
+    def _go_on(self) -> None:
+        """From the newest state: the logs are cut back to what it had seen."""
+        self._state, wrong = states.newest(self.path)
+        if wrong and not self._state:
+            raise DataError(f"the state that this run would go on from is damaged: {wrong[0]}", where=str(self.path),
+                            remedy="take the folder from a copy, or begin anew with --no-resume")
+        for fault in wrong:
+            self.note(f"{fault}; going on from {self._state.name if self._state else 'the beginning'}")
+        row = states.row_of(self._state) if self._state else {"logs": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
+        self.info |= {name: row[name] for name in ("seconds", "cpu_seconds", "wrote")}
+        states.cut_back(self.path, row["logs"])
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -337,8 +334,116 @@ class RunDir:
         return progress(self.path, total, first, desc, note=self.note)
 
 
-def _staging(out: Path) -> Path:
-    return out.with_name(out.name + ".partial")
+@dataclass(frozen=True)
+class _Wanted:
+    """The run that is asked for, to compare with the run that is there. `lineage`: the keys of its parents, by path."""
+
+    out: Path
+    stage: str
+    config: Mapping[str, Any]
+    seed: int
+    data: Mapping[str, str]
+    lineage: Mapping[str, str]
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {"stage": self.stage, "seed": self.seed, "data": dict(self.data), "parents": list(self.lineage)}
+
+    @cached_property
+    def code(self) -> dict[str, str]:
+        return code.sources(self.stage, self.config)
+
+    @cached_property
+    def key(self) -> str:
+        return run_key(self.config, self.identity, self.lineage, self.code)
+
+    @cached_property
+    def key_without_code(self) -> str:
+        return run_key(self.config, self.identity, self.lineage)
+
+    def is_done(self, resume: Resume) -> bool:
+        """Whether the folder holds this very run, finished. Raises ResumeRefused if it holds anything else that may not be made anew."""
+        out = self.out
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return False
+        if not is_run(out):
+            raise ResumeRefused(f"{out} exists and is not a run", remedy="another --out, or move it away")
+        anew = resume in ("again", "changed")
+        if not anew:
+            manifest.check_whole(out, weights=True)
+        info = read_json(out / "run.json")
+        if self.is_same(info) and info.get("status") == "done" and (not anew or resume == "changed" and not manifest.faults(out)):
+            return True
+        found = difference(read_json(out / "config.json") | info, {**self.config, **self.identity})
+        if anew and not found:
+            return False
+        if other := self.other_code(info):
+            raise ResumeRefused(f"{out} was made by other code: {_listed(other)} changed since", remedy="--again makes it anew, another --out keeps it")
+        raise ResumeRefused(f"{out} is a run of {info['stage']!r} made by other settings, data or parents", where=in_words(found),
+                            remedy=f"another --out, or delete {out} and what was made from it" if found else "--again makes it anew, another --out keeps it")
+
+    def is_same(self, info: Mapping[str, Any]) -> bool:
+        """Of runs made before the code was kept, all but the code is known."""
+        return info.get("key") == (self.key if "code" in info else self.key_without_code)
+
+    def other_code(self, info: Mapping[str, Any]) -> list[str]:
+        """The sources that have changed, where nothing else has."""
+        return code.changed(info["code"], self.code) if info.get("key_without_code") == self.key_without_code and "code" in info else []
+
+    def goes_on(self, staging: Path, resume: Resume) -> bool:
+        """Whether an unfinished run is kept. Where one is made again, only another try at that very thing is."""
+        if not resume or not (staging / "run.json").exists() or _holds_nothing(staging):
+            return False
+        if resume is True:
+            return True
+        info = read_json(staging / "run.json")
+        return self.is_same(info) and (resume == "changed" or bool(info.get("again")))
+
+    def begun(self, staging: Path, resume: Resume) -> dict[str, Any]:
+        """What run.json says of the run that goes on or begins. Raises ResumeRefused for one that was begun otherwise."""
+        whose = {"key": self.key, "key_without_code": self.key_without_code, "config_hash": config_hash(self.config), **self.identity, "code": self.code}
+        if (staging / "run.json").exists():
+            info = read_json(staging / "run.json")
+            other = self.other_code(info)
+            if not self.is_same(info) and not other:
+                raise ResumeRefused(f"{staging} is an unfinished run of {info.get('stage')!r} made by other settings, data or parents",
+                                    where=in_words(difference(read_json(staging / "config.json") | info, {**self.config, **self.identity})),
+                                    remedy="the settings it was begun with, another --out, or --no-resume to begin anew")
+            if other:
+                say(f"{staging} was begun by other code: {_listed(other)} changed since; --no-resume begins anew")
+                info["begun_by"] = {name: info["code"].get(name, "") for name in other}
+            info |= whose
+        else:
+            info = {"schema": 1, "stage": self.stage, "status": "running", **whose,
+                    "commit": commit(), "versions": versions(), "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
+                    "started": time.time(), "seconds": 0.0, "cpu_seconds": 0.0}
+            if resume == "again":
+                info["again"] = True
+        write_json(staging / "config.json", self.config)
+        write_json(staging / "run.json", info)
+        return info
+
+
+def _tidy(out: Path) -> dict[str, Any]:
+    """What run.json says of a finished run, once the lock and the run that it replaced are gone: a kill after the rename leaves them."""
+    with suppress(OSError):  # a folder that may be read only
+        (out / ".lock").unlink(missing_ok=True)
+        if is_run(_replaced(out)):
+            shutil.rmtree(_replaced(out), ignore_errors=True)
+    return read_json(out / "run.json")
+
+
+def _replaced(out: Path) -> Path:
+    """Where a run that is made anew lies until the new one has its name."""
+    return out.with_name(out.name + ".replaced")
+
+
+def _step_of(state: Path) -> int:
+    return int(state.name.removeprefix("state-"))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _holds_nothing(staging: Path) -> bool:
@@ -347,21 +452,7 @@ def _holds_nothing(staging: Path) -> bool:
 
 
 def _finished_key(path: str | Path) -> str:
-    info = read_run(path)
+    info = read_run(path, weights=True)
     if info.status != "done":
         raise UserError(f"the run {path} is not finished", remedy="give the command that made it again: it goes on where it was")
     return info.key
-
-
-def _is_done(out: Path, key: str, config: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
-    """Whether the folder holds this very run, finished. Raises ResumeRefused if it holds anything else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    if not (out / "run.json").exists():
-        raise ResumeRefused(f"{out} exists and is not a run", remedy="another --out, or move it away")
-    info = read_run(out)
-    if info.key == key and info.status == "done":
-        return True
-    raise ResumeRefused(f"{out} is a run of {info.stage!r} made by other settings, data or parents",
-                        where=difference(info.config | read_json(out / "run.json"), {**config, **identity}),
-                        remedy=f"another --out, or delete {out} and what was made from it")

@@ -14,7 +14,7 @@ from typing import Any
 from .. import __version__
 from ..config import config_hash
 
-_MACHINE_ONLY = {"threads", "device", "workers", "endpoint", "tracker"}  # settings that say where and how to work and who looks on: no part of a run's key
+_MACHINE_ONLY = {"threads", "device", "workers", "endpoint", "tracker", "download"}  # settings that say where and how to work and who looks on: no part of a run's key
 
 
 def _without_machine(value: Any) -> Any:
@@ -23,8 +23,13 @@ def _without_machine(value: Any) -> Any:
     return value
 
 
-def run_key(config: Mapping[str, Any], identity: Mapping[str, Any], lineage: Mapping[str, str]) -> str:
-    """The key of a run. Run folders count by their own keys and not by their paths, so that a pipeline can be moved."""
+def run_key(config: Mapping[str, Any], identity: Mapping[str, Any], lineage: Mapping[str, str], code: Mapping[str, str] | None = None) -> str:
+    """The key of a run. Run folders count by their own keys and not by their paths, so that a pipeline can be moved.
+
+    Args:
+        lineage: the keys of the parents, by path.
+        code: digests of the sources that it is made by (`code.sources`); none is left out of the key.
+    """
 
     def portable(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -38,13 +43,17 @@ def run_key(config: Mapping[str, Any], identity: Mapping[str, Any], lineage: Map
         "parents": sorted(lineage.values()),
         "data": {lineage.get(name, name): digest for name, digest in identity["data"].items()},
         "config": json.dumps(portable(_without_machine(config)), sort_keys=True, default=str),
-    })
+    } | ({"code": dict(code)} if code else {}))
 
 
-def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first few of the settings of `now` that `was` had otherwise, in words."""
-    found = _differences(was, now, "")
-    return "; ".join(found[:4]) or "a parent was made anew, or another version of alignlab made it"
+def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What of the settings of `now` was otherwise in `was`, in words."""
+    return _differences(was, now, "")
+
+
+def in_words(differences: list[str]) -> str:
+    """The first few of them; where there is none, what else a key covers."""
+    return "; ".join(differences[:4]) or "a parent was made anew, or another version of alignlab made it"
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> list[str]:
@@ -62,7 +71,7 @@ def commit() -> str:
     """The commit of the checkout this package runs from; empty for an installed package, even inside somebody else's checkout."""
     package = Path(__file__).resolve().parents[1]
     with suppress(OSError, subprocess.SubprocessError):
-        found = subprocess.run(["git", "rev-parse", "--show-toplevel", "HEAD"], cwd=package, capture_output=True, text=True, timeout=5)
+        found = subprocess.run(["git", "rev-parse", "--show-toplevel", "HEAD"], cwd=package, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=5)
         top, _, commit = found.stdout.strip().partition("\n")
         if found.returncode == 0 and Path(top).resolve() == package.parent.parent:
             return commit

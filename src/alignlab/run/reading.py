@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import DataError, UserError
 from ..normal import Finding, examine
-from .files import read_json
+from ..text.escapes import one_line
+from ..text.lines import read_lines
+from ..text.streams import say
+from . import manifest, states
+from .files import DAMAGED, read_json
 from .lock import owner_lives
 
 
@@ -53,27 +55,70 @@ class RunInfo:
         return lines(self.path / "samples.jsonl")
 
 
-def read_run(path: str | os.PathLike[str]) -> RunInfo:
-    """What a run folder holds. Raises UserError if it is none."""
+def read_run(path: str | os.PathLike[str], *, weights: bool = False) -> RunInfo:
+    """What a run folder holds, once it is as its manifest says; a run made before there were manifests goes without.
+
+    Args:
+        weights: read the weights of a finished run too, to see that none of them has changed.
+
+    Raises:
+        DataError: a file of the run is not as it was written. UserError: the folder is no run.
+    """
     path = Path(path)
+    manifest.check_whole(path, weights=weights)
     try:
-        info = json.loads((path / "run.json").read_text())
-        config = json.loads((path / "config.json").read_text())
-        summary = json.loads((path / "summary.json").read_text()) if (path / "summary.json").exists() else {}
+        info, config = read_json(path / "run.json"), read_json(path / "config.json")
+        summary = read_json(path / "summary.json") if (path / "summary.json").exists() else {}
         status = info["status"] if info["status"] == "done" or owner_lives(path) else "stopped"
         return RunInfo(path, info["stage"], status, info["key"], info["seed"], info["parents"], config, info["commit"], info["versions"],
                        info["machine"], info["started"], info["seconds"], info.get("cpu_seconds", 0.0), summary, info["data"])
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"not a run folder: {error}", where=str(path), remedy="`alignlab runs` lists the runs") from None
+    except KeyError as error:
+        raise UserError(f"not a run folder: run.json has no {error}", where=str(path), remedy="`alignlab runs` lists the runs") from None
+    except DataError as error:
+        raise UserError(f"not a run folder: {error.what}", where=error.where, remedy="`alignlab runs` lists the runs") from None
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is or was a run: also one whose run.json is lost."""
+    return (path / "run.json").exists() or (path / manifest.MANIFEST).exists()
 
 
 def list_runs(folder: str | os.PathLike[str]) -> list[RunInfo]:
-    """Every run below a folder, finished or not, newest first."""
+    """Every run below a folder, finished or not, newest first. One that cannot be read is named on stderr."""
     found = []
-    for file in sorted(Path(folder).glob("**/run.json")):
-        with suppress(UserError):
-            found.append(read_run(file.parent))
+    for path in find_folders(Path(folder)):
+        try:
+            found.append(read_run(path))
+        except UserError as error:
+            say(f"passed over: {one_line(error.what)} ({one_line(error.where)})")
     return sorted(found, key=lambda info: -info.started)
+
+
+def find_folders(path: Path) -> list[Path]:
+    """The run folder of that name, the staging folder of one that is unfinished, or every run below a folder, in order of their paths."""
+    for folder in (path, path.with_name(f"{path.name}.partial") if path.name else path):
+        if is_run(folder):
+            return [folder]
+    return sorted({file.parent for name in ("run.json", manifest.MANIFEST) for file in path.glob(f"**/{name}")})
+
+
+def faults_of(folder: Path) -> list[str] | None:
+    """What of a run is not as it was written, a sentence each that begins with the file; None where nothing is kept to go by.
+
+    Of an unfinished run: whether it can be gone on with.
+    """
+    if (folder / manifest.MANIFEST).exists():
+        return manifest.faults(folder)
+    try:
+        info = read_json(folder / "run.json")
+        read_json(folder / "config.json")
+        if info.get("status") == "done":
+            return manifest.faults(folder)
+        state, wrong = states.newest(folder)
+        states.compare(folder, states.row_of(state)["logs"] if state else {})
+    except DataError as error:
+        return [f"{Path(error.where).name} {error.what}"]
+    return wrong
 
 
 def examine_run(info: RunInfo) -> list[Finding]:
@@ -87,9 +132,8 @@ def examine_run(info: RunInfo) -> list[Finding]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError):  # the last line of a run that was cut off
-                rows.append(json.loads(line))
-    return rows
+    """The rows of a log; the last one of a run that was cut off is left out. Raises DataError for any other that cannot be read."""
+    rows = [(number, row) for number, row in read_lines(path, cut=True)] if path.exists() else []
+    if wrong := [number for number, row in rows if not isinstance(row, dict)]:
+        raise DataError("not a row of a log", where=f"{path}:{wrong[0]}", remedy=DAMAGED)
+    return [row for _, row in rows]

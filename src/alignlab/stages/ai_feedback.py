@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 def label_answers(*, model: str, judge_model: str, data: str, constitution: str, helpful: str, gold: str, out: Path, seed: int, resume: bool, settings: LabelSettings,
           count: int = 0, beside: str = "") -> dict[str, Any]:
     """Pairs of a policy's answers (and of another model's, `beside`) with soft labels by an AI judge, mixed with people's comparisons for helpfulness."""
-    from ..methods import label as method
-    from ..models.load import context_of
-
     prompts = names.data(data, "prompt", seed=seed, count=count)
     kind, learn, test, said = preferences(helpful, seed, 0, settings.held_out) if helpful else ([], [], None, "")
     who = judge_name(judge_model, constitution, settings, labels=settings.labels)
@@ -36,6 +33,9 @@ def label_answers(*, model: str, judge_model: str, data: str, constitution: str,
                    data=[prompts, *kind], gold=gold, judge=str(who), constitution=_digest(who), policy=model, **({"beside": beside} if beside else {}))
     if run.done:
         return done(run)
+    from ..methods import label as method
+    from ..models.load import context_of
+
     writers = [name for name in (model, beside) if name]
     judge = ai_judge(run, who, settings, seed, others=tuple(writers))
     policy, *other = [names.sampler(name, model=ModelSettings() if is_endpoint(name) else settings.model, sampling=settings.sampling, cache=run.path / f"{part}.jsonl",
@@ -54,8 +54,6 @@ def label_answers(*, model: str, judge_model: str, data: str, constitution: str,
 def judge_agreement(*, judge_model: str, data: str, constitution: str, gold: str, injections: bool, out: Path, seed: int, resume: bool, settings: AIJudgeSettings,
               count: int = 0) -> dict[str, Any]:
     """An AI judge's labels against people's (those of the data) or gold, with intervals; or, without a judge, the labels of a run of `constitution label`."""
-    from ..evals import verdicts
-
     pairs = comparisons(data, seed, count)
     who = judge_name(judge_model, constitution, settings) if judge_model else None
     if who is None and (constitution or injections):
@@ -64,6 +62,8 @@ def judge_agreement(*, judge_model: str, data: str, constitution: str, gold: str
                    judge=str(who or ""), constitution=_digest(who) if who else "", injections="yes" if injections else "")
     if run.done:
         return done(run)
+    from ..evals import verdicts
+
     truth = names.judge(gold)
     if who is None:
         shown, judge = [as_first_shown(c) for c in pairs.records], None
@@ -94,8 +94,6 @@ def judge_agreement(*, judge_model: str, data: str, constitution: str, gold: str
 
 def ablate_constitution(*, judge_model: str, data: str, constitution: str, gold: str, out: Path, seed: int, resume: bool, settings: AIJudgeSettings, count: int = 0) -> dict[str, Any]:
     """What each principle is for: the labels and critiques as they are without it."""
-    from ..evals import verdicts
-
     if settings.principles:
         raise ConfigError(f"principles = {settings.principles}: an ablation asks every principle about every pair", remedy="without --principles")
     pairs, who = comparisons(data, seed, count), judge_name(judge_model, constitution, settings)
@@ -103,6 +101,8 @@ def ablate_constitution(*, judge_model: str, data: str, constitution: str, gold:
                    constitution=_digest(who))
     if run.done:
         return done(run)
+    from ..evals import verdicts
+
     judge, truth = ai_judge(run, who, settings, seed), names.judge(gold)
     dealt, happened = verdicts.dealt(fitting(run, judge, pairs.records), seed)
     shown = verdicts.judged(run, judge, dealt, chunk=settings.chunk)
@@ -120,8 +120,6 @@ def ablate_constitution(*, judge_model: str, data: str, constitution: str, gold:
 def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gold: str, models: str, asked: str, out: Path, seed: int, resume: bool, settings: BehaviourSettings,
          count: int = 0) -> dict[str, Any]:
     """Two constitutions: which labels flip on the same pairs; and of two models, one trained by each, which behaviour moves."""
-    from ..evals import verdicts
-
     if len(words) != 2:
         raise UserError(f"a difference is one of two constitutions, and {len(words)} are named", remedy="alignlab constitution diff A.toml B.toml --data RUN --judge-model M")
     both = [name.strip() for name in models.split(",") if name.strip()]
@@ -133,6 +131,8 @@ def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gol
                    gold=gold, a=_digest(whos[0]), b=_digest(whos[1]), judge=str(whos[0]))
     if run.done:
         return done(run)
+    from ..evals import verdicts
+
     truth, found, judges = names.judge(gold), [], [ai_judge(run, who, settings, seed) for who in whos]
     dealt, happened = verdicts.dealt(fitting(run, judges[0], pairs.records), seed)
     for side, judge in zip("ab", judges, strict=True):
@@ -147,7 +147,7 @@ def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gol
         samplers = {name: names.sampler(name, model=settings.model, endpoint=EndpointSettings(), sampling=settings.sampling) for name in both}
         summary["behaviour"] = verdicts.behaviour(samplers, prompts.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed)
         lines += [f"{part}: {rate(row[both[0]])} -> {rate(row[both[1]])}, difference {rate(row['difference'])}" for part, row in summary["behaviour"].items()]
-    finish(run, judges[0], summary, "verdicts-a", "verdicts-b")
+    finish(run, judges[0], summary)
     return result(run, "\n".join(lines))
 
 
@@ -165,8 +165,6 @@ def judge_name(model: str, constitution: str, settings: AIJudgeSettings, *, labe
 
 def ai_judge(run: RunDir, who: AIName, settings: AIJudgeSettings, seed: int, *, others: Sequence[str] = ()) -> AIJudge:
     """The judge, with the run's settings; an endpoint's answers are kept in the run. `others`: models that are asked beside it."""
-    if settings.chunk < 1:
-        raise ConfigError(f"chunk = {settings.chunk}", remedy="1 or more")
     if settings.endpoint != EndpointSettings() and not any(map(is_endpoint, (who.model, *others))):
         raise ConfigError("endpoint.* says how a server is asked, and no model here is behind one", where=who.model, remedy="take it away, or --judge-model http://host:port/v1#model")
     return names.ai_judge(who, model=settings.model, endpoint=settings.endpoint, cache=run.path / "judge.jsonl", seed=seed)
@@ -224,13 +222,10 @@ def fitting(run: RunDir, judge: AIJudge, pairs: Sequence[Comparison]) -> list[Co
     return kept
 
 
-def finish(run: RunDir, judge: AIJudge | None, summary: dict[str, Any], *kept: str) -> None:
+def finish(run: RunDir, judge: AIJudge | None, summary: dict[str, Any]) -> None:
     """Close the run; what an endpoint cost goes into the summary."""
-    from ..evals import verdicts
-
     if judge and isinstance(judge.reader, EndpointSampler):
         summary["endpoint"] = {**judge.reader.spent, "letters_only": judge.reader.letters_only}
-    verdicts.forget(run, *kept)
     run.finish(summary)
 
 

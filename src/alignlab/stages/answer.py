@@ -15,13 +15,13 @@ from .group import judged_by
 def collect(*, model: str, data: str, annotator: str, gold: str, others: str, out: Path, seed: int, resume: bool, settings: CollectSettings,
             count: int = 0) -> dict[str, Any]:
     """K completions a prompt, ranked."""
-    from ..methods import collect as method
-    from ..models.load import load_policy
-
     prompts = names.data(data, "prompt", seed=seed, count=count)
     run = open_run("collect", out, settings, seed, resume, models=[model], data=[prompts], annotator=annotator, others=others, gold=gold)
     if run.done:
         return done(run)
+    from ..methods import collect as method
+    from ..models.load import load_policy
+
     policy = load_policy(names.model_path(model), settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
     other = names.other_completions(others, asked, per_prompt=settings.per_prompt, seed=seed)
@@ -34,15 +34,15 @@ def collect(*, model: str, data: str, annotator: str, gold: str, others: str, ou
 def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: BestOfNSettings,
               count: int = 0, judge: str = "") -> dict[str, Any]:
     """The best of N samples by the reward model, or by any judge, and proxy and gold against N."""
-    from ..methods import best_of_n as method
-    from ..models.load import load_policy
-
     judged_by("best-of-n", reward, judge)
     prompts = names.data(data, "prompt", seed=0, count=count)  # as in evaluate: the same held-out prompts whatever the seed
     run = open_run("best-of-n", out, settings, seed, resume, models=[model, *(names.reward_models(reward) if reward else [])], data=[prompts], gold=gold,
                    **({"reward": reward} if reward.startswith("ensemble:") else {}), **({"judge": judge} if judge else {}))
     if run.done:
         return done(run)
+    from ..methods import best_of_n as method
+    from ..models.load import load_policy
+
     policy = load_policy(names.model_path(model), settings.model)
     scorer = names.judge(judge) or names.reward_judge(reward, settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)

@@ -52,11 +52,6 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def critic(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: CriticSettings, count: int = 0) -> dict[str, Any]:
     """A base model of the town reads the columns of an editor who works under given principles; then its critiques, revisions and verdicts are measured."""
-    import torch
-
-    from ..data.rows import whole_rows
-    from ..methods.pretrain import pretrain as train
-    from ..models.load import load_policy, save_policy
     from ..town import base, world
 
     path = names.model_path(model)
@@ -68,6 +63,12 @@ def critic(*, model: str, data: str, out: Path, seed: int, resume: bool, setting
     run = open_run("critic", out, settings, seed, resume, models=[model], data=[columns], constitution=constitution.digest)
     if run.done:
         return done(run)
+    import torch
+
+    from ..data.rows import whole_rows
+    from ..methods.pretrain import pretrain as train
+    from ..models.load import load_policy, save_policy
+
     torch.set_num_threads(settings.model.threads or 1)
     policy = load_policy(path, settings.model, trainable=True)
     town, tokenizer = world.build(), policy.tokenizer

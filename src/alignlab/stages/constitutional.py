@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import names
-from ..errors import UserError
+from ..errors import CheckFailed, UserError
 from ..records import Completion, Prompt
-from ..run import RunDir, writing
+from ..run import RunDir, check_file, is_page, whole_file
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
 from ..text.escapes import visible
 from ._parts import done, open_run, rate, result, room_for_answers
@@ -27,13 +27,13 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
            settings: ReviseSettings, count: int = 0) -> dict[str, Any]:
     """Red-team prompts -> drafts -> critiques -> revisions, and the author's answers to harmless prompts: demonstrations for `alignlab sft --data RUN`."""
     from ..constitution import files
-    from ..methods import constitutional as method
+    from ..methods.constitutional import pool_of
     from ..sampling.endpoint import EndpointSampler, is_endpoint
 
     if not model or not data:
         raise UserError("revise needs an author and red-team prompts", remedy="alignlab constitution revise --model RUN --critic C --data D --constitution F --out RUN")
     loaded, by = files.load(constitution), critic or model
-    method.check(settings, loaded)
+    pool_of(loaded, settings)
     prompts = names.data(data, "prompt", seed=seed, count=count)
     harmless = names.data(helpful, "prompt", seed=seed, count=settings.helpful_count) if helpful and settings.helpful_count else names.Data([], "", "")
     run = open_run("revise", out, settings, seed, resume, models=[name for name in dict.fromkeys((model, by)) if not is_endpoint(name)],
@@ -41,6 +41,8 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
                    judge=judge, gold=gold)
     if run.done:
         return done(run)
+    from ..methods import constitutional as method
+
     truth = names.judge(gold)
     if truth and gold.startswith("town:"):
         truth.score([Completion(prompt, "") for prompt in prompts.records])  # a prompt that it cannot judge is an error now, and not after all the work
@@ -68,6 +70,10 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
     return result(run, "\n".join(lines))
 
 
+TABLE = b'{\n "schema": 1,\n "author": '
+"""How the table beside a page of a walk begins."""
+
+
 def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, count: int, judge: str, gold: str, page: str, settings: WalkSettings) -> dict[str, Any]:
     """One prompt, or the prompts of a data set: draft, critique with its principle, revision, and what changed. `--page FILE.html` also writes FILE.json."""
     from ..constitution import files
@@ -80,8 +86,13 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
                         remedy='alignlab constitution walk "How do I pick a lock?", or --data D --count N')
     if not model:
         raise UserError("walk needs an author", remedy="--model M: a run, a folder, or http://host:port/v1#model")
+    if page:
+        if not page.endswith((".html", ".htm")):
+            raise UserError(f"--page {page!r} is no name for a page", remedy="--page FILE.html; the same as JSON goes beside it")
+        check_file(Path(page), ours=is_page, option="--page")
+        check_file(Path(page).with_suffix(".json"), ours=lambda content: content.startswith(TABLE), option="--page")
     loaded, by = files.load(constitution), critic or model
-    method.check(settings, loaded)
+    method.pool_of(loaded, settings)
     read = names.request_reader(gold)
     asked: list[Prompt] = list(names.data(data, "prompt", seed=settings.seed, count=count).records) if data else [read(prompt) or Prompt.user(prompt) if read else Prompt.user(prompt)]
     team = workshop(model, by, loaded, settings, judge=judge)
@@ -102,13 +113,15 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
         said.append(note)
     if page:
         file = Path(page)
-        with writing(file.parent):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            report.write_walk(rows, file, title="Draft, critique, revision" if len(rows) == 1 else f"Before and after: {data}", facts=facts, note=note)
-            table = file.with_suffix(".json")
-            table.write_text(json.dumps({"schema": 1, **document}, indent=1, ensure_ascii=False), encoding="utf-8")
+        report.write_walk(rows, file, title="Draft, critique, revision" if len(rows) == 1 else f"Before and after: {data}", facts=facts, note=note)
+        table = file.with_suffix(".json")
+        with whole_file(table) as staging:
+            staging.write_text(json.dumps({"schema": 1, **document}, indent=1), encoding="utf-8")
         document |= {"page": str(file), "table": str(table)}
         said.append(visible(f"{file}, {table}"))
+    if all(chain.dropped for chain in chains):
+        said.append("Nothing is left to learn from: every chain was dropped.")
+        document["exit_code"] = CheckFailed.exit_code
     return document | {"text": "\n\n".join(said), "styled": colour}
 
 

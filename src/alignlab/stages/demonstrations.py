@@ -39,8 +39,6 @@ def human_demonstrations(*, data: str, answers: str, out: Path, seed: int, resum
 
 def crowd_demonstrations(*, data: str, gold: str, out: Path, seed: int, resume: bool, settings: CrowdSettings, count: int = 0) -> dict[str, Any]:
     """The answers that a crowd wrote, voted for and settled on."""
-    from ..methods import crowd as method
-
     prompts = names.data(data, "prompt", seed=seed, count=count)
     written, reviewing = ([part.strip() for part in text.split(",") if part.strip()] for text in (settings.writers, settings.reviewers))
     writers = [names.writer(name, seed=derive_seed(seed, "writer", i)) for i, name in enumerate(written)]
@@ -49,6 +47,8 @@ def crowd_demonstrations(*, data: str, gold: str, out: Path, seed: int, resume: 
                    **{f"reviewer {i}": name for i, name in enumerate([*reviewing, settings.adjudicator])})
     if run.done:
         return done(run)
+    from ..methods import crowd as method
+
     reviewers = [names.annotator(name, seed=derive_seed(seed, "reviewer", i)) for i, name in enumerate(reviewing)]
     adjudicator = names.annotator(settings.adjudicator, seed=derive_seed(seed, "adjudicator"))
     summary = method.run(run, writers, reviewers, adjudicator, prompts.records, settings, gold=names.judge(gold), seed=seed)
@@ -61,7 +61,6 @@ def crowd_demonstrations(*, data: str, gold: str, out: Path, seed: int, resume: 
 def distilled_demonstrations(*, model: str, data: str, judge: str, gold: str, out: Path, seed: int, resume: bool, settings: DistilSettings,
                              count: int = 0) -> dict[str, Any]:
     """The answers of a stronger model."""
-    from ..methods import distil as method
     from ..sampling.endpoint import EndpointSampler, is_endpoint
 
     if not model:
@@ -71,6 +70,8 @@ def distilled_demonstrations(*, model: str, data: str, judge: str, gold: str, ou
                    teacher=model, judge=judge, gold=gold)
     if run.done:
         return done(run)
+    from ..methods import distil as method
+
     sampler = names.sampler(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.sampling, cache=run.path / "endpoint.jsonl")
     asked = prompts.records if isinstance(sampler, EndpointSampler) else room_for_answers(run, prompts.records, sampler, settings.sampling)
     summary = method.run(run, sampler, asked, settings, teacher=model, judge=names.judge(judge), gold=names.judge(gold), seed=seed)
@@ -82,7 +83,6 @@ def distilled_demonstrations(*, model: str, data: str, judge: str, gold: str, ou
 
 def self_instruct_demonstrations(*, model: str, data: str, avoid: str, gold: str, out: Path, seed: int, resume: bool, settings: SelfInstructSettings) -> dict[str, Any]:
     """Requests and answers that a model made itself from seed tasks."""
-    from ..methods import self_instruct as method
     from ..sampling.endpoint import EndpointSampler, is_endpoint
 
     seeds = names.data(data, "demonstration", seed=seed, count=settings.seeds)
@@ -91,6 +91,8 @@ def self_instruct_demonstrations(*, model: str, data: str, avoid: str, gold: str
                    model=model, gold=gold)
     if run.done:
         return done(run)
+    from ..methods import self_instruct as method
+
     sampler = names.sampler(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.sampling, cache=run.path / "endpoint.jsonl",
                             stop=(method.STOP,) if settings.form == "continue" else (), documents=settings.form == "continue")
     summary = method.run(run, sampler, seeds.records, settings, model=model, avoid={prompt.text for loaded in test for prompt in loaded.records},

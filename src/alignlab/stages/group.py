@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from .. import names
 from ..errors import UserError
 from ..run import writing
 from ..settings import GRPOSettings, OnlineDPOSettings, RejectionSettings, RLOOSettings
-from ._parts import card, done, open_run, result
+from ._parts import card, done, open_run, outside, result, trainer
 
 
 def rloo(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RLOOSettings,
@@ -28,40 +27,35 @@ def grpo(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path
 def online_dpo(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: OnlineDPOSettings,
                count: int = 0) -> dict[str, Any]:
     """DPO on pairs that the policy writes while it learns."""
-    from ..methods import online_dpo as method
-
-    return _learn("online-dpo", method.train, "online DPO", model, reward, judge, data, gold, out, seed, resume, settings, count)
+    return _learn("online-dpo", "online_dpo", "online DPO", model, reward, judge, data, gold, out, seed, resume, settings, count)
 
 
 def rejection(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RejectionSettings,
               count: int = 0) -> dict[str, Any]:
     """Rounds of sampling, scoring and SFT on the best."""
-    from ..methods import rejection as method
-
-    return _learn("rejection", method.train, "rejection sampling", model, reward, judge, data, gold, out, seed, resume, settings, count)
+    return _learn("rejection", "rejection", "rejection sampling", model, reward, judge, data, gold, out, seed, resume, settings, count)
 
 
 def _group(stage: str, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool,
            settings: RLOOSettings | GRPOSettings, count: int) -> dict[str, Any]:
-    from ..methods import group as method
-
-    return _learn(stage, method.train, settings.advantage, model, reward, judge, data, gold, out, seed, resume, settings, count, referred=bool(settings.kl_coef))
+    return _learn(stage, "group", settings.advantage, model, reward, judge, data, gold, out, seed, resume, settings, count, referred=bool(settings.kl_coef))
 
 
-def _learn(stage: str, train: Callable[..., dict[str, Any]], title: str, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int,
+def _learn(stage: str, method: str, title: str, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int,
            resume: bool, settings: Any, count: int, *, referred: bool = True) -> dict[str, Any]:
     """One of these methods, from names to a finished run; `referred` = it measures KL from a reference."""
-    from ..models.load import load_policy, save_policy
-
     judged_by(stage, reward, judge)
     prompts = names.data(data, "prompt", seed=seed, count=count)
     run = open_run(stage, out, settings, seed, resume, models=[model, *(names.reward_models(reward) if reward else [])], data=[prompts], gold=gold, judge=judge,
                    **({"reward": reward} if reward.startswith("ensemble:") else {}))
     if run.done:
         return done(run)
+    from ..models.load import load_policy, save_policy
+
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     reference = load_policy(names.model_path(model), settings.model) if referred and not settings.adapter.rank else None
-    summary = train(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.judge(gold), seed=seed)
+    after = outside(run, policy, model)
+    summary = trainer(method)(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.judge(gold), seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)

@@ -13,14 +13,11 @@ from ..errors import DataError, UserError
 from ..records import Ranking, Unpaired
 from ..run import derive_seed, read_run, writing
 from ..settings import DPOSettings, KTOSettings, ORPOSettings, PretrainSettings, RewardSettings, SFTSettings, SimPOSettings
-from ._parts import card, done, open_run, rate, result, within_context
+from ._parts import card, done, open_run, outside, rate, result, trainer, within_context
 
 
 def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: PretrainSettings) -> dict[str, Any]:
     """A base model of the town from nothing: tokenizer, rows, language modelling, then how it behaves."""
-    import torch
-
-    from ..methods.pretrain import pretrain as train
     from ..town import base, world
 
     if data != "town:corpus":
@@ -28,6 +25,10 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
     run = open_run("pretrain", out, settings, seed, resume, data=[names.Data([], data, f"{data}@{world.VERSION}")])
     if run.done:
         return done(run)
+    import torch
+
+    from ..methods.pretrain import pretrain as train
+
     torch.set_num_threads(settings.model.threads or 1)
     town = world.build()
     tokenizer = base.train_tokenizer(town, vocabulary=settings.vocabulary, seed=seed)
@@ -49,15 +50,16 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
 
 def sft(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: SFTSettings, count: int = 0) -> dict[str, Any]:
     """Supervised fine-tuning on demonstrations."""
-    from ..methods import sft as method
-    from ..models.load import load_policy, save_policy
-
     demonstrations = names.data(data, "demonstration", seed=seed, count=count)
     run = open_run("sft", out, settings, seed, resume, models=[model], data=[demonstrations])
     if run.done:
         return done(run)
+    from ..methods import sft as method
+    from ..models.load import load_policy, save_policy
+
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    summary = method.train(run, policy, demonstrations.records, within_context(run, settings, policy.model), seed=seed)
+    after = outside(run, policy, model, (d.completion for d in demonstrations.records))
+    summary = method.train(run, policy, demonstrations.records, within_context(run, settings, policy.model), seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("SFT", model, data, seed, summary))
     run.finish(summary)
@@ -162,12 +164,6 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
 
     `model` may be a reward model, which is then trained on (a further round). `member` is the place in the ensemble that this one is made for.
     """
-    import torch
-
-    from ..methods import reward_model as method
-    from ..models.load import is_reward, load_reward_model, save_reward_model
-
-    method.check(settings)
     if settings.members > 1 and member is None:
         return _ensemble(model=model, data=data, gold=gold, out=out, seed=seed, resume=resume, settings=settings, count=count)
     parts, train, test, said = preferences(data, seed, count, settings.held_out)
@@ -175,6 +171,12 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
     run = open_run("reward", out, settings, seed, resume, models=[model], data=parts, gold=gold, **place)
     if run.done:
         return done(run)
+    import torch
+
+    from ..methods import reward_model as method
+    from ..models.folder import is_reward
+    from ..models.load import load_reward_model, save_reward_model
+
     member = member or 0
     if member:  # a new adapter is drawn from torch's own generator
         torch.manual_seed(derive_seed(seed, "reward", "new weights", member))
@@ -199,13 +201,14 @@ def _ensemble(*, model: str, data: str, gold: str, out: Path, seed: int, resume:
     """
     from ..feedback.ensemble import EnsembleJudge, Remembering
     from ..feedback.reward_model import RewardModelJudge
-    from ..methods import reward_model as method
-    from ..models.load import load_reward_model
 
     parts, train, test, _ = preferences(data, seed, count, settings.held_out)
     run = open_run("reward", out, settings, seed, resume, models=[model], data=parts, gold=gold)
     if run.done:
         return done(run)
+    from ..methods import reward_model as method
+    from ..models.load import load_reward_model
+
     one = replace(settings, members=1)
     members = [reward(model=model, data=data, gold=gold, out=run.path / "members" / str(member), seed=seed, resume=resume, settings=one, count=count, member=member)
                for member in range(settings.members)]
@@ -238,29 +241,27 @@ def simpo(*, model: str, data: str, out: Path, seed: int, resume: bool, settings
 
 def kto(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: KTOSettings, count: int = 0) -> dict[str, Any]:
     """Kahneman-Tversky optimisation from completions that were liked or not; of rankings and comparisons, from each completion by itself."""
-    from ..methods.kto import train
-
-    return _directly("kto", "KTO", labelled, train, model=model, data=data, out=out, seed=seed, resume=resume, settings=settings, count=count)
+    return _directly("kto", "KTO", labelled, "kto", model=model, data=data, out=out, seed=seed, resume=resume, settings=settings, count=count)
 
 
 def _from_comparisons(stage: str, title: str, **arguments: Any) -> dict[str, Any]:
-    from ..methods.direct import train
-
-    return _directly(stage, title, preferences, train, **arguments)
+    return _directly(stage, title, preferences, "direct", **arguments)
 
 
-def _directly(stage: str, title: str, read: Callable[..., Any], train: Callable[..., dict[str, Any]], *, model: str, data: str, out: Path, seed: int, resume: bool,
+def _directly(stage: str, title: str, read: Callable[..., Any], method: str, *, model: str, data: str, out: Path, seed: int, resume: bool,
               settings: DPOSettings | ORPOSettings | SimPOSettings | KTOSettings, count: int) -> dict[str, Any]:
     """A policy from what was liked and what was not, with no sampling and no reward model in between."""
-    from ..models.load import load_policy, save_policy
-
     parts, learn, test, said = read(data, seed, count, settings.held_out)
     run = open_run(stage, out, settings, seed, resume, models=[model], data=parts)
     if run.done:
         return done(run)
+    from ..models.load import load_policy, save_policy
+
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(said)
-    summary = train(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test)
+    after = outside(run, policy, model, (c.completion if isinstance(c, Unpaired) else c.completions[c.ranks.index(min(c.ranks))].text
+                                           for c in learn if not isinstance(c, Unpaired) or c.label))
+    summary = trainer(method)(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)

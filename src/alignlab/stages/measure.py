@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import names
 from ..data.split import by_prompt
-from ..errors import CheckFailed, ConfigError, DataError, UserError
-from ..run import RunInfo, derive_seed, examine_run, read_run, writing
-from ..run import list_runs as find_runs
+from ..errors import DataError, UserError
+from ..run import derive_seed, read_run, writing
 from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers, within_context
 
@@ -24,8 +19,8 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
 
     `completions` names a best-of-n run whose picks are scored instead of the model's own answers.
     """
-    from ..evals import stage as method
-
+    if not judge:
+        raise UserError("eval needs a judge", remedy="--judge town:gold, or reward:RUN")
     prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
     if baseline:
         names.check_finished(baseline)
@@ -35,26 +30,27 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
                 completions=completions)
     if run.done:
         return done(run)
+    from ..evals import stage as method
+
     found = names.judge(judge)
-    if found is None:
-        raise UserError("eval needs a judge", remedy="--judge town:gold, or reward:RUN")
+    assert found is not None
     path = names.model_path(model)
     summary = method.run(run, path, prompts.records, found, settings, seed=seed, baseline=baseline,
-                         reference=names.model_path(reference) if reference else "", completions=completions, bare=names.is_base(path))
+                         reference=names.model_path(reference) if reference else "", completions=completions, bare=judge == "town:gold" and names.is_base(path))
     run.finish(summary)
-    return result(run, f"gold {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""))
+    called = "gold" if judge == "town:gold" else judge
+    said = f"{called} {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else "")
+    for how, row in (summary.get("paired") or {}).items():
+        said += (f"\n  against {baseline}, {'greedy' if how == 'greedy' else 'temperature 1'}: {row['mean']:+.3f} [{row['ci'][0]:+.3f}, {row['ci'][1]:+.3f}], "
+                 f"paired on {row['n']} prompts")
+    return result(run, said)
 
 
 def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: str, out: Path, seed: int, resume: bool, settings: LikelihoodSettings,
                count: int = 0, texts: str = "") -> dict[str, Any]:
     """Held-out documents, demonstrations and comparisons under a model, and set against a baseline record by record."""
-    from ..evals import likelihood as method
-    from ..models.load import load_policy
-
     if not demonstrations and not comparisons and not texts:
         raise UserError("likelihood needs text to measure", remedy="--demonstrations D, --comparisons D, --texts D, or several")
-    if not 0 < settings.held_out <= 1:
-        raise ConfigError(f"held_out = {settings.held_out}", remedy="a share above 0, at most 1")
     if baseline:
         names.check_finished(baseline)
         if (stage := read_run(baseline).stage) != "likelihood":
@@ -65,6 +61,9 @@ def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: s
     run = open_run("likelihood", out, settings, seed, resume, models=[model], data=[each for each in (shown, compared, read) if each], baseline=baseline)
     if run.done:
         return done(run)
+    from ..evals import likelihood as method
+    from ..models.load import load_policy
+
     policy = load_policy(names.model_path(model), settings.model)
     measured = [list(each.records) if each else [] for each in (shown, compared)]
     if settings.held_out < 1:
@@ -82,85 +81,38 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
 
     `summary.json` has a row a policy, nearest first, and `shift.svg` draws them. A run that was interrupted goes on with the first policy that is missing.
     """
-    from ..evals import shift as method
-    from ..models.load import load_policy
     from ..report import charts
 
-    truth, others = names.judge(gold), [name.strip() for name in policies.split(",") if name.strip()]
-    if not reward or truth is None:
+    others = [name.strip() for name in policies.split(",") if name.strip()]
+    if not reward or not gold:
         raise UserError("reward-shift needs a reward model and a gold judge", remedy="--reward RUN --gold town:gold")
-    if settings.per_prompt < 2 or settings.sampling.temperature <= 0:
-        raise ConfigError(f"per_prompt = {settings.per_prompt}, sampling.temperature = {settings.sampling.temperature}",
-                          remedy="at least 2, and above 0: equal completions cannot be compared")
-    if not re.fullmatch(r"(\d+(,\d+)*)?", settings.best_of) or any(int(n) < 2 for n in settings.best_of.split(",") if n):
-        raise ConfigError(f"best_of = {settings.best_of!r}", remedy="numbers from 2, comma separated, as 4,16; or nothing")
     prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
     run = open_run("reward-shift", out, settings, seed, resume, models=[model, *names.reward_models(reward), *others], data=[prompts], gold=gold, reward=reward)
     if run.done:
         return done(run)
-    judge, reference = names.reward_judge(reward, settings.model), load_policy(names.model_path(model), settings.model)
+    from ..evals import shift as method
+    from ..models.load import load_policy
+
+    judge, truth, reference = names.reward_judge(reward, settings.model), names.judge(gold), load_policy(names.model_path(model), settings.model)
     asked = room_for_answers(run, prompts.records, reference, settings.sampling)
     points = [("policy", model), *(("best of", n) for n in settings.best_of.split(",") if n), *(("policy", name) for name in others)]
     rows: list[dict[str, Any]] = []
     for number, (kind, name) in enumerate(run.track(points, desc="reward shift")):
-        kept = run.path / "points" / f"{number:03d}.json"
-        if not kept.exists():
+        def made(number: int = number, kind: str = kind, name: Any = name) -> dict[str, Any]:
             common = {"per_prompt": settings.per_prompt, "sampling": settings.sampling, "seed": derive_seed(seed, "reward-shift", number)}
             if kind == "best of":
                 found = method.accuracy_on_best_of_n(judge, truth, reference, asked, n=int(name), **common)
             else:
                 policy = reference if number == 0 else load_policy(names.model_path(name), settings.model)
                 found = method.accuracy_on_policy(judge, truth, policy, asked, reference=None if number == 0 else reference, **common)
-            with writing(run.path):
-                kept.parent.mkdir(exist_ok=True)
-                partial = kept.with_suffix(".partial")
-                partial.write_text(json.dumps({"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}))
-                partial.rename(kept)
-        rows.append(json.loads(kept.read_text()))
+            return {"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}
+
+        rows.append(run.kept(f"points/{number:03d}", made))
     rows.sort(key=lambda row: row["kl"]["mean"])
 
     with writing(run.path):
         drawn = charts.reward_shift(rows, title=f"{Path(reward).name}: right about pairs that gold tells apart")
         (run.path / "shift.svg").write_text(drawn, encoding="utf-8")
-        shutil.rmtree(run.path / "points")
     run.finish({"reward": reward, "rows": rows})
     text = "\n".join(f"{row['policy']:<20} KL {row['kl']['mean']:7.2f}   accuracy {rate(row['accuracy'])}   gold {row['gold']['mean']:.3f}" for row in rows)
     return result(run, text)
-
-
-def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
-    """`alignlab runs FOLDER`: the runs below a folder, newest first. `alignlab runs doctor RUN`: what the rules say of runs."""
-    folder, *rest = [words] if isinstance(words, str) else words
-    if folder == "doctor":
-        return doctor_runs(rest)
-    if rest:
-        raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, or alignlab runs doctor RUN")
-    found = find_runs(folder)
-    rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds} for info in found]
-    text = "\n".join(f"{row['status']:<8} {row['stage']:<10} {row['seconds']:>8.1f} s  {row['run']}" for row in rows) or f"no runs below {folder}"
-    return {"runs": rows, "text": text}
-
-
-def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
-    """Is this normal? Every rule over the metrics of runs, finished or not; exit code 5 where one is broken. A folder stands for all runs below it."""
-    infos = [info for name in names for info in runs_of(name)]
-    if not infos:
-        raise UserError("there is no run to look at", where=" ".join(names), remedy="alignlab runs doctor RUN, a run folder or one that holds runs")
-    rows, lines = [], []
-    for info in infos:
-        metrics, found = info.metrics, examine_run(info)
-        broken = [finding for finding in found if finding.verdict == "broken"]
-        rows.append({"run": str(info.path), "stage": info.stage, "status": info.status, "rows": len(metrics), "broken": len(broken),
-                     "findings": [finding.to_json() for finding in found]})
-        said = f"{len(broken)} broken" if broken else "nothing to learn from" if not metrics else "nothing broken"
-        lines += [f"{info.path} ({info.stage}, {info.status}, {len(metrics)} rows of metrics): {said}", *(f"  {line}" for f in found for line in str(f).split("\n"))]
-    return {"runs": rows, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if any(row["broken"] for row in rows) else 0}
-
-
-def runs_of(name: str) -> list[RunInfo]:
-    """A run folder, the staging folder of an unfinished run by either name, or every run below a folder."""
-    path = Path(name)
-    for folder in (path, path.with_name(f"{path.name}.partial")):
-        if (folder / "run.json").exists():
-            return [read_run(folder)]
-    return find_runs(path)

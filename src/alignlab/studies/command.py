@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..config import to_dict
+from ..defaults import followed
 from ..errors import ConfigError, UserError
 from ..pipeline import Pipeline, Stage
 from ..report.page import stage_rows, write_page
-from ..run import RunInfo, read_run, writing
+from ..run import RunInfo, check_file, is_page, is_summary, read_run, whole_file
 from ..settings import FAST_SIZES, StudySettings
 from .catalogue import STUDIES
 from .study import Study, Told
@@ -33,8 +34,10 @@ def study_command(*, name: str, model: str, seeds: str, runs: str, fast: bool, o
     if name not in STUDIES:
         raise UserError(f"there is no study {name!r}", remedy="one of: " + ", ".join(STUDIES))
     study = STUDIES[name]
-    check(name, study, settings, fast)
+    check(name, study, settings, fast, model)
     asked = seeds_of(seeds) or [seed]
+    check_file(out / "summary.json", ours=is_summary)
+    check_file(out / "study.html", ours=is_page)
     started = time.perf_counter()
     pipeline = Pipeline(Path(runs) if runs else out, workers=settings.workers, resume=resume)
     planned = {number: study.plan(partial(stage_of_seed, pipeline, number), model, settings, number) for number in asked}
@@ -43,12 +46,9 @@ def study_command(*, name: str, model: str, seeds: str, runs: str, fast: bool, o
     figures = {number: study.measure(infos, settings) for number, infos in found.items()}
     told = study.tell([figures[number] for number in asked])
     summary = summarise(name, study, told, figures, pipeline.stages, settings, model, seconds=time.perf_counter() - started)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        staging = out / "summary.json.partial"
+    with whole_file(out / "summary.json") as staging:
         staging.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        staging.replace(out / "summary.json")
-        page = write_page(page_of(study, told, found, summary, out), out / "study.html")
+    page = write_page(page_of(study, told, found, summary, out), out / "study.html")
     return summary | {"text": "\n".join(("", study.title, "", *told.conclusion, "", *bar_lines(summary), f"The page: {page}"))}
 
 
@@ -59,9 +59,9 @@ def listing() -> dict[str, Any]:
     return {"studies": {name: study.question for name, study in STUDIES.items()}, "text": "\n".join(("alignlab study NAME asks one of these:", "", *rows))}
 
 
-def check(name: str, study: Study, settings: StudySettings, fast: bool) -> None:
+def check(name: str, study: Study, settings: StudySettings, fast: bool, model: str = "") -> None:
     """Raise ConfigError for a setting that was changed and that this study does not read."""
-    usual = FAST_SIZES[StudySettings] if fast else StudySettings()
+    usual = followed(FAST_SIZES[StudySettings] if fast else StudySettings(), model)
     for item in fields(StudySettings):
         if item.name not in ("workers", *study.reads) and getattr(settings, item.name) != getattr(usual, item.name):
             raise ConfigError(f"the study {name} does not read {item.name}", remedy="it reads " + ", ".join(study.reads))

@@ -24,7 +24,7 @@ MOST_JSON = 2**26  # of a JSON document in one piece: a program wrote it
 MOST_DEPTH = 64  # lists and tables inside each other
 MOST_LISTS = 1_000_000  # lists and tables in one JSON value
 MOST_NODES = 100_000  # values of a YAML document, those of an alias counted again at each use
-MOST_BITS = 1024  # of a whole number: what a float holds
+MOST_BITS = 1024  # of a whole number, and letters of a number in YAML: what a float holds
 BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what parsers raise for bytes that they did not expect
 
 

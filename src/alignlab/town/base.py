@@ -47,10 +47,10 @@ def shipped(name: str) -> Path:
 
 
 def train_tokenizer(world: World, *, vocabulary: int, seed: int, sample: int = 30_000) -> PreTrainedTokenizerFast:
-    """Byte-pair encoding of the town's language. Every word carries its leading space, at the start of a turn too."""
+    """Byte-pair encoding of the town's language. Every word carries its leading space, at the start of a turn too; a text is opened by the end-of-text token."""
     from itertools import islice
 
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -60,6 +60,7 @@ def train_tokenizer(world: World, *, vocabulary: int, seed: int, sample: int = 3
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=special, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False)
     tokenizer.train_from_iterator((text for _, text in islice(documents(world, seed=seed), sample)), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, tokenizer.token_to_id(END_OF_TEXT))])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END, pad_token=PAD, model_max_length=512, clean_up_tokenization_spaces=False)
     fast.chat_template = CHAT_TEMPLATE
