@@ -78,6 +78,13 @@ def page() -> str:
 The columns of a file's first row decide; JSONL, JSON, CSV or Parquet (gzipped too), a folder of them, a run, or a hub name. A row that is broken stops the reading with its line and a remedy; a row
 that is sound but teaches nothing (a tie, an identical pair, an empty completion, a duplicate) is dropped and counted.
 
+A folder is read by splits as the `datasets` library finds them: `train`, `test`, `validation` and their other spellings (training, testing, evaluation, eval, valid, val, dev) between other
+characters than letters, in the name of a file or of a folder on the way to it; `data/NAME-00000-of-00001.*` is the split NAME. Only `train` is read. A file of no split beside files that have one is an
+error, and so is one of two splits (`test/train.jsonl`). What `save_to_disk` wrote is read through that library, without opening what its rows point to.
+
+Whatever a file claims, it is read in bounded time and memory: a row has at most 16 MiB and 1,000 columns, lists stand at most 64 deep in each other, a packed file (gzip, Parquet) unpacks to at most 100
+times its size, a ranking has at most 256 completions, and pipes and devices are not opened. What is beyond is an error that names file and row. Dates, times and durations of Parquet are whole numbers.
+
 | format | holds | columns |
 |---|---|---|
 {read}

@@ -51,7 +51,7 @@ def test_names_that_mean_nothing(name, says):
 @pytest.mark.parametrize(("text", "says"), [
     ("[[source]\n", "not TOML"), ("x = 1", "tables named source"), ('[[source]]\ndata = "a"\nwieght = 1', "'wieght'"), ('[[source]]\ndata = "a"', "needs data"),
     ('[[source]]\ndata = "a"\nweight = true', "needs data"), ("source = 3", "tables named"), ('[[source]]\ndata = "a"\nweight = nan', "weight of a is nan"),
-    (f'[[source]]\ndata = "a"\nweight = {"9" * 400}', "weight of a is inf"), ('[[source]]\ndata = "a"\nweight = 1e-300', "weight of a is 1e-300"),
+    (f'[[source]]\ndata = "a"\nweight = {"9" * 400}', "more than 300 digits"), ('[[source]]\ndata = "a"\nweight = 1e-300', "weight of a is 1e-300"),
 ])
 def test_files_that_mean_nothing(tmp_path, text, says):
     (tmp_path / "m.toml").write_text(text)

@@ -26,7 +26,8 @@ SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".parquet")
 AGAIN = "fetch or write the file again"
 ROW = 2**24  # bytes of one row: four million tokens
 COLUMNS = 1000  # of one row
-FREE, GROWTH = 2**24, 100  # a packed file may unpack to so many bytes, and to so many times its own; text packs three to twenty times
+LINES = 1_000_000  # of one cell, or empty ones between two rows
+FREE, GROWTH = 2**21, 100  # a packed file may unpack to so many bytes, and to so many times its own; text packs three to twenty times
 CHUNK = 2**20
 
 Rows = Iterator[tuple[int, Any]]
@@ -147,7 +148,7 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _too_long(path: Path, number: int, guess: str = "") -> DataError:
-    return DataError(f"the row is longer than {ROW:,} bytes{guess}", where=f"{path}:{number}", remedy=f"{AGAIN}; a long text goes into several rows")
+    return DataError(f"the row is longer than {ROW:,} bytes or {LINES:,} lines{guess}", where=f"{path}:{number}", remedy=f"{AGAIN}; a long text goes into several rows")
 
 
 def _said(error: ValueError) -> str:
@@ -167,9 +168,13 @@ def _json_rows(path: Path) -> Rows:
         if head.split(b"\n", 1)[0].strip() == b"{":
             yield from _object_rows(read_object(file, path))
             return
+        last = 0
         for number, line in _lines(file, path):
             if not line.strip():
+                if number - last > LINES:
+                    raise DataError(f"more than {LINES:,} empty lines", where=f"{path}:{number}", remedy=AGAIN)
                 continue
+            last = number
             try:
                 row = from_json(line)
             except Malformed as error:
@@ -292,9 +297,9 @@ def csv_rows(path: Path) -> Rows:
 
         def lines() -> Iterator[str]:
             nonlocal taken
-            for _, line in _lines(file, path):
+            for number, line in _lines(file, path):
                 taken += len(line)
-                if taken > ROW:
+                if taken > ROW or number - start > LINES:
                     raise _too_long(path, start, ", or a quoted cell is never closed")
                 yield line
 

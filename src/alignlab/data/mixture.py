@@ -21,6 +21,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..records import Record
 from ..text.documents import Malformed, from_json, from_toml, read_text
+from .folders import local
 from .read import same
 
 PREFIX = "mix:"
@@ -84,7 +85,7 @@ def _from_file(file: Path) -> list[Source]:
         if not isinstance(data, str) or isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise ConfigError(f"source {number} needs data (text) and weight (a number)", where=str(file), remedy=EXAMPLE)
         said, path = re.fullmatch(r"(columns:[^:]*:)?(.*)", data, re.DOTALL).groups(default="")  # type: ignore[union-attr]
-        beside = file.parent / path
+        beside = local(file.parent / path)
         weight = math.inf if weight > HEAVIEST else float(weight)  # a whole number may be too large for a float
         found.append(Source(f"{said}{beside}" if beside.exists() else data, weight))
     return found

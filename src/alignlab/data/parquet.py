@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DataError
-from .files import AGAIN, COLUMNS, FREE, GROWTH, twice
+from .files import AGAIN, COLUMNS, GROWTH, twice
 
 if TYPE_CHECKING:
     import pyarrow
 
+FREE = 2**24  # bytes that a file may unpack to, however short it is; beyond them, GROWTH times its size
 PAGE = 2**27  # bytes of one page, unpacked; writers make them of one megabyte
 HEADER = 2**20  # bytes of a page's header
+FOOTER = 2**22  # bytes of the file's metadata
 VALUE = 16  # bytes that a value takes at least, however often it is repeated
-DICTIONARY = 2  # PageType.DICTIONARY_PAGE
+DICTIONARY, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY, DELTAS = 2, 6, 7, (5, 6, 7)  # numbers of the format: a kind of page, two types, encodings
 BATCH = 2**26  # bytes that a batch of rows may come to
 ROWS = 1000  # of a batch
 
@@ -35,17 +37,13 @@ def parquet_rows(file: BinaryIO, path: Path) -> Iterator[tuple[int, Any]]:
     import pyarrow.parquet
 
     size, number = file.seek(0, 2), 0
-    limits = {"thrift_string_size_limit": 10 * HEADER, "thrift_container_size_limit": 100_000}
     try:
-        whole = pyarrow.parquet.ParquetFile(file, **limits).metadata
-        if whole.num_columns > COLUMNS:
-            raise DataError(f"the file has {whole.num_columns:,} columns", where=str(path), remedy=f"at most {COLUMNS:,}: keep those that are read")
-        repeating, longest = _check_pages(file, whole, size, path)
-        table = pyarrow.parquet.ParquetFile(file, read_dictionary=repeating, **limits)
+        repeating, longest = _check_pages(file, size, path)
+        table = pyarrow.parquet.ParquetFile(file, read_dictionary=repeating, thrift_string_size_limit=FOOTER, thrift_container_size_limit=FOOTER // 16)
         batches = table.iter_batches(batch_size=max(1, min(ROWS, BATCH // longest)), use_threads=False)
         for number, row in table_rows(batches, size, path):
             yield number, row
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, ValueError, LookupError, OverflowError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise DataError(f"the Parquet file is cut off or damaged after row {number}: {first:.120}", where=str(path), remedy=AGAIN) from error
 
@@ -105,8 +103,10 @@ def _plain(kind: pyarrow.DataType) -> pyarrow.DataType:
 def _expanded(column: Any) -> int:
     """Bytes of a column once every value of a dictionary is written out."""
     import pyarrow
-    from pyarrow import compute, types
+    import pyarrow.compute
+    from pyarrow import types
 
+    compute: Any = pyarrow.compute
     kind, chunks = column.type, column.chunks if isinstance(column, pyarrow.ChunkedArray) else [column]
     if types.is_dictionary(kind) and (types.is_string(kind.value_type) or types.is_binary(kind.value_type)):
         return sum(int(compute.sum(compute.take(compute.binary_length(chunk.dictionary).cast("int64"), chunk.indices)).as_py() or 0) for chunk in chunks)
@@ -119,47 +119,65 @@ def _expanded(column: Any) -> int:
     return column.nbytes
 
 
-# --- pages --------------------------------------------------------------------------------------------------------------------------
+# --- footer and pages -----------------------------------------------------------------------------------------------------------------
+# `pyarrow` ends the process where some fields of a footer do not fit together, so the few that matter are read here.
 
-def _check_pages(file: BinaryIO, whole: Any, size: int, path: Path) -> tuple[list[str], int]:
-    """Read the header of every page. Raises DataError for pages that come to more than the file can hold.
+def _check_pages(file: BinaryIO, size: int, path: Path) -> tuple[list[str], int]:
+    """Read the footer and the header of every page. Raises DataError for pages that come to more than the file can hold, ValueError for a damaged file.
 
     Returns:
         The columns of texts that have dictionaries, and the most bytes that a value can have which its page repeats.
     """
     repeating: dict[str, None] = {}
-    unpacked, longest, values = 0, 1, [0] * whole.num_columns
-    for group in range(whole.num_row_groups):
-        for place in range(whole.num_columns):
-            chunk = whole.row_group(group).column(place)
-            repeats = any(name.startswith("DELTA") for name in chunk.encodings)
+    values: dict[int, int] = {}
+    unpacked, longest = 0, 1
+    for group in _footer(file, size, path).get(4, []):
+        for place, chunk in enumerate(column[3] for column in group[1]):
+            name, text = ".".join(part.decode() for part in chunk[3]), chunk[1] in (BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY)
+            delta = any(encoding in DELTAS for encoding in chunk[2])
             for kind, plain, held in _pages(file, chunk, size):
                 unpacked += plain
-                values[place] += held if kind != DICTIONARY else 0
-                if kind == DICTIONARY and chunk.physical_type == "BYTE_ARRAY":
-                    repeating[chunk.path_in_schema] = None
-                if chunk.physical_type.endswith("BYTE_ARRAY") and (repeats or kind == DICTIONARY):
+                values[place] = values.get(place, 0) + (held if kind != DICTIONARY else 0)
+                if kind == DICTIONARY and chunk[1] == BYTE_ARRAY:
+                    repeating[name] = None
+                if text and (delta or kind == DICTIONARY):
                     longest = max(longest, plain)
                 if plain > PAGE or max(unpacked, VALUE * values[place]) > FREE + GROWTH * size:
-                    raise _too_much(f"the column {chunk.path_in_schema!r:.60}" if plain <= PAGE else f"a page of the column {chunk.path_in_schema!r:.60}", str(path))
+                    raise _too_much(f"the column {name!r:.60}" if plain <= PAGE else f"a page of the column {name!r:.60}", str(path))
     return list(repeating), longest
 
 
-def _pages(file: BinaryIO, chunk: Any, size: int) -> Iterator[tuple[int, int, int]]:
+def _footer(file: BinaryIO, size: int, path: Path) -> dict[int, Any]:
+    """The fields of the file's metadata: 2 is the schema, 4 the row groups."""
+    file.seek(max(0, size - 8))
+    end = file.read(8)
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] != b"PAR1" or length + 12 > size:
+        raise ValueError("it does not end as a Parquet file does")
+    if length > FOOTER:
+        raise DataError(f"the file has a footer of {length:,} bytes", where=str(path), remedy="write fewer columns, or larger row groups")
+    file.seek(size - 8 - length)
+    footer, _ = _struct(file.read(length), 0)
+    if len(footer[2]) > 8 * COLUMNS:
+        raise DataError(f"the file has {len(footer[2]) - 1:,} columns", where=str(path), remedy=f"at most {COLUMNS:,}: keep those that are read")
+    return footer
+
+
+def _pages(file: BinaryIO, chunk: dict[int, Any], size: int) -> Iterator[tuple[int, int, int]]:
     """Of each page of a column: its kind, its bytes when unpacked, and how many values it holds."""
-    if not chunk.num_values:
+    left, length, start = chunk[5], chunk[7], chunk[9]
+    if not left:
         return
-    starts = [chunk.data_page_offset] + ([chunk.dictionary_page_offset] if chunk.has_dictionary_page else [])
-    place = start = min(starts)
-    if not 4 <= start <= start + chunk.total_compressed_size <= size:
+    if 0 < chunk.get(11, 0) < start:
+        start = chunk[11]
+    if not 4 <= start <= start + length <= size:
         raise ValueError("a column lies outside the file")
-    left = chunk.num_values
-    while left > 0 and place < start + chunk.total_compressed_size:
+    place = start
+    while left > 0 and place < start + length:
         file.seek(place)
-        data = file.read(min(HEADER, start + chunk.total_compressed_size - place))
-        header, end = _thrift_struct(data, 0)
-        kind, plain, packed = (header.get(field, -1) for field in (1, 2, 3))
-        held = next((header[field].get(1, 0) for field in (5, 7, 8) if isinstance(header.get(field), dict)), 0)
+        header, end = _struct(file.read(min(HEADER, start + length - place)), 0)
+        kind, plain, packed = header[1], header[2], header[3]
+        held = next((header[field][1] for field in (5, 7, 8) if field in header), 0)
         if min(kind, plain, packed, held) < 0:
             raise ValueError("a page has a negative size")
         yield kind, plain, held
@@ -167,36 +185,42 @@ def _pages(file: BinaryIO, chunk: Any, size: int) -> Iterator[tuple[int, int, in
         left -= held if kind != DICTIONARY else 0
 
 
-def _thrift_struct(data: bytes, place: int) -> tuple[dict[int, Any], int]:
-    """The fields of a struct by their numbers, and the place behind it. Whole numbers and structs are kept, the rest is passed over."""
+def _struct(data: bytes, place: int) -> tuple[dict[int, Any], int]:
+    """The fields of a Thrift struct by their numbers, and the place behind it."""
     found: dict[int, Any] = {}
     field = 0
     while (head := data[place]) != 0:
         place += 1
-        step, kind = head >> 4, head & 15
-        if step:
-            field += step
+        if head >> 4:
+            field += head >> 4
         else:
             field, place = _whole(data, place)
-        found[field], place = _thrift_value(data, place, kind)
+        found[field], place = (head & 15 == 1, place) if head & 15 in (1, 2) else _value(data, place, head & 15)
     return found, place + 1
 
 
-def _thrift_value(data: bytes, place: int, kind: int) -> tuple[Any, int]:
-    if kind in (1, 2):  # true, false
-        return kind == 1, place
-    if kind == 3:  # a byte
+def _value(data: bytes, place: int, kind: int) -> tuple[Any, int]:
+    """A value of a kind of the compact protocol, and the place behind it."""
+    if kind in (1, 2, 3):  # true and false in a list, a byte
         return data[place], place + 1
     if kind in (4, 5, 6):
         return _whole(data, place)
     if kind == 7:  # a double
         return None, place + 8
-    if kind == 8:  # bytes
+    if kind == 8:
         length, place = _varint(data, place)
-        return None, place + length
+        return data[place : place + length], place + length
     if kind == 12:
-        return _thrift_struct(data, place)
-    raise ValueError(f"a page's header holds a value of kind {kind}")
+        return _struct(data, place)
+    if kind != 9:
+        raise ValueError(f"a value of kind {kind} in its metadata")
+    head = data[place]
+    length, place = _varint(data, place + 1) if head >> 4 == 15 else (head >> 4, place + 1)
+    values = []
+    for _ in range(min(length, len(data))):
+        value, place = _value(data, place, head & 15)
+        values.append(value)
+    return values, place
 
 
 def _whole(data: bytes, place: int) -> tuple[int, int]:
@@ -213,4 +237,4 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
         if data[place - 1] < 128:
             return value, place
         if shift > 63:
-            raise ValueError("a number of a page's header never ends")
+            raise ValueError("a number in its metadata never ends")

@@ -123,6 +123,9 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
     return Loaded(records, report)
 
 
+MOST_BROKEN = 10_000  # rows that a survey names
+
+
 @dataclass(slots=True)
 class Survey:
     """A whole source, whatever is wrong with it: its records and where they stand, and every row that cannot be read."""
@@ -158,6 +161,8 @@ def survey(source: str | Path, want: Want, *, limit: int | None = None, split: s
                     report.drop(str(reason), where)
                 except DataError as error:
                     found.broken.append(_at(error, where))
+                    if len(found.broken) == MOST_BROKEN:
+                        raise DataError(f"{MOST_BROKEN:,} rows cannot be read; what is behind them was not looked at", where=where, remedy=AGAIN) from None
                 if limit and len(found.records) >= limit:
                     break
             if columns:

@@ -24,7 +24,7 @@ MOST_JSON = 2**26  # of a JSON document in one piece: a program wrote it
 MOST_DEPTH = 64  # lists and tables inside each other
 MOST_LISTS = 1_000_000  # lists and tables in one JSON value
 MOST_NODES = 100_000  # values of a YAML document, those of an alias counted again at each use
-MOST_BITS = 1024  # of a whole number: what a float holds
+MOST_BITS = 1024  # of a whole number, and letters of a number in YAML: what a float holds
 BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what parsers raise for bytes that they did not expect
 
 
@@ -142,7 +142,7 @@ def _plain_loader() -> type[yaml.SafeLoader]:
             self.depth, self.count = self.depth + 1, self.count + 1
             if self.depth > MOST_DEPTH or self.count > MOST_NODES:
                 raise Malformed(f"more than {MOST_DEPTH} lists or tables inside each other" if self.depth > MOST_DEPTH else f"more than {MOST_NODES:,} values")
-            node = super().compose_node(parent, index)
+            node: Any = super().compose_node(parent, index)
             self.depth -= 1
             if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and len(node.value) > MOST_BITS:
                 raise Malformed(f"a number of {len(node.value):,} letters")
