@@ -7,10 +7,13 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from alignlab import cli
-from alignlab.data.formats import FORMATS
+from alignlab.data.formats import COMPLETIONS, FORMATS, PROMPTS, PROMPTS_BESIDE
+from alignlab.data.formats.rows import HISTORIES, SYSTEMS
+from alignlab.data.formats.values import LABEL_WORDS
 from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
 
 PAGE = Path(__file__).parent / "data.md"
@@ -43,6 +46,9 @@ def page() -> str:
         plain = "yes" if name in PLAIN else ""
         rows.append(f"| {name} | {one.kind or 'any'} | {one.readers} | {plain} | {', '.join(sorted(one.leaves_out)) or '-'} | {', '.join(sorted(one.loses)) or '-'} |")
     written = "\n".join(rows)
+
+    def spoken(names: Sequence[str]) -> str:
+        return ", ".join(f"`{name}`" for name in names)
     trl = ", ".join(f"{kind}: {name}" for kind, name in TRL.items())
     return f"""# Data: in, out, mixed and checked
 
@@ -56,6 +62,26 @@ that is sound but teaches nothing (a tie, an identical pair, an empty completion
 | format | holds | columns |
 |---|---|---|
 {read}
+
+Columns are known whatever their capitals, and under more than one name: the prompt as {spoken(PROMPTS)}; beside an answer also as {spoken(PROMPTS_BESIDE[len(PROMPTS):])}; the answer as {spoken(COMPLETIONS)}. Where two of
+them hold something, the report says which was taken. Around the prompt are read: a system message ({spoken(SYSTEMS)}), what a question is about (`input` or `context`), and earlier turns
+({spoken(HISTORIES)}: pairs, or messages). **Every column with text that no reader used is named** in the load report and by the doctor, as are fields inside messages; ids, numbers and what a row is filed
+under are named apart. Where prompts are wanted, all other columns travel with each prompt (`Prompt.meta["columns"]`), so that a scorer finds a reference answer there.
+
+- A pair without a column for its prompt has it in front of both answers, where these are conversations. Of two texts it is *guessed* from the words that both begin with, only where no other column
+  holds text, and counted.
+- Messages that a CSV holds as text, in JSON or as Python prints them, are read as messages, and lists as lists; a cell that begins like messages and cannot be read as such is an error. JSON of any
+  other shape stays the text that it is.
+- An answer that is marked as not to be learnt (`weight: 0`, `train`, `training`, `trainable` or `loss: false`) is not: the conversation is cut back to the last answer that is, or dropped, and counted.
+- OpenAI's `refusal` is an answer, `developer` is the system. Calls and turns of tools, images and sound, and thoughts apart from the content (`reasoning_content`, `thinking`) are errors: no template
+  here renders them.
+- A `label` says liked or disliked in one table of words ({LABEL_WORDS}), the same for every command: `sft` drops what was disliked, and a word that nobody knows is an error.
+
+What a file calls otherwise is said with `--columns`, ours=theirs, in every command that takes `--data`; it is part of the run's key. `label=` says that the file's `label` is something else:
+
+    alignlab sft --data my-answers.jsonl --columns prompt=q,completion=a,label= --out runs/answers
+
+In a mixture it stands before a file: `mix:1=columns:prompt=q,completion=a:my-answers.jsonl+1=town:demos`.
 
 ## Layouts written
 

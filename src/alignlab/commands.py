@@ -23,11 +23,11 @@ class Option:
 
 MODEL = Option("model", "town, town-s, town-m, town-l, a run folder, a model folder, a hub name or a .gguf file", "town", names="policy")
 ANY = replace(MODEL, names="model")
-JUDGE = Option("judge", "who scores: town:gold, reward:RUN, ai:MODEL, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty", "town:gold", names="judge")
+JUDGE = Option("judge", "who scores: town:gold, reward:RUN, ai:MODEL, a function of yours (module:function), or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty", "town:gold", names="judge")
 COUNT = Option("count", "at most this many records of the data; 0 = all (of the town: its usual size)", 0)
 GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "", names="judge")
 REWARD = Option("reward", "the run (or folder) of the reward model, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty (a run with members is one RUN)", "", names="reward")
-INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL (with a constitution), constant", "", names="judge")
+INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL (with a constitution), module:function (of yours), constant", "", names="judge")
 CHAT_TEMPLATE = Option("chat-template", "a Jinja file, chatml or gemma, for a model without a chat template", "", names="chat-template")
 
 
@@ -159,7 +159,7 @@ COMMANDS: dict[str, Command] = {
     "simpo": Command("simple preference optimisation on rankings or comparisons, without a reference", "stages:simpo", (
         MODEL, data_option("", "rankings or comparisons"), COUNT), settings.SimPOSettings, "runs/simpo"),
     "ppo": Command("PPO against a reward model, with a KL penalty", "stages:ppo", (
-        MODEL, REWARD, data_option("town:prompts", "prompts"), COUNT, GOLD,
+        MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD,
         Option("ptx", "documents for PPO-ptx, with --ptx_coef", "", names="data"),
         Option("cost", "the run of a cost model (`alignlab reward --safety 1`): PPO under a constraint; see cost_limit", "", names="cost"),
     ), settings.PPOSettings, "runs/ppo"),

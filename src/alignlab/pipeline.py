@@ -24,6 +24,7 @@ from typing import Any
 from .errors import UserError
 from .run import DONE_ALREADY, Resume, check_folder, read_run
 from .settings import Training
+from .text.escapes import visible
 
 PRELOAD = "alignlab.warm"
 
@@ -202,12 +203,14 @@ class _View:
             self.live.__exit__(*error)
 
     def show(self) -> None:
+        from rich.markup import escape
+
         for stage in self.stages:
             if stage.state != "waiting" and (stage.name, stage.state) not in self.said:
                 self.said.add((stage.name, stage.state))
                 if stage.state == "done":
                     clock = time.perf_counter() - self.started
-                    first = stage.text.split("\n")[0]
+                    first = escape(visible(stage.text.split("\n")[0]))
                     self.console.print(f"[dim]{clock:6.1f} s[/dim]  {stage.name:<14} {stage.seconds:6.1f} s  {first}", highlight=False, soft_wrap=True)
                 elif not self.live:
                     self.console.print(f"          {stage.name:<14} started", highlight=False)

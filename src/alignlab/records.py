@@ -455,11 +455,9 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain])
 def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
     """Read our own records back; a bad line is a `DataError` with file and row."""
     records: list[Any] = []
-    number = 0
-    try:
-        for number, row in read_lines(path):  # noqa: B007  (for the error)
+    for number, row in read_lines(path):
+        try:
             records.append(kind.from_json(row))
-    except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
-        raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=getattr(error, "where", "") or f"{path}:{number}",
-                        remedy="run `alignlab doctor` on the file") from error
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, DataError) as error:
+            raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=f"{path}:{number}", remedy="run `alignlab doctor` on the file") from error
     return records

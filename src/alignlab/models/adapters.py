@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, ModelError
 from ..settings import AdapterSettings
+from .folder import adapted_modules
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,10 @@ def attach(model: Any, folder: Path, *, trainable: bool) -> Any:
             if not any(name.endswith("score.weight") for name in file.keys()):  # noqa: SIM118  (not a dict)
                 raise ModelError("the reward adapter was saved without its head, so its scores would be random", where=str(folder),
                                  remedy='train it again with modules_to_save=["score"]')
+    if config.exclude_modules or config.layers_pattern or isinstance(config.target_modules, str):  # expressions of others may take for ever
+        config.target_modules, config.exclude_modules, config.layers_pattern, config.layers_to_transform = adapted_modules(folder), None, None, None
     with quiet():
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable, autocast_adapter_dtype=False)
+        return PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable, autocast_adapter_dtype=False)
 
 
 def merged(model: Any) -> Any:

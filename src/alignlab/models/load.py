@@ -22,7 +22,8 @@ from ..run import check_model
 from ..settings import AdapterSettings, ModelSettings
 from . import adapters, chat
 from .attention import use_plain_attention
-from .folder import TOKENIZERS, check_folder, is_adapter, is_reward, read_json
+from .building import within
+from .folder import TOKENIZERS, check_folder, check_gguf, is_adapter, is_reward, read_json
 from .means import within_means
 
 BIG = 20_000_000  # parameters above which bf16 pays
@@ -222,7 +223,8 @@ def _find(ref: str | Path, *, ask: bool = True) -> Path:
         ask: whether the hub may be asked for what is not in its cache: for a name that a person gave, never for one that stands in a folder.
     """
     path = Path(ref)
-    if path.suffix == ".gguf" and path.is_file():
+    if path.suffix == ".gguf" and path.exists():
+        check_gguf(path)
         return path
     if path.is_dir():
         check_folder(path)
@@ -315,7 +317,8 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) -
         dtype = torch.bfloat16 if settings.precision == "bf16" and not plain else torch.float32 if settings.precision == "fp32" else _stored_in(source)
         return auto.from_pretrained(_folder(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options)
 
-    model, found = _calling_libraries(source, load)
+    with within(source):
+        model, found = _calling_libraries(source, load)
     misshapen = {name for name, *_ in found["mismatched_keys"]}
     if wrong := sorted(found["missing_keys"] | misshapen):
         raise ModelError(f"{len(wrong)} weights are missing or have another shape than the config says, {wrong[0]} among them", where=str(source),
@@ -363,7 +366,7 @@ def _tokenizer(source: Path, settings: ModelSettings) -> Any:
     if source.is_dir() and not any((source / name).exists() for name in TOKENIZERS):
         return _tokenizer(_base_of(source, settings), settings)  # an adapter folder: `check_folder` has seen to the rest
     options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
-    tokenizer = _calling_libraries(source, lambda: AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options))
+    tokenizer = _calling_libraries(source, lambda: chat.tried(AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options)))
     if settings.chat_template:
         chat.install_template(tokenizer, settings.chat_template)
     return tokenizer

@@ -22,6 +22,7 @@ from ..config import config_hash
 from ..errors import DataError, ResumeRefused, UserError
 from ..normal import Finding, Watch
 from ..records import Chain, Record, write_jsonl
+from ..text.escapes import visible
 from . import code, manifest, states
 from .files import read_json, sync_path, write_json, writing
 from .identity import commit, difference, in_words, run_key, versions
@@ -126,7 +127,7 @@ class RunDir:
     def note(self, text: str) -> None:
         """A line for the person who is watching, on stderr; empty text says nothing."""
         if text:
-            print(text, file=sys.stderr, flush=True)
+            print(visible(text), file=sys.stderr, flush=True)
 
     def add_data(self, name: str, records: Iterable[Record | Chain]) -> str:
         """Records into data/NAME.jsonl, whole or not at all; returns the SHA-256."""

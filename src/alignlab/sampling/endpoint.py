@@ -197,7 +197,7 @@ class EndpointSampler:
             said = self._answer(path, common | {"max_tokens": 8})["choices"][0][0]
             with self._lock:
                 if not self._no_logprobs:
-                    print(f"{self.name} gives no log-probabilities: its answers are read for the choice they begin with, and say nothing of how sure it is", file=sys.stderr, flush=True)
+                    print(one_line(self.name) + " gives no log-probabilities: its answers are read for the choice they begin with, and say nothing of how sure it is", file=sys.stderr, flush=True)
                 self._no_logprobs, self.letters_only = True, self.letters_only + 1
             begun = _begun(said, choices)
             return tuple(0.0 if k == begun else UNSAID for k in range(len(choices)))

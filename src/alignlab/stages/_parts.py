@@ -21,6 +21,8 @@ def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, m
     for model in models:
         names.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
+    if code := names.own_code(*options.values()):
+        config["code"] = code
     run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
                       data={d.name: d.digest for d in data}, resume=resume, tracker=tracker)
     if not run.done:

@@ -80,7 +80,7 @@ def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_l
     scorer = load_reader(names.model_path(reward), settings) if reward else None
     diagnosis = examine(found.records, found.places, reader, source=data, kind=want, max_length=max_length, report=found.report, broken=found.broken,
                         reward=scorer, against=other, against_name=against)
-    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
+    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "styled": sys.stdout.isatty(), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
 
 
 def surveyed(name: str, want: str, count: int) -> Survey:
@@ -100,12 +100,13 @@ def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any) -> str:
     """The findings for people, with the first row of each that the tokens explain; in colour on a terminal."""
     from rich.console import Console
 
-    from ..data.view import show, visible
+    from ..data.view import show
+    from ..text.escapes import visible
 
     console = Console(file=io.StringIO(), force_terminal=sys.stdout.isatty(), width=160, soft_wrap=True, highlight=False)
 
     def line(text: str, style: str = "") -> None:
-        console.print(visible(text).replace("\\n\n", "\n"), style=style or None, markup=False)
+        console.print(visible(text), style=style or None, markup=False)
 
     line(str(found.report))
     if t := diagnosis.tokens:

@@ -41,9 +41,14 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
     assert found is not None
     path = names.model_path(model)
     summary = method.run(run, path, prompts.records, found, settings, seed=seed, baseline=baseline,
-                         reference=names.model_path(reference) if reference else "", completions=completions, bare=names.is_base(path))
+                         reference=names.model_path(reference) if reference else "", completions=completions, bare=judge == "town:gold" and names.is_base(path))
     run.finish(summary)
-    return result(run, f"gold {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""))
+    called = "gold" if judge == "town:gold" else judge
+    said = f"{called} {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else "")
+    for how, row in (summary.get("paired") or {}).items():
+        said += (f"\n  against {baseline}, {'greedy' if how == 'greedy' else 'temperature 1'}: {row['mean']:+.3f} [{row['ci'][0]:+.3f}, {row['ci'][1]:+.3f}], "
+                 f"paired on {row['n']} prompts")
+    return result(run, said)
 
 
 def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: str, out: Path, seed: int, resume: bool, settings: LikelihoodSettings,
