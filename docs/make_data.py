@@ -10,11 +10,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab import cli
+from alignlab import cli, names
+from alignlab.commands import COMMANDS
+from alignlab.data.checks import fit
 from alignlab.data.formats import COMPLETIONS, FORMATS, PROMPTS, PROMPTS_BESIDE
 from alignlab.data.formats.rows import HISTORIES, SYSTEMS
 from alignlab.data.formats.values import LABEL_WORDS
 from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
+from alignlab.data.lengths import LEAST
+from alignlab.evals.statistics import FEWEST
+from alignlab.models.load import load_reader
+from alignlab.records import Demonstration, Prompt
+from alignlab.settings import ModelSettings
 
 PAGE = Path(__file__).parent / "data.md"
 SICK = [
@@ -37,6 +44,18 @@ def sample() -> str:
         finally:
             os.chdir(before)
     return f"{out.getvalue().rstrip()}\n(exit code {code})"
+
+
+def default_of(how: str) -> str:
+    """The commands that train with this `truncate` unless told otherwise."""
+    return ", ".join(name for name, command in COMMANDS.items() if command.settings and getattr(command.settings(), "truncate", "") == how)
+
+
+def sample_of_lengths() -> str:
+    """What `fit` says of made-up chats."""
+    tokenizer = load_reader(names.model_path("town-s"), ModelSettings()).tokenizer
+    chats = [Demonstration(Prompt.user("Who bakes the bread?" * (1 + 8 * (n % 10 == 9))), "Nell does. " * (2 + n)) for n in range(40)]
+    return str(fit(chats, tokenizer, 128, truncate="end")[1])
 
 
 def page() -> str:
@@ -116,6 +135,26 @@ weight = 0.7
 Weights are shares of records. Nothing is repeated: the mixture is as large as the scarcest source allows, the others are cut to their shares by a draw that follows from `--seed`, and a record that an
 earlier source holds too counts once. The run notes how many of each were taken. Held-out data is split by prompt afterwards, so a prompt that two sources share is on one side only.
 (`reward --data RUN1,RUN2` is something else: all rankings of several collect runs, with their own held-out prompts kept.)
+
+## Rows that are too long
+
+`--truncate` says what becomes of a row with more than `max_length` tokens (`max_prompt_length` where prompts alone are read):
+
+| `truncate` | what is done | the default of |
+|---|---|---|
+| `end` | the completion is cut at its end and gets no end token, for it did not end there | {default_of("end")} |
+| `start` | the prompt is cut from the left: its oldest turns first, then the beginning of the question; the system message and every completion stay whole, and completions of one prompt keep one prompt | {default_of("start")} |
+| `drop` | the row is left out | |
+
+A row of which fewer than {LEAST} tokens would be left is lost: a prompt that fills everything under `end`, a completion that does under `start`. A ranking goes on without a completion that is lost while two
+are left. Before training a stage says how many rows are whole, cut and lost, and where some are cut or lost, what other lengths would keep:
+
+```
+{sample_of_lengths()}
+```
+
+Where more than half of the rows are lost, or so many that what is left does not fill one batch or leaves nothing to measure on, training stops with that table (exit code 4); `--anyway true` goes on. Rates of
+fewer than {FEWEST} held-out rows are not stated. The doctor shows the table for any data and model: `alignlab doctor DATA --model M --max-length 256`.
 
 ## The doctor
 

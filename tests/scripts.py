@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,3 +21,34 @@ def script(path: str) -> Any:
     sys.modules[spec.name] = module  # its dataclasses look there
     spec.loader.exec_module(module)
     return module
+
+
+HEAVY = ("torch", "transformers", "datasets", "pyarrow", "peft", "matplotlib", "huggingface_hub", "uvicorn", "accelerate", "safetensors")
+SCRIPT = """
+import builtins, contextlib, io, json, os, sys
+os.environ["HF_HUB_OFFLINE"] = "1"
+heavy, real, tried = set(sys.argv[1].split(",")), builtins.__import__, []
+def guarded(name, *rest, **more):
+    if name.split(".")[0] in heavy:
+        tried.append(name)
+        raise ModuleNotFoundError(f"{name} was imported")
+    return real(name, *rest, **more)
+builtins.__import__ = guarded
+from alignlab import cli
+for arguments in json.load(sys.stdin):
+    tried.clear()
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = cli.main(arguments)
+        except BaseException as error:
+            code = repr(error)
+    print(json.dumps([code, out.getvalue(), err.getvalue(), tried]))
+"""
+
+
+def without_torch(commands: list[list[str]]) -> list[list[Any]]:
+    """Exit code, stdout, stderr and refused imports of each command, in one process in which nothing heavy can be imported."""
+    done = subprocess.run([sys.executable, "-c", SCRIPT, ",".join(HEAVY)], input=json.dumps(commands), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +14,7 @@ from alignlab.commands import COMMANDS, Command
 from alignlab.config import dotted, resolve
 from alignlab.errors import ConfigError, UserError
 
-HEAVY = ("torch", "transformers", "datasets", "pyarrow", "peft", "matplotlib", "huggingface_hub", "uvicorn", "accelerate", "safetensors")
-SCRIPT = """
-import builtins, contextlib, io, json, os, sys
-os.environ["HF_HUB_OFFLINE"] = "1"
-heavy, real, tried = set(sys.argv[1].split(",")), builtins.__import__, []
-def guarded(name, *rest, **more):
-    if name.split(".")[0] in heavy:
-        tried.append(name)
-        raise ModuleNotFoundError(f"{name} was imported")
-    return real(name, *rest, **more)
-builtins.__import__ = guarded
-from alignlab import cli
-for arguments in json.load(sys.stdin):
-    tried.clear()
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = cli.main(arguments)
-        except BaseException as error:
-            code = repr(error)
-    print(json.dumps([code, out.getvalue(), err.getvalue(), tried]))
-"""
-
-
-def without_torch(commands: list[list[str]]) -> list[list[Any]]:
-    """Exit code, stdout, stderr and refused imports of each command, in one process in which nothing heavy can be imported."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT, ",".join(HEAVY)], input=json.dumps(commands), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+from .scripts import without_torch
 
 
 def kinds() -> list[tuple[list[str], Command]]:
@@ -67,7 +37,7 @@ def model_folder(folder: Path, architecture: str, **more: Any) -> Path:
 def run_folder(folder: Path, stage: str, architecture: str = "", **more: Any) -> Path:
     """A finished run, as its name is looked at."""
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"stage": stage, "status": "done", "key": stage, "seed": 0, "parents": [], "commit": "", "versions": {}, "machine": {},
+    (folder / "run.json").write_text(json.dumps({"stage": stage, "status": "done", "key": stage, "seed": 0, "parents": [], "data": {}, "commit": "", "versions": {}, "machine": {},
                                                  "started": 0.0, "seconds": 1.0}))
     (folder / "config.json").write_text("{}")
     if architecture:
@@ -102,7 +72,7 @@ WRONG = {
               "python:my_rewards:short"],
     "annotator": ["town:fare", "fair", "pool:town:fair*2,town:lazy", "reward:{w}/sft", "nobody"], "annotators": ["town:fair,town:lazy"],
     "writers": ["town:careful,town:lazy", "{w}/nil.jsonl"],
-    "data": ["{w}/rowz.jsonl", "town:demoz", "{w}/notes.docx", "mix:0.5={w}/nil.jsonl+0.5=town:demos", "{w}/nil/rows.jsonl"],
+    "data": ["{w}/rowz.jsonl", "town:demoz", "{w}/notes.docx", "mix:0.5={w}/nil.jsonl+0.5=town:demos", "columns:prompt=q:{w}/nil.jsonl", "a\0b", "{w}/nil/rows.jsonl"],
     "file": ["{w}/nil.jsonl", "{w}/empty"], "constitution": ["{w}/nil.toml", "towm"], "chat-template": ["{w}/nil.jinja", "chatlm"], "tracker": ["wandbee"],
     "eval": ["{w}/sft", "{w}/nil"], "likelihood": ["{w}/eval"], "campaign": ["{w}/sft", "{w}/nil"],
     "recipe": ["instructgtp"], "study": ["kl-frontierr"], "attacks": ["storry", "jailbrake"], "defences": ["self-remindr", "self-reminder,self-reminder"],
@@ -149,11 +119,22 @@ def test_the_nearest_name_is_offered(wrong: str, world: Path) -> None:
     assert f"did you mean {NEAR[wrong].format(w=world)}?" in said.value.remedy, said.value
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "a/" * 3000, "a\0b", "~nobody-of-that-name/x", "\udcff", "reward:" + "b" * 4000, "mix:1=" + "c" * 4000])
+@pytest.mark.parametrize("kind", sorted(WRONG))
+def test_names_that_no_system_has_are_one_clear_error(kind: str, name: str) -> None:
+    try:
+        named(kind, name, "--x")
+    except UserError as error:
+        assert len(str(error)) < 40_000
+    else:
+        assert kind in ("data", "writers", "verdicts", "annotator", "annotators"), kind
+
+
 def test_right_names_pass(world: Path) -> None:
     right = {"model": ["town", "{w}/policy", "{w}/reward"], "policy": ["{w}/sft", "town-s"], "reward": ["{w}/reward", "{w}/scores", "ensemble:worst:{w}/reward,{w}/cost"], "cost": ["{w}/cost"],
              "judge": ["town:gold", "constant", "reward:{w}/reward", "gated:{w}/reward,{w}/cost", "ai:town", "ai:http://host:1/v1#m,constitution=general"],
              "annotator": ["town:fair", "town:pool", "random", "pool:town:fair*6,town:careless*2", "reward:{w}/reward", "town:gold"],
-             "data": ["{w}/rows.jsonl", "{w}/sft", "{w}", "town:demos", "mix:0.5=town:demos+0.5={w}/rows.jsonl", "{w}/sft,{w}/rows.jsonl", "owner/name"],
+             "data": ["{w}/rows.jsonl", "{w}/sft", "{w}", "town:demos", "mix:0.5=town:demos+0.5={w}/rows.jsonl", "columns:prompt=q,completion=a:{w}/rows.jsonl", "{w}/sft,{w}/rows.jsonl", "owner/name"],
              "served": ["town", "x=town+self-reminder", "town-s+output-filter"], "verdicts": ["refusal,town:gold", "canary:x", "strongreject:town"], "defences": ["self-reminder,output-filter"],
              "stacks": ["none;self-reminder;input-filter+output-filter"], "attacks": ["standard,-story", "none"], "target": ["bot:all", "http://host:1/v1#m"], "eval": ["{w}/eval"]}
     for kind, names in right.items():
@@ -188,7 +169,7 @@ def test_a_setting_that_cannot_be_is_refused_by_every_command_without_torch(tmp_
 def test_a_broken_row_is_said_without_torch(world: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"prompt": "a", "completion": "b", "chosen": "b", "rejected": "c"}\n{"prompt": "a", "compl')
-    readers = [words for words, command in kinds() if any(o.flag == "data" for o in command.options) and words[-1] not in ("pretrain", "doctor", "walk")]
+    readers = [words for words, command in kinds() if any(o.flag == "data" for o in command.options) and words[-1] not in ("pretrain", "doctor", "walk") and words[0] != "sweep"]
     needed = {"ppo": ["--reward", f"{world}/reward"], "best-of-n": ["--judge", "constant"], "rloo": ["--judge", "constant"], "grpo": ["--judge", "constant"], "online-dpo": ["--judge", "constant"],
               "rejection": ["--judge", "constant"], "distil": ["--model", f"{world}/sft"], "label": ["--judge-model", "town"], "agreement": ["--judge-model", "town"], "ablate": ["--judge-model", "town"],
               "revise": ["--model", "town"], "reward-shift": ["--reward", f"{world}/reward"], "diff": ["town", "general", "--judge-model", "town"], "export": ["--format", "messages"]}

@@ -30,6 +30,7 @@ SMALL = {
     "constitution ablate": "--count 4 --model.threads 1", "constitution diff": "--count 4 --principles 1 --model.threads 1",
     "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
     "likelihood": "--max_length 128 --count 40 --model.threads 1",
+    "sweep dpo": "--eval-prompts 8 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 

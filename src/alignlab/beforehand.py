@@ -21,7 +21,7 @@ def check_options(command: Command, values: dict[str, Any]) -> None:
         values: what the command's function is called with.
     """
     if command.out:
-        (check_folder if command.settings in (PipelineSettings, StudySettings) else check_out)(values["out"])
+        (check_folder if command.swept or command.settings in (PipelineSettings, StudySettings) else check_out)(values["out"])
     for option in command.options:
         value = values[option.flag.replace("-", "_")]
         if isinstance(value, int) and value < 0:
@@ -56,6 +56,8 @@ def named(kind: str, name: str, where: str) -> None:
         (OURS.get(kind) or known.KINDS[kind])(name)
     except UserError as error:
         raise type(error)(error.what, where=error.where or where, remedy=error.remedy) from None
+    except (OSError, ValueError) as error:  # a name that is too long, or with a NUL in it
+        raise UserError(f"{name!r:.60} can be the name of nothing here: {getattr(error, 'strerror', None) or error}", where=where, remedy="check the name") from None
 
 
 # --- kinds that only the upper layers know ------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import argparse
 import difflib
 import errno
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -18,8 +17,9 @@ from typing import Any, NoReturn, get_type_hints
 
 from . import __version__, settings
 from .commands import COMMANDS, Command
-from .errors import ConfigError, UserError
+from .errors import ConfigError, Terminated, UserError
 from .text.escapes import one_line, visible
+from .text.streams import guarded, say, speak_utf_8
 
 SCHEMA = 1
 ALSO = {"model": ["--from"], "chat-template": ["--model.chat_template", "--model.chat-template"]}
@@ -120,31 +120,33 @@ def overview() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit code (see `alignlab.errors`)."""
+    if argv is None:
+        speak_utf_8()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in arguments
+    return guarded(lambda: _told(arguments))
+
+
+def _told(arguments: list[str]) -> int:
     try:
         return _main(arguments)
     except UserError as error:
-        return _failed(error, as_json)
-    except KeyboardInterrupt:
-        print("alignlab: interrupted; the same command goes on where it was", file=sys.stderr)
-        return 130
+        return _failed(error, "--json" in arguments)
+    except KeyboardInterrupt as stop:
+        say("alignlab: stopped; the same command goes on where it was" if arguments and arguments[0] in COMMANDS and COMMANDS[arguments[0]].out else "alignlab: stopped")
+        return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
-        print("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots", file=sys.stderr)
+        say("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots")
         return 8
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        return _failed(UserError("a name is longer than the system allows", where=str(error.filename or ""), remedy="check the path"), as_json)
+        return _failed(UserError("a name is longer than the system allows", where=str(error.filename or ""), remedy="check the path"), "--json" in arguments)
 
 
 def _failed(error: UserError, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"schema": SCHEMA, "error": type(error).__name__, "what": error.what, "where": error.where, "remedy": error.remedy}))
-    print(said(error), file=sys.stderr)
+    say(said(error))
     return error.exit_code
 
 
@@ -207,18 +209,27 @@ def _main(arguments: list[str]) -> int:
         from .config import resolve
         from .defaults import following
 
+        if command.swept:
+            from . import sweep
+
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
         preset = settings.FAST_SIZES[command.settings] if values.get("fast") else None
         tables = {*COMMANDS, *(item.name for item in fields(settings.PipelineSettings))}  # a file may hold those of other commands too
+        grid, varied = sweep.points(command.settings, flags) if command.swept else ([flags], [])
         trained = next((str(values[option]) for option in ("start", "target", "model") if values.get(option)), "")
-        config, origins = resolve(command.settings, file=file, section=name.replace("-", "_"), flags=flags, preset=preset, sections=tables,
-                                  elsewhere=elsewhere, following=following(trained))
+        resolved = [resolve(command.settings, file=file, section=(command.swept or name).replace("-", "_"), flags=point, preset=preset, sections=tables,
+                            elsewhere=elsewhere, following=following(trained)) for point in grid]
+        config, origins = resolved[0]
         if "print_config" in given:
             _print_config(config, origins, as_json="json" in given)
             return 0
-        beforehand.check_settings(config)
-        values["settings"] = config
+        for config, _ in resolved:
+            beforehand.check_settings(config)
+        if command.swept:
+            values |= {"method": command.swept, "grid": [({flag: point[flag] for flag in varied}, config) for point, (config, _) in zip(grid, resolved, strict=True)]}
+        else:
+            values["settings"] = config
     if command.live:
         values["as_json"] = "json" in given
     target = _load(command.target)

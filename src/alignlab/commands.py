@@ -52,6 +52,7 @@ class Command:
     kind: str = ""  # of a command of several kinds, the name of this one
     kinds: dict[str, Command] = field(default_factory=dict)
     spoken: bool = False
+    swept: str = ""  # the command whose runs are made for every combination of the settings that are given several values
 
 
 ATTACKED = replace(MODEL, names="target")
@@ -216,15 +217,17 @@ COMMANDS: dict[str, Command] = {
         Option("kind", "what the data is for: text, prompt, demonstration, comparison, ranking or unpaired; empty = what it holds by nature", "", names="want"),
         Option("max-length", "tokens that training would allow; 0 = the model's context", 0),
         CHAT_TEMPLATE, COUNT)),
-    "export": Command("write data in a layout that other libraries read, or a model as a GGUF file", "stages:export", (
+    "export": Command("write data in a layout that other libraries read, or a model as a GGUF file or a folder without adapters", "stages:export", (
         data_option("", "what is written"), COUNT,
         Option("format", "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "
                "preference-implicit, unpaired, ranking, alpaca, alpaca-preference, sharegpt, sharegpt-preference, unpaired-messages, llamafactory-ranking, hh, "
                "ultrafeedback, records (ours: everything)", "trl"),
-        Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet", ""),
+        Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet; of --merge the folder", ""),
         Option("plain", "texts instead of messages, where TRL has both", False, switch=True),
         Option("overwrite", "replace the file if it is there", False, switch=True),
-        Option("gguf", "write a model for llama.cpp in place of data", False, switch=True), Option("model", "of --gguf: a model as elsewhere", "", names="policy"),
+        Option("gguf", "write a model for llama.cpp in place of data", False, switch=True),
+        Option("merge", "write a model as a plain folder for transformers: adapters added to its weights, in fp32", False, switch=True),
+        Option("model", "of --gguf and --merge: a model as elsewhere", "", names="model"),
         Option("quantize", "of --gguf: f32, f16, q8_0, q4_1 or q4_0 (empty = q8_0)", ""))),
     "from-trl": Command("say what a TRL config is here, key by key, and write it as TOML for --config", "from_trl:from_trl", (
         Option("file", "a YAML or JSON file, or a file that holds the trainer's command line", "", positional=True),
@@ -234,8 +237,24 @@ COMMANDS: dict[str, Command] = {
     "report": Command("write one HTML page from run folders", "report.page:report_command", (
         Option("folder", "a pipeline's folder, or any run folders", "runs/demo", many=True, positional=True),
         Option("page", "where the page is written; empty = report.html in the first folder", ""))),
-    "runs": Command("list the runs below a folder; runs doctor RUN says what is normal in a run's metrics and what is broken; runs verify RUN whether its files are as they were written", "stages:list_runs", (
-        Option("words", "a folder to look in, or: doctor RUN, verify RUN", "runs", many=True, positional=True),)),
+    "runs": Command("list the runs below a folder; runs doctor RUN says what is normal in a run's metrics and what is broken; runs verify RUN whether its files are as they were written; runs compare RUN RUN what they have otherwise", "stages:list_runs", (
+        Option("words", "a folder to look in, or: doctor RUN, verify RUN, compare RUN RUN", "runs", many=True, positional=True),)),
     "view": Command("show how a model's tokenizer reads a data set: tokens and loss mask in colour", "stages:view", (
         ANY, data_option("town:demos", "demonstrations"), Option("count", "how many rows", 3), CHAT_TEMPLATE)),
 }
+SWEEP = (
+    Option("seeds", "comma separated, as 0,1,2: every combination is run for each; empty = --seed", ""),
+    Option("eval-data", "prompts that every model answers; empty = town:test for models of the town, none for others", "", names="data"),
+    Option("eval-judge", "who scores these answers", "town:gold", names="judge"), Option("eval-prompts", "how many of them", 400),
+    Option("workers", "runs side by side, one thread each; 0 = one for each core, 2 at most", 0),
+)
+
+
+def _swept(name: str) -> Command:
+    command = COMMANDS[name]
+    return Command(f"runs of alignlab {name}: {command.help}", "sweep:sweep",
+                   command.options + SWEEP, command.settings, f"runs/sweep-{name}", swept=name)
+
+
+COMMANDS["sweep"] = replace(_swept("sft"), help="a run for every combination of values (--beta 0.03,0.1,0.3) and every seed, an evaluation of each, one table and one picture",
+                            kind="sft", kinds={name: _swept(name) for name in ("reward", "dpo", "kto", "orpo", "simpo", "ppo", "rloo", "grpo", "online-dpo", "rejection")}, spoken=True)

@@ -141,8 +141,11 @@ def _near(path: Path) -> str:
 def data(name: str) -> None:
     """Data by any name; several by comma where that is no file's own name."""
     from .data import mixture
-    from .data.files import SUFFIXES
+    from .data.files import SUFFIXES, suffix
+    from .data.folders import local
+    from .data.formats import columns_in
 
+    name = columns_in(name)[1]
     if name.startswith(mixture.PREFIX):
         for source in mixture.sources(name):
             data(source.data)
@@ -152,7 +155,7 @@ def data(name: str) -> None:
 
         one_of(name.removeprefix("town:"), sets.SIZES, "the town has no data set", prefix="town:", error=DataError)
         return
-    path = Path(name).expanduser()
+    path = local(name)
     if "," in name and not path.exists():
         for part in name.split(","):
             if part.strip():
@@ -161,12 +164,11 @@ def data(name: str) -> None:
     check_finished(name)
     if path.is_dir():
         return
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if not path.exists():
-        if name.count("/") != 1 or suffix in SUFFIXES or path.parent.exists():
+        if name.count("/") != 1 or suffix(path) in SUFFIXES or path.parent.exists():
             raise DataError("no such file or folder", where=name, remedy=_near(path) or "check the path; a hub name is owner/name")
-    elif suffix not in SUFFIXES:
-        raise DataError(f"files ending in {path.suffix or 'nothing'} are not read", where=name, remedy=f"give one of {', '.join(SUFFIXES)}")
+    elif suffix(path) not in SUFFIXES:
+        raise DataError(f"files ending in {path.suffix[:20] or 'nothing'} are not read", where=name, remedy=f"give one of {', '.join(SUFFIXES)}")
 
 
 def file(name: str) -> None:

@@ -7,24 +7,26 @@ not need each other run on two cores. Stages know nothing of it: what passes bet
 
 from __future__ import annotations
 
-import json
+import io
 import multiprocessing as mp
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from .errors import Terminated, UserError
 from .run import DONE_ALREADY, Resume, check_folder, read_run
 from .settings import Training
-from .text.escapes import visible
+from .watching import View
 
 PRELOAD = "alignlab.warm"
 
@@ -89,13 +91,13 @@ class Pipeline:
         context = mp.get_context("forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn")
         if context.get_start_method() == "forkserver":
             context.set_forkserver_preload([PRELOAD])
-        view = _View(self.stages)
+        view = View(self.stages, self.workers)
         previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
             with view:
                 while any(stage.state != "done" for stage in self.stages):
                     self._start_ready(context)
-                    self._collect(timeout=0.25)
+                    self._collect(view, timeout=0.25)
                     view.show()
         finally:
             self._stop_all()
@@ -114,7 +116,7 @@ class Pipeline:
                 sender.close()
                 stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
 
-    def _collect(self, timeout: float) -> None:
+    def _collect(self, view: View, timeout: float) -> None:
         running = {stage.pipe: stage for stage in self.stages if stage.state == "running" and stage.pipe}
         for pipe in wait(list(running), timeout):
             stage = running[pipe]  # type: ignore[index]
@@ -125,6 +127,9 @@ class Pipeline:
                 stage.process.join()
                 raise UserError(f"the stage {stage.name} was killed (exit code {stage.process.exitcode})", where=str(stage.out),
                                 remedy="give the same command again: it goes on where it was") from None
+            if outcome == "said":
+                view.note(stage, payload)
+                continue
             stage.seconds = time.perf_counter() - stage.seconds
             if outcome == "error":
                 raise payload
@@ -140,7 +145,7 @@ class Pipeline:
         try:
             for process in alive:
                 process.join(timeout=20)
-        except (KeyboardInterrupt, SystemExit):  # asked a second time while they save
+        except KeyboardInterrupt:  # asked a second time while they save
             for process in alive:
                 process.terminate()
             raise
@@ -158,7 +163,28 @@ def _folder(value: Any) -> Any:
 
 
 def _interrupt(*_: Any) -> None:
-    raise SystemExit(143)
+    raise Terminated
+
+
+class _Said(io.TextIOBase):
+    """Standard output and error of a stage: whole lines go to the pipeline, which puts them where no bar is."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe, self.begun, self.lock = pipe, "", threading.Lock()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *whole, self.begun = (self.begun + text).split("\n")
+        for line in whole:
+            if line.strip():
+                self.tell("said", line)
+        return len(text)
+
+    def tell(self, outcome: str, payload: Any) -> None:
+        with self.lock, suppress(BrokenPipeError):  # the pipeline was killed: the stage still ends whole
+            self.pipe.send((outcome, payload))
 
 
 def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection) -> None:
@@ -169,71 +195,16 @@ def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connecti
     """
     import torch
 
+    said = _Said(pipe)
+    sys.stdout = sys.stderr = said  # type: ignore[assignment]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
     try:
         result = target(**arguments)
-        pipe.send(("done", (result or {}).get("text", "")))
+        said.tell("done", (result or {}).get("text", ""))
     except UserError as error:
-        pipe.send(("error", error))
+        said.tell("error", error)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:
-        pipe.send(("bug", traceback.format_exc()))
-
-
-class _View:
-    """What is running and how far it is: a live table on a terminal, a line a stage elsewhere. On stderr."""
-
-    def __init__(self, stages: list[Stage]) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self.stages, self.console = stages, Console(stderr=True)
-        self.started, self.said = time.perf_counter(), set[tuple[str, str]]()
-        self.live = Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
-
-    def __enter__(self) -> _View:
-        if self.live:
-            self.live.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self.live:
-            self.live.__exit__(*error)
-
-    def show(self) -> None:
-        from rich.markup import escape
-
-        for stage in self.stages:
-            if stage.state != "waiting" and (stage.name, stage.state) not in self.said:
-                self.said.add((stage.name, stage.state))
-                if stage.state == "done":
-                    clock = time.perf_counter() - self.started
-                    first = escape(visible(stage.text.split("\n")[0]))
-                    self.console.print(f"[dim]{clock:6.1f} s[/dim]  {stage.name:<14} {stage.seconds:6.1f} s  {first}", highlight=False, soft_wrap=True)
-                elif not self.live:
-                    self.console.print(f"          {stage.name:<14} started", highlight=False)
-        if self.live:
-            self.live.update(self._table())
-
-    def _table(self) -> Any:
-        from rich.table import Table
-
-        table = Table.grid(padding=(0, 2))
-        for stage in self.stages:
-            if stage.state == "running":
-                done, total, left = _progress(stage.out)
-                bar = "█" * int(20 * done / total) if total else ""
-                text = f"{done}/{total}, about {left:.0f} s left" if total else "loading"
-                table.add_row(stage.name, f"[cyan]{bar:<20}[/cyan]", text)
-        return table
-
-
-def _progress(out: Path) -> tuple[int, int, float]:
-    """How far a running stage says it is, from the progress file in its staging folder."""
-    try:
-        row = json.loads((out.with_name(out.name + ".partial") / "progress.json").read_text(encoding="utf-8"))
-        return row["done"], row["total"], row["seconds_left"]
-    except (OSError, ValueError, KeyError):
-        return 0, 0, 0.0
+        said.tell("bug", traceback.format_exc())

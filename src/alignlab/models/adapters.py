@@ -156,6 +156,7 @@ def save(model: Any, folder: Path) -> None:
     plain, config = bare(model), model.peft_config[model.active_adapter]
     config.base_model_name_or_path = plain.name_or_path
     if lower := _below.get(plain):
+        check_savable(model, plain.name_or_path)
         config, weights = _as_one(model, [*lower, _part(model)])
         folder.mkdir(parents=True)
         save_file(weights, folder / "adapter_model.safetensors", {"format": "pt"})
@@ -180,15 +181,16 @@ def _part(model: Any) -> Part:
     if config.init_lora_weights not in (True, False, "gaussian", "orthogonal"):
         return Part({}, (), f"weights begun by {config.init_lora_weights}")
     factors, whole = {}, []
-    for at, layer in bare(model).named_modules():
-        if type(layer) is ModulesToSaveWrapper:
+    for at, module in bare(model).named_modules():
+        layer: Any = module
+        if type(module) is ModulesToSaveWrapper:
             whole.append(at)
-        elif isinstance(layer, AuxiliaryTrainingWrapper):
+        elif isinstance(module, AuxiliaryTrainingWrapper):
             return Part({}, (), "single tokens that it trains")
-        elif isinstance(layer, BaseTunerLayer):
-            if type(layer) not in (Linear, Embedding) or layer.lora_variant:
+        elif isinstance(module, BaseTunerLayer):
+            if type(module) not in (Linear, Embedding) or layer.lora_variant:
                 return Part({}, (), f"layers that are more than LoRA ({at})")
-            pair = (layer.lora_embedding_A[name], layer.lora_embedding_B[name]) if type(layer) is Embedding else (
+            pair = (layer.lora_embedding_A[name], layer.lora_embedding_B[name]) if type(module) is Embedding else (
                 layer.lora_A[name].weight, layer.lora_B[name].weight)
             factors[at] = (*(x.detach().cpu() for x in pair), layer.scaling[name])
     return Part(factors, tuple(whole), "")
@@ -222,7 +224,7 @@ def _as_one(model: Any, parts: list[Part]) -> tuple[Any, dict[str, Tensor]]:
         a_name, b_name = ("lora_embedding_A", "lora_embedding_B") if embedding else ("lora_A.weight", "lora_B.weight")
         weights |= {f"base_model.model.{name}.{a_name}": torch.cat(rows), f"base_model.model.{name}.{b_name}": torch.cat(columns, 1)}
     for name in whole:
-        module = plain.get_submodule(name)
+        module: Any = plain.get_submodule(name)
         if isinstance(module, ModulesToSaveWrapper):
             module = module.modules_to_save[model.active_adapter]
         state = {key: tensor.detach().cpu() for key, tensor in _base(module).state_dict().items()}

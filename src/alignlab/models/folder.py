@@ -109,7 +109,7 @@ def is_reward(source: Path) -> bool:
     """Whether the folder holds a model (or an adapter) with a head for scores."""
     if is_adapter(source):
         return read_json(source / "adapter_config.json").get("task_type") == "SEQ_CLS"
-    if source.suffix == ".gguf":
+    if not (source / "config.json").exists():  # a .gguf file, or a hub name
         return False
     named = read_json(source / "config.json").get("architectures") or []
     return isinstance(named, list) and any(str(name).endswith("ForSequenceClassification") for name in named)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -175,8 +176,20 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
         if not init_head and is_adapter(source):
             vars(model.config).update({key: value for key, value in _notes(source).items() if key in SCALE})
+        if not all(isinstance(n := getattr(model.config, key, 0), (int, float)) and abs(n) < sys.float_info.max for key in SCALE):
+            raise ModelError("the scale of its scores is no number", where=str(source), remedy="copy the model folder again")
         model = _ready(model, settings, device, trainable, new_adapter, task="SEQ_CLS")
         return RewardModel(model, tokenizer, str(ref), device)
+
+
+def load_merged(ref: str | Path) -> Policy | RewardModel:
+    """A model of either kind without adapters, in fp32 on the CPU: what they add has been added to its weights. Raises ModelError."""
+    settings = ModelSettings(precision="fp32", device="cpu")
+    with within_means(ref):
+        source, _ = _prepare(ref, settings)
+        made = load_reward_model(ref, settings) if is_reward(source) else load_policy(ref, settings)
+        made.model = adapters.merged(made.model)
+        return made
 
 
 def load_reader(ref: str | Path, settings: ModelSettings) -> Reader:
@@ -223,14 +236,14 @@ def _find(ref: str | Path, *, ask: bool = True) -> Path:
         ask: whether the hub may be asked for what is not in its cache: for a name that a person gave, never for one that stands in a folder.
     """
     path = Path(ref)
-    if path.suffix == ".gguf" and path.exists():
+    if path.suffix == ".gguf" and os.path.exists(path):
         check_gguf(path)
         return path
-    if path.is_dir():
+    if os.path.isdir(path):  # of a name that is too long for the system, too
         check_folder(path)
         check_model(path, error=ModelError)
         return path
-    if path.suffix == ".gguf" or str(ref).startswith((".", "/", "~")) or str(ref).count("/") != 1:
+    if path.suffix == ".gguf" or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(ref), re.ASCII):
         raise ModelError(f"there is no model {ref!s}", remedy="town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
     from huggingface_hub import snapshot_download
 
@@ -414,8 +427,9 @@ def _base_of(source: Path, settings: ModelSettings) -> Path:
     try:
         if not base or not isinstance(base, str):
             raise ModelError("none is named")
-        if base == notes.get("base") and not Path(base).exists() and (beside := source / notes.get("from_here", "")).exists():  # moved together
-            base = os.path.normpath(beside)
+        beside = os.path.normpath(source / notes.get("from_here", ""))
+        if base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside):  # moved together
+            base = beside
         return _find(base, ask=settings.download)
     except ModelError as error:
         raise ModelError(f"the adapter's base model cannot be used: {error.what}", where=error.where or str(file),

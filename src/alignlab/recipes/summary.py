@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from .. import stages
 from ..run import RunInfo, read_run, whole_file
+from ..watching import table
 from .plan import Plan
 
 
@@ -103,9 +106,6 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
             mean = value.get("mean") if isinstance(value, dict) else value
             row.append("-" if mean is None else f"{mean:.1f}" if key == "mean_length" else f"{mean:.2f}")
         rows.append(row)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    table = "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
-                      for row in rows)
     n = next(iter(summary["models"].values()))["gold"]["n"]
     judged = "".join(f"; {name}: {found['accuracy']:.2f} right on held-out pairs (longer answer: {found['length_floor']:.2f})"
                      for name, found in summary.get("reward_models", {}).items() if found["accuracy"] is not None)
@@ -113,15 +113,16 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     if "ppo" in summary["models"]:
         last = Path(summary["models"]["ppo"]["path"])
     sft = next(figures["path"] for name, figures in summary["models"].items() if name != "base")
-    ideas = [f"  alignlab chat --model {sft} --beside {last}      ask both the same thing"]
+    ideas = [("ask both the same thing", f"alignlab chat --model {sft} --beside {last}")]
     if (out / "reward").is_dir():
-        ideas.append(f"  alignlab ppo --model {sft} --reward {out}/reward --gold town:gold --kl-coef 0.5 --out runs/careful      a dearer KL penalty")
+        ideas.append(("a dearer KL penalty", f"alignlab ppo --model {sft} --reward {out}/reward --gold town:gold --kl-coef 0.5 --out runs/careful"))
     if summary["recipe"] == "constitutional":
-        ideas.append(f'  alignlab constitution walk "How do I rob the bank?" --model {out}/sft-helpful --critic {out}/critic      draft, critique, revision')
-    ideas.append("  alignlab run --annotator town:flattered --out runs/flattered      the same pipeline, taught by people who love flattery"
-                 if summary["recipe"] == "instructgpt" else "  alignlab run --out runs/demo      the recipe of InstructGPT, to compare")
+        ideas.append(("draft, critique, revision", f'alignlab constitution walk "How do I rob the bank?" --model {out}/sft-helpful --critic {out}/critic'))
+    ideas.append(("the same pipeline, taught by people who love flattery", "alignlab run --annotator town:flattered --out runs/flattered")
+                 if summary["recipe"] == "instructgpt" else ("the recipe of InstructGPT, to compare", "alignlab run --out runs/demo"))
+    width = shutil.get_terminal_size((100, 24)).columns
+    said = (f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge{judged}.", *labelled(summary),
+            f"{summary['sampled_tokens']:,} tokens sampled to learn from; {took(summary)}.", f"The report: {page}")
     return "\n".join((
-        "", table, "",
-        f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge{judged}.", *labelled(summary),
-        f"{summary['sampled_tokens']:,} tokens sampled to learn from; {took(summary)}. The report: {page}", "",
-        "Next, you could", *ideas))
+        "", *table(rows), "", *(line for text in said for line in textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)), "",
+        "Next, you could", *(f"  {what}:\n    {command}" for what, command in ideas)))

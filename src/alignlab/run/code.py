@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_GLUE = ("names", "known", "rules", "beforehand", "stages", "cli", "commands", "recipes", "studies.command", "report", "pipeline", "warm", "run", "settings", "config", "errors", "trackers",
+_GLUE = ("names", "known", "rules", "beforehand", "watching", "stages", "cli", "commands", "recipes", "studies.command", "report", "pipeline", "warm", "run", "settings", "config", "errors", "trackers",
          "normal", "displacement", "text", "redteam.pages", "redteam.exports", "redteam.command")
 """What only names, plans, shows or keeps: no part of any run's code, nor anything that is reached through it."""
 _REWARDS = ("feedback.reward_model", "feedback.ensemble", "feedback.gated")

@@ -12,8 +12,9 @@ from .data import doctor, export, view
 from .demonstrations import crowd_demonstrations, distilled_demonstrations, human_demonstrations, self_instruct_demonstrations
 from .group import grpo, online_dpo, rejection, rloo
 from .learn import dpo, kto, orpo, pretrain, reward, sft, simpo
-from .measure import evaluate, likelihood, list_runs, reward_shift
+from .measure import evaluate, likelihood, reward_shift
 from .on_policy import ppo
+from .runs import list_runs
 
 __all__ = [
     "ablate_constitution", "best_of_n", "collect", "critic", "crowd_demonstrations", "diff_constitutions", "distilled_demonstrations", "doctor", "dpo", "evaluate",

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import names
 from ..data.split import by_prompt
-from ..errors import CheckFailed, DataError, UserError
-from ..run import derive_seed, examine_run, find_folders, read_run, writing
-from ..run import list_runs as find_runs
+from ..errors import DataError, UserError
+from ..run import derive_seed, read_run, writing
 from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers, within_context
-from .verify import verify_runs
 
 
 def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, seed: int, resume: bool, settings: EvalSettings,
@@ -103,57 +98,21 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
     points = [("policy", model), *(("best of", n) for n in settings.best_of.split(",") if n), *(("policy", name) for name in others)]
     rows: list[dict[str, Any]] = []
     for number, (kind, name) in enumerate(run.track(points, desc="reward shift")):
-        kept = run.path / "points" / f"{number:03d}.json"
-        if not kept.exists():
+        def made(number: int = number, kind: str = kind, name: Any = name) -> dict[str, Any]:
             common = {"per_prompt": settings.per_prompt, "sampling": settings.sampling, "seed": derive_seed(seed, "reward-shift", number)}
             if kind == "best of":
                 found = method.accuracy_on_best_of_n(judge, truth, reference, asked, n=int(name), **common)
             else:
                 policy = reference if number == 0 else load_policy(names.model_path(name), settings.model)
                 found = method.accuracy_on_policy(judge, truth, policy, asked, reference=None if number == 0 else reference, **common)
-            with writing(run.path):
-                kept.parent.mkdir(exist_ok=True)
-                partial = kept.with_suffix(".partial")
-                partial.write_text(json.dumps({"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}), encoding="utf-8")
-                partial.rename(kept)
-        rows.append(json.loads(kept.read_text(encoding="utf-8")))
+            return {"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}
+
+        rows.append(run.kept(f"points/{number:03d}", made))
     rows.sort(key=lambda row: row["kl"]["mean"])
 
     with writing(run.path):
         drawn = charts.reward_shift(rows, title=f"{Path(reward).name}: right about pairs that gold tells apart")
         (run.path / "shift.svg").write_text(drawn, encoding="utf-8")
-        shutil.rmtree(run.path / "points")
     run.finish({"reward": reward, "rows": rows})
     text = "\n".join(f"{row['policy']:<20} KL {row['kl']['mean']:7.2f}   accuracy {rate(row['accuracy'])}   gold {row['gold']['mean']:.3f}" for row in rows)
     return result(run, text)
-
-
-def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
-    """`alignlab runs FOLDER`: the runs below a folder, newest first. `alignlab runs doctor RUN`: what the rules say of runs."""
-    folder, *rest = [words] if isinstance(words, str) else words
-    if folder == "doctor":
-        return doctor_runs(rest)
-    if folder == "verify":
-        return verify_runs(rest)
-    if rest:
-        raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy="alignlab runs FOLDER, alignlab runs doctor RUN, or alignlab runs verify RUN")
-    found = find_runs(folder)
-    rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds} for info in found]
-    text = "\n".join(f"{row['status']:<8} {row['stage']:<10} {row['seconds']:>8.1f} s  {row['run']}" for row in rows) or f"no runs below {folder}"
-    return {"runs": rows, "text": text}
-
-
-def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
-    """Is this normal? Every rule over the metrics of runs, finished or not; exit code 5 where one is broken. A folder stands for all runs below it."""
-    infos = [read_run(folder) for name in names for folder in find_folders(Path(name))]
-    if not infos:
-        raise UserError("there is no run to look at", where=" ".join(names), remedy="alignlab runs doctor RUN, a run folder or one that holds runs")
-    rows, lines = [], []
-    for info in infos:
-        metrics, found = info.metrics, examine_run(info)
-        broken = [finding for finding in found if finding.verdict == "broken"]
-        rows.append({"run": str(info.path), "stage": info.stage, "status": info.status, "rows": len(metrics), "broken": len(broken),
-                     "findings": [finding.to_json() for finding in found]})
-        said = f"{len(broken)} broken" if broken else "nothing to learn from" if not metrics else "nothing broken"
-        lines += [f"{info.path} ({info.stage}, {info.status}, {len(metrics)} rows of metrics): {said}", *(f"  {line}" for f in found for line in str(f).split("\n"))]
-    return {"runs": rows, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if any(row["broken"] for row in rows) else 0}

@@ -9,7 +9,7 @@ from .. import names
 from ..errors import ConfigError, UserError
 from ..run import derive_seed, writing
 from ..settings import PPOSettings
-from ._parts import card, done, open_run, result
+from ._parts import card, done, open_run, outside, result
 
 if TYPE_CHECKING:
     from ..feedback import Judge
@@ -51,7 +51,8 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
     value_model = load_reward_model(names.model_path(start), settings.model, adapter=settings.adapter, trainable=True, init_head=not reward, head_seed=derive_seed(seed, "value head"))
     require_one_reading(policy.tokenizer, value_model.tokenizer, prompts.records, start)
     rows = [ids for t in texts.records if len(ids := text_ids(policy.tokenizer, t.text)) > 1] if texts else None  # one token alone predicts nothing
-    summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed)
+    after = outside(run, policy, model)
+    summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("PPO", model, data, seed, summary))
     run.finish(summary)
