@@ -19,7 +19,7 @@ from alignlab.serve.command import load
 from alignlab.settings import ServeSettings
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_says_where_it_listens_answers_and_ends_with_the_signal(number: signal.Signals, code: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "alignlab.cli", "serve", "small=town-s+self-reminder", "--port", "0", "--json", "--audit", str(tmp_path / "a" / "audit.jsonl")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -71,7 +71,7 @@ def test_one_model_under_several_names_is_loaded_once() -> None:
         served["town-s"].engine.close()
 
 
-@pytest.mark.parametrize(("number", "code", "reads"), [(signal.SIGTERM, -signal.SIGTERM, True), (signal.SIGINT, 130, False)])
+@pytest.mark.parametrize(("number", "code", "reads"), [(signal.SIGTERM, 143, True), (signal.SIGINT, 130, False)])
 def test_a_signal_in_mid_stream_ends_it_with_an_error_and_no_traceback(number: signal.Signals, code: int, reads: bool, tmp_path: Path) -> None:
     """Answers get their time (here a fraction of the ten seconds), then an error; a client that does not take it is left."""
     program = "import sys; from alignlab import cli; from alignlab.serve import command; command.LAST_SECONDS = command.PARTING_SECONDS = 0.3; sys.exit(cli.main(sys.argv[1:]))"

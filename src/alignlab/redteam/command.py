@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, names, rules
+from ..defaults import followed
 from ..errors import CheckFailed, ConfigError, DataError, UserError
 from ..report.page import write_page
 from ..run import derive_seed, read_run, writing
@@ -91,7 +92,7 @@ FIX_READS = ("held_out", "rounds", "learn_goals", "harmless_train", "ordinary_pr
 def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) -> None:
     """Raise ConfigError for settings that would do something else than they say."""
     rules.check(s)
-    plain = RedteamSettings()
+    plain = followed(RedteamSettings(), model)
     if not fix and (unread := [name for name in FIX_READS if getattr(s, name) != getattr(plain, name)]):
         raise ConfigError(f"only a fix reads {', '.join(unread)}, and nothing is fixed here", remedy="--fix, or leave it out")
     if fix and s.attacks.strip() == "none":

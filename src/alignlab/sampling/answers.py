@@ -146,16 +146,19 @@ def _choice(choice: Any) -> tuple[str, bool, str]:
     """(text, finished, blocked) of a choice."""
     if not isinstance(choice, dict):
         raise NoAnswer("a choice without text")
-    holder = choice.get("message") or choice.get("delta")
-    chat = isinstance(holder, dict)
-    text = words(holder) if chat else choice.get("text")
-    calls = chat and any(holder.get(name) for name in CALLS)
-    speaks = isinstance(text, str) or calls or (chat and ("content", None) in holder.items()) or any(chat and isinstance(holder.get(name), str) for name in THOUGHTS)
+    message = choice.get("message") or choice.get("delta")
+    calls = False
+    if isinstance(message, dict):
+        text, calls = words(message), any(message.get(name) for name in CALLS)
+        silent = calls or ("content", None) in message.items() or any(isinstance(message.get(name), str) for name in THOUGHTS)
+        text = clean(text).strip() if text is not None else "" if silent else None
+    else:
+        text = choice.get("text")
     end = _end(choice)
     blocked = _blocker(choice) if _is_filter(end) else ""
-    if not speaks and not blocked:
+    if not isinstance(text, str) and not blocked:
         raise NoAnswer("a choice without text")
-    said = clean(text).strip() if chat and isinstance(text, str) else clean(text) if isinstance(text, str) else ""
+    said = clean(text) if isinstance(text, str) else ""
     if blocked and not said:
         return REFUSAL, True, blocked
     return said, end in FINISHED and said != "" and not calls, blocked
@@ -194,8 +197,8 @@ def _blocker(choice: Mapping[str, Any]) -> str:
 def _counted(usage: Any, letters: int) -> int:
     """Tokens as the server counts them; a quarter of the letters where it does not."""
     for names in (("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")):
-        counts = [usage.get(name) for name in names] if isinstance(usage, dict) else []
-        if counts and all(type(count) is int and 0 <= count < 10**9 for count in counts):
+        counts = [count for name in names if isinstance(usage, dict) and type(count := usage.get(name)) is int and 0 <= count < 10**9]
+        if len(counts) == len(names):
             return sum(counts)
     return letters // 4
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import uvicorn
 
 from .. import names
-from ..errors import ConfigError, ResourceError, UserError
+from ..errors import ConfigError, ResourceError, Terminated, UserError
 from ..models.load import load_policy
 from ..redteam.defences import build
 from ..settings import ServeSettings
@@ -51,13 +51,15 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
             line = json.dumps({"schema": 1, "url": where, "host": settings.host, "port": port, "pid": os.getpid(), "models": list(server.served)})
         else:
             line = f"serving {', '.join(server.served)} at {where}" + ("  (this machine only; Ctrl-C ends it)" if local else "")
+        code = 130
         try:
             Announcing(server, line).run(sockets=[bound])
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as asked:
+            code = 143 if isinstance(asked, Terminated) else 130
             print("alignlab serve: stopped", file=sys.stderr)
         finally:
             server.close()
-    raise SystemExit(130)  # a SIGTERM has ended the process by now
+    raise SystemExit(code)
 
 
 class Announcing(uvicorn.Server):

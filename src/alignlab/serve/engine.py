@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import UserError
-from ..models.chat import open_turn, prompt_ids, text_ids
+from ..models.chat import begin_ids, open_turn, prompt_ids, text_ids
 from ..models.likelihood import TOKENS, Likelihood
 from ..models.load import Policy, context_of
 from ..records import Completion, Prompt
@@ -196,19 +196,12 @@ class Engine:
         return found
 
     def read(self, prompt: list[int] | str, row: Sequence[int], likelihood: Likelihood) -> list[Token]:
-        """Tokens of a prompt, whose ids are `row`. Those that were put before or behind a text (a begin token) are no part of it: they are empty."""
-        text, before, inner = self.echo(prompt), 0, list(row)
-        if isinstance(prompt, str):
-            inner = list(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
-            before = next((i for i in range(len(row) - len(inner) + 1) if list(row[i : i + len(inner)]) == inner), 0)
-        behind = len(row) - before - len(inner)
-        found = [(0, "")] * before + self._placed(inner, text) + [(len(text), "")] * behind
-        added = [*range(before), *range(len(row) - behind, len(row))]
+        """Tokens of a prompt, whose ids are `row`. Those that were put before a text (a begin token) are no part of it: they are empty."""
+        text, before = self.echo(prompt), len(begin_ids(self.tokenizer)) if isinstance(prompt, str) else 0
+        found = [(0, "")] * before + self._placed(row[before:], text)
         tokens = [self._token(token, logprob, best, at=min(at, len(text)), piece=piece)
                   for token, logprob, best, (at, piece) in zip(row, likelihood.logprobs, likelihood.top, found, strict=True)]
-        for i in added:
-            tokens[i] = replace(tokens[i], name=Name.of(""))
-        return tokens
+        return [replace(token, name=Name.of("")) for token in tokens[:before]] + tokens[before:]
 
     def _placed(self, ids: Sequence[int], text: str) -> list[tuple[int, str]]:
         """Where each token begins in the text, and its piece of it: as they are decoded, if that is the text, else as the tokenizer cut it up."""

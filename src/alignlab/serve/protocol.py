@@ -24,6 +24,7 @@ MOST_NAME = 1000  # characters of a model's name, which stands in every piece of
 MOST_IGNORED = 20  # fields that are named
 MOST_TOP = 20  # likeliest tokens shown beside each token
 COMPLETION_TOKENS = 16  # of /v1/completions where the client names no limit, as OpenAI has it
+MEDIA = ("audio", "audios", "image", "images", "video", "videos")  # fields of a message that hold no text
 KNOWN = {"model", "max_tokens", "temperature", "top_p", "n", "seed", "stop", "stream", "stream_options", "logprobs"}
 CHAT = KNOWN | {"messages", "max_completion_tokens", "top_logprobs", "continue_final_message", "add_generation_prompt"}
 TEXT = KNOWN | {"prompt", "echo"}
@@ -163,7 +164,7 @@ def _message(item: Any, where: str, ignored: set[str]) -> Message:
     except DataError as error:
         raise Refusal(400, f"{where} has {error.what}; {error.remedy}", param=f"{where}.role") from None
     for name in item.keys() - {"role", "content", *(("refusal",) if speaker == "assistant" else ())}:
-        if item[name] and name in (*CALLS, "audio"):
+        if item[name] and name in (*CALLS, *MEDIA):
             raise Refusal(400, f"{where}.{name} is not supported: a template here writes texts; leave it out, or write it into the content", param=f"{where}.{name}")
         if item[name] not in (None, [], ""):
             ignored.add(f"messages.{name}")
