@@ -67,7 +67,7 @@ def other_script(texts: Sequence[str]) -> float:
 @lru_cache(maxsize=1)
 def _asked() -> tuple[str, dict[str, set[str]], list[str]]:
     """The page; the words of which one answers each question of fact; and all questions."""
-    read = json.loads(files(__package__).joinpath("general.json").read_text(encoding="utf-8"))
+    read = json.loads(files("alignlab.evals").joinpath("general.json").read_text(encoding="utf-8"))
     facts = {question: set(answers.split()) for question, answers in read["facts"]}
     return read["text"], facts, [*facts, *read["open"]]
 
