@@ -134,18 +134,20 @@ def test_data_that_is_not_there(say: Callable[..., Says], world: Path, tmp_path:
 
 
 @pytest.mark.parametrize("command", ["sft", "reward", "dpo", "orpo", "simpo"])
-def test_a_row_longer_than_the_context_is_dropped_and_counted(command: str, say: Callable[..., Says], tmp_path: Path) -> None:
+def test_a_row_longer_than_the_context_is_cut_or_dropped_and_counted(command: str, say: Callable[..., Says], tmp_path: Path) -> None:
     long = {"prompt": "a" * (CONTEXT + 1), "completion": "b", "chosen": "b", "rejected": "c"}
     data = write_rows(tmp_path / "among.jsonl", *({**d, **p} for d, p in zip(DEMONSTRATIONS, PAIRS, strict=True)), long)
-    code, err = say(command, "--data", data)
+    code, err = say(command, "--data", data, "--truncate", "drop")
     assert code == 0 and f"12 of 13 records fit into {CONTEXT} tokens (longest 10" in err and "dropped: 1 " in err, err
-    code, err = say(command, "--data", write_rows(tmp_path / "alone.jsonl", long), "--out", tmp_path / "alone")
+    code, err = say(command, "--data", data, "--truncate", "start", "--out", tmp_path / "cut")
+    assert code == 0 and f"13 of 13 records fit into {CONTEXT} tokens (longest 102), 1 of them cut" in err, err
+    code, err = say(command, "--data", write_rows(tmp_path / "alone.jsonl", long), "--truncate", "drop", "--out", tmp_path / "alone")
     assert code == 4 and f"0 of 1 records fit into {CONTEXT} tokens" in err, err
 
 
 @pytest.mark.parametrize("command", ["collect", "best-of-n", "ppo", "eval"])
 def test_a_prompt_without_room_for_an_answer_is_dropped_and_counted(command: str, say: Callable[..., Says], world: Path, tmp_path: Path) -> None:
-    more = {"collect": ("--annotator", "random"), "best-of-n": ("--reward", world / "reward"), "ppo": ("--reward", world / "reward", "--steps", 1, "--rollouts", 4), "eval": ("--judge", "constant")}
+    more = {"collect": ("--annotator", "random"), "best-of-n": ("--reward", world / "reward"), "ppo": ("--reward", world / "reward", "--steps", 1, "--rollouts", 4, "--truncate", "drop"), "eval": ("--judge", "constant")}
     given, long = (command, *more[command], "--sampling.max_new_tokens", 8), {"prompt": "a" * (CONTEXT - 8)}
     code, err = say(*given, "--data", write_rows(tmp_path / "among.jsonl", *PROMPTS, long))
     assert code == 0 and "4 of 5 prompts" in err and str(CONTEXT - 5) in err, err
@@ -195,12 +197,12 @@ def test_labelled_completions_that_teach_nothing(say: Callable[..., Says], world
     """KTO: empty ones, long ones and those labelled both ways are counted; labels that are all alike, a single prompt, another format are refused."""
     odd = [{"prompt": "a", "completion": "", "label": True}, {"prompt": "a" * (CONTEXT + 1), "completion": "b", "label": True},
            {**LABELLED[0], "label": True}]
-    code, err = say("kto", "--data", write_rows(tmp_path / "among.jsonl", *LABELLED, *odd), "--held_out", 0, "--out", tmp_path / "among")
+    code, err = say("kto", "--data", write_rows(tmp_path / "among.jsonl", *LABELLED, *odd), "--held_out", 0, "--truncate", "drop", "--out", tmp_path / "among")
     assert code == 0 and "dropped: 1 empty completion (first: " in err and "among.jsonl:17" in err, err
     assert "dropped: 1 too long, 2 labelled both ways" in err and "8 liked and 7 disliked completions: desirable_weight 1" in err, err
     for name, rows, what in (("alike", LABELLED[1::2], "all 8 completions that are learnt from are liked"), ("one", LABELLED[:2], "another prompt"),
                              ("empty", odd[:1], "nothing left of 1 rows"), ("long", odd[1:2], "0 of 1 records fit")):
-        code, err = say("kto", "--data", write_rows(tmp_path / f"{name}.jsonl", *rows), "--held_out", 0, "--out", tmp_path / name)
+        code, err = say("kto", "--data", write_rows(tmp_path / f"{name}.jsonl", *rows), "--held_out", 0, "--truncate", "drop", "--out", tmp_path / name)
         assert code == 4 and what in err, err
     code, err = say("kto", "--data", world / "demonstrations.jsonl", "--out", tmp_path / "other")
     assert code == 4 and "label" in err and "remedy: " in err, err

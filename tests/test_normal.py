@@ -223,7 +223,7 @@ def test_a_handful_of_held_out_pairs_condemns_nobody(stage: str, name: str) -> N
 
 
 def general(before: dict[str, float], after: dict[str, float], data_other_script: float = 0.0) -> dict[str, Any]:
-    usual = {"text_loss": 3.4, "repetition": 0.1, "other_script": 0.0, "empty": 0.0}
+    usual = {"text_loss": 3.4, "right": 0.8, "repetition": 0.1, "other_script": 0.0, "empty": 0.0}
     return {"general": {"before": usual | before, "after": usual | after, "data_other_script": data_other_script}}
 
 
@@ -239,8 +239,9 @@ def test_what_became_of_general_questions_and_plain_text(stage: str) -> None:
     assert said({"text_loss": 9.3}, {"text_loss": 9.9}) == {}, "it never knew English"
     assert said({}, {"text_loss": 3.5}) == {"general-text-lost": "normal"}
     assert said({}, {"text_loss": 3.8}) == said({}, {"text_loss": math.nan}) == {"general-text-lost": "broken"}
-    assert said({}, {"repetition": 0.4}) == said({}, {"empty": 0.5}) == said({}, {"other_script": 0.3}) == {"general-answers-lost": "broken"}
-    assert said({}, {"text_loss": 3.8, "other_script": 0.9}, 0.9) == {"general-text-lost": "normal", "general-answers-lost": "normal"}, "the data is written like that"
+    assert said({}, {"right": 0.6}) == said({}, {"right": 0.5}) == said({"right": 0.1}, {"right": 0.0}) == {}
+    assert said({}, {"right": 0.3}) == said({}, {"right": 0.5, "text_loss": 3.42}) == said({}, {"repetition": 0.4}) == said({}, {"empty": 0.5}) == said({}, {"other_script": 0.3}) == {"general-answers-lost": "broken"}
+    assert said({}, {"text_loss": 3.8, "right": 0.0, "other_script": 0.9}, 0.9) == {"general-text-lost": "normal", "general-answers-lost": "normal"}, "the data is written like that"
     assert said({}, {"repetition": 0.4}, 0.9) == {"general-answers-lost": "broken"}
 
 

@@ -448,8 +448,12 @@ def general_text(h: History) -> Hit | None:
 
 
 def general_answers(h: History) -> Hit | None:
-    """Plain questions answered greedily: loops, nothing, or the letters of another language."""
-    loops, empty, script = h.general("repetition"), h.general("empty"), h.general("other_script")
+    """Plain questions answered greedily: facts forgotten, loops, nothing, or the letters of another language."""
+    right, loops, empty, script = (h.general(name) for name in ("right", "repetition", "empty", "other_script"))
+    text = h.general("text_loss")
+    lost = right[0] - right[1] if right and not h.other_language else 0.0
+    if right and (lost > 0.45 or lost > 0.25 and text and text[1] > text[0] + 0.01):  # three facts go in a sound run too, but then the text gets no dearer
+        return Hit("broken", f"of ten plain questions of fact it answers {10 * right[1]:.0f} right ({10 * right[0]:.0f} before)", (0, 0))
     if loops and loops[1] > max(0.35, loops[0] + 0.2):
         return Hit("broken", f"{loops[1]:.0%} of what it answers to plain questions repeats itself ({loops[0]:.0%} before)", (0, 0))
     if empty and empty[1] > max(0.25, empty[0] + 0.2):
@@ -755,8 +759,8 @@ RULES: tuple[Rule, ...] = (
     Rule("loss-not-falling", ("eval_loss (summary)", "loss"), "the loss on held-out prompts, before and after; where nothing is held out, the training loss", "the held-out loss falls, whatever single batches say: each is of rows of one length", "the loss ends where it began, or above", "a learning rate far too high, or too low", ("optim.lr: a tenth",), loss_not_falling),
     Rule("general-text-lost", ("general (summary)",), "the loss on a page of plain English, before and after training, of a model that is not the town's", "a rise of up to a quarter of a nat; more where the data is in another script",
          "what the model knew of plain text is gone, however well it does on the data", "a learning rate for a much smaller model, or for LoRA", ("optim.lr: a tenth",), general_text),
-    Rule("general-answers-lost", ("general (summary)",), "sixteen plain questions answered greedily, before and after: three-word sequences said again, answers without a word, letters that are not Latin (general.jsonl in the run holds the answers)",
-         "a few repeats; another script where the data is in it", "it loops, falls silent or drifts into another language on questions that the data does not ask", "a learning rate that is too high, or too many passes over narrow data",
+    Rule("general-answers-lost", ("general (summary)",), "sixteen plain questions answered greedily, before and after: right answers to ten questions of fact, three-word sequences said again, answers without a word, letters that are not Latin (general.jsonl in the run holds the answers)",
+         "a fact or two lost, a few repeats; another script where the data is in it", "it forgets what everybody knows, loops, falls silent or drifts into another language on questions that the data does not ask", "a learning rate that is too high, or too many passes over narrow data",
          ("optim.lr: a tenth",), general_answers),
     Rule("over-fitting", ("eval_loss", "loss"), "the loss on held-out prompts", "within a few per cent of its lowest", "the held-out loss rises, or stands still at many times the training loss: answers are learnt by heart", "too many passes over too few demonstrations",
          ("epochs: down",), over_fitting),

@@ -132,17 +132,23 @@ def few_left(lost: int, anyway: bool, learn: int, test: int, asked: float, epoch
                                                              (16, 0, 0.1, "0 held-out rows"), (7, 0, 0.0, "fill one batch"), (16, 0, 0.0, ""), (16, 5, 0.3, "")])
 def test_where_length_leaves_too_few_rows_training_stops_unless_told_to_go_on(learn: int, test: int, asked: float, few: str) -> None:
     if not few:
-        assert few_left(10, False, learn, test, asked) == few_left(0, True, learn, test, asked) == ""
+        assert few_left(60, False, learn, test, asked) == few_left(0, True, learn, test, asked) == ""
         return
     with pytest.raises(DataError, match=few) as caught:
-        few_left(10, False, learn, test, asked)
-    assert f"10 of {learn + test + 10} rows are lost to max_length 256" in caught.value.what and "--max_length" in caught.value.remedy
+        few_left(60, False, learn, test, asked)
+    assert f"60 of {learn + test + 60} rows are lost to max_length 256" in caught.value.what and "--max_length" in caught.value.remedy
     assert ("--batch" in caught.value.remedy) == (learn < 16) and ("--held_out" in caught.value.remedy) == (asked > 0 and test < 5) and "--anyway true" in caught.value.remedy
-    assert few in few_left(10, True, learn, test, asked), "and says so"
+    assert few in few_left(60, True, learn, test, asked), "and says so"
     assert few in few_left(0, False, learn, test, asked), "a small file is somebody's wish: it is said, and training goes on"
 
 
+def test_one_long_row_among_few_is_not_what_left_too_few() -> None:
+    assert "12 rows to learn from do not fill one batch" in few_left(1, False, learn=12, test=1, asked=0.05)
+    with pytest.raises(DataError, match="1 of 16 rows are lost"):
+        few_left(1, False, learn=15, test=0, asked=0.0)
+
+
 def test_a_handful_of_rows_that_is_read_many_times_is_enough() -> None:
-    assert few_left(10, False, learn=7, test=0, asked=0.0, epochs=10) == ""
+    assert few_left(60, False, learn=7, test=0, asked=0.0, epochs=10) == ""
     with pytest.raises(DataError, match="1 passes over them are 1 step\n"):
-        few_left(10, False, learn=7, test=0, asked=0.0, epochs=1)
+        few_left(60, False, learn=7, test=0, asked=0.0, epochs=1)

@@ -48,7 +48,7 @@ def test_figures_are_the_same_twice_and_the_model_is_as_it_was(rank: int, other:
     attention = policy.model.config._attn_implementation
     weights = {name: p.clone() for name, p in policy.model.named_parameters()}
     first, again = general.measure(policy), general.measure(policy)
-    assert first == again and set(first[0]) == {"text_loss", "repetition", "other_script", "empty"} and len(first[1]) == 16
+    assert first == again and set(first[0]) == {"text_loss", "right", "repetition", "other_script", "empty"} and len(first[1]) == 16
     assert policy.model.training and policy.model.config._attn_implementation == attention
     assert all(torch.equal(p, weights[name]) and p.grad is None for name, p in policy.model.named_parameters())
     with torch.no_grad():
@@ -70,7 +70,8 @@ def test_the_share_of_other_scripts(texts: list[str], share: float) -> None:
 
 
 def test_the_questions_are_plain_and_the_page_is_a_page() -> None:
-    page, questions = general._asked()
+    page, facts, questions = general._asked()
+    assert len(facts) == 10 and all(facts.values()) and not any(known & set(general.words(question)) for question, known in facts.items())
     assert len(questions) == len(set(questions)) == 16 and all(len(q) < 60 for q in questions) and 250 < len(page.split()) < 500
     assert general.other_script([page, *questions]) == 0 and general.repetition(page) < 0.05
 

@@ -87,19 +87,21 @@ def enough(name: str, report: FitReport, *, learn: int, batch: int, epochs: floa
     """What to tell, before training, of rows that are too few to learn from or to measure; "" where they are enough.
 
     Args:
-        report: of `fit`: where rows were lost to their length, it does not go on with too few unless `anyway`.
+        report: of `fit`: where it was the rows that were lost to their length that would have made enough, it does not go on unless `anyway`.
         learn, test: rows to learn from, and to measure on; batch: rows a step; epochs: passes over them.
         asked: the share to be held out, 0 if nothing is to be measured; least: rows below which no figure can be stated.
 
     Raises:
-        DataError: rows were lost to their length, and those that are left are too few.
+        DataError: without the rows that were lost to their length those that are left are too few.
     """
     few, steps = [], math.ceil(epochs * math.ceil(learn / batch))
     if hardly := learn < batch and steps < FEWEST_STEPS:
         few.append(f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} passes over them are {steps} {'step' if steps == 1 else 'steps'}")
     if asked and test < least:
         few.append(f"{test} held-out rows are too few to measure anything on ({least} or more)")
-    if few and report.lost and not anyway:
+    grown = report.read / max(1, report.kept)  # by how much what was lost would have made it more
+    missed = hardly and learn * grown >= batch or asked and test < least <= max(test, asked * (learn + test) if asked < 1 else 0) * grown
+    if few and report.lost and missed and not anyway:
         ways = [*(["a smaller --batch or more --epochs"] if hardly else []), *(["a larger --held_out, or --held_out 0 to measure nothing"] if asked and test < least else [])]
         raise DataError(f"{name}: {report.lost} of {report.read} rows are lost to max_length {report.max_length}, and {'; '.join(few)}\n{report.lengths()}",
                         remedy=f"a larger --max_length; another --truncate; {'; '.join(ways)}; or --anyway true")

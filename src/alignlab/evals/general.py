@@ -15,6 +15,7 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
+from ..data.similarity import words
 from ..errors import UserError
 from ..methods.constitutional import repetition
 from ..models.load import Policy, context_of
@@ -30,11 +31,12 @@ SEEN = 200  # texts that the share of other scripts is taken over
 def measure(policy: Policy) -> tuple[dict[str, float], list[dict[str, str]]]:
     """Figures of a policy as it is now, and what it answered, question by question. The same weights give the same.
 
-    Figures: `text_loss`, nats a token of the page; of the answers the means of `repetition` (share of three-word sequences that were there before
-    in the answer) and `other_script` (share of letters that are not Latin), and `empty`, the share without a word. Figures that this model
-    cannot give are left out (a context too short for a question, a state that cannot be sampled from in slots).
+    Figures: `text_loss`, nats a token of the page; `right`, the share of ten questions of fact whose answer holds the word it should; of all answers
+    the means of `repetition` (share of three-word sequences that were there before in the answer) and `other_script` (share of letters that are not
+    Latin), and `empty`, the share without a word. Figures that this model cannot give are left out (a context too short for a question, a
+    state that cannot be sampled from in slots).
     """
-    page, questions = _asked()
+    page, facts, questions = _asked()
     figures: dict[str, float] = {}
     answers: list[dict[str, str]] = []
     with _as_it_was(policy.model):
@@ -44,16 +46,16 @@ def measure(policy: Policy) -> tuple[dict[str, float], list[dict[str, str]]]:
             figures["text_loss"] = loss
             sampler = LocalSampler(policy.model, policy.tokenizer, slots=len(questions), end_ids=policy.end_ids)
             asked = [Prompt.user(question) for question in questions]
-            asked = [prompt for prompt in asked if sampler.has_room(prompt, NEW_TOKENS)]
-            texts = [group[0].text for group in sampler.sample(asked, max_new_tokens=NEW_TOKENS, temperature=0.0)] if asked else []
+            if not all(sampler.has_room(prompt, NEW_TOKENS) for prompt in asked):
+                return figures, answers
+            texts = [group[0].text for group in sampler.sample(asked, max_new_tokens=NEW_TOKENS, temperature=0.0)]
             sampler.close()
         except UserError:  # the stage itself says what is wrong with a model that it cannot work with
             return figures, answers
-    if texts:
-        figures |= {"repetition": sum(map(repetition, texts)) / len(texts), "other_script": other_script(texts),
-                    "empty": sum(not text.strip() for text in texts) / len(texts)}
-        answers = [{"question": prompt.text, "answer": text} for prompt, text in zip(asked, texts, strict=True)]
-    return figures, answers
+    known = [bool(facts[question] & set(words(text))) for question, text in zip(questions, texts, strict=True) if question in facts]
+    figures |= {"right": sum(known) / len(known), "repetition": sum(map(repetition, texts)) / len(texts), "other_script": other_script(texts),
+                "empty": sum(not text.strip() for text in texts) / len(texts)}
+    return figures, [{"question": question, "answer": text} for question, text in zip(questions, texts, strict=True)]
 
 
 def other_script(texts: Sequence[str]) -> float:
@@ -63,9 +65,11 @@ def other_script(texts: Sequence[str]) -> float:
 
 
 @lru_cache(maxsize=1)
-def _asked() -> tuple[str, tuple[str, ...]]:
-    read = json.loads(files(__package__).joinpath("general.json").read_text(encoding="utf-8"))
-    return read["text"], tuple(read["questions"])
+def _asked() -> tuple[str, dict[str, set[str]], list[str]]:
+    """The page; the words of which one answers each question of fact; and all questions."""
+    read = json.loads(files("alignlab.evals").joinpath("general.json").read_text(encoding="utf-8"))
+    facts = {question: set(answers.split()) for question, answers in read["facts"]}
+    return read["text"], facts, [*facts, *read["open"]]
 
 
 @contextmanager
