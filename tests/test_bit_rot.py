@@ -85,7 +85,7 @@ def broken(folder, how):
     """One file less, more, emptier or shorter than the run was written with; its name."""
     weights = next(folder.rglob("*.safetensors"))
     data = next(iter(folder.glob("data/*.jsonl")), folder / "metrics.jsonl")
-    path = {"cut": weights, "emptied": data, "lost": folder / "summary.json", "a link": data, "a folder": data}.get(how)
+    path = {"cut": weights, "emptied": data, "lost": folder / "summary.json", "a link": data, "a folder": data}.get(how, folder)
     if how == "cut":
         path.write_bytes(path.read_bytes()[:-1])
     elif how == "emptied":
@@ -263,7 +263,9 @@ def test_a_flipped_bit_in_an_unfinished_run_is_refused_or_does_no_harm(stopped, 
         seen.add("harmless")  # what is not taken from the file: it is written again
         assert json.loads((stopped / "config.json").read_bytes()) == {"settings": {}} and run.seed == 3
         assert {log: (stopped / log).read_bytes() for log in LOGS} == {log: whole[stopped / log][: sizes[log][0]] for log in LOGS}
-        step, tensors, extra = run.load_state()
+        saved = run.load_state()
+        assert saved is not None
+        step, tensors, extra = saved
         assert step == 2 and extra == {"seen": [1, 2, 3]} and tensors["weight"].tolist() == list(range(64))
     assert seen == {"refused"} or name in ("run.json", "config.json")
 

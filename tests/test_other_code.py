@@ -14,7 +14,7 @@ import alignlab
 from alignlab.commands import COMMANDS
 from alignlab.errors import ResumeRefused
 from alignlab.pipeline import Pipeline
-from alignlab.run import RunDir, faults_of, read_run
+from alignlab.run import Resume, RunDir, faults_of, read_run
 from alignlab.run import code as code_of
 from alignlab.run.code import STAGES, sources
 
@@ -43,7 +43,7 @@ def edited(tmp_path, monkeypatch):
     forget()
 
 
-def made(out, stage="sft", resume=True, **config):
+def made(out, stage="sft", resume: Resume = True, **config):
     run = RunDir.open(out, stage=stage, config=config, seed=0, resume=resume)
     if run.done:
         return False

@@ -25,7 +25,7 @@ from ..text.escapes import visible
 from ..text.lines import as_json
 from ..text.streams import say
 from . import code, manifest, states
-from .files import read_json, read_sealed, sync_path, write_json, write_sealed, writing
+from .files import make_folder, read_json, read_sealed, sync_path, write_json, write_sealed, writing
 from .identity import commit, difference, in_words, run_key, versions
 from .lock import lock, release
 from .places import check_out, staging_of
@@ -86,7 +86,7 @@ class RunDir:
             return RunDir(out, _tidy(out), done=True)
         staging = staging_of(out)
         with writing(staging):
-            staging.mkdir(parents=True, exist_ok=True)
+            make_folder(staging)
             lock(staging)
             try:
                 if wanted.is_done(resume):  # another process finished it in between
@@ -150,7 +150,7 @@ class RunDir:
         if not file.exists():
             found = make()
             with writing(self.path):
-                file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(file.parent)
                 write_sealed(file, {"made": [record.to_json() for record in found] if kind else found})
                 sync_path(file.parent)
         rows = read_sealed(file)["made"]
@@ -236,6 +236,7 @@ class RunDir:
                 self._sync(name)
                 self._files.pop(name).close()
             write_json(self.path / "summary.json", summary)
+            manifest.sync_all(self.path)  # before it is said to be done
             self.info |= {"status": "done", "versions": versions(), "manifest": True}
             write_json(self.path / "run.json", self.info)
         self._publish()
@@ -421,6 +422,7 @@ class _Wanted:
                 info["again"] = True
         write_json(staging / "config.json", self.config)
         write_json(staging / "run.json", info)
+        sync_path(staging)
         return info
 
 

@@ -71,6 +71,14 @@ def sync_path(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path) -> None:
+    """A folder and those above it, each name on the disk. Raises OSError."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_path(path.parent)
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Around everything that writes: a full disk, a file-size limit or a folder that cannot be written is the user's to mend.

@@ -30,7 +30,7 @@ _known: dict[tuple[str | int, ...], str] = {}  # digests of this process: weight
 
 
 def seal(folder: Path, *, wrote: Mapping[str, str]) -> None:
-    """Write the manifest of all that a folder holds, on the disk with every file and folder below it.
+    """Write the manifest of all that a folder holds.
 
     Args:
         wrote: digests of files in data/, by name, as they were when they were written.
@@ -38,19 +38,22 @@ def seal(folder: Path, *, wrote: Mapping[str, str]) -> None:
     Raises:
         OSError. DataError: one of those has changed since.
     """
-    files: dict[str, list[int | str]] = {}
-    folders = [folder]
-    for name, path in _below(folder):
-        sync_path(path)
-        files[name] = [path.stat().st_size, digest(path)]
-        folders += [parent for parent in path.parents if folder in parent.parents]
+    files = {name: [path.stat().st_size, digest(path)] for name, path in _below(folder)}
     for name, sha256 in wrote.items():
         if (found := files.get(f"data/{name}.jsonl")) and found[1] != sha256:
             raise DataError(f"data/{name}.jsonl has changed since it was written", where=str(folder), remedy="begin anew with --no-resume")
-    for each in dict.fromkeys(folders):
-        sync_path(each)
     write_sealed(folder / MANIFEST, {"files": files})
     sync_path(folder)
+
+
+def sync_all(folder: Path) -> None:
+    """Every file and folder below one on the disk. Raises OSError."""
+    folders = [folder]
+    for _, path in _below(folder):
+        sync_path(path)
+        folders += [parent for parent in path.parents if folder in parent.parents]
+    for each in dict.fromkeys(folders):
+        sync_path(each)
 
 
 def faults(folder: Path, *, weights: bool = True) -> list[str] | None:

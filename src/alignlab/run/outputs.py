@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
-from .files import sync_path, writing
+from .files import make_folder, sync_path, writing
 from .manifest import MANIFEST, READ, later
 from .places import check_parent
 
@@ -57,7 +57,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     staging = path.with_name(f".{os.getpid()}.alignlab.tmp")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield staging
             sync_path(staging)

@@ -1,0 +1,114 @@
+"""kill -9 at every kind of moment of whole commands: the same command goes on and ends in the same bits, no line twice and none missing.
+
+`tests/test_run.py` and `tests/methods/test_resume.py` do so for the loops; here are the commands as they are given, killed at calls that make something durable.
+"""
+
+import json
+import os
+import random
+import signal
+
+import pytest
+
+from alignlab import cli
+from alignlab.run import faults_of
+
+SHORT = ["--sampling.max_new_tokens", "8", "--sampling.slots", "8"]
+PAIRS = ["--model", "town-s", "--data", "town:test-pairs", "--count", "24", "--epochs", "2", "--batch", "8", "--held_out", "0.25"]
+COMMANDS = {
+    "orpo": ["orpo", *PAIRS],
+    "simpo": ["simpo", *PAIRS],
+    "simpo, an adapter": ["simpo", *PAIRS, "--adapter.rank", "2"],
+    "online-dpo": ["online-dpo", "--model", "{sft}", "--judge", "town:gold", "--steps", "4", "--prompts", "4", "--count", "16", *SHORT],
+    "rejection": ["rejection", "--model", "{sft}", "--judge", "town:gold", "--rounds", "2", "--prompts", "6", "--n", "2", "--count", "16", *SHORT, "--sampling.max_new_tokens", "24"],
+    "label": ["constitution", "label", "--model", "town-s", "--judge-model", "town-s", "--count", "12", "--chunk", "4", "--samples", "2", *SHORT, "--held_out", "0.3"],
+    "revise": ["constitution", "revise", "--model", "town-s", "--critic", "town-s", "--count", "8", "--chunk", "3", "--rounds", "1", "--sampling.max_new_tokens", "40",
+               "--critic_sampling.max_new_tokens", "8"],
+    "fix": ["redteam", "{sft}", "--fix", "--goals", "4", "--twins", "2", "--learn_goals", "4", "--queries", "1", "--tries", "1", "--rounds", "1", "--attacks", "plain,base64,story",
+            "--held_out", "story", "--per_attack", "2", "--ordinary_prompts", "4", "--test_prompts", "4", "--sampling.max_new_tokens", "8", "--shorten", "0"],
+}
+
+
+@pytest.fixture(scope="module")
+def sft(tmp_path_factory):
+    """A model that ends what it says."""
+    out = tmp_path_factory.mktemp("sft") / "run"
+    assert given(out, ["sft", "--model", "town-s", "--data", "town:demos", "--count", "256", "--epochs", "2"])[0] == 0
+    return str(out)
+
+
+def given(out, command, kill_at=0):
+    """The command in a process of its own, killed at the so-manieth call that syncs; (exit code, such calls)."""
+    counter = out.with_name(f"{out.name}.calls")
+    child = os.fork()
+    if child == 0:
+        code, calls, sync = 99, 0, os.fsync
+
+        def counted(handle):
+            nonlocal calls
+            calls += 1
+            if calls == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            sync(handle)
+
+        try:
+            os.fsync = counted
+            code = cli.main([*command, "--out", str(out)])
+            counter.write_text(str(calls))
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code, int(counter.read_text()) if counter.exists() else 0
+
+
+TIMES = ("seconds", "cpu_seconds", "started", "machine", "time/", "again", "run", "parents", "model", "key")
+
+
+def without_times(value):
+    """Figures without what a clock, or the name of the folder, says."""
+    if isinstance(value, dict):
+        return {key: without_times(each) for key, each in value.items() if not key.startswith(TIMES)}
+    return [without_times(each) for each in value] if isinstance(value, list) else value
+
+
+def contents(out):
+    """What the command made: weights and data to the last byte, logs and figures without times."""
+    found = {}
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        if not path.is_file() or path.name in ("run.json", "manifest.json", "README.md", "report.html", "report.md", "health.jsonl", "config.json", "adapter_config.json"):
+            continue
+        if path.name == "summary.json":
+            found[name] = without_times(json.loads(path.read_bytes()))
+        elif path.name in ("metrics.jsonl", "samples.jsonl"):
+            found[name] = [without_times(json.loads(line)) for line in path.read_bytes().split(b"\n") if line]
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def killed_and_gone_on_with(tmp_path, monkeypatch, name, times, sft=""):
+    monkeypatch.setenv("ALIGNLAB_SAVE_EVERY_STEPS", "1")
+    command, rng = [word.format(sft=sft) for word in COMMANDS[name]], random.Random(name)
+    code, total = given(tmp_path / "whole", command)
+    assert code == 0 and total > 10
+    whole = contents(tmp_path / "whole")
+    assert any(file.endswith((".safetensors", ".jsonl")) for file in whole)
+    for number, kill_at in enumerate(sorted(rng.sample(range(1, total + 1), min(times, total)))):
+        out = tmp_path / f"killed-{number}"
+        assert given(out, command, kill_at)[0] == -signal.SIGKILL
+        assert given(out, command)[0] == 0
+        found = contents(out)
+        assert found.keys() == whole.keys(), f"killed at {kill_at} of {total}"
+        assert [file for file in whole if found[file] != whole[file]] == [], f"killed at {kill_at} of {total}"
+        assert faults_of(out) == []
+
+
+def test_a_killed_command_ends_in_the_same_bits(tmp_path, monkeypatch):
+    killed_and_gone_on_with(tmp_path, monkeypatch, "orpo", 2)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_killed_at_many_moments_end_in_the_same_bits(tmp_path, monkeypatch, sft, name):
+    killed_and_gone_on_with(tmp_path, monkeypatch, name, 4, sft)
