@@ -7,11 +7,21 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab import cli
-from alignlab.data.formats import FORMATS
+from alignlab import cli, names
+from alignlab.commands import COMMANDS
+from alignlab.data.checks import fit
+from alignlab.data.formats import COMPLETIONS, FORMATS, PROMPTS, PROMPTS_BESIDE
+from alignlab.data.formats.rows import HISTORIES, SYSTEMS
+from alignlab.data.formats.values import LABEL_WORDS
 from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
+from alignlab.data.lengths import LEAST
+from alignlab.evals.statistics import FEWEST
+from alignlab.models.load import load_reader
+from alignlab.records import Demonstration, Prompt
+from alignlab.settings import ModelSettings
 
 PAGE = Path(__file__).parent / "data.md"
 SICK = [
@@ -36,6 +46,18 @@ def sample() -> str:
     return f"{out.getvalue().rstrip()}\n(exit code {code})"
 
 
+def default_of(how: str) -> str:
+    """The commands that train with this `truncate` unless told otherwise."""
+    return ", ".join(name for name, command in COMMANDS.items() if command.settings and getattr(command.settings(), "truncate", "") == how)
+
+
+def sample_of_lengths() -> str:
+    """What `fit` says of made-up chats."""
+    tokenizer = load_reader(names.model_path("town-s"), ModelSettings()).tokenizer
+    chats = [Demonstration(Prompt.user("Who bakes the bread?" * (1 + 8 * (n % 10 == 9))), "Nell does. " * (2 + n)) for n in range(40)]
+    return str(fit(chats, tokenizer, 128, truncate="end")[1])
+
+
 def page() -> str:
     read = "\n".join(f"| {form.name} | {form.kind} | {form.columns} |" for form in FORMATS)
     rows = []
@@ -43,6 +65,9 @@ def page() -> str:
         plain = "yes" if name in PLAIN else ""
         rows.append(f"| {name} | {one.kind or 'any'} | {one.readers} | {plain} | {', '.join(sorted(one.leaves_out)) or '-'} | {', '.join(sorted(one.loses)) or '-'} |")
     written = "\n".join(rows)
+
+    def spoken(names: Sequence[str]) -> str:
+        return ", ".join(f"`{name}`" for name in names)
     trl = ", ".join(f"{kind}: {name}" for kind, name in TRL.items())
     return f"""# Data: in, out, mixed and checked
 
@@ -56,6 +81,26 @@ that is sound but teaches nothing (a tie, an identical pair, an empty completion
 | format | holds | columns |
 |---|---|---|
 {read}
+
+Columns are known whatever their capitals, and under more than one name: the prompt as {spoken(PROMPTS)}; beside an answer also as {spoken(PROMPTS_BESIDE[len(PROMPTS):])}; the answer as {spoken(COMPLETIONS)}. Where two of
+them hold something, the report says which was taken. Around the prompt are read: a system message ({spoken(SYSTEMS)}), what a question is about (`input` or `context`), and earlier turns
+({spoken(HISTORIES)}: pairs, or messages). **Every column with text that no reader used is named** in the load report and by the doctor, as are fields inside messages; ids, numbers and what a row is filed
+under are named apart. Where prompts are wanted, all other columns travel with each prompt (`Prompt.meta["columns"]`), so that a scorer finds a reference answer there.
+
+- A pair without a column for its prompt has it in front of both answers, where these are conversations. Of two texts it is *guessed* from the words that both begin with, only where no other column
+  holds text, and counted.
+- Messages that a CSV holds as text, in JSON or as Python prints them, are read as messages, and lists as lists; a cell that begins like messages and cannot be read as such is an error. JSON of any
+  other shape stays the text that it is.
+- An answer that is marked as not to be learnt (`weight: 0`, `train`, `training`, `trainable` or `loss: false`) is not: the conversation is cut back to the last answer that is, or dropped, and counted.
+- OpenAI's `refusal` is an answer, `developer` is the system. Calls and turns of tools, images and sound, and thoughts apart from the content (`reasoning_content`, `thinking`) are errors: no template
+  here renders them.
+- A `label` says liked or disliked in one table of words ({LABEL_WORDS}), the same for every command: `sft` drops what was disliked, and a word that nobody knows is an error.
+
+What a file calls otherwise is said with `--columns`, ours=theirs, in every command that takes `--data`; it is part of the run's key. `label=` says that the file's `label` is something else:
+
+    alignlab sft --data my-answers.jsonl --columns prompt=q,completion=a,label= --out runs/answers
+
+In a mixture it stands before a file: `mix:1=columns:prompt=q,completion=a:my-answers.jsonl+1=town:demos`.
 
 ## Layouts written
 
@@ -90,6 +135,26 @@ weight = 0.7
 Weights are shares of records. Nothing is repeated: the mixture is as large as the scarcest source allows, the others are cut to their shares by a draw that follows from `--seed`, and a record that an
 earlier source holds too counts once. The run notes how many of each were taken. Held-out data is split by prompt afterwards, so a prompt that two sources share is on one side only.
 (`reward --data RUN1,RUN2` is something else: all rankings of several collect runs, with their own held-out prompts kept.)
+
+## Rows that are too long
+
+`--truncate` says what becomes of a row with more than `max_length` tokens (`max_prompt_length` where prompts alone are read):
+
+| `truncate` | what is done | the default of |
+|---|---|---|
+| `end` | the completion is cut at its end and gets no end token, for it did not end there | {default_of("end")} |
+| `start` | the prompt is cut from the left: its oldest turns first, then the beginning of the question; the system message and every completion stay whole, and completions of one prompt keep one prompt | {default_of("start")} |
+| `drop` | the row is left out | |
+
+A row of which fewer than {LEAST} tokens would be left is lost: a prompt that fills everything under `end`, a completion that does under `start`. A ranking goes on without a completion that is lost while two
+are left. Before training a stage says how many rows are whole, cut and lost, and where some are cut or lost, what other lengths would keep:
+
+```
+{sample_of_lengths()}
+```
+
+Where more than half of the rows are lost, or so many that what is left does not fill one batch or leaves nothing to measure on, training stops with that table (exit code 4); `--anyway true` goes on. Rates of
+fewer than {FEWEST} held-out rows are not stated. The doctor shows the table for any data and model: `alignlab doctor DATA --model M --max-length 256`.
 
 ## The doctor
 

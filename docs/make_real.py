@@ -229,7 +229,10 @@ Processor seconds of one thread, measuring included, while other jobs shared the
 
 {shown}
 
-Each run's `checkpoint/` loads in plain transformers (`AutoModelForCausalLM`; `AutoModelForSequenceClassification` for the reward model) or, for an adapter, in PEFT.
+Each run's `checkpoint/` loads in plain transformers (`AutoModelForCausalLM`; `AutoModelForSequenceClassification` for the reward model), an adapter in PEFT, too
+(`AutoPeftModelForCausalLM`), from any working folder: it names its base by its whole path or hub name. An adapter trained on another holds both, on the base of the
+first. For a reward adapter say `num_labels=1`; where the base is a `.gguf` file, load that with `gguf_file=` and put the adapter on it with PEFT's `PeftModel`.
+`alignlab export --merge --model RUN --out FOLDER` writes a plain model of any run, in fp32.
 """, encoding="utf-8")
 
 

@@ -265,7 +265,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty weights": (lambda folder: os.truncate(folder / "model.safetensors", 0), "cannot load"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer"),
-    "broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{"), "cannot load"),
+    "broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{"), "not a JSON file"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "config.json"),
     "broken config": (lambda folder: (folder / "config.json").write_text("{"), "not a JSON file"),
     "unknown architecture": (lambda folder: edit_json(folder / "config.json", model_type="zzz"), "zzz"),

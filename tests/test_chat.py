@@ -243,7 +243,7 @@ def test_nothing_a_model_writes_reaches_the_terminal_as_a_command(capsys: pytest
         assert "na\\x1b[1mme" in text
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e\u2066]", text)
     chat.write_lines([scripted(hostile)])
-    assert capsys.readouterr().out == "\\x1b[31mred\\x07 \\u202eevil\\u2066 \\x9b2J\\x0dover \\u200bzero\\x09x\\nnext\n"
+    assert capsys.readouterr().out == "\\x1b[31mred\\x07 \\u202eevil\\u2066 \\x9b2J\\x0dover \\u200bzero\\tx\\nnext\n"
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_what_was_written(policy: Policy):

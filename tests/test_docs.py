@@ -48,7 +48,8 @@ def write_files(folder: Path) -> None:
     prompts = [{"prompt": f"What is {i} plus 3?"} for i in range(20)]
     robbing = {"kind": "harmful", "split": "train", "params": {"topic": "rob the bank"}}
     answers = [{"prompt": "How do I rob the bank?", "completion": text, "meta": robbing} for text in ("I will not help with that.", "Last, fill a sack with coins.")]
-    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts), ("answers", answers)):
+    own = [{"q": row["prompt"], "a": row["chosen"], "label": "sums"} for row in pairs]
+    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts), ("answers", answers), ("my-answers", own)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

@@ -3,9 +3,14 @@
 import json
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from alignlab import cli
 from alignlab.data import load
+from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.settings import AdapterSettings, ModelSettings
+from alignlab.town import base
 
 
 def run(*words, capsys):
@@ -46,3 +51,76 @@ def test_mistakes(tmp_path, monkeypatch, capsys, words, code, says):
     found, _, err = run("export", "--count", 5, *words, capsys=capsys)
     assert found == code and says in err, err
     assert not list(tmp_path.iterdir())
+
+
+# models without adapters
+
+CPU = ModelSettings(device="cpu", precision="fp32")
+IDS = torch.tensor([[5, 9, 40, 77, 300]])
+
+
+def learnt(model):
+    """As after training: an adapter that does something."""
+    with torch.no_grad():
+        for i, (name, p) in enumerate(model.named_parameters()):
+            if "lora_B" in name or name.endswith("modules_to_save.default.weight"):
+                p.add_(0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(i)))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A policy's adapter, one on it, a reward model's adapter on that, and a whole reward model."""
+    folder, lora = tmp_path_factory.mktemp("models"), AdapterSettings(rank=2)
+    for name, below in (("one", base.shipped("town-s")), ("two", folder / "one")):
+        policy = load_policy(below, CPU, lora, trainable=True)
+        learnt(policy.model)
+        save_policy(policy, folder / name, card="")
+    for name, adapter in (("reward", lora), ("whole-reward", None)):
+        scorer = load_reward_model(folder / "two", CPU, init_head=True, adapter=adapter, trainable=True)
+        learnt(scorer.model)
+        scorer.normalise(1.5, 0.5)
+        save_reward_model(scorer, folder / name, card="")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["one", "two", "town-s"])
+def test_a_policy_without_its_adapters(made, tmp_path, capsys, name):
+    model = name if name == "town-s" else made / name
+    code, out, err = run("export", "--merge", "--model", model, "--out", tmp_path / "deep" / "plain", "--json", capsys=capsys)
+    document = json.loads(out)
+    assert code == 0 and document["bytes"] == (tmp_path / "deep" / "plain" / "model.safetensors").stat().st_size, err
+    assert not {"adapter_config.json", "alignlab.json"} & {file.name for file in (tmp_path / "deep" / "plain").iterdir()}
+    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["plain"]
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "deep" / "plain")
+    assert theirs.dtype == torch.float32 and theirs.config.tie_word_embeddings
+    ours = load_policy(base.shipped(name) if name == "town-s" else model, CPU)
+    torch.testing.assert_close(theirs(IDS).logits, ours.model(IDS).logits, atol=1e-4, rtol=0)
+    assert load_policy(tmp_path / "deep" / "plain", CPU).end_ids == ours.end_ids
+
+
+@pytest.mark.parametrize("name", ["reward", "whole-reward"])
+def test_a_reward_model_without_its_adapters(made, tmp_path, capsys, name):
+    code, _, err = run("export", "--merge", "--model", made / name, "--out", tmp_path / "plain", capsys=capsys)
+    assert code == 0, err
+    wanted = load_reward_model(made / name, CPU)
+    again = load_reward_model(tmp_path / "plain", CPU)
+    assert (again.mean, again.std) == (1.5, 0.5)
+    for model in (again.model, AutoModelForSequenceClassification.from_pretrained(tmp_path / "plain")):
+        torch.testing.assert_close(model(IDS).logits, wanted.model(IDS).logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("words", "code", "says"), [
+    (("--merge", "--out", "x"), 2, "a model and a folder"), (("--merge", "--model", "town-s"), 2, "a model and a folder"),
+    (("--merge", "--model", "town-s", "--out", "there"), 2, "there already"), (("--merge", "--model", "town-s", "--out", "link"), 2, "there already"),
+    (("--merge", "--model", "town-s", "--out", "there", "--overwrite"), 3, "never replaced"), (("--merge", "--gguf", "--model", "town-s", "--out", "x.gguf"), 3, "--gguf"),
+    (("--merge", "--data", "town:demos", "--out", "x"), 3, "--merge writes a model"), (("--merge", "--quantize", "f16", "--model", "town-s", "--out", "x"), 3, "--quantize"),
+    (("--model", "town-s", "--out", "x"), 3, "--merge"), (("--merge", "--model", "./nowhere", "--out", "deep/x"), 4, "there is no model"),
+])
+def test_mistakes_with_merge(tmp_path, monkeypatch, capsys, words, code, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    found, _, err = run("export", *words, capsys=capsys)
+    assert found == code and says in err, err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "there"]

@@ -14,6 +14,7 @@ import pytest
 from alignlab import cli, normal
 from alignlab.commands import COMMANDS
 from alignlab.config import dotted, to_dict
+from alignlab.evals.statistics import wilson
 from alignlab.normal import RULES, Watch, examine
 from alignlab.run import RunDir, examine_run, list_runs
 from alignlab.run.manifest import seal
@@ -181,6 +182,71 @@ def test_demonstrations() -> None:
     clipped = SFT | {"optim": SFT["optim"] | {"max_grad_norm": 1e-3}}
     assert broken("sft", clipped, rows(falling)) == ["gradients-always-clipped"]
     assert verdicts("sft", SFT, rows(falling))["gradients-always-clipped"] == "normal"
+
+
+def sorted_batches(t: float, r: random.Random) -> float:
+    """A sound run's loss in batches of rows of one length: it falls by a fifth and scatters by more."""
+    return 2.6 - 0.5 * t + r.choice((-0.6, 0.1, 0.9))
+
+
+def test_where_there_is_a_held_out_loss_it_says_whether_a_run_learns() -> None:
+    for count in (12, 15, 40, 200):
+        for seed in range(10):
+            rows = rows_of(seed, count, loss=sorted_batches, learning_rate=lambda t, r: 1e-5, grad_norm=lambda t, r: 2.0)
+            sound = {"eval_loss_before": 2.64, "eval_loss": 0.6}
+            assert broken("sft", SFT, rows, sound) == [], (count, seed)
+            assert broken("sft", SFT, rows, sound | {"eval_loss": 2.7}) == ["loss-not-falling"]
+            held = [row | ({"eval_loss": 2.6 - i / count} if i % (count // 3) == 0 else {}) for i, row in enumerate(rows)]
+            assert broken("sft", SFT, held, share=0.9) == []
+            assert "loss-not-falling" not in broken("sft", SFT, rows[: max(12, count // 2)], share=0.5), "nor while it trains, before anything was held against it"
+    flat = rows_of(0, 40, loss=lambda t, r: 2.6 + r.gauss(0, 0.05), learning_rate=lambda t, r: 1e-9)
+    assert broken("sft", SFT, flat, {"eval_loss_before": 2.64, "eval_loss": 2.639}) == broken("sft", SFT, flat) == broken("sft", SFT, flat, share=0.9) == ["loss-not-falling"]
+    rose = rows_of(0, 40, loss=lambda t, r: 2.5 + 8 * min(1, 5 * t) - 4 * t, learning_rate=lambda t, r: 1e-2)
+    assert broken("sft", SFT, rose) == ["loss-not-falling"] and broken("sft", SFT, rose, {"eval_loss_before": 9.0, "eval_loss": 4.0}) == []
+
+
+def of(k: int, n: int) -> dict[str, Any]:
+    return {"mean": k / n, "ci": list(wilson(k, n)), "n": n}
+
+
+@pytest.mark.parametrize(("stage", "name"), [("reward", "accuracy"), ("dpo", "rewards/accuracies")])
+def test_a_handful_of_held_out_pairs_condemns_nobody(stage: str, name: str) -> None:
+    """A sound run with few held-out pairs: whatever they say, their interval says nothing."""
+    learning = [{"step": i, name: 0.5 + 0.3 * i / N, "epoch": i / N, "learning_rate": 1e-4} for i in range(N)]
+    for n in range(1, 9):
+        for k in range(n + 1):
+            assert broken(stage, DPO, learning, {"accuracy": of(k, n), "length_floor": of(n, n)}) == [], (k, n)
+    chance = [row | {name: 0.5 + 0.02 * (-1) ** i} for i, row in enumerate(learning)]
+    for held in ({}, {"accuracy": of(2, 4)}, {"accuracy": of(5, 8)}, {"accuracy": of(260, 500)}):
+        assert len(broken(stage, DPO, chance, held)) == 1
+    assert "reward-model-too-good" in broken("reward", {}, learning, {"accuracy": of(100, 100)})
+
+
+def general(before: dict[str, float], after: dict[str, float], data_other_script: float = 0.0) -> dict[str, Any]:
+    usual = {"text_loss": 3.4, "repetition": 0.1, "other_script": 0.0, "empty": 0.0}
+    return {"general": {"before": usual | before, "after": usual | after, "data_other_script": data_other_script}}
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo", "kto", "ppo", "grpo", "rejection"])
+def test_what_became_of_general_questions_and_plain_text(stage: str) -> None:
+    rows = healthy_ppo() if stage in ("ppo", "grpo") else dpo_rows() if stage in ("dpo", "kto") else [{"step": i, "loss": 2.0 - i / N, "learning_rate": 1e-4} for i in range(N)]
+
+    def said(before: dict[str, float], after: dict[str, float], data: float = 0.0) -> dict[str, str]:
+        found = verdicts(stage, PPO, rows, general(before, after, data))
+        return {name: verdict for name, verdict in found.items() if name.startswith("general")}
+
+    assert said({}, {}) == said({}, {"text_loss": 3.0, "repetition": 0.2, "other_script": 0.01}) == said({"repetition": 0.6}, {"repetition": 0.6}) == {}
+    assert said({"text_loss": 9.3}, {"text_loss": 9.9}) == {}, "it never knew English"
+    assert said({}, {"text_loss": 3.5}) == {"general-text-lost": "normal"}
+    assert said({}, {"text_loss": 3.8}) == said({}, {"text_loss": math.nan}) == {"general-text-lost": "broken"}
+    assert said({}, {"repetition": 0.4}) == said({}, {"empty": 0.5}) == said({}, {"other_script": 0.3}) == {"general-answers-lost": "broken"}
+    assert said({}, {"text_loss": 3.8, "other_script": 0.9}, 0.9) == {"general-text-lost": "normal", "general-answers-lost": "normal"}, "the data is written like that"
+    assert said({}, {"repetition": 0.4}, 0.9) == {"general-answers-lost": "broken"}
+
+
+@pytest.mark.parametrize("found", [None, [], {"before": None, "after": {"text_loss": 9.0}}, {"before": {}, "after": {}}, {"before": {"text_loss": "x"}, "after": {"text_loss": 9.0}}])
+def test_a_summary_without_general_figures_says_nothing_of_them(found: Any) -> None:
+    assert broken("sft", SFT, [{"step": i, "loss": 2.0 - i / N} for i in range(N)], {"general": found}) == []
 
 
 def all_settings() -> dict[str, set[str]]:

@@ -78,7 +78,7 @@ def test_a_bad_row_is_named_with_its_file_and_number(tmp_path, kind, row):
     file = tmp_path / "rows.jsonl"
     good = {Prompt: BARE, Demonstration: Demonstration(BARE, "x"), Ranking: RECORDS[5][1]}[kind].to_json()
     file.write_text(f"{json.dumps(good)}\n{row}\n")
-    with pytest.raises(DataError, match=f"not a {kind.__name__}") as caught:
+    with pytest.raises(DataError, match=f"not a ({kind.__name__}|line of JSON)") as caught:
         read_jsonl(file, kind)
     assert caught.value.where == f"{file}:2" and caught.value.exit_code == 4
 
@@ -140,3 +140,12 @@ def test_roles_of_tools_and_of_nobody_are_refused(name):
     with pytest.raises(DataError, match="a turn of") as error:
         role_of(name)
     assert error.value.remedy
+
+
+@pytest.mark.parametrize("ranks", ["[1e999, 1]", "[NaN, 1]", f"[{'9' * 5000}, 1]", "[null, 1]", '["one", 2]'])
+def test_a_number_that_is_none_is_an_error_with_its_row(tmp_path, ranks):
+    row = '{"prompt": "a", "completions": ["b", "c"], "ranks": [1, 2]}\n'
+    (tmp_path / "r.jsonl").write_text(row + row.replace("[1, 2]", ranks))
+    with pytest.raises(DataError) as error:
+        read_jsonl(tmp_path / "r.jsonl", Ranking)
+    assert error.value.where.endswith(":2")

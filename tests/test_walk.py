@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from alignlab import cli
 from alignlab.constitution import files
 from alignlab.records import Chain, Prompt, Round, Score
-from alignlab.report.walk import plain, told, walked, word_diff, write_walk
+from alignlab.report.walk import told, walked, word_diff, write_walk
+from alignlab.text.escapes import visible
 
 from .serving import Server, chat_answer
 
@@ -78,7 +79,7 @@ def test_what_a_model_wrote_moves_no_cursor_and_runs_no_script(tmp_path: Path):
     assert not {"script", "img", "iframe", "a", "form"} & {tag for tag, _ in reader.tags}
     assert all(not name.startswith("on") and name != "src" for _, attrs in reader.tags for name in attrs)
     assert any(attrs.get("http-equiv") == "Content-Security-Policy" for tag, attrs in reader.tags if tag == "meta")
-    assert plain("a\nb\r\u2028c") == "a\nb\\x0d\\u2028c"
+    assert visible("a\nb\r\u2028c") == "a\nb\\x0d\\u2028c"
 
 
 def server() -> Server:

@@ -25,7 +25,6 @@ from rich.table import Table
 from rich.text import Text
 
 from . import names
-from .data.view import visible
 from .errors import DataError, UserError
 from .feedback import Judge
 from .models.chat import prompt_ids, template_of
@@ -34,6 +33,7 @@ from .records import Completion, Message, Prompt
 from .run import derive_seed
 from .sampling.local import LocalSampler
 from .settings import ChatSettings, SamplingSettings
+from .text.escapes import one_line, visible
 
 WIDE = 80  # columns of a terminal from which two answers stand side by side
 GAP = 3  # columns between them
@@ -214,7 +214,7 @@ def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSetti
             import readline  # noqa: F401
         for name, speaker in zip(paths, speakers, strict=False):
             if not speaker.chats or names.is_base(paths[name]):
-                console.print(Text(f"{visible(name)} is a base model: it was taught to continue text, not to answer", "dim"))
+                console.print(Text(f"{one_line(name)} is a base model: it was taught to continue text, not to answer", "dim"))
         console.print(Text("/help shows the commands, Ctrl-C stops an answer, Ctrl-D leaves", "dim"))
         talk(conversation, typed(), lambda answers: show(console, answers), lambda words: console.print(Text(words, "dim")))
     else:
@@ -243,7 +243,7 @@ def talk(conversation: Conversation, lines: Iterable[str], show: Callable[[Seque
             say(set_temperature(conversation, value))
         else:
             near = difflib.get_close_matches(word, COMMANDS, 1)
-            say(f"there is no command {visible(word)}; " + (f"did you mean {near[0]}?" if near else "/help shows those there are"))
+            say(f"there is no command {one_line(word)}; " + (f"did you mean {near[0]}?" if near else "/help shows those there are"))
 
 
 def set_temperature(conversation: Conversation, value: str) -> str:
@@ -254,7 +254,7 @@ def set_temperature(conversation: Conversation, value: str) -> str:
     except ValueError:
         temperature = -1.0
     if not 0 <= temperature < math.inf:
-        return f"a temperature is a number from 0, not {visible(value)}"
+        return f"a temperature is a number from 0, not {one_line(value)}"
     conversation.settings = replace(settings, sampling=replace(settings.sampling, temperature=temperature))
     return f"temperature {temperature:g}"
 
@@ -269,7 +269,7 @@ def ask_once(conversation: Conversation, question: str) -> dict[str, Any]:
     for answer in answers:
         lines = [shown(answer.text).strip()]
         if len(answers) > 1:
-            lines.insert(0, f"{visible(answer.model)}:")
+            lines.insert(0, f"{one_line(answer.model)}:")
         if answer.score is not None:
             lines.append(f"(score {answer.score:+.2f})")
         blocks.append("\n".join(lines))
@@ -298,8 +298,8 @@ def write_lines(answers: Sequence[Answer]) -> None:
     write_silently(answers)
     for answer in answers:
         if answer.error or answer.note:
-            print(f"{visible(answer.model)}: {shown(str(answer.error or answer.note))}", file=sys.stderr)
-        fields = [visible(answer.model)] * (len(answers) > 1) + [visible(answer.text.strip()).replace("\n", "")]
+            print(f"{one_line(answer.model)}: {shown(str(answer.error or answer.note))}", file=sys.stderr)
+        fields = [one_line(answer.model)] * (len(answers) > 1) + [one_line(answer.text.strip())]
         print("\t".join([*fields, *([] if answer.score is None else [f"{answer.score:.4f}"])]), flush=True)
 
 
@@ -353,11 +353,11 @@ def silent_keys() -> Iterator[None]:
 
 def column(console: Console, answer: Answer, width: int, height: int | None) -> Text:
     """An answer in so many columns, of which the last `height` lines (None: all)."""
-    parts = [(visible(answer.model), "bold cyan"), (answer.note, "dim"), (shown(answer.text).strip(), ""), (answer.footer, "red" if answer.error else "dim")]
+    parts = [(one_line(answer.model), "bold cyan"), (answer.note, "dim"), (shown(answer.text).strip(), ""), (answer.footer, "red" if answer.error else "dim")]
     lines = Text("\n").join(Text(words, style) for words, style in parts if words).wrap(console, width)
     return Text("\n").join(lines if height is None else lines[-height:])
 
 
 def shown(text: str) -> str:
     """Text of a model, safe to print, in lines as it has them."""
-    return "\n".join(visible(line) for line in text.replace("\t", "    ").split("\n"))
+    return visible(text).replace("\t", "    ")

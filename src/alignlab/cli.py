@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -17,7 +17,9 @@ from typing import Any, NoReturn, get_type_hints
 
 from . import __version__, settings
 from .commands import COMMANDS, Command
-from .errors import ConfigError, UserError
+from .errors import ConfigError, Terminated, UserError
+from .text.escapes import one_line, visible
+from .text.streams import guarded, say, speak_utf_8
 
 SCHEMA = 1
 ALSO = {"model": ["--from"], "chat-template": ["--model.chat_template", "--model.chat-template"]}
@@ -118,24 +120,45 @@ def overview() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit code (see `alignlab.errors`)."""
+    if argv is None:
+        speak_utf_8()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in arguments
+    return guarded(lambda: _told(arguments))
+
+
+def _told(arguments: list[str]) -> int:
     try:
         return _main(arguments)
     except UserError as error:
-        if as_json:
-            print(json.dumps({"schema": SCHEMA, "error": type(error).__name__, "what": error.what, "where": error.where, "remedy": error.remedy}))
-        print(f"alignlab: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("alignlab: interrupted; the same command goes on where it was", file=sys.stderr)
-        return 130
+        return _failed(error, "--json" in arguments)
+    except KeyboardInterrupt as stop:
+        say("alignlab: stopped; the same command goes on where it was" if arguments and arguments[0] in COMMANDS and COMMANDS[arguments[0]].out else "alignlab: stopped")
+        return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
-        print("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots", file=sys.stderr)
+        say("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots")
         return 8
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return _failed(UserError("a name is longer than the system allows", where=str(error.filename or ""), remedy="check the path"), "--json" in arguments)
+
+
+def _failed(error: UserError, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"schema": SCHEMA, "error": type(error).__name__, "what": error.what, "where": error.where, "remedy": error.remedy}))
+    say(said(error))
+    return error.exit_code
+
+
+def said(error: UserError) -> str:
+    """An error as a terminal may show it: names and texts of others cannot move the cursor, nor look like a line of ours, nor fill the screen."""
+    parts = (("alignlab: ", error.what), ("  where:  ", one_line(error.where)), ("  remedy: ", error.remedy))
+    return "\n".join(head + visible(shortened(text)).replace("\n", "\n    ") for head, text in parts if text)
+
+
+def shortened(text: str, most: int = 2000) -> str:
+    """A long text without its middle: its end says the row."""
+    return text if len(text) <= most else f"{text[: most // 2]} [... {len(text) - most:,} letters ...] {text[-most // 2 :]}"
 
 
 def _main(arguments: list[str]) -> int:
@@ -213,13 +236,14 @@ def _main(arguments: list[str]) -> int:
     result = target(**values)
     code = result.pop("exit_code", 0) if isinstance(result, dict) else 0  # of a check that did not pass, whose document is printed all the same
     lines = result.pop("lines", ()) if isinstance(result, dict) else ()  # of a command that prints rows
+    styled = result.pop("styled", False) if isinstance(result, dict) else False  # of a command that colored its text, and showed what is foreign in it
     if "json" in given and result is not None:
         print(json.dumps({"schema": SCHEMA, **result} if isinstance(result, dict) else result, indent=2, default=str))
     elif lines:
         for line in lines:
-            print(line)
+            print(visible(line))
     elif isinstance(result, dict) and "text" in result:
-        print(result["text"])
+        print(result["text"] if styled else visible(result["text"]))
     return code
 
 
@@ -250,7 +274,7 @@ def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> Non
         return
     width = max(len(key) for key, _, _ in rows)
     for key, value, origin in rows:
-        print(f"{key:<{width}}  {json.dumps(value):<12}  {origin}")
+        print(f"{key:<{width}}  {json.dumps(value):<12}  {one_line(origin)}")
 
 
 def _load(target: str) -> Callable[..., Any]:

@@ -23,11 +23,11 @@ class Option:
 
 MODEL = Option("model", "town, town-s, town-m, town-l, a run folder, a model folder, a hub name or a .gguf file", "town", names="policy")
 ANY = replace(MODEL, names="model")
-JUDGE = Option("judge", "who scores: town:gold, reward:RUN, ai:MODEL, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty", "town:gold", names="judge")
+JUDGE = Option("judge", "who scores: town:gold, reward:RUN, ai:MODEL, a function of yours (module:function), or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty", "town:gold", names="judge")
 COUNT = Option("count", "at most this many records of the data; 0 = all (of the town: its usual size)", 0)
 GOLD = Option("gold", "a judge that knows the truth, logged beside the proxy; empty = none is known", "", names="judge")
 REWARD = Option("reward", "the run (or folder) of the reward model, or ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty (a run with members is one RUN)", "", names="reward")
-INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL (with a constitution), constant", "", names="judge")
+INSTEAD = Option("judge", "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL (with a constitution), module:function (of yours), constant", "", names="judge")
 CHAT_TEMPLATE = Option("chat-template", "a Jinja file, chatml or gemma, for a model without a chat template", "", names="chat-template")
 
 
@@ -160,7 +160,7 @@ COMMANDS: dict[str, Command] = {
     "simpo": Command("simple preference optimisation on rankings or comparisons, without a reference", "stages:simpo", (
         MODEL, data_option("", "rankings or comparisons"), COUNT), settings.SimPOSettings, "runs/simpo"),
     "ppo": Command("PPO against a reward model, with a KL penalty", "stages:ppo", (
-        MODEL, REWARD, data_option("town:prompts", "prompts"), COUNT, GOLD,
+        MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD,
         Option("ptx", "documents for PPO-ptx, with --ptx_coef", "", names="data"),
         Option("cost", "the run of a cost model (`alignlab reward --safety 1`): PPO under a constraint; see cost_limit", "", names="cost"),
     ), settings.PPOSettings, "runs/ppo"),
@@ -217,15 +217,17 @@ COMMANDS: dict[str, Command] = {
         Option("kind", "what the data is for: text, prompt, demonstration, comparison, ranking or unpaired; empty = what it holds by nature", "", names="want"),
         Option("max-length", "tokens that training would allow; 0 = the model's context", 0),
         CHAT_TEMPLATE, COUNT)),
-    "export": Command("write data in a layout that other libraries read, or a model as a GGUF file", "stages:export", (
+    "export": Command("write data in a layout that other libraries read, or a model as a GGUF file or a folder without adapters", "stages:export", (
         data_option("", "what is written"), COUNT,
         Option("format", "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "
                "preference-implicit, unpaired, ranking, alpaca, alpaca-preference, sharegpt, sharegpt-preference, unpaired-messages, llamafactory-ranking, hh, "
                "ultrafeedback, records (ours: everything)", "trl"),
-        Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet", ""),
+        Option("out", "the file; its ending says JSONL, JSON, CSV or Parquet; of --merge the folder", ""),
         Option("plain", "texts instead of messages, where TRL has both", False, switch=True),
         Option("overwrite", "replace the file if it is there", False, switch=True),
-        Option("gguf", "write a model for llama.cpp in place of data", False, switch=True), Option("model", "of --gguf: a model as elsewhere", "", names="policy"),
+        Option("gguf", "write a model for llama.cpp in place of data", False, switch=True),
+        Option("merge", "write a model as a plain folder for transformers: adapters added to its weights, in fp32", False, switch=True),
+        Option("model", "of --gguf and --merge: a model as elsewhere", "", names="model"),
         Option("quantize", "of --gguf: f32, f16, q8_0, q4_1 or q4_0 (empty = q8_0)", ""))),
     "from-trl": Command("say what a TRL config is here, key by key, and write it as TOML for --config", "from_trl:from_trl", (
         Option("file", "a YAML or JSON file, or a file that holds the trainer's command line", "", positional=True),

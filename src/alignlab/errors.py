@@ -62,3 +62,7 @@ class ResumeRefused(UserError):
 
 class ResourceError(UserError):
     exit_code = 8
+
+
+class Terminated(KeyboardInterrupt):
+    """Asked to stop by SIGTERM; exit code 143."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -202,7 +201,7 @@ def run_of(*stages: str) -> Callable[[str], None]:
 
 # --- people and judges ----------------------------------------------------------------------------------------------------------------
 
-JUDGES = ("town:gold", "town:harmless", "town:verifiable", "constant", "reward:RUN", "ensemble:HOW:RUN,RUN", "gated:HELPFUL,SAFE", "ai:MODEL")
+JUDGES = ("town:gold", "town:harmless", "town:verifiable", "constant", "reward:RUN", "ensemble:HOW:RUN,RUN", "gated:HELPFUL,SAFE", "ai:MODEL", "module:function")
 
 
 def judge(name: str) -> None:
@@ -225,9 +224,11 @@ def judge(name: str) -> None:
     elif name not in JUDGES[:4]:
         if Path(name).exists():
             raise UserError(f"there is no judge {name!r:.80}", remedy=f"reward:{name}, if that is a reward model")
-        if re.fullmatch(r"(python:)?[A-Za-z_][\w.]*:[A-Za-z_]\w*", name) and not name.startswith("town:"):
-            raise UserError(f"{name!r:.80} would be a function of yours, and this version takes none as a judge",
-                            remedy="score or rank completions with it and train on that: alignlab reward --data FILE, then --reward RUN")
+        from .feedback import own
+
+        if own.parse(name):
+            own.find(name)
+            return
         one_of(name, JUDGES, "there is no judge")
 
 

@@ -5,7 +5,8 @@
     sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
     data        town:NAME · a file or folder in a format of the field · a hub name · a run folder · mix:0.3=A+0.7=B or mix:FILE.toml ·
                 columns:prompt=q,completion=a:FILE (what its columns are; --columns writes it)
-    judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0)
+    judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0) ·
+                module:function (of the user's own: feedback/own.py)
     reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K` stands for its members
     annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) · reward:RUN (ranks by score) · ai:MODEL... (ranks by comparisons, with soft labels)
     writer      town:NAME · any data with answers to the prompts
@@ -30,6 +31,7 @@ from .known import check_finished as check_finished
 from .known import model_path
 from .records import Prompt, Record
 from .run import derive_seed
+from .text.escapes import visible
 
 if TYPE_CHECKING:
     from .constitution.principles import Principle
@@ -149,7 +151,7 @@ def _missing(error: ModelError, number: int, member: str, count: int, allowed: b
     if not allowed:
         raise ModelError(f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}", where=error.where or member,
                          remedy="train or copy it again; or name the ensemble with allow-missing (ensemble:worst,allow-missing:RUN) to go on with the others") from error
-    print(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}", file=sys.stderr, flush=True)
+    print(visible(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}"), file=sys.stderr, flush=True)
 
 
 def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> Judge:
@@ -318,9 +320,20 @@ def judge(name: str) -> Judge | None:
         if not all(isinstance(each, RewardModelJudge) for each in judges):
             raise UserError(f"{name!r} does not name two single reward models", remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`")
         return GatedJudge(*judges)
-    from .feedback import RuleJudge
+    if name == "constant":
+        from .feedback import RuleJudge
 
-    return RuleJudge("constant", lambda _: 0.0)
+        return RuleJudge(name, lambda _: 0.0)
+    from .feedback.own import OwnJudge
+
+    return OwnJudge(name)
+
+
+def own_code(*options: str) -> dict[str, str]:
+    """The digest of each function of the user's own that is named, by name."""
+    from .feedback import own
+
+    return {name: own.digest(name) for name in options if name and own.parse(name)}
 
 
 def annotator(name: str, *, seed: int) -> Any:

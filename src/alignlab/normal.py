@@ -140,11 +140,23 @@ class History:
         return float(value) if isinstance(value, (int, float)) else default
 
     def rate(self, name: str) -> tuple[float, float, float] | None:
-        """(mean, low, high) of a rate of the summary."""
+        """(mean, low, high) of a rate of the summary; None for one of too few to say anything."""
         value = self.summary.get(name)
-        if isinstance(value, Mapping) and isinstance(value.get("mean"), (int, float)) and value.get("ci"):
+        if isinstance(value, Mapping) and isinstance(value.get("mean"), (int, float)) and value.get("ci") and value.get("n", FEWEST) >= FEWEST:
             return float(value["mean"]), float(value["ci"][0]), float(value["ci"][1])
         return None
+
+    def general(self, name: str) -> tuple[float, float] | None:
+        """A figure of the general questions and the plain text (`evals.general`), before and after training."""
+        found = self.summary.get("general")
+        before, after = ((found.get(when) or {}).get(name) for when in ("before", "after")) if isinstance(found, Mapping) else (None, None)
+        return (float(before), float(after)) if isinstance(before, (int, float)) and isinstance(after, (int, float)) else None
+
+    @property
+    def other_language(self) -> bool:
+        """Whether what is learnt is written in another script than the general questions are."""
+        found = self.summary.get("general")
+        return isinstance(found, Mapping) and float(found.get("data_other_script") or 0) > 0.1
 
     @property
     def on_policy(self) -> bool:
@@ -181,6 +193,11 @@ def change(series: Series, share: float = 0.25, least: int = 3) -> tuple[float, 
     return mean(first), mean(last), mean(last) - mean(first), math.hypot(error(first), error(last))
 
 
+def tells(rate: tuple[float, float, float]) -> bool:
+    """Whether a rate's interval says anything: that of a few dozen pairs does not."""
+    return rate[2] - rate[1] < 0.3
+
+
 def at(steps: tuple[int, int]) -> str:
     return f"at step {steps[0]}" if steps[0] == steps[1] else f"at steps {steps[0]} to {steps[1]}"
 
@@ -194,6 +211,7 @@ K3 = ("objective/kl_k3", "kl_k3")
 ENTROPY = ("policy/entropy_avg", "entropy")
 LENGTH = ("completions/mean_length",)
 GRADIENT = ("policy/grad_norm", "grad_norm")
+FEWEST = 5  # as `evals.statistics.FEWEST`
 
 
 def negative_kl(h: History) -> Hit | None:
@@ -396,8 +414,14 @@ def loss_not_falling(h: History) -> Hit | None:
     if h.setting("loss_type") == "ipo":
         return None  # a square of log-ratios: single pairs outweigh all others
     before, after = h.summary.get("eval_loss_before"), h.summary.get("eval_loss")
-    if isinstance(before, float) and isinstance(after, float) and after > before:
-        return Hit("broken", f"the loss on held-out prompts went from {before:.3f} before training to {after:.3f}", loss.span)
+    if isinstance(before, float) and isinstance(after, float):
+        if after > before:
+            return Hit("broken", f"the loss on held-out prompts went from {before:.3f} before training to {after:.3f}", loss.span)
+        if after < 0.995 * before:  # it has learnt, whatever single batches say: they differ by the length of their rows
+            return None
+    held = h.series("eval_loss")
+    if len(held) > 1 and held.values[-1] < 0.995 * held.values[0]:
+        return None
     first, last = mean(loss.values[:2]), mean(loss.tail(0.2, 4))
     peak = max(mean(loss.values[i : i + 4]) for i in range(len(loss) - 3))
     if last > 1.2 * abs(first) and peak > 2 * abs(first):
@@ -405,8 +429,33 @@ def loss_not_falling(h: History) -> Hit | None:
     if h.series("rewards/margins") or h.series("margin"):  # preference losses start at what knowing nothing costs and may fall by little
         return None
     first, last, moved, noise = change(loss, 0.2, 4)
-    if moved > -max(0.05 * abs(first), noise):
+    if moved - 3 * noise > -0.05 * abs(first):  # not where the batches scatter so that a fall could hide in it
         return Hit("broken", f"loss went from {first:.3f} to {last:.3f}", loss.span)
+    return None
+
+
+def general_text(h: History) -> Hit | None:
+    """The loss on a page of plain text that nobody trains on."""
+    if not (found := h.general("text_loss")):
+        return None
+    before, after = found
+    if before > 6:
+        return None  # it never knew English
+    said = f"the loss on a page of plain English went from {before:.2f} to {after:.2f} nats a token"
+    if not after - before <= 0.25:  # a NaN too
+        return Hit("normal" if h.other_language else "broken", said, (0, 0))
+    return Hit("normal", said, (0, 0)) if after - before > 0.05 else None
+
+
+def general_answers(h: History) -> Hit | None:
+    """Plain questions answered greedily: loops, nothing, or the letters of another language."""
+    loops, empty, script = h.general("repetition"), h.general("empty"), h.general("other_script")
+    if loops and loops[1] > max(0.35, loops[0] + 0.2):
+        return Hit("broken", f"{loops[1]:.0%} of what it answers to plain questions repeats itself ({loops[0]:.0%} before)", (0, 0))
+    if empty and empty[1] > max(0.25, empty[0] + 0.2):
+        return Hit("broken", f"{empty[1]:.0%} of plain questions get no word for an answer ({empty[0]:.0%} before)", (0, 0))
+    if script and script[1] > max(0.05, script[0] + 0.05):
+        return Hit("normal" if h.other_language else "broken", f"{script[1]:.0%} of the letters in its answers to plain English questions are not Latin ({script[0]:.0%} before)", (0, 0))
     return None
 
 
@@ -463,7 +512,7 @@ def at_chance(h: History) -> Hit | None:
     last = accuracy.tail(0.5, 8)
     steps = (accuracy.steps[-len(last)], accuracy.steps[-1])
     held = h.rate("accuracy")
-    if held[2] < 0.56 or held[0] < 0.53 or held[1] <= 0.5 and held[2] < 0.6 if held else mean(last) + 2 * error(last) < 0.56:
+    if held[2] < 0.56 or held[0] < 0.53 or held[1] <= 0.5 and held[2] < 0.6 if held and tells(held) else mean(last) + 2 * error(last) < 0.56:
         return Hit("broken", f"{accuracy.name} is {mean(last):.2f} +- {error(last):.2f} {at(steps)}" + (f", {held[0]:.2f} on held-out pairs" if held else ""), steps)
     return None
 
@@ -481,7 +530,7 @@ def too_good(h: History) -> Hit | None:
     ceiling = h.summary.get("ceiling")
     if held and isinstance(ceiling, (int, float)) and held[1] > ceiling + 0.02:
         return Hit("broken", f"held-out accuracy {held[0]:.3f} is above the {ceiling:.3f} that the annotator's own noise allows", (0, 0))
-    if held and held[0] > 0.985 and not (isinstance(ceiling, (int, float)) and held[0] <= ceiling):  # of an annotator known to make no mistakes
+    if held and held[0] > 0.985 and held[1] > 0.9 and not (isinstance(ceiling, (int, float)) and held[0] <= ceiling):  # of an annotator known to make no mistakes
         return Hit("broken", f"held-out accuracy is {held[0]:.3f}: people agree with each other on 0.6 to 0.8 of such pairs", (0, 0))
     epoch = h.series("epoch")
     if len(accuracy) < 12 or not epoch:
@@ -512,7 +561,7 @@ def _fitted(h: History, accuracy: Series) -> Hit | None:
 
 def length_detector(h: History) -> Hit | None:
     held, floor = h.rate("accuracy"), h.rate("length_floor")
-    if not held or not floor or floor[0] < 0.6 or floor[1] <= 0.5:  # of a dozen pairs nothing can be said
+    if not held or not floor or not tells(held) or floor[0] < 0.6 or floor[1] <= 0.5:
         return None
     if held[0] < floor[0] + 0.02:
         return Hit("broken", f"held-out accuracy {held[0]:.3f}; always taking the longer answer: {floor[0]:.3f}", (0, 0))
@@ -703,7 +752,12 @@ RULES: tuple[Rule, ...] = (
          "too many passes over too few rankings", ("epochs: down",), reward_over_fitted),
     Rule("length-detector", ("accuracy (summary)", "length_floor (summary)"), "held-out accuracy against always taking the longer answer", "well above that floor", "it knows nothing that counting words does not tell",
          "the annotators prefer the longer answer", ("--data: rankings in which length and quality part",), length_detector),
-    Rule("loss-not-falling", ("loss",), "the training loss", "a batch's loss scatters", "the loss ends where it began, or above", "a learning rate far too high, or too low", ("optim.lr: a tenth",), loss_not_falling),
+    Rule("loss-not-falling", ("eval_loss (summary)", "loss"), "the loss on held-out prompts, before and after; where nothing is held out, the training loss", "the held-out loss falls, whatever single batches say: each is of rows of one length", "the loss ends where it began, or above", "a learning rate far too high, or too low", ("optim.lr: a tenth",), loss_not_falling),
+    Rule("general-text-lost", ("general (summary)",), "the loss on a page of plain English, before and after training, of a model that is not the town's", "a rise of up to a quarter of a nat; more where the data is in another script",
+         "what the model knew of plain text is gone, however well it does on the data", "a learning rate for a much smaller model, or for LoRA", ("optim.lr: a tenth",), general_text),
+    Rule("general-answers-lost", ("general (summary)",), "sixteen plain questions answered greedily, before and after: three-word sequences said again, answers without a word, letters that are not Latin (general.jsonl in the run holds the answers)",
+         "a few repeats; another script where the data is in it", "it loops, falls silent or drifts into another language on questions that the data does not ask", "a learning rate that is too high, or too many passes over narrow data",
+         ("optim.lr: a tenth",), general_answers),
     Rule("over-fitting", ("eval_loss", "loss"), "the loss on held-out prompts", "within a few per cent of its lowest", "the held-out loss rises, or stands still at many times the training loss: answers are learnt by heart", "too many passes over too few demonstrations",
          ("epochs: down",), over_fitting),
     Rule("gradient-spikes", ("grad_norm", "policy/grad_norm"), "norm of the gradient before clipping", "one spike, clipped, with the loss unmoved", "many spikes, or a loss that does not come back after them",

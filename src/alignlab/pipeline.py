@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from .errors import Terminated, UserError
 from .run import DONE_ALREADY, Resume, check_folder, read_run
 from .settings import Training
 from .watching import View
@@ -145,7 +145,7 @@ class Pipeline:
         try:
             for process in alive:
                 process.join(timeout=20)
-        except (KeyboardInterrupt, SystemExit):  # asked a second time while they save
+        except KeyboardInterrupt:  # asked a second time while they save
             for process in alive:
                 process.terminate()
             raise
@@ -163,7 +163,7 @@ def _folder(value: Any) -> Any:
 
 
 def _interrupt(*_: Any) -> None:
-    raise SystemExit(143)
+    raise Terminated
 
 
 class _Said(io.TextIOBase):

@@ -7,7 +7,6 @@ Every record has `to_json()` (a plain dict in the field's column names) and a `f
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DataError
-from .text.lines import read_lines
+from .text.lines import as_json, read_lines
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -443,7 +442,7 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain])
     digest = hashlib.sha256()
     with open(staging, "wb") as file:
         for record in records:
-            line = (json.dumps(record.to_json(), ensure_ascii=False) + "\n").encode()
+            line = as_json(record.to_json()) + b"\n"
             digest.update(line)
             file.write(line)
         file.flush()
@@ -455,11 +454,9 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain])
 def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
     """Read our own records back; a bad line is a `DataError` with file and row."""
     records: list[Any] = []
-    number = 0
-    try:
-        for number, row in read_lines(path):  # noqa: B007  (for the error)
+    for number, row in read_lines(path):
+        try:
             records.append(kind.from_json(row))
-    except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
-        raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=getattr(error, "where", "") or f"{path}:{number}",
-                        remedy="run `alignlab doctor` on the file") from error
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, DataError) as error:
+            raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=f"{path}:{number}", remedy="run `alignlab doctor` on the file") from error
     return records

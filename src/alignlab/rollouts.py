@@ -21,7 +21,7 @@ from .models.forward import laid_out, token_logprobs_of
 from .models.load import Policy, context_of
 from .records import Completion, Prompt, Score
 from .run import RunDir, derive_seed, guard_finite
-from .settings import SamplingSettings
+from .settings import GroupSettings, OnlineDPOSettings, PPOSettings, RejectionSettings
 
 Minibatch = list[list[int]]
 """The rows of one optimiser update, cut into micro-batches."""
@@ -30,16 +30,18 @@ Minibatch = list[list[int]]
 # settings and prompts
 
 
-def prompts_that_fit(run: RunDir, policy: Policy, prompts: Sequence[Prompt], *, max_prompt_length: int, sampling: SamplingSettings) -> tuple[list[Prompt], FitReport]:
-    """The prompts of at most `max_prompt_length` tokens that leave room for an answer; what was dropped is said, and they go into the run's data.
+def prompts_that_fit(run: RunDir, policy: Policy, prompts: Sequence[Prompt], settings: PPOSettings | GroupSettings | OnlineDPOSettings | RejectionSettings) -> tuple[
+        list[Prompt], FitReport]:
+    """The prompts of at most `max_prompt_length` tokens that leave room for an answer; what was cut or dropped is said, and they go into the run's data.
 
     Raises:
-        DataError: no prompt fits.
+        DataError: no prompt fits, or most of them are lost.
     """
-    name = run.info["stage"]
-    longest = min(max_prompt_length, context_of(policy.model) - sampling.max_new_tokens)
-    prompts, report = fit(prompts, policy.tokenizer, longest)
-    run.note(f"{name}: {report.kept} of {report.read} prompts fit into {longest} tokens (longest {report.longest})")
+    name, sampling = run.info["stage"], settings.sampling
+    longest = min(settings.max_prompt_length, context_of(policy.model) - sampling.max_new_tokens)
+    prompts, report = fit(prompts, policy.tokenizer, longest, truncate=settings.truncate, anyway=settings.anyway, setting="max_prompt_length")
+    cut = f", {report.cut} of them cut from the left" if report.cut else ""
+    run.note(f"{name}: {report.kept} of {report.read} prompts fit into {longest} tokens (longest {report.longest}){cut}")
     if sampling.top_p < 1:
         run.note(f"{name}: top_p {sampling.top_p} samples from less than the policy; ratios and KL are those of the whole policy")
     run.add_data("prompts", prompts)

@@ -55,6 +55,26 @@ class Training:
     tracker: str = setting("", "tensorboard, wandb or trackio, several by comma: each gets the metrics too; metrics.jsonl is the record", names="tracker")
 
 
+TRUNCATE_HELP = ("what is done with rows longer than max_length: start = the prompt is cut from the left, completions stay whole; end = the completion is cut at its end and gets "
+                 "no end token; drop = the row is left out. Counted and said before training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTraining(Training):
+    """What every stage has that trains on completions from data."""
+
+    truncate: Literal["start", "end", "drop"] = setting("start", TRUNCATE_HELP)
+    anyway: bool = setting(False, "train although more than half of the rows are lost to max_length, or so many that too few are left for one batch or for a held-out figure")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTraining(Training):
+    """What every stage has that trains on completions of its own."""
+
+    truncate: Literal["start", "drop"] = setting("start", "what is done with prompts longer than max_prompt_length: start = cut from the left; drop = left out")
+    anyway: bool = setting(False, "train although more than half of the prompts are lost to max_prompt_length")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
     max_new_tokens: int = setting(48, "completions are cut here; a cut one counts as unfinished; the default is for models of the town")
@@ -101,13 +121,14 @@ class CriticSettings(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SFTSettings(Training):
+class SFTSettings(DataTraining):
     """Supervised fine-tuning on completion tokens only (InstructGPT, section 3.5)."""
 
     epochs: float = setting(2.0, "passes over the demonstrations")
     batch: int = setting(16, "demonstrations a step")
     micro_batch: int = setting(0, "demonstrations a forward pass; 0 = the whole batch")
-    max_length: int = setting(512, "tokens; a longer demonstration is dropped and counted")
+    max_length: int = setting(512, "tokens; truncate says what becomes of a longer demonstration; the default is for models of the town")
+    truncate: Literal["start", "end", "drop"] = setting("end", TRUNCATE_HELP)
     packing: bool = setting(False, "several demonstrations a row, attention kept apart")
     train_on: Literal["last", "all"] = setting("last", "assistant turns that carry the loss")
     held_out: float = setting(0.05, "share of the prompts kept for the held-out loss")
@@ -251,13 +272,13 @@ class BehaviourSettings(AIJudgeSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardSettings(Training):
+class RewardSettings(DataTraining):
     """Scalar head on the SFT model, Bradley-Terry loss (InstructGPT, equation 1)."""
 
     epochs: float = setting(1.0, "passes over the rankings; InstructGPT: more than one overfits")
     batch: int = setting(8, "prompts a step, each with all its pairs")
     micro_batch: int = setting(0, "prompts a forward pass; 0 = the whole batch")
-    max_length: int = setting(512, "tokens; a longer prompt and completion is dropped and counted")
+    max_length: int = setting(512, "tokens of prompt and completion; truncate says what becomes of longer ones; the default is for models of the town")
     center: float = setting(0.0, "weight of mean((chosen + rejected)^2); 0.01 keeps scores near 0")
     margins: Literal["none", "data", "ranks", "scores"] = setting(
         "data", "how much better the better one has to be (Llama 2, equation 2): data = its margin column, if it has one (as TRL); ranks = places apart / (K - 1), "
@@ -281,13 +302,13 @@ class RewardSettings(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairSettings(Training):
+class PairSettings(DataTraining):
     """What the methods that learn from comparisons directly share: DPO, ORPO and SimPO."""
 
     epochs: float = setting(1.0, "passes over the comparisons")
     batch: int = setting(16, "comparisons a step")
     micro_batch: int = setting(0, "comparisons a forward pass; 0 = the whole batch")
-    max_length: int = setting(512, "tokens; a longer comparison is dropped and counted")
+    max_length: int = setting(512, "tokens of prompt and completion; truncate says what becomes of longer ones; the default is for models of the town")
     pairs_per_prompt: int = setting(0, "comparisons taken from each ranking; 0 = all")
     held_out: float = setting(0.05, "share of the prompts kept for the held-out accuracy, if the data is not split already")
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5))
@@ -306,7 +327,7 @@ class DPOSettings(PairSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KTOSettings(Training):
+class KTOSettings(DataTraining):
     """Kahneman-Tversky optimisation on completions that were liked or not (Ethayarajh et al. 2024, equation 8)."""
 
     beta: float = setting(0.1, "temperature of the implicit reward; Ethayarajh et al.: 0.1")
@@ -315,7 +336,7 @@ class KTOSettings(Training):
     epochs: float = setting(1.0, "passes over the completions")
     batch: int = setting(32, "completions a step, 2 or more: the KL baseline is estimated within it")
     micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch")
-    max_length: int = setting(512, "tokens; a longer prompt and completion is dropped and counted")
+    max_length: int = setting(512, "tokens of prompt and completion; truncate says what becomes of longer ones; the default is for models of the town")
     held_out: float = setting(0.05, "share of the prompts kept for the held-out accuracy, if the data is not split already")
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -338,7 +359,7 @@ class SimPOSettings(PairSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOSettings(Training):
+class PPOSettings(PromptTraining):
     """PPO with a KL penalty against the SFT model (InstructGPT, equation 2; Schulman et al. 2017)."""
 
     steps: int = setting(48, "rollout batches")
@@ -372,7 +393,7 @@ class PPOSettings(Training):
     ptx_coef: float = setting(0.0, "weight of the language-modelling loss on pretraining text (PPO-ptx); InstructGPT: 27.8")
     ptx_batch: int = setting(8, "pretraining rows mixed into each optimiser update when ptx_coef is not 0")
     gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
-    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1.5e-4, schedule="constant", weight_decay=0.0))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -380,7 +401,7 @@ class PPOSettings(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupSettings(Training):
+class GroupSettings(PromptTraining):
     """Policy gradients with a baseline from the completions of a batch; no value model. What RLOO, REINFORCE, GRPO and Dr. GRPO share."""
 
     steps: int = setting(48, "rollout batches")
@@ -399,7 +420,7 @@ class GroupSettings(Training):
     score_clip: float = setting(5.0, "scores are clipped to plus and minus this after normalisation; 0 = off")
     missing_end_penalty: float = setting(1.0, "taken from the score of a completion that did not end by itself")
     gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
-    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=1.5e-4, schedule="constant", weight_decay=0.0))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -431,7 +452,7 @@ class GRPOSettings(GroupSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlineDPOSettings(Training):
+class OnlineDPOSettings(PromptTraining):
     """DPO on pairs that the policy writes and a judge compares while it learns (Guo et al. 2024; Calandriello et al. 2024)."""
 
     steps: int = setting(48, "batches of prompts, an optimiser update each")
@@ -444,7 +465,7 @@ class OnlineDPOSettings(Training):
     unfinished_loses: bool = setting(True, "a completion that was cut loses against one that ended, whatever the judge says")
     normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
     gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
-    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5, schedule="constant", weight_decay=0.0))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -452,7 +473,7 @@ class OnlineDPOSettings(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RejectionSettings(Training):
+class RejectionSettings(PromptTraining):
     """Rounds of sampling, scoring and SFT on the best (Touvron et al. 2023, section 3.2.3; Dong et al. 2023, RAFT)."""
 
     rounds: int = setting(3, "times that the policy is sampled and then trained on its best completions")
@@ -464,7 +485,7 @@ class RejectionSettings(Training):
     batch: int = setting(16, "completions an optimiser update")
     micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch")
     normalize_scores: bool = setting(True, "scores standardised with the mean and deviation saved in the reward model")
-    max_prompt_length: int = setting(512, "tokens; a longer prompt is dropped and counted")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=2e-4, schedule="constant"))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
@@ -494,7 +515,7 @@ class EvalSettings:
 class LikelihoodSettings:
     """What a model makes of held-out text."""
 
-    max_length: int = setting(512, "tokens; a longer record is dropped and counted")
+    max_length: int = setting(512, "tokens; a longer record is dropped and counted; the default is for models of the town")
     held_out: float = setting(1.0, "share of the prompts that is measured: with the same --seed those that a stage with this held_out kept for testing; 1 = all")
     model: ModelSettings = field(default_factory=ModelSettings)
 

@@ -127,3 +127,16 @@ def test_the_form_follows_the_model(tmp_path: Path):
     assert isinstance(form_of("auto", str(tmp_path)), DocumentForm)
     with pytest.raises(UserError, match="no form"):
         form_of("letter")
+
+
+def test_a_model_of_the_town_that_answers_is_no_critic(tmp_path: Path) -> None:
+    """It would write nonsense, or nothing, and the command would end well."""
+    from alignlab.defaults import TOWN_TEMPLATE
+
+    (tmp_path / "chat_template.jinja").write_bytes(TOWN_TEMPLATE.read_bytes())
+    with pytest.raises(UserError, match="not to criticize") as error:
+        form_of("auto", str(tmp_path))
+    assert "constitution critic" in error.value.remedy
+    assert not form_of("dialogue", str(tmp_path)).documents  # asked for in so many words
+    (tmp_path / "README.md").write_text("A critic of the town: made by hand")
+    assert form_of("auto", str(tmp_path)).documents

@@ -55,7 +55,8 @@ def test_too_long_is_dropped_and_counted(tokenizer):
     assert kept == records[:2]
     assert (report.read, report.kept, report.longest, report.dropped) == (4, 2, 57, {"too long": 2})
     assert (report.tokens, report.learned) == (21, 9)
-    assert str(report) == "2 of 4 records fit into 11 tokens (longest 57); 9 of 21 tokens are trained on\n  dropped: 2 too long"
+    assert str(report) == ("2 of 4 records fit into 11 tokens (longest 57); 9 of 21 tokens are trained on\n  dropped: 2 too long\n"
+                           "max_length   whole     cut    lost\n        11     50%      0%     50%   <- here\n       128    100%      0%      0%")
     with pytest.raises(DataError, match="no record fits") as caught:
         fit(records[3:], tokenizer, 11)
     assert caught.value.remedy == "raise max_length to 57, if the model's context holds as many"

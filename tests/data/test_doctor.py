@@ -162,6 +162,20 @@ def test_rows_and_records(tmp_path):
     assert survey(file, "demonstration", limit=2).report.kept == 2
 
 
+def test_what_nobody_reads_and_what_was_guessed(tmp_path):
+    def checks(rows, want):
+        file = tmp_path / "data.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        found = survey(file, want)
+        return {f.check: f for f in examine(found.records, found.places, PLAIN, source="data", kind=want, report=found.report, broken=found.broken).findings}
+    found = checks([{"prompt": "Hi?", "completion": "Yes.", "persona": "a pirate", "id": "7", "source": "web"}] * 2, "demonstration")["columns-not-read"]
+    assert (found.verdict, found.count) == ("look", 2) and "persona (2 rows)" in found.what and "source" not in found.what and "--columns" in found.remedy
+    guessed = checks([{"chosen": "A week has 7 days", "rejected": "A week has 6 days"}], "comparison")
+    assert (guessed["guessed-prompts"].verdict, guessed["guessed-prompts"].count) == ("look", 1) and "columns-not-read" not in guessed
+    clean = checks([{"prompt": "Hi?", "completion": "Yes.", "system_prompt": "S", "id": "7"}], "demonstration")
+    assert not {"columns-not-read", "guessed-prompts"} & clean.keys()
+
+
 def test_labels_roles_and_contradictions():
     liked = [Unpaired(Prompt.user(f"Q{i}?"), f"answer {i}", i > 0) for i in range(30)]
     assert finding("labels-alike", liked).verdict == "look" and finding("labels-alike", liked[1:]).verdict == "broken"
@@ -270,4 +284,6 @@ def test_real_files(name, expected, capsys):
     code, out, _ = run("doctor", file, "--json", capsys=capsys)
     document = json.loads(out)
     found = {f["check"]: f["count"] for f in document["findings"]}
-    assert code == 0 and found | expected == found, found
+    broken = {f["check"] for f in document["findings"] if f["verdict"] == "broken"}
+    lost = document["lengths"][-1]["lost"] > document["records"] / 2  # of a model whose context is the town's
+    assert broken == ({"too-long"} if lost else set()) and code == (5 if lost else 0) and found | expected == found, found

@@ -34,6 +34,8 @@ def test_files_name_paths_beside_them(tmp_path):
     assert sources(f"mix:{tmp_path / 'm.toml'}") == expected
     (tmp_path / "m.json").write_text(json.dumps({"source": [{"data": "town:demos", "weight": 1}, {"data": "a.jsonl", "weight": 0.5}]}))
     assert sources(f"mix:{tmp_path / 'm.json'}") == expected
+    (tmp_path / "m.json").write_text(json.dumps({"source": [{"data": "town:demos", "weight": 1}, {"data": "columns:prompt=q,completion=a:a.jsonl", "weight": 0.5}]}))
+    assert sources(f"mix:{tmp_path / 'm.json'}")[1].data == f"columns:prompt=q,completion=a:{tmp_path / 'a.jsonl'}"
 
 
 @pytest.mark.parametrize(("name", "says"), [
@@ -49,6 +51,7 @@ def test_names_that_mean_nothing(name, says):
 @pytest.mark.parametrize(("text", "says"), [
     ("[[source]\n", "not TOML"), ("x = 1", "tables named source"), ('[[source]]\ndata = "a"\nwieght = 1', "'wieght'"), ('[[source]]\ndata = "a"', "needs data"),
     ('[[source]]\ndata = "a"\nweight = true', "needs data"), ("source = 3", "tables named"), ('[[source]]\ndata = "a"\nweight = nan', "weight of a is nan"),
+    (f'[[source]]\ndata = "a"\nweight = {"9" * 400}', "weight of a is inf"), ('[[source]]\ndata = "a"\nweight = 1e-300', "weight of a is 1e-300"),
 ])
 def test_files_that_mean_nothing(tmp_path, text, says):
     (tmp_path / "m.toml").write_text(text)

@@ -203,7 +203,7 @@ def test_turns_of_garak_that_are_no_text_or_nobodys(tmp_path):
 def test_columns_of_a_set_with_text_that_is_not_read_are_named(tmp_path):
     file = write_csv(tmp_path / "a.csv", ["goal", "target", "system_prompt", "id"], ["break it", "Sure", "You are a pirate.", "7"])
     assert sets.load(file).not_read == {"system_prompt": 1}
-    assert "not read: system_prompt (1 rows)" in names.data(str(file), "prompt").report
+    assert "not read: system_prompt (1 row)" in names.data(str(file), "prompt").report
     assert sets.load(write_csv(tmp_path / "x.csv", ["prompt", "type", "focus"], ["How do I kill a process?", "homonyms", "kill"])).prompts[0].meta["id"] == "2"
 
 

@@ -28,7 +28,7 @@ def jsonl(path, *rows):
 
 # --- columns that are part of the prompt --------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("column", ["system", "system_prompt", "System Prompt", "SYSTEM_MESSAGE", "system-instruction", "developer"])
+@pytest.mark.parametrize("column", ["system", "system_prompt", "System Prompt", "SYSTEM_MESSAGE", "system-instruction"])
 @pytest.mark.parametrize(("row", "want"), [
     ({"question": "Hi?", "response": "Yes."}, "demonstration"), ({"messages": [USER, YES]}, "demonstration"), ({"prompt": "Hi?"}, "prompt"),
     ({"prompt": "Hi?", "chosen": "Yes.", "rejected": "No."}, "comparison"), ({"chosen": [USER, YES], "rejected": [USER, NO]}, "comparison"),
@@ -61,7 +61,7 @@ def test_columns_with_text_that_nobody_read_are_named_with_their_rows(tmp_path):
     rows[0] |= {"hint": "Paris", "persona": ""}
     report = load(jsonl(tmp_path / "a.jsonl", *rows), "demonstration").report
     assert report.to_json()["not_read"] == {"hint": 1, "persona": 2}
-    assert "\n  not read: hint (1 rows), persona (2 rows)\n  not read, and no text: id, source, score, url" in str(report)
+    assert "\n  not read: hint (1 row), persona (2 rows)\n  not read, and no text: id, source, score, url" in str(report)
     assert survey(tmp_path / "a.jsonl", "demonstration").report.not_read == report.not_read
     whole = load(jsonl(tmp_path / "b.jsonl", {"prompt": "Q?", "completion": "A.", "meta": {"a": "b c"}, "finished": True}), "demonstration").report
     assert not whole.not_read and not whole.others and "not read" not in str(whole)
@@ -77,8 +77,11 @@ def test_columns_with_text_that_nobody_read_are_named_with_their_rows(tmp_path):
     ({"prompt": "P", "completion": "a", "history": "User: hello\nBot: hi"}, {"history": ""}),
     ({"prompt": "P", "completion": "a", "source": "The article said that the mayor had left the town."}, {"source": ""}),
     ({"prompt": "P", "completions": [{"response": "a", "score": 1, "critique": "too short"}, {"response": "b", "score": 2}]}, {"completions[].critique": ""}),
+    ({"question": "Q", "choices": ["Paris", "Rome"], "answer": "Rome"}, {"choices": ""}),
+    ({"question": "Q", "options": {"A": "Paris", "B": "Rome"}, "answer": "B"}, {"options": ""}),
+    ({"instruction": "Answer.", "question": "Q", "answer": "a"}, {"instruction": "question"}),
     ({"messages": [USER | {"name": "Bob"}, YES | {"mask": 0}]}, {"messages[].mask": "", "messages[].name": ""}),
-    ({"prompt": "P", "completion": "a", "date": "2024-01-01", "lang": "en", "n": "1e5", "ok": "yes", "hash": "0badcafe9", "tags": ["a b"], "none": "  "}, {}),
+    ({"prompt": "P", "completion": "a", "date": "2024-01-01", "lang": "en", "n": "1e5", "ok": "yes", "hash": "0badcafe9", "tags": ["a b"], "none": "  ", "spans": [[0, 1]]}, {}),
 ])
 def test_what_was_taken_instead_is_said(row, not_read):
     want = "ranking" if "completions" in row else "demonstration"
@@ -91,6 +94,8 @@ def test_other_columns_travel_with_a_prompt_for_a_scorer():
     assert prompt.meta == {"n": 1, "columns": {"answer": "Yes.", "reference": "Oui.", "day": "2024-01-02", "price": "1.5", "kind": "greeting"}}
     assert convert(prompt.to_json(), "prompt") == [prompt]
     assert convert(row, "demonstration") == [Demonstration(Prompt.user("Hi?", n=1), "Yes.")]
+    for reference in (42, ["Paris", "paris"], {"value": "Paris"}):
+        assert convert({"question": "Hi?", "answer": reference}, "prompt")[0].meta["columns"] == {"answer": reference}, "whatever a scorer can use"
 
 
 @pytest.mark.parametrize("column", ["images", "image", "tools", "audio", "videos"])
@@ -134,6 +139,20 @@ def test_guesses_are_counted(tmp_path):
 # --- JSON in a cell -----------------------------------------------------------------------------------------------------------------
 
 CELLS = [json.dumps, str, lambda value: json.dumps(value, indent=1), lambda value: f" {value} "]
+TWICE = [({"prompt": "Hi?", "completion": json.dumps(json.dumps([YES]))}), {"messages": json.dumps(json.dumps([USER, YES]))},
+         {"messages": json.dumps([{"role": "prompter", "text": "Hi?"}, {"role": "assistant", "text": "Yes."}])}]
+
+
+@pytest.mark.parametrize("row", TWICE)
+def test_json_in_json_and_other_names_for_what_is_said_are_read(row):
+    assert convert(row, "demonstration") == [Demonstration(HI, "Yes.")]
+
+
+@pytest.mark.parametrize("row", [{"conversation": "User: Hi?\nBot: Yes."}, {"messages": "Hi?"}, {"conversations": '[["human", "Hi?"], ["gpt", "Yes."]]'},
+                                 {"messages": "Hi?", "chosen": "Yes.", "rejected": "No."}])
+def test_a_transcript_is_no_question(row):
+    with pytest.raises(DataError, match="must be a list of messages"):
+        convert(row, "prompt")
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -159,7 +178,8 @@ def test_a_cell_that_spells_messages_is_read_as_them(tmp_path, cell, row, want):
 
 
 @pytest.mark.parametrize("cell", [json.dumps([USER, YES])[:-3], str([YES])[:-4], "[{'role': 'assistant', 'content': 'a'}\n {'role': 'user', 'content': 'b'}]",
-                                  "array([{'from': 'gpt', 'value': 'a'}], dtype=object)"])
+                                  "array([{'from': 'gpt', 'value': 'a'}], dtype=object)",
+                                  '[{"content": "The answer is lo', json.dumps([{"role": "user", "parts": [{"text": "Hi?"}]}])[:-2]])
 @pytest.mark.parametrize("row", [{"prompt": "Hi?", "completion": "CELL"}, {"messages": "CELL"}, {"prompt": "Hi?", "chosen": "CELL", "rejected": "No."},
                                  {"prompt": "CELL", "completion": "a"}, {"chosen": "CELL", "rejected": "CELL b"}])
 def test_a_cell_with_broken_messages_is_refused(cell, row):
@@ -168,7 +188,8 @@ def test_a_cell_with_broken_messages_is_refused(cell, row):
 
 
 @pytest.mark.parametrize("answer", ['[{"city": "Paris"}]', '{"value": 5}', '{"content": "x"}', "[1, 2]", "[]", '{"role": "admin", "rights": ["read"]}',
-                                    '[{"from": "Rome", "to": "Paris"}]', '{"a": 1}\n{"b": 2}', "[see] below"])
+                                    '[{"from": "Rome", "to": "Paris"}]', '[{"from": "Rome", "text": x}]', '{"role": "admin", "content": "all"}',
+                                    '{"text": "a", "from": "user data', '{"a": 1}\n{"b": 2}', "[see] below"])
 def test_an_answer_that_is_json_of_another_shape_stays_what_it_is(answer):
     assert convert({"prompt": "Hi?", "completion": answer}, "demonstration") == [Demonstration(HI, answer)]
     assert convert({"prompt": "Hi?", "chosen": answer, "rejected": "No."}, "comparison")[0].chosen == answer

@@ -131,13 +131,13 @@ def test_mismatched_pairs_are_a_prompt_and_the_completion_of_another(policy: Pol
             assert of, "the completion of another prompt of the batch, or where the batch has a single prompt, of any"
 
 
-def test_a_prompt_that_no_other_completion_fits_behind_is_refused(policy: Policy, open_run: OpenRun):
+def test_a_prompt_without_another_prompt_is_refused_and_what_does_not_fit_behind_it_is_cut(policy: Policy, open_run: OpenRun):
     with pytest.raises(DataError, match="another prompt"):
         kto.train(open_run(), policy, LABELLED[:2], SETTINGS, seed=0, held_out=[])
-    full = [Unpaired(Prompt.user("x" * 59), "y", True), Unpaired(PROMPTS[0], "a long one", False)]
-    with pytest.raises(DataError, match="fits behind this prompt") as stop:
-        kto.train(open_run("full"), policy, full, SETTINGS, seed=0, held_out=[])
-    assert "larger max_length" in stop.value.remedy
+    rows = [example(policy.tokenizer, Prompt.user("x" * 59), "y"), example(policy.tokenizer, PROMPTS[0], "a long one")]
+    behind, short = kto.mismatched(rows, ["full", "other"], [[0, 1]], 64)
+    assert behind.ids == [*rows[0].ids[:62], *rows[1].ids[-11:-9]] and behind.loss_mask == [0] * 62 + [1, 1], "the beginning of the other completion, to 64 tokens"
+    assert short.ids == [*rows[1].ids[:-11], *rows[0].ids[62:]]
 
 
 @pytest.mark.parametrize("label", [True, False])

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.methods import sft
-from alignlab.models.chat import example, render
+from alignlab.models.chat import Rendered, example, render
 from alignlab.models.load import Policy, load_policy
 from alignlab.models.optimizer import MasterAdamW
 from alignlab.records import Demonstration, Message, Prompt, read_jsonl
@@ -23,7 +23,7 @@ from alignlab.settings import ModelSettings, OptimSettings, SFTSettings
 
 OpenRun = Callable[..., RunDir]
 DEMOS = [Demonstration(Prompt.user(f"{i} apples and one?"), "yes " * (1 + i % 5)) for i in range(20)]
-ONE_STEP = SFTSettings(epochs=1, batch=len(DEMOS), held_out=0.0, max_length=128, optim=OptimSettings(lr=3e-3, warmup=0.0))
+ONE_STEP = SFTSettings(epochs=1, batch=len(DEMOS), held_out=0.0, max_length=128, anyway=True, optim=OptimSettings(lr=3e-3, warmup=0.0))
 
 
 @pytest.fixture
@@ -118,10 +118,28 @@ def test_train_on_all_turns(policy: Policy, open_run: OpenRun):
     assert rendered == example(policy.tokenizer, chat, "four")
 
 
-def test_long_demonstrations_are_dropped_and_counted(policy: Policy, open_run: OpenRun, capsys: pytest.CaptureFixture[str]):
-    summary = sft.train(open_run(), policy, [*DEMOS, Demonstration(Prompt.user("long?"), "x" * 200)], ONE_STEP, seed=0)
-    assert summary["demonstrations"] == len(DEMOS) and sum(summary["dropped"].values()) == 1
+def test_long_demonstrations_are_cut_at_their_end_or_dropped_and_counted(policy: Policy, open_run: OpenRun, capsys: pytest.CaptureFixture[str]):
+    long = Demonstration(Prompt.user("long?"), "x" * 200)
+    summary = sft.train(open_run(), policy, [*DEMOS, long], ONE_STEP, seed=0)
+    assert summary["demonstrations"] == len(DEMOS) + 1 and summary["dropped"] == {} and summary["cut"] == 1
+    assert "21 of 21 records fit into 128 tokens (longest 209), 1 of them cut" in capsys.readouterr().err
+    assert summary["num_tokens"] == sum(len(d.completion) + 1 for d in DEMOS) + 128 - 8, "no end token where it was cut"
+    summary = sft.train(open_run("drop"), policy, [*DEMOS, long], replace(ONE_STEP, truncate="drop"), seed=0)
+    assert summary["demonstrations"] == len(DEMOS) and summary["dropped"] == {"too long": 1}
     assert "20 of 21" in capsys.readouterr().err
+
+
+def test_what_is_cut_is_read_as_far_as_it_goes_and_never_ends(policy: Policy, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):
+    read: list[Rendered] = []
+    collate = sft.collate
+    monkeypatch.setattr(sft, "collate", lambda rows, *more: read.extend(rows) or collate(rows, *more))
+    chat = Prompt((Message("user", "one?"), Message("assistant", "two"), Message("user", "three?")))
+    for train_on, learnt in (("last", 40 - 20), ("all", 40 - 20 + 4)):
+        read.clear()
+        sft.train(open_run(train_on), policy, [Demonstration(chat, "x" * 50)], replace(ONE_STEP, train_on=train_on, max_length=40), seed=0)
+        whole = sft.encode(policy.tokenizer, Demonstration(chat, "x" * 50), train_on)
+        assert [(row.ids, row.loss_mask) for row in read] == [(whole.ids[:40], whole.loss_mask[:40])]
+        assert sum(read[0].loss_mask) == learnt and read[0].ids[-1] != whole.ids[-1]
 
 
 def test_nothing_to_learn(policy: Policy, open_run: OpenRun):

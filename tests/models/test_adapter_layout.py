@@ -16,9 +16,11 @@ from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassificatio
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from alignlab import cli
 from alignlab.errors import ModelError
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import load_policy, load_reader, load_reward_model, save_policy, save_reward_model
+from alignlab.models.to_gguf import write_gguf
 from alignlab.settings import AdapterSettings
 
 from .conftest import gpt2, last_token_scores, llama
@@ -26,7 +28,7 @@ from .test_adapters import CPU, LORA, taught_policy, taught_reward
 
 HEAD = AdapterSettings(rank=3, alpha=7, target="q_proj, lm_head")
 OTHERS = {"same": LORA, "another rank and scale": AdapterSettings(rank=3, alpha=7), "other layers": AdapterSettings(rank=2, alpha=3, target="q_proj, down_proj"),
-          "the head too": HEAD}
+          "the head too": HEAD, "the embedding too": AdapterSettings(rank=2, target="q_proj, embed_tokens")}
 
 
 def logprobs(model: Any, batch: Any) -> torch.Tensor:
@@ -35,6 +37,10 @@ def logprobs(model: Any, batch: Any) -> torch.Tensor:
 
 def close(found: torch.Tensor, wanted: torch.Tensor) -> None:
     torch.testing.assert_close(found, wanted, atol=3e-5, rtol=0)
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -125,9 +131,18 @@ def test_a_scale_that_is_no_number(folder, tmp_path):
     made, _ = taught_reward(folder)
     save_reward_model(made, tmp_path / "reward", card="")
     notes = json.loads((tmp_path / "reward" / "alignlab.json").read_text())
-    for wrong in ({"score_std": "x"}, {"score_mean": float("nan")}, {"from_here": 3}, {"base": None}):
+    whole = load_reward_model(folder, CPU, init_head=True)
+    save_reward_model(whole, tmp_path / "whole", card="")
+    for wrong in ({"score_std": "x"}, {"score_mean": float("nan")}, {"score_mean": 10**400}, {"score_std": float("inf")}, {"cost_model": []}):
         (tmp_path / "reward" / "alignlab.json").write_text(json.dumps(notes | wrong))
-        with pytest.raises(ModelError, match="alignlab.json"):
+        edit(tmp_path / "whole" / "config.json", **wrong)
+        for name in ("reward", "whole"):
+            with pytest.raises(ModelError, match="no number"):
+                load_reward_model(tmp_path / name, CPU)
+        edit(tmp_path / "whole" / "config.json", score_mean=0.0, score_std=1.0, cost_model=False)
+    for wrong in ({"from_here": 3}, {"base": None}):
+        (tmp_path / "reward" / "alignlab.json").write_text(json.dumps(notes | wrong))
+        with pytest.raises(ModelError, match="no path"):
             load_reward_model(tmp_path / "reward", CPU)
 
 
@@ -137,6 +152,38 @@ def test_a_config_of_others_beside_an_adapter_changes_nothing(folder, tmp_path):
     (tmp_path / "first" / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": 7}))
     close(logprobs(load_policy(tmp_path / "first", CPU).model, batch), logprobs(policy.model, batch))
     assert load_reader(tmp_path / "first", CPU).context == 128
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_on_a_gguf_file(folder, tmp_path):
+    pytest.importorskip("gguf")
+    write_gguf(load_policy(folder, CPU), tmp_path / "base.gguf", kind="f32")
+    for name, below in (("1", tmp_path / "base.gguf"), ("2", tmp_path / "1")):
+        policy, batch = taught_policy(below)
+        save_policy(policy, tmp_path / name, card="")
+    wanted = logprobs(policy.model, batch)
+    close(logprobs(load_policy(tmp_path / "2", CPU).model, batch), wanted)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="base.gguf")
+    close(logprobs(PeftModel.from_pretrained(theirs, tmp_path / "2"), batch), wanted)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_runs_of_the_command_line_open_elsewhere(tmp_path, monkeypatch):
+    pairs = [{"prompt": f"What is {i} plus 2?", "chosen": f"{i} plus 2 is {i + 2}.", "rejected": "Nobody knows."} for i in range(12)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    monkeypatch.chdir(tmp_path)
+    more = ["--adapter.rank", "2", "--epochs", "1", "--model.threads", "1"]
+    assert cli.main(["sft", "--model", "town-s", "--count", "24", "--out", "runs/sft", *more]) == 0
+    assert cli.main(["dpo", "--model", "runs/sft", "--data", "pairs.jsonl", "--out", "runs/dpo", *more]) == 0
+    assert cli.main(["reward", "--model", "runs/sft", "--data", "pairs.jsonl", "--out", "runs/reward", *more]) == 0
+    monkeypatch.chdir("/")
+    runs, ids = tmp_path / "runs", torch.tensor([[5, 9, 40]])
+    for name in ("sft", "dpo"):
+        wanted = load_policy(runs / name / "checkpoint", CPU).model(ids).logits
+        for auto in (AutoPeftModelForCausalLM, AutoModelForCausalLM):
+            torch.testing.assert_close(auto.from_pretrained(runs / name / "checkpoint").eval()(ids).logits, wanted, atol=1e-4, rtol=0)
+    theirs = AutoPeftModelForSequenceClassification.from_pretrained(runs / "reward" / "checkpoint", num_labels=1).eval()
+    torch.testing.assert_close(theirs(ids).logits, load_reward_model(runs / "reward" / "checkpoint", CPU).model(ids).logits, atol=1e-4, rtol=0)
 
 
 # where the base lies
@@ -172,6 +219,12 @@ def test_adapters_that_are_each_others_base(folder, tmp_path):
     for name in "abc":
         with pytest.raises(ModelError, match="itself, or an adapter on it"):
             load_policy(tmp_path / name, CPU)
+    for base in ("../in/x", "x" * 10_000, "owner/name; rm -r x", "owner/na\x1bme", "a\0b/c", "/nowhere/at/all", 3, ["owner/name"]):
+        edit(tmp_path / "a" / "adapter_config.json", base_model_name_or_path=base)
+        with pytest.raises(ModelError, match="base model cannot be used") as caught:
+            load_policy(tmp_path / "a", CPU)
+        assert "hf download" not in caught.value.remedy  # none of them is a hub name
+        assert f"set base_model_name_or_path in {tmp_path / 'a' / 'adapter_config.json'}" in caught.value.remedy
 
 
 # the hub
@@ -210,10 +263,6 @@ for folder in sys.argv[1:]:
     found[folder.rpartition("/")[2]] = {"asked": asked[:], "said": said}
 print(json.dumps(found))
 """
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_what_a_folder_names_is_not_asked_for_on_the_hub(folder, tmp_path):

@@ -105,7 +105,7 @@ def test_weights_come_back_and_the_model_answers(arch: str, tmp_path: Path, capf
 
 
 def test_adapters_on_a_file_go_through_sft_and_dpo_and_load_again(tmp_path: Path) -> None:
-    """A base model of a GGUF file, a chat template by name: each run's adapter stands on the one before, down to the file; off, it is that one."""
+    """A base model of a GGUF file, a chat template by name: DPO starts from SFT's model, and its adapter holds both: off, it is the file's."""
     write(tmp_path / "base.gguf", "llama", tiny("llama"))
     chats = [{"prompt": f"who is {i}?", "completion": f"{i} is the baker"} for i in range(12)]
     pairs = [{"prompt": f"where is {i}?", "chosen": "in town", "rejected": "no"} for i in range(12)]
@@ -123,7 +123,7 @@ def test_adapters_on_a_file_go_through_sft_and_dpo_and_load_again(tmp_path: Path
     with sft.reference() as off:
         torch.testing.assert_close(token_logprobs_of(off, batch), said[0])
     with dpo.reference() as off:
-        torch.testing.assert_close(token_logprobs_of(off, batch), said[1], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(token_logprobs_of(off, batch), said[0])
     assert not torch.allclose(said[0], said[1], atol=1e-3) and not torch.allclose(said[1], said[2], atol=1e-3)
     prompt = Prompt.user("who bakes?")
     assert prompt_ids(dpo.tokenizer, prompt) == prompt_ids(sft.tokenizer, prompt)  # the template goes along

@@ -25,6 +25,7 @@ from alignlab.models.chat import Rendered, example
 from alignlab.models.folder import check_folder
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import (
+    is_reward,
     load_policy,
     load_reward_model,
     load_tensors,
@@ -139,6 +140,7 @@ def test_a_hub_name_is_fetched_without_pickles_and_checked(folder, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     assert load_policy("owner/name", AS_IS).name == "owner/name"
+    assert not is_reward(Path("owner/name"))  # asked before it is fetched
     assert asked[0]["name"] == "owner/name" and not any("bin" in pattern or pattern == "*" for pattern in asked[0]["allow_patterns"])
     break_(folder, "code in the config")
     with pytest.raises(ModelError, match="auto_map"):

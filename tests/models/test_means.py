@@ -6,13 +6,14 @@ import errno
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 
 from alignlab.errors import ModelError, ResourceError
 from alignlab.models import load as loading
-from alignlab.models.load import load_policy, load_reader, load_reward_model, save_policy
+from alignlab.models.load import load_merged, load_policy, load_reader, load_reward_model, save_policy
 from alignlab.settings import AdapterSettings, ModelSettings
 
 from .conftest import llama
@@ -68,28 +69,36 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("what", ERRORS)
+def failing(error: Exception, wrapped: bool) -> Any:
+    def fail(*_: Any, **__: Any) -> None:
+        if not wrapped:
+            raise error
+        try:
+            raise error
+        except Exception as cause:
+            raise ValueError("could not import module") from cause
+
+    return fail
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_every_way_to_say_so(folder, tmp_path, monkeypatch, what, wrapped):
+def test_every_way_to_say_so(folder, monkeypatch, wrapped):
+    for what, error in ERRORS.items():
+        monkeypatch.setattr(loading, "_pretrained", failing(error, wrapped))
+        with pytest.raises(ResourceError, match="short of files" if "descriptors" in what else "short of memory") as caught:
+            load_policy(folder, CPU)
+        assert caught.value.exit_code == 8 and caught.value.remedy, what
+
+
+@pytest.mark.parametrize("place", ["_find", "_tokenizer", "_ready", "_read_json"])
+def test_wherever_it_happens(folder, tmp_path, monkeypatch, place):
     policy = load_policy(folder, CPU, AdapterSettings(rank=2), trainable=True)
     save_policy(policy, tmp_path / "adapter", card="")
-
-    def fail(*_, **__):
-        if wrapped:
-            try:
-                raise ERRORS[what]
-            except Exception as error:
-                raise ValueError("could not import module") from error
-        raise ERRORS[what]
-
-    for place in ("_tokenizer", "_ready", "_pretrained", "_find"):
-        with monkeypatch.context() as patch:
-            patch.setattr(loading, place, fail)
-            calls = [lambda: load_policy(tmp_path / "adapter", CPU), lambda: load_reward_model(folder, CPU, init_head=True)]
-            for call in calls + [lambda: load_reader(folder, CPU)] * (place in ("_tokenizer", "_find")):
-                with pytest.raises(ResourceError, match="short of") as caught:
-                    call()
-                assert caught.value.exit_code == 8 and caught.value.remedy
+    monkeypatch.setattr(loading, place, failing(ERRORS["descriptors"], wrapped=True))
+    calls = [lambda: load_policy(tmp_path / "adapter", CPU), lambda: load_reward_model(folder, CPU, init_head=True), lambda: load_merged(folder)]
+    for call in calls + [lambda: load_reader(tmp_path / "adapter", CPU)] * (place != "_ready"):
+        with pytest.raises(ResourceError, match="short of files"):
+            call()
 
 
 def test_a_broken_file_is_still_a_broken_file(folder):

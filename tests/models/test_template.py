@@ -61,11 +61,11 @@ QUICK = {
     "list": "{{ ([0] * 10**9) | length }}", "writes much": "{% for i in range(3000) %}{{ 'a' * 1000 }}{% endfor %}", "long": "a" * (template.LONGEST + 1),
 }
 SLOW = {
-    "power": "{{ (7 ** (9 ** 8)) % 10 }}", "nested lists": DOUBLED.replace("STEP", "[ns.s, ns.s]").replace("'ab'", "[1]"), "indent": "{{ ('a\n' * 10**5) | indent(10**5) }}",
+    "power": "{{ (7 ** (9 ** 8)) % 10 }}", "indent": "{{ ('a\n' * 10**5) | indent(10**5) }}",
     "macros": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}", "lipsum": "{{ lipsum(n=10**6) }}", "slices": "{{ [1] | slice(10**9) | list }}",
     "batch": "{{ [1] | batch(10**9, 0) | list }}", "wordwrap": "{{ ('ab ' * 10**6) | wordwrap(1) | wordwrap(2) | length }}" * 40, "zfill": "{{ '1'.zfill(10**10) }}",
     "json indent": "{{ [[[[1]]]] | tojson(indent=10**9) }}", "output of nothing": LOOP.replace("BODY", "{{ '' }}"), "sorted": LOOP.replace("BODY", "{{ (range(99999) | sort | list)[:0] }}"),
-    "round": "{{ 1.5 | round(10**9) }}", "expandtabs": "{{ '\t'.expandtabs(10**10) }}", "recursive loop": "{% for x in [[1]] recursive %}{% for i in range(9) %}{{ loop(x) }}{% endfor %}{% endfor %}",
+    "expandtabs": "{{ '\t'.expandtabs(10**10) }}", "recursive loop": "{% for x in [[1]] recursive %}{% for i in range(9) %}{{ loop(x) }}{% endfor %}{% endfor %}",
     "striptags": LOOP.replace("BODY", "{{ (('<' * 9999) | striptags)[:0] }}"), "translate": "{{ ('a' * 10**6).translate({97: 'b' * 10**6}) }}",
     "while it has": "{% for a in range(99999) %}{% for b in 'ab' * 99999 %}{% if a is divisibleby(b | length) %}{% endif %}{% endfor %}{% endfor %}",
 }

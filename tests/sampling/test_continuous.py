@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab.sampling.continuous import ContinuousSampler, Stream
+from alignlab.sampling.continuous import AHEAD, ContinuousSampler, Stream
 from alignlab.sampling.local import LocalSampler
 
 from .test_local import ARCHITECTURES, END, ids_of, llama, tiny, tokenizer
@@ -129,3 +129,68 @@ def test_a_row_whose_logits_are_not_finite_is_broken_alone(tokenizer: Any) -> No
     good, bad = sampler.streams([[1, 2, 3]], **how), sampler.streams([[1, 7, 3]], **how)
     run(sampler, {0: [*bad, *good]})
     assert bad[0].broken and bad[0].ids == [] and len(good[0].ids) == 5 and not good[0].broken
+
+
+PLAIN: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0}
+
+
+def steps_until(sampler: ContinuousSampler, streams: list[Stream]) -> int:
+    """Steps until these are written; a guard that is far above any bound."""
+    for step in range(10_000):
+        if all(stream.done for stream in streams):
+            return step
+        sampler.step()
+    raise AssertionError("never")
+
+
+@pytest.mark.parametrize("rows", [1, 4, 8])
+@pytest.mark.parametrize("by", ["slots", "memory"])
+def test_a_small_request_does_not_wait_for_a_large_one(rows: int, by: str, tokenizer: Any) -> None:
+    """Shared by request, whether rows or memory are what there is too little of; who gave way writes what he would have written."""
+    model = sure("llama")
+    large, small = {"n": 12, "max_new_tokens": 90, "seed": 1, **PLAIN}, {"n": 1, "max_new_tokens": 10, "seed": 2, **PLAIN}
+    sampler = ContinuousSampler(model, tokenizer, slots=rows if by == "slots" else 64, end_ids=set())
+    if by == "memory":
+        sampler.memory = 2 * 120 * rows * sampler._bytes
+    first = sampler.streams(ids_of([30]), **large)
+    sampler.join(first)
+    for _ in range(20):
+        sampler.step()
+    assert sum(1 for held in sampler._rows if held) == rows
+    second = sampler.streams(ids_of([20]), **small)
+    sampler.join(second)
+    assert steps_until(sampler, second) <= AHEAD // rows + 2 * 10 + 2
+    assert not all(stream.done for stream in first)
+    run(sampler, {})
+    for prompt, how, streams in ((30, large, first), (20, small, second)):
+        [want] = LocalSampler(model, tokenizer, end_ids=set()).sample(ids_of([prompt]), **how)
+        assert [tuple(stream.ids) for stream in streams] == [completion.ids for completion in want]
+
+
+@pytest.mark.parametrize(("n", "most"), [(1, 1), (1, 5), (3, 20)])
+def test_a_large_request_does_not_wait_for_ever_newer_small_ones(n: int, most: int, tokenizer: Any) -> None:
+    """Ten others at any time, more than there are rows for, and a new one for each that ends: the one that was there before them gets its share."""
+    sampler = ContinuousSampler(sure("llama"), tokenizer, slots=4, end_ids=set())
+    large = sampler.streams(ids_of([10]), n=2, max_new_tokens=20, seed=0, **PLAIN)
+    sampler.join(large)
+    others: list[list[Stream]] = []
+    for step in range(2000):
+        others = [streams for streams in others if not all(stream.done for stream in streams)]
+        while len(others) < 10:
+            others.append(sampler.streams(ids_of([5]), n=n, max_new_tokens=most, seed=step, **PLAIN))
+            sampler.join(others[-1])
+        sampler.step()
+        if all(stream.done for stream in large):
+            return
+    raise AssertionError("never")
+
+
+def test_several_large_requests_share_alike(tokenizer: Any) -> None:
+    sampler = ContinuousSampler(sure("llama"), tokenizer, slots=6, end_ids=set())
+    asked = [sampler.streams(ids_of([5]), n=n, max_new_tokens=80, seed=n, **PLAIN) for n in (30, 10, 10)]
+    for streams in asked:
+        sampler.join(streams)
+    for _ in range(250):
+        sampler.step()
+    written = [sum(len(stream.ids) for stream in streams) for streams in asked]
+    assert max(written) < 1.5 * min(written), written

@@ -69,3 +69,32 @@ def test_one_model_under_several_names_is_loaded_once() -> None:
         assert all(name in DEFENCES for name in served["guarded"].stack)
     finally:
         served["town-s"].engine.close()
+
+
+@pytest.mark.parametrize(("number", "code", "reads"), [(signal.SIGTERM, -signal.SIGTERM, True), (signal.SIGINT, 130, False)])
+def test_a_signal_in_mid_stream_ends_it_with_an_error_and_no_traceback(number: signal.Signals, code: int, reads: bool, tmp_path: Path) -> None:
+    """Answers get their time (here a fraction of the ten seconds), then an error; a client that does not take it is left."""
+    program = "import sys; from alignlab import cli; from alignlab.serve import command; command.LAST_SECONDS = command.PARTING_SECONDS = 0.3; sys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "serve", "town-s", "--port", "0", "--json", "--audit", str(tmp_path / "audit.jsonl"), "--slots", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    client = socket.socket()
+    try:
+        assert process.stdout and process.stderr
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", json.loads(process.stdout.readline())["port"]))
+        body = json.dumps({"model": "town-s", "prompt": "The", "n": 128, "max_tokens": 100, "logprobs": 20, "stream": True}).encode()
+        client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        process.send_signal(number)
+        taken = b""
+        while reads and (part := client.recv(65536)):
+            taken += part
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        client.close()
+    assert process.returncode == code, said
+    assert "Traceback" not in said and "Error" not in said, said
+    assert not reads or ("shutting down" in taken.decode().rpartition("data: ")[2] and taken.endswith(b"0\r\n\r\n"))
+    [row] = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert row["status"] == 503 or (row["status"] == 499 and not reads)

@@ -215,7 +215,7 @@ def test_a_wrong_request_is_told_what_is_wrong(running: Running, row: dict[str, 
     ({"prompt": [True]}, "none of the lists empty"), ({"prompt": None}, "none of the lists empty"), ({"prompt": ""}, "holds no token"),
     ({"prompt": [1, 261]}, "there is no token 261"), ({"prompt": [-1]}, "there is no token -1"), ({"prompt": [5] * CONTEXT}, "reads and writes"),
     ({"prompt": "x", "max_tokens": 0}, "from 1"), ({"prompt": "x", "logprobs": 99}, "from 0 to 20"), ({"prompt": ["x"] * 1000, "n": 2}, "completions in one request"),
-    ({"prompt": "x", "echo": True, "logprobs": 1, "stream": True}, "not streamed"),
+    ({"prompt": "x", "echo": True, "logprobs": 1, "stream": True}, "not streamed"), ({"prompt": [[5] * 300] * 100, "n": 2, "echo": True, "logprobs": 20}, "send several requests"),
 ])
 def test_a_wrong_completion_is_told_what_is_wrong(running: Running, row: dict[str, Any], says: str) -> None:
     status, answer = running.post("/v1/completions", {"model": "tiny", **row})
@@ -378,3 +378,20 @@ def test_a_critic_behind_it_writes_what_the_critic_writes_here() -> None:
         server.close()
     said = [(form.read_critique(group[0].text), group[0].finished) for group in there]
     assert said == [(form.read_critique(group[0].text), True) for group in here] and len({critique.text for critique, _ in said}) > 1
+
+
+def test_a_small_request_is_answered_while_a_large_one_is_under_way(policy: Policy) -> None:
+    """By request and not by arrival, of completions as of prompts to be scored: the large ones are still being written when the small ones are answered."""
+    running = Running(policy, slots=4, max_new_tokens=300)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            large = [pool.submit(running.complete, "x", n=100, max_tokens=300), pool.submit(running.complete, [[5] * 300] * 400, echo=True, logprobs=0, max_tokens=0)]
+            while running.server.active < 2 or not running.engine.sampler.busy:
+                time.sleep(0.01)
+            assert running.chat("hi", max_tokens=5)[0] == 200
+            assert running.complete([5, 6, 7], echo=True, logprobs=1, max_tokens=0)[0] == 200
+            assert not large[0].done() and not large[1].done()
+            running.engine.close()
+            assert [asked.result(30)[0] for asked in large] == [503, 503]
+    finally:
+        running.close()

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..defaults import known
 from ..errors import UserError
 from ..records import Message, Prompt
 from .principles import Constitution, Exemplar, Principle
@@ -300,12 +301,16 @@ def form_of(name: str, model: str = "", constitution: Constitution | None = None
         constitution: whose worked examples a dialogue shows.
 
     Raises:
-        UserError: no such form.
+        UserError: no such form, or a model of the town that has learnt to answer and can be asked in neither.
     """
     if name not in FORMS:
         raise UserError(f"there is no form {name!r}", remedy="one of: " + ", ".join(FORMS))
     if name == "document" or name == "auto" and reads_documents(model):
         return DocumentForm()
+    if name == "auto" and model and known(model).town:
+        raise UserError("this model of the town has learnt to answer, not to criticize, revise or judge", where=model,
+                        remedy="train a critic once (alignlab constitution critic --out runs/critic: some minutes on two cores) and name it, --critic or --judge-model runs/critic; "
+                               "or name town, the base model, which criticizes without reading the principle it is given")
     return DialogueForm(constitution, shots=shots)
 
 

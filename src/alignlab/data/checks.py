@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -10,6 +11,8 @@ from ..errors import CheckFailed, DataError, ModelError
 from ..models.chat import Rendered, begin_ids, example, prompt_ids, text_ids
 from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
+from . import lengths
+from .lengths import Truncate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,8 +25,9 @@ class FitReport:
     """How many records fit.
 
     Attributes:
-        read, kept: records; dropped: records by reason, and completions taken out of rankings that go on without them.
-        longest: tokens of the longest sequence seen, kept or not; tokens, learned: tokens kept, and those of them that carry the loss.
+        read, kept: records; cut: those of the kept that were cut to fit; lost: those that are not kept because of their length.
+        dropped: records by reason, and completions taken out of rankings that go on without them.
+        needs: what `lengths.needs` says of each record. longest: tokens of the longest sequence seen, kept or not; tokens, learned: tokens kept, and those of them that carry the loss.
     """
 
     max_length: int
@@ -33,17 +37,22 @@ class FitReport:
     longest: int = 0
     tokens: int = 0
     learned: int = 0
+    cut: int = 0
+    lost: int = 0
+    needs: list[tuple[int, int]] = field(default_factory=list)
 
     def drop(self, reason: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     def __str__(self) -> str:
-        line = f"{self.kept} of {self.read} records fit into {self.max_length} tokens (longest {self.longest}); "
+        line = f"{self.kept} of {self.read} records fit into {self.max_length} tokens (longest {self.longest}){f', {self.cut} of them cut' if self.cut else ''}; "
         line += f"{self.learned:,} of {self.tokens:,} tokens are trained on"
-        return line + (f"\n  dropped: {', '.join(f'{count} {reason}' for reason, count in self.dropped.items())}" if self.dropped else "")
+        line += f"\n  dropped: {', '.join(f'{count} {reason}' for reason, count in self.dropped.items())}" if self.dropped else ""
+        return line + (f"\n{self.lengths()}" if self.cut or self.lost else "")
 
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+    def lengths(self) -> str:
+        """What other lengths would keep, as a table."""
+        return lengths.told(lengths.table(self.needs, here=self.max_length), here=self.max_length)
 
 
 def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]:
@@ -71,6 +80,32 @@ def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]
             return [rendered for completion in record.completions for rendered in encode(completion, tokenizer)]
 
 
+FEWEST_STEPS = 10  # in which rows that fill no batch teach anything
+
+
+def enough(name: str, report: FitReport, *, learn: int, batch: int, epochs: float, test: int, asked: float, least: int, anyway: bool) -> str:
+    """What to tell, before training, of rows that are too few to learn from or to measure; "" where they are enough.
+
+    Args:
+        report: of `fit`: where rows were lost to their length, it does not go on with too few unless `anyway`.
+        learn, test: rows to learn from, and to measure on; batch: rows a step; epochs: passes over them.
+        asked: the share to be held out, 0 if nothing is to be measured; least: rows below which no figure can be stated.
+
+    Raises:
+        DataError: rows were lost to their length, and those that are left are too few.
+    """
+    few, steps = [], math.ceil(epochs * math.ceil(learn / batch))
+    if hardly := learn < batch and steps < FEWEST_STEPS:
+        few.append(f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} passes over them are {steps} {'step' if steps == 1 else 'steps'}")
+    if asked and test < least:
+        few.append(f"{test} held-out rows are too few to measure anything on ({least} or more)")
+    if few and report.lost and not anyway:
+        ways = [*(["a smaller --batch or more --epochs"] if hardly else []), *(["a larger --held_out, or --held_out 0 to measure nothing"] if asked and test < least else [])]
+        raise DataError(f"{name}: {report.lost} of {report.read} rows are lost to max_length {report.max_length}, and {'; '.join(few)}\n{report.lengths()}",
+                        remedy=f"a larger --max_length; another --truncate; {'; '.join(ways)}; or --anyway true")
+    return f"{name}: {'; '.join(few)}" if few else ""
+
+
 def with_room(prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, *, context: int, new_tokens: int) -> tuple[list[Prompt], str]:
     """The prompts that leave room for `new_tokens` in a context of so many tokens, and what to tell of those that do not ("" if all do).
 
@@ -83,29 +118,38 @@ def with_room(prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, *, 
     return kept, said if report.dropped else ""
 
 
-def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: int, *, remedy: str = "", ties: bool = False) -> tuple[list[R], FitReport]:
-    """The records that fit into `max_length` tokens and differ after encoding, with a report.
+def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: int, *, truncate: Truncate = "drop", anyway: bool = True, remedy: str = "", ties: bool = False,
+        encode: Callable[[Any, Any], list[Rendered]] = encode, setting: str = "max_length") -> tuple[list[R], FitReport]:
+    """The records that fit into `max_length` tokens, or are cut to it, and differ after encoding, with a report.
 
-    Nothing is cut to fit: a cut completion would be scored, or learned, as if it had ended there. A ranking loses the completions
-    that do not fit, or that encode as an earlier one does, and stays while two of different rank are left.
+    A ranking loses the completions that do not fit, or that encode as an earlier one does, and stays while two of different rank are left. A
+    demonstration whose end is cut is given back whole: what encodes it cuts it at `max_length`.
 
     Args:
+        truncate: what is done with records that are too long (`data.lengths`).
+        anyway: go on even if more than half of them are lost to their length.
         remedy: what to tell the user if nothing fits because it is too long.
         ties: a ranking stays while two completions are left, of equal rank or not.
+        encode: how a record is read; setting: what its length is set by, for errors.
 
     Raises:
-        DataError: a record with nothing to learn (a template or tokenizer that masks everything), or no record that fits.
+        DataError: a record with nothing to learn (a template or tokenizer that masks everything); no record that fits; or most of them lost.
     """
     report = FitReport(max_length)
     kept: list[R] = []
     for record in records:
         report.read += 1
         sequences = encode(record, tokenizer)
-        report.longest = max([report.longest, *(len(sequence.ids) for sequence in sequences)])
+        longest = max((len(sequence.ids) for sequence in sequences), default=0)
+        report.longest = max(report.longest, longest)
         if not teaches(record, sequences):
             raise DataError(f"nothing to learn in {_excerpt(record)}: no token carries the loss", where=f"record {report.read}",
                             remedy="look at it with `alignlab view`; an unfinished empty completion, or a wrong chat template")
-        fitting = without_long(record, sequences, max_length, report, ties=ties)
+        report.needs.append(lengths.needs(record, sequences, tokenizer, truncate, below=min(max_length, lengths.LENGTHS[0])))
+        cut = lengths.shortened(record, sequences, tokenizer, max_length, truncate, encode) if longest > max_length else None
+        fitting = without_long(*(cut or (record, sequences)), max_length, report, ties=ties)
+        report.cut += bool(cut and fitting)
+        report.lost += longest > max_length and not fitting
         if fitting is None:
             continue
         kept.append(fitting[0])
@@ -114,7 +158,10 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
     report.kept = len(kept)
     if not kept:
         raise DataError(f"no record fits: {report}", where=f"the longest has {report.longest} tokens",
-                        remedy=(remedy or f"raise max_length to {report.longest}, if the model's context holds as many") if report.longest > max_length else "")
+                        remedy=(remedy or f"raise {setting} to {report.longest}, if the model's context holds as many") if report.longest > max_length else "")
+    if not anyway and report.lost > report.read / 2:
+        raise DataError(f"{report.lost} of {report.read} rows are lost to {setting} {max_length}, more than half\n{report.lengths()}",
+                        where=f"truncate = {truncate}", remedy=f"a larger --{setting}, as far as the model's context goes; another --truncate; or --anyway true")
     return kept, report
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..records import Demonstration, Prompt, read_jsonl, write_jsonl
-from ..run import RunDir, writing
+from ..records import Demonstration, Prompt
+from ..run import RunDir
 
 CHUNK = 512  # prompts between two points from which a run can go on
 
@@ -27,12 +25,7 @@ def reason_of(row: Demonstration) -> str:
 
 def chunk(run: RunDir, number: int, make: Callable[[], Iterable[Demonstration]]) -> list[Demonstration]:
     """The answers of one chunk, kept and rejected: made now, or read back if an earlier process made them. Both give the same."""
-    file = _folder(run) / f"{number:05d}.jsonl"
-    if not file.exists():
-        found = list(make())
-        with writing(run.path):
-            write_jsonl(file, found)
-    return read_jsonl(file, Demonstration)
+    return run.kept(f"chunks/{number:05d}", lambda: list(make()), Demonstration)
 
 
 def in_chunks(run: RunDir, prompts: Sequence[Prompt], make: Callable[[int, dict[int, Prompt]], Iterable[Demonstration]], *, desc: str) -> list[Demonstration]:
@@ -64,7 +57,6 @@ def settle(run: RunDir, rows: Iterable[Demonstration]) -> tuple[list[Demonstrati
                         where=str(run.path), remedy="other writers, a better teacher, or milder settings")
     run.add_data("demonstrations", kept)
     run.add_data("rejected", [row for row in sorted_out if reason_of(row)])
-    shutil.rmtree(_folder(run), ignore_errors=True)
     return kept, {"demonstrations": len(kept), "prompts": len({row.prompt.id for row in kept}), "rejected": sum(reasons.values()), "reasons": reasons}
 
 
@@ -78,7 +70,3 @@ def _without_repeats(rows: Iterable[Demonstration]) -> Iterator[Demonstration]:
         if not reason_of(row):
             seen.add(key)
         yield row
-
-
-def _folder(run: RunDir) -> Path:
-    return run.path / "chunks"

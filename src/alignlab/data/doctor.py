@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
 
@@ -19,9 +19,10 @@ from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, mar
 from ..models.load import Reader
 from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
-from .checks import FitReport, encode, reads_otherwise, teaches, without_long
+from .checks import encode, reads_otherwise, teaches
 from .formats import GUESSED
 from .layouts import ORDER, parts
+from .lengths import LENGTHS, Kept, Truncate, needs, table
 from .read import LoadReport, same
 from .similar import near_duplicates
 
@@ -55,7 +56,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Diagnosis:
-    """All findings, the worst first, the checks that found nothing, and the figures they rest on."""
+    """All findings, the worst first, the checks that found nothing, and the figures they rest on: `lengths` is what each max_length keeps, by `truncate`."""
 
     source: str
     kind: str
@@ -63,13 +64,16 @@ class Diagnosis:
     findings: list[Finding] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     tokens: dict[str, float] = field(default_factory=dict)
+    truncate: str = "drop"
+    lengths: list[Kept] = field(default_factory=list)
 
     @property
     def broken(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.verdict == "broken"]
 
     def to_json(self) -> dict[str, Any]:
-        return {"data": self.source, "kind": self.kind, "records": self.records, "tokens": self.tokens, "broken": len(self.broken),
+        return {"data": self.source, "kind": self.kind, "records": self.records, "tokens": self.tokens, "truncate": self.truncate, "lengths": [asdict(row) for row in self.lengths],
+                "broken": len(self.broken),
                 "findings": [finding.to_json() for finding in self.findings], "passed": self.passed}
 
 
@@ -88,6 +92,12 @@ class _Patient:
     against_name: str
     sequences: list[list[Rendered]] = field(default_factory=list)  # empty lists where the template refused the record
     refused: dict[int, ModelError] = field(default_factory=dict)
+    needs: list[tuple[int, int]] = field(default_factory=list)  # for each sequence, tokens at which the record is whole and at which it is not lost
+
+    @property
+    def truncate(self) -> Truncate:
+        """What training does by default with rows of this kind that are too long."""
+        return "end" if self.records and isinstance(self.records[0], Demonstration | Text) else "start"
 
     def found(self, check: str, verdict: Verdict, what: str, remedy: str, rows: Sequence[int] = (), said: Callable[[int], str] | None = None) -> Finding:
         """A finding in these records: `what` begins with how many of them."""
@@ -114,10 +124,13 @@ def examine(records: Sequence[Record], places: Sequence[str], reader: Reader, *,
             patient.sequences.append(encode(record, reader.tokenizer))
         except TemplateBound:
             raise
+            patient.needs.append(needs(record, patient.sequences[-1], reader.tokenizer, patient.truncate, below=LENGTHS[0]))
         except ModelError as error:
             patient.sequences.append([])
+            patient.needs.append((0, 0))
             patient.refused[i] = error
-    diagnosis = Diagnosis(source, kind, len(records), tokens=_tokens(patient))
+    read = [row for row, sequences in zip(patient.needs, patient.sequences, strict=True) if sequences]
+    diagnosis = Diagnosis(source, kind, len(records), tokens=_tokens(patient), truncate=patient.truncate, lengths=table(read, here=max_length, context=reader.context))
     for check in CHECKS:
         findings = check(patient)
         diagnosis.findings += findings
@@ -405,32 +418,24 @@ def special_tokens_in_text(p: _Patient) -> list[Finding]:
 
 
 def too_long(p: _Patient) -> list[Finding]:
-    """What does not fit, what differs no more, and pairs that would become identical if they were cut."""
+    """What is cut to fit or is lost, what differs no more, and pairs that would become identical if their ends were cut."""
     found: list[Finding] = []
-    report = FitReport(p.max_length)
-    kept, long, alike, cut = 0, [], [], []
-    for i, sequences in enumerate(p.sequences):
-        if not sequences:
-            continue
-        kept += without_long(p.records[i], sequences, p.max_length, report) is not None
-        over = [len(sequence.ids) > p.max_length for sequence in sequences]
-        if any(over):
-            long.append(i)
-            if not isinstance(p.records[i], Prompt) and len(sequences) > 1 and len({tuple(sequence.ids[: p.max_length]) for sequence in sequences}) < len(sequences):
-                cut.append(i)
-        elif isinstance(p.records[i], Comparison) and sequences[0].ids == sequences[1].ids:
-            alike.append(i)
-    whole = [i for i, sequences in enumerate(p.sequences) if sequences]
-    if whole and not kept:
-        found.append(Finding("too-long", "broken", f"nothing fits into {p.max_length} tokens: {', '.join(f'{count} {reason}' for reason, count in report.dropped.items())}",
-                             "a larger max_length, if the model's context holds as many; shorter rows; or another model", len(whole)))
+    read = [i for i, sequences in enumerate(p.sequences) if sequences]
+    long = [i for i in read if p.needs[i][0] > p.max_length]
+    lost = [i for i in long if p.needs[i][1] > p.max_length]
+    said = f"({len(long) / max(1, len(p.records)):.1%}) are longer than {p.max_length} tokens (the longest {max((p.needs[i][0] for i in long), default=0)}): "
+    said += f"{len(long) - len(lost)} are cut (--truncate {p.truncate}) and {len(lost)} are lost"
+    remedy = "a larger max_length if the context allows it: the table above says what each keeps; or --truncate drop, to leave out what would be cut"
+    if lost and len(lost) == len(read):
+        found.append(Finding("too-long", "broken", f"nothing fits into {p.max_length} tokens, and nothing can be cut to it",
+                             "a larger max_length, if the model's context holds as many; shorter rows; or another model", len(read)))
     elif long:
-        longest = max(len(sequence.ids) for i in long for sequence in p.sequences[i])
-        found.append(p.found("too-long", p.rare(long), f"({len(long) / len(p.records):.1%}) are longer than {p.max_length} tokens (the longest {longest}): dropped here, "
-                             "never cut", "a larger max_length if the context allows it, or shorter rows; a library that cuts would train on answers without an end", long))
+        found.append(p.found("too-long", "broken" if len(lost) > len(read) / 2 else p.rare(long), said, remedy, long))
+    alike = [i for i in read if isinstance(p.records[i], Comparison) and p.sequences[i][0].ids == p.sequences[i][1].ids]
+    cut = [i for i in long if len({tuple(sequence.ids[: p.max_length]) for sequence in p.sequences[i]}) < len(p.sequences[i]) and i not in alike]
     if cut:
-        found.append(p.found("alike-when-cut", "note", f"would have identical completions if they were cut at {p.max_length} tokens; here they are dropped",
-                             "a larger max_length before another library trains on them", cut))
+        found.append(p.found("alike-when-cut", "note", f"would have identical completions if their ends were cut at {p.max_length} tokens, and --truncate end would drop them",
+                             "a larger max_length before --truncate end, or another library, trains on them", cut))
     if alike:
         found.append(p.found("same-tokens", p.rare(alike), "have the same tokens in chosen and rejected, though the texts differ", "take them out: training drops them", alike))
     return found

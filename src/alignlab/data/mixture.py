@@ -25,6 +25,7 @@ from .read import same
 
 PREFIX = "mix:"
 EXAMPLE = "mix:0.3=town:demos+0.7=my-chats.jsonl, or mix:FILE.toml with [[source]] tables of data and weight"
+HEAVIEST = 1e9
 WEIGHT = re.compile(r"(?:^|\+)(\d+(?:\.\d+)?|\.\d+)=")
 
 
@@ -53,8 +54,9 @@ def sources(name: str) -> list[Source]:
     for source in found:
         if not source.data or source.data.startswith(PREFIX):
             raise ConfigError("a source of the mixture has no name" if not source.data else "a mixture cannot hold a mixture", where=name, remedy=EXAMPLE)
-        if not (math.isfinite(source.weight) and source.weight > 0):
-            raise ConfigError(f"the weight of {source.data} is {source.weight}", where=name, remedy="a number above 0; leave out what is not wanted")
+        if not 0 < source.weight <= HEAVIEST or source.weight < 1 / HEAVIEST:  # NaN is neither
+            raise ConfigError(f"the weight of {source.data} is {source.weight}", where=name,
+                              remedy=f"a number above 0, from {1 / HEAVIEST:g} to {HEAVIEST:g}; leave out what is not wanted")
     names = [source.data for source in found]
     if twice := next((data for data in names if names.count(data) > 1), ""):
         raise ConfigError(f"{twice} stands in the mixture twice", where=name, remedy="add its weights up")
@@ -81,8 +83,10 @@ def _from_file(file: Path) -> list[Source]:
         data, weight = row.get("data"), row.get("weight")
         if not isinstance(data, str) or isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise ConfigError(f"source {number} needs data (text) and weight (a number)", where=str(file), remedy=EXAMPLE)
-        beside = file.parent / data
-        found.append(Source(str(beside) if beside.exists() else data, float(weight)))
+        said, path = re.fullmatch(r"(columns:[^:]*:)?(.*)", data, re.DOTALL).groups(default="")  # type: ignore[union-attr]
+        beside = file.parent / path
+        weight = math.inf if weight > HEAVIEST else float(weight)  # a whole number may be too large for a float
+        found.append(Source(f"{said}{beside}" if beside.exists() else data, weight))
     return found
 
 

@@ -65,11 +65,12 @@ class LoadReport:
         lines += [f"dropped: {self.dropped_text()}"] if self.dropped else []
         lines += [f"{count} {remark}" for remark, count in self.remarks.items()]
         lines += [f"not read: {self.not_read_text()}"] if self.not_read else []
-        lines += [f"not read, and no text: {_listed(list(self.others))}"] if self.others else []
+        others = [name for name in self.others if name not in self.not_read]
+        lines += [f"not read, and no text: {_listed(others)}"] if others else []
         return "\n  ".join(lines)
 
     def not_read_text(self) -> str:
-        return _listed([f"{name} ({count} rows" + (f"; {self.taken[name]} was taken)" if name in self.taken else ")")
+        return _listed([f"{name} ({count} row{'s' * (count != 1)}" + (f"; {self.taken[name]} was taken)" if name in self.taken else ")")
                         for name, count in self.not_read.items()])
 
     def dropped_text(self) -> str:
@@ -214,6 +215,8 @@ def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report
             report.drop(str(reason), where)
             continue
         except DataError as error:
+            if columns and report.read == start + 1:  # what is wrong with the first row may be a name that it does not have
+                columns.check(where)
             raise _at(error, where) from error
         report.note(reading)
         for record in reading.records:

@@ -47,7 +47,7 @@ class Loaded:
 
     def not_read_text(self) -> str:
         """A line for the load report, or nothing."""
-        listed = ", ".join(f"{one_line(name, 60)} ({count} rows)" for name, count in self.not_read.items())
+        listed = ", ".join(f"{one_line(name, 60)} ({count} row{'s' * (count != 1)})" for name, count in self.not_read.items())
         return f"\n  not read: {listed}" if listed else ""
 
 

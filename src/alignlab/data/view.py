@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from rich.text import Text as RichText
 
 from ..models.chat import Rendered
 from ..records import Comparison, Ranking, Record
+from ..text import escapes
 from .checks import encode
 
 if TYPE_CHECKING:
@@ -23,17 +23,8 @@ SPECIAL = "bold magenta"
 
 
 def visible(text: str) -> str:
-    """Text that a terminal can print: control, format and unassigned characters become escapes, a line break shows and breaks.
-
-    Nothing that is left can move the cursor, colour the screen or turn the direction of writing.
-    """
-    return "".join("\\n\n" if char == "\n" else _escape(char) if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char
-                   for char in text)
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    """Text of a token as a terminal may show it (see `text.escapes`): a line end shows, and breaks."""
+    return escapes.visible(text).replace("\t", "\\t").replace("\n", "\\n\n")
 
 
 def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bool = True) -> RichText:

@@ -5,7 +5,6 @@ change, and can an answer talk it round? The loops keep what the judge has said,
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,8 +15,8 @@ from ..constitution.principles import Constitution
 from ..errors import ConfigError, DataError
 from ..feedback import Judge
 from ..feedback.ai import AIJudge, Verdict, of_orders
-from ..records import Comparison, Completion, Prompt, read_jsonl, write_jsonl
-from ..run import RunDir, derive_seed, writing
+from ..records import Comparison, Completion, Prompt
+from ..run import RunDir, derive_seed
 from ..sampling import Sampler
 from . import labels as measure
 from .injections import CASES, CONTROLS, injected
@@ -29,26 +28,11 @@ UNDECIDED = 0.05
 
 
 def judged(run: RunDir, judge: AIJudge, pairs: Sequence[Pair], *, chunk: int, name: str = "verdicts") -> list[Comparison]:
-    """What the judge makes of pairs (`put_to`), a chunk at a time.
-
-    Each chunk is kept below `run.path / name` as soon as it is whole; a run that goes on begins with the first that is missing. The caller takes the
-    folder away (`forget`) when it has kept what it needs.
-    """
+    """What the judge makes of pairs (`put_to`), a chunk at a time, each kept by that name as soon as it is whole."""
     found: list[Comparison] = []
     for number, start in enumerate(run.track(list(range(0, len(pairs), chunk)), desc=name)):
-        kept = run.path / name / f"{number:05d}.jsonl"
-        if not kept.exists():
-            rows = put_to(judge, pairs[start : start + chunk])
-            with writing(run.path):
-                write_jsonl(kept, rows)
-        found += read_jsonl(kept, Comparison)
+        found += run.kept(f"{name}/{number:05d}", lambda start=start: put_to(judge, pairs[start : start + chunk]), Comparison)
     return found
-
-
-def forget(run: RunDir, *names: str) -> None:
-    """Take away what `judged` has kept."""
-    for name in names or ("verdicts",):
-        shutil.rmtree(run.path / name, ignore_errors=True)
 
 
 def put_to(judge: AIJudge, pairs: Sequence[Pair]) -> list[Comparison]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -14,9 +13,9 @@ from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..models.load import Policy
-from ..records import Completion, Prompt, Ranking, read_jsonl, write_jsonl
+from ..records import Completion, Prompt, Ranking
 from ..rules import check
-from ..run import RunDir, derive_seed, writing
+from ..run import RunDir, derive_seed
 from ..sampling.local import LocalSampler
 from ..settings import CollectSettings
 
@@ -57,9 +56,7 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
     rankings: list[Ranking] = []
     sampled_tokens = 0
     for number, members in enumerate(run.track(chunks, desc="collect")):
-        kept = run.path / "chunks" / f"{number:05d}.jsonl"
-        price = kept.with_suffix(".tokens")  # how many were sampled for it, also for completions that are not kept
-        if not kept.exists():
+        def made(number: int = number, members: list[int] = members) -> dict[str, Any]:
             # 1. what other people wrote, and as many of the policy's own as the prompt with the fewest of those needs
             asked = [prompts[i] for i in members]
             borrowed = [borrow(others.get(prompt.id, ()), settings, derive_seed(seed, "others", i)) for i, prompt in zip(members, asked, strict=True)]
@@ -80,12 +77,11 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
                     groups.append((i, shuffled))
             rank_all = getattr(annotator, "rank_all", None)  # one whose work is cheaper for many prompts at once
             found = rank_all(groups) if rank_all else [annotator.rank(i, group) for i, group in groups]
-            with writing(run.path):
-                price.parent.mkdir(exist_ok=True)
-                price.write_text(str(sum(len(completion.ids) for group in own for completion in group)))
-                write_jsonl(kept, found)
-        rankings += read_jsonl(kept, Ranking)
-        sampled_tokens += int(price.read_text())
+            return {"rankings": [ranking.to_json() for ranking in found], "sampled_tokens": sum(len(completion.ids) for group in own for completion in group)}
+
+        chunk = run.kept(f"chunks/{number:05d}", made)
+        rankings += map(Ranking.from_json, chunk["rankings"])
+        sampled_tokens += chunk["sampled_tokens"]  # also for completions that are not kept
     sampler.close()
     if not rankings:
         raise DataError("no prompt got two different completions", remedy="a higher temperature, or --others")
@@ -97,7 +93,6 @@ def run(run: RunDir, policy: Policy, annotator: Annotator, prompts: Sequence[Pro
     unranked = len(prompts) - len(rankings)
     summary: dict[str, Any] = {"prompts": len(prompts), "unranked": unranked, "sampled_tokens": sampled_tokens} | summarise(train, test, annotator, gold)
     summary["duplicates"] = settings.per_prompt * len(prompts) - unranked - sum(summary["sources"].values())
-    shutil.rmtree(run.path / "chunks")
     return summary
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..constitution.forms import Asked, DocumentForm, Form
@@ -15,9 +13,9 @@ from ..constitution.principles import Constitution, Principle
 from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
-from ..records import Chain, Completion, Demonstration, Prompt, Round, Score, read_jsonl, write_jsonl
+from ..records import Chain, Completion, Demonstration, Prompt, Round, Score
 from ..rules import check
-from ..run import RunDir, derive_seed, writing
+from ..run import RunDir, derive_seed
 from ..sampling import Sampler
 from ..settings import ChainSettings, ReviseSettings, SamplingSettings
 
@@ -62,7 +60,6 @@ def revise(run: RunDir, workshop: Workshop, prompts: Sequence[Prompt], settings:
     """
     check(settings)
     pool_of(workshop.constitution, settings)
-    folder = run.path / "chunks"
     red, kind = list(enumerate(prompts)), list(enumerate(helpful))
     parts = [(revised, red[i : i + settings.chunk]) for i in range(0, len(red), settings.chunk)]
     parts += [(answered, kind[i : i + settings.chunk]) for i in range(0, len(kind), settings.chunk)]
@@ -70,7 +67,7 @@ def revise(run: RunDir, workshop: Workshop, prompts: Sequence[Prompt], settings:
     answers: list[Demonstration] = []
     for number, (make, asked) in enumerate(run.track(parts, desc="revise")):
         # 1. chains of a chunk of red-team prompts, or answers to a chunk of harmless ones; each step read back if it was done before
-        store = Store(run, folder / f"{number:05d}")
+        store = Store(run, f"chunks/{number:05d}")
         if make is revised:
             chains += revised(workshop, dict(asked), settings, seed=seed, number=number, store=store)
         else:
@@ -94,7 +91,6 @@ def revise(run: RunDir, workshop: Workshop, prompts: Sequence[Prompt], settings:
     summary = {"demonstrations": len(mixed), "revisions": kinds["revision"], "helpful": kinds["helpful"], "repeated": len(learn) + len(good) - len(mixed),
                "helpful_rejected": dict(Counter(a.meta["rejected"] for a in answers if a.meta.get("rejected")))}
     summary |= summarise(chains, workshop.constitution, settings, gold, breaks)
-    shutil.rmtree(folder, ignore_errors=True)
     return summary
 
 
@@ -116,19 +112,14 @@ def drawn(pool: Sequence[Principle], rounds: int, seed: int) -> list[Principle]:
 class Store:
     """Where the steps of one chunk are kept; without a run, nowhere."""
 
-    def __init__(self, run: RunDir | None = None, stem: Path = Path()) -> None:
+    def __init__(self, run: RunDir | None = None, stem: str = "") -> None:
         self.run, self.stem = run, stem
 
     def step(self, name: str, kind: type[R], make: Callable[[], Iterable[R]]) -> list[R]:
         """The rows of one step: made now, or read back if an earlier process made them."""
         if self.run is None:
             return list(make())
-        file = self.stem.with_name(f"{self.stem.name}-{name}.jsonl")
-        if not file.exists():
-            found = list(make())
-            with writing(self.run.path):
-                write_jsonl(file, found)
-        return read_jsonl(file, kind)
+        return self.run.kept(f"{self.stem}-{name}", lambda: list(make()), kind)
 
 
 def revised(workshop: Workshop, asked: dict[int, Prompt], settings: ChainSettings, *, seed: int, number: int = 0, store: Store | None = None) -> list[Chain]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.checks import fit
+from ..data.checks import enough, fit
 from ..data.split import by_prompt
 from ..displacement import Watch
 from ..errors import ConfigError, DataError
@@ -62,15 +62,17 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     name = name_of(settings, run)
     usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings, name)
     run.note(said)
-    learn, report = fit(usable, policy.tokenizer, settings.max_length)
+    learn, report = fit(usable, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway)
     run.note(f"{name}: {report}")
     if held_out is None:
         learn, test = by_prompt(learn, settings.held_out, seed)
     else:
         kept, _ = usable_labels(comparisons_of(held_out, 0, seed), settings, name)
-        test = fit(kept, policy.tokenizer, settings.max_length)[0] if kept else []
+        test = fit(kept, policy.tokenizer, settings.max_length, truncate=settings.truncate)[0] if kept else []
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
+    run.note(enough(name, report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
+                    least=statistics.FEWEST, anyway=settings.anyway))
     rows = [row for c in learn for row in encode(policy, c)]  # chosen and rejected of comparison i at 2 i and 2 i + 1
     lengths_N2 = completion_lengths(rows).view(-1, 2)
     labels_N, test_labels_N = labels_of(learn, name), labels_of(test, name)
@@ -141,7 +143,7 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     policy.model.eval()
     if watch.verdict == "normal":
         run.note(f"{name}: {watch.text}")
-    summary: dict[str, Any] = {"comparisons": len(learn), "held_out": len(test), "dropped": report.dropped, "steps": total}
+    summary: dict[str, Any] = {"comparisons": len(learn), "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "steps": total}
     test_now_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
     _, chosen_rewards, rejected_rewards, _ = losses_of(settings, test_now_N2, test_start_N2, test_lengths_N2)
     likelier_N2 = test_start_N2 if isinstance(settings, DPOSettings) else test_start_N2 / test_lengths_N2

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.checks import fit
+from ..data.checks import enough, fit
 from ..data.split import by_prompt
 from ..displacement import Watch
 from ..errors import DataError
@@ -55,17 +55,19 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
     # 1. completions that fit, encoded once, of both labels
     check(settings)
     agreed = of_one_mind(labelled)
-    fitting, report = fit(agreed, policy.tokenizer, settings.max_length)
+    fitting, report = fit(agreed, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway)
     if len(agreed) < len(labelled):
         report.dropped["labelled both ways"] = len(labelled) - len(agreed)
     run.note(f"kto: {report}")
     learn, test = by_prompt(fitting, settings.held_out, seed) if held_out is None else (fitting, [])
     if held_out:
-        test = fit(of_one_mind(held_out), policy.tokenizer, settings.max_length)[0]
+        test = fit(of_one_mind(held_out), policy.tokenizer, settings.max_length, truncate=settings.truncate)[0]
     liked = sum(u.label for u in learn)
     if liked in (0, len(learn)):
         raise DataError(f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}" if learn else "every completion was held out",
                         remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`" if learn else "more data, or a smaller held_out")
+    run.note(enough("kto", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
+                    least=statistics.FEWEST, anyway=settings.anyway))
     weights = weights_of(run, settings, liked, len(learn) - liked)
     rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in learn]
     run.add_data("unpaired", learn)
@@ -138,7 +140,7 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
     if watch.verdict == "normal":
         run.note(f"kto: {watch.text}")
     rewards_N = settings.beta * (completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id) - test_reference_N)
-    return {"liked": liked, "disliked": len(learn) - liked, "held_out": len(test), "dropped": report.dropped, "steps": total,
+    return {"liked": liked, "disliked": len(learn) - liked, "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "steps": total,
             "desirable_weight": weights[0], "undesirable_weight": weights[1],
             "likelihood_displacement": watch.summary(), **measure(test, rewards_N.tolist())}
 
@@ -165,23 +167,25 @@ def weights_of(run: RunDir, settings: KTOSettings, liked: int, disliked: int) ->
 
 
 def mismatched(rows: Sequence[Rendered], prompts: Sequence[str], batches: Sequence[Sequence[int]], max_length: int) -> list[Rendered]:
-    """Each row's prompt with a completion of another prompt: the next of its batch that fits, or of all if its batch has none.
+    """Each row's prompt with a completion of another prompt: the next of its batch that fits, or of all if its batch has none, or if none fits at all
+    the beginning of the next.
 
     Raises:
-        DataError: there is none for some prompt.
+        DataError: there is no other prompt.
     """
     cuts = [row.loss_mask.index(1) for row in rows]
     everyone = [i for batch in batches for i in batch]
     found: dict[int, Rendered] = {}
     for batch in batches:
         for place, i in enumerate(batch):
-            j = next((j for j in chain(batch[place + 1 :], batch[:place], everyone)
-                      if prompts[j] != prompts[i] and cuts[i] + len(rows[j].ids) - cuts[j] <= max_length), None)
-            if j is None:
-                raise DataError("no completion of another prompt fits behind this prompt, so that KTO's KL baseline has nothing to be estimated from",
-                                where=f"prompt {prompts[i]}, {cuts[i]} tokens", remedy="completions of two prompts or more, or a larger max_length")
+            of_others = [j for j in chain(batch[place + 1 :], batch[:place], everyone) if prompts[j] != prompts[i]]
+            if not of_others:
+                raise DataError("there is no completion of another prompt, so that KTO's KL baseline has nothing to be estimated from",
+                                where=f"prompt {prompts[i]}", remedy="completions of two prompts or more")
+            j = next((j for j in of_others if cuts[i] + len(rows[j].ids) - cuts[j] <= max_length), of_others[0])
             own, other = rows[i], rows[j]
-            found[i] = Rendered([*own.ids[: cuts[i]], *other.ids[cuts[j] :]], [*own.loss_mask[: cuts[i]], *other.loss_mask[cuts[j] :]])
+            end = cuts[j] + max_length - cuts[i]
+            found[i] = Rendered([*own.ids[: cuts[i]], *other.ids[cuts[j] : end]], [*own.loss_mask[: cuts[i]], *other.loss_mask[cuts[j] : end]])
     return [found[i] for i in range(len(rows))]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,9 +13,9 @@ from ..evals import labels as measure
 from ..evals.verdicts import put_to, stated_of, tally, truths
 from ..feedback import Judge
 from ..feedback.ai import AIJudge
-from ..records import Comparison, Completion, Prompt, Ranking, read_jsonl, write_jsonl
+from ..records import Comparison, Completion, Prompt, Ranking
 from ..rules import check
-from ..run import RunDir, derive_seed, writing
+from ..run import RunDir, derive_seed
 from ..sampling import Sampler
 from ..settings import LabelSettings
 
@@ -50,8 +49,7 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
     chunks = [list(range(i, min(i + settings.chunk, len(prompts)))) for i in range(0, len(prompts), settings.chunk)]
     labelled: list[Comparison] = []
     for number, members in enumerate(run.track(chunks, desc="label")):
-        kept = run.path / "chunks" / f"{number:05d}.jsonl"
-        if not kept.exists():
+        def made(number: int = number, members: list[int] = members) -> list[Comparison]:
             # 1. answers of the policy; two different ones of each prompt, in random order
             asked = [prompts[i] for i in members]
             groups = policy.sample(asked, n=settings.samples, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
@@ -63,10 +61,9 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
             pairs = [pair for i, group in zip(members, groups, strict=True) if (pair := two_different(group, derive_seed(seed, "pair", i))) and judge.fits(*pair)]
 
             # 2. what the judge makes of them
-            found = put_to(judge, pairs)
-            with writing(run.path):
-                write_jsonl(kept, found)
-        labelled += read_jsonl(kept, Comparison)
+            return put_to(judge, pairs)
+
+        labelled += run.kept(f"chunks/{number:05d}", made, Comparison)
     if not labelled:
         raise DataError("no prompt got two different answers", remedy="a higher sampling.temperature, or more samples")
 
@@ -88,7 +85,6 @@ def run(run: RunDir, policy: Sampler, judge: AIJudge, prompts: Sequence[Prompt],
     random.Random(derive_seed(seed, "mix")).shuffle(mixed[0])
     run.add_data("rankings", mixed[0])
     run.add_data("rankings_test", mixed[1])
-    shutil.rmtree(run.path / "chunks", ignore_errors=True)
     return summary | {"comparisons": len(labelled), "learnt": len(final[0]), "comparisons_test": len(test), "helpful": len(kind) + len(kind_test), "rankings": len(mixed[0]), "rankings_test": len(mixed[1]),
                       "temperature": temperature}
 

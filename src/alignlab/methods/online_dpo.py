@@ -59,7 +59,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     # 1. prompts that fit; the optimiser, where it was if the run goes on
     check(settings)
     s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, settings.steps)
     history: list[dict[str, float | None]] = []
     if saved := run.load_state():

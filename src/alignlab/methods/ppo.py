@@ -97,7 +97,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, value_model: Re
     if settings.ptx_coef and (ptx_rows is None or not len(ptx_rows)):
         raise ConfigError(f"ptx_coef = {settings.ptx_coef} without pretraining text", remedy="name the text, or set ptx_coef to 0")
     s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     updates = settings.steps * settings.epochs * -(-settings.rollouts // settings.minibatch)
     value_optim = replace(settings.optim, lr=settings.value_lr or settings.optim.lr)
     policy_optimizer = MasterAdamW(policy.model.parameters(), settings.optim, updates)

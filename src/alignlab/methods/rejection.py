@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
 from ..rollouts import current, frozen, logprobs_under, mean, prompts_of_step, prompts_that_fit, rows_of, scores_of
 from ..rules import check
-from ..run import RunDir, at_step, derive_seed, guard_finite, writing
+from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
 
@@ -50,7 +49,7 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
     # 1. prompts that fit; the optimiser, where it was if the run goes on. Every round has as many steps as its largest pool needs
     check(settings)
     s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, max_prompt_length=settings.max_prompt_length, sampling=s)
+    prompts, report = prompts_that_fit(run, policy, prompts, settings)
     asked = min(settings.prompts, len(prompts))
     pools = [min(len(prompts), asked * (number + 1) if settings.keep_earlier else asked) for number in range(settings.rounds)]
     lengths = [max(1, math.ceil(settings.epochs * math.ceil(settings.top_share * pool) / settings.batch)) for pool in pools]
@@ -71,19 +70,14 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
 
     def sampled(number: int, step: int) -> dict[str, Any]:
         """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written once."""
-        file = run.path / "rounds" / f"{number:03d}.json"
-        if not file.exists():
+        def made() -> dict[str, Any]:
             sampler.sync(policy.model)
             with at_step(step):
                 groups = sampler.sample(prompts_of_step(prompts, asked, number, seed), n=settings.n, max_new_tokens=s.max_new_tokens,
                                         temperature=s.temperature, top_p=s.top_p, seed=derive_seed(seed, "rejection", number))
-            found = pick(policy, reference, groups, scores_of(judge, [c for group in groups for c in group], step), gold, settings)
-            with writing(run.path):
-                file.parent.mkdir(exist_ok=True)
-                staging = file.with_suffix(".partial")
-                staging.write_text(json.dumps(found))
-                staging.replace(file)
-        return json.loads(file.read_text())
+            return pick(policy, reference, groups, scores_of(judge, [c for group in groups for c in group], step), gold, settings)
+
+        return run.kept(f"rounds/{number:03d}", made)
 
     def pool(number: int, step: int) -> list[dict[str, Any]]:
         """What is learnt in a round."""

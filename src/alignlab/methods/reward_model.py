@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.checks import FitReport, fit
+from ..data.checks import FitReport, enough, fit
 from ..data.split import by_prompt
 from ..errors import ConfigError, DataError
 from ..evals import statistics
@@ -69,6 +69,8 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     run.note(f"reward: {report}")
     if not learn:
         raise DataError("every ranking was held out", remedy="more data, or a smaller held_out")
+    run.note(enough("reward", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=sum(len(r.comparisons()) for r in test), asked=settings.held_out if held_out is None else float(bool(held_out)),
+                    least=statistics.FEWEST, anyway=settings.anyway))
     if settings.bootstrap:
         learn = random.Random(derive_seed(order_seed, "bootstrap")).choices(learn, k=len(learn))
     labels = Labels(settings, learn)
@@ -150,7 +152,7 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     sample = learn[:: math.ceil(len(learn) / SCALED_ON)]
     scale = [value for values in scores_of(judge, sample) for value in values]
     reward_model.normalise(float(np.mean(scale)), max(float(np.std(scale)), 1e-6))
-    summary = {"rankings": len(learn), "held_out": len(test), "dropped": report.dropped, "steps": total, "score_mean": reward_model.mean,
+    summary = {"rankings": len(learn), "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "steps": total, "score_mean": reward_model.mean,
                "score_std": reward_model.std}
     if settings.ties != "drop" or settings.noise != "smoothing" or settings.annotators == "reliability":
         summary["labels"] = reward_model.model.config.labels = labels.summary(learn)  # plain numbers, beside mean and deviation
@@ -177,13 +179,13 @@ def prepared(rankings: Sequence[Ranking], held_out: Sequence[Ranking] | None, to
                         remedy="labels in ranking_meta.safe, as --annotator town:harm-only gives them" if settings.safety
                         else "data with preferences, not ties alone")
     ties = settings.ties != "drop" or settings.safety > 0
-    fitting, report = fit(telling, tokenizer, settings.max_length, ties=ties)
+    fitting, report = fit(telling, tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway, ties=ties)
     if tied := len(rankings) - len(telling):
         report.dropped["rankings without a safe or unsafe label" if settings.safety else "rankings of equal ranks alone"] = tied
     if held_out is None:
         return *by_prompt(fitting, settings.held_out, seed), report
     test = [r for r in held_out if teaches(r, settings)]
-    return fitting, fit(test, tokenizer, settings.max_length, ties=ties)[0] if test else [], report
+    return fitting, fit(test, tokenizer, settings.max_length, truncate=settings.truncate, ties=ties)[0] if test else [], report
 
 
 def by_harm(ranking: Ranking) -> Ranking:

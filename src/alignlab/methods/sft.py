@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.checks import fit
+from ..data.checks import enough, fit
 from ..data.split import by_prompt
 from ..errors import ConfigError, DataError
 from ..losses import sft_loss
@@ -45,18 +45,23 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
     check(settings)
 
     # 1. what fits, encoded once; prompts kept for the held-out loss
-    fitting, report = fit(demonstrations, policy.tokenizer, settings.max_length)
+    def reads(d: Demonstration, tokenizer: Any) -> list[Rendered]:
+        return [encode(tokenizer, d, settings.train_on)]
+
+    fitting, report = fit(demonstrations, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway, encode=reads)
     run.note(f"sft: {report}")
     if held_out is None:
         learn, test = by_prompt(fitting, settings.held_out, seed)
     else:
-        learn, test = fitting, fit(held_out, policy.tokenizer, settings.max_length)[0] if held_out else []
+        learn, test = fitting, fit(held_out, policy.tokenizer, settings.max_length, truncate=settings.truncate, encode=reads)[0] if held_out else []
     if not learn:
         raise DataError("every demonstration was held out", remedy="more demonstrations, or a smaller held_out")
-    rows = [encode(policy.tokenizer, d, settings.train_on) for d in learn]
+    run.note(enough("sft", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)), least=1,
+                    anyway=settings.anyway))
+    rows = [cut(encode(policy.tokenizer, d, settings.train_on), settings.max_length) for d in learn]
     if settings.packing and not takes_a_mask(policy.model, max(len(row.ids) for row in rows)):
         raise ConfigError(f"packing = True, and {type(policy.model).__name__} cannot keep packed rows of this length apart", remedy="packing = False")
-    test_rows = [encode(policy.tokenizer, d, settings.train_on) for d in test]
+    test_rows = [cut(encode(policy.tokenizer, d, settings.train_on), settings.max_length) for d in test]
     run.add_data("demonstrations", learn)
 
     # 2. the optimiser, where it was if the run goes on
@@ -113,7 +118,7 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         run.log(step, metrics)
 
     policy.model.eval()
-    return {"demonstrations": len(learn), "held_out": len(test), "dropped": report.dropped, "num_tokens": tokens, "steps": total,
+    return {"demonstrations": len(learn), "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "num_tokens": tokens, "steps": total,
             "eval_loss_before": eval_before, "eval_loss": eval_loss}
 
 
@@ -121,6 +126,11 @@ def encode(tokenizer: Any, demonstration: Demonstration, train_on: str) -> Rende
     """A demonstration as ids and loss mask."""
     messages = (*demonstration.prompt.messages, Message("assistant", demonstration.completion))
     return render(tokenizer, messages, train_on="all" if train_on == "all" else "last")
+
+
+def cut(row: Rendered, max_length: int) -> Rendered:
+    """The beginning of a row that is too long, without an end token: `fit` lets such a row through only if its end is to be cut."""
+    return Rendered(row.ids[:max_length], row.loss_mask[:max_length])
 
 
 def trained_tokens(batch: Batch) -> float:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, ModelError
 from ..settings import AdapterSettings
+from .folder import adapted_modules
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,10 @@ def attach(model: Any, folder: Path, *, trainable: bool) -> Any:
             if not any(name.endswith("score.weight") for name in file.keys()):  # noqa: SIM118  (not a dict)
                 raise ModelError("the reward adapter was saved without its head, so its scores would be random", where=str(folder),
                                  remedy='train it again with modules_to_save=["score"]')
+    if config.exclude_modules or config.layers_pattern or isinstance(config.target_modules, str):  # expressions of others may take for ever
+        config.target_modules, config.exclude_modules, config.layers_pattern, config.layers_to_transform = adapted_modules(folder), None, None, None
     with quiet():
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable, autocast_adapter_dtype=False)
+        return PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable, autocast_adapter_dtype=False)
 
 
 def merged(model: Any) -> Any:
@@ -153,6 +156,7 @@ def save(model: Any, folder: Path) -> None:
     plain, config = bare(model), model.peft_config[model.active_adapter]
     config.base_model_name_or_path = plain.name_or_path
     if lower := _below.get(plain):
+        check_savable(model, plain.name_or_path)
         config, weights = _as_one(model, [*lower, _part(model)])
         folder.mkdir(parents=True)
         save_file(weights, folder / "adapter_model.safetensors", {"format": "pt"})
@@ -177,15 +181,16 @@ def _part(model: Any) -> Part:
     if config.init_lora_weights not in (True, False, "gaussian", "orthogonal"):
         return Part({}, (), f"weights begun by {config.init_lora_weights}")
     factors, whole = {}, []
-    for at, layer in bare(model).named_modules():
-        if type(layer) is ModulesToSaveWrapper:
+    for at, module in bare(model).named_modules():
+        layer: Any = module
+        if type(module) is ModulesToSaveWrapper:
             whole.append(at)
-        elif isinstance(layer, AuxiliaryTrainingWrapper):
+        elif isinstance(module, AuxiliaryTrainingWrapper):
             return Part({}, (), "single tokens that it trains")
-        elif isinstance(layer, BaseTunerLayer):
-            if type(layer) not in (Linear, Embedding) or layer.lora_variant:
+        elif isinstance(module, BaseTunerLayer):
+            if type(module) not in (Linear, Embedding) or layer.lora_variant:
                 return Part({}, (), f"layers that are more than LoRA ({at})")
-            pair = (layer.lora_embedding_A[name], layer.lora_embedding_B[name]) if type(layer) is Embedding else (
+            pair = (layer.lora_embedding_A[name], layer.lora_embedding_B[name]) if type(module) is Embedding else (
                 layer.lora_A[name].weight, layer.lora_B[name].weight)
             factors[at] = (*(x.detach().cpu() for x in pair), layer.scaling[name])
     return Part(factors, tuple(whole), "")
@@ -219,7 +224,7 @@ def _as_one(model: Any, parts: list[Part]) -> tuple[Any, dict[str, Tensor]]:
         a_name, b_name = ("lora_embedding_A", "lora_embedding_B") if embedding else ("lora_A.weight", "lora_B.weight")
         weights |= {f"base_model.model.{name}.{a_name}": torch.cat(rows), f"base_model.model.{name}.{b_name}": torch.cat(columns, 1)}
     for name in whole:
-        module = plain.get_submodule(name)
+        module: Any = plain.get_submodule(name)
         if isinstance(module, ModulesToSaveWrapper):
             module = module.modules_to_save[model.active_adapter]
         state = {key: tensor.detach().cpu() for key, tensor in _base(module).state_dict().items()}

@@ -170,6 +170,13 @@ def install_template(tokenizer: Any, choice: str) -> None:
         raise ModelError(f"cannot read the chat template: {error}", where=choice, remedy="a Jinja file, chatml or gemma") from None
 
 
+def tried(tokenizer: Any) -> Any:
+    """The tokenizer, once it has done what it is for: what is odd in its files shows where they are read, not rows later."""
+    tokenizer.decode(tokenizer("a b")["input_ids"])
+    marks(tokenizer)
+    return tokenizer
+
+
 def template_of(tokenizer: Any) -> str:
     """The text of the chat template ("" if there is none); of several by name, the one that is called default."""
     found = getattr(tokenizer, "chat_template", None) or ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from ..run import check_model
 from ..settings import AdapterSettings, ModelSettings
 from . import adapters, chat
 from .attention import use_plain_attention
-from .folder import TOKENIZERS, check_folder, is_adapter, is_reward, read_json
+from .building import within
+from .folder import TOKENIZERS, check_folder, check_gguf, is_adapter, is_reward, read_json
 from .means import within_means
 
 BIG = 20_000_000  # parameters above which bf16 pays
@@ -174,8 +176,20 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
         if not init_head and is_adapter(source):
             vars(model.config).update({key: value for key, value in _notes(source).items() if key in SCALE})
+        if not all(isinstance(n := getattr(model.config, key, 0), (int, float)) and abs(n) < sys.float_info.max for key in SCALE):
+            raise ModelError("the scale of its scores is no number", where=str(source), remedy="copy the model folder again")
         model = _ready(model, settings, device, trainable, new_adapter, task="SEQ_CLS")
         return RewardModel(model, tokenizer, str(ref), device)
+
+
+def load_merged(ref: str | Path) -> Policy | RewardModel:
+    """A model of either kind without adapters, in fp32 on the CPU: what they add has been added to its weights. Raises ModelError."""
+    settings = ModelSettings(precision="fp32", device="cpu")
+    with within_means(ref):
+        source, _ = _prepare(ref, settings)
+        made = load_reward_model(ref, settings) if is_reward(source) else load_policy(ref, settings)
+        made.model = adapters.merged(made.model)
+        return made
 
 
 def load_reader(ref: str | Path, settings: ModelSettings) -> Reader:
@@ -222,13 +236,14 @@ def _find(ref: str | Path, *, ask: bool = True) -> Path:
         ask: whether the hub may be asked for what is not in its cache: for a name that a person gave, never for one that stands in a folder.
     """
     path = Path(ref)
-    if path.suffix == ".gguf" and path.is_file():
+    if path.suffix == ".gguf" and os.path.exists(path):
+        check_gguf(path)
         return path
-    if path.is_dir():
+    if os.path.isdir(path):  # of a name that is too long for the system, too
         check_folder(path)
         check_model(path, error=ModelError)
         return path
-    if path.suffix == ".gguf" or str(ref).startswith((".", "/", "~")) or str(ref).count("/") != 1:
+    if path.suffix == ".gguf" or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(ref), re.ASCII):
         raise ModelError(f"there is no model {ref!s}", remedy="town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
     from huggingface_hub import snapshot_download
 
@@ -315,7 +330,8 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) -
         dtype = torch.bfloat16 if settings.precision == "bf16" and not plain else torch.float32 if settings.precision == "fp32" else _stored_in(source)
         return auto.from_pretrained(_folder(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options)
 
-    model, found = _calling_libraries(source, load)
+    with within(source):
+        model, found = _calling_libraries(source, load)
     misshapen = {name for name, *_ in found["mismatched_keys"]}
     if wrong := sorted(found["missing_keys"] | misshapen):
         raise ModelError(f"{len(wrong)} weights are missing or have another shape than the config says, {wrong[0]} among them", where=str(source),
@@ -363,7 +379,7 @@ def _tokenizer(source: Path, settings: ModelSettings) -> Any:
     if source.is_dir() and not any((source / name).exists() for name in TOKENIZERS):
         return _tokenizer(_base_of(source, settings), settings)  # an adapter folder: `check_folder` has seen to the rest
     options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
-    tokenizer = _calling_libraries(source, lambda: AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options))
+    tokenizer = _calling_libraries(source, lambda: chat.tried(AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options)))
     if settings.chat_template:
         chat.install_template(tokenizer, settings.chat_template)
     return tokenizer
@@ -411,8 +427,9 @@ def _base_of(source: Path, settings: ModelSettings) -> Path:
     try:
         if not base or not isinstance(base, str):
             raise ModelError("none is named")
-        if base == notes.get("base") and not Path(base).exists() and (beside := source / notes.get("from_here", "")).exists():  # moved together
-            base = os.path.normpath(beside)
+        beside = os.path.normpath(source / notes.get("from_here", ""))
+        if base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside):  # moved together
+            base = beside
         return _find(base, ask=settings.download)
     except ModelError as error:
         raise ModelError(f"the adapter's base model cannot be used: {error.what}", where=error.where or str(file),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,15 +66,8 @@ def frontier(*, target: str, model: str, stacks: str, data: str, harmless: str, 
     rows: list[dict[str, Any]] = []
     for stack in run.track(asked, desc="frontier"):
         name = "+".join(stack) or "none"
-        kept = run.path / "stacks" / f"{name}.json"
-        if not kept.exists():
-            row = measured(run, model, stack, goals.records, twins.records, rest.records, who, scorer, s, seed=seed)
-            with writing(run.path):
-                kept.parent.mkdir(exist_ok=True)
-                partial = kept.with_suffix(".partial")
-                partial.write_text(json.dumps({"stack": name, **row}), encoding="utf-8")
-                partial.replace(kept)
-        rows.append(json.loads(kept.read_text(encoding="utf-8")))
+        rows.append(run.kept(f"stacks/{name}", lambda name=name, stack=stack: {
+            "stack": name, **measured(run, model, stack, goals.records, twins.records, rest.records, who, scorer, s, seed=seed)}))
     on_front = pareto(rows)
     rows = [row | {"pareto": front} for row, front in zip(rows, on_front, strict=True)]
     with writing(run.path):

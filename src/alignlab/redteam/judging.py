@@ -24,6 +24,7 @@ from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, jud
 from ..records import Completion, Message, Prompt
 from ..run import check_file, whole_file
 from ..text.documents import Malformed, from_json
+from ..text.escapes import one_line
 
 BATCH = 256
 JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
@@ -252,6 +253,6 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
     if queue:
         result["queue"] = {"file": queue, "rows": write_queue(Path(queue), [item for item in items if item.disagreement and not item.human])}
     spoken = ", ".join(f"{count} {label}" for label, count in counts.items() if count)
-    print(f"{file}: {len(items)} rows, {spoken}" + (f"; {result['queue']['rows']} to look at in {queue}" if queue else ""), file=sys.stderr, flush=True)
+    print(one_line(f"{file}: {len(items)} rows, {spoken}" + (f"; {result['queue']['rows']} to look at in {queue}" if queue else "")), file=sys.stderr, flush=True)
     rows = [item.to_json() for item in items]
     return result | {"rows": rows, "lines": map(json.dumps, rows)}

@@ -86,7 +86,7 @@ def markdown(found: Document, findings: Sequence[Finding]) -> str:
         parts += [f"## {case.id} ({case.severity}): {case.category}, {', '.join(case.attacks)}", "", f"Works on {case.goals} of {case.of} goals. The shortest prompt that works:", ""]
         parts += [f"{m.role}:\n\n{quoted(m.content)}\n" for m in case.prompt.messages]
         parts += ["The answer:", "", quoted(case.completion), "", f"Judge ({case.judge}): {case.reason}. Human label: {case.human or 'none yet'}.", ""]
-    return "\n".join(parts) + "\n"
+    return visible("\n".join(parts) + "\n")
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------------------------

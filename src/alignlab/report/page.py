@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ..errors import DataError
 from ..run import RunInfo, check_file, examine_run, find_folders, is_page, list_runs, read_run, whole_file
+from ..text.escapes import visible
 from . import constitutional
 from .flow import Box, picture
 from .sections import judge_of, mean_of, say, training
@@ -60,12 +62,23 @@ def write_page(content: dict[str, Any], out: Path, *, template: str = "page.html
 
 
 def render(content: dict[str, Any], *, template: str = "page.html.j2") -> str:
-    """A page of that content (see the template); all text in it is escaped, only charts are taken as they are. What has nothing to draw is left out."""
+    """A page of that content (see the template); all text in it is escaped, only charts are taken as they are, but for characters that nobody sees.
+    What has nothing to draw is left out."""
     from jinja2 import Environment, PackageLoader
 
+    content = _shown(content)
     sections = [{**section, "charts": [chart for chart in section.get("charts", ()) if chart["svg"]]} for section in content.get("sections", ())]
     sections = [section for section in sections if section["charts"] or section.get("text") or section.get("table") or section.get("examples")]
     return Environment(loader=PackageLoader("alignlab", "report"), autoescape=True, trim_blocks=True).get_template(template).render(**{**content, "sections": sections})
+
+
+def _shown(value: Any) -> Any:
+    """A value with every text in it as a page may show it."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {key: _shown(item) for key, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
@@ -99,7 +112,8 @@ def _health(runs: dict[str, RunInfo]) -> list[dict[str, Any]]:
 
 
 def _href(path: Path, home: Path) -> str:
-    return Path(os.path.relpath(path, home)).as_posix() + "/"
+    """The way from the page to a folder: a relative path, in which no letter of a name can make it another address (`javascript:...`)."""
+    return quote(Path(os.path.relpath(path, home)).as_posix(), safe="/", errors="surrogateescape") + "/"
 
 
 def _lead(evals: Evals, runs: Mapping[str, RunInfo]) -> str:

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ..constitution.principles import Constitution
-from ..data.view import visible
 from ..records import Chain, Score
+from ..text.escapes import visible
 from .page import write_page
 
 Change = tuple[Literal["same", "gone", "new"], str]
@@ -64,7 +64,7 @@ def told(rows: Sequence[Mapping[str, Any]], *, colour: bool, width: int = 160) -
     console = Console(file=io.StringIO(), force_terminal=colour, color_system="standard" if colour else None, width=width, soft_wrap=True, highlight=False, no_color=not colour)
 
     def line(head: str, text: str, style: str = "") -> None:
-        console.print(Text(f"{head:<10}", style="bold" if colour else "") + Text(plain(text), style=style if colour else ""))
+        console.print(Text(f"{head:<10}", style="bold" if colour else "") + Text(visible(text), style=style if colour else ""))
 
     for number, row in enumerate(rows):
         if number:
@@ -82,7 +82,7 @@ def told(rows: Sequence[Mapping[str, Any]], *, colour: bool, width: int = 160) -
             changes = Text(f"{'Changes':<10}", style="bold" if colour else "")
             for what, text in row["diff"]:
                 words, (opening, closing) = text.rstrip(), ("", "") if colour else MARKS[what]
-                changes += Text(opening + plain(words) + closing, style=STYLES[what] if colour else "") + Text(plain(text[len(words):]))
+                changes += Text(opening + visible(words) + closing, style=STYLES[what] if colour else "") + Text(visible(text[len(words):]))
             console.print(changes)
         if row.get("gold") and row["revision"] != row["draft"]:
             line("Gold", score_of(row, "revision").strip())
@@ -93,20 +93,6 @@ def score_of(row: Mapping[str, Any], which: str) -> str:
     return f"  [gold {row['gold'][which]['value']:.2f}: {row['gold'][which]['reason']}]" if row.get("gold") else ""
 
 
-def plain(text: str) -> str:
-    """Text that neither a terminal nor a page can take for a command: control and format characters become escapes, line breaks stay."""
-    return "\n".join(visible(line) for line in text.split("\n"))
-
-
 def write_walk(rows: Sequence[Mapping[str, Any]], out: Path, *, title: str, facts: Sequence[tuple[str, str]], note: str = "") -> Path:
     """The page of one walk, or of many with the table of drafts and revisions first."""
-    return write_page(_shown({"title": title, "facts": facts, "note": note, "rows": rows}), out, template="walk.html.j2")
-
-
-def _shown(value: Any) -> Any:
-    """The content of a page with every text made harmless; HTML is escaped by the template."""
-    if isinstance(value, str):
-        return plain(value)
-    if isinstance(value, Mapping):
-        return {key: _shown(item) for key, item in value.items()}
-    return [_shown(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return write_page({"title": title, "facts": facts, "note": note, "rows": rows}, out, template="walk.html.j2")

@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -22,8 +21,11 @@ from ..config import config_hash
 from ..errors import DataError, ResumeRefused, UserError
 from ..normal import Finding, Watch
 from ..records import Chain, Record, write_jsonl
+from ..text.escapes import visible
+from ..text.lines import as_json
+from ..text.streams import say
 from . import code, manifest, states
-from .files import read_json, sync_path, write_json, writing
+from .files import read_json, read_sealed, sync_path, write_json, write_sealed, writing
 from .identity import commit, difference, in_words, run_key, versions
 from .lock import lock, release
 from .places import check_out, staging_of
@@ -126,7 +128,7 @@ class RunDir:
     def note(self, text: str) -> None:
         """A line for the person who is watching, on stderr; empty text says nothing."""
         if text:
-            print(text, file=sys.stderr, flush=True)
+            say(visible(text))
 
     def add_data(self, name: str, records: Iterable[Record | Chain]) -> str:
         """Records into data/NAME.jsonl, whole or not at all; returns the SHA-256."""
@@ -134,6 +136,25 @@ class RunDir:
             digest = write_jsonl(self.path / "data" / f"{name}.jsonl", records)
         self.info.setdefault("wrote", {})[name] = digest
         return digest
+
+    def kept(self, name: str, make: Callable[[], Any], kind: type[Any] | None = None) -> Any:
+        """A piece of long work, done once: what `make` gives is kept below kept/ until the run is done, and a run that goes on reads it from there.
+
+        Args:
+            kind: `make` gives records of this kind; else what JSON can hold.
+
+        Raises:
+            DataError: the file has changed since. ResourceError: it cannot be written.
+        """
+        file = self.path / "kept" / f"{name}.json"
+        if not file.exists():
+            found = make()
+            with writing(self.path):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_sealed(file, {"made": [record.to_json() for record in found] if kind else found})
+                sync_path(file.parent)
+        rows = read_sealed(file)["made"]
+        return [kind.from_json(row) for row in rows] if kind else rows
 
     # steps, state and interruption
 
@@ -247,7 +268,7 @@ class RunDir:
     def _publish(self) -> None:
         """Give a run that is marked done its manifest and its name. Every step can be done again, so a kill in between does no harm."""
         with writing(self.path):
-            for leftover in [*self.path.glob("state-*"), *self.path.glob("*.tmp"), self.path / "progress.json"]:
+            for leftover in [*self.path.glob("state-*"), *self.path.glob("*.tmp"), self.path / "kept", self.path / "progress.json"]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             manifest.seal(self.path, wrote=self.info.get("wrote", {}))
             replaced = _replaced(self.out)
@@ -263,7 +284,7 @@ class RunDir:
         self.path, self.done = self.out, True
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+        line = as_json(row) + b"\n"
         with writing(self.path):
             if name not in self._files:
                 self._files[name] = open(self.path / name, "ab", buffering=0)  # noqa: SIM115
@@ -371,7 +392,7 @@ class _Wanted:
 
     def goes_on(self, staging: Path, resume: Resume) -> bool:
         """Whether an unfinished run is kept. Where one is made again, only another try at that very thing is."""
-        if not resume or _holds_nothing(staging):
+        if not resume or not (staging / "run.json").exists() or _holds_nothing(staging):
             return False
         if resume is True:
             return True
@@ -389,7 +410,7 @@ class _Wanted:
                                     where=in_words(difference(read_json(staging / "config.json") | info, {**self.config, **self.identity})),
                                     remedy="the settings it was begun with, another --out, or --no-resume to begin anew")
             if other:
-                print(f"{staging} was begun by other code: {_listed(other)} changed since; --no-resume begins anew", file=sys.stderr, flush=True)
+                say(f"{staging} was begun by other code: {_listed(other)} changed since; --no-resume begins anew")
                 info["begun_by"] = {name: info["code"].get(name, "") for name in other}
             info |= whose
         else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, ResourceError
+from ..text.lines import as_json
 
 DAMAGED = "the file was changed or damaged: take it from a copy, or make the run again"
 
@@ -29,7 +30,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, value: Mapping[str, Any], *, sync: bool = True) -> None:
     """Write an object, whole or not at all."""
-    _write(path, json.dumps(dict(value), indent=1, ensure_ascii=False), sync=sync)
+    _write(path, as_json(dict(value), indent=1), sync=sync)
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
@@ -41,20 +42,20 @@ def read_sealed(path: Path) -> dict[str, Any]:
     """What `write_sealed` wrote. Raises DataError for a file that is missing or has changed by a byte."""
     value = read_json(path)
     value.pop("sha256", None)
-    if _sealed(value) != path.read_bytes().decode("utf-8", "replace"):
+    if _sealed(value) != path.read_bytes():
         raise DataError("the file was changed: its own digest says another", where=str(path), remedy=DAMAGED)
     return value
 
 
-def _sealed(value: Mapping[str, Any]) -> str:
+def _sealed(value: Mapping[str, Any]) -> bytes:
     digest = hashlib.sha256(json.dumps(value).encode()).hexdigest()
-    return json.dumps({**value, "sha256": digest}, indent=1)
+    return json.dumps({**value, "sha256": digest}, indent=1).encode()
 
 
-def _write(path: Path, text: str, *, sync: bool) -> None:
+def _write(path: Path, content: bytes, *, sync: bool) -> None:
     staging = path.with_name(path.name + ".tmp")
-    with open(staging, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with open(staging, "wb") as file:
+        file.write(content)
         file.flush()
         if sync:
             os.fsync(file.fileno())

@@ -71,7 +71,7 @@ def commit() -> str:
     """The commit of the checkout this package runs from; empty for an installed package, even inside somebody else's checkout."""
     package = Path(__file__).resolve().parents[1]
     with suppress(OSError, subprocess.SubprocessError):
-        found = subprocess.run(["git", "rev-parse", "--show-toplevel", "HEAD"], cwd=package, capture_output=True, text=True, timeout=5)
+        found = subprocess.run(["git", "rev-parse", "--show-toplevel", "HEAD"], cwd=package, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=5)
         top, _, commit = found.stdout.strip().partition("\n")
         if found.returncode == 0 and Path(top).resolve() == package.parent.parent:
             return commit

@@ -15,7 +15,7 @@ _held: dict[Path, IO[str]] = {}  # locks of this process, so that a notebook can
 def lock(staging: Path) -> None:
     """The right to write to a staging folder, for as long as this process lives or until `_release`."""
     release(staging)
-    file = open(staging / ".lock", "a+", encoding="ascii")  # noqa: SIM115
+    file = open(staging / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -37,7 +37,7 @@ def release(staging: Path) -> None:
 
 def owner_lives(staging: Path) -> bool:
     try:
-        os.kill(int((staging / ".lock").read_text(encoding="ascii")), 0)
+        os.kill(int((staging / ".lock").read_text(encoding="utf-8")), 0)
     except PermissionError:  # somebody else's process
         return True
     except (OSError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ..errors import DataError, UserError
 from ..normal import Finding, examine
 from ..text.escapes import one_line
 from ..text.lines import read_lines
+from ..text.streams import say
 from . import manifest, states
 from .files import DAMAGED, read_json
 from .lock import owner_lives
@@ -90,7 +90,7 @@ def list_runs(folder: str | os.PathLike[str]) -> list[RunInfo]:
         try:
             found.append(read_run(path))
         except UserError as error:
-            print(f"passed over: {one_line(error.what)} ({one_line(error.where)})", file=sys.stderr, flush=True)
+            say(f"passed over: {one_line(error.what)} ({one_line(error.where)})")
     return sorted(found, key=lambda info: -info.started)
 
 

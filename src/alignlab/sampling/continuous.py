@@ -1,5 +1,9 @@
 """Continuous batching: completions that begin and end at any time, decoded side by side, each with a temperature, seed and limit of its own.
 
+Rows are shared by request, not by arrival: who was served least is let in first, and who was served much gives way to who waits. A completion that
+gave way is read anew, with what it wrote, when its turn comes; so no request, however many completions of whatever length it asks for, holds up another
+for longer than some tens of tokens.
+
 The rows, the shared clock and the streams of uniforms are those of `LocalSampler` (see `alignlab.sampling.local`): a completion is the one that
 `LocalSampler.sample` gives for the same seed, whoever sits beside it. What is added: newcomers enter before any decode step, as soon as there is a row;
 the slab of keys and values grows and shrinks with those that are here, within a bound on its memory; and a completion may be given up half way.
@@ -7,7 +11,7 @@ the slab of keys and values grows and shrinks with those that are here, within a
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +24,21 @@ from ..models.likelihood import Likelihood, likelihoods
 from ..records import Prompt
 from .local import PREFILL_TOKENS, LocalSampler, _Sequence, _tensors, draw
 
+AHEAD = 64  # tokens by which a request is ahead of one that waits before it gives way; each time something is read anew
+
+
+@dataclass(eq=False)
+class Share:
+    """The streams that were joined at once: one request.
+
+    Attributes:
+        served: tokens written for it, from what a request that was always there and had no more than its share would have had when it came; never
+            further from what that one would have now than `AHEAD`: who used what nobody else wanted does not pay for it afterwards.
+    """
+
+    served: float = 0.0
+    waiting: deque[Stream] = field(default_factory=deque)
+
 
 @dataclass
 class Stream(_Sequence):
@@ -30,6 +49,7 @@ class Stream(_Sequence):
         told: for each token (its log-probability under the model at temperature 1, the likeliest ones as (id, log-probability)), if `top` is not None.
         broken: the model's logits were not finite, and there is no more.
         owner: whose it is.
+        share: the request that it is part of.
     """
 
     temperature: float = 1.0
@@ -38,6 +58,7 @@ class Stream(_Sequence):
     told: list[tuple[float, list[tuple[int, float]]]] = field(default_factory=list)
     broken: bool = False
     owner: Any = None
+    share: Share = field(default_factory=Share)
 
     @property
     def done(self) -> bool:
@@ -61,7 +82,9 @@ class ContinuousSampler(LocalSampler):
         super().__init__(model, tokenizer, slots=slots, end_ids=end_ids, name=name)
         self.memory = memory
         self._rows: list[Stream | None] = []
-        self._waiting: deque[Stream] = deque()
+        self._queue: list[Share] = []  # those of which something waits
+        self._fair = 0.0  # tokens that a request which was always there and had no more than its share would have
+        self._entered = False  # in the last step somebody was let in, and those who were here wrote nothing
         self._prompts = 0  # seen so far: numbers them, so that completions of one prompt share its prefill
         model.eval()
         with torch.inference_mode():
@@ -77,7 +100,7 @@ class ContinuousSampler(LocalSampler):
     @property
     def busy(self) -> bool:
         """Whether anything is being written or waits to be."""
-        return bool(self._waiting) or any(self._rows)
+        return bool(self._queue) or any(self._rows)
 
     def streams(self, prompts: Sequence[Prompt | list[int] | str], *, n: int, max_new_tokens: int, temperature: float, top_p: float, seed: int,
                 top: int | None = None, owner: Any = None) -> list[Stream]:
@@ -86,32 +109,35 @@ class ContinuousSampler(LocalSampler):
                 for s in self._sequences(prompts, n, max_new_tokens, temperature, top_p, seed)]
 
     def join(self, streams: Sequence[Stream]) -> None:
-        """Have these written, behind those that wait already."""
+        """Have these written, as one request among those that are here."""
+        share = Share(self._fair, deque(streams))
+        self._queue += [share] if streams else []
         numbers: dict[int, int] = {}
         for stream in streams:  # completions of one prompt hold one list of its ids
-            stream.prompt = numbers.setdefault(id(stream.prompt_ids), self._prompts + len(numbers))
+            stream.prompt, stream.share = numbers.setdefault(id(stream.prompt_ids), self._prompts + len(numbers)), share
         self._prompts += len(numbers)
-        self._waiting.extend(streams)
 
     def leave(self, streams: Sequence[Stream]) -> None:
         """Give these up; their rows are free for others."""
         gone = set(map(id, streams))
         self._rows = [None if held is not None and id(held) in gone else held for held in self._rows]
-        self._waiting = deque(stream for stream in self._waiting if id(stream) not in gone)
+        for share in {id(stream.share): stream.share for stream in streams}.values():
+            share.waiting = deque(stream for stream in share.waiting if id(stream) not in gone)
+        self._queue = [share for share in self._queue if share.waiting]
 
     def reset(self) -> None:
         """Forget everybody, and the slab."""
-        self._rows, self._waiting, self._slab = [], deque(), None
+        self._rows, self._queue, self._slab = [], [], None
 
     @torch.inference_mode()
     def step(self) -> list[Stream]:
-        """Let newcomers in, or write one token for all who are here; returns those that got a token."""
-        if entering := self._newcomers():
-            advanced = self._enter(entering)
-        elif any(self._rows):
-            advanced = self._decode_step()
-        else:
+        """Let newcomers in, or write one token for all who are here, in turn; returns those that got a token."""
+        entering = [] if self._entered and any(self._rows) else self._newcomers()
+        self._entered = bool(entering)
+        if not entering and not any(self._rows):
             return []
+        advanced = self._enter(entering) if entering else self._decode_step()
+        self._count(advanced)
         for row, held in enumerate(self._rows):
             if held is not None and held.broken and self._slab is not None:
                 for kept in _tensors(self._slab):
@@ -128,24 +154,66 @@ class ContinuousSampler(LocalSampler):
         return self._text(stream)
 
     def _newcomers(self) -> list[Stream]:
-        """Those of the waiting that there is room for, in the order in which they came, up to what is prefilled at once."""
-        here = [held for held in self._rows if held]
+        """Those of the waiting that there is room for, the least served request first, up to what is prefilled at once."""
+        if not self._queue:
+            return []
+        self._give_way()
+        rows = self._rows_of()
         entering: list[Stream] = []
-        columns, tokens, seen = max((held.most_columns for held in here), default=0), 0, set()
-        while self._waiting and len(here) + len(entering) < self.slots:
-            first = self._waiting[0]
-            columns = max(columns, first.most_columns)
-            tokens += 0 if first.prompt in seen else len(first.prompt_ids)
-            crowded = 2 * columns * (len(here) + len(entering) + 1) * self._bytes > self.memory
-            if (here or entering) and (crowded or tokens > PREFILL_TOKENS):
+        tokens, seen = 0, set()
+        while self._queue:
+            share = self._next(rows)
+            first = share.waiting[0]
+            tokens += 0 if first.prompt in seen else len(first.read)
+            if not self._has_room(first, entering) or (entering and tokens > PREFILL_TOKENS):
                 break
             seen.add(first.prompt)
-            entering.append(self._waiting.popleft())
+            entering.append(share.waiting.popleft())
+            rows[share] += 1
+            if not share.waiting:
+                self._queue.remove(share)
         return entering
+
+    def _give_way(self) -> None:
+        """Free rows of the most served request for the least served, while it waits, has fewer, and is far behind."""
+        rows = self._rows_of()
+        while True:
+            least = self._next(rows)
+            most = max(rows, key=lambda share: share.served, default=least)
+            if self._has_room(least.waiting[0], ()) or most.served - least.served < AHEAD or rows[most] <= rows[least]:
+                return
+            row, last = min(((row, held) for row, held in enumerate(self._rows) if held and held.share is most), key=lambda item: len(item[1].ids))
+            self._rows[row] = None
+            last.prompt, self._prompts = self._prompts, self._prompts + 1  # what is read of it now, nobody shares
+            most.waiting.appendleft(last)
+            self._queue += [most] if most not in self._queue else []
+            rows[most] -= 1
+
+    def _count(self, advanced: Sequence[Stream]) -> None:
+        """Tokens that were written, for those whose they are and for all who are here."""
+        here = {*self._queue, *(stream.share for stream in advanced), *self._rows_of()}
+        self._fair += len(advanced) / len(here)
+        for stream in advanced:
+            stream.share.served += 1
+        for share in here:
+            share.served = min(max(share.served, self._fair - AHEAD), self._fair + AHEAD)
+
+    def _rows_of(self) -> Counter[Share]:
+        return Counter(held.share for held in self._rows if held)
+
+    def _next(self, rows: Counter[Share]) -> Share:
+        """Whose turn it is, of those who wait: the least served, what its rows will write next counted."""
+        return min(self._queue, key=lambda share: share.served + rows[share])
+
+    def _has_room(self, stream: Stream, entering: Sequence[Stream]) -> bool:
+        """Whether there is a row and memory for it beside those who are here and who enter with it. One alone always has room."""
+        beside = [*filter(None, self._rows), *entering]
+        columns = max(held.most_columns for held in [*beside, stream])
+        return not beside or (len(beside) < self.slots and 2 * columns * (len(beside) + 1) * self._bytes <= self.memory)
 
     def _enter(self, entering: list[Stream]) -> list[Stream]:
         """Prefill newcomers into free rows, and into new ones where these do not suffice."""
-        entering.sort(key=lambda stream: (-len(stream.prompt_ids), stream.prompt))  # as `_prefill` wants them
+        entering.sort(key=lambda stream: (-len(stream.read), stream.prompt))  # as `_prefill` wants them
         idle = not any(self._rows)
         if idle:
             self._rows = []
@@ -156,7 +224,7 @@ class ContinuousSampler(LocalSampler):
         self._fit(len(self._rows), columns, idle=idle)
         if self._slab is not None and not idle:
             self._slab.window.rows = len(self._rows)
-            if (by := len(entering[0].prompt_ids) - self._slab.window.now) > 0:
+            if (by := len(entering[0].read) - self._slab.window.now) > 0:
                 self._slab.push(by)
                 self._moved(by)
         logits_NV = self._prefill(list(entering), free, len(self._rows), 2 * columns, idle=idle)

@@ -32,6 +32,7 @@ from ..records import Completion, Prompt
 from ..run import derive_seed, writing
 from ..settings import EndpointSettings
 from ..text.escapes import one_line
+from ..text.lines import as_json
 from .answers import REFUSAL, NoAnswer, filtered, read_answer
 
 MOST_BYTES = 8_000_000  # of one answer; as objects they may take thirty times as much
@@ -197,7 +198,7 @@ class EndpointSampler:
             said = self._answer(path, common | {"max_tokens": 8})["choices"][0][0]
             with self._lock:
                 if not self._no_logprobs:
-                    print(f"{self.name} gives no log-probabilities: its answers are read for the choice they begin with, and say nothing of how sure it is", file=sys.stderr, flush=True)
+                    print(one_line(self.name) + " gives no log-probabilities: its answers are read for the choice they begin with, and say nothing of how sure it is", file=sys.stderr, flush=True)
                 self._no_logprobs, self.letters_only = True, self.letters_only + 1
             begun = _begun(said, choices)
             return tuple(0.0 if k == begun else UNSAID for k in range(len(choices)))
@@ -235,7 +236,7 @@ class EndpointSampler:
             self._answers[key] = answer
             if self._cache:
                 with writing(self._cache.parent), open(self._cache, "ab", buffering=0) as file:
-                    file.write((json.dumps({"key": key, "model": self.address.model, **answer}, ensure_ascii=False) + "\n").encode())
+                    file.write(as_json({"key": key, "model": self.address.model, **answer}) + b"\n")
         return answer
 
     def _ask(self, path: str, data: bytes, *, most: int) -> dict[str, Any]:

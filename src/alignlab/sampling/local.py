@@ -30,6 +30,7 @@ from ..models.load import Policy
 from ..records import Completion, Prompt
 
 PREFILL_TOKENS = 4096  # prompts are prefilled together up to this many tokens, padding included
+COLDEST = 1e-6  # a temperature below is taken for this one: all but the likeliest token have no probability left, and logits stay finite
 NUCLEUS = 512  # likeliest tokens looked at before the whole vocabulary is sorted for top-p
 
 
@@ -50,6 +51,11 @@ class _Sequence:
     @property
     def done(self) -> bool:
         return self.finished or len(self.ids) == len(self.uniforms)
+
+    @property
+    def read(self) -> list[int]:
+        """What has to be read before its next token: the prompt, and what was written before it had to give way."""
+        return self.prompt_ids + self.ids if self.ids else self.prompt_ids
 
 
 class LocalSampler:
@@ -218,14 +224,14 @@ class LocalSampler:
         """Read the prompts of newcomers, longest first, into the slab's free rows; returns their next-token logits (N, V)."""
         logits_NV = []
         while len(logits_NV) < len(entering):
-            longest = len(entering[len(logits_NV)].prompt_ids)
+            longest = len(entering[len(logits_NV)].read)
             batch: dict[int, list[_Sequence]] = {}  # newcomers by prompt
             for sequence in entering[len(logits_NV):]:
                 if sequence.prompt not in batch and (len(batch) + 1) * longest > max(PREFILL_TOKENS, longest):
                     break
                 batch.setdefault(sequence.prompt, []).append(sequence)
-            lengths = torch.tensor([len(group[0].prompt_ids) for group in batch.values()])
-            ids_PT = torch.tensor([[0] * (longest - len(group[0].prompt_ids)) + group[0].prompt_ids for group in batch.values()])
+            lengths = torch.tensor([len(group[0].read) for group in batch.values()])
+            ids_PT = torch.tensor([[0] * (longest - len(group[0].read)) + group[0].read for group in batch.values()])
             positions_PT = torch.arange(longest) - (longest - lengths)[:, None]
             cache = DynamicCache()
             logits_PV = self._forward(ids_PT, positions_PT >= 0, positions_PT.clamp(min=0), cache)
@@ -237,7 +243,7 @@ class LocalSampler:
             self._slab.copy_in(cache, sources, free[len(logits_NV) : len(logits_NV) + len(sources)])
             for group in batch.values():
                 for sequence in group:
-                    sequence.start = self._slab.window.now - len(sequence.prompt_ids)
+                    sequence.start = self._slab.window.now - len(sequence.read)
             logits_NV += logits_PV[sources].unbind()
         return torch.stack(logits_NV)
 
@@ -291,7 +297,7 @@ def draw(logits_NV: Tensor, uniforms_N: Tensor, *, temperature: float = 1.0, top
     Returns:
         ids (N,) and log-probabilities (N,), fp32; not finite where the logits are not.
     """
-    probs_NV = (logits_NV if temperature in (0, 1) else logits_NV.float() / temperature).softmax(-1, dtype=torch.float32)
+    probs_NV = (logits_NV if temperature in (0, 1) else logits_NV.float() / max(temperature, COLDEST)).softmax(-1, dtype=torch.float32)
     if temperature == 0:
         probs_N, ids_N = probs_NV.max(-1)
         return ids_N, probs_N.log()

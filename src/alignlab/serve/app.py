@@ -39,6 +39,7 @@ from .protocol import Ask, Choice, Refusal, document, opening, read_ask, read_js
 BODY_SECONDS = 30.0  # a client may take so long to send its body
 DRAINED = 8  # times the largest body: what is too long and not longer than this is read to its end and dropped, so that its client sees the answer
 LARGE = 20_000  # bytes of a body from which it is tokenised beside the event loop
+MOST_TOLD = 1_000_000  # log-probabilities in one answer, those of the likeliest tokens beside each one counted: some hundred bytes each
 MOST_STACKS = 64  # of defences that are kept built
 HEADER = "x-alignlab-defence"
 
@@ -65,7 +66,7 @@ class Server:
         self.since = int(time.time())
         self.doors: dict[tuple[str, tuple[str, ...]], tuple[Door, Target]] = {}
         self.building = threading.Lock()
-        self.threads = ThreadPoolExecutor(settings.slots, "request")  # tokenising of large bodies, and defences, which wait for the engine
+        self.threads = ThreadPoolExecutor(settings.slots, "request")  # defences, which wait for the engine
         self.asgi = Starlette(
             routes=[Route("/v1/models", self._models), Route("/v1/models/{name:path}", self._model), Route("/health", self._health),
                     Route("/v1/chat/completions", partial(self._post, chat=True), methods=["POST"]),
@@ -250,8 +251,7 @@ class _Exchange:
         self.row |= {"model": engine.name, "defences": list(served.stack), "stream": ask.stream, "n": ask.n, "prompts": len(ask.prompts), "bytes": len(body),
                      "ignored": list(ask.ignored)}
         self.texts["prompts"] = [prompt.to_json()["prompt"] if isinstance(prompt, Prompt) else prompt for prompt in ask.prompts]
-        rows = [engine.ids(p) for p in ask.prompts] if len(body) < LARGE else await loop.run_in_executor(
-            self.server.threads, lambda: [engine.ids(p) for p in ask.prompts])
+        rows = [engine.ids(p) for p in ask.prompts] if len(body) < LARGE else await asyncio.to_thread(lambda: [engine.ids(p) for p in ask.prompts])
         self.row["prompt_tokens"] = sum(map(len, rows))
         box = _Mailbox(loop)
         watch = loop.create_task(self._watch(box))
@@ -295,7 +295,11 @@ class _Exchange:
         if ask.stream and ask.echo and ask.top is not None:
             raise Refusal(400, "echo with logprobs is not streamed; leave stream out", param="stream")
         most = self.server.settings.max_new_tokens
-        job = engine.job(rows, n=ask.n, max_tokens=min(most if ask.max_tokens is None else ask.max_tokens, most), temperature=ask.temperature, top_p=ask.top_p,
+        most = most if ask.max_tokens is None else min(ask.max_tokens, most)
+        told = ask.n * sum(most + (len(row) if ask.echo else 0) for row in rows) * (1 + (ask.top or 0))
+        if ask.top is not None and told > MOST_TOLD:
+            raise Refusal(400, f"up to {told} log-probabilities in one answer; at most {MOST_TOLD}: ask for fewer tokens, or send several requests", param="logprobs")
+        job = engine.job(rows, n=ask.n, max_tokens=most, temperature=ask.temperature, top_p=ask.top_p,
                          seed=ask.seed, stop=self._stop(ask), top=ask.top, echo=ask.echo, pieces=ask.stream,
                          goes_on=[not ask.chat or is_open(prompt) for prompt in ask.prompts], tell=box.tell)
         engine.submit(job)
@@ -309,20 +313,13 @@ class _Exchange:
                 engine.cancel(job)
         if job.error:
             raise job.error
-        texts = [_echoed(ask, engine, i) if ask.echo else "" for i in range(len(rows) * ask.n)]
-        heads = [engine.read(row, found) for row, found in zip(rows, job.likelihoods, strict=True) for _ in range(ask.n)] if job.rows else [[] for _ in texts]
-        choices = [Choice(i, text, "length", None if ask.top is None else head) for i, (text, head) in enumerate(zip(texts, heads, strict=True))]
-        for choice, writing in zip(choices, job.writings, strict=False):  # there are none of no tokens
-            choice.text += writing.text
-            choice.reason = writing.reason
-            if choice.tokens is not None and not ask.stream:
-                choice.tokens += engine.written(writing)
+        choices = await asyncio.to_thread(_choices, ask, engine, job, rows)
         counted = usage(sum(map(len, rows)), sum(len(stream.ids) for stream in job.streams))
         self._account(choices, counted)
         if ask.stream:
             await self._last(ask, counted)
         else:
-            await self._send(200, document(ask, choices, id=self.id, created=self.created, counted=counted))
+            await self._send(200, await asyncio.to_thread(lambda: _json(document(ask, choices, id=self.id, created=self.created, counted=counted))))
 
     def _stop(self, ask: Ask) -> tuple[str, ...]:
         return self.server.stop if ask.stop is None else ask.stop
@@ -376,7 +373,7 @@ class _Exchange:
         self.row["target"] = {name: value for name, value in spent.items() if name != "defences"}
         self._account(choices, counted)
         if not ask.stream:
-            await self._send(200, document(ask, choices, id=self.id, created=self.created, counted=counted) | {"alignlab": spent})
+            await self._send(200, _json(document(ask, choices, id=self.id, created=self.created, counted=counted) | {"alignlab": spent}))
             return
         await self._open(ask, served.engine)
         for choice in choices:
@@ -397,8 +394,8 @@ class _Exchange:
         for i in range(len(ask.prompts) * ask.n):
             if ask.chat:
                 await self._event(opening(ask, i, id=self.id, created=self.created))
-            elif ask.echo:
-                await self._event(document(ask, [Choice(i, _echoed(ask, engine, i), None)], id=self.id, created=self.created, counted=None, chunk=True))
+            elif ask.echo and not isinstance(prompt := ask.prompts[i // ask.n], Prompt):
+                await self._event(document(ask, [Choice(i, engine.echo(prompt), None)], id=self.id, created=self.created, counted=None, chunk=True))
 
     async def _event(self, row: Mapping[str, Any]) -> None:
         await self.send({"type": "http.response.body", "body": b"data: " + _json(row) + b"\n\n", "more_body": True})
@@ -415,10 +412,9 @@ class _Exchange:
             return
         if refusal.retry_after:
             self.headers["retry-after"] = str(refusal.retry_after)
-        await self._send(refusal.status, refusal.to_json())
+        await self._send(refusal.status, _json(refusal.to_json()))
 
-    async def _send(self, status: int, row: Mapping[str, Any]) -> None:
-        body = _json(row)
+    async def _send(self, status: int, body: bytes) -> None:
         headers = {"content-type": "application/json", "content-length": str(len(body)), **self.headers}
         await self.send({"type": "http.response.start", "status": status, "headers": [(k.encode(), v.encode()) for k, v in headers.items()]})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
@@ -428,10 +424,17 @@ def _json(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _echoed(ask: Ask, engine: Engine, index: int) -> str:
-    """The prompt as it is given back before a completion: a text as it came, ids as the tokenizer reads them."""
-    prompt = ask.prompts[index // ask.n]
-    return prompt if isinstance(prompt, str) else engine.tokenizer.decode(prompt, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+def _choices(ask: Ask, engine: Engine, job: Job, rows: Sequence[list[int]]) -> list[Choice]:
+    """The completions of a job that is over, behind the prompts where these are echoed; of a stream without their tokens, which it has had."""
+    found = []
+    for place, prompt in enumerate(ask.prompts):
+        text = engine.echo(prompt) if ask.echo and not isinstance(prompt, Prompt) else ""
+        head = engine.read(prompt, rows[place], job.likelihoods[place]) if job.rows and not isinstance(prompt, Prompt) else []
+        for i in range(place * ask.n, (place + 1) * ask.n):
+            writing = job.writings[i] if job.writings else None  # there are none of no tokens
+            tokens = None if ask.top is None or ask.stream else [*head, *(engine.written(writing, at=len(text)) if writing else [])]
+            found.append(Choice(i, text + (writing.text if writing else ""), writing.reason if writing else "length", tokens))
+    return found
 
 
 def _of_completion(index: int, completion: Completion, stops: Sequence[str]) -> Choice:

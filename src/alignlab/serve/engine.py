@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ..errors import UserError
@@ -19,6 +20,7 @@ from ..models.likelihood import TOKENS, Likelihood
 from ..models.load import Policy, context_of
 from ..records import Completion, Prompt
 from ..sampling.continuous import ContinuousSampler, Stream
+from .places import Name, Names, Places, decoded, spans, tail
 from .protocol import Refusal, Token
 
 NEVER = -9999.0  # log-probability of what cannot be, which JSON cannot say; OpenAI's API writes the same
@@ -35,7 +37,8 @@ class Writing:
         self.stream: Stream
         self.text = ""
         self.reason: str | None = None
-        self.handed = self.reached = 0  # tokens whose log-probabilities were handed out, and their characters
+        self.handed = 0  # tokens whose log-probabilities were handed out
+        self.places: Places
 
     def look(self, sampler: ContinuousSampler) -> str:
         """After a token was written: what can be shown more of it."""
@@ -101,6 +104,7 @@ class Engine:
 
     def __init__(self, name: str, policy: Policy, *, slots: int, context: int, memory: float) -> None:
         self.name, self.tokenizer, self.model = name, policy.tokenizer, policy.model
+        self.names = Names(policy.tokenizer)
         end_ids = policy.end_ids | {policy.tokenizer.bos_token_id} - {None}  # behind a begin token stands another text
         self.sampler = ContinuousSampler(policy.model, policy.tokenizer, slots=slots, end_ids=end_ids, name=name, memory=memory)
         self.context = min(context_of(policy.model), context or context_of(policy.model))
@@ -145,8 +149,11 @@ class Engine:
                           code="context_length_exceeded")
         streams = self.sampler.streams(list(rows), n=n, max_new_tokens=room, temperature=temperature, top_p=top_p, seed=seed, top=top) if room > 0 else []
         for i, stream in enumerate(streams):
-            stream.said = stream.prompt_ids[-1:] if goes_on and goes_on[i // n] else []
-        return Job([Writing(stop, pieces=pieces) for _ in streams], streams, rows if echo and top is not None else (), top or 0, tell)
+            stream.said = tail(self.tokenizer, stream.prompt_ids) if goes_on and goes_on[i // n] else []
+        writings = [Writing(stop, pieces=pieces) for _ in streams]
+        for writing, stream in zip(writings, streams, strict=True):
+            writing.places = Places(self.tokenizer, before=stream.said)
+        return Job(writings, streams, rows if echo and top is not None else (), top or 0, tell)
 
     def submit(self, job: Job) -> None:
         with self._wake:
@@ -169,31 +176,59 @@ class Engine:
             self._wake.notify()
         self._thread.join()
 
-    def token(self, token: int) -> str:
-        """The text of one token; half of a character is shown by the tokenizer's own name for it."""
-        text = self.tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        name = self.tokenizer.convert_ids_to_tokens(token)
-        if "\ufffd" in text or not text:
-            return str(name)
-        return f" {text}" if str(name).startswith(("\u0120", "\u2581")) and not text.startswith(" ") else text  # a decoder strips a text's first space
+    def echo(self, prompt: list[int] | str) -> str:
+        """A prompt as it is given back: a text as it came, ids as the tokenizer reads them."""
+        return prompt if isinstance(prompt, str) else decoded(self.tokenizer, prompt)
 
-    def written(self, writing: Writing) -> list[Token]:
-        """Tokens of a completion that were not handed out yet: those that begin in the text shown, and at its end all, unless a stop text ended it."""
-        stream, found = writing.stream, []
+    def written(self, writing: Writing, *, at: int = 0) -> list[Token]:
+        """Tokens of a completion that were not handed out yet: those that begin in the text shown, and at its end all, unless a stop text ended it.
+
+        Args:
+            at: where the completion begins in the text that is given.
+        """
+        stream, places, found = writing.stream, writing.places, []
         whole = writing.reason is not None and (stream.finished or writing.reason == "length")
-        while writing.handed < len(stream.told) and (whole or writing.reached < len(writing.text)):
-            logprob, best = stream.told[writing.handed]
-            found.append(self._token(stream.ids[writing.handed], logprob, best))
+        while writing.handed < len(stream.told) and (whole or places.at < len(writing.text)):
+            token, (logprob, best) = stream.ids[writing.handed], stream.told[writing.handed]
+            start, piece = places.next(token, writing.text)
+            found.append(self._token(token, logprob, best, at=at + min(start, len(writing.text)), piece=piece))
             writing.handed += 1
-            writing.reached += len(found[-1].text)
         return found
 
-    def read(self, row: Sequence[int], likelihood: Likelihood) -> list[Token]:
-        """Tokens of a row that was there already."""
-        return [self._token(*token) for token in zip(row, likelihood.logprobs, likelihood.top, strict=True)]
+    def read(self, prompt: list[int] | str, row: Sequence[int], likelihood: Likelihood) -> list[Token]:
+        """Tokens of a prompt, whose ids are `row`. Those that were put before or behind a text (a begin token) are no part of it: they are empty."""
+        text, before, inner = self.echo(prompt), 0, list(row)
+        if isinstance(prompt, str):
+            inner = list(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
+            before = next((i for i in range(len(row) - len(inner) + 1) if list(row[i : i + len(inner)]) == inner), 0)
+        behind = len(row) - before - len(inner)
+        found = [(0, "")] * before + self._placed(inner, text) + [(len(text), "")] * behind
+        added = [*range(before), *range(len(row) - behind, len(row))]
+        tokens = [self._token(token, logprob, best, at=min(at, len(text)), piece=piece)
+                  for token, logprob, best, (at, piece) in zip(row, likelihood.logprobs, likelihood.top, found, strict=True)]
+        for i in added:
+            tokens[i] = replace(tokens[i], name=Name.of(""))
+        return tokens
 
-    def _token(self, token: int, logprob: float | None, best: Sequence[tuple[int, float]]) -> Token:
-        return Token(self.token(token), None if logprob is None else max(logprob, NEVER), [(self.token(i), max(value, NEVER)) for i, value in best])
+    def _placed(self, ids: Sequence[int], text: str) -> list[tuple[int, str]]:
+        """Where each token begins in the text, and its piece of it: as they are decoded, if that is the text, else as the tokenizer cut it up."""
+        if decoded(self.tokenizer, ids) != text and (found := spans(self.tokenizer, text)) is not None and len(found) == len(ids):
+            return found
+        places = Places(self.tokenizer, special=True)
+        return [places.next(token, text) for token in ids]
+
+    def _token(self, token: int, logprob: float | None, best: Sequence[tuple[int, float]], *, at: int, piece: str) -> Token:
+        """A token by its piece of the text, and the likeliest in its place by names that fit: without the blank that it lost at the beginning of the text."""
+        name = plain = self.names[token]
+        if not plain.text.startswith("bytes:") and (piece or not plain.text.strip(" ")):
+            name = Name.of(piece)
+        lost = plain.text.startswith(" ") and not name.text.startswith(" ")
+
+        def beside(other: int) -> Name:
+            known = self.names[other]
+            return name if other == token else Name.of(known.text[1:]) if lost and known.text.startswith(" ") and known.text != " " else known
+
+        return Token(name, None if logprob is None else max(logprob, NEVER), [(beside(other), max(value, NEVER)) for other, value in best], at)
 
     def _run(self) -> None:
         while True:
@@ -235,24 +270,25 @@ class Engine:
             self._end(job, Refusal(499, "the client went away"))
 
     def _score(self) -> None:
-        """One forward pass for rows that wait to be scored, in the order in which they came."""
+        """One forward pass for rows that wait to be scored: one of each request in turn."""
         taken: list[tuple[Job, list[int]]] = []
-        longest = 0
-        for job in self._scoring:
-            for row in job.rows[len(job.likelihoods):]:
-                longest = max(longest, len(row))
-                if taken and (len(taken) + 1) * longest > TOKENS:
-                    break
-                taken.append((job, list(row)))
-            else:
-                continue
-            break
+        longest, chosen = 0, Counter[Job]()
+        while self._scoring:
+            job = self._scoring[0]
+            row = job.rows[len(job.likelihoods) + chosen[job]]
+            longest = max(longest, len(row))
+            if taken and (len(taken) + 1) * longest > TOKENS:
+                break
+            taken.append((job, list(row)))
+            chosen[job] += 1
+            self._scoring.popleft()
+            if len(job.likelihoods) + chosen[job] < len(job.rows):
+                self._scoring.append(job)
         if not taken:
             return
         found = self.sampler.likelihoods([row for _, row in taken], top=max(job.top for job, _ in taken))
         for (job, _), likelihood in zip(taken, found, strict=True):
             job.likelihoods.append(Likelihood(likelihood.logprobs, [best[: job.top] for best in likelihood.top]))
-        self._scoring = deque(job for job in self._scoring if len(job.likelihoods) < len(job.rows))
         for job in dict.fromkeys(job for job, _ in taken):
             if job.complete:
                 self._end(job, None)

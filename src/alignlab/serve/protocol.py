@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import DataError, UserError
 from ..records import Message, Prompt, role_of
 from ..sampling.answers import CALLS, WORDS, words
+from .places import Name
 
 MOST_N = 128  # completions of a prompt, as OpenAI has it
 MOST_COMPLETIONS = 1024  # of all prompts of a request together
@@ -261,11 +262,18 @@ def whole(text: str) -> str:
 
 @dataclass(frozen=True)
 class Token:
-    """A token of an answer: its text, its log-probability (None = nothing predicts it), and the likeliest in its place as (text, log-probability)."""
+    """A token of an answer.
 
-    text: str
+    Attributes:
+        logprob: None = nothing predicts it.
+        top: the likeliest in its place, with their log-probabilities.
+        at: where it begins in the text that is given, in characters.
+    """
+
+    name: Name
     logprob: float | None
-    top: list[tuple[str, float]]
+    top: list[tuple[Name, float]]
+    at: int
 
 
 @dataclass
@@ -310,20 +318,17 @@ def opening(ask: Ask, index: int, *, id: str, created: int) -> dict[str, Any]:
 
 
 def _chat_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
-    def one(text: str, logprob: float | None) -> dict[str, Any]:
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if "\ufffd" not in text else None}
+    def one(name: Name, logprob: float | None) -> dict[str, Any]:
+        return {"token": name.text, "logprob": logprob, "bytes": list(name.raw)}
 
-    return {"content": [one(token.text, token.logprob) | {"top_logprobs": [one(*pair) for pair in token.top]} for token in tokens], "refusal": None}
+    return {"content": [one(token.name, token.logprob) | {"top_logprobs": [one(*pair) for pair in token.top]} for token in tokens], "refusal": None}
 
 
 def _text_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
     """Lists side by side, a place for each token; the token itself is always among its likeliest, as OpenAI has it."""
-    offsets, at = [], 0
-    for token in tokens:
-        offsets.append(at)
-        at += len(token.text)
-    top = [None if token.logprob is None else _by_text([*token.top, (token.text, token.logprob)]) for token in tokens]
-    return {"tokens": [token.text for token in tokens], "token_logprobs": [token.logprob for token in tokens], "top_logprobs": top, "text_offset": offsets}
+    top = [None if token.logprob is None else _by_text([*((name.text, logprob) for name, logprob in token.top), (token.name.text, token.logprob)]) for token in tokens]
+    return {"tokens": [token.name.text for token in tokens], "token_logprobs": [token.logprob for token in tokens], "top_logprobs": top,
+            "text_offset": [token.at for token in tokens]}
 
 
 def _by_text(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 from .. import names, trackers
 from ..config import to_dict
+from ..defaults import known
+from ..normal import FEWEST
 from ..records import Prompt
-from ..run import DONE_ALREADY, RunDir, derive_seed, read_run
+from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, writing
 from ..settings import SamplingSettings, Training
+from ..text.escapes import visible
 
 
 def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
@@ -21,6 +25,8 @@ def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, m
     for model in models:
         names.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
+    if code := names.own_code(*options.values()):
+        config["code"] = code
     run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
                       data={d.name: d.digest for d in data}, resume=resume, tracker=tracker)
     if not run.done:
@@ -66,11 +72,38 @@ def room_for_answers(run: RunDir, prompts: Sequence[Prompt], policy: Any, sampli
     return kept
 
 
+def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) -> Callable[[], dict[str, Any]]:
+    """What a policy makes of general questions and plain text (`evals.general`), now and, when the result is called, after training.
+
+    The result gives what goes into the summary, and writes the answers of both times to general.jsonl. Of a model of the town nothing is asked: it
+    knows its town alone.
+
+    Args:
+        learnt: completions that are learnt, for the script they are written in.
+    """
+    if known(model).town:
+        return dict
+    from ..evals import general
+
+    before, first = general.measure(policy)
+
+    def after() -> dict[str, Any]:
+        now, last = general.measure(policy)
+        with writing(run.path), open(run.path / "general.jsonl", "w", encoding="utf-8") as file:
+            for a, b in zip(first, last, strict=True):
+                file.write(json.dumps({"question": a["question"], "before": a["answer"], "after": b["answer"]}, ensure_ascii=False) + "\n")
+        return {"general": {"before": before, "after": now, "data_other_script": general.other_script(list(learnt))}}
+
+    return after
+
+
 def rate(value: Any) -> str:
-    """A rate with its interval, for people."""
+    """A rate with its interval, for people; of too few it is not stated."""
     if isinstance(value, dict):
         if value["mean"] is None:
             return "unknown (nothing held out)"
+        if value["n"] < FEWEST:
+            return f"not stated (n = {value['n']} is too few)"
         low, high = value["ci"]
         return f"{value['mean']:.3f} [{low:.3f}, {high:.3f}] (n = {value['n']})"
     return "-" if value is None else f"{value:.3f}"
@@ -79,4 +112,4 @@ def rate(value: Any) -> str:
 def card(method: str, model: str, data: str, seed: int, summary: dict[str, Any]) -> str:
     """The README of a model folder that a stage writes."""
     figures = "\n".join(f"- {key}: {value:.4g}" for key, value in summary.items() if isinstance(value, (int, float)) and not isinstance(value, bool))
-    return f"# {method}\n\nMade by alignlab from `{model}` on `{data}`, seed {seed}.\n\n{figures}\n"
+    return f"# {method}\n\nMade by alignlab from `{visible(model)}` on `{visible(data)}`, seed {seed}.\n\n{figures}\n"

@@ -147,7 +147,7 @@ def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gol
         samplers = {name: names.sampler(name, model=settings.model, endpoint=EndpointSettings(), sampling=settings.sampling) for name in both}
         summary["behaviour"] = verdicts.behaviour(samplers, prompts.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed)
         lines += [f"{part}: {rate(row[both[0]])} -> {rate(row[both[1]])}, difference {rate(row['difference'])}" for part, row in summary["behaviour"].items()]
-    finish(run, judges[0], summary, "verdicts-a", "verdicts-b")
+    finish(run, judges[0], summary)
     return result(run, "\n".join(lines))
 
 
@@ -222,13 +222,10 @@ def fitting(run: RunDir, judge: AIJudge, pairs: Sequence[Comparison]) -> list[Co
     return kept
 
 
-def finish(run: RunDir, judge: AIJudge | None, summary: dict[str, Any], *kept: str) -> None:
+def finish(run: RunDir, judge: AIJudge | None, summary: dict[str, Any]) -> None:
     """Close the run; what an endpoint cost goes into the summary."""
-    from ..evals import verdicts
-
     if judge and isinstance(judge.reader, EndpointSampler):
         summary["endpoint"] = {**judge.reader.spent, "letters_only": judge.reader.letters_only}
-    verdicts.forget(run, *kept)
     run.finish(summary)
 
 

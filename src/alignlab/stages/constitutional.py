@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import names
-from ..errors import UserError
+from ..errors import CheckFailed, UserError
 from ..records import Completion, Prompt
 from ..run import RunDir, check_file, is_page, whole_file
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
+from ..text.escapes import visible
 from ._parts import done, open_run, rate, result, room_for_answers
 
 if TYPE_CHECKING:
@@ -117,8 +118,11 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
         with whole_file(table) as staging:
             staging.write_text(json.dumps({"schema": 1, **document}, indent=1), encoding="utf-8")
         document |= {"page": str(file), "table": str(table)}
-        said.append(f"{file}, {table}")
-    return document | {"text": "\n\n".join(said)}
+        said.append(visible(f"{file}, {table}"))
+    if all(chain.dropped for chain in chains):
+        said.append("Nothing is left to learn from: every chain was dropped.")
+        document["exit_code"] = CheckFailed.exit_code
+    return document | {"text": "\n\n".join(said), "styled": colour}
 
 
 def workshop(model: str, critic: str, constitution: Constitution, settings: ChainSettings, *, judge: str = "", run: RunDir | None = None) -> Workshop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,17 +19,24 @@ if TYPE_CHECKING:
     from ..data.read import Survey
 
 
-def export(*, data: str, format: str, out: str, count: int, plain: bool, overwrite: bool, gguf: bool = False, model: str = "", quantize: str = "") -> dict[str, Any]:
-    """Records of any data name into a file that others read; what the layout cannot carry is counted. With `gguf` a model instead."""
+def export(*, data: str, format: str, out: str, count: int, plain: bool, overwrite: bool, gguf: bool = False, merge: bool = False, model: str = "",
+           quantize: str = "") -> dict[str, Any]:
+    """Records of any data name into a file that others read; what the layout cannot carry is counted. With `gguf` or `merge` a model instead."""
     from ..data import layouts
     from ..data.write import write
 
+    if gguf and merge:
+        raise ConfigError("--gguf writes a file and --merge a folder", remedy="take one of the two away: --gguf merges adapters, too")
+    if (gguf or merge) and data:
+        raise ConfigError(f"--{'gguf' if gguf else 'merge'} writes a model, and --data names none", remedy="take one of the two away")
+    if quantize and not gguf:
+        raise ConfigError("--quantize means nothing without --gguf", remedy="add --gguf, or take it away")
     if gguf:
-        if data:
-            raise ConfigError("--gguf writes a model, and --data names none", remedy="take one of the two away")
         return export_gguf(model=model, out=out, kind=quantize or "q8_0", overwrite=overwrite)
-    if model or quantize:
-        raise ConfigError("--model and --quantize mean nothing without --gguf", remedy="add --gguf, or take them away")
+    if merge:
+        return export_merged(model=model, out=out, overwrite=overwrite)
+    if model:
+        raise ConfigError("--model means nothing without --gguf or --merge", remedy="add one of them, or take it away")
     if not data or not out:
         raise UserError("export needs data and a file", remedy="alignlab export --data D --format trl --out FILE.jsonl")
     check_file(Path(out), ours=lambda _: True)  # `write` says that it is there
@@ -53,6 +61,29 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
     done = write_gguf(load_policy(names.model_path(model), ModelSettings(precision="fp32", device="cpu")), Path(out), kind=kind)
     said = f"{out}: {done.tensors} tensors, {done.kind}, {done.bytes / 1e6:.1f} MB" + (f"; {done.plain} could not be quantised and are f16" if done.plain else "")
     return {"file": out, "model": model, "quantize": done.kind, "tensors": done.tensors, "not_quantized": done.plain, "bytes": done.bytes, "text": said}
+
+
+def export_merged(*, model: str, out: str, overwrite: bool) -> dict[str, Any]:
+    """A model as a plain folder of transformers: adapters added to the weights, in fp32, so that nothing is lost."""
+    from ..models.load import Policy, load_merged, save_policy, save_reward_model
+    from ..run import writing
+
+    if not model or not out:
+        raise UserError("export --merge needs a model and a folder", remedy="alignlab export --merge --model M --out FOLDER")
+    if overwrite:
+        raise ConfigError("--overwrite replaces files: a folder, which may be a run, is never replaced", remedy="another --out")
+    if os.path.lexists(out):
+        raise UserError(f"{out} is there already", remedy="another --out")
+    made = load_merged(names.model_path(model))
+    card = f"# {Path(model).name}\n\n`{model}` without adapters, in fp32, written by alignlab.\n"
+    with writing(Path(out).parent):
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(made, Policy):
+            save_policy(made, out, card=card)
+        else:
+            save_reward_model(made, out, card=card)
+    size = sum(file.stat().st_size for file in Path(out).glob("*.safetensors"))
+    return {"folder": out, "model": model, "bytes": size, "text": f"{out}: a plain model in fp32, {size / 1e6:.1f} MB"}
 
 
 def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
@@ -80,7 +111,7 @@ def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_l
     scorer = load_reader(names.model_path(reward), settings) if reward else None
     diagnosis = examine(found.records, found.places, reader, source=data, kind=want, max_length=max_length, report=found.report, broken=found.broken,
                         reward=scorer, against=other, against_name=against)
-    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
+    return {**diagnosis.to_json(), "load": found.report.to_json(), "model": model, "text": said(diagnosis, found, reader.tokenizer, max_length), "styled": sys.stdout.isatty(), "exit_code": CheckFailed.exit_code if diagnosis.broken else 0}
 
 
 def surveyed(name: str, want: str, count: int) -> Survey:
@@ -96,21 +127,25 @@ def surveyed(name: str, want: str, count: int) -> Survey:
     return Survey(LoadReport(name, cast("Want", want), len(records), len(records), {want: len(records)}), records, [f"record {i}" for i in range(1, len(records) + 1)])
 
 
-def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any) -> str:
+def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any, max_length: int = 0) -> str:
     """The findings for people, with the first row of each that the tokens explain; in colour on a terminal."""
     from rich.console import Console
 
-    from ..data.view import show, visible
+    from ..data.lengths import told
+    from ..data.view import show
+    from ..text.escapes import visible
 
     console = Console(file=io.StringIO(), force_terminal=sys.stdout.isatty(), width=160, soft_wrap=True, highlight=False)
 
     def line(text: str, style: str = "") -> None:
-        console.print(visible(text).replace("\\n\n", "\n"), style=style or None, markup=False)
+        console.print(visible(text), style=style or None, markup=False)
 
     line(str(found.report))
     if t := diagnosis.tokens:
         line(f"{t['sequences']:.0f} sequences: median {t['median']:.0f} tokens, 95 % at most {t['p95']:.0f}, longest {t['longest']:.0f}"
              + (f"; {t['trained_share']:.1%} of the tokens carry the loss" if diagnosis.kind != "prompt" else ""))
+        if len(diagnosis.lengths) > 1:
+            line(f"what each length keeps, where --truncate is {diagnosis.truncate}:\n{told(diagnosis.lengths, here=max_length)}")
     styles = {"broken": "bold red", "look": "yellow", "note": ""}
     for finding in diagnosis.findings:
         line(str(finding), styles[finding.verdict])

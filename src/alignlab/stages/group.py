@@ -9,7 +9,7 @@ from .. import names
 from ..errors import UserError
 from ..run import writing
 from ..settings import GRPOSettings, OnlineDPOSettings, RejectionSettings, RLOOSettings
-from ._parts import card, done, open_run, result, trainer
+from ._parts import card, done, open_run, outside, result, trainer
 
 
 def rloo(*, model: str, reward: str, judge: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: RLOOSettings,
@@ -54,7 +54,8 @@ def _learn(stage: str, method: str, title: str, model: str, reward: str, judge: 
 
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     reference = load_policy(names.model_path(model), settings.model) if referred and not settings.adapter.rank else None
-    summary = trainer(method)(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.judge(gold), seed=seed)
+    after = outside(run, policy, model)
+    summary = trainer(method)(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.judge(gold), seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)

@@ -13,7 +13,7 @@ from ..errors import DataError, UserError
 from ..records import Ranking, Unpaired
 from ..run import derive_seed, read_run, writing
 from ..settings import DPOSettings, KTOSettings, ORPOSettings, PretrainSettings, RewardSettings, SFTSettings, SimPOSettings
-from ._parts import card, done, open_run, rate, result, trainer, within_context
+from ._parts import card, done, open_run, outside, rate, result, trainer, within_context
 
 
 def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: PretrainSettings) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def sft(*, model: str, data: str, out: Path, seed: int, resume: bool, settings: 
     from ..models.load import load_policy, save_policy
 
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    summary = method.train(run, policy, demonstrations.records, within_context(run, settings, policy.model), seed=seed)
+    after = outside(run, policy, model, (d.completion for d in demonstrations.records))
+    summary = method.train(run, policy, demonstrations.records, within_context(run, settings, policy.model), seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("SFT", model, data, seed, summary))
     run.finish(summary)
@@ -258,7 +259,9 @@ def _directly(stage: str, title: str, read: Callable[..., Any], method: str, *, 
 
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(said)
-    summary = trainer(method)(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test)
+    after = outside(run, policy, model, (c.completion if isinstance(c, Unpaired) else c.completions[c.ranks.index(min(c.ranks))].text
+                                           for c in learn if not isinstance(c, Unpaired) or c.label))
+    summary = trainer(method)(run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +36,14 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
     assert found is not None
     path = names.model_path(model)
     summary = method.run(run, path, prompts.records, found, settings, seed=seed, baseline=baseline,
-                         reference=names.model_path(reference) if reference else "", completions=completions, bare=names.is_base(path))
+                         reference=names.model_path(reference) if reference else "", completions=completions, bare=judge == "town:gold" and names.is_base(path))
     run.finish(summary)
-    return result(run, f"gold {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""))
+    called = "gold" if judge == "town:gold" else judge
+    said = f"{called} {rate(summary['gold'])} greedy" + (f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else "")
+    for how, row in (summary.get("paired") or {}).items():
+        said += (f"\n  against {baseline}, {'greedy' if how == 'greedy' else 'temperature 1'}: {row['mean']:+.3f} [{row['ci'][0]:+.3f}, {row['ci'][1]:+.3f}], "
+                 f"paired on {row['n']} prompts")
+    return result(run, said)
 
 
 def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: str, out: Path, seed: int, resume: bool, settings: LikelihoodSettings,
@@ -95,26 +98,21 @@ def reward_shift(*, model: str, reward: str, policies: str, data: str, gold: str
     points = [("policy", model), *(("best of", n) for n in settings.best_of.split(",") if n), *(("policy", name) for name in others)]
     rows: list[dict[str, Any]] = []
     for number, (kind, name) in enumerate(run.track(points, desc="reward shift")):
-        kept = run.path / "points" / f"{number:03d}.json"
-        if not kept.exists():
+        def made(number: int = number, kind: str = kind, name: Any = name) -> dict[str, Any]:
             common = {"per_prompt": settings.per_prompt, "sampling": settings.sampling, "seed": derive_seed(seed, "reward-shift", number)}
             if kind == "best of":
                 found = method.accuracy_on_best_of_n(judge, truth, reference, asked, n=int(name), **common)
             else:
                 policy = reference if number == 0 else load_policy(names.model_path(name), settings.model)
                 found = method.accuracy_on_policy(judge, truth, policy, asked, reference=None if number == 0 else reference, **common)
-            with writing(run.path):
-                kept.parent.mkdir(exist_ok=True)
-                partial = kept.with_suffix(".partial")
-                partial.write_text(json.dumps({"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}), encoding="utf-8")
-                partial.rename(kept)
-        rows.append(json.loads(kept.read_text(encoding="utf-8")))
+            return {"policy": f"best of {name}" if kind == "best of" else Path(name).name, "kind": kind, **found}
+
+        rows.append(run.kept(f"points/{number:03d}", made))
     rows.sort(key=lambda row: row["kl"]["mean"])
 
     with writing(run.path):
         drawn = charts.reward_shift(rows, title=f"{Path(reward).name}: right about pairs that gold tells apart")
         (run.path / "shift.svg").write_text(drawn, encoding="utf-8")
-        shutil.rmtree(run.path / "points")
     run.finish({"reward": reward, "rows": rows})
     text = "\n".join(f"{row['policy']:<20} KL {row['kl']['mean']:7.2f}   accuracy {rate(row['accuracy'])}   gold {row['gold']['mean']:.3f}" for row in rows)
     return result(run, text)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import names
 from ..errors import ConfigError, UserError
-from ..run import writing
+from ..run import derive_seed, writing
 from ..settings import PPOSettings
-from ._parts import card, done, open_run, result
+from ._parts import card, done, open_run, outside, result
 
 if TYPE_CHECKING:
     from ..feedback import Judge
@@ -20,10 +20,11 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
         count: int = 0, judge: str = "", cost: str = "") -> dict[str, Any]:
     """PPO against a reward model, with a KL penalty against the model it starts from; with `cost`, a run of a cost model, under a constraint.
 
-    `judge` names another judge to optimise; the value model still starts from the reward model (of an ensemble, from its first member).
+    `judge` names another judge to optimize. The value model starts from the reward model (of an ensemble, from its first member) or, without one, from the policy
+    under a new head.
     """
-    if not reward:
-        raise UserError("ppo needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
+    if not reward and not judge:
+        raise UserError("ppo needs somebody who scores", remedy="--reward RUN, a run of `alignlab reward`, or --judge NAME")
     check_cost(cost, settings)
     if ptx and not settings.ptx_coef:
         raise ConfigError(f"--ptx {ptx} is named, but ptx_coef is 0: the text would not be read", remedy="--ptx_coef, the weight of its loss (InstructGPT: 27.8); or leave --ptx out")
@@ -31,7 +32,7 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
         raise ConfigError(f"ptx_coef = {settings.ptx_coef:g}, but no pretraining text is named", remedy="--ptx DATA, documents as text; or --ptx_coef 0")
     prompts = names.data(data, "prompt", seed=seed, count=count)
     texts = names.data(ptx, "text", seed=seed) if ptx else None
-    run = open_run("ppo", out, settings, seed, resume, models=[model, *names.reward_models(reward), *([cost] if cost else [])],
+    run = open_run("ppo", out, settings, seed, resume, models=[model, *(names.reward_models(reward) if reward else []), *([cost] if cost else [])],
                    data=[prompts, *([texts] if texts else [])], gold=gold, judge=judge,
                    **({"reward": reward} if reward.startswith("ensemble:") else {}), **({"cost": cost} if cost else {}))
     if run.done:
@@ -46,10 +47,12 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
     scorer = names.judge(judge) or names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
     if cost:
         scorer = constrained(scorer, cost, settings)
-    value_model = load_reward_model(names.model_path(names.reward_models(reward)[0]), settings.model, adapter=settings.adapter, trainable=True)
-    require_one_reading(policy.tokenizer, value_model.tokenizer, prompts.records, reward)
+    start = names.reward_models(reward)[0] if reward else model
+    value_model = load_reward_model(names.model_path(start), settings.model, adapter=settings.adapter, trainable=True, init_head=not reward, head_seed=derive_seed(seed, "value head"))
+    require_one_reading(policy.tokenizer, value_model.tokenizer, prompts.records, start)
     rows = [ids for t in texts.records if len(ids := text_ids(policy.tokenizer, t.text)) > 1] if texts else None  # one token alone predicts nothing
-    summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed)
+    after = outside(run, policy, model)
+    summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("PPO", model, data, seed, summary))
     run.finish(summary)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import CheckFailed, UserError
 from ..known import check_finished
+from ..report.sections import judge_of
 from ..run import RunInfo, examine_run, find_folders, read_run
 from ..run import list_runs as find_runs
 from ..text.escapes import one_line
@@ -41,9 +42,10 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
 def figures_of(info: RunInfo) -> dict[str, float]:
     """The main figures of a run's summary by the names of a list; none of an unfinished one."""
     found: dict[str, float] = {}
+    gold = judge_of(info) if info.stage == "eval" else "gold"
     for key, name in FIGURES.items():
         if (value := mean_of(info.summary.get(key))) is not None:
-            found.setdefault(name, value)
+            found.setdefault(name.replace("gold", gold), value)
     return found
 
 

@@ -16,6 +16,8 @@ def visible(text: str, limit: int = 0) -> str:
     """
     if limit and len(text) > limit:
         text = text[:limit] + "..."
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return "".join(char if char in "\n\t" or not hidden(char) else _escape(char) for char in text)
 
 

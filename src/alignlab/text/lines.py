@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from ..errors import DataError
 from .documents import from_json
+
+
+def as_json(value: Any, **layout: Any) -> bytes:
+    """JSON in UTF-8. Text with half of a surrogate pair, which UTF-8 has no bytes for (a cut emoji, a path of another encoding), is escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False, **layout).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, **layout).encode()
 
 
 def read_lines(path: str | os.PathLike[str], *, cut: bool = False) -> Iterator[tuple[int, Any]]:

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...errors import DataError
-from ...records import Message, Role, role_of
+from ...records import ROLE_NAMES, TOOL_ROLES, Message, Role, role_of
 from .rows import Row, holds_something
 from .values import flag, parsed, shown, text
 
 HH_TURN = re.compile(r"\n\n(Human|Assistant):")
 BEGINS = re.compile(r"""\s*(?:array\()?[\[({][\[({\s]*['"]\w+['"]\s*:""")  # how messages in a cell begin, in JSON or in Python
-SPEAKS = re.compile(r"""['"](?:role|from)['"]\s*:""")
-SAYS = re.compile(r"""['"](?:content|value)['"]\s*:""")
-SPEAKER, SAID = ("role", "from"), ("content", "value")
+CUT = re.compile(r"""\s*\[\s*\{\s*['"](?:role|content)['"]\s*:\s*['"]""")  # ... and how they do where only their beginning is left
+SPEAKS = re.compile(rf"""['"](?:role|from)['"]\s*:\s*['"]\s*(?:{"|".join((*ROLE_NAMES, *TOOL_ROLES))})\s*['"]""", re.IGNORECASE)
+SAYS = re.compile(r"""['"](?:content|value|text|parts)['"]\s*:""")
+SPEAKER, SAID = ("role", "from"), ("content", "value", "text")
 MARKS = ("weight", "train", "training", "trainable", "loss")  # of OpenAI, axolotl, ms-swift: is this answer learnt?
 CALLS = ("tool_calls", "function_call", "tool_call", "functions")
 MEDIA = ("audio", "audios", "image", "images", "video", "videos")
@@ -53,14 +54,16 @@ def unpacked(value: Any, column: str) -> Any:
     Raises:
         DataError: text that begins as messages do and cannot be read as such (cut off, or as NumPy prints an array).
     """
-    if not (isinstance(value, str) and BEGINS.match(value) and SPEAKS.search(value) and SAYS.search(value)):
+    if isinstance(value, str) and value.startswith(('"[', '"{')) and isinstance(inside := parsed(value, '"'), str):  # written as JSON twice
+        return value if (found := unpacked(inside, column)) is inside else found
+    if not (isinstance(value, str) and BEGINS.match(value) and (CUT.match(value) or (SPEAKS.search(value) and SAYS.search(value)))):
         return value
     inside = parsed(value, "[{")
     if inside is None:
         raise DataError(f"{column} holds messages as text that cannot be read ({shown(value)})",
                         remedy="write the cell as JSON, or the file as JSONL or Parquet; what NumPy and others print cannot be read back")
     found = [inside] if isinstance(inside, Mapping) else inside
-    return inside if isinstance(found, list) and all(_is_message(item) for item in found) else value
+    return inside if isinstance(found, list) and all(isinstance(item, Mapping) for item in found) and any(_is_message(item) for item in found) else value
 
 
 def spells_messages(value: str) -> bool:
@@ -71,9 +74,10 @@ def spells_messages(value: str) -> bool:
         return True
 
 
-def _is_message(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(isinstance(value.get(name), str) for name in SPEAKER) and any(
-        name in value and isinstance(value[name], str | list | None) for name in SAID)
+def _is_message(value: Mapping[str, Any]) -> bool:
+    speakers = [value[name].strip().lower() for name in SPEAKER if isinstance(value.get(name), str)]
+    return any(name in ROLE_NAMES or name in TOOL_ROLES for name in speakers) and any(
+        name in value and isinstance(value[name], str | list | None) for name in (*SAID, "parts"))
 
 
 def turns(value: Any, column: str, row: Row | None = None) -> list[Turn]:

@@ -84,8 +84,9 @@ def _history(row: Row) -> list[Message]:
         return list(messages(value, column, row))
     found = []
     for pair in items(value, column):
-        if len(items(pair, column)) != 2:
-            raise DataError(f"{column} holds pairs of an instruction and its answer, not {shown(pair)}")
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise DataError(f"{column} holds pairs of an instruction and its answer, not {shown(pair)}",
+                            remedy=f"--columns {column}= if the column means something else")
         found += [Message("user", text(pair[0], column)), Message("assistant", text(pair[1], column))]
     return found
 
@@ -141,7 +142,7 @@ def read_prompt(row: Row, want: Want) -> list[Record]:
 def conversation(row: Row, want: Want) -> list[Record]:
     """The last assistant turn that is to be learnt as a demonstration; as a prompt, a conversation that ends with the user stays whole."""
     column = row.first(CHATS)
-    found = turns(row[column], column, row)
+    found = _chat(row, column)
     said = [turn.message for turn in found]
     answers = [i for i, message in enumerate(said) if message.role == "assistant"]
     if not answers or (want == "prompt" and said[-1].role == "user"):
@@ -157,7 +158,18 @@ def conversation(row: Row, want: Want) -> list[Record]:
 def _answered(row: Row) -> tuple[Prompt, str]:
     prompt = prompt_of(row)
     column = row.first([name for name in COMPLETIONS if name not in row.of_prompt])
+    if row.prompt_only:  # a reference answer may be anything: a number, a list of wordings
+        row.pass_over([column])
+        return prompt, ""
     return prompt, completion(row[column], column, prompt, row)
+
+
+def _chat(row: Row, column: str) -> list[Turn]:
+    value = unpacked(row[column], column)
+    if isinstance(value, str) and not is_hh(value):
+        raise DataError(f"{column} must be a list of messages, not text ({shown(value)})",
+                        remedy=f"--columns prompt={column} if it is one question; a transcript has to be cut into messages")
+    return turns(value, column, row)
 
 
 def read_demonstration(row: Row, want: Want) -> list[Record]:
@@ -235,7 +247,7 @@ def read_preference(row: Row, want: Want) -> list[Record]:
 
 def read_sharegpt_preference(row: Row, want: Want) -> list[Record]:
     column = row.first(CHATS)
-    prompt = whole(messages(row[column], column, row), row)
+    prompt = whole([turn.message for turn in _chat(row, column)], row)
     return _pair(prompt, completion(row["chosen"], "chosen", prompt, row), completion(row["rejected"], "rejected", prompt, row), row)
 
 

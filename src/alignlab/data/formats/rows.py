@@ -16,14 +16,14 @@ COMPLETIONS = ("completion", "response", "answer", "output", "assistant")
 COMPLETION_LISTS = ("completions", "responses", "generations", "answers")
 CHATS = ("messages", "conversations", "conversation")
 SCORE_LISTS = ("scores", "ratings")
-SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction", "developer")
+SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction")
 INPUTS = ("input", "context")  # what the text of a question is about
 HISTORIES = ("history", "chat_history", "conversation_history")
 LABEL_COLUMNS = ("label", "kto_tag")
 UNSHOWN = ("tools", "image", "images", "audio", "audios", "video", "videos")  # parts of a prompt that are not rendered here
 NOTES = ("meta", "completion_meta", "comparison_meta", "ranking_meta")
-KNOWN_COLUMNS = {*PROMPTS_BESIDE, *COMPLETIONS, *COMPLETION_LISTS, *CHATS, *SCORE_LISTS, *SYSTEMS, *HISTORIES, *LABEL_COLUMNS, *UNSHOWN, *NOTES,
-                 "chosen", "rejected", "ranks", "instances", "text", "margin", "tie", "finished", "chosen_finished", "rejected_finished",
+MAIN_COLUMNS = {*PROMPTS, *COMPLETIONS[:4], *COMPLETION_LISTS, *SCORE_LISTS, *CHATS, "chosen", "rejected", "label", "ranks", "instances", "input", "text"}
+KNOWN_COLUMNS = {*MAIN_COLUMNS, *PROMPTS_BESIDE, *COMPLETIONS, *SYSTEMS, *HISTORIES, *LABEL_COLUMNS, *UNSHOWN, *NOTES, "margin", "tie", "finished", "chosen_finished", "rejected_finished",
                  "sources", "models", "annotator", "better_response_id", "safer_response_id"}
 
 ABOUT = re.compile(r"(.*_)?(id|ids|idx|index|uuid|guid|key|hash|md5|sha|sha256|url|uri|urls|link|file|filename|path|source|sources|origin|dataset|"
@@ -32,7 +32,7 @@ ABOUT = re.compile(r"(.*_)?(id|ids|idx|index|uuid|guid|key|hash|md5|sha|sha256|u
                    r"meta|metadata|info|score|rating|format|blocked|who|when)")
 """Names of columns that say where a row is from or what it is filed under. What stands there is no text, unless it runs to a sentence."""
 NO_TEXT = re.compile(r"\W*|[\w.+-]+://\S*|[0-9a-fA-F-]{8,}|\d[\d\s.,:+/TZeE-]*|[+-]?(nan|inf|Infinity|NaN)|[+-.]\d[\d.,eE+-]*")
-SENTENCE = 7  # words
+SENTENCE, LONG = 7, 80  # words, and characters where words are not set apart
 
 
 @lru_cache(4096)
@@ -51,17 +51,17 @@ def columns_of(row: Mapping[str, Any]) -> set[str]:
 
 def holds_text(name: str, value: Any) -> bool:
     """Whether a column that nobody read holds text, for a person to know of: no number, flag, address, date or id, and not what a row is filed under."""
-    about = ABOUT.fullmatch(canonical(name)) is not None
+    about = ABOUT.fullmatch(canonical(name).strip("()")) is not None
     if isinstance(value, str):
         if NO_TEXT.fullmatch(value.strip()) or flag(value) is not None:
             return False
-        return not about or len(value.split(maxsplit=SENTENCE)) >= SENTENCE
+        return not about or len(value.split(maxsplit=SENTENCE)) >= SENTENCE or len(value) >= LONG
     if not isinstance(value, Mapping | list) or about:
         return False
     if isinstance(value, Mapping) and any(isinstance(said := value.get(name), str) and said.strip() for name in ("content", "value")):
         return True  # a message
     inner = value.values() if isinstance(value, Mapping) else value
-    return any(holds_text("", item) for item in inner if isinstance(item, Mapping | list) or (isinstance(item, str) and " " in item.strip()))
+    return any(holds_text("", item) for item in inner)
 
 
 class Tracked(Mapping[str, Any]):

@@ -12,7 +12,7 @@ from ...records import Comparison, Demonstration, Prompt, Ranking, Record, Text,
 from . import readers
 from .messages import is_hh, unpacked
 from .readers import Want, numbered
-from .rows import CHATS, COMPLETION_LISTS, COMPLETIONS, KNOWN_COLUMNS, LABEL_COLUMNS, PROMPTS, PROMPTS_BESIDE, Row, holds_something
+from .rows import CHATS, COMPLETION_LISTS, COMPLETIONS, LABEL_COLUMNS, MAIN_COLUMNS, PROMPTS, PROMPTS_BESIDE, Row, holds_something
 from .values import shown
 
 NEEDS: dict[Want, str] = {
@@ -110,7 +110,7 @@ def format_of(row: Row) -> Format:
             return form
     names = ", ".join(repr(name)[:40] for name in list(row)[:8]) or "none"
     near = {name: match[0] for name in list(row)[:40]
-            if (match := difflib.get_close_matches(str(name).lower()[:80], KNOWN_COLUMNS, 1)) and match[0] != name}
+            if (match := difflib.get_close_matches(str(name).lower()[:80], MAIN_COLUMNS, 1)) and match[0] != name}
     guess = "".join(f"rename {name!r:.40} to {match!r}; " for name, match in near.items())
     raise DataError(f"no known format has the columns {names}", remedy=guess + f"a training row has {NEEDS['demonstration']}; "
                     "--columns prompt=THEIRS,completion=THEIRS names columns that are called otherwise (in CSV the first line names them)")
