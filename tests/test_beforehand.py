@@ -122,12 +122,8 @@ def test_the_nearest_name_is_offered(wrong: str, world: Path) -> None:
 @pytest.mark.parametrize("name", ["a" * 5000, "a/" * 3000, "a\0b", "~nobody-of-that-name/x", "\udcff", "reward:" + "b" * 4000, "mix:1=" + "c" * 4000])
 @pytest.mark.parametrize("kind", sorted(WRONG))
 def test_names_that_no_system_has_are_one_clear_error(kind: str, name: str) -> None:
-    try:
+    with pytest.raises(UserError):
         named(kind, name, "--x")
-    except UserError as error:
-        assert len(str(error)) < 40_000
-    else:
-        assert kind in ("data", "writers", "verdicts", "annotator", "annotators"), kind
 
 
 def test_right_names_pass(world: Path) -> None:

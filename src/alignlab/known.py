@@ -284,11 +284,12 @@ def each(kind: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def one_of(name: str, allowed: Iterable[str], what: str, *, prefix: str = "", error: type[UserError] = UserError) -> None:
-    """Raise the error unless the name is one of those allowed; the nearest is named, or all."""
+    """Raise the error unless the name is one of those allowed; the nearest is named, and all where they are few or none is near."""
     allowed = list(allowed)
     if name not in allowed:
         near = difflib.get_close_matches(name, allowed, 1)
-        raise error(f"{what} {name!r:.80}", remedy=f"did you mean {prefix}{near[0]}?" if near else "one of: " + ", ".join(prefix + known for known in allowed))
+        every = "one of: " + ", ".join(prefix + known for known in allowed)
+        raise error(f"{what} {name!r:.80}", remedy=every if not near else f"did you mean {prefix}{near[0]}?" + (f" {every}" if len(allowed) <= 8 else ""))
 
 
 KINDS: dict[str, Callable[[str], None]] = {
