@@ -13,6 +13,7 @@ from alignlab.beforehand import OURS, named, names_in
 from alignlab.commands import COMMANDS, Command
 from alignlab.config import dotted, resolve
 from alignlab.errors import ConfigError, UserError
+from alignlab.town import base
 
 from .scripts import without_torch
 
@@ -29,8 +30,8 @@ def kinds() -> list[tuple[list[str], Command]]:
 def model_folder(folder: Path, architecture: str, **more: Any) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"architectures": [architecture], **more}))
-    for name in ("model.safetensors", "tokenizer.json"):
-        (folder / name).write_bytes(b"")
+    (folder / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")  # no tensor in it
+    (folder / "tokenizer.json").write_bytes((base.shipped("town-s") / "tokenizer.json").read_bytes())
     return folder
 
 
