@@ -54,7 +54,7 @@ def test_summary_report_and_last_words(undisturbed: tuple[Path, str]) -> None:
     assert isinstance(summary["reward_model"]["accuracy"], float) and {"ci", "n", "ceiling", "ece", "length_floor"} <= set(summary["reward_model"])
     assert {"sft", "collect", "reward", "ppo", "dpo"} <= {stage["name"] for stage in summary["stages"]}
     page = (out / "report.html").read_text()
-    assert "Reward hacking" in page and "<script" not in page
+    assert "Proxy and gold" in page and "<script" not in page
     assert str(out / "report.html") in said and said.count("alignlab ") >= 3 and "beats SFT" in said
     assert not list(out.glob("*.partial"))
     assert "s in all" in said and not any(stage["was_done"] for stage in summary["stages"])

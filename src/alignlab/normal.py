@@ -121,7 +121,7 @@ class History:
     def series(self, *names: str) -> Series:
         """The first of the metrics that is logged, finite values only; empty if none is."""
         for name in names:
-            found = [(int(row["step"]), float(row[name])) for row in self.rows if isinstance(row.get(name), (int, float)) and math.isfinite(row[name])]
+            found = [(int(row["step"]), float(row[name])) for row in self.rows if isinstance(row.get(name), (int, float)) and abs(row[name]) < math.inf]
             if found:
                 return Series(name, [step for step, _ in found], [value for _, value in found])
         return Series(names[0], [], [])
@@ -789,7 +789,7 @@ def turned(rule: Rule, hit: Hit, settings: Mapping[str, Any]) -> str:
 
 def examine(stage: str, settings: Mapping[str, Any], rows: Sequence[Row], summary: Mapping[str, Any] | None = None, *, share: float = 1.0) -> list[Finding]:
     """What the rules say of a run, broken before normal. `share` is the part of the steps that is done."""
-    rows = [row for row in rows if isinstance(row, Mapping) and isinstance(row.get("step"), (int, float)) and math.isfinite(row["step"])]
+    rows = [row for row in rows if isinstance(row, Mapping) and isinstance(row.get("step"), (int, float)) and abs(row["step"]) < math.inf]
     history = History(stage, settings, rows, summary or {}, share)
     found = []
     for rule in RULES:

@@ -137,7 +137,7 @@ def test_a_scale_that_is_no_number(folder, tmp_path):
         (tmp_path / "reward" / "alignlab.json").write_text(json.dumps(notes | wrong))
         edit(tmp_path / "whole" / "config.json", **wrong)
         for name in ("reward", "whole"):
-            with pytest.raises(ModelError, match="no number|not a JSON file"):
+            with pytest.raises(ModelError, match="no number|not a JSON file|claims score_mean"):
                 load_reward_model(tmp_path / name, CPU)
         edit(tmp_path / "whole" / "config.json", score_mean=0.0, score_std=1.0, cost_model=False)
     for wrong in ({"from_here": 3}, {"base": None}):

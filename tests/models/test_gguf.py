@@ -68,6 +68,7 @@ def write(path: Path, arch: str, model: PreTrainedModel) -> None:
     writer.add_token_merges([" ".join(pair) for pair in json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]])
     writer.add_bos_token_id(BOS)
     writer.add_eos_token_id(EOS)
+    writer.add_unk_token_id(0)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch.upper()], config.num_hidden_layers)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and arch == "gemma3":

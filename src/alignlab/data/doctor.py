@@ -121,10 +121,11 @@ def examine(records: Sequence[Record], places: Sequence[str], reader: Reader, *,
     patient = _Patient(records, places, report, broken, reader, min(max_length or reader.context, reader.context), reward, against, against_name)
     for i, record in enumerate(records):
         try:
-            patient.sequences.append(encode(record, reader.tokenizer))
+            sequences = encode(record, reader.tokenizer)
+            patient.needs.append(needs(record, sequences, reader.tokenizer, patient.truncate, below=LENGTHS[0]))
+            patient.sequences.append(sequences)
         except TemplateBound:
             raise
-            patient.needs.append(needs(record, patient.sequences[-1], reader.tokenizer, patient.truncate, below=LENGTHS[0]))
         except ModelError as error:
             patient.sequences.append([])
             patient.needs.append((0, 0))

@@ -206,11 +206,11 @@ def _check_counts(settings: dict[str, Any], path: Path, widest: int) -> None:
         most = widest if name == "num_labels" else next((most for known, most in COUNTS if known.search(name)), max(2**24, widest))
         layers = COUNTS[0][0].search(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and (isinstance(value, int) or layers) and (abs(value) > most or (layers and value < 0)):
-            raise ModelError(f"the configuration claims {name} = {value:.6g}" + (f", and the largest tensor has a side of {widest:,}" if name == "num_labels" else ""),
+            raise ModelError(f"the configuration claims {name} = {value!r:.30}" + (f", and the largest tensor has a side of {widest:,}" if name == "num_labels" else ""),
                              where=str(path), remedy="copy or download the model again; no model that is loaded here has so many")
         if name.endswith("token_id") and not (value is None or type(value) is int or (isinstance(value, list) and all(type(one) is int for one in value))):
             raise ModelError(f"{name} = {value!r:.60} is no token id", where=str(path), remedy="copy the model folder again")
-        if name in ("score_mean", "score_std") and not (isinstance(value, int | float) and math.isfinite(value)):
+        if name in ("score_mean", "score_std") and not (isinstance(value, int | float) and abs(value) < math.inf):
             raise ModelError(f"{name} = {value!r:.60} is no number", where=str(path), remedy="copy the model folder again")
         if name == "transformers_weights" and value is not None and (not isinstance(value, str) or Path(value).name != value):
             raise ModelError(f"the weights are said to lie elsewhere: {value!r:.100}", where=str(path), remedy="copy the whole model folder")
@@ -253,7 +253,7 @@ def _check_adapter(config: dict[str, Any], folder: Path, found: Shapes) -> None:
         if type(rank) is not int or not 1 <= rank <= max(rows, 1):
             raise refuse(f"claims rank {rank!r:.40} ({name:.60}), and its tensors have {rows}")
     for name, alpha in (("lora_alpha", config.get("lora_alpha", 8)), *alphas.items()):
-        if type(alpha) not in (int, float) or not math.isfinite(alpha):
+        if type(alpha) not in (int, float) or not abs(alpha) < math.inf:
             raise refuse(f"scales {name:.60} by {alpha!r:.40}, which is no number")
     saved = config.get("modules_to_save") or []
     if not isinstance(saved, list) or len(saved) > 100 or not all(name in HEADS or (isinstance(name, str) and any(f".{name}." in f".{tensor}" for tensor in found)) for name in saved):

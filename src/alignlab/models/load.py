@@ -442,7 +442,7 @@ def _notes(source: Path) -> dict[str, Any]:
         return {}
     notes = read_json(source / NOTES)
     paths, numbers = (notes.get("base", ""), notes.get("from_here", "")), [notes[key] for key in SCALE if key in notes]
-    if {*map(type, paths)} != {str} or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
+    if {*map(type, paths)} != {str} or not all(isinstance(n, (int, float)) and abs(n) < math.inf for n in numbers):
         raise ModelError("where the base lies is no path, or the scale of the scores no number", where=str(source / NOTES), remedy="copy the model folder again")
     return notes
 
