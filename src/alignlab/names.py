@@ -143,7 +143,7 @@ def reward_models(name: str) -> list[str]:
         return [name]
     found = ensemble.parse(name)
     for run in found.runs:
-        check_finished(run, ModelError)
+        check_finished(run, ModelError, whole=(Path(run) / "members").is_dir())  # a single one is looked at as a member
     listed = [member for run in found.runs for member in _all_members(run)]
     whole = []
     for number, member in enumerate(listed):
@@ -201,14 +201,15 @@ def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> 
     return EnsembleJudge(judges, aggregation=found.aggregation, weight=found.weight, name=name)
 
 
-def check_finished(name: str, error: type[UserError] = DataError) -> None:
-    """Refuse the name of a run that is not finished, or of the folder it is made in, and of one that is not as it was written."""
+def check_finished(name: str, error: type[UserError] = DataError, *, whole: bool = True) -> None:
+    """Refuse the name of a run that is not finished, or of the folder it is made in, and (`whole`) of one that is not as it was written."""
     path = Path(name)
     staging = path if path.name.endswith(".partial") else path.parent / f"{path.name}.partial"
     if (staging / "run.json").exists() and (staging == path or not path.exists()):
         raise error(f"the run {name.removesuffix('.partial')} is not finished", where=str(staging),
                     remedy="give the command that made it again: it goes on where it was")
-    check_whole(path, error=error)
+    if whole:
+        check_whole(path, error=error)
 
 
 @dataclass(frozen=True)
