@@ -10,10 +10,10 @@ import signal
 
 import pytest
 
-from alignlab import cli
+from alignlab import cli, names
 from alignlab.records import Demonstration, write_jsonl
 from alignlab.run import faults_of
-from alignlab.town import language, sets, world
+from alignlab.town import language
 
 SHORT = ["--sampling.max_new_tokens", "8", "--sampling.slots", "8"]
 PAIRS = ["--model", "town-s", "--data", "town:test-pairs", "--count", "24", "--epochs", "2", "--batch", "8", "--held_out", "0.25"]
@@ -35,7 +35,7 @@ COMMANDS = {
 def models(tmp_path_factory):
     """A model that ends what it says, and one made of it that has also learnt to refuse, not too well."""
     folder = tmp_path_factory.mktemp("models")
-    refusals = [Demonstration(prompt, language.REFUSAL) for prompt in sets.load(world.build(), "harmful", count=64, seed=0)]
+    refusals = [Demonstration(prompt, language.REFUSAL) for prompt in names.data("town:harmful", "prompt", count=64).records]
     write_jsonl(folder / "refusals.jsonl", refusals)
     assert given(folder / "sft", ["sft", "--model", "town-s", "--data", "town:demos", "--count", "600", "--epochs", "3"])[0] == 0
     assert given(folder / "refusing", ["sft", "--model", str(folder / "sft"), "--data", str(folder / "refusals.jsonl"), "--epochs", "1"])[0] == 0
