@@ -10,8 +10,10 @@ import signal
 
 import pytest
 
-from alignlab import cli
+from alignlab import cli, names
+from alignlab.records import Demonstration, write_jsonl
 from alignlab.run import faults_of
+from alignlab.town import language
 
 SHORT = ["--sampling.max_new_tokens", "8", "--sampling.slots", "8"]
 PAIRS = ["--model", "town-s", "--data", "town:test-pairs", "--count", "24", "--epochs", "2", "--batch", "8", "--held_out", "0.25"]
@@ -22,19 +24,22 @@ COMMANDS = {
     "online-dpo": ["online-dpo", "--model", "{sft}", "--judge", "town:gold", "--steps", "4", "--prompts", "4", "--count", "16", *SHORT],
     "rejection": ["rejection", "--model", "{sft}", "--judge", "town:gold", "--rounds", "2", "--prompts", "6", "--n", "2", "--count", "16", *SHORT, "--sampling.max_new_tokens", "24"],
     "label": ["constitution", "label", "--model", "town-s", "--judge-model", "town-s", "--count", "12", "--chunk", "4", "--samples", "2", *SHORT, "--held_out", "0.3"],
-    "revise": ["constitution", "revise", "--model", "town-s", "--critic", "town-s", "--count", "8", "--chunk", "3", "--rounds", "1", "--sampling.max_new_tokens", "40",
-               "--critic_sampling.max_new_tokens", "8"],
-    "fix": ["redteam", "{sft}", "--fix", "--goals", "4", "--twins", "2", "--learn_goals", "4", "--queries", "1", "--tries", "1", "--rounds", "1", "--attacks", "plain,base64,story",
-            "--held_out", "story", "--per_attack", "2", "--ordinary_prompts", "4", "--test_prompts", "4", "--sampling.max_new_tokens", "8", "--shorten", "0"],
+    "revise": ["constitution", "revise", "--model", "{sft}", "--critic", "town-s", "--form", "document", "--count", "8", "--chunk", "3", "--rounds", "1",
+               "--max_repetition", "1.0", "--sampling.max_new_tokens", "48", "--critic_sampling.max_new_tokens", "24"],
+    "fix": ["redteam", "{refusing}", "--fix", "--goals", "6", "--twins", "2", "--learn_goals", "24", "--queries", "2", "--tries", "2", "--rounds", "1", "--attacks", "standard",
+            "--held_out", "story", "--per_attack", "2", "--ordinary_prompts", "4", "--test_prompts", "4", "--shorten", "0"],
 }
 
 
 @pytest.fixture(scope="module")
-def sft(tmp_path_factory):
-    """A model that ends what it says."""
-    out = tmp_path_factory.mktemp("sft") / "run"
-    assert given(out, ["sft", "--model", "town-s", "--data", "town:demos", "--count", "256", "--epochs", "2"])[0] == 0
-    return str(out)
+def models(tmp_path_factory):
+    """A model that ends what it says, and one made of it that has also learnt to refuse, not too well."""
+    folder = tmp_path_factory.mktemp("models")
+    refusals = [Demonstration(prompt, language.REFUSAL) for prompt in names.data("town:harmful", "prompt", count=64).records]
+    write_jsonl(folder / "refusals.jsonl", refusals)
+    assert given(folder / "sft", ["sft", "--model", "town-s", "--data", "town:demos", "--count", "600", "--epochs", "3"])[0] == 0
+    assert given(folder / "refusing", ["sft", "--model", str(folder / "sft"), "--data", str(folder / "refusals.jsonl"), "--epochs", "1"])[0] == 0
+    return {name: str(folder / name) for name in ("sft", "refusing")}
 
 
 def given(out, command, kill_at=0):
@@ -87,9 +92,9 @@ def contents(out):
     return found
 
 
-def killed_and_gone_on_with(tmp_path, monkeypatch, name, times, sft=""):
+def killed_and_gone_on_with(tmp_path, monkeypatch, name, times, models=None):
     monkeypatch.setenv("ALIGNLAB_SAVE_EVERY_STEPS", "1")
-    command, rng = [word.format(sft=sft) for word in COMMANDS[name]], random.Random(name)
+    command, rng = [word.format(**models or {}) for word in COMMANDS[name]], random.Random(name)
     code, total = given(tmp_path / "whole", command)
     assert code == 0 and total > 10
     whole = contents(tmp_path / "whole")
@@ -110,5 +115,5 @@ def test_a_killed_command_ends_in_the_same_bits(tmp_path, monkeypatch):
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", COMMANDS)
-def test_commands_killed_at_many_moments_end_in_the_same_bits(tmp_path, monkeypatch, sft, name):
-    killed_and_gone_on_with(tmp_path, monkeypatch, name, 4, sft)
+def test_commands_killed_at_many_moments_end_in_the_same_bits(tmp_path, monkeypatch, models, name):
+    killed_and_gone_on_with(tmp_path, monkeypatch, name, 4, models)

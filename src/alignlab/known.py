@@ -41,14 +41,15 @@ def members_of(run: str) -> list[str]:
     return [str(path.parent) for path in sorted((Path(run) / "members").glob("*/run.json"), key=lambda path: (len(path.parent.name), path.parent.name))]
 
 
-def check_finished(name: str, error: type[UserError] = DataError) -> None:
-    """Refuse the name of a run that is not finished, or of the folder it is made in, and of one that is not as it was written."""
+def check_finished(name: str, error: type[UserError] = DataError, *, whole: bool = True) -> None:
+    """Refuse the name of a run that is not finished, or of the folder it is made in, and (`whole`) of one that is not as it was written."""
     path = Path(name)
     staging = path if path.name.endswith(".partial") else path.parent / f"{path.name}.partial"
     if os.path.exists(staging / "run.json") and (staging == path or not path.exists()):  # also of a name that is too long
         raise error(f"the run {name.removesuffix('.partial')} is not finished", where=str(staging),
                     remedy="give the command that made it again: it goes on where it was")
-    check_whole(path, error=error)
+    if whole:
+        check_whole(path, error=error)
 
 
 def model(name: str) -> None:

@@ -125,7 +125,7 @@ def reward_models(name: str) -> list[str]:
 
     found = ensemble.parse(name)
     for run in found.runs:
-        check_finished(run, ModelError)
+        check_finished(run, ModelError, whole=(Path(run) / "members").is_dir())  # a single one is looked at as a member
     listed = [member for run in found.runs for member in _all_members(run)]
     whole = []
     for number, member in enumerate(listed):

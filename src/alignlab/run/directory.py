@@ -371,7 +371,7 @@ class _Wanted:
             raise ResumeRefused(f"{out} exists and is not a run", remedy="another --out, or move it away")
         anew = resume in ("again", "changed")
         if not anew:
-            manifest.check_whole(out, weights=True)
+            manifest.check_whole(out, weights=True, inner=True)
         info = read_json(out / "run.json")
         if self.is_same(info) and info.get("status") == "done" and (not anew or resume == "changed" and not manifest.faults(out)):
             return True

@@ -56,11 +56,12 @@ def sync_all(folder: Path) -> None:
         sync_path(each)
 
 
-def faults(folder: Path, *, weights: bool = True) -> list[str] | None:
+def faults(folder: Path, *, weights: bool = True, inner: bool = True) -> list[str] | None:
     """What is not as the manifest says, a sentence each that begins with the file; None where there is no manifest to go by.
 
     Args:
         weights: read weights too; else only their size is compared.
+        inner: runs below this one too (members of an ensemble), which have manifests of their own.
     """
     if not os.path.exists(folder / MANIFEST):
         return _without_manifest(folder)
@@ -68,15 +69,17 @@ def faults(folder: Path, *, weights: bool = True) -> list[str] | None:
         files = read_sealed(folder / MANIFEST)["files"]
     except DataError as error:
         return [f"{MANIFEST} {error.what.removeprefix('the file ')}"]
-    found = [f"{name} {fault}" for name, (size, sha256) in files.items() if (fault := _fault(folder / name, size, sha256, weights))]
+    others = () if inner else tuple(name.removesuffix(MANIFEST) for name in files if name.endswith(f"/{MANIFEST}"))
+    found = [f"{name} {fault}" for name, (size, sha256) in files.items()
+             if not name.startswith(others) and (fault := _fault(folder / name, size, sha256, weights))]
     tops = _FOLDERS | {name.partition("/")[0] for name in files if "/" in name}
     extra = [name for name, _ in _below(folder) if name not in files and (name in READ or "/" in name and name.partition("/")[0] in tops)]
-    return found + [f"{name} is not one of the run's files" for name in extra]
+    return found + [f"{name} is not one of the run's files" for name in extra if not name.startswith(others)]
 
 
-def check_whole(folder: Path, *, weights: bool = False, error: type[UserError] = DataError) -> None:
-    """Raise `error` for a finished run that is not as it was written; of a folder that is none, nothing is said."""
-    if found := faults(folder, weights=weights):
+def check_whole(folder: Path, *, weights: bool = False, inner: bool = False, error: type[UserError] = DataError) -> None:
+    """Raise `error` for a finished run that is not as it was written (see `faults`); of a folder that is none, nothing is said."""
+    if found := faults(folder, weights=weights, inner=inner):
         more = f", and {len(found) - 1} more (alignlab runs verify {folder})" if len(found) > 1 else ""
         raise error(f"{folder} is damaged: {found[0]}{more}", where=str(folder), remedy=REMEDY)
 
