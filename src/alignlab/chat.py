@@ -206,7 +206,7 @@ def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSetti
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not once
     paths = {name: names.model_path(name) for name in (model, beside) if name}
     speakers = [Speaker(name, load_policy(paths[name], settings.model)) for name in (model, beside) if name]
-    conversation = Conversation(speakers, settings, names.judge(f"reward:{reward}" if reward else ""))
+    conversation = Conversation(speakers, settings, names.judge(f"reward:{reward}") if reward else None)
     if once:
         return ask_once(conversation, once)
     if on_terminal:

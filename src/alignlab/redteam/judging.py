@@ -47,9 +47,7 @@ def by_name(name: str) -> VerdictJudge:
         from .. import names
         from ..feedback.checks import GoldVerdicts
 
-        gold = names.judge(name)
-        assert gold is not None
-        return GoldVerdicts(gold)
+        return GoldVerdicts(names.judge(name))
     from .. import names
     from ..feedback.rubrics import RUBRICS, RubricJudge
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings

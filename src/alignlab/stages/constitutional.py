@@ -43,7 +43,7 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
         return done(run)
     from ..methods import constitutional as method
 
-    truth = names.judge(gold)
+    truth = names.maybe_judge(gold)
     if truth and gold.startswith("town:"):
         truth.score([Completion(prompt, "") for prompt in prompts.records])  # a prompt that it cannot judge is an error now, and not after all the work
     team = workshop(model, by, loaded, settings, judge=judge, run=run)
@@ -98,7 +98,7 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
     team = workshop(model, by, loaded, settings, judge=judge)
     chains = method.revised(team, dict(enumerate(asked)), settings, seed=settings.seed)
     known = ["params" in chain.prompt.meta for chain in chains]  # where a judge that knows the truth reads what was asked
-    truth = names.judge(gold)
+    truth = names.maybe_judge(gold)
     scored = iter(truth.score([Completion(c.prompt, text) for c, ours in zip(chains, known, strict=True) if ours for text in (c.draft, c.text)]) if truth else [])
     rows = [report.walked(chain, loaded, (next(scored), next(scored)) if truth and ours else None) for chain, ours in zip(chains, known, strict=True)]
     facts = [("author", model), ("critic", by), ("constitution", f"{loaded.name} {loaded.version} ({loaded.digest})"), ("seed", str(settings.seed))]
@@ -142,4 +142,4 @@ def workshop(model: str, critic: str, constitution: Constitution, settings: Chai
 
     author = sampler(model, "author")
     same = critic == model and not form.documents
-    return Workshop(author, author if same else sampler(critic, "critic", documents=form.documents), constitution, form, model, critic, names.judge(judge))
+    return Workshop(author, author if same else sampler(critic, "critic", documents=form.documents), constitution, form, model, critic, names.maybe_judge(judge))
