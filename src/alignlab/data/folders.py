@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -11,6 +10,7 @@ from typing import Any, cast
 
 from ..errors import DataError
 from ..text.documents import Malformed, from_json, read_text
+from ..text.nearest import nearest_path
 from .files import SUFFIXES, Rows, file_rows, suffix
 from .formats import Want
 
@@ -165,10 +165,7 @@ def _not_read(folder: Path, error: Exception) -> DataError:
 
 def _hub_rows(name: str, path: Path, split: str) -> Rows:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or suffix(path) in SUFFIXES or path.parent.exists():
-        there = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, there, 1)
-        raise DataError("no such file or folder", where=name,
-                        remedy=f"did you mean {path.parent / near[0]}?" if near else "check the path; a hub name is owner/name")
+        raise DataError("no such file or folder", where=name, remedy=nearest_path(path) or "check the path; a hub name is owner/name")
     import datasets
 
     try:
