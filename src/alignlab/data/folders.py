@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from ..errors import DataError
 from ..text.documents import Malformed, from_json, read_text
+from ..text.escapes import first_line
 from ..text.nearest import nearest_path
 from .files import SUFFIXES, Rows, file_rows, suffix
 from .formats import Want
@@ -159,8 +160,7 @@ def _arrow_rows(folder: Path, size: int) -> Rows:
 
 
 def _not_read(folder: Path, error: Exception) -> DataError:
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return DataError(f"the saved set cannot be read: {reason:.200}", where=str(folder), remedy="save it again with `save_to_disk`, or as Parquet with `to_parquet`")
+    return DataError(f"the saved set cannot be read: {type(error).__name__}: {first_line(error):.200}", where=str(folder), remedy="save it again with `save_to_disk`, or as Parquet with `to_parquet`")
 
 
 def _hub_rows(name: str, path: Path, split: str) -> Rows:
@@ -171,7 +171,6 @@ def _hub_rows(name: str, path: Path, split: str) -> Rows:
     try:
         rows = datasets.load_dataset(name, split=split)
     except Exception as error:  # the hub client raises a dozen kinds: no network, no such set, no such split, a set that needs code
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"the data set could not be fetched from the hub: {reason:.200}", where=f"{name}, split {split}",
+        raise DataError(f"the data set could not be fetched from the hub: {first_line(error):.200}", where=f"{name}, split {split}",
                         remedy="check the name and the network, or fetch its files elsewhere and give their folder") from error
     return enumerate(cast(Iterable[Any], rows), 1)

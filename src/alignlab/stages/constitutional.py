@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import names
 from ..errors import CheckFailed, UserError
 from ..records import Completion, Prompt
-from ..run import RunDir, check_file, is_page, whole_file
+from ..run import RunDir, check_file, is_page, write_document
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
 from ..text.escapes import visible
 from ._parts import done, open_run, rate, result, room_for_answers
@@ -115,8 +114,7 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
         file = Path(page)
         report.write_walk(rows, file, title="Draft, critique, revision" if len(rows) == 1 else f"Before and after: {data}", facts=facts, note=note)
         table = file.with_suffix(".json")
-        with whole_file(table) as staging:
-            staging.write_text(json.dumps({"schema": 1, **document}, indent=1), encoding="utf-8")
+        write_document(table, {"schema": 1, **document})
         document |= {"page": str(file), "table": str(table)}
         said.append(visible(f"{file}, {table}"))
     if all(chain.dropped for chain in chains):
