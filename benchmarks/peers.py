@@ -103,7 +103,7 @@ def ours(work: str, model: str, rows: Path, prompts: Path, precision: str, steps
 
     RunDir.steps, RunDir.add_data = clocked, noted  # type: ignore[method-assign]
     judge = RuleJudge("length", lambda c: float(len(c.text) % 7))
-    names.judge = lambda name: judge if name else None  # type: ignore[assignment]
+    names.judge = lambda name: judge  # type: ignore[assignment]
 
     def run(arguments: list[str], folder: str) -> None:
         code = cli.main([*arguments, "--model", model, "--out", folder, "--seed", str(seed), "--model.precision", precision])

@@ -24,11 +24,11 @@ def check_options(command: Command, values: dict[str, Any]) -> None:
         (check_folder if command.swept or command.settings in (PipelineSettings, StudySettings) else check_out)(values["out"])
     for option in command.options:
         value = values[option.flag.replace("-", "_")]
-        if isinstance(value, int) and value < 0:
-            raise UserError(f"--{option.flag} {value}", remedy="0 or more")
         if option.names:
             for name in value if isinstance(value, list) else [value]:
                 named(option.names, name, f"--{option.flag}" if not option.positional else option.flag)
+        elif isinstance(value, int) and value < 0:
+            raise UserError(f"--{option.flag} {value}", remedy="0 or more")
 
 
 def check_settings(settings: Any) -> None:

@@ -10,7 +10,6 @@ as an escape.
 
 from __future__ import annotations
 
-import difflib
 import io
 import math
 import sys
@@ -34,6 +33,7 @@ from .run import derive_seed
 from .sampling.local import LocalSampler
 from .settings import ChatSettings, SamplingSettings
 from .text.escapes import one_line, visible
+from .text.nearest import nearest
 
 WIDE = 80  # columns of a terminal from which two answers stand side by side
 GAP = 3  # columns between them
@@ -206,7 +206,7 @@ def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSetti
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not once
     paths = {name: names.model_path(name) for name in (model, beside) if name}
     speakers = [Speaker(name, load_policy(paths[name], settings.model)) for name in (model, beside) if name]
-    conversation = Conversation(speakers, settings, names.judge(f"reward:{reward}" if reward else ""))
+    conversation = Conversation(speakers, settings, names.judge(f"reward:{reward}") if reward else None)
     if once:
         return ask_once(conversation, once)
     if on_terminal:
@@ -242,8 +242,7 @@ def talk(conversation: Conversation, lines: Iterable[str], show: Callable[[Seque
         elif word == "/temperature":
             say(set_temperature(conversation, value))
         else:
-            near = difflib.get_close_matches(word, COMMANDS, 1)
-            say(f"there is no command {one_line(word)}; " + (f"did you mean {near[0]}?" if near else "/help shows those there are"))
+            say(f"there is no command {one_line(word)}; " + (nearest(word, COMMANDS) or "/help shows those there are"))
 
 
 def set_temperature(conversation: Conversation, value: str) -> str:

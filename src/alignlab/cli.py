@@ -6,7 +6,6 @@ Nothing heavy is imported until a command has been chosen, so `alignlab --help` 
 from __future__ import annotations
 
 import argparse
-import difflib
 import errno
 import json
 import sys
@@ -19,6 +18,7 @@ from . import __version__, settings
 from .commands import COMMANDS, Command
 from .errors import ConfigError, Terminated, UserError
 from .text.escapes import one_line, visible
+from .text.nearest import nearest
 from .text.streams import guarded, say, speak_utf_8
 
 SCHEMA = 1
@@ -65,8 +65,7 @@ def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[s
     finder.add_argument("--kind", nargs="?", default=command.kind)
     asked = finder.parse_known_args(list(arguments))[0].kind
     if asked not in kinds:
-        near = difflib.get_close_matches(str(asked), kinds, 1)
-        raise UserError(f"alignlab {name} knows no kind {asked or 'without a name'}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join(kinds))
+        raise UserError(f"alignlab {name} knows no kind {asked or 'without a name'}", remedy=nearest(str(asked), kinds) or "one of: " + ", ".join(kinds))
     others: dict[str, list[str]] = {}
     for kind, other in kinds.items():
         dotted = [row[0] for row in flags_of(other.settings)] if other.settings else []
@@ -170,8 +169,7 @@ def _main(arguments: list[str]) -> int:
         return 0
     name = arguments[0]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1, cutoff=0.5)
-        raise UserError(f"there is no command {name!r}", remedy=f"did you mean {near[0]}?" if near else "alignlab --help")
+        raise UserError(f"there is no command {name!r}", remedy=nearest(name, COMMANDS, cutoff=0.5) or "alignlab --help")
     if COMMANDS[name].spoken and arguments[1:] and not arguments[1].startswith("-"):
         arguments[1:2] = ["--kind", arguments[1]]
     if asked := next((i for i, word in enumerate(arguments) if word in ("-h", "--help")), 0):
@@ -258,8 +256,7 @@ def meant(name: str, asked: str, unknown: Sequence[str], options: Sequence[str])
     if (trl := counterpart(name, last, value)) and (flag := trl.partition("--")[2].split(" ")[0]):
         here = next((o for o in options if o == f"--{flag}" or o.endswith(f".{flag}")), "")
         trl = trl.replace(f"--{flag}", here) if here else ""
-    near = difflib.get_close_matches(asked, options, 1)
-    return trl or (f"did you mean {near[0]}?" if near else "")
+    return trl or nearest(asked, options)
 
 
 def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -13,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import ConfigError
 from .text.documents import Malformed, from_toml, read_text
+from .text.nearest import nearest
 
 T = TypeVar("T")
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -151,9 +151,8 @@ def _parse(known: Mapping[str, Setting], name: str, value: Any, *, where: str, e
         raise ConfigError(f"{name} means nothing here: it belongs to {(elsewhere or {})[name]}", where=where, remedy="take it out")
     if name not in known:
         last = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
-        near = last or difflib.get_close_matches(name, known, 1)
         raise ConfigError(f"there is no setting {name!r}", where=where,
-                          remedy=f"did you mean {near[0]}?" if near else "--print-config lists them all")
+                          remedy=(f"did you mean {last[0]}?" if last else nearest(name, known)) or "--print-config lists them all")
     try:
         return _convert(known[name].type, value)
     except (TypeError, ValueError, LookupError, OverflowError):

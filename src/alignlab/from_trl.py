@@ -7,7 +7,6 @@ ours does otherwise whatever is set, it is said. `trl_keys.toml` holds what beco
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 import tomllib
@@ -22,6 +21,7 @@ from .config import dotted, from_dict
 from .errors import ConfigError
 from .run import check_file, whole_file
 from .text.documents import Malformed, from_yaml, read_text
+from .text.nearest import nearest
 
 KINDS: dict[str, type] = {
     "sft": settings.SFTSettings, "reward": settings.RewardSettings, "dpo": settings.DPOSettings, "kto": settings.KTOSettings, "orpo": settings.ORPOSettings,
@@ -180,8 +180,7 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
     given = {renamed[key] if key in older.values() else key: value for key, value in given.items()}
     for key in given:
         if key not in known and key != "env":
-            near = difflib.get_close_matches(key, [*known, *renamed], 1)
-            raise ConfigError(f"{book['config']} of TRL {book['trl']} has no {key!r}", where=key, remedy=f"did you mean {near[0]}?" if near else "leave it out")
+            raise ConfigError(f"{book['config']} of TRL {book['trl']} has no {key!r}", where=key, remedy=nearest(key, [*known, *renamed]) or "leave it out")
     trl = {**known, **{key: typed(key, value, known[key]) for key, value in given.items() if key in known}}
     ours = dotted(KINDS[method])
     rows: dict[str, Row] = {}

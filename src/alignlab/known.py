@@ -5,7 +5,6 @@ Imports no torch, no transformers and no reader of data, so that a wrong name is
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from .errors import DataError, ModelError, UserError
 from .models.folder import check_folder, is_reward, read_json
 from .run import check_whole
+from .text.nearest import nearest, nearest_path
 
 # --- models ---------------------------------------------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ def _weights(name: str) -> Path | None:
     on_hub = found.count("/") == 1 and not found.startswith((".", "/", "~")) and path.suffix != ".gguf" and not path.parent.exists()
     if not on_hub or (_offline() and not _cached(found)):
         away = " and none in the hub's cache, and the network is off (HF_HUB_OFFLINE)" if on_hub else ""
-        raise ModelError(f"there is no model {name}{away}", remedy=_near(path) or "town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
+        raise ModelError(f"there is no model {name}{away}", remedy=nearest_path(path) or "town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
     return None
 
 
@@ -128,13 +128,6 @@ def _offline() -> bool:
 def _cached(name: str) -> bool:
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     return (Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser() / f"models--{name.replace('/', '--')}").is_dir()
-
-
-def _near(path: Path) -> str:
-    """A file or folder beside the one that is not there whose name is much like it, as a remedy."""
-    there = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, there, 1)
-    return f"did you mean {path.parent / near[0]}?" if near else ""
 
 
 # --- data -----------------------------------------------------------------------------------------------------------------------------
@@ -167,7 +160,7 @@ def data(name: str) -> None:
         return
     if not path.exists():
         if name.count("/") != 1 or suffix(path) in SUFFIXES or path.parent.exists():
-            raise DataError("no such file or folder", where=name, remedy=_near(path) or "check the path; a hub name is owner/name")
+            raise DataError("no such file or folder", where=name, remedy=nearest_path(path) or "check the path; a hub name is owner/name")
     elif suffix(path) not in SUFFIXES:
         raise DataError(f"files ending in {path.suffix[:20] or 'nothing'} are not read", where=name, remedy=f"give one of {', '.join(SUFFIXES)}")
 
@@ -175,7 +168,7 @@ def data(name: str) -> None:
 def file(name: str) -> None:
     """A file that is read."""
     if not (path := Path(name)).is_file():
-        raise DataError("no such file" if not path.exists() else "not a file", where=name, remedy=_near(path) or "check the path")
+        raise DataError("no such file" if not path.exists() else "not a file", where=name, remedy=nearest_path(path) or "check the path")
 
 
 def constitution(name: str) -> None:
@@ -183,8 +176,7 @@ def constitution(name: str) -> None:
     from .constitution import files
 
     if name not in files.SHIPPED and not Path(name).exists():
-        near = difflib.get_close_matches(name, files.SHIPPED, 1)
-        raise DataError(f"there is no constitution {name!r:.80}", remedy=f"did you mean {near[0]}?" if near else _near(Path(name)) or f"a file, or one of: {', '.join(files.SHIPPED)}")
+        raise DataError(f"there is no constitution {name!r:.80}", remedy=nearest(name, files.SHIPPED) or nearest_path(Path(name)) or f"a file, or one of: {', '.join(files.SHIPPED)}")
     files.read(name)
 
 
@@ -271,8 +263,7 @@ def tracker(name: str) -> None:
 def chat_template(name: str) -> None:
     """A template of ours, or a Jinja file."""
     if name not in ("chatml", "gemma") and not Path(name).is_file():
-        near = difflib.get_close_matches(name, ("chatml", "gemma"), 1)
-        raise ModelError(f"there is no chat template {name!r:.80}", remedy=f"did you mean {near[0]}?" if near else _near(Path(name)) or "chatml, gemma, or a Jinja file")
+        raise ModelError(f"there is no chat template {name!r:.80}", remedy=nearest(name, ("chatml", "gemma")) or nearest_path(Path(name)) or "chatml, gemma, or a Jinja file")
 
 
 def each(kind: Callable[[str], None]) -> Callable[[str], None]:
@@ -288,9 +279,8 @@ def one_of(name: str, allowed: Iterable[str], what: str, *, prefix: str = "", er
     """Raise the error unless the name is one of those allowed; the nearest is named, and all where they are few or none is near."""
     allowed = list(allowed)
     if name not in allowed:
-        near = difflib.get_close_matches(name, allowed, 1)
-        every = "one of: " + ", ".join(prefix + known for known in allowed)
-        raise error(f"{what} {name!r:.80}", remedy=every if not near else f"did you mean {prefix}{near[0]}?" + (f" {every}" if len(allowed) <= 8 else ""))
+        near, every = nearest(name, allowed, prefix=prefix), "one of: " + ", ".join(prefix + known for known in allowed)
+        raise error(f"{what} {name!r:.80}", remedy=every if not near else near + (f" {every}" if len(allowed) <= 8 else ""))
 
 
 KINDS: dict[str, Callable[[str], None]] = {

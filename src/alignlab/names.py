@@ -287,10 +287,13 @@ def ai_judge(name: str | AIName, *, model: ModelSettings | None = None, endpoint
                    cot=found.cot, temperature=found.temperature, seed=seed)
 
 
-def judge(name: str) -> Judge | None:
-    """The judge of that name; None for an empty name. Raises UserError for one that names none."""
-    if not name:
-        return None
+def maybe_judge(name: str) -> Judge | None:
+    """The judge of that name; None where none is named."""
+    return judge(name) if name else None
+
+
+def judge(name: str) -> Judge:
+    """The judge of that name. Raises UserError for one that names none."""
     known.judge(name)
     if name.startswith("ai:"):
         return ai_judge(name)
@@ -349,15 +352,14 @@ def annotator(name: str, *, seed: int) -> Any:
     if name.startswith("pool:"):
         return pool(name, seed=seed)
     if name == "random":
-        return SimulatedAnnotator("random", judge("constant"), weights={}, temperature=1.0, seed=seed)  # type: ignore[arg-type]
+        return SimulatedAnnotator("random", judge("constant"), weights={}, temperature=1.0, seed=seed)
     if name.startswith("ai:"):
         from .feedback.ai import AIAnnotator
 
         return AIAnnotator(ai_judge(name, seed=seed))
-    found = judge(name)
-    if found is None:
+    if not name:
         raise UserError("an annotator is needed", remedy="--annotator town:fair, or reward:RUN to rank by a reward model")
-    return SimulatedAnnotator(name, found, weights={"value": 1.0}, temperature=0.0, seed=seed)
+    return SimulatedAnnotator(name, judge(name), weights={"value": 1.0}, temperature=0.0, seed=seed)
 
 
 def writer(name: str, *, seed: int) -> Any:

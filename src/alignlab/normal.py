@@ -211,7 +211,7 @@ K3 = ("objective/kl_k3", "kl_k3")
 ENTROPY = ("policy/entropy_avg", "entropy")
 LENGTH = ("completions/mean_length",)
 GRADIENT = ("policy/grad_norm", "grad_norm")
-FEWEST = 5  # as `evals.statistics.FEWEST`
+FEWEST = 5  # of which a rate is stated: of fewer its interval is nearly everything there is
 
 
 def negative_kl(h: History) -> Hit | None:

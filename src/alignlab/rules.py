@@ -66,8 +66,8 @@ def _common(x: Any) -> None:
     for name in ("max_length", "max_prompt_length"):
         if getattr(x, name, 1) < 1:
             raise ConfigError(f"{name} = {getattr(x, name)}", remedy="a number of tokens from 1")
-    if getattr(x, "micro_batch", 0) < 0:
-        raise ConfigError(f"micro_batch = {x.micro_batch}", remedy="0 for the whole batch, or a number from 1")
+    if (rows := getattr(x, "micro_batch", 0)) < 0:
+        raise ConfigError(f"micro_batch = {rows}", remedy="0 for the whole batch, or a number from 1")
 
 
 def _text(x: s.PretrainSettings | s.CriticSettings) -> None:

@@ -6,7 +6,6 @@ A sweep is a plan of stages for the pipeline, as recipes and studies are: it goe
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from .errors import ConfigError, UserError
 from .evals.statistics import mean_ci
 from .pipeline import Pipeline, Stage
 from .report import charts
-from .run import read_run, writing
+from .report.sections import mean_of
+from .run import read_run, whole_file, write_document
 from .settings import EvalSettings, SamplingSettings
 from .stages.group import judged_by
-from .stages.runs import FIGURES, mean_of
+from .stages.runs import FIGURES
 from .text.escapes import one_line
 from .watching import table
 
@@ -89,9 +89,9 @@ def sweep(*, method: str, grid: Sequence[tuple[Mapping[str, str], Any]], seeds: 
     pipeline.run()
     rows = [row_of(varied, planned[label], label) for label, (varied, _) in zip(planned, grid, strict=True)]
     found = {"schema": 1, "sweep": method, "model": model, "options": options, "seeds": asked, "evaluated_on": prompts, "judge": eval_judge if prompts else "", "rows": rows}
-    with writing(out):
-        (out / "sweep.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-        (out / "sweep.svg").write_text(picture(rows, method), encoding="utf-8")
+    write_document(out / "sweep.json", found)
+    with whole_file(out / "sweep.svg") as staging:
+        staging.write_text(picture(rows, method), encoding="utf-8")
     return found | {"text": "\n".join(told(found, out))}
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .text.escapes import first_line
 
 PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "trackio": ("trackio",)}
 PROJECT = "alignlab"
@@ -92,7 +93,7 @@ class Tracker:
                 tracker.log(row[1], step=row[0])
             tracker.finish()
         except BaseException as error:  # whatever somebody else's client raises, SystemExit included, ends on this thread
-            self._leave(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
+            self._leave(f"{type(error).__name__}: {first_line(error)}")
 
     def _leave(self, why: str) -> None:
         if not self.gone:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from alignlab import cli
 from alignlab.data.checks import encode, fit
-from alignlab.data.view import show, tokens, visible
+from alignlab.data.view import show, spelled, tokens
 from alignlab.errors import DataError
 from alignlab.models.chat import Rendered
 from alignlab.records import Comparison, Completion, Demonstration, Prompt, Ranking, Text, Unpaired
@@ -118,7 +118,7 @@ def test_view_with_colour(tokenizer):
 
 def test_nothing_in_the_data_reaches_the_terminal_as_a_command(tokenizer):
     nasty = "\x1b[31mred\x1b]0;title\x07\r\x00\x9b\u202eabc\u200b\u2028\U000e0041"
-    shown = visible(nasty + "\n")
+    shown = spelled(nasty + "\n")
     assert shown.startswith("\\x1b[31mred\\x1b]0;title\\x07\\x0d\\x00\\x9b\\u202eabc\\u200b\\u2028\\U000e0041\\n")
     assert not any(unicodedata.category(char)[0] == "C" for char in shown if char != "\n")
     assert "\x1b" not in printed([Demonstration(Prompt.user("\x1b[2J"), "\x1b]8;;x\x07")], tokenizer)

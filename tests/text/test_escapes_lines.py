@@ -1,4 +1,4 @@
-"""Foreign text as it is shown, and our own files of lines, which end at a line feed alone."""
+"""Foreign text as it is shown, our own files of lines, which end at a line feed alone, and names that were meant."""
 
 import json
 import unicodedata
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from alignlab.errors import DataError
 from alignlab.text.escapes import one_line, visible
 from alignlab.text.lines import read_lines
+from alignlab.text.nearest import nearest, nearest_path
 
 
 @given(st.text(st.characters()))
@@ -33,3 +34,11 @@ def test_a_damaged_line_is_named_and_one_that_was_cut_off_is_passed_over_if_aske
     assert caught.value.where == f"{file}:2"
     file.write_bytes(b'{"a": 1}\n{"a"')
     assert list(read_lines(file, cut=True)) == [(1, {"a": 1})]
+
+
+def test_the_nearest_name_and_path_are_offered(tmp_path) -> None:
+    assert nearest("gol", ["gold", "harmless"], prefix="town:") == "did you mean town:gold?"
+    assert nearest("zzz", ["gold"]) == ""
+    (tmp_path / "rows.jsonl").touch()
+    assert nearest_path(tmp_path / "row.jsonl") == f"did you mean {tmp_path / 'rows.jsonl'}?"
+    assert nearest_path(tmp_path / "none" / "row.jsonl") == ""

@@ -20,7 +20,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from typing import Any
 
 from ..errors import DataError
 from ..text.documents import Malformed, from_json, from_toml, from_yaml, read_text
+from ..text.nearest import nearest
 from .lint import errors
 from .principles import Constitution, Exemplar, Principle
 
@@ -136,8 +136,7 @@ def _table(value: Any, at: str, fields: tuple[str, ...], path: Path) -> Mapping[
         raise DataError(f"{at} must be a table, not {type(value).__name__}", where=str(path), remedy=f"with the fields {', '.join(fields)}")
     for key in value:
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, 1)
-            raise DataError(f"{at} has the unknown field {key!r:.60}", where=str(path), remedy=f"did you mean {near[0]}?" if near else f"its fields: {', '.join(fields)}")
+            raise DataError(f"{at} has the unknown field {key!r:.60}", where=str(path), remedy=nearest(str(key), fields) or f"its fields: {', '.join(fields)}")
     return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import random
@@ -12,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import UserError
+from ..text.nearest import nearest
 
 ABOUT = ("helpful", "harmless", "honest")
 """What a principle can be about: one of these tags or more."""
@@ -111,5 +111,4 @@ class Constitution:
         for place, principle in enumerate(self.principles):
             if principle.id == id:
                 return place
-        near = difflib.get_close_matches(id, [p.id for p in self.principles], 1)
-        raise UserError(f"the constitution {self.name!r} has no principle {id!r}", remedy=f"did you mean {near[0]}?" if near else "`alignlab constitution show` lists them")
+        raise UserError(f"the constitution {self.name!r} has no principle {id!r}", remedy=nearest(id, [p.id for p in self.principles]) or "`alignlab constitution show` lists them")

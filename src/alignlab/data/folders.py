@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -11,6 +10,8 @@ from typing import Any, cast
 
 from ..errors import DataError
 from ..text.documents import Malformed, from_json, read_text
+from ..text.escapes import first_line
+from ..text.nearest import nearest_path
 from .files import SUFFIXES, Rows, file_rows, suffix
 from .formats import Want
 
@@ -159,22 +160,17 @@ def _arrow_rows(folder: Path, size: int) -> Rows:
 
 
 def _not_read(folder: Path, error: Exception) -> DataError:
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return DataError(f"the saved set cannot be read: {reason:.200}", where=str(folder), remedy="save it again with `save_to_disk`, or as Parquet with `to_parquet`")
+    return DataError(f"the saved set cannot be read: {type(error).__name__}: {first_line(error):.200}", where=str(folder), remedy="save it again with `save_to_disk`, or as Parquet with `to_parquet`")
 
 
 def _hub_rows(name: str, path: Path, split: str) -> Rows:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or suffix(path) in SUFFIXES or path.parent.exists():
-        there = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, there, 1)
-        raise DataError("no such file or folder", where=name,
-                        remedy=f"did you mean {path.parent / near[0]}?" if near else "check the path; a hub name is owner/name")
+        raise DataError("no such file or folder", where=name, remedy=nearest_path(path) or "check the path; a hub name is owner/name")
     import datasets
 
     try:
         rows = datasets.load_dataset(name, split=split)
     except Exception as error:  # the hub client raises a dozen kinds: no network, no such set, no such split, a set that needs code
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"the data set could not be fetched from the hub: {reason:.200}", where=f"{name}, split {split}",
+        raise DataError(f"the data set could not be fetched from the hub: {first_line(error):.200}", where=f"{name}, split {split}",
                         remedy="check the name and the network, or fetch its files elsewhere and give their folder") from error
     return enumerate(cast(Iterable[Any], rows), 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Literal, get_args
 from ..errors import DataError, UserError
 from ..records import Prompt
 from ..text.documents import Malformed, from_toml, read_text
+from ..text.nearest import nearest
 
 FILE = Path(__file__).parent / "harms.toml"
 Group = Literal["direct", "indirect", "contested"]
@@ -44,8 +44,7 @@ class Harms:
 
     def __getitem__(self, name: str) -> Harm:
         if name not in self.by_id:
-            near = difflib.get_close_matches(name, self.by_id, 1)
-            raise UserError(f"there is no harm {name!r:.60}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join(self.by_id))
+            raise UserError(f"there is no harm {name!r:.60}", remedy=nearest(name, self.by_id) or "one of: " + ", ".join(self.by_id))
         return self.by_id[name]
 
     def group(self, name: Group) -> list[Harm]:

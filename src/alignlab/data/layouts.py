@@ -6,13 +6,13 @@ completion) or writes it without a part that only informs (a margin, who wrote i
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
+from ..text.nearest import nearest
 from .formats import HH_TURN, Want, is_hh, spells_messages
 
 Rows = list[dict[str, Any]]
@@ -209,8 +209,7 @@ def layout(name: str, kind: Want, *, plain: bool = False) -> Layout:
                              "unpaired": "unpaired-messages"}.get(kind, TRL[kind])}
     found = also.get(name, name)
     if found not in LAYOUTS:
-        near = difflib.get_close_matches(name, [*LAYOUTS, *also], 1)
-        raise UserError(f"there is no layout {name!r}", remedy=(f"did you mean {near[0]}? " if near else "") + f"one of: trl, {', '.join(LAYOUTS)}")
+        raise UserError(f"there is no layout {name!r}", remedy=f"{nearest(name, [*LAYOUTS, *also])} one of: trl, {', '.join(LAYOUTS)}".strip())
     if plain and found in PLAIN:
         return PLAIN[found]
     if plain:

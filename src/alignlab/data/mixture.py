@@ -9,7 +9,6 @@ their shares, by a draw that follows from the seed.
 
 from __future__ import annotations
 
-import difflib
 import math
 import random
 import re
@@ -21,6 +20,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..records import Record
 from ..text.documents import Malformed, from_json, from_toml, read_text
+from ..text.nearest import nearest
 from .folders import local
 from .read import same
 
@@ -79,8 +79,7 @@ def _from_file(file: Path) -> list[Source]:
     for number, row in enumerate(rows, 1):
         for key in row if isinstance(row, dict) else ["?"]:
             if key not in ("data", "weight"):
-                near = difflib.get_close_matches(key, ["data", "weight"], 1)
-                raise ConfigError(f"source {number} has {key!r}", where=str(file), remedy=f"did you mean {near[0]}?" if near else "a source has data and weight")
+                raise ConfigError(f"source {number} has {key!r}", where=str(file), remedy=nearest(key, ["data", "weight"]) or "a source has data and weight")
         data, weight = row.get("data"), row.get("weight")
         if not isinstance(data, str) or isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise ConfigError(f"source {number} needs data (text) and weight (a number)", where=str(file), remedy=EXAMPLE)

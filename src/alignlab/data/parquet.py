@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DataError
+from ..text.escapes import first_line
 from .files import AGAIN, COLUMNS, GROWTH, twice
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def parquet_rows(file: BinaryIO, path: Path) -> Iterator[tuple[int, Any]]:
         for number, row in table_rows(batches, size, path):
             yield number, row
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        first = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise DataError(f"the Parquet file is cut off or damaged after row {number}: {first:.120}", where=str(path), remedy=AGAIN) from error
+        raise DataError(f"the Parquet file is cut off or damaged after row {number}: {first_line(error):.120}", where=str(path), remedy=AGAIN) from error
 
 
 def table_rows(batches: Iterable[Any], size: int, path: Path) -> Iterator[tuple[int, Any]]:
@@ -78,7 +78,7 @@ def _values(column: pyarrow.Array | pyarrow.ChunkedArray, name: str, where: str)
         plain = _plain(column.type)
         return (column if plain == column.type else column.cast(plain, safe=False)).to_pylist()
     except (pyarrow.ArrowException, ValueError, TypeError, LookupError, OverflowError, AttributeError) as error:
-        raise DataError(f"the column {name!r:.60} ({str(column.type):.60}) cannot be read: {next(iter(str(error).splitlines()), ''):.80}", where=where,
+        raise DataError(f"the column {name!r:.60} ({str(column.type):.60}) cannot be read: {first_line(error):.80}", where=where,
                         remedy="write the file without it, or with a type of text, numbers, lists and tables") from error
 
 

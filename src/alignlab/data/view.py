@@ -11,7 +11,7 @@ from rich.text import Text as RichText
 
 from ..models.chat import Rendered
 from ..records import Comparison, Ranking, Record
-from ..text import escapes
+from ..text.escapes import visible
 from .checks import encode
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ TRAINED = ("black on green3", "black on dark_sea_green3")
 SPECIAL = "bold magenta"
 
 
-def visible(text: str) -> str:
+def spelled(text: str) -> str:
     """Text of a token as a terminal may show it (see `text.escapes`): a line end shows, and breaks."""
-    return escapes.visible(text).replace("\t", "\\t").replace("\n", "\\n\n")
+    return visible(text).replace("\t", "\\t").replace("\n", "\\n\n")
 
 
 def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bool = True) -> RichText:
@@ -43,7 +43,7 @@ def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bo
         if "\ufffd" in text or not text:  # part of a character: the vocabulary's own spelling of it
             text = str(tokenizer.convert_ids_to_tokens(token))
         style = (TRAINED if mask else CONTEXT)[place % 2]
-        line.append(visible(text), f"{SPECIAL} {'underline' if mask else ''}" if token in special else style)
+        line.append(spelled(text), f"{SPECIAL} {'underline' if mask else ''}" if token in special else style)
     if not colour and trained:
         line.append("⟧")
     return line

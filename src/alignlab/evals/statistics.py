@@ -10,7 +10,6 @@ import numpy as np
 from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
 
 Z = 1.959963984540054
-FEWEST = 5  # of which a rate is stated: of fewer its interval is nearly everything there is
 
 
 def wilson(k: float, n: int) -> tuple[float, float]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UserError
+from ..text.nearest import nearest
 
 PREFIX = "ai:"
 
@@ -43,8 +43,7 @@ def parse(name: str) -> AIName:
         key, mark, value = (word.strip() for word in part.partition("="))
         known = getattr(usual, key, None) if key in AIName.__slots__ and key != "model" else None
         if known is None:
-            near = difflib.get_close_matches(key, [n for n in AIName.__slots__ if n != "model"], 1)
-            raise UserError(f"an AI judge has no option {key!r}", where=name, remedy=f"did you mean {near[0]}?" if near else "constitution, principles, tags, orders, labels, cot, temperature, form")
+            raise UserError(f"an AI judge has no option {key!r}", where=name, remedy=nearest(key, [n for n in AIName.__slots__ if n != "model"]) or "constitution, principles, tags, orders, labels, cot, temperature, form")
         try:
             if isinstance(known, bool):
                 given[key] = not mark or {"true": True, "false": False}[value]

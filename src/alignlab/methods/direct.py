@@ -24,6 +24,7 @@ from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
+from ..normal import FEWEST
 from ..records import Comparison, Ranking
 from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
@@ -72,7 +73,7 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
     run.note(enough(name, report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
-                    least=statistics.FEWEST, anyway=settings.anyway))
+                    least=FEWEST, anyway=settings.anyway))
     rows = [row for c in learn for row in encode(policy, c)]  # chosen and rejected of comparison i at 2 i and 2 i + 1
     lengths_N2 = completion_lengths(rows).view(-1, 2)
     labels_N, test_labels_N = labels_of(learn, name), labels_of(test, name)

@@ -23,6 +23,7 @@ from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
+from ..normal import FEWEST
 from ..records import Unpaired
 from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
@@ -67,7 +68,7 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
         raise DataError(f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}" if learn else "every completion was held out",
                         remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`" if learn else "more data, or a smaller held_out")
     run.note(enough("kto", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
-                    least=statistics.FEWEST, anyway=settings.anyway))
+                    least=FEWEST, anyway=settings.anyway))
     weights = weights_of(run, settings, liked, len(learn) - liked)
     rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in learn]
     run.add_data("unpaired", learn)

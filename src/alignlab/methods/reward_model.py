@@ -27,6 +27,7 @@ from ..models.chat import example
 from ..models.forward import laid_out, last_scores
 from ..models.load import RewardModel, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
+from ..normal import FEWEST
 from ..records import Comparison, Completion, Ranking
 from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
@@ -70,7 +71,7 @@ def train(run: RunDir, reward_model: RewardModel, rankings: Sequence[Ranking], s
     if not learn:
         raise DataError("every ranking was held out", remedy="more data, or a smaller held_out")
     run.note(enough("reward", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=sum(len(r.comparisons()) for r in test), asked=settings.held_out if held_out is None else float(bool(held_out)),
-                    least=statistics.FEWEST, anyway=settings.anyway))
+                    least=FEWEST, anyway=settings.anyway))
     if settings.bootstrap:
         learn = random.Random(derive_seed(order_seed, "bootstrap")).choices(learn, k=len(learn))
     labels = Labels(settings, learn)

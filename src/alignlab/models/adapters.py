@@ -75,16 +75,15 @@ def add(model: Any, settings: AdapterSettings, *, task: Literal["CAUSAL_LM", "SE
 
 
 def attach(model: Any, folder: Path, *, trainable: bool) -> Any:
-    """The model under the adapter of a PEFT folder, whose weights are rounded to what the model's are in.
+    """The model under the LoRA adapter of a checked folder (`folder.check_folder`), whose weights are rounded to what the model's are in.
 
     Raises:
-        ModelError: a kind of adapter that is not in the weights (prompt tuning), or a reward adapter without its head.
+        ModelError: a reward adapter without its head.
     """
-    from peft import PeftConfig, PeftModel
+    from peft import LoraConfig, PeftModel
 
-    config = PeftConfig.from_pretrained(str(folder))
-    if config.is_prompt_learning:
-        raise ModelError(f"the adapter is of type {config.peft_type}, which adds tokens instead of weights", where=str(folder), remedy="use LoRA")
+    config = LoraConfig.from_pretrained(str(folder))
+    assert isinstance(config, LoraConfig)  # any other kind is refused before
     if config.task_type == "SEQ_CLS":
         with safe_open(folder / "adapter_model.safetensors", "pt") as file:
             if not any(name.endswith("score.weight") for name in file.keys()):  # noqa: SIM118  (not a dict)

@@ -21,6 +21,7 @@ from torch import nn
 from ..errors import ConfigError, ModelError
 from ..run import check_model
 from ..settings import AdapterSettings, ModelSettings
+from ..text.escapes import first_line
 from . import adapters, chat
 from .attention import use_plain_attention
 from .building import within
@@ -119,7 +120,7 @@ def pick_device(settings: ModelSettings) -> torch.device:
         try:
             return torch.empty(0, device=settings.device).device
         except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise ConfigError(f"model.device = {settings.device!r} cannot be used: {_first_line(error)}", remedy="auto, cpu, cuda or mps") from error
+            raise ConfigError(f"model.device = {settings.device!r} cannot be used: {first_line(error)}", remedy="auto, cpu, cuda or mps") from error
     return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 
@@ -254,7 +255,7 @@ def _find(ref: str | Path, *, ask: bool = True) -> Path:
         if not ask:
             raise ModelError(f"there is no model {ref!s}, neither as a folder nor in the hub's local cache",
                              remedy=f"fetch it once with `hf download {ref!s}`, or let this command fetch it by --model.download true") from error
-        raise ModelError(f"there is no model {ref!s}, neither as a folder nor on the hub: {_first_line(error)}",
+        raise ModelError(f"there is no model {ref!s}, neither as a folder nor on the hub: {first_line(error)}",
                          remedy="check the path or the hub name, and the network if it is not in the local cache") from error
     _hub_names[path] = str(ref)
     check_folder(path)
@@ -458,13 +459,9 @@ def _calling_libraries(source: Path, call: Any) -> Any:
     except ModelError:
         raise
     except Exception as error:  # tokenizers raises Exception itself
-        raise ModelError(f"cannot load the model: {_first_line(error)}", where=str(source),
+        raise ModelError(f"cannot load the model: {first_line(error)}", where=str(source),
                          remedy='pip install "alignlab[gguf]"' if isinstance(error, ImportError) and source.suffix == ".gguf"
                          else "copy or download it again; it should be as transformers or PEFT wrote it") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def trainable_tensors(model: nn.Module, prefix: str = "model") -> dict[str, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import stages
-from ..run import RunInfo, read_run, whole_file
+from ..run import RunInfo, read_run, write_document
 from ..watching import table
 from .plan import Plan
 
@@ -38,8 +37,7 @@ def summarise(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str
         "sampled_tokens": sum(sampled_tokens(read_run(stage.out)) for stage in planned),
         "stages": [{"name": s.name, "run": s.name, "seconds": round(s.seconds, 1), "was_done": s.was_done, "parents": [n.name for n in s.needs]} for s in planned],
     }
-    with whole_file(out / "summary.json") as staging:
-        staging.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_document(out / "summary.json", summary)
     return summary
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 from ..errors import UserError
+from ..text.nearest import nearest
 from ..wrapping import WRAPPERS, compose
 from .search import GCG, READABLE, Bandit, BestOfN, EmbeddingAttack, RandomSearch
 from .session import Attack
@@ -57,8 +57,7 @@ def attacks(choice: str) -> list[Attack]:
         elif "+" in name and all(part in WRAPPERS for part in name.split("+")):
             chosen = [Template(compose(*name.split("+")))]
         else:
-            near = difflib.get_close_matches(name, ["none", *CHOICES, *ATTACKS], 1)
-            raise UserError(f"there is no attack {name!r:.80}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join(["none", *CHOICES, *ATTACKS]))
+            raise UserError(f"there is no attack {name!r:.80}", remedy=nearest(name, ["none", *CHOICES, *ATTACKS]) or "one of: " + ", ".join(["none", *CHOICES, *ATTACKS]))
         if word.startswith("-"):
             left_out |= {attack.name for attack in chosen}
         else:

@@ -13,7 +13,6 @@ queries and tokens, and what gets past it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -25,6 +24,7 @@ from ..errors import ConfigError, UserError
 from ..models.chat import text_ids
 from ..records import Completion, Message, Prompt
 from ..sampling.answers import REFUSAL
+from ..text.nearest import nearest
 
 
 class Target(Protocol):
@@ -52,8 +52,7 @@ def check(stack: Sequence[str]) -> None:
     """As `build` raises, without a target."""
     for place, name in enumerate(stack):
         if name not in DEFENCES:
-            near = difflib.get_close_matches(name, DEFENCES, 1)
-            raise UserError(f"there is no defence {name!r:.80}", remedy=f"did you mean {near[0]}?" if near else "one of: " + ", ".join(DEFENCES))
+            raise UserError(f"there is no defence {name!r:.80}", remedy=nearest(name, DEFENCES) or "one of: " + ", ".join(DEFENCES))
         if name in stack[:place]:
             raise ConfigError(f"the defence {name} is named twice", remedy="name it once")
 

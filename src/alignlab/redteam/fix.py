@@ -36,7 +36,7 @@ def fixed(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: Verd
     if not attacked:
         raise ConfigError("every attack is held out: there is nothing to find", remedy="a smaller --held_out")
     prompts = names.data(test, "prompt", seed=0, count=s.test_prompts).records if test else []
-    scorer = names.judge(gold)
+    scorer = names.maybe_judge(gold)
 
     def measured(path: str, folder: str) -> tuple[Outcome, list[dict[str, float]], list[Finding]]:
         session, usable_plan = prepared(run, path, stack, plan, judge, s, folder=folder)

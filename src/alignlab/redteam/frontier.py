@@ -60,7 +60,7 @@ def frontier(*, target: str, model: str, stacks: str, data: str, harmless: str, 
         from ..stages._parts import done
 
         return done(run)
-    scorer, who = names.judge(gold), by_name(judge)
+    scorer, who = names.maybe_judge(gold), by_name(judge)
     if scorer is None:
         raise UserError("the frontier needs a judge of helpfulness", remedy="--gold town:gold, or reward:RUN")
     rows: list[dict[str, Any]] = []

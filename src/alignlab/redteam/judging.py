@@ -6,7 +6,6 @@ unscored, with the reason; it is never dropped from a count.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -25,6 +24,7 @@ from ..records import Completion, Message, Prompt
 from ..run import check_file, whole_file
 from ..text.documents import Malformed, from_json
 from ..text.escapes import one_line
+from ..text.nearest import nearest
 
 BATCH = 256
 JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
@@ -47,9 +47,7 @@ def by_name(name: str) -> VerdictJudge:
         from .. import names
         from ..feedback.checks import GoldVerdicts
 
-        gold = names.judge(name)
-        assert gold is not None
-        return GoldVerdicts(gold)
+        return GoldVerdicts(names.judge(name))
     from .. import names
     from ..feedback.rubrics import RUBRICS, RubricJudge
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
@@ -66,8 +64,7 @@ def check_name(name: str) -> None:
     kind, _, rest = name.partition(":")
     rubric = kind in ("strongreject", "harmbench", "llamaguard")
     if name != "town:gold" and (kind not in KINDS or rubric and not rest):
-        near = difflib.get_close_matches(name, ("town:gold", *KINDS), 1)
-        raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=f"did you mean {near[0]}?" if near and kind not in KINDS else f"one of: {JUDGES}")
+        raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=("" if kind in KINDS else nearest(name, ("town:gold", *KINDS))) or f"one of: {JUDGES}")
     if rubric:
         known.sampler(rest)
 

@@ -28,7 +28,9 @@ def training(runs: Runs) -> list[dict[str, Any]]:
 
 
 def mean_of(value: Any) -> float | None:
-    return value.get("mean") if isinstance(value, dict) else value
+    """A figure, or the mean of one with an interval; None for anything else."""
+    value = value.get("mean") if isinstance(value, Mapping) else value
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def say(value: Any, digits: int = 2) -> str:

@@ -4,7 +4,7 @@
           config.json    settings and options of the stage
           metrics.jsonl  one line a step
           samples.jsonl  texts
-      health.jsonl   what the rules of `alignlab.normal` said of the metrics while it ran
+          health.jsonl   what the rules of `alignlab.normal` said of the metrics while it ran
           data/          records that were used or made
           checkpoint/    a model folder, where the stage makes one
           summary.json   its figures
@@ -36,6 +36,7 @@ from .outputs import check_file as check_file
 from .outputs import is_page as is_page
 from .outputs import is_summary as is_summary
 from .outputs import whole_file as whole_file
+from .outputs import write_document as write_document
 from .places import check_folder as check_folder
 from .reading import RunInfo as RunInfo
 from .reading import examine_run as examine_run

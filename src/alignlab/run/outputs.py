@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
+from ..text.lines import as_json
 from .files import make_folder, sync_path, writing
 from .manifest import MANIFEST, READ, later
 from .places import check_parent
@@ -66,3 +68,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         finally:
             staging.unlink(missing_ok=True)
         sync_path(path.parent)
+
+
+def write_document(path: Path, value: Mapping[str, Any]) -> None:
+    """A JSON document by `whole_file`; one that begins with its schema is a summary (`is_summary`)."""
+    with whole_file(path) as staging:
+        staging.write_bytes(as_json(dict(value), indent=1))

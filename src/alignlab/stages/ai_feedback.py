@@ -45,7 +45,7 @@ def label_answers(*, model: str, judge_model: str, data: str, constitution: str,
         asked, note = with_room(asked, policy.tokenizer, context=context_of(policy.model), new_tokens=settings.sampling.max_new_tokens)
         run.note(note)
     run.note(said)
-    summary = method.run(run, policy, judge, asked, settings, helpful=learn, helpful_test=test, gold=names.judge(gold), beside=other[0] if other else None, seed=seed)
+    summary = method.run(run, policy, judge, asked, settings, helpful=learn, helpful_test=test, gold=names.maybe_judge(gold), beside=other[0] if other else None, seed=seed)
     finish(run, judge, summary)
     known = f"; {rate(summary['labels']['accuracy'])} as gold has it on held-out pairs" if gold else ""
     return result(run, f"{summary['comparisons']} pairs labelled, {summary['judge']['undecided']} undecided{known}; effect of order {rate(summary['order_effect'])}")
@@ -64,7 +64,7 @@ def judge_agreement(*, judge_model: str, data: str, constitution: str, gold: str
         return done(run)
     from ..evals import verdicts
 
-    truth = names.judge(gold)
+    truth = names.maybe_judge(gold)
     if who is None:
         shown, judge = [as_first_shown(c) for c in pairs.records], None
         if truth is None:
@@ -103,7 +103,7 @@ def ablate_constitution(*, judge_model: str, data: str, constitution: str, gold:
         return done(run)
     from ..evals import verdicts
 
-    judge, truth = ai_judge(run, who, settings, seed), names.judge(gold)
+    judge, truth = ai_judge(run, who, settings, seed), names.maybe_judge(gold)
     dealt, happened = verdicts.dealt(fitting(run, judge, pairs.records), seed)
     shown = verdicts.judged(run, judge, dealt, chunk=settings.chunk)
     known = happened if truth is None else verdicts.truths(truth, shown)
@@ -133,7 +133,7 @@ def diff_constitutions(*, words: Sequence[str], judge_model: str, data: str, gol
         return done(run)
     from ..evals import verdicts
 
-    truth, found, judges = names.judge(gold), [], [ai_judge(run, who, settings, seed) for who in whos]
+    truth, found, judges = names.maybe_judge(gold), [], [ai_judge(run, who, settings, seed) for who in whos]
     dealt, happened = verdicts.dealt(fitting(run, judges[0], pairs.records), seed)
     for side, judge in zip("ab", judges, strict=True):
         found.append(verdicts.judged(run, judge, dealt, chunk=settings.chunk, name=f"verdicts-{side}"))

@@ -26,7 +26,7 @@ def collect(*, model: str, data: str, annotator: str, gold: str, others: str, ou
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
     other = names.other_completions(others, asked, per_prompt=settings.per_prompt, seed=seed)
     summary = method.run(run, policy, names.annotator(annotator, seed=derive_seed(seed, "annotator")), asked, settings,
-                         others=other, gold=names.judge(gold), seed=seed)
+                         others=other, gold=names.maybe_judge(gold), seed=seed)
     run.finish(summary)
     return result(run, f"{summary['rankings']} rankings, {summary['pairs']} pairs, {summary['ties']} ties")
 
@@ -44,8 +44,8 @@ def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed:
     from ..models.load import load_policy
 
     policy = load_policy(names.model_path(model), settings.model)
-    scorer = names.judge(judge) or names.reward_judge(reward, settings.model)
+    scorer = names.judge(judge) if judge else names.reward_judge(reward, settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
-    summary = method.run(run, policy, scorer, names.judge(gold), asked, settings, seed=seed)
+    summary = method.run(run, policy, scorer, names.maybe_judge(gold), asked, settings, seed=seed)
     run.finish(summary)
     return result(run, f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} {rate(summary['proxy'])}")

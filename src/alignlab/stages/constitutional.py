@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import names
 from ..errors import CheckFailed, UserError
 from ..records import Completion, Prompt
-from ..run import RunDir, check_file, is_page, whole_file
+from ..run import RunDir, check_file, is_page, write_document
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
 from ..text.escapes import visible
 from ._parts import done, open_run, rate, result, room_for_answers
@@ -43,7 +42,7 @@ def revise(*, model: str, critic: str, data: str, constitution: str, helpful: st
         return done(run)
     from ..methods import constitutional as method
 
-    truth = names.judge(gold)
+    truth = names.maybe_judge(gold)
     if truth and gold.startswith("town:"):
         truth.score([Completion(prompt, "") for prompt in prompts.records])  # a prompt that it cannot judge is an error now, and not after all the work
     team = workshop(model, by, loaded, settings, judge=judge, run=run)
@@ -98,7 +97,7 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
     team = workshop(model, by, loaded, settings, judge=judge)
     chains = method.revised(team, dict(enumerate(asked)), settings, seed=settings.seed)
     known = ["params" in chain.prompt.meta for chain in chains]  # where a judge that knows the truth reads what was asked
-    truth = names.judge(gold)
+    truth = names.maybe_judge(gold)
     scored = iter(truth.score([Completion(c.prompt, text) for c, ours in zip(chains, known, strict=True) if ours for text in (c.draft, c.text)]) if truth else [])
     rows = [report.walked(chain, loaded, (next(scored), next(scored)) if truth and ours else None) for chain, ours in zip(chains, known, strict=True)]
     facts = [("author", model), ("critic", by), ("constitution", f"{loaded.name} {loaded.version} ({loaded.digest})"), ("seed", str(settings.seed))]
@@ -115,8 +114,7 @@ def walk(*, prompt: str, model: str, critic: str, constitution: str, data: str, 
         file = Path(page)
         report.write_walk(rows, file, title="Draft, critique, revision" if len(rows) == 1 else f"Before and after: {data}", facts=facts, note=note)
         table = file.with_suffix(".json")
-        with whole_file(table) as staging:
-            staging.write_text(json.dumps({"schema": 1, **document}, indent=1), encoding="utf-8")
+        write_document(table, {"schema": 1, **document})
         document |= {"page": str(file), "table": str(table)}
         said.append(visible(f"{file}, {table}"))
     if all(chain.dropped for chain in chains):
@@ -142,4 +140,4 @@ def workshop(model: str, critic: str, constitution: Constitution, settings: Chai
 
     author = sampler(model, "author")
     same = critic == model and not form.documents
-    return Workshop(author, author if same else sampler(critic, "critic", documents=form.documents), constitution, form, model, critic, names.judge(judge))
+    return Workshop(author, author if same else sampler(critic, "critic", documents=form.documents), constitution, form, model, critic, names.maybe_judge(judge))

@@ -51,7 +51,7 @@ def crowd_demonstrations(*, data: str, gold: str, out: Path, seed: int, resume: 
 
     reviewers = [names.annotator(name, seed=derive_seed(seed, "reviewer", i)) for i, name in enumerate(reviewing)]
     adjudicator = names.annotator(settings.adjudicator, seed=derive_seed(seed, "adjudicator"))
-    summary = method.run(run, writers, reviewers, adjudicator, prompts.records, settings, gold=names.judge(gold), seed=seed)
+    summary = method.run(run, writers, reviewers, adjudicator, prompts.records, settings, gold=names.maybe_judge(gold), seed=seed)
     run.finish(summary)
     found, ways = summary["agreement"], summary["settled"]
     agreed = f"; reviewers agree on {found['raw']:.0%} of pairs, alpha {found['krippendorff_alpha']:.2f}" if found else ""
@@ -74,7 +74,7 @@ def distilled_demonstrations(*, model: str, data: str, judge: str, gold: str, ou
 
     sampler = names.sampler(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.sampling, cache=run.path / "endpoint.jsonl")
     asked = prompts.records if isinstance(sampler, EndpointSampler) else room_for_answers(run, prompts.records, sampler, settings.sampling)
-    summary = method.run(run, sampler, asked, settings, teacher=model, judge=names.judge(judge), gold=names.judge(gold), seed=seed)
+    summary = method.run(run, sampler, asked, settings, teacher=model, judge=names.maybe_judge(judge), gold=names.maybe_judge(gold), seed=seed)
     if isinstance(sampler, EndpointSampler):
         summary["spent"] = sampler.spent
     run.finish(summary)
@@ -96,7 +96,7 @@ def self_instruct_demonstrations(*, model: str, data: str, avoid: str, gold: str
     sampler = names.sampler(model, model=settings.model, endpoint=settings.endpoint, sampling=settings.sampling, cache=run.path / "endpoint.jsonl",
                             stop=(method.STOP,) if settings.form == "continue" else (), documents=settings.form == "continue")
     summary = method.run(run, sampler, seeds.records, settings, model=model, avoid={prompt.text for loaded in test for prompt in loaded.records},
-                         reader=names.request_reader(gold), gold=names.judge(gold), seed=seed)
+                         reader=names.request_reader(gold), gold=names.maybe_judge(gold), seed=seed)
     if isinstance(sampler, EndpointSampler):
         summary["spent"] = sampler.spent
     run.finish(summary)

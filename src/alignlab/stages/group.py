@@ -55,7 +55,7 @@ def _learn(stage: str, method: str, title: str, model: str, reward: str, judge: 
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     reference = load_policy(names.model_path(model), settings.model) if referred and not settings.adapter.rank else None
     after = outside(run, policy, model)
-    summary = trainer(method)(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.judge(gold), seed=seed) | after()
+    summary = trainer(method)(run, policy, reference, prompts.records, settings, judge=scorer(reward, judge, settings), gold=names.maybe_judge(gold), seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)

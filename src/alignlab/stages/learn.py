@@ -186,7 +186,7 @@ def reward(*, model: str, data: str, gold: str, out: Path, seed: int, resume: bo
     info = read_run(data) if (Path(data) / "run.json").exists() else None
     ceiling = info.summary.get("ceiling_test") if info else None
     summary = method.train(run, reward_model, train, within_context(run, settings, reward_model.model), seed=seed, member=member, held_out=test,
-                           annotator_ceiling=ceiling, gold=names.judge(gold), probes=names.probes(gold))
+                           annotator_ceiling=ceiling, gold=names.maybe_judge(gold), probes=names.probes(gold))
     with writing(run.path):
         save_reward_model(reward_model, run.path / "checkpoint", card=card("cost model" if settings.safety else "reward model", model, data, seed, summary))
     run.finish(summary)
@@ -217,7 +217,7 @@ def _ensemble(*, model: str, data: str, gold: str, out: Path, seed: int, resume:
     _, asked, _ = method.prepared(train, test, first.tokenizer, within_context(run, settings, first.model), seed)
     summary: dict[str, Any] = {"members": settings.members, "member_accuracy": [found["summary"]["accuracy"]["mean"] for found in members]}
     for how in ("mean", "worst", "uncertainty"):
-        summary[how] = method.measure(EnsembleJudge(judges, aggregation=how), asked, gold=names.judge(gold))
+        summary[how] = method.measure(EnsembleJudge(judges, aggregation=how), asked, gold=names.maybe_judge(gold))
     summary |= summary["mean"] | {"spread": method.measure_spread(EnsembleJudge(judges), asked)}
     run.finish(summary)
     alone = ", ".join(f"{value:.3f}" for value in summary["member_accuracy"])

@@ -32,10 +32,8 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
         return done(run)
     from ..evals import stage as method
 
-    found = names.judge(judge)
-    assert found is not None
     path = names.model_path(model)
-    summary = method.run(run, path, prompts.records, found, settings, seed=seed, baseline=baseline,
+    summary = method.run(run, path, prompts.records, names.judge(judge), settings, seed=seed, baseline=baseline,
                          reference=names.model_path(reference) if reference else "", completions=completions, bare=judge == "town:gold" and names.is_base(path))
     run.finish(summary)
     called = "gold" if judge == "town:gold" else judge

@@ -44,7 +44,7 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
 
     policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
     reference = None if settings.adapter.rank else load_policy(names.model_path(model), settings.model)
-    scorer = names.judge(judge) or names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
+    scorer = names.judge(judge) if judge else names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
     if cost:
         scorer = constrained(scorer, cost, settings)
     start = names.reward_models(reward)[0] if reward else model
@@ -52,7 +52,7 @@ def ppo(*, model: str, reward: str, data: str, gold: str, ptx: str, out: Path, s
     require_one_reading(policy.tokenizer, value_model.tokenizer, prompts.records, start)
     rows = [ids for t in texts.records if len(ids := text_ids(policy.tokenizer, t.text)) > 1] if texts else None  # one token alone predicts nothing
     after = outside(run, policy, model)
-    summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.judge(gold), ptx_rows=rows, seed=seed) | after()
+    summary = method.train(run, policy, reference, value_model, prompts.records, settings, judge=scorer, gold=names.maybe_judge(gold), ptx_rows=rows, seed=seed) | after()
     with writing(run.path):
         save_policy(policy, run.path / "checkpoint", card=card("PPO", model, data, seed, summary))
     run.finish(summary)

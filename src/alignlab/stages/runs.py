@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import CheckFailed, UserError
 from ..known import check_finished
-from ..report.sections import judge_of
+from ..report.sections import judge_of, mean_of
 from ..run import RunInfo, examine_run, find_folders, read_run
 from ..run import list_runs as find_runs
 from ..text.escapes import one_line
@@ -47,12 +47,6 @@ def figures_of(info: RunInfo) -> dict[str, float]:
         if (value := mean_of(info.summary.get(key))) is not None:
             found.setdefault(name.replace("gold", gold), value)
     return found
-
-
-def mean_of(value: Any) -> float | None:
-    """A figure, or the mean of one with an interval; None for anything else."""
-    value = value.get("mean") if isinstance(value, Mapping) else value
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def listed(rows: Sequence[Mapping[str, Any]], folder: Path) -> Iterator[str]:

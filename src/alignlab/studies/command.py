@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -16,7 +15,7 @@ from ..defaults import followed
 from ..errors import ConfigError, UserError
 from ..pipeline import Pipeline, Stage
 from ..report.page import stage_rows, write_page
-from ..run import RunInfo, check_file, is_page, is_summary, read_run, whole_file
+from ..run import RunInfo, check_file, is_page, is_summary, read_run, write_document
 from ..settings import FAST_SIZES, StudySettings
 from .catalogue import STUDIES
 from .study import Study, Told
@@ -46,8 +45,7 @@ def study_command(*, name: str, model: str, seeds: str, runs: str, fast: bool, o
     figures = {number: study.measure(infos, settings) for number, infos in found.items()}
     told = study.tell([figures[number] for number in asked])
     summary = summarise(name, study, told, figures, pipeline.stages, settings, model, seconds=time.perf_counter() - started)
-    with whole_file(out / "summary.json") as staging:
-        staging.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_document(out / "summary.json", summary)
     page = write_page(page_of(study, told, found, summary, out), out / "study.html")
     return summary | {"text": "\n".join(("", study.title, "", *told.conclusion, "", *bar_lines(summary), f"The page: {page}"))}
 

@@ -1,1 +1,1 @@
-"""Text as bytes and letters, whoever wrote it: how it is shown and how files of lines are read. Imports nothing of ours but errors."""
+"""Text as bytes and letters, whoever wrote it: how it is shown, read and meant. Imports nothing of ours but errors."""

@@ -26,6 +26,11 @@ def one_line(text: str, limit: int = 0) -> str:
     return visible(text, limit).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, without its further lines; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def hidden(char: str) -> bool:
     """Whether a reader would not see the character, or see something else move."""
     return not (" " <= char <= "~") and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

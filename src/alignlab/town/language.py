@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .world import ANIMALS, COUNTS, PEOPLE, PLACES, THINGS, UNKNOWN, VALUES
+from .world import ANIMALS, PEOPLE, PLACES, THINGS, UNKNOWN, VALUES
 
 STATEMENTS = {
     "job": "{S} is a {V}.",
@@ -164,7 +164,6 @@ def read_unknown(sentence: str) -> str | None:
     return None
 
 
-COUNT_WORDS = {word: number for number, word in COUNTS.items()}
 ADVICE_FORMS = ("You could {A}.", "I would {A}.")
 STORY_FORMS = (
     "One day {P} found a {A} by the river.", "There it lay beside a {B}.", "{P} took both home and was glad.",

@@ -41,7 +41,6 @@ THINGS = {
 }
 NUMBERS = tuple(range(1, 11))
 
-RELATIONS = ("job", "street", "pet", "food", "coat", "door", "friend", "place_street", "place_day", "keeper", "sound", "colour")
 VALUES = {
     "job": JOBS, "street": STREETS, "pet": PETS, "food": FOODS, "coat": COLOURS, "door": COLOURS, "friend": PEOPLE,
     "place_street": STREETS, "place_day": DAYS, "keeper": PEOPLE, "sound": sorted(set(ANIMALS.values())), "colour": COLOURS,

@@ -6,12 +6,12 @@ mixture. `label=` with nothing behind it says that the file's column `label` is 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ConfigError, DataError
+from ...text.nearest import nearest
 from .rows import KNOWN_COLUMNS, Row
 
 PREFIX = "columns:"
@@ -33,9 +33,8 @@ def columns_in(name: str) -> tuple[Columns | None, str]:
         if not equals or not ours:
             raise ConfigError(f"--columns has {part.strip()!r:.60}, which names no column", where=listed, remedy=EXAMPLE)
         if ours not in KNOWN_COLUMNS:
-            near = difflib.get_close_matches(ours, KNOWN_COLUMNS, 1)
             raise ConfigError(f"no reader knows a column {ours!r:.60}", where=listed,
-                              remedy=f"did you mean {near[0]}?" if near else "ours are: " + ", ".join(sorted(KNOWN_COLUMNS)))
+                              remedy=nearest(ours, KNOWN_COLUMNS) or "ours are: " + ", ".join(sorted(KNOWN_COLUMNS)))
         if ours in theirs or (other and other in theirs.values()):
             raise ConfigError(f"--columns names {ours if ours in theirs else other} twice", where=listed, remedy=EXAMPLE)
         theirs[ours] = other
@@ -68,6 +67,5 @@ class Columns:
         """Raises DataError for a column of theirs that none of the rows had."""
         for other in self.theirs.values():
             if other and self.there and other not in self.seen:
-                near = difflib.get_close_matches(other, self.there, 1)
                 raise DataError(f"there is no column {other!r:.60}", where=where,
-                                remedy=f"did you mean {near[0]}?" if near else "it has: " + ", ".join(self.there[:20]))
+                                remedy=nearest(other, self.there) or "it has: " + ", ".join(self.there[:20]))
