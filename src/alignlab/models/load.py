@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import nn
 
 from ..errors import ConfigError, ModelError
 from ..settings import AdapterSettings, ModelSettings
+from ..text.streams import say
 from . import adapters, chat, reader
 from .attention import use_plain_attention
 from .building import within
@@ -103,6 +105,25 @@ def multiplies_bf16(device: torch.device) -> bool:
         return False
     can = torch.cpu.get_capabilities()
     return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("bf16"))
+
+
+def wants_bf16(settings: ModelSettings, device: torch.device, *, pays: bool = True) -> bool:
+    """Whether a model is to run in bf16. Where the device would only emulate it, that is said, once.
+
+    Args:
+        pays: the model is so large that auto is to take it.
+    """
+    if settings.precision == "fp32" or (settings.precision == "auto" and not pays):
+        return False
+    if not (native := multiplies_bf16(device)):
+        _say_emulated(device.type, settings.precision)
+    return native or settings.precision == "bf16"
+
+
+@cache
+def _say_emulated(device: str, precision: str) -> None:
+    say(f"model.precision = {precision}: this {device} does not report that it multiplies bf16 natively; "
+        + ("emulated it may take many times as long as fp32, which auto would take" if precision == "bf16" else "fp32 is taken, for emulated it may take many times as long"))
 
 
 def load_policy(ref: str | Path, settings: ModelSettings, adapter: AdapterSettings | None = None, *, trainable: bool = False) -> Policy:
@@ -213,9 +234,8 @@ def _adapted(base: Any, source: Path, settings: ModelSettings, device: torch.dev
 
 def _runs_in(model: Any, settings: ModelSettings, device: torch.device) -> torch.dtype:
     """The precision that the model is used in."""
-    bf16 = settings.precision == "bf16" or (
-        settings.precision == "auto" and multiplies_bf16(device) and sum(p.numel() for p in model.parameters()) > BIG)
-    return torch.bfloat16 if bf16 else torch.float32
+    large = sum(p.numel() for p in model.parameters()) > BIG
+    return torch.bfloat16 if wants_bf16(settings, device, pays=large) else torch.float32
 
 
 def _pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) -> Any:
