@@ -19,7 +19,7 @@ from alignlab.data.formats.values import LABEL_WORDS
 from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
 from alignlab.data.lengths import LEAST
 from alignlab.evals.statistics import FEWEST
-from alignlab.models.load import load_reader
+from alignlab.models.reader import load_reader
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import ModelSettings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from alignlab import cli
 from alignlab.evals.statistics import paired_difference
 from alignlab.run import RunDir
+from alignlab.town.base import shipped
 
-from .scripts import without_torch
+from .scripts import TOKENIZING, without_torch
 
 
 def made(out: Path, stage: str, summary: dict[str, Any], *, rows: list[dict[str, Any]] = [], seed: int = 0, **settings: Any) -> Path:  # noqa: B006
@@ -100,3 +102,15 @@ def test_commands_that_only_read_start_without_torch(tmp_path: Path) -> None:
                 ["from-trl", "--args", "--learning_rate 3e-6", "--method", "dpo"], ["study"], ["export", "--data", "town:demos", "--count", "3", "--out", str(tmp_path / "demos.jsonl")]]
     for arguments, (code, out, err, tried) in zip(commands, without_torch(commands), strict=True):
         assert code == 0 and out and not tried, (arguments, code, err, tried)
+
+
+def test_commands_that_read_data_as_a_model_does_start_without_torch(tmp_path: Path) -> None:
+    reward = shutil.copytree(shipped("town-s"), tmp_path / "reward", ignore=shutil.ignore_patterns("manifest.json"))
+    config = json.loads((reward / "config.json").read_text())
+    (reward / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForSequenceClassification"]}))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "Who is Otto?", "chosen": "A baker.", "rejected": "Nobody."}\n' * 3)
+    commands = [["view", "--count", "1"], ["view", "--model", "town-s", "--data", str(rows), "--chat-template", "chatml"],
+                ["doctor", "town:demos", "--count", "20"], ["doctor", str(rows), "--model", "town-s", "--reward", str(reward), "--against", "town:test"]]
+    for arguments, (code, out, err, tried) in zip(commands, without_torch(commands, TOKENIZING), strict=True):
+        assert code in (0, 5) and out and not tried, (arguments, code, err, tried)

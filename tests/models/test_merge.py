@@ -12,12 +12,12 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from alignlab.models import load as loading
 from alignlab.models.adapters import bare, merged, tied
 from alignlab.models.batch import pad
 from alignlab.models.chat import example
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.reader import load_reader
 from alignlab.models.to_gguf import write_gguf
 from alignlab.records import Prompt
 from alignlab.settings import AdapterSettings, ModelSettings
@@ -271,4 +271,4 @@ def test_the_tensors_are_asked_and_not_the_config(tmp_path, tokenizer):
     assert "output.weight" in {tensor.name for tensor in gguf.GGUFReader(tmp_path / "x.gguf").tensors}
     for name in ("again", "x.gguf"):
         torch.testing.assert_close(token_logprobs_of(load_policy(tmp_path / name, FP32).model, batch), wanted, atol=1e-5, rtol=0)
-    assert loading.load_reader(base, FP32).context == 128
+    assert load_reader(base, FP32).context == 128

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ..errors import DataError, ModelError
 from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, marks, prompt_ids, template_of, texts, writes_its_end
-from ..models.load import Reader
+from ..models.reader import Reader
 from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import encode, reads_otherwise, teaches
