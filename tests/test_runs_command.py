@@ -55,7 +55,9 @@ def test_the_list_as_json_and_an_empty_folder(runs: Path, tmp_path: Path, capsys
     assert cli.main(["runs", str(runs), "--json"]) == 0
     rows = {Path(row["run"]).name: row for row in json.loads(capsys.readouterr().out)["runs"]}
     assert rows["sft"]["figures"] == {"loss": 0.4123} and rows["begun.partial"]["figures"] == {} and rows["reward"]["status"] == "done"
+    (tmp_path / "none").mkdir()
     assert cli.main(["runs", str(tmp_path / "none")]) == 0 and "no runs below" in capsys.readouterr().out
+    assert cli.main(["runs", str(tmp_path / "nome")]) == 4 and "no such folder" in capsys.readouterr().err
 
 
 def answers(*gold: float, decoding: str = "greedy") -> list[dict[str, Any]]:

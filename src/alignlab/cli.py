@@ -78,10 +78,8 @@ def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[s
 def build(name: str, command: Command) -> Parser:
     """The parser of one command."""
     parser = Parser(prog=f"alignlab {name}", description=command.help, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    if (whole := COMMANDS[name]).kinds:
-        rows = "; ".join(f"{kind}: {other.help}" for kind, other in {whole.kind: whole, **whole.kinds}.items())
-        spelling = f" (also as the first word: alignlab {name} {next(iter(whole.kinds))})" if whole.spoken else ""
-        parser.add_argument("--kind", help=f"which{spelling}, each with options of its own; {rows} (default {whole.kind})".replace("%", "%%"))
+    if COMMANDS[name].kinds:
+        parser.add_argument("--kind")
     for option in command.options:
         text = option.help + (f" (default {option.default})" if option.default not in ("", False) else "")
         if option.positional:

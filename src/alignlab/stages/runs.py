@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckFailed, UserError
+from ..errors import CheckFailed, DataError, UserError
 from ..known import check_finished
 from ..report.sections import judge_of
 from ..run import RunInfo, examine_run, find_folders, read_run
@@ -34,6 +34,8 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
         return CLOSER[folder](rest)
     if rest:
         raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy=USAGE)
+    if not Path(folder).exists() and not find_folders(Path(folder)):
+        raise DataError("there is no such folder", where=folder, remedy="alignlab runs FOLDER, one that runs were written to (--out)")
     found = sorted(find_runs(folder), key=lambda info: ORDER.index(info.status))  # stable: newest first within each
     rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds, "figures": figures_of(info)} for info in found]
     return {"runs": rows, "text": "\n".join(listed(rows, Path(folder))) or f"no runs below {one_line(str(folder))}"}
@@ -101,7 +103,7 @@ def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
 def compare_runs(names: Sequence[str]) -> dict[str, Any]:
     """What several finished runs have otherwise: settings, and figures side by side; of evaluations also the difference from the first, prompt by prompt."""
     if len(names) < 2:
-        raise UserError(f"{len(names)} runs are named, and two or more are compared", remedy="alignlab runs compare RUN RUN")
+        raise UserError(f"{'one run is' if names else 'no runs are'} named, and two or more are compared", remedy="alignlab runs compare RUN RUN")
     for name in names:
         check_finished(name)
     infos = [read_run(name) for name in names]
