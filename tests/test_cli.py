@@ -86,7 +86,8 @@ def test_names_of_trl_and_transformers_are_answered_with_ours(typed: str, ours: 
 
 
 def test_mistakes_get_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, hint in ((["popo"], "ppo"), (["ppo", "--lr", "1"], "--optim.lr"), (["ppo", "--kl_coeff", "1"], "kl"), (["sft", "--modle", "x"], "--model")):
+    for arguments, hint in ((["popo"], "ppo"), (["ppo", "--lr", "1"], "--optim.lr"), (["ppo", "--kl_coeff", "1"], "kl"), (["sft", "--modle", "x"], "--model"), (["collect", "--prompts", "9"], "--count"),
+                            (["best-of-n", "--limit", "9"], "--count")):
         code, _, err = run(*arguments, capsys=capsys)
         assert code == 2 and "did you mean" in err and hint in err, err
 

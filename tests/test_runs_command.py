@@ -86,6 +86,9 @@ def test_records_of_likelihood_are_paired_and_other_runs_have_figures_alone(tmp_
     others = [made(tmp_path / f"d{beta}", "dpo", {"accuracy": S(beta)}, beta=beta) for beta in (0.1, 0.3, 0.5)]
     assert cli.main(["runs", "compare", *map(str, others), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert cli.main(["runs", "compare", *map(str, others[:1] + runs[:1])]) == 0
+    out = capsys.readouterr().out
+    assert "None" not in out and "stage" in out and "and 1 that not all of them have" in out and "difference from" not in out
     assert found["settings"] == {"beta": [0.1, 0.3, 0.5]} and found["paired"] == {} and len(found["figures"]["accuracy"]) == 3
 
 

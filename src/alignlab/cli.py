@@ -25,6 +25,9 @@ SCHEMA = 1
 ALSO = {"model": ["--from"], "chat-template": ["--model.chat_template", "--model.chat-template"]}
 """Other spellings of an option: a template is named as in the stages, whose settings have it."""
 
+ROWS = ("prompts", "rows", "records", "examples", "samples", "limit", "max_samples", "max_train_samples", "num_samples")
+"""What `--count` is called elsewhere, or in our commands that have a setting for it."""
+
 
 class Parser(argparse.ArgumentParser):
     """argparse with nearest-name help for a mistyped flag or command, and usage errors as our own."""
@@ -256,7 +259,7 @@ def meant(name: str, asked: str, unknown: Sequence[str], options: Sequence[str])
     if (trl := counterpart(name, last, value)) and (flag := trl.partition("--")[2].split(" ")[0]):
         here = next((o for o in options if o == f"--{flag}" or o.endswith(f".{flag}")), "")
         trl = trl.replace(f"--{flag}", here) if here else ""
-    near = difflib.get_close_matches(asked, options, 1)
+    near = ["--count"] if last in ROWS and "--count" in options else difflib.get_close_matches(asked, options, 1)
     return trl or (f"did you mean {near[0]}?" if near else "")
 
 

@@ -93,7 +93,7 @@ def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
         broken = [finding for finding in found if finding.verdict == "broken"]
         rows.append({"run": str(info.path), "stage": info.stage, "status": info.status, "rows": len(metrics), "broken": len(broken),
                      "findings": [finding.to_json() for finding in found]})
-        said = f"{len(broken)} broken" if broken else "nothing to learn from" if not metrics else "nothing broken"
+        said = f"{len(broken)} broken" if broken else "no metrics to look at" if not metrics else "nothing broken"
         lines += [f"{info.path} ({info.stage}, {info.status}, {len(metrics)} rows of metrics): {said}", *(f"  {line}" for f in found for line in str(f).split("\n"))]
     return {"runs": rows, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if any(row["broken"] for row in rows) else 0}
 
@@ -110,13 +110,16 @@ def compare_runs(names: Sequence[str]) -> dict[str, Any]:
     settings, figures = different(infos), figures_beside(infos)
     pairs = paired(infos)
     titles = [one_line(name) for name in names]
-    lines = ["settings that differ:" if settings else "no setting differs"]
-    for key, values in settings.items():
+    shared = {key: values for key, values in settings.items() if None not in values}
+    lines = ["settings that differ:" if shared else "no setting differs"]
+    for key, values in shared.items():
         lines += [f"  {one_line(key)}", *(f"    {title}  {one_line(str(value))}" for title, value in zip(padded(titles), values, strict=True))]
+    if rest := len(settings) - len(shared):
+        lines.append(f"  and {rest} that not all of them have (--json shows them)")
     lines += ["", "figures:" if figures else "they have no figure in common"]
     for key, values in figures.items():
         lines += [f"  {one_line(key)}", *(f"    {title}  {with_interval(value)}" for title, value in zip(padded(titles), values, strict=True) if value is not None)]
-    if pairs:
+    if any(pairs):
         lines += ["", f"difference from {titles[0]}, over what both measured:"]
         for title, found in zip(titles[1:], pairs, strict=True):
             lines += [f"  {title}", *(f"    {one_line(key)}  {with_interval(value, sign='+')} (n = {value['n']}, p = {value['p']:.2g})" for key, value in found.items())]
