@@ -152,7 +152,7 @@ def test_every_reader_of_a_run_names_the_damage(copy, tmp_path, capsys, command)
     assert "summary.json was changed" in said and "--again" in said and not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("command", [["eval", "--model", "{sft}"], ["eval", "--model", "{sft}/checkpoint"], ["ppo", "--model", "town-s", "--reward", "{sft}/checkpoint"],
+@pytest.mark.parametrize("command", [["eval", "--model", "{sft}"], ["eval", "--model", "{sft}/checkpoint"], ["collect", "--model", "{sft}/checkpoint"],
                                      ["dpo", "--model", "{dpo}/checkpoint", "--data", "town:test-pairs"]], ids=" ".join)
 def test_weights_are_read_against_the_manifest_before_they_are_used(copy, tmp_path, capsys, command):
     folders = {"sft": copy("sft"), "dpo": copy("dpo")}

@@ -14,7 +14,7 @@ from typing import get_type_hints
 from . import beforehand
 from .commands import COMMANDS, Command
 from .config import Setting, dotted
-from .settings import PipelineSettings, StudySettings
+from .settings import PipelineSettings, RedteamSettings, StudySettings
 
 COMMON = frozenset((
     "epochs steps batch rollouts prompts per_prompt n rounds beta kl_coef loss_type gamma advantage max_length micro_batch held_out lr rank max_new_tokens temperature precision device "
@@ -90,7 +90,7 @@ def settings(command: Command, read: frozenset[str] | None, width: int, *, whole
     assert kind is not None
     every = [setting for setting in dotted(kind).values() if read is None or setting.name.partition(".")[0] in read]
     own = [setting for setting in every if "." not in setting.name]
-    plans = kind in (PipelineSettings, StudySettings)
+    plans = kind in (PipelineSettings, StudySettings, RedteamSettings)
     if whole:
         shown = every
     else:

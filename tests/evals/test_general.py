@@ -38,6 +38,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> str:
     shutil.copytree(names.model_path("town-s"), folder)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text() + "\n")
+    (folder / "manifest.json").unlink()  # it is not as we wrote it any more
     return str(folder)
 
 

@@ -96,4 +96,4 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
         stages.reward_shift(**common, reward="", settings=ShiftSettings())
     for settings in (ShiftSettings(per_prompt=1), ShiftSettings(best_of="1"), ShiftSettings(best_of="many")):
         with pytest.raises(ConfigError):
-            stages.reward_shift(**common, reward="rm", settings=settings)
+            stages.reward_shift(**common, reward="town-s", settings=settings)

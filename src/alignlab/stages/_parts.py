@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .. import names, trackers
+from .. import names, rules, trackers
 from ..config import to_dict
 from ..defaults import known
 from ..normal import FEWEST
@@ -21,6 +21,7 @@ from ..text.escapes import visible
 
 def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
     """The run of one stage: its key covers the settings, the models it starts from, the data and every other option. What became of the data's rows is said."""
+    rules.check(settings)
     tracker = trackers.parse(settings.tracker) if isinstance(settings, Training) else ()
     for model in models:
         names.model_path(model)  # a name that stands for no model is an error before there is a run
