@@ -57,7 +57,9 @@ def test_the_list_as_json_and_an_empty_folder(runs: Path, tmp_path: Path, capsys
     assert cli.main(["runs", str(runs), "--json"]) == 0
     rows = {Path(row["run"]).name: row for row in json.loads(capsys.readouterr().out)["runs"]}
     assert rows["sft"]["figures"] == {"loss": 0.4123} and rows["begun.partial"]["figures"] == {} and rows["reward"]["status"] == "done"
+    (tmp_path / "none").mkdir()
     assert cli.main(["runs", str(tmp_path / "none")]) == 0 and "no runs below" in capsys.readouterr().out
+    assert cli.main(["runs", str(tmp_path / "nome")]) == 4 and "no such folder" in capsys.readouterr().err
 
 
 def answers(*gold: float, decoding: str = "greedy") -> list[dict[str, Any]]:
@@ -86,6 +88,9 @@ def test_records_of_likelihood_are_paired_and_other_runs_have_figures_alone(tmp_
     others = [made(tmp_path / f"d{beta}", "dpo", {"accuracy": S(beta)}, beta=beta) for beta in (0.1, 0.3, 0.5)]
     assert cli.main(["runs", "compare", *map(str, others), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert cli.main(["runs", "compare", *map(str, others[:1] + runs[:1])]) == 0
+    out = capsys.readouterr().out
+    assert "None" not in out and "stage" in out and "and 1 that not all of them have" in out and "difference from" not in out
     assert found["settings"] == {"beta": [0.1, 0.3, 0.5]} and found["paired"] == {} and len(found["figures"]["accuracy"]) == 3
 
 
