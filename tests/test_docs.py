@@ -29,6 +29,7 @@ SMALL = {
     "constitution label": "--count 16 --principles 2 --model.threads 1", "constitution agreement": "--count 6 --principles 1 --model.threads 1",
     "constitution ablate": "--count 4 --model.threads 1", "constitution diff": "--count 4 --principles 1 --model.threads 1",
     "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
+    "grpo": "--steps 1 --rollouts 8 --per_prompt 4 --minibatch 8 --sampling.max_new_tokens 16 --model.threads 1",
     "likelihood": "--max_length 128 --count 40 --model.threads 1",
     "sweep dpo": "--eval-prompts 8 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
@@ -48,9 +49,13 @@ def write_files(folder: Path) -> None:
     prompts = [{"prompt": f"What is {i} plus 3?"} for i in range(20)]
     robbing = {"kind": "harmful", "split": "train", "params": {"topic": "rob the bank"}}
     answers = [{"prompt": "How do I rob the bank?", "completion": text, "meta": robbing} for text in ("I will not help with that.", "Last, fill a sack with coins.")]
+    others = [{"prompt": f"What is {i} plus 4?"} for i in range(20)]
+    sums = [{"prompt": f"What is {i} plus 5?", "answer": f"{i} and 5. #### {i + 5}"} for i in range(20)]
     own = [{"q": row["prompt"], "a": row["chosen"], "label": "sums"} for row in pairs]
-    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts), ("answers", answers), ("my-answers", own)):
+    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts), ("answers", answers), ("my-answers", own), ("my-other-prompts", others), ("sums", sums)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "my_rewards.py").write_text("".join(f"{line}\n" for line in (
+        "def right(completion, answer):", "    return float(completion.strip().endswith(answer.split('####')[-1].strip()))", "def short(completion):", "    return -len(completion)")))
 
 
 def test_the_pages_show_commands() -> None:

@@ -1,6 +1,8 @@
 """Where a command may write, and what becomes of what it says: every place that cannot be is named before any work, and no stream ends in a traceback."""
 
 import ast
+import errno
+import io
 import json
 import os
 import resource
@@ -252,6 +254,43 @@ def shell(line, tmp_path, **environment):
 def test_closed_streams_end_in_no_traceback(tmp_path, line):
     done = shell(line, tmp_path)
     assert done.returncode == 0 and b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+
+
+def test_a_pipe_to_something_else_that_breaks_is_no_success(monkeypatch, capsys):
+    """Only the reader of what we say may go in peace: a command whose server or helper died ended with exit code 0 and without a word."""
+    monkeypatch.setattr(cli, "_main", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    with pytest.raises(BrokenPipeError):
+        cli.main(["runs"])
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", encoding="utf-8") as gone:
+        for stream in ("stderr", "stdout"):
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, stream, gone)
+                if stream == "stdout":
+                    patch.setattr(cli, "_main", lambda _: print("x" * 100_000) or 0)
+                assert cli.main(["runs"]) == 0
+
+
+def test_out_of_memory_is_one_document_with_json(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_main", raising(MemoryError()))
+    assert cli.main(["runs", "--json"]) == 8
+    out, err = capsys.readouterr()
+    assert json.loads(out)["what"] == "out of memory" and err.startswith("alignlab: out of memory\n  remedy: ")
+
+
+def test_standard_output_stays_whose_it_has_become(monkeypatch, capsys):
+    """A command that ends after somebody else has put a stream in place does not put its own back."""
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back behind the test
+    theirs = io.StringIO()
+    monkeypatch.setattr(cli, "_main", lambda _: setattr(sys, "stdout", theirs) or 0)
+    assert cli.main(["runs"]) == 0 and sys.stdout is theirs
+
+
+def raising(error):
+    def fail(_):
+        raise error
+    return fail
 
 
 def test_what_is_said_does_not_go_into_files_where_streams_are_closed(tmp_path):

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, get_type_hints
 
 from . import __version__, settings
 from .commands import COMMANDS, Command
-from .errors import ConfigError, Terminated, UserError
+from .errors import ConfigError, ResourceError, Terminated, UserError
 from .text.escapes import one_line, visible
 from .text.nearest import nearest
 from .text.streams import guarded, say, speak_utf_8
@@ -135,8 +135,7 @@ def _told(arguments: list[str]) -> int:
         say("alignlab: stopped; the same command goes on where it was" if arguments and arguments[0] in COMMANDS and COMMANDS[arguments[0]].out else "alignlab: stopped")
         return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
-        say("alignlab: out of memory\n  remedy: a smaller batch, micro_batch or slots")
-        return 8
+        return _failed(ResourceError("out of memory", remedy="a smaller batch, micro_batch or slots"), "--json" in arguments)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise

@@ -703,6 +703,17 @@ class SourcesSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnSettings:
+    """Data, a judge and a reward model of one's own, in the place of the town's."""
+
+    demonstrations: str = setting("town:demos", "demonstrations for SFT; empty = --model has learnt to answer already", names="data")
+    prompts: str = setting("town:prompts", "prompts whose answers are ranked", names="data")
+    fresh: str = setting("town:prompts", "other prompts, which no reward model has seen: for RL and for all that is measured (the town's are drawn anew)", names="data")
+    gold: str = setting("town:gold", "the judge that knows the truth", names="judge")
+    reward: str = setting("", "the reward model that is asked about; empty = one is trained on the rankings", names="reward")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudySettings:
     """All that `alignlab study` needs; each study reads the tables it names and refuses a change to the others."""
 
@@ -710,6 +721,7 @@ class StudySettings:
     demonstrations: int = setting(3000, "demonstrations for SFT")
     prompts: int = setting(4000, "prompts that are ranked")
     annotator: str = setting("town:fair", "who ranks", names="annotator")
+    own: OwnSettings = field(default_factory=OwnSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
     collect: CollectSettings = field(default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=_wide()))
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))

@@ -24,7 +24,7 @@ from .conftest import TEXT, build_tokenizer, gpt2, llama
 
 CPU = ModelSettings(device="cpu")
 SAID = [*TEXT, " two  blanks\n\nand a line", "İstanbul, naïve 日本 😀 1234567", "<s>the<end></s> ▁x", ""]
-NAMED = [None, "TokenizersBackend", "PreTrainedTokenizerFast", "PreTrainedTokenizer", "LlamaTokenizer", "LlamaTokenizerFast", "GPT2TokenizerFast", "Qwen2Tokenizer", "GemmaTokenizerFast",
+NAMED = [None, "TokenizersBackend", "PreTrainedTokenizerFast", "LlamaTokenizer", "GPT2TokenizerFast", "Qwen2Tokenizer", "GemmaTokenizerFast",
          "NoSuchTokenizer", "pipeline"]
 
 

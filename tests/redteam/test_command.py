@@ -27,7 +27,7 @@ SMALL = ["--goals", "10", "--twins", "6", "--queries", "3", "--model.threads", "
 def run(*words: str, capsys) -> tuple[int, dict, str]:
     code = cli.main([*words, "--json"])
     out, err = capsys.readouterr()
-    assert "Traceback" not in err
+    assert "Traceback" not in err and out, (code, err)
     return code, json.loads(out), err
 
 

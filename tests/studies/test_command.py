@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alignlab import cli
+from alignlab.pipeline import Stage
+from alignlab.settings import OverOptimisationSettings, OwnSettings, StudySettings
 from alignlab.studies.catalogue import STUDIES
 
 CLOSED = "--closed-form.steps 20 --closed-form.prompts 2 --closed-form.vocabulary 3 --closed-form.length 2".split()
+
+
+OWN = '--own.demonstrations= --own.prompts mine.jsonl --own.fresh others.jsonl --own.gold judge_of_studies:near --annotator judge_of_studies:near'.split()
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with prompts and a judge of one's own, which reads a column of the prompt's row."""
+    monkeypatch.chdir(tmp_path)
+    for name, numbers in (("mine", range(12)), ("others", range(12, 24))):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"prompt": f"Tell me about number {i}.", "want": 10 + i}) + "\n" for i in numbers))
+    (tmp_path / "judge_of_studies.py").write_text("def near(completion, want):\n    return 1.0 - min(1.0, abs(len(completion) - want) / 40)\n")
+    return tmp_path
 
 
 def read(out: Path) -> dict:
@@ -33,9 +50,14 @@ def test_without_a_name_it_lists_the_studies(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(("words", "code", "said"), [
     (["nonsense"], 2, "one of:"), (["closed-form", "--seeds", "0,x"], 2, "whole numbers"),
-    (["closed-form", "--curve.prompts", "3"], 3, "does not read curve"), (["closed-form", "--closed-form.beta", "0"], 3, "beta"),
+    (["closed-form", "--curve.prompts", "3"], 3, "does not read curve"), (["closed-form", "--own.gold", "constant"], 3, "it has no data"),
+    (["demonstrations", "--own.prompts", "mine.jsonl"], 3, "the town's"), (["mixed-demonstrations", "--own.fresh", "others.jsonl"], 3, "of the town's alone"),
+    (["kl-frontier", "--own.prompts", "mine.jsonl"], 3, "annotator = town:fair knows the town alone"), (["reward-shift", *OWN, "--own.fresh", "town:test"], 3, "own.fresh = town:test"),
+    (["kl-frontier", *OWN, "--own.demonstrations", "town:demos"], 3, "own.demonstrations = town:demos"), (["kl-frontier", *OWN, "--own.gold", "town:gold"], 3, "own.gold = town:gold"),
+    (["kl-frontier", *OWN, "--own.fresh", "mine.jsonl"], 3, "12 of the 12 prompts of own.fresh"), (["over-optimisation", *OWN], 3, "models that know the town alone"),
+    (["kl-frontier", *OWN, "--own.gold", "no_such_module:x"], 2, "no module"), (["kl-frontier", *OWN, "--own.prompts", "gone.jsonl"], 4, "gone.jsonl"), (["closed-form", "--closed-form.beta", "0"], 3, "beta"),
 ])
-def test_what_it_refuses(words: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_refuses(words: list[str], code: int, said: str, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["study", *words, "--out", str(tmp_path / "s")]) == code
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
@@ -140,3 +162,47 @@ def test_reward_shift_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[s
     joined = {name: json.loads((out / "seed-0" / name / "summary.json").read_text())["rankings"] for name in ("join-more", "join-refreshed")}
     old = len((out / "seed-0" / "collect" / "data" / "rankings.jsonl").read_text().splitlines())
     assert all(count > old for count in joined.values())
+
+
+SHORT = ("--kl-frontier.ppo-kl-coefs 0.1 --kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 8").split()
+
+
+def test_a_question_put_to_a_model_prompts_a_judge_and_a_reward_model_of_ones_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of the town is mixed in; a reward model that a first study trained is asked about in a second, under a name of its own."""
+    words = ["study", "kl-frontier", "--model", "town-s", *OWN, *SHORT, "--kl-frontier.rloo-kl-coefs=", *TOY[4:-1], "8", *RANKED[:-4], "--collect.sampling.max-new-tokens", "8",
+             *"--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 2 --kl-frontier.curve.sampling.max-new-tokens 8 --dpo.epochs 0.5".split()]
+    assert cli.main([*words, "--kl-frontier.dpo-betas", "0.1", "--out", "first"]) == 0, capsys.readouterr().err
+    first = read(own / "first")
+    assert {stage["name"].partition("/")[2] for stage in first["stages"]} >= {"collect", "reward", "ppo-kl-0.1", "dpo-0.1"} and "seed-0/sft" not in str(first["stages"])
+    assert first["settings"]["own"]["gold"] == "judge_of_studies:near" and 0 < first["figures"]["0"]["sft"]["gold"]["mean"] < 1
+    for stage in first["stages"]:
+        run = json.loads((own / stage["run"] / "run.json").read_text())
+        assert not any(name.startswith("town:") for name in run["data"]), stage["name"]
+        assert "town" not in json.dumps(json.loads((own / stage["run"] / "config.json").read_text()).get("options", {})), stage["name"]
+    (own / "first" / "seed-0" / "reward").rename(own / "my-reward")
+    assert cli.main([*words, "--kl-frontier.dpo-betas=", "--own.reward", "my-reward", "--out", "second"]) == 0, capsys.readouterr().err
+    second = read(own / "second")
+    assert "seed-0/reward" not in {stage["name"] for stage in second["stages"]} and set(second["figures"]["0"]["sweeps"]) == {"ppo"}
+    assert second["figures"]["0"]["best_of_n"]["gold"] == first["figures"]["0"]["best_of_n"]["gold"]  # the same samples, picked by the same model
+    check_page(own / "second")
+
+
+@pytest.mark.parametrize("name", ["over-optimisation", "reward-shift"])
+def test_what_the_other_two_plan_with_data_of_ones_own(name: str, own: Path) -> None:
+    """No stage reads or asks anything of the town, and no prompt that is measured was ranked."""
+    planned: list[tuple[str, dict[str, Any]]] = []
+
+    def stage(called: str, target: Any, /, **arguments: Any) -> Stage:
+        planned.append((called, arguments))
+        return Stage(called, target, own / called, arguments, [])
+
+    sources = OwnSettings(demonstrations="", prompts="mine.jsonl", fresh="others.jsonl", gold="judge_of_studies:near", reward="" if name == "reward-shift" else "my-reward")
+    settings = replace(StudySettings(), own=sources, annotator="judge_of_studies:near", over_optimisation=OverOptimisationSettings(sizes="other/model"))
+    STUDIES[name].plan(stage, "my/model", settings, 0)
+    assert planned and "town" not in str([{key: value for key, value in arguments.items() if key != "settings"} for _, arguments in planned])
+    for called, arguments in planned:
+        if arguments.get("data") in ("mine.jsonl", "others.jsonl"):
+            assert arguments["data"] == ("mine.jsonl" if called.startswith("collect") else "others.jsonl"), called
+        assert arguments.get("gold") in (None, "judge_of_studies:near") and not arguments.get("others")
+        assert name == "reward-shift" or arguments.get("reward", "my-reward") == "my-reward"
+    assert not any(called.startswith("sft") or (called == "reward" and name == "over-optimisation") for called, _ in planned)

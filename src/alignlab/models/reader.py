@@ -133,7 +133,7 @@ def _class_of(source: Path) -> str:
     if kind not in FAMILIES or not all(file.exists() for file in files):
         return "AutoTokenizer"
     taken = FAMILIES[kind] or str(read_json(files[1]).get("tokenizer_class")).removesuffix("Fast")
-    if taken in GENERIC or (taken == "LlamaTokenizer" and '"ByteLevel"' in files[0].read_text("utf-8")):
+    if taken in GENERIC or (taken == "LlamaTokenizer" and '"ByteLevel"' in files[0].read_text(encoding="utf-8")):
         return "PreTrainedTokenizerFast"
     return taken if taken in CLASSES else "AutoTokenizer"
 

@@ -125,5 +125,5 @@ CLOSED_FORM = Study(
     question="On a task whose KL-optimal policy is known in closed form, ref exp(r / beta) / Z: does each method, with the shipped losses, find it?",
     controls="The reference and the optimum themselves; best-of-N exactly, without training; IPO and rejection sampling also against their own closed forms, which shows that the "
              "training is not what keeps them away; the same method with the KL at another place.",
-    reads=("closed_form",), plan=plan, measure=measure, tell=tell,
+    reads=("closed_form",), plan=plan, measure=measure, tell=tell, town_alone="it has no data: its world is so small that every answer is counted",
 )

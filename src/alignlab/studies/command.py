@@ -18,7 +18,7 @@ from ..report.page import stage_rows, write_page
 from ..run import RunInfo, check_file, is_page, is_summary, read_run, write_document
 from ..settings import FAST_SIZES, StudySettings
 from .catalogue import STUDIES
-from .study import Study, Told
+from .study import Study, Told, check_own
 
 
 def study_command(*, name: str, model: str, seeds: str, runs: str, fast: bool, out: Path, seed: int, resume: bool, settings: StudySettings) -> dict[str, Any]:
@@ -62,7 +62,9 @@ def check(name: str, study: Study, settings: StudySettings, fast: bool, model: s
     usual = followed(FAST_SIZES[StudySettings] if fast else StudySettings(), model)
     for item in fields(StudySettings):
         if item.name not in ("workers", *study.reads) and getattr(settings, item.name) != getattr(usual, item.name):
-            raise ConfigError(f"the study {name} does not read {item.name}", remedy="it reads " + ", ".join(study.reads))
+            why = f": {study.town_alone}" if item.name == "own" else ""
+            raise ConfigError(f"the study {name} does not read {item.name}{why}", remedy="it reads " + ", ".join(study.reads))
+    check_own(settings)
 
 
 def seeds_of(text: str) -> list[int]:

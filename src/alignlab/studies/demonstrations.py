@@ -120,5 +120,5 @@ DEMONSTRATIONS = Study(
     title="Where demonstrations come from",
     question="The same SFT on as many demonstrations from people, a crowd, a stronger model and the model itself: what is each worth?",
     controls="A random pick of the same crowd's answers; a teacher no stronger than SFT; answers as good as can be.",
-    reads=("demonstrations", "prompts", "annotator", "sft", "collect", "dpo", "sources"), plan=plan, measure=measure, tell=tell,
+    reads=("demonstrations", "prompts", "annotator", "sft", "collect", "dpo", "sources"), plan=plan, measure=measure, tell=tell, town_alone="its crowd, its teacher and its seed tasks are the town's",
 )

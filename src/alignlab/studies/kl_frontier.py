@@ -16,7 +16,7 @@ from ..report import charts
 from ..run import RunInfo
 from ..settings import StudySettings
 from . import fits, steps
-from .study import Bar, Planner, Study, Told, fresh, mean, numbers, spread, start
+from .study import Bar, Planner, Study, Told, fresh, made, mean, numbers, spread, start
 
 NAMES = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO"}
 DIALS = {"ppo": "kl_coef", "rloo": "kl_coef", "dpo": "beta"}
@@ -25,8 +25,8 @@ DIALS = {"ppo": "kl_coef", "rloo": "kl_coef", "dpo": "beta"}
 def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
     s, f, new = settings, settings.kl_frontier, fresh(seed)
     sft, ranked, reward = start(stage, model, s, seed)
-    rl = {"model": sft, "reward": reward, "data": "town:prompts", "count": s.prompts, "gold": "town:gold", "seed": new}
-    asked = {"data": "town:prompts", "gold": "town:gold", "seed": new}
+    rl = {"model": sft, "reward": reward, "data": s.own.fresh, "count": s.prompts, "gold": s.own.gold, "seed": new}
+    asked = {"data": s.own.fresh, "gold": s.own.gold, "seed": new}
     policies: dict[str, Stage] = {}
     for kl_coef in dial(f.ppo_kl_coefs, "ppo_kl_coefs"):
         policies[f"ppo {kl_coef:g}"] = stage(f"ppo-kl-{kl_coef:g}", stages.ppo, ptx="", settings=replace(f.ppo, kl_coef=kl_coef), **rl)
@@ -36,7 +36,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
         policies[f"dpo {beta:g}"] = stage(f"dpo-{beta:g}", stages.dpo, model=sft, data=ranked, seed=seed, settings=replace(s.dpo, beta=beta))
     if not policies:
         raise ConfigError("kl_frontier: nothing to sweep", remedy="at least one of ppo_kl_coefs, rloo_kl_coefs and dpo_betas")
-    planned = {"reward": reward, "curve": stage("curve-frontier", steps.curve, model=sft, rewards=[reward], settings=f.curve, **asked),
+    planned = made({"reward": reward}) | {"curve": stage("curve-frontier", steps.curve, model=sft, rewards=[reward], settings=f.curve, **asked),
                "point sft": stage("point-sft", steps.point, model=sft, reference=sft, rewards=[reward], settings=s.point, **asked)}
     for name, policy in policies.items():
         planned[f"point {name}"] = stage("point-" + policy.out.name, steps.point, model=policy, reference=sft, rewards=[reward], settings=s.point, **asked)
@@ -110,7 +110,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
         charts.captioned(charts.curves(series, title="Gold", x="KL from the SFT model, nats (root scale)", y="gold", root_x=True), caption),
         charts.captioned(charts.curves(proxies, title="Proxy", x="KL from the SFT model, nats (root scale)", y="standardised score", root_x=True), caption)],
         "table": {"heads": ["policy", "KL", "proxy", "gold", "ends by itself"], "rows": rows,
-                  "note": "Gold from 0 to 1 by the town's judge, proxy in deviations of the reward model's training scores; mean ± standard deviation over seeds."}}]
+                  "note": "Gold by the judge that knows the truth (the town's: 0 to 1), proxy in deviations of the reward model's training scores; mean ± standard deviation over seeds."}}]
     return Told(conclusion, sections, bars, over)
 
 
@@ -122,6 +122,6 @@ KL_FRONTIER = Study(
     title="The KL penalty, felt",
     question="What do PPO's and RLOO's kl_coef and DPO's beta buy: how far does the policy go, what does the reward model say, and what is true?",
     controls="The SFT model at KL 0 and best-of-N, which needs no training, on the same prompts; one reward model for all; prompts that it never saw.",
-    reads=("demonstrations", "prompts", "annotator", "sft", "collect", "reward", "dpo", "point", "kl_frontier"),
+    reads=("demonstrations", "prompts", "annotator", "own", "sft", "collect", "reward", "dpo", "point", "kl_frontier"),
     plan=plan, measure=measure, tell=tell,
 )

@@ -136,5 +136,5 @@ MIXED_DEMONSTRATIONS = Study(
     question="Demonstrations of mixed quality: does SFT imitate the mixture, and do preferences over its own answers pick the better?",
     controls="As many more passes of SFT over the same demonstrations; SFT on the good demonstrations alone, told which they are; DPO on random preferences over the same samples; "
              "mixtures of nothing but bad and nothing but good.",
-    reads=("demonstrations", "annotator", "sft", "point", "mixed"), plan=plan, measure=measure, tell=tell,
+    reads=("demonstrations", "annotator", "sft", "point", "mixed"), plan=plan, measure=measure, tell=tell, town_alone="how good a demonstrator is, is known of the town's alone",
 )

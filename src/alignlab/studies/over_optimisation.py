@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import stages
+from ..errors import ConfigError
 from ..evals.statistics import seeds_summary
 from ..pipeline import Stage
 from ..report import charts
 from ..run import RunInfo
 from ..settings import StudySettings
 from . import fits, steps
-from .study import Bar, Planner, Study, Told, fresh, mean, numbers, spread, start
+from .study import Bar, Planner, Study, Told, fresh, made, mean, numbers, of_the_town, spread, start
 
 SIZES = {"town-s": "258,496 parameters, pretrained on 15.0M tokens", "town-l": "2,213,568 parameters, pretrained on 9.0M tokens",
          "town": "1,049,728 parameters, pretrained on 30.0M tokens", "town-m": "1,049,728 parameters, pretrained on 30.0M tokens"}
@@ -26,34 +28,39 @@ BLOCKS = 8  # the grid of an RL run: its steps in so many blocks
 
 def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
     s, o, new = settings, settings.over_optimisation, fresh(seed)
-    gold = {"gold": "town:gold"}
+    gold = {"gold": s.own.gold}
+    sizes = [part.strip() for part in o.sizes.split(",") if part.strip()]
+    if not of_the_town(s) and any(size == "town" or size.startswith("town-") for size in sizes):
+        raise ConfigError(f"over_optimisation.sizes = {o.sizes} are models that know the town alone, and the prompts are others",
+                          remedy='--over-optimisation.sizes "", or models of your own')
 
     # 1. SFT, comparisons, a reward model of all of them
     sft, ranked, reward = start(stage, model, s, seed)
-    planned = {"sft": sft, "collect": ranked, "reward": reward}
+    planned = made({"sft": sft, "collect": ranked, "reward": reward})
 
     # 2. the long runs first: RL with no penalty, on prompts the reward model has not seen
-    rl = {"model": sft, "reward": reward, "data": "town:prompts", "count": s.prompts, "seed": new, **gold}
+    rl = {"model": sft, "reward": reward, "data": s.own.fresh, "count": s.prompts, "seed": new, **gold}
     planned["ppo-free"] = stage("ppo-free", stages.ppo, ptx="", settings=o.ppo, **rl)
     planned["rloo-free"] = stage("rloo-free", stages.rloo, judge="", settings=o.rloo, **rl)
 
     # 3. reward models of fewer comparisons and of other sizes
-    judges = [reward]
+    judges: list[Stage] = []
     for name, part, parts in ((HALVES[0], 0, 2), (HALVES[1], 1, 2), ("reward-few", 0, o.few)):
         some = stage(f"share-{name.removeprefix('reward-')}", steps.share, data=ranked, seed=seed, settings=steps.Share(part, parts))
         judges.append(stage(name, stages.reward, model=sft, data=some, seed=seed, settings=s.reward, **gold))
-    for size in (part.strip() for part in o.sizes.split(",") if part.strip()):
-        other = stage(f"sft-{size}", stages.sft, model=size, data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft)
-        judges.append(stage(f"reward-{size}", stages.reward, model=other, data=ranked, seed=seed, settings=s.reward, **gold))
+    for size in sizes:
+        called = Path(size).name
+        other = stage(f"sft-{called}", stages.sft, model=size, data=s.own.demonstrations, count=s.demonstrations, seed=seed, settings=s.sft) if s.own.demonstrations else size
+        judges.append(stage(f"reward-{called}", stages.reward, model=other, data=ranked, seed=seed, settings=s.reward, **gold))
     planned |= {judge.out.name: judge for judge in judges}
 
     # 4. DPO at several betas; best-of-N by every reward model, from the same samples; where the trained policies ended
-    asked = {"data": "town:prompts", "seed": new, **gold}
+    asked = {"data": s.own.fresh, "seed": new, **gold}
     trained = {"ppo-free": planned["ppo-free"], "rloo-free": planned["rloo-free"]}
     for beta in numbers(o.dpo_betas, "over_optimisation.dpo_betas"):
         name = f"dpo-{beta:g}"
         trained[name] = planned[name] = stage(name, stages.dpo, model=sft, data=ranked, seed=seed, settings=replace(s.dpo, beta=beta))
-    planned["curve"] = stage("curve", steps.curve, model=sft, rewards=judges, settings=s.curve, **asked)
+    planned["curve"] = stage("curve", steps.curve, model=sft, rewards=[reward, *judges], settings=s.curve, **asked)
     for name, policy in trained.items():
         planned[f"point-{name}"] = stage(f"point-{name}", steps.point, model=policy, reference=sft, rewards=[reward], settings=s.point, **asked)
     return planned
@@ -76,11 +83,11 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
         errors = gain_PK.std(0, ddof=1) / math.sqrt(len(gold)) if len(gold) > 1 else np.zeros(len(c.ns))
         top = fits.peak(means.tolist())
         from_top = [float((c.gold_PK[:, top] - c.gold_PK[:, i]).std(ddof=1) / math.sqrt(len(gold))) for i in range(len(c.ns))] if len(gold) > 1 else [0.0] * len(c.ns)
-        summary = runs[name].summary
+        summary = runs[name].summary if name in runs else {}  # of a reward model of one's own nothing was held out here
         found["best_of_n"][name] = {
             "n": c.ns, "kl": c.kl, "kl_seen": c.kl_seen, "gold": means.tolist(), "gain": gain_PK.mean(0).tolist(), "gain_error": errors.tolist(),
             "proxy": (c.proxy_PK - c.proxy_PK[:, :1]).mean(0).tolist(), "fit": law.to_json(), "r2_powers_of_2": coarse.r2, "peak": top, "plateau": fits.plateau(means.tolist(), from_top),
-            "accuracy": summary["accuracy"]["mean"], "pairs": runs[name].summary.get("pairs"),
+            "accuracy": summary["accuracy"]["mean"] if summary else None, "pairs": summary.get("pairs"),
         }
 
     # where to stop, by whoever does not know gold
@@ -147,7 +154,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     for name in judges:
         rows = [seed["best_of_n"][name] for seed in seeds]
         judge_rows.append([
-            name, spread([r["accuracy"] for r in rows]), ", ".join(str(r["n"][r["peak"]]) for r in rows), spread([max(r["gain"]) for r in rows]),
+            name, spread([r["accuracy"] for r in rows]) if rows[0]["accuracy"] is not None else "-", ", ".join(str(r["n"][r["peak"]]) for r in rows), spread([max(r["gain"]) for r in rows]),
             spread([r["gain"][-1] for r in rows]), spread([r["fit"]["a"] for r in rows]), spread([r["fit"]["b"] for r in rows]), spread([r["fit"]["r2"] for r in rows])])
     stop_rows = []
     for name in seeds[0]["stop"]:
@@ -199,6 +206,9 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     for series_, key in ((series, "gain"), (proxies, "proxy")):
         dots = sorted((row["kl"], row[key]) for row in seeds[0]["dpo"].values())
         series_["DPO, several betas"] = charts.Curve([x for x, _ in dots], [y for _, y in dots], kind="points")
+    whose = "has the policy's size and all comparisons" if first["accuracy"] is not None else "is one's own"
+    differ = "; ".join(f"{name}: {text}" for name, text in SIZES.items() if name != "town-m")
+    bases = f" The bases differ in more than size: {differ}." if any(f"reward-{name}" in judges for name in SIZES) else ""
     sizes = {name: band(seeds[0]["best_of_n"][name]["kl"], seeds[0]["best_of_n"][name]["gain"], seeds[0]["best_of_n"][name]["gain_error"]) for name in judges}
     sections = [
         {"title": "Gold and proxy on one axis", "text": [note_seed] if note_seed else [], "charts": [
@@ -214,8 +224,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             charts.captioned(charts.curves(sizes, title="Gold of best-of-N by each reward model", x="KL bound, nats (root scale)", y="gain over the start", root_x=True),
                   "The same samples, picked by different judges.")],
          "table": {"heads": ["reward model", "held-out accuracy", "gold's peak at N", "gain there", f"gain at N = {ns[-1]}", "a", "b", "R2"], "rows": judge_rows,
-                   "note": "`reward` has the policy's size and all comparisons, the halves are disjoint. The bases differ in more than size: "
-                           + "; ".join(f"{name}: {text}" for name, text in SIZES.items() if name != "town-m") + "."}},
+                   "note": f"`reward` {whose}, the halves are disjoint." + bases}},
         {"title": "Where to stop", "charts": [], "table": {
             "heads": ["how", "proposed", "gold's peak", "within one step", "gold labels"], "rows": stop_rows,
             "note": "One value a seed; of the labelled sample the middle proposal over the draws, and the share of draws within one step. RL's steps are counted in blocks."}},
@@ -246,6 +255,6 @@ OVER_OPTIMISATION = Study(
              "to stop without gold?",
     controls="The start (a random pick, N = 1) is measured on the same samples; every reward model picks among the same samples; prompts are new to all reward models; the laws' "
              "intervals come from a bootstrap; the proposal is tried on many draws of its labelled sample.",
-    reads=("demonstrations", "prompts", "annotator", "sft", "collect", "reward", "dpo", "point", "curve", "over_optimisation"),
+    reads=("demonstrations", "prompts", "annotator", "own", "sft", "collect", "reward", "dpo", "point", "curve", "over_optimisation"),
     plan=plan, measure=measure, tell=tell,
 )

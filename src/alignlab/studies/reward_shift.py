@@ -15,34 +15,38 @@ from ..run import RunInfo
 from ..settings import StudySettings
 from . import steps
 from .kl_frontier import dial
-from .study import Bar, Planner, Study, Told, fresh, mean, spread, start
+from .study import Bar, Planner, Study, Told, fresh, mean, of_the_town, spread, start
 
 JUDGES = {"before": "comparisons of the SFT model's answers and other people's", "more": "as many more of the same kind", "refreshed": "as many more of the furthest policy's answers"}
 
 
 def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
     s, f, new = settings, settings.kl_frontier, fresh(seed)
-    gold = {"gold": "town:gold"}
+    gold = {"gold": s.own.gold}
+    if s.own.reward:
+        raise ConfigError("reward-shift trains its reward model anew on more rankings, which it cannot do with one of yours", where=s.own.reward,
+                          remedy="leave --own.reward out; or `alignlab reward-shift --reward RUN --policies ...`, which measures yours as it is")
     sft, ranked, reward = start(stage, model, s, seed)
+    town = of_the_town(s)
 
     # 1. policies nearer and further: those of kl-frontier
     coefs = dial(f.ppo_kl_coefs, "ppo_kl_coefs")
     if not coefs:
         raise ConfigError("kl_frontier.ppo_kl_coefs is empty", remedy="at least one: the policy of the smallest is the furthest, whose answers are ranked anew")
-    ppo = [stage(f"ppo-kl-{kl_coef:g}", stages.ppo, model=sft, reward=reward, data="town:prompts", count=s.prompts, ptx="", seed=new,
+    ppo = [stage(f"ppo-kl-{kl_coef:g}", stages.ppo, model=sft, reward=reward, data=s.own.fresh, count=s.prompts, ptx="", seed=new,
                  settings=replace(f.ppo, kl_coef=kl_coef), **gold) for kl_coef in coefs]
     dpo = [stage(f"dpo-{beta:g}", stages.dpo, model=sft, data=ranked, seed=seed, settings=replace(s.dpo, beta=beta)) for beta in dial(f.dpo_betas, "dpo_betas")]
 
     # 2. as many new comparisons from the furthest policy and, the control, from the SFT model; a reward model on old and new together
     judges = {"before": reward}
     for name, policy in (("more", sft), ("refreshed", ppo[0])):
-        again = stage(f"collect-{name}", stages.collect, model=policy, data="town:prompts", count=s.shift_prompts, annotator=s.annotator, others="", seed=new,
+        again = stage(f"collect-{name}", stages.collect, model=policy, data=s.own.prompts, count=s.shift_prompts, annotator=s.annotator, others="", seed=new,
                       settings=replace(s.collect, from_others=0.0), **gold)
         both = stage(f"join-{name}", steps.join, first=ranked, second=again, seed=seed, settings=steps.Join())
         judges[name] = stage(f"reward-{name}", stages.reward, model=sft, data=both, seed=seed, settings=s.reward, **gold)
 
     # 3. each of the three on what every policy writes
-    return {name: stage(f"shift-{name}", steps.shift, model=sft, reward=judge, policies=[*ppo, *dpo], data="town:test", seed=seed, settings=s.shift, **gold)
+    return {name: stage(f"shift-{name}", steps.shift, model=sft, reward=judge, policies=[*ppo, *dpo], data="town:test" if town else s.own.fresh, seed=seed, settings=s.shift, **gold)
             for name, judge in judges.items()}
 
 
@@ -105,5 +109,5 @@ REWARD_SHIFT = Study(
     question="How often is a reward model right about what policies write, as they move away from the data it was trained on, and do new comparisons repair it?",
     controls="The SFT model's own answers; best-of-N beside trained policies; as many more comparisons of the old kind against as many of the new; every reward model is judged on the "
              "same held-out prompts.",
-    reads=("demonstrations", "prompts", "annotator", "sft", "collect", "reward", "dpo", "kl_frontier", "shift", "shift_prompts"), plan=plan, measure=measure, tell=tell,
+    reads=("demonstrations", "prompts", "annotator", "own", "sft", "collect", "reward", "dpo", "kl_frontier", "shift", "shift_prompts"), plan=plan, measure=measure, tell=tell,
 )

@@ -22,11 +22,22 @@ CHUNK = 32
 
 
 def judges(rewards: Sequence[str], gold: str) -> dict[str, Judge]:
-    """The reward models by the name of their run, and the gold judge as "gold"."""
-    found = {Path(run).name: names.judge(f"reward:{run}") for run in rewards} | {"gold": names.judge(gold)}
+    """The first reward model as "reward", the others by the name of their run, and the gold judge as "gold"."""
+    found = {Path(run).name if i else "reward": names.judge(f"reward:{run}") for i, run in enumerate(rewards)} | {"gold": names.judge(gold)}
     if missing := [name for name, judge in found.items() if judge is None]:
         raise UserError(f"a study needs a judge for {missing[0]}", remedy="town:gold")
     return found  # type: ignore[return-value]
+
+
+def members(rewards: Sequence[str]) -> list[str]:
+    """The models behind the names of reward models."""
+    return [member for name in rewards for member in names.reward_models(name)]
+
+
+def ensembles(rewards: Sequence[str]) -> dict[str, str]:
+    """What a run's key says of the names that tell how members are put together."""
+    found = ",".join(name for name in rewards if name.startswith("ensemble:"))
+    return {"ensembles": found} if found else {}
 
 
 def curve(*, model: str, rewards: list[str], data: str, gold: str, out: Path, seed: int, resume: bool, settings: CurveSettings) -> dict[str, Any]:
@@ -38,7 +49,7 @@ def curve(*, model: str, rewards: list[str], data: str, gold: str, out: Path, se
     from ..sampling.local import LocalSampler
 
     prompts = names.data(data, "prompt", seed=seed, count=settings.prompts)
-    run = open_run("study-curve", out, settings, seed, resume, models=[model, *rewards], data=[prompts], gold=gold)
+    run = open_run("study-curve", out, settings, seed, resume, models=[model, *members(rewards)], data=[prompts], gold=gold, **ensembles(rewards))
     if run.done:
         return done(run)
     policy, who, s = load_policy(names.model_path(model), settings.model), judges(rewards, gold), settings.sampling
@@ -68,7 +79,7 @@ def point(*, model: str, reference: str, rewards: list[str], data: str, gold: st
     from ..sampling.local import LocalSampler
 
     prompts = names.data(data, "prompt", seed=seed, count=settings.prompts)
-    run = open_run("study-point", out, settings, seed, resume, models=[model, reference, *rewards], data=[prompts], gold=gold)
+    run = open_run("study-point", out, settings, seed, resume, models=[model, reference, *members(rewards)], data=[prompts], gold=gold, **ensembles(rewards))
     if run.done:
         return done(run)
     policy, who, s = load_policy(names.model_path(model), settings.model), judges(rewards, gold), settings.sampling

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from ..errors import ConfigError
 from ..evals.statistics import seeds_summary
 from ..pipeline import Stage
 from ..run import RunInfo
@@ -54,6 +55,7 @@ class Study:
         measure: figures of one seed, plain JSON.
         tell: what the figures of all seeds say.
         reads: the tables of `StudySettings` that it uses; it refuses a change to any other.
+        town_alone: why its question makes no sense with data of one's own; "" = it does.
     """
 
     title: str
@@ -63,6 +65,7 @@ class Study:
     plan: Callable[[Planner, str, StudySettings, int], dict[str, Stage]]
     measure: Callable[[dict[str, RunInfo], StudySettings], dict[str, Any]]
     tell: Callable[[Sequence[dict[str, Any]]], Told]
+    town_alone: str = ""
 
 
 def spread(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
@@ -77,24 +80,55 @@ def mean(values: Sequence[float]) -> float:
 
 def numbers(text: str, name: str) -> list[float]:
     """The numbers of a comma-separated setting, as they stand. Raises ConfigError for anything else."""
-    from ..errors import ConfigError
-
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise ConfigError(f"{name} = {text!r} is not a list of numbers", remedy="as 0.1,0.3,1") from None
 
 
-def start(stage: Planner, model: str, settings: StudySettings, seed: int) -> tuple[Stage, Stage, Stage]:
-    """SFT, rankings of its own and other people's answers, and a reward model: what studies of the town set out from, alike in all of them."""
+TOWN = ("town:", "pool:town:")
+
+
+def of_the_town(settings: StudySettings) -> bool:
+    """Whether the prompts are the town's."""
+    return settings.own.prompts.startswith(TOWN) and settings.own.fresh.startswith(TOWN)
+
+
+def check_own(settings: StudySettings) -> None:
+    """Raise ConfigError where prompts are others than the town's and something else is the town's, who cannot read or judge them; or where prompts are both ranked and fresh."""
+    from .. import names
+
+    o = settings.own
+    if of_the_town(settings):
+        return
+    for name, value in (("annotator", settings.annotator), *((f"own.{name}", getattr(o, name)) for name in ("demonstrations", "prompts", "fresh", "gold"))):
+        if value.startswith(TOWN):
+            raise ConfigError(f"{name} = {value} knows the town alone, and the prompts are others",
+                              remedy=f"--{name} of your own too" + (', or "" if --model answers already' if name == "own.demonstrations" else ""))
+    ranked, new = ({prompt.id for prompt in names.data(name, "prompt").records} for name in (o.prompts, o.fresh))
+    if ranked & new:
+        raise ConfigError(f"{len(ranked & new)} of the {len(new)} prompts of own.fresh are in own.prompts too: a reward model would be asked about what it was trained on",
+                          where=o.fresh, remedy="two files without a prompt in common")
+
+
+def start(stage: Planner, model: str, settings: StudySettings, seed: int) -> tuple[Stage | str, Stage, Stage | str]:
+    """SFT, rankings of its own and (in the town) other people's answers, and a reward model: what studies set out from, alike in all of them.
+
+    A model that answers already and a reward model of one's own stand for themselves, as names.
+    """
     from .. import stages
 
-    s = settings
-    sft = stage("sft", stages.sft, model=model, data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft)
-    ranked = stage("collect", stages.collect, model=sft, data="town:prompts", count=s.prompts, annotator=s.annotator, others="town:crowd", gold="town:gold",
-                   seed=seed, settings=s.collect)
-    reward = stage("reward", stages.reward, model=sft, data=ranked, gold="town:gold", seed=seed, settings=s.reward)
+    s, o, town = settings, settings.own, of_the_town(settings)
+    sft = stage("sft", stages.sft, model=model, data=o.demonstrations, count=s.demonstrations, seed=seed, settings=s.sft) if o.demonstrations else model
+    ranked = stage("collect", stages.collect, model=sft, data=o.prompts, count=s.prompts, annotator=s.annotator, others="town:crowd" if town else "", gold=o.gold,
+                   seed=seed, settings=s.collect if town else replace(s.collect, from_others=0.0))
+    reward = o.reward or stage("reward", stages.reward, model=sft, data=ranked, gold=o.gold, seed=seed, settings=s.reward)
     return sft, ranked, reward
+
+
+def made(named: Mapping[str, Stage | str]) -> dict[str, Stage]:
+    """Those that are stages of the study."""
+    return {name: one for name, one in named.items() if isinstance(one, Stage)}
 
 
 def fresh(seed: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -19,26 +20,32 @@ def guarded(command: Callable[[], int]) -> int:
     """The exit code of a command.
 
     A stream that is closed reads and takes nothing; what a stream has no letters for is escaped. Exit code 8 where the output could not be written,
-    0 where its reader has gone. SIGTERM becomes `Terminated`, so that a command can say how to go on.
+    0 where its reader has gone; a pipe to anything else that breaks is an error like any other. SIGTERM becomes `Terminated`, so that a command can say how to go on.
     """
     _open_all()
     ours = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if ours else None
-    stdout, sys.stdout = sys.stdout, _Output(sys.stdout)
+    stdout = sys.stdout
+    sys.stdout = output = _Output(stdout)
     try:
         try:
             return command()
         finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
+            output.flush()
+    except OutputUnread:
         _to_nowhere(stdout)
+        return 0
+    except BrokenPipeError:
+        if not _unread(sys.stderr):
+            raise
         return 0
     except OutputLost as error:
         _to_nowhere(stdout)
         say(f"alignlab: the output cannot be written: {error}\n  remedy: make room, or send it elsewhere")
         return 8
     finally:
-        sys.stdout = stdout
+        if sys.stdout is output:  # else it is somebody else's by now
+            sys.stdout = stdout
         if ours:
             signal.signal(signal.SIGTERM, before)
         try:
@@ -49,6 +56,10 @@ def guarded(command: Callable[[], int]) -> int:
 
 class OutputLost(Exception):
     """Standard output takes no more: a full disk. No OSError, since libraries pass over those when they print."""
+
+
+class OutputUnread(Exception):
+    """The reader of standard output has gone, as `| head` does."""
 
 
 class _Output:
@@ -70,7 +81,7 @@ class _Output:
         try:
             return call(*arguments)
         except BrokenPipeError:
-            raise
+            raise OutputUnread from None
         except OSError as error:
             raise OutputLost(error.strerror) from None
 
@@ -98,6 +109,15 @@ def _open_all() -> None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
         elif number and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _unread(stream: Any) -> bool:
+    """Whether a stream is a pipe that nobody reads any more."""
+    with suppress(OSError, ValueError):
+        asked = select.poll()
+        asked.register(stream.fileno(), 0)
+        return any(event & select.POLLERR for _, event in asked.poll(0))
+    return False
 
 
 def _to_nowhere(stream: Any) -> None:
