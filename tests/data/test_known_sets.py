@@ -137,6 +137,7 @@ def test_what_a_pair_is_suspected_of_is_counted(tmp_path):
 def test_prompts_that_are_written_in_a_template_are_counted(prompt):
     for row, want in (({"prompt": prompt, **PAIR}, "comparison"), ({"prompt": prompt, "completion": BLUE}, "demonstration"), ({"prompt": prompt}, "prompt")):
         assert shaped(row).read(want).remarks == [TEMPLATED]
+    assert shaped(prompt).read("prompt").remarks == [TEMPLATED]
     assert not shaped({"prompt": "What does [INST] mean in a prompt?", **PAIR}).read("comparison").remarks
 
 

@@ -63,24 +63,25 @@ class Shaped:
                 raise Useless(NOT_LEARNT)
         said: list[str] = []
         rendered: list[str] = []
+        remarks: list[str] = []
         for record in self.form.read(self.row, want):
             if not isinstance(record, Text):
                 turns, answers = (record if isinstance(record, Prompt) else record.prompt).messages, completions_of(record)
                 said += [*(turn.content for turn in turns), *answers]
                 rendered = "\n".join([turns[-1].content, answers[0]]).splitlines() if answers else []
                 if answers and all(_repeats(answer, turns[-1].content) for answer in answers):
-                    self.row.remarks.append(REPEATED)
+                    remarks.append(REPEATED)
                 if TEMPLATES.match(turns[-1].content):
-                    self.row.remarks.append(TEMPLATED)
+                    remarks.append(TEMPLATED)
             reason = flaw(record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record)
             if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
                 raise Useless(reason)
             records += as_kind(record, want)
         if isinstance(self.row, str):
-            return Reading(records)
+            return Reading(records, remarks=remarks)
         if want == "prompt":
             self.row.keep_rest()
-        return Reading(records, *self.row.not_read(said, rendered), self.row.remarks)
+        return Reading(records, *self.row.not_read(said, rendered), [*self.row.remarks, *remarks])
 
 
 def completions_of(record: Record) -> list[str]:

@@ -35,7 +35,7 @@ NEEDS: dict[Want, str] = {
     "ranking": "columns `prompt`, `completions` and `ranks` or `scores`, or `prompt`, `chosen` and `rejected`",
     "unpaired": "columns `prompt`, `completion` and `label` (true or false), or `prompt`, `chosen` and `rejected`",
 }
-ONE: dict[Want, str] = {want: f"a {want}" for want in NEEDS} | {"unpaired": "an unpaired completion"}
+ONE: dict[Want, str] = {**{want: f"a {want}" for want in NEEDS}, "unpaired": "an unpaired completion"}
 KINDS: dict[Want, type[Any]] = {"text": Text, "prompt": Prompt, "demonstration": Demonstration, "comparison": Comparison,
                                 "ranking": Ranking, "unpaired": Unpaired}
 
