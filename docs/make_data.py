@@ -99,10 +99,10 @@ under are named apart. Where prompts are wanted, all other columns travel with e
   holds text, and counted.
 - Where `chosen` and `rejected` stand beside rated `generations`, that pair is read; `--columns chosen=,rejected=` reads the ranking.
 - A text that is NaN, or `nan` as pandas writes it, is an empty cell.
-- Margins below 0, and answers that begin with their whole prompt, are counted.
+- Margins below 0, answers that begin with their whole prompt, and prompts that are written in some chat template already (`<|im_start|>`, `[INST]`, `### Human:`) are counted, and a *look* of the doctor.
 - Messages that a CSV holds as text, in JSON or as Python prints them, are read as messages, and lists as lists; a cell that begins like messages and cannot be read as such is an error. JSON of any
   other shape stays the text that it is.
-- An answer that is marked as not to be learnt (`weight: 0`, `train`, `training`, `trainable` or `loss: false`) is not: the conversation is cut back to the last answer that is, or dropped, and counted.
+- An answer, or a row, that is marked as not to be learnt (`weight: 0`, `train`, `training`, `trainable` or `loss: false`) is not: the conversation is cut back to the last answer that is, or dropped, and counted.
 - OpenAI's `refusal` is an answer, `developer` is the system. Calls and turns of tools, images and sound, and thoughts apart from the content (`reasoning_content`, `thinking`) are errors: no template
   here renders them.
 - A `label` says liked or disliked in one table of words ({LABEL_WORDS}), the same for every command: `sft` drops what was disliked, and a word that nobody knows is an error.

@@ -172,6 +172,9 @@ def test_what_nobody_reads_and_what_was_guessed(tmp_path):
     assert (found.verdict, found.count) == ("look", 2) and "persona (2 rows)" in found.what and "source" not in found.what and "--columns" in found.remedy
     guessed = checks([{"chosen": "A week has 7 days", "rejected": "A week has 6 days"}], "comparison")
     assert (guessed["guessed-prompts"].verdict, guessed["guessed-prompts"].count) == ("look", 1) and "columns-not-read" not in guessed
+    pair = {"prompt": "[INST] Say what a week is. [/INST]", "chosen": "[INST] Say what a week is. [/INST] 7 days", "rejected": "[INST] Say what a week is. [/INST] 6 days", "margin": -1}
+    doubtful = checks([pair, *({"prompt": f"Q{i}?", "chosen": "a", "rejected": "b", "margin": 1} for i in range(3))], "comparison")
+    assert {doubtful[name].verdict for name in ("templated-prompts", "prompts-in-answers", "negative-margins")} == {"look"}
     clean = checks([{"prompt": "Hi?", "completion": "Yes.", "system_prompt": "S", "id": "7"}], "demonstration")
     assert not {"columns-not-read", "guessed-prompts"} & clean.keys()
 

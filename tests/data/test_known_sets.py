@@ -6,7 +6,8 @@ import json
 import pytest
 
 from alignlab.data import load
-from alignlab.data.formats import NEGATIVE, REPEATED, Useless, convert, kind_of, shaped
+from alignlab.data.formats import NEGATIVE, REPEATED, TEMPLATED, Useless, convert, kind_of, shaped
+from alignlab.data.read import kind_of as kind_of_source
 from alignlab.errors import DataError
 from alignlab.records import Comparison, Demonstration, Message, Prompt, Unpaired
 
@@ -69,7 +70,8 @@ def test_answers_of_known_sets(row, prompt):
 
 
 @pytest.mark.parametrize(("column", "value"), [("messages", [user("Be kind, always."), said(BLUE)]), ("text", f"Be kind, always. {Q}"), ("original", "Name a smell, please."),
-                                               ("generations", [BLUE, "Green, to me it is."]), ("hint", f"{Q} {BLUE} Be brief.")])
+                                               ("generations", [BLUE, "Green, to me it is."]), ("hint", f"{Q} {BLUE} Be brief."),
+                                               ("metadata", {"system_prompt": "Answer in French only, and always be polite."})])
 def test_a_column_that_says_more_than_what_was_read_is_named(column, value):
     assert shaped({"prompt": Q, **PAIR, column: value}).read("comparison").not_read == {column: ""}
 
@@ -85,6 +87,8 @@ def test_the_pair_that_somebody_chose_stands_before_rated_generations():
     ({"conversations": []}, Useless, "empty conversation"),
     ({"prompt": Q, "chosen": [user("Ho there"), said(BLUE)], "rejected": [user("Ho there"), said(RED)]}, DataError, "not the turns"),
     ({"prompt": Q, "completion": "nan"}, Useless, "empty completion"), ({"prompt": float("nan"), "completion": BLUE}, Useless, "empty prompt"),
+    ({"role": "user", "content": Q}, DataError, "one message"), ({"question": {"full_text": Q}, "answer": BLUE}, DataError, "which is not a message"),
+    ({"question": Q, "win": BLUE, "lose": RED}, DataError, "cannot be read as a demonstration"),
     ({"question_id": 1, "score_ratio": 2.0, "extra": "a"}, DataError, "no known format"),
 ])
 def test_what_known_sets_hold_and_cannot_be_learnt(row, error, words):
@@ -103,12 +107,38 @@ def test_a_preference_between_two_is_below_zero_for_the_first(strength, ranks):
     assert convert({"prompt": Q, "response_1": BLUE, "response_2": RED, "preference_strength": strength}, "ranking")[0].ranks == ranks
 
 
+@pytest.mark.parametrize("row", [{"messages": [user(Q), said(BLUE) | {"weight": 0}]}, {"conversations": []}, {"messages": [user(Q), said(BLUE)], "train": False}])
+def test_a_first_row_that_teaches_nothing_says_its_kind_all_the_same(tmp_path, row):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (row, {next(iter(row)): [user(Q), said(RED)]})))
+    assert kind_of_source(tmp_path / "a.jsonl") == kind_of(row) == "demonstration"
+    loaded = load(tmp_path / "a.jsonl", "demonstration")
+    assert loaded.records == [Demonstration(ASKED, RED)] and sum(loaded.report.dropped.values()) == 1
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}, {"trainable": "no"}, {"training": 0.0}])
+def test_a_row_marked_as_not_to_be_learnt_is_not_learnt(mark):
+    for row in ({"messages": [user(Q), said(BLUE)]}, {"prompt": Q, "completion": BLUE}, {"prompt": Q, **PAIR}):
+        with pytest.raises(Useless, match="marked as not to be learnt"):
+            convert(row | mark, "demonstration")
+        assert convert(row | mark, "prompt")[0].messages == ASKED.messages
+        assert convert(row | {name: 1 for name in mark}, "demonstration") == [Demonstration(ASKED, BLUE)]
+
+
 def test_what_a_pair_is_suspected_of_is_counted(tmp_path):
     rows = [{"prompt": Q, **PAIR, "margin": -1}, {"prompt": "Hi", **PAIR, "margin": 1}, {"prompt": "What do you name a color?", "chosen": "What do you name a color? Blue.",
             "rejected": "What do you name a color? Red."}, {"prompt": "What do you name a color?", "chosen": "What do you name a color? Blue.", "rejected": "Red."}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     report = load(tmp_path / "a.jsonl", "comparison").report
     assert report.remarks == {NEGATIVE: 1, REPEATED: 1} and REPEATED in str(report)
+
+
+@pytest.mark.parametrize("prompt", ["<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", "<s>[INST] Hi [/INST]", "### Human: Hi ### Assistant:", "<|start_header_id|>user",
+                                    "Below is an instruction that describes a task.\n\n### Instruction:\nHi\n\n### Response:\n"])
+def test_prompts_that_are_written_in_a_template_are_counted(prompt):
+    for row, want in (({"prompt": prompt, **PAIR}, "comparison"), ({"prompt": prompt, "completion": BLUE}, "demonstration"), ({"prompt": prompt}, "prompt")):
+        assert shaped(row).read(want).remarks == [TEMPLATED]
+    assert shaped(prompt).read("prompt").remarks == [TEMPLATED]
+    assert not shaped({"prompt": "What does [INST] mean in a prompt?", **PAIR}).read("comparison").remarks
 
 
 # --- files --------------------------------------------------------------------------------------------------------------------------

@@ -174,9 +174,10 @@ TURNS = [("system", "Be kind."), ("user", "How are locks made?"), ("assistant", 
     {"prompt": {"turns": [*BEGIN, said("user", "And opened?")], "notes": {}}},
     {"prompt": {"turns": [*BEGIN, said("user", "And opened?"), said("assistant", "With a pick.")], "notes": {}}},
     {"prompt": {"turns": BEGIN[:2], "notes": {}}, "conversations": [{"turns": [*BEGIN, said("user", "And opened?"), said("assistant", "With a pick.")], "notes": {}}] * 2},
+    {"prompt": "How are locks made?", "messages": [{"role": role, "content": text} for role, text in TURNS]},
     {"prompt": "How are locks made?", "messages": [[{"role": role, "content": text} for role, text in TURNS] + [{"role": "assistant", "content": "With a pick."}]]},
     {"prompt": [{"role": role, "content": text} for role, text in TURNS]},
-], ids=["now", "answered", "went on", "older", "list"])
+], ids=["now", "answered", "went on", "older in one list", "older", "list"])
 def test_conversations_of_garak_keep_their_earlier_turns(tmp_path, fields):
     attempt = {"entry_type": "attempt", "uuid": "u", "seq": 0, "status": 2, "probe_classname": "goat.GOAT", "probe_params": {}, "targets": [], "detector_results": {"d": [1.0]},
                "outputs": [{"text": "With a pick."}], "notes": {}, "goal": "open a lock", **fields}
@@ -194,6 +195,9 @@ def test_turns_of_garak_that_are_no_text_or_nobodys(tmp_path):
         return sets.load(tmp_path / "g.report.jsonl")
     loaded = report(["Hello?", {"turns": [said("user", "What is this?", data_path="x.png")]}])
     assert len(loaded.prompts) == 1 and loaded.passed_over == 1
+    whole = {"entry_type": "attempt", "status": 2, "uuid": "u", "prompt": None, "conversations": [{"turns": BEGIN}]}
+    (tmp_path / "c.report.jsonl").write_text(json.dumps(whole) + "\n")
+    assert [m.content for m in sets.load(tmp_path / "c.report.jsonl").prompts[0].messages] == ["Be kind.", "How are locks made?"]
     for turns in ([said("tool", "x"), said("user", "y")], [said("user", "x"), said("system", "y")], [said("assistant", "x")], [said("user", None)], []):
         with pytest.raises(DataError) as error:
             report([{"turns": turns}])

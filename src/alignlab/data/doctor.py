@@ -20,7 +20,7 @@ from ..models.reader import Reader
 from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import encode, reads_otherwise, teaches
-from .formats import GUESSED, completions_of
+from .formats import GUESSED, NEGATIVE, REPEATED, TEMPLATED, completions_of
 from .layouts import ORDER, parts
 from .lengths import LENGTHS, Kept, Truncate, needs, table
 from .read import LoadReport, same
@@ -196,10 +196,20 @@ def columns_not_read(p: _Patient) -> list[Finding]:
                     max(p.report.not_read.values()))]
 
 
-def guessed_prompts(p: _Patient) -> list[Finding]:
-    if p.report is None or not (count := p.report.remarks.get(GUESSED, 0)):
+DOUBTS = {
+    GUESSED: ("guessed-prompts", "a column `prompt`, if the answers do not begin with theirs"),
+    TEMPLATED: ("templated-prompts", "the texts alone: the model's own template is put around them, here and elsewhere"),
+    REPEATED: ("prompts-in-answers", "take the prompt off the answers: the model is given it, and need not say it again"),
+    NEGATIVE: ("negative-margins", "look at what the margins are; swap the answers if they are meant so"),
+}
+
+
+def doubtful_rows(p: _Patient) -> list[Finding]:
+    """Rows that were read, and teach something else if they are not meant as they were read."""
+    if p.report is None:
         return []
-    return [Finding("guessed-prompts", "look", f"{count} {GUESSED}", "a column `prompt`, if the answers do not begin with theirs", count)]
+    return [Finding(check, "look" if count > RARE * p.report.read else "note", f"{count} {remark}", remedy, count)
+            for remark, (check, remedy) in DOUBTS.items() if (count := p.report.remarks.get(remark, 0))]
 
 
 def damaged_text(p: _Patient) -> list[Finding]:
@@ -460,7 +470,7 @@ def reward_reads_otherwise(p: _Patient) -> list[Finding]:
 
 CHECKS: tuple[Callable[[_Patient], list[Finding]], ...] = (
     unreadable_rows, mixed_formats, template, end_of_turn, pad_is_end, empty_mask, double_bos, boundary_merges, too_long, special_tokens_in_text, damaged_text,
-    columns_not_read, guessed_prompts, teaches_nothing, roles_out_of_order, labels_alike, duplicates, repeated_prompts, contradictions, similar_records, length_bias, leaked_prompts, reward_reads_otherwise)
+    columns_not_read, doubtful_rows, teaches_nothing, roles_out_of_order, labels_alike, duplicates, repeated_prompts, contradictions, similar_records, length_bias, leaked_prompts, reward_reads_otherwise)
 
 
 # --- parts of records ---------------------------------------------------------------------------------------------------------------

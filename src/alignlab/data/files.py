@@ -195,7 +195,7 @@ def _not_json(line: str, path: Path, number: int, error: Malformed) -> DataError
     where = f"{path}:{number}"
     if line.rstrip().endswith(","):
         return DataError("a comma stands behind the row", where=where, remedy="one row a line, and nothing between: " + _command(path, "sed -i 's/,[[:space:]]*$//' {file}"))
-    if len(line) < CHUNK and parsed(line, "{") is not None:
+    if len(line) < 10**5 and parsed(line, "{") is not None:
         return DataError("the row is as Python prints it, and not JSON", where=where, remedy="write each row with json.dumps")
     what = f"the row is not JSON: {error}" if line.endswith("\n") else "the file ends in the middle of a row"
     return DataError(what, where=where, remedy=f"{AGAIN}, or delete the line: " + _command(path, f"sed -i {number}d {{file}}"))

@@ -110,7 +110,7 @@ def _test_case(row: Row, where: str) -> Prompt | None:
 def _garak_turns(value: Any) -> list[Any]:
     """The turns of a garak prompt: of a string, of {"text"} (its Message), of [{"role", "content"}] (before its Conversation) or of {"turns": [...]}."""
     found = value.get("turns", value) if isinstance(value, Mapping) else value
-    turns = found if isinstance(found, list) else [{"role": "user", "content": found}]
+    turns = found if isinstance(found, list) else [] if found is None else [{"role": "user", "content": found}]
     return [turn for turn in turns if isinstance(turn, Mapping)]
 
 
@@ -120,7 +120,7 @@ def _garak(row: Row, where: str, **meta: Any) -> Prompt | None:
     Where a conversation went on, the report's `prompt` is its beginning, and `conversations` (or `messages`, in older reports) its whole, one an output: the
     first of them then stands for all. A turn of the assistant at the end is an answer to the attack.
     """
-    histories = [value[0] for name in ("conversations", "messages") if isinstance(value := row.get(name), list) and value]
+    histories = [value if isinstance(value[0], Mapping) and "role" in value[0] else value[0] for name in ("conversations", "messages") if isinstance(value := row.get(name), list) and value]
     turns = max(map(_garak_turns, (row.get("prompt"), *histories)), key=lambda turns: sum(turn.get("role") == "user" for turn in turns))
     while turns and turns[-1].get("role") == "assistant":
         turns = turns[:-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +12,16 @@ from ...errors import DataError
 from ...records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
 from . import readers
 from .columns import Columns
-from .readers import Useless, Want
+from .messages import MARKS
+from .readers import NOT_LEARNT, Useless, Want
 from .rows import Row, refuse_unshown
 from .table import KINDS, NEEDS, ONE, STRING, Format, format_of, row_of
+from .values import flag
 
 TIED = "tie", "all completions tied"
 REPEATED = "answers begin with their whole prompt, and it is learnt with them"
+TEMPLATED = "prompts are written in some chat template already: its marks become a part of what the user says"
+TEMPLATES = re.compile(r"\s*(<s>\s*)?(<\|(im_start|start_header_id|begin_of_text|user|system)\|>|<start_of_turn>|\[INST\]|### (Human|User|Instruction):|Below is an instruction that describes)")
 EVEN = "a soft label of one half"
 
 
@@ -53,24 +59,29 @@ class Shaped:
         if isinstance(self.row, Row):
             self.row.prompt_only = want == "prompt"
             refuse_unshown(self.row)
+            if want not in ("prompt", "text") and any(flag(self.row.columns.get(mark)) is False for mark in MARKS[:-1]):
+                raise Useless(NOT_LEARNT)
         said: list[str] = []
         rendered: list[str] = []
+        remarks: list[str] = []
         for record in self.form.read(self.row, want):
             if not isinstance(record, Text):
                 turns, answers = (record if isinstance(record, Prompt) else record.prompt).messages, completions_of(record)
                 said += [*(turn.content for turn in turns), *answers]
                 rendered = "\n".join([turns[-1].content, answers[0]]).splitlines() if answers else []
                 if answers and all(_repeats(answer, turns[-1].content) for answer in answers):
-                    self.row.remarks.append(REPEATED)
+                    remarks.append(REPEATED)
+                if TEMPLATES.match(turns[-1].content):
+                    remarks.append(TEMPLATED)
             reason = flaw(record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record)
             if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
                 raise Useless(reason)
             records += as_kind(record, want)
         if isinstance(self.row, str):
-            return Reading(records)
+            return Reading(records, remarks=remarks)
         if want == "prompt":
             self.row.keep_rest()
-        return Reading(records, *self.row.not_read(said, rendered), self.row.remarks)
+        return Reading(records, *self.row.not_read(said, rendered), [*self.row.remarks, *remarks])
 
 
 def completions_of(record: Record) -> list[str]:
@@ -112,8 +123,11 @@ def detect(row: Any) -> str:
 def kind_of(row: Any, columns: Columns | None = None) -> Want:
     """What the format of a row holds by nature: a conversation that ends with the user is a prompt. Raises as `shaped`."""
     found = shaped(row, columns)
-    if found.form.read is readers.conversation and isinstance(readers.conversation(row_of(found.row), "prompt")[0], Prompt):
-        return "prompt"
+    if found.form.read is readers.conversation:
+        chat = row_of(found.row)
+        chat.prompt_only = True
+        with suppress(Useless):
+            return "prompt" if isinstance(readers.conversation(chat, "prompt")[0], Prompt) else found.form.kind
     return found.form.kind
 
 
@@ -198,7 +212,7 @@ def as_kind(record: Record, want: Want) -> list[Record]:
             if not record.label:
                 raise Useless("disliked completion")
             return [_shown(record.prompt, record.completion, record.finished)]
-    raise DataError(f"a {type(record).__name__.lower()} cannot be read as {ONE[want]}", remedy=f"{ONE[want]} needs {NEEDS[want]}")
+    raise DataError(f"a {type(record).__name__.lower()} cannot be read as {ONE[want]}", remedy=f"{ONE[want]} needs {NEEDS[want]}; --columns ours=theirs names what is called otherwise")
 
 
 def _shown(prompt: Prompt, completion: str, finished: bool) -> Demonstration:

@@ -118,7 +118,7 @@ def _parts(item: Any) -> list[Any]:
 
 
 def _turn(item: Any, column: str, row: Row | None) -> Turn:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, Mapping) or not any(name in item for name in SPEAKER):
         raise DataError(f"{column} holds {shown(item)}, which is not a message", remedy='a message is {"role": "user", "content": "..."}')
     try:
         role = role_of(next((item[name] for name in SPEAKER if item.get(name)), None))

@@ -65,12 +65,12 @@ def holds_text(name: str, value: Any) -> bool:
         if NO_TEXT.fullmatch(value.strip()) or flag(value) is not None:
             return False
         return not about or len(value.split(maxsplit=SENTENCE)) >= SENTENCE or len(value) >= LONG
-    if not isinstance(value, Mapping | list) or about:
+    if not isinstance(value, Mapping | list):
         return False
-    if isinstance(value, Mapping) and any(isinstance(said := value.get(name), str) and said.strip() for name in ("content", "value")):
+    if not about and isinstance(value, Mapping) and any(isinstance(said := value.get(name), str) and said.strip() for name in ("content", "value")):
         return True  # a message
     inner = value.values() if isinstance(value, Mapping) else value
-    return any(holds_text("", item) for item in inner)
+    return any(holds_text(name if about else "", item) for item in inner)
 
 
 def _texts_in(value: Any) -> Iterator[str]:

@@ -32,10 +32,10 @@ NEEDS: dict[Want, str] = {
     "prompt": "a column `prompt` (text, or messages that end with the user's turn)",
     "demonstration": "columns `prompt` and `completion`, or `messages` with an assistant turn",
     "comparison": "columns `prompt`, `chosen` and `rejected`",
-    "ranking": "columns `prompt`, `completions` and `ranks` or `scores`, or a comparison's columns",
-    "unpaired": "columns `prompt`, `completion` and `label` (true or false), or a ranking's or a comparison's columns",
+    "ranking": "columns `prompt`, `completions` and `ranks` or `scores`, or `prompt`, `chosen` and `rejected`",
+    "unpaired": "columns `prompt`, `completion` and `label` (true or false), or `prompt`, `chosen` and `rejected`",
 }
-ONE: dict[Want, str] = {want: f"a {want}" for want in NEEDS} | {"unpaired": "an unpaired completion"}
+ONE: dict[Want, str] = {**{want: f"a {want}" for want in NEEDS}, "unpaired": "an unpaired completion"}
 KINDS: dict[Want, type[Any]] = {"text": Text, "prompt": Prompt, "demonstration": Demonstration, "comparison": Comparison,
                                 "ranking": Ranking, "unpaired": Unpaired}
 
@@ -127,6 +127,8 @@ def format_of(row: Row) -> Format:
     for form in FORMATS:
         if form.matches(row):
             return form
+    if {"role", "content"} <= row.has or {"from", "value"} <= row.has:
+        raise DataError("the row is one message, and not a conversation", remedy='one conversation a row: {"messages": [{"role": "user", "content": "..."}, ...]}')
     names = ", ".join(repr(name)[:40] for name in list(row)[:8]) or "none"
     near = {name: match[0] for name in list(row)[:40]
             if not ABOUT.fullmatch(canonical(name)) and (match := difflib.get_close_matches(str(name).lower()[:80], MAIN_COLUMNS, 1, 0.75)) and match[0] != name}
