@@ -19,7 +19,7 @@ from alignlab.data.formats.values import LABEL_WORDS
 from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
 from alignlab.data.lengths import LEAST
 from alignlab.evals.statistics import FEWEST
-from alignlab.models.load import load_reader
+from alignlab.models.reader import load_reader
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import ModelSettings
 
@@ -80,7 +80,8 @@ that is sound but teaches nothing (a tie, an identical pair, an empty completion
 
 A folder is read by splits as the `datasets` library finds them: `train`, `test`, `validation` and their other spellings (training, testing, evaluation, eval, valid, val, dev) between other
 characters than letters, in the name of a file or of a folder on the way to it; `data/NAME-00000-of-00001.*` is the split NAME. Only `train` is read. A file of no split beside files that have one is an
-error, and so is one of two splits (`test/train.jsonl`). What `save_to_disk` wrote is read through that library, without opening what its rows point to.
+error, and so are one of two splits (`test/train.jsonl`), one that is held out by another name (`testset.jsonl`, `held-out/`) where no name says train, and files of rows that are not read
+(`.zst`, `.tsv`, `.arrow` and others). What `save_to_disk` wrote is read through that library, without opening what its rows point to.
 
 Whatever a file claims, it is read in bounded time and memory: a row has at most 16 MiB and 1,000 columns, lists stand at most 64 deep in each other, a packed file (gzip, Parquet) unpacks to at most 100
 times its size, a ranking has at most 256 completions, and pipes and devices are not opened. What is beyond is an error that names file and row. Dates, times and durations of Parquet are whole numbers.
@@ -91,11 +92,14 @@ times its size, a ranking has at most 256 completions, and pipes and devices are
 
 Columns are known whatever their capitals, and under more than one name: the prompt as {spoken(PROMPTS)}; beside an answer also as {spoken(PROMPTS_BESIDE[len(PROMPTS):])}; the answer as {spoken(COMPLETIONS)}. Where two of
 them hold something, the report says which was taken. Around the prompt are read: a system message ({spoken(SYSTEMS)}), what a question is about (`input` or `context`), and earlier turns
-({spoken(HISTORIES)}: pairs, or messages). **Every column with text that no reader used is named** in the load report and by the doctor, as are fields inside messages; ids, numbers and what a row is filed
+({spoken(HISTORIES)}: pairs, or messages). **Every column with text that no reader used is named** in the load report and by the doctor, as are fields inside messages, unless it only says again what was read (Alpaca's `text`, the `messages` beside a pair); ids, numbers and what a row is filed
 under are named apart. Where prompts are wanted, all other columns travel with each prompt (`Prompt.meta["columns"]`), so that a scorer finds a reference answer there.
 
 - A pair without a column for its prompt has it in front of both answers, where these are conversations. Of two texts it is *guessed* from the words that both begin with, only where no other column
   holds text, and counted.
+- Where `chosen` and `rejected` stand beside rated `generations`, that pair is read; `--columns chosen=,rejected=` reads the ranking.
+- A text that is NaN, or `nan` as pandas writes it, is an empty cell.
+- Margins below 0, and answers that begin with their whole prompt, are counted.
 - Messages that a CSV holds as text, in JSON or as Python prints them, are read as messages, and lists as lists; a cell that begins like messages and cannot be read as such is an error. JSON of any
   other shape stays the text that it is.
 - An answer that is marked as not to be learnt (`weight: 0`, `train`, `training`, `trainable` or `loss: false`) is not: the conversation is cut back to the last answer that is, or dropped, and counted.

@@ -63,6 +63,16 @@ def test_help_lists_what_may_be_named_and_what_a_recipe_or_a_study_reads(capsys:
     assert "--answers" in shown("collect", "--kind", "human", "-h") and "--critic" in shown("constitution", "revise", "-h")
 
 
+@pytest.mark.parametrize("name", [name for name, command in cli.COMMANDS.items() if command.kinds])
+def test_help_of_a_command_of_several_kinds_has_a_line_for_each(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([name, "--help"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    for kind, command in cli.COMMANDS[name].kinds.items():
+        assert any(line.startswith(f"  {kind} ") and line.split(maxsplit=1)[1].startswith(command.help[:30]) for line in lines), kind
+        assert cli.main([name, "--kind", kind, "--help"]) == 0
+        assert "kinds (" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("typed", "ours"), [
     ("dpo --learning-rate 3e-6", "--optim.lr 3e-06"), ("dpo --learning_rate=3e-6", "--optim.lr 3e-06"), ("sft --per-device-train-batch-size 4", "--batch 4"),
     ("ppo --num_ppo_epochs 2", "--epochs 2"), ("reward --lora-r 8", "--adapter.rank 8"), ("grpo --num-generations 8", "--per_prompt 8"), ("kto --output_dir x", "--out x"),
@@ -76,7 +86,8 @@ def test_names_of_trl_and_transformers_are_answered_with_ours(typed: str, ours: 
 
 
 def test_mistakes_get_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, hint in ((["popo"], "ppo"), (["ppo", "--lr", "1"], "--optim.lr"), (["ppo", "--kl_coeff", "1"], "kl"), (["sft", "--modle", "x"], "--model")):
+    for arguments, hint in ((["popo"], "ppo"), (["ppo", "--lr", "1"], "--optim.lr"), (["ppo", "--kl_coeff", "1"], "kl"), (["sft", "--modle", "x"], "--model"), (["collect", "--prompts", "9"], "--count"),
+                            (["best-of-n", "--limit", "9"], "--count")):
         code, _, err = run(*arguments, capsys=capsys)
         assert code == 2 and "did you mean" in err and hint in err, err
 

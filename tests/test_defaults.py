@@ -53,9 +53,9 @@ def test_every_method_gets_its_own_rate_by_size_and_adapter(kind: type, tmp_path
     for place, name in names.items():
         found, origins = resolve(kind, following=following(name))
         assert found.optim.lr == getattr(RATES[kind], place) < kind().optim.lr / 5
-        assert "all weights of another model" in origins["optim.lr"]
+        assert "all weights of a model that is not the town's" in origins["optim.lr"]
     found, origins = resolve(kind, flags={"adapter.rank": "8"}, following=following(names["small"]))
-    assert found.optim.lr == RATES[kind].lora > RATES[kind].small and origins["optim.lr"] == "default for LoRA on another model"
+    assert found.optim.lr == RATES[kind].lora > RATES[kind].small and origins["optim.lr"] == "default for LoRA on a model that is not the town's"
 
 
 def test_no_stage_that_trains_a_model_of_others_is_forgotten() -> None:
@@ -122,12 +122,12 @@ def test_print_config_says_where_each_came_from(tmp_path: Path, capsys: pytest.C
         return json.loads(capsys.readouterr().out)["settings"]
 
     assert asked("sft")["optim.lr"] == {"value": 7e-4, "from": TOWN}
-    assert asked("sft", "--model", name)["optim.lr"] == {"value": 2e-5, "from": "default for all weights of another model (below 5B)"}
-    assert asked("dpo", "--model", name, "--adapter.rank", "16")["optim.lr"] == {"value": 5e-6, "from": "default for LoRA on another model"}
+    assert asked("sft", "--model", name)["optim.lr"] == {"value": 2e-5, "from": "default for all weights of a model that is not the town's (below 5B)"}
+    assert asked("dpo", "--model", name, "--adapter.rank", "16")["optim.lr"] == {"value": 5e-6, "from": "default for LoRA on a model that is not the town's"}
     assert asked("redteam", name)["sft.optim.lr"]["value"] == 2e-5
     assert asked("redteam", "attacker", name)["sft.optim.lr"]["value"] == SFTSettings().optim.lr, "the attacker is the town's, only its target is not"
     assert asked("redteam", "attacker", "town", "--start", name)["sft.optim.lr"]["value"] == 2e-5
-    assert asked("run", "--model", name, "--fast")["dpo.max_length"] == {"value": 1024, "from": "default for another model"}
+    assert asked("run", "--model", name, "--fast")["dpo.max_length"] == {"value": 1024, "from": "default for a model that is not the town's"}
 
 
 def test_recipes_and_studies_do_not_take_what_followed_the_model_for_a_wish(tmp_path: Path) -> None:

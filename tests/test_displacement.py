@@ -41,6 +41,13 @@ def test_far_down_is_a_failure_said_once_with_the_step_and_one_setting():
     assert f"since step {watch.set_in}" in text and "This is a failure" in text and text.endswith("Turn one setting: a larger beta.") and "normal" not in text
 
 
+def test_a_fall_that_was_made_good_again_is_none_at_the_end():
+    watch, said = watched(lambda t: -0.5 * FAR if t < 0.5 else 0.01, lambda t: -FAR)
+    assert not said and watch.verdict == "none" and watch.set_in is None and watch.text == ""
+    watch, said = watched(lambda t: -2 * FAR if t < 0.5 else 0.01, lambda t: -3 * FAR)
+    assert len(said) == 1 and watch.verdict == "failure" and watch.set_in is not None
+
+
 def test_both_falling_alike_or_the_rejected_one_rising_is_no_displacement():
     """Without a margin that grows it is another trouble (forgetting, say), and not this one."""
     assert watched(lambda t: -9 * FAR * t, lambda t: -3 * FAR * t)[0].verdict == "none"

@@ -9,7 +9,7 @@ import pytest
 
 from alignlab import cli
 from alignlab.config import dotted, resolve
-from alignlab.from_trl import ADAPTER, KINDS, OPTIONS, SAME, SHARED, TAKEN, convert, fates, table
+from alignlab.from_trl import ADAPTER, KINDS, OPTIONS, SAME, SHARED, TAKEN, convert, fates, from_trl, table
 
 PPO = """
 sft_model_path: my-sft
@@ -242,3 +242,68 @@ def test_what_is_too_long_is_treated_as_there(method: str, given: dict, truncate
 def test_prompts_of_on_policy_methods_are_bounded_as_there() -> None:
     assert convert("grpo", {})[1]["max_prompt_length"] == convert("ppo", {})[1]["max_prompt_length"] == 1_000_000  # by the context alone
     assert convert("grpo", {"max_prompt_length": 300})[1]["max_prompt_length"] == 300
+
+
+HANDBOOK = """
+model_name_or_path: alignment-handbook/zephyr-7b-sft-full
+torch_dtype: bfloat16
+dataset_mixer:
+  HuggingFaceH4/ultrafeedback_binarized: 1.0
+dataset_splits: [train_prefs, test_prefs]
+preprocessing_num_workers: 12
+beta: 0.01
+learning_rate: 5.0e-7
+max_length: 1024
+max_prompt_length: 512
+gradient_checkpointing_kwargs:
+  use_reentrant: False
+warmup_ratio: 0.1
+"""
+OPEN_R1 = """
+model_name_or_path: Qwen/Qwen2.5-1.5B-Instruct
+torch_dtype: bfloat16
+dataset_name: open-r1/OpenR1-Math-220k
+dataset_prompt_column: problem
+system_prompt: "You are helpful."
+num_generations: 16
+reward_funcs: [accuracy, format]
+my_own_key: 3
+"""
+
+
+@pytest.mark.parametrize(("place", "text", "method", "asks"), [
+    ("dpo/config_full.yaml", HANDBOOK, "dpo", ["dataset_mixer", "dataset_splits", "max_prompt_length"]), ("zephyr-7b-beta-dpo.yaml", HANDBOOK, "dpo", ["dataset_mixer", "dataset_splits"]),
+    ("grpo/config_demo.yaml", OPEN_R1, "grpo", ["dataset_prompt_column", "system_prompt", "reward_funcs", "my_own_key"])])
+def test_recipes_of_the_field_convert_and_keys_that_are_not_trls_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, text: str, method: str, asks: list) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text(text)
+    assert cli.main(["from-trl", str(tmp_path / place), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["key"]: row for row in found["rows"]}
+    assert found["method"] == method and rows["torch_dtype"]["fate"] == "not needed"
+    assert all(rows[key]["fate"] == "unsupported" and rows[key]["says"] for key in asks)
+    assert all(row["says"] or row["here"] for row in rows.values() if row["fate"] in ("unsupported", "differs"))
+
+
+@pytest.mark.parametrize(("line", "method", "values"), [
+    ("accelerate launch --config_file deepspeed_zero3.yaml --num_processes 8 examples/scripts/ppo/ppo_tldr.py --learning_rate 3e-6 --sft_model_path a/b-c --model_name_or_path d",
+     "ppo", {"--model": "a/b-c"}),
+    ("python trl/scripts/kto.py --model_name_or_path=trl-lib/qwen1.5-1.8b-sft --output-dir=kto-aligned-model \\ \n  --learning_rate 5e-7  # a trial", "kto",
+     {"--model": "trl-lib/qwen1.5-1.8b-sft", "--out": "kto-aligned-model"}),
+    ("trl sft --model_name_or_path gpt2", "sft", {"--model": "gpt2"}), ("python reward_modeling.py --learning_rate 1e-4", "reward", {}),
+    ("#!/bin/bash\n# a run: the third\nexport A=1\npython cpo.py --loss_type simpo --cpo_alpha 0.0 --no_remove_unused_columns", "simpo", {}),
+])
+def test_a_script_says_whose_flags_they_are_and_their_values_stay(tmp_path: Path, line: str, method: str, values: dict) -> None:
+    (tmp_path / "run.sh").write_text(line)
+    found = from_trl(file=str(tmp_path / "run.sh"), args="", method="", write="")
+    assert found["method"] == method and found["options"] == values
+    assert not [row for row in found["rows"] if row["fate"] == "unsupported" and not row["says"]]
+    rows = {row["key"]: row for row in found["rows"]}
+    if method == "simpo":
+        assert rows["loss_type"]["fate"] == rows["cpo_alpha"]["fate"] == "same" and rows["remove_unused_columns"]["value"] is False
+
+
+@pytest.mark.parametrize("text", ["compute_environment: LOCAL_MACHINE\nmixed_precision: bf16\nnum_processes: 8\n", "a: 1\n", "python online_dpo.py --learning_rate 1e-5"])
+def test_what_is_no_config_of_these_trainers_is_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert cli.main(["from-trl", str(tmp_path / "a.yaml")]) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from alignlab import cli
 from alignlab.evals.statistics import paired_difference
 from alignlab.run import RunDir
+from alignlab.town.base import shipped
 
-from .scripts import without_torch
+from .scripts import TOKENIZING, without_torch
 
 
 def made(out: Path, stage: str, summary: dict[str, Any], *, rows: list[dict[str, Any]] = [], seed: int = 0, **settings: Any) -> Path:  # noqa: B006
@@ -55,7 +57,9 @@ def test_the_list_as_json_and_an_empty_folder(runs: Path, tmp_path: Path, capsys
     assert cli.main(["runs", str(runs), "--json"]) == 0
     rows = {Path(row["run"]).name: row for row in json.loads(capsys.readouterr().out)["runs"]}
     assert rows["sft"]["figures"] == {"loss": 0.4123} and rows["begun.partial"]["figures"] == {} and rows["reward"]["status"] == "done"
+    (tmp_path / "none").mkdir()
     assert cli.main(["runs", str(tmp_path / "none")]) == 0 and "no runs below" in capsys.readouterr().out
+    assert cli.main(["runs", str(tmp_path / "nome")]) == 4 and "no such folder" in capsys.readouterr().err
 
 
 def answers(*gold: float, decoding: str = "greedy") -> list[dict[str, Any]]:
@@ -84,6 +88,9 @@ def test_records_of_likelihood_are_paired_and_other_runs_have_figures_alone(tmp_
     others = [made(tmp_path / f"d{beta}", "dpo", {"accuracy": S(beta)}, beta=beta) for beta in (0.1, 0.3, 0.5)]
     assert cli.main(["runs", "compare", *map(str, others), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert cli.main(["runs", "compare", *map(str, others[:1] + runs[:1])]) == 0
+    out = capsys.readouterr().out
+    assert "None" not in out and "stage" in out and "and 1 that not all of them have" in out and "difference from" not in out
     assert found["settings"] == {"beta": [0.1, 0.3, 0.5]} and found["paired"] == {} and len(found["figures"]["accuracy"]) == 3
 
 
@@ -100,3 +107,15 @@ def test_commands_that_only_read_start_without_torch(tmp_path: Path) -> None:
                 ["from-trl", "--args", "--learning_rate 3e-6", "--method", "dpo"], ["study"], ["export", "--data", "town:demos", "--count", "3", "--out", str(tmp_path / "demos.jsonl")]]
     for arguments, (code, out, err, tried) in zip(commands, without_torch(commands), strict=True):
         assert code == 0 and out and not tried, (arguments, code, err, tried)
+
+
+def test_commands_that_read_data_as_a_model_does_start_without_torch(tmp_path: Path) -> None:
+    reward = shutil.copytree(shipped("town-s"), tmp_path / "reward", ignore=shutil.ignore_patterns("manifest.json"))
+    config = json.loads((reward / "config.json").read_text())
+    (reward / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForSequenceClassification"]}))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "Who is Otto?", "chosen": "A baker.", "rejected": "Nobody."}\n' * 3)
+    commands = [["view", "--count", "1"], ["view", "--model", "town-s", "--data", str(rows), "--chat-template", "chatml"],
+                ["doctor", "town:demos", "--count", "20"], ["doctor", str(rows), "--model", "town-s", "--reward", str(reward), "--against", "town:test"]]
+    for arguments, (code, out, err, tried) in zip(commands, without_torch(commands, TOKENIZING), strict=True):
+        assert code in (0, 5) and out and not tried, (arguments, code, err, tried)

@@ -154,7 +154,7 @@ def test_plain_lines_where_there_is_no_terminal(command: tuple[list[str], dict[s
     assert done.returncode == 0 and done.stdout == "the end\n", done.stderr
     lines = done.stderr.splitlines()
     assert "\x1b" not in done.stderr and "█" not in done.stderr and "\r" not in done.stderr
-    assert sum(line.endswith(" started") for line in lines) == 4 and sum(bool(re.match(r" +\d+\.\d s  ", line)) for line in lines) == 4
+    assert sum(line.endswith(" started") for line in lines) == 4 and sum(bool(re.match(r" +\d+\.\d s  \S+ +took +\d+\.\d s  ", line)) for line in lines) == 4
     assert any(line.strip() == "sft: 2,850 of 3,000 records fit into 512 tokens (longest 700); 90,000 of 120,000 tokens are trained on" for line in lines)
     assert sum("which is a long line for a narrow terminal" in line for line in lines) == 1
 

@@ -25,6 +25,9 @@ SCHEMA = 1
 ALSO = {"model": ["--from"], "chat-template": ["--model.chat_template", "--model.chat-template"]}
 """Other spellings of an option: a template is named as in the stages, whose settings have it."""
 
+ROWS = ("prompts", "rows", "records", "examples", "samples", "limit", "max_samples", "max_train_samples", "num_samples")
+"""What `--count` is called elsewhere, or in our commands that have a setting for it."""
+
 
 class Parser(argparse.ArgumentParser):
     """argparse with nearest-name help for a mistyped flag or command, and usage errors as our own."""
@@ -77,10 +80,8 @@ def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[s
 def build(name: str, command: Command) -> Parser:
     """The parser of one command."""
     parser = Parser(prog=f"alignlab {name}", description=command.help, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    if (whole := COMMANDS[name]).kinds:
-        rows = "; ".join(f"{kind}: {other.help}" for kind, other in {whole.kind: whole, **whole.kinds}.items())
-        spelling = f" (also as the first word: alignlab {name} {next(iter(whole.kinds))})" if whole.spoken else ""
-        parser.add_argument("--kind", help=f"which{spelling}, each with options of its own; {rows} (default {whole.kind})".replace("%", "%%"))
+    if COMMANDS[name].kinds:
+        parser.add_argument("--kind")
     for option in command.options:
         text = option.help + (f" (default {option.default})" if option.default not in ("", False) else "")
         if option.positional:
@@ -256,7 +257,7 @@ def meant(name: str, asked: str, unknown: Sequence[str], options: Sequence[str])
     if (trl := counterpart(name, last, value)) and (flag := trl.partition("--")[2].split(" ")[0]):
         here = next((o for o in options if o == f"--{flag}" or o.endswith(f".{flag}")), "")
         trl = trl.replace(f"--{flag}", here) if here else ""
-    return trl or nearest(asked, options)
+    return trl or ("did you mean --count?" if last in ROWS and "--count" in options else nearest(asked, options))
 
 
 def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> None:

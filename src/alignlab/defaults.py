@@ -105,7 +105,7 @@ def _of(part: Any, prefix: str, model: Known) -> dict[str, tuple[Any, str]]:
     found: dict[str, tuple[Any, str]] = {}
     if rates := RATES.get(kind):
         place = "small" if model.parameters < MIDDLE else "middle" if model.parameters < LARGE else "large"
-        rate, what = (rates.lora, "LoRA on another model") if part.adapter.rank else (getattr(rates, place), f"all weights of another model ({SIZES[place]})")
+        rate, what = (rates.lora, "LoRA on a model that is not the town's") if part.adapter.rank else (getattr(rates, place), f"all weights of a model that is not the town's ({SIZES[place]})")
         found[f"{prefix}optim.lr"] = (part.optim.lr, TOWN) if model.town else (rate, f"default for {what}")
     if kind in LONGER:
         found[f"{prefix}max_length"] = (part.max_length, TOWN) if model.town else (min(MAX_LENGTH, model.context or MAX_LENGTH), OTHER)
@@ -115,7 +115,7 @@ def _of(part: Any, prefix: str, model: Known) -> dict[str, tuple[Any, str]]:
     return found
 
 
-TOWN, OTHER = "default for a model of the town", "default for another model"
+TOWN, OTHER = "default for a model of the town", "default for a model that is not the town's"
 SIZES = {"small": "below 5B", "middle": "5B to 30B", "large": "30B and more"}
 TOWN_TEMPLATE = Path(__file__).parent / "town" / "models" / "town-m" / "chat_template.jinja"
 MOST_CONFIG = 1_000_000  # bytes of a config.json that is read here

@@ -29,7 +29,7 @@ class Watch:
             stands for the start, and what batches differ by has to be outdone.
         seen: of the newest steps [chosen, rejected], nats a token.
         start: of those two and twice the standard error of the first, of the first window; empty until there is one.
-        set_in: the step at which displacement set in.
+        set_in: the step since which there has been displacement; None where there is none.
         failed: it has gone too far, and that has been said.
     """
 
@@ -52,6 +52,8 @@ class Watch:
                 return ""
         chosen, rejected = self.moved
         if chosen >= -math.hypot(self.start[2], self._doubt()) or rejected >= chosen:
+            if not self.failed:  # a fall that was made good again is none
+                self.set_in = None
             return ""
         self.set_in = step if self.set_in is None else self.set_in
         if self.failed or chosen > -FAR:

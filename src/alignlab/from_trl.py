@@ -20,8 +20,8 @@ from . import settings
 from .config import dotted, from_dict
 from .errors import ConfigError
 from .run import check_file, whole_file
-from .text.documents import Malformed, from_yaml, read_text
 from .text.nearest import nearest
+from .trl_files import read
 
 KINDS: dict[str, type] = {
     "sft": settings.SFTSettings, "reward": settings.RewardSettings, "dpo": settings.DPOSettings, "kto": settings.KTOSettings, "orpo": settings.ORPOSettings,
@@ -77,8 +77,8 @@ TAKEN = ("per_device_train_batch_size", "gradient_accumulation_steps", "generati
 
 def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]:
     """The command `alignlab from-trl`: each key of a TRL config, what it is here, and a TOML file for `--config`."""
-    given = read(file, args)
-    method = method or guess(given)
+    given, named = read(file, args)
+    method = method or guess(given, named)
     if method not in KINDS:
         raise ConfigError(f"there is no method {method!r} to convert to", remedy="--method " + ", ".join(KINDS))
     rows, values, options = convert(method, given)
@@ -90,50 +90,6 @@ def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]
     command = " ".join(["alignlab", method, *(part for flag, value in options.items() for part in (flag, shlex.quote(str(value)))), "--config", write or "FILE.toml"])
     return {"method": method, "settings": values, "options": options, "command": command, "toml": config, "rows": [vars(row) for row in rows],
             "text": page(rows, config, command, fates()["notes"].get(method, ""))}
-
-
-def read(file: str, args: str) -> dict[str, Any]:
-    """The keys and values of a YAML or JSON file, of a file that holds a command line, or of a command line itself."""
-    if bool(file) == bool(args):
-        raise ConfigError("name one TRL config", remedy='alignlab from-trl FILE.yaml, or --args "--learning_rate 3e-6 --kl_coef 0.1"')
-    if args:
-        return words(args, "--args")
-    path = Path(file)
-    try:
-        text = read_text(path)
-    except OSError as error:
-        raise ConfigError(f"cannot read the file: {error.strerror}", where=file, remedy="check the path") from None
-    except Malformed as error:
-        raise ConfigError(f"not a text file: {error}", where=file, remedy="name the YAML or JSON file of a TRL run") from None
-    if " --" in f" {text.lstrip()}"[: 4096] and ":" not in text.lstrip().split("\n")[0]:
-        return words(text.replace("\\\n", " "), file)
-    try:
-        found = from_yaml(text)  # JSON is YAML
-    except Malformed as error:
-        raise ConfigError(f"not YAML or JSON: {error}", where=file, remedy="name the config of a TRL run") from None
-    if not isinstance(found, dict) or not found or not all(isinstance(key, str) for key in found):
-        raise ConfigError("no table of settings", where=file, remedy="a TRL config is one table: learning_rate: 3.0e-6 and so on")
-    return found
-
-
-def words(text: str, where: str) -> dict[str, Any]:
-    """`--key value`, `--key=value` and bare `--flag` of a command line; what stands before the first of them is left out."""
-    try:
-        parts = shlex.split(text)
-    except ValueError as error:
-        raise ConfigError(f"not a command line: {error}", where=where, remedy="close the quotation") from None
-    found: dict[str, Any] = {}
-    key = ""
-    for part in parts:
-        if part.startswith("--") and len(part) > 2:
-            key, equals, value = part[2:].replace("-", "_").partition("=")
-            found[key] = value if equals else True
-            key = "" if equals else key
-        elif key:
-            found[key] = part if found[key] is True else [*(found[key] if isinstance(found[key], list) else [found[key]]), part]
-    if not found:
-        raise ConfigError("no --key value in it", where=where, remedy='for instance "--learning_rate 3e-6 --kl_coef 0.1"')
-    return found
 
 
 def table() -> dict[str, Any]:
@@ -157,33 +113,48 @@ def _of(tables: Mapping[str, Any], method: str) -> dict[str, Any]:
     return {**tables.get("all", {}), **tables.get(method, {})}
 
 
-def guess(given: Mapping[str, Any]) -> str:
-    """The method whose config knows every key that was given. Raises ConfigError where that is not one."""
-    book = table()
-    today = [method for method in KINDS if all(key in {**book["script"]["fields"], **book[method]["fields"]} or key in ("env", "warmup_ratio") for key in given)]
-    fits = today or [method for method in KINDS if all(key in known or key in renamed for known, renamed in [keys_of(method)] for key in given)]
+def guess(given: Mapping[str, Any], named: str = "") -> str:
+    """The method whose config knows most of the keys that were given; of several the one that the file or script names. Raises ConfigError where that is not one."""
+    others = fates()["others"]
+
+    def unknown(method: str) -> tuple[int, int]:
+        known, renamed = keys_of(method)
+        today = {**table()["script"]["fields"], **table()[method]["fields"], "env": None, "warmup_ratio": None}
+        return sum(key not in known and key not in renamed and key not in others for key in given), sum(key not in today for key in given)
+
+    counts = {method: unknown(method) for method in KINDS}
+    least = min(counts.values())
+    fits = [method for method in KINDS if counts[method] == least]
+    if 2 * least[0] > len(given):
+        raise ConfigError("no trainer of TRL knows most of these keys", where=", ".join(list(given)[:6]), remedy="--method " + ", ".join(KINDS))
+    if named in KINDS and counts[named][0] == least[0]:
+        return named
     if len(fits) == 1:
         return fits[0]
-    raise ConfigError("whose config this is cannot be told from its keys" if fits else "no trainer of TRL knows all of these keys",
-                      where=", ".join(list(given)[:6]), remedy="--method " + ", ".join(fits or KINDS))
+    raise ConfigError("whose config this is cannot be told from its keys", where=", ".join(list(given)[:6]), remedy="--method " + ", ".join(fits))
 
 
 def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str, Any], dict[str, Any]]:
     """Each key as a row, and the settings (dotted names) and options of ours that make the same run.
 
+    A key that TRL does not have is "unsupported": other projects put keys of their own beside TRL's.
+
     Raises:
-        ConfigError: a key that TRL does not have, a value that is not of its kind.
+        ConfigError: a key that looks like a misspelt one of TRL's, a value that is not of its kind.
     """
-    book = table()[method]
+    book, others = table()[method], fates()["others"]
     known, renamed = keys_of(method)
+    given = {key[3:] if _switched_off(key, known) else key: False if _switched_off(key, known) else value for key, value in given.items()}
     older = {renamed[key]: key for key in given if key in renamed and key not in book["fields"]}
     given = {renamed[key] if key in older.values() else key: value for key, value in given.items()}
-    for key in given:
-        if key not in known and key != "env":
-            raise ConfigError(f"{book['config']} of TRL {book['trl']} has no {key!r}", where=key, remedy=nearest(key, [*known, *renamed]) or "leave it out")
+    strange = [key for key in given if key not in known and key != "env"]
+    for key in strange:
+        if key not in others and (near := nearest(key, [*known, *renamed], cutoff=0.8)):
+            raise ConfigError(f"{book['config']} of TRL {book['trl']} has no {key!r}", where=key, remedy=near)
     trl = {**known, **{key: typed(key, value, known[key]) for key, value in given.items() if key in known}}
     ours = dotted(KINDS[method])
-    rows: dict[str, Row] = {}
+    rows = {key: Row(key, given[key], True, "not needed" if others.get(key) == "" else "unsupported", "",
+                     others.get(key) or ("how another project runs" if key in others else f"no key of {book['config']}: not read")) for key in strange}
     values: dict[str, Any] = {}
     options: dict[str, Any] = {}
 
@@ -207,6 +178,8 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
         if key in given and (key != "sft_model_path" or method == "ppo") and (key != "model_name_or_path" or "sft_model_path" not in given):
             options[flag] = trl[key]
             rows[key] = Row(key, trl[key], True, "set", f"{flag} {trl[key]}")
+    if "sft_model_path" in given and "model_name_or_path" in given:
+        rows["model_name_or_path"] = Row("model_name_or_path", trl["model_name_or_path"], True, "not needed", "", "TRL takes its tokenizer; here that of --model is used")
     if trl.get("report_to") not in (None, "none", [], "all") and "report_to" in given:
         names = trl["report_to"] if isinstance(trl["report_to"], list) else [trl["report_to"]]
         kept = [name for name in names if name in ("tensorboard", "wandb", "trackio")]
@@ -239,6 +212,11 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
     for key, name in older.items():
         rows[key] = replace(rows[key], key=name, says="; ".join(filter(None, (f"today {key}", rows[key].says))))
     return [*rows.values()], values, options
+
+
+def _switched_off(key: str, known: Mapping[str, Any]) -> bool:
+    """Whether it is the flag that turns off what TRL has on: --no_remove_unused_columns."""
+    return key.startswith("no_") and key not in known and isinstance(known.get(key[3:]), bool)
 
 
 def counterpart(method: str, key: str, value: str = "") -> str:
@@ -413,8 +391,12 @@ def _reward(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[...,
 def _simpo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:
     if trl["loss_type"] != "simpo":
         refuse("loss_type", "of CPO only SimPO is here: loss_type simpo with cpo_alpha 0")
+    else:
+        put("loss_type", "", None, "SimPO")
     if trl["cpo_alpha"]:
         refuse("cpo_alpha", "SimPO has no likelihood term: CPO-SimPO has no counterpart")
+    else:
+        put("cpo_alpha", "", None, "SimPO has no likelihood term")
 
 
 def _group(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., None], refuse: Callable[..., None], values: dict[str, Any]) -> None:

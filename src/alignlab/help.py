@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import get_type_hints
 
 from . import beforehand
-from .commands import Command
+from .commands import COMMANDS, Command
 from .config import Setting, dotted
 from .settings import PipelineSettings, RedteamSettings, StudySettings
 
@@ -35,10 +35,10 @@ def text(name: str, command: Command, parser: argparse.ArgumentParser, arguments
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     named = {option.flag: option for option in command.options}
     positional = " ".join(f"[{option.flag}]" + (" ..." if option.many else "") for option in command.options if option.positional)
-    lines = [f"usage: alignlab {name}{' ' + positional if positional else ''} [options]", "", *textwrap.wrap(command.help, width), "", "options:"]
+    lines = [f"usage: alignlab {name}{' ' + positional if positional else ''} [options]", "", *textwrap.wrap(command.help, width), *kinds(name, width), "", "options:"]
     listed: dict[str, str] = {}  # lists of names, and where each was shown
     for action in parser._actions:
-        if action.dest.startswith("set:") or action.dest == "help":
+        if action.dest.startswith("set:") or action.dest == "help" or action.dest not in named and action.dest == "kind":
             continue
         said = (action.help or "").replace("%%", "%")
         option = named.get(action.dest)
@@ -54,6 +54,18 @@ def text(name: str, command: Command, parser: argparse.ArgumentParser, arguments
             typed = " ".join(("alignlab", name.partition(" ")[0], *arguments))
             lines.append(f"{typed} --help all lists them; --print-config shows each value and where it comes from")
     return "\n".join(lines)
+
+
+def kinds(name: str, width: int) -> Iterator[str]:
+    """What a command of several kinds does otherwise; nothing once a kind was typed."""
+    command = COMMANDS.get(name)
+    if not command or not command.kinds:
+        return
+    spelled = "KIND" if command.spoken or name == "redteam" else "--kind KIND"
+    yield from ("", f"kinds (alignlab {name} {spelled} --help shows the options of each):")
+    yield from row(command.kind, "the one below, where none is named", width)
+    for kind, other in command.kinds.items():
+        yield from row(kind, other.help, width)
 
 
 def reads(command: Command, arguments: Sequence[str]) -> frozenset[str] | None:

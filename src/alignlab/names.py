@@ -256,7 +256,7 @@ def _as(record: Record, want: str, name: str) -> list[Record]:
     try:
         return as_kind(record, cast("Want", want))
     except DataError as error:
-        raise UserError(f"{name} holds {type(record).__name__.lower()}s where {want}s are needed") from error
+        raise UserError(f"{name} holds {type(record).__name__.lower()}s where {want}s are needed", remedy=f"data of {want}s; alignlab doctor DATA says what data holds, docs/data.md which columns are which") from error
 
 
 def ai_judge(name: str | AIName, *, model: ModelSettings | None = None, endpoint: EndpointSettings | None = None, cache: Path | None = None, seed: int = 0) -> AIJudge:

@@ -22,7 +22,7 @@ ROLE_NAMES: dict[str, Role] = {  # what formats of the field and chat APIs call 
     "system": "system", "developer": "system",
     "user": "user", "human": "user", "prompter": "user",
     "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant", "model": "assistant",
-    "bot": "assistant", "ai": "assistant",
+    "bot": "assistant", "chatbot": "assistant", "ai": "assistant",
 }
 TOOL_ROLES = ("tool", "function", "function_call", "tool_call", "tool_calls", "observation", "function_response", "tool_response", "ipython")
 

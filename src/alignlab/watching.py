@@ -65,7 +65,7 @@ class View:
             if stage.state != "waiting" and (stage.name, stage.state) not in self.seen:
                 self.seen.add((stage.name, stage.state))
                 if stage.state == "done":
-                    self.say(f"{stage.name:<14} {stage.seconds:6.1f} s  {stage.text.split(chr(10))[0]}", f"{time.perf_counter() - self.started:.1f} s")
+                    self.say(f"{stage.name:<14} took {stage.seconds:6.1f} s  {stage.text.split(chr(10))[0]}", f"{time.perf_counter() - self.started:.1f} s")
                 elif not self.live:
                     self.say(f"{stage.name:<14} started")
         if self.live:

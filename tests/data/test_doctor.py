@@ -19,7 +19,7 @@ from alignlab.data.doctor import CHECKS, damage_of, examine
 from alignlab.data.read import survey
 from alignlab.data.similar import near_duplicates
 from alignlab.errors import CheckFailed
-from alignlab.models.load import Reader
+from alignlab.models.reader import Reader
 from alignlab.records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Text, Unpaired
 
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}<end>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"

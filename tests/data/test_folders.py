@@ -77,6 +77,11 @@ def test_splits_are_those_of_datasets(names: tuple[str, ...], tmp_path: Path) ->
     (("train_test.jsonl",), "two splits", "train_test.jsonl"),
     (("Test/a.jsonl",), "no split 'train'", ""),
     (("data/train_sft-00000-of-00001.jsonl", "data/train_gen-00000-of-00001.jsonl"), "several splits for 'train': train_gen, train_sft", ""),
+    (("trainData.jsonl", "testData.jsonl"), "held out by its name", "testData.jsonl"),
+    (("trainset.jsonl", "testset.jsonl"), "held out by its name", "testset.jsonl"),
+    (("a.jsonl", "held-out/b.jsonl"), "held out by its name", "held-out/b.jsonl"),
+    (("a.jsonl", "b.jsonl.zst"), "ending in .zst are not read", "b.jsonl.zst"),
+    (("train.jsonl", "more/train.tsv"), "ending in .tsv are not read", "more/train.tsv"),
 ])
 def test_a_file_of_no_split_or_of_two_is_named(names: tuple[str, ...], what: str, where: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=what) as caught:

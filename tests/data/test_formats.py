@@ -185,7 +185,7 @@ def test_an_empty_completion_may_be_ranked_last():
     ({"prompt": [USER, ANSWER]}, "prompt", "must end with the user's turn"),
     ({"messages": [{"role": "tool", "content": "x"}]}, "prompt", "a turn of 'tool'"),
     ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "prompt", "parts that are not text"),
-    ({"messages": []}, "prompt", "list of messages"),
+    ({"prompt": []}, "prompt", "list of messages"),
     ({"prompt": "Hi?", "chosen": "Yes.", "rejected": "No.", "margin": float("nan")}, "comparison", "margin must be a finite number"),
     ({"prompt": "Hi?", "completions": ["a", "b"]}, "ranking", "needs `ranks` or `scores`"),
     ({"prompt": "Hi?", "completions": ["a", "b"], "ranks": [1]}, "ranking", "2 completions have 1 ranks"),

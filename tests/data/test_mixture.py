@@ -92,6 +92,6 @@ def test_a_mixture_is_data_like_any_other(tmp_path):
     assert found.digest == names.data(name, "demonstration", seed=3).digest != names.data(name, "demonstration", seed=4).digest
     assert "mine.jsonl: 30 rows (preference) -> 30 demonstrations" in found.report and "a mixture of 45 records" in found.report
     assert len(names.data(name, "prompt", count=12).records) == 12
-    with pytest.raises(UserError, match="holds demonstrations where comparisons are needed"):
+    with pytest.raises(UserError, match=r"holds demonstrations where comparisons are needed\n.*alignlab doctor"):
         names.data(name, "comparison")
     assert names.parents(name, "town") == []

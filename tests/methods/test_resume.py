@@ -13,6 +13,7 @@ import torch
 
 from alignlab.errors import DataError
 from alignlab.methods import direct, kto, pretrain, reward_model, sft
+from alignlab.models import load as loading
 from alignlab.models.load import load_policy, load_reward_model, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, read_run
@@ -124,6 +125,16 @@ def test_pretraining_learns_and_says_when_there_is_too_little(open_run: Callable
     assert summary["num_tokens"] == 30 * 4 * 8 and summary["eval_loss"] < 2 < math.log(260)  # the last is what a model knows that knows nothing
     with pytest.raises(DataError, match="too few"):
         pretrain.pretrain(open_run("few"), tiny_llama(), rows[:258], settings)
+
+
+@pytest.mark.parametrize(("precision", "says"), [("bf16", "precision = bf16: this cpu"), ("auto", "fp32 is taken"), ("fp32", "")])
+def test_pretraining_says_what_precision_is_only_emulated(precision: Any, says: str, open_run: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(loading, "multiplies_bf16", lambda _: False)
+    loading._say_emulated.cache_clear()
+    settings = PretrainSettings(batch=2, context=8, optim=OPTIM, model=ModelSettings(precision=precision))
+    pretrain.pretrain(open_run(), tiny_llama(), torch.zeros(pretrain.HELD_OUT_ROWS + 6, 9, dtype=torch.long), settings)
+    err = capsys.readouterr().err
+    assert says in err and ("multiplies bf16" in err) == bool(says)
 
 
 def test_a_schedule_is_the_one_that_was_asked_for(open_run: Callable[..., RunDir]):

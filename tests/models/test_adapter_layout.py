@@ -19,7 +19,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from alignlab import cli
 from alignlab.errors import ModelError
 from alignlab.models.forward import token_logprobs_of
-from alignlab.models.load import load_policy, load_reader, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.reader import load_reader
 from alignlab.models.to_gguf import write_gguf
 from alignlab.settings import AdapterSettings
 
@@ -246,7 +247,8 @@ def refuse(*args, **_):
 socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = socket.create_connection = refuse
 from alignlab.errors import UserError
-from alignlab.models.load import load_policy, load_reader, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.reader import load_reader
 from alignlab.settings import AdapterSettings, ModelSettings
 lora = AdapterSettings(rank=2)
 for folder in sys.argv[1:]:

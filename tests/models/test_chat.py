@@ -218,6 +218,28 @@ def test_other_ways_to_open_an_answer(tokenizer, opens, completion, said):
     assert before.endswith(opens) and after == said
 
 
+REWRITTEN = {
+    # Mistral's: the system message stands before the last question, so nowhere once that is answered
+    "mistral": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}\n\n{% endif %}"
+               "{{ m.content }}[/INST]{% elif m.role == 'assistant' %} {{ m.content | trim }}{{ eos_token }}{% endif %}{% endfor %}",
+    # a reminder behind the last question
+    "reminder": "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if loop.last and m.role == 'user' %} (be kind){% endif %}<end>{% endfor %}"
+                "{% if add_generation_prompt %}<assistant> {% endif %}",
+    # the number of messages
+    "count": "{{ messages | length }}{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
+}
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_a_prompt_that_is_written_otherwise_once_it_is_answered(tokenizer, name):
+    """Only the answer is learnt, however the question would look then: it is asked for as the prompt shows it."""
+    tokenizer.chat_template = REWRITTEN[name]
+    for prompt in (HI, Prompt((Message("system", "be kind"), *HI.messages)), Prompt((Message("system", "the baker"), Message("user", "the baker")))):
+        before, said = texts(tokenizer, prompt, "the baker")
+        assert before == tokenizer.apply_chat_template([m.to_json() for m in prompt.messages], tokenize=False, add_generation_prompt=True)
+        assert said == (" the baker" if name == "mistral" else "the baker")
+
+
 UNFAITHFUL = {"nothing": "", "another": "ok", "cut": "{{ m.content[:6] }}", "its end": "{{ m.content[4:] }}", "upper": "{{ m.content | upper }}",
               "a word": "{{ m.content | replace('baker', 'miller') }}", "a guess": "{{ m.content.split(' ')[-1] }}", "length": "{{ m.content | length }}"}
 

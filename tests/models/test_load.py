@@ -35,7 +35,7 @@ from alignlab.models.load import (
     trainable_tensors,
 )
 from alignlab.records import Prompt
-from alignlab.settings import ModelSettings
+from alignlab.settings import AdapterSettings, ModelSettings
 
 from .conftest import ASSISTANT, BOS, END, EOS, PAD, build_tokenizer, gpt2, last_token_scores, llama
 
@@ -214,6 +214,24 @@ def test_auto_precision(folder, monkeypatch, native, big, expected):
     monkeypatch.setattr(loading, "multiplies_bf16", lambda _: native)
     monkeypatch.setattr(loading, "BIG", big)
     assert load_policy(folder, AS_IS).model.dtype == expected
+
+
+@pytest.mark.parametrize("kind", ["policy", "trained", "adapter", "reward"])
+@pytest.mark.parametrize(("native", "precision", "size", "says"), [
+    (False, "bf16", 10**9, "precision = bf16: this cpu does not report that it multiplies bf16"), (False, "auto", 10, "precision = auto: this cpu"),
+    (False, "auto", 10**9, ""), (False, "fp32", 10, ""), (True, "bf16", 10, ""), (True, "auto", 10, "")])
+def test_a_precision_that_is_only_emulated_is_said_once_and_before_anything_is_done(folder, monkeypatch, capsys, kind, native, precision, size, says):
+    monkeypatch.setattr(loading, "multiplies_bf16", lambda _: native)
+    monkeypatch.setattr(loading, "BIG", size)
+    loading._say_emulated.cache_clear()
+    settings, lora = ModelSettings(device="cpu", precision=precision), AdapterSettings(rank=2)
+    for _ in range(2):
+        if kind == "reward":
+            load_reward_model(folder, settings, init_head=True, trainable=True)
+        else:
+            load_policy(folder, settings, lora if kind == "adapter" else None, trainable=kind != "policy")
+    err = capsys.readouterr().err
+    assert (err == "") if not says else (err.count("\n") == 1 and says in err), err
 
 
 def test_the_probe_asks_the_device(monkeypatch):

@@ -13,7 +13,9 @@ import torch
 
 from alignlab.errors import ModelError, ResourceError
 from alignlab.models import load as loading
-from alignlab.models.load import load_merged, load_policy, load_reader, load_reward_model, save_policy
+from alignlab.models import reader as reading
+from alignlab.models.load import load_merged, load_policy, load_reward_model, save_policy
+from alignlab.models.reader import load_reader
 from alignlab.settings import AdapterSettings, ModelSettings
 
 from .conftest import llama
@@ -23,7 +25,8 @@ CPU = ModelSettings(device="cpu")
 SCRIPT = """
 import json, resource, sys
 from alignlab.errors import UserError
-from alignlab.models.load import load_policy, load_reader
+from alignlab.models.load import load_policy
+from alignlab.models.reader import load_reader
 from alignlab.settings import ModelSettings
 large, small = sys.argv[1:]
 said = {}
@@ -90,11 +93,11 @@ def test_every_way_to_say_so(folder, monkeypatch, wrapped):
         assert caught.value.exit_code == 8 and caught.value.remedy, what
 
 
-@pytest.mark.parametrize("place", ["_find", "_tokenizer", "_ready"])
+@pytest.mark.parametrize("place", ["find", "tokenizer_of", "_ready"])
 def test_wherever_it_happens(folder, tmp_path, monkeypatch, place):
     policy = load_policy(folder, CPU, AdapterSettings(rank=2), trainable=True)
     save_policy(policy, tmp_path / "adapter", card="")
-    monkeypatch.setattr(loading, place, failing(ERRORS["descriptors"], wrapped=True))
+    monkeypatch.setattr(loading if place == "_ready" else reading, place, failing(ERRORS["descriptors"], wrapped=True))
     calls = [lambda: load_policy(tmp_path / "adapter", CPU), lambda: load_reward_model(folder, CPU, init_head=True), lambda: load_merged(folder)]
     for call in calls + [lambda: load_reader(tmp_path / "adapter", CPU)] * (place != "_ready"):
         with pytest.raises(ResourceError, match="short of files"):

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from alignlab.models import load as loading
+from alignlab.errors import ModelError
 from alignlab.models.adapters import bare, merged, tied
 from alignlab.models.batch import pad
 from alignlab.models.chat import example
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.reader import load_reader
 from alignlab.models.to_gguf import write_gguf
 from alignlab.records import Prompt
 from alignlab.settings import AdapterSettings, ModelSettings
@@ -271,4 +272,48 @@ def test_the_tensors_are_asked_and_not_the_config(tmp_path, tokenizer):
     assert "output.weight" in {tensor.name for tensor in gguf.GGUFReader(tmp_path / "x.gguf").tensors}
     for name in ("again", "x.gguf"):
         torch.testing.assert_close(token_logprobs_of(load_policy(tmp_path / name, FP32).model, batch), wanted, atol=1e-5, rtol=0)
-    assert loading.load_reader(base, FP32).context == 128
+    assert load_reader(base, FP32).context == 128
+
+
+# adapters with tokens of their own, as TRL's setup_chat_format leaves them
+
+@pytest.mark.parametrize("tie", [True, False])
+@pytest.mark.parametrize("more", [{"modules_to_save": ["embed_tokens", "lm_head"]}, {"modules_to_save": ["embed_tokens"]}, {}], ids=["both saved", "embedding saved", "beside it"])
+def test_an_adapter_that_brings_tokens_of_its_own(tmp_path, tokenizer, tie, more):
+    base = stored(tmp_path / "base", llama(tie_word_embeddings=tie), tokenizer, torch.bfloat16)
+    grown = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    grown.resize_token_embeddings(302)
+    first = get_peft_model(grown, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], **more)).eval()
+    a_little(first, size=1e-2)
+    first.save_pretrained(tmp_path / "first")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<x>", "<y>"]})
+    tokenizer.save_pretrained(tmp_path / "first")
+    batch = rows(tokenizer)
+    wanted = token_logprobs_of(first, batch)
+    for new in (None, LORA):
+        second = load_policy(tmp_path / "first", AUTO, new, trainable=True)
+        torch.testing.assert_close(token_logprobs_of(second.model.eval(), batch), wanted, atol=1e-5, rtol=0)
+        a_little(second.model, seed=1, size=1e-2)
+        save_policy(second, tmp_path / "second", card="")
+        found = token_logprobs_of(second.model, batch)
+        torch.testing.assert_close(token_logprobs_of(load_policy(tmp_path / "second", AUTO).model, batch), found, atol=1e-5, rtol=0)
+        torch.testing.assert_close(token_logprobs_of(AutoPeftModelForCausalLM.from_pretrained(tmp_path / "second", dtype=torch.float32).eval(), batch), found, atol=1e-5, rtol=0)
+
+
+def test_new_tokens_that_the_adapter_holds_a_part_of(tmp_path, tokenizer):
+    """Where LoRA lies on the embedding, what lies below the new rows is nowhere."""
+    base = stored(tmp_path / "base", llama(), tokenizer, torch.bfloat16)
+    grown = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    grown.resize_token_embeddings(302)
+    get_peft_model(grown, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "embed_tokens"])).save_pretrained(tmp_path / "first")
+    with pytest.raises(ModelError, match="trained with 302 tokens, its base has 300") as caught:
+        load_policy(tmp_path / "first", AUTO)
+    assert "merge it" in caught.value.remedy
+
+
+def test_what_peft_cannot_merge_is_an_error_of_the_model(tmp_path, tokenizer):
+    base = stored(tmp_path / "base", llama(), tokenizer, torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], lora_bias=True)).save_pretrained(tmp_path / "first")
+    with pytest.raises(ModelError, match="cannot be added to the weights"):
+        load_policy(tmp_path / "first", AUTO, LORA, trainable=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.sampling.answers import REFUSAL, NoAnswer, read_answer, words
+from alignlab.sampling.answers import REFUSAL, NoAnswer, filtered, read_answer, words
 
 LOOK = {"token": "B", "logprob": -0.1, "top_logprobs": [{"token": "A", "logprob": -2.0}, {"token": "B", "logprob": -0.1}]}
 
@@ -47,7 +47,7 @@ def test_what_says_nothing_is_no_finished_answer(message: Any) -> None:
 
 
 @pytest.mark.parametrize(("end", "finished"), [
-    ("stop", True), ("STOP", True), ("eos", True), ("eos_token", True), ("end_turn", True), ("stop_sequence", True), ("COMPLETE", True),
+    ("stop", True), ("STOP", True), ("FINISH_REASON_STOP", True), ("FinishReason.STOP", True), ("FinishReason.MAX_TOKENS", False), ("eos", True), ("eos_token", True), ("end_turn", True), ("stop_sequence", True), ("COMPLETE", True),
     ("length", False), ("max_tokens", False), ("MAX_TOKENS", False), ("model_length", False), ("tool_calls", False), ("abort", False), ("error", False), (None, False), ("", False),
     (0, False), (True, False), ({}, False), (["stop"], False),
 ])
@@ -61,13 +61,55 @@ def test_an_end_by_another_field_and_an_answer_beside_a_call() -> None:
     assert said({"content": "Let me look.", "function_call": {"name": "f"}}, "function_call") == ("Let me look.", False, "")
 
 
-@pytest.mark.parametrize("end", ["content_filter", "content_filter: PROHIBITED_CONTENT", "SAFETY", "refusal", "recitation", "guardrail_intervened"])
+@pytest.mark.parametrize("end", ["content_filter", "content_filter: PROHIBITED_CONTENT", "ContentFiltered", "content_filtered", "SAFETY", "FinishReason.SAFETY", "IMAGE_SAFETY", "sensitive", "refusal", "recitation", "guardrail_intervened"])
 def test_who_stops_an_answer_without_a_word_has_refused(end: str) -> None:
     for message in ({"content": None}, {"content": ""}, {}, None):
         assert said(message, end) == (REFUSAL, True, "content_filter")
     assert said({"content": "Well, first"}, end) == ("Well, first", False, "content_filter"), "what came before is what was said"
     assert said({"content": None, "refusal": "No."}, end)[0] == "No."
     assert said({"content": "No."}, end, alignlab={"blocked_by": "output-filter"})[2] == "output-filter"
+
+
+@pytest.mark.parametrize("more", [
+    {"content_filter_results": {"hate": {"filtered": False}, "violence": {"filtered": True, "severity": "high"}}}, {"native_finish_reason": "refusal"},
+    {"native_finish_reason": "SAFETY"}, {"error": {"code": 403, "message": "Your input was flagged for violence"}}, {"error": {"code": "content_filter"}}])
+def test_a_filter_may_be_named_beside_the_end(more: dict[str, Any]) -> None:
+    for content in (None, ""):
+        assert said({"content": content}, "stop", **more) == (REFUSAL, True, "content_filter")
+    assert said({"content": "Yes."}, "stop", **more) == ("Yes.", True, ""), "what was said is not taken back"
+
+
+@pytest.mark.parametrize("more", [
+    {"content_filter_results": {"hate": {"filtered": False}}}, {"content_filter_results": None}, {"content_filter_results": [3]}, {"native_finish_reason": "STOP"},
+    {"native_finish_reason": 3}, {"error": {"code": 500, "message": "out of memory"}}, {"error": "busy"}, {"error": None}])
+def test_no_word_and_no_filter_is_void(more: dict[str, Any]) -> None:
+    assert said({"content": ""}, "stop", **more) == ("", False, "")
+
+
+@pytest.mark.parametrize("refusal", [True, ["No."], {"reason": "harm"}])
+def test_a_refusal_that_is_no_text_is_still_one(refusal: Any) -> None:
+    assert said({"content": None, "refusal": refusal}) == (REFUSAL, True, "")
+    assert said({"content": "Yes.", "refusal": refusal}) == ("Yes.", True, "")
+
+
+@pytest.mark.parametrize(("error", "is_filter"), [
+    ({"code": "content_filter"}, True), ({"code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}, True), ({"type": "content_policy_violation", "code": "400"}, True),
+    ({"code": "400", "message": "litellm.ContentPolicyViolationError: AzureException"}, True), ({"code": "moderation_blocked"}, True), ({"code": "data_inspection_failed"}, True),
+    ({"code": "invalid_prompt", "message": "Your prompt was flagged as potentially violating our usage policy."}, True), ({"code": 403, "message": "Your input was flagged for x"}, True),
+    ({"code": "invalid_request_error", "message": "Content Exists Risk"}, True),
+    ({"code": "blocked_api_key", "message": "This key is blocked"}, False), ({"code": 400, "message": "maximum context length"}, False), ({"code": "invalid_prompt"}, False), ("busy", False),
+    ({"message": 3, "innererror": "x"}, False)])
+def test_an_error_that_is_a_refusal_of_the_provider(error: Any, is_filter: bool) -> None:
+    assert filtered(json.dumps({"error": error}).encode()) is is_filter
+    if isinstance(error, dict) and "innererror" not in error:
+        assert filtered(json.dumps(error).encode()) is is_filter, "without its wrapping"
+
+
+def test_an_answer_without_choices_may_say_that_the_prompt_was_filtered() -> None:
+    found = {"choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {"jailbreak": {"filtered": True, "detected": True}}}]}
+    assert filtered(json.dumps(found).encode())
+    found["prompt_filter_results"][0]["content_filter_results"]["jailbreak"]["filtered"] = False
+    assert not filtered(json.dumps(found).encode()) and not filtered(b"[]") and not filtered(b"{")
 
 
 @pytest.mark.parametrize("choice", [{}, 7, "text", None, [], {"message": {}}, {"message": {"content": 3}}, {"message": {"content": [3]}}, {"message": {"content": {"text": "x"}}},

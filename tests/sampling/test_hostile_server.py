@@ -158,11 +158,12 @@ def test_a_server_that_asks_for_an_age_is_asked_again_soon(monkeypatch: pytest.M
     assert waited[0] == endpoint.LONGEST_PAUSE and all(seconds < 1 for seconds in waited[1:])
 
 
-def test_a_filter_of_the_provider_is_a_refusal_and_paid_for_once(tmp_path: Any) -> None:
-    """Azure: status 400, and no answer at all. Every completion that was asked for is refused."""
+@pytest.mark.parametrize("status", [400, 403, 200])
+def test_a_filter_of_the_provider_is_a_refusal_and_paid_for_once(tmp_path: Any, status: int) -> None:
+    """Azure: status 400, and no answer at all (others: 403, or 200 with an error in it). Every completion that was asked for is refused."""
     error = {"error": {"code": "content_filter", "status": 400, "message": "The response was filtered", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}
     cache = tmp_path / "answers.jsonl"
-    with Server(lambda *_: Reply(error, 400)) as server:
+    with Server(lambda *_: Reply(error, status)) as server:
         for _ in range(2):
             sampler = EndpointSampler(server.name, cache=cache)
             [found] = sampler.sample([Prompt.user("hello")], n=3)

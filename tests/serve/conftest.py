@@ -18,8 +18,9 @@ from alignlab.models.load import Policy
 from alignlab.serve.access import Access
 from alignlab.serve.app import Served, Server
 from alignlab.serve.audit import Audit
-from alignlab.serve.command import Announcing, bind
+from alignlab.serve.command import bind
 from alignlab.serve.engine import Engine
+from alignlab.serve.running import Announcing
 from alignlab.settings import ServeSettings
 
 CONTEXT, END = 384, 256

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from ..errors import DataError, ModelError
 from ..models.chat import Rendered, begin_ids, completion_ids, end_token_id, marks, prompt_ids, template_of, texts, writes_its_end
-from ..models.load import Reader
+from ..models.reader import Reader
 from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
 from .checks import encode, reads_otherwise, teaches
-from .formats import GUESSED
+from .formats import GUESSED, completions_of
 from .layouts import ORDER, parts
 from .lengths import LENGTHS, Kept, Truncate, needs, table
 from .read import LoadReport, same
@@ -190,7 +190,8 @@ def columns_not_read(p: _Patient) -> list[Finding]:
     """Columns with text that no reader used: a part of the prompt, perhaps, or marks on messages."""
     if p.report is None or not p.report.not_read:
         return []
-    return [Finding("columns-not-read", "look", f"text that nobody reads stands in: {p.report.not_read_text()}",
+    what = "text that is no part of the prompt, but goes with it for a scorer," if p.records and isinstance(p.records[0], Prompt) else "text that nobody reads"
+    return [Finding("columns-not-read", "look", f"{what} stands in: {p.report.not_read_text()}",
                     "nothing, if neither prompt nor answer is made of it; --columns system=THEIRS (or prompt, input, completion) if one is",
                     max(p.report.not_read.values()))]
 
@@ -472,19 +473,6 @@ def prompt_of(record: Record) -> Prompt:
 
 def messages_of(record: Record) -> tuple[Message, ...]:
     return prompt_of(record).messages
-
-
-def completions_of(record: Record) -> list[str]:
-    match record:
-        case Demonstration() | Unpaired():
-            return [record.completion]
-        case Completion():
-            return [record.text]
-        case Comparison():
-            return [record.chosen, record.rejected]
-        case Ranking():
-            return [completion.text for completion in record.completions]
-    return []
 
 
 def ends(record: Record) -> list[bool]:

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, cast
 from ..errors import DataError
 from ..text.documents import MOST_JSON, Malformed, check_depth, check_regular, from_json
 from .formats import KNOWN_COLUMNS
+from .formats.values import parsed
 
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".parquet")
 AGAIN = "fetch or write the file again"
@@ -168,7 +169,7 @@ def _json_rows(path: Path) -> Rows:
         if head.split(b"\n", 1)[0].strip() == b"{":
             yield from _object_rows(read_object(file, path))
             return
-        last = 0
+        last, wrapped = 0, None
         for number, line in _lines(file, path):
             if not line.strip():
                 if number - last > LINES:
@@ -176,15 +177,28 @@ def _json_rows(path: Path) -> Rows:
                 continue
             last = number
             try:
-                row = from_json(line)
+                row = from_json(line.removeprefix("\ufeff"))  # files that were put together keep their marks
             except Malformed as error:
-                what = f"the row is not JSON: {error}" if line.endswith("\n") else "the file ends in the middle of a row"
-                raise DataError(what, where=f"{path}:{number}",
-                                remedy=f"{AGAIN}, or delete the line: " + _command(path, f"sed -i {number}d {{file}}")) from error
+                raise _not_json(line, path, number, error) from error
+            if wrapped is not None:  # more rows follow: the first was one itself
+                yield wrapped
+                wrapped = None
             if number == 1 and _wrapped(row) is not None:
-                yield from _object_rows(row)
-                return
-            yield number, row
+                wrapped = number, row
+            else:
+                yield number, row
+        if wrapped is not None:
+            yield from _object_rows(wrapped[1])
+
+
+def _not_json(line: str, path: Path, number: int, error: Malformed) -> DataError:
+    where = f"{path}:{number}"
+    if line.rstrip().endswith(","):
+        return DataError("a comma stands behind the row", where=where, remedy="one row a line, and nothing between: " + _command(path, "sed -i 's/,[[:space:]]*$//' {file}"))
+    if len(line) < CHUNK and parsed(line, "{") is not None:
+        return DataError("the row is as Python prints it, and not JSON", where=where, remedy="write each row with json.dumps")
+    what = f"the row is not JSON: {error}" if line.endswith("\n") else "the file ends in the middle of a row"
+    return DataError(what, where=where, remedy=f"{AGAIN}, or delete the line: " + _command(path, f"sed -i {number}d {{file}}"))
 
 
 def read_object(file: BinaryIO, path: Path) -> Any:
@@ -305,16 +319,20 @@ def csv_rows(path: Path) -> Rows:
 
         reader = csv.reader(lines(), strict=True)
         try:
-            header = [name.strip() for name in next(reader, [])]
+            header = [name.strip() or f"column {place}" for place, name in enumerate(next(reader, []), 1)]
             if len(header) > COLUMNS:
                 raise DataError(f"the first line names {len(header):,} columns", where=f"{path}:1", remedy=f"at most {COLUMNS:,}: keep those that are read")
             if name := twice(header):
                 raise DataError(f"two columns are named {name!r:.40}", where=f"{path}:1", remedy="rename one of them")
+            if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), "")):
+                raise DataError(f"the cells stand between {other!r}, and not between commas", where=f"{path}:1", remedy="write the file again with commas")
             start, taken = reader.line_num + 1, 0
             for cells in reader:
                 if cells and len(cells) != len(header):
                     raise DataError(f"the row has {len(cells)} cells, the header {len(header)}", where=f"{path}:{start}",
                                     remedy='put a text with commas into quotes: "so, like this"')
+                if len(header) > 1 and [name.strip() for name in cells] == header:
+                    raise DataError("the first line stands here again", where=f"{path}:{start}", remedy="delete the line: " + _command(path, f"sed -i {start}d {{file}}"))
                 if cells:
                     yield start, dict(zip(header, cells, strict=True))
                 start, taken = reader.line_num + 1, 0

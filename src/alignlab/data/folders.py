@@ -19,6 +19,8 @@ SPLITS = {"train": "train", "training": "train", "validation": "validation", "va
           "test": "test", "testing": "test", "eval": "test", "evaluation": "test"}
 """Words in the name of a file or folder, and the split that `datasets` takes them for (`datasets.data_files.SPLIT_KEYWORDS`)."""
 WORD = re.compile(rf"(?<![^\W\d_])({'|'.join(SPLITS)})(?![^\W\d_])", re.IGNORECASE)
+HELD_OUT = re.compile(r"(?<![^\W\d_])((test|val|valid|validation|dev|eval)(set|data|split)|h[eo]ld[\W_]?out|unseen)(?![^\W\d_])", re.IGNORECASE)  # said otherwise
+PACKED = (".zst", ".bz2", ".xz", ".lz4", ".zip", ".tar", ".tsv", ".arrow", ".feather", ".jsonlines", ".xlsx")  # files of rows that are not read
 SHARD = re.compile(r"(\w+(?:\.\w+)*)-\d{5}-of-\d{5}")  # data/NAME-00000-of-00001.parquet, as the hub writes splits of any name
 NO_ROWS = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")  # of the library's own
 RUN_FILES: dict[Want, tuple[str, ...]] = {  # files of a run's data folder that hold what is wanted, the best first
@@ -78,14 +80,22 @@ def folder_files(folder: Path, split: str) -> list[Path]:
     Raises:
         DataError: no data file, none of that split, a file of none beside others, or a file of two.
     """
-    files = [file for file in sorted(folder.rglob("*")) if suffix(file) in SUFFIXES and file.name not in NO_ROWS and file.is_file()
+    there = [file for file in sorted(folder.rglob("*")) if suffix(file) in (*SUFFIXES, *PACKED) and file.name not in NO_ROWS and file.is_file()
              and not any(part.startswith((".", "__")) for part in file.relative_to(folder).parts)]
+    files = [file for file in there if suffix(file) in SUFFIXES]
     if saved := next((file.parent for file in files if file.name == "state.json" and is_saved(file.parent)), None):
         raise DataError("the folder holds sets that the `datasets` library saved, each by itself", where=str(folder), remedy=f"give one of them, such as {saved}")
     if not files:
         raise DataError("the folder holds no data files", where=str(folder), remedy=f"give a file or folder of {', '.join(SUFFIXES)}")
+    if len(files) < len(there):
+        packed = next(file for file in there if suffix(file) in PACKED)
+        raise DataError(f"files ending in {packed.suffix} are not read, and this one stands beside others that are", where=str(packed),
+                        remedy=f"write it as one of {', '.join(SUFFIXES)} (also .gz), or take it out of the folder")
     found = {file: _splits_of(file.relative_to(folder)) for file in files}
     if not any(found.values()):
+        if held := next((file for file in files if HELD_OUT.search(str(file.relative_to(folder)))), None):
+            raise DataError("the file is held out by its name, and no name here says train", where=str(held),
+                            remedy="put train or test between other characters than letters into the names, as in train_data.jsonl; or give the files by name")
         found = dict.fromkeys(files, {"train"})
     for file, names in found.items():
         if len(names) != 1:

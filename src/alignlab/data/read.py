@@ -19,7 +19,7 @@ from ..records import Prompt, Record, Text
 from ..text.escapes import one_line
 from .files import AGAIN
 from .folders import RUN_FILES, local, sources
-from .formats import NEEDS, Columns, Reading, Shaped, Useless, Want, columns_in, columns_of, shaped
+from .formats import NEEDS, ONE, Columns, Reading, Shaped, Useless, Want, columns_in, columns_of, shaped
 from .formats import kind_of as kind_of_row
 
 
@@ -119,7 +119,7 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
     report.kept = len(records)
     if not records:
         what = f"nothing left of {report.read} rows: dropped {report.dropped_text()}" if report.read else "no rows"
-        raise DataError(what, where=str(source), remedy=f"a {want} needs {NEEDS[want]}")
+        raise DataError(what, where=str(source), remedy=f"{ONE[want]} needs {NEEDS[want]}")
     return Loaded(records, report)
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from ..errors import DataError
-from ..models.load import multiplies_bf16
+from ..models.load import wants_bf16
 from ..rules import check
 from ..run import RunDir, guard_finite
 from ..settings import CriticSettings, PretrainSettings
@@ -50,7 +50,7 @@ def pretrain(run: RunDir, model: PreTrainedModel, rows_NT: Tensor, settings: Pre
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": optim.weight_decay}, {"params": vectors, "weight_decay": 0.0}], lr=optim.lr,
                                   betas=(optim.beta1, optim.beta2), fused=True)
     model.set_attn_implementation("eager")  # the fastest at this length on a CPU
-    autocast = torch.autocast("cpu", torch.bfloat16) if settings.model.precision != "fp32" and multiplies_bf16(torch.device("cpu")) else nullcontext()
+    autocast = torch.autocast("cpu", torch.bfloat16) if wants_bf16(settings.model, torch.device("cpu")) else nullcontext()
 
     def loss_of(rows: slice) -> tuple[Tensor, float]:
         """The mean loss, and the weight it is the mean over."""

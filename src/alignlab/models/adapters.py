@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, ModelError
 from ..settings import AdapterSettings
-from .folder import adapted_modules
+from .folder import adapted_modules, tensors
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,26 @@ def attach(model: Any, folder: Path, *, trainable: bool) -> Any:
             if not any(name.endswith("score.weight") for name in file.keys()):  # noqa: SIM118  (not a dict)
                 raise ModelError("the reward adapter was saved without its head, so its scores would be random", where=str(folder),
                                  remedy='train it again with modules_to_save=["score"]')
+    _fit_vocabulary(model, folder)
     if config.exclude_modules or config.layers_pattern or isinstance(config.target_modules, str):  # expressions of others may take for ever
         config.target_modules, config.exclude_modules, config.layers_pattern, config.layers_to_transform = adapted_modules(folder), None, None, None
     with quiet():
         return PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable, autocast_adapter_dtype=False)
+
+
+def _fit_vocabulary(model: Any, folder: Path) -> None:
+    """Give the model as many tokens as an adapter has that was trained with new ones, and holds the embedding (and the head) of them all."""
+    held, rows = tensors(folder), model.get_input_embeddings().weight.shape[0]
+    ends = {"embedding": model.get_input_embeddings(), "head": model.get_output_embeddings()}
+    names = {what: next(name for name, module in model.named_modules(remove_duplicate=False) if module is end) for what, end in ends.items() if end is not None}
+    wanted = {what: held.get(f"base_model.model.{name}.weight", (rows,))[0] for what, name in names.items()}
+    factors = {shape[1] for name, shape in held.items() if name.endswith("lora_embedding_A")}
+    if factors - {wanted["embedding"]} or ({*wanted.values()} != {rows} and len({*wanted.values()}) > 1 and not tied(model)):
+        raise ModelError(f"the adapter was trained with {max(factors | {*wanted.values()})} tokens, its base has {rows}, and it does not hold all the rest of them", where=str(folder),
+                         remedy="merge it into its base where it was trained, and name the merged folder")
+    if (most := max(wanted.values())) != rows:
+        model.resize_token_embeddings(most, mean_resizing=False)
+        _below[model] = [*_below.get(model, []), Part({}, tuple(names.values()), "")]  # what the adapter holds of them is saved again with it
 
 
 def merged(model: Any) -> Any:
@@ -103,7 +119,10 @@ def merged(model: Any) -> Any:
     _below[plain] = [*_below.get(plain, []), _part(model)]
     _untie(plain)
     with quiet():
-        model.merge_and_unload()
+        try:
+            model.merge_and_unload()
+        except RuntimeError as error:  # as PEFT says it: a bias, of layers that have none
+            raise ModelError(f"the adapter cannot be added to the weights: {error}", where=plain.name_or_path, remedy="an adapter without lora_bias") from error
     say_untied(plain)
     return plain
 

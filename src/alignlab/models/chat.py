@@ -246,13 +246,18 @@ def _written(tokenizer: Any, prompt: Sequence[Message], completion: str, before:
     """What stands behind the rendered prompt `before` when the completion is given: as the template writes it (trimmed, say, or behind an empty thought).
 
     What the prompt has opened already (a thought, as R1's and QwQ's templates do) is not written again. A completion whose thought the template leaves
-    out stands as it is, for so the model would say it.
+    out stands as it is, for so the model would say it. Where the prompt's own messages are written otherwise once they are answered (Mistral's templates
+    show the system's to the last question alone), the completion is written as behind a plain question.
 
     Raises:
         ModelError: the template does not repeat the completion's words.
     """
     whole, suffix = _template(tokenizer, (*prompt, Message("assistant", completion)), generation=False), _turn_end(tokenizer).suffix
     opened = "" if whole.startswith(before) else _opened(tokenizer, tuple(prompt), before)
+    if opened and len(before) - len(opened) < len(commonprefix([before, _template(tokenizer, prompt, generation=False)])):  # messages, and no opening
+        if tuple(prompt) != _PLAIN:
+            return _written(tokenizer, _PLAIN, completion, _asked(tokenizer, _PLAIN)[0])
+        opened = ""
     start = before.removesuffix(opened)
     if whole.startswith(start) and whole[len(start):].endswith(suffix):
         shown = whole[len(start) : len(whole) - len(suffix)]
@@ -314,6 +319,7 @@ class _TurnEnd:
 
 
 _PROBE = "alignlab probe"
+_PLAIN = (Message("user", "hello"),)
 
 
 def _turn_end(tokenizer: Any) -> _TurnEnd:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,16 @@ from safetensors import safe_open
 from torch import nn
 
 from ..errors import ConfigError, ModelError
-from ..run import check_model
 from ..settings import AdapterSettings, ModelSettings
 from ..text.escapes import first_line
-from . import adapters, chat
+from ..text.streams import say
+from . import adapters, chat, reader
 from .attention import use_plain_attention
 from .building import within
-from .folder import TOKENIZERS, check_folder, check_gguf, is_adapter, is_reward, read_json
+from .folder import is_adapter, is_reward
 from .means import within_means
 
 BIG = 20_000_000  # parameters above which bf16 pays
-NOTES = "alignlab.json"
-"""Beside an adapter: where its base lies as seen from there, and the scale of a reward model's scores. No config.json, for transformers takes a folder with
-one for a whole model."""
-SCALE = ("score_mean", "score_std", "cost_model")
-_hub_names: dict[Path, str] = {}  # of snapshots in the hub's cache, by folder
 
 
 @dataclass
@@ -89,29 +83,9 @@ class RewardModel:
         return self.model.config.pad_token_id
 
 
-@dataclass(frozen=True)
-class Reader:
-    """What of a model reads text, without its weights: the tokenizer, how much it can look at, and where it stops.
-
-    Attributes:
-        stops: ids that its generation config (or config) and its tokenizer say end a completion: what other libraries stop at.
-        own_template: its chat template came with it, so that it says how the model was taught.
-    """
-
-    tokenizer: Any
-    name: str
-    context: int
-    stops: frozenset[int]
-    own_template: bool = False
-
-
 def context_of(model: Any) -> int:
     """Tokens the model can look at; sys.maxsize where its config does not say."""
-    return _context(model.config)
-
-
-def _context(config: Any) -> int:
-    return getattr(config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+    return reader.context_in(model.config)
 
 
 def pick_device(settings: ModelSettings) -> torch.device:
@@ -134,6 +108,25 @@ def multiplies_bf16(device: torch.device) -> bool:
     return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("bf16"))
 
 
+def wants_bf16(settings: ModelSettings, device: torch.device, *, pays: bool = True) -> bool:
+    """Whether a model is to run in bf16. Where the device would only emulate it, that is said, once.
+
+    Args:
+        pays: the model is so large that auto is to take it.
+    """
+    if settings.precision == "fp32" or (settings.precision == "auto" and not pays):
+        return False
+    if not (native := multiplies_bf16(device)):
+        _say_emulated(device.type, settings.precision)
+    return native or settings.precision == "bf16"
+
+
+@cache
+def _say_emulated(device: str, precision: str) -> None:
+    say(f"model.precision = {precision}: this {device} does not report that it multiplies bf16 natively; "
+        + ("emulated it may take many times as long as fp32, which auto would take" if precision == "bf16" else "fp32 is taken, for emulated it may take many times as long"))
+
+
 def load_policy(ref: str | Path, settings: ModelSettings, adapter: AdapterSettings | None = None, *, trainable: bool = False) -> Policy:
     """A causal model from a folder, a PEFT adapter folder, a .gguf file or a hub name.
 
@@ -149,7 +142,7 @@ def load_policy(ref: str | Path, settings: ModelSettings, adapter: AdapterSettin
         source, device = _prepare(ref, settings)
         new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
         model = _causal(source, settings, device, plain=new_adapter is not None, trainable=trainable)
-        tokenizer = _tokenizer(source, settings)
+        tokenizer = reader.tokenizer_of(source, settings)
         model = _ready(model, settings, device, trainable, new_adapter, task="CAUSAL_LM")
         return Policy(model, tokenizer, str(ref), device)
 
@@ -172,12 +165,12 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
             model = _with_head(_causal(source, settings, device, plain=True), head_seed)
         else:
             model = _reward(source, settings, device, plain=new_adapter is not None, trainable=trainable)
-        tokenizer = _tokenizer(source, settings)
+        tokenizer = reader.tokenizer_of(source, settings)
         model.config.pad_token_id = _pad_id(model, tokenizer)
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
         if not init_head and is_adapter(source):
-            vars(model.config).update({key: value for key, value in _notes(source).items() if key in SCALE})
-        if not all(isinstance(n := getattr(model.config, key, 0), (int, float)) and abs(n) < sys.float_info.max for key in SCALE):
+            vars(model.config).update({key: value for key, value in reader.notes_of(source).items() if key in reader.SCALE})
+        if not all(isinstance(n := getattr(model.config, key, 0), (int, float)) and abs(n) < sys.float_info.max for key in reader.SCALE):
             raise ModelError("the scale of its scores is no number", where=str(source), remedy="copy the model folder again")
         model = _ready(model, settings, device, trainable, new_adapter, task="SEQ_CLS")
         return RewardModel(model, tokenizer, str(ref), device)
@@ -193,73 +186,11 @@ def load_merged(ref: str | Path) -> Policy | RewardModel:
         return made
 
 
-def load_reader(ref: str | Path, settings: ModelSettings) -> Reader:
-    """Tokenizer and limits of a policy or reward model, from the same names as `load_policy`; no weights are read. Raises ModelError."""
-    with within_means(ref):
-        source, _ = _prepare(ref, settings)
-        tokenizer = _tokenizer(source, settings)
-        at = source
-        while is_adapter(at):
-            at = _base_of(at, settings)
-        from transformers import AutoConfig, GenerationConfig
-
-        options = {"gguf_file": at.name} if at.suffix == ".gguf" else {}
-        config = _calling_libraries(at, lambda: AutoConfig.from_pretrained(_folder(at), trust_remote_code=False, **options))
-        stops = _listed(config.get_text_config().eos_token_id)
-        if (_folder(at) / "generation_config.json").exists() and not options:
-            stops = _listed(_calling_libraries(at, lambda: GenerationConfig.from_pretrained(_folder(at))).eos_token_id) or stops
-        ends = {*stops, tokenizer.eos_token_id} - {None}
-        return Reader(tokenizer, str(ref), _context(config), frozenset(ends), own_template=not settings.chat_template)
-
-
 def _prepare(ref: str | Path, settings: ModelSettings) -> tuple[Path, torch.device]:
     """The checked folder or file behind a name, and the device; the process is set up as asked."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    source = at = _find(ref)
-    seen = set()
-    while is_adapter(at):
-        if at.resolve() in seen:
-            raise ModelError("the adapter's base is the adapter itself, or an adapter on it", where=str(at), remedy="set base_model_name_or_path to the base model")
-        seen.add(at.resolve())
-        at = _base_of(at, settings)
-    return source, pick_device(settings)
-
-
-def _find(ref: str | Path, *, ask: bool = True) -> Path:
-    """The folder (or .gguf file) of a model name, checked. Of a hub name only what may be opened is fetched, into the hub's cache.
-
-    Args:
-        ask: whether the hub may be asked for what is not in its cache: for a name that a person gave, never for one that stands in a folder.
-    """
-    path = Path(ref)
-    if path.suffix == ".gguf" and os.path.exists(path):
-        check_gguf(path)
-        return path
-    if os.path.isdir(path):  # of a name that is too long for the system, too
-        check_folder(path)
-        check_model(path, error=ModelError)
-        return path
-    if path.suffix == ".gguf" or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(ref), re.ASCII):
-        raise ModelError(f"there is no model {ref!s}", remedy="town, a run folder, a model folder, a .gguf file, or a hub name like owner/name")
-    from huggingface_hub import snapshot_download
-
-    try:
-        path = Path(snapshot_download(str(ref), allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"], ignore_patterns=["*/*"],
-                                      local_files_only=not ask))
-    except Exception as error:  # whatever the network and the hub come up with
-        if not ask:
-            raise ModelError(f"there is no model {ref!s}, neither as a folder nor in the hub's local cache",
-                             remedy=f"fetch it once with `hf download {ref!s}`, or let this command fetch it by --model.download true") from error
-        raise ModelError(f"there is no model {ref!s}, neither as a folder nor on the hub: {first_line(error)}",
-                         remedy="check the path or the hub name, and the network if it is not in the local cache") from error
-    _hub_names[path] = str(ref)
-    check_folder(path)
-    return path
+    return reader.located(ref, settings), pick_device(settings)
 
 
 def _causal(source: Path, settings: ModelSettings, device: torch.device, *, plain: bool = False, trainable: bool = False) -> Any:
@@ -271,7 +202,7 @@ def _causal(source: Path, settings: ModelSettings, device: torch.device, *, plai
     if is_reward(source):
         raise ModelError("this is a reward model, not one that writes", where=str(source), remedy="name the policy it was made from")
     if is_adapter(source):
-        base = _causal(_base_of(source, settings), settings, device, plain=True)
+        base = _causal(reader.base_of(source, settings), settings, device, plain=True)
         return _adapted(base, source, settings, device, plain=plain, trainable=trainable)
     from transformers import AutoModelForCausalLM
 
@@ -283,7 +214,7 @@ def _reward(source: Path, settings: ModelSettings, device: torch.device, *, plai
     if not is_reward(source):
         raise ModelError("the model has no scalar head", where=str(source), remedy="make a reward model with `alignlab reward`")
     if is_adapter(source):
-        below = _base_of(source, settings)
+        below = reader.base_of(source, settings)
         base = _reward(below, settings, device, plain=True) if is_reward(below) else _with_head(_causal(below, settings, device, plain=True))
         return _adapted(base, source, settings, device, plain=plain, trainable=trainable)
     from transformers import AutoModelForSequenceClassification
@@ -298,15 +229,14 @@ def _reward(source: Path, settings: ModelSettings, device: torch.device, *, plai
 def _adapted(base: Any, source: Path, settings: ModelSettings, device: torch.device, *, plain: bool, trainable: bool) -> Any:
     """A plain model under the adapter of a folder: merged in fp32 if it is to stay `plain`, else in the precision it runs in."""
     adapters.cast(base, torch.float32 if plain else _runs_in(base, settings, device))
-    model = _calling_libraries(source, lambda: adapters.attach(base, source, trainable=trainable and not plain))
+    model = reader.calling_libraries(source, lambda: adapters.attach(base, source, trainable=trainable and not plain))
     return adapters.merged(model) if plain else model
 
 
 def _runs_in(model: Any, settings: ModelSettings, device: torch.device) -> torch.dtype:
     """The precision that the model is used in."""
-    bf16 = settings.precision == "bf16" or (
-        settings.precision == "auto" and multiplies_bf16(device) and sum(p.numel() for p in model.parameters()) > BIG)
-    return torch.bfloat16 if bf16 else torch.float32
+    large = sum(p.numel() for p in model.parameters()) > BIG
+    return torch.bfloat16 if wants_bf16(settings, device, pays=large) else torch.float32
 
 
 def _pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) -> Any:
@@ -316,10 +246,10 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) -
     options: dict[str, Any] = {"use_safetensors": True}
     if source.suffix == ".gguf":
         import transformers
-        from transformers import modeling_gguf_pytorch_utils as reader
+        from transformers import modeling_gguf_pytorch_utils as loader
         from transformers.utils import logging
 
-        reader.__dict__["tqdm"] = logging.tqdm  # its bar does not ask whether bars are wanted
+        loader.__dict__["tqdm"] = logging.tqdm  # its bar does not ask whether bars are wanted
         options = {"gguf_file": source.name}
         if hasattr(transformers, "GgufConfig"):
             options["quantization_config"] = transformers.GgufConfig(dequantize=True)
@@ -329,15 +259,15 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) -
             options["config"] = AutoConfig.from_pretrained(source, trust_remote_code=False)
             options["config"]._attn_implementation = None  # a config may name a kernel, which would be fetched from the hub and run
         dtype = torch.bfloat16 if settings.precision == "bf16" and not plain else torch.float32 if settings.precision == "fp32" else _stored_in(source)
-        return auto.from_pretrained(_folder(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+        return auto.from_pretrained(reader.folder_of(source), dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options)
 
     with within(source):
-        model, found = _calling_libraries(source, load)
+        model, found = reader.calling_libraries(source, load)
     misshapen = {name for name, *_ in found["mismatched_keys"]}
     if wrong := sorted(found["missing_keys"] | misshapen):
         raise ModelError(f"{len(wrong)} weights are missing or have another shape than the config says, {wrong[0]} among them", where=str(source),
                          remedy="copy or download the model folder again")
-    model.name_or_path = _hub_names.get(source) or os.path.abspath(source)  # what an adapter names as its base
+    model.name_or_path = reader.hub_names.get(source) or os.path.abspath(source)  # what an adapter names as its base
     adapters.say_untied(model)
     return model
 
@@ -345,7 +275,7 @@ def _pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) -
 def _stored_in(source: Path) -> torch.dtype:
     """The precision of the weights in a folder, fp32 if it is not the same for all: asked of the files, for a config may say less than they hold."""
     found = set()
-    for path in _folder(source).glob("*.safetensors"):
+    for path in reader.folder_of(source).glob("*.safetensors"):
         with safe_open(path, "pt") as file:
             found |= {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  (not a dict)
     return {frozenset({"BF16"}): torch.bfloat16, frozenset({"F16"}): torch.float16}.get(frozenset(found), torch.float32)
@@ -374,18 +304,6 @@ def _with_head(causal: Any, seed: int = 0) -> Any:
     return model
 
 
-def _tokenizer(source: Path, settings: ModelSettings) -> Any:
-    from transformers import AutoTokenizer
-
-    if source.is_dir() and not any((source / name).exists() for name in TOKENIZERS):
-        return _tokenizer(_base_of(source, settings), settings)  # an adapter folder: `check_folder` has seen to the rest
-    options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
-    tokenizer = _calling_libraries(source, lambda: chat.tried(AutoTokenizer.from_pretrained(_folder(source), trust_remote_code=False, **options)))
-    if settings.chat_template:
-        chat.install_template(tokenizer, settings.chat_template)
-    return tokenizer
-
-
 def _ready(model: Any, settings: ModelSettings, device: torch.device, trainable: bool, adapter: AdapterSettings | None, *, task: Any) -> Any:
     """The model on its device, in its precision and mode, under a new adapter if one is wanted."""
     model = adapters.cast(model, _runs_in(model, settings, device)).to(device)
@@ -403,15 +321,10 @@ def _ready(model: Any, settings: ModelSettings, device: torch.device, trainable:
 
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    found = {*_listed(getattr(getattr(model, "generation_config", None), "eos_token_id", None)), tokenizer.eos_token_id}
+    found = {*reader.listed(getattr(getattr(model, "generation_config", None), "eos_token_id", None)), tokenizer.eos_token_id}
     if chat.template_of(tokenizer):
         found.add(chat.end_token_id(tokenizer))
     return frozenset(i for i in found if i is not None)
-
-
-def _listed(ids: int | list[int] | None) -> list[int]:
-    """The end ids of a generation config, which holds one, several or none."""
-    return [] if ids is None else sorted(ids) if isinstance(ids, list) else [ids]
 
 
 def _pad_id(model: Any, tokenizer: Any) -> int:
@@ -419,49 +332,6 @@ def _pad_id(model: Any, tokenizer: Any) -> int:
     ends, embeddings = _end_ids(model, tokenizer), model.get_input_embeddings().weight.shape[0]
     candidates = [tokenizer.pad_token_id, *tokenizer.all_special_ids, *range(embeddings)]
     return next(i for i in candidates if i is not None and i < embeddings and i not in ends)
-
-
-def _base_of(source: Path, settings: ModelSettings) -> Path:
-    """The checked folder of the model that an adapter folder was trained on: where that says, or in the same place as seen from the adapter."""
-    file = source / "adapter_config.json"
-    base, notes = read_json(file).get("base_model_name_or_path"), _notes(source)
-    try:
-        if not base or not isinstance(base, str):
-            raise ModelError("none is named")
-        beside = os.path.normpath(source / notes.get("from_here", ""))
-        if base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside):  # moved together
-            base = beside
-        return _find(base, ask=settings.download)
-    except ModelError as error:
-        raise ModelError(f"the adapter's base model cannot be used: {error.what}", where=error.where or str(file),
-                         remedy=(f"{error.remedy}; or " if error.remedy and base else "") + f"set base_model_name_or_path in {file} to where the base model lies") from error
-
-
-def _notes(source: Path) -> dict[str, Any]:
-    """What `_save` wrote beside an adapter; empty for others' adapters."""
-    if not (source / NOTES).exists():
-        return {}
-    notes = read_json(source / NOTES)
-    paths, numbers = (notes.get("base", ""), notes.get("from_here", "")), [notes[key] for key in SCALE if key in notes]
-    if {*map(type, paths)} != {str} or not all(isinstance(n, (int, float)) and abs(n) < math.inf for n in numbers):
-        raise ModelError("where the base lies is no path, or the scale of the scores no number", where=str(source / NOTES), remedy="copy the model folder again")
-    return notes
-
-
-def _folder(source: Path) -> Path:
-    return source.parent if source.suffix == ".gguf" else source
-
-
-def _calling_libraries(source: Path, call: Any) -> Any:
-    """What `call` returns; what safetensors, tokenizers, transformers or PEFT raise about a folder becomes a ModelError."""
-    try:
-        return call()
-    except ModelError:
-        raise
-    except Exception as error:  # tokenizers raises Exception itself
-        raise ModelError(f"cannot load the model: {first_line(error)}", where=str(source),
-                         remedy='pip install "alignlab[gguf]"' if isinstance(error, ImportError) and source.suffix == ".gguf"
-                         else "copy or download it again; it should be as transformers or PEFT wrote it") from error
 
 
 def trainable_tensors(model: nn.Module, prefix: str = "model") -> dict[str, torch.Tensor]:
@@ -484,7 +354,7 @@ def save_policy(policy: Policy, folder: str | Path, *, card: str) -> None:
     """
     config = policy.model.generation_config
     ends = sorted(policy.end_ids)
-    if _listed(config.eos_token_id) != ends:
+    if reader.listed(config.eos_token_id) != ends:
         config.eos_token_id = ends
         try:
             config.validate(strict=True)
@@ -506,8 +376,8 @@ def _save(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
         adapters.save(model, staging)
         base = adapters.bare(model).name_or_path
         notes = {"base": base, "from_here": os.path.relpath(base, folder)} if os.path.isabs(base) else {}
-        notes |= {key: getattr(model.config, key) for key in SCALE if hasattr(model.config, key)}
-        (staging / NOTES).write_text(json.dumps(notes), encoding="utf-8")
+        notes |= {key: getattr(model.config, key) for key in reader.SCALE if hasattr(model.config, key)}
+        (staging / reader.NOTES).write_text(json.dumps(notes), encoding="utf-8")
     else:
         model.save_pretrained(staging)
     tokenizer.save_pretrained(staging)

@@ -128,7 +128,7 @@ def _lead(evals: Evals, runs: Mapping[str, RunInfo]) -> str:
                 parts.append(f"{MODEL_NAMES[name][0].upper()}{MODEL_NAMES[name][1:]} took it to {gold[name]:.2f}.")
     harm = {name: mean_of(info.summary.get("compliance_with_harm")) for name, info in judged.items()}
     if harm.get("sft") is not None and harm.get("ppo") is not None:
-        parts.append(f"Help with harmful requests went from {harm['sft']:.2f} to {harm['ppo']:.2f} (greedy answers).")
+        parts.append(f"PPO took help with harmful requests from {harm['sft']:.2f} to {harm['ppo']:.2f} (greedy answers).")
     if "unpenalised" in gold and "sft" in gold:
         parts.append(f"With no KL penalty the same PPO ended at {gold['unpenalised']:.2f}.")
     parts += constitutional.lead({name: info.summary for name, info in evals.items()}, MODEL_NAMES)

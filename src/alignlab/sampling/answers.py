@@ -8,14 +8,18 @@ of an answer (Azure), log-probabilities in the old shape or the new one, events 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 REFUSAL = "I cannot help with that."  # what stands where somebody other than the model refused, and gave no words
 FINISHED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "end_of_text", "complete", "completed"})
-FILTERED = ("content_filter", "content-filter", "safety", "refusal", "prohibited_content", "recitation", "blocklist", "spii", "guardrail", "error_toxic")
-"""How the names begin by which servers say that a filter ended the answer. Every other end (length, max_tokens, tool_calls, abort, none) is no end."""
+FILTERED = ("content_filter", "content-filter", "contentfilter", "content_policy", "contentpolicy", "safety", "image_safety", "refusal", "prohibited_content", "recitation", "blocklist", "spii",
+            "guardrail", "error_toxic", "moderation", "flagged", "sensitive", "data_inspection_failed", "responsibleaipolicyviolation")
+"""How the names begin by which servers say that a filter ended the answer, or the request. Every other end (length, max_tokens, tool_calls, abort, none) is no end."""
+FLAGGED = re.compile(r"ContentPolicyViolation|Content Exists Risk|flagged as potentially violating|\binput was flagged\b", re.IGNORECASE)
+"""What LiteLLM, DeepSeek, OpenAI and OpenRouter say of it in words, under a code that says nothing."""
 WORDS = {"text": "text", "output_text": "text", "input_text": "text", "refusal": "refusal"}
 """Parts of a message that are words to its reader, and the field that holds them."""
 THOUGHTS = ("reasoning", "reasoning_content", "thinking")
@@ -59,6 +63,8 @@ def words(message: Mapping[str, Any]) -> str | None:
             return None
     if content is not None and not isinstance(content, str):
         return None
+    if refusal and not isinstance(refusal, str) and not (content and content.strip()):
+        return REFUSAL
     if isinstance(refusal, str) and refusal.strip() and refusal != content:
         return f"{content.rstrip()}\n{refusal}" if content and content.strip() else refusal
     return content
@@ -67,9 +73,13 @@ def words(message: Mapping[str, Any]) -> str | None:
 def filtered(body: bytes) -> bool:
     """Whether an error says that a content filter stopped the prompt (Azure: status 400 with this code). That is a refusal, by the provider."""
     with suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        error = json.loads(body)["error"]
-        codes = [error.get("code"), error.get("type"), (error.get("innererror") or {}).get("code")]
-        return any(isinstance(code, str) and (_is_filter(code) or code.lower() in ("responsibleaipolicyviolation", "content_policy_violation")) for code in codes)
+        document = json.loads(body)
+        if any(_flags(item) for item in document.get("prompt_filter_results") or []):
+            return True
+        error = document.get("error") or document
+        codes = [error.get("code"), error.get("type"), *((error.get(inner) or {}).get("code") for inner in ("innererror", "inner_error"))]
+        said = error.get("message")
+        return any(isinstance(code, str) and _is_filter(code) for code in codes) or (isinstance(said, str) and FLAGGED.search(said[:2000]) is not None)
     return False
 
 
@@ -155,7 +165,7 @@ def _choice(choice: Any) -> tuple[str, bool, str]:
     else:
         text = choice.get("text")
     end = _end(choice)
-    blocked = _blocker(choice) if _is_filter(end) else ""
+    blocked = _blocker(choice) if _is_filter(end) or (not text and _stopped(choice)) else ""
     if not isinstance(text, str) and not blocked:
         raise NoAnswer("a choice without text")
     said = clean(text) if isinstance(text, str) else ""
@@ -179,12 +189,25 @@ def _end(choice: Mapping[str, Any]) -> str:
     """Why a choice ended, in lower case; empty where it does not say."""
     for name in ("finish_reason", "stop_reason"):
         if isinstance(found := choice.get(name), str) and found:
-            return found.lower()
+            return re.sub(r"^finish_?reason[._]", "", found.lower())
     return ""
 
 
 def _is_filter(end: str) -> bool:
     return end.lower().startswith(FILTERED)
+
+
+def _flags(item: Mapping[str, Any]) -> bool:
+    """Whether one of Azure's filters says that it stopped something."""
+    return any(isinstance(found, dict) and found.get("filtered") is True for found in item.get("content_filter_results", {}).values())
+
+
+def _stopped(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice without a word says elsewhere than in its end that a filter stopped it: Azure's filters, OpenRouter's error and the provider's own end."""
+    with suppress(TypeError, AttributeError):
+        native = choice.get("native_finish_reason")
+        return _flags(choice) or (isinstance(native, str) and _is_filter(native)) or ("error" in choice and filtered(json.dumps({"error": choice["error"]}).encode()))
+    return False
 
 
 def _blocker(choice: Mapping[str, Any]) -> str:

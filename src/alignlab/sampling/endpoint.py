@@ -249,6 +249,8 @@ class EndpointSampler:
                 try:
                     answer = read_answer(body, asked=len(data), chat=path.startswith("/chat"))
                 except NoAnswer as error:
+                    if filtered(body):
+                        raise _Filtered from None
                     raise _TryAgain(f"{error} ({self._said(body)})", rubbish=True) from None
                 return answer | {"choices": answer["choices"][:most]}
             except _Filtered:

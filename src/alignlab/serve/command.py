@@ -1,31 +1,23 @@
-"""`alignlab serve`: load the models, bind the port, say where, and answer until a signal."""
+"""`alignlab serve`: check the settings, bind the port, load the models, say where, and answer until a signal.
+
+What is heavy is imported once nothing can be wrong any more but the models.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import uvicorn
-
-from .. import names
 from ..errors import ConfigError, ResourceError, Terminated, UserError
-from ..models.load import load_policy
-from ..redteam.defences import build
 from ..settings import ServeSettings
 from .access import Access, is_loopback
-from .app import Served, Server
 from .audit import Audit
-from .connections import HEAD_SECONDS, Connection
-from .engine import Engine, EngineTarget
-
-LAST_SECONDS = 10.0  # answers that are under way may take so long to end when the server is told to
-PARTING_SECONDS = 1.0  # then they end in an error, which their clients may take so long to take
 
 
 def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) -> NoReturn:
@@ -36,12 +28,15 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
     """
     check(settings)
     key, stop = read_key(settings), read_stops(settings)
-    asked = [models] if isinstance(models, str) else models
+    asked = named([models] if isinstance(models, str) else models)
     local = is_loopback(resolved(settings.host, settings.port)[4][0])
     if not local and not key:
         raise ConfigError(f"host = {settings.host!r:.100} lets other machines in, and no key is asked for",
                           remedy="--api-key-env NAME, with the key in that variable; or --host 127.0.0.1, and a tunnel or proxy before it")
     with bind(settings.host, settings.port) as bound:
+        from .app import Server
+        from .running import Announcing, load
+
         audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
         hosts = [settings.host, *(name.strip() for name in settings.allowed_hosts.split(",") if name.strip())]
         server = Server(load(asked, settings), settings, audit, Access(key=key, names=hosts, local=local), stop=stop)
@@ -60,37 +55,6 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
         finally:
             server.close()
     raise SystemExit(code)
-
-
-class Announcing(uvicorn.Server):
-    """uvicorn, which prints our line once it answers, and nothing else."""
-
-    def __init__(self, server: Server, line: str) -> None:
-        super().__init__(uvicorn.Config(server.asgi, http=Connection, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
-                                        server_header=False, timeout_keep_alive=int(HEAD_SECONDS)))
-        self.line, self.ours = line, server
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        print(self.line, flush=True)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answers end by themselves, or in an error, or with their connection; no task of theirs is left to be cancelled. A second Ctrl-C waits for none."""
-        ending = asyncio.create_task(self._end(LAST_SECONDS))
-        await super().shutdown(sockets=sockets)
-        ending.cancel()
-        if self.server_state.tasks:
-            await self._end(0)
-            await asyncio.wait(self.server_state.tasks, timeout=PARTING_SECONDS)
-        await asyncio.to_thread(self.ours.close)  # here, since uvicorn leaves by the signal that ended it
-
-    async def _end(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await asyncio.to_thread(self.ours.end)
-        await asyncio.sleep(PARTING_SECONDS)
-        for connection in list(self.server_state.connections):
-            if transport := connection.transport:
-                transport.abort()
 
 
 def check(settings: ServeSettings) -> None:
@@ -128,30 +92,16 @@ def read_stops(settings: ServeSettings) -> list[str]:
     return found
 
 
-def load(asked: list[str], settings: ServeSettings) -> dict[str, Served]:
-    """The models by the names clients use. One that is named with several stacks is loaded once.
-
-    Raises:
-        UserError: a model that cannot be loaded, a defence that is none, one name for two.
-    """
-    served: dict[str, Served] = {}
-    engines: dict[str, Engine] = {}
-    try:
-        for argument in asked:
-            name, _, rest = argument.partition("=") if "=" in argument and not Path(argument).exists() else (argument, "", argument)
-            model, *stack = [rest] if Path(rest).exists() else rest.split("+")
-            if not name or name in served:
-                raise UserError(f"the name {name!r} is given twice" if name else f"{argument!r} names no model", remedy="NAME=M gives each a name of its own")
-            if model not in engines:
-                policy = load_policy(names.model_path(model), settings.model)
-                engines[model] = Engine(model, policy, slots=settings.slots, context=settings.context, memory=settings.memory * 1e9)
-            build(stack, EngineTarget(engines[model]))  # whatever a defence has to load is loaded now
-            served[name] = Served(engines[model], tuple(stack))
-    except BaseException:
-        for engine in engines.values():
-            engine.close()
-        raise
-    return served
+def named(asked: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
+    """Model and defences by the name that clients use. Raises UserError: one name for two, or for nothing."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for argument in asked:
+        name, _, rest = argument.partition("=") if "=" in argument and not Path(argument).exists() else (argument, "", argument)
+        model, *stack = [rest] if Path(rest).exists() else rest.split("+")
+        if not name or name in found:
+            raise UserError(f"the name {name!r} is given twice" if name else f"{argument!r} names no model", remedy="NAME=M gives each a name of its own")
+        found[name] = model, stack
+    return found
 
 
 def resolved(host: str, port: int) -> tuple[Any, ...]:

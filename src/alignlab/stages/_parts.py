@@ -86,6 +86,7 @@ def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) ->
         return dict
     from ..evals import general
 
+    run.note("general questions and a page of plain text, before training and after: is what the model knew still there? (general.jsonl)")
     before, first = general.measure(policy)
 
     def after() -> dict[str, Any]:

@@ -91,7 +91,7 @@ def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
     from ..data.view import show
 
     records = names.data(data, names.kind(data), count=count).records[:count]
-    from ..models.load import load_reader
+    from ..models.reader import load_reader
 
     show(records, load_reader(names.model_path(model), ModelSettings(chat_template=chat_template)).tokenizer)
 
@@ -104,7 +104,7 @@ def doctor(*, data: str, model: str, reward: str, against: str, kind: str, max_l
     found = surveyed(data, want, count)
     other = surveyed(against, "text" if want == "text" else "prompt", 0).records if against else []
     from ..data.doctor import examine
-    from ..models.load import load_reader
+    from ..models.reader import load_reader
 
     settings = ModelSettings(chat_template=chat_template)
     reader = load_reader(names.model_path(model), settings)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckFailed, UserError
+from ..errors import CheckFailed, DataError, UserError
 from ..known import check_finished
 from ..report.sections import judge_of, mean_of
 from ..run import RunInfo, examine_run, find_folders, read_run
@@ -34,6 +34,8 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
         return CLOSER[folder](rest)
     if rest:
         raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy=USAGE)
+    if not Path(folder).exists() and not find_folders(Path(folder)):
+        raise DataError("there is no such folder", where=folder, remedy="alignlab runs FOLDER, one that runs were written to (--out)")
     found = sorted(find_runs(folder), key=lambda info: ORDER.index(info.status))  # stable: newest first within each
     rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds, "figures": figures_of(info)} for info in found]
     return {"runs": rows, "text": "\n".join(listed(rows, Path(folder))) or f"no runs below {one_line(str(folder))}"}
@@ -85,7 +87,7 @@ def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
         broken = [finding for finding in found if finding.verdict == "broken"]
         rows.append({"run": str(info.path), "stage": info.stage, "status": info.status, "rows": len(metrics), "broken": len(broken),
                      "findings": [finding.to_json() for finding in found]})
-        said = f"{len(broken)} broken" if broken else "nothing to learn from" if not metrics else "nothing broken"
+        said = f"{len(broken)} broken" if broken else "no metrics to look at" if not metrics else "nothing broken"
         lines += [f"{info.path} ({info.stage}, {info.status}, {len(metrics)} rows of metrics): {said}", *(f"  {line}" for f in found for line in str(f).split("\n"))]
     return {"runs": rows, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if any(row["broken"] for row in rows) else 0}
 
@@ -95,20 +97,23 @@ def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
 def compare_runs(names: Sequence[str]) -> dict[str, Any]:
     """What several finished runs have otherwise: settings, and figures side by side; of evaluations also the difference from the first, prompt by prompt."""
     if len(names) < 2:
-        raise UserError(f"{len(names)} runs are named, and two or more are compared", remedy="alignlab runs compare RUN RUN")
+        raise UserError(f"{'one run is' if names else 'no runs are'} named, and two or more are compared", remedy="alignlab runs compare RUN RUN")
     for name in names:
         check_finished(name)
     infos = [read_run(name) for name in names]
     settings, figures = different(infos), figures_beside(infos)
     pairs = paired(infos)
     titles = [one_line(name) for name in names]
-    lines = ["settings that differ:" if settings else "no setting differs"]
-    for key, values in settings.items():
+    shared = {key: values for key, values in settings.items() if None not in values}
+    lines = ["settings that differ:" if shared else "no setting differs"]
+    for key, values in shared.items():
         lines += [f"  {one_line(key)}", *(f"    {title}  {one_line(str(value))}" for title, value in zip(padded(titles), values, strict=True))]
+    if rest := len(settings) - len(shared):
+        lines.append(f"  and {rest} that not all of them have (--json shows them)")
     lines += ["", "figures:" if figures else "they have no figure in common"]
     for key, values in figures.items():
         lines += [f"  {one_line(key)}", *(f"    {title}  {with_interval(value)}" for title, value in zip(padded(titles), values, strict=True) if value is not None)]
-    if pairs:
+    if any(pairs):
         lines += ["", f"difference from {titles[0]}, over what both measured:"]
         for title, found in zip(titles[1:], pairs, strict=True):
             lines += [f"  {title}", *(f"    {one_line(key)}  {with_interval(value, sign='+')} (n = {value['n']}, p = {value['p']:.2g})" for key, value in found.items())]

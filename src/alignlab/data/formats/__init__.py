@@ -11,16 +11,16 @@ raises `Useless`, so that the reader of the file can drop it and count it.
 """
 
 from .columns import Columns, columns_in
-from .convert import Reading, Shaped, as_kind, convert, detect, flaw, kind_of, shaped
+from .convert import REPEATED, Reading, Shaped, as_kind, completions_of, convert, detect, flaw, kind_of, shaped
 from .messages import HH_TURN, hh_messages, is_hh, messages, spells_messages, unpacked
-from .readers import CUT_BACK, GUESSED, WANTS, Useless, Want
+from .readers import CUT_BACK, GUESSED, NEGATIVE, WANTS, Useless, Want
 from .rows import COMPLETIONS, KNOWN_COLUMNS, PROMPTS, PROMPTS_BESIDE, Row, Tracked, columns_of
-from .table import FORMATS, KINDS, NEEDS, Format
+from .table import FORMATS, KINDS, NEEDS, ONE, Format
 from .values import truth
 
 __all__ = [
-    "COMPLETIONS", "CUT_BACK", "Columns", "FORMATS", "Format", "GUESSED", "HH_TURN", "KINDS", "KNOWN_COLUMNS", "NEEDS",
-    "PROMPTS", "PROMPTS_BESIDE", "Reading", "Row", "Shaped", "Tracked", "Useless", "WANTS", "Want", "as_kind",
-    "columns_in", "columns_of", "convert", "detect", "flaw", "hh_messages", "is_hh", "kind_of", "messages", "shaped",
+    "COMPLETIONS", "CUT_BACK", "Columns", "FORMATS", "Format", "GUESSED", "HH_TURN", "KINDS", "KNOWN_COLUMNS", "NEEDS", "NEGATIVE", "ONE",
+    "PROMPTS", "PROMPTS_BESIDE", "REPEATED", "Reading", "Row", "Shaped", "Tracked", "Useless", "WANTS", "Want", "as_kind",
+    "columns_in", "completions_of", "columns_of", "convert", "detect", "flaw", "hh_messages", "is_hh", "kind_of", "messages", "shaped",
     "spells_messages", "truth", "unpacked",
 ]

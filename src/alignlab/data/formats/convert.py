@@ -12,9 +12,10 @@ from . import readers
 from .columns import Columns
 from .readers import Useless, Want
 from .rows import Row, refuse_unshown
-from .table import KINDS, NEEDS, STRING, Format, format_of, row_of
+from .table import KINDS, NEEDS, ONE, STRING, Format, format_of, row_of
 
 TIED = "tie", "all completions tied"
+REPEATED = "answers begin with their whole prompt, and it is learnt with them"
 EVEN = "a soft label of one half"
 
 
@@ -52,7 +53,15 @@ class Shaped:
         if isinstance(self.row, Row):
             self.row.prompt_only = want == "prompt"
             refuse_unshown(self.row)
+        said: list[str] = []
+        rendered: list[str] = []
         for record in self.form.read(self.row, want):
+            if not isinstance(record, Text):
+                turns, answers = (record if isinstance(record, Prompt) else record.prompt).messages, completions_of(record)
+                said += [*(turn.content for turn in turns), *answers]
+                rendered = "\n".join([turns[-1].content, answers[0]]).splitlines() if answers else []
+                if answers and all(_repeats(answer, turns[-1].content) for answer in answers):
+                    self.row.remarks.append(REPEATED)
             reason = flaw(record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record)
             if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
                 raise Useless(reason)
@@ -61,7 +70,26 @@ class Shaped:
             return Reading(records)
         if want == "prompt":
             self.row.keep_rest()
-        return Reading(records, *self.row.not_read(), self.row.remarks)
+        return Reading(records, *self.row.not_read(said, rendered), self.row.remarks)
+
+
+def completions_of(record: Record) -> list[str]:
+    """The texts of a record's completions."""
+    match record:
+        case Demonstration() | Unpaired():
+            return [record.completion]
+        case Completion():
+            return [record.text]
+        case Comparison():
+            return [record.chosen, record.rejected]
+        case Ranking():
+            return [completion.text for completion in record.completions]
+    return []
+
+
+def _repeats(answer: str, question: str) -> bool:
+    """Does an answer begin with the whole question, which is long enough not to be so by chance?"""
+    return len(question.split(maxsplit=3)) > 3 and answer.strip().startswith(question.strip())
 
 
 def shaped(row: Any, columns: Columns | None = None) -> Shaped:
@@ -170,7 +198,7 @@ def as_kind(record: Record, want: Want) -> list[Record]:
             if not record.label:
                 raise Useless("disliked completion")
             return [_shown(record.prompt, record.completion, record.finished)]
-    raise DataError(f"a {type(record).__name__.lower()} cannot be read as a {want}", remedy=f"a {want} needs {NEEDS[want]}")
+    raise DataError(f"a {type(record).__name__.lower()} cannot be read as {ONE[want]}", remedy=f"{ONE[want]} needs {NEEDS[want]}")
 
 
 def _shown(prompt: Prompt, completion: str, finished: bool) -> Demonstration:

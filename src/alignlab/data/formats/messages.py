@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ...errors import DataError
 from ...records import ROLE_NAMES, TOOL_ROLES, Message, Role, role_of
 from .rows import Row, holds_something
-from .values import flag, parsed, shown, text
+from .values import flag, is_nan, parsed, shown, text
 
 HH_TURN = re.compile(r"\n\n(Human|Assistant):")
 BEGINS = re.compile(r"""\s*(?:array\()?[\[({][\[({\s]*['"]\w+['"]\s*:""")  # how messages in a cell begin, in JSON or in Python
@@ -32,13 +32,13 @@ class Turn(NamedTuple):
 
 
 def is_hh(value: Any) -> bool:
-    """Is this a conversation in Anthropic's HH notation?"""
-    return isinstance(value, str) and HH_TURN.match(value) is not None
+    """Is this a conversation in Anthropic's HH notation, with or without the blank lines that it begins with?"""
+    return isinstance(value, str) and (HH_TURN.match(value) is not None or (value.startswith("Human:") and "\n\nAssistant:" in value))
 
 
 def hh_messages(value: str) -> tuple[Message, ...]:
     """Turns of an HH string (Bai et al. 2022). Two assistant turns in a row are one turn in two paragraphs."""
-    pieces = HH_TURN.split(value)
+    pieces = HH_TURN.split("\n\n" + value.lstrip())
     found: list[Message] = []
     for speaker, body in zip(pieces[1::2], pieces[2::2], strict=True):
         role: Role = "user" if speaker == "Human" else "assistant"
@@ -98,12 +98,23 @@ def turns(value: Any, column: str, row: Row | None = None) -> list[Turn]:
     found = [value] if isinstance(value, Mapping) else value
     if not isinstance(found, list) or not found:
         raise DataError(f"{column} must be text or a list of messages, not {shown(value)}")
-    return [_turn(item, column, row) for item in found]
+    return [_turn(part, column, row) for item in found for part in _parts(item)]
 
 
 def messages(value: Any, column: str, row: Row | None = None) -> tuple[Message, ...]:
     """As `turns`, without what is to be learnt."""
     return tuple(turn.message for turn in turns(value, column, row))
+
+
+def _parts(item: Any) -> list[Any]:
+    """The messages of one entry: two where it is a question with its answer (Capybara). NaN in a field is how pandas writes one that is not there."""
+    if not isinstance(item, Mapping):
+        return [item]
+    item = {name: value for name, value in item.items() if not is_nan(value)}
+    if item.keys() - {"output"} != {"input"}:
+        return [item]
+    pair = {"role": "user", "content": item["input"]}, {"role": "assistant", "content": item.get("output")}
+    return [message for message in pair if message["content"] is not None]
 
 
 def _turn(item: Any, column: str, row: Row | None) -> Turn:

@@ -23,7 +23,7 @@ from ...records import (
     check_label,
     ranks_from_scores,
 )
-from .messages import Turn, is_hh, last_learnt, messages, turns, unpacked
+from .messages import HH_TURN, Turn, is_hh, last_learnt, messages, turns, unpacked
 from .rows import (
     CHATS,
     COMPLETION_LISTS,
@@ -44,7 +44,10 @@ from .values import LABEL_WORDS, flag, items, number, shown, text, truth
 Want = Literal["text", "prompt", "demonstration", "comparison", "ranking", "unpaired"]
 WANTS: tuple[Want, ...] = get_args(Want)
 ITEM_SCORES = ("overall_score", "score", "rating", "fine-grained_score")
+ANSWER, SCORE = "(?:answer|response|human_ref)", r"(?:.*_)?(?:score|rating)"  # names of columns before their number or letter
+STRENGTHS = ("preference_strength", "overall_preference")  # HelpSteer: below 0 where the first of two is better, 0 for a tie
 GUESSED = "prompts guessed from what chosen and rejected both begin with"
+NEGATIVE = "pairs have a margin below 0: somebody liked what is rejected better"
 CUT_BACK = "conversations cut back to the last answer that is to be learnt"
 NOT_LEARNT = "marked as not to be learnt"
 
@@ -110,7 +113,7 @@ def prompt_of(row: Row) -> Prompt:
 def completion(value: Any, column: str, prompt: Prompt, row: Row | None = None) -> str:
     """A completion's text; a conversation that starts with the prompt's own turns gives what comes after them."""
     value = unpacked(value, column)
-    if isinstance(value, str) and not is_hh(value):
+    if isinstance(value, str) and not HH_TURN.match(value):
         return text(value, column)
     *earlier, last = turns(value, column, row)
     before = tuple(turn.message for turn in earlier)  # all of the prompt's, or those after a system turn that has a column of its own
@@ -168,6 +171,8 @@ def _answered(row: Row) -> tuple[Prompt, str]:
 
 def _chat(row: Row, column: str) -> list[Turn]:
     value = unpacked(row[column], column)
+    if value == []:
+        raise Useless("empty conversation")
     if isinstance(value, str) and not is_hh(value):
         raise DataError(f"{column} must be a list of messages, not text ({shown(value)})",
                         remedy=f"--columns prompt={column} if it is one question; a transcript has to be cut into messages")
@@ -237,14 +242,25 @@ def _soft_label(value: Any) -> float | None:
 
 def _pair(prompt: Prompt, chosen: str, rejected: str, row: Row) -> list[Record]:
     margin = row.get("margin")
+    if holds_something(margin) and number(margin, "margin") < 0:
+        row.remarks.append(NEGATIVE)
     return [Comparison(
         prompt, chosen, rejected, number(margin, "margin") if holds_something(margin) else None, truth(row.get("tie"), "tie", False),
         truth(row.get("chosen_finished"), "chosen_finished", True), truth(row.get("rejected_finished"), "rejected_finished", True),
         _checked(row.noted("comparison_meta"), 2, ("safe",)), _soft_label(row.get("label")))]
 
 
+def _with_earlier(prompt: Prompt, row: Row) -> Prompt:
+    """With the turns before it, where `prompt` is one question of the conversation that both answers stand in (Capybara)."""
+    sides = [unpacked(row[name], name) for name in ("chosen", "rejected")]
+    if not all(isinstance(side, list) and len(side) > len(prompt.messages) + 1 for side in sides):
+        return prompt
+    chosen, rejected = (messages(side, "chosen")[:-1] for side in sides)
+    return Prompt(chosen, prompt.meta) if chosen == rejected and set(prompt.messages) <= set(chosen) else prompt
+
+
 def read_preference(row: Row, want: Want) -> list[Record]:
-    prompt = prompt_of(row)
+    prompt = _with_earlier(prompt_of(row), row)
     return _pair(prompt, completion(row["chosen"], "chosen", prompt, row), completion(row["rejected"], "rejected", prompt, row), row)
 
 
@@ -403,9 +419,9 @@ def numbered(row: Row, name: str) -> dict[str, str]:
 
 def read_numbered(row: Row, want: Want) -> list[Record]:
     """`answer1`, `answer2` with `score1`, `score2` (Vicuna reviews, WebGPT), or two responses and the better one's number (PKU)."""
-    prompt, answers, scores = prompt_of(row), numbered(row, "(?:answer|response)"), numbered(row, r"(?:.*_)?(?:score|rating)")
+    prompt, answers, scores = prompt_of(row), numbered(row, ANSWER), numbered(row, SCORE)
     if want == "prompt":
-        row.pass_over([*answers.values(), *scores.values(), "better_response_id"])
+        row.pass_over([*answers.values(), *scores.values(), "better_response_id", *STRENGTHS])
         return [prompt]
     places = sorted(answers)
     texts = [completion(row[answers[place]], f"answer {place}", prompt, row) for place in places]
@@ -417,6 +433,10 @@ def read_numbered(row: Row, want: Want) -> list[Record]:
     found = _Ranked(texts, sources=[row[models[place]] if place in models else "" for place in places], labels=labels)
     if set(places) <= scores.keys():
         found.scores = [row[scores[place]] for place in places]
+        return found.records(prompt, row)
+    if column := row.first(STRENGTHS):
+        strength = number(row[column], column)
+        found.ranks = [1 + (strength > 0), 1 + (strength < 0)]
         return found.records(prompt, row)
     better = _name(row["better_response_id"])
     if better not in places:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...errors import DataError
-from .values import flag, plain
+from .values import flag, is_nan, plain
 
 PROMPTS = ("prompt", "question", "query", "instruction")
 PROMPTS_BESIDE = (*PROMPTS, "input", "user", "post", "context", "history")  # what is a prompt only beside an answer
@@ -20,7 +20,10 @@ SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction")
 INPUTS = ("input", "context")  # what the text of a question is about
 HISTORIES = ("history", "chat_history", "conversation_history")
 LABEL_COLUMNS = ("label", "kto_tag")
-UNSHOWN = ("tools", "image", "images", "audio", "audios", "video", "videos")  # parts of a prompt that are not rendered here
+UNSHOWN = ("tools", "functions", "image", "images", "audio", "audios", "video", "videos")  # parts of a prompt that are not rendered here
+TEXTS = {*PROMPTS_BESIDE, *COMPLETIONS, *SYSTEMS, *HISTORIES, *UNSHOWN, "chosen", "rejected"}  # where NaN says that a cell is empty
+NAN = ("nan", "NaN", "<NA>")  # how pandas spells it in a text
+RENDERED = ("text", "full_text", "formatted", "formatted_text")  # question and answer in one text, beside them
 NOTES = ("meta", "completion_meta", "comparison_meta", "ranking_meta")
 MAIN_COLUMNS = {*PROMPTS, *COMPLETIONS[:4], *COMPLETION_LISTS, *SCORE_LISTS, *CHATS, "chosen", "rejected", "label", "ranks", "instances",
                 "input", "text"}
@@ -32,7 +35,7 @@ ABOUT = re.compile(r"(.*_)?(id|ids|idx|index|uuid|guid|key|hash|md5|sha|sha256|u
                    r"sources|origin|dataset|"
                    r"subset|split|lang|language|locale|license|licence|model|models|author|annotator|worker|category|categories|type|kind|"
                    r"tag|tags|topic|domain|subreddit|task|level|difficulty|status|version|label|labels|date|time|timestamp|created|"
-                   r"created_at|updated_at|name|role|seed|meta|metadata|info|score|rating|format|blocked|who|when)")
+                   r"created_at|updated_at|name|role|seed|meta|metadata|info|score|rating|format|blocked|who|when)(_[0-9ab])?")
 """Names of columns that say where a row is from or what it is filed under."""
 NO_TEXT = re.compile(r"\W*|[\w.+-]+://\S*|[0-9a-fA-F-]{8,}|\d[\d\s.,:+/TZeE-]*|[+-]?(nan|inf|Infinity|NaN)|[+-.]\d[\d.,eE+-]*")
 SENTENCE, LONG = 7, 80  # words, and characters where words are not set apart
@@ -68,6 +71,19 @@ def holds_text(name: str, value: Any) -> bool:
         return True  # a message
     inner = value.values() if isinstance(value, Mapping) else value
     return any(holds_text("", item) for item in inner)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value; of messages, what they say."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        said = [value[name] for name in ("content", "value") if name in value]
+        for inner in said or value.values():
+            yield from _texts_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts_in(inner)
 
 
 class Tracked(Mapping[str, Any]):
@@ -117,6 +133,7 @@ class Row(Tracked):
             if name not in KNOWN_COLUMNS and known in KNOWN_COLUMNS - without and known not in columns and known not in spelled.values():
                 spelled[name] = known
         super().__init__({spelled.get(name, name): value for name, value in columns.items()})
+        self.columns.update({name: "" for name in TEXTS & self.columns.keys() if is_nan(value := self.columns[name]) or (isinstance(value, str) and value in NAN)})
         self.spelling = {known: name for name, known in spelled.items()}
         self.prompt_only = False
         self.without = without
@@ -162,10 +179,23 @@ class Row(Tracked):
             return ""
         return next((name for name, value in self.unread().items() if name not in (*SYSTEMS, *HISTORIES) and holds_text(name, value)), "")
 
-    def not_read(self) -> tuple[dict[str, str], list[str]]:
-        """Columns with text that were not read, each with the column taken in its place or ""; and those that hold no text."""
+    def not_read(self, read: Sequence[str] = (), shown_as: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
+        """Columns with text that were not read, each with the column taken in its place or ""; and those that hold no text.
+
+        A column that says again what was read is neither: all its texts are among `read`, or sentences in one of them, or it is the text that a template
+        made of question and answer (`RENDERED`) and holds every line of `shown_as`.
+        """
         texts, others = dict.fromkeys(sorted(self.parts), ""), []
+        said = {text.strip() for text in read}
+
+        def again(name: str, text: str) -> bool:
+            return text in said or (len(text.split(maxsplit=3)) > 3 and any(text in one for one in said)) or (
+                name in RENDERED and bool(shown_as) and all(line in text for line in shown_as))
+
         for name, value in self.unread().items():
+            here = list(_texts_in(value))
+            if here and all(again(name, text.strip()) for text in here):
+                continue
             shown = self.spelling.get(name, name)
             if holds_text(name, value) or (name in self.instead and not ABOUT.fullmatch(name)):
                 texts[shown] = self.instead.get(name, "")

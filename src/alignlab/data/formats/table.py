@@ -11,8 +11,20 @@ from ...errors import DataError
 from ...records import Comparison, Demonstration, Prompt, Ranking, Record, Text, Unpaired
 from . import readers
 from .messages import is_hh, unpacked
-from .readers import Want, numbered
-from .rows import CHATS, COMPLETION_LISTS, COMPLETIONS, LABEL_COLUMNS, MAIN_COLUMNS, PROMPTS, PROMPTS_BESIDE, Row, holds_something
+from .readers import ANSWER, SCORE, STRENGTHS, Want, numbered
+from .rows import (
+    ABOUT,
+    CHATS,
+    COMPLETION_LISTS,
+    COMPLETIONS,
+    LABEL_COLUMNS,
+    MAIN_COLUMNS,
+    PROMPTS,
+    PROMPTS_BESIDE,
+    Row,
+    canonical,
+    holds_something,
+)
 from .values import shown
 
 NEEDS: dict[Want, str] = {
@@ -23,6 +35,7 @@ NEEDS: dict[Want, str] = {
     "ranking": "columns `prompt`, `completions` and `ranks` or `scores`, or a comparison's columns",
     "unpaired": "columns `prompt`, `completion` and `label` (true or false), or a ranking's or a comparison's columns",
 }
+ONE: dict[Want, str] = {want: f"a {want}" for want in NEEDS} | {"unpaired": "an unpaired completion"}
 KINDS: dict[Want, type[Any]] = {"text": Text, "prompt": Prompt, "demonstration": Demonstration, "comparison": Comparison,
                                 "ranking": Ranking, "unpaired": Unpaired}
 
@@ -62,14 +75,14 @@ def _compared(row: Row) -> bool:
 
 
 def _numbered(row: Row) -> bool:
-    answers = numbered(row, "(?:answer|response)")
+    answers = numbered(row, ANSWER)
     return len(answers) > 1 and _prompted(row) and (
-        "better_response_id" in row.has or answers.keys() <= numbered(row, r"(?:.*_)?(?:score|rating)").keys())
+        _any(row, ("better_response_id", *STRENGTHS)) or answers.keys() <= numbered(row, SCORE).keys())
 
 
 FORMATS: tuple[Format, ...] = (  # the first that matches is the row's format
     Format("ranking", "ranking", "prompt, completions, ranks or scores",
-           lambda row: _any(row, COMPLETION_LISTS) and _prompted(row), readers.read_ranking),
+           lambda row: _any(row, COMPLETION_LISTS) and _prompted(row) and not _compared(row), readers.read_ranking),
     Format("llamafactory-ranking", "ranking", "instruction, input, output (a list, best first)",
            lambda row: "instruction" in row.has and isinstance(row.columns.get("output"), list)
            and all(isinstance(item, str) for item in row.columns["output"]), readers.read_best_first),
@@ -116,7 +129,7 @@ def format_of(row: Row) -> Format:
             return form
     names = ", ".join(repr(name)[:40] for name in list(row)[:8]) or "none"
     near = {name: match[0] for name in list(row)[:40]
-            if (match := difflib.get_close_matches(str(name).lower()[:80], MAIN_COLUMNS, 1)) and match[0] != name}
+            if not ABOUT.fullmatch(canonical(name)) and (match := difflib.get_close_matches(str(name).lower()[:80], MAIN_COLUMNS, 1, 0.75)) and match[0] != name}
     guess = "".join(f"rename {name!r:.40} to {match!r}; " for name, match in near.items())
     raise DataError(f"no known format has the columns {names}", remedy=guess + f"a training row has {NEEDS['demonstration']}; "
                     "--columns prompt=THEIRS,completion=THEIRS names columns that are called otherwise (in CSV the first line names them)")

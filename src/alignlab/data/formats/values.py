@@ -31,6 +31,10 @@ def shown(value: Any, most: int = 60) -> str:
         return f"a {type(value).__name__} too large to show"
 
 
+def is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
 def text(value: Any, column: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{column} must be text, not {type(value).__name__} ({shown(value)})")

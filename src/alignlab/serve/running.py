@@ -1,0 +1,69 @@
+"""The models that are served, and the loop that answers until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+
+import uvicorn
+
+from .. import names
+from ..models.load import load_policy
+from ..redteam.defences import build
+from ..settings import ServeSettings
+from .app import Served, Server
+from .connections import HEAD_SECONDS, Connection
+from .engine import Engine, EngineTarget
+
+LAST_SECONDS = 10.0  # answers that are under way may take so long to end when the server is told to
+PARTING_SECONDS = 1.0  # then they end in an error, which their clients may take so long to take
+
+
+class Announcing(uvicorn.Server):
+    """uvicorn, which prints our line once it answers, and nothing else."""
+
+    def __init__(self, server: Server, line: str) -> None:
+        super().__init__(uvicorn.Config(server.asgi, http=Connection, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
+                                        server_header=False, timeout_keep_alive=int(HEAD_SECONDS)))
+        self.line, self.ours = line, server
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        print(self.line, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers end by themselves, or in an error, or with their connection; no task of theirs is left to be cancelled. A second Ctrl-C waits for none."""
+        ending = asyncio.create_task(self._end(LAST_SECONDS))
+        await super().shutdown(sockets=sockets)
+        ending.cancel()
+        if self.server_state.tasks:
+            await self._end(0)
+            await asyncio.wait(self.server_state.tasks, timeout=PARTING_SECONDS)
+        await asyncio.to_thread(self.ours.close)  # here, since uvicorn leaves by the signal that ended it
+
+    async def _end(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.ours.end)
+        await asyncio.sleep(PARTING_SECONDS)
+        for connection in list(self.server_state.connections):
+            if transport := connection.transport:
+                transport.abort()
+
+
+def load(asked: Mapping[str, tuple[str, Sequence[str]]], settings: ServeSettings) -> dict[str, Served]:
+    """The models and their stacks by the names clients use. One that is named with several stacks is loaded once. Raises UserError: a model that cannot be loaded."""
+    served: dict[str, Served] = {}
+    engines: dict[str, Engine] = {}
+    try:
+        for name, (model, stack) in asked.items():
+            if model not in engines:
+                policy = load_policy(names.model_path(model), settings.model)
+                engines[model] = Engine(model, policy, slots=settings.slots, context=settings.context, memory=settings.memory * 1e9)
+            build(stack, EngineTarget(engines[model]))  # whatever a defence has to load is loaded now
+            served[name] = Served(engines[model], tuple(stack))
+    except BaseException:
+        for engine in engines.values():
+            engine.close()
+        raise
+    return served
