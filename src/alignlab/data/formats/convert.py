@@ -60,7 +60,7 @@ class Shaped:
                 turns, answers = (record if isinstance(record, Prompt) else record.prompt).messages, completions_of(record)
                 said += [*(turn.content for turn in turns), *answers]
                 rendered = "\n".join([turns[-1].content, answers[0]]).splitlines() if answers else []
-                if answers and all(_repeats(answer, turns[-1].content) for answer in answers):
+                if isinstance(self.row, Row) and answers and all(_repeats(answer, turns[-1].content) for answer in answers):
                     self.row.remarks.append(REPEATED)
             reason = flaw(record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record)
             if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties

@@ -35,7 +35,7 @@ NEEDS: dict[Want, str] = {
     "ranking": "columns `prompt`, `completions` and `ranks` or `scores`, or a comparison's columns",
     "unpaired": "columns `prompt`, `completion` and `label` (true or false), or a ranking's or a comparison's columns",
 }
-ONE: dict[Want, str] = {want: f"a {want}" for want in NEEDS} | {"unpaired": "an unpaired completion"}
+ONE: dict[Want, str] = {**{want: f"a {want}" for want in NEEDS}, "unpaired": "an unpaired completion"}
 KINDS: dict[Want, type[Any]] = {"text": Text, "prompt": Prompt, "demonstration": Demonstration, "comparison": Comparison,
                                 "ranking": Ranking, "unpaired": Unpaired}
 
