@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,13 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
             code = cli.main([*words[1:], *SMALL.get(command, SMALL[shown]).split()])
             assert code == 0, f"{command}\n{capsys.readouterr().err}"
     assert {"runs/sft", "runs/ppo", "runs/mine"} <= {str(p.parent.relative_to(tmp_path)) for p in (tmp_path / "runs").glob("*/run.json")}
+
+
+def test_the_house_is_built_as_contributing_says() -> None:
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    said = re.findall(r"^ {4}(\w[\w, ]*)$", page[page.index("## How the house is built") : page.index("- A **loss**")], re.MULTILINE)
+    assert [line.replace(" : ", ", ") for line in layers] == said
+    code = ROOT / "src" / "alignlab"
+    for name in re.findall(r"`((?:\w+/)+\w+)`", page):
+        assert (code / f"{name}.py").exists() or (code / name).is_dir(), name

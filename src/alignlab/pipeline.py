@@ -151,6 +151,14 @@ class Pipeline:
             raise
 
 
+def seeds_of(text: str) -> list[int]:
+    """Seeds from "0,1,2", each once."""
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
+    except ValueError:
+        raise UserError(f"--seeds {text!r} is not a list of whole numbers", remedy="as 0,1,2") from None
+
+
 def _stages_in(value: Any) -> list[Stage]:
     if isinstance(value, (list, Joined)):
         return [stage for item in (value if isinstance(value, list) else value.stages) for stage in _stages_in(item)]

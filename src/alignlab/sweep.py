@@ -15,7 +15,7 @@ from .config import dotted
 from .defaults import known
 from .errors import ConfigError, UserError
 from .evals.statistics import mean_ci
-from .pipeline import Pipeline, Stage
+from .pipeline import Pipeline, Stage, seeds_of
 from .report import charts
 from .report.sections import mean_of
 from .run import read_run, whole_file, write_document
@@ -93,14 +93,6 @@ def sweep(*, method: str, grid: Sequence[tuple[Mapping[str, str], Any]], seeds: 
     with whole_file(out / "sweep.svg") as staging:
         staging.write_text(picture(rows, method), encoding="utf-8")
     return found | {"text": "\n".join(told(found, out))}
-
-
-def seeds_of(text: str) -> list[int]:
-    """Seeds from "0,1,2", each once."""
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
-    except ValueError:
-        raise UserError(f"--seeds {text!r} is not a list of whole numbers", remedy="as 0,1,2") from None
 
 
 def row_of(varied: Mapping[str, str], runs: Sequence[tuple[Stage, Stage | None]], label: str) -> dict[str, Any]:

@@ -67,4 +67,5 @@ def _named(text: str) -> str:
     """The trainer whose name stands last in a script's or file's path; none for those that are other trainers (online_dpo)."""
     text = text.lower()
     names = [] if "online" in text else TRAINERS.findall(text)
-    return {"cpo": "simpo"}.get(names[-1], names[-1]) if names else ""
+    last: str = names[-1] if names else ""
+    return "simpo" if last == "cpo" else last

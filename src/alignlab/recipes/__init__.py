@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from .. import known
 from ..defaults import followed
-from ..errors import ConfigError, UserError
+from ..errors import ConfigError
 from ..pipeline import Pipeline
 from ..run import check_file, is_page, is_summary
 from ..settings import FAST, PipelineSettings
@@ -50,8 +51,7 @@ def run_command(*, model: str, recipe: str, fast: bool, out: Path, seed: int, re
     """`alignlab run`: plan the recipe, run it, write summary.json and report.html, say what to do next."""
     from ..report.page import write_report
 
-    if recipe not in RECIPES:
-        raise UserError(f"there is no recipe {recipe!r}", remedy="one of: " + ", ".join(RECIPES))
+    known.one_of(recipe, RECIPES, "there is no recipe")
     check(recipe, settings, followed(FAST if fast else PipelineSettings(), model))
     settings = replace(settings, eval=replace(settings.eval, sampling=replace(settings.eval.sampling, temperature=0.0)))
     check_file(out / "summary.json", ours=is_summary)
@@ -69,5 +69,5 @@ def check(recipe: str, settings: PipelineSettings, default: PipelineSettings) ->
     """Raise ConfigError for a setting that was changed and that this recipe would never read."""
     for item in fields(PipelineSettings):
         if item.name not in COMMON | RECIPES[recipe].reads and getattr(settings, item.name) != getattr(default, item.name):
-            users = ", ".join(name for name, known in RECIPES.items() if item.name in known.reads)
+            users = ", ".join(name for name, other in RECIPES.items() if item.name in other.reads)
             raise ConfigError(f"the recipe {recipe} does not read {item.name!r}", remedy=f"leave it out; read by: {users}")

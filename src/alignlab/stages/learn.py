@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from .. import names
 from ..data.split import by_prompt
-from ..errors import DataError, UserError
+from ..errors import UserError
 from ..records import Ranking, Unpaired
 from ..run import derive_seed, read_run, writing
 from ..settings import DPOSettings, KTOSettings, ORPOSettings, PretrainSettings, RewardSettings, SFTSettings, SimPOSettings
@@ -131,9 +131,8 @@ def _preferences(data: str, seed: int, count: int) -> Part[Ranking]:
 
     folder = Path(data) / "data"
     if (folder / "rankings.jsonl").exists():
+        names.check_finished(data)
         info = read_run(data)
-        if info.status != "done":
-            raise DataError(f"the run {data} is not finished", where=data, remedy="give the command that made it again")
         train, test = read_jsonl(folder / "rankings.jsonl", Ranking), read_jsonl(folder / "rankings_test.jsonl", Ranking)
         if not count or count >= len(train):
             return names.Data(train, data, info.key), train, test

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import names
+from .. import known, names
 from ..data.split import by_prompt
 from ..errors import DataError, UserError
-from ..run import derive_seed, read_run, writing
+from ..run import derive_seed, writing
 from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
 from ._parts import done, open_run, rate, result, room_for_answers, within_context
 
@@ -23,9 +23,7 @@ def evaluate(*, model: str, data: str, judge: str, baseline: str, out: Path, see
         raise UserError("eval needs a judge", remedy="--judge town:gold, or reward:RUN")
     prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
     if baseline:
-        names.check_finished(baseline)
-        if (stage := read_run(baseline).stage) != "eval":
-            raise UserError(f"the baseline is a run of {stage}, not of eval", where=baseline, remedy="name a run of `alignlab eval` on the same prompts")
+        known.run_of("eval")(baseline)
     run = open_run("eval", out, settings, seed, resume, models=[model], data=[prompts], judge=judge, baseline=baseline, reference=reference,
                 completions=completions)
     if run.done:
@@ -50,9 +48,7 @@ def likelihood(*, model: str, demonstrations: str, comparisons: str, baseline: s
     if not demonstrations and not comparisons and not texts:
         raise UserError("likelihood needs text to measure", remedy="--demonstrations D, --comparisons D, --texts D, or several")
     if baseline:
-        names.check_finished(baseline)
-        if (stage := read_run(baseline).stage) != "likelihood":
-            raise UserError(f"the baseline is a run of {stage}, not of likelihood", where=baseline, remedy="name a run of `alignlab likelihood` on the same data")
+        known.run_of("likelihood")(baseline)
     shown = names.data(demonstrations, "demonstration", seed=seed, count=count) if demonstrations else None
     compared = names.data(comparisons, "comparison", seed=seed, count=count) if comparisons else None
     read = names.data(texts, "text", seed=seed, count=count) if texts else None

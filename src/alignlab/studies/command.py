@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .. import known
 from ..config import to_dict
 from ..defaults import followed
-from ..errors import ConfigError, UserError
-from ..pipeline import Pipeline, Stage
+from ..errors import ConfigError
+from ..pipeline import Pipeline, Stage, seeds_of
 from ..report.page import stage_rows, write_page
 from ..run import RunInfo, check_file, is_page, is_summary, read_run, write_document
 from ..settings import FAST_SIZES, StudySettings
@@ -30,8 +31,7 @@ def study_command(*, name: str, model: str, seeds: str, runs: str, fast: bool, o
     """
     if not name:
         return listing()
-    if name not in STUDIES:
-        raise UserError(f"there is no study {name!r}", remedy="one of: " + ", ".join(STUDIES))
+    known.one_of(name, STUDIES, "there is no study")
     study = STUDIES[name]
     check(name, study, settings, fast, model)
     asked = seeds_of(seeds) or [seed]
@@ -65,14 +65,6 @@ def check(name: str, study: Study, settings: StudySettings, fast: bool, model: s
             why = f": {study.town_alone}" if item.name == "own" else ""
             raise ConfigError(f"the study {name} does not read {item.name}{why}", remedy="it reads " + ", ".join(study.reads))
     check_own(settings)
-
-
-def seeds_of(text: str) -> list[int]:
-    """Seeds from "0,1,2", each once."""
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
-    except ValueError:
-        raise UserError(f"--seeds {text!r} is not a list of whole numbers", remedy="as 0,1,2") from None
 
 
 def stage_of_seed(pipeline: Pipeline, number: int, name: str, target: Any, /, **arguments: Any) -> Stage:
