@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from safetensors import safe_open
 from torch import nn
 
 from ..errors import ConfigError, ModelError
+from ..records import Prompt
 from ..run import check_model
 from ..settings import AdapterSettings, ModelSettings
 from . import adapters, chat
@@ -149,6 +150,7 @@ def load_policy(ref: str | Path, settings: ModelSettings, adapter: AdapterSettin
         new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
         model = _causal(source, settings, device, plain=new_adapter is not None, trainable=trainable)
         tokenizer = _tokenizer(source, settings)
+        _check_tokens(model, tokenizer, source)
         model = _ready(model, settings, device, trainable, new_adapter, task="CAUSAL_LM")
         return Policy(model, tokenizer, str(ref), device)
 
@@ -172,6 +174,7 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
         else:
             model = _reward(source, settings, device, plain=new_adapter is not None, trainable=trainable)
         tokenizer = _tokenizer(source, settings)
+        _check_tokens(model, tokenizer, source)
         model.config.pad_token_id = _pad_id(model, tokenizer)
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
         if not init_head and is_adapter(source):
@@ -385,6 +388,21 @@ def _tokenizer(source: Path, settings: ModelSettings) -> Any:
     return tokenizer
 
 
+def _check_tokens(model: Any, tokenizer: Any, source: Path) -> None:
+    """Raise ModelError for a tokenizer that was given tokens which the model was not. Special ones that nothing writes may lack (Gemma 3's mark of a picture)."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    lacking = {i: token.content for i, token in tokenizer.added_tokens_decoder.items() if i >= rows}
+    if not lacking:
+        return
+    written: list[int] = []
+    with suppress(ModelError):  # no template, or one that refuses this: said where something is rendered in earnest
+        written = chat.example(tokenizer, Prompt.user("hello"), "hello").ids
+    for i, token in lacking.items():
+        if i in written or not tokenizer.added_tokens_decoder[i].special:
+            raise ModelError(f"the tokenizer has a token {token!r:.60} (id {i}), and the model only {rows:,} embeddings", where=str(source),
+                             remedy="the tokenizer that belongs to the model, or model.resize_token_embeddings(len(tokenizer)) in transformers, and save it again")
+
+
 def _ready(model: Any, settings: ModelSettings, device: torch.device, trainable: bool, adapter: AdapterSettings | None, *, task: Any) -> Any:
     """The model on its device, in its precision and mode, under a new adapter if one is wanted."""
     model = adapters.cast(model, _runs_in(model, settings, device)).to(device)
@@ -458,13 +476,15 @@ def _calling_libraries(source: Path, call: Any) -> Any:
     except ModelError:
         raise
     except Exception as error:  # tokenizers raises Exception itself
+        lacking = 'pip install "alignlab[gguf]"' if source.suffix == ".gguf" else "install that, or take the model as it was before it was quantized"
         raise ModelError(f"cannot load the model: {_first_line(error)}", where=str(source),
-                         remedy='pip install "alignlab[gguf]"' if isinstance(error, ImportError) and source.suffix == ".gguf"
-                         else "copy or download it again; it should be as transformers or PEFT wrote it") from error
+                         remedy=lacking if isinstance(error, ImportError) else "copy or download it again; it should be as transformers or PEFT wrote it") from error
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """What an error says, in one line: the second of its lines too, where the first only announces it."""
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def trainable_tensors(model: nn.Module, prefix: str = "model") -> dict[str, torch.Tensor]:
