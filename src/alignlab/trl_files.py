@@ -66,5 +66,5 @@ def of_command(text: str, where: str) -> tuple[dict[str, Any], str]:
 def _named(text: str) -> str:
     """The trainer whose name stands last in a script's or file's path; none for those that are other trainers (online_dpo)."""
     text = text.lower()
-    names = [] if "online" in text else TRAINERS.findall(text)
-    return {"cpo": "simpo"}.get(names[-1], names[-1]) if names else ""
+    name = "" if "online" in text else str(next(reversed(TRAINERS.findall(text)), ""))
+    return "simpo" if name == "cpo" else name
