@@ -106,6 +106,22 @@ def test_a_config_that_is_rubbish_tells_nothing(config: str, tmp_path: Path) -> 
     assert followed(SFTSettings(), str(tmp_path / "m")).optim.lr == RATES[SFTSettings].small
 
 
+def test_the_hub_is_asked_for_a_name_that_was_given_and_not_for_one_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked: dict[str, bool] = {}
+
+    def download(name: str, _: str, *, local_files_only: bool) -> str:
+        asked[name] = not local_files_only
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "somebody/elses"}')
+    known(str(tmp_path))
+    known("owner/name")
+    assert asked == {"somebody/elses": False, "owner/name": True}
+
+
 def test_adapters_in_a_circle_end(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     for one, other in ((a, b), (b, a)):

@@ -138,20 +138,26 @@ def known(model: str) -> Known:
         if not isinstance(below, str):
             break
         folder = Path(below)
-    config = _json(folder / "config.json" if folder.is_dir() else _from_hub(str(folder)))
+    config = _json(folder / "config.json" if folder.is_dir() else _from_hub(str(folder), ask=str(folder) == model))
     text = config.get("text_config")
     config = text if isinstance(text, dict) else config
     return Known(False, _parameters(config), _whole(config, "max_position_embeddings", "n_positions"))
 
 
-def _from_hub(name: str) -> Path | None:
-    """The config of a hub name, from the cache or, as the model itself will be, from the hub; None if it is not there."""
+def _from_hub(name: str, *, ask: bool) -> Path | None:
+    """The config of a hub name, from the cache or, as the model itself will be, from the hub; None if it is not there.
+
+    Args:
+        ask: whether the hub may be asked: for a name that a person gave, never for one that stands in a folder.
+    """
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith(".gguf") or "://" in name:
         return None
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # it tries six times, and says so each time
     try:
-        return Path(hf_hub_download(name, "config.json"))
+        return Path(hf_hub_download(name, "config.json", local_files_only=not ask))
     except Exception:  # whatever the network and the hub come up with: loading the model says it
         return None
 

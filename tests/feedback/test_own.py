@@ -85,7 +85,7 @@ def test_what_goes_wrong_in_it_names_the_row(mine: Path, function: str, says: st
         assert f"{mine.name}:{SOURCE.splitlines().index('    raise KeyError(' + chr(34) + 'no such thing' + chr(34) + ')') + 1}" in error.value.what
 
 
-@pytest.mark.parametrize("name", ["no_such_module:short", "json.no_such:short"])
+@pytest.mark.parametrize("name", ["sys:exit", "os:nosuch", "no_such_module:short", "json.no_such:short"])
 def test_a_module_that_is_not_there_is_said_before_anything_is_loaded(name: str) -> None:
     with pytest.raises(UserError, match="no module"):
         known.judge(name)

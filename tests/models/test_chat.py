@@ -259,6 +259,9 @@ def test_errors_that_a_user_can_mend(tokenizer, tmp_path):
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(ModelError, match="roles must alternate"):
         prompt_ids(tokenizer, HI)
+    tokenizer.chat_template = "{{ '\\ud800' }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    with pytest.raises(ModelError, match="surrogate"):
+        prompt_ids(tokenizer, HI)
     tokenizer.chat_template = None
     with pytest.raises(ModelError, match="no chat template") as caught:
         prompt_ids(tokenizer, HI)

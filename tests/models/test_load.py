@@ -431,3 +431,22 @@ def test_a_broken_gguf_file(tmp_path):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF\3\0\0\0")
     with pytest.raises(ModelError, match="cannot load"):
         load_policy(tmp_path / "bad.gguf", AS_IS)
+
+
+def test_a_tokenizer_with_tokens_that_the_model_was_not_given(folder):
+    """An IndexError in the middle of training, where somebody forgot to resize the embeddings."""
+    def given(**tokens):
+        changed = build_tokenizer()
+        for special, names in tokens.items():
+            changed.add_tokens(names.split(), special_tokens=special == "special")
+        return changed
+
+    changed = given(special="<picture>")
+    changed.save_pretrained(folder)
+    assert load_policy(folder, ModelSettings(device="cpu")).tokenizer.convert_tokens_to_ids("<picture>") == 300, "which nothing writes"
+    changed.chat_template = "{% for m in messages %}<picture>{{ m.content }}</s>{% endfor %}"
+    for unfit in (given(plain="baker"), changed):
+        unfit.save_pretrained(folder)
+        for call in (lambda: load_policy(folder, ModelSettings(device="cpu")), lambda: load_reward_model(folder, ModelSettings(device="cpu"), init_head=True)):
+            with pytest.raises(ModelError, match=r"id 300\), and the model only 300 embeddings"):
+                call()

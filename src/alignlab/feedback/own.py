@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import inspect
 import math
+import os
 import re
 import sys
 import traceback
@@ -61,7 +62,7 @@ def find(name: str) -> ModuleSpec:
             spec = importlib.util.find_spec(module)
     except (ImportError, ValueError, AttributeError):  # a package above it that is none
         spec = None
-    if spec is None or not spec.origin:
+    if spec is None or not os.path.isfile(spec.origin or ""):  # built in, or frozen
         raise UserError(f"there is no module {module!r:.80} for the judge {name!r:.80}", remedy=HOW)
     return spec
 

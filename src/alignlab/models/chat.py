@@ -231,7 +231,11 @@ def _asked_of(tokenizer: Any, template: str, messages: tuple[Message, ...]) -> t
 def _rendered(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
     if not (template := template_of(tokenizer)):
         raise ModelError(f"the tokenizer of {_name(tokenizer)} has no chat template", remedy="--model.chat_template chatml, or a file with a Jinja template")
-    return fill(template, messages, tokenizer.special_tokens_map, generation=generation)
+    text = fill(template, messages, tokenizer.special_tokens_map, generation=generation)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ModelError("the chat template writes half of a surrogate pair, which no tokenizer takes", where="the chat template of the model",
+                         remedy="another template: --model.chat_template FILE")
+    return text
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from safetensors import safe_open
 from torch import nn
 
 from ..errors import ConfigError, ModelError
+from ..records import Prompt
 from ..settings import AdapterSettings, ModelSettings
 from ..text.escapes import first_line
 from ..text.streams import say
@@ -143,6 +144,7 @@ def load_policy(ref: str | Path, settings: ModelSettings, adapter: AdapterSettin
         new_adapter = adapter if trainable and adapter is not None and adapter.rank else None
         model = _causal(source, settings, device, plain=new_adapter is not None, trainable=trainable)
         tokenizer = reader.tokenizer_of(source, settings)
+        _check_tokens(model, tokenizer, source)
         model = _ready(model, settings, device, trainable, new_adapter, task="CAUSAL_LM")
         return Policy(model, tokenizer, str(ref), device)
 
@@ -166,6 +168,7 @@ def load_reward_model(ref: str | Path, settings: ModelSettings, *, adapter: Adap
         else:
             model = _reward(source, settings, device, plain=new_adapter is not None, trainable=trainable)
         tokenizer = reader.tokenizer_of(source, settings)
+        _check_tokens(model, tokenizer, source)
         model.config.pad_token_id = _pad_id(model, tokenizer)
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
         if not init_head and is_adapter(source):
@@ -302,6 +305,21 @@ def _with_head(causal: Any, seed: int = 0) -> Any:
     model.config, model.name_or_path = causal.config, causal.name_or_path
     adapters.taken_over(model, causal)
     return model
+
+
+def _check_tokens(model: Any, tokenizer: Any, source: Path) -> None:
+    """Raise ModelError for a tokenizer that was given tokens which the model was not. Special ones that nothing writes may lack (Gemma 3's mark of a picture)."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    lacking = {i: token.content for i, token in tokenizer.added_tokens_decoder.items() if i >= rows}
+    if not lacking:
+        return
+    written: list[int] = []
+    with suppress(ModelError):  # no template, or one that refuses this: said where something is rendered in earnest
+        written = chat.example(tokenizer, Prompt.user("hello"), "hello").ids
+    for i, token in lacking.items():
+        if i in written or not tokenizer.added_tokens_decoder[i].special:
+            raise ModelError(f"the tokenizer has a token {token!r:.60} (id {i}), and the model only {rows:,} embeddings", where=str(source),
+                             remedy="the tokenizer that belongs to the model, or model.resize_token_embeddings(len(tokenizer)) in transformers, and save it again")
 
 
 def _ready(model: Any, settings: ModelSettings, device: torch.device, trainable: bool, adapter: AdapterSettings | None, *, task: Any) -> Any:

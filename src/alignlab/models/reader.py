@@ -210,6 +210,6 @@ def calling_libraries(source: Path, call: Any) -> Any:
     except ModelError:
         raise
     except Exception as error:  # tokenizers raises Exception itself
+        lacking = 'pip install "alignlab[gguf]"' if source.suffix == ".gguf" else "install that, or take the model as it was before it was quantized"
         raise ModelError(f"cannot load the model: {first_line(error)}", where=str(source),
-                         remedy='pip install "alignlab[gguf]"' if isinstance(error, ImportError) and source.suffix == ".gguf"
-                         else "copy or download it again; it should be as transformers or PEFT wrote it") from error
+                         remedy=lacking if isinstance(error, ImportError) else "copy or download it again; it should be as transformers or PEFT wrote it") from error

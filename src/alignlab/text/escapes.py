@@ -27,8 +27,9 @@ def one_line(text: str, limit: int = 0) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, without its further lines; its kind where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """What an error of a library says, in one line (the second of its lines too, where the first only announces it); its kind where it says nothing."""
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def hidden(char: str) -> bool:
