@@ -104,6 +104,14 @@ def test_reward_shift_is_drawn_from_its_figures(tmp_path: Path) -> None:
     assert page.count("0.900 (n = 300)") == 2 and "best of n (bound)" in page and "– (n = 0)" in page and "&lt;script&gt;alert(1)" in page
 
 
+def test_evaluations_of_no_pipeline_are_called_as_their_runs_are_and_may_differ_in_size(tmp_path: Path) -> None:
+    for name, n in (("beta-0.1/seed-1-eval", 40), ("e-two", 60)):
+        make_run(tmp_path / name, "eval", {"gold": share(0.5, n)}, samples=answers(0.5, "yes"), options={"judge": "town:gold", "data": "town:test"})
+    page = write_report([tmp_path], tmp_path / "page.html").read_text()
+    assert "beta-0.1/seed-1-eval" in page and "e-two" in page and "seed_1_eval" not in page and "e_two" not in page
+    assert "n = 40 to 60:" in page and "the same for every model" not in page
+
+
 def test_single_run_and_no_run(pipeline: Path, tmp_path: Path) -> None:
     out = write_report([pipeline / "reward"], tmp_path / "one.html")
     assert "The reward model" in out.read_text()

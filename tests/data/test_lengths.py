@@ -128,7 +128,7 @@ def few_left(lost: int, anyway: bool, learn: int, test: int, asked: float, epoch
     return enough("dpo", report, learn=learn, batch=16, epochs=epochs, test=test, asked=asked, least=5, anyway=anyway)
 
 
-@pytest.mark.parametrize(("learn", "test", "asked", "few"), [(7, 5, 0.1, "fill one batch of 16, and 2 passes over them are 2 steps"), (16, 4, 0.1, "4 held-out rows"),
+@pytest.mark.parametrize(("learn", "test", "asked", "few"), [(7, 5, 0.1, "fill one batch of 16, and 2 passes make 2 steps"), (16, 4, 0.1, "4 held-out rows"),
                                                              (16, 0, 0.1, "0 held-out rows"), (7, 0, 0.0, "fill one batch"), (16, 0, 0.0, ""), (16, 5, 0.3, "")])
 def test_where_length_leaves_too_few_rows_training_stops_unless_told_to_go_on(learn: int, test: int, asked: float, few: str) -> None:
     if not few:
@@ -150,5 +150,5 @@ def test_one_long_row_among_few_is_not_what_left_too_few() -> None:
 
 def test_a_handful_of_rows_that_is_read_many_times_is_enough() -> None:
     assert few_left(60, False, learn=7, test=0, asked=0.0, epochs=10) == ""
-    with pytest.raises(DataError, match="1 passes over them are 1 step\n"):
+    with pytest.raises(DataError, match="1 pass makes 1 step\n"):
         few_left(60, False, learn=7, test=0, asked=0.0, epochs=1)

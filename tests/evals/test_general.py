@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from alignlab import names, stages
+from alignlab.errors import DataError
 from alignlab.evals import general
 from alignlab.models.load import load_policy
 from alignlab.run import read_run
@@ -104,5 +105,10 @@ def test_every_stage_that_trains_a_policy_asks_a_model_of_others_and_no_model_of
         assert found["data_other_script"] == 0, "of pairs the chosen answers are what is learnt"
         rows = [json.loads(line) for line in (tmp_path / stage / "general.jsonl").read_text(encoding="utf-8").split("\n")[:-1]]
         assert len(rows) == 16 and set(rows[0]) == {"question", "before", "after"}
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"prompt": "a " * 40, "completion": f"b {i}"}) + "\n" for i in range(8)))
+    with pytest.raises(DataError, match="no record fits"):
+        stages.sft(model=other, data=str(tmp_path / "rows.jsonl"), count=0, out=tmp_path / "long", seed=0, resume=True,
+                   settings=SFTSettings(max_length=20, truncate="drop", model=ONE))
+    assert not list(tmp_path.glob("long.partial/kept/*")), "nothing is asked before the data is found to be enough"
     assert "general" not in read_run(reward).summary
     assert "general" not in train("sft", "town-s", "", tmp_path / "town")["summary"] and not (tmp_path / "town" / "sft" / "general.jsonl").exists()

@@ -96,7 +96,7 @@ def enough(name: str, report: FitReport, *, learn: int, batch: int, epochs: floa
     """
     few, steps = [], math.ceil(epochs * math.ceil(learn / batch))
     if hardly := learn < batch and steps < FEWEST_STEPS:
-        few.append(f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} passes over them are {steps} {'step' if steps == 1 else 'steps'}")
+        few.append(f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} {'pass makes' if epochs == 1 else 'passes make'} {steps} {'step' if steps == 1 else 'steps'}")
     if asked and test < least:
         few.append(f"{test} held-out rows are too few to measure anything on ({least} or more)")
     grown = report.read / max(1, report.kept)  # by how much what was lost would have made it more

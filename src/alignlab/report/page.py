@@ -82,7 +82,7 @@ def _shown(value: Any) -> Any:
 
 
 def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
-    evals = {name.removeprefix("eval-").replace("-", "_"): info for name, info in runs.items() if info.stage == "eval" and not name.startswith("topics-")}
+    evals = {called(name): info for name, info in runs.items() if info.stage == "eval" and not name.startswith("topics-")}
     evals = {name: evals[name] for name in (*(n for n in MODEL_NAMES if n in evals), *(n for n in evals if n not in MODEL_NAMES))}
     first = next(iter(runs.values()))
     content = {
@@ -95,6 +95,12 @@ def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
     }
     said = str({key: content[key] for key in ("lead", "tables", "sections")})
     return content | {"glossary": [(term, text) for term, words, text in GLOSSARY if any(word in said for word in words)]}
+
+
+def called(name: str) -> str:
+    """What an evaluation's model is called in the tables of a report: by its name in a pipeline, or as the run is."""
+    name = name.removeprefix("eval-")
+    return known if (known := name.replace("-", "_")) in MODEL_NAMES else name
 
 
 def stage_rows(runs: Mapping[str, RunInfo], home: Path) -> list[dict[str, Any]]:
@@ -189,8 +195,9 @@ def _table(evals: Evals, runs: Mapping[str, RunInfo], judge: str, data: str) -> 
             interval = f"{value['ci'][0]:.2f}–{value['ci'][1]:.2f}" if isinstance(value, dict) and value.get("ci") and mean is not None else ""
             cells.append({"value": "–" if mean is None else f"{mean:.1f}" if key == "mean_length" else f"{mean:.2f}", "interval": interval})
         rows.append({"name": MODEL_NAMES.get(name, name), "cells": cells})
-    n = next(iter(evals.values())).summary["gold"]["n"]
-    note = TOWN_TEST.format(n=n) if judge == "gold" and data == "town:test" else f"Prompts: {data}, n = {n}. Scores: {judge}, the mean over answers."
+    counts = {info.summary["gold"]["n"] for info in evals.values()}
+    n = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(min(counts))
+    note = TOWN_TEST.format(n=n if len(counts) > 1 else f"{n}, the same for every model") if judge == "gold" and data == "town:test" else f"Prompts: {data}, n = {n}. Scores: {judge}, the mean over answers."
     best = next((info.summary for info in runs.values() if info.stage == "best-of-n"), None) if "best_of_n" in evals else None
     if best:
         note += (f" Best of N is one pick among {best['n']} samples at temperature {best.get('temperature', 1.0):g}, shown in both {judge} columns; the first of them alone has "
@@ -202,7 +209,7 @@ def _table(evals: Evals, runs: Mapping[str, RunInfo], judge: str, data: str) -> 
 
 def _start(evals: Evals) -> str:
     """How the model is called that the others are compared with."""
-    baselines = [Path(found).name.removeprefix("eval-").replace("-", "_") for info in evals.values() if (found := info.config["options"].get("baseline"))]
+    baselines = [called(Path(found).name) for info in evals.values() if (found := info.config["options"].get("baseline"))]
     return MODEL_NAMES.get(baselines[0], baselines[0]) if baselines else "SFT"
 
 

@@ -17,7 +17,7 @@ CASES = (
     ("unanswerable", "Nobody knows"), ("claim", "A wrong claim"), ("contested", "No right side"),
 )
 TOWN_TEST = (
-    "Held-out prompts of the town, n = {n}, the same for every model: half about people, places and topics that no demonstration or comparison asks about, half in "
+    "Held-out prompts of the town, n = {n}: half about people, places and topics that no demonstration or comparison asks about, half in "
     "phrasings never trained on. The columns on harm and look-alikes are of the greedy answers. The base model's help with harm is measured in an interview, the form in "
     "which a base model answers."
 )

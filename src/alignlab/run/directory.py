@@ -56,6 +56,7 @@ class RunDir:
         self._stop_signal = 0
         self._state: Path | None = None  # what it goes on from
         self._watch: Watch | None = None
+        self.before_training: Callable[[], Any] | None = None  # asked once by `load_state`: data has been checked, and weights are as they were given
         self._tracker_names: Sequence[str] = ()
         self._trackers: list[trackers.Tracker] = []
 
@@ -220,6 +221,8 @@ class RunDir:
         """(next step, tensors, extra) of the newest whole state; None if there is none."""
         from safetensors.torch import load_file
 
+        if self.before_training:
+            self.before_training()
         if self._state is None:
             return None
         return _step_of(self._state), load_file(self._state / states.TENSORS), states.row_of(self._state)["extra"]

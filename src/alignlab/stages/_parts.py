@@ -74,7 +74,7 @@ def room_for_answers(run: RunDir, prompts: Sequence[Prompt], policy: Any, sampli
 
 
 def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) -> Callable[[], dict[str, Any]]:
-    """What a policy makes of general questions and plain text (`evals.general`), now and, when the result is called, after training.
+    """What a policy makes of general questions and plain text (`evals.general`), once its data is found to be enough, and when the result is called.
 
     The result gives what goes into the summary, and writes the answers of both times to general.jsonl. Of a model of the town nothing is asked: it
     knows its town alone.
@@ -86,11 +86,14 @@ def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) ->
         return dict
     from ..evals import general
 
-    run.note("general questions and a page of plain text, before training and after: is what the model knew still there? (general.jsonl)")
-    before, first = general.measure(policy)
+    def measured() -> list[Any]:
+        run.note("general questions and a page of plain text, before training and after: is what the model knew still there? (general.jsonl)")
+        return [*general.measure(policy)]
+
+    run.before_training = lambda: run.kept("general", measured)
 
     def after() -> dict[str, Any]:
-        now, last = general.measure(policy)
+        (before, first), (now, last) = run.kept("general", measured), general.measure(policy)
         with writing(run.path), open(run.path / "general.jsonl", "w", encoding="utf-8") as file:
             for a, b in zip(first, last, strict=True):
                 file.write(json.dumps({"question": a["question"], "before": a["answer"], "after": b["answer"]}, ensure_ascii=False) + "\n")
