@@ -18,8 +18,8 @@ from alignlab.data.formats.rows import HISTORIES, SYSTEMS
 from alignlab.data.formats.values import LABEL_WORDS
 from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
 from alignlab.data.lengths import LEAST
-from alignlab.evals.statistics import FEWEST
 from alignlab.models.reader import load_reader
+from alignlab.normal import FEWEST
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import ModelSettings
 

@@ -9,7 +9,13 @@ import pytest
 
 from alignlab import cli
 from alignlab.config import dotted, resolve
-from alignlab.from_trl import ADAPTER, KINDS, OPTIONS, SAME, SHARED, TAKEN, convert, fates, from_trl, table
+from alignlab.from_trl import ADAPTER, KINDS, OPTIONS, SAME, SHARED, convert, fates, from_trl, table
+
+TAKEN = ("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_mini_batches", "total_episodes", "max_steps",
+         "num_train_epochs", "lr_scheduler_type", "warmup_steps", "bf16", "use_peft", "chat_template_path", "dataset_text_field", "missing_eos_penalty", "f_divergence_type",
+         "center_rewards_coefficient", "cpo_alpha", "epsilon_high", "reward_clip_range", "scale_rewards", "importance_sampling_level", "use_bias_correction_kl",
+         "label_smoothing", "loss_type", "truncation_mode")
+"""Keys that the functions of `from_trl` turn into settings, one by one."""
 
 PPO = """
 sft_model_path: my-sft

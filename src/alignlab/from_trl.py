@@ -68,12 +68,6 @@ OPTIONS = {"output_dir": "--out", "seed": "--seed", "model_name_or_path": "--mod
            "dataset_name": "--data"}
 SCHEDULES = {"constant": "constant", "constant_with_warmup": "constant", "linear": "linear", "cosine": "cosine"}
 
-TAKEN = ("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_mini_batches", "total_episodes", "max_steps",
-         "num_train_epochs", "lr_scheduler_type", "warmup_steps", "bf16", "use_peft", "chat_template_path", "dataset_text_field", "missing_eos_penalty", "f_divergence_type",
-         "center_rewards_coefficient", "cpo_alpha", "epsilon_high", "reward_clip_range", "scale_rewards", "importance_sampling_level", "use_bias_correction_kl",
-         "label_smoothing", "loss_type", "truncation_mode")
-"""Keys that the functions below turn into settings, one by one."""
-
 
 def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]:
     """The command `alignlab from-trl`: each key of a TRL config, what it is here, and a TOML file for `--config`."""

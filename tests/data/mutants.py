@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow
 import pyarrow.parquet
+from bombs import peak
 
 from alignlab import from_trl
 from alignlab.config import resolve
@@ -159,7 +160,7 @@ def main(folder: Path, first: int, count: int) -> dict[str, Any]:
             wrong.append(f"{number} {path.name}: {type(error).__name__}: {error!s:.200}")
         finally:
             signal.alarm(0)
-    return {**outcomes, "wrong": wrong, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    return {**outcomes, "wrong": wrong, "mib": peak()}
 
 
 if __name__ == "__main__":

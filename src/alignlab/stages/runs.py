@@ -23,6 +23,7 @@ FIGURES = {
     "rankings": "rankings", "demonstrations": "demonstrations", "revisions": "revisions", "comparisons": "pairs", "members": "members",
 }
 """Figures of a summary that say most of a run, in the order in which they are looked for, and what they are called in a list."""
+DEFAULT = "runs"  # which need not be there yet
 ORDER = ("done", "running", "stopped")
 USAGE = "alignlab runs FOLDER, runs doctor RUN, runs verify RUN, or runs compare RUN RUN"
 
@@ -34,7 +35,7 @@ def list_runs(*, words: str | Sequence[str]) -> dict[str, Any]:
         return CLOSER[folder](rest)
     if rest:
         raise UserError(f"runs takes one folder, not {1 + len(rest)}", where=" ".join(rest), remedy=USAGE)
-    if not Path(folder).exists() and not find_folders(Path(folder)):
+    if folder != DEFAULT and not Path(folder).exists() and not find_folders(Path(folder)):
         raise DataError("there is no such folder", where=folder, remedy="alignlab runs FOLDER, one that runs were written to (--out)")
     found = sorted(find_runs(folder), key=lambda info: ORDER.index(info.status))  # stable: newest first within each
     rows = [{"run": str(info.path), "stage": info.stage, "status": info.status, "seed": info.seed, "seconds": info.seconds, "figures": figures_of(info)} for info in found]
