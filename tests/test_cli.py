@@ -151,3 +151,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, capsys: pytest.
                        "--out", str(tmp_path / "sft"), capsys=capsys)
     assert code == 6 and "step" in err and "learning rate" in err, err
     assert not (tmp_path / "sft").exists()
+
+
+@pytest.mark.parametrize(("words", "goes_on"), [
+    (["sft"], True), (["constitution", "revise"], True), (["constitution", "--kind", "label"], True), (["constitution", "show", "town"], False), (["redteam", "town"], True),
+    (["redteam", "judge", "x"], False), (["collect", "--kind", "distil"], True), (["view"], False), ([], False)])
+def test_a_command_that_is_stopped_says_whether_it_can_go_on(words: list[str], goes_on: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_main", stopped)
+    assert cli.main(words) == 130
+    assert ("goes on where it was" in capsys.readouterr().err) == goes_on

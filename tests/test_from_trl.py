@@ -9,7 +9,8 @@ import pytest
 
 from alignlab import cli
 from alignlab.config import dotted, resolve
-from alignlab.from_trl import ADAPTER, KINDS, OPTIONS, SAME, SHARED, convert, fates, from_trl, table
+from alignlab.errors import ConfigError
+from alignlab.from_trl import ADAPTER, KINDS, OPTIONS, SAME, SHARED, convert, fates, from_trl, keys_of, table
 
 TAKEN = ("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_mini_batches", "total_episodes", "max_steps",
          "num_train_epochs", "lr_scheduler_type", "warmup_steps", "bf16", "use_peft", "chat_template_path", "dataset_text_field", "missing_eos_penalty", "f_divergence_type",
@@ -116,7 +117,7 @@ def test_what_has_no_counterpart_is_said() -> None:
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("kl_coeff: 0.1\nnum_ppo_epochs: 4\n", "kl_coef"), ("kl_coef: much\n", "not a number"), ("- 1\n- 2\n", "no table"), ("a: [1\n", "not YAML"), ("", "no table"),
+    ("kl_coeff: 0.1\nnum_ppo_epochs: 4\n", "kl_coef"), ("kl_coef: much\n", "not a number"), ("kl_coef: null\n", "not a number"), ("- 1\n- 2\n", "no table"), ("a: [1\n", "not YAML"), ("", "no table"),
     ("num_ppo_epochs: 4\nper_device_train_batch_size: 0\n", "at least 1"), ("!!python/object/apply:os.system ['true']\n", "not YAML"), ("learning_rate: 1e-5\n", "cannot be told"),
 ])
 def test_bad_input_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str) -> None:
@@ -313,3 +314,14 @@ def test_a_script_says_whose_flags_they_are_and_their_values_stay(tmp_path: Path
 def test_what_is_no_config_of_these_trainers_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
     assert cli.main(["from-trl", str(tmp_path / "a.yaml")]) == 3
+
+
+@pytest.mark.parametrize("method", list(KINDS))
+def test_any_value_under_any_key_is_a_row_or_one_clear_error(method: str) -> None:
+    known, _ = keys_of(method)
+    for key in known:
+        for value in (None, [], {}, "x", -1, float("nan"), 10**400, [1, 2], "1e999"):
+            try:
+                convert(method, {key: value})
+            except ConfigError as error:
+                assert error.what

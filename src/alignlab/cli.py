@@ -132,7 +132,7 @@ def _told(arguments: list[str]) -> int:
     except UserError as error:
         return _failed(error, "--json" in arguments)
     except KeyboardInterrupt as stop:
-        say("alignlab: stopped; the same command goes on where it was" if arguments and arguments[0] in COMMANDS and COMMANDS[arguments[0]].out else "alignlab: stopped")
+        say("alignlab: stopped; the same command goes on where it was" if _makes_a_run(arguments) else "alignlab: stopped")
         return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
         return _failed(ResourceError("out of memory", remedy="a smaller batch, micro_batch or slots"), "--json" in arguments)
@@ -140,6 +140,15 @@ def _told(arguments: list[str]) -> int:
         if error.errno != errno.ENAMETOOLONG:
             raise
         return _failed(UserError("a name is longer than the system allows", where=str(error.filename or ""), remedy="check the path"), "--json" in arguments)
+
+
+def _makes_a_run(arguments: Sequence[str]) -> bool:
+    """Whether the command, of the kind that is named among its arguments if it has several, keeps what it has done in a run folder."""
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    if command is None:
+        return False
+    named = [kind for name, kind in command.kinds.items() if name in arguments]
+    return bool((named[0] if named else command).out)
 
 
 def _failed(error: UserError, as_json: bool) -> int:

@@ -11,7 +11,9 @@ import json
 import shlex
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -86,11 +88,13 @@ def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]
             "text": page(rows, config, command, fates()["notes"].get(method, ""))}
 
 
+@cache
 def table() -> dict[str, Any]:
     """Names and defaults of TRL's configs, as recorded from TRL."""
     return json.loads(files("alignlab").joinpath("trl_fields.json").read_text(encoding="utf-8"))
 
 
+@cache
 def fates() -> dict[str, Any]:
     """What becomes of the keys that are no setting here."""
     return tomllib.loads(files("alignlab").joinpath("trl_keys.toml").read_text(encoding="utf-8"))
@@ -448,31 +452,40 @@ def _grpo(trl: Mapping[str, Any], given: Mapping[str, Any], put: Callable[..., N
 SPECIAL: dict[str, Callable[..., None]] = {"ppo": _ppo, "sft": _sft, "dpo": _dpo, "reward": _reward, "simpo": _simpo, "rloo": _rloo, "grpo": _grpo}
 
 
+COUNTS = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_generations", "num_mini_batches", "num_iterations", "generation_batch_size", "steps_per_generation",
+          "batch_size", "mini_batch_size", "total_episodes", "max_completion_length", "response_length")
+NUMBERS = (*COUNTS, "center_rewards_coefficient", "epsilon_high", "missing_eos_penalty", "score_clip", "target", "max_prompt_length")
+"""Keys whose value is a number, though TRL's default may be none."""
+WORDS = ("loss_type", "scale_rewards", "truncation_mode", "importance_sampling_level", "lr_scheduler_type", "f_divergence_type", "vllm_importance_sampling_mode")
+LARGEST = 2**53  # a whole number that every float can tell from the next
+
+
 def typed(key: str, value: Any, default: Any) -> Any:
     """A value as its field would have it: YAML reads 3e-6 as text, a command line everything. Raises ConfigError for one that is not of its kind."""
     if isinstance(default, bool) and isinstance(value, str):
         if value.lower() not in ("true", "false", "yes", "no", "1", "0"):
-            raise ConfigError(f"{key} = {value!r} is not true or false", where=key)
+            raise ConfigError(f"{key} = {value!r:.60} is not true or false", where=key)
         return value.lower() in ("true", "yes", "1")
-    if value is None:
+    fixed = isinstance(default, (int, float)) and not isinstance(default, bool)
+    if isinstance(value, str) and value.lower() in ("none", "null", "") and (fixed or default is None):
+        return default
+    if value is None and (not fixed or key == "max_length"):  # of a length none is no bound
         return None
-    number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    if isinstance(value, str) and default is None and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    number = fixed or key in NUMBERS
     if isinstance(value, str) and (number or default is None):
-        if value.lower() in ("none", "null", ""):
-            return None if default is None else default
-        if default is None and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        try:
+        with suppress(ValueError):
             found = float(value)
-        except ValueError:
-            if not number:
-                return value
-            raise ConfigError(f"{key} = {value!r} is not a number", where=key) from None
-        return int(found) if found.is_integer() and not any(c in value.lower() for c in ".en") else found
-    if number and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise ConfigError(f"{key} = {value!r} is not a number", where=key)
-    if key in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_generations", "num_mini_batches", "num_iterations") and not float(value) >= 1:
-        raise ConfigError(f"{key} = {value!r} must be at least 1", where=key)
+            value = int(found) if found.is_integer() and not any(c in value.lower() for c in ".en") else found
+    if number and (isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST):
+        raise ConfigError(f"{key} = {value!r:.60} is not a number", where=key)
+    if key in COUNTS and isinstance(value, (int, float)) and value < 1:
+        raise ConfigError(f"{key} = {value!r:.60} must be at least 1", where=key)
+    if key in WORDS and not isinstance(value, (str, bool)) and not (isinstance(value, list) and value and all(isinstance(word, str) for word in value)):
+        raise ConfigError(f"{key} = {value!r:.60} is not a text", where=key)
+    if key == "reward_clip_range" and not (isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(end, (int, float)) and abs(end) < LARGEST for end in value)):
+        raise ConfigError(f"{key} = {value!r:.60} is not two numbers", where=key)
     return value
 
 
