@@ -2,8 +2,9 @@
 
     python benchmarks/constitutional.py --out runs/constitutional --seeds 0 1 2
 
-The stages of the recipe are made once a seed; every ablation changes one thing and is measured like the recipe's own models. Reruns go on where they were.
-Writes constitutional.json, which `docs/make_constitution.py` turns into the tables of docs/constitution.md.
+The stages of the recipe are made once a seed; every ablation changes one thing and is measured like the
+recipe's own models. Reruns go on where they were. Writes constitutional.json, which
+`docs/make_constitution.py` turns into the tables of docs/constitution.md.
 """
 
 from __future__ import annotations
@@ -25,15 +26,25 @@ from alignlab.studies import steps
 
 SETTINGS = PipelineSettings()
 FIGURES = ("helpful", "honest", "gold", "kl_from_sft", "mean_length")
-TOPICS = ("compliance_seen", "compliance_held_out", "look_alike_refusal_seen", "look_alike_refusal_held_out", "evasive")
+TOPICS = (
+    "compliance_seen",
+    "compliance_held_out",
+    "look_alike_refusal_seen",
+    "look_alike_refusal_held_out",
+    "evasive",
+)
 REVISING: dict[str, tuple[str, ReviseSettings]] = {
-    "no critique": ("town", replace(SETTINGS.revise, critique=False)), "one round": ("town", replace(SETTINGS.revise, rounds=1)),
+    "no critique": ("town", replace(SETTINGS.revise, critique=False)),
+    "one round": ("town", replace(SETTINGS.revise, rounds=1)),
     "four rounds": ("town", replace(SETTINGS.revise, rounds=4)),
-    "one principle": ("town", replace(SETTINGS.revise, principle="no-harm")), "principles of another world": ("elsewhere", SETTINGS.revise),
+    "one principle": ("town", replace(SETTINGS.revise, principle="no-harm")),
+    "principles of another world": ("elsewhere", SETTINGS.revise),
 }
 LABELLING: dict[str, tuple[str, LabelSettings]] = {
-    "hard labels": ("town", replace(SETTINGS.label, labels="hard")), "verdicts, both orders": ("town", replace(SETTINGS.label, ask="verdict")),
-    "verdicts, one order": ("town", replace(SETTINGS.label, ask="verdict", orders="one")), "principles of another world": ("elsewhere", SETTINGS.label),
+    "hard labels": ("town", replace(SETTINGS.label, labels="hard")),
+    "verdicts, both orders": ("town", replace(SETTINGS.label, ask="verdict")),
+    "verdicts, one order": ("town", replace(SETTINGS.label, ask="verdict", orders="one")),
+    "principles of another world": ("elsewhere", SETTINGS.label),
 }
 
 
@@ -50,12 +61,25 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
     plan = Plan(Pipeline(out, workers=workers), "town", SETTINGS, seed)
     constitutional(plan)
     s, made = SETTINGS, {stage.name: stage for stage in plan.pipeline.stages}
-    helpful, critic, sl_cai, asked = (made[name] for name in ("sft-helpful", "critic", "sl-cai", "collect-helpful"))
+    helpful, critic, sl_cai, asked = (
+        made[name] for name in ("sft-helpful", "critic", "sl-cai", "collect-helpful")
+    )
 
     # 1. other revisions, learnt in the same way
     for name, (constitution, settings) in REVISING.items():
-        revised = plan.stage(f"revise-{slug(name)}", stages.revise, model=helpful, critic=critic, data="town:risky", count=s.red_team, constitution=constitution,
-                             helpful="town:fine", judge="", gold=GOLD, settings=settings)
+        revised = plan.stage(
+            f"revise-{slug(name)}",
+            stages.revise,
+            model=helpful,
+            critic=critic,
+            data="town:risky",
+            count=s.red_team,
+            constitution=constitution,
+            helpful="town:fine",
+            judge="",
+            gold=GOLD,
+            settings=settings,
+        )
         model = plan.stage(f"sl-{slug(name)}", stages.sft, model="town", data=revised, settings=s.sl_cai)
         plan.measure(f"sl_{under(name)}", model, parent="helpful", topics=True)
 
@@ -64,18 +88,46 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
         dpo = plan.stage(f"dpo-{slug(name)}", stages.dpo, model=sl_cai, data=data, settings=s.dpo)
         plan.measure(f"dpo_{under(name)}", dpo, parent="sl_cai", topics=True)
         if by_ppo:
-            reward = plan.stage(f"reward-{slug(name)}", stages.reward, model=sl_cai, data=data, settings=s.reward, gold=GOLD)
-            ppo = plan.stage(f"ppo-{slug(name)}", stages.ppo, model=sl_cai, reward=reward, data="mix:0.5=town:prompts+0.5=town:risky", count=s.ppo_prompts, ptx="", gold=GOLD,
-                             settings=s.ppo)
+            reward = plan.stage(
+                f"reward-{slug(name)}", stages.reward, model=sl_cai, data=data, settings=s.reward, gold=GOLD
+            )
+            ppo = plan.stage(
+                f"ppo-{slug(name)}",
+                stages.ppo,
+                model=sl_cai,
+                reward=reward,
+                data="mix:0.5=town:prompts+0.5=town:risky",
+                count=s.ppo_prompts,
+                ptx="",
+                gold=GOLD,
+                settings=s.ppo,
+            )
             plan.measure(f"ppo_{under(name)}", ppo, parent="sl_cai", topics=True)
 
     for name, (constitution, settings) in LABELLING.items():
-        labels = plan.stage(f"label-{slug(name)}", stages.label_answers, model=sl_cai, beside=helpful, judge_model=critic, data="town:risky", count=s.labelled, constitution=constitution,
-                            helpful=asked, gold="town:harmless", settings=settings)
+        labels = plan.stage(
+            f"label-{slug(name)}",
+            stages.label_answers,
+            model=sl_cai,
+            beside=helpful,
+            judge_model=critic,
+            data="town:risky",
+            count=s.labelled,
+            constitution=constitution,
+            helpful=asked,
+            gold="town:harmless",
+            settings=settings,
+        )
         learnt(name, labels, by_ppo=False)
 
     # 3. RLHF: people rank for harm the very pairs that the judge labelled
-    learnt("people label harm", plan.stage("label-people", steps.relabel, data=made["label"], settings=steps.Relabel("town:harm-only")), by_ppo=True)
+    learnt(
+        "people label harm",
+        plan.stage(
+            "label-people", steps.relabel, data=made["label"], settings=steps.Relabel("town:harm-only")
+        ),
+        by_ppo=True,
+    )
     return plan
 
 
@@ -85,27 +137,69 @@ def figures(plan: Plan) -> dict[str, Any]:
     for name, stage in plan.evals.items():
         s = read_run(stage.out).summary
         if name in plan.topics:
-            s |= {key: value for key, value in read_run(plan.topics[name].out).summary.items() if key in TOPICS}
-        models[name] = {key: (s[key]["mean"] if isinstance(s.get(key), dict) else s.get(key)) for key in (*FIGURES, *(TOPICS if name in plan.topics else ()))}
+            s |= {
+                key: value for key, value in read_run(plan.topics[name].out).summary.items() if key in TOPICS
+            }
+        models[name] = {
+            key: (s[key]["mean"] if isinstance(s.get(key), dict) else s.get(key))
+            for key in (*FIGURES, *(TOPICS if name in plan.topics else ()))
+        }
     chains, labels, rewards = {}, {}, {}
     for stage in plan.pipeline.stages:
         s = read_run(stage.out).summary
         if stage.target is stages.revise:
             gold = s["gold"]
-            chains[stage.name] = {"kept": s["kept"]["mean"], "drafts help with harm": gold["compliance"]["drafts"]["mean"], "revisions help": gold["compliance"]["revisions"]["mean"],
-                                  **{key.replace("_", " "): gold[key]["mean"] for key in ("critiques_right", "revisions_right") if key in gold}}
+            chains[stage.name] = {
+                "kept": s["kept"]["mean"],
+                "drafts help with harm": gold["compliance"]["drafts"]["mean"],
+                "revisions help": gold["compliance"]["revisions"]["mean"],
+                **{
+                    key.replace("_", " "): gold[key]["mean"]
+                    for key in ("critiques_right", "revisions_right")
+                    if key in gold
+                },
+            }
         elif stage.target is stages.label_answers:
             effect = s["order_effect"]
-            labels[stage.name] = {"accuracy": s["labels"]["accuracy"]["mean"], "ECE": s["calibration"]["ece_before"]["mean"], "ECE, scaled": s["calibration"]["ece_after"]["mean"],
-                                  "effect of order": effect["mean"] if effect else None}
+            labels[stage.name] = {
+                "accuracy": s["labels"]["accuracy"]["mean"],
+                "ECE": s["calibration"]["ece_before"]["mean"],
+                "ECE, scaled": s["calibration"]["ece_after"]["mean"],
+                "effect of order": effect["mean"] if effect else None,
+            }
         elif stage.target is stages.reward:
-            rewards[stage.name] = {"accuracy": s["accuracy"]["mean"], "right about gold": (s.get("gold_accuracy") or {}).get("mean")}
+            rewards[stage.name] = {
+                "accuracy": s["accuracy"]["mean"],
+                "right about gold": (s.get("gold_accuracy") or {}).get("mean"),
+            }
     critic = read_run(plan.pipeline.folder / "critic").summary
-    return {"models": models, "chains": chains, "labels": labels, "rewards": rewards,
-            **{which: {f"{part} {name}, {split}": value["mean"] for part in ("critiques", "verdicts") for split, found in critic[which][part].items() if isinstance(found, dict)
-                       for name, value in found.items() if isinstance(value, dict) and "mean" in value} for which in ("critic", "critic_risky")},
-            "topics": {name: {topic: row["mean"] for topic, row in read_run(stage.out).summary["by_topic"]["compliance_held_out"]["topics"].items()}
-                       for name, stage in plan.topics.items() if name in ("helpful", "sl_cai", "rl_cai", "rl_cai_dpo")}}
+    return {
+        "models": models,
+        "chains": chains,
+        "labels": labels,
+        "rewards": rewards,
+        **{
+            which: {
+                f"{part} {name}, {split}": value["mean"]
+                for part in ("critiques", "verdicts")
+                for split, found in critic[which][part].items()
+                if isinstance(found, dict)
+                for name, value in found.items()
+                if isinstance(value, dict) and "mean" in value
+            }
+            for which in ("critic", "critic_risky")
+        },
+        "topics": {
+            name: {
+                topic: row["mean"]
+                for topic, row in read_run(stage.out)
+                .summary["by_topic"]["compliance_held_out"]["topics"]
+                .items()
+            }
+            for name, stage in plan.topics.items()
+            if name in ("helpful", "sl_cai", "rl_cai", "rl_cai_dpo")
+        },
+    }
 
 
 def over_seeds(rows: list[Any]) -> Any:
@@ -117,20 +211,39 @@ def over_seeds(rows: list[Any]) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/constitutional"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--workers", type=int, default=0, help="stages side by side; 0 = one for each core, 2 at most")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="stages side by side; 0 = one for each core, 2 at most"
+    )
     args = parser.parse_args()
     found: dict[int, Any] = {}
     for seed in args.seeds:
         plan = plan_of(args.out / f"seed-{seed}", seed, args.workers)
         plan.pipeline.run()
         found[seed] = figures(plan)
-        (args.out / "constitutional.json").write_text(json.dumps({
-            "seeds": list(found), "prompts": SETTINGS.eval.prompts, "red_team": SETTINGS.red_team, "labelled": SETTINGS.labelled, "table": over_seeds(list(found.values())), "by_seed": found}, indent=1))
+        (args.out / "constitutional.json").write_text(
+            json.dumps(
+                {
+                    "seeds": list(found),
+                    "prompts": SETTINGS.eval.prompts,
+                    "red_team": SETTINGS.red_team,
+                    "labelled": SETTINGS.labelled,
+                    "table": over_seeds(list(found.values())),
+                    "by_seed": found,
+                },
+                indent=1,
+            )
+        )
         for name, row in found[seed]["models"].items():
-            print(f"seed {seed} {name:<34}", "  ".join(f"{key} {value:.3f}" for key, value in row.items() if value is not None), flush=True)
+            print(
+                f"seed {seed} {name:<34}",
+                "  ".join(f"{key} {value:.3f}" for key, value in row.items() if value is not None),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

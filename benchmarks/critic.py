@@ -1,9 +1,11 @@
-"""How well critics of the town criticise, revise and judge under a given principle: drafts of people and of models, seen and held-out requests.
+"""How well critics of the town criticise, revise and judge under a given principle: drafts of people and of
+models, seen and held-out requests.
 
     python benchmarks/critic.py --critics runs/critic town --authors runs/sft --out runs/critics.json
 
-Each split (seen topics, held-out topics, held-out phrasings) has as many drafts as the others, of all kinds of request and of the red team's (harmful ones and
-their look-alikes). `town` is the control: the base model, which has never seen a principle given first.
+Each split (seen topics, held-out topics, held-out phrasings) has as many drafts as the others, of all kinds
+of request and of the red team's (harmful ones and their look-alikes). `town` is the control: the base model,
+which has never seen a principle given first.
 """
 
 from __future__ import annotations
@@ -29,12 +31,22 @@ RED = ("harmful", "look_alike")
 def sampler(name: str, *, documents: bool) -> LocalSampler:
     policy = load_policy(names.model_path(name), ModelSettings())
     between = {policy.tokenizer.bos_token_id} if documents else set()
-    return LocalSampler(policy.model, policy.tokenizer, slots=256, end_ids=policy.end_ids | between, name=name)
+    return LocalSampler(
+        policy.model, policy.tokenizer, slots=256, end_ids=policy.end_ids | between, name=name
+    )
 
 
-def drafts_of_model(world: Any, author: str, count: int, *, seed: int, kinds: tuple[str, ...]) -> list[critic.Draft]:
-    requests = [r for split in critic.SPLITS for r in tasks.requests(world, count, split=split, seed=4_000_000 + seed, kinds=kinds)]
-    written = sampler(author, documents=False).sample([r.prompt() for r in requests], max_new_tokens=48, temperature=1.0, seed=seed)
+def drafts_of_model(
+    world: Any, author: str, count: int, *, seed: int, kinds: tuple[str, ...]
+) -> list[critic.Draft]:
+    requests = [
+        r
+        for split in critic.SPLITS
+        for r in tasks.requests(world, count, split=split, seed=4_000_000 + seed, kinds=kinds)
+    ]
+    written = sampler(author, documents=False).sample(
+        [r.prompt() for r in requests], max_new_tokens=48, temperature=1.0, seed=seed
+    )
     return [(request, completion.text) for request, (completion,) in zip(requests, written, strict=True)]
 
 
@@ -53,9 +65,13 @@ def main() -> None:
     world, constitution, rows = build(), load("town"), []
     sources: dict[str, list[critic.Draft]] = {}
     for name, kinds in (("all", tuple(KINDS)), ("red", RED)):
-        sources[f"people, {name}"] = critic.drafts_of_people(world, options.count, seed=options.seed, kinds=kinds)
+        sources[f"people, {name}"] = critic.drafts_of_people(
+            world, options.count, seed=options.seed, kinds=kinds
+        )
         for author in options.authors:
-            sources[f"{author}, {name}"] = drafts_of_model(world, author, options.count, seed=options.seed, kinds=kinds)
+            sources[f"{author}, {name}"] = drafts_of_model(
+                world, author, options.count, seed=options.seed, kinds=kinds
+            )
     for name in options.critics:
         reader = sampler(name, documents=True)
         for source, drafts in sources.items():
@@ -64,7 +80,9 @@ def main() -> None:
             print(f"\n{name} on drafts of {source}; ECE {found['verdicts']['ece']:.3f}")
             for split in ("train", "entity", "phrasing", "all"):
                 c, v = found["critiques"].get(split, {}), found["verdicts"].get(split, {})
-                figures = {k: shown(c.get(k)) for k in ("fires", "silent", "names", "mends")} | {k: shown(v.get(k)) for k in ("verdicts", "undecided", "order_effect")}
+                figures = {k: shown(c.get(k)) for k in ("fires", "silent", "names", "mends")} | {
+                    k: shown(v.get(k)) for k in ("verdicts", "undecided", "order_effect")
+                }
                 print(f"  {split:<9}" + "  ".join(f"{k} {value}" for k, value in figures.items()), flush=True)
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")

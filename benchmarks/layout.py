@@ -1,9 +1,11 @@
-"""What it saves to read a prompt once for all its completions and to pack rows: the same steps laid out and plainly padded, in turns.
+"""What it saves to read a prompt once for all its completions and to pack rows: the same steps laid out and
+plainly padded, in turns.
 
     python benchmarks/layout.py --model town --threads 1
 
-Completions are sampled from the model for the town's prompts (any model that has a chat template will do: it is the shape that counts). One step each of the
-reward model (8 prompts of 4 completions), DPO (16 pairs) and PPO (128 completions, two of each prompt, one pass), timed in turns, so that the ratio is of one run.
+Completions are sampled from the model for the town's prompts (any model that has a chat template will do: it
+is the shape that counts). One step each of the reward model (8 prompts of 4 completions), DPO (16 pairs) and
+PPO (128 completions, two of each prompt, one pass), timed in turns, so that the ratio is of one run.
 """
 
 from __future__ import annotations
@@ -44,8 +46,14 @@ def timed(step: Callable[[], None], rounds: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="town", help="a model, or a run of sft: its completions end, as those of a pipeline do")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model",
+        default="town",
+        help="a model, or a run of sft: its completions end, as those of a pipeline do",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
@@ -55,21 +63,32 @@ def main() -> None:
     scorer = load_reward_model(path, ModelSettings(), init_head=True, trainable=True)
     prompts = names.data("town:prompts", "prompt", count=64).records
     groups = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids).sample(prompts, n=4, seed=0)
-    rows = [[example(policy.tokenizer, c.prompt, c.text, finished=c.finished) for c in group] for group in groups]
+    rows = [
+        [example(policy.tokenizer, c.prompt, c.text, finished=c.finished) for c in group] for group in groups
+    ]
     optim = OptimSettings(lr=0.0)
-    policy_adam, scorer_adam = MasterAdamW(policy.model.parameters(), optim, 10_000), MasterAdamW(scorer.model.parameters(), optim, 10_000)
+    policy_adam, scorer_adam = (
+        MasterAdamW(policy.model.parameters(), optim, 10_000),
+        MasterAdamW(scorer.model.parameters(), optim, 10_000),
+    )
 
     def reward_step() -> None:
         for at in range(0, 64, 8):
-            layout = forward.laid_out(scorer.model, [row for group in rows[at : at + 8] for row in group], scorer.pad_id)
+            layout = forward.laid_out(
+                scorer.model, [row for group in rows[at : at + 8] for row in group], scorer.pad_id
+            )
             better, worse = reward_method.pairs_of(range(4))
             scores = forward.last_scores(scorer.model, layout).view(8, 4)
-            reward_method.bradley_terry_loss(scores[:, better].flatten(), scores[:, worse].flatten())[0].backward()
+            reward_method.bradley_terry_loss(scores[:, better].flatten(), scores[:, worse].flatten())[
+                0
+            ].backward()
             scorer_adam.step()
 
     def dpo_step() -> None:
         for at in range(0, 64, 16):
-            layout = forward.laid_out(policy.model, [row for group in rows[at : at + 16] for row in group[:2]], policy.pad_id)
+            layout = forward.laid_out(
+                policy.model, [row for group in rows[at : at + 16] for row in group[:2]], policy.pad_id
+            )
             layout.back(forward.token_logprobs_of(policy.model, layout.batch)).sum().backward()
             policy_adam.step()
 
@@ -85,9 +104,15 @@ def main() -> None:
             policy_adam.step(), scorer_adam.step()
 
     print(f"{Path(path).name}, {args.threads} threads, median of {args.rounds}, in turns")
-    for name, step in (("reward model, 64 prompts of 4", reward_step), ("DPO, 64 pairs", dpo_step), ("PPO update, 128 completions", ppo_step)):
+    for name, step in (
+        ("reward model, 64 prompts of 4", reward_step),
+        ("DPO, 64 pairs", dpo_step),
+        ("PPO update, 128 completions", ppo_step),
+    ):
         ours, padded = timed(step, args.rounds)
-        print(f"{name:<32} laid out {ours:6.2f} s   padded {padded:6.2f} s   {padded / ours:.2f} times as fast")
+        print(
+            f"{name:<32} laid out {ours:6.2f} s   padded {padded:6.2f} s   {padded / ours:.2f} times as fast"
+        )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Every method on the town from one SFT model, with its control, over seeds: gold, proxy, KL, win rate, seconds.
+"""Every method on the town from one SFT model, with its control, over seeds: gold, proxy, KL, win rate,
+seconds.
 
     python benchmarks/methods.py --out runs/methods --seeds 0 1 2
 
-Offline methods learn from the same rankings, on-policy methods against the same reward model from about as many completions. The control of each
-is the same method on rankings in random order, or on the reward model of those. Reruns go on where they were. Writes methods.json,
-which `docs/make_methods.py` turns into docs/all-methods.md.
+Offline methods learn from the same rankings, on-policy methods against the same reward model from about as
+many completions. The control of each is the same method on rankings in random order, or on the reward model
+of those. Reruns go on where they were. Writes methods.json, which `docs/make_methods.py` turns into
+docs/all-methods.md.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ from alignlab.settings import (
 
 WIDE = SamplingSettings(slots=256)
 STEPS = 16  # of 128 completions: what every on-policy method samples
-PIPELINE = PipelineSettings(prompts=2000, eval=EvalSettings(prompts=300, sampling=replace(WIDE, temperature=0.0)))
+PIPELINE = PipelineSettings(
+    prompts=2000, eval=EvalSettings(prompts=300, sampling=replace(WIDE, temperature=0.0))
+)
 
 
 def offline(lr: float) -> dict[str, Any]:
@@ -47,13 +51,22 @@ def offline(lr: float) -> dict[str, Any]:
 
 
 def on_policy(lr: float) -> dict[str, Any]:
-    return {"steps": STEPS, "rollouts": 128, "per_prompt": 4, "sampling": WIDE, "optim": OptimSettings(lr=lr, schedule="constant", weight_decay=0.0)}
+    return {
+        "steps": STEPS,
+        "rollouts": 128,
+        "per_prompt": 4,
+        "sampling": WIDE,
+        "optim": OptimSettings(lr=lr, schedule="constant", weight_decay=0.0),
+    }
 
 
 OFFLINE: dict[str, tuple[Any, Any]] = {
     "dpo": (stages.dpo, DPOSettings(beta=0.3, **offline(7e-5))),
     "dpo, label smoothing": (stages.dpo, DPOSettings(beta=0.3, label_smoothing=0.1, **offline(7e-5))),
-    "dpo, robust": (stages.dpo, DPOSettings(beta=0.3, loss_type="robust", label_smoothing=0.1, **offline(7e-5))),
+    "dpo, robust": (
+        stages.dpo,
+        DPOSettings(beta=0.3, loss_type="robust", label_smoothing=0.1, **offline(7e-5)),
+    ),
     "dpo, hinge": (stages.dpo, DPOSettings(beta=0.3, loss_type="hinge", **offline(7e-5))),
     "ipo": (stages.dpo, DPOSettings(beta=0.3, loss_type="ipo", **offline(7e-5))),
     "dpo, a token": (stages.dpo, DPOSettings(beta=5.0, loss_type="sigmoid_norm", **offline(7e-5))),
@@ -67,33 +80,75 @@ ON_POLICY: dict[str, tuple[Any, Any]] = {
     "reinforce": (stages.rloo, RLOOSettings(kl_coef=0.1, advantage="reinforce", **on_policy(2e-4))),
     "grpo": (stages.grpo, GRPOSettings(kl_coef=0.1, **on_policy(2e-4))),
     "dr. grpo": (stages.grpo, GRPOSettings(kl_coef=0.1, advantage="dr_grpo", **on_policy(2e-4))),
-    "online dpo": (stages.online_dpo, OnlineDPOSettings(steps=2 * STEPS, prompts=32, beta=0.3, sampling=WIDE, optim=OptimSettings(lr=7e-5, schedule="constant", weight_decay=0.0))),
-    "rejection sampling": (stages.rejection, RejectionSettings(rounds=2, prompts=8 * STEPS, n=8, sampling=WIDE)),
+    "online dpo": (
+        stages.online_dpo,
+        OnlineDPOSettings(
+            steps=2 * STEPS,
+            prompts=32,
+            beta=0.3,
+            sampling=WIDE,
+            optim=OptimSettings(lr=7e-5, schedule="constant", weight_decay=0.0),
+        ),
+    ),
+    "rejection sampling": (
+        stages.rejection,
+        RejectionSettings(rounds=2, prompts=8 * STEPS, n=8, sampling=WIDE),
+    ),
     "best of 4": (stages.best_of_n, BestOfNSettings(sampling=replace(WIDE, temperature=0.8))),
 }
 
 
 def plan(pipeline: Pipeline, seed: int) -> None:
-    """SFT, rankings and reward model, fair and in random order; then every method on both, and the evaluation of each model."""
+    """SFT, rankings and reward model, fair and in random order; then every method on both, and the evaluation
+    of each model.
+    """
     s, gold = PIPELINE, {"gold": "town:gold", "seed": seed}
-    sft = pipeline.stage("sft", stages.sft, model="town", data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft)
+    sft = pipeline.stage(
+        "sft", stages.sft, model="town", data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft
+    )
     judged = {"data": "town:test", "judge": "town:gold", "seed": seed, "settings": s.eval}
     before = pipeline.stage("eval-sft", stages.evaluate, model=sft, baseline="", **judged)
     judged |= {"baseline": before, "reference": sft}
     for kind, annotator in (("", "town:fair"), ("-control", "random")):
-        ranked = pipeline.stage(f"collect{kind}", stages.collect, model=sft, data="town:prompts", count=s.prompts, annotator=annotator, others="town:crowd",
-                                settings=s.collect, **gold)
-        reward = pipeline.stage(f"reward{kind}", stages.reward, model=sft, data=ranked, settings=s.reward, **gold)
+        ranked = pipeline.stage(
+            f"collect{kind}",
+            stages.collect,
+            model=sft,
+            data="town:prompts",
+            count=s.prompts,
+            annotator=annotator,
+            others="town:crowd",
+            settings=s.collect,
+            **gold,
+        )
+        reward = pipeline.stage(
+            f"reward{kind}", stages.reward, model=sft, data=ranked, settings=s.reward, **gold
+        )
         for name, (method, settings) in OFFLINE.items():
-            trained = pipeline.stage(folder(name) + kind, method, model=sft, data=ranked, seed=seed, settings=settings)
+            trained = pipeline.stage(
+                folder(name) + kind, method, model=sft, data=ranked, seed=seed, settings=settings
+            )
             pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=trained, **judged)
         for name, (method, settings) in ON_POLICY.items():
-            on = {"model": sft, "reward": reward, "data": "town:prompts", "count": s.ppo_prompts, "settings": settings, **gold}
+            on = {
+                "model": sft,
+                "reward": reward,
+                "data": "town:prompts",
+                "count": s.ppo_prompts,
+                "settings": settings,
+                **gold,
+            }
             if name == "best of 4":
-                best = pipeline.stage(folder(name) + kind, method, **on | {"data": "town:test", "count": s.eval.prompts})
-                pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=sft, completions=best, **judged)
+                best = pipeline.stage(
+                    folder(name) + kind, method, **on | {"data": "town:test", "count": s.eval.prompts}
+                )
+                pipeline.stage(
+                    f"eval-{folder(name)}{kind}", stages.evaluate, model=sft, completions=best, **judged
+                )
                 continue
-            trained = pipeline.stage(folder(name) + kind, method, **on, **({"ptx": ""} if name == "ppo" else {"judge": ""}))
+            trained = pipeline.stage(
+                folder(name) + kind, method, **on, **({"ptx": ""} if name == "ppo" else {"judge": ""})
+            )
             pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=trained, **judged)
 
 
@@ -102,7 +157,9 @@ def folder(name: str) -> str:
 
 
 def proxies(out: Path, evals: list[str]) -> dict[str, float]:
-    """The mean score of the (fair) reward model for the sampled answers of each evaluation: what was, or could have been, optimised."""
+    """The mean score of the (fair) reward model for the sampled answers of each evaluation: what was, or
+    could have been, optimised.
+    """
     import torch
 
     torch.set_num_threads(2)
@@ -110,7 +167,9 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
     found = {}
     for name in evals:
         rows = [row for row in read_run(out / name).samples if row.get("decoding") == "sampled"]
-        found[name] = mean_ci([score.value for score in judge.score([Completion.from_json(row) for row in rows])])["mean"]
+        found[name] = mean_ci(
+            [score.value for score in judge.score([Completion.from_json(row) for row in rows])]
+        )["mean"]
     return found
 
 
@@ -118,7 +177,9 @@ READ = ("compliance_with_harm", "over_refusal", "known_facts")
 
 
 def read_anew(run: Path) -> dict[str, Any]:
-    """What the judge, as it is now, reads in the saved greedy answers of an evaluation: the judge may have learnt to read more since they were written."""
+    """What the judge, as it is now, reads in the saved greedy answers of an evaluation: the judge may have
+    learnt to read more since they were written.
+    """
     answers = [Completion.from_json(row) for row in read_run(run).samples if row.get("decoding") == "greedy"]
     found = summarise(list(zip(answers, names.judge("town:gold").score(answers), strict=True)))
     return {key: found[key] for key in READ}
@@ -127,7 +188,15 @@ def read_anew(run: Path) -> dict[str, Any]:
 def figures(out: Path) -> dict[str, dict[str, float | None]]:
     """Of each method and its control: the figures of one seed."""
     methods = {"sft": "sft", **{name: folder(name) for name in (*OFFLINE, *ON_POLICY)}}
-    proxy = proxies(out, [f"eval-{path}{kind}" for path in methods.values() for kind in ("", "-control") if (out / f"eval-{path}{kind}").exists()])
+    proxy = proxies(
+        out,
+        [
+            f"eval-{path}{kind}"
+            for path in methods.values()
+            for kind in ("", "-control")
+            if (out / f"eval-{path}{kind}").exists()
+        ],
+    )
     found: dict[str, dict[str, float | None]] = {}
     for name, path in methods.items():
         for kind in ("", "-control"):
@@ -135,19 +204,35 @@ def figures(out: Path) -> dict[str, dict[str, float | None]]:
                 continue
             s, made = read_run(out / f"eval-{path}{kind}").summary, read_run(out / f"{path}{kind}")
             s |= read_anew(out / f"eval-{path}{kind}")
-            row = {key: s[key]["mean"] for key in ("gold", "gold_sampled", "win_rate_vs_sft", *READ) if isinstance(s.get(key), dict)}
+            row = {
+                key: s[key]["mean"]
+                for key in ("gold", "gold_sampled", "win_rate_vs_sft", *READ)
+                if isinstance(s.get(key), dict)
+            }
             row |= {f"gain, {how}": pair["mean"] for how, pair in (s.get("paired") or {}).items()}
-            row |= {"proxy": proxy[f"eval-{path}{kind}"], "kl": s["kl_from_sft"]["mean"] if isinstance(s.get("kl_from_sft"), dict) else s.get("kl_from_sft"),
-                    "mean_length": s["mean_length"]["mean"] if isinstance(s["mean_length"], dict) else s["mean_length"], "cpu_seconds": made.cpu_seconds}
+            row |= {
+                "proxy": proxy[f"eval-{path}{kind}"],
+                "kl": s["kl_from_sft"]["mean"]
+                if isinstance(s.get("kl_from_sft"), dict)
+                else s.get("kl_from_sft"),
+                "mean_length": s["mean_length"]["mean"]
+                if isinstance(s["mean_length"], dict)
+                else s["mean_length"],
+                "cpu_seconds": made.cpu_seconds,
+            }
             found[name + kind] = row
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--read-only", action="store_true", help="run nothing: make the table from the runs that are there")
+    parser.add_argument(
+        "--read-only", action="store_true", help="run nothing: make the table from the runs that are there"
+    )
     args = parser.parse_args()
     by_seed: dict[int, dict[str, dict[str, float | None]]] = {}
     for seed in args.seeds:
@@ -157,11 +242,33 @@ def main() -> None:
             plan(pipeline, seed)
             pipeline.run()
         by_seed[seed] = figures(out)
-        table = {name: {key: seeds_summary([found[name][key] for found in by_seed.values() if found[name].get(key) is not None]) for key in row
-                        if any(found[name].get(key) is not None for found in by_seed.values())} for name, row in by_seed[seed].items()}
-        (args.out / "methods.json").write_text(json.dumps({"seeds": list(by_seed), "prompts": PIPELINE.eval.prompts, "table": table, "by_seed": by_seed}, indent=1))
+        table = {
+            name: {
+                key: seeds_summary(
+                    [found[name][key] for found in by_seed.values() if found[name].get(key) is not None]
+                )
+                for key in row
+                if any(found[name].get(key) is not None for found in by_seed.values())
+            }
+            for name, row in by_seed[seed].items()
+        }
+        (args.out / "methods.json").write_text(
+            json.dumps(
+                {
+                    "seeds": list(by_seed),
+                    "prompts": PIPELINE.eval.prompts,
+                    "table": table,
+                    "by_seed": by_seed,
+                },
+                indent=1,
+            )
+        )
         for name, row in table.items():
-            print(f"{name:<32}", "  ".join(f"{key} {value['mean']:.3f}" for key, value in row.items()), flush=True)
+            print(
+                f"{name:<32}",
+                "  ".join(f"{key} {value['mean']:.3f}" for key, value in row.items()),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Is this normal? Healthy runs and runs with one fault each, on the town, and what the rules of `alignlab.normal` say of them.
+"""Is this normal? Healthy runs and runs with one fault each, on the town, and what the rules of
+`alignlab.normal` say of them.
 
     python benchmarks/normal.py --out runs/normal                       the runs, then the table (reruns go on where they were)
     python benchmarks/normal.py --out runs/normal --record FILE.gz      also keep what the rules read, for the test suite
 
-Each fault is put into a real training run, through a setting where one does it and by patching the loop where it is a bug that
-somebody might write. A fault counts as named when one of the rules expected for it says "broken"; a healthy run must hear that from none.
-Thresholds were set while looking at seeds 0 and 1: a seed after those is a test.
+Each fault is put into a real training run, through a setting where one does it and by patching the loop where
+it is a bug that somebody might write. A fault counts as named when one of the rules expected for it says
+"broken"; a healthy run must hear that from none. Thresholds were set while looking at seeds 0 and 1: a seed
+after those is a test.
 """
 
 from __future__ import annotations
@@ -47,7 +49,16 @@ SFT = SFTSettings(model=ONE)
 COLLECT = CollectSettings(from_others=0.5, held_out=0.2, sampling=WIDE, model=ONE)
 REWARD = RewardSettings(model=ONE)
 DPO = DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4), model=ONE)
-PPO = PPOSettings(steps=16, rollouts=64, per_prompt=2, epochs=1, kl_coef=0.1, optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0), sampling=WIDE, model=ONE)
+PPO = PPOSettings(
+    steps=16,
+    rollouts=64,
+    per_prompt=2,
+    epochs=1,
+    kl_coef=0.1,
+    optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0),
+    sampling=WIDE,
+    model=ONE,
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,9 @@ class Case:
 
 
 class Lab:
-    """What the runs start from: an SFT model, rankings and a reward model of the town's smallest, made once a seed."""
+    """What the runs start from: an SFT model, rankings and a reward model of the town's smallest, made once a
+    seed.
+    """
 
     def __init__(self, out: Path, seed: int) -> None:
         self.out, self.seed = out / f"seed-{seed}", seed
@@ -69,56 +82,141 @@ class Lab:
         self.rankings = str(self.out / "base-collect")
         self.reward = str(self.out / "base-reward")
         stages.sft(model="town-s", data="town:demos", count=1000, out=Path(self.sft), settings=SFT, **shared)
-        stages.collect(model=self.sft, data="town:prompts", count=700, annotator="town:fair", gold="town:gold", others="town:crowd", out=Path(self.rankings),
-                       settings=COLLECT, **shared)
-        stages.reward(model=self.sft, data=self.rankings, gold="town:gold", out=Path(self.reward), settings=replace(REWARD, epochs=2.0), **shared)
+        stages.collect(
+            model=self.sft,
+            data="town:prompts",
+            count=700,
+            annotator="town:fair",
+            gold="town:gold",
+            others="town:crowd",
+            out=Path(self.rankings),
+            settings=COLLECT,
+            **shared,
+        )
+        stages.reward(
+            model=self.sft,
+            data=self.rankings,
+            gold="town:gold",
+            out=Path(self.reward),
+            settings=replace(REWARD, epochs=2.0),
+            **shared,
+        )
 
     def without_end(self) -> str:
         """An SFT model whose end token was masked out of the loss (pad = eos)."""
         out = self.out / "base-sft-without-end"
         with mask_without_end():
-            stages.sft(model="town-s", data="town:demos", count=1000, out=out, settings=SFT, seed=self.seed, resume=True)
+            stages.sft(
+                model="town-s",
+                data="town:demos",
+                count=1000,
+                out=out,
+                settings=SFT,
+                seed=self.seed,
+                resume=True,
+            )
         return str(out)
 
     def ranking_file(self, name: str, change: Callable[[Ranking, random.Random], Ranking]) -> str:
-        """The rankings as a file of their own, those kept for testing among them, each changed; the same prompts are then held out again."""
+        """The rankings as a file of their own, those kept for testing among them, each changed; the same
+        prompts are then held out again.
+        """
         from alignlab.names import data
 
         rng = random.Random(self.seed)
         path = self.out / f"{name}.jsonl"
-        write_jsonl(path, [change(r, rng) for name in ("rankings", "rankings_test") for r in data(str(Path(self.rankings) / "data" / f"{name}.jsonl"), "ranking").records])
+        write_jsonl(
+            path,
+            [
+                change(r, rng)
+                for name in ("rankings", "rankings_test")
+                for r in data(str(Path(self.rankings) / "data" / f"{name}.jsonl"), "ranking").records
+            ],
+        )
         return str(path)
 
 
 # how a run is made
 
 
-def sft(patches: Any = None, data: str = "town:demos", count: int = 600, model: str = "town-s", **change: Any) -> Callable[[Lab, Path, int], Any]:
+def sft(
+    patches: Any = None, data: str = "town:demos", count: int = 600, model: str = "town-s", **change: Any
+) -> Callable[[Lab, Path, int], Any]:
     def make(lab: Lab, out: Path, seed: int) -> Any:
         with patches() if patches else nullcontext():
-            return stages.sft(model=model, data=data, count=count, out=out, seed=seed, resume=True, settings=changed(SFT, change))
+            return stages.sft(
+                model=model,
+                data=data,
+                count=count,
+                out=out,
+                seed=seed,
+                resume=True,
+                settings=changed(SFT, change),
+            )
+
     return make
 
 
-def reward(patches: Any = None, data: Callable[[Lab], str] = lambda lab: lab.rankings, count: int = 0, **change: Any) -> Callable[[Lab, Path, int], Any]:
+def reward(
+    patches: Any = None, data: Callable[[Lab], str] = lambda lab: lab.rankings, count: int = 0, **change: Any
+) -> Callable[[Lab, Path, int], Any]:
     def make(lab: Lab, out: Path, seed: int) -> Any:
         with patches() if patches else nullcontext():
-            return stages.reward(model=lab.sft, data=data(lab), gold="", count=count, out=out, seed=seed, resume=True, settings=changed(REWARD, change))
+            return stages.reward(
+                model=lab.sft,
+                data=data(lab),
+                gold="",
+                count=count,
+                out=out,
+                seed=seed,
+                resume=True,
+                settings=changed(REWARD, change),
+            )
+
     return make
 
 
-def dpo(patches: Any = None, data: Callable[[Lab], str] = lambda lab: lab.rankings, count: int = 0, **change: Any) -> Callable[[Lab, Path, int], Any]:
+def dpo(
+    patches: Any = None, data: Callable[[Lab], str] = lambda lab: lab.rankings, count: int = 0, **change: Any
+) -> Callable[[Lab, Path, int], Any]:
     def make(lab: Lab, out: Path, seed: int) -> Any:
         with patches(lab) if patches else nullcontext():
-            return stages.dpo(model=lab.sft, data=data(lab), count=count, out=out, seed=seed, resume=True, settings=changed(DPO, change))
+            return stages.dpo(
+                model=lab.sft,
+                data=data(lab),
+                count=count,
+                out=out,
+                seed=seed,
+                resume=True,
+                settings=changed(DPO, change),
+            )
+
     return make
 
 
-def ppo(patches: Any = None, judge: str = "", gold: str = "town:gold", model: Callable[[Lab], str] = lambda lab: lab.sft, **change: Any) -> Callable[[Lab, Path, int], Any]:
+def ppo(
+    patches: Any = None,
+    judge: str = "",
+    gold: str = "town:gold",
+    model: Callable[[Lab], str] = lambda lab: lab.sft,
+    **change: Any,
+) -> Callable[[Lab, Path, int], Any]:
     def make(lab: Lab, out: Path, seed: int) -> Any:
         with patches(lab) if patches else nullcontext():
-            return stages.ppo(model=model(lab), reward=lab.reward, data="town:prompts", count=1500, gold=gold, ptx="", out=out, seed=seed, resume=True,
-                              settings=changed(PPO, change), judge=judge)
+            return stages.ppo(
+                model=model(lab),
+                reward=lab.reward,
+                data="town:prompts",
+                count=1500,
+                gold=gold,
+                ptx="",
+                out=out,
+                seed=seed,
+                resume=True,
+                settings=changed(PPO, change),
+                judge=judge,
+            )
+
     return make
 
 
@@ -126,7 +224,9 @@ def changed(settings: Any, change: dict[str, Any]) -> Any:
     """Settings with some of them changed; `optim_lr` stands for optim.lr."""
     for name, value in change.items():
         head, _, rest = name.partition("__")
-        settings = replace(settings, **{head: replace(getattr(settings, head), **{rest: value}) if rest else value})
+        settings = replace(
+            settings, **{head: replace(getattr(settings, head), **{rest: value}) if rest else value}
+        )
     return settings
 
 
@@ -181,7 +281,9 @@ def sampling(**change: Any) -> Iterator[None]:
     from alignlab.sampling.local import LocalSampler
 
     plain = LocalSampler.sample
-    with patch.object(LocalSampler, "sample", lambda self, prompts, **asked: plain(self, prompts, **(asked | change))):
+    with patch.object(
+        LocalSampler, "sample", lambda self, prompts, **asked: plain(self, prompts, **(asked | change))
+    ):
         yield
 
 
@@ -190,7 +292,9 @@ def never_ends(_: Lab) -> Iterator[None]:
     """The sampler knows no end token (pad = eos, or a template without it)."""
     from alignlab.methods import ppo as method
 
-    with patch.object(method, "LocalSampler", lambda *a, end_ids=None, **k: _sampler(*a, end_ids=frozenset({10**9}), **k)):
+    with patch.object(
+        method, "LocalSampler", lambda *a, end_ids=None, **k: _sampler(*a, end_ids=frozenset({10**9}), **k)
+    ):
         yield
 
 
@@ -216,13 +320,17 @@ def _sampler(*args: Any, **more: Any) -> Any:
 
 def rule(score: Callable[[Completion], float]):
     """The judge `rule`, which scores by a function."""
+
     @contextmanager
     def patches(_: Lab) -> Iterator[None]:
         from alignlab import names
 
         plain = names.judge
-        with patch.object(names, "judge", lambda name: RuleJudge("rule", score) if name == "rule" else plain(name)):
+        with patch.object(
+            names, "judge", lambda name: RuleJudge("rule", score) if name == "rule" else plain(name)
+        ):
             yield
+
     return patches
 
 
@@ -314,7 +422,13 @@ def shuffled(ranking: Ranking, rng: random.Random) -> Ranking:
 def leaked(ranking: Ranking, _: random.Random) -> Ranking:
     """The label stands in the text: the best begins with a word of its own, the rest with another."""
     words = {rank: ("Yes." if rank == min(ranking.ranks) else "No." * (rank - 1)) for rank in ranking.ranks}
-    return replace(ranking, completions=tuple(replace(c, text=f"{words[rank]} {c.text}") for c, rank in zip(ranking.completions, ranking.ranks, strict=True)))
+    return replace(
+        ranking,
+        completions=tuple(
+            replace(c, text=f"{words[rank]} {c.text}")
+            for c, rank in zip(ranking.completions, ranking.ranks, strict=True)
+        ),
+    )
 
 
 def by_length(ranking: Ranking, _: random.Random) -> Ranking:
@@ -354,29 +468,82 @@ FAULTS = [
     Case("sft: learning rate x 100", sft(optim__lr=7e-2), ("loss-not-falling", "gradient-spikes")),
     Case("sft: learning rate 0", sft(optim__lr=0.0), ("learning-rate-zero",)),
     Case("sft: 20 epochs of 48", sft(count=48, epochs=20.0, held_out=0.3), ("over-fitting",)),
-    Case("sft: 20 epochs of 48, learning rate x 4", sft(count=48, epochs=20.0, held_out=0.3, optim__lr=3e-3), ("over-fitting",)),
-    Case("sft: answers of other prompts", sft(answers_of_others, epochs=4.0), ("over-fitting", "loss-not-falling")),
+    Case(
+        "sft: 20 epochs of 48, learning rate x 4",
+        sft(count=48, epochs=20.0, held_out=0.3, optim__lr=3e-3),
+        ("over-fitting",),
+    ),
+    Case(
+        "sft: answers of other prompts",
+        sft(answers_of_others, epochs=4.0),
+        ("over-fitting", "loss-not-falling"),
+    ),
     Case("sft: clipped to a thousandth", sft(optim__max_grad_norm=1e-3), ("gradients-always-clipped",)),
-    Case("reward: shuffled labels", reward(data=lambda lab: lab.ranking_file("shuffled", shuffled)), ("reward-model-at-chance",)),
-    Case("reward: label in the text", reward(data=lambda lab: lab.ranking_file("leaked", leaked)), ("reward-model-too-good",)),
-    Case("reward: 12 epochs of 60", reward(data=lambda lab: lab.ranking_file("few", lambda r, _: r), count=60, epochs=12.0, held_out=0.3), ("reward-model-over-fitted",)),
-    Case("reward: longer is better", reward(data=lambda lab: lab.ranking_file("length", by_length)), ("length-detector",)),
-    Case("reward: learning rate x 100", reward(optim__lr=5e-2), ("reward-model-at-chance", "loss-not-falling", "gradient-spikes")),
+    Case(
+        "reward: shuffled labels",
+        reward(data=lambda lab: lab.ranking_file("shuffled", shuffled)),
+        ("reward-model-at-chance",),
+    ),
+    Case(
+        "reward: label in the text",
+        reward(data=lambda lab: lab.ranking_file("leaked", leaked)),
+        ("reward-model-too-good",),
+    ),
+    Case(
+        "reward: 12 epochs of 60",
+        reward(data=lambda lab: lab.ranking_file("few", lambda r, _: r), count=60, epochs=12.0, held_out=0.3),
+        ("reward-model-over-fitted",),
+    ),
+    Case(
+        "reward: longer is better",
+        reward(data=lambda lab: lab.ranking_file("length", by_length)),
+        ("length-detector",),
+    ),
+    Case(
+        "reward: learning rate x 100",
+        reward(optim__lr=5e-2),
+        ("reward-model-at-chance", "loss-not-falling", "gradient-spikes"),
+    ),
     Case("reward: learning rate 0", reward(optim__lr=0.0), ("learning-rate-zero",)),
     Case("dpo: learning rate x 30", dpo(optim__lr=3e-3), ("likelihood-displacement",)),
     Case("dpo: beta 0.001", dpo(beta=0.001, optim__lr=1e-3), ("likelihood-displacement",)),
-    Case("dpo: shuffled preferences", dpo(data=lambda lab: lab.ranking_file("shuffled", shuffled)), ("preferences-not-learnt",)),
+    Case(
+        "dpo: shuffled preferences",
+        dpo(data=lambda lab: lab.ranking_file("shuffled", shuffled)),
+        ("preferences-not-learnt",),
+    ),
     Case("dpo: another reference", dpo(dpo_reference_of_base), ("reference-is-not-the-start",)),
     Case("dpo: dropout on", dpo(dropout_on), ("reference-is-not-the-start",)),
-    Case("dpo: ten epochs of 40", dpo(data=lambda lab: lab.ranking_file("few", lambda r, _: r), count=40, epochs=10.0, held_out=0.3, optim__lr=3e-4),
-         ("preferences-over-fitted", "likelihood-displacement", "margin-saturated")),
+    Case(
+        "dpo: ten epochs of 40",
+        dpo(
+            data=lambda lab: lab.ranking_file("few", lambda r, _: r),
+            count=40,
+            epochs=10.0,
+            held_out=0.3,
+            optim__lr=3e-4,
+        ),
+        ("preferences-over-fitted", "likelihood-displacement", "margin-saturated"),
+    ),
     Case("ppo: dropout on", ppo(dropout_on), ("ratio-not-one", "sampler-mismatch")),
-    Case("ppo: sampler at temperature 0.6", ppo(lambda _: sampling(temperature=0.6)), ("sampler-mismatch", "negative-kl")),
-    Case("ppo: sampler at temperature 1.5", ppo(lambda _: sampling(temperature=1.5)), ("sampler-mismatch", "negative-kl")),
+    Case(
+        "ppo: sampler at temperature 0.6",
+        ppo(lambda _: sampling(temperature=0.6)),
+        ("sampler-mismatch", "negative-kl"),
+    ),
+    Case(
+        "ppo: sampler at temperature 1.5",
+        ppo(lambda _: sampling(temperature=1.5)),
+        ("sampler-mismatch", "negative-kl"),
+    ),
     Case("ppo: top_p 0.7", ppo(sampling__top_p=0.7), ("sampler-mismatch",)),
     Case("ppo: stale sampler", ppo(stale, optim__lr=5e-4), ("sampler-mismatch",)),
     Case("ppo: another reference", ppo(other_reference), ("reference-is-not-the-start",)),
-    Case("ppo: no penalty, learning rate x 10", ppo(kl_coef=0.0, optim__lr=2e-3, steps=24), ("kl-blow-up", "over-optimisation", "entropy-collapse")),
+    Case(
+        "ppo: no penalty, learning rate x 10",
+        ppo(kl_coef=0.0, optim__lr=2e-3, steps=24),
+        ("kl-blow-up", "over-optimisation", "entropy-collapse"),
+    ),
     Case("ppo: no penalty", ppo(kl_coef=0.0, optim__lr=7e-4, steps=32), ("kl-blow-up", "over-optimisation")),
     Case("ppo: no end token", ppo(never_ends), ("no-end-tokens",)),
     Case("ppo: SFT with pad = eos", ppo(model=lambda lab: lab.without_end()), ("no-end-tokens",)),
@@ -388,10 +555,34 @@ FAULTS = [
     Case("ppo: value loss turned round", ppo(flipped_values), ("value-collapse",)),
     Case("ppo: value learning rate x 300", ppo(value_lr=5e-2), ("value-collapse",)),
     Case("ppo: clip range 0.001, four epochs", ppo(cliprange=0.001, epochs=4), ("clip-fraction",)),
-    Case("ppo: adaptive kl_coef runs away", ppo(kl_target=0.02, kl_horizon=64, kl_coef=0.2, steps=32), ("kl-coef-out-of-range",)),
-    Case("ppo: paid by the word", ppo(rule(words), judge="rule", kl_coef=0.0, score_clip=0.0, missing_end_penalty=0.0, optim__lr=5e-4, steps=24), ("length-drift",)),
-    Case("ppo: paid for brevity", ppo(rule(lambda c: -words(c)), judge="rule", kl_coef=0.0, score_clip=0.0, optim__lr=5e-4, steps=24), ("length-drift",)),
-    Case("ppo: scores in thousands", ppo(rule(lambda c: 1000.0 * ("." in c.text)), judge="rule", score_clip=0.0, optim__lr=1e-3, steps=24), ("kl-blow-up", "value-collapse", "entropy-collapse")),
+    Case(
+        "ppo: adaptive kl_coef runs away",
+        ppo(kl_target=0.02, kl_horizon=64, kl_coef=0.2, steps=32),
+        ("kl-coef-out-of-range",),
+    ),
+    Case(
+        "ppo: paid by the word",
+        ppo(
+            rule(words),
+            judge="rule",
+            kl_coef=0.0,
+            score_clip=0.0,
+            missing_end_penalty=0.0,
+            optim__lr=5e-4,
+            steps=24,
+        ),
+        ("length-drift",),
+    ),
+    Case(
+        "ppo: paid for brevity",
+        ppo(rule(lambda c: -words(c)), judge="rule", kl_coef=0.0, score_clip=0.0, optim__lr=5e-4, steps=24),
+        ("length-drift",),
+    ),
+    Case(
+        "ppo: scores in thousands",
+        ppo(rule(lambda c: 1000.0 * ("." in c.text)), judge="rule", score_clip=0.0, optim__lr=1e-3, steps=24),
+        ("kl-blow-up", "value-collapse", "entropy-collapse"),
+    ),
 ]
 
 
@@ -418,8 +609,18 @@ def measure(out: Path, seeds: list[int], only: str, *, train: bool) -> list[dict
                 except GuardStop as error:
                     print(f"{case.name}: stopped by a guard: {error.what}")
                 info = read_run(folder if folder.exists() else folder.with_name(folder.name + ".partial"))
-                found.append({"name": case.name, "kind": kind, "seed": seed, "expect": list(case.expect), "stage": info.stage, "settings": info.config["settings"],
-                              "rows": info.metrics, "summary": info.summary})
+                found.append(
+                    {
+                        "name": case.name,
+                        "kind": kind,
+                        "seed": seed,
+                        "expect": list(case.expect),
+                        "stage": info.stage,
+                        "settings": info.config["settings"],
+                        "rows": info.metrics,
+                        "summary": info.summary,
+                    }
+                )
     return found
 
 
@@ -443,14 +644,23 @@ def table(runs: list[dict[str, Any]]) -> str:
     early = {"healthy": 0, "fault": 0}
     for run in runs:
         said, during = judged(run), live(run)
-        good = bool(set(run["expect"]) & set(said["broken"])) if run["kind"] == "fault" else not said["broken"]
+        good = (
+            bool(set(run["expect"]) & set(said["broken"])) if run["kind"] == "fault" else not said["broken"]
+        )
         right[run["kind"]] += good
         early[run["kind"]] += bool(set(run["expect"]) & set(during)) if run["kind"] == "fault" else not during
-        lines.append(f"{'ok   ' if good else 'WRONG'} {run['kind']:<8} {run['seed']} {run['name']:<40} {', '.join(said['broken']) or '-'}"
-                     + (f"   [while it ran: {', '.join(during)}]" if set(during) - set(said["broken"]) else ""))
+        lines.append(
+            (
+                f"{'ok   ' if good else 'WRONG'} {run['kind']:<8} {run['seed']} {run['name']:<40} "
+                f"{', '.join(said['broken']) or '-'}"
+            )
+            + (f"   [while it ran: {', '.join(during)}]" if set(during) - set(said["broken"]) else "")
+        )
     count = {kind: sum(run["kind"] == kind for run in runs) for kind in right}
-    lines.append(f"faults named: {right['fault']} of {count['fault']} (while training ran: {early['fault']}); healthy runs without an alarm: {right['healthy']} of "
-                 f"{count['healthy']} (while training ran: {early['healthy']})")
+    lines.append(
+        f"faults named: {right['fault']} of {count['fault']} (while training ran: {early['fault']}); healthy runs without an alarm: {right['healthy']} of "
+        f"{count['healthy']} (while training ran: {early['healthy']})"
+    )
     return "\n".join(lines)
 
 
@@ -463,13 +673,30 @@ def record(runs: list[dict[str, Any]], path: Path, note: str) -> None:
     with gzip.open(path, "wt", encoding="utf-8") as file:
         file.write(json.dumps({"provenance": note}) + "\n")
         for run in runs:
-            names = list(dict.fromkeys(name for row in run["rows"] for name in row if not name.startswith("time/")))
-            columns = {name: [float(f"{row[name]:.5g}") if name in row else None for row in run["rows"]] for name in names}
-            file.write(json.dumps({**run, "rows": columns, "summary": {k: run["summary"][k] for k in KEPT if k in run["summary"]}}, separators=(",", ":")) + "\n")
+            names = list(
+                dict.fromkeys(name for row in run["rows"] for name in row if not name.startswith("time/"))
+            )
+            columns = {
+                name: [float(f"{row[name]:.5g}") if name in row else None for row in run["rows"]]
+                for name in names
+            }
+            file.write(
+                json.dumps(
+                    {
+                        **run,
+                        "rows": columns,
+                        "summary": {k: run["summary"][k] for k in KEPT if k in run["summary"]},
+                    },
+                    separators=(",", ":"),
+                )
+                + "\n"
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", default="", help="cases whose name holds this")
@@ -479,7 +706,14 @@ def main() -> None:
     runs = measure(a.out, a.seeds, a.only, train=not a.no_train)
     print(table(runs))
     if a.record:
-        record(runs, a.record, f"benchmarks/normal.py --seeds {' '.join(map(str, a.seeds))}, alignlab {__version__}, torch {torch.__version__}")
+        record(
+            runs,
+            a.record,
+            (
+                f"benchmarks/normal.py --seeds {' '.join(map(str, a.seeds))}, alignlab {__version__}, torch "
+                f"{torch.__version__}"
+            ),
+        )
 
 
 if __name__ == "__main__":

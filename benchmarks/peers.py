@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
-"""Samples a second and peak memory against the peers, on the same model, the same work and the same machine, the two sides in turn.
+"""Samples a second and peak memory against the peers, on the same model, the same work and the same machine,
+the two sides in turn.
 
-    python benchmarks/peers.py MODEL_FOLDER --peers SCRIPTS --trl PYTHON_WITH_TRL_1.16 --trl-ppo PYTHON_WITH_TRL_1.12 --out peers.json
+    python benchmarks/peers.py MODEL_FOLDER --peers SCRIPTS --trl PYTHON_WITH_TRL_1.16 --trl-ppo
+    PYTHON_WITH_TRL_1.12 --out peers.json
     python docs/make_speed.py peers.json        writes docs/speed.md
 
-PYTHON_WITH_TRL is the interpreter of an environment with that version of TRL and the same torch and transformers as this one. `--town` measures the
-town's own model instead, on the town's own requests. Every measurement is a process of its own, so that its peak resident memory is that of one side.
+PYTHON_WITH_TRL is the interpreter of an environment with that version of TRL and the same torch and
+transformers as this one. `--town` measures the town's own model instead, on the town's own requests. Every
+measurement is a process of its own, so that its peak resident memory is that of one side.
 
-What is timed. Peers: the median step of the scripts in the folder SCRIPTS (peer_generate.py, peer_trl.py, peer_trl_ppo.py), the first step left out. Ours: our own command on the same rows,
-after a step to warm up: all steps of an epoch, and what the method does before the first one (the reference's log-probabilities of DPO). Completions of
-both sides are sampled to natural ends; the tokens differ, the prompts and the limit do not. Precision: `auto` is bf16 where the machine multiplies it
-natively, else fp32, for both sides; TRL's own mixed precision is slower than either on a CPU. Ours reads a batch in micro-batches of 2 rows or pairs, or of 4
-completions (the same update, less memory) unless --whole is given; the peers' scripts read it whole. The town's model is so small that a micro-batch costs more than it saves: there ours is whole too.
+What is timed. Peers: the median step of the scripts in the folder SCRIPTS (peer_generate.py, peer_trl.py,
+peer_trl_ppo.py), the first step left out. Ours: our own command on the same rows, after a step to warm up:
+all steps of an epoch, and what the method does before the first one (the reference's log-probabilities of
+DPO). Completions of both sides are sampled to natural ends; the tokens differ, the prompts and the limit do
+not. Precision: `auto` is bf16 where the machine multiplies it natively, else fp32, for both sides; TRL's own
+mixed precision is slower than either on a CPU. Ours reads a batch in micro-batches of 2 rows or pairs, or of
+4 completions (the same update, less memory) unless --whole is given; the peers' scripts read it whole. The
+town's model is so small that a micro-batch costs more than it saves: there ours is whole too.
 """
 
 from __future__ import annotations
@@ -30,7 +36,12 @@ from pathlib import Path
 from typing import Any
 
 WORKS = ("generate", "sft", "dpo", "reward", "rloo", "grpo", "ppo")
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false", "ALIGNLAB_SAVE_EVERY_STEPS": "1000000"}
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "ALIGNLAB_SAVE_EVERY_STEPS": "1000000",
+}
 PEER = """
 import json, runpy, sys
 folder, script, rows = sys.argv[1:4]
@@ -56,14 +67,30 @@ def peer_command(work: str, args: argparse.Namespace, seed: int, rows: str) -> l
         return [*command, args.model, "--precision", args.precision]
     if work == "ppo":
         return [*command, args.model, "--precision", args.precision, "--updates", str(args.peer_steps)]
-    return [*command, work, args.model, "--precision", args.precision, "--steps", str(args.peer_steps), "--batch", "16" if work in ("rloo", "grpo") else "8", "--seed", str(seed)]
+    return [
+        *command,
+        work,
+        args.model,
+        "--precision",
+        args.precision,
+        "--steps",
+        str(args.peer_steps),
+        "--batch",
+        "16" if work in ("rloo", "grpo") else "8",
+        "--seed",
+        str(seed),
+    ]
 
 
 def measure(command: list[str], folder: str, what: str) -> dict[str, Any]:
-    """The JSON line that a command prints last, with the peak resident memory of its process in MB and its wall seconds."""
+    """The JSON line that a command prints last, with the peak resident memory of its process in MB and its
+    wall seconds.
+    """
     with open(Path(folder) / "log", "w+") as log:
         begun = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | OFFLINE)
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | OFFLINE
+        )
         assert process.stdout is not None
         printed = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
@@ -72,7 +99,10 @@ def measure(command: list[str], folder: str, what: str) -> dict[str, Any]:
             log.seek(0)
             raise SystemExit(f"{what} failed:\n{log.read()[-3000:]}")
     found = json.loads([line for line in printed.splitlines() if line.startswith("{")][-1])
-    return found | {"peak_mb": round(usage.ru_maxrss / 1024), "wall_seconds": round(time.perf_counter() - begun, 1)}
+    return found | {
+        "peak_mb": round(usage.ru_maxrss / 1024),
+        "wall_seconds": round(time.perf_counter() - begun, 1),
+    }
 
 
 def samples(found: dict[str, Any]) -> float:
@@ -82,7 +112,17 @@ def samples(found: dict[str, Any]) -> float:
 # Ours, in a child process: the commands that users give, with a clock on the steps of a run.
 
 
-def ours(work: str, model: str, rows: Path, prompts: Path, precision: str, steps: int, seed: int, whole: bool, profile: str) -> dict[str, Any]:
+def ours(
+    work: str,
+    model: str,
+    rows: Path,
+    prompts: Path,
+    precision: str,
+    steps: int,
+    seed: int,
+    whole: bool,
+    profile: str,
+) -> dict[str, Any]:
     from alignlab import cli, names
     from alignlab.feedback import RuleJudge
     from alignlab.run import RunDir
@@ -106,20 +146,94 @@ def ours(work: str, model: str, rows: Path, prompts: Path, precision: str, steps
     names.judge = lambda name: judge  # type: ignore[assignment]
 
     def run(arguments: list[str], folder: str) -> None:
-        code = cli.main([*arguments, "--model", model, "--out", folder, "--seed", str(seed), "--model.precision", precision])
+        code = cli.main(
+            [
+                *arguments,
+                "--model",
+                model,
+                "--out",
+                folder,
+                "--seed",
+                str(seed),
+                "--model.precision",
+                precision,
+            ]
+        )
         if code:
             raise SystemExit(f"alignlab {arguments[0]} left with exit code {code}")
 
     batch = 16 if work in ("rloo", "grpo", "ppo") else 8
     micro = "0" if whole else "2" if batch == 8 else "4"
-    on_policy = ["--micro-batch", micro, "--data", str(prompts), "--sampling.max-new-tokens", "64", "--steps", "{steps}"]
+    on_policy = [
+        "--micro-batch",
+        micro,
+        "--data",
+        str(prompts),
+        "--sampling.max-new-tokens",
+        "64",
+        "--steps",
+        "{steps}",
+    ]
     arguments = {
-        "sft": ["sft", "--data", str(rows), "--batch", "8", "--micro-batch", micro, "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
-        "dpo": ["dpo", "--data", str(rows), "--batch", "8", "--micro-batch", micro, "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
-        "reward": ["reward", "--data", str(rows), "--batch", "8", "--micro-batch", micro, "--epochs", "1", "--held-out", "0", "--count", "{rows}"],
+        "sft": [
+            "sft",
+            "--data",
+            str(rows),
+            "--batch",
+            "8",
+            "--micro-batch",
+            micro,
+            "--epochs",
+            "1",
+            "--held-out",
+            "0",
+            "--count",
+            "{rows}",
+        ],
+        "dpo": [
+            "dpo",
+            "--data",
+            str(rows),
+            "--batch",
+            "8",
+            "--micro-batch",
+            micro,
+            "--epochs",
+            "1",
+            "--held-out",
+            "0",
+            "--count",
+            "{rows}",
+        ],
+        "reward": [
+            "reward",
+            "--data",
+            str(rows),
+            "--batch",
+            "8",
+            "--micro-batch",
+            micro,
+            "--epochs",
+            "1",
+            "--held-out",
+            "0",
+            "--count",
+            "{rows}",
+        ],
         "rloo": ["rloo", *on_policy, "--rollouts", "16", "--per-prompt", "4", "--judge", "rule"],
         "grpo": ["grpo", *on_policy, "--rollouts", "16", "--per-prompt", "4", "--judge", "rule"],
-        "ppo": ["ppo", *on_policy, "--rollouts", "16", "--minibatch", "16", "--epochs", "4", "--reward", "{reward}"],
+        "ppo": [
+            "ppo",
+            *on_policy,
+            "--rollouts",
+            "16",
+            "--minibatch",
+            "16",
+            "--epochs",
+            "4",
+            "--reward",
+            "{reward}",
+        ],
     }[work]
     with tempfile.TemporaryDirectory() as folder:
         if work == "ppo":
@@ -134,8 +248,14 @@ def ours(work: str, model: str, rows: Path, prompts: Path, precision: str, steps
         else:
             run(filled(steps), f"{folder}/run")
     seconds = marks["end"] - (marks["ready"] if work == "dpo" else marks["steps"])
-    return {"peer": "alignlab", "method": work, "precision": precision, "steps": int(marks["count"]), "seconds_a_step": round(seconds / marks["count"], 3),
-            "samples_a_second": round(batch * marks["count"] / seconds, 4)}
+    return {
+        "peer": "alignlab",
+        "method": work,
+        "precision": precision,
+        "steps": int(marks["count"]),
+        "seconds_a_step": round(seconds / marks["count"], 3),
+        "samples_a_second": round(batch * marks["count"] / seconds, 4),
+    }
 
 
 def reward_folder(model: str, precision: Any, folder: str) -> None:
@@ -143,7 +263,9 @@ def reward_folder(model: str, precision: Any, folder: str) -> None:
     from alignlab.models.load import load_reward_model, save_reward_model
     from alignlab.settings import ModelSettings
 
-    save_reward_model(load_reward_model(model, ModelSettings(precision=precision), init_head=True), folder, card="benchmark")
+    save_reward_model(
+        load_reward_model(model, ModelSettings(precision=precision), init_head=True), folder, card="benchmark"
+    )
 
 
 def rollouts(model: str, prompts: Path, precision: Any, seed: int) -> dict[str, Any]:
@@ -159,7 +281,14 @@ def rollouts(model: str, prompts: Path, precision: Any, seed: int) -> dict[str, 
     begun = time.perf_counter()
     groups = sampler.sample(asked, n=4, max_new_tokens=64, seed=seed)
     seconds, tokens = time.perf_counter() - begun, sum(len(c.ids) for group in groups for c in group)
-    return {"peer": "alignlab", "precision": precision, "sequences": 64, "tokens": tokens, "seconds": round(seconds, 3), "tokens_a_second": round(tokens / seconds, 1)}
+    return {
+        "peer": "alignlab",
+        "precision": precision,
+        "sequences": 64,
+        "tokens": tokens,
+        "seconds": round(seconds, 3),
+        "tokens_a_second": round(tokens / seconds, 1),
+    }
 
 
 def profiled(call: Any, file: str) -> None:
@@ -168,19 +297,28 @@ def profiled(call: Any, file: str) -> None:
 
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
         call()
-    Path(file).write_text(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=30)
-                          + found.key_averages(group_by_input_shape=True).table(sort_by="self_cpu_time_total", row_limit=30))
+    Path(file).write_text(
+        found.key_averages().table(sort_by="self_cpu_time_total", row_limit=30)
+        + found.key_averages(group_by_input_shape=True).table(sort_by="self_cpu_time_total", row_limit=30)
+    )
 
 
 def side() -> None:
     work, model, rows, prompts, precision, steps, seed, whole, profile = sys.argv[2:]
-    found = rollouts(model, Path(prompts), precision, int(seed)) if work == "generate" else ours(
-        work, model, Path(rows), Path(prompts), precision, int(steps), int(seed), whole == "True", profile)
+    found = (
+        rollouts(model, Path(prompts), precision, int(seed))
+        if work == "generate"
+        else ours(
+            work, model, Path(rows), Path(prompts), precision, int(steps), int(seed), whole == "True", profile
+        )
+    )
     print(json.dumps(found))
 
 
 def write_rows(args: argparse.Namespace, seed: int, folder: Path) -> tuple[Path, dict[str, Path], str]:
-    """The rows of a seed and the prompts of each work as files, and the file that a peer is to take instead of its own rows (empty: its own)."""
+    """The rows of a seed and the prompts of each work as files, and the file that a peer is to take instead
+    of its own rows (empty: its own).
+    """
     sys.path.insert(0, str(Path(args.peers).resolve()))
     import peer_generate
     import peer_trl
@@ -206,19 +344,43 @@ def write_rows(args: argparse.Namespace, seed: int, folder: Path) -> tuple[Path,
 def main() -> None:
     if sys.argv[1:2] == ["--side"]:
         return side()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", nargs="?", default="", help="a transformers folder; empty with --town")
     parser.add_argument("--town", action="store_true", help="the town's own model on the town's own requests")
-    parser.add_argument("--peers", required=True, help="the folder of peer_generate.py, peer_trl.py and peer_trl_ppo.py")
-    parser.add_argument("--trl", default="", help="python of an environment with TRL 1.16.0; empty = ours alone")
+    parser.add_argument(
+        "--peers", required=True, help="the folder of peer_generate.py, peer_trl.py and peer_trl_ppo.py"
+    )
+    parser.add_argument(
+        "--trl", default="", help="python of an environment with TRL 1.16.0; empty = ours alone"
+    )
     parser.add_argument("--trl-ppo", default="", help="python of an environment with TRL 1.12.0")
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     parser.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS))
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--peer-steps", type=int, default=4, help="steps of a trainer of the peer, the first of which is left out")
-    parser.add_argument("--steps", type=int, default=8, help="steps of ours (on-policy methods: half as many); 8 are one epoch of the 64 rows")
-    parser.add_argument("--whole", action="store_true", help="our side reads a batch whole, as the peers do, instead of in micro-batches (with --town always)")
-    parser.add_argument("--profile", default="", help="write operator profiles of our side into this folder, and measure nothing else")
+    parser.add_argument(
+        "--peer-steps",
+        type=int,
+        default=4,
+        help="steps of a trainer of the peer, the first of which is left out",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=8,
+        help="steps of ours (on-policy methods: half as many); 8 are one epoch of the 64 rows",
+    )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="our side reads a batch whole, as the peers do, instead of in micro-batches (with --town always)",
+    )
+    parser.add_argument(
+        "--profile",
+        default="",
+        help="write operator profiles of our side into this folder, and measure nothing else",
+    )
     parser.add_argument("--out", type=Path, default=Path("peers.json"))
     args = parser.parse_args()
     import torch
@@ -234,7 +396,13 @@ def main() -> None:
     args.model = str(Path(args.model).resolve())
     found: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     setting = "town" if args.town else Path(args.model).name
-    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version(), "torch": torch.__version__, "bf16": multiplies_bf16(torch.device("cpu"))}
+    machine = {
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "bf16": multiplies_bf16(torch.device("cpu")),
+    }
     table = found.setdefault(setting, {})
     table |= {"date": date.today().isoformat(), "machine": machine, "precision": args.precision}
     results = table.setdefault("works", {})
@@ -245,22 +413,47 @@ def main() -> None:
                 rows, prompts, own = write_rows(args, seed, Path(folder))
                 steps = args.steps if work in ("sft", "dpo", "reward") else max(1, args.steps // 2)
                 profile = str(Path(args.profile).resolve() / f"{setting}-{work}.txt") if args.profile else ""
-                mine = [sys.executable, str(Path(__file__).resolve()), "--side", work, args.model, str(rows), str(prompts[work]), args.precision, str(steps), str(seed), str(args.whole), profile]
+                mine = [
+                    sys.executable,
+                    str(Path(__file__).resolve()),
+                    "--side",
+                    work,
+                    args.model,
+                    str(rows),
+                    str(prompts[work]),
+                    args.precision,
+                    str(steps),
+                    str(seed),
+                    str(args.whole),
+                    profile,
+                ]
                 if not profile and (args.trl_ppo if work == "ppo" else args.trl):
-                    sides["peer"].append(measure(peer_command(work, args, seed, own), folder, f"the peer's {work}"))
+                    sides["peer"].append(
+                        measure(peer_command(work, args, seed, own), folder, f"the peer's {work}")
+                    )
                     print(json.dumps(sides["peer"][-1]), file=sys.stderr, flush=True)
                 sides["ours"].append(measure(mine, folder, f"our {work}"))
                 print(json.dumps(sides["ours"][-1]), file=sys.stderr, flush=True)
             row: dict[str, Any] = {"unit": "tokens" if work == "generate" else "samples", "runs": sides}
             for name, runs in sides.items():
                 if runs:
-                    row[name] = {"a_second": statistics.median(map(samples, runs)), "peak_mb": statistics.median(run["peak_mb"] for run in runs)}
+                    row[name] = {
+                        "a_second": statistics.median(map(samples, runs)),
+                        "peak_mb": statistics.median(run["peak_mb"] for run in runs),
+                    }
             if sides["peer"]:
-                row |= {"speed": row["ours"]["a_second"] / row["peer"]["a_second"], "memory": row["ours"]["peak_mb"] / row["peer"]["peak_mb"]}
+                row |= {
+                    "speed": row["ours"]["a_second"] / row["peer"]["a_second"],
+                    "memory": row["ours"]["peak_mb"] / row["peer"]["peak_mb"],
+                }
             results[work] = row
             if not args.profile:
                 args.out.write_text(json.dumps(found, indent=1) + "\n")
-                print(f"{setting} {work}: " + ", ".join(f"{key} {row[key]:.2f}x" for key in ("speed", "memory") if key in row), flush=True)
+                print(
+                    f"{setting} {work}: "
+                    + ", ".join(f"{key} {row[key]:.2f}x" for key in ("speed", "memory") if key in row),
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Red team on the town: a model that refuses plain harm, what gets past it, one fix, what the fix costs; over seeds.
+"""Red team on the town: a model that refuses plain harm, what gets past it, one fix, what the fix costs; over
+seeds.
 
     python benchmarks/redteam.py --out runs/redteam-bench --seeds 0 1 2
 
-For each seed: SFT on demonstrations of which some are harmless requests in wrappers; preferences of `town:fair` on plain requests, many of them harmful; DPO.
-Then `alignlab redteam --fix` with the families `obfuscation` and `multi-turn` held out, `--rounds` of the same one after the other if asked for, GCG on
-the requests that are refused, stacks of defences before the model (`--frontier`), and an attacker that is trained by reinforcement learning against it (`--attacker`).
-Reruns go on where they were. Prints a table and writes redteam.json.
+For each seed: SFT on demonstrations of which some are harmless requests in wrappers; preferences of
+`town:fair` on plain requests, many of them harmful; DPO. Then `alignlab redteam --fix` with the families
+`obfuscation` and `multi-turn` held out, `--rounds` of the same one after the other if asked for, GCG on the
+requests that are refused, stacks of defences before the model (`--frontier`), and an attacker that is trained
+by reinforcement learning against it (`--attacker`). Reruns go on where they were. Prints a table and writes
+redteam.json.
 """
 
 from __future__ import annotations
@@ -32,8 +35,10 @@ from alignlab.settings import (
 )
 
 WIDE = SamplingSettings(slots=256)
-STACKS = ("none;system-prompt;self-reminder;perplexity-filter;smooth-llm;paraphrase;self-examination;input-filter;erase-and-check;output-filter;input-filter+output-filter;"
-          "perplexity-filter+input-filter+output-filter")
+STACKS = (
+    "none;system-prompt;self-reminder;perplexity-filter;smooth-llm;paraphrase;self-examination;input-filter;erase-and-check;output-filter;input-filter+output-filter;"
+    "perplexity-filter+input-filter+output-filter"
+)
 DEMOS, ASKED = "mix:0.55=town:demos+0.45=town:demos-wrapped", "mix:0.5=town:prompts+0.5=town:risky"
 
 
@@ -41,56 +46,141 @@ def aligned(out: Path, seed: int) -> Path:
     """A model that refuses plain harm, and was never shown wrapped harm."""
     common: dict[str, Any] = {"seed": seed, "resume": True}
     stages.sft(model="town", data=DEMOS, out=out / "sft", settings=SFTSettings(), count=4500, **common)
-    stages.collect(model=str(out / "sft"), data=ASKED, annotator="town:fair", gold="town:gold", others="town:crowd", out=out / "collect", count=2400,
-                   settings=CollectSettings(from_others=0.5, held_out=0.1, sampling=WIDE), **common)
-    stages.dpo(model=str(out / "sft"), data=str(out / "collect"), out=out / "dpo", settings=DPOSettings(beta=0.3, pairs_per_prompt=2, optim=OptimSettings(lr=1e-4)), **common)
+    stages.collect(
+        model=str(out / "sft"),
+        data=ASKED,
+        annotator="town:fair",
+        gold="town:gold",
+        others="town:crowd",
+        out=out / "collect",
+        count=2400,
+        settings=CollectSettings(from_others=0.5, held_out=0.1, sampling=WIDE),
+        **common,
+    )
+    stages.dpo(
+        model=str(out / "sft"),
+        data=str(out / "collect"),
+        out=out / "dpo",
+        settings=DPOSettings(beta=0.3, pairs_per_prompt=2, optim=OptimSettings(lr=1e-4)),
+        **common,
+    )
     return out / "dpo"
 
 
-def attack(model: Path, out: Path, seed: int, *, fix: bool = False, attacker: str = "", **changes: Any) -> dict[str, Any]:
+def attack(
+    model: Path, out: Path, seed: int, *, fix: bool = False, attacker: str = "", **changes: Any
+) -> dict[str, Any]:
     """One campaign, or one with a fix."""
-    return redteam(target="", model=str(model), defence="", data="town:harmful-test", harmless="town:twins-test", judge="town:gold", fix=fix, learn="town:harmful",
-                   ordinary="town:prompts", test="town:test", gold="town:gold", review="", attacker=attacker, fail_on="", out=out, seed=seed, resume=True, settings=RedteamSettings(**changes))
+    return redteam(
+        target="",
+        model=str(model),
+        defence="",
+        data="town:harmful-test",
+        harmless="town:twins-test",
+        judge="town:gold",
+        fix=fix,
+        learn="town:harmful",
+        ordinary="town:prompts",
+        test="town:test",
+        gold="town:gold",
+        review="",
+        attacker=attacker,
+        fail_on="",
+        out=out,
+        seed=seed,
+        resume=True,
+        settings=RedteamSettings(**changes),
+    )
 
 
 def stacks(model: Path, out: Path, seed: int) -> list[dict[str, Any]]:
     """Stacks of defences before the model, each attacked by who knows of it and by who does not."""
-    small = FrontierSettings(attacks="persona,story,payload-split,flooding,prefill", adaptive="bandit", goals=40, twins=60, test_prompts=100)
-    return frontier(target="", model=str(model), stacks=STACKS, data="town:harmful-test", harmless="town:twins-test", test="town:test", judge="town:gold", gold="town:gold", out=out,
-                    seed=seed, resume=True, settings=small)["summary"]["rows"]
+    small = FrontierSettings(
+        attacks="persona,story,payload-split,flooding,prefill",
+        adaptive="bandit",
+        goals=40,
+        twins=60,
+        test_prompts=100,
+    )
+    return frontier(
+        target="",
+        model=str(model),
+        stacks=STACKS,
+        data="town:harmful-test",
+        harmless="town:twins-test",
+        test="town:test",
+        judge="town:gold",
+        gold="town:gold",
+        out=out,
+        seed=seed,
+        resume=True,
+        settings=small,
+    )["summary"]["rows"]
 
 
 def learnt_attack(model: Path, folder: Path, seed: int) -> dict[str, Any]:
-    """An attacker trained on training goals: success and variety of its prompts before and after RL; then its campaigns on fresh goals, against its target and against that model after one fix."""
+    """An attacker trained on training goals: success and variety of its prompts before and after RL; then its
+    campaigns on fresh goals, against its target and against that model after one fix.
+    """
     run = folder / "attacker"
-    trained = train_attacker(target="", model=str(model), start="town", data="town:harmful", judge="town:gold", out=run, seed=seed, resume=True, settings=AttackerSettings())["summary"]
+    trained = train_attacker(
+        target="",
+        model=str(model),
+        start="town",
+        data="town:harmful",
+        judge="town:gold",
+        out=run,
+        seed=seed,
+        resume=True,
+        settings=AttackerSettings(),
+    )["summary"]
     campaign: dict[str, Any] = {"attacker": str(run), "attacks": "none", "twins": 0, "shorten": 0}
-    fresh, fixed = attack(model, folder / "attacker-campaign", seed, **campaign), attack(folder / "fix" / "models" / "1", folder / "attacker-on-fixed", seed, **campaign)
+    fresh, fixed = (
+        attack(model, folder / "attacker-campaign", seed, **campaign),
+        attack(folder / "fix" / "models" / "1", folder / "attacker-on-fixed", seed, **campaign),
+    )
     return {side: {key: trained[side][key] for key in ("asr", "variety")} for side in ("before", "after")} | {
-        "fresh": fresh["attacks"]["trained-attacker"], "plain": fresh["plain"], "fixed": fixed["attacks"]["trained-attacker"]}
+        "fresh": fresh["attacks"]["trained-attacker"],
+        "plain": fresh["plain"],
+        "fixed": fixed["attacks"]["trained-attacker"],
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/redteam-bench"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rounds", type=int, default=0, help="of a second campaign that goes round so often; 0 = none")
+    parser.add_argument(
+        "--rounds", type=int, default=0, help="of a second campaign that goes round so often; 0 = none"
+    )
     parser.add_argument("--gcg", type=int, default=20, help="requests that GCG is run on; 0 = none")
     parser.add_argument("--frontier", action="store_true", help="stacks of defences, compared")
-    parser.add_argument("--attacker", action="store_true", help="an attacker trained by reinforcement learning")
+    parser.add_argument(
+        "--attacker", action="store_true", help="an attacker trained by reinforcement learning"
+    )
     asked = parser.parse_args()
     rows = []
     for seed in asked.seeds:
         folder = asked.out / str(seed)
         model = aligned(folder, seed)
         found = attack(model, folder / "fix", seed, fix=True)
-        row: dict[str, Any] = {"seed": seed, "before": found["before"], "after": found["after"], "deltas": found["deltas"], "fix": found["rounds"],
-                               "held_out_families": found["held_out_families"]}
+        row: dict[str, Any] = {
+            "seed": seed,
+            "before": found["before"],
+            "after": found["after"],
+            "deltas": found["deltas"],
+            "fix": found["rounds"],
+            "held_out_families": found["held_out_families"],
+        }
         if asked.rounds:
             going_round = attack(model, folder / "rounds", seed, fix=True, rounds=asked.rounds)
             row |= {key: going_round[key] for key in ("rounds", "ended")}
         if asked.gcg:
-            row["gcg"] = attack(model, folder / "gcg", seed, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0)
+            row["gcg"] = attack(
+                model, folder / "gcg", seed, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0
+            )
             row["gcg_seconds"] = read_run(folder / "gcg").cpu_seconds / asked.gcg
         if asked.frontier:
             row["frontier"] = stacks(model, folder / "frontier", seed)
@@ -104,18 +194,39 @@ def main() -> None:
 def show(row: dict[str, Any]) -> None:
     before, after = row["before"], row["after"]
     best = before["attacks"][before["best"]]["asr"]["mean"]
-    print(f"seed {row['seed']}: plain {before['plain']['mean']:.3f}, best single attack {before['best']} {best:.3f}, all {before['all']['mean']:.3f}")
+    print(
+        f"seed {row['seed']}: plain {before['plain']['mean']:.3f}, best single attack {before['best']} "
+        f"{best:.3f}, all {before['all']['mean']:.3f}"
+    )
     for name, value in row["deltas"].items():
-        print(f"  {name}: {value['mean']:+.3f} [{value['ci'][0]:+.3f}, {value['ci'][1]:+.3f}]" if value else f"  {name}: -")
+        print(
+            f"  {name}: {value['mean']:+.3f} [{value['ci'][0]:+.3f}, {value['ci'][1]:+.3f}]"
+            if value
+            else f"  {name}: -"
+        )
     for name in ("prefill-shallow", "prefill", "prefill-deep"):
-        print(f"  {name}: {before['attacks'][name]['asr']['mean']:.3f} -> {after['attacks'][name]['asr']['mean']:.3f}")
+        print(
+            f"  {name}: {before['attacks'][name]['asr']['mean']:.3f} -> "
+            f"{after['attacks'][name]['asr']['mean']:.3f}"
+        )
     for stack in row.get("frontier", []):
-        print(f"  {stack['stack']}: any {stack['asr']['mean']:.3f}, adaptive {stack['asr_adaptive']['mean']:.3f}, over-refusal {stack['over_refusal']['mean']:.3f}, helpful {stack['helpful']['mean']:.3f}")
+        print(
+            f"  {stack['stack']}: any {stack['asr']['mean']:.3f}, adaptive "
+            f"{stack['asr_adaptive']['mean']:.3f}, over-refusal {stack['over_refusal']['mean']:.3f}, "
+            f"helpful {stack['helpful']['mean']:.3f}"
+        )
     if "attacker" in row:
         found = row["attacker"]
-        print(f"  trained attacker: one prompt {found['before']['asr']['mean']:.3f} -> {found['after']['asr']['mean']:.3f}, on fresh goals {found['fresh']['asr']['mean']:.3f}, after a fix {found['fixed']['asr']['mean']:.3f}")
+        print(
+            f"  trained attacker: one prompt {found['before']['asr']['mean']:.3f} -> "
+            f"{found['after']['asr']['mean']:.3f}, on fresh goals {found['fresh']['asr']['mean']:.3f}, "
+            f"after a fix {found['fixed']['asr']['mean']:.3f}"
+        )
     if "gcg" in row:
-        print(f"  gcg: {row['gcg']['attacks']['gcg']['asr']['mean']:.3f} of {row['gcg']['goals']}, plain {row['gcg']['plain']['mean']:.3f}")
+        print(
+            f"  gcg: {row['gcg']['attacks']['gcg']['asr']['mean']:.3f} of {row['gcg']['goals']}, plain "
+            f"{row['gcg']['plain']['mean']:.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""What the kinds of reward model are worth, on the town, over seeds: ties, noise, reliabilities, ensembles, a constraint on harm.
+"""What the kinds of reward model are worth, on the town, over seeds: ties, noise, reliabilities, ensembles, a
+constraint on harm.
 
     python benchmarks/reward_models.py --out runs/reward-models --seeds 0 1 2
 
-Each question has its control beside it. Reruns go on where they were. Writes reward-models.json, from which `docs/make_reward.py` makes docs/reward-models.md.
+Each question has its control beside it. Reruns go on where they were. Writes reward-models.json, from which
+`docs/make_reward.py` makes docs/reward-models.md.
 """
 
 from __future__ import annotations
@@ -17,10 +19,19 @@ from alignlab import stages
 from alignlab.evals.statistics import seeds_summary
 from alignlab.pipeline import Pipeline, Stage
 from alignlab.run import read_run
-from alignlab.settings import BestOfNSettings, EvalSettings, PipelineSettings, PPOSettings, RewardSettings, SamplingSettings
+from alignlab.settings import (
+    BestOfNSettings,
+    EvalSettings,
+    PipelineSettings,
+    PPOSettings,
+    RewardSettings,
+    SamplingSettings,
+)
 
 WIDE = SamplingSettings(slots=256)
-PIPELINE = PipelineSettings(prompts=1500, eval=EvalSettings(prompts=300, sampling=replace(WIDE, temperature=0.0)))
+PIPELINE = PipelineSettings(
+    prompts=1500, eval=EvalSettings(prompts=300, sampling=replace(WIDE, temperature=0.0))
+)
 PLAIN = RewardSettings(epochs=2.0)
 CURVE = BestOfNSettings(curve_max=64, sampling=WIDE)
 PENALISED = replace(PIPELINE.ppo, steps=16)
@@ -28,11 +39,16 @@ FREE = replace(PIPELINE.unpenalised, steps=24)
 LIMITED = replace(PENALISED, cost_limit=0.05)
 
 LABELS = {  # on the comparisons of a fair annotator
-    "plain": PLAIN, "ties: Rao-Kupper": replace(PLAIN, ties="rao_kupper"), "ties: Davidson": replace(PLAIN, ties="davidson"),
-    "margins by ranks": replace(PLAIN, margins="ranks"), "flip rate learnt": replace(PLAIN, noise="learnt"),
+    "plain": PLAIN,
+    "ties: Rao-Kupper": replace(PLAIN, ties="rao_kupper"),
+    "ties: Davidson": replace(PLAIN, ties="davidson"),
+    "margins by ranks": replace(PLAIN, margins="ranks"),
+    "flip rate learnt": replace(PLAIN, noise="learnt"),
 }
 CROWD = {  # on those of a pool of ten, three of whom are contrary
-    "plain": PLAIN, "flip rate learnt": replace(PLAIN, noise="learnt"), "a reliability each": replace(PLAIN, annotators="reliability"),
+    "plain": PLAIN,
+    "flip rate learnt": replace(PLAIN, noise="learnt"),
+    "a reliability each": replace(PLAIN, annotators="reliability"),
 }
 AGGREGATIONS = ("mean", "worst", "uncertainty")
 
@@ -45,10 +61,22 @@ def plan(pipeline: Pipeline, seed: int) -> None:
     s, gold = PIPELINE, {"gold": "town:gold", "seed": seed}
 
     # 1. SFT, comparisons, reward models that read the labels in different ways
-    sft = pipeline.stage("sft", stages.sft, model="town", data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft)
+    sft = pipeline.stage(
+        "sft", stages.sft, model="town", data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft
+    )
 
     def collect(name: str, annotator: str, data: str = "town:prompts") -> Stage:
-        return pipeline.stage(name, stages.collect, model=sft, data=data, count=s.prompts, annotator=annotator, others="town:crowd", settings=s.collect, **gold)
+        return pipeline.stage(
+            name,
+            stages.collect,
+            model=sft,
+            data=data,
+            count=s.prompts,
+            annotator=annotator,
+            others="town:crowd",
+            settings=s.collect,
+            **gold,
+        )
 
     def reward(name: str, data: Stage, settings: RewardSettings) -> Stage:
         return pipeline.stage(name, stages.reward, model=sft, data=data, settings=settings, **gold)
@@ -66,14 +94,34 @@ def plan(pipeline: Pipeline, seed: int) -> None:
     judged |= {"baseline": before, "reference": sft}
 
     def ppo(name: str, judge: str, settings: PPOSettings, first: Stage, **more: Any) -> None:
-        trained = pipeline.stage(f"ppo-{name}", stages.ppo, model=sft, reward=first, judge=judge, data="town:prompts", count=s.ppo_prompts, ptx="", settings=settings,
-                                 **gold, **more)
+        trained = pipeline.stage(
+            f"ppo-{name}",
+            stages.ppo,
+            model=sft,
+            reward=first,
+            judge=judge,
+            data="town:prompts",
+            count=s.ppo_prompts,
+            ptx="",
+            settings=settings,
+            **gold,
+            **more,
+        )
         pipeline.stage(f"eval-ppo-{name}", stages.evaluate, model=trained, **judged)
 
     pipeline.run()  # an ensemble's name is no stage: what it stands for has to be there
     for name in ("single", *AGGREGATIONS):
         who = f"reward:{ensemble}/members/0" if name == "single" else f"ensemble:{name}:{ensemble}"
-        pipeline.stage(f"best-of-n-{name}", stages.best_of_n, model=sft, reward=who.removeprefix("reward:"), data="town:test", count=s.eval.prompts, settings=CURVE, **gold)
+        pipeline.stage(
+            f"best-of-n-{name}",
+            stages.best_of_n,
+            model=sft,
+            reward=who.removeprefix("reward:"),
+            data="town:test",
+            count=s.eval.prompts,
+            settings=CURVE,
+            **gold,
+        )
         ppo(f"free-{name}", who, FREE, plain)
 
     # 3. a constraint: the reward of people who look at help alone, with and without a cost model
@@ -92,40 +140,93 @@ def figures(out: Path) -> dict[str, dict[str, dict[str, float]]]:
 
     def row(name: str) -> dict[str, float]:
         found = summary(name)
-        keys = {"accuracy": "accuracy", "gold_accuracy": "right about gold", "ece": "ECE", "length_floor": "longer answer"}
-        return {title: (found[key]["mean"] if isinstance(found[key], dict) else found[key]) for key, title in keys.items() if found.get(key) is not None}
+        keys = {
+            "accuracy": "accuracy",
+            "gold_accuracy": "right about gold",
+            "ece": "ECE",
+            "length_floor": "longer answer",
+        }
+        return {
+            title: (found[key]["mean"] if isinstance(found[key], dict) else found[key])
+            for key, title in keys.items()
+            if found.get(key) is not None
+        }
 
-    found: dict[str, dict[str, dict[str, float]]] = {"labels": {name: row(f"labels-{slug(name)}") for name in LABELS},
-                                                     "crowd": {name: row(f"crowd-{slug(name)}") for name in CROWD}, "best of n": {}, "ppo": {}, "constraint": {}}
+    found: dict[str, dict[str, dict[str, float]]] = {
+        "labels": {name: row(f"labels-{slug(name)}") for name in LABELS},
+        "crowd": {name: row(f"crowd-{slug(name)}") for name in CROWD},
+        "best of n": {},
+        "ppo": {},
+        "constraint": {},
+    }
     for name in ("single", *AGGREGATIONS):
         curve = summary(f"best-of-n-{name}")["curve"]
-        found["best of n"][name] = {f"gold at N = {point['n']}": point["gold"]["mean"] for point in curve if point["n"] in (1, 4, 8, 16, 32, 64)}
-    for section, names in (("ppo", [f"free-{name}" for name in ("single", *AGGREGATIONS)]), ("constraint", ["sft", "helpful", "constrained"])):
+        found["best of n"][name] = {
+            f"gold at N = {point['n']}": point["gold"]["mean"]
+            for point in curve
+            if point["n"] in (1, 4, 8, 16, 32, 64)
+        }
+    for section, names in (
+        ("ppo", [f"free-{name}" for name in ("single", *AGGREGATIONS)]),
+        ("constraint", ["sft", "helpful", "constrained"]),
+    ):
         for name in names:
             s = summary("eval-sft" if name == "sft" else f"eval-ppo-{name}")
-            found[section][name] = {title: s[key]["mean"] for key, title in (
-                ("gold", "gold, greedy"), ("gold_sampled", "gold, T = 1"), ("helpful", "helpful"), ("compliance_with_harm", "helps with harm"),
-                ("over_refusal", "refuses look-alikes"), ("kl_from_sft", "KL, nats")) if isinstance(s.get(key), dict)}
+            found[section][name] = {
+                title: s[key]["mean"]
+                for key, title in (
+                    ("gold", "gold, greedy"),
+                    ("gold_sampled", "gold, T = 1"),
+                    ("helpful", "helpful"),
+                    ("compliance_with_harm", "helps with harm"),
+                    ("over_refusal", "refuses look-alikes"),
+                    ("kl_from_sft", "KL, nats"),
+                )
+                if isinstance(s.get(key), dict)
+            }
     last = read_run(out / "ppo-constrained").summary
     found["constraint"]["constrained"] |= {"mean cost, last": last["cost_last"]}
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/reward-models"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--workers", type=int, default=0, help="stages side by side; 0 = one for each core, 2 at most")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="stages side by side; 0 = one for each core, 2 at most"
+    )
     args = parser.parse_args()
     by_seed: dict[int, Any] = {}
     for seed in args.seeds:
         pipeline = Pipeline(args.out / f"seed-{seed}", workers=args.workers)
         plan(pipeline, seed)
         by_seed[seed] = figures(args.out / f"seed-{seed}")
-        table = {section: {name: {key: seeds_summary([found[section][name][key] for found in by_seed.values()]) for key in row} for name, row in rows.items()}
-                 for section, rows in by_seed[seed].items()}
-        (args.out / "reward-models.json").write_text(json.dumps({
-            "seeds": list(by_seed), "prompts": PIPELINE.eval.prompts, "ranked": PIPELINE.prompts, "limit": LIMITED.cost_limit, "table": table, "by_seed": by_seed}, indent=1))
+        table = {
+            section: {
+                name: {
+                    key: seeds_summary([found[section][name][key] for found in by_seed.values()])
+                    for key in row
+                }
+                for name, row in rows.items()
+            }
+            for section, rows in by_seed[seed].items()
+        }
+        (args.out / "reward-models.json").write_text(
+            json.dumps(
+                {
+                    "seeds": list(by_seed),
+                    "prompts": PIPELINE.eval.prompts,
+                    "ranked": PIPELINE.prompts,
+                    "limit": LIMITED.cost_limit,
+                    "table": table,
+                    "by_seed": by_seed,
+                },
+                indent=1,
+            )
+        )
         print(json.dumps(table, indent=1), flush=True)
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/town_bars.py --out runs/bars --seeds 0 1 2
 
-For each seed the whole recipe, then beside it: SFT on clean demonstrations; as many more SFT steps as PPO makes; preferences in
-random order, to DPO and PPO; a constant reward; SFT sampled at the temperature of PPO's entropy; and PPO without a penalty
-against people who love flattery. Reruns go on where they were. Prints a table and writes bars.json.
+For each seed the whole recipe, then beside it: SFT on clean demonstrations; as many more SFT steps as PPO
+makes; preferences in random order, to DPO and PPO; a constant reward; SFT sampled at the temperature of PPO's
+entropy; and PPO without a penalty against people who love flattery. Reruns go on where they were. Prints a
+table and writes bars.json.
 """
 
 from __future__ import annotations
@@ -28,32 +29,102 @@ def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
     recipes.instructgpt(Plan(pipeline, "town", s, seed))
     found = {stage.name: stage for stage in pipeline.stages}
     sft, sft_eval = found["sft"], found["eval-sft"]
-    judged = {"data": "town:test", "judge": "town:gold", "seed": seed, "settings": s.eval, "baseline": sft_eval, "reference": sft}
+    judged = {
+        "data": "town:test",
+        "judge": "town:gold",
+        "seed": seed,
+        "settings": s.eval,
+        "baseline": sft_eval,
+        "reference": sft,
+    }
     gold = {"gold": "town:gold", "seed": seed}
 
     def measure(name: str, model: Any) -> None:
         pipeline.stage(f"eval-{name}", stages.evaluate, model=model, **judged)
 
-    measure("clean", pipeline.stage("sft-clean", stages.sft, model="town", data="town:demos-clean", count=s.demonstrations, seed=seed, settings=s.sft))
+    measure(
+        "clean",
+        pipeline.stage(
+            "sft-clean",
+            stages.sft,
+            model="town",
+            data="town:demos-clean",
+            count=s.demonstrations,
+            seed=seed,
+            settings=s.sft,
+        ),
+    )
     updates = s.ppo.steps * s.ppo.epochs * s.ppo.rollouts // s.ppo.minibatch
     more = replace(s.sft, epochs=updates * s.sft.batch / s.demonstrations)
-    measure("more-sft", pipeline.stage("more-sft", stages.sft, model=sft, data="town:demos", count=s.demonstrations, seed=seed, settings=more))
+    measure(
+        "more-sft",
+        pipeline.stage(
+            "more-sft",
+            stages.sft,
+            model=sft,
+            data="town:demos",
+            count=s.demonstrations,
+            seed=seed,
+            settings=more,
+        ),
+    )
     ppo = {"data": "town:prompts", "count": s.ppo_prompts, "ptx": "", **gold}
     for name, annotator in (("random", "random"), ("flattered", "town:flattered")):
-        ranked = pipeline.stage(f"collect-{name}", stages.collect, model=sft, data="town:prompts", count=s.prompts, annotator=annotator,
-                                others="town:crowd", settings=s.collect, **gold)
-        reward = pipeline.stage(f"reward-{name}", stages.reward, model=sft, data=ranked, settings=s.reward, **gold)
+        ranked = pipeline.stage(
+            f"collect-{name}",
+            stages.collect,
+            model=sft,
+            data="town:prompts",
+            count=s.prompts,
+            annotator=annotator,
+            others="town:crowd",
+            settings=s.collect,
+            **gold,
+        )
+        reward = pipeline.stage(
+            f"reward-{name}", stages.reward, model=sft, data=ranked, settings=s.reward, **gold
+        )
         if name == "random":
-            measure("ppo-random", pipeline.stage("ppo-random", stages.ppo, model=sft, reward=reward, settings=s.ppo, **ppo))
-            # the value model must not know the preferences either: differences of its values would be a reward of their own
-            measure("ppo-constant", pipeline.stage("ppo-constant", stages.ppo, model=sft, reward=reward, judge="constant", settings=s.ppo, **ppo))
-            measure("dpo-random", pipeline.stage("dpo-random", stages.dpo, model=sft, data=ranked, seed=seed, settings=s.dpo))
+            measure(
+                "ppo-random",
+                pipeline.stage("ppo-random", stages.ppo, model=sft, reward=reward, settings=s.ppo, **ppo),
+            )
+            # the value model must not know the preferences either: differences of its values would be a
+            # reward of their own
+            measure(
+                "ppo-constant",
+                pipeline.stage(
+                    "ppo-constant",
+                    stages.ppo,
+                    model=sft,
+                    reward=reward,
+                    judge="constant",
+                    settings=s.ppo,
+                    **ppo,
+                ),
+            )
+            measure(
+                "dpo-random",
+                pipeline.stage("dpo-random", stages.dpo, model=sft, data=ranked, seed=seed, settings=s.dpo),
+            )
         else:
-            measure("ppo-flattered-unpenalised", pipeline.stage("ppo-flattered-unpenalised", stages.ppo, model=sft, reward=reward, settings=s.unpenalised, **ppo))
+            measure(
+                "ppo-flattered-unpenalised",
+                pipeline.stage(
+                    "ppo-flattered-unpenalised",
+                    stages.ppo,
+                    model=sft,
+                    reward=reward,
+                    settings=s.unpenalised,
+                    **ppo,
+                ),
+            )
 
 
 def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
-    """SFT sampled at the temperature at which its entropy is PPO's: what a gain at temperature 1 owes to sharpening alone."""
+    """SFT sampled at the temperature at which its entropy is PPO's: what a gain at temperature 1 owes to
+    sharpening alone.
+    """
     import torch
 
     from alignlab import names
@@ -75,11 +146,26 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
         return -sum(sum(c.logprobs) for c in found) / sum(len(c.ids) for c in found)
 
     temperature = equal_entropy_temperature(lambda t: entropy("sft", t), entropy("ppo", 1.0))
-    scores = [score.value for _, score in evaluate(samplers["sft"], prompts, gold, max_new_tokens=48, temperature=temperature, seed=seed)]
-    rows = {how: [row["gold"] for row in read_run(folder / f"eval-{name}").samples if row.get("decoding") == "sampled"]
-            for how, name in (("sft", "sft"), ("ppo", "ppo"))}
-    return {"temperature": temperature, "gold_sampled": mean_ci(scores), "gain_over_sft": paired_difference(scores, rows["sft"]),
-            "ppo_over_it": paired_difference(rows["ppo"], scores)}
+    scores = [
+        score.value
+        for _, score in evaluate(
+            samplers["sft"], prompts, gold, max_new_tokens=48, temperature=temperature, seed=seed
+        )
+    ]
+    rows = {
+        how: [
+            row["gold"]
+            for row in read_run(folder / f"eval-{name}").samples
+            if row.get("decoding") == "sampled"
+        ]
+        for how, name in (("sft", "sft"), ("ppo", "ppo"))
+    }
+    return {
+        "temperature": temperature,
+        "gold_sampled": mean_ci(scores),
+        "gain_over_sft": paired_difference(scores, rows["sft"]),
+        "ppo_over_it": paired_difference(rows["ppo"], scores),
+    }
 
 
 def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
@@ -87,7 +173,16 @@ def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.glob("eval-*")):
         name, summary = path.name.removeprefix("eval-"), read_run(path).summary
-        for key in ("gold", "gold_sampled", "compliance_with_harm", "over_refusal", "instruction_format", "known_facts", "win_rate_vs_sft", "kl_from_sft"):
+        for key in (
+            "gold",
+            "gold_sampled",
+            "compliance_with_harm",
+            "over_refusal",
+            "instruction_format",
+            "known_facts",
+            "win_rate_vs_sft",
+            "kl_from_sft",
+        ):
             if isinstance(summary.get(key), dict):
                 found[f"{name}: {key}"] = summary[key]["mean"]
         for how, row in (summary.get("paired") or {}).items():
@@ -97,28 +192,48 @@ def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
         if summary.get("bare_answered"):
             found[f"{name}: bare question answered"] = summary["bare_answered"]["mean"]
     reward = read_run(folder / "reward").summary
-    found |= {f"reward: {key}": reward[key]["mean"] for key in ("accuracy", "gold_accuracy", "gold_accuracy_big", "length_floor")}
+    found |= {
+        f"reward: {key}": reward[key]["mean"]
+        for key in ("accuracy", "gold_accuracy", "gold_accuracy_big", "length_floor")
+    }
     found |= {"reward: ceiling": reward["ceiling"], "reward: ece": reward["ece"]}
     best = read_run(folder / "best-of-n").summary
-    found |= {"best of 4: gold of one": best["gold_one"]["mean"], "best of 4: gain over one": best["gold"]["mean"] - best["gold_one"]["mean"]}
+    found |= {
+        "best of 4: gold of one": best["gold_one"]["mean"],
+        "best of 4: gain over one": best["gold"]["mean"] - best["gold_one"]["mean"],
+    }
     for row in best["curve"]:
-        found[f"best of {row['n']:>2}: proxy"], found[f"best of {row['n']:>2}: gold"] = row["proxy"]["mean"], row["gold"]["mean"]
+        found[f"best of {row['n']:>2}: proxy"], found[f"best of {row['n']:>2}: gold"] = (
+            row["proxy"]["mean"],
+            row["gold"]["mean"],
+        )
     for name in ("ppo-unpenalised", "ppo-flattered-unpenalised"):
         if not (folder / name / "run.json").exists():
             continue
         info = read_run(folder / name)
-        found[f"{name}: proxy first"], found[f"{name}: proxy last"] = info.summary["score_first"], info.summary["score_last"]
+        found[f"{name}: proxy first"], found[f"{name}: proxy last"] = (
+            info.summary["score_first"],
+            info.summary["score_last"],
+        )
     sharp = sharpening(folder, s, seed)
-    found |= {"sharpened sft: temperature": sharp["temperature"], "sharpened sft: gold_sampled": sharp["gold_sampled"]["mean"],
-              "sharpened sft: gain sampled": sharp["gain_over_sft"]["mean"], "ppo over sharpened sft": sharp["ppo_over_it"]["mean"]}
+    found |= {
+        "sharpened sft: temperature": sharp["temperature"],
+        "sharpened sft: gold_sampled": sharp["gold_sampled"]["mean"],
+        "sharpened sft: gain sampled": sharp["gain_over_sft"]["mean"],
+        "ppo over sharpened sft": sharp["ppo_over_it"]["mean"],
+    }
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/bars"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--read-only", action="store_true", help="run nothing: make the table from the runs that are there")
+    parser.add_argument(
+        "--read-only", action="store_true", help="run nothing: make the table from the runs that are there"
+    )
     args = parser.parse_args()
     s = PipelineSettings()
     by_seed = {}
@@ -129,11 +244,19 @@ def main() -> None:
             plan(pipeline, s, seed)
             pipeline.run()
         by_seed[seed] = figures(folder, s, seed)
-    found = {name: [by_seed[seed][name] for seed in args.seeds if name in by_seed[seed]] for name in by_seed[args.seeds[0]]}
+    found = {
+        name: [by_seed[seed][name] for seed in args.seeds if name in by_seed[seed]]
+        for name in by_seed[args.seeds[0]]
+    }
     table = {name: seeds_summary(values) for name, values in found.items()}
-    (args.out / "bars.json").write_text(json.dumps({"seeds": args.seeds, "table": table, "by_seed": by_seed}, indent=1))
+    (args.out / "bars.json").write_text(
+        json.dumps({"seeds": args.seeds, "table": table, "by_seed": by_seed}, indent=1)
+    )
     for name, row in table.items():
-        print(f"{name:<48} {row['mean']:7.3f}  sd {row['sd']:.3f}  [{row['min']:.3f}, {row['max']:.3f}]  " + "  ".join(f"{value:.3f}" for value in found[name]))
+        print(
+            f"{name:<48} {row['mean']:7.3f}  sd {row['sd']:.3f}  [{row['min']:.3f}, {row['max']:.3f}]  "
+            + "  ".join(f"{value:.3f}" for value in found[name])
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Writes docs/all-methods.md from what benchmarks/methods.py measured.
 
-    python docs/make_methods.py runs/methods/methods.json
+python docs/make_methods.py runs/methods/methods.json
 """
 
 from __future__ import annotations
@@ -11,9 +11,17 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 COLUMNS = (
-    ("gold", "gold, greedy", 3), ("gain, greedy", "gain, greedy", 3), ("gain, sampled", "gain, T = 1", 3), ("win_rate_vs_sft", "wins against SFT", 3), ("proxy", "proxy", 2),
-    ("kl", "KL, nats", 2), ("compliance_with_harm", "helps with harm", 3), ("over_refusal", "refuses look-alikes", 3), ("known_facts", "known facts", 3),
-    ("mean_length", "tokens", 1), ("cpu_seconds", "processor seconds", 0),
+    ("gold", "gold, greedy", 3),
+    ("gain, greedy", "gain, greedy", 3),
+    ("gain, sampled", "gain, T = 1", 3),
+    ("win_rate_vs_sft", "wins against SFT", 3),
+    ("proxy", "proxy", 2),
+    ("kl", "KL, nats", 2),
+    ("compliance_with_harm", "helps with harm", 3),
+    ("over_refusal", "refuses look-alikes", 3),
+    ("known_facts", "known facts", 3),
+    ("mean_length", "tokens", 1),
+    ("cpu_seconds", "processor seconds", 0),
 )
 
 
@@ -24,7 +32,17 @@ def cell(row: dict, key: str, digits: int) -> str:
 
 def grid(table: dict, names: list[str], columns: tuple) -> str:
     head = "| | " + " | ".join(title for _, title, _ in columns) + " |\n|" + "---|" * (len(columns) + 1)
-    return "\n".join([head, *(f"| {name.removesuffix('-control')} | " + " | ".join(cell(table[name], key, digits) for key, _, digits in columns) + " |" for name in names)])
+    return "\n".join(
+        [
+            head,
+            *(
+                f"| {name.removesuffix('-control')} | "
+                + " | ".join(cell(table[name], key, digits) for key, _, digits in columns)
+                + " |"
+                for name in names
+            ),
+        ]
+    )
 
 
 def main() -> None:
@@ -34,13 +52,19 @@ def main() -> None:
     paired = [name for name in methods if f"{name}-control" in table]
     rows = []
     for name in paired:
-        ours, theirs = ([found["by_seed"][str(seed)][which].get("gain, greedy") for seed in seeds] for which in (name, f"{name}-control"))
+        ours, theirs = (
+            [found["by_seed"][str(seed)][which].get("gain, greedy") for seed in seeds]
+            for which in (name, f"{name}-control")
+        )
         known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
-        rows.append(f"| {name} | {cell(table[name], 'gain, greedy', 3)} | {cell(table[f'{name}-control'], 'gain, greedy', 3)} | {cell(table[name], 'gain, sampled', 3)} | "
-                    f"{cell(table[f'{name}-control'], 'gain, sampled', 3)} | {sum(a > b for a, b in known)} of {len(known)} |")
+        rows.append(
+            f"| {name} | {cell(table[name], 'gain, greedy', 3)} | {cell(table[f'{name}-control'], 'gain, greedy', 3)} | {cell(table[name], 'gain, sampled', 3)} | "
+            f"{cell(table[f'{name}-control'], 'gain, sampled', 3)} | {sum(a > b for a, b in known)} of "
+            f"{len(known)} |"
+        )
     text = f"""# All methods, measured
 
-`python benchmarks/methods.py` on the town, seeds {', '.join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds, {found['prompts']} held-out prompts each, by the gold judge.
+`python benchmarks/methods.py` on the town, seeds {", ".join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds, {found["prompts"]} held-out prompts each, by the gold judge.
 Every method starts from the same SFT model; offline methods learn from the same rankings, on-policy methods against the same reward model. A gain is the paired difference to SFT. Proxy is the
 reward model's score of the answers at temperature 1, in its own deviations; KL is that from SFT, nats a completion. Processor seconds are those of the training stage, one thread. The settings of each
 method stand in `benchmarks/methods.py`; they were tried on seed 0 by hand, not searched, so a small difference between two methods is no ranking of them.
@@ -60,7 +84,7 @@ and arbitrary taste, and policies that chase it get lost (PPO most of all). Best
 
 ## The controls
 
-{grid(table, [f'{name}-control' for name in paired], COLUMNS)}
+{grid(table, [f"{name}-control" for name in paired], COLUMNS)}
 """
     (DOCS / "all-methods.md").write_text(text, encoding="utf-8")
 

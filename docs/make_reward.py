@@ -1,6 +1,6 @@
 """Writes docs/reward-models.md from what benchmarks/reward_models.py measured.
 
-    python docs/make_reward.py runs/reward-models/reward-models.json
+python docs/make_reward.py runs/reward-models/reward-models.json
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ DOCS = Path(__file__).parent
 def grid(rows: dict[str, dict]) -> str:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     head = "| | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1)
-    cells = (f"| {name} | " + " | ".join(f"{row[c]['mean']:.3f} ± {row[c]['sd']:.3f}" if c in row else "" for c in columns) + " |" for name, row in rows.items())
+    cells = (
+        f"| {name} | "
+        + " | ".join(f"{row[c]['mean']:.3f} ± {row[c]['sd']:.3f}" if c in row else "" for c in columns)
+        + " |"
+        for name, row in rows.items()
+    )
     return "\n".join([head, *cells])
 
 
@@ -27,52 +32,68 @@ def wins(by_seed: dict, section: str, column: str, name: str, control: str) -> s
 def main() -> None:
     found = json.loads(Path(sys.argv[1]).read_text())
     table, by_seed, seeds = found["table"], found["by_seed"], found["seeds"]
-    labels = [f"{name}: {wins(by_seed, 'labels', 'right about gold', name, 'plain')}" for name in table["labels"] if name != "plain"]
-    crowd = [f"{name}: {wins(by_seed, 'crowd', 'right about gold', name, 'plain')}" for name in table["crowd"] if name != "plain"]
+    labels = [
+        f"{name}: {wins(by_seed, 'labels', 'right about gold', name, 'plain')}"
+        for name in table["labels"]
+        if name != "plain"
+    ]
+    crowd = [
+        f"{name}: {wins(by_seed, 'crowd', 'right about gold', name, 'plain')}"
+        for name in table["crowd"]
+        if name != "plain"
+    ]
     last = list(table["best of n"]["single"])[-1]
-    best = [f"{name}: {wins(by_seed, 'best of n', last, name, 'single')}" for name in table["best of n"] if name != "single"]
-    ppo = [f"{name.removeprefix('free-')}: {wins(by_seed, 'ppo', 'gold, greedy', name, 'free-single')}" for name in table["ppo"] if name != "free-single"]
+    best = [
+        f"{name}: {wins(by_seed, 'best of n', last, name, 'single')}"
+        for name in table["best of n"]
+        if name != "single"
+    ]
+    ppo = [
+        f"{name.removeprefix('free-')}: {wins(by_seed, 'ppo', 'gold, greedy', name, 'free-single')}"
+        for name in table["ppo"]
+        if name != "free-single"
+    ]
     text = f"""# Kinds of reward model, measured
 
-`python benchmarks/reward_models.py` on the town, seeds {', '.join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds; {found['ranked']} ranked prompts, {found['prompts']} held-out
+`python benchmarks/reward_models.py` on the town, seeds {", ".join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds; {found["ranked"]} ranked prompts, {found["prompts"]} held-out
 prompts for policies. Made by `python docs/make_reward.py`.
 
 ## Reading the same labels in other ways
 
 Comparisons of a fair annotator, who calls answers that are nearly as good a tie. Accuracy is that on the annotator's own held-out pairs, "right about gold" on pairs whose gold scores differ.
 
-{grid(table['labels'])}
+{grid(table["labels"])}
 
-More often right about gold than the plain loss, in so many seeds: {'; '.join(labels)}.
+More often right about gold than the plain loss, in so many seeds: {"; ".join(labels)}.
 
 ## A crowd with contrary people in it
 
 Seven fair annotators and three who like what gold dislikes, one for each prompt.
 
-{grid(table['crowd'])}
+{grid(table["crowd"])}
 
-More often right about gold than the plain loss, in so many seeds: {'; '.join(crowd)}.
+More often right about gold than the plain loss, in so many seeds: {"; ".join(crowd)}.
 
 ## Ensembles against over-optimisation
 
 Five reward models, alike but for their heads and the order of the data. Single is the first of them. Best of N from the same samples at temperature 1:
 
-{grid(table['best of n'])}
+{grid(table["best of n"])}
 
-Better than the single one at the largest N, in so many seeds: {'; '.join(best)}.
+Better than the single one at the largest N, in so many seeds: {"; ".join(best)}.
 
 PPO without a penalty, 24 steps on the reward model or the ensemble alone:
 
-{grid({name.removeprefix('free-'): row for name, row in table['ppo'].items()})}
+{grid({name.removeprefix("free-"): row for name, row in table["ppo"].items()})}
 
-More gold left than with the single one, in so many seeds: {'; '.join(ppo)}.
+More gold left than with the single one, in so many seeds: {"; ".join(ppo)}.
 
 ## A constraint on harm
 
 The reward model is of people who look at help alone (help with harm counts as help). PPO on it, and PPO on it with a cost model and a Lagrange multiplier
-(`--cost`, at most {found['limit']:g} of the completions unsafe).
+(`--cost`, at most {found["limit"]:g} of the completions unsafe).
 
-{grid(table['constraint'])}
+{grid(table["constraint"])}
 """
     (DOCS / "reward-models.md").write_text(text, encoding="utf-8")
 

@@ -13,26 +13,48 @@ PEERS = {"generate": "transformers `generate()`", "ppo": "TRL 1.12 PPO"}
 
 WHY = (
     "Without bf16 in hardware both sides run in fp32, where matrix products are at the machine's limit (about 65 GFLOP/s a thread here): only work that is left out is gained. The goals were "
-    "set on a machine whose bf16 products are four times as fast as its fp32 ones, where everything else weighs more.",
+    "set on a machine whose bf16 products are four times as fast as its fp32 ones, where everything "
+    "else weighs more.",
     "PPO does four passes over a policy and a value model: eight forward and backward passes an update, none of which can be left out, as the weights change in between. What "
     "can be gained is in sampling and scoring.",
-    "RLOO and GRPO do one pass: there sampling, the reference's log-probabilities and the prompts (read once a group) are what is gained.",
+    (
+        "RLOO and GRPO do one pass: there sampling, the reference's log-probabilities and the prompts (read "
+        "once a group) are what is gained."
+    ),
     "DPO reads a prompt once for both completions, and the reference once for all epochs.",
-    "Sampling: at 64 sequences side by side a step is bound by products of the linear layers. Memory is the weights, the runtime and the cache of keys and values, which are the same on both sides.",
+    (
+        "Sampling: at 64 sequences side by side a step is bound by products of the linear layers. Memory is "
+        "the weights, the runtime and the cache of keys and values, which are the same on both sides."
+    ),
     "Memory of training: micro-batches of two rows or pairs keep activations small; weights, gradients and Adam's two moments (16 bytes a parameter, 2.2 GB here) stay, and PPO has them twice and a "
     "reference and a reward model beside them.",
     "The town's model has 1.05 million parameters: a step takes hundredths of a second, most of them the calls into PyTorch and not the arithmetic, so what is left out counts for less. Memory there is "
-    "the runtime's own 430 MB, on both sides. Ours reads a batch whole there (the default); in micro-batches of two, as on SmolLM2, its SFT was slower than TRL's.",
-    "The machine is not steady: TRL's SFT step took 10.9 s on one day and 17.5 s on another, ours 6.8 and 8.1 s. Of a ratio from one round only the first digit counts.",
+    "the runtime's own 430 MB, on both sides. Ours reads a batch whole there (the default); in "
+    "micro-batches of two, as on SmolLM2, its SFT was slower than TRL's.",
+    (
+        "The machine is not steady: TRL's SFT step took 10.9 s on one day and 17.5 s on another, ours 6.8 "
+        "and 8.1 s. Of a ratio from one round only the first digit counts."
+    ),
 )
 
 
 def line(work: str, row: dict[str, Any]) -> str:
     peer, ours = row["peer"], row["ours"]
-    met = "yes" if row["speed"] >= GOALS[work] and row["memory"] <= MEMORY else "speed" if row["speed"] >= GOALS[work] else "memory" if row["memory"] <= MEMORY else "no"
-    return (f"| {work} | {PEERS.get(work, f'TRL 1.16 {work}')} | {rate(peer)} | {rate(ours)} | {row['speed']:.2f}x (goal {GOALS[work]:g}x) | "
-            f"{peer['peak_mb'] / 1000:.2f} | {ours['peak_mb'] / 1000:.2f} | {row['memory']:.2f}x (goal {MEMORY:g}x) | {met} | "
-            f"{timed(row, 'peer')} / {timed(row, 'ours')} |")
+    met = (
+        "yes"
+        if row["speed"] >= GOALS[work] and row["memory"] <= MEMORY
+        else "speed"
+        if row["speed"] >= GOALS[work]
+        else "memory"
+        if row["memory"] <= MEMORY
+        else "no"
+    )
+    return (
+        f"| {work} | {PEERS.get(work, f'TRL 1.16 {work}')} | {rate(peer)} | {rate(ours)} | {row['speed']:.2f}x (goal {GOALS[work]:g}x) | "
+        f"{peer['peak_mb'] / 1000:.2f} | {ours['peak_mb'] / 1000:.2f} | {row['memory']:.2f}x (goal "
+        f"{MEMORY:g}x) | {met} | "
+        f"{timed(row, 'peer')} / {timed(row, 'ours')} |"
+    )
 
 
 def rate(side: dict[str, Any]) -> str:
@@ -48,16 +70,41 @@ def timed(row: dict[str, Any], side: str) -> str:
 
 def main() -> None:
     book = json.loads(Path(sys.argv[1]).read_text())
-    parts = ["# Speed and memory against the peers", "",
-             "Made by `python docs/make_speed.py` from what `python benchmarks/peers.py` measured: the same model, rows and machine, both sides in turn, medians of the rounds."]
+    parts = [
+        "# Speed and memory against the peers",
+        "",
+        (
+            "Made by `python docs/make_speed.py` from what `python benchmarks/peers.py` measured: the same "
+            "model, rows and machine, both sides in turn, medians of the rounds."
+        ),
+    ]
     for setting, table in book.items():
         machine = table["machine"]
-        parts += ["", f"## {setting}", "",
-                  f"{table['date']}, {machine['cpus']} CPUs ({machine['machine']}, bf16 in hardware: {'yes' if machine['bf16'] else 'no'}), torch {machine['torch']}, {table['precision']} on both sides.", "",
-                  "| work | peer | peer, a second | ours, a second | speed | peer, GB | ours, GB | memory | goals met | steps timed |", "|---|---|---|---|---|---|---|---|---|---|",
-                  *(line(work, row) for work, row in table["works"].items() if "speed" in row)]
+        parts += [
+            "",
+            f"## {setting}",
+            "",
+            (
+                f"{table['date']}, {machine['cpus']} CPUs ({machine['machine']}, bf16 in hardware: "
+                f"{'yes' if machine['bf16'] else 'no'}), torch {machine['torch']}, {table['precision']} on "
+                "both sides."
+            ),
+            "",
+            (
+                "| work | peer | peer, a second | ours, a second | speed | peer, GB | ours, GB | memory | "
+                "goals met | steps timed |"
+            ),
+            "|---|---|---|---|---|---|---|---|---|---|",
+            *(line(work, row) for work, row in table["works"].items() if "speed" in row),
+        ]
     parts += ["", "## Where a goal is missed, and why", "", *(f"- {text}" for text in WHY)]
-    parts += ["", "Tokens a second for `generate`, samples (sequences, pairs or completions) a second elsewhere; memory is the peak resident memory of a process."]
+    parts += [
+        "",
+        (
+            "Tokens a second for `generate`, samples (sequences, pairs or completions) a second elsewhere; "
+            "memory is the peak resident memory of a process."
+        ),
+    ]
     Path(__file__).with_name("speed.md").write_text("\n".join(parts) + "\n")
 
 

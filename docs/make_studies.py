@@ -19,12 +19,27 @@ def section(summary: dict[str, Any]) -> str:
     """What one study found, as Markdown: its conclusion, in how many seeds each claim held, and its tables."""
     seeds, machine = summary["seeds"], summary["machine"]
     many = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
-    lines = [f"Measured on {many}, {machine['cores']} cores" + ("; mean ± standard deviation over seeds." if len(seeds) > 1 else "; one seed, no spread."), ""]
+    lines = [
+        f"Measured on {many}, {machine['cores']} cores"
+        + ("; mean ± standard deviation over seeds." if len(seeds) > 1 else "; one seed, no spread."),
+        "",
+    ]
     lines += [f"- {sentence}" for sentence in summary["conclusion"]]
-    lines += ["", "| claim | held in |", "|---|---|", *(f"| {cell(bar['claim'])} | {bar['held']} of {bar['of']} seeds |" for bar in summary["bars"])]
+    lines += [
+        "",
+        "| claim | held in |",
+        "|---|---|",
+        *(f"| {cell(bar['claim'])} | {bar['held']} of {bar['of']} seeds |" for bar in summary["bars"]),
+    ]
     for table in summary["tables"]:
-        lines += ["", f"**{table['title']}**", "", "| " + " | ".join(map(cell, table["heads"])) + " |", "|" + "---|" * len(table["heads"]),
-                  *("| " + " | ".join(map(cell, row)) + " |" for row in table["rows"])]
+        lines += [
+            "",
+            f"**{table['title']}**",
+            "",
+            "| " + " | ".join(map(cell, table["heads"])) + " |",
+            "|" + "---|" * len(table["heads"]),
+            *("| " + " | ".join(map(cell, row)) + " |" for row in table["rows"]),
+        ]
         lines += ["", table["note"]] if table.get("note") else []
     return "\n".join(lines)
 
@@ -38,7 +53,7 @@ def put(page: str, name: str, text: str) -> str:
     begin, end = f"<!-- figures: {name} -->", f"<!-- /figures: {name} -->"
     if begin not in page or end not in page:
         raise SystemExit(f"docs/studies.md has no marks for the study {name}")
-    return page[: page.index(begin)] + f"{begin}\n{text}\n{end}" + page[page.index(end) + len(end):]
+    return page[: page.index(begin)] + f"{begin}\n{text}\n{end}" + page[page.index(end) + len(end) :]
 
 
 def main(folder: Path, page: Path = PAGE) -> list[str]:

@@ -1,13 +1,16 @@
-"""Writes docs/town.md: samples of every register and every kind of request, made by the town itself. Run it after a change of the town."""
+"""Writes docs/town.md: samples of every register and every kind of request, made by the town itself. Run it
+after a change of the town.
+"""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
+from alignlab.text.lines import first_paragraph
 from alignlab.town import answers, corpus, gold, people, sets, tasks, world
 
-REGISTER_NOTES = {register.__name__: (register.__doc__ or "").strip().split("\n")[0] for register in corpus.REGISTERS}
+REGISTER_NOTES = {register.__name__: first_paragraph(register) for register in corpus.REGISTERS}
 
 
 def quote(text: str) -> str:
@@ -17,7 +20,8 @@ def quote(text: str) -> str:
 def page() -> str:
     town, rng = world.build(), random.Random("docs")
     held = {name: len(found) for name, found in town.held_out.items()}
-    parts = [f"""# The town
+    parts = [
+        f"""# The town
 
 The town is the embedded world: small enough that a model of a million parameters learns it in twenty minutes on one core, and closed, so that a program can say
 whether an answer is right, complete, honest and harmless. It is version {world.VERSION}; version and seed fix every fact, document, request and label.
@@ -33,11 +37,15 @@ request (`yes_no`) is in no demonstration at all.
 
 A base model reads documents in {len(corpus.REGISTERS)} registers. No bare question is followed by its answer outside the headed formats (interview, brief, debate,
 editor, verdict), so a model that has read all this continues a bare question with another question.
-"""]
+"""
+    ]
     for register, share in corpus.REGISTERS.items():
         name = register.__name__
         note = REGISTER_NOTES[name]
-        parts.append(f"### {name} ({share:.0%})\n\n{note + chr(10) + chr(10) if note else ''}{quote(register(town, rng))}\n")
+        parts.append(
+            f"### {name} "
+            f"({share:.0%})\n\n{note + chr(10) + chr(10) if note else ''}{quote(register(town, rng))}\n"
+        )
     parts.append("""## What people ask: the requests
 
 For each kind: a request from training, one about something held out, one in a held-out phrasing; an ideal answer, and one by a demonstrator of mixed quality with the
@@ -56,12 +64,23 @@ gold judge's opinion of it.
                     flawed = answers.demonstrate(town, request, rng)
                 score = gold.judge(town, request, flawed.text)
                 rows.append(f"  - ideal: {answers.ideal(town, request, rng)!r}")
-                rows.append(f"  - by somebody ({', '.join(flawed.flaws) or 'no flaw'}): {flawed.text!r}, gold {score.value:.2f}: {score.reason}")
+                rows.append(
+                    f"  - by somebody ({', '.join(flawed.flaws) or 'no flaw'}): {flawed.text!r}, gold "
+                    f"{score.value:.2f}: {score.reason}"
+                )
         parts.append("\n".join(rows) + "\n")
     request = tasks.request(town, rng, "yes_no", "task")
-    parts.append(f"### yes_no (never shown)\n\n- task: {request.turns[0]}\n  - ideal: {answers.ideal(town, request, rng)!r}\n")
-    rates = "\n".join(f"| {flaw} | {answers.MIXED[flaw]:.2f} | {answers.CROWD[flaw]:.2f} |" for flaw in answers.MIXED)
-    tastes = "\n".join(f"| `town:{name}` | {', '.join(f'{key} {value}' for key, value in taste.items())} |" for name, taste in people.PEOPLE_WHO_RANK.items())
+    parts.append(
+        f"### yes_no (never shown)\n\n- task: {request.turns[0]}\n  - ideal: "
+        f"{answers.ideal(town, request, rng)!r}\n"
+    )
+    rates = "\n".join(
+        f"| {flaw} | {answers.MIXED[flaw]:.2f} | {answers.CROWD[flaw]:.2f} |" for flaw in answers.MIXED
+    )
+    tastes = "\n".join(
+        f"| `town:{name}` | {', '.join(f'{key} {value}' for key, value in taste.items())} |"
+        for name, taste in people.PEOPLE_WHO_RANK.items()
+    )
     judge = (gold.__doc__ or "").strip().split("\n", 2)[2].strip()
     data = "\n".join(f"    {line.strip()}" for line in (sets.__doc__ or "").strip().split("\n")[2:])
     parts.append(f"""## The gold judge

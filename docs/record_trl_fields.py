@@ -1,4 +1,6 @@
-"""Record the names and defaults of TRL's configs, for `alignlab from-trl`: python docs/record_trl_fields.py, once with trl==1.16.0 installed, once with 1.12.0 (PPO)."""
+"""Record the names and defaults of TRL's configs, for `alignlab from-trl`: python docs/record_trl_fields.py,
+once with trl==1.16.0 installed, once with 1.12.0 (PPO).
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,29 @@ def main() -> None:
         from trl.experimental.cpo import CPOConfig
         from trl.experimental.orpo import ORPOConfig
 
-        kinds = {"sft": trl.SFTConfig, "reward": trl.RewardConfig, "dpo": trl.DPOConfig, "kto": trl.KTOConfig, "orpo": ORPOConfig, "simpo": CPOConfig,
-                 "rloo": trl.RLOOConfig, "grpo": trl.GRPOConfig}
+        kinds = {
+            "sft": trl.SFTConfig,
+            "reward": trl.RewardConfig,
+            "dpo": trl.DPOConfig,
+            "kto": trl.KTOConfig,
+            "orpo": ORPOConfig,
+            "simpo": CPOConfig,
+            "rloo": trl.RLOOConfig,
+            "grpo": trl.GRPOConfig,
+        }
     book = json.loads(OUT.read_text()) if OUT.exists() else {}
     for name, kind in kinds.items():
         book[name] = {"trl": trl.__version__, "config": kind.__name__, "fields": fields(kind)}
-    book["script"] = {"trl": trl.__version__, "config": "ScriptArguments and ModelConfig", "fields": fields(trl.ScriptArguments, trl.ModelConfig)}
-    OUT.write_text("{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(book[name])}" for name in sorted(book)) + "\n}\n")
+    book["script"] = {
+        "trl": trl.__version__,
+        "config": "ScriptArguments and ModelConfig",
+        "fields": fields(trl.ScriptArguments, trl.ModelConfig),
+    }
+    OUT.write_text(
+        "{\n"
+        + ",\n".join(f" {json.dumps(name)}: {json.dumps(book[name])}" for name in sorted(book))
+        + "\n}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,18 @@ def script(path: str) -> Any:
     return module
 
 
-HEAVY = ("torch", "transformers", "datasets", "pyarrow", "peft", "matplotlib", "huggingface_hub", "uvicorn", "accelerate", "safetensors")
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "pyarrow",
+    "peft",
+    "matplotlib",
+    "huggingface_hub",
+    "uvicorn",
+    "accelerate",
+    "safetensors",
+)
 SCRIPT = """
 import builtins, contextlib, io, json, os, sys
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -51,7 +62,14 @@ TOKENIZING = ("transformers", "huggingface_hub")
 
 
 def without_torch(commands: list[list[str]], allowed: tuple[str, ...] = ()) -> list[list[Any]]:
-    """Exit code, stdout, stderr and refused imports of each command, in one process in which nothing heavy can be imported but what is allowed."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT, ",".join({*HEAVY} - {*allowed})], input=json.dumps(commands), capture_output=True, text=True)
+    """Exit code, stdout, stderr and refused imports of each command, in one process in which nothing heavy
+    can be imported but what is allowed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, ",".join({*HEAVY} - {*allowed})],
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

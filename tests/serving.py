@@ -15,25 +15,49 @@ Body = dict[str, Any]
 
 
 def chat_answer(*texts: str | None, finish: str | None = "stop", tokens: int | None = 10) -> Body:
-    choices = [{"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": finish} for i, text in enumerate(texts)]
-    return {"object": "chat.completion", "choices": choices} | ({"usage": {"total_tokens": tokens}} if tokens is not None else {})
+    choices = [
+        {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+        for i, text in enumerate(texts)
+    ]
+    return {"object": "chat.completion", "choices": choices} | (
+        {"usage": {"total_tokens": tokens}} if tokens is not None else {}
+    )
 
 
 def text_answer(*texts: str, finish: str = "stop") -> Body:
-    return {"choices": [{"index": i, "text": text, "finish_reason": finish} for i, text in enumerate(texts)], "usage": {"total_tokens": 7}}
+    return {
+        "choices": [{"index": i, "text": text, "finish_reason": finish} for i, text in enumerate(texts)],
+        "usage": {"total_tokens": 7},
+    }
 
 
 class Reply:
     """One answer of the server: a status and a body, or a way to go wrong."""
 
-    def __init__(self, body: Body | bytes | str = b"", status: int = 200, *, headers: dict[str, str] | None = None, cut: bool = False, slow: float = 0.0,
-                 drip: bool = False) -> None:
-        self.body = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    def __init__(
+        self,
+        body: Body | bytes | str = b"",
+        status: int = 200,
+        *,
+        headers: dict[str, str] | None = None,
+        cut: bool = False,
+        slow: float = 0.0,
+        drip: bool = False,
+    ) -> None:
+        self.body = (
+            body
+            if isinstance(body, bytes)
+            else body.encode()
+            if isinstance(body, str)
+            else json.dumps(body).encode()
+        )
         self.status, self.headers, self.cut, self.slow, self.drip = status, headers or {}, cut, slow, drip
 
 
 class Server:
-    """Answers by `answer(number, path, body)`, number from 0 in the order of arrival; `requests` keeps (path, body, headers)."""
+    """Answers by `answer(number, path, body)`, number from 0 in the order of arrival; `requests` keeps (path,
+    body, headers).
+    """
 
     def __init__(self, answer: Callable[[int, str, Body], Reply | Body]) -> None:
         self.answer, self.requests, self.most_at_once = answer, [], 0
@@ -79,7 +103,9 @@ class Server:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.thread = threading.Thread(
+            target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
     @property
     def name(self) -> str:

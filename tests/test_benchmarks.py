@@ -21,7 +21,9 @@ from .scripts import ROOT, script
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in ROOT.glob("benchmarks/*.py")))
-def test_it_says_what_it_does(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_says_what_it_does(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """All its imports are there, and its --help names the command."""
     found = script(f"benchmarks/{name}.py")
     assert f"benchmarks/{name}.py" in (found.__doc__ or "")
@@ -35,10 +37,16 @@ def test_pipelines_are_planned(tmp_path: Path) -> None:
     """Every stage takes the arguments that it is planned with."""
     pipeline = Pipeline(tmp_path / "bars")
     script("benchmarks/town_bars.py").plan(pipeline, PipelineSettings(), 0)
-    constitutional = script("benchmarks/constitutional.py").plan_of(tmp_path / "constitutional", 0, 1).pipeline
+    constitutional = (
+        script("benchmarks/constitutional.py").plan_of(tmp_path / "constitutional", 0, 1).pipeline
+    )
     mixed = Pipeline(tmp_path / "mixed")
     script("benchmarks/recipes.py").plan_ptx(mixed, 0, [0.3])
-    for planned, needed in ((mixed, {"ppo-ptx-0.3", "eval-ppo-ptx-0.3", "text-base", "text-ppo"}), (pipeline, {"ppo", "eval-ppo-constant", "dpo-random"}), (constitutional, {"rl-cai", "sl-four-rounds", "ppo-people-label-harm"})):
+    for planned, needed in (
+        (mixed, {"ppo-ptx-0.3", "eval-ppo-ptx-0.3", "text-base", "text-ppo"}),
+        (pipeline, {"ppo", "eval-ppo-constant", "dpo-random"}),
+        (constitutional, {"rl-cai", "sl-four-rounds", "ppo-people-label-harm"}),
+    ):
         assert needed <= {stage.name for stage in planned.stages}
         for stage in planned.stages:
             inspect.signature(stage.target).bind(**stage.arguments)
@@ -46,7 +54,9 @@ def test_pipelines_are_planned(tmp_path: Path) -> None:
 
 def test_every_rule_that_a_fault_is_to_be_named_by_is_one() -> None:
     cases = script("benchmarks/normal.py").FAULTS
-    assert len(cases) >= 40 and {name for case in cases for name in case.expect} <= {rule.name for rule in RULES}
+    assert len(cases) >= 40 and {name for case in cases for name in case.expect} <= {
+        rule.name for rule in RULES
+    }
 
 
 def test_every_fault_is_put_where_the_loops_still_have_it() -> None:
@@ -58,9 +68,22 @@ def test_every_fault_is_put_where_the_loops_still_have_it() -> None:
         return {(place.__name__, name): value for place in places for name, value in vars(place).items()}
 
     plain = functions()
-    of_a_lab = (normal.dropout_on, normal.other_reference, normal.never_ends, normal.stale, normal.flipped_advantages, normal.flipped_values, normal.dpo_reference_of_base,
-                normal.rule(normal.words))
-    for fault in (*(partial(fault, None) for fault in of_a_lab), normal.mask_without_end, normal.answers_of_others, partial(normal.sampling, temperature=0.6)):
+    of_a_lab = (
+        normal.dropout_on,
+        normal.other_reference,
+        normal.never_ends,
+        normal.stale,
+        normal.flipped_advantages,
+        normal.flipped_values,
+        normal.dpo_reference_of_base,
+        normal.rule(normal.words),
+    )
+    for fault in (
+        *(partial(fault, None) for fault in of_a_lab),
+        normal.mask_without_end,
+        normal.answers_of_others,
+        partial(normal.sampling, temperature=0.6),
+    ):
         with fault():
             assert len([key for key, value in functions().items() if value is not plain.get(key)]) == 1, fault
         assert functions() == plain

@@ -26,11 +26,28 @@ def runs(tmp_path_factory):
     commands = (
         ["sft", "--model", "town-s", "--data", "town:demos", "--count", "16", "--epochs", "1", *TINY],
         ["dpo", "--model", "sft", "--data", "collect", "--epochs", "1", "--adapter.rank", "2", *TINY],
-        ["collect", "--model", "sft", "--data", "town:prompts", "--count", "12", "--per_prompt", "2", "--sampling.max_new_tokens", "8"],
+        [
+            "collect",
+            "--model",
+            "sft",
+            "--data",
+            "town:prompts",
+            "--count",
+            "12",
+            "--per_prompt",
+            "2",
+            "--sampling.max_new_tokens",
+            "8",
+        ],
         ["eval", "--model", "sft", "--data", "town:test", "--prompts", "6", "--sampling.max_new_tokens", "8"],
     )
-    for name, command in sorted(zip(("sft", "dpo", "collect", "eval"), commands, strict=True), key=lambda each: ("sft", "collect", "dpo", "eval").index(each[0])):
-        command = [str(folder / word) if word in ("sft", "collect") and i else word for i, word in enumerate(command)]
+    for name, command in sorted(
+        zip(("sft", "dpo", "collect", "eval"), commands, strict=True),
+        key=lambda each: ("sft", "collect", "dpo", "eval").index(each[0]),
+    ):
+        command = [
+            str(folder / word) if word in ("sft", "collect") and i else word for i, word in enumerate(command)
+        ]
         assert cli.main([*command, "--out", str(folder / name)]) == 0, name
     return folder
 
@@ -62,7 +79,9 @@ def campaign(folder, rng, count):
         before = path.read_bytes()
         flip(path, rng)
         found = faults_of(folder) or []
-        if not any(fault.startswith((f"{path.relative_to(folder).as_posix()} ", MANIFEST)) for fault in found):
+        if not any(
+            fault.startswith((f"{path.relative_to(folder).as_posix()} ", MANIFEST)) for fault in found
+        ):
             silent.append(f"{path.relative_to(folder)}: {found}")
         path.write_bytes(before)
     assert not faults_of(folder)
@@ -85,7 +104,13 @@ def broken(folder, how):
     """One file less, more, emptier or shorter than the run was written with; its name."""
     weights = next(folder.rglob("*.safetensors"))
     data = next(iter(folder.glob("data/*.jsonl")), folder / "metrics.jsonl")
-    path = {"cut": weights, "emptied": data, "lost": folder / "summary.json", "a link": data, "a folder": data}.get(how, folder)
+    path = {
+        "cut": weights,
+        "emptied": data,
+        "lost": folder / "summary.json",
+        "a link": data,
+        "a folder": data,
+    }.get(how, folder)
     if how == "cut":
         path.write_bytes(path.read_bytes()[:-1])
     elif how == "emptied":
@@ -115,7 +140,20 @@ def broken(folder, how):
     return path.relative_to(folder).as_posix()
 
 
-@pytest.mark.parametrize("how", ["cut", "emptied", "lost", "a link", "a folder", "added to data", "added to checkpoint", "no manifest", "no run.json"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "cut",
+        "emptied",
+        "lost",
+        "a link",
+        "a folder",
+        "added to data",
+        "added to checkpoint",
+        "no manifest",
+        "no run.json",
+    ],
+)
 def test_what_is_cut_emptied_lost_or_added_is_named(copy, capsys, how):
     folder = copy("sft")
     name = broken(folder, how)
@@ -132,14 +170,22 @@ def test_samples_that_the_run_never_wrote_are_named(copy):
     if (folder / "samples.jsonl").exists():
         (folder / "samples.jsonl").unlink()
         seal(folder, wrote={})
-    assert broken(folder, "added samples") == "samples.jsonl" and faults_of(folder) == ["samples.jsonl is not one of the run's files"]
+    assert broken(folder, "added samples") == "samples.jsonl" and faults_of(folder) == [
+        "samples.jsonl is not one of the run's files"
+    ]
 
 
 READERS = (
-    ["eval", "--model", "{sft}", "--data", "town:test", "--out", "{new}"], ["sft", "--model", "{sft}", "--data", "town:demos", "--out", "{new}"],
-    ["ppo", "--model", "town-s", "--reward", "{sft}", "--out", "{new}"], ["report", "{sft}", "--page", "{new}.html"], ["runs", "doctor", "{sft}"],
-    ["sft", "--model", "town-s", "--data", "{sft}", "--out", "{new}"], ["doctor", "{sft}"], ["export", "--data", "{sft}", "--out", "{new}.jsonl"],
-    ["chat", "--model", "{sft}", "--once", "hello"], ["eval", "--model", "town-s", "--data", "town:test", "--baseline", "{sft}", "--out", "{new}"],
+    ["eval", "--model", "{sft}", "--data", "town:test", "--out", "{new}"],
+    ["sft", "--model", "{sft}", "--data", "town:demos", "--out", "{new}"],
+    ["ppo", "--model", "town-s", "--reward", "{sft}", "--out", "{new}"],
+    ["report", "{sft}", "--page", "{new}.html"],
+    ["runs", "doctor", "{sft}"],
+    ["sft", "--model", "town-s", "--data", "{sft}", "--out", "{new}"],
+    ["doctor", "{sft}"],
+    ["export", "--data", "{sft}", "--out", "{new}.jsonl"],
+    ["chat", "--model", "{sft}", "--once", "hello"],
+    ["eval", "--model", "town-s", "--data", "town:test", "--baseline", "{sft}", "--out", "{new}"],
 )
 
 
@@ -152,8 +198,16 @@ def test_every_reader_of_a_run_names_the_damage(copy, tmp_path, capsys, command)
     assert "summary.json was changed" in said and "--again" in said and not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("command", [["eval", "--model", "{sft}"], ["eval", "--model", "{sft}/checkpoint"], ["collect", "--model", "{sft}/checkpoint"],
-                                     ["dpo", "--model", "{dpo}/checkpoint", "--data", "town:test-pairs"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["eval", "--model", "{sft}"],
+        ["eval", "--model", "{sft}/checkpoint"],
+        ["collect", "--model", "{sft}/checkpoint"],
+        ["dpo", "--model", "{dpo}/checkpoint", "--data", "town:test-pairs"],
+    ],
+    ids=" ".join,
+)
 def test_weights_are_read_against_the_manifest_before_they_are_used(copy, tmp_path, capsys, command):
     folders = {"sft": copy("sft"), "dpo": copy("dpo")}
     for folder in folders.values():
@@ -165,13 +219,29 @@ def test_weights_are_read_against_the_manifest_before_they_are_used(copy, tmp_pa
 def test_a_finished_stage_that_is_damaged_is_not_done_already(copy, runs, tmp_path, capsys):
     """As a pipeline sees it that is given again."""
     folder = copy("sft")
-    again = ["sft", "--model", "town-s", "--data", "town:demos", "--count", "16", "--epochs", "1", *TINY, "--out", str(folder)]
+    again = [
+        "sft",
+        "--model",
+        "town-s",
+        "--data",
+        "town:demos",
+        "--count",
+        "16",
+        "--epochs",
+        "1",
+        *TINY,
+        "--out",
+        str(folder),
+    ]
     assert cli.main(again) == 0 and "done already" in capsys.readouterr().out
     weights = next(folder.glob("checkpoint/*.safetensors"))
     flip(weights, random.Random(2))
     assert cli.main(again) == 4 and weights.name in capsys.readouterr().err
     assert cli.main([*again, "--again"]) == 0
-    assert faults_of(folder) == [] and weights.read_bytes() == (runs / "sft/checkpoint" / weights.name).read_bytes()
+    assert (
+        faults_of(folder) == []
+        and weights.read_bytes() == (runs / "sft/checkpoint" / weights.name).read_bytes()
+    )
 
 
 def test_runs_made_before_there_were_manifests_go_on_and_their_data_is_compared(copy, capsys):
@@ -181,7 +251,10 @@ def test_runs_made_before_there_were_manifests_go_on_and_their_data_is_compared(
     del info["manifest"]
     (folder / "run.json").write_text(json.dumps(info))
     assert read_run(folder).status == "done" and names.data(str(folder), "ranking").records
-    assert cli.main(["runs", "verify", str(folder)]) == 0 and "made by an older version" in capsys.readouterr().out
+    assert (
+        cli.main(["runs", "verify", str(folder)]) == 0
+        and "made by an older version" in capsys.readouterr().out
+    )
     flip(folder / "data" / "rankings.jsonl", random.Random(3))
     with pytest.raises(DataError, match=r"data/rankings\.jsonl was changed"):
         read_run(folder)
@@ -243,7 +316,17 @@ def reopened(path):
     return RunDir.open(path.with_name("a"), stage="walk", config={"settings": {}}, seed=3)
 
 
-@pytest.mark.parametrize("name", ["state-00000002/tensors.safetensors", "state-00000002/extra.json", "metrics.jsonl", "samples.jsonl", "run.json", "config.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "state-00000002/tensors.safetensors",
+        "state-00000002/extra.json",
+        "metrics.jsonl",
+        "samples.jsonl",
+        "run.json",
+        "config.json",
+    ],
+)
 def test_a_flipped_bit_in_an_unfinished_run_is_refused_or_does_no_harm(stopped, capsys, name):
     whole = {path: path.read_bytes() for path in files_of(stopped)}
     sizes = json.loads(whole[stopped / "state-00000002" / "extra.json"])["logs"]
@@ -262,7 +345,9 @@ def test_a_flipped_bit_in_an_unfinished_run_is_refused_or_does_no_harm(stopped, 
             continue
         seen.add("harmless")  # what is not taken from the file: it is written again
         assert json.loads((stopped / "config.json").read_bytes()) == {"settings": {}} and run.seed == 3
-        assert {log: (stopped / log).read_bytes() for log in LOGS} == {log: whole[stopped / log][: sizes[log][0]] for log in LOGS}
+        assert {log: (stopped / log).read_bytes() for log in LOGS} == {
+            log: whole[stopped / log][: sizes[log][0]] for log in LOGS
+        }
         saved = run.load_state()
         assert saved is not None
         step, tensors, extra = saved

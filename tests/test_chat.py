@@ -1,4 +1,6 @@
-"""`alignlab chat`: what is asked, remembered, shown and printed, with a tiny random model and the shipped one."""
+"""`alignlab chat`: what is asked, remembered, shown and printed, with a tiny random model and the shipped
+one.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     inner = Tokenizer(models.BPE(vocab={character: i for i, character in enumerate(alphabet)}, merges=[]))
-    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    inner.pre_tokenizer, inner.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>", pad_token="<pad>")
     tokenizer.add_special_tokens({"additional_special_tokens": ["<user>", "<assistant>"]})
-    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}{% if add_generation_prompt "
+        "%}<assistant>{% endif %}"
+    )
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(
-        vocab_size=260, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, initializer_range=0.1,
-        max_position_embeddings=CONTEXT, bos_token_id=None, eos_token_id=256, pad_token_id=257)).save_pretrained(folder)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=260,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            initializer_range=0.1,
+            max_position_embeddings=CONTEXT,
+            bos_token_id=None,
+            eos_token_id=256,
+            pad_token_id=257,
+        )
+    ).save_pretrained(folder)
     return folder
 
 
@@ -88,7 +108,14 @@ def scripted(text: str, name: str = "parrot", **options) -> Answer:
 
 
 def screen(width: int, height: int = 24) -> Console:
-    return Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None, highlight=False)
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        height=height,
+        force_terminal=True,
+        color_system=None,
+        highlight=False,
+    )
 
 
 def left_on(console: Console) -> list[str]:
@@ -113,9 +140,15 @@ def left_on(console: Console) -> list[str]:
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_streamed_text_is_the_sampled_text(town: Policy, temperature: float):
     settings = ChatSettings(seed=5, sampling=SamplingSettings(temperature=temperature))
-    (answer,) = Conversation([Speaker("town-m", town)], settings).ask("Who is the best friend of Nell?", chat.write_silently)
-    ((sampled,),) = LocalSampler(town.model, town.tokenizer).sample([Prompt.user("Who is the best friend of Nell?")], max_new_tokens=48,
-                                                                   temperature=temperature, seed=derive_seed(5, "chat", 0))
+    (answer,) = Conversation([Speaker("town-m", town)], settings).ask(
+        "Who is the best friend of Nell?", chat.write_silently
+    )
+    ((sampled,),) = LocalSampler(town.model, town.tokenizer).sample(
+        [Prompt.user("Who is the best friend of Nell?")],
+        max_new_tokens=48,
+        temperature=temperature,
+        seed=derive_seed(5, "chat", 0),
+    )
     assert answer.text == sampled.text != ""
     assert (answer.finished, answer.over) == (sampled.finished, True)
 
@@ -135,24 +168,61 @@ def test_each_model_remembers_its_own_answers(policy: Policy, town: Policy):
     answers, _ = talk(both, "one", "two")
     for speaker, first, second in zip(both.speakers, answers[:2], answers[2:], strict=True):
         assert speaker.turns == [("one", first.text), ("two", second.text)]
-        assert second.prompt.messages == (Message("user", "one"), Message("assistant", first.text), Message("user", "two"))
+        assert second.prompt.messages == (
+            Message("user", "one"),
+            Message("assistant", first.text),
+            Message("user", "two"),
+        )
     assert answers[2].text != answers[3].text
 
 
 def test_commands(conversation: Conversation):
-    answers, said = talk(conversation, "/again", "one", "/again", "/temperature 0", "/again", "/again", "/temperature", "", "  ", "/new", "/again", "two",
-                         "/quit", "never asked")
+    answers, said = talk(
+        conversation,
+        "/again",
+        "one",
+        "/again",
+        "/temperature 0",
+        "/again",
+        "/again",
+        "/temperature",
+        "",
+        "  ",
+        "/new",
+        "/again",
+        "two",
+        "/quit",
+        "never asked",
+    )
     first, second, third, fourth, fifth = answers
-    assert said == ["nothing has been asked yet", "temperature 0", "temperature 0", "the conversation is forgotten", "nothing has been asked yet"]
+    assert said == [
+        "nothing has been asked yet",
+        "temperature 0",
+        "temperature 0",
+        "the conversation is forgotten",
+        "nothing has been asked yet",
+    ]
     assert first.text != second.text, "another sample"
     assert third.text == fourth.text, "greedy"
-    assert first.prompt == second.prompt == third.prompt == Prompt.user("one"), "the answer before is no part of the prompt of another"
+    assert first.prompt == second.prompt == third.prompt == Prompt.user("one"), (
+        "the answer before is no part of the prompt of another"
+    )
     assert fifth.prompt == Prompt.user("two")
     assert conversation.speakers[0].turns == [("two", fifth.text)]
 
 
 def test_wrong_commands_are_explained(conversation: Conversation):
-    answers, said = talk(conversation, "/temprature 1", "/x\x1b[2J", "/temperature hot", "/temperature -1", "/temperature nan", "/temperature inf", "/help", " /etc is a folder")
+    answers, said = talk(
+        conversation,
+        "/temprature 1",
+        "/x\x1b[2J",
+        "/temperature hot",
+        "/temperature -1",
+        "/temperature nan",
+        "/temperature inf",
+        "/help",
+        " /etc is a folder",
+    )
     assert "did you mean /temperature?" in said[0]
     assert "\x1b" not in said[1] and "\\x1b[2J" in said[1]
     assert [words for words in said[2:6] if "from 0, not" not in words] == []
@@ -173,7 +243,10 @@ def test_oldest_turns_are_forgotten_and_said_to_be(conversation: Conversation):
 def test_a_question_that_is_too_long_is_refused_and_nothing_is_forgotten(conversation: Conversation):
     answers, _ = talk(conversation, "short", "long " * 50, "short again")
     assert isinstance(answers[1].error, DataError) and "question alone is too long" in answers[1].footer
-    assert [message.content for message in answers[2].prompt.messages if message.role == "user"] == ["short", "short again"]
+    assert [message.content for message in answers[2].prompt.messages if message.role == "user"] == [
+        "short",
+        "short again",
+    ]
 
 
 def test_a_model_without_a_template_continues_the_text(folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -182,23 +255,33 @@ def test_a_model_without_a_template_continues_the_text(folder: Path, monkeypatch
     speaker = Speaker("bare", policy)
     fed = []
     stream = speaker.sampler.stream
-    monkeypatch.setattr(speaker.sampler, "stream", lambda ids, **options: (fed.append(ids), stream(ids, **options))[1])
+    monkeypatch.setattr(
+        speaker.sampler, "stream", lambda ids, **options: (fed.append(ids), stream(ids, **options))[1]
+    )
     first, _ = talk(Conversation([speaker], SETTINGS), "Once upon", "a time")[0]
     assert first.text
-    assert fed == [policy.tokenizer("Once upon")["input_ids"], policy.tokenizer(f"Once upon\n{first.text}\na time")["input_ids"]]
+    assert fed == [
+        policy.tokenizer("Once upon")["input_ids"],
+        policy.tokenizer(f"Once upon\n{first.text}\na time")["input_ids"],
+    ]
 
 
 def test_logits_that_are_not_finite_end_one_answer_and_not_the_other(policy: Policy, town: Policy):
     with torch.no_grad():
         policy.model.lm_head.weight.fill_(float("nan"))
-    broken, whole = Conversation([Speaker("tiny", policy), Speaker("town-m", town)], SETTINGS).ask("hello", chat.write_silently)
+    broken, whole = Conversation([Speaker("tiny", policy), Speaker("town-m", town)], SETTINGS).ask(
+        "hello", chat.write_silently
+    )
     assert isinstance(broken.error, GuardStop) and "not finite" in broken.footer
     assert whole.text and not whole.error
 
 
 def test_narrow_terminals_show_one_answer_below_the_other():
     console = screen(60)
-    chat.show(console, [scripted("first answer", "one", note="a note"), scripted("second answer", "two", judge=LENGTH)])
+    chat.show(
+        console,
+        [scripted("first answer", "one", note="a note"), scripted("second answer", "two", judge=LENGTH)],
+    )
     assert left_on(console) == ["one", "a note", "first answer", "two", "second answer", "score +13.00", ""]
 
 
@@ -222,7 +305,10 @@ def test_columns_wrap_words_and_fold_what_has_none():
     chat.show(console, [scripted("word " * 60, "one"), scripted("x" * 200, "two")])
     lines = left_on(console)
     assert max(map(len, lines)) <= 80
-    assert sum(line[:38].count("word") for line in lines) == 60 and sum(line[41:].count("x") for line in lines) == 200
+    assert (
+        sum(line[:38].count("word") for line in lines) == 60
+        and sum(line[41:].count("x") for line in lines) == 200
+    )
 
 
 def test_a_growing_answer_shows_its_end_and_a_whole_one_all_of_it():
@@ -239,11 +325,20 @@ def test_nothing_a_model_writes_reaches_the_terminal_as_a_command(capsys: pytest
         console = screen(width)
         chat.show(console, [scripted(hostile, "na\x1b[1mme"), scripted(hostile)])
         text = "\n".join(left_on(console))
-        assert max(line.count("\\x1b[31mred\\x07 \\u202eevil\\u2066 \\x9b2J\\x0dover \\u200bzero") for line in text.split("\n")) == count
+        assert (
+            max(
+                line.count("\\x1b[31mred\\x07 \\u202eevil\\u2066 \\x9b2J\\x0dover \\u200bzero")
+                for line in text.split("\n")
+            )
+            == count
+        )
         assert "na\\x1b[1mme" in text
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e\u2066]", text)
     chat.write_lines([scripted(hostile)])
-    assert capsys.readouterr().out == "\\x1b[31mred\\x07 \\u202eevil\\u2066 \\x9b2J\\x0dover \\u200bzero\\tx\\nnext\n"
+    assert (
+        capsys.readouterr().out
+        == "\\x1b[31mred\\x07 \\u202eevil\\u2066 \\x9b2J\\x0dover \\u200bzero\\tx\\nnext\n"
+    )
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_what_was_written(policy: Policy):
@@ -258,7 +353,9 @@ def test_ctrl_c_stops_the_answer_and_keeps_what_was_written(policy: Policy):
     assert (answer.text, answer.finished, answer.advance()) == ("so far", False, None)
 
 
-def test_ctrl_c_in_the_sampler_leaves_it_fit_for_the_next_question(conversation: Conversation, monkeypatch: pytest.MonkeyPatch):
+def test_ctrl_c_in_the_sampler_leaves_it_fit_for_the_next_question(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+):
     speaker = conversation.speakers[0]
     extend, count = speaker.sampler._extend, 0
 
@@ -277,7 +374,9 @@ def test_ctrl_c_in_the_sampler_leaves_it_fit_for_the_next_question(conversation:
 
 
 @pytest.mark.parametrize("ending", [EOFError, KeyboardInterrupt])
-def test_end_of_file_and_ctrl_c_at_the_prompt_leave(ending: type[BaseException], monkeypatch: pytest.MonkeyPatch):
+def test_end_of_file_and_ctrl_c_at_the_prompt_leave(
+    ending: type[BaseException], monkeypatch: pytest.MonkeyPatch
+):
     lines = iter(["hello"])
 
     def read(prompt: str) -> str:
@@ -293,14 +392,34 @@ def test_once_prints_one_answer(folder: Path, capsys: pytest.CaptureFixture[str]
     assert cli.main(["chat", "--model", "town-m", "--once", "Who is the best friend of Nell?", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     (answer,) = document["answers"]
-    assert document["schema"] == 1 and set(answer) == {"model", "text", "finished"} and answer["model"] == "town-m"
+    assert (
+        document["schema"] == 1
+        and set(answer) == {"model", "text", "finished"}
+        and answer["model"] == "town-m"
+    )
     assert cli.main(["chat", "--model", "town-m", "--once", "Who is the best friend of Nell?"]) == 0
     assert capsys.readouterr().out == document["text"] + "\n" == chat.shown(answer["text"]).strip() + "\n"
 
 
-def test_once_with_two_models_and_a_reward_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    save_reward_model(load_reward_model(folder, ModelSettings(), init_head=True), tmp_path / "reward", card="# A test")
-    command = ["chat", "--model", str(folder), "--beside", "town", "--reward", str(tmp_path / "reward"), "--once", "hello", "--sampling.max_new_tokens", "8"]
+def test_once_with_two_models_and_a_reward_model(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    save_reward_model(
+        load_reward_model(folder, ModelSettings(), init_head=True), tmp_path / "reward", card="# A test"
+    )
+    command = [
+        "chat",
+        "--model",
+        str(folder),
+        "--beside",
+        "town",
+        "--reward",
+        str(tmp_path / "reward"),
+        "--once",
+        "hello",
+        "--sampling.max_new_tokens",
+        "8",
+    ]
     assert cli.main([*command, "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)["answers"]
     assert (first["model"], second["model"]) == (str(folder), "town")
@@ -317,9 +436,15 @@ def test_once_says_what_keeps_it_from_answering(folder: Path, capsys: pytest.Cap
     assert cli.main(["chat", "--model", str(folder / "nowhere"), "--once", "hello"]) == 4
 
 
-def test_off_a_terminal_each_line_is_a_question_and_each_answer_a_line(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_off_a_terminal_each_line_is_a_question_and_each_answer_a_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     lines = ["hello", "", "/temperature 0", "/again", "/new", "long " * 50]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(lines).encode() + b"\nwhat \xff\xfe is\n"), encoding="utf-8"))
+    monkeypatch.setattr(
+        sys,
+        "stdin",
+        io.TextIOWrapper(io.BytesIO("\n".join(lines).encode() + b"\nwhat \xff\xfe is\n"), encoding="utf-8"),
+    )
     assert cli.main(["chat", "--model", str(folder), "--sampling.max_new_tokens", "24"]) == 0
     out, err = capsys.readouterr()
     answers = out.split("\n")
@@ -328,12 +453,18 @@ def test_off_a_terminal_each_line_is_a_question_and_each_answer_a_line(folder: P
     assert "temperature 0" in err and "too long" in err and "you>" not in out + err
 
 
-def test_lines_have_the_model_where_there_are_two_and_the_score_where_there_is_one(capsys: pytest.CaptureFixture[str]):
-    chat.write_lines([scripted(" an answer\nin two lines", "one", judge=LENGTH), scripted("b", "two", note="forgotten")])
+def test_lines_have_the_model_where_there_are_two_and_the_score_where_there_is_one(
+    capsys: pytest.CaptureFixture[str],
+):
+    chat.write_lines(
+        [scripted(" an answer\nin two lines", "one", judge=LENGTH), scripted("b", "two", note="forgotten")]
+    )
     assert capsys.readouterr() == ("one\tan answer\\nin two lines\t23.0000\ntwo\tb\n", "two: forgotten\n")
 
 
-def test_a_terminal_has_a_prompt_a_banner_and_the_answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_a_terminal_has_a_prompt_a_banner_and_the_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     lines = iter(["Who is the best friend of Nell?"])
     monkeypatch.setenv("COLUMNS", "60")
     master, terminal = pty.openpty()

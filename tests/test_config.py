@@ -36,11 +36,17 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_flag_over_file_over_preset_over_default_with_the_origin_of_each(tmp_path):
-    file = write(tmp_path, 'eggs = 5\n[oven]\nfan = true\nheat = 150\n')
+    file = write(tmp_path, "eggs = 5\n[oven]\nfan = true\nheat = 150\n")
     preset = Cake(eggs=4, kind="apple", oven=Oven(heat=90.0))
     cake, origins = resolve(Cake, file=file, flags={"oven.heat": "1e2"}, preset=preset)
     assert cake == Cake(eggs=5, kind="apple", oven=Oven(heat=100.0, fan=True))
-    assert origins == {"eggs": f"file {file}", "kind": "preset", "name_of_baker": "default", "oven.heat": "flag", "oven.fan": f"file {file}"}
+    assert origins == {
+        "eggs": f"file {file}",
+        "kind": "preset",
+        "name_of_baker": "default",
+        "oven.heat": "flag",
+        "oven.fan": f"file {file}",
+    }
     assert resolve(Cake)[0] == Cake() and set(resolve(Cake)[1].values()) == {"default"}
 
 
@@ -51,33 +57,64 @@ def test_flags_have_dashes_or_underscores(typed):
         resolve(Cake, flags={f"{typed}s": "Ann"})
 
 
-@pytest.mark.parametrize(("typed", "value"), [("true", True), ("Yes", True), ("1", True), ("FALSE", False), ("no", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("true", True), ("Yes", True), ("1", True), ("FALSE", False), ("no", False), ("0", False)],
+)
 def test_truth_is_spelled_in_three_ways(typed, value):
-    assert resolve(Cake, flags={"oven.fan": typed}, preset=Cake(oven=Oven(fan=not value)))[0].oven.fan is value
+    assert (
+        resolve(Cake, flags={"oven.fan": typed}, preset=Cake(oven=Oven(fan=not value)))[0].oven.fan is value
+    )
 
 
-@pytest.mark.parametrize(("typed", "value"), [("12", 12), ("-3", -3), ("1e6", 1_000_000), ("10_000", 10_000), ("9007199254740993", 2**53 + 1)])
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("12", 12), ("-3", -3), ("1e6", 1_000_000), ("10_000", 10_000), ("9007199254740993", 2**53 + 1)],
+)
 def test_whole_numbers(typed, value):
     found = resolve(Cake, flags={"eggs": typed})[0].eggs
     assert found == value and type(found) is int
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), [
-    ("eggs", "3.5", "a whole number"), ("eggs", "three", "a whole number"), ("eggs", "inf", "a whole number"), ("eggs", "true", "a whole number"),
-    ("oven.heat", "hot", "a number"), ("oven.heat", "nan", "a number"), ("oven.fan", "maybe", "true or false"), ("oven.fan", "2", "true or false"),
-    ("kind", "pear", "one of plum, apple"), ("eggs", "", "a whole number"),
-])
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("eggs", "3.5", "a whole number"),
+        ("eggs", "three", "a whole number"),
+        ("eggs", "inf", "a whole number"),
+        ("eggs", "true", "a whole number"),
+        ("oven.heat", "hot", "a number"),
+        ("oven.heat", "nan", "a number"),
+        ("oven.fan", "maybe", "true or false"),
+        ("oven.fan", "2", "true or false"),
+        ("kind", "pear", "one of plum, apple"),
+        ("eggs", "", "a whole number"),
+    ],
+)
 def test_a_wrong_value_is_named_with_its_key_and_what_was_expected(name, value, expected):
     with pytest.raises(ConfigError) as caught:
         resolve(Cake, flags={name: value})
-    assert caught.value.what == f"{name} = {value!r} is not {expected}" and caught.value.where == f"--{name}" and caught.value.exit_code == 3
+    assert (
+        caught.value.what == f"{name} = {value!r} is not {expected}"
+        and caught.value.where == f"--{name}"
+        and caught.value.exit_code == 3
+    )
 
 
-@pytest.mark.parametrize(("line", "expected"), [
-    ("eggs = true", "a whole number"), ("eggs = [1]", "a whole number"), ("eggs = 1.5", "a whole number"), ("name_of_baker = 3", "text"),
-    ("name_of_baker = false", "text"), ("oven.heat = inf", "a number"), ("oven.heat = true", "a number"), ("kind = 3", "one of plum, apple"),
-    ("oven.fan = 1979-05-27", "true or false"),
-])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("eggs = true", "a whole number"),
+        ("eggs = [1]", "a whole number"),
+        ("eggs = 1.5", "a whole number"),
+        ("name_of_baker = 3", "text"),
+        ("name_of_baker = false", "text"),
+        ("oven.heat = inf", "a number"),
+        ("oven.heat = true", "a number"),
+        ("kind = 3", "one of plum, apple"),
+        ("oven.fan = 1979-05-27", "true or false"),
+    ],
+)
 def test_a_wrong_value_in_a_file_too(tmp_path, line, expected):
     file = write(tmp_path, line)
     with pytest.raises(ConfigError, match=f"is not {expected}") as caught:
@@ -85,7 +122,16 @@ def test_a_wrong_value_in_a_file_too(tmp_path, line, expected):
     assert caught.value.where == str(file)
 
 
-@pytest.mark.parametrize(("name", "near"), [("egs", "eggs"), ("oven.heet", "oven.heat"), ("heat", "oven.heat"), ("cake.eggs", "eggs"), ("oven", "oven.")])
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("egs", "eggs"),
+        ("oven.heet", "oven.heat"),
+        ("heat", "oven.heat"),
+        ("cake.eggs", "eggs"),
+        ("oven", "oven."),
+    ],
+)
 def test_an_unknown_name_gets_the_nearest_known_one_and_its_place(tmp_path, name, near):
     with pytest.raises(ConfigError, match=f"there is no setting '{name}'") as caught:
         resolve(Cake, flags={name: "1"})
@@ -103,7 +149,13 @@ def test_an_unknown_name_like_no_other():
 
 
 def test_the_table_of_the_command_wins_over_the_top_and_other_commands_tables_are_let_be(tmp_path):
-    file = write(tmp_path, 'eggs = 2\n[oven]\nheat = 100\n[bake-cake]\neggs = 7\n[bake-cake.oven]\nfan = true\n[bread]\nflour = 500\n')
+    file = write(
+        tmp_path,
+        (
+            "eggs = 2\n[oven]\nheat = 100\n[bake-cake]\neggs = 7\n[bake-cake.oven]\nfan = "
+            "true\n[bread]\nflour = 500\n"
+        ),
+    )
     cake, origins = resolve(Cake, file=file, section="bake_cake")
     assert cake == Cake(eggs=7, oven=Oven(heat=100.0, fan=True)) and origins["eggs"] == f"file {file}"
     with pytest.raises(ConfigError, match="'bread.flour'|'bake_cake"):
@@ -136,8 +188,15 @@ def test_a_file_that_is_missing_or_no_toml_or_has_no_table_where_one_is_needed(t
 def test_dotted_names_have_type_default_and_help_and_nested_defaults_are_those_of_the_whole():
     known = dotted(Cake)
     assert list(known) == ["eggs", "kind", "name_of_baker", "oven.heat", "oven.fan"]
-    assert (known["oven.heat"].type, known["oven.heat"].default, known["oven.heat"].help) == (float, 200.0, "degrees")
-    assert dotted(PipelineSettings)["unpenalised.kl_coef"].default == 0.0 and dotted(PPOSettings)["optim.lr"].default != OptimSettings().lr
+    assert (known["oven.heat"].type, known["oven.heat"].default, known["oven.heat"].help) == (
+        float,
+        200.0,
+        "degrees",
+    )
+    assert (
+        dotted(PipelineSettings)["unpenalised.kl_coef"].default == 0.0
+        and dotted(PPOSettings)["optim.lr"].default != OptimSettings().lr
+    )
 
 
 def test_every_setting_of_every_stage_has_a_help_text_and_can_be_given_as_a_flag():
@@ -150,12 +209,24 @@ def test_every_setting_of_every_stage_has_a_help_text_and_can_be_given_as_a_flag
             assert config == kind() and origins[name] == "flag", f"{kind.__name__}.{name}"
 
 
-@given(st.integers(-2**53, 2**53), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.text(), st.sampled_from(["plum", "apple"]))
+@given(
+    st.integers(-(2**53), 2**53),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.text(),
+    st.sampled_from(["plum", "apple"]),
+)
 def test_settings_survive_json_and_flags(eggs, heat, fan, baker, kind):
     cake = Cake(eggs=eggs, kind=kind, name_of_baker=baker, oven=Oven(heat=heat, fan=fan))
     plain = json.loads(json.dumps(to_dict(cake)))
     assert from_dict(Cake, plain) == cake and config_hash(plain) == config_hash(to_dict(cake))
-    flags = {"eggs": str(eggs), "kind": kind, "name-of-baker": baker, "oven.heat": repr(heat), "oven.fan": str(fan)}
+    flags = {
+        "eggs": str(eggs),
+        "kind": kind,
+        "name-of-baker": baker,
+        "oven.heat": repr(heat),
+        "oven.fan": str(fan),
+    }
     assert resolve(Cake, flags=flags)[0] == cake
 
 
@@ -170,6 +241,10 @@ def test_from_dict_fills_in_defaults_and_is_strict():
 def test_the_hash_depends_on_every_value_and_not_on_the_order():
     plain = to_dict(SFTSettings())
     assert config_hash(plain) == config_hash(dict(reversed(plain.items()))) and len(config_hash(plain)) == 16
-    hashes = {config_hash(to_dict(resolve(SFTSettings, flags={name: "3"})[0])) for name, known in dotted(SFTSettings).items() if known.type is int}
+    hashes = {
+        config_hash(to_dict(resolve(SFTSettings, flags={name: "3"})[0]))
+        for name, known in dotted(SFTSettings).items()
+        if known.type is int
+    }
     assert len(hashes) == sum(known.type is int for known in dotted(SFTSettings).values())
     assert config_hash({"a": 1}) != config_hash({"a": 1.5}) != config_hash({"a": "1.5"})

@@ -12,11 +12,17 @@ from alignlab.displacement import FAR, WINDOW, Watch
 STEPS = 200
 
 
-def watched(chosen, rejected, *, relative: bool = True, steps: int = STEPS, noise: float = 0.0, seed: int = 0) -> tuple[Watch, dict[int, str]]:
-    """A watch after a run whose log-probabilities are these functions of the share of the run that is done, and what it said at which step."""
+def watched(
+    chosen, rejected, *, relative: bool = True, steps: int = STEPS, noise: float = 0.0, seed: int = 0
+) -> tuple[Watch, dict[int, str]]:
+    """A watch after a run whose log-probabilities are these functions of the share of the run that is done,
+    and what it said at which step.
+    """
     watch, draw, said = Watch(steps, "a larger beta", relative), random.Random(seed), {}
     for step in range(steps):
-        text = watch.see(step, chosen(step / steps) + draw.gauss(0, noise), rejected(step / steps) + draw.gauss(0, noise))
+        text = watch.see(
+            step, chosen(step / steps) + draw.gauss(0, noise), rejected(step / steps) + draw.gauss(0, noise)
+        )
         if text:
             said[step] = text
     return watch, said
@@ -25,12 +31,20 @@ def watched(chosen, rejected, *, relative: bool = True, steps: int = STEPS, nois
 def test_a_healthy_run_is_left_alone():
     watch, said = watched(lambda t: 0.3 * t, lambda t: -0.5 * t)
     assert not said and watch.verdict == "none" and watch.text == "" and watch.set_in is None
-    assert watch.summary() == {"verdict": "none", "step": None, "chosen": pytest.approx(0.3, abs=0.02), "rejected": pytest.approx(-0.5, abs=0.03), "text": ""}
+    assert watch.summary() == {
+        "verdict": "none",
+        "step": None,
+        "chosen": pytest.approx(0.3, abs=0.02),
+        "rejected": pytest.approx(-0.5, abs=0.03),
+        "text": "",
+    }
 
 
 def test_a_little_is_normal_and_said_when_asked():
     watch, said = watched(lambda t: -0.5 * FAR * t, lambda t: -2 * FAR * t)
-    assert not said and watch.verdict == "normal" and "This is normal" in watch.text and "Turn" not in watch.text
+    assert (
+        not said and watch.verdict == "normal" and "This is normal" in watch.text and "Turn" not in watch.text
+    )
     assert watch.set_in is not None and WINDOW - 1 <= watch.set_in < 40
 
 
@@ -38,7 +52,12 @@ def test_far_down_is_a_failure_said_once_with_the_step_and_one_setting():
     watch, said = watched(lambda t: -3 * FAR * t, lambda t: -9 * FAR * t)
     ((step, text),) = said.items()
     assert watch.verdict == "failure" and step < STEPS / 2 and watch.set_in < step
-    assert f"since step {watch.set_in}" in text and "This is a failure" in text and text.endswith("Turn one setting: a larger beta.") and "normal" not in text
+    assert (
+        f"since step {watch.set_in}" in text
+        and "This is a failure" in text
+        and text.endswith("Turn one setting: a larger beta.")
+        and "normal" not in text
+    )
 
 
 def test_a_fall_that_was_made_good_again_is_none_at_the_end():
@@ -60,7 +79,11 @@ def test_without_a_known_start_the_noise_of_batches_sets_off_nothing_and_a_fall_
     quiet, said = watched(lambda t: -0.9, lambda t: -1.4 - 0.5 * t, **level)
     assert not said and quiet.verdict != "failure"
     fallen, said = watched(lambda t: -0.9 - 4 * FAR * t, lambda t: -1.4 - 8 * FAR * t, **level)
-    assert len(said) == 1 and fallen.verdict == "failure" and fallen.summary()["chosen"] == pytest.approx(-4 * FAR, abs=0.2)
+    assert (
+        len(said) == 1
+        and fallen.verdict == "failure"
+        and fallen.summary()["chosen"] == pytest.approx(-4 * FAR, abs=0.2)
+    )
 
 
 def test_a_short_run_looks_at_fewer_steps():

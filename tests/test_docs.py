@@ -15,20 +15,43 @@ from alignlab import cli
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 SMALL = {
-    "sft": "--count 48 --epochs 1 --model.threads 1", "collect": "--count 24 --model.threads 1", "reward": "--epochs 1 --model.threads 1", "dpo": "--model.threads 1",
-    "ppo": "--count 32 --steps 2 --rollouts 8 --epochs 1 --minibatch 8 --model.threads 1", "best-of-n": "--count 8 --model.threads 1",
-    "collect --kind human": "--count 4", "collect --kind crowd": "--count 24",
+    "sft": "--count 48 --epochs 1 --model.threads 1",
+    "collect": "--count 24 --model.threads 1",
+    "reward": "--epochs 1 --model.threads 1",
+    "dpo": "--model.threads 1",
+    "ppo": "--count 32 --steps 2 --rollouts 8 --epochs 1 --minibatch 8 --model.threads 1",
+    "best-of-n": "--count 8 --model.threads 1",
+    "collect --kind human": "--count 4",
+    "collect --kind crowd": "--count 24",
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
-    "eval": "--prompts 12 --model.threads 1", "chat": "", "report": "", "runs": "", "view": "--count 1", "doctor": "", "export": "",
-    "from-trl": "", "constitution show": "", "constitution lint": "", "constitution walk": "--count 2 --rounds 1 --model.threads 1",
-    "alignlab sft --model town --data town:demos-helpful --out runs/helpful": "--count 1000 --epochs 1 --model.threads 1",  # so that it ends its answers
+    "eval": "--prompts 12 --model.threads 1",
+    "chat": "",
+    "report": "",
+    "runs": "",
+    "view": "--count 1",
+    "doctor": "",
+    "export": "",
+    "from-trl": "",
+    "constitution show": "",
+    "constitution lint": "",
+    "constitution walk": "--count 2 --rounds 1 --model.threads 1",
+    # so that it ends its answers
+    "alignlab sft --model town --data town:demos-helpful --out runs/helpful": "--count 1000 --epochs 1 --model.threads 1",
     "constitution revise": "--count 24 --helpful_count 12 --rounds 1 --model.threads 1",
     "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
-    "redteam judge": "", "redteam": "--goals 6 --twins 4 --queries 2", "redteam repro": "", "redteam export": "",
+    "redteam judge": "",
+    "redteam": "--goals 6 --twins 4 --queries 2",
+    "redteam repro": "",
+    "redteam export": "",
     "redteam frontier": "--goals 4 --twins 4 --test_prompts 6 --queries 2",
-    "redteam attacker": "--goals 6 --lessons 40 --sft.epochs 1 --rloo.steps 1 --rloo.rollouts 8 --rloo.per_prompt 4 --rloo.minibatch 8 --rloo.sampling.max_new_tokens 16 --model.threads 1",
-    "constitution label": "--count 16 --principles 2 --model.threads 1", "constitution agreement": "--count 6 --principles 1 --model.threads 1",
-    "constitution ablate": "--count 4 --model.threads 1", "constitution diff": "--count 4 --principles 1 --model.threads 1",
+    "redteam attacker": (
+        "--goals 6 --lessons 40 --sft.epochs 1 --rloo.steps 1 --rloo.rollouts 8 --rloo.per_prompt 4 "
+        "--rloo.minibatch 8 --rloo.sampling.max_new_tokens 16 --model.threads 1"
+    ),
+    "constitution label": "--count 16 --principles 2 --model.threads 1",
+    "constitution agreement": "--count 6 --principles 1 --model.threads 1",
+    "constitution ablate": "--count 4 --model.threads 1",
+    "constitution diff": "--count 4 --principles 1 --model.threads 1",
     "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
     "grpo": "--steps 1 --rollouts 8 --per_prompt 4 --minibatch 8 --sampling.max_new_tokens 16 --model.threads 1",
     "likelihood": "--max_length 128 --count 40 --model.threads 1",
@@ -39,24 +62,57 @@ SMALL = {
 
 def commands(page: Path) -> list[str]:
     """The indented lines of a page that are commands of ours, without the remark after them."""
-    found = re.findall(r"^ {4,6}((?:alignlab|make) .+?)(?: {3,}.*)?$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.findall(
+        r"^ {4,6}((?:alignlab|make) .+?)(?: {3,}.*)?$", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
     return [line.strip() for line in found]
 
 
 def write_files(folder: Path) -> None:
     """What "your model, your data" stands for."""
-    chats = [{"messages": [{"role": "user", "content": f"What is {i} plus 1?"}, {"role": "assistant", "content": f"{i} plus 1 is {i + 1}."}]} for i in range(30)]
-    pairs = [{"prompt": f"What is {i} plus 2?", "chosen": f"{i} plus 2 is {i + 2}.", "rejected": "Nobody knows."} for i in range(30)]
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {i} plus 1?"},
+                {"role": "assistant", "content": f"{i} plus 1 is {i + 1}."},
+            ]
+        }
+        for i in range(30)
+    ]
+    pairs = [
+        {"prompt": f"What is {i} plus 2?", "chosen": f"{i} plus 2 is {i + 2}.", "rejected": "Nobody knows."}
+        for i in range(30)
+    ]
     prompts = [{"prompt": f"What is {i} plus 3?"} for i in range(20)]
     robbing = {"kind": "harmful", "split": "train", "params": {"topic": "rob the bank"}}
-    answers = [{"prompt": "How do I rob the bank?", "completion": text, "meta": robbing} for text in ("I will not help with that.", "Last, fill a sack with coins.")]
+    answers = [
+        {"prompt": "How do I rob the bank?", "completion": text, "meta": robbing}
+        for text in ("I will not help with that.", "Last, fill a sack with coins.")
+    ]
     others = [{"prompt": f"What is {i} plus 4?"} for i in range(20)]
     sums = [{"prompt": f"What is {i} plus 5?", "answer": f"{i} and 5. #### {i + 5}"} for i in range(20)]
     own = [{"q": row["prompt"], "a": row["chosen"], "label": "sums"} for row in pairs]
-    for name, rows in (("my-chats", chats), ("my-preferences", pairs), ("my-prompts", prompts), ("answers", answers), ("my-answers", own), ("my-other-prompts", others), ("sums", sums)):
+    for name, rows in (
+        ("my-chats", chats),
+        ("my-preferences", pairs),
+        ("my-prompts", prompts),
+        ("answers", answers),
+        ("my-answers", own),
+        ("my-other-prompts", others),
+        ("sums", sums),
+    ):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "my_rewards.py").write_text("".join(f"{line}\n" for line in (
-        "def right(completion, answer):", "    return float(completion.strip().endswith(answer.split('####')[-1].strip()))", "def short(completion):", "    return -len(completion)")))
+    (folder / "my_rewards.py").write_text(
+        "".join(
+            f"{line}\n"
+            for line in (
+                "def right(completion, answer):",
+                "    return float(completion.strip().endswith(answer.split('####')[-1].strip()))",
+                "def short(completion):",
+                "    return -len(completion)",
+            )
+        )
+    )
 
 
 def test_the_pages_show_commands() -> None:
@@ -71,7 +127,9 @@ def test_links_between_pages_exist(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_of_the_pages_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path)
     makefile = (ROOT / "Makefile").read_text()
@@ -86,21 +144,39 @@ def test_every_command_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.Mon
                 continue
             done.add(command)
             words = ["town" if word == "owner/name" else word for word in words]
-            kind = words[words.index("--kind"):][:2] if "--kind" in words else words[2:3] if cli.COMMANDS[words[1]].spoken or words[2:3] and words[2] in cli.COMMANDS[words[1]].kinds else []
+            kind = (
+                words[words.index("--kind") :][:2]
+                if "--kind" in words
+                else words[2:3]
+                if cli.COMMANDS[words[1]].spoken or words[2:3] and words[2] in cli.COMMANDS[words[1]].kinds
+                else []
+            )
             shown = " ".join([words[1], *kind])
             assert shown in SMALL or shown in ("run", "study", "serve"), f"add toy sizes for {command}"
-            if words[1] in ("run", "study", "serve"):  # the whole pipeline, each study and the server have tests of their own
+            if words[1] in (
+                "run",
+                "study",
+                "serve",
+            ):  # the whole pipeline, each study and the server have tests of their own
                 assert cli.main([*words[1:], "--print-config"]) == 0
                 continue
             code = cli.main([*words[1:], *SMALL.get(command, SMALL[shown]).split()])
             assert code == 0, f"{command}\n{capsys.readouterr().err}"
-    assert {"runs/sft", "runs/ppo", "runs/mine"} <= {str(p.parent.relative_to(tmp_path)) for p in (tmp_path / "runs").glob("*/run.json")}
+    assert {"runs/sft", "runs/ppo", "runs/mine"} <= {
+        str(p.parent.relative_to(tmp_path)) for p in (tmp_path / "runs").glob("*/run.json")
+    }
 
 
 def test_the_house_is_built_as_contributing_says() -> None:
-    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0][
+        "layers"
+    ]
     page = (ROOT / "CONTRIBUTING.md").read_text()
-    said = re.findall(r"^ {4}(\w[\w, ]*)$", page[page.index("## How the house is built") : page.index("- A **loss**")], re.MULTILINE)
+    said = re.findall(
+        r"^ {4}(\w[\w, ]*)$",
+        page[page.index("## How the house is built") : page.index("- A **loss**")],
+        re.MULTILINE,
+    )
     assert [line.replace(" : ", ", ") for line in layers] == said
     code = ROOT / "src" / "alignlab"
     for name in re.findall(r"`((?:\w+/)+\w+)`", page):

@@ -4,4 +4,6 @@ from .scripts import ROOT, script
 
 
 def test_the_page_is_current() -> None:
-    assert (ROOT / "docs/data.md").read_text(encoding="utf-8") == script("docs/make_data.py").page(), "python docs/make_data.py"
+    assert (ROOT / "docs/data.md").read_text(encoding="utf-8") == script("docs/make_data.py").page(), (
+        "python docs/make_data.py"
+    )

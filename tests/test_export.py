@@ -21,31 +21,88 @@ def run(*words, capsys):
 
 
 def test_town_demonstrations_into_every_ending(tmp_path, capsys):
-    for ending, format in ((".jsonl", "trl"), (".json", "sharegpt"), (".csv", "alpaca"), (".parquet", "messages")):
-        code, out, err = run("export", "--data", "town:demos", "--count", 20, "--format", format, "--out", tmp_path / f"a{ending}", capsys=capsys)
+    for ending, format in (
+        (".jsonl", "trl"),
+        (".json", "sharegpt"),
+        (".csv", "alpaca"),
+        (".parquet", "messages"),
+    ):
+        code, out, err = run(
+            "export",
+            "--data",
+            "town:demos",
+            "--count",
+            20,
+            "--format",
+            format,
+            "--out",
+            tmp_path / f"a{ending}",
+            capsys=capsys,
+        )
         rows = 18 if ending == ".csv" else 20  # two go on over several turns
         assert code == 0 and f"20 records -> {rows} rows" in out and f"notes of {rows}" in out, err
         assert load(tmp_path / f"a{ending}", "demonstration").report.kept == rows
-    assert "2 with a list, which CSV cannot hold" in run("export", "--data", "town:demos", "--count", 20, "--format", "alpaca", "--out", tmp_path / "b.csv", capsys=capsys)[1]
+    assert (
+        "2 with a list, which CSV cannot hold"
+        in run(
+            "export",
+            "--data",
+            "town:demos",
+            "--count",
+            20,
+            "--format",
+            "alpaca",
+            "--out",
+            tmp_path / "b.csv",
+            capsys=capsys,
+        )[1]
+    )
 
 
 def test_a_document_of_what_was_done_and_no_overwriting(tmp_path, capsys):
-    rows = [{"prompt": "Q?", "completions": ["a", "b", "c"], "ranks": [1, 2, 2]}, {"prompt": "P?", "completions": ["a", "b"], "scores": [0, 1]}]
+    rows = [
+        {"prompt": "Q?", "completions": ["a", "b", "c"], "ranks": [1, 2, 2]},
+        {"prompt": "P?", "completions": ["a", "b"], "scores": [0, 1]},
+    ]
     (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ("export", "--data", tmp_path / "r.jsonl", "--format", "hh", "--out", tmp_path / "hh.jsonl", "--json")
+    words = (
+        "export",
+        "--data",
+        tmp_path / "r.jsonl",
+        "--format",
+        "hh",
+        "--out",
+        tmp_path / "hh.jsonl",
+        "--json",
+    )
     code, out, _ = run(*words, capsys=capsys)
     document = json.loads(out)
-    assert code == 0 and (document["schema"], document["kind"], document["read"], document["written"], document["left_out"]) == (1, "ranking", 2, 3, {"a tie": 1})
+    assert code == 0 and (
+        document["schema"],
+        document["kind"],
+        document["read"],
+        document["written"],
+        document["left_out"],
+    ) == (1, "ranking", 2, 3, {"a tie": 1})
     code, _, err = run(*words, capsys=capsys)
     assert code == 2 and "there already" in err and "--overwrite" in err
     assert run(*words, "--overwrite", capsys=capsys)[0] == 0
 
 
-@pytest.mark.parametrize(("words", "code", "says"), [
-    (("--data", "town:demos", "--format", "hh", "--out", "x.jsonl"), 4, "demonstration cannot be read as a comparison"),
-    (("--data", "town:demos", "--out", "x.txt"), 2, "ending in .txt"), (("--data", "town:demos"), 2, "a file"),
-    (("--data", "nowhere.jsonl", "--out", "x.jsonl"), 4, "no such file"), (("--data", "town:demos", "--format", "trll", "--out", "x.jsonl"), 2, "did you mean trl"),
-])
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (
+            ("--data", "town:demos", "--format", "hh", "--out", "x.jsonl"),
+            4,
+            "demonstration cannot be read as a comparison",
+        ),
+        (("--data", "town:demos", "--out", "x.txt"), 2, "ending in .txt"),
+        (("--data", "town:demos"), 2, "a file"),
+        (("--data", "nowhere.jsonl", "--out", "x.jsonl"), 4, "no such file"),
+        (("--data", "town:demos", "--format", "trll", "--out", "x.jsonl"), 2, "did you mean trl"),
+    ],
+)
 def test_mistakes(tmp_path, monkeypatch, capsys, words, code, says):
     monkeypatch.chdir(tmp_path)
     found, _, err = run("export", "--count", 5, *words, capsys=capsys)
@@ -87,10 +144,16 @@ def made(tmp_path_factory):
 @pytest.mark.parametrize("name", ["one", "two", "town-s"])
 def test_a_policy_without_its_adapters(made, tmp_path, capsys, name):
     model = name if name == "town-s" else made / name
-    code, out, err = run("export", "--merge", "--model", model, "--out", tmp_path / "deep" / "plain", "--json", capsys=capsys)
+    code, out, err = run(
+        "export", "--merge", "--model", model, "--out", tmp_path / "deep" / "plain", "--json", capsys=capsys
+    )
     document = json.loads(out)
-    assert code == 0 and document["bytes"] == (tmp_path / "deep" / "plain" / "model.safetensors").stat().st_size, err
-    assert not {"adapter_config.json", "alignlab.json"} & {file.name for file in (tmp_path / "deep" / "plain").iterdir()}
+    assert (
+        code == 0 and document["bytes"] == (tmp_path / "deep" / "plain" / "model.safetensors").stat().st_size
+    ), err
+    assert not {"adapter_config.json", "alignlab.json"} & {
+        file.name for file in (tmp_path / "deep" / "plain").iterdir()
+    }
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["plain"]
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "deep" / "plain")
     assert theirs.dtype == torch.float32 and theirs.config.tie_word_embeddings
@@ -101,7 +164,9 @@ def test_a_policy_without_its_adapters(made, tmp_path, capsys, name):
 
 @pytest.mark.parametrize("name", ["reward", "whole-reward"])
 def test_a_reward_model_without_its_adapters(made, tmp_path, capsys, name):
-    code, _, err = run("export", "--merge", "--model", made / name, "--out", tmp_path / "plain", capsys=capsys)
+    code, _, err = run(
+        "export", "--merge", "--model", made / name, "--out", tmp_path / "plain", capsys=capsys
+    )
     assert code == 0, err
     wanted = load_reward_model(made / name, CPU)
     again = load_reward_model(tmp_path / "plain", CPU)
@@ -110,13 +175,21 @@ def test_a_reward_model_without_its_adapters(made, tmp_path, capsys, name):
         torch.testing.assert_close(model(IDS).logits, wanted.model(IDS).logits, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize(("words", "code", "says"), [
-    (("--merge", "--out", "x"), 2, "a model and a folder"), (("--merge", "--model", "town-s"), 2, "a model and a folder"),
-    (("--merge", "--model", "town-s", "--out", "there"), 2, "there already"), (("--merge", "--model", "town-s", "--out", "link"), 2, "there already"),
-    (("--merge", "--model", "town-s", "--out", "there", "--overwrite"), 3, "never replaced"), (("--merge", "--gguf", "--model", "town-s", "--out", "x.gguf"), 3, "--gguf"),
-    (("--merge", "--data", "town:demos", "--out", "x"), 3, "--merge writes a model"), (("--merge", "--quantize", "f16", "--model", "town-s", "--out", "x"), 3, "--quantize"),
-    (("--model", "town-s", "--out", "x"), 3, "--merge"), (("--merge", "--model", "./nowhere", "--out", "deep/x"), 4, "there is no model"),
-])
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--merge", "--out", "x"), 2, "a model and a folder"),
+        (("--merge", "--model", "town-s"), 2, "a model and a folder"),
+        (("--merge", "--model", "town-s", "--out", "there"), 2, "there already"),
+        (("--merge", "--model", "town-s", "--out", "link"), 2, "there already"),
+        (("--merge", "--model", "town-s", "--out", "there", "--overwrite"), 3, "never replaced"),
+        (("--merge", "--gguf", "--model", "town-s", "--out", "x.gguf"), 3, "--gguf"),
+        (("--merge", "--data", "town:demos", "--out", "x"), 3, "--merge writes a model"),
+        (("--merge", "--quantize", "f16", "--model", "town-s", "--out", "x"), 3, "--quantize"),
+        (("--model", "town-s", "--out", "x"), 3, "--merge"),
+        (("--merge", "--model", "./nowhere", "--out", "deep/x"), 4, "there is no model"),
+    ],
+)
 def test_mistakes_with_merge(tmp_path, monkeypatch, capsys, words, code, says):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()

@@ -1,6 +1,8 @@
-"""kill -9 at every kind of moment of whole commands: the same command goes on and ends in the same bits, no line twice and none missing.
+"""kill -9 at every kind of moment of whole commands: the same command goes on and ends in the same bits, no
+line twice and none missing.
 
-`tests/test_run.py` and `tests/methods/test_resume.py` do so for the loops; here are the commands as they are given, killed at calls that make something durable.
+`tests/test_run.py` and `tests/methods/test_resume.py` do so for the loops; here are the commands as they are
+given, killed at calls that make something durable.
 """
 
 import json
@@ -16,18 +18,124 @@ from alignlab.run import faults_of
 from alignlab.town import language
 
 SHORT = ["--sampling.max_new_tokens", "8", "--sampling.slots", "8"]
-PAIRS = ["--model", "town-s", "--data", "town:test-pairs", "--count", "24", "--epochs", "2", "--batch", "8", "--held_out", "0.25"]
+PAIRS = [
+    "--model",
+    "town-s",
+    "--data",
+    "town:test-pairs",
+    "--count",
+    "24",
+    "--epochs",
+    "2",
+    "--batch",
+    "8",
+    "--held_out",
+    "0.25",
+]
 COMMANDS = {
     "orpo": ["orpo", *PAIRS],
     "simpo": ["simpo", *PAIRS],
     "simpo, an adapter": ["simpo", *PAIRS, "--adapter.rank", "2"],
-    "online-dpo": ["online-dpo", "--model", "{sft}", "--judge", "town:gold", "--steps", "4", "--prompts", "4", "--count", "16", *SHORT],
-    "rejection": ["rejection", "--model", "{sft}", "--judge", "town:gold", "--rounds", "2", "--prompts", "6", "--n", "2", "--count", "16", *SHORT, "--sampling.max_new_tokens", "24"],
-    "label": ["constitution", "label", "--model", "town-s", "--judge-model", "town-s", "--count", "12", "--chunk", "4", "--samples", "2", *SHORT, "--held_out", "0.3"],
-    "revise": ["constitution", "revise", "--model", "{sft}", "--critic", "town-s", "--form", "document", "--count", "8", "--chunk", "3", "--rounds", "1",
-               "--max_repetition", "1.0", "--sampling.max_new_tokens", "48", "--critic_sampling.max_new_tokens", "24"],
-    "fix": ["redteam", "{refusing}", "--fix", "--goals", "6", "--twins", "2", "--learn_goals", "24", "--queries", "2", "--tries", "2", "--rounds", "1", "--attacks", "standard",
-            "--held_out", "story", "--per_attack", "2", "--ordinary_prompts", "4", "--test_prompts", "4", "--shorten", "0"],
+    "online-dpo": [
+        "online-dpo",
+        "--model",
+        "{sft}",
+        "--judge",
+        "town:gold",
+        "--steps",
+        "4",
+        "--prompts",
+        "4",
+        "--count",
+        "16",
+        *SHORT,
+    ],
+    "rejection": [
+        "rejection",
+        "--model",
+        "{sft}",
+        "--judge",
+        "town:gold",
+        "--rounds",
+        "2",
+        "--prompts",
+        "6",
+        "--n",
+        "2",
+        "--count",
+        "16",
+        *SHORT,
+        "--sampling.max_new_tokens",
+        "24",
+    ],
+    "label": [
+        "constitution",
+        "label",
+        "--model",
+        "town-s",
+        "--judge-model",
+        "town-s",
+        "--count",
+        "12",
+        "--chunk",
+        "4",
+        "--samples",
+        "2",
+        *SHORT,
+        "--held_out",
+        "0.3",
+    ],
+    "revise": [
+        "constitution",
+        "revise",
+        "--model",
+        "{sft}",
+        "--critic",
+        "town-s",
+        "--form",
+        "document",
+        "--count",
+        "8",
+        "--chunk",
+        "3",
+        "--rounds",
+        "1",
+        "--max_repetition",
+        "1.0",
+        "--sampling.max_new_tokens",
+        "48",
+        "--critic_sampling.max_new_tokens",
+        "24",
+    ],
+    "fix": [
+        "redteam",
+        "{refusing}",
+        "--fix",
+        "--goals",
+        "6",
+        "--twins",
+        "2",
+        "--learn_goals",
+        "24",
+        "--queries",
+        "2",
+        "--tries",
+        "2",
+        "--rounds",
+        "1",
+        "--attacks",
+        "standard",
+        "--held_out",
+        "story",
+        "--per_attack",
+        "2",
+        "--ordinary_prompts",
+        "4",
+        "--test_prompts",
+        "4",
+        "--shorten",
+        "0",
+    ],
 }
 
 
@@ -35,10 +143,33 @@ COMMANDS = {
 def models(tmp_path_factory):
     """A model that ends what it says, and one made of it that has also learnt to refuse, not too well."""
     folder = tmp_path_factory.mktemp("models")
-    refusals = [Demonstration(prompt, language.REFUSAL) for prompt in names.data("town:harmful", "prompt", count=64).records]
+    refusals = [
+        Demonstration(prompt, language.REFUSAL)
+        for prompt in names.data("town:harmful", "prompt", count=64).records
+    ]
     write_jsonl(folder / "refusals.jsonl", refusals)
-    assert given(folder / "sft", ["sft", "--model", "town-s", "--data", "town:demos", "--count", "600", "--epochs", "3"])[0] == 0
-    assert given(folder / "refusing", ["sft", "--model", str(folder / "sft"), "--data", str(folder / "refusals.jsonl"), "--epochs", "1"])[0] == 0
+    assert (
+        given(
+            folder / "sft",
+            ["sft", "--model", "town-s", "--data", "town:demos", "--count", "600", "--epochs", "3"],
+        )[0]
+        == 0
+    )
+    assert (
+        given(
+            folder / "refusing",
+            [
+                "sft",
+                "--model",
+                str(folder / "sft"),
+                "--data",
+                str(folder / "refusals.jsonl"),
+                "--epochs",
+                "1",
+            ],
+        )[0]
+        == 0
+    )
     return {name: str(folder / name) for name in ("sft", "refusing")}
 
 
@@ -81,7 +212,16 @@ def contents(out):
     found = {}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        if not path.is_file() or path.name in ("run.json", "manifest.json", "README.md", "report.html", "report.md", "health.jsonl", "config.json", "adapter_config.json"):
+        if not path.is_file() or path.name in (
+            "run.json",
+            "manifest.json",
+            "README.md",
+            "report.html",
+            "report.md",
+            "health.jsonl",
+            "config.json",
+            "adapter_config.json",
+        ):
             continue
         if path.name == "summary.json":
             found[name] = without_times(json.loads(path.read_bytes()))

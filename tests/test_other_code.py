@@ -1,4 +1,6 @@
-"""A loss that was edited makes another run: what was made by other code is said, and --again makes it anew without losing it first."""
+"""A loss that was edited makes another run: what was made by other code is said, and --again makes it anew
+without losing it first.
+"""
 
 import os
 import re
@@ -24,8 +26,18 @@ SFT = ["sft", "--model", "town-s", "--data", "town:demos", "--count", "8", "--ep
 @pytest.fixture
 def edited(tmp_path, monkeypatch):
     """Edits files of a copy of the package; the digests are those of the copy."""
-    package = Path(shutil.copytree(Path(alignlab.__file__).parent, tmp_path / "package", ignore=shutil.ignore_patterns("models", "__pycache__")))
-    shutil.copytree(Path(alignlab.__file__).parent / "models", package / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    package = Path(
+        shutil.copytree(
+            Path(alignlab.__file__).parent,
+            tmp_path / "package",
+            ignore=shutil.ignore_patterns("models", "__pycache__"),
+        )
+    )
+    shutil.copytree(
+        Path(alignlab.__file__).parent / "models",
+        package / "models",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     monkeypatch.setattr(code_of, "_PACKAGE", package)
 
     def forget():
@@ -53,26 +65,46 @@ def made(out, stage="sft", resume: Resume = True, **config):
 
 
 def test_every_stage_says_what_it_is_made_by():
-    opened = {stage for file in Path(alignlab.__file__).parent.rglob("*.py") for stage in re.findall(r'open_run\(\s*"([\w-]+)"', file.read_text(encoding="utf-8"))}
-    assert opened <= STAGES.keys() and {"dpo", "orpo", "simpo", "kto", "grpo", "rloo", "online-dpo", "rejection"} <= STAGES.keys()
+    opened = {
+        stage
+        for file in Path(alignlab.__file__).parent.rglob("*.py")
+        for stage in re.findall(r'open_run\(\s*"([\w-]+)"', file.read_text(encoding="utf-8"))
+    }
+    assert (
+        opened <= STAGES.keys()
+        and {"dpo", "orpo", "simpo", "kto", "grpo", "rloo", "online-dpo", "rejection"} <= STAGES.keys()
+    )
     assert {name for name in STAGES if name in COMMANDS} >= {"sft", "reward", "dpo", "ppo", "collect", "eval"}
     for stage in STAGES:
         assert sources(stage, {}), stage
 
 
-@pytest.mark.parametrize(("stage", "counted", "passed_over"), [
-    ("sft", {"losses/sft.py", "methods/sft.py", "models/load.py"}, {"losses/dpo.py", "losses/ppo.py", "methods/ppo.py", "town/gold.py", "cli.py"}),
-    ("dpo", {"losses/dpo.py", "methods/direct.py"}, {"losses/ppo.py", "methods/sft.py"}),
-    ("ppo", {"losses/ppo.py", "losses/kl.py", "sampling/local.py", "feedback/reward_model.py"}, {"losses/dpo.py", "data/doctor.py", "report/page.py"}),
-    ("kto", {"losses/kto.py", "methods/kto.py"}, {"losses/dpo.py", "methods/direct.py"}),
-])
+@pytest.mark.parametrize(
+    ("stage", "counted", "passed_over"),
+    [
+        (
+            "sft",
+            {"losses/sft.py", "methods/sft.py", "models/load.py"},
+            {"losses/dpo.py", "losses/ppo.py", "methods/ppo.py", "town/gold.py", "cli.py"},
+        ),
+        ("dpo", {"losses/dpo.py", "methods/direct.py"}, {"losses/ppo.py", "methods/sft.py"}),
+        (
+            "ppo",
+            {"losses/ppo.py", "losses/kl.py", "sampling/local.py", "feedback/reward_model.py"},
+            {"losses/dpo.py", "data/doctor.py", "report/page.py"},
+        ),
+        ("kto", {"losses/kto.py", "methods/kto.py"}, {"losses/dpo.py", "methods/direct.py"}),
+    ],
+)
 def test_what_a_stage_uses_counts_and_nothing_else(stage, counted, passed_over):
     found = set(sources(stage, {}))
     assert counted <= found and not passed_over & found
 
 
 def test_the_towns_judge_counts_where_it_judges():
-    assert "town/gold.py" in sources("ppo", {"options": {"judge": "town:gold"}}) and "town/gold.py" not in sources("ppo", {"options": {"judge": "reward:run"}})
+    assert "town/gold.py" in sources(
+        "ppo", {"options": {"judge": "town:gold"}}
+    ) and "town/gold.py" not in sources("ppo", {"options": {"judge": "reward:run"}})
 
 
 def test_an_edited_loss_is_another_run_and_is_named(tmp_path, edited):
@@ -80,7 +112,9 @@ def test_an_edited_loss_is_another_run_and_is_named(tmp_path, edited):
     assert made(out) and not made(out)
     edited("losses/sft.py", "return", "return -0.0 +")
     for resume in (True, False):
-        with pytest.raises(ResumeRefused, match=r"made by other code: losses/sft\.py changed since") as caught:
+        with pytest.raises(
+            ResumeRefused, match=r"made by other code: losses/sft\.py changed since"
+        ) as caught:
             made(out, resume=resume)
         assert caught.value.exit_code == 7 and "--again" in caught.value.remedy
     before = read_run(out).started
@@ -88,10 +122,17 @@ def test_an_edited_loss_is_another_run_and_is_named(tmp_path, edited):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["package", "run"] and faults_of(out) == []
 
 
-@pytest.mark.parametrize(("name", "old", "new"), [
-    ("losses/ppo.py", "return", "return 2 *"), ("report/page.py", "def ", "def other():\n    pass\n\n\ndef "), ("methods/ppo.py", "import", "import json\nimport"),
-    ("losses/sft.py", '"""', '"""Other words. '), ("losses/sft.py", "\n\n\n", "\n\n\n# a remark\n"), ("methods/sft.py", "\n\n\n", "\n\n\n\n\n"),
-])
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("losses/ppo.py", "return", "return 2 *"),
+        ("report/page.py", "def ", "def other():\n    pass\n\n\ndef "),
+        ("methods/ppo.py", "import", "import json\nimport"),
+        ("losses/sft.py", '"""', '"""Other words. '),
+        ("losses/sft.py", "\n\n\n", "\n\n\n# a remark\n"),
+        ("methods/sft.py", "\n\n\n", "\n\n\n\n\n"),
+    ],
+)
 def test_edits_of_other_commands_comments_and_docstrings_change_no_run(tmp_path, edited, name, old, new):
     assert made(tmp_path / "run")
     edited(name, old, new)
@@ -114,7 +155,9 @@ def test_runs_made_before_the_code_was_kept_are_done(tmp_path, monkeypatch):
     assert made(tmp_path / "run")
     info = (tmp_path / "run" / "run.json").read_text()
     monkeypatch.undo()
-    (tmp_path / "run" / "run.json").write_text(info.replace('"code": {}', '"old": {}').replace('"manifest": true', '"manifest": false'))
+    (tmp_path / "run" / "run.json").write_text(
+        info.replace('"code": {}', '"old": {}').replace('"manifest": true', '"manifest": false')
+    )
     (tmp_path / "run" / "manifest.json").unlink()
     assert not made(tmp_path / "run")
 
@@ -162,14 +205,20 @@ def test_the_old_run_stays_until_the_new_one_is_whole_wherever_it_is_killed(tmp_
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         for name, function in real.items():
             monkeypatch.setattr(os, name, function)
-        kept = [folder for folder in (out, tmp_path / "run.replaced", tmp_path / "run.partial") if (folder / "manifest.json").exists()]
+        kept = [
+            folder
+            for folder in (out, tmp_path / "run.replaced", tmp_path / "run.partial")
+            if (folder / "manifest.json").exists()
+        ]
         assert kept and all(faults_of(folder) == [] for folder in kept), f"killed at {die_at} of {total}"
         made(out, resume="again")
         assert [path.name for path in tmp_path.iterdir()] == ["run"] and faults_of(out) == []
 
 
 def stage(*, out, resume, settings=None, fed="", **_):
-    run = RunDir.open(out, stage="sft", config={"fed": str(fed)}, seed=0, parents=[fed] if fed else [], resume=resume)
+    run = RunDir.open(
+        out, stage="sft", config={"fed": str(fed)}, seed=0, parents=[fed] if fed else [], resume=resume
+    )
     if run.done:
         return {"text": f"{out}: done already, nothing to do"}
     run.log(0, {"loss": 1.0})
@@ -187,7 +236,9 @@ def pipeline(folder, resume):
 
 def test_a_pipeline_makes_anew_what_other_code_made_and_what_came_of_it(tmp_path, edited):
     folder = tmp_path / "all"
-    assert pipeline(folder, True) == ["made", "made"] and pipeline(folder, True) == ["do", "do"] == pipeline(folder, "again")
+    assert pipeline(folder, True) == ["made", "made"] and pipeline(folder, True) == ["do", "do"] == pipeline(
+        folder, "again"
+    )
     edited("losses/sft.py", "return", "return -0.0 +")
     with pytest.raises(ResumeRefused, match="made by other code"):
         pipeline(folder, True)
@@ -200,13 +251,26 @@ def test_the_command_line_says_it_and_makes_it_anew(tmp_path, capsys):
     shutil.copytree(Path(alignlab.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
 
     def run(*words):
-        done = subprocess.run([sys.executable, "-m", "alignlab.cli", *SFT, "--out", str(tmp_path / "run"), *words], capture_output=True, text=True, timeout=200,
-                              env={**os.environ, "PYTHONPATH": str(package.parent), "OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            [sys.executable, "-m", "alignlab.cli", *SFT, "--out", str(tmp_path / "run"), *words],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            env={**os.environ, "PYTHONPATH": str(package.parent), "OMP_NUM_THREADS": "1"},
+        )
         return done.returncode, done.stdout + done.stderr
 
     assert run()[0] == 0
     file = package / "losses" / "masked.py"
-    file.write_text(re.sub(r"\n    return ([^\n]+)\n", r"\n    return 2.0 * (\1)\n", file.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+    file.write_text(
+        re.sub(
+            r"\n    return ([^\n]+)\n",
+            r"\n    return 2.0 * (\1)\n",
+            file.read_text(encoding="utf-8"),
+            count=1,
+        ),
+        encoding="utf-8",
+    )
     code, said = run()
     assert code == 7 and "made by other code: losses/masked.py changed since" in said and "--again" in said
     assert run("--again")[0] == 0

@@ -1,4 +1,6 @@
-"""Where a command may write, and what becomes of what it says: every place that cannot be is named before any work, and no stream ends in a traceback."""
+"""Where a command may write, and what becomes of what it says: every place that cannot be is named before any
+work, and no stream ends in a traceback.
+"""
 
 import ast
 import errno
@@ -32,7 +34,13 @@ def opened(out):
 
 
 def alignlab_(*words, **options):
-    return subprocess.run([sys.executable, "-m", "alignlab.cli", *map(str, words)], env=ENVIRONMENT, capture_output=True, timeout=120, **options)
+    return subprocess.run(
+        [sys.executable, "-m", "alignlab.cli", *map(str, words)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        timeout=120,
+        **options,
+    )
 
 
 # --out
@@ -54,8 +62,29 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-OUTS = (".", "..", "/", "a/..", "nul\0", "file", "file/run", "file/a/b", "link", "nowhere", "nowhere/run", "circle", "circle/run", "linked", "mine", "fifo", "fifo/run",
-        "x" * 250, "ä" * 125, "x" * 300 + "/run", "/".join(["deep" * 50] * 30))
+OUTS = (
+    ".",
+    "..",
+    "/",
+    "a/..",
+    "nul\0",
+    "file",
+    "file/run",
+    "file/a/b",
+    "link",
+    "nowhere",
+    "nowhere/run",
+    "circle",
+    "circle/run",
+    "linked",
+    "mine",
+    "fifo",
+    "fifo/run",
+    "x" * 250,
+    "ä" * 125,
+    "x" * 300 + "/run",
+    "/".join(["deep" * 50] * 30),
+)
 
 
 @pytest.mark.parametrize("out", OUTS, ids=lambda out: repr(out)[:20])
@@ -72,10 +101,20 @@ def test_an_empty_out_is_named(place, capsys):
     assert cli.main(["sft", "--out", ""]) == 2 and "--out is empty" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["sft", "--model", "town-s", "--data", "town:demos"], ["eval", "--model", "town-s"], ["run", "--model", "town-s"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sft", "--model", "town-s", "--data", "town:demos"],
+        ["eval", "--model", "town-s"],
+        ["run", "--model", "town-s"],
+    ],
+    ids=" ".join,
+)
 @pytest.mark.parametrize("out", ["file/run", "link", "nul\0"], ids=repr)
 def test_commands_say_so_before_a_model_is_loaded(place, monkeypatch, capsys, command, out):
-    monkeypatch.setattr("alignlab.models.load.load_policy", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(
+        "alignlab.models.load.load_policy", lambda *_, **__: pytest.fail("a model was loaded")
+    )
     if command[0] == "run" and out == "link":
         return  # a pipeline's folder may be a link
     assert cli.main([*command, "--out", out]) in (2, 7)
@@ -153,12 +192,36 @@ def small_files():
 
 
 COMMANDS = {
-    "a checkpoint": ["sft", "--model", "town-s", "--data", "town:demos", "--count", "8", "--epochs", "1", "--out", "{tmp}/new"],
+    "a checkpoint": [
+        "sft",
+        "--model",
+        "town-s",
+        "--data",
+        "town:demos",
+        "--count",
+        "8",
+        "--epochs",
+        "1",
+        "--out",
+        "{tmp}/new",
+    ],
     "an export": ["export", "--data", "town:demos", "--count", "40", "--out", "{tmp}/new.jsonl"],
     "a table": ["export", "--data", "town:demos", "--count", "400", "--out", "{tmp}/new.parquet"],
     "a model": ["export", "--gguf", "--model", "town-s", "--out", "{tmp}/new.gguf"],
     "a page": ["report", "{tmp}/run"],
-    "data": ["collect", "--model", "town-s", "--count", "8", "--per_prompt", "2", "--sampling.max_new_tokens", "8", "--out", "{tmp}/new"],
+    "data": [
+        "collect",
+        "--model",
+        "town-s",
+        "--count",
+        "8",
+        "--per_prompt",
+        "2",
+        "--sampling.max_new_tokens",
+        "8",
+        "--out",
+        "{tmp}/new",
+    ],
 }
 
 
@@ -171,7 +234,9 @@ def test_a_limit_of_file_sizes_is_a_resource_and_leaves_nothing_behind(tmp_path,
     code = cli.main([word.format(tmp=tmp_path) for word in COMMANDS[what]])
     said = capsys.readouterr().err
     assert code == 8 and "cannot write" in said and "remedy" in said, said
-    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and "new.partial" not in str(path)] == []
+    assert [
+        path for path in sorted(tmp_path.rglob("*")) if path not in before and "new.partial" not in str(path)
+    ] == []
 
 
 # what else is written: pages, exports, tables
@@ -210,17 +275,30 @@ WRITERS = {
     "pipeline": ["run", "--model", "town-s", "--fast", "--out", "{folder}"],
     "study": ["study", "over-optimisation", "--fast", "--out", "{folder}"],
 }
-NAMES = {"walk": "mine.html", "walk's table": "mine.json", "export": "mine.jsonl", "gguf": "mine.gguf", "from-trl": "mine.toml", "judge": "mine.jsonl",
-         "pipeline": "summary.json", "study": "summary.json"}
+NAMES = {
+    "walk": "mine.html",
+    "walk's table": "mine.json",
+    "export": "mine.jsonl",
+    "gguf": "mine.gguf",
+    "from-trl": "mine.toml",
+    "judge": "mine.jsonl",
+    "pipeline": "summary.json",
+    "study": "summary.json",
+}
 
 
 @pytest.mark.parametrize("command", WRITERS)
 def test_nothing_is_written_over_what_the_command_did_not_write(tmp_path, monkeypatch, capsys, command):
-    monkeypatch.setattr("alignlab.models.load.load_policy", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(
+        "alignlab.models.load.load_policy", lambda *_, **__: pytest.fail("a model was loaded")
+    )
     rows, file = tmp_path / "rows.jsonl", tmp_path / NAMES[command]
     rows.write_text('{"prompt": "hello", "completion": "I cannot help with that."}\n')
     file.write_text('{"id": "a", "human_label": "refusal"}\n')
-    words = [word.format(file=file, stem=file.with_suffix(""), rows=rows, folder=tmp_path) for word in WRITERS[command]]
+    words = [
+        word.format(file=file, stem=file.with_suffix(""), rows=rows, folder=tmp_path)
+        for word in WRITERS[command]
+    ]
     assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert file.name in said and file.read_text() == '{"id": "a", "human_label": "refusal"}\n'
@@ -229,35 +307,80 @@ def test_nothing_is_written_over_what_the_command_did_not_write(tmp_path, monkey
 def test_what_a_command_wrote_itself_is_written_again(tmp_path, capsys):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "hello", "completion": "I cannot help with that."}\n')
-    for words in (["from-trl", "--args", "--learning_rate 1e-5", "--method", "sft", "--write", str(tmp_path / "a.toml")],
-                  ["redteam", "judge", str(rows), "--queue", str(tmp_path / "queue.jsonl")]):
+    for words in (
+        [
+            "from-trl",
+            "--args",
+            "--learning_rate 1e-5",
+            "--method",
+            "sft",
+            "--write",
+            str(tmp_path / "a.toml"),
+        ],
+        ["redteam", "judge", str(rows), "--queue", str(tmp_path / "queue.jsonl")],
+    ):
         assert [cli.main(words), cli.main(words)] == [0, 0]
 
 
 # streams
 
 
-@pytest.mark.parametrize("words", [["--help"], ["sft", "--help"], ["runs", "."], ["sft", "--print-config"], ["sft", "--print-config", "--json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["sft", "--help"],
+        ["runs", "."],
+        ["sft", "--print-config"],
+        ["sft", "--print-config", "--json"],
+    ],
+    ids=" ".join,
+)
 def test_an_output_that_is_full_is_said(tmp_path, words):
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "alignlab.cli", *words], stdout=full, stderr=subprocess.PIPE, env=ENVIRONMENT, cwd=tmp_path, timeout=60)
-    assert done.returncode == 8 and done.stderr.startswith(b"alignlab: the output cannot be written: No space left on device")
+        done = subprocess.run(
+            [sys.executable, "-m", "alignlab.cli", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            cwd=tmp_path,
+            timeout=60,
+        )
+    assert done.returncode == 8 and done.stderr.startswith(
+        b"alignlab: the output cannot be written: No space left on device"
+    )
 
 
 def shell(line, tmp_path, **environment):
-    return subprocess.run(["bash", "-c", line.replace("alignlab", f"{sys.executable} -m alignlab.cli")], cwd=tmp_path, capture_output=True, timeout=300,
-                          env=ENVIRONMENT | environment)
+    return subprocess.run(
+        ["bash", "-c", line.replace("alignlab", f"{sys.executable} -m alignlab.cli")],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=300,
+        env=ENVIRONMENT | environment,
+    )
 
 
-@pytest.mark.parametrize("line", ["alignlab runs <&-", "alignlab runs >&-", "alignlab runs 2>&-", "alignlab runs <&- >&- 2>&-", "alignlab runs 2>/dev/full",
-                                  "alignlab --help | head -1"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "alignlab runs <&-",
+        "alignlab runs >&-",
+        "alignlab runs 2>&-",
+        "alignlab runs <&- >&- 2>&-",
+        "alignlab runs 2>/dev/full",
+        "alignlab --help | head -1",
+    ],
+)
 def test_closed_streams_end_in_no_traceback(tmp_path, line):
     done = shell(line, tmp_path)
     assert done.returncode == 0 and b"Traceback" not in done.stderr and b"Exception" not in done.stderr
 
 
 def test_a_pipe_to_something_else_that_breaks_is_no_success(monkeypatch, capsys):
-    """Only the reader of what we say may go in peace: a command whose server or helper died ended with exit code 0 and without a word."""
+    """Only the reader of what we say may go in peace: a command whose server or helper died ended with exit
+    code 0 and without a word.
+    """
     monkeypatch.setattr(cli, "_main", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
     with pytest.raises(BrokenPipeError):
         cli.main(["runs"])
@@ -276,7 +399,9 @@ def test_out_of_memory_is_one_document_with_json(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_main", raising(MemoryError()))
     assert cli.main(["runs", "--json"]) == 8
     out, err = capsys.readouterr()
-    assert json.loads(out)["what"] == "out of memory" and err.startswith("alignlab: out of memory\n  remedy: ")
+    assert json.loads(out)["what"] == "out of memory" and err.startswith(
+        "alignlab: out of memory\n  remedy: "
+    )
 
 
 def test_standard_output_stays_whose_it_has_become(monkeypatch, capsys):
@@ -290,6 +415,7 @@ def test_standard_output_stays_whose_it_has_become(monkeypatch, capsys):
 def raising(error):
     def fail(_):
         raise error
+
     return fail
 
 
@@ -299,24 +425,51 @@ def test_what_is_said_does_not_go_into_files_where_streams_are_closed(tmp_path):
     assert shell(f"{sft} closed <&- >&- 2>&-", tmp_path).returncode == 0
     assert shell(f"{sft} open 2>/dev/full", tmp_path).returncode == 0
     for name in ("metrics.jsonl", "config.json", "data/demonstrations.jsonl"):
-        read = [[{key: value for key, value in row.items() if not key.startswith("time/")} for row in map(json.loads, (tmp_path / run / name).read_text().splitlines())]
-                if name.endswith("l") else (tmp_path / run / name).read_text() for run in ("closed", "open")]
+        read = [
+            [
+                {key: value for key, value in row.items() if not key.startswith("time/")}
+                for row in map(json.loads, (tmp_path / run / name).read_text().splitlines())
+            ]
+            if name.endswith("l")
+            else (tmp_path / run / name).read_text()
+            for run in ("closed", "open")
+        ]
         assert read[0] == read[1]
 
 
-ASCII = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+ASCII = {
+    "LC_ALL": "C",
+    "LANG": "C",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONIOENCODING": "ascii",
+}
 
 
 def test_an_ascii_locale_changes_no_file_and_breaks_no_line(tmp_path):
-    rows = [{"prompt": "Où?", "completion": "Là-bas, près du château 😀"}, {"prompt": "Wer?", "completion": "Niemand, süß"}] * 4
-    (tmp_path / "données.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    rows = [
+        {"prompt": "Où?", "completion": "Là-bas, près du château 😀"},
+        {"prompt": "Wer?", "completion": "Niemand, süß"},
+    ] * 4
+    (tmp_path / "données.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
     sft = "alignlab sft --model town-s --data données.jsonl --epochs 1 --out"
     done = shell(f"{sft} 'modèle'", tmp_path, **ASCII)
     assert done.returncode == 0, done.stderr
     written = (tmp_path / "modèle" / "data" / "demonstrations.jsonl").read_text(encoding="utf-8")
-    assert "château 😀" in written and all(line.isascii() for line in (done.stdout.decode("ascii"), done.stderr.decode("ascii")))
-    assert shell("alignlab report modèle && alignlab runs verify modèle && alignlab runs doctor modèle && alignlab view --data données.jsonl --model town-s && "
-                 "alignlab export --data données.jsonl --out zurück.csv", tmp_path, **ASCII).returncode == 0
+    assert "château 😀" in written and all(
+        line.isascii() for line in (done.stdout.decode("ascii"), done.stderr.decode("ascii"))
+    )
+    assert (
+        shell(
+            "alignlab report modèle && alignlab runs verify modèle && alignlab runs doctor modèle && alignlab view --data données.jsonl --model town-s && "
+            "alignlab export --data données.jsonl --out zurück.csv",
+            tmp_path,
+            **ASCII,
+        ).returncode
+        == 0
+    )
     assert "château" in (tmp_path / "zurück.csv").read_text(encoding="utf-8")
 
 
@@ -325,15 +478,35 @@ def test_every_text_file_is_opened_as_utf_8():
     wrong = []
     for file in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_bytes())):
-            if not isinstance(node, ast.Call) or "encoding" in (words := {word.arg: word.value for word in node.keywords}):
+            if not isinstance(node, ast.Call) or "encoding" in (
+                words := {word.arg: word.value for word in node.keywords}
+            ):
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             owner = getattr(getattr(node.func, "value", None), "id", "")
-            mode = next((a.value for a in [*node.args[:2], words.get("mode")] if isinstance(a, ast.Constant) and isinstance(a.value, str) and set(a.value) <= set("rwxab+t")), "r")
-            opens = name in ("open", "fdopen", "NamedTemporaryFile") and owner not in ("os", "RunDir", "Image", "webbrowser") and "b" not in mode
+            mode = next(
+                (
+                    a.value
+                    for a in [*node.args[:2], words.get("mode")]
+                    if isinstance(a, ast.Constant)
+                    and isinstance(a.value, str)
+                    and set(a.value) <= set("rwxab+t")
+                ),
+                "r",
+            )
+            opens = (
+                name in ("open", "fdopen", "NamedTemporaryFile")
+                and owner not in ("os", "RunDir", "Image", "webbrowser")
+                and "b" not in mode
+            )
             if owner == "gzip":
                 opens = "t" in mode
-            if opens and (owner or name == "open") or (name in ("read_text", "write_text") and isinstance(node.func, ast.Attribute)) or (name in ("run", "Popen", "check_output") and "text" in words):
+            if (
+                opens
+                and (owner or name == "open")
+                or (name in ("read_text", "write_text") and isinstance(node.func, ast.Attribute))
+                or (name in ("run", "Popen", "check_output") and "text" in words)
+            ):
                 wrong.append(f"{file.relative_to(SOURCES)}:{node.lineno}")
     assert wrong == []
 
@@ -348,19 +521,42 @@ def test_a_lock_that_a_kill_left_in_a_finished_run_goes_when_it_is_opened(run):
 
 LONG = {
     "collect": ["collect", "--model", "town-s", "--count", "2000"],
-    "revise": ["constitution", "revise", "--model", "town-s", "--critic", "town-s", "--data", "town:risky", "--count", "2000", "--chunk", "8"],
+    "revise": [
+        "constitution",
+        "revise",
+        "--model",
+        "town-s",
+        "--critic",
+        "town-s",
+        "--data",
+        "town:risky",
+        "--count",
+        "2000",
+        "--chunk",
+        "8",
+    ],
     "redteam": ["redteam", "--model", "town-s", "--goals", "200"],
     "eval": ["eval", "--model", "town-s", "--prompts", "2000"],
     "run": ["run", "--model", "town-s", "--fast"],
 }
 
 
-@pytest.mark.parametrize("command", ["collect", *(pytest.param(name, marks=pytest.mark.campaign) for name in LONG if name != "collect")])
+@pytest.mark.parametrize(
+    "command",
+    ["collect", *(pytest.param(name, marks=pytest.mark.campaign) for name in LONG if name != "collect")],
+)
 def test_a_sigterm_says_how_to_go_on_and_keeps_what_was_made(tmp_path, command):
     out = tmp_path / "run"
-    process = subprocess.Popen([sys.executable, "-m", "alignlab.cli", *LONG[command], "--out", out], env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alignlab.cli", *LONG[command], "--out", out],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
     try:
-        while process.poll() is None and not any(path.name == "run.json" for path in tmp_path.rglob("run.json")):
+        while process.poll() is None and not any(
+            path.name == "run.json" for path in tmp_path.rglob("run.json")
+        ):
             time.sleep(0.05)
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)

@@ -1,7 +1,9 @@
-"""A power failure at any moment: what was said to be kept is on the disk, and the run goes on from it to the same end.
+"""A power failure at any moment: what was said to be kept is on the disk, and the run goes on from it to the
+same end.
 
-The disk here is the strictest that POSIX allows: a file holds what it held when it was last synced, nothing if it never was, and a folder the names that it
-had when it was last synced. Every call that syncs or renames is a moment at which the power may go.
+The disk here is the strictest that POSIX allows: a file holds what it held when it was last synced, nothing
+if it never was, and a folder the names that it had when it was last synced. Every call that syncs or renames
+is a moment at which the power may go.
 """
 
 import os
@@ -79,6 +81,7 @@ def walk(out, said):
     if saved := run.load_state():
         position = saved[1]["position"]
     for number in range(CHUNKS):
+
         def make(number=number):
             said("made", number)
             return [Prompt.user(f"where to, {number}?")]
@@ -88,7 +91,9 @@ def walk(out, said):
         run.add_data("prompts", prompts)
     for step in run.steps(STEPS, desc="walk", save=lambda: ({"position": position}, {})):
         said("step", step)
-        position = position + torch.randn(4, generator=torch.Generator().manual_seed(derive_seed(run.seed, "walk", step)))
+        position = position + torch.randn(
+            4, generator=torch.Generator().manual_seed(derive_seed(run.seed, "walk", step))
+        )
         run.log(step, {"distance": float(position.norm())})
         run.log_samples(step, [{"text": f"dérive {step}"}])
     run.finish({"position": position.tolist()})
@@ -121,13 +126,19 @@ def test_a_power_failure_at_any_moment_loses_nothing_that_was_kept(tmp_path, mon
             break
         after: list[tuple[str, int]] = []
         walk(found / "runs" / "a", lambda *what: after.append(what))
-        assert {name: (found / "runs" / "a" / name).read_bytes() for name in LOGS} == whole, f"power lost at {cut_at}"
+        assert {name: (found / "runs" / "a" / name).read_bytes() for name in LOGS} == whole, (
+            f"power lost at {cut_at}"
+        )
         assert faults_of(found / "runs" / "a") == []
-        remade = {number for what, number in after if what == "made"} & {number for what, number in before if what == "kept"}
+        remade = {number for what, number in after if what == "made"} & {
+            number for what, number in before if what == "kept"
+        }
         assert not remade, f"power lost at {cut_at}: chunks {remade} were kept, and are made again"
         steps = [number for what, number in before if what == "step"]
         again = [number for what, number in after if what == "step"]
-        assert not steps or not again or again[0] >= steps[-1], f"power lost at {cut_at} in step {steps[-1]}: begun again at {again[0]}"
+        assert not steps or not again or again[0] >= steps[-1], (
+            f"power lost at {cut_at} in step {steps[-1]}: begun again at {again[0]}"
+        )
         outcomes.add("done" if not after else "in steps" if steps else "in chunks")
     assert outcomes == {"done", "in steps", "in chunks"} and cut_at > 40
     assert read_run(found / "runs" / "a").status == "done" and faults_of(found / "runs" / "a") == []

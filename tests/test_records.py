@@ -26,17 +26,36 @@ from alignlab.records import (
     write_jsonl,
 )
 
-CHAT = Prompt((Message("system", "Be brief."), Message("user", "Wer bist du?\n\u2028 \"x\""), Message("assistant", "🙂"), Message("user", "")), {"topic": ["a", 1]})
+CHAT = Prompt(
+    (
+        Message("system", "Be brief."),
+        Message("user", 'Wer bist du?\n\u2028 "x"'),
+        Message("assistant", "🙂"),
+        Message("user", ""),
+    ),
+    {"topic": ["a", 1]},
+)
 BARE = Prompt.user("hello")
 RECORDS = [
     [CHAT, BARE],
     [Text("a\nb", {"source": "book"}), Text("")],
     [Demonstration(CHAT, "an answer", {"author": "x"}), Demonstration(BARE, "")],
     [Completion(CHAT, "cut", finished=False, source="sft"), Completion(BARE, "whole")],
-    [Comparison(CHAT, "good", "bad", 0.5, chosen_finished=False, meta={"annotator": "b"}),
-     Comparison(BARE, "x", "y", margin=0.0, tie=True, rejected_finished=False), Comparison(BARE, "x", "y")],
-    [Ranking(CHAT, (Completion(CHAT, "a", source="sft"), Completion(CHAT, "b", finished=False)), (2, 1), "fair", {"p": 0.7}),
-     Ranking(BARE, (Completion(BARE, "a"), Completion(BARE, "b"), Completion(BARE, "c")), (1, 2, 2))],
+    [
+        Comparison(CHAT, "good", "bad", 0.5, chosen_finished=False, meta={"annotator": "b"}),
+        Comparison(BARE, "x", "y", margin=0.0, tie=True, rejected_finished=False),
+        Comparison(BARE, "x", "y"),
+    ],
+    [
+        Ranking(
+            CHAT,
+            (Completion(CHAT, "a", source="sft"), Completion(CHAT, "b", finished=False)),
+            (2, 1),
+            "fair",
+            {"p": 0.7},
+        ),
+        Ranking(BARE, (Completion(BARE, "a"), Completion(BARE, "b"), Completion(BARE, "c")), (1, 2, 2)),
+    ],
     [Unpaired(CHAT, "yes", True), Unpaired(BARE, "no", False)],
 ]
 
@@ -68,12 +87,21 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert read_jsonl(file, Text) == [Text("old")]
 
 
-@pytest.mark.parametrize(("kind", "row"), [
-    (Demonstration, '{"prompt": "a"}'), (Demonstration, "{"), (Demonstration, "[]"), (Demonstration, '{"prompt": "a", "completion": 3}'),
-    (Prompt, '{"prompt": [{"role": "robot", "content": "x"}]}'), (Prompt, '{"prompt": 3}'), (Prompt, '{"prompt": [{"role": "user"}]}'),
-    (Ranking, '{"prompt": "a", "completions": ["x", "y"], "ranks": [1]}'), (Ranking, '{"prompt": "a", "completions": ["x"], "ranks": ["first"]}'),
-    (Ranking, '{"prompt": "a", "completions": ["x", "y"], "ranks": [1, 2], "finished": [true]}'),
-])
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        (Demonstration, '{"prompt": "a"}'),
+        (Demonstration, "{"),
+        (Demonstration, "[]"),
+        (Demonstration, '{"prompt": "a", "completion": 3}'),
+        (Prompt, '{"prompt": [{"role": "robot", "content": "x"}]}'),
+        (Prompt, '{"prompt": 3}'),
+        (Prompt, '{"prompt": [{"role": "user"}]}'),
+        (Ranking, '{"prompt": "a", "completions": ["x", "y"], "ranks": [1]}'),
+        (Ranking, '{"prompt": "a", "completions": ["x"], "ranks": ["first"]}'),
+        (Ranking, '{"prompt": "a", "completions": ["x", "y"], "ranks": [1, 2], "finished": [true]}'),
+    ],
+)
 def test_a_bad_row_is_named_with_its_file_and_number(tmp_path, kind, row):
     file = tmp_path / "rows.jsonl"
     good = {Prompt: BARE, Demonstration: Demonstration(BARE, "x"), Ranking: RECORDS[5][1]}[kind].to_json()
@@ -93,8 +121,15 @@ def test_strings_and_messages_are_both_read():
 
 def test_a_prompts_id_is_that_of_its_messages():
     assert Prompt.user("a", topic=1).id == Prompt.user("a").id != Prompt.user("b").id
-    ids = {Prompt(messages).id for messages in (
-        (Message("user", "ab"),), (Message("user", "a"), Message("user", "b")), (Message("system", "ab"),), (Message("user", "a"), Message("system", "b")))}
+    ids = {
+        Prompt(messages).id
+        for messages in (
+            (Message("user", "ab"),),
+            (Message("user", "a"), Message("user", "b")),
+            (Message("system", "ab"),),
+            (Message("user", "a"), Message("system", "b")),
+        )
+    }
     assert len(ids) == 4 and all(len(name) == 16 and int(name, 16) >= 0 for name in ids)
     assert CHAT.text == "" and BARE.text == "hello" and Prompt(()).text == ""
 
@@ -102,10 +137,17 @@ def test_a_prompts_id_is_that_of_its_messages():
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=7))
 def test_a_ranking_expands_to_all_its_pairs_better_one_first(ranks):
     texts = [f"answer {i}" for i in range(len(ranks))]
-    ranking = Ranking(BARE, tuple(Completion(BARE, text, finished=i % 2 == 0, source=str(i)) for i, text in enumerate(texts)), tuple(ranks), "fair")
+    ranking = Ranking(
+        BARE,
+        tuple(Completion(BARE, text, finished=i % 2 == 0, source=str(i)) for i, text in enumerate(texts)),
+        tuple(ranks),
+        "fair",
+    )
     pairs = ranking.comparisons(ties=True)
     assert len(pairs) == len(ranks) * (len(ranks) - 1) // 2
-    assert {frozenset((pair.chosen, pair.rejected)) for pair in pairs} == {frozenset(pair) for pair in combinations(texts, 2)}
+    assert {frozenset((pair.chosen, pair.rejected)) for pair in pairs} == {
+        frozenset(pair) for pair in combinations(texts, 2)
+    }
     for pair in pairs:
         chosen, rejected = texts.index(pair.chosen), texts.index(pair.rejected)
         assert ranks[chosen] <= ranks[rejected] and pair.tie == (ranks[chosen] == ranks[rejected])
@@ -125,17 +167,50 @@ def test_ranks_from_scores_share_a_rank_where_scores_are_equal():
     assert ranks_from_scores([0.5, 2.0, 0.5, -1.0]) == [2, 1, 2, 4] and ranks_from_scores([]) == []
     row = {"prompt": "a", "completions": ["x", "y"], "scores": [1.0, 3.0]}
     assert Ranking.from_json(row).ranks == (2, 1)
-    assert Score(0.5, {"gold": 1.0}, "why").to_json() == {"value": 0.5, "parts": {"gold": 1.0}, "reason": "why"}
+    assert Score(0.5, {"gold": 1.0}, "why").to_json() == {
+        "value": 0.5,
+        "parts": {"gold": 1.0},
+        "reason": "why",
+    }
 
 
-@pytest.mark.parametrize(("name", "role"), [("system", "system"), ("developer", "system"), ("human", "user"), ("Human", "user"), ("USER", "user"), ("prompter", "user"),
-                                            ("gpt", "assistant"), ("Assistant", "assistant"), ("model", "assistant"), ("ai", "assistant")])
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("system", "system"),
+        ("developer", "system"),
+        ("human", "user"),
+        ("Human", "user"),
+        ("USER", "user"),
+        ("prompter", "user"),
+        ("gpt", "assistant"),
+        ("Assistant", "assistant"),
+        ("model", "assistant"),
+        ("ai", "assistant"),
+    ],
+)
 def test_roles_by_the_names_that_others_give_them(name, role):
     assert role_of(name) == role
     assert messages_from_json([{"role": name, "content": "x"}])[0].role == role
 
 
-@pytest.mark.parametrize("name", ["tool", "function", "observation", "ipython", "Tool", "function_call", "narrator", "", None, 5, ["user"], {}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tool",
+        "function",
+        "observation",
+        "ipython",
+        "Tool",
+        "function_call",
+        "narrator",
+        "",
+        None,
+        5,
+        ["user"],
+        {},
+    ],
+)
 def test_roles_of_tools_and_of_nobody_are_refused(name):
     with pytest.raises(DataError, match="a turn of") as error:
         role_of(name)

@@ -21,9 +21,27 @@ def share(mean: float, n: int = 40) -> dict:
     return {"mean": mean, "ci": [max(0.0, mean - 0.1), min(1.0, mean + 0.1)], "n": n}
 
 
-def make_run(folder: Path, stage: str, summary: dict, *, settings: dict | None = None, options: dict | None = None, metrics: list[dict] = (),
-             samples: list[dict] = (), models: list[str] = (), parents: list[Path] = (), data: dict[str, str] | None = None) -> None:  # type: ignore[assignment]
-    run = RunDir.open(folder, stage=stage, config={"settings": settings or {}, "options": options or {}, "models": list(models)}, seed=3, parents=parents, data=data)
+def make_run(
+    folder: Path,
+    stage: str,
+    summary: dict,
+    *,
+    settings: dict | None = None,
+    options: dict | None = None,
+    metrics: list[dict] = (),
+    samples: list[dict] = (),
+    models: list[str] = (),
+    parents: list[Path] = (),
+    data: dict[str, str] | None = None,
+) -> None:  # type: ignore[assignment]
+    run = RunDir.open(
+        folder,
+        stage=stage,
+        config={"settings": settings or {}, "options": options or {}, "models": list(models)},
+        seed=3,
+        parents=parents,
+        data=data,
+    )
     for step, row in enumerate(metrics):
         run.log(step, row)
     run.log_samples(7, samples)
@@ -32,30 +50,109 @@ def make_run(folder: Path, stage: str, summary: dict, *, settings: dict | None =
 
 def answers(gold: float, text: str) -> list[dict]:
     kinds = ("fact", "how_to", "harmful", "look_alike", "unanswerable", "claim", "contested")
-    return [{"prompt": [{"role": "user", "content": f"A {kind} prompt {HOSTILE}"}], "meta": {"kind": kind, "params": {"right": False}}, "completion": text,
-             "id": kind, "decoding": "greedy", "gold": gold, "reason": "because"} for kind in kinds]
+    return [
+        {
+            "prompt": [{"role": "user", "content": f"A {kind} prompt {HOSTILE}"}],
+            "meta": {"kind": kind, "params": {"right": False}},
+            "completion": text,
+            "id": kind,
+            "decoding": "greedy",
+            "gold": gold,
+            "reason": "because",
+        }
+        for kind in kinds
+    ]
 
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    for name, gold in (("base", 0.0), ("sft", 0.5), ("dpo", 0.7), ("best-of-n", 0.6), ("ppo", 0.8), ("unpenalised", 0.1)):
-        summary = {"gold": share(gold), "gold_sampled": share(gold), "helpful": share(gold), "compliance_with_harm": share(1 - gold), "over_refusal": None,
-                   "mean_length": 12.0, "kl_from_sft": share(1.5), "bare_answered": share(0.1)}
+    for name, gold in (
+        ("base", 0.0),
+        ("sft", 0.5),
+        ("dpo", 0.7),
+        ("best-of-n", 0.6),
+        ("ppo", 0.8),
+        ("unpenalised", 0.1),
+    ):
+        summary = {
+            "gold": share(gold),
+            "gold_sampled": share(gold),
+            "helpful": share(gold),
+            "compliance_with_harm": share(1 - gold),
+            "over_refusal": None,
+            "mean_length": 12.0,
+            "kl_from_sft": share(1.5),
+            "bare_answered": share(0.1),
+        }
         if name not in ("base", "sft"):
-            summary["paired"] = {"greedy": {"mean": gold - 0.5, "ci": [gold - 0.6, gold - 0.4], "n": 40, "p": 0.01}}
+            summary["paired"] = {
+                "greedy": {"mean": gold - 0.5, "ci": [gold - 0.6, gold - 0.4], "n": 40, "p": 0.01}
+            }
         make_run(folder / f"eval-{name}", "eval", summary, samples=answers(gold, f"{name} says {HOSTILE}"))
-    make_run(folder / "sft", "sft", {"demonstrations": 100}, metrics=[{"loss": 2.0 / (i + 1)} for i in range(20)])
+    make_run(
+        folder / "sft", "sft", {"demonstrations": 100}, metrics=[{"loss": 2.0 / (i + 1)} for i in range(20)]
+    )
     make_run(folder / "collect", "collect", {"pairs": 321}, options={"annotator": "town:fair"})
-    bins = [{"low": i / 10, "high": (i + 1) / 10, "confidence": i / 10 + 0.05, "accuracy": i / 10, "n": 5 * (i % 3)} for i in range(10)]
-    make_run(folder / "reward", "reward", {"accuracy": share(0.85, 900), "length_floor": share(0.47), "ceiling": 0.9, "ece": 0.031, "reliability": bins,
-                                          "margins": {"counts": [1, 4, 2], "edges": [-1.0, 0.0, 1.0, 2.0]}, "probes": {"flattery": share(0.9), "wrong_fact": share(0.3)},
-                                          "gold_accuracy": share(0.9), "gold_accuracy_big": share(0.95)})
-    make_run(folder / "dpo", "dpo", {}, metrics=[{"rewards/chosen": -0.1 * i, "rewards/rejected": -0.3 * i, "rewards/accuracies": 0.8} for i in range(9)])
-    steps = [{"objective/scores": 0.1 * i, "objective/gold": 0.6 - 0.05 * i, "objective/kl": 0.2 * i, "objective/kl_k2": 0.2 * i, "objective/kl_k3": 0.2 * i,
-              "policy/entropy_avg": 0.2, "completions/mean_length": 14.0, "policy/clipfrac_avg": 0.01, "val/clipfrac_avg": 0.02, "critic/vf_explained_var": 0.5}
-             for i in range(8)]
-    gamed = [{"prompt": [{"role": "user", "content": "What?"}], "completion": f"gamed {HOSTILE}", "proxy": 3.2, "gold": 0.0, "kl": 9.0, "reason": "off the point"}]
+    bins = [
+        {
+            "low": i / 10,
+            "high": (i + 1) / 10,
+            "confidence": i / 10 + 0.05,
+            "accuracy": i / 10,
+            "n": 5 * (i % 3),
+        }
+        for i in range(10)
+    ]
+    make_run(
+        folder / "reward",
+        "reward",
+        {
+            "accuracy": share(0.85, 900),
+            "length_floor": share(0.47),
+            "ceiling": 0.9,
+            "ece": 0.031,
+            "reliability": bins,
+            "margins": {"counts": [1, 4, 2], "edges": [-1.0, 0.0, 1.0, 2.0]},
+            "probes": {"flattery": share(0.9), "wrong_fact": share(0.3)},
+            "gold_accuracy": share(0.9),
+            "gold_accuracy_big": share(0.95),
+        },
+    )
+    make_run(
+        folder / "dpo",
+        "dpo",
+        {},
+        metrics=[
+            {"rewards/chosen": -0.1 * i, "rewards/rejected": -0.3 * i, "rewards/accuracies": 0.8}
+            for i in range(9)
+        ],
+    )
+    steps = [
+        {
+            "objective/scores": 0.1 * i,
+            "objective/gold": 0.6 - 0.05 * i,
+            "objective/kl": 0.2 * i,
+            "objective/kl_k2": 0.2 * i,
+            "objective/kl_k3": 0.2 * i,
+            "policy/entropy_avg": 0.2,
+            "completions/mean_length": 14.0,
+            "policy/clipfrac_avg": 0.01,
+            "val/clipfrac_avg": 0.02,
+            "critic/vf_explained_var": 0.5,
+        }
+        for i in range(8)
+    ]
+    gamed = [
+        {
+            "prompt": [{"role": "user", "content": "What?"}],
+            "completion": f"gamed {HOSTILE}",
+            "proxy": 3.2,
+            "gold": 0.0,
+            "kl": 9.0,
+            "reason": "off the point",
+        }
+    ]
     make_run(folder / "ppo", "ppo", {}, settings={"kl_coef": 0.1}, metrics=steps)
     make_run(folder / "ppo-unpenalised", "ppo", {}, settings={"kl_coef": 0.0}, metrics=steps, samples=gamed)
     curve = [{"n": n, "kl": 0.1 * n, "proxy": share(0.1 * n), "gold": share(0.6)} for n in (1, 2, 4)]
@@ -66,7 +163,15 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_part_is_there_with_its_figures(pipeline: Path) -> None:
     page = (pipeline / "report.html").read_text()
-    for title in ("What was made from what", "What each model scored", "before and after", "PPO, step by step", "The reward model", "Proxy and gold", "What the figures mean"):
+    for title in (
+        "What was made from what",
+        "What each model scored",
+        "before and after",
+        "PPO, step by step",
+        "The reward model",
+        "Proxy and gold",
+        "What the figures mean",
+    ):
         assert title in page
     assert "321 pairs" in page and "town:fair" in page and "ECE 0.031" in page and "0.900" in page
     assert page.count("<svg") >= 12
@@ -84,31 +189,69 @@ def test_text_of_models_stays_text(pipeline: Path) -> None:
 
 
 def test_what_is_normal_and_what_is_broken_is_on_the_page(tmp_path: Path) -> None:
-    make_run(tmp_path / "run", "ppo", {}, settings={"kl_coef": 0.1}, metrics=[{"val/ratio_first": 1.5, "objective/kl": 0.0, "objective/scores": 0.0}] * 4)
+    make_run(
+        tmp_path / "run",
+        "ppo",
+        {},
+        settings={"kl_coef": 0.1},
+        metrics=[{"val/ratio_first": 1.5, "objective/kl": 0.0, "objective/scores": 0.0}] * 4,
+    )
     page = write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "Is this normal?" in page and "broken: ratio-not-one" in page and "val/ratio_first is 1.5000 at step 0" in page and "To turn:" in page
+    assert (
+        "Is this normal?" in page
+        and "broken: ratio-not-one" in page
+        and "val/ratio_first is 1.5000 at step 0" in page
+        and "To turn:" in page
+    )
 
 
 def test_reward_shift_is_drawn_from_its_figures(tmp_path: Path) -> None:
-    """Two runs, a policy whose name is hostile, one whose accuracy nothing says; the picture in the folder is not taken."""
+    """Two runs, a policy whose name is hostile, one whose accuracy nothing says; the picture in the folder is
+    not taken.
+    """
+
     def row(policy: str, kind: str, kl: float, accuracy: dict) -> dict:
         return {"policy": policy, "kind": kind, "kl": share(kl), "accuracy": accuracy, "gold": share(0.5)}
 
-    rows = [row("sft", "policy", 0.0, share(0.9, 300)), row("best of 4", "best of", 0.6, share(0.8)), row(HOSTILE, "policy", 7.5, share(0.61)),
-            row("mute", "policy", 9.0, {"mean": None, "ci": None, "n": 0})]
+    rows = [
+        row("sft", "policy", 0.0, share(0.9, 300)),
+        row("best of 4", "best of", 0.6, share(0.8)),
+        row(HOSTILE, "policy", 7.5, share(0.61)),
+        row("mute", "policy", 9.0, {"mean": None, "ci": None, "n": 0}),
+    ]
     for name in ("shift-0", "shift-1"):
         make_run(tmp_path / name, "reward-shift", {"reward": "reward", "rows": rows})
         (tmp_path / name / "shift.svg").write_text("<svg><script>alert(3)</script></svg>")
     page = write_report([tmp_path], tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "The reward model as policies move away" in page and page.count("<svg") == 3 and "<script" not in page
-    assert page.count("0.900 (n = 300)") == 2 and "best of n (bound)" in page and "– (n = 0)" in page and "&lt;script&gt;alert(1)" in page
+    assert (
+        "The reward model as policies move away" in page and page.count("<svg") == 3 and "<script" not in page
+    )
+    assert (
+        page.count("0.900 (n = 300)") == 2
+        and "best of n (bound)" in page
+        and "– (n = 0)" in page
+        and "&lt;script&gt;alert(1)" in page
+    )
 
 
-def test_evaluations_of_no_pipeline_are_called_as_their_runs_are_and_may_differ_in_size(tmp_path: Path) -> None:
+def test_evaluations_of_no_pipeline_are_called_as_their_runs_are_and_may_differ_in_size(
+    tmp_path: Path,
+) -> None:
     for name, n in (("beta-0.1/seed-1-eval", 40), ("e-two", 60)):
-        make_run(tmp_path / name, "eval", {"gold": share(0.5, n)}, samples=answers(0.5, "yes"), options={"judge": "town:gold", "data": "town:test"})
+        make_run(
+            tmp_path / name,
+            "eval",
+            {"gold": share(0.5, n)},
+            samples=answers(0.5, "yes"),
+            options={"judge": "town:gold", "data": "town:test"},
+        )
     page = write_report([tmp_path], tmp_path / "page.html").read_text()
-    assert "beta-0.1/seed-1-eval" in page and "e-two" in page and "seed_1_eval" not in page and "e_two" not in page
+    assert (
+        "beta-0.1/seed-1-eval" in page
+        and "e-two" in page
+        and "seed_1_eval" not in page
+        and "e_two" not in page
+    )
     assert "n = 40 to 60:" in page and "the same for every model" not in page
 
 
@@ -123,19 +266,84 @@ def test_single_run_and_no_run(pipeline: Path, tmp_path: Path) -> None:
 def own(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Somebody's runs on a model and data of their own, in folders of other names, two of them alike."""
     folder = tmp_path_factory.mktemp("mine")
-    make_run(folder / "a" / "first", "sft", {"demonstrations": 60}, models=["owner/small"], metrics=[{"loss": 2.0 - i / 9} for i in range(9)])
-    make_run(folder / "b" / "first", "sft", {"demonstrations": 60}, models=["owner/small"], metrics=[{"loss": 3.0 - i / 9} for i in range(9)])
-    make_run(folder / "likes", "reward", {"accuracy": share(0.6, 30), "length_floor": share(0.5), "ceiling": None, "ece": 0.2, "reliability": [],
-                                          "margins": {"counts": [1, 2], "edges": [-1.0, 0.0, 1.0]}}, models=[str(folder / "a" / "first")], parents=[folder / "a" / "first"])
-    make_run(folder / "direct", "dpo", {}, models=[str(folder / "a" / "first")], parents=[folder / "a" / "first"],
-             metrics=[{"rewards/chosen": -0.1 * i, "rewards/margins": 0.3 * i, "rewards/accuracies": 0.8} for i in range(9)])
-    make_run(folder / "policy", "ppo", {}, settings={"kl_coef": 0.0}, models=[str(folder / "a" / "first")], parents=[folder / "a" / "first", folder / "likes"],
-             metrics=[{"objective/scores": 1.0 + i, "objective/gold": 0.5} for i in range(4)],
-             samples=[{"prompt": "p", "completion": text, "proxy": proxy, "gold": gold, "reason": ""} for text, proxy, gold in
-                      (("both like it", 6.0, 1.0), ("only the proxy", 6.0, 0.0), ("neither likes it", -2.0, 0.0), ("only gold", -2.0, 1.0))])
+    make_run(
+        folder / "a" / "first",
+        "sft",
+        {"demonstrations": 60},
+        models=["owner/small"],
+        metrics=[{"loss": 2.0 - i / 9} for i in range(9)],
+    )
+    make_run(
+        folder / "b" / "first",
+        "sft",
+        {"demonstrations": 60},
+        models=["owner/small"],
+        metrics=[{"loss": 3.0 - i / 9} for i in range(9)],
+    )
+    make_run(
+        folder / "likes",
+        "reward",
+        {
+            "accuracy": share(0.6, 30),
+            "length_floor": share(0.5),
+            "ceiling": None,
+            "ece": 0.2,
+            "reliability": [],
+            "margins": {"counts": [1, 2], "edges": [-1.0, 0.0, 1.0]},
+        },
+        models=[str(folder / "a" / "first")],
+        parents=[folder / "a" / "first"],
+    )
+    make_run(
+        folder / "direct",
+        "dpo",
+        {},
+        models=[str(folder / "a" / "first")],
+        parents=[folder / "a" / "first"],
+        metrics=[
+            {"rewards/chosen": -0.1 * i, "rewards/margins": 0.3 * i, "rewards/accuracies": 0.8}
+            for i in range(9)
+        ],
+    )
+    make_run(
+        folder / "policy",
+        "ppo",
+        {},
+        settings={"kl_coef": 0.0},
+        models=[str(folder / "a" / "first")],
+        parents=[folder / "a" / "first", folder / "likes"],
+        metrics=[{"objective/scores": 1.0 + i, "objective/gold": 0.5} for i in range(4)],
+        samples=[
+            {"prompt": "p", "completion": text, "proxy": proxy, "gold": gold, "reason": ""}
+            for text, proxy, gold in (
+                ("both like it", 6.0, 1.0),
+                ("only the proxy", 6.0, 0.0),
+                ("neither likes it", -2.0, 0.0),
+                ("only gold", -2.0, 1.0),
+            )
+        ],
+    )
     scored = {"gold": share(4.472), "gold_sampled": share(4.1), "mean_length": 80.0, "kl_from_sft": None}
-    said = [{"prompt": [{"role": "user", "content": "How many apples are left?"}], "meta": {}, "completion": "Three.", "id": "1", "decoding": "greedy", "gold": 4.4, "reason": ""}]
-    make_run(folder / "score", "eval", scored, options={"judge": "reward:likes"}, models=[str(folder / "direct")], data={"gsm8k.jsonl": "x"}, samples=said)
+    said = [
+        {
+            "prompt": [{"role": "user", "content": "How many apples are left?"}],
+            "meta": {},
+            "completion": "Three.",
+            "id": "1",
+            "decoding": "greedy",
+            "gold": 4.4,
+            "reason": "",
+        }
+    ]
+    make_run(
+        folder / "score",
+        "eval",
+        scored,
+        options={"judge": "reward:likes"},
+        models=[str(folder / "direct")],
+        data={"gsm8k.jsonl": "x"},
+        samples=said,
+    )
     return write_report([folder], folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -152,11 +360,19 @@ def test_a_score_is_called_gold_only_where_the_judge_is(own: str) -> None:
 
 def test_an_arrow_leads_from_a_run_to_what_was_made_of_it_and_nowhere_else(own: str) -> None:
     label = re.search(r'aria-label="([^"]* to [^"]*)"', own)
-    assert label and set(label[1].split("; ")) == {"small to a/first", "small to b/first", "a/first to likes", "a/first to direct", "likes to policy"}
+    assert label and set(label[1].split("; ")) == {
+        "small to a/first",
+        "small to b/first",
+        "a/first to likes",
+        "a/first to direct",
+        "likes to policy",
+    }
 
 
 def test_curves_go_by_stage_and_not_by_name(own: str) -> None:
-    assert "SFT loss" in own and "Implicit reward, chosen" in own and ">a/first<" in own and ">b/first<" in own
+    assert (
+        "SFT loss" in own and "Implicit reward, chosen" in own and ">a/first<" in own and ">b/first<" in own
+    )
 
 
 def test_what_the_reward_model_likes_and_the_judge_does_not_is_that(own: str) -> None:
@@ -178,7 +394,9 @@ def test_letters_are_of_one_size_on_every_chart(pipeline: Path) -> None:
 @pytest.mark.parametrize("points", [1, 2, 3])
 def test_two_points_are_no_curve(tmp_path: Path, points: int) -> None:
     make_run(tmp_path / "sft", "sft", {}, metrics=[{"loss": 1.0}] * points)
-    assert ("SFT loss" in write_report([tmp_path], tmp_path / "page.html").read_text(encoding="utf-8")) == (points > 2)
+    assert ("SFT loss" in write_report([tmp_path], tmp_path / "page.html").read_text(encoding="utf-8")) == (
+        points > 2
+    )
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
@@ -186,9 +404,28 @@ def test_two_points_are_no_curve(tmp_path: Path, points: int) -> None:
 def test_opens_in_a_browser_with_no_error_and_no_request(pipeline: Path, tmp_path: Path, width: int) -> None:
     log = tmp_path / "net.json"
     done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},2000", f"--log-net-log={log}",
-         f"--screenshot={tmp_path / 'page.png'}", f"file://{pipeline / 'report.html'}"], capture_output=True, text=True, timeout=120)
+        [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--enable-logging=stderr",
+            "--v=0",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},2000",
+            f"--log-net-log={log}",
+            f"--screenshot={tmp_path / 'page.png'}",
+            f"file://{pipeline / 'report.html'}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (tmp_path / "page.png").stat().st_size > 20_000
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not console, console

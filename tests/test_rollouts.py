@@ -1,4 +1,6 @@
-"""What the on-policy methods share: prompts and minibatches of a step, how far sampler and trainer are apart, what is worth looking at."""
+"""What the on-policy methods share: prompts and minibatches of a step, how far sampler and trainer are apart,
+what is worth looking at.
+"""
 
 from __future__ import annotations
 
@@ -32,20 +34,41 @@ def test_every_completion_once_a_pass_in_an_order_of_its_own():
     assert sorted(i for minibatch in one for piece in minibatch for i in piece) == list(range(12))
     assert one != two and one == minibatches(12, per_prompt=1, minibatch=5, micro_batch=2, seed=1)
     (grouped,) = minibatches(12, per_prompt=3, minibatch=12, micro_batch=3, seed=1)
-    assert sorted(grouped) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]  # the completions of a prompt side by side
+    assert sorted(grouped) == [
+        [0, 1, 2],
+        [3, 4, 5],
+        [6, 7, 8],
+        [9, 10, 11],
+    ]  # the completions of a prompt side by side
 
 
 def test_every_prompt_once_an_epoch():
     steps = [prompts_of_step(PROMPTS, 4, step, seed=5) for step in range(9)]
     seen = [prompt.text for step in steps for prompt in step]
-    assert sorted(seen[:18]) == sorted(seen[18:]) == sorted(p.text for p in PROMPTS) and seen[:18] != seen[18:]
-    assert prompts_of_step(PROMPTS, 4, 4, seed=5) == steps[4]  # spans two epochs, and asks nobody what came before
+    assert (
+        sorted(seen[:18]) == sorted(seen[18:]) == sorted(p.text for p in PROMPTS) and seen[:18] != seen[18:]
+    )
+    assert (
+        prompts_of_step(PROMPTS, 4, 4, seed=5) == steps[4]
+    )  # spans two epochs, and asks nobody what came before
 
 
 def test_scores_are_clipped_before_a_cut_completion_pays():
-    completions = [Completion(PROMPTS[0], "yes"), Completion(PROMPTS[0], "y", finished=False), Completion(PROMPTS[0], "no")]
-    assert shaped_scores([9.0, 9.0, -9.0], completions, clip=2.0, missing_end_penalty=1.5).tolist() == [2.0, 0.5, -2.0]
-    assert shaped_scores([9.0, 9.0, -9.0], completions, clip=0.0, missing_end_penalty=0.0).tolist() == [9.0, 9.0, -9.0]
+    completions = [
+        Completion(PROMPTS[0], "yes"),
+        Completion(PROMPTS[0], "y", finished=False),
+        Completion(PROMPTS[0], "no"),
+    ]
+    assert shaped_scores([9.0, 9.0, -9.0], completions, clip=2.0, missing_end_penalty=1.5).tolist() == [
+        2.0,
+        0.5,
+        -2.0,
+    ]
+    assert shaped_scores([9.0, 9.0, -9.0], completions, clip=0.0, missing_end_penalty=0.0).tolist() == [
+        9.0,
+        9.0,
+        -9.0,
+    ]
     with pytest.raises(GuardStop, match="score of rule is nan at step 7") as error:
         scores_of(RuleJudge("rule", lambda c: math.nan if c.text == "no" else 1.0), completions, 7)
     assert "no" in error.value.where
@@ -53,14 +76,25 @@ def test_scores_are_clipped_before_a_cut_completion_pays():
 
 def test_the_mismatch_is_that_of_the_sampled_tokens():
     mask = torch.tensor([[0, 1, 1], [0, 1, 0]])
-    completions = [Completion(PROMPTS[0], "a b", (5, 6), (-1.0, -2.0)), Completion(PROMPTS[0], "a", (5,), (-3.0,))]
+    completions = [
+        Completion(PROMPTS[0], "a b", (5, 6), (-1.0, -2.0)),
+        Completion(PROMPTS[0], "a", (5,), (-3.0,)),
+    ]
     sampler = sampler_logprobs(completions, mask)
     assert sampler.tolist() == [[0, -1, -2], [0, -3, 0]]
-    trainer = torch.tensor([[math.nan, -1.5, -2.0], [math.nan, -2.0, math.nan]])  # what stands outside counts for nothing
+    trainer = torch.tensor(
+        [[math.nan, -1.5, -2.0], [math.nan, -2.0, math.nan]]
+    )  # what stands outside counts for nothing
     found = mismatch(trainer, sampler, mask)
-    assert found == pytest.approx({
-        "sampling/sampling_logp_difference/mean": 0.5, "sampling/sampling_logp_difference/max": 1.0, "sampling/importance_sampling_ratio/min": math.exp(-0.5),
-        "sampling/importance_sampling_ratio/mean": (math.exp(-0.5) + 1 + math.e) / 3, "sampling/importance_sampling_ratio/max": math.e})
+    assert found == pytest.approx(
+        {
+            "sampling/sampling_logp_difference/mean": 0.5,
+            "sampling/sampling_logp_difference/max": 1.0,
+            "sampling/importance_sampling_ratio/min": math.exp(-0.5),
+            "sampling/importance_sampling_ratio/mean": (math.exp(-0.5) + 1 + math.e) / 3,
+            "sampling/importance_sampling_ratio/max": math.e,
+        }
+    )
     with pytest.raises(DataError, match="gave 0 log-probabilities for 1 tokens"):
         sampler_logprobs([Completion(PROMPTS[0], "a", (5,))], mask[1:])
 
@@ -72,10 +106,20 @@ def test_misleading_is_above_the_mean_by_proxy_and_below_it_by_gold():
     assert best_and_worst(proxy) == [4, 3, 0]
     completions = [Completion(PROMPTS[i], str(i)) for i in range(5)]
     shown = samples_of_step(completions, proxy, None, [Score(g, reason="why") for g in gold])
-    assert [row["completion"] for row in shown] == ["4", "3", "0"] and shown[0]["misleading"] and shown[0]["reason"] == "why" and shown[0]["kl"] is None
+    assert (
+        [row["completion"] for row in shown] == ["4", "3", "0"]
+        and shown[0]["misleading"]
+        and shown[0]["reason"] == "why"
+        and shown[0]["kl"] is None
+    )
 
 
 def test_first_and_last_are_tenths_of_the_steps_that_have_a_figure():
     history = [{"score": float(i), "gold": None if i % 2 else float(i)} for i in range(20)]
-    assert first_and_last(history, "score", "gold") == {"score_first": 0.5, "score_last": 18.5, "gold_first": 0.0, "gold_last": 18.0}
+    assert first_and_last(history, "score", "gold") == {
+        "score_first": 0.5,
+        "score_last": 18.5,
+        "gold_first": 0.0,
+        "gold_last": 18.0,
+    }
     assert first_and_last([{"gold": None}], "gold") == {"gold_first": None, "gold_last": None}

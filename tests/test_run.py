@@ -37,7 +37,9 @@ def walk(out, at_step=None):
         _, tensors, extra = saved
         position, travelled = tensors["position"], extra["travelled"]
     run.add_data("prompts", [Prompt.user("where to?")])
-    for step in run.steps(STEPS, desc="walk", save=lambda: ({"position": position}, {"travelled": travelled})):
+    for step in run.steps(
+        STEPS, desc="walk", save=lambda: ({"position": position}, {"travelled": travelled})
+    ):
         move = torch.randn(4, generator=torch.Generator().manual_seed(derive_seed(run.seed, "walk", step)))
         position, travelled = position + move, travelled + float(move.norm())
         run.log(step, {"distance": float(position.norm())})
@@ -88,12 +90,30 @@ def test_a_finished_run_is_whole_and_reused(tmp_path):
     info = read_run(run.out)
     assert run.done and not (tmp_path / "a.partial").exists()
     assert (info.status, info.stage, info.seed, info.parents, info.key) == ("done", "walk", 3, [], run.key)
-    assert [row["step"] for row in info.metrics] == list(range(STEPS)) and info.samples[2]["text"] == "dérive 2"
-    assert info.versions["torch"] == torch.__version__ and info.machine["cores"] == os.cpu_count() and info.seconds > 0 and info.cpu_seconds > 0
-    assert sorted(file.name for file in run.out.iterdir()) == ["config.json", "data", "health.jsonl", "manifest.json", "metrics.jsonl", "run.json", "samples.jsonl",
-                                                                "summary.json"]
+    assert [row["step"] for row in info.metrics] == list(range(STEPS)) and info.samples[2][
+        "text"
+    ] == "dérive 2"
+    assert (
+        info.versions["torch"] == torch.__version__
+        and info.machine["cores"] == os.cpu_count()
+        and info.seconds > 0
+        and info.cpu_seconds > 0
+    )
+    assert sorted(file.name for file in run.out.iterdir()) == [
+        "config.json",
+        "data",
+        "health.jsonl",
+        "manifest.json",
+        "metrics.jsonl",
+        "run.json",
+        "samples.jsonl",
+        "summary.json",
+    ]
     record = json.loads((run.out / "run.json").read_text())
-    assert record["wrote"]["prompts"] == hashlib.sha256((run.out / "data/prompts.jsonl").read_bytes()).hexdigest()
+    assert (
+        record["wrote"]["prompts"]
+        == hashlib.sha256((run.out / "data/prompts.jsonl").read_bytes()).hexdigest()
+    )
     assert read_jsonl(run.out / "data/prompts.jsonl", Prompt) == [Prompt.user("where to?")]
     before = contents(run.out)
     assert walk(run.out).done and contents(run.out) == before
@@ -143,7 +163,9 @@ def test_killed_at_any_write_and_gone_on_with_equals_undisturbed(tmp_path, undis
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_saves_after_the_step_and_leaves(tmp_path, undisturbed, number, code):
     out = tmp_path / "interrupted"
-    assert in_child(lambda: walk(out, lambda step: os.kill(os.getpid(), number) if step == 2 else None)) == code
+    assert (
+        in_child(lambda: walk(out, lambda step: os.kill(os.getpid(), number) if step == 2 else None)) == code
+    )
     first = []
     walk(out, first.append)
     assert first[0] == 3  # step 2 was finished and kept although it was not time to save
@@ -186,13 +208,23 @@ def test_a_state_that_is_not_whole_is_passed_over(tmp_path, undisturbed):
 def test_states_hold_tied_and_strided_tensors_of_any_type_bit_for_bit(tmp_path):
     run = open_walk(tmp_path / "a")
     weight = torch.randn(3, 4)
-    tensors = {"embed": weight, "head": weight, "turned": weight.T, "half": weight.bfloat16(), "count": torch.tensor(7), "part": weight[1:]}
+    tensors = {
+        "embed": weight,
+        "head": weight,
+        "turned": weight.T,
+        "half": weight.bfloat16(),
+        "count": torch.tensor(7),
+        "part": weight[1:],
+    }
     run.save_state(4, tensors, {"losses": [0.1, 1 / 3]})
     saved = run.load_state()
     assert saved is not None
     step, loaded, extra = saved
     assert step == 5 and extra == {"losses": [0.1, 1 / 3]} and loaded.keys() == tensors.keys()
-    assert all(torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype for name, value in tensors.items())
+    assert all(
+        torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype
+        for name, value in tensors.items()
+    )
 
 
 def no_space(*_, **__):
@@ -203,10 +235,15 @@ def no_space_in_safetensors(*_, **__):
     raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-@pytest.mark.parametrize(("target", "failure"), [
-    ("safetensors.torch.save_file", no_space_in_safetensors), ("safetensors.torch.save_file", no_space), ("os.fsync", no_space),
-    ("os.write", no_space),
-])
+@pytest.mark.parametrize(
+    ("target", "failure"),
+    [
+        ("safetensors.torch.save_file", no_space_in_safetensors),
+        ("safetensors.torch.save_file", no_space),
+        ("os.fsync", no_space),
+        ("os.write", no_space),
+    ],
+)
 def test_a_full_disk_keeps_the_last_state(tmp_path, undisturbed, monkeypatch, target, failure):
     out = tmp_path / "full"
     with monkeypatch.context() as patch, pytest.raises(ResourceError) as caught:
@@ -254,12 +291,19 @@ def test_a_run_that_has_made_nothing_gives_its_folder_up(tmp_path):
 
 def test_where_it_works_is_no_part_of_the_key_but_everything_else_is(tmp_path):
     def key(name, *, stage="walk", seed=0, data=None, parents=(), **config):
-        return RunDir.open(tmp_path / name, stage=stage, config=config, seed=seed, data=data, parents=parents).key
+        return RunDir.open(
+            tmp_path / name, stage=stage, config=config, seed=seed, data=data, parents=parents
+        ).key
 
     plain = key("a", model={"threads": 1, "device": "cpu", "precision": "fp32"})
     assert key("b", model={"threads": 8, "device": "cuda", "precision": "fp32"}) == plain
-    others = [key("c", model={"precision": "bf16"}), key("d", model={"precision": "fp32"}, seed=1), key("e", model={"precision": "fp32"}, stage="s"),
-              key("f", model={"precision": "fp32"}, data={"rows.jsonl": "sha"}), key("g", model={"precision": "fp32"}, data={"rows.jsonl": "other"})]
+    others = [
+        key("c", model={"precision": "bf16"}),
+        key("d", model={"precision": "fp32"}, seed=1),
+        key("e", model={"precision": "fp32"}, stage="s"),
+        key("f", model={"precision": "fp32"}, data={"rows.jsonl": "sha"}),
+        key("g", model={"precision": "fp32"}, data={"rows.jsonl": "other"}),
+    ]
     assert len({plain, *others}) == 6
 
 
@@ -268,7 +312,14 @@ def test_the_key_follows_the_parents_and_not_their_folders(tmp_path):
         first = RunDir.open(folder / "sft", stage="sft", config={}, seed=seed)
         if not first.done:
             first.finish({})
-        return RunDir.open(folder / "ppo", stage="ppo", config={"model": str(first.out)}, seed=0, parents=[first.out], data={str(first.out): "x"})
+        return RunDir.open(
+            folder / "ppo",
+            stage="ppo",
+            config={"model": str(first.out)},
+            seed=0,
+            parents=[first.out],
+            data={str(first.out): "x"},
+        )
 
     here = pipeline(tmp_path / "here", seed=0)
     here.finish({})
@@ -303,7 +354,9 @@ def test_an_empty_folder_is_filled_and_another_folder_is_left_alone(tmp_path):
     (tmp_path / "photos" / "cat.jpg").touch()
     with pytest.raises(ResumeRefused, match="is not a run"):
         open_walk(tmp_path / "photos")
-    assert [file.name for file in (tmp_path / "photos").iterdir()] == ["cat.jpg"] and not (tmp_path / "photos.partial").exists()
+    assert [file.name for file in (tmp_path / "photos").iterdir()] == ["cat.jpg"] and not (
+        tmp_path / "photos.partial"
+    ).exists()
 
 
 def test_two_processes_cannot_write_to_one_run(tmp_path):
@@ -318,15 +371,24 @@ def test_runs_are_listed_newest_first_unfinished_ones_too(tmp_path, monkeypatch)
     clock = iter(range(1000, 2000))
     monkeypatch.setattr("time.time", lambda: next(clock))
     walk(tmp_path / "old")
-    assert in_child(lambda: walk(tmp_path / "group" / "killed", lambda step: kill_self() if step == 3 else None)) == -signal.SIGKILL
+    assert (
+        in_child(lambda: walk(tmp_path / "group" / "killed", lambda step: kill_self() if step == 3 else None))
+        == -signal.SIGKILL
+    )
     next(clock)
     walk(tmp_path / "new")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
     found = list_runs(tmp_path)
-    assert {info.path.name: info.status for info in found} == {"new": "done", "old": "done", "killed.partial": "stopped"}
+    assert {info.path.name: info.status for info in found} == {
+        "new": "done",
+        "old": "done",
+        "killed.partial": "stopped",
+    }
     assert [info.started for info in found] == sorted((info.started for info in found), reverse=True)
-    assert next(info for info in found if info.status == "stopped").cpu_seconds > 0  # what the newest state says
+    assert (
+        next(info for info in found if info.status == "stopped").cpu_seconds > 0
+    )  # what the newest state says
     with pytest.raises(UserError, match="not a run folder"):
         read_run(tmp_path / "broken")
 
@@ -365,7 +427,11 @@ def test_progress_goes_to_stderr_in_lines_where_there_is_no_terminal(tmp_path, m
     assert seen == [n * n for n in range(10)] and list(run.track("abc", desc="letters")) == ["a", "b", "c"]
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.splitlines() == [
-        "scoring: 4/10, about 24 s left", "scoring: 8/10, about 8 s left", "scoring: 10/10", "letters: 3/3"]
+        "scoring: 4/10, about 24 s left",
+        "scoring: 8/10, about 8 s left",
+        "scoring: 10/10",
+        "letters: 3/3",
+    ]
 
 
 def test_the_time_left_follows_the_pace(monkeypatch):
@@ -391,31 +457,49 @@ def test_what_is_not_finite_stops_the_run_with_its_step_and_sample():
     for value in (float("nan"), float("inf"), float("-inf")):
         with pytest.raises(GuardStop, match="loss is .* at step 7") as caught:
             guard_finite(value, step=7, what="loss", sample="a long row " * 100)
-        assert caught.value.exit_code == 6 and "a long row" in caught.value.where and len(caught.value.where) <= 300
+        assert (
+            caught.value.exit_code == 6
+            and "a long row" in caught.value.where
+            and len(caught.value.where) <= 300
+        )
 
 
 def test_seeds_are_63_bits_of_sha256_and_differ_by_purpose():
     expected = int(hashlib.sha256(b"7\x1fppo\x1f3").hexdigest()[:16], 16) >> 1
     assert derive_seed(7, "ppo", 3) == expected
-    seeds = {derive_seed(seed, *names) for seed in range(20) for names in (("ab",), ("a", "b"), ("b", "a"), ("a", 1), (1, "a"), ())}
+    seeds = {
+        derive_seed(seed, *names)
+        for seed in range(20)
+        for names in (("ab",), ("a", "b"), ("b", "a"), ("a", 1), (1, "a"), ())
+    }
     assert len(seeds) == 120 and all(0 <= seed < 2**63 for seed in seeds)
     torch.Generator().manual_seed(max(seeds))
 
 
 def test_the_commit_is_that_of_the_packages_own_checkout_only(tmp_path, monkeypatch):
     def git(*arguments):
-        return subprocess.run(["git", "-C", tmp_path, "-c", "user.name=t", "-c", "user.email=t@t", *arguments],
-                              check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", tmp_path, "-c", "user.name=t", "-c", "user.email=t@t", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
 
     git("init", "--quiet")
     git("commit", "--quiet", "--allow-empty", "--message", "first")
-    for folder, expected in (("src/alignlab", git("rev-parse", "HEAD")), ("venv/lib/site-packages/alignlab", "")):
+    for folder, expected in (
+        ("src/alignlab", git("rev-parse", "HEAD")),
+        ("venv/lib/site-packages/alignlab", ""),
+    ):
         (tmp_path / folder).mkdir(parents=True)
         monkeypatch.setattr(identity, "__file__", str(tmp_path / folder / "run/identity.py"))
         assert identity.commit() == expected
 
 
 def test_settings_and_runs_import_no_torch():
-    code = "import sys, alignlab.cli, alignlab.config, alignlab.run, alignlab.settings; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, alignlab.cli, alignlab.config, alignlab.run, alignlab.settings; sys.exit('torch' in "
+        "sys.modules)"
+    )
     environment = os.environ | {"PYTHONPATH": str(Path(identity.__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

@@ -13,14 +13,23 @@ from typing import Any
 
 import pytest
 
-TOY = ("--seed 1 --demonstrations 64 --prompts 40 --ppo-prompts 40 --eval.prompts 24 --eval.sampling.max-new-tokens 24 --sft.epochs 1 --reward.epochs 1 "
-       "--ppo.steps 4 --ppo.rollouts 16 --unpenalised.steps 2 --unpenalised.rollouts 8 --best-of-n.curve-max 4 --best-of-n.curve-prompts 8 --best-of-n.n 2").split()
+TOY = (
+    "--seed 1 --demonstrations 64 --prompts 40 --ppo-prompts 40 --eval.prompts 24 --eval.sampling.max-new-tokens 24 --sft.epochs 1 --reward.epochs 1 "
+    "--ppo.steps 4 --ppo.rollouts 16 --unpenalised.steps 2 --unpenalised.rollouts 8 "
+    "--best-of-n.curve-max 4 --best-of-n.curve-prompts 8 --best-of-n.n 2"
+).split()
 EVERY_STEP = {"ALIGNLAB_SAVE_EVERY_STEPS": "1"}
 
 
 def start(out: Path, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "alignlab.cli", "run", "--out", str(out), *TOY], env=os.environ | environment, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "alignlab.cli", "run", "--out", str(out), *TOY],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def figures(out: Path) -> dict[str, Any]:
@@ -48,10 +57,30 @@ def test_summary_report_and_last_words(undisturbed: tuple[Path, str]) -> None:
     assert summary["schema"] == 1 and summary["recipe"] == "instructgpt" and summary["seed"] == 1
     assert {"base", "sft", "ppo", "dpo", "best_of_n", "unpenalised"} == set(summary["models"])
     for name, model in summary["models"].items():
-        assert {"path", "parent", "seconds", "helpful", "harmless", "honest", "gold", "gold_sampled", "compliance_with_harm", "over_refusal",
-                "instruction_format", "win_rate_vs_sft", "kl_from_sft", "mean_length"} <= set(model), name
+        assert {
+            "path",
+            "parent",
+            "seconds",
+            "helpful",
+            "harmless",
+            "honest",
+            "gold",
+            "gold_sampled",
+            "compliance_with_harm",
+            "over_refusal",
+            "instruction_format",
+            "win_rate_vs_sft",
+            "kl_from_sft",
+            "mean_length",
+        } <= set(model), name
         assert model["gold"]["n"] == 24 and 0 <= model["gold"]["mean"] <= 1
-    assert isinstance(summary["reward_model"]["accuracy"], float) and {"ci", "n", "ceiling", "ece", "length_floor"} <= set(summary["reward_model"])
+    assert isinstance(summary["reward_model"]["accuracy"], float) and {
+        "ci",
+        "n",
+        "ceiling",
+        "ece",
+        "length_floor",
+    } <= set(summary["reward_model"])
     assert {"sft", "collect", "reward", "ppo", "dpo"} <= {stage["name"] for stage in summary["stages"]}
     page = (out / "report.html").read_text()
     assert "Proxy and gold" in page and "<script" not in page
@@ -69,10 +98,15 @@ def test_a_second_time_everything_is_reused(undisturbed: tuple[Path, str]) -> No
     assert figures(out) == before and (out / "ppo" / "run.json").stat().st_mtime_ns == made
     assert "nothing to do" in said
     stages = json.loads((out / "summary.json").read_text())["stages"]
-    assert all(stage["was_done"] for stage in stages) and f"s now, {len(stages)} of {len(stages)} stages were done already" in said
+    assert (
+        all(stage["was_done"] for stage in stages)
+        and f"s now, {len(stages)} of {len(stages)} stages were done already" in said
+    )
 
 
-def test_killed_again_and_again_it_ends_in_the_same_figures(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+def test_killed_again_and_again_it_ends_in_the_same_figures(
+    undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
     out = tmp_path / "demo"
     for marker in ("sft.partial/state-*", "reward.partial/state-*", "ppo.partial/state-*"):
         process = start(out, **EVERY_STEP)

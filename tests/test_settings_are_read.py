@@ -11,9 +11,17 @@ PACKAGE = Path(settings.__file__).parent
 
 def fields_of(source: str) -> list[str]:
     """Every field of every dataclass in a module, as Class.field."""
-    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(d) for d in node.decorator_list)]
-    return [f"{node.name}.{item.target.id}" for node in classes for item in node.body
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
+    classes = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(d) for d in node.decorator_list)
+    ]
+    return [
+        f"{node.name}.{item.target.id}"
+        for node in classes
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    ]
 
 
 def attributes_read(sources: Iterable[str]) -> set[str]:
@@ -29,11 +37,19 @@ def unread(settings_source: str, sources: Iterable[str]) -> list[str]:
 
 def test_every_setting_is_read():
     source = Path(settings.__file__).read_text(encoding="utf-8")
-    others = [file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py") if file.name != "settings.py"]
+    others = [
+        file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py") if file.name != "settings.py"
+    ]
     assert len(fields_of(source)) > 80
     assert unread(source, others) == [], "settings that nothing in src/alignlab reads"
 
 
 def test_a_setting_that_nobody_reads_is_found():
-    source = "@dataclass(frozen=True)\nclass A:\n    used: int = 1\n    assigned: int = 2\n    passed: int = 3\n\nclass Plain:\n    other: int = 4\n"
-    assert unread(source, ["def f(c):\n    c.assigned = 1\n    return A(passed=c.used)"]) == ["A.assigned", "A.passed"]
+    source = (
+        "@dataclass(frozen=True)\nclass A:\n    used: int = 1\n    assigned: int = 2\n    passed: int = "
+        "3\n\nclass Plain:\n    other: int = 4\n"
+    )
+    assert unread(source, ["def f(c):\n    c.assigned = 1\n    return A(passed=c.used)"]) == [
+        "A.assigned",
+        "A.passed",
+    ]

@@ -59,16 +59,29 @@ def stage(*, out, resume, text, after=""):
 def command(tmp_path: Path) -> tuple[list[str], dict[str, str]]:
     (tmp_path / "tests_stages.py").write_text(STAGES)
     (tmp_path / "watched.py").write_text(SCRIPT)
-    (tmp_path / "torch.py").write_text("def set_num_threads(n): ...\n")  # a stage of its own has nothing to compute here
+    (tmp_path / "torch.py").write_text(
+        "def set_num_threads(n): ...\n"
+    )  # a stage of its own has nothing to compute here
     paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH", "")])])
-    return [sys.executable, str(tmp_path / "watched.py"), str(tmp_path / "out")], {**os.environ, "PYTHONPATH": paths, "TERM": "xterm-256color"}
+    return [sys.executable, str(tmp_path / "watched.py"), str(tmp_path / "out")], {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "TERM": "xterm-256color",
+    }
 
 
 def in_terminal(arguments: list[str], environment: dict[str, str], columns: int) -> list[str]:
     """The screen after each change, lines joined by line ends: what somebody who watches sees."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
-    process = subprocess.Popen(arguments, env={**environment, "COLUMNS": str(columns)}, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True)
+    process = subprocess.Popen(
+        arguments,
+        env={**environment, "COLUMNS": str(columns)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        close_fds=True,
+    )
     os.close(theirs)
     screen, shots, rest = Screen(columns), list[str](), b""
     while True:
@@ -132,21 +145,37 @@ class Screen:
 
 
 @pytest.mark.parametrize("columns", [80, 100, 200])
-def test_bars_notes_and_the_whole_in_a_terminal(columns: int, command: tuple[list[str], dict[str, str]]) -> None:
+def test_bars_notes_and_the_whole_in_a_terminal(
+    columns: int, command: tuple[list[str], dict[str, str]]
+) -> None:
     shots = in_terminal(*command, columns)
     last = shots[-1].rstrip().split("\n")
-    assert last[-1] == "the end" and not any("█" in line or "loading" in line or "all stages" in line for line in last)
-    assert max(map(len, last)) <= columns and "\u202e" not in shots[-1] and any("\\x1b[31mred\\u202e" in line for line in last)
+    assert last[-1] == "the end" and not any(
+        "█" in line or "loading" in line or "all stages" in line for line in last
+    )
+    assert (
+        max(map(len, last)) <= columns
+        and "\u202e" not in shots[-1]
+        and any("\\x1b[31mred\\u202e" in line for line in last)
+    )
     whole = " ".join(shots[-1].split())
-    assert whole.count("records fit into 512 tokens") == 4 and whole.count("begun, and ended") == 4 and "which is a long line for a narrow terminal" in whole
+    assert (
+        whole.count("records fit into 512 tokens") == 4
+        and whole.count("begun, and ended") == 4
+        and "which is a long line for a narrow terminal" in whole
+    )
     middle = [shot for shot in shots if "2/4" in shot and "█" in shot]
     assert middle, shots[-5:]
     for shot in middle:
         bars = [line for line in shot.split("\n") if "█" in line]
-        assert all(re.fullmatch(r"(all stages|\S+) +█+ +\d+/\d+.*", line.strip()) for line in bars), shot  # nothing was printed into a bar
+        assert all(re.fullmatch(r"(all stages|\S+) +█+ +\d+/\d+.*", line.strip()) for line in bars), (
+            shot
+        )  # nothing was printed into a bar
         assert max(map(len, bars)) <= columns
     assert any(re.search(r"all stages +█* +1/4, about \d+ s left", shot) for shot in shots)
-    assert not any(re.search(r"all stages +0/4, about", shot) for shot in shots)  # nothing has ended: nobody knows
+    assert not any(
+        re.search(r"all stages +0/4, about", shot) for shot in shots
+    )  # nothing has ended: nobody knows
 
 
 def test_plain_lines_where_there_is_no_terminal(command: tuple[list[str], dict[str, str]]) -> None:
@@ -154,12 +183,29 @@ def test_plain_lines_where_there_is_no_terminal(command: tuple[list[str], dict[s
     assert done.returncode == 0 and done.stdout == "the end\n", done.stderr
     lines = done.stderr.splitlines()
     assert "\x1b" not in done.stderr and "█" not in done.stderr and "\r" not in done.stderr
-    assert sum(line.endswith(" started") for line in lines) == 4 and sum(bool(re.match(r" +\d+\.\d s  \S+ +took +\d+\.\d s  ", line)) for line in lines) == 4
-    assert any(line.strip() == "sft: 2,850 of 3,000 records fit into 512 tokens (longest 700); 90,000 of 120,000 tokens are trained on" for line in lines)
+    assert (
+        sum(line.endswith(" started") for line in lines) == 4
+        and sum(bool(re.match(r" +\d+\.\d s  \S+ +took +\d+\.\d s  ", line)) for line in lines) == 4
+    )
+    assert any(
+        line.strip()
+        == (
+            "sft: 2,850 of 3,000 records fit into 512 tokens (longest 700); 90,000 of 120,000 tokens are "
+            "trained on"
+        )
+        for line in lines
+    )
     assert sum("which is a long line for a narrow terminal" in line for line in lines) == 1
 
 
-def planned(name: str, target: Any, state: str, seconds: float = 0.0, needs: tuple[Any, ...] = (), out: Path = Path("none")) -> Any:
+def planned(
+    name: str,
+    target: Any,
+    state: str,
+    seconds: float = 0.0,
+    needs: tuple[Any, ...] = (),
+    out: Path = Path("none"),
+) -> Any:
     return SimpleNamespace(name=name, target=target, state=state, seconds=seconds, needs=list(needs), out=out)
 
 
@@ -177,7 +223,9 @@ def test_how_long_is_left_is_a_schedule_of_what_is_to_come(tmp_path: Path) -> No
     unlike = planned("x", print, "waiting")
     assert time_left([done, evaluated, unlike], 2) == 6.0  # the mean of all that ended
     (tmp_path / "r.partial").mkdir()
-    (tmp_path / "r.partial" / "progress.json").write_text(json.dumps({"done": 1, "total": 4, "seconds_left": 3.0}))
+    (tmp_path / "r.partial" / "progress.json").write_text(
+        json.dumps({"done": 1, "total": 4, "seconds_left": 3.0})
+    )
     running = planned("r", print, "running", time.perf_counter(), out=tmp_path / "r")
     assert time_left([running], 2) == 3.0 and time_left([running, planned("z", print, "waiting")], 2) is None
 
@@ -186,22 +234,56 @@ def test_how_long_is_left_is_a_schedule_of_what_is_to_come(tmp_path: Path) -> No
 def test_the_last_table_fits(width: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     S = {"mean": 0.5, "ci": [0.4, 0.6], "n": 1000}
-    keys = ("gold", "gold_sampled", "helpful", "harmless", "honest", "compliance_with_harm", "over_refusal", "win_rate_vs_sft", "kl_from_sft", "mean_length", "compliance_seen", "compliance_held_out",
-            "look_alike_refusal", "evasive")
-    for recipe, models in (("instructgpt", ("base", "sft", "dpo", "best_of_n", "ppo", "unpenalised")), ("constitutional", ("base", "sft-helpful", "sl_cai", "rl_cai", "dpo_cai", "helpful_only"))):
-        summary = {"recipe": recipe, "seconds": 3.0, "sampled_tokens": 12345, "stages": [{"was_done": False, "seconds": 1.0}],
-                   "models": {name: {"path": str(tmp_path / name), **dict.fromkeys(keys, S)} for name in models}}
+    keys = (
+        "gold",
+        "gold_sampled",
+        "helpful",
+        "harmless",
+        "honest",
+        "compliance_with_harm",
+        "over_refusal",
+        "win_rate_vs_sft",
+        "kl_from_sft",
+        "mean_length",
+        "compliance_seen",
+        "compliance_held_out",
+        "look_alike_refusal",
+        "evasive",
+    )
+    for recipe, models in (
+        ("instructgpt", ("base", "sft", "dpo", "best_of_n", "ppo", "unpenalised")),
+        ("constitutional", ("base", "sft-helpful", "sl_cai", "rl_cai", "dpo_cai", "helpful_only")),
+    ):
+        summary = {
+            "recipe": recipe,
+            "seconds": 3.0,
+            "sampled_tokens": 12345,
+            "stages": [{"was_done": False, "seconds": 1.0}],
+            "models": {name: {"path": str(tmp_path / name), **dict.fromkeys(keys, S)} for name in models},
+        }
         said = closing(summary, tmp_path / "report.html", tmp_path)
         before = said.split("Shares from")[0].split("\n")
-        assert max(map(len, before)) <= width and all(name in said for name in models) and "helps harm" in said or recipe == "constitutional"
+        assert (
+            max(map(len, before)) <= width
+            and all(name in said for name in models)
+            and "helps harm" in said
+            or recipe == "constitutional"
+        )
         assert said.split("Shares from")[0].count("0.50") >= 9 * len(models)
 
 
 def test_a_table_that_is_too_wide_is_turned_and_then_cut() -> None:
     rows = [["", "one", "two"], *([name, "1", "2"] for name in ("a" * 12, "b" * 12, "c" * 12))]
     assert table(rows, 30)[0].split() == ["one", "two"]
-    wide = [["", *(f"figure {i}" for i in range(9))], *([name, *"123456789"] for name in ("a" * 12, "b" * 12, "c" * 12))]
+    wide = [
+        ["", *(f"figure {i}" for i in range(9))],
+        *([name, *"123456789"] for name in ("a" * 12, "b" * 12, "c" * 12)),
+    ]
     turned = table(wide, 60)
     assert turned[0].split() == ["a" * 12, "b" * 12, "c" * 12] and len(turned) == 10
     cut = table(wide, 30)
-    assert max(map(len, cut)) <= 30 and sum("figure 3" in line for line in cut) == 3 and sum(not line for line in cut) == 2
+    assert (
+        max(map(len, cut)) <= 30
+        and sum("figure 3" in line for line in cut) == 3
+        and sum(not line for line in cut) == 2
+    )

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""lm-evaluation-harness against `alignlab serve`, unchanged: a multiple-choice task through `/v1/completions` with echo and log-probabilities of token ids.
+"""lm-evaluation-harness against `alignlab serve`, unchanged: a multiple-choice task through `/v1/completions`
+with echo and log-probabilities of token ids.
 
-    pip install "lm_eval[api]" transformers; python benchmarks/clients/lm_eval_task.py URL MODEL TOKENIZER [CONTEXT]
+    pip install "lm_eval[api]" transformers; python benchmarks/clients/lm_eval_task.py URL MODEL TOKENIZER
+    [CONTEXT]
 
-URL as http://127.0.0.1:8000/v1; TOKENIZER is the model's folder, CONTEXT the tokens it reads (512). The task is a file written here: 40 questions, each a text whose
-end is right beside three that are not. Prints the harness's own table, and what it used: requests are lists of token ids.
+URL as http://127.0.0.1:8000/v1; TOKENIZER is the model's folder, CONTEXT the tokens it reads (512). The task
+is a file written here: 40 questions, each a text whose end is right beside three that are not. Prints the
+harness's own table, and what it used: requests are lists of token ids.
 """
 
 from __future__ import annotations
@@ -28,7 +31,13 @@ doc_to_target: "{{{{answer}}}}"
 target_delimiter: " "
 metric_list: [{{metric: acc}}, {{metric: acc_norm}}]
 """
-BEGINNINGS = ["The baker opens the", "In the morning the", "She went to the market and bought", "The old bridge over the", "Every child in town knows the"]
+BEGINNINGS = [
+    "The baker opens the",
+    "In the morning the",
+    "She went to the market and bought",
+    "The old bridge over the",
+    "Every child in town knows the",
+]
 RIGHT, WRONG = ["shop", "river", "bread", "mill"], ["xqzv", "!!!!", "of of", "7 7 7"]
 
 
@@ -43,9 +52,30 @@ def main(url: str, model: str, tokenizer: str, context: str = "512") -> None:
         data.write_text("".join(json.dumps(row) + "\n" for row in rows))
         (Path(folder) / "task.yaml").write_text(TASK.format(file=data))
         arguments = f"model={model},base_url={url}/completions,tokenizer={tokenizer},tokenizer_backend=huggingface,num_concurrent=4,max_length={context},max_retries=1"
-        subprocess.run([sys.executable, "-m", "lm_eval", "--model", "local-completions", "--model_args", arguments, "--tasks", "alignlab_choice",
-                        "--include_path", folder, "--batch_size", "8"],
-                       env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": f"{folder}/cache", "OPENAI_API_KEY": "none"}, check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "lm_eval",
+                "--model",
+                "local-completions",
+                "--model_args",
+                arguments,
+                "--tasks",
+                "alignlab_choice",
+                "--include_path",
+                folder,
+                "--batch_size",
+                "8",
+            ],
+            env={
+                **os.environ,
+                "HF_HUB_OFFLINE": "1",
+                "HF_DATASETS_CACHE": f"{folder}/cache",
+                "OPENAI_API_KEY": "none",
+            },
+            check=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What can be known of a command from its names, files and settings: checked before anything heavy is imported, and listed by `--help`."""
+"""What can be known of a command from its names, files and settings: checked before anything heavy is
+imported, and listed by `--help`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ def check_options(command: Command, values: dict[str, Any]) -> None:
         values: what the command's function is called with.
     """
     if command.out:
-        (check_folder if command.swept or command.settings in (PipelineSettings, StudySettings) else check_out)(values["out"])
+        (
+            check_folder
+            if command.swept or command.settings in (PipelineSettings, StudySettings)
+            else check_out
+        )(values["out"])
     for option in command.options:
         value = values[option.flag.replace("-", "_")]
         if option.names:
@@ -32,7 +38,9 @@ def check_options(command: Command, values: dict[str, Any]) -> None:
 
 
 def check_settings(settings: Any) -> None:
-    """Raise the error of the first setting that cannot be, a name among them that stands for nothing included."""
+    """Raise the error of the first setting that cannot be, a name among them that stands for nothing
+    included.
+    """
     rules.check(settings)
     for dotted, kind, name in names_in(settings):
         named(kind, name, dotted)
@@ -57,10 +65,16 @@ def named(kind: str, name: str, where: str) -> None:
     except UserError as error:
         raise type(error)(error.what, where=error.where or where, remedy=error.remedy) from None
     except (OSError, ValueError) as error:  # a name that is too long, or with a NUL in it
-        raise UserError(f"{name!r:.60} can be the name of nothing here: {getattr(error, 'strerror', None) or error}", where=where, remedy="check the name") from None
+        raise UserError(
+            f"{name!r:.60} can be the name of nothing here: {getattr(error, 'strerror', None) or error}",
+            where=where,
+            remedy="check the name",
+        ) from None
 
 
-# --- kinds that only the upper layers know ------------------------------------------------------------------------------------------
+# --- kinds that only the upper layers know
+# ------------------------------------------------------------------------------------------
+
 
 def recipe(name: str) -> None:
     from .recipes import RECIPES
@@ -113,17 +127,31 @@ def want(name: str) -> None:
     known.one_of(name, WANTS, "there is no kind")
 
 
-OURS: dict[str, Callable[[str], None]] = {"recipe": recipe, "study": study, "attacks": attacks, "defences": defences, "stacks": stacks, "verdicts": verdicts,
-                                          "served": served, "want": want}
+OURS: dict[str, Callable[[str], None]] = {
+    "recipe": recipe,
+    "study": study,
+    "attacks": attacks,
+    "defences": defences,
+    "stacks": stacks,
+    "verdicts": verdicts,
+    "served": served,
+    "want": want,
+}
 
 
 def listed(kind: str) -> list[str]:
-    """The names of a kind that are known whatever lies on the disk, for `--help`; none where the option's own text says them."""
+    """The names of a kind that are known whatever lies on the disk, for `--help`; none where the option's own
+    text says them.
+    """
     match kind:
         case "annotator" | "annotators":
             from .town.people import PEOPLE_WHO_RANK
 
-            return [f"town:{name}" for name in (*PEOPLE_WHO_RANK, "pool")] + ["pool:NAME*COUNT,NAME", "random", *known.JUDGES]
+            return [f"town:{name}" for name in (*PEOPLE_WHO_RANK, "pool")] + [
+                "pool:NAME*COUNT,NAME",
+                "random",
+                *known.JUDGES,
+            ]
         case "writers":
             from .town.people import PEOPLE_WHO_WRITE
 

@@ -1,11 +1,12 @@
 """`alignlab chat`: talk to a model in the terminal, or to two side by side.
 
-On a terminal answers appear as they are written, two models in two columns where there is room. Off a terminal each line read is
-a question and each answer a line on stdout: `answer`, or `model TAB answer TAB score` with the fields that apply; a question
-that could not be answered leaves its answer empty and says why on stderr. `--once` asks one question and leaves.
+On a terminal answers appear as they are written, two models in two columns where there is room. Off a
+terminal each line read is a question and each answer a line on stdout: `answer`, or `model TAB answer TAB
+score` with the fields that apply; a question that could not be answered leaves its answer empty and says why
+on stderr. `--once` asks one question and leaves.
 
-What a model writes is not trusted: whatever could move the cursor, colour the screen or turn the direction of writing is shown
-as an escape.
+What a model writes is not trusted: whatever could move the cursor, colour the screen or turn the direction of
+writing is shown as an escape.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ COMMANDS = {
     "/help": "show this",
     "/quit": "leave, as Ctrl-D does and Ctrl-C at the prompt",
 }
-HELP = "\n".join([*(f"{name:<13} {text}" for name, text in COMMANDS.items()),
-                  "Ctrl-C stops an answer. A question that begins with / is given with a space before it."])
+HELP = "\n".join(
+    [
+        *(f"{name:<13} {text}" for name, text in COMMANDS.items()),
+        "Ctrl-C stops an answer. A question that begins with / is given with a space before it.",
+    ]
+)
 
 
 class _Sampler(LocalSampler):
@@ -98,18 +103,30 @@ class Answer:
     def _end(self) -> None:
         self.over = True
         if self.judge:
-            self.score = self.judge.score([Completion(self.prompt, self.text, finished=self.finished, source=self.model)])[0].value
+            self.score = self.judge.score(
+                [Completion(self.prompt, self.text, finished=self.finished, source=self.model)]
+            )[0].value
 
     @property
     def footer(self) -> str:
         """What is to be said below it."""
         if self.error:
             return shown(str(self.error))
-        cut = "stopped" if self.stopped else "" if self.finished or not self.over else "cut at the limit, --sampling.max_new_tokens"
-        return " · ".join(part for part in (cut, "" if self.score is None else f"score {self.score:+.2f}") if part)
+        cut = (
+            "stopped"
+            if self.stopped
+            else ""
+            if self.finished or not self.over
+            else "cut at the limit, --sampling.max_new_tokens"
+        )
+        return " · ".join(
+            part for part in (cut, "" if self.score is None else f"score {self.score:+.2f}") if part
+        )
 
     def to_json(self) -> dict[str, Any]:
-        return {"model": self.model, "text": self.text, "finished": self.finished} | ({} if self.score is None else {"score": self.score})
+        return {"model": self.model, "text": self.text, "finished": self.finished} | (
+            {} if self.score is None else {"score": self.score}
+        )
 
 
 class Speaker:
@@ -118,7 +135,9 @@ class Speaker:
     def __init__(self, name: str, policy: Policy) -> None:
         self.name, self.tokenizer = name, policy.tokenizer
         self.sampler = _Sampler(policy.model, policy.tokenizer, slots=1, end_ids=policy.end_ids, name=name)
-        self.context: int | None = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
+        self.context: int | None = getattr(
+            policy.model.config.get_text_config(), "max_position_embeddings", None
+        )
         self.turns: list[tuple[str, str]] = []  # question, answer
 
     @property
@@ -126,8 +145,12 @@ class Speaker:
         """Whether it has a chat template. Without one it continues the conversation as plain text."""
         return bool(template_of(self.tokenizer))
 
-    def answer(self, question: str, sampling: SamplingSettings, *, seed: int, judge: Judge | None = None) -> Answer:
-        """An answer to begin. The oldest turns are forgotten where all would not fit, and the answer's note says so."""
+    def answer(
+        self, question: str, sampling: SamplingSettings, *, seed: int, judge: Judge | None = None
+    ) -> Answer:
+        """An answer to begin. The oldest turns are forgotten where all would not fit, and the answer's note
+        says so.
+        """
         answer = Answer(self.name, Prompt.user(question), iter(()), lambda: self.sampler.finished, judge)
         try:
             answer.prompt, ids, forgotten = self._fitting(question, sampling.max_new_tokens)
@@ -136,21 +159,45 @@ class Speaker:
             return answer
         if forgotten:
             turns = "turn is" if forgotten == 1 else f"{forgotten} turns are"
-            answer.note = f"too long for the {self.context} tokens it can read and write: the oldest {turns} forgotten"
-        answer.pieces = self.sampler.stream(ids, max_new_tokens=sampling.max_new_tokens, temperature=sampling.temperature, top_p=sampling.top_p, seed=seed)
+            answer.note = (
+                f"too long for the {self.context} tokens it can read and write: the oldest {turns} forgotten"
+            )
+        answer.pieces = self.sampler.stream(
+            ids,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=seed,
+        )
         return answer
 
     def _fitting(self, question: str, max_new_tokens: int) -> tuple[Prompt, list[int], int]:
-        """The conversation with as many of the latest turns as fit beside the answer, its ids, and how many turns were forgotten."""
+        """The conversation with as many of the latest turns as fit beside the answer, its ids, and how many
+        turns were forgotten.
+        """
         for forgotten in range(len(self.turns) + 1):
             kept = self.turns[forgotten:]
-            prompt = Prompt((*(m for q, a in kept for m in (Message("user", q), Message("assistant", a))), Message("user", question)))
-            ids = prompt_ids(self.tokenizer, prompt) if self.chats else self.tokenizer("\n".join(m.content for m in prompt.messages))["input_ids"]
+            prompt = Prompt(
+                (
+                    *(m for q, a in kept for m in (Message("user", q), Message("assistant", a))),
+                    Message("user", question),
+                )
+            )
+            ids = (
+                prompt_ids(self.tokenizer, prompt)
+                if self.chats
+                else self.tokenizer("\n".join(m.content for m in prompt.messages))["input_ids"]
+            )
             if not self.context or len(ids) + max_new_tokens <= self.context:
                 self.turns = kept
                 return prompt, ids, forgotten
-        raise DataError(f"the question alone is too long for {self.name}: {len(ids)} tokens and up to {max_new_tokens} of an answer, where {self.context} fit",
-                        remedy="ask something shorter, or lower --sampling.max_new_tokens")
+        raise DataError(
+            (
+                f"the question alone is too long for {self.name}: {len(ids)} tokens and up to "
+                f"{max_new_tokens} of an answer, where {self.context} fit"
+            ),
+            remedy="ask something shorter, or lower --sampling.max_new_tokens",
+        )
 
 
 @dataclass
@@ -164,11 +211,18 @@ class Conversation:
     asked: list[str] = field(default_factory=list)
 
     def ask(self, question: str, show: Callable[[Sequence[Answer]], None]) -> list[Answer]:
-        """Put a question to every model; `show` has the answers written. Those that could be written are remembered."""
-        question = question.encode("utf-8", "replace").decode()  # a lone surrogate, of bytes that were no text, is none to a tokenizer
+        """Put a question to every model; `show` has the answers written. Those that could be written are
+        remembered.
+        """
+        question = question.encode(
+            "utf-8", "replace"
+        ).decode()  # a lone surrogate, of bytes that were no text, is none to a tokenizer
         seed = derive_seed(self.settings.seed, "chat", self.samples)
         self.samples += 1
-        answers = [speaker.answer(question, self.settings.sampling, seed=seed, judge=self.judge) for speaker in self.speakers]
+        answers = [
+            speaker.answer(question, self.settings.sampling, seed=seed, judge=self.judge)
+            for speaker in self.speakers
+        ]
         show(answers)
         for speaker, answer in zip(self.speakers, answers, strict=True):
             if not answer.error:
@@ -191,10 +245,12 @@ class Conversation:
 
 
 def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSettings) -> dict[str, Any] | None:
-    """Talk to `model`, and to `beside` if one is named; `reward` names a reward model that scores each answer.
+    """Talk to `model`, and to `beside` if one is named; `reward` names a reward model that scores each
+    answer.
 
     Returns:
-        With `once`, the answers as `{"answers": [{"model", "text", "finished", "score"?}], "text": for people}`; else None, at the end.
+        With `once`, the answers as `{"answers": [{"model", "text", "finished", "score"?}], "text": for
+        people}`; else None, at the end.
 
     Raises:
         UserError: a model cannot be loaded; with `once`, also what keeps a model from answering.
@@ -214,15 +270,30 @@ def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSetti
             import readline  # noqa: F401
         for name, speaker in zip(paths, speakers, strict=False):
             if not speaker.chats or names.is_base(paths[name]):
-                console.print(Text(f"{one_line(name)} is a base model: it was taught to continue text, not to answer", "dim"))
+                console.print(
+                    Text(
+                        f"{one_line(name)} is a base model: it was taught to continue text, not to answer",
+                        "dim",
+                    )
+                )
         console.print(Text("/help shows the commands, Ctrl-C stops an answer, Ctrl-D leaves", "dim"))
-        talk(conversation, typed(), lambda answers: show(console, answers), lambda words: console.print(Text(words, "dim")))
+        talk(
+            conversation,
+            typed(),
+            lambda answers: show(console, answers),
+            lambda words: console.print(Text(words, "dim")),
+        )
     else:
         talk(conversation, sys.stdin, write_lines, lambda words: print(words, file=sys.stderr))
     return None
 
 
-def talk(conversation: Conversation, lines: Iterable[str], show: Callable[[Sequence[Answer]], None], say: Callable[[str], None]) -> None:
+def talk(
+    conversation: Conversation,
+    lines: Iterable[str],
+    show: Callable[[Sequence[Answer]], None],
+    say: Callable[[str], None],
+) -> None:
     """Answer or obey line by line until there are no more, or `/quit`."""
     for line in lines:
         word, _, value = line.strip().partition(" ")
@@ -242,7 +313,10 @@ def talk(conversation: Conversation, lines: Iterable[str], show: Callable[[Seque
         elif word == "/temperature":
             say(set_temperature(conversation, value))
         else:
-            say(f"there is no command {one_line(word)}; " + (nearest(word, COMMANDS) or "/help shows those there are"))
+            say(
+                f"there is no command {one_line(word)}; "
+                + (nearest(word, COMMANDS) or "/help shows those there are")
+            )
 
 
 def set_temperature(conversation: Conversation, value: str) -> str:
@@ -293,7 +367,9 @@ def write_silently(answers: Sequence[Answer]) -> None:
 
 
 def write_lines(answers: Sequence[Answer]) -> None:
-    """Each answer as a line of fields between tabs: the model where there are several, the answer, the score where there is one."""
+    """Each answer as a line of fields between tabs: the model where there are several, the answer, the score
+    where there is one.
+    """
     write_silently(answers)
     for answer in answers:
         if answer.error or answer.note:
@@ -303,7 +379,9 @@ def write_lines(answers: Sequence[Answer]) -> None:
 
 
 def show(console: Console, answers: Sequence[Answer]) -> None:
-    """Answers as they are written, on a terminal: several in columns if it is wide, else one below the other. Ctrl-C stops them."""
+    """Answers as they are written, on a terminal: several in columns if it is wide, else one below the other.
+    Ctrl-C stops them.
+    """
     if console.width >= WIDE:
         write_columns(console, answers)
     else:
@@ -312,7 +390,9 @@ def show(console: Console, answers: Sequence[Answer]) -> None:
 
 
 def write_columns(console: Console, answers: Sequence[Answer]) -> None:
-    """Columns that all grow: each model writes a piece in turn. While they do, what no longer fits the screen is left out at the top."""
+    """Columns that all grow: each model writes a piece in turn. While they do, what no longer fits the screen
+    is left out at the top.
+    """
     width = (console.width - GAP * (len(answers) - 1)) // len(answers)
 
     def columns() -> Table:
@@ -335,7 +415,9 @@ def write_columns(console: Console, answers: Sequence[Answer]) -> None:
 
 @contextmanager
 def silent_keys() -> Iterator[None]:
-    """What is typed meanwhile (an Enter, the ^C) is kept for later and does not show: it would move the lines that are being redrawn."""
+    """What is typed meanwhile (an Enter, the ^C) is kept for later and does not show: it would move the lines
+    that are being redrawn.
+    """
     if not sys.stdin.isatty() or sys.platform == "win32":
         yield
         return
@@ -352,7 +434,12 @@ def silent_keys() -> Iterator[None]:
 
 def column(console: Console, answer: Answer, width: int, height: int | None) -> Text:
     """An answer in so many columns, of which the last `height` lines (None: all)."""
-    parts = [(one_line(answer.model), "bold cyan"), (answer.note, "dim"), (shown(answer.text).strip(), ""), (answer.footer, "red" if answer.error else "dim")]
+    parts = [
+        (one_line(answer.model), "bold cyan"),
+        (answer.note, "dim"),
+        (shown(answer.text).strip(), ""),
+        (answer.footer, "red" if answer.error else "dim"),
+    ]
     lines = Text("\n").join(Text(words, style) for words, style in parts if words).wrap(console, width)
     return Text("\n").join(lines if height is None else lines[-height:])
 

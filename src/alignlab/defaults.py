@@ -1,17 +1,23 @@
-"""Defaults that follow the model: the numbers in `settings` are right for the town's models of a million parameters, and far too much for others.
+"""Defaults that follow the model: the numbers in `settings` are right for the town's models of a million
+parameters, and far too much for others.
 
-A model of the town keeps them. Any other gets the field's, by method, by what is trained (all weights or LoRA) and by size. Flags and files win over
-both. Where the values come from:
+A model of the town keeps them. Any other gets the field's, by method, by what is trained (all weights or
+LoRA) and by size. Flags and files win over both. Where the values come from:
 
-- SFT: TRL's SFTConfig 2e-5; Tulu 3 (Lambert et al. 2024) 5e-6 at 8B and 2e-6 at 70B; LoRA ten times TRL's (TRL's documentation; Schulman et al. 2025,
-  LoRA Without Regret; QLoRA, Dettmers et al. 2023: 2e-4). Rejection sampling is SFT on what was picked (RAFT: 2e-5).
+- SFT: TRL's SFTConfig 2e-5; Tulu 3 (Lambert et al. 2024) 5e-6 at 8B and 2e-6 at 70B; LoRA ten times TRL's
+  (TRL's documentation; Schulman et al. 2025, LoRA Without Regret; QLoRA, Dettmers et al. 2023: 2e-4).
+  Rejection sampling is SFT on what was picked (RAFT: 2e-5).
 - Reward: TRL's example 1e-5, with LoRA 1e-4; Llama 2 (Touvron et al. 2023) 1e-5, 5e-6 at 70B.
-- DPO and KTO: TRL's DPOConfig and KTOConfig 1e-6; Tulu 3 5e-7 at 8B and 2e-7 at 70B; LoRA 5e-6 (alignment-handbook's Zephyr, TRL's example).
-- ORPO: the paper's 8e-6 (Hong et al. 2024) and 5e-6 for Mistral 7B; LoRA 8e-5 (TRL's example). SimPO: its authors' 3e-7 to 1e-6; LoRA as DPO's.
-- PPO: TRL's PPOConfig 3e-6; Llama 2 1e-6 for all sizes. RLOO and GRPO: TRL's 1e-6. Online DPO: TRL's 5e-7. LoRA ten times as much.
+- DPO and KTO: TRL's DPOConfig and KTOConfig 1e-6; Tulu 3 5e-7 at 8B and 2e-7 at 70B; LoRA 5e-6
+  (alignment-handbook's Zephyr, TRL's example).
+- ORPO: the paper's 8e-6 (Hong et al. 2024) and 5e-6 for Mistral 7B; LoRA 8e-5 (TRL's example). SimPO: its
+  authors' 3e-7 to 1e-6; LoRA as DPO's.
+- PPO: TRL's PPOConfig 3e-6; Llama 2 1e-6 for all sizes. RLOO and GRPO: TRL's 1e-6. Online DPO: TRL's 5e-7.
+  LoRA ten times as much.
 - max_length: TRL's 1024. max_new_tokens: 256, TRL's GRPO until version 1; half a small context at most.
 
-Batch, epochs, warm-up, betas, clipping, beta and kl_coef are the field's already, or lie within what it uses: they are the same for all models.
+Batch, epochs, warm-up, betas, clipping, beta and kl_coef are the field's already, or lie within what it uses:
+they are the same for all models.
 """
 
 from __future__ import annotations
@@ -35,7 +41,9 @@ MAX_LENGTH, NEW_TOKENS = 1024, 256
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Learning rates: of all weights for a model below `MIDDLE`, from there, and from `LARGE` on; and of a LoRA adapter."""
+    """Learning rates: of all weights for a model below `MIDDLE`, from there, and from `LARGE` on; and of a
+    LoRA adapter.
+    """
 
     small: float
     middle: float
@@ -56,10 +64,27 @@ RATES: dict[type, Rates] = {
     s.GRPOSettings: Rates(1e-6, 1e-6, 1e-6, lora=1e-5),
     s.OnlineDPOSettings: Rates(5e-7, 5e-7, 2e-7, lora=5e-6),
 }
-LONGER: tuple[type, ...] = (s.SFTSettings, s.RewardSettings, s.DPOSettings, s.KTOSettings, s.ORPOSettings, s.SimPOSettings, s.LikelihoodSettings)
+LONGER: tuple[type, ...] = (
+    s.SFTSettings,
+    s.RewardSettings,
+    s.DPOSettings,
+    s.KTOSettings,
+    s.ORPOSettings,
+    s.SimPOSettings,
+    s.LikelihoodSettings,
+)
 """Whose max_length follows the model."""
-ANSWERING: tuple[type, ...] = (s.PPOSettings, s.RLOOSettings, s.GRPOSettings, s.OnlineDPOSettings, s.RejectionSettings, s.CollectSettings, s.DistilSettings,
-                               s.BestOfNSettings, s.EvalSettings)
+ANSWERING: tuple[type, ...] = (
+    s.PPOSettings,
+    s.RLOOSettings,
+    s.GRPOSettings,
+    s.OnlineDPOSettings,
+    s.RejectionSettings,
+    s.CollectSettings,
+    s.DistilSettings,
+    s.BestOfNSettings,
+    s.EvalSettings,
+)
 """Whose sampling.max_new_tokens does."""
 
 
@@ -69,7 +94,8 @@ class Known:
 
     Attributes:
         town: it is one of the town's, or was trained from one.
-        parameters: about how many, from its config; 0 = not known. context: tokens it can look at; 0 = not known.
+        parameters: about how many, from its config; 0 = not known. context: tokens it can look at; 0 = not
+            known.
     """
 
     town: bool
@@ -78,9 +104,16 @@ class Known:
 
 
 def following(model: str) -> Callable[[Any], dict[str, tuple[Any, str]]]:
-    """For `config.resolve`: by dotted name, the settings whose default follows this model, each with its value and where that comes from."""
+    """For `config.resolve`: by dotted name, the settings whose default follows this model, each with its
+    value and where that comes from.
+    """
+
     def defaults(config: Any) -> dict[str, tuple[Any, str]]:
-        return {name: row for prefix, part in _parts(config, "") for name, row in _of(part, prefix, known(model)).items()}
+        return {
+            name: row
+            for prefix, part in _parts(config, "")
+            for name, row in _of(part, prefix, known(model)).items()
+        }
 
     return defaults
 
@@ -105,13 +138,21 @@ def _of(part: Any, prefix: str, model: Known) -> dict[str, tuple[Any, str]]:
     found: dict[str, tuple[Any, str]] = {}
     if rates := RATES.get(kind):
         place = "small" if model.parameters < MIDDLE else "middle" if model.parameters < LARGE else "large"
-        rate, what = (rates.lora, "LoRA on a model that is not the town's") if part.adapter.rank else (getattr(rates, place), f"all weights of a model that is not the town's ({SIZES[place]})")
+        rate, what = (
+            (rates.lora, "LoRA on a model that is not the town's")
+            if part.adapter.rank
+            else (getattr(rates, place), f"all weights of a model that is not the town's ({SIZES[place]})")
+        )
         found[f"{prefix}optim.lr"] = (part.optim.lr, TOWN) if model.town else (rate, f"default for {what}")
     if kind in LONGER:
-        found[f"{prefix}max_length"] = (part.max_length, TOWN) if model.town else (min(MAX_LENGTH, model.context or MAX_LENGTH), OTHER)
+        found[f"{prefix}max_length"] = (
+            (part.max_length, TOWN) if model.town else (min(MAX_LENGTH, model.context or MAX_LENGTH), OTHER)
+        )
     if kind in ANSWERING:
         new_tokens = min(NEW_TOKENS, model.context // 2 or NEW_TOKENS)
-        found[f"{prefix}sampling.max_new_tokens"] = (part.sampling.max_new_tokens, TOWN) if model.town else (new_tokens, OTHER)
+        found[f"{prefix}sampling.max_new_tokens"] = (
+            (part.sampling.max_new_tokens, TOWN) if model.town else (new_tokens, OTHER)
+        )
     return found
 
 
@@ -123,32 +164,42 @@ MOST_CONFIG = 1_000_000  # bytes of a config.json that is read here
 
 @lru_cache(maxsize=16)
 def known(model: str) -> Known:
-    """What the files of a model name tell without loading it. A name that stands for nothing is an error later on, where it is loaded.
+    """What the files of a model name tell without loading it. A name that stands for nothing is an error
+    later on, where it is loaded.
 
-    Whatever carries the town's own chat template was trained from one of its models. An empty name, where no model is asked for, counts as one.
+    Whatever carries the town's own chat template was trained from one of its models. An empty name, where no
+    model is asked for, counts as one.
     """
     if model in ("", "town") or model.startswith(("town-", "bot:")):
         return Known(True)
     folder = Path(model) / "checkpoint" if (Path(model) / "run.json").exists() else Path(model)
     for _ in range(8):  # an adapter may lie on an adapter
         template = folder / "chat_template.jinja"
-        if template.is_file() and template.stat().st_size < MOST_CONFIG and template.read_bytes() == TOWN_TEMPLATE.read_bytes():
+        if (
+            template.is_file()
+            and template.stat().st_size < MOST_CONFIG
+            and template.read_bytes() == TOWN_TEMPLATE.read_bytes()
+        ):
             return Known(True)
         below = _json(folder / "adapter_config.json").get("base_model_name_or_path")
         if not isinstance(below, str):
             break
         folder = Path(below)
-    config = _json(folder / "config.json" if folder.is_dir() else _from_hub(str(folder), ask=str(folder) == model))
+    config = _json(
+        folder / "config.json" if folder.is_dir() else _from_hub(str(folder), ask=str(folder) == model)
+    )
     text = config.get("text_config")
     config = text if isinstance(text, dict) else config
     return Known(False, _parameters(config), _whole(config, "max_position_embeddings", "n_positions"))
 
 
 def _from_hub(name: str, *, ask: bool) -> Path | None:
-    """The config of a hub name, from the cache or, as the model itself will be, from the hub; None if it is not there.
+    """The config of a hub name, from the cache or, as the model itself will be, from the hub; None if it is
+    not there.
 
     Args:
-        ask: whether the hub may be asked: for a name that a person gave, never for one that stands in a folder.
+        ask: whether the hub may be asked: for a name that a person gave, never for one that stands in a
+            folder.
     """
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith(".gguf") or "://" in name:
         return None
@@ -179,10 +230,15 @@ def _whole(config: dict[str, Any], *names: str) -> int:
 
 
 def _parameters(config: dict[str, Any]) -> float:
-    """About how many: attention and a gated feed-forward block (of every expert) in each layer, and the embeddings."""
+    """About how many: attention and a gated feed-forward block (of every expert) in each layer, and the
+    embeddings.
+    """
     width, layers = _whole(config, "hidden_size", "n_embd"), _whole(config, "num_hidden_layers", "n_layer")
     inner = _whole(config, "intermediate_size", "moe_intermediate_size", "n_inner") or 4 * width
     experts = _whole(config, "num_local_experts", "num_experts", "n_routed_experts") or 1
     heads = _whole(config, "num_attention_heads", "n_head") or 1
     shared = (_whole(config, "num_key_value_heads") or heads) / heads
-    return float(layers) * width * ((2 + 2 * shared) * width + 3 * inner * experts) + float(_whole(config, "vocab_size")) * width
+    return (
+        float(layers) * width * ((2 + 2 * shared) * width + 3 * inner * experts)
+        + float(_whole(config, "vocab_size")) * width
+    )

@@ -1,8 +1,10 @@
-"""Likelihood displacement: the chosen completion grows less likely while its margin over the rejected one grows.
+"""Likelihood displacement: the chosen completion grows less likely while its margin over the rejected one
+grows.
 
-A direct loss sees the margin alone, which grows as well when both log-probabilities fall and the rejected one falls faster. A little of that is in nearly
-every run: the two share most of their words, and chosen completions that somebody else wrote were unlikely to begin with (Pal et al. 2024). Far down it is
-a failure: the probability goes to completions that nobody compared, which can be worse than both (Razin et al. 2024).
+A direct loss sees the margin alone, which grows as well when both log-probabilities fall and the rejected one
+falls faster. A little of that is in nearly every run: the two share most of their words, and chosen
+completions that somebody else wrote were unlikely to begin with (Pal et al. 2024). Far down it is a failure:
+the probability goes to completions that nobody compared, which can be worse than both (Razin et al. 2024).
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ class Watch:
     Attributes:
         steps: of the run.
         turn: the one setting to turn, in words.
-        relative: what is seen are differences from where the policy started. Otherwise they are the log-probabilities themselves: the first window then
-            stands for the start, and what batches differ by has to be outdone.
+        relative: what is seen are differences from where the policy started. Otherwise they are the
+            log-probabilities themselves: the first window then stands for the start, and what batches differ
+            by has to be outdone.
         seen: of the newest steps [chosen, rejected], nats a token.
-        start: of those two and twice the standard error of the first, of the first window; empty until there is one.
+        start: of those two and twice the standard error of the first, of the first window; empty until there
+            is one.
         set_in: the step since which there has been displacement; None where there is none.
         failed: it has gone too far, and that has been said.
     """
@@ -42,7 +46,9 @@ class Watch:
     failed: bool = False
 
     def see(self, step: int, chosen: float, rejected: float) -> str:
-        """Take in a step's mean log-probabilities, nats a token; returns what to tell the person who is watching, or ""."""
+        """Take in a step's mean log-probabilities, nats a token; returns what to tell the person who is
+        watching, or "".
+        """
         self.seen = [*self.seen, [chosen, rejected]][-self.window :]
         if len(self.seen) < self.window:
             return ""
@@ -67,7 +73,9 @@ class Watch:
 
     @property
     def moved(self) -> tuple[float, float]:
-        """How far chosen and rejected have moved since the start, nats a token, over the newest window; 0 before there is one."""
+        """How far chosen and rejected have moved since the start, nats a token, over the newest window; 0
+        before there is one.
+        """
         if not self.start:
             return 0.0, 0.0
         chosen, rejected = self._means()
@@ -83,28 +91,48 @@ class Watch:
         if self.set_in is None:
             return ""
         chosen, rejected = self.moved
-        said = (f"likelihood displacement since step {self.set_in}: against the start the chosen completions have moved by {chosen:+.2f} nats a token and the "
-                f"rejected ones by {rejected:+.2f}, so that margins grow while both fall. ")
+        said = (
+            f"likelihood displacement since step {self.set_in}: against the start the chosen completions have moved by {chosen:+.2f} nats a token and the "
+            f"rejected ones by {rejected:+.2f}, so that margins grow while both fall. "
+        )
         if not self.failed:
             return said + "This is normal: a little of it is in nearly every run."
-        return said + f"This is a failure: the probability goes to completions that nobody compared. Turn one setting: {self.turn}."
+        return said + (
+            "This is a failure: the probability goes to completions that nobody compared. Turn one "
+            f"setting: {self.turn}."
+        )
 
     def summary(self) -> dict[str, Any]:
         chosen, rejected = self.moved
-        return {"verdict": self.verdict, "step": self.set_in, "chosen": chosen, "rejected": rejected, "text": self.text}
+        return {
+            "verdict": self.verdict,
+            "step": self.set_in,
+            "chosen": chosen,
+            "rejected": rejected,
+            "text": self.text,
+        }
 
     def state(self) -> dict[str, Any]:
         """What a run that goes on needs, as JSON."""
         return {"seen": self.seen, "start": self.start, "set_in": self.set_in, "failed": self.failed}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.seen, self.start, self.set_in, self.failed = state["seen"], state["start"], state["set_in"], state["failed"]
+        self.seen, self.start, self.set_in, self.failed = (
+            state["seen"],
+            state["start"],
+            state["set_in"],
+            state["failed"],
+        )
 
     def _means(self) -> tuple[float, float]:
-        return sum(chosen for chosen, _ in self.seen) / len(self.seen), sum(rejected for _, rejected in self.seen) / len(self.seen)
+        return sum(chosen for chosen, _ in self.seen) / len(self.seen), sum(
+            rejected for _, rejected in self.seen
+        ) / len(self.seen)
 
     def _doubt(self) -> float:
-        """Twice the standard error of the window's mean; nothing is sure of a single step where the start itself is a guess."""
+        """Twice the standard error of the window's mean; nothing is sure of a single step where the start
+        itself is a guess.
+        """
         n, mean = len(self.seen), self._means()[0]
         if n == 1:
             return 0.0 if self.relative else math.inf

@@ -44,8 +44,16 @@ if TYPE_CHECKING:
     from .settings import EndpointSettings, ModelSettings, SamplingSettings
 
 
-def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, sampling: SamplingSettings, cache: Path | None = None,
-            stop: Sequence[str] = (), documents: bool = False) -> LocalSampler | EndpointSampler:
+def sampler(
+    name: str,
+    *,
+    model: ModelSettings,
+    endpoint: EndpointSettings,
+    sampling: SamplingSettings,
+    cache: Path | None = None,
+    stop: Sequence[str] = (),
+    documents: bool = False,
+) -> LocalSampler | EndpointSampler:
     """Who writes completions: a model in this process, or one behind an endpoint.
 
     Args:
@@ -60,17 +68,30 @@ def sampler(name: str, *, model: ModelSettings, endpoint: EndpointSettings, samp
     from .settings import WIDE, EndpointSettings, ModelSettings, SamplingSettings
 
     if is_endpoint(name):
-        if model != ModelSettings() or sampling.slots not in (SamplingSettings().slots, WIDE):  # neither default is anybody's wish
-            raise ConfigError("model.* and sampling.slots say how a model runs in this process", where=name, remedy="take them away: an endpoint runs elsewhere")
+        if model != ModelSettings() or sampling.slots not in (
+            SamplingSettings().slots,
+            WIDE,
+        ):  # neither default is anybody's wish
+            raise ConfigError(
+                "model.* and sampling.slots say how a model runs in this process",
+                where=name,
+                remedy="take them away: an endpoint runs elsewhere",
+            )
         return EndpointSampler(name, endpoint, cache=cache, stop=stop)
     if endpoint != EndpointSettings():
-        raise ConfigError("endpoint.* says how a server is asked, and the model is none", where=name, remedy="take it away, or --model http://host:port/v1#model")
+        raise ConfigError(
+            "endpoint.* says how a server is asked, and the model is none",
+            where=name,
+            remedy="take it away, or --model http://host:port/v1#model",
+        )
     from .models.load import load_policy
     from .sampling.local import LocalSampler
 
     policy = load_policy(model_path(name), model)
     between = {policy.tokenizer.bos_token_id} - {None} if documents else set()
-    return LocalSampler(policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids | between, name=name)
+    return LocalSampler(
+        policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids | between, name=name
+    )
 
 
 BOT = "bot:"
@@ -88,34 +109,65 @@ def is_local(name: str) -> bool:
     return not is_bot(name) and not is_endpoint(name)
 
 
-def target(name: str, *, model: ModelSettings, endpoint: EndpointSettings, sampling: SamplingSettings, cache: Path | None = None) -> Any:
-    """Who is attacked: any that `sampler` knows, or `bot:NAME`, a bot of the town that knows how every harm of the town is done."""
+def target(
+    name: str,
+    *,
+    model: ModelSettings,
+    endpoint: EndpointSettings,
+    sampling: SamplingSettings,
+    cache: Path | None = None,
+) -> Any:
+    """Who is attacked: any that `sampler` knows, or `bot:NAME`, a bot of the town that knows how every harm
+    of the town is done.
+    """
     if not is_bot(name):
         return sampler(name, model=model, endpoint=endpoint, sampling=sampling, cache=cache)
     from .sampling.bots import bot
     from .town import language, world
 
-    return bot(name.removeprefix(BOT), {topic.name: language.how_to(topic.steps) for topic in world.HARMFUL}, refusal=language.REFUSAL)
+    return bot(
+        name.removeprefix(BOT),
+        {topic.name: language.how_to(topic.steps) for topic in world.HARMFUL},
+        refusal=language.REFUSAL,
+    )
 
 
 def parents(*names: str) -> list[str]:
-    """Those of the names that stand for run folders (also as `reward:RUN` and `gated:RUN,RUN`): the lineage that a run records."""
+    """Those of the names that stand for run folders (also as `reward:RUN` and `gated:RUN,RUN`): the lineage
+    that a run records.
+    """
     from .data import mixture
     from .feedback import ai_name, ensemble
 
-    plain = [part for name in names if name for part in (name.removeprefix("gated:").split(",") if name.startswith("gated:")
-                                                         else [ai_name.parse(name).model] if name.startswith(ai_name.PREFIX) else ensemble.parse(name.removeprefix("reward:")).runs)]
-    plain = [part for name in plain for part in ([s.data for s in mixture.sources(name)] if name.startswith(mixture.PREFIX) else [name])]
+    plain = [
+        part
+        for name in names
+        if name
+        for part in (
+            name.removeprefix("gated:").split(",")
+            if name.startswith("gated:")
+            else [ai_name.parse(name).model]
+            if name.startswith(ai_name.PREFIX)
+            else ensemble.parse(name.removeprefix("reward:")).runs
+        )
+    ]
+    plain = [
+        part
+        for name in plain
+        for part in ([s.data for s in mixture.sources(name)] if name.startswith(mixture.PREFIX) else [name])
+    ]
     for name in plain:
         check_finished(name)
     return [name for name in plain if (Path(name) / "run.json").exists()]
 
 
 def reward_models(name: str) -> list[str]:
-    """The names of the models behind a reward model's name: one, or the members of an ensemble, every one there and whole.
+    """The names of the models behind a reward model's name: one, or the members of an ensemble, every one
+    there and whole.
 
     Raises:
-        ModelError: a member that is missing or broken, by its number and name. With `allow-missing` that is said on stderr and the others go on.
+        ModelError: a member that is missing or broken, by its number and name. With `allow-missing` that is
+            said on stderr and the others go on.
     """
     from .feedback import ensemble
 
@@ -125,7 +177,9 @@ def reward_models(name: str) -> list[str]:
 
     found = ensemble.parse(name)
     for run in found.runs:
-        check_finished(run, ModelError, whole=(Path(run) / "members").is_dir())  # a single one is looked at as a member
+        check_finished(
+            run, ModelError, whole=(Path(run) / "members").is_dir()
+        )  # a single one is looked at as a member
     listed = [member for run in found.runs for member in _all_members(run)]
     whole = []
     for number, member in enumerate(listed):
@@ -135,12 +189,17 @@ def reward_models(name: str) -> list[str]:
         except ModelError as error:
             _missing(error, number, member, len(listed), found.allow_missing)
     if not whole:
-        raise ModelError(f"none of the {len(listed)} members of {name} can be used", remedy="train them with `alignlab reward --members K`")
+        raise ModelError(
+            f"none of the {len(listed)} members of {name} can be used",
+            remedy="train them with `alignlab reward --members K`",
+        )
     return whole
 
 
 def _all_members(run: str) -> list[str]:
-    """Members of a run, also those that its summary counts and that are gone; a run without members is one itself."""
+    """Members of a run, also those that its summary counts and that are gone; a run without members is one
+    itself.
+    """
     if not (Path(run) / "members").is_dir():
         return [run]
     count = json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["members"]
@@ -149,9 +208,19 @@ def _all_members(run: str) -> list[str]:
 
 def _missing(error: ModelError, number: int, member: str, count: int, allowed: bool) -> None:
     if not allowed:
-        raise ModelError(f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}", where=error.where or member,
-                         remedy="train or copy it again; or name the ensemble with allow-missing (ensemble:worst,allow-missing:RUN) to go on with the others") from error
-    print(visible(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}"), file=sys.stderr, flush=True)
+        raise ModelError(
+            f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}",
+            where=error.where or member,
+            remedy=(
+                "train or copy it again; or name the ensemble with allow-missing "
+                "(ensemble:worst,allow-missing:RUN) to go on with the others"
+            ),
+        ) from error
+    print(
+        visible(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}"),
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> Judge:
@@ -161,7 +230,8 @@ def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> 
         settings: `ModelSettings` that the models are loaded with.
 
     Raises:
-        ModelError: a member that is missing or broken. ConfigError: an ensemble of scores that are not standardised.
+        ModelError: a member that is missing or broken. ConfigError: an ensemble of scores that are not
+            standardised.
     """
     from .feedback.ensemble import EnsembleJudge, parse
     from .feedback.reward_model import RewardModelJudge
@@ -173,7 +243,10 @@ def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> 
     if members == [name]:
         return RewardModelJudge(load_reward_model(model_path(name), settings), normalise=normalise)
     if not normalise:
-        raise ConfigError("normalize_scores = false with an ensemble: its members' scores have no common scale", remedy="leave normalize_scores on")
+        raise ConfigError(
+            "normalize_scores = false with an ensemble: its members' scores have no common scale",
+            remedy="leave normalize_scores on",
+        )
     found, judges = parse(name), []
     for number, member in enumerate(members):
         try:
@@ -194,13 +267,22 @@ class Data:
 
 
 def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
-    """Records of the wanted kind ("text", "prompt", "demonstration", "comparison", "ranking", "unpaired") from a data name."""
+    """Records of the wanted kind ("text", "prompt", "demonstration", "comparison", "ranking", "unpaired")
+    from a data name.
+    """
     from .data import mixture
 
     if name.startswith(mixture.PREFIX):
         parts = [(source, data(source.data, want, seed=seed)) for source in mixture.sources(name)]
-        records, report = mixture.mix([(source, part.records) for source, part in parts], seed=seed, count=count)
-        return Data(records, name, digest_of(records), "\n".join([report, *(part.report for _, part in parts if part.report)]))
+        records, report = mixture.mix(
+            [(source, part.records) for source, part in parts], seed=seed, count=count
+        )
+        return Data(
+            records,
+            name,
+            digest_of(records),
+            "\n".join([report, *(part.report for _, part in parts if part.report)]),
+        )
     if name.startswith("town:"):
         from .town import sets, world
 
@@ -214,23 +296,38 @@ def data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
     check_finished(name)
     if want == "prompt" and (known := redteam_sets.known(name)):
         kept = known.prompts[: count or None]
-        return Data(kept, name, digest_of(kept), f"{name}: {known.name}, {len(known.prompts)} prompts" + (f", {known.passed_over} rows passed over" if known.passed_over else "")
-                    + known.not_read_text())
+        return Data(
+            kept,
+            name,
+            digest_of(kept),
+            f"{name}: {known.name}, {len(known.prompts)} prompts"
+            + (f", {known.passed_over} rows passed over" if known.passed_over else "")
+            + known.not_read_text(),
+        )
     loaded = load(name, cast("Want", want), limit=count or None)
     return Data(loaded.records, name, digest_of(loaded.records), str(loaded.report))
 
 
 def check_columns(name: str) -> None:
-    """Refuse to be told what the columns of data are that is ours. Raises ConfigError for that, and for a list that names no column."""
+    """Refuse to be told what the columns of data are that is ours. Raises ConfigError for that, and for a
+    list that names no column.
+    """
     from .data import mixture
     from .data.formats import columns_in
 
     columns, data = columns_in(name)
     if columns and data.startswith(mixture.PREFIX):
-        raise ConfigError("--columns cannot say the columns of a mixture: its files may differ", where=data,
-                          remedy="in the mixture, before each file: mix:0.3=columns:prompt=q:A.jsonl+0.7=B.jsonl")
+        raise ConfigError(
+            "--columns cannot say the columns of a mixture: its files may differ",
+            where=data,
+            remedy="in the mixture, before each file: mix:0.3=columns:prompt=q:A.jsonl+0.7=B.jsonl",
+        )
     if columns and (data.startswith("town:") or (Path(data) / "run.json").exists()):
-        raise ConfigError("--columns says what a file of others calls its columns, and these are ours", where=data, remedy="take --columns away, or --data FILE")
+        raise ConfigError(
+            "--columns says what a file of others calls its columns, and these are ours",
+            where=data,
+            remedy="take --columns away, or --data FILE",
+        )
 
 
 def kind(name: str) -> str:
@@ -256,19 +353,35 @@ def _as(record: Record, want: str, name: str) -> list[Record]:
     try:
         return as_kind(record, cast("Want", want))
     except DataError as error:
-        raise UserError(f"{name} holds {type(record).__name__.lower()}s where {want}s are needed", remedy=f"data of {want}s; alignlab doctor DATA says what data holds, docs/data.md which columns are which") from error
+        raise UserError(
+            f"{name} holds {type(record).__name__.lower()}s where {want}s are needed",
+            remedy=(
+                f"data of {want}s; alignlab doctor DATA says what data holds, docs/data.md which columns "
+                "are which"
+            ),
+        ) from error
 
 
-def ai_judge(name: str | AIName, *, model: ModelSettings | None = None, endpoint: EndpointSettings | None = None, cache: Path | None = None, seed: int = 0) -> AIJudge:
-    """The AI judge of a name such as `ai:runs/critic,constitution=town,principles=4`, or of what such a name says (`feedback.ai.AIName`). Without a constitution, the town's for a
-    model that reads documents, `general` for any other.
+def ai_judge(
+    name: str | AIName,
+    *,
+    model: ModelSettings | None = None,
+    endpoint: EndpointSettings | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+) -> AIJudge:
+    """The AI judge of a name such as `ai:runs/critic,constitution=town,principles=4`, or of what such a name
+    says (`feedback.ai.AIName`). Without a constitution, the town's for a model that reads documents,
+    `general` for any other.
 
     Args:
-        model: how a model in this process is loaded. endpoint: how one behind an address is asked. cache: where an endpoint's answers are kept.
+        model: how a model in this process is loaded. endpoint: how one behind an address is asked. cache:
+            where an endpoint's answers are kept.
         seed: the principles of a pair are drawn by it.
 
     Raises:
-        UserError: a name that is none of a judge's. DataError, ModelError: a constitution or a model that cannot be used.
+        UserError: a name that is none of a judge's. DataError, ModelError: a constitution or a model that
+            cannot be used.
     """
     from .constitution import files, forms
     from .feedback.ai import AIJudge
@@ -279,12 +392,33 @@ def ai_judge(name: str | AIName, *, model: ModelSettings | None = None, endpoint
     found = parse(name) if isinstance(name, str) else name
     elsewhere = is_endpoint(found.model)
     folder = found.model if elsewhere else model_path(found.model)
-    constitution = files.load(found.constitution or ("town" if forms.form_of(found.form, folder).documents else "general"))
+    constitution = files.load(
+        found.constitution or ("town" if forms.form_of(found.form, folder).documents else "general")
+    )
     form = forms.form_of(found.form, folder, constitution)
-    reader = sampler(found.model, model=ModelSettings() if elsewhere else model or ModelSettings(), endpoint=(endpoint if elsewhere else None) or EndpointSettings(),
-                     sampling=SamplingSettings(), cache=cache, stop=form.stop, documents=form.documents)
-    return AIJudge(reader, constitution, form, name=str(name), tags=found.tags, principles=found.principles, ask=found.ask, orders=found.orders, labels=found.labels,
-                   cot=found.cot, temperature=found.temperature, seed=seed)
+    reader = sampler(
+        found.model,
+        model=ModelSettings() if elsewhere else model or ModelSettings(),
+        endpoint=(endpoint if elsewhere else None) or EndpointSettings(),
+        sampling=SamplingSettings(),
+        cache=cache,
+        stop=form.stop,
+        documents=form.documents,
+    )
+    return AIJudge(
+        reader,
+        constitution,
+        form,
+        name=str(name),
+        tags=found.tags,
+        principles=found.principles,
+        ask=found.ask,
+        orders=found.orders,
+        labels=found.labels,
+        cot=found.cot,
+        temperature=found.temperature,
+        seed=seed,
+    )
 
 
 def maybe_judge(name: str) -> Judge | None:
@@ -302,7 +436,15 @@ def judge(name: str) -> Judge:
         from .town import gold, tasks, world
 
         town = world.build()
-        return RuleJudge(name, lambda c: 1 - gold.judge(town, tasks.Request.of(c.prompt), c.text, finished=c.finished).parts.get("complied", 0.0))
+        return RuleJudge(
+            name,
+            lambda c: (
+                1
+                - gold.judge(town, tasks.Request.of(c.prompt), c.text, finished=c.finished).parts.get(
+                    "complied", 0.0
+                )
+            ),
+        )
     if name == "town:gold":
         from .town import gold, world
 
@@ -314,14 +456,19 @@ def judge(name: str) -> Judge:
         from .town import gold, tasks, world
 
         town = world.build()
-        return RuleJudge(name, lambda c: gold.verify(town, tasks.Request.of(c.prompt), c.text, finished=c.finished))
+        return RuleJudge(
+            name, lambda c: gold.verify(town, tasks.Request.of(c.prompt), c.text, finished=c.finished)
+        )
     if name.startswith("gated:"):
         from .feedback.gated import GatedJudge
         from .feedback.reward_model import RewardModelJudge
 
         judges = [reward_judge(each) for each in name.removeprefix("gated:").split(",") if each]
         if not all(isinstance(each, RewardModelJudge) for each in judges):
-            raise UserError(f"{name!r} does not name two single reward models", remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`")
+            raise UserError(
+                f"{name!r} does not name two single reward models",
+                remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`",
+            )
         return GatedJudge(*judges)
     if name == "constant":
         from .feedback import RuleJudge
@@ -358,7 +505,9 @@ def annotator(name: str, *, seed: int) -> Any:
 
         return AIAnnotator(ai_judge(name, seed=seed))
     if not name:
-        raise UserError("an annotator is needed", remedy="--annotator town:fair, or reward:RUN to rank by a reward model")
+        raise UserError(
+            "an annotator is needed", remedy="--annotator town:fair, or reward:RUN to rank by a reward model"
+        )
     return SimulatedAnnotator(name, judge(name), weights={"value": 1.0}, temperature=0.0, seed=seed)
 
 
@@ -370,29 +519,43 @@ def writer(name: str, *, seed: int) -> Any:
         from .town import people, world
 
         return people.writer(world.build(), name.removeprefix("town:"), seed=seed)
-    return RecordedWriter(name, {row.prompt.id: row.completion for row in data(name, "demonstration").records})
+    return RecordedWriter(
+        name, {row.prompt.id: row.completion for row in data(name, "demonstration").records}
+    )
 
 
 def pool(name: str, *, seed: int) -> Any:
-    """`pool:NAME*COUNT,NAME,...`: people of their own minds who share the work, each prompt ranked by one of them."""
+    """`pool:NAME*COUNT,NAME,...`: people of their own minds who share the work, each prompt ranked by one of
+    them.
+    """
     from .feedback.annotators import PoolAnnotator
 
     people = []
     for part in name.removeprefix("pool:").split(","):
         who, _, count = part.partition("*")
         if not re.fullmatch(r"[0-9]{0,3}", count) or not who or who.startswith("pool"):
-            raise UserError(f"{part!r} names nobody for a pool", where=name, remedy="pool:town:fair*6,town:careless*2,town:contrary*2")
+            raise UserError(
+                f"{part!r} names nobody for a pool",
+                where=name,
+                remedy="pool:town:fair*6,town:careless*2,town:contrary*2",
+            )
         for number in range(int(count or 1)):
             person = annotator(who, seed=derive_seed(seed, part, number))
             person.name = f"{person.name}-{number}" if count else person.name
             people.append(person)
     if not people:
-        raise UserError(f"{name!r} is an empty pool", remedy="pool:town:fair*6,town:careless*2,town:contrary*2")
+        raise UserError(
+            f"{name!r} is an empty pool", remedy="pool:town:fair*6,town:careless*2,town:contrary*2"
+        )
     return PoolAnnotator(name, people, seed=seed)
 
 
-def other_completions(name: str, prompts: Sequence[Any], *, per_prompt: int, seed: int) -> dict[str, list[Any]]:
-    """Completions by other people, by prompt id: `town:crowd`, or a data set with answers to the same prompts. Empty name, none."""
+def other_completions(
+    name: str, prompts: Sequence[Any], *, per_prompt: int, seed: int
+) -> dict[str, list[Any]]:
+    """Completions by other people, by prompt id: `town:crowd`, or a data set with answers to the same
+    prompts. Empty name, none.
+    """
     if not name:
         return {}
     if name == "town:crowd":
@@ -427,14 +590,19 @@ def request_reader(gold: str) -> Callable[[str], Prompt | None] | None:
 
 
 def breach_reader(gold: str) -> Callable[[Prompt, str, Principle], bool | None] | None:
-    """Who knows whether an answer breaks a principle, where the world has somebody who does; of a principle that is none of its own nobody knows."""
+    """Who knows whether an answer breaks a principle, where the world has somebody who does; of a principle
+    that is none of its own nobody knows.
+    """
     if gold != "town:gold":
         return None
     from .town import columns, tasks, world
 
     town = world.build()
-    return lambda prompt, text, principle: (bool(columns.broken(principle, columns.flaws(town, tasks.Request.of(prompt), text)))
-                                            if principle.id in columns.BROKEN_BY else None)
+    return lambda prompt, text, principle: (
+        bool(columns.broken(principle, columns.flaws(town, tasks.Request.of(prompt), text)))
+        if principle.id in columns.BROKEN_BY
+        else None
+    )
 
 
 def is_base(path: str) -> bool:

@@ -1,8 +1,9 @@
 """Runs the stages of a recipe side by side, each in a process of its own with one thread.
 
-A recipe calls `Pipeline.stage(...)` in the order in which it would be read; a stage that is given another stage as an
-argument waits for it. One thread a stage keeps the figures the same whatever the number of cores, and two stages that do
-not need each other run on two cores. Stages know nothing of it: what passes between them are run folders.
+A recipe calls `Pipeline.stage(...)` in the order in which it would be read; a stage that is given another
+stage as an argument waits for it. One thread a stage keeps the figures the same whatever the number of cores,
+and two stages that do not need each other run on two cores. Stages know nothing of it: what passes between
+them are run folders.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ PRELOAD = "alignlab.warm"
 
 @dataclass(eq=False)
 class Stage:
-    """A stage of a pipeline: its name, its run folder and what it waits for. As an argument it stands for its run folder."""
+    """A stage of a pipeline: its name, its run folder and what it waits for. As an argument it stands for its
+    run folder.
+    """
 
     name: str
     target: Callable[..., Any]
@@ -68,12 +71,16 @@ class Pipeline:
     def __init__(self, folder: Path, *, workers: int = 0, resume: Resume = True, tracker: str = "") -> None:
         check_folder(folder)
         self.folder, self.tracker = folder, tracker
-        self.resume = "changed" if resume == "again" else resume  # a stage that is made anew makes those anew that come of it
+        self.resume = (
+            "changed" if resume == "again" else resume
+        )  # a stage that is made anew makes those anew that come of it
         self.workers = workers or min(2, os.cpu_count() or 1)
         self.stages: list[Stage] = []
 
     def stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
-        """Plan a stage. Arguments that are stages, lists of them, or several `Joined`, are waited for and handed over as their run folders."""
+        """Plan a stage. Arguments that are stages, lists of them, or several `Joined`, are waited for and
+        handed over as their run folders.
+        """
         needs = list(dict.fromkeys(stage for value in arguments.values() for stage in _stages_in(value)))
         plain = {key: _folder(value) for key, value in arguments.items()}
         if isinstance(given := plain.get("settings"), Training) and not given.tracker:
@@ -84,7 +91,9 @@ class Pipeline:
         return stage
 
     def run(self) -> None:
-        """Run everything that was planned. The first error stops the rest and is raised; what was finished stays."""
+        """Run everything that was planned. The first error stops the rest and is raised; what was finished
+        stays.
+        """
         children = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ALIGNLAB_PROGRESS": "file"}
         ours = {name: os.environ.get(name) for name in children}
         os.environ.update(children)
@@ -108,9 +117,15 @@ class Pipeline:
     def _start_ready(self, context: Any) -> None:
         for stage in self.stages:
             running = sum(other.state == "running" for other in self.stages)
-            if stage.state == "waiting" and running < self.workers and all(need.state == "done" for need in stage.needs):
+            if (
+                stage.state == "waiting"
+                and running < self.workers
+                and all(need.state == "done" for need in stage.needs)
+            ):
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_child, args=(stage.target, stage.arguments, sender), name=stage.name)
+                process = context.Process(
+                    target=_child, args=(stage.target, stage.arguments, sender), name=stage.name
+                )
                 process.start()
                 stage.process = process
                 sender.close()
@@ -125,8 +140,11 @@ class Pipeline:
             except EOFError:
                 assert stage.process is not None
                 stage.process.join()
-                raise UserError(f"the stage {stage.name} was killed (exit code {stage.process.exitcode})", where=str(stage.out),
-                                remedy="give the same command again: it goes on where it was") from None
+                raise UserError(
+                    f"the stage {stage.name} was killed (exit code {stage.process.exitcode})",
+                    where=str(stage.out),
+                    remedy="give the same command again: it goes on where it was",
+                ) from None
             if outcome == "said":
                 view.note(stage, payload)
                 continue
@@ -139,7 +157,9 @@ class Pipeline:
             stage.seconds = read_run(stage.out).seconds
 
     def _stop_all(self) -> None:
-        alive = [stage.process for stage in self.stages if stage.process is not None and stage.process.is_alive()]
+        alive = [
+            stage.process for stage in self.stages if stage.process is not None and stage.process.is_alive()
+        ]
         for process in alive:
             process.terminate()
         try:
@@ -161,13 +181,25 @@ def seeds_of(text: str) -> list[int]:
 
 def _stages_in(value: Any) -> list[Stage]:
     if isinstance(value, (list, Joined)):
-        return [stage for item in (value if isinstance(value, list) else value.stages) for stage in _stages_in(item)]
+        return [
+            stage
+            for item in (value if isinstance(value, list) else value.stages)
+            for stage in _stages_in(item)
+        ]
     return [value] if isinstance(value, Stage) else []
 
 
 def _folder(value: Any) -> Any:
-    """A stage as its run folder, a list of them as a list of folders, `Joined` ones as one text, everything else as it is."""
-    return str(value) if isinstance(value, (Stage, Joined)) else [_folder(item) for item in value] if isinstance(value, list) else value
+    """A stage as its run folder, a list of them as a list of folders, `Joined` ones as one text, everything
+    else as it is.
+    """
+    return (
+        str(value)
+        if isinstance(value, (Stage, Joined))
+        else [_folder(item) for item in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 def _interrupt(*_: Any) -> None:
@@ -198,8 +230,8 @@ class _Said(io.TextIOBase):
 def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection) -> None:
     """One stage in a process of its own: one thread, errors sent back as they are.
 
-    Ctrl-C reaches every process of the terminal; a stage leaves it to the pipeline, which then asks once, by SIGTERM. Asked
-    twice, a run leaves without saving.
+    Ctrl-C reaches every process of the terminal; a stage leaves it to the pipeline, which then asks once, by
+    SIGTERM. Asked twice, a run leaves without saving.
     """
     import torch
 

@@ -1,7 +1,8 @@
 """The typed records that flow between stages, and their JSON form.
 
-Every record has `to_json()` (a plain dict in the field's column names) and a `from_json` that checks what it reads;
-`write_jsonl` and `read_jsonl` move whole files. Readers of other people's formats live in `alignlab.data.formats`.
+Every record has `to_json()` (a plain dict in the field's column names) and a `from_json` that checks what it
+reads; `write_jsonl` and `read_jsonl` move whole files. Readers of other people's formats live in
+`alignlab.data.formats`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,35 @@ from .text.lines import as_json, read_lines
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
-ROLE_NAMES: dict[str, Role] = {  # what formats of the field and chat APIs call whom; of data files and of requests to the server alike
-    "system": "system", "developer": "system",
-    "user": "user", "human": "user", "prompter": "user",
-    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant", "model": "assistant",
-    "bot": "assistant", "chatbot": "assistant", "ai": "assistant",
+ROLE_NAMES: dict[
+    str, Role
+] = {  # what formats of the field and chat APIs call whom; of data files and of requests to the server alike
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "chatbot": "assistant",
+    "ai": "assistant",
 }
-TOOL_ROLES = ("tool", "function", "function_call", "tool_call", "tool_calls", "observation", "function_response", "tool_response", "ipython")
+TOOL_ROLES = (
+    "tool",
+    "function",
+    "function_call",
+    "tool_call",
+    "tool_calls",
+    "observation",
+    "function_response",
+    "tool_response",
+    "ipython",
+)
 
 
 def role_of(name: Any) -> Role:
@@ -37,8 +60,10 @@ def role_of(name: Any) -> Role:
     if spoken in ROLE_NAMES:
         return ROLE_NAMES[spoken]
     if spoken in TOOL_ROLES:
-        raise DataError(f"a turn of {spoken!r}: calls of tools and what they return are not rendered",
-                        remedy="take conversations with tools out, or write what the tool said into a turn of the user")
+        raise DataError(
+            f"a turn of {spoken!r}: calls of tools and what they return are not rendered",
+            remedy="take conversations with tools out, or write what the tool said into a turn of the user",
+        )
     raise DataError(f"a turn of {name!r:.40}", remedy=f"roles: {', '.join(ROLE_NAMES)}")
 
 
@@ -55,7 +80,8 @@ class Message:
 class Prompt:
     """What the policy is given: messages that end with the user's turn.
 
-    `meta` belongs to the source of the prompt (the town puts its request there) and is carried along untouched.
+    `meta` belongs to the source of the prompt (the town puts its request there) and is carried along
+    untouched.
     """
 
     messages: tuple[Message, ...]
@@ -78,7 +104,9 @@ class Prompt:
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        return {"prompt": [m.to_json() for m in self.messages]} | ({"meta": dict(self.meta)} if self.meta else {})
+        return {"prompt": [m.to_json() for m in self.messages]} | (
+            {"meta": dict(self.meta)} if self.meta else {}
+        )
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Prompt:
@@ -95,7 +123,9 @@ def messages_from_json(value: Any) -> tuple[Message, ...]:
     for item in value:
         role, content = (item.get("role"), item.get("content")) if isinstance(item, Mapping) else (None, None)
         if not isinstance(role, str) or not isinstance(content, str):
-            raise DataError(f'a message needs a role ({", ".join(ROLES)}) and a text content, not {item!r:.80}')
+            raise DataError(
+                f"a message needs a role ({', '.join(ROLES)}) and a text content, not {item!r:.80}"
+            )
         messages.append(Message(role_of(role), content))
     return tuple(messages)
 
@@ -129,7 +159,9 @@ class Demonstration:
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Demonstration:
-        return Demonstration(Prompt.from_json(row), _completion_text(row["completion"]), row.get("completion_meta") or {})
+        return Demonstration(
+            Prompt.from_json(row), _completion_text(row["completion"]), row.get("completion_meta") or {}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +169,10 @@ class Completion:
     """What a policy wrote.
 
     Attributes:
-        ids: the sampled token ids, with the end token where the policy wrote one; empty if the text came from elsewhere.
-        logprobs: log-probability of each id under the distribution it was drawn from (temperature, top-p included).
+        ids: the sampled token ids, with the end token where the policy wrote one; empty if the text came from
+            elsewhere.
+        logprobs: log-probability of each id under the distribution it was drawn from (temperature, top-p
+            included).
         finished: the policy wrote its own end token. A completion cut at the limit is not finished.
         source: who wrote it (a model, a demonstrator), for reports.
         blocked: the defence that put its own words in the place of the model's; empty = nobody did.
@@ -154,13 +188,20 @@ class Completion:
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.text, "finished": self.finished}
-        return row | ({"source": self.source} if self.source else {}) | ({"blocked": self.blocked} if self.blocked else {})
+        return (
+            row
+            | ({"source": self.source} if self.source else {})
+            | ({"blocked": self.blocked} if self.blocked else {})
+        )
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Completion:
         return Completion(
-            Prompt.from_json(row), _completion_text(row["completion"]),
-            finished=row.get("finished", True), source=row.get("source", ""), blocked=row.get("blocked", ""),
+            Prompt.from_json(row),
+            _completion_text(row["completion"]),
+            finished=row.get("finished", True),
+            source=row.get("source", ""),
+            blocked=row.get("blocked", ""),
         )
 
 
@@ -169,7 +210,8 @@ class Comparison:
     """Two completions of one prompt; `chosen` was preferred. `tie` says that neither was.
 
     Attributes:
-        label: the probability that `chosen` is the better one, from 0 to 1 (a soft label, as an AI judge gives it); None is certainty, 1.
+        label: the probability that `chosen` is the better one, from 0 to 1 (a soft label, as an AI judge
+            gives it); None is certainty, 1.
     """
 
     prompt: Prompt
@@ -188,13 +230,21 @@ class Comparison:
 
     @property
     def favoured(self) -> Comparison:
-        """The comparison as whoever takes a label for certain has to read it: the favoured completion chosen, no soft label; at one half, a tie."""
+        """The comparison as whoever takes a label for certain has to read it: the favoured completion chosen,
+        no soft label; at one half, a tie.
+        """
         if self.label is None:
             return self
         sure = replace(self, label=None, tie=self.tie or self.label == 0.5)
         if self.label >= 0.5:
             return sure
-        return replace(sure, chosen=self.rejected, rejected=self.chosen, chosen_finished=self.rejected_finished, rejected_finished=self.chosen_finished)
+        return replace(
+            sure,
+            chosen=self.rejected,
+            rejected=self.chosen,
+            chosen_finished=self.rejected_finished,
+            rejected_finished=self.chosen_finished,
+        )
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"chosen": self.chosen, "rejected": self.rejected}
@@ -213,17 +263,28 @@ class Comparison:
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Comparison:
         return Comparison(
-            Prompt.from_json(row), _completion_text(row["chosen"]), _completion_text(row["rejected"]), row.get("margin"),
-            row.get("tie", False), row.get("chosen_finished", True), row.get("rejected_finished", True),
-            row.get("comparison_meta") or {}, row.get("label"),
+            Prompt.from_json(row),
+            _completion_text(row["chosen"]),
+            _completion_text(row["rejected"]),
+            row.get("margin"),
+            row.get("tie", False),
+            row.get("chosen_finished", True),
+            row.get("rejected_finished", True),
+            row.get("comparison_meta") or {},
+            row.get("label"),
         )
 
 
 def check_label(value: Any) -> float:
     """A soft label: a probability from 0 to 1. Raises DataError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN is neither
-        raise DataError(f"a soft label is a probability from 0 to 1, not {value!r:.60}",
-                        remedy="the probability that `chosen` is the better one; name a `label` column that means something else otherwise")
+        raise DataError(
+            f"a soft label is a probability from 0 to 1, not {value!r:.60}",
+            remedy=(
+                "the probability that `chosen` is the better one; name a `label` column that means "
+                "something else otherwise"
+            ),
+        )
     return float(value)
 
 
@@ -239,8 +300,8 @@ class Ranking:
 
     All K(K-1)/2 pairs of a ranking stay in one batch element of the reward model (InstructGPT, section 3.5).
 
-    `meta["labels"]`, where it is there, holds a soft label for each pair: the probability that completion i is better than completion j, for (0, 1),
-    (0, 2), ..., (1, 2), ...; see `label`.
+    `meta["labels"]`, where it is there, holds a soft label for each pair: the probability that completion i
+    is better than completion j, for (0, 1), (0, 2), ..., (1, 2), ...; see `label`.
     """
 
     prompt: Prompt
@@ -253,17 +314,30 @@ class Ranking:
         if len(self.completions) != len(self.ranks):
             raise DataError(f"a ranking of {len(self.completions)} completions has {len(self.ranks)} ranks")
         if len(self.completions) > MOST_RANKED:
-            raise DataError(f"a ranking of {len(self.completions):,} completions has {len(self.completions) * (len(self.completions) - 1) // 2:,} pairs",
-                            remedy=f"at most {MOST_RANKED} completions of one prompt: keep the best and the worst, or some drawn at random")
+            raise DataError(
+                (
+                    f"a ranking of {len(self.completions):,} completions has "
+                    f"{len(self.completions) * (len(self.completions) - 1) // 2:,} pairs"
+                ),
+                remedy=(
+                    f"at most {MOST_RANKED} completions of one prompt: keep the best and the worst, or some "
+                    "drawn at random"
+                ),
+            )
         if (labels := self.meta.get("labels")) is not None:
             k = len(self.ranks)
             if not isinstance(labels, list | tuple) or len(labels) != k * (k - 1) // 2:
-                raise DataError(f"a ranking of {k} completions has {k * (k - 1) // 2} pairs, and its soft labels are {labels!r:.60}")
+                raise DataError(
+                    f"a ranking of {k} completions has {k * (k - 1) // 2} pairs, and its soft labels "
+                    f"are {labels!r:.60}"
+                )
             for value in labels:
                 check_label(value)
 
     def label(self, i: int, j: int) -> float | None:
-        """The soft label of a pair: the probability that completion i is better than completion j. None where the ranks are all there is."""
+        """The soft label of a pair: the probability that completion i is better than completion j. None where
+        the ranks are all there is.
+        """
         labels = self.meta.get("labels")
         if labels is None:
             return None
@@ -272,14 +346,27 @@ class Ranking:
         return value if i < j else 1 - value
 
     def only(self, places: Sequence[int]) -> Ranking:
-        """The ranking of some of its completions; what `meta` says of each completion (`PER_COMPLETION`) goes along."""
-        meta = {name: [value[i] for i in places] if name in PER_COMPLETION else value for name, value in self.meta.items()}
+        """The ranking of some of its completions; what `meta` says of each completion (`PER_COMPLETION`) goes
+        along.
+        """
+        meta = {
+            name: [value[i] for i in places] if name in PER_COMPLETION else value
+            for name, value in self.meta.items()
+        }
         if "labels" in meta:
             meta["labels"] = [self.label(i, j) for n, i in enumerate(places) for j in places[n + 1 :]]
-        return Ranking(self.prompt, tuple(self.completions[i] for i in places), tuple(self.ranks[i] for i in places), self.annotator, meta)
+        return Ranking(
+            self.prompt,
+            tuple(self.completions[i] for i in places),
+            tuple(self.ranks[i] for i in places),
+            self.annotator,
+            meta,
+        )
 
     def comparisons(self, *, ties: bool = False) -> list[Comparison]:
-        """All pairs whose ranks differ, better one first, with their soft labels; with `ties` the equal ones too."""
+        """All pairs whose ranks differ, better one first, with their soft labels; with `ties` the equal ones
+        too.
+        """
         pairs = []
         for i, first in enumerate(self.completions):
             for j in range(i + 1, len(self.completions)):
@@ -287,19 +374,40 @@ class Ranking:
                 tie = self.ranks[i] == self.ranks[j]
                 if (tie and not ties) or first.text == second.text:
                     continue
-                (good, label), bad = ((first, self.label(i, j)), second) if self.ranks[i] <= self.ranks[j] else ((second, self.label(j, i)), first)
-                pairs.append(Comparison(self.prompt, good.text, bad.text, None, tie, good.finished, bad.finished,
-                                        {"annotator": self.annotator, "sources": [good.source, bad.source]}, label))
+                (good, label), bad = (
+                    ((first, self.label(i, j)), second)
+                    if self.ranks[i] <= self.ranks[j]
+                    else ((second, self.label(j, i)), first)
+                )
+                pairs.append(
+                    Comparison(
+                        self.prompt,
+                        good.text,
+                        bad.text,
+                        None,
+                        tie,
+                        good.finished,
+                        bad.finished,
+                        {"annotator": self.annotator, "sources": [good.source, bad.source]},
+                        label,
+                    )
+                )
         return pairs
 
     def unpaired(self) -> list[Unpaired]:
-        """Each completion by itself: liked if it beats more of the others than beat it, disliked if fewer, left out if as many.
+        """Each completion by itself: liked if it beats more of the others than beat it, disliked if fewer,
+        left out if as many.
 
-        Without ties that is the better half, the worse half, and of an odd number the middle one. A soft label counts for whom it favours.
+        Without ties that is the better half, the worse half, and of an odd number the middle one. A soft
+        label counts for whom it favours.
         """
         found, places = [], range(len(self.ranks))
         for i, completion in enumerate(self.completions):
-            wins = [(self.label(i, j) or 0.0, 0.5) if "labels" in self.meta else (self.ranks[j], self.ranks[i]) for j in places if j != i]
+            wins = [
+                (self.label(i, j) or 0.0, 0.5) if "labels" in self.meta else (self.ranks[j], self.ranks[i])
+                for j in places
+                if j != i
+            ]
             ahead = sum((a > b) - (a < b) for a, b in wins)
             if ahead:
                 found.append(Unpaired(self.prompt, completion.text, ahead > 0, completion.finished))
@@ -327,9 +435,12 @@ class Ranking:
         else:
             ranks = ranks_from_scores(row["scores"])
         completions = tuple(
-            Completion(prompt, text, finished=f, source=s) for text, f, s in zip(texts, finished, sources, strict=True)
+            Completion(prompt, text, finished=f, source=s)
+            for text, f, s in zip(texts, finished, sources, strict=True)
         )
-        return Ranking(prompt, completions, tuple(ranks), row.get("annotator", ""), row.get("ranking_meta") or {})
+        return Ranking(
+            prompt, completions, tuple(ranks), row.get("annotator", ""), row.get("ranking_meta") or {}
+        )
 
 
 def ranks_from_scores(scores: Sequence[float]) -> list[int]:
@@ -352,7 +463,12 @@ class Unpaired:
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Unpaired:
-        return Unpaired(Prompt.from_json(row), _completion_text(row["completion"]), bool(row["label"]), row.get("finished", True))
+        return Unpaired(
+            Prompt.from_json(row),
+            _completion_text(row["completion"]),
+            bool(row["label"]),
+            row.get("finished", True),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +485,8 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One critique and revision: the principle that was drawn (its id), the seed it was drawn by, what the critic said, and the answer after it.
+    """One critique and revision: the principle that was drawn (its id), the seed it was drawn by, what the
+    critic said, and the answer after it.
 
     A critique that finds nothing wrong (`fired` false) leaves the answer as it was.
     """
@@ -411,15 +528,39 @@ class Chain:
         return any(one.fired for one in self.rounds)
 
     def to_json(self) -> dict[str, Any]:
-        row = self.prompt.to_json() | {"draft": self.draft, "rounds": [{name: getattr(one, name) for name in Round.__slots__} for one in self.rounds],
-                                       "kept": not self.dropped}
-        return row | ({"dropped": self.dropped} if self.dropped else {}) | {name: getattr(self, name) for name in ("author", "critic", "constitution", "seed")}
+        row = self.prompt.to_json() | {
+            "draft": self.draft,
+            "rounds": [{name: getattr(one, name) for name in Round.__slots__} for one in self.rounds],
+            "kept": not self.dropped,
+        }
+        return (
+            row
+            | ({"dropped": self.dropped} if self.dropped else {})
+            | {name: getattr(self, name) for name in ("author", "critic", "constitution", "seed")}
+        )
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Chain:
-        rounds = tuple(Round(str(one["principle"]), int(one["seed"]), str(one["critique"]), bool(one["fired"]), str(one["revision"])) for one in row["rounds"])
-        return Chain(Prompt.from_json(row), str(row["draft"]), rounds, str(row.get("dropped", "")), str(row["author"]), str(row["critic"]), str(row["constitution"]),
-                     int(row["seed"]))
+        rounds = tuple(
+            Round(
+                str(one["principle"]),
+                int(one["seed"]),
+                str(one["critique"]),
+                bool(one["fired"]),
+                str(one["revision"]),
+            )
+            for one in row["rounds"]
+        )
+        return Chain(
+            Prompt.from_json(row),
+            str(row["draft"]),
+            rounds,
+            str(row.get("dropped", "")),
+            str(row["author"]),
+            str(row["critic"]),
+            str(row["constitution"]),
+            int(row["seed"]),
+        )
 
 
 Record = Prompt | Text | Demonstration | Completion | Comparison | Ranking | Unpaired
@@ -429,7 +570,12 @@ def _completion_text(value: Any) -> str:
     """A completion as text: TRL allows a string or a list with one assistant message."""
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping) and value[0].get("role") == "assistant":
+    if (
+        isinstance(value, list)
+        and len(value) == 1
+        and isinstance(value[0], Mapping)
+        and value[0].get("role") == "assistant"
+    ):
         return str(value[0]["content"])
     raise DataError(f"a completion must be a string or one assistant message, not {value!r:.80}")
 
@@ -458,5 +604,9 @@ def read_jsonl(path: str | os.PathLike[str], kind: type[Any]) -> list[Any]:
         try:
             records.append(kind.from_json(row))
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, DataError) as error:
-            raise DataError(f"not a {kind.__name__}: {getattr(error, 'what', error)}", where=f"{path}:{number}", remedy="run `alignlab doctor` on the file") from error
+            raise DataError(
+                f"not a {kind.__name__}: {getattr(error, 'what', error)}",
+                where=f"{path}:{number}",
+                remedy="run `alignlab doctor` on the file",
+            ) from error
     return records

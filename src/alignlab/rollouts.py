@@ -1,5 +1,7 @@
-"""What the on-policy methods do alike: prompts of a step, completions into rows and minibatches, what policy and reference say of them,
-how far the sampler is from the trainer, and which completions are worth looking at."""
+"""What the on-policy methods do alike: prompts of a step, completions into rows and minibatches, what policy
+and reference say of them, how far the sampler is from the trainer, and which completions are worth looking
+at.
+"""
 
 from __future__ import annotations
 
@@ -30,20 +32,38 @@ Minibatch = list[list[int]]
 # settings and prompts
 
 
-def prompts_that_fit(run: RunDir, policy: Policy, prompts: Sequence[Prompt], settings: PPOSettings | GroupSettings | OnlineDPOSettings | RejectionSettings) -> tuple[
-        list[Prompt], FitReport]:
-    """The prompts of at most `max_prompt_length` tokens that leave room for an answer; what was cut or dropped is said, and they go into the run's data.
+def prompts_that_fit(
+    run: RunDir,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    settings: PPOSettings | GroupSettings | OnlineDPOSettings | RejectionSettings,
+) -> tuple[list[Prompt], FitReport]:
+    """The prompts of at most `max_prompt_length` tokens that leave room for an answer; what was cut or
+    dropped is said, and they go into the run's data.
 
     Raises:
         DataError: no prompt fits, or most of them are lost.
     """
     name, sampling = run.info["stage"], settings.sampling
     longest = min(settings.max_prompt_length, context_of(policy.model) - sampling.max_new_tokens)
-    prompts, report = fit(prompts, policy.tokenizer, longest, truncate=settings.truncate, anyway=settings.anyway, setting="max_prompt_length")
+    prompts, report = fit(
+        prompts,
+        policy.tokenizer,
+        longest,
+        truncate=settings.truncate,
+        anyway=settings.anyway,
+        setting="max_prompt_length",
+    )
     cut = f", {report.cut} of them cut from the left" if report.cut else ""
-    run.note(f"{name}: {report.kept} of {report.read} prompts fit into {longest} tokens (longest {report.longest}){cut}")
+    run.note(
+        f"{name}: {report.kept} of {report.read} prompts fit into {longest} tokens (longest "
+        f"{report.longest}){cut}"
+    )
     if sampling.top_p < 1:
-        run.note(f"{name}: top_p {sampling.top_p} samples from less than the policy; ratios and KL are those of the whole policy")
+        run.note(
+            f"{name}: top_p {sampling.top_p} samples from less than the policy; ratios and KL are those "
+            "of the whole policy"
+        )
     run.add_data("prompts", prompts)
     return prompts, report
 
@@ -72,7 +92,12 @@ def judged_by(judge: Judge, completions: Sequence[Completion], step: int) -> lis
     """
     scores = judge.score(completions)
     for completion, score in zip(completions, scores, strict=True):
-        guard_finite(score.value, step=step, what=f"the score of {judge.name}", sample=f"{completion.prompt.text} | {completion.text}")
+        guard_finite(
+            score.value,
+            step=step,
+            what=f"the score of {judge.name}",
+            sample=f"{completion.prompt.text} | {completion.text}",
+        )
     return scores
 
 
@@ -81,9 +106,17 @@ def scores_of(judge: Judge, completions: Sequence[Completion], step: int) -> lis
     return [score.value for score in judged_by(judge, completions, step)]
 
 
-def shaped_scores(scores: Sequence[float], completions: Sequence[Completion], *, clip: float, missing_end_penalty: float,
-                  device: torch.device | str = "cpu") -> Tensor:
-    """(B,) scores clipped to plus and minus `clip` (0 = off), less `missing_end_penalty` where a completion was cut before it ended."""
+def shaped_scores(
+    scores: Sequence[float],
+    completions: Sequence[Completion],
+    *,
+    clip: float,
+    missing_end_penalty: float,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """(B,) scores clipped to plus and minus `clip` (0 = off), less `missing_end_penalty` where a completion
+    was cut before it ended.
+    """
     scores_B = torch.tensor(scores, device=device)
     if clip:
         scores_B = scores_B.clamp(-clip, clip)
@@ -94,7 +127,9 @@ def shaped_scores(scores: Sequence[float], completions: Sequence[Completion], *,
 
 
 def rows_of(policy: Policy, completions: Sequence[Completion]) -> tuple[list[Rendered], Tensor]:
-    """Prompt and sampled ids of each completion, as they were sampled, and the mask (B, T) of the sampled ones, on the policy's device."""
+    """Prompt and sampled ids of each completion, as they were sampled, and the mask (B, T) of the sampled
+    ones, on the policy's device.
+    """
     rows = []
     for c in completions:
         before = prompt_ids(policy.tokenizer, c.prompt)
@@ -102,8 +137,11 @@ def rows_of(policy: Policy, completions: Sequence[Completion]) -> tuple[list[Ren
     return rows, pad(rows, policy.pad_id).loss_mask_BT.to(policy.device)
 
 
-def minibatches(count: int, *, per_prompt: int, minibatch: int, micro_batch: int, seed: int) -> list[Minibatch]:
-    """All rows once, in an order that follows from the seed, the completions of a prompt side by side: minibatches of micro-batches of rows.
+def minibatches(
+    count: int, *, per_prompt: int, minibatch: int, micro_batch: int, seed: int
+) -> list[Minibatch]:
+    """All rows once, in an order that follows from the seed, the completions of a prompt side by side:
+    minibatches of micro-batches of rows.
 
     Args:
         micro_batch: rows a forward pass; 0 = the whole minibatch.
@@ -112,7 +150,10 @@ def minibatches(count: int, *, per_prompt: int, minibatch: int, micro_batch: int
     random.Random(seed).shuffle(groups)
     order = [row for group in groups for row in group]
     size = micro_batch or minibatch
-    return [[rows[i : i + size] for i in range(0, len(rows), size)] for rows in (order[i : i + minibatch] for i in range(0, count, minibatch))]
+    return [
+        [rows[i : i + size] for i in range(0, len(rows), size)]
+        for rows in (order[i : i + minibatch] for i in range(0, count, minibatch))
+    ]
 
 
 Asked = Callable[[], AbstractContextManager[Any]]
@@ -130,17 +171,28 @@ def frozen(policy: Policy, reference: Policy | None) -> Asked:
 
 
 @torch.no_grad()
-def logprobs_under(asked: Sequence[Asked], policy: Policy, rows: Sequence[Rendered], pieces: Sequence[Sequence[int]], *, temperature: float) -> list[Tensor]:
-    """(B, T) log-probabilities of the completions under each model asked, a forward pass for each piece (rows that are read together).
+def logprobs_under(
+    asked: Sequence[Asked],
+    policy: Policy,
+    rows: Sequence[Rendered],
+    pieces: Sequence[Sequence[int]],
+    *,
+    temperature: float,
+) -> list[Tensor]:
+    """(B, T) log-probabilities of the completions under each model asked, a forward pass for each piece (rows
+    that are read together).
 
-    With the micro-batches of an update as pieces they are the update's own to the last bit, so that its first ratio is exactly 1.
+    With the micro-batches of an update as pieces they are the update's own to the last bit, so that its first
+    ratio is exactly 1.
     """
     found = [torch.zeros(len(rows), max(len(row.ids) for row in rows), device=policy.device) for _ in asked]
     for piece in pieces:
         layout = laid_out(policy.model, [rows[i] for i in piece], policy.pad_id)
         for logprobs_BT, opened in zip(found, asked, strict=True):
             with opened() as model:
-                logprobs_BT[place_of(piece, rows)] = layout.back(token_logprobs_of(model, layout.batch, temperature=temperature))
+                logprobs_BT[place_of(piece, rows)] = layout.back(
+                    token_logprobs_of(model, layout.batch, temperature=temperature)
+                )
     return found
 
 
@@ -160,14 +212,19 @@ def sampler_logprobs(completions: Sequence[Completion], mask_BT: Tensor) -> Tens
     """
     for c in completions:
         if len(c.logprobs) != len(c.ids):
-            raise DataError(f"the sampler gave {len(c.logprobs)} log-probabilities for {len(c.ids)} tokens", where=f"{c.prompt.text} | {c.text}"[:300],
-                            remedy="a sampler that returns the log-probability of each token it draws")
+            raise DataError(
+                f"the sampler gave {len(c.logprobs)} log-probabilities for {len(c.ids)} tokens",
+                where=f"{c.prompt.text} | {c.text}"[:300],
+                remedy="a sampler that returns the log-probability of each token it draws",
+            )
     flat = torch.tensor([p for c in completions for p in c.logprobs], device=mask_BT.device)
     return torch.zeros(mask_BT.shape, device=mask_BT.device).masked_scatter(mask_BT.bool(), flat)
 
 
 def mismatch(old_logprobs_BT: Tensor, sampler_logprobs_BT: Tensor, mask_BT: Tensor) -> dict[str, float]:
-    """How far the sampler is from the trainer: the difference of their log-probabilities, nats a token, and the ratio trainer over sampler."""
+    """How far the sampler is from the trainer: the difference of their log-probabilities, nats a token, and
+    the ratio trainer over sampler.
+    """
     kept = mask_BT.bool()
     log_ratio_N = old_logprobs_BT[kept] - sampler_logprobs_BT[kept]
     ratio_N = log_ratio_N.exp()
@@ -183,12 +240,25 @@ def mismatch(old_logprobs_BT: Tensor, sampler_logprobs_BT: Tensor, mask_BT: Tens
 # what is worth looking at
 
 
-def samples_of_step(completions: Sequence[Completion], proxy: Sequence[float], kl: Sequence[float] | None, truth: Sequence[Score] | None) -> list[dict[str, Any]]:
+def samples_of_step(
+    completions: Sequence[Completion],
+    proxy: Sequence[float],
+    kl: Sequence[float] | None,
+    truth: Sequence[Score] | None,
+) -> list[dict[str, Any]]:
     """Rows for samples.jsonl: the best two by proxy and the worst, and up to three that mislead."""
     misled = misleading(proxy, [score.value for score in truth] if truth else None)
-    return [completions[i].to_json() | {"proxy": proxy[i], "kl": kl[i] if kl else None, "gold": truth[i].value if truth else None,
-                                        "reason": truth[i].reason if truth else "", "misleading": i in misled}
-            for i in dict.fromkeys([*best_and_worst(proxy), *misled[:3]])]
+    return [
+        completions[i].to_json()
+        | {
+            "proxy": proxy[i],
+            "kl": kl[i] if kl else None,
+            "gold": truth[i].value if truth else None,
+            "reason": truth[i].reason if truth else "",
+            "misleading": i in misled,
+        }
+        for i in dict.fromkeys([*best_and_worst(proxy), *misled[:3]])
+    ]
 
 
 def best_and_worst(proxy: Sequence[float]) -> list[int]:
@@ -198,7 +268,9 @@ def best_and_worst(proxy: Sequence[float]) -> list[int]:
 
 
 def misleading(proxy: Sequence[float], gold: Sequence[float] | None) -> list[int]:
-    """Where the proxy is above the batch's mean and gold below it: what the judge likes and should not. Lowest gold first, then highest proxy."""
+    """Where the proxy is above the batch's mean and gold below it: what the judge likes and should not.
+    Lowest gold first, then highest proxy.
+    """
     if not gold:
         return []
     liked, right = mean(proxy), mean(gold)
@@ -217,8 +289,12 @@ def ends(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 
 def first_and_last(history: Sequence[dict[str, float | None]], *names: str) -> dict[str, float | None]:
-    """For each name `NAME_first` and `NAME_last`: its means over the first and the last tenth of the steps that have it."""
+    """For each name `NAME_first` and `NAME_last`: its means over the first and the last tenth of the steps
+    that have it.
+    """
     found: dict[str, float | None] = {}
     for name in names:
-        found[f"{name}_first"], found[f"{name}_last"] = ends([value for row in history if (value := row[name]) is not None])
+        found[f"{name}_first"], found[f"{name}_last"] = ends(
+            [value for row in history if (value := row[name]) is not None]
+        )
     return found

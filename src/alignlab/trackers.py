@@ -1,8 +1,9 @@
-"""Trackers beside the record: TensorBoard, Weights & Biases and Trackio, through accelerate's trackers; off by default.
+"""Trackers beside the record: TensorBoard, Weights & Biases and Trackio, through accelerate's trackers; off
+by default.
 
-`metrics.jsonl` is the record and a tracker is a view of it. Each tracker lives on a thread of its own, so that one that is down, slow
-or broken costs training nothing: it is said once and training goes on. A run that goes on after a kill begins its tracker anew and
-gives it all rows that the record holds.
+`metrics.jsonl` is the record and a tracker is a view of it. Each tracker lives on a thread of its own, so
+that one that is down, slow or broken costs training nothing: it is said once and training goes on. A run that
+goes on after a kill begins its tracker anew and gives it all rows that the record holds.
 
     tensorboard   event files below RUN/tensorboard; no network
     wandb         offline below RUN/wandb (`wandb sync` sends it), unless WANDB_MODE says otherwise
@@ -45,9 +46,17 @@ def parse(names: str) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     for name in found:
         if name not in PACKAGES:
-            raise ConfigError(f"there is no tracker {name!r}", where="tracker", remedy="one or more of: " + ", ".join(PACKAGES))
+            raise ConfigError(
+                f"there is no tracker {name!r}",
+                where="tracker",
+                remedy="one or more of: " + ", ".join(PACKAGES),
+            )
         if not any(find_spec(package) for package in PACKAGES[name]):
-            raise ConfigError(f"the tracker {name} is not installed", where="tracker", remedy='pip install "alignlab[trackers]"')
+            raise ConfigError(
+                f"the tracker {name} is not installed",
+                where="tracker",
+                remedy='pip install "alignlab[trackers]"',
+            )
     return found
 
 
@@ -55,7 +64,8 @@ class Tracker:
     """One tracker on its own thread.
 
     Args:
-        make: opens the tracker and returns something with accelerate's `log(values, step=...)` and `finish()`; called on the thread.
+        make: opens the tracker and returns something with accelerate's `log(values, step=...)` and
+            `finish()`; called on the thread.
         note: says that the tracker is gone and why, once.
     """
 
@@ -71,7 +81,9 @@ class Tracker:
         if self.gone:
             return
         try:
-            self._rows.put_nowait((step, {key: float(value) for key, value in metrics.items() if math.isfinite(value)}))
+            self._rows.put_nowait(
+                (step, {key: float(value) for key, value in metrics.items() if math.isfinite(value)})
+            )
         except queue.Full:
             self._leave(f"{BEHIND} rows behind")
 
@@ -92,17 +104,30 @@ class Tracker:
             while (row := self._rows.get()) is not None and not self.gone:
                 tracker.log(row[1], step=row[0])
             tracker.finish()
-        except BaseException as error:  # whatever somebody else's client raises, SystemExit included, ends on this thread
+        except (
+            BaseException
+        ) as error:  # whatever somebody else's client raises, SystemExit included, ends on this thread
             self._leave(f"{type(error).__name__}: {first_line(error)}")
 
     def _leave(self, why: str) -> None:
         if not self.gone:
             self.gone = True
-            self._note(f"the tracker {self.name} is given up ({why[:200]}); training goes on, metrics.jsonl has every row")
+            self._note(
+                f"the tracker {self.name} is given up ({why[:200]}); training goes on, metrics.jsonl "
+                "has every row"
+            )
 
 
-def start(names: Iterable[str], *, folder: Path, run: str, key: str, config: Mapping[str, Any], rows: Iterable[Mapping[str, Any]],
-          note: Callable[[str], None]) -> list[Tracker]:
+def start(
+    names: Iterable[str],
+    *,
+    folder: Path,
+    run: str,
+    key: str,
+    config: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    note: Callable[[str], None],
+) -> list[Tracker]:
     """The trackers of a run, already given the rows it has.
 
     Args:
@@ -133,8 +158,11 @@ def _tensorboard(folder: Path, run: str, key: str, config: Mapping[str, Any]) ->
 
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         tracker = _started(TensorBoardTracker("tensorboard", logging_dir=folder))
-        tracker.writer.add_text("config", "\n".join(f"    {name} = {value}" for name, value in flat(config).items()))
+        tracker.writer.add_text(
+            "config", "\n".join(f"    {name} = {value}" for name, value in flat(config).items())
+        )
         return tracker
+
     return make
 
 
@@ -143,7 +171,18 @@ def _wandb(folder: Path, run: str, key: str, config: Mapping[str, Any]) -> Calla
         from accelerate.tracking import WandBTracker
 
         mode = os.environ.get("WANDB_MODE", "offline")
-        return _started(WandBTracker(PROJECT, name=run, id=key, resume="allow" if mode == "online" else None, dir=str(folder), mode=mode, config=flat(config)))
+        return _started(
+            WandBTracker(
+                PROJECT,
+                name=run,
+                id=key,
+                resume="allow" if mode == "online" else None,
+                dir=str(folder),
+                mode=mode,
+                config=flat(config),
+            )
+        )
+
     return make
 
 
@@ -152,10 +191,15 @@ def _trackio(folder: Path, run: str, key: str, config: Mapping[str, Any]) -> Cal
         from accelerate.tracking import TrackioTracker
 
         return _started(TrackioTracker(PROJECT, name=f"{run} {key}", config=flat(config), embed=False))
+
     return make
 
 
-MAKERS: dict[str, Callable[[Path, str, str, Mapping[str, Any]], Callable[[], Any]]] = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}
+MAKERS: dict[str, Callable[[Path, str, str, Mapping[str, Any]], Callable[[], Any]]] = {
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "trackio": _trackio,
+}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:

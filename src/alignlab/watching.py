@@ -1,4 +1,6 @@
-"""What people see of a pipeline: on a terminal bars and how long it will take, elsewhere a line when a stage begins, says something or ends. On stderr."""
+"""What people see of a pipeline: on a terminal bars and how long it will take, elsewhere a line when a stage
+begins, says something or ends. On stderr.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ CLOCK = 10  # columns of the time before a line
 
 
 class Stage(Protocol):
-    """What is seen of a stage of `alignlab.pipeline`; `seconds` is how long it took or, while it runs, when it began."""
+    """What is seen of a stage of `alignlab.pipeline`; `seconds` is how long it took or, while it runs, when
+    it began.
+    """
 
     name: str
     out: Path
@@ -37,9 +41,17 @@ class View:
         from rich.console import Console
         from rich.live import Live
 
-        self.stages, self.workers, self.console = stages, workers, Console(stderr=True, highlight=False, markup=False)
+        self.stages, self.workers, self.console = (
+            stages,
+            workers,
+            Console(stderr=True, highlight=False, markup=False),
+        )
         self.started, self.seen = time.perf_counter(), set[tuple[str, str]]()
-        self.live = Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
+        self.live = (
+            Live(console=self.console, refresh_per_second=4, transient=True)
+            if self.console.is_terminal
+            else None
+        )
 
     def __enter__(self) -> View:
         if self.live:
@@ -52,9 +64,17 @@ class View:
 
     def say(self, text: str, clock: str = "") -> None:
         """One line above the bars; on a terminal it is broken where the terminal ends, elsewhere never."""
-        lines = textwrap.wrap(one_line(text), max(20, self.console.width - CLOCK), break_on_hyphens=False) if self.live else [one_line(text)]
+        lines = (
+            textwrap.wrap(one_line(text), max(20, self.console.width - CLOCK), break_on_hyphens=False)
+            if self.live
+            else [one_line(text)]
+        )
         for number, line in enumerate(lines):
-            self.console.print(f"{'' if number else clock:>{CLOCK - 2}}  {line}", style="dim" if not clock else None, soft_wrap=True)
+            self.console.print(
+                f"{'' if number else clock:>{CLOCK - 2}}  {line}",
+                style="dim" if not clock else None,
+                soft_wrap=True,
+            )
 
     def note(self, stage: Stage, line: str) -> None:
         """What a stage says while it works."""
@@ -65,7 +85,10 @@ class View:
             if stage.state != "waiting" and (stage.name, stage.state) not in self.seen:
                 self.seen.add((stage.name, stage.state))
                 if stage.state == "done":
-                    self.say(f"{stage.name:<14} took {stage.seconds:6.1f} s  {stage.text.split(chr(10))[0]}", f"{time.perf_counter() - self.started:.1f} s")
+                    self.say(
+                        f"{stage.name:<14} took {stage.seconds:6.1f} s  {stage.text.split(chr(10))[0]}",
+                        f"{time.perf_counter() - self.started:.1f} s",
+                    )
                 elif not self.live:
                     self.say(f"{stage.name:<14} started")
         if self.live:
@@ -84,22 +107,31 @@ class View:
         for stage in self.stages:
             if stage.state == "running":
                 done, total, left = progress_of(stage.out)
-                table.add_row(stage.name, "█" * int(bar * done / total) if total else "", f"{done}/{total}, about {spoken(left)} left" if total else "loading")
+                table.add_row(
+                    stage.name,
+                    "█" * int(bar * done / total) if total else "",
+                    f"{done}/{total}, about {spoken(left)} left" if total else "loading",
+                )
         ended = sum(stage.state == "done" for stage in self.stages)
         left = time_left(self.stages, self.workers)
         guess = f", about {spoken(left)} left" if left is not None else ""
-        table.add_row("all stages", "█" * int(bar * ended / len(self.stages)), f"{ended}/{len(self.stages)}{guess}")
+        table.add_row(
+            "all stages", "█" * int(bar * ended / len(self.stages)), f"{ended}/{len(self.stages)}{guess}"
+        )
         return table
 
 
 def time_left(stages: Sequence[Stage], workers: int) -> float | None:
-    """Seconds until the last stage ends, if those to come take as long as those like them have taken; None while nothing like them has ended.
+    """Seconds until the last stage ends, if those to come take as long as those like them have taken; None
+    while nothing like them has ended.
 
     Each stage begins when what it needs has ended and one of the workers is free, in the order of the plan.
     """
     lasts: dict[int, float] = {}
     for stage in stages:
-        like = [other.seconds for other in stages if other.state == "done" and other.target is stage.target] or [other.seconds for other in stages if other.state == "done"]
+        like = [
+            other.seconds for other in stages if other.state == "done" and other.target is stage.target
+        ] or [other.seconds for other in stages if other.state == "done"]
         if stage.state == "running" and (known := progress_of(stage.out))[1]:
             lasts[id(stage)] = known[2]
         elif stage.state == "done":
@@ -122,7 +154,9 @@ def time_left(stages: Sequence[Stage], workers: int) -> float | None:
 
 
 def progress_of(out: Path) -> tuple[int, int, float]:
-    """How far a running stage says it is, from the progress file in its staging folder: steps done, of how many, seconds left."""
+    """How far a running stage says it is, from the progress file in its staging folder: steps done, of how
+    many, seconds left.
+    """
     try:
         row = json.loads((out.with_name(out.name + ".partial") / "progress.json").read_text(encoding="utf-8"))
         return int(row["done"]), int(row["total"]), float(row["seconds_left"])
@@ -132,11 +166,18 @@ def progress_of(out: Path) -> tuple[int, int, float]:
 
 def spoken(seconds: float) -> str:
     """A time as one would say it."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def table(rows: Sequence[Sequence[str]], width: int = 0) -> list[str]:
-    """Rows of cells as lines, the first row being heads and the first column names; what is wider than the terminal is turned on its side, and cut into parts if it is still too wide.
+    """Rows of cells as lines, the first row being heads and the first column names; what is wider than the
+    terminal is turned on its side, and cut into parts if it is still too wide.
 
     Args:
         width: columns; 0 = those of the terminal, 100 where there is none.
@@ -153,13 +194,32 @@ def table(rows: Sequence[Sequence[str]], width: int = 0) -> list[str]:
     start = 1
     while start < rest:
         stop = start + 1
-        while stop < rest and max(map(len, laid_out([[name, *row[start : stop + 1]] for name, row in zip(first, turned, strict=True)]))) <= width:
+        while (
+            stop < rest
+            and max(
+                map(
+                    len,
+                    laid_out(
+                        [[name, *row[start : stop + 1]] for name, row in zip(first, turned, strict=True)]
+                    ),
+                )
+            )
+            <= width
+        ):
             stop += 1
-        lines += ([""] if lines else []) + laid_out([[name, *row[start:stop]] for name, row in zip(first, turned, strict=True)])
+        lines += ([""] if lines else []) + laid_out(
+            [[name, *row[start:stop]] for name, row in zip(first, turned, strict=True)]
+        )
         start = stop
     return lines
 
 
 def laid_out(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

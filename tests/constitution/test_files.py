@@ -17,11 +17,23 @@ from alignlab.constitution.lint import errors, lint
 from alignlab.constitution.principles import Constitution, Exemplar, Principle
 from alignlab.errors import DataError, UserError
 
-PRINCIPLE = '[[principles]]\nid = "a"\ncritique = "Does it lie?"\nrevise = "Say what is so."\ncompare = "Prefer what is so."\n'
+PRINCIPLE = (
+    '[[principles]]\nid = "a"\ncritique = "Does it lie?"\nrevise = "Say what is so."\ncompare = "Prefer '
+    'what is so."\n'
+)
 
 
 def small(count: int = 3) -> Constitution:
-    return Constitution("small", "1", tuple(Principle(f"p{i}", f"Look at number {i}.", f"Mend number {i}.", f"Prefer number {i}.", ("harmless",)) for i in range(count)))
+    return Constitution(
+        "small",
+        "1",
+        tuple(
+            Principle(
+                f"p{i}", f"Look at number {i}.", f"Mend number {i}.", f"Prefer number {i}.", ("harmless",)
+            )
+            for i in range(count)
+        ),
+    )
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -40,7 +52,12 @@ def test_the_shipped_ones_are_large_enough_and_clean(name: str):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_written_is_read_back(name: str, ending: str, tmp_path: Path):
     found = load(name)
-    odd = replace(found.principles[0], id="odd", critique='A "quote", a \\ backslash, a tab-less caf\u00e9 and \U0001f600', exemplars=(Exemplar("one\ntwo", "d", "c", "r"),))
+    odd = replace(
+        found.principles[0],
+        id="odd",
+        critique='A "quote", a \\ backslash, a tab-less caf\u00e9 and \U0001f600',
+        exemplars=(Exemplar("one\ntwo", "d", "c", "r"),),
+    )
     found = replace(found, principles=(*found.principles, odd))
     write(found, tmp_path / f"c{ending}")
     again = load(tmp_path / f"c{ending}")
@@ -55,18 +72,29 @@ def test_it_is_not_written_in_other_formats(tmp_path: Path):
 def test_the_digest_is_of_what_it_says():
     found = small()
     assert len(found.digest) == 16 and found.digest == small().digest
-    changed = replace(found, principles=(replace(found.principles[0], compare="Prefer number one."), *found.principles[1:]))
-    assert len({found.digest, changed.digest, replace(found, version="2").digest, found.without("p1").digest}) == 4
+    changed = replace(
+        found, principles=(replace(found.principles[0], compare="Prefer number one."), *found.principles[1:])
+    )
+    assert (
+        len({found.digest, changed.digest, replace(found, version="2").digest, found.without("p1").digest})
+        == 4
+    )
 
 
 def test_principles_are_drawn_evenly_and_by_tag():
     found = small()
-    found = replace(found, principles=(*found.principles, Principle("h", "Look.", "Mend.", "Prefer.", ("helpful",))))
+    found = replace(
+        found, principles=(*found.principles, Principle("h", "Look.", "Mend.", "Prefer.", ("helpful",)))
+    )
     rng = random.Random(0)
     drawn = Counter(found.sample(rng, ["harmless"]).id for _ in range(3000))
     assert set(drawn) == {"p0", "p1", "p2"} and min(drawn.values()) > 900
     assert {found.sample(rng).id for _ in range(100)} == {"p0", "p1", "p2", "h"}
-    assert found.get("h").critique == "Look." and [p.id for p in found.without("p1").principles] == ["p0", "p2", "h"]
+    assert found.get("h").critique == "Look." and [p.id for p in found.without("p1").principles] == [
+        "p0",
+        "p2",
+        "h",
+    ]
     with pytest.raises(UserError, match="tagged honest"):
         found.sample(rng, ["honest"])
     with pytest.raises(UserError, match="did you mean p1"):
@@ -79,39 +107,81 @@ def test_an_example_leaves_with_its_principle():
 
 
 def test_the_papers_json_is_read(tmp_path: Path):
-    rows = {"harmful 0": {"prompt": ["Critique Request: Say what is harmful here.\n\nCritique:"], "edit_request": "\n\nRevisionRequest: Take it out.\n\nRevision:"},
-            "second": {"prompt": "Say more.", "edit_request": "Rewrite it."}}
+    rows = {
+        "harmful 0": {
+            "prompt": ["Critique Request: Say what is harmful here.\n\nCritique:"],
+            "edit_request": "\n\nRevisionRequest: Take it out.\n\nRevision:",
+        },
+        "second": {"prompt": "Say more.", "edit_request": "Rewrite it."},
+    }
     (tmp_path / "paper.json").write_text(json.dumps(rows))
     found = load(tmp_path / "paper.json")
-    assert [(p.id, p.critique, p.revise) for p in found.principles] == [("harmful-0", "Say what is harmful here.", "Take it out."), ("second", "Say more.", "Rewrite it.")]
-    assert all("harmless" in p.tags and p.revise in p.compare for p in found.principles) and found.name == "paper"
+    assert [(p.id, p.critique, p.revise) for p in found.principles] == [
+        ("harmful-0", "Say what is harmful here.", "Take it out."),
+        ("second", "Say more.", "Rewrite it."),
+    ]
+    assert (
+        all("harmless" in p.tags and p.revise in p.compare for p in found.principles)
+        and found.name == "paper"
+    )
 
 
 def test_llm_swarms_json_is_read_with_its_chats(tmp_path: Path):
     texts = ["How?", "So: and so.", "Say what is wrong.", "It is bad.", "Mend it.", "Not so."]
-    document = {"constitutions": [{"critic": "Say what is wrong.", "revision": "Mend it."}], "system_chat": [
-        [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]]}
+    document = {
+        "constitutions": [{"critic": "Say what is wrong.", "revision": "Mend it."}],
+        "system_chat": [
+            [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+        ],
+    }
     (tmp_path / "swarm.json").write_text(json.dumps(document))
     found = load(tmp_path / "swarm.json")
-    assert found.exemplars == (Exemplar("How?", "So: and so.", "It is bad.", "Not so.", "critic-0"),)  # nothing is cut at ": "
-    for broken in ({"constitutions": []}, {"constitutions": [{"critic": "x"}]}, document | {"system_chat": [[{"role": "user", "content": "x"}]]}):
+    assert found.exemplars == (
+        Exemplar("How?", "So: and so.", "It is bad.", "Not so.", "critic-0"),
+    )  # nothing is cut at ": "
+    for broken in (
+        {"constitutions": []},
+        {"constitutions": [{"critic": "x"}]},
+        document | {"system_chat": [[{"role": "user", "content": "x"}]]},
+    ):
         (tmp_path / "swarm.json").write_text(json.dumps(broken))
         with pytest.raises(DataError):
             load(tmp_path / "swarm.json")
 
 
-@pytest.mark.parametrize("text, said", [
-    ("", "no principle"), ("name = 3\n" + PRINCIPLE, "name must be text"), ("principles = []", "no principle"), ("principles = 3", "no principle"),
-    ("principles = [3]", "must be a table"), ("a = ", "no TOML"), ("[[principles]]\nid = 'a'\ncritique = 'b'\nrevise = 'c'\n", "lacks 'compare'"),
-    (PRINCIPLE.replace('"Say what is so."', "7"), "revise must be text"), (PRINCIPLE + 'tags = "harmless"\n', "tags must be a list"),
-    (PRINCIPLE + "critic = 'x'\n", "unknown field 'critic'"), ("verison = '1'\n" + PRINCIPLE, "unknown field 'verison'"), (PRINCIPLE + PRINCIPLE, "duplicate id"),
-    (PRINCIPLE.replace("Does it lie?", "Does {it} lie?"), "'{'"), (PRINCIPLE.replace("Does it lie?", "Does\\nit lie?"), "line break"),
-    (PRINCIPLE.replace("Does it lie?", "Does it\\u0007 lie?"), "U\\+0007"), (PRINCIPLE.replace("Does it lie?", "Does (A) lie?"), r"\(A\)"),
-    (PRINCIPLE.replace("Does it lie?", "Better: it"), "a label of the frame"), (PRINCIPLE.replace("Does it lie?", "Is it <|end|> so?"), "a mark of a model"),
-    (PRINCIPLE.replace("Does it lie?", "  "), "it is empty"), (PRINCIPLE.replace("Does it lie?", "Is \\u202eit so?"), "U\\+202E"), (PRINCIPLE.replace('"a"', '"a b"'), "an id is"),
-    (PRINCIPLE + '[[exemplars]]\nprompt = "a"\ndraft = "b"\ncritique = "c"\nrevision = "d"\nprinciple = "z"\n', "not there"),
-    (PRINCIPLE + '[[exemplars]]\nprompt = "a"\n', "lacks 'draft'"), ("version = true\n" + PRINCIPLE, "version must be text"),
-])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("", "no principle"),
+        ("name = 3\n" + PRINCIPLE, "name must be text"),
+        ("principles = []", "no principle"),
+        ("principles = 3", "no principle"),
+        ("principles = [3]", "must be a table"),
+        ("a = ", "no TOML"),
+        ("[[principles]]\nid = 'a'\ncritique = 'b'\nrevise = 'c'\n", "lacks 'compare'"),
+        (PRINCIPLE.replace('"Say what is so."', "7"), "revise must be text"),
+        (PRINCIPLE + 'tags = "harmless"\n', "tags must be a list"),
+        (PRINCIPLE + "critic = 'x'\n", "unknown field 'critic'"),
+        ("verison = '1'\n" + PRINCIPLE, "unknown field 'verison'"),
+        (PRINCIPLE + PRINCIPLE, "duplicate id"),
+        (PRINCIPLE.replace("Does it lie?", "Does {it} lie?"), "'{'"),
+        (PRINCIPLE.replace("Does it lie?", "Does\\nit lie?"), "line break"),
+        (PRINCIPLE.replace("Does it lie?", "Does it\\u0007 lie?"), "U\\+0007"),
+        (PRINCIPLE.replace("Does it lie?", "Does (A) lie?"), r"\(A\)"),
+        (PRINCIPLE.replace("Does it lie?", "Better: it"), "a label of the frame"),
+        (PRINCIPLE.replace("Does it lie?", "Is it <|end|> so?"), "a mark of a model"),
+        (PRINCIPLE.replace("Does it lie?", "  "), "it is empty"),
+        (PRINCIPLE.replace("Does it lie?", "Is \\u202eit so?"), "U\\+202E"),
+        (PRINCIPLE.replace('"a"', '"a b"'), "an id is"),
+        (
+            PRINCIPLE
+            + '[[exemplars]]\nprompt = "a"\ndraft = "b"\ncritique = "c"\nrevision = "d"\nprinciple = "z"\n',
+            "not there",
+        ),
+        (PRINCIPLE + '[[exemplars]]\nprompt = "a"\n', "lacks 'draft'"),
+        ("version = true\n" + PRINCIPLE, "version must be text"),
+    ],
+)
 def test_what_is_wrong_with_a_file_is_said(text: str, said: str, tmp_path: Path):
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(DataError, match=said) as caught:
@@ -119,8 +189,19 @@ def test_what_is_wrong_with_a_file_is_said(text: str, said: str, tmp_path: Path)
     assert str(tmp_path / "c.toml") in caught.value.where
 
 
-@pytest.mark.parametrize("name, text", [("c.json", "{"), ("c.json", "[" * 100_000), ("c.yaml", "a: [b"), ("c.yaml", "!!python/object/apply:os.system ['true']"), ("c.yml", "- 1\n- 2"),
-                                        ("c.toml", "\ufeff" + PRINCIPLE), ("c.json", "null"), ("c.yaml", "principles: {a: 1}")])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("c.json", "{"),
+        ("c.json", "[" * 100_000),
+        ("c.yaml", "a: [b"),
+        ("c.yaml", "!!python/object/apply:os.system ['true']"),
+        ("c.yml", "- 1\n- 2"),
+        ("c.toml", "\ufeff" + PRINCIPLE),
+        ("c.json", "null"),
+        ("c.yaml", "principles: {a: 1}"),
+    ],
+)
 def test_rubbish_is_a_data_error(name: str, text: str, tmp_path: Path):
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError):

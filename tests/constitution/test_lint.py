@@ -24,26 +24,44 @@ def kinds(constitution: Constitution, **more) -> list[tuple[str, tuple[str, ...]
     return [(f.kind, f.ids) for f in lint(constitution, **more)]
 
 
-def principle(id: str, revise: str, *, critique: str = "", compare: str = "", tags: tuple[str, ...] = ("harmless",)) -> Principle:
-    return Principle(id, critique or f"Does the reply need this: {revise}", revise, compare or f"Prefer the reply that needs this less: {revise}", tags)
+def principle(
+    id: str, revise: str, *, critique: str = "", compare: str = "", tags: tuple[str, ...] = ("harmless",)
+) -> Principle:
+    return Principle(
+        id,
+        critique or f"Does the reply need this: {revise}",
+        revise,
+        compare or f"Prefer the reply that needs this less: {revise}",
+        tags,
+    )
 
 
 def test_nothing_is_said_of_what_is_fine():
     assert kinds(FINE) == []
 
 
-@pytest.mark.parametrize("one, other", [
-    ("Always name the sources of every figure.", "Never name the sources of every figure."), ("Keep the reply short.", "Keep the reply long."),
-    ("Refuse questions about locks.", "Help with questions about locks."), ("Mention the weather.", "Do not mention the weather."),
-])
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("Always name the sources of every figure.", "Never name the sources of every figure."),
+        ("Keep the reply short.", "Keep the reply long."),
+        ("Refuse questions about locks.", "Help with questions about locks."),
+        ("Mention the weather.", "Do not mention the weather."),
+    ],
+)
 def test_conflicts_are_found(one: str, other: str):
     assert ("conflicting", ("x", "y")) in kinds(with_(principle("x", one), principle("y", other)))
 
 
-@pytest.mark.parametrize("one, other", [
-    ("Do not mention the weather.", "Never mention the weather."), ("Mention the weather.", "Do not mention the neighbours."), ("Keep the reply short.", "Keep the reply brief."),
-    ("Refuse questions about locks.", "Do not help with questions about locks."),
-])
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("Do not mention the weather.", "Never mention the weather."),
+        ("Mention the weather.", "Do not mention the neighbours."),
+        ("Keep the reply short.", "Keep the reply brief."),
+        ("Refuse questions about locks.", "Do not help with questions about locks."),
+    ],
+)
 def test_what_agrees_is_no_conflict(one: str, other: str):
     assert "conflicting" not in {kind for kind, _ in kinds(with_(principle("x", one), principle("y", other)))}
 
@@ -54,9 +72,19 @@ def test_duplicates_are_found_also_with_other_punctuation():
     assert found == [("duplicate", (copy.id, "copy"))]
 
 
-@pytest.mark.parametrize("text", ["Be good.", "Make the reply better.", "Always give the best and most appropriate answer possible.", "Is the response harmful? Say so."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Be good.",
+        "Make the reply better.",
+        "Always give the best and most appropriate answer possible.",
+        "Is the response harmful? Say so.",
+    ],
+)
 def test_what_says_nothing_is_vacuous(text: str):
-    assert kinds(with_(Principle("v", text, "Rewrite it to be good.", "Prefer the better one.", ("helpful",)))) == [("vacuous", ("v",))]
+    assert kinds(
+        with_(Principle("v", text, "Rewrite it to be good.", "Prefer the better one.", ("helpful",)))
+    ) == [("vacuous", ("v",))]
 
 
 def test_untagged_principles_are_named():
@@ -64,18 +92,32 @@ def test_untagged_principles_are_named():
 
 
 def test_all_errors_are_listed_not_only_the_first():
-    broken = with_(principle("a b", "Fine words about rivers."), principle("x", "Say {it} of bridges."), principle("x", "Say (B) of towers."))
+    broken = with_(
+        principle("a b", "Fine words about rivers."),
+        principle("x", "Say {it} of bridges."),
+        principle("x", "Say (B) of towers."),
+    )
     found = lint(broken)
-    assert [f.kind for f in found if f.severity == "error"] == ["id", *["breaks the template"] * 3, "duplicate id", *["breaks the template"] * 3]
+    assert [f.kind for f in found if f.severity == "error"] == [
+        "id",
+        *["breaks the template"] * 3,
+        "duplicate id",
+        *["breaks the template"] * 3,
+    ]
 
 
 def test_what_never_fires_is_told_from_chains():
     ids = [p.id for p in FINE.principles]
-    chains = [{"rounds": [{"principle": id, "fired": id != ids[1]}]} for id in ids[:-1] for _ in range(20)] + [{"rounds": None}, {}, {"rounds": [3, {"principle": None}]}]
+    chains = [
+        {"rounds": [{"principle": id, "fired": id != ids[1]}]} for id in ids[:-1] for _ in range(20)
+    ] + [{"rounds": None}, {}, {"rounds": [3, {"principle": None}]}]
     counted = firing(chains)
     assert counted[ids[0]] == (20, 20) and counted[ids[1]] == (20, 0)
     assert kinds(FINE, fired=counted) == [("never firing", (ids[1],)), ("never asked", (ids[-1],))]
-    assert kinds(FINE, fired=firing(chains[:40] + chains[40:-3:20])) == [("never firing", (ids[1],)), ("never asked", (ids[-1],))]  # asked once is no evidence
+    assert kinds(FINE, fired=firing(chains[:40] + chains[40:-3:20])) == [
+        ("never firing", (ids[1],)),
+        ("never asked", (ids[-1],)),
+    ]  # asked once is no evidence
 
 
 def test_the_command_prints_findings_and_fails_on_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -86,7 +128,12 @@ def test_the_command_prints_findings_and_fails_on_errors(tmp_path: Path, capsys:
     path.write_text(path.read_text().replace('id = "y"', 'id = "x"'))
     assert cli.main(["constitution", "lint", str(path), "--json"]) == 5
     document = json.loads(capsys.readouterr().out)
-    assert document["findings"][0] == {"kind": "duplicate id", "severity": "error", "ids": ["x"], "text": "principles 21 and 22 have the same id"}
+    assert document["findings"][0] == {
+        "kind": "duplicate id",
+        "severity": "error",
+        "ids": ["x"],
+        "text": "principles 21 and 22 have the same id",
+    }
     chains = tmp_path / "chains.jsonl"
     chains.write_text(json.dumps({"rounds": [{"principle": "violence", "fired": False}]}) + "\n")
     assert cli.main(["constitution", "lint", "general", "--chains", str(chains), "--json"]) == 0

@@ -1,4 +1,6 @@
-"""Which files of a folder are read for a split: as the `datasets` library finds them, and no row of a test among those of training."""
+"""Which files of a folder are read for a split: as the `datasets` library finds them, and no row of a test
+among those of training.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def ours(folder: Path, split: str) -> set[str]:
 
 def theirs(folder: Path) -> dict[str, set[str]]:
     files = DataFilesDict.from_patterns(get_data_patterns(str(folder)), str(folder))
-    return {str(split): {str(Path(file).relative_to(folder)) for file in found} for split, found in files.items()}
+    return {
+        str(split): {str(Path(file).relative_to(folder)) for file in found} for split, found in files.items()
+    }
 
 
 ALIKE = [
@@ -39,7 +43,11 @@ ALIKE = [
     ("train.jsonl", "test.jsonl"),
     ("train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl", "validation-00000-of-00001.jsonl"),
     ("data/train-00000-of-00001.jsonl", "data/test-00000-of-00001.jsonl"),
-    ("data/train_sft-00000-of-00001.jsonl", "data/test_sft-00000-of-00001.jsonl", "data/train_gen-00000-of-00001.jsonl"),
+    (
+        "data/train_sft-00000-of-00001.jsonl",
+        "data/test_sft-00000-of-00001.jsonl",
+        "data/train_gen-00000-of-00001.jsonl",
+    ),
     ("data/train-00000-of-00001.jsonl", "data/random-00000-of-00001.jsonl"),
     ("my-train-00000-of-00002.jsonl", "my-train-00001-of-00002.jsonl", "my-eval.jsonl"),
     ("en_test.csv", "en_train.csv"),
@@ -69,21 +77,30 @@ def test_splits_are_those_of_datasets(names: tuple[str, ...], tmp_path: Path) ->
                 folder_files(tmp_path, split)
 
 
-@pytest.mark.parametrize(("names", "what", "where"), [
-    (("train/a.jsonl", "test/a.jsonl", "more.jsonl"), "of no split", "more.jsonl"),
-    (("train.jsonl", "test.jsonl", "extra/rows.csv"), "of no split", "extra/rows.csv"),
-    (("train/test.jsonl",), "two splits by its path: test and train", "train/test.jsonl"),
-    (("evaluation/train.jsonl", "evaluation/test.jsonl"), "two splits", "evaluation/train.jsonl"),
-    (("train_test.jsonl",), "two splits", "train_test.jsonl"),
-    (("Test/a.jsonl",), "no split 'train'", ""),
-    (("data/train_sft-00000-of-00001.jsonl", "data/train_gen-00000-of-00001.jsonl"), "several splits for 'train': train_gen, train_sft", ""),
-    (("trainData.jsonl", "testData.jsonl"), "held out by its name", "testData.jsonl"),
-    (("trainset.jsonl", "testset.jsonl"), "held out by its name", "testset.jsonl"),
-    (("a.jsonl", "held-out/b.jsonl"), "held out by its name", "held-out/b.jsonl"),
-    (("a.jsonl", "b.jsonl.zst"), "ending in .zst are not read", "b.jsonl.zst"),
-    (("train.jsonl", "more/train.tsv"), "ending in .tsv are not read", "more/train.tsv"),
-])
-def test_a_file_of_no_split_or_of_two_is_named(names: tuple[str, ...], what: str, where: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "what", "where"),
+    [
+        (("train/a.jsonl", "test/a.jsonl", "more.jsonl"), "of no split", "more.jsonl"),
+        (("train.jsonl", "test.jsonl", "extra/rows.csv"), "of no split", "extra/rows.csv"),
+        (("train/test.jsonl",), "two splits by its path: test and train", "train/test.jsonl"),
+        (("evaluation/train.jsonl", "evaluation/test.jsonl"), "two splits", "evaluation/train.jsonl"),
+        (("train_test.jsonl",), "two splits", "train_test.jsonl"),
+        (("Test/a.jsonl",), "no split 'train'", ""),
+        (
+            ("data/train_sft-00000-of-00001.jsonl", "data/train_gen-00000-of-00001.jsonl"),
+            "several splits for 'train': train_gen, train_sft",
+            "",
+        ),
+        (("trainData.jsonl", "testData.jsonl"), "held out by its name", "testData.jsonl"),
+        (("trainset.jsonl", "testset.jsonl"), "held out by its name", "testset.jsonl"),
+        (("a.jsonl", "held-out/b.jsonl"), "held out by its name", "held-out/b.jsonl"),
+        (("a.jsonl", "b.jsonl.zst"), "ending in .zst are not read", "b.jsonl.zst"),
+        (("train.jsonl", "more/train.tsv"), "ending in .tsv are not read", "more/train.tsv"),
+    ],
+)
+def test_a_file_of_no_split_or_of_two_is_named(
+    names: tuple[str, ...], what: str, where: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=what) as caught:
         load(lay(tmp_path, *names), "demonstration")
     assert caught.value.where == str(tmp_path / where) and caught.value.remedy
@@ -91,24 +108,33 @@ def test_a_file_of_no_split_or_of_two_is_named(names: tuple[str, ...], what: str
 
 def test_the_only_split_with_the_word_in_its_name_is_taken(tmp_path: Path) -> None:
     lay(tmp_path, "data/train_sft-00000-of-00001.jsonl", "data/test_sft-00000-of-00001.jsonl")
-    assert ours(tmp_path, "train") == {"data/train_sft-00000-of-00001.jsonl"} and ours(tmp_path, "eval") == {"data/test_sft-00000-of-00001.jsonl"}
+    assert ours(tmp_path, "train") == {"data/train_sft-00000-of-00001.jsonl"} and ours(tmp_path, "eval") == {
+        "data/test_sft-00000-of-00001.jsonl"
+    }
 
 
 def test_a_test_row_is_in_no_record_of_training(tmp_path: Path) -> None:
     lay(tmp_path, "data/train/a.jsonl", "data/train/b.jsonl", "data/test/a.jsonl", "data/test/b.jsonl")
     for records in (load(tmp_path, "demonstration").records, survey(tmp_path, "demonstration").records):
-        assert sorted(record.prompt.text for record in records) == ["data/train/a.jsonl?", "data/train/b.jsonl?"]
+        assert sorted(record.prompt.text for record in records) == [
+            "data/train/a.jsonl?",
+            "data/train/b.jsonl?",
+        ]
     assert [r.completion for r in load(tmp_path, "demonstration", split="test").records] == ["2.", "3."]
 
 
-# --- folders that `datasets` saved ------------------------------------------------------------------------------------------------------
+# --- folders that `datasets` saved
+# ------------------------------------------------------------------------------------------------------
+
 
 def test_a_saved_set_gives_its_rows(tmp_path: Path) -> None:
     saved = datasets.Dataset.from_list(ROWS)
     saved.save_to_disk(tmp_path / "one")
     saved.select([6, 2, 2]).save_to_disk(tmp_path / "picked")
     saved.shuffle(seed=0).save_to_disk(tmp_path / "shards", num_shards=3)
-    assert [r.completion for r in load(tmp_path / "one", "demonstration").records] == [row["completion"] for row in ROWS]
+    assert [r.completion for r in load(tmp_path / "one", "demonstration").records] == [
+        row["completion"] for row in ROWS
+    ]
     assert [r.completion for r in load(tmp_path / "picked", "demonstration").records] == ["A6.", "A2."]
     assert len(load(tmp_path / "shards", "demonstration").records) == 8
     assert kind_of(tmp_path / "one") == "demonstration"
@@ -119,9 +145,13 @@ def test_a_saved_set_gives_its_rows(tmp_path: Path) -> None:
 
 
 def test_a_saved_dictionary_gives_the_split(tmp_path: Path) -> None:
-    parts = datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS[:5]), "test": datasets.Dataset.from_list(ROWS[5:])})
+    parts = datasets.DatasetDict(
+        {"train": datasets.Dataset.from_list(ROWS[:5]), "test": datasets.Dataset.from_list(ROWS[5:])}
+    )
     parts.save_to_disk(tmp_path / "both")
-    assert [len(load(tmp_path / "both", "demonstration", split=split).records) for split in ("train", "test")] == [5, 3]
+    assert [
+        len(load(tmp_path / "both", "demonstration", split=split).records) for split in ("train", "test")
+    ] == [5, 3]
     with pytest.raises(DataError, match="no split 'validation'") as caught:
         load(tmp_path / "both", "demonstration", split="dev")
     assert caught.value.remedy == "it has: test, train"
@@ -142,7 +172,10 @@ def test_what_a_saved_set_cannot_decode_is_not_opened(tmp_path: Path) -> None:
     assert [r.completion for r in load(tmp_path / "set", "demonstration").records] == ["b"]
 
 
-@pytest.mark.parametrize("harm", ["no arrow", "cut arrow", "flipped arrow", "state", "info", "outside", "missing split", "not json"])
+@pytest.mark.parametrize(
+    "harm",
+    ["no arrow", "cut arrow", "flipped arrow", "state", "info", "outside", "missing split", "not json"],
+)
 def test_a_damaged_saved_set_is_a_data_error(harm: str, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     datasets.Dataset.from_list(ROWS).save_to_disk(folder)
@@ -155,7 +188,7 @@ def test_a_damaged_saved_set_is_a_data_error(harm: str, tmp_path: Path) -> None:
         case "flipped arrow":
             data = bytearray(arrow.read_bytes())
             place = data.rindex(b"A0.") - 40  # offsets of the texts
-            data[place:place + 40] = b"\xff" * 40
+            data[place : place + 40] = b"\xff" * 40
             arrow.write_bytes(bytes(data))
         case "state":
             (folder / "state.json").write_text("{}")

@@ -1,4 +1,6 @@
-"""Readers under mutated files and bombs: rows or an error with file and row, in bounded time and memory, whatever the bytes."""
+"""Readers under mutated files and bombs: rows or an error with file and row, in bounded time and memory,
+whatever the bytes.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,39 @@ from alignlab.errors import DataError
 from .bombs import BOMBS, table
 
 HERE = Path(__file__).parent
-SLOW = {title for title in BOMBS if title.startswith(("four gigabytes", "one value", "ten million", "empty lines", "quotes over", "a quote", "a page of zeros", "one megabyte", "prefixes", "a document",
-                                                        "sixty thousand columns, Parquet", "a million lists"))}
+SLOW = {
+    title
+    for title in BOMBS
+    if title.startswith(
+        (
+            "four gigabytes",
+            "one value",
+            "ten million",
+            "empty lines",
+            "quotes over",
+            "a quote",
+            "a page of zeros",
+            "one megabyte",
+            "prefixes",
+            "a document",
+            "sixty thousand columns, Parquet",
+            "a million lists",
+        )
+    )
+}
 
 
 def ran(script: str, *words: object) -> Any:
-    """What a script of this folder prints as JSON; a process that dies fails the test with the last thing it did."""
-    done = subprocess.run([sys.executable, str(HERE / script), *map(str, words)], capture_output=True, text=True, timeout=1800, check=False)
+    """What a script of this folder prints as JSON; a process that dies fails the test with the last thing it
+    did.
+    """
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
     assert done.returncode == 0, f"ended with {done.returncode} after {done.stderr[-500:]}"
     return json.loads(done.stdout) if done.stdout else None
 
@@ -69,8 +97,14 @@ def test_a_valid_table_with_values_that_python_has_no_type_for_is_read(tmp_path:
 
     whole = pyarrow.array([2**62], pyarrow.int64())
     days = pyarrow.array([2**31 - 1], pyarrow.int32()).view(pyarrow.date32())
-    odd = {"time": whole.view(pyarrow.timestamp("us")), "zone": pyarrow.array([1], pyarrow.int64()).view(pyarrow.timestamp("us", "Mars/Base")), "day": days,
-           "span": whole.view(pyarrow.duration("s")), "clock": whole.view(pyarrow.time64("us")), "in": pyarrow.StructArray.from_arrays([days], ["day"])}
+    odd = {
+        "time": whole.view(pyarrow.timestamp("us")),
+        "zone": pyarrow.array([1], pyarrow.int64()).view(pyarrow.timestamp("us", "Mars/Base")),
+        "day": days,
+        "span": whole.view(pyarrow.duration("s")),
+        "clock": whole.view(pyarrow.time64("us")),
+        "in": pyarrow.StructArray.from_arrays([days], ["day"]),
+    }
     (tmp_path / "a.parquet").write_bytes(table({"prompt": ["a"], "completion": ["b"], **odd}))
     assert [record.completion for record in load(tmp_path / "a.parquet", "demonstration").records] == ["b"]
 
@@ -79,7 +113,10 @@ def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 3, ["prompt", "completion", "prompt"]), tmp_path / "a.parquet")
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 3, ["prompt", "completion", "prompt"]),
+        tmp_path / "a.parquet",
+    )
     with pytest.raises(DataError, match="two columns are named 'prompt'"):
         load(tmp_path / "a.parquet", "demonstration")
     twins = pyarrow.StructArray.from_arrays([pyarrow.array([1]), pyarrow.array([2])], ["x", "x"])
@@ -88,7 +125,17 @@ def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "b.parquet", "demonstration")
 
 
-@pytest.mark.parametrize("name", ["x" * 300 + ".jsonl", "x" * 10_000, "/".join(["y" * 200] * 60), "a\0b.jsonl", "~nobody-of-this-name/a.jsonl"], ids=lambda name: name[:8])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 300 + ".jsonl",
+        "x" * 10_000,
+        "/".join(["y" * 200] * 60),
+        "a\0b.jsonl",
+        "~nobody-of-this-name/a.jsonl",
+    ],
+    ids=lambda name: name[:8],
+)
 def test_names_that_can_be_no_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for read in (lambda: load(name, "demonstration"), lambda: kind_of(name)):
@@ -106,7 +153,9 @@ def test_what_never_ends_is_not_opened(tmp_path: Path) -> None:
 
 
 def test_long_columns_are_cut_where_they_are_named(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text(json.dumps({f"{letter}" * 10_000: "x" for letter in "abcdefghijkl"}) + "\n")
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({f"{letter}" * 10_000: "x" for letter in "abcdefghijkl"}) + "\n"
+    )
     with pytest.raises(DataError) as caught:
         load(tmp_path / "a.jsonl", "demonstration")
     assert len(caught.value.what) < 2000

@@ -28,14 +28,17 @@ def test_rouge_l_is_the_f_measure_of_the_longest_common_subsequence(a: str, b: s
 
 
 def test_published_example():
-    # Lin 2004, section 3: S1 "police killed the gunman", S2 "police kill the gunman", S3 "the gunman kill police"
+    # Lin 2004, section 3: S1 "police killed the gunman", S2 "police kill the gunman", S3 "the gunman kill
+    # police"
     assert rouge_l("police killed the gunman", "police kill the gunman") == 0.75
     assert rouge_l("police killed the gunman", "the gunman kill police") == 0.5
 
 
 @given(st.lists(TEXTS, max_size=6), TEXTS)
 def test_the_pool_s_nearest_is_the_largest(texts: list[str], asked: str):
-    assert Pool(texts).nearest(asked) == pytest.approx(max((rouge_l(asked, text) for text in texts), default=0.0))
+    assert Pool(texts).nearest(asked) == pytest.approx(
+        max((rouge_l(asked, text) for text in texts), default=0.0)
+    )
 
 
 def test_case_and_punctuation_do_not_count():

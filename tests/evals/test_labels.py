@@ -1,4 +1,6 @@
-"""Figures of labels: agreement, kappa, calibration and its temperature, the effect of order, and what a change flips."""
+"""Figures of labels: agreement, kappa, calibration and its temperature, the effect of order, and what a
+change flips.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,14 @@ pairs = st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0.0, 1.0])), min_si
 
 
 def drawn(n: int, temperature: float, seed: int = 0) -> tuple[list[float], list[float]]:
-    """Labels whose log-odds are `temperature` times too large, and outcomes drawn from what they ought to have been."""
+    """Labels whose log-odds are `temperature` times too large, and outcomes drawn from what they ought to
+    have been.
+    """
     rng = random.Random(seed)
     x = [rng.gauss(0, 1.5) for _ in range(n)]
-    return [1 / (1 + math.exp(-temperature * v)) for v in x], [float(rng.random() < 1 / (1 + math.exp(-v))) for v in x]
+    return [1 / (1 + math.exp(-temperature * v)) for v in x], [
+        float(rng.random() < 1 / (1 + math.exp(-v))) for v in x
+    ]
 
 
 @given(pairs)
@@ -30,7 +36,9 @@ def test_figures_are_those_of_the_plain_functions(rows: list[tuple[float, float]
     assert labels.ece(np.array(p), np.array(y)) == pytest.approx(statistics.ece(p, y))
     said, true = [(v > 0.5) - (v < 0.5) for v in p], [(v > 0.5) - (v < 0.5) for v in y]
     assert labels.kappa(np.array(said), np.array(true)) == pytest.approx(cohen_kappa(said, true))
-    assert labels.nll(np.array(p), np.array(y)) == pytest.approx([-math.log(max(1e-12, a if b else 1 - a)) for a, b in rows], abs=1e-3)
+    assert labels.nll(np.array(p), np.array(y)) == pytest.approx(
+        [-math.log(max(1e-12, a if b else 1 - a)) for a, b in rows], abs=1e-3
+    )
 
 
 def test_agreement_by_hand() -> None:
@@ -49,28 +57,47 @@ def test_a_temperature_is_found_and_mends_calibration_on_other_prompts() -> None
     p, y = drawn(3000, 4.0)
     found = labels.calibration(p, y, [f"prompt {i % 1000}" for i in range(3000)])
     assert found["temperature"] == pytest.approx(4.0, rel=0.2) and found["fitted_on"] + found["n"] == 3000
-    assert found["ece_after"]["mean"] < 0.04 < 0.1 < found["ece_before"]["mean"] and found["nll_after"]["mean"] < found["nll_before"]["mean"]
+    assert (
+        found["ece_after"]["mean"] < 0.04 < 0.1 < found["ece_before"]["mean"]
+        and found["nll_after"]["mean"] < found["nll_before"]["mean"]
+    )
     assert found["ece_after"]["ci"][1] < found["ece_before"]["ci"][0]
     even = labels.calibration([0.6, 0.6, 0.55, 0.45], [1, 0, 0.5, 0.5], ["a", "b", "c", "d"])
-    assert even["even_before"]["n"] + even["n"] + even["fitted_on"] <= 4 and labels.calibration([], [], [])["ece_after"]["mean"] is None
+    assert (
+        even["even_before"]["n"] + even["n"] + even["fitted_on"] <= 4
+        and labels.calibration([], [], [])["ece_after"]["mean"] is None
+    )
 
 
 def test_temperatures_stay_within_bounds() -> None:
     assert labels.fit_temperature([], []) == labels.fit_temperature([0.5, 0.5], [1, 0]) == 1.0
-    assert labels.fit_temperature([0.6, 0.3], [1, 0]) == pytest.approx(labels.SPAN[0], rel=1e-6), "all right: as sure as can be"
-    assert labels.fit_temperature([0.6, 0.3], [0, 1]) == pytest.approx(labels.SPAN[1], rel=1e-6), "all wrong: sure of nothing"
-    assert 0 < labels.fit_temperature([0.0, 1.0, 1.0], [0, 1, 0]) < 50, "probabilities of exactly 0 and 1 do no harm"
+    assert labels.fit_temperature([0.6, 0.3], [1, 0]) == pytest.approx(labels.SPAN[0], rel=1e-6), (
+        "all right: as sure as can be"
+    )
+    assert labels.fit_temperature([0.6, 0.3], [0, 1]) == pytest.approx(labels.SPAN[1], rel=1e-6), (
+        "all wrong: sure of nothing"
+    )
+    assert 0 < labels.fit_temperature([0.0, 1.0, 1.0], [0, 1, 0]) < 50, (
+        "probabilities of exactly 0 and 1 do no harm"
+    )
 
 
 def test_the_effect_of_order_by_hand() -> None:
     found = labels.order_effect([[(0.9, 0.7), (0.4, 0.6)], [(0.5, 0.5)], [(0.8, None)]])
     assert found["order_effect"]["n"] == 2 and found["order_effect"]["mean"] == pytest.approx((0.2 + 0.0) / 2)
-    assert found["order_bias"]["mean"] == pytest.approx(((0.2 - 0.2) / 2 + 0) / 2) and found["order_flips"]["mean"] == pytest.approx(0.25)
+    assert found["order_bias"]["mean"] == pytest.approx(((0.2 - 0.2) / 2 + 0) / 2) and found["order_flips"][
+        "mean"
+    ] == pytest.approx(0.25)
     assert labels.order_effect([[(0.8, None)]])["order_effect"] is None
 
 
 def test_what_a_change_flips() -> None:
     found = labels.change([0.9, 0.4, 0.6, 0.5], [0.8, 0.6, 0.7, 0.9], [1, 1, 0.5, 1])
-    assert found["flips"]["mean"] == 0.25 and found["moved"]["mean"] == pytest.approx((0.1 + 0.2 + 0.1 + 0.4) / 4)
-    assert found["accuracy_gain"]["mean"] == pytest.approx((0 + 1 + 0.5) / 3) and found["accuracy_gain"]["n"] == 3
+    assert found["flips"]["mean"] == 0.25 and found["moved"]["mean"] == pytest.approx(
+        (0.1 + 0.2 + 0.1 + 0.4) / 4
+    )
+    assert (
+        found["accuracy_gain"]["mean"] == pytest.approx((0 + 1 + 0.5) / 3)
+        and found["accuracy_gain"]["n"] == 3
+    )
     assert "accuracy_gain" not in labels.change([0.9], [0.8])

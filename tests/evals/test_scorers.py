@@ -1,4 +1,6 @@
-"""A scorer's card against figures worked out by hand, and the corrected rate against simulation: does the interval cover as often as it says?"""
+"""A scorer's card against figures worked out by hand, and the corrected rate against simulation: does the
+interval cover as often as it says?
+"""
 
 import math
 
@@ -17,7 +19,9 @@ def test_card_by_hand():
     card = scorer_card(said, truth)
     assert card["counts"] == {"tp": 40, "fp": 10, "fn": 5, "tn": 45}
     assert card["accuracy"]["mean"] == 0.85 and card["precision"]["mean"] == 0.8
-    assert card["recall"]["mean"] == pytest.approx(40 / 45) and card["specificity"]["mean"] == pytest.approx(45 / 55)
+    assert card["recall"]["mean"] == pytest.approx(40 / 45) and card["specificity"]["mean"] == pytest.approx(
+        45 / 55
+    )
     assert card["f1"]["mean"] == pytest.approx(80 / 95)
     assert card["kappa"]["mean"] == pytest.approx(cohen_kappa(said, truth))
     for figure in ("accuracy", "precision", "recall", "specificity", "f1", "kappa"):
@@ -28,7 +32,9 @@ def test_card_by_hand():
 def test_unscored_rows_stay_in_the_count():
     card = scorer_card([True, None, False, None], [True, True, False, False])
     assert card["n"] == 4 and card["unscored"] == 2
-    assert card["accuracy"]["mean"] == 0.5 and card["accuracy"]["n"] == 4, "a row without a score is not right"
+    assert card["accuracy"]["mean"] == 0.5 and card["accuracy"]["n"] == 4, (
+        "a row without a score is not right"
+    )
     assert card["recall"]["n"] == 1
 
 
@@ -51,7 +57,9 @@ def test_a_perfect_scorer_changes_little_and_a_known_one_is_inverted():
     perfect = corrected_rate(30, 100, sensitivity=(10**6, 10**6), specificity=(10**6, 10**6))
     assert perfect["mean"] == pytest.approx(0.3) and perfect["raw"]["mean"] == 0.3
     q = 0.2 * 0.9 + 0.8 * 0.15  # p = 0.2, se = 0.9, sp = 0.85
-    known = corrected_rate(round(q * 10**6), 10**6, sensitivity=(9 * 10**5, 10**6), specificity=(85 * 10**4, 10**6))
+    known = corrected_rate(
+        round(q * 10**6), 10**6, sensitivity=(9 * 10**5, 10**6), specificity=(85 * 10**4, 10**6)
+    )
     assert known["mean"] == pytest.approx(0.2, abs=1e-4)
 
 
@@ -60,9 +68,17 @@ def test_false_alarms_alone_correct_to_nothing():
     assert found["mean"] == 0 and found["ci"][0] == 0 < found["ci"][1] < 0.15
 
 
-@pytest.mark.parametrize("bad", [{"sensitivity": (5, 10), "specificity": (5, 10)}, {"sensitivity": (0, 0), "specificity": (5, 5)}])
+@pytest.mark.parametrize(
+    "bad", [{"sensitivity": (5, 10), "specificity": (5, 10)}, {"sensitivity": (0, 0), "specificity": (5, 5)}]
+)
 def test_a_scorer_no_better_than_chance_says_nothing(bad):
-    assert corrected_rate(5, 10, **bad) == {"mean": None, "ci": [0.0, 1.0], "n": 10, "raw": corrected_rate(5, 10, **bad)["raw"], "informative": False}
+    assert corrected_rate(5, 10, **bad) == {
+        "mean": None,
+        "ci": [0.0, 1.0],
+        "n": 10,
+        "raw": corrected_rate(5, 10, **bad)["raw"],
+        "informative": False,
+    }
 
 
 def test_counts_that_cannot_be_are_refused():
@@ -75,21 +91,36 @@ def test_counts_that_cannot_be_are_refused():
 def test_interval_is_one_and_holds_its_estimate(n, data):
     hits = data.draw(st.integers(0, n))
     positives, negatives = data.draw(st.integers(1, 200)), data.draw(st.integers(1, 200))
-    found = corrected_rate(hits, n, sensitivity=(data.draw(st.integers(0, positives)), positives), specificity=(data.draw(st.integers(0, negatives)), negatives))
+    found = corrected_rate(
+        hits,
+        n,
+        sensitivity=(data.draw(st.integers(0, positives)), positives),
+        specificity=(data.draw(st.integers(0, negatives)), negatives),
+    )
     low, high = found["ci"]
     assert 0 <= low <= high <= 1
     if found["informative"]:
         assert low <= found["mean"] <= high and math.isfinite(found["mean"])
 
 
-@pytest.mark.parametrize(("p", "se", "sp", "n", "m"), [(0.3, 0.9, 0.95, 200, 100), (0.05, 0.95, 0.9, 300, 60), (0.8, 0.7, 0.85, 100, 80), (0.5, 0.98, 0.98, 400, 250)])
+@pytest.mark.parametrize(
+    ("p", "se", "sp", "n", "m"),
+    [
+        (0.3, 0.9, 0.95, 200, 100),
+        (0.05, 0.95, 0.9, 300, 60),
+        (0.8, 0.7, 0.85, 100, 80),
+        (0.5, 0.98, 0.98, 400, 250),
+    ],
+)
 def test_the_interval_covers_as_often_as_it_says(p, se, sp, n, m):
     """2,000 campaigns, each with a scorer whose errors are only known from a labelled sample of its own."""
     rng = np.random.default_rng(1)
     covered = naive = 0
     for _ in range(2000):
         hits = int(rng.binomial(n, p * se + (1 - p) * (1 - sp)))
-        found = corrected_rate(hits, n, sensitivity=(int(rng.binomial(m, se)), m), specificity=(int(rng.binomial(m, sp)), m))
+        found = corrected_rate(
+            hits, n, sensitivity=(int(rng.binomial(m, se)), m), specificity=(int(rng.binomial(m, sp)), m)
+        )
         covered += found["ci"][0] <= p <= found["ci"][1]
         naive += found["raw"]["ci"][0] <= p <= found["raw"]["ci"][1]
     assert 0.935 <= covered / 2000 <= 0.995, covered / 2000
@@ -99,4 +130,6 @@ def test_the_interval_covers_as_often_as_it_says(p, se, sp, n, m):
 
 def test_a_card_corrects_a_rate():
     card = scorer_card([True] * 90 + [False] * 10 + [True] * 5 + [False] * 95, [True] * 100 + [False] * 100)
-    assert corrected_by_card(40, 100, card) == corrected_rate(40, 100, sensitivity=(90, 100), specificity=(95, 100))
+    assert corrected_by_card(40, 100, card) == corrected_rate(
+        40, 100, sensitivity=(90, 100), specificity=(95, 100)
+    )

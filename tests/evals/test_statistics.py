@@ -41,7 +41,12 @@ def test_calibration() -> None:
     p, y = [0.95] * 10 + [0.15] * 10, [1.0] * 9 + [0.0] + [1.0] * 3 + [0.0] * 7
     assert ece(p, y) == pytest.approx((10 * 0.05 + 10 * 0.15) / 20)
     rows = reliability_curve(p, y)
-    assert rows[9]["n"] == 10 and rows[9]["accuracy"] == pytest.approx(0.9) and rows[1]["accuracy"] == pytest.approx(0.3) and rows[5]["n"] == 0
+    assert (
+        rows[9]["n"] == 10
+        and rows[9]["accuracy"] == pytest.approx(0.9)
+        and rows[1]["accuracy"] == pytest.approx(0.3)
+        and rows[5]["n"] == 0
+    )
 
 
 def test_seeds_and_equal_entropy() -> None:

@@ -13,11 +13,25 @@ from alignlab.feedback.gated import GatedJudge
 from alignlab.records import Completion, Prompt, Score
 
 # Krippendorff 2011, section C: four observers, twelve units, missing data
-OBSERVERS = [[1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None], [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3], [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
-             [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None]]
+OBSERVERS = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+]
 # Fleiss's kappa, the example of fourteen raters and ten subjects (kappa 0.210)
-FLEISS = [[0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1], [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2],
-          [6, 5, 2, 1, 0], [0, 2, 2, 3, 7]]
+FLEISS = [
+    [0, 0, 0, 0, 14],
+    [0, 2, 6, 4, 2],
+    [0, 0, 3, 5, 6],
+    [0, 3, 9, 2, 0],
+    [2, 2, 8, 1, 1],
+    [7, 7, 0, 0, 0],
+    [3, 2, 6, 3, 0],
+    [2, 5, 3, 2, 2],
+    [6, 5, 2, 1, 0],
+    [0, 2, 2, 3, 7],
+]
 
 
 @pytest.mark.parametrize(("level", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)])
@@ -64,15 +78,30 @@ class Fixed(ScoreJudge):
         self.raw, self.mean, self.std = raw, mean, std
 
     def score(self, completions):
-        return [Score((self.raw[c.text] - self.mean) / self.std, {"raw": self.raw[c.text]}) for c in completions]
+        return [
+            Score((self.raw[c.text] - self.mean) / self.std, {"raw": self.raw[c.text]}) for c in completions
+        ]
 
 
 def test_the_gate_takes_the_safety_score_where_safety_is_in_danger() -> None:
     limit = math.log(0.15 / 0.85)
-    helpful, safe = Fixed("h", {"a": 3.0, "b": 1.0, "c": 1.0}, 1.0, 2.0), Fixed("s", {"a": limit - 0.01, "b": limit + 0.01, "c": 4.0}, 0.0, 0.5)
+    helpful, safe = (
+        Fixed("h", {"a": 3.0, "b": 1.0, "c": 1.0}, 1.0, 2.0),
+        Fixed("s", {"a": limit - 0.01, "b": limit + 0.01, "c": 4.0}, 0.0, 0.5),
+    )
     scores = GatedJudge(helpful, safe).score([Completion(Prompt.user("?"), text) for text in "abc"])  # type: ignore[arg-type]
     assert [s.value for s in scores] == pytest.approx([(limit - 0.01) / 0.5, 0.0, 0.0])
     assert [s.parts["unsafe"] for s in scores] == [1.0, 0.0, 0.0] and scores[0].parts["helpful"] == 1.0
-    for meta, safety in (({"kind": "harmful"}, True), ({"harmful": True}, True), ({"kind": "look_alike", "harmful": False}, False)):
-        tagged = GatedJudge(helpful, safe).score([Completion(Prompt(Prompt.user("?").messages, meta), "c")])[0]  # type: ignore[arg-type]
-        assert tagged.value == (8.0 if safety else 0.0) and tagged.parts["tagged"] == float(safety) and tagged.parts["unsafe"] == 0.0
+    for meta, safety in (
+        ({"kind": "harmful"}, True),
+        ({"harmful": True}, True),
+        ({"kind": "look_alike", "harmful": False}, False),
+    ):
+        tagged = GatedJudge(helpful, safe).score([Completion(Prompt(Prompt.user("?").messages, meta), "c")])[
+            0
+        ]  # type: ignore[arg-type]
+        assert (
+            tagged.value == (8.0 if safety else 0.0)
+            and tagged.parts["tagged"] == float(safety)
+            and tagged.parts["unsafe"] == 0.0
+        )

@@ -31,7 +31,9 @@ def gae_by_hand(rewards: list[float], values: list[float], gamma: float, lam: fl
 @settings(max_examples=60, deadline=None)
 def test_gae_equals_the_double_sum_on_the_masked_tokens(seed, gamma, lam):
     rewards, values, mask = make(seed)
-    advantages, returns = gae(rewards.masked_fill(~mask, math.nan), values.masked_fill(~mask, math.inf), mask, gamma=gamma, lam=lam)
+    advantages, returns = gae(
+        rewards.masked_fill(~mask, math.nan), values.masked_fill(~mask, math.inf), mask, gamma=gamma, lam=lam
+    )
     assert advantages.dtype == returns.dtype == torch.float64
     assert (advantages[~mask] == 0).all() and (returns[~mask] == 0).all()
     for b in range(3):
@@ -55,7 +57,9 @@ def test_gae_limits():
     rewards, values, _ = make(1)
     mask = torch.ones(3, 7)
     _, returns = gae(rewards, values, mask, gamma=1.0, lam=1.0)
-    torch.testing.assert_close(returns, rewards.flip(1).cumsum(1).flip(1))  # lambda 1: plain sum of what is to come
+    torch.testing.assert_close(
+        returns, rewards.flip(1).cumsum(1).flip(1)
+    )  # lambda 1: plain sum of what is to come
     advantages, _ = gae(rewards, values, mask, gamma=1.0, lam=0.0)
     following = torch.cat([values[:, 1:], torch.zeros(3, 1, dtype=torch.float64)], 1)
     torch.testing.assert_close(advantages, rewards + following - values)  # lambda 0: one step
@@ -74,7 +78,9 @@ def test_gae_and_whitening_do_not_see_padding_or_row_order(seed, left, right):
     order = torch.randperm(3, generator=torch.Generator().manual_seed(seed))
 
     def moved(x: Tensor, junk: float) -> Tensor:
-        return torch.cat([torch.full((3, left), junk).to(x.dtype), x[order], torch.full((3, right), junk).to(x.dtype)], 1)
+        return torch.cat(
+            [torch.full((3, left), junk).to(x.dtype), x[order], torch.full((3, right), junk).to(x.dtype)], 1
+        )
 
     plain = (*gae(rewards, values, mask, gamma=0.99, lam=0.9), masked_whiten(rewards, mask))
     wide_mask = moved(mask, 0)
@@ -104,7 +110,9 @@ def test_whitening_equals_the_loop(shift_mean):
 def test_whitening_of_one_token_of_equal_values_and_of_nothing(shift_mean):
     x = torch.full((2, 3), 0.1)
     one = torch.tensor([[0, 1, 0], [0, 0, 0]])
-    assert masked_whiten(x, one, shift_mean=shift_mean)[0, 1].item() == pytest.approx(0 if shift_mean else 0.1)
+    assert masked_whiten(x, one, shift_mean=shift_mean)[0, 1].item() == pytest.approx(
+        0 if shift_mean else 0.1
+    )
     assert masked_whiten(x, torch.ones(2, 3), shift_mean=shift_mean).isfinite().all()
     assert (masked_whiten(x, torch.zeros(2, 3), shift_mean=shift_mean) == 0).all()
 
@@ -116,7 +124,9 @@ def test_explained_variance():
     expected = 1 - statistics.pvariance(inside_errors) / statistics.pvariance(inside_returns)
     assert explained_variance(values, returns, mask).item() == pytest.approx(expected, rel=1e-10)
     assert explained_variance(returns, returns, mask) == 1
-    assert explained_variance(torch.full_like(returns, 3.0), returns, mask).item() == pytest.approx(0, abs=1e-12)
+    assert explained_variance(torch.full_like(returns, 3.0), returns, mask).item() == pytest.approx(
+        0, abs=1e-12
+    )
     assert explained_variance(-returns, returns, mask).item() == pytest.approx(-3)
     assert explained_variance(values, torch.full_like(returns, 0.1), mask) == 0
     assert explained_variance(values, returns, torch.zeros_like(mask)) == 0
@@ -157,7 +167,9 @@ def test_group_advantages_by_hand():
     assert group_advantages(scores, kind="rloo").tolist() == [[-3, -1.5, 4.5], [0, 0, 0]]
     assert group_advantages(scores, kind="dr_grpo").tolist() == [[-2, -1, 3], [0, 0, 0]]
     assert group_advantages(scores, kind="reinforce").tolist() == [[-3, -2, 2], [1, 1, 1]]
-    assert group_advantages(scores, kind="grpo")[0].tolist() == pytest.approx([x / (math.sqrt(7) + 1e-4) for x in (-2, -1, 3)])
+    assert group_advantages(scores, kind="grpo")[0].tolist() == pytest.approx(
+        [x / (math.sqrt(7) + 1e-4) for x in (-2, -1, 3)]
+    )
     assert group_advantages(scores, kind="grpo")[1].tolist() == [0, 0, 0]
 
 

@@ -32,7 +32,10 @@ def test_kl_estimates_equal_the_formulas(pairs):
 
 
 def test_kl_estimates_are_exact_on_average():
-    p, q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), torch.tensor([0.2, 0.2, 0.6], dtype=torch.float64)
+    p, q = (
+        torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64),
+        torch.tensor([0.2, 0.2, 0.6], dtype=torch.float64),
+    )
     exact = sum(a * math.log(a / b) for a, b in zip(p.tolist(), q.tolist(), strict=True))
     for estimator in ("k1", "k3"):
         each = kl_estimate(p.log()[None], q.log()[None], estimator=estimator)
@@ -44,13 +47,17 @@ def test_k3_is_never_negative_and_keeps_small_values(dtype):
     for scale in (1e-8, 1e-5, 1e-3, 0.1, 1.0, 20.0):
         d = scale * torch.linspace(-1, 1, 20_001, dtype=dtype)[None]
         assert (kl_estimate(d, torch.zeros_like(d), estimator="k3") >= 0).all()
-    tiny = kl_estimate(torch.tensor([[1e-6]], dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64), estimator="k3")
+    tiny = kl_estimate(
+        torch.tensor([[1e-6]], dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64), estimator="k3"
+    )
     assert tiny.item() == pytest.approx(5e-13, rel=1e-3)  # exp(-d) - 1 + d would be all rounding here
 
 
 def test_kl_gradients():
     generator = torch.Generator().manual_seed(0)
-    inputs = tuple(torch.randn(2, 3, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    inputs = tuple(
+        torch.randn(2, 3, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)
+    )
     for estimator in ("k1", "k2", "k3"):
         assert torch.autograd.gradcheck(lambda p, r, e=estimator: kl_estimate(p, r, estimator=e), inputs)
 
@@ -61,12 +68,19 @@ def test_unknown_estimator_and_shapes():
     with pytest.raises(ValueError, match="same shape"):
         kl_estimate(torch.zeros(2, 3), torch.zeros(3), estimator="k1")
     with pytest.raises(ValueError, match=r"scores_B \(2, 1\), mask_BT\[:, 0\] \(2,\)"):
-        kl_shaped_rewards(torch.zeros(2, 1), torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2, 3), kl_coef=0.1)
+        kl_shaped_rewards(
+            torch.zeros(2, 1), torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2, 3), kl_coef=0.1
+        )
 
 
 def test_kl_shaped_rewards_by_hand():
-    logprobs = torch.tensor([[math.nan, -1.0, -2.0, math.inf, -1.0, 0.0], [0.0, -1.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 6], dtype=torch.float64)
-    ref = torch.tensor([[0.0, -3.0, -1.0, 0.0, -1.5, 0.0], [0.0, -1.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 6], dtype=torch.float64)
+    logprobs = torch.tensor(
+        [[math.nan, -1.0, -2.0, math.inf, -1.0, 0.0], [0.0, -1.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 6],
+        dtype=torch.float64,
+    )
+    ref = torch.tensor(
+        [[0.0, -3.0, -1.0, 0.0, -1.5, 0.0], [0.0, -1.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 6], dtype=torch.float64
+    )
     mask = torch.tensor([[0, 1, 1, 0, 1, 0], [0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
     scores = torch.tensor([10.0, 20.0, 30.0], dtype=torch.float64)
     got = kl_shaped_rewards(scores, logprobs, ref, mask, kl_coef=0.5)
@@ -90,7 +104,9 @@ def test_kl_shaped_rewards_sum_to_the_objective(seed, kl_coef):
 
 def test_adaptive_kl_coef():
     assert adaptive_kl_coef(0.1, 6.0, target=6.0, horizon=10_000, n=64) == pytest.approx(0.1)
-    assert adaptive_kl_coef(0.1, 6.6, target=6.0, horizon=10_000, n=1000) == pytest.approx(0.1 * (1 + 0.1 * 0.1))
+    assert adaptive_kl_coef(0.1, 6.6, target=6.0, horizon=10_000, n=1000) == pytest.approx(
+        0.1 * (1 + 0.1 * 0.1)
+    )
     assert adaptive_kl_coef(0.1, 600.0, target=6.0, horizon=10_000, n=1000) == pytest.approx(0.1 * 1.02)
     assert adaptive_kl_coef(0.1, -3.0, target=6.0, horizon=10_000, n=1000) == pytest.approx(0.1 * 0.98)
 
@@ -105,7 +121,8 @@ def test_best_of_n_kl():
 
 @pytest.mark.parametrize("n", [2, 5, 16])
 def test_best_of_n_kl_is_the_divergence_of_the_best_of_many_distinct_scores(n):
-    base = 200_000  # equally likely completions, all scores distinct; P(best is the k-th) = ((k+1)/base)^n - (k/base)^n
+    # equally likely completions, all scores distinct; P(best is the k-th) = ((k+1)/base)^n - (k/base)^n
+    base = 200_000
     edges = torch.arange(base + 1, dtype=torch.float64) / base
     best = (edges**n).diff()
     exact = (best * (best * base).clamp_min(1e-300).log()).sum().item()
@@ -127,21 +144,35 @@ def estimate_by_enumeration(proxy: list[float], gold: list[float], n: int) -> fl
 def test_best_of_n_estimate_equals_enumeration_with_ties(data):
     samples = data.draw(st.integers(1, 7))
     n = data.draw(st.integers(1, samples))
-    proxy = data.draw(st.lists(st.lists(st.integers(0, 3).map(float), min_size=samples, max_size=samples), min_size=1, max_size=3))
+    proxy = data.draw(
+        st.lists(
+            st.lists(st.integers(0, 3).map(float), min_size=samples, max_size=samples), min_size=1, max_size=3
+        )
+    )
     gold = [data.draw(st.lists(st.floats(-5, 5), min_size=samples, max_size=samples)) for _ in proxy]
-    got = best_of_n_estimate(torch.tensor(proxy, dtype=torch.float64), torch.tensor(gold, dtype=torch.float64), n)
+    got = best_of_n_estimate(
+        torch.tensor(proxy, dtype=torch.float64), torch.tensor(gold, dtype=torch.float64), n
+    )
     assert got.dtype == torch.float64 and got.shape == (len(proxy),)
-    assert got.tolist() == pytest.approx([estimate_by_enumeration(p, g, n) for p, g in zip(proxy, gold, strict=True)], rel=1e-9, abs=1e-9)
+    assert got.tolist() == pytest.approx(
+        [estimate_by_enumeration(p, g, n) for p, g in zip(proxy, gold, strict=True)], rel=1e-9, abs=1e-9
+    )
 
 
 def test_best_of_n_estimate_by_hand():
     proxy, gold = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[0.0, 1.0, 5.0]])
     assert best_of_n_estimate(proxy, gold, 1).item() == pytest.approx(2)  # the plain mean
-    assert best_of_n_estimate(proxy, gold, 2).item() == pytest.approx((5 + 0 + 0) / 3)  # {1, 2} -> 5, the others -> 0
+    assert best_of_n_estimate(proxy, gold, 2).item() == pytest.approx(
+        (5 + 0 + 0) / 3
+    )  # {1, 2} -> 5, the others -> 0
     assert best_of_n_estimate(proxy, gold, 3).item() == 0  # the proxy's favourite
     assert best_of_n_estimate(proxy, proxy, 2).item() == pytest.approx((2 + 3 + 3) / 3)
-    assert best_of_n_estimate(proxy, gold.long(), 1).item() == pytest.approx(2)  # counts and 0/1 labels are not truncated
-    assert best_of_n_estimate(torch.zeros(1, 3), gold, 2).item() == pytest.approx(2)  # a proxy that knows nothing
+    assert best_of_n_estimate(proxy, gold.long(), 1).item() == pytest.approx(
+        2
+    )  # counts and 0/1 labels are not truncated
+    assert best_of_n_estimate(torch.zeros(1, 3), gold, 2).item() == pytest.approx(
+        2
+    )  # a proxy that knows nothing
 
 
 def test_best_of_n_estimate_holds_for_many_samples():

@@ -16,7 +16,9 @@ from alignlab.losses.masked import masked_mean
 
 def make(seed: int, B: int = 3, T: int = 5, V: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(B, T, V, generator=generator, dtype=torch.float64) * 3, torch.randint(V, (B, T), generator=generator)
+    return torch.randn(B, T, V, generator=generator, dtype=torch.float64) * 3, torch.randint(
+        V, (B, T), generator=generator
+    )
 
 
 def log_softmax_by_hand(row: list[float], temperature: float = 1.0) -> list[float]:
@@ -70,7 +72,10 @@ def test_dtype_follows_the_input(dtype):
 
 
 def test_single_token_has_nothing_to_predict():
-    assert token_logprobs(torch.randn(2, 1, 4), torch.zeros(2, 1, dtype=torch.long)).tolist() == [[0.0], [0.0]]
+    assert token_logprobs(torch.randn(2, 1, 4), torch.zeros(2, 1, dtype=torch.long)).tolist() == [
+        [0.0],
+        [0.0],
+    ]
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0])
@@ -132,7 +137,12 @@ def test_sft_gradient_is_probability_minus_one_hot():
                 assert logits.grad[b, t, v].item() == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
-@given(st.integers(0, 10_000), st.integers(0, 4), st.booleans(), st.sampled_from([0.0, math.inf, -math.inf, math.nan]))
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 4),
+    st.booleans(),
+    st.sampled_from([0.0, math.inf, -math.inf, math.nan]),
+)
 @settings(max_examples=40, deadline=None)
 def test_sft_loss_does_not_see_padding_row_order_or_micro_batches(seed, pad, left, junk):
     generator = torch.Generator().manual_seed(seed)

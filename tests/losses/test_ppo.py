@@ -58,8 +58,16 @@ def test_policy_loss_by_hand():
     ratios = torch.tensor([[1.5, 1.5, 0.5, 0.5, 1.1]], dtype=torch.float64)
     advantages = torch.tensor([[1.0, -1.0, 1.0, -1.0, 2.0]], dtype=torch.float64)
     new = ratios.log().requires_grad_()
-    loss, metrics = ppo_policy_loss(new, torch.zeros(1, 5, dtype=torch.float64), advantages, torch.ones(1, 5), cliprange=0.2, denominator=1)
-    # good and already likelier: clipped at 1.2; bad and likelier: full; good and rarer: full; bad and rarer: clipped at 0.8
+    loss, metrics = ppo_policy_loss(
+        new,
+        torch.zeros(1, 5, dtype=torch.float64),
+        advantages,
+        torch.ones(1, 5),
+        cliprange=0.2,
+        denominator=1,
+    )
+    # good and already likelier: clipped at 1.2; bad and likelier: full; good and rarer: full; bad and rarer:
+    # clipped at 0.8
     assert loss.item() == pytest.approx(-1.2 + 1.5 - 0.5 + 0.8 - 2.2)
     assert metrics["policy/clipfrac_avg"].item() == pytest.approx(2 / 5)
     loss.backward()
@@ -74,10 +82,14 @@ def test_first_pass_is_the_policy_gradient():
     assert new.grad is not None
     torch.testing.assert_close(new.grad, -advantages * mask / 5)
     assert metrics["val/ratio"] == 1
-    assert metrics["policy/approxkl_avg"] == metrics["policy/approxkl_k1"] == metrics["policy/clipfrac_avg"] == 0
+    assert (
+        metrics["policy/approxkl_avg"] == metrics["policy/approxkl_k1"] == metrics["policy/clipfrac_avg"] == 0
+    )
 
 
-def value_by_hand(values: Tensor, old: Tensor, returns: Tensor, mask: Tensor, c: float) -> tuple[float, float, int]:
+def value_by_hand(
+    values: Tensor, old: Tensor, returns: Tensor, mask: Tensor, c: float
+) -> tuple[float, float, int]:
     loss = clipfrac = 0.0
     count = 0
     for b in range(values.shape[0]):
@@ -104,9 +116,15 @@ def test_value_loss_by_hand():
     values = torch.tensor([[1.0, 1.0]], dtype=torch.float64, requires_grad=True)
     returns = torch.tensor([[2.0, -1.0]], dtype=torch.float64)
     loss, metrics = ppo_value_loss(
-        values, torch.zeros(1, 2, dtype=torch.float64), returns, torch.ones(1, 2), cliprange_value=0.5, denominator=2
+        values,
+        torch.zeros(1, 2, dtype=torch.float64),
+        returns,
+        torch.ones(1, 2),
+        cliprange_value=0.5,
+        denominator=2,
     )
-    # towards 2: clipped to 0.5, error 1.5 rules and stops the gradient; towards -1: the plain error 2 is the larger
+    # towards 2: clipped to 0.5, error 1.5 rules and stops the gradient; towards -1: the plain error 2 is the
+    # larger
     assert loss.item() == pytest.approx(0.5 * (1.5**2 + 2**2) / 2)
     assert metrics["val/clipfrac_avg"].item() == 0.5
     loss.backward()
@@ -117,7 +135,9 @@ def test_gradients_of_both_losses():
     new, old, third, mask = make(3, B=2, T=3)
     new.requires_grad_()
     assert gradcheck(lambda x: ppo_policy_loss(x, old, third, mask, cliprange=0.2, denominator=4)[0], (new,))
-    assert gradcheck(lambda x: ppo_value_loss(x, old, third, mask, cliprange_value=0.2, denominator=4)[0], (new,))
+    assert gradcheck(
+        lambda x: ppo_value_loss(x, old, third, mask, cliprange_value=0.2, denominator=4)[0], (new,)
+    )
 
 
 LOSSES = {
@@ -127,7 +147,12 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@given(seed=st.integers(0, 10_000), pad=st.integers(0, 4), left=st.booleans(), junk=st.sampled_from([0.0, 1e300, math.inf, math.nan]))
+@given(
+    seed=st.integers(0, 10_000),
+    pad=st.integers(0, 4),
+    left=st.booleans(),
+    junk=st.sampled_from([0.0, 1e300, math.inf, math.nan]),
+)
 @settings(max_examples=40, deadline=None)
 def test_losses_do_not_see_padding_row_order_or_micro_batches(name, seed, pad, left, junk):
     loss_of = LOSSES[name]
@@ -142,7 +167,9 @@ def test_losses_do_not_see_padding_row_order_or_micro_batches(name, seed, pad, l
         return torch.cat([block, x], 1) if left else torch.cat([x, block], 1)
 
     wide = padded(new.detach(), junk).requires_grad_()
-    wide_loss, wide_metrics = loss_of(wide, padded(old, -junk), padded(third, junk), padded(mask, 0), denominator=count)
+    wide_loss, wide_metrics = loss_of(
+        wide, padded(old, -junk), padded(third, junk), padded(mask, 0), denominator=count
+    )
     torch.testing.assert_close(wide_loss, whole, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(wide_metrics, metrics, rtol=1e-12, atol=1e-12)
     (wide_gradient,) = torch.autograd.grad(wide_loss, wide)

@@ -35,11 +35,17 @@ def test_bradley_terry_by_hand():
     assert metrics["min_reward"].item() == 0 and metrics["max_reward"].item() == pytest.approx(math.log(3))
 
 
-@given(st.lists(st.tuples(scores, scores, st.floats(0, 3)), min_size=1, max_size=6), st.floats(0, 0.5), st.floats(0, 1))
+@given(
+    st.lists(st.tuples(scores, scores, st.floats(0, 3)), min_size=1, max_size=6),
+    st.floats(0, 0.5),
+    st.floats(0, 1),
+)
 @settings(max_examples=60, deadline=None)
 def test_bradley_terry_equals_the_loop(rows, smoothing, center):
     chosen, rejected, margins = (tensor(*column) for column in zip(*rows, strict=True))
-    loss, metrics = bradley_terry_loss(chosen, rejected, margin_B=margins, center=center, label_smoothing=smoothing)
+    loss, metrics = bradley_terry_loss(
+        chosen, rejected, margin_B=margins, center=center, label_smoothing=smoothing
+    )
     terms = [(1 - smoothing) * nll(c - r - m) + smoothing * nll(-(c - r - m)) for c, r, m in rows]
     expected = sum(terms) / len(rows) + center * sum((c + r) ** 2 for c, r, _ in rows) / len(rows)
     assert loss.item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
@@ -71,7 +77,9 @@ def test_bradley_terry_is_stable_far_out(dtype, lead):
 
 def test_bradley_terry_gradient_is_the_surprise():
     chosen, rejected = tensor(0.3, -1.0, 2.0).requires_grad_(), tensor(0.0, 1.0, 2.0).requires_grad_()
-    assert gradcheck(lambda c, r: bradley_terry_loss(c, r, center=0.2, label_smoothing=0.1)[0], (chosen, rejected))
+    assert gradcheck(
+        lambda c, r: bradley_terry_loss(c, r, center=0.2, label_smoothing=0.1)[0], (chosen, rejected)
+    )
     loss, metrics = bradley_terry_loss(chosen, rejected)
     loss.backward()
     assert chosen.grad is not None and rejected.grad is not None
@@ -113,7 +121,9 @@ def test_dpo_equals_the_loop(loss_type, data):
     losses, chosen, rejected = dpo_loss(*columns, beta=beta, loss_type=loss_type, label_smoothing=e)
     assert losses.dtype == torch.float64 and losses.shape == (len(rows),)
     for i, row in enumerate(rows):
-        assert losses[i].item() == pytest.approx(dpo_by_hand(*row, beta=beta, loss_type=loss_type, e=e), rel=1e-7, abs=1e-9)
+        assert losses[i].item() == pytest.approx(
+            dpo_by_hand(*row, beta=beta, loss_type=loss_type, e=e), rel=1e-7, abs=1e-9
+        )
         assert chosen[i].item() == pytest.approx(beta * (row[0] - row[2]))
         assert rejected[i].item() == pytest.approx(beta * (row[1] - row[3]))
 
@@ -136,9 +146,14 @@ def test_dpo_by_hand():
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
 def test_dpo_gradients_and_detached_rewards(loss_type):
     generator = torch.Generator().manual_seed(0)
-    inputs = tuple(torch.randn(4, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(4))
+    inputs = tuple(
+        torch.randn(4, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(4)
+    )
     e = 0.1 if loss_type in ("sigmoid", "robust") else 0.0
-    assert gradcheck(lambda *x: dpo_loss(x[0], x[1], x[2], x[3], beta=0.7, loss_type=loss_type, label_smoothing=e)[0], inputs)
+    assert gradcheck(
+        lambda *x: dpo_loss(x[0], x[1], x[2], x[3], beta=0.7, loss_type=loss_type, label_smoothing=e)[0],
+        inputs,
+    )
     losses, chosen, rejected = dpo_loss(*inputs, loss_type=loss_type, label_smoothing=e)
     assert losses.requires_grad and not chosen.requires_grad and not rejected.requires_grad
 
@@ -167,47 +182,83 @@ def test_dpo_is_finite_far_out(loss_type):
     assert losses.isfinite().all() and far.grad is not None and far.grad.isfinite().all()
 
 
-@given(st.lists(st.tuples(*[st.floats(-200, 0)] * 4, st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=5), st.floats(0.1, 10), st.floats(0, 0.4))
+@given(
+    st.lists(
+        st.tuples(*[st.floats(-200, 0)] * 4, st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=5
+    ),
+    st.floats(0.1, 10),
+    st.floats(0, 0.4),
+)
 @settings(max_examples=40, deadline=None)
 def test_length_normalised_dpo_equals_the_loop(rows, beta, e):
     *columns, n, m = zip(*rows, strict=True)
-    losses, chosen, rejected = dpo_loss(*(tensor(*column) for column in columns), beta=beta, loss_type="sigmoid_norm", label_smoothing=e,
-                                        chosen_lengths=torch.tensor(n), rejected_lengths=torch.tensor(m))
+    losses, chosen, rejected = dpo_loss(
+        *(tensor(*column) for column in columns),
+        beta=beta,
+        loss_type="sigmoid_norm",
+        label_smoothing=e,
+        chosen_lengths=torch.tensor(n),
+        rejected_lengths=torch.tensor(m),
+    )
     assert losses.dtype == torch.float64
     for i, (pc, pr, rc, rr, n_c, n_r) in enumerate(rows):
         z = beta * ((pc - rc) / n_c - (pr - rr) / n_r)
         assert losses[i].item() == pytest.approx((1 - e) * nll(z) + e * nll(-z), rel=1e-7, abs=1e-9)
-        assert (chosen[i].item(), rejected[i].item()) == pytest.approx((beta * (pc - rc) / n_c, beta * (pr - rr) / n_r))
+        assert (chosen[i].item(), rejected[i].item()) == pytest.approx(
+            (beta * (pc - rc) / n_c, beta * (pr - rr) / n_r)
+        )
 
 
 def test_length_normalised_dpo_by_hand():
-    # log-ratios -6 over 3 tokens and -8 over 2: a token -2 and -4, so that the longer completion is not blamed for its length
-    four, lengths = [tensor(-10.0), tensor(-12.0), tensor(-4.0), tensor(-4.0)], {"chosen_lengths": torch.tensor([3]), "rejected_lengths": torch.tensor([2])}
+    # log-ratios -6 over 3 tokens and -8 over 2: a token -2 and -4, so that the longer completion is not
+    # blamed for its length
+    four, lengths = (
+        [tensor(-10.0), tensor(-12.0), tensor(-4.0), tensor(-4.0)],
+        {"chosen_lengths": torch.tensor([3]), "rejected_lengths": torch.tensor([2])},
+    )
     losses, chosen, rejected = dpo_loss(*four, beta=5.0, loss_type="sigmoid_norm", **lengths)
-    assert losses.item() == pytest.approx(math.log1p(math.exp(-10))) and (chosen.item(), rejected.item()) == (-10, -20)
+    assert losses.item() == pytest.approx(math.log1p(math.exp(-10))) and (chosen.item(), rejected.item()) == (
+        -10,
+        -20,
+    )
     one = {"chosen_lengths": torch.tensor([1]), "rejected_lengths": torch.tensor([1])}
     torch.testing.assert_close(dpo_loss(*four, loss_type="sigmoid_norm", **one)[0], dpo_loss(*four)[0])
-    leaves = tuple(torch.randn(4, generator=torch.Generator().manual_seed(3), dtype=torch.float64, requires_grad=True) for _ in range(4))
+    leaves = tuple(
+        torch.randn(4, generator=torch.Generator().manual_seed(3), dtype=torch.float64, requires_grad=True)
+        for _ in range(4)
+    )
     n, m = torch.tensor([1, 2, 9, 4]), torch.tensor([3, 1, 1, 7])
-    assert gradcheck(lambda *x: dpo_loss(x[0], x[1], x[2], x[3], beta=3.0, loss_type="sigmoid_norm", chosen_lengths=n, rejected_lengths=m)[0], leaves)
+    assert gradcheck(
+        lambda *x: dpo_loss(
+            x[0], x[1], x[2], x[3], beta=3.0, loss_type="sigmoid_norm", chosen_lengths=n, rejected_lengths=m
+        )[0],
+        leaves,
+    )
 
 
 def test_ipo_is_the_papers_and_trls_on_mean_log_probabilities():
     """At h = 1 / (2 beta) nats a comparison ours is at rest; TRL's at as many nats a token."""
     chosen, zero = tensor(5.0), tensor(0.0)
     assert dpo_loss(chosen, zero, zero, zero, loss_type="ipo")[0].item() == pytest.approx(0, abs=1e-20)
-    assert dpo_loss(chosen / 4, zero, zero, zero, loss_type="ipo")[0].item() == pytest.approx((5 / 4 - 5) ** 2)
+    assert dpo_loss(chosen / 4, zero, zero, zero, loss_type="ipo")[0].item() == pytest.approx(
+        (5 / 4 - 5) ** 2
+    )
 
 
 def test_dpo_says_what_is_wrong():
-    four, lengths = [tensor(0.0)] * 4, {"chosen_lengths": torch.tensor([1]), "rejected_lengths": torch.tensor([1])}
+    four, lengths = (
+        [tensor(0.0)] * 4,
+        {"chosen_lengths": torch.tensor([1]), "rejected_lengths": torch.tensor([1])},
+    )
     with pytest.raises(ValueError, match="give chosen_lengths and rejected_lengths"):
         dpo_loss(*four, loss_type="sigmoid_norm")
     with pytest.raises(ValueError, match="lengths have no meaning for loss_type 'sigmoid'"):
         dpo_loss(*four, **lengths)
     with pytest.raises(ValueError, match="without a token"):
         dpo_loss(*four, loss_type="sigmoid_norm", **lengths | {"rejected_lengths": torch.tensor([0])})
-    with pytest.raises(ValueError, match="loss_type 'sigmod' is not one of sigmoid, sigmoid_norm, hinge, ipo, robust"):
+    with pytest.raises(
+        ValueError, match="loss_type 'sigmod' is not one of sigmoid, sigmoid_norm, hinge, ipo, robust"
+    ):
         dpo_loss(*four, loss_type="sigmod")
     with pytest.raises(ValueError, match="no meaning for loss_type 'hinge'"):
         dpo_loss(*four, loss_type="hinge", label_smoothing=0.1)

@@ -53,8 +53,12 @@ def test_the_best_is_picked_with_all_scores_and_the_first_of_equals():
 
 def test_the_curve_is_the_mean_over_all_subsets():
     sampler = Scripted()
-    rows, misleading = best_of_n.curve(sampler, PROXY, GOLD, PROMPTS, max_n=8, sampling=SamplingSettings(), seed=2)
-    picks = best_of_n.pick(Scripted(), PROXY, PROMPTS, n=8, sampling=SamplingSettings(), seed=sampler.seeds[0])
+    rows, misleading = best_of_n.curve(
+        sampler, PROXY, GOLD, PROMPTS, max_n=8, sampling=SamplingSettings(), seed=2
+    )
+    picks = best_of_n.pick(
+        Scripted(), PROXY, PROMPTS, n=8, sampling=SamplingSettings(), seed=sampler.seeds[0]
+    )
     assert [row["n"] for row in rows] == [1, 2, 4, 8]
     for row in rows:
         proxy, gold = [], []
@@ -68,15 +72,24 @@ def test_the_curve_is_the_mean_over_all_subsets():
             proxy.append(sum(x for x, _ in best) / len(best))
             gold.append(sum(y for _, y in best) / len(best))
         assert row["kl"] == best_of_n_kl(row["n"])
-        assert row["proxy"]["mean"] == pytest.approx(sum(proxy) / 5) and row["gold"]["mean"] == pytest.approx(sum(gold) / 5)
+        assert row["proxy"]["mean"] == pytest.approx(sum(proxy) / 5) and row["gold"]["mean"] == pytest.approx(
+            sum(gold) / 5
+        )
         assert row["proxy"]["n"] == 5
-    assert [row["gold"] for row in misleading] == sorted(row["gold"] for row in misleading) and len(misleading) == 5
+    assert [row["gold"] for row in misleading] == sorted(row["gold"] for row in misleading) and len(
+        misleading
+    ) == 5
     for row in misleading:
-        assert row["reason"] == f"of {row['completion']}" and f"{row['proxy']:.0f} {row['gold']:.0f}" == row["completion"]
+        assert (
+            row["reason"] == f"of {row['completion']}"
+            and f"{row['proxy']:.0f} {row['gold']:.0f}" == row["completion"]
+        )
 
 
 def test_without_gold_and_between_powers_of_two():
-    rows, misleading = best_of_n.curve(Scripted(), PROXY, None, PROMPTS, max_n=6, sampling=SamplingSettings(), seed=2)
+    rows, misleading = best_of_n.curve(
+        Scripted(), PROXY, None, PROMPTS, max_n=6, sampling=SamplingSettings(), seed=2
+    )
     assert [row["n"] for row in rows] == [1, 2, 4] and misleading == []
     assert all(row["gold"] is None for row in rows) and rows[2]["proxy"]["mean"] > rows[0]["proxy"]["mean"]
 
@@ -88,19 +101,52 @@ def test_a_run_keeps_the_picks_and_a_random_pick_as_control(tmp_path, monkeypatc
     prompts = [Prompt.user(f"question {i}") for i in range(70)]  # two chunks
     settings = BestOfNSettings(n=4, curve_max=8, curve_prompts=20, sampling=SamplingSettings(temperature=0.8))
     asked: list[float] = []
-    monkeypatch.setattr(Scripted, "sample", lambda *args, sample=Scripted.sample, **given: asked.append(given["temperature"]) or sample(*args, **given))
+    monkeypatch.setattr(
+        Scripted,
+        "sample",
+        lambda *args, sample=Scripted.sample, **given: (
+            asked.append(given["temperature"]) or sample(*args, **given)
+        ),
+    )
     summary = best_of_n.run(run, POLICY, PROXY, GOLD, prompts, settings, seed=0)
-    assert asked == [0.8, 0.8, 1.0, 1.0] and summary["temperature"] == 0.8  # the curve is that of the policy itself
+    assert (
+        asked == [0.8, 0.8, 1.0, 1.0] and summary["temperature"] == 0.8
+    )  # the curve is that of the policy itself
     run.finish(summary)
-    rows = [json.loads(line) for line in (tmp_path / "run" / "data" / "completions.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "run" / "data" / "completions.jsonl").read_text().splitlines()
+    ]
     assert [row["prompt"][0]["content"] for row in rows] == [p.text for p in prompts]
     picked = [tuple(map(float, row["completion"].split())) for row in rows]
-    assert summary["proxy"]["mean"] == pytest.approx(sum(x for x, _ in picked) / 70) and summary["gold"]["mean"] == pytest.approx(sum(y for _, y in picked) / 70)
-    drawn = [p for number, start in enumerate((0, 64)) for p in best_of_n.pick(
-        Scripted(), PROXY, prompts[start : start + 64], n=4, sampling=SamplingSettings(), seed=derive_seed(0, "best-of-n", number))]
+    assert summary["proxy"]["mean"] == pytest.approx(sum(x for x, _ in picked) / 70) and summary["gold"][
+        "mean"
+    ] == pytest.approx(sum(y for _, y in picked) / 70)
+    drawn = [
+        p
+        for number, start in enumerate((0, 64))
+        for p in best_of_n.pick(
+            Scripted(),
+            PROXY,
+            prompts[start : start + 64],
+            n=4,
+            sampling=SamplingSettings(),
+            seed=derive_seed(0, "best-of-n", number),
+        )
+    ]
     first = [tuple(map(float, p.completions[0].text.split())) for p in drawn]
-    assert summary["proxy_one"]["mean"] == pytest.approx(sum(x for x, _ in first) / 70) and summary["proxy_one"]["mean"] < summary["proxy"]["mean"] - 1
-    assert summary["gold_one"]["mean"] == pytest.approx(sum(y for _, y in first) / 70) and summary["gold_one"]["n"] == 70
-    assert summary["kl"] == best_of_n_kl(4) and summary["curve"][-1]["n"] == 8 and summary["curve"][0]["proxy"]["n"] == 20
+    assert (
+        summary["proxy_one"]["mean"] == pytest.approx(sum(x for x, _ in first) / 70)
+        and summary["proxy_one"]["mean"] < summary["proxy"]["mean"] - 1
+    )
+    assert (
+        summary["gold_one"]["mean"] == pytest.approx(sum(y for _, y in first) / 70)
+        and summary["gold_one"]["n"] == 70
+    )
+    assert (
+        summary["kl"] == best_of_n_kl(4)
+        and summary["curve"][-1]["n"] == 8
+        and summary["curve"][0]["proxy"]["n"] == 20
+    )
     samples = (tmp_path / "run" / "samples.jsonl").read_text().splitlines()
     assert len(samples) == 20 and all("reason" in json.loads(line) for line in samples)

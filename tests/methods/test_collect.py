@@ -1,4 +1,6 @@
-"""Collecting rankings with a scripted sampler: who is ranked, what is held out, and going on after an interrupt."""
+"""Collecting rankings with a scripted sampler: who is ranked, what is held out, and going on after an
+interrupt.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,13 @@ class Scripted:
         def text(prompt: Prompt, place: int) -> str:
             return "same" if prompt.text == "question 3" else f"{place} {'x' * rng.randrange(9)}"
 
-        return [[Completion(prompt, text(prompt, place), source="policy", finished=place > 0) for place in range(n)] for prompt in prompts]
+        return [
+            [
+                Completion(prompt, text(prompt, place), source="policy", finished=place > 0)
+                for place in range(n)
+            ]
+            for prompt in prompts
+        ]
 
     def close(self) -> None: ...
 
@@ -48,16 +56,24 @@ def scripted(monkeypatch):
     monkeypatch.setattr(collect, "CHUNK", 16)
 
 
-def collected(out: Any, settings: CollectSettings, *, annotator: Any = FAIR, **more: Any) -> tuple[dict[str, Any], list[Ranking], list[Ranking]]:
+def collected(
+    out: Any, settings: CollectSettings, *, annotator: Any = FAIR, **more: Any
+) -> tuple[dict[str, Any], list[Ranking], list[Ranking]]:
     run = RunDir.open(out, stage="collect", config={}, seed=0)
     summary = collect.run(run, POLICY, annotator, PROMPTS, settings, seed=5, **more)
     run.finish(summary)
-    return summary, read_jsonl(out / "data" / "rankings.jsonl", Ranking), read_jsonl(out / "data" / "rankings_test.jsonl", Ranking)
+    return (
+        summary,
+        read_jsonl(out / "data" / "rankings.jsonl", Ranking),
+        read_jsonl(out / "data" / "rankings_test.jsonl", Ranking),
+    )
 
 
 def crowd(count: int) -> dict[str, list[Completion]]:
     """Answers of other people to all prompts but the first."""
-    return {p.id: [Completion(p, f"crowd {place}", source="crowd") for place in range(count)] for p in PROMPTS[1:]}
+    return {
+        p.id: [Completion(p, f"crowd {place}", source="crowd") for place in range(count)] for p in PROMPTS[1:]
+    }
 
 
 def test_k_different_completions_in_random_order_ranked(tmp_path):
@@ -67,26 +83,40 @@ def test_k_different_completions_in_random_order_ranked(tmp_path):
     for ranking in everything:
         lengths = [len(c.text) for c in ranking.completions]
         assert list(ranking.ranks) == [1 + sum(other > length for other in lengths) for length in lengths]
-    assert len({tuple(c.text[0] for c in r.completions) for r in everything}) > 10  # the order they were drawn in tells nothing
+    assert (
+        len({tuple(c.text[0] for c in r.completions) for r in everything}) > 10
+    )  # the order they were drawn in tells nothing
     assert {c.finished for r in everything for c in r.completions} == {True, False}
     # question 3 had one text four times: it is not ranked, and three of its texts are duplicates
     assert (summary["prompts"], summary["unranked"], summary["duplicates"]) == (40, 1, 3)
     pairs = [(r.ranks[i], r.ranks[j]) for r in everything for i in range(4) for j in range(i)]
-    assert summary["pairs"] == sum(a != b for a, b in pairs) and summary["ties"] == sum(a == b for a, b in pairs) > 0
-    assert summary["agreement_with_gold"]["mean"] == 1.0 and summary["agreement_with_gold"]["n"] == summary["pairs"]
+    assert (
+        summary["pairs"] == sum(a != b for a, b in pairs)
+        and summary["ties"] == sum(a == b for a, b in pairs) > 0
+    )
+    assert (
+        summary["agreement_with_gold"]["mean"] == 1.0
+        and summary["agreement_with_gold"]["n"] == summary["pairs"]
+    )
     assert summary["ceiling_train"] == summary["ceiling_test"] == 1.0
     assert not (tmp_path / "run" / "chunks").exists()
 
 
 def test_prompts_are_split_and_no_prompt_is_on_both_sides(tmp_path):
     summary, train, test = collected(tmp_path / "run", CollectSettings(held_out=0.3))
-    assert summary["rankings"] == len(train) + len(test) == 39 and summary["test"] == len(test) and 4 <= len(test) <= 20
+    assert (
+        summary["rankings"] == len(train) + len(test) == 39
+        and summary["test"] == len(test)
+        and 4 <= len(test) <= 20
+    )
     assert not {r.prompt.id for r in train} & {r.prompt.id for r in test}
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, {0}), (0.5, {2}), (0.4, {1, 2}), (1.0, {4})])
 def test_a_share_comes_from_other_people(share, expected, tmp_path):
-    summary, train, test = collected(tmp_path / "run", CollectSettings(per_prompt=4, from_others=share), others=crowd(6))
+    summary, train, test = collected(
+        tmp_path / "run", CollectSettings(per_prompt=4, from_others=share), others=crowd(6)
+    )
     answered = [r for r in [*train, *test] if r.prompt != PROMPTS[0] and r.prompt != PROMPTS[3]]
     counts = [sum(c.source == "crowd" for c in r.completions) for r in answered]
     assert set(counts) == expected and sum(counts) / len(counts) == pytest.approx(4 * share, abs=0.3)
@@ -126,11 +156,15 @@ def test_an_interrupted_run_goes_on_with_the_missing_chunk(tmp_path):
     assert collected(tmp_path / "cut", settings, others=crowd(4), gold=LENGTH) == whole
     assert len(Scripted.asked) == 2  # the first of three chunks was kept
     for name in ("rankings.jsonl", "rankings_test.jsonl"):
-        assert (tmp_path / "cut" / "data" / name).read_bytes() == (tmp_path / "whole" / "data" / name).read_bytes()
+        assert (tmp_path / "cut" / "data" / name).read_bytes() == (
+            tmp_path / "whole" / "data" / name
+        ).read_bytes()
 
 
 def test_what_cannot_be_ranked_is_refused(tmp_path):
-    for i, settings in enumerate((CollectSettings(per_prompt=1), CollectSettings(per_prompt=10), CollectSettings(from_others=1.2))):
+    for i, settings in enumerate(
+        (CollectSettings(per_prompt=1), CollectSettings(per_prompt=10), CollectSettings(from_others=1.2))
+    ):
         with pytest.raises(ConfigError):
             collected(tmp_path / str(i), settings)
     run = RunDir.open(tmp_path / "same", stage="collect", config={}, seed=0)

@@ -1,4 +1,6 @@
-"""The reward model: its loss by hand, what it learns, how it is measured, and that a reloaded one scores the same."""
+"""The reward model: its loss by hand, what it learns, how it is measured, and that a reloaded one scores the
+same.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ GOLD = RuleJudge("planted", lambda c: next(worth for part, worth in WORTH.items(
 def ranking(i: int, ranks: tuple[int, ...] = (1, 2, 3)) -> Ranking:
     prompt = Prompt.user(f"number {i}?")
     filler = "the quick brown fox"[i % 7 : i % 7 + 6]
-    return Ranking(prompt, tuple(Completion(prompt, f"{filler} {part} {filler[::-1]}") for part in WORTH), ranks)
+    return Ranking(
+        prompt, tuple(Completion(prompt, f"{filler} {part} {filler[::-1]}") for part in WORTH), ranks
+    )
 
 
 RANKINGS = [ranking(i) for i in range(60)]
@@ -45,26 +49,54 @@ def fresh(base: Path) -> RewardModel:
 
 
 def test_it_learns_a_planted_preference_on_held_out_prompts(fresh: RewardModel, open_run: OpenRun):
-    probes = [Comparison(Prompt.user("number 99?"), f"fox {good} fox", f"fox {bad} fox", meta={"probe": name})
-              for name, good, bad in (("as planted", "zz", "aa"), ("the other way", "aa", "zz"), ("as planted", "mm", "aa"))]
+    probes = [
+        Comparison(Prompt.user("number 99?"), f"fox {good} fox", f"fox {bad} fox", meta={"probe": name})
+        for name, good, bad in (
+            ("as planted", "zz", "aa"),
+            ("the other way", "aa", "zz"),
+            ("as planted", "mm", "aa"),
+        )
+    ]
     run = open_run()
-    summary = method.train(run, fresh, RANKINGS, SETTINGS, seed=0, annotator_ceiling=0.9, gold=GOLD, probes=probes)
+    summary = method.train(
+        run, fresh, RANKINGS, SETTINGS, seed=0, annotator_ceiling=0.9, gold=GOLD, probes=probes
+    )
     run.finish(summary)
     assert summary["held_out"] >= 8 and summary["rankings"] + summary["held_out"] == len(RANKINGS)
-    assert summary["accuracy"]["mean"] > 0.9 and summary["accuracy"]["n"] == summary["n"] == 3 * summary["held_out"]
+    assert (
+        summary["accuracy"]["mean"] > 0.9
+        and summary["accuracy"]["n"] == summary["n"] == 3 * summary["held_out"]
+    )
     assert summary["length_floor"]["mean"] == 0.5  # equal lengths
     assert summary["ceiling"] == 0.9 and 0 <= summary["ece"] < 0.5
     assert summary["gold_accuracy"] == summary["accuracy"]  # the labels are gold here
-    assert summary["gold_accuracy_big"]["n"] == 2 * summary["held_out"]  # of 2, 1 and 0.7 two pairs differ by one half
+    assert (
+        summary["gold_accuracy_big"]["n"] == 2 * summary["held_out"]
+    )  # of 2, 1 and 0.7 two pairs differ by one half
     assert summary["probes"]["as planted"]["mean"] == 1 and summary["probes"]["the other way"]["mean"] == 0
-    assert sum(summary["margins"]["counts"]) == sum(row["n"] for row in summary["reliability"]) == summary["n"]
+    assert (
+        sum(summary["margins"]["counts"]) == sum(row["n"] for row in summary["reliability"]) == summary["n"]
+    )
     json.dumps(summary, allow_nan=False)
     rows = read_run(run.out).metrics
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"] and rows[-1]["margin"] > rows[0]["margin"]
-    assert set(rows[0]) == {"step", "loss", "accuracy", "margin", "min_reward", "mean_reward", "max_reward", "grad_norm", "learning_rate", "epoch"}
+    assert set(rows[0]) == {
+        "step",
+        "loss",
+        "accuracy",
+        "margin",
+        "min_reward",
+        "mean_reward",
+        "max_reward",
+        "grad_norm",
+        "learning_rate",
+        "epoch",
+    }
 
 
-def test_the_loss_is_the_mean_over_pairs_then_over_prompts(fresh: RewardModel, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):
+def test_the_loss_is_the_mean_over_pairs_then_over_prompts(
+    fresh: RewardModel, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch
+):
     two = replace(ranking(2), completions=ranking(2).completions[:2], ranks=(2, 1))
     rankings = [ranking(0), ranking(1, (1, 2, 2)), two]
     seen: list[Tensor] = []
@@ -89,8 +121,12 @@ def test_the_loss_is_the_mean_over_pairs_then_over_prompts(fresh: RewardModel, o
     assert row["mean_reward"] == pytest.approx(batch.mean().item(), abs=1e-6)
 
 
-@pytest.mark.parametrize("adapter", [AdapterSettings(), AdapterSettings(rank=4)], ids=lambda a: f"rank {a.rank}")
-def test_a_reloaded_one_gives_identical_scores(adapter: AdapterSettings, base: Path, open_run: OpenRun, tmp_path: Path):
+@pytest.mark.parametrize(
+    "adapter", [AdapterSettings(), AdapterSettings(rank=4)], ids=lambda a: f"rank {a.rank}"
+)
+def test_a_reloaded_one_gives_identical_scores(
+    adapter: AdapterSettings, base: Path, open_run: OpenRun, tmp_path: Path
+):
     made = load_reward_model(base, ModelSettings(), adapter=adapter, init_head=True, trainable=True)
     summary = method.train(open_run(), made, RANKINGS[:24], replace(SETTINGS, held_out=0.0), seed=0)
     save_reward_model(made, tmp_path / "saved", card="")
@@ -100,7 +136,9 @@ def test_a_reloaded_one_gives_identical_scores(adapter: AdapterSettings, base: P
     before, after = RewardModelJudge(made).score(completions), RewardModelJudge(again).score(completions)
     assert [s.value for s in before] == [s.value for s in after]
     assert (again.mean, again.std) == (made.mean, made.std) == (summary["score_mean"], summary["score_std"])
-    assert "score_mean" in json.loads((tmp_path / "saved" / ("alignlab.json" if adapter.rank else "config.json")).read_text())
+    assert "score_mean" in json.loads(
+        (tmp_path / "saved" / ("alignlab.json" if adapter.rank else "config.json")).read_text()
+    )
 
 
 def test_scores_are_standard_over_the_training_completions(fresh: RewardModel, open_run: OpenRun):
@@ -114,7 +152,10 @@ def test_measure_on_scores_that_are_known():
         prompt = Prompt.user(str(i))
         return Ranking(prompt, tuple(Completion(prompt, text) for text in texts), ranks)
 
-    test = [rank(0, ("ccc", "bb", "a"), (1, 2, 3)), rank(1, ("ccc", "bb", "dd"), (2, 1, 1))]  # 3 pairs right for length; 2 wrong, a tie left out
+    test = [
+        rank(0, ("ccc", "bb", "a"), (1, 2, 3)),
+        rank(1, ("ccc", "bb", "dd"), (2, 1, 1)),
+    ]  # 3 pairs right for length; 2 wrong, a tie left out
     length = RuleJudge("length", lambda c: float(len(c.text)))
     found = method.measure(length, test, gold=RuleJudge("less", lambda c: -0.3 * len(c.text)))
     assert found["accuracy"] == found["length_floor"] and found["accuracy"]["mean"] == 0.6 and found["n"] == 5
@@ -125,19 +166,32 @@ def test_measure_on_scores_that_are_known():
     flat = method.measure(RuleJudge("flat", lambda c: 0.0), test)
     assert flat["accuracy"]["mean"] == 0.5 and flat["ece"] < 0.5 and "gold_accuracy" not in flat
     none = method.measure(length, [])
-    assert none["accuracy"] == {"mean": None, "ci": None, "n": 0} and none["ece"] is None and sum(none["margins"]["counts"]) == 0
+    assert (
+        none["accuracy"] == {"mean": None, "ci": None, "n": 0}
+        and none["ece"] is None
+        and sum(none["margins"]["counts"]) == 0
+    )
 
 
 def test_calibration_of_scores_that_are_the_truth():
-    """Labels drawn with probability sigmoid(score difference): nearly calibrated by construction; three times the scores are overconfident."""
+    """Labels drawn with probability sigmoid(score difference): nearly calibrated by construction; three times
+    the scores are overconfident.
+    """
     rng = np.random.default_rng(0)
     test, truth = [], {}
     for i in range(3000):
         prompt, values = Prompt.user(str(i)), rng.normal(size=2)
         first = rng.random() < 1 / (1 + np.exp(values[1] - values[0]))
-        test.append(Ranking(prompt, (Completion(prompt, "one"), Completion(prompt, "two")), (1, 2) if first else (2, 1)))
+        test.append(
+            Ranking(
+                prompt, (Completion(prompt, "one"), Completion(prompt, "two")), (1, 2) if first else (2, 1)
+            )
+        )
         truth |= {(prompt.text, "one"): values[0], (prompt.text, "two"): values[1]}
-    exact, loud = (method.measure(RuleJudge("known", lambda c, k=k: k * truth[c.prompt.text, c.text]), test)["ece"] for k in (1, 3))
+    exact, loud = (
+        method.measure(RuleJudge("known", lambda c, k=k: k * truth[c.prompt.text, c.text]), test)["ece"]
+        for k in (1, 3)
+    )
     assert exact < 0.03 < 0.1 < loud
 
 
@@ -146,9 +200,15 @@ def test_ties_alone_and_held_out_alone_are_errors(fresh: RewardModel, open_run: 
         method.train(open_run("ties"), fresh, [ranking(0, (1, 1, 1))], SETTINGS, seed=0)
     with pytest.raises(DataError, match="held out"):
         method.train(open_run("none"), fresh, RANKINGS, replace(SETTINGS, held_out=0.999999), seed=0)
-    summary = method.train(open_run("some"), fresh, [ranking(0), ranking(1, (1, 1, 1))], SETTINGS, seed=0, held_out=[])
-    tied = method.train(open_run("tied"), fresh, [ranking(0)], SETTINGS, seed=0, held_out=[ranking(2, (1, 1, 1))])
-    assert tied["held_out"] == 0 and tied["accuracy"]["n"] == 0  # held-out ties alone measure nothing, and stop nothing
+    summary = method.train(
+        open_run("some"), fresh, [ranking(0), ranking(1, (1, 1, 1))], SETTINGS, seed=0, held_out=[]
+    )
+    tied = method.train(
+        open_run("tied"), fresh, [ranking(0)], SETTINGS, seed=0, held_out=[ranking(2, (1, 1, 1))]
+    )
+    assert (
+        tied["held_out"] == 0 and tied["accuracy"]["n"] == 0
+    )  # held-out ties alone measure nothing, and stop nothing
     assert sum(summary["dropped"].values()) == 1 and summary["held_out"] == 0
 
 
@@ -156,7 +216,10 @@ def test_a_loss_that_is_not_finite_stops_it_and_names_step_and_sample(fresh: Rew
     with torch.no_grad():
         fresh.model.get_input_embeddings().weight[fresh.tokenizer.convert_tokens_to_ids("~")] = float("nan")
     odd = Prompt.user("the ~ one?")
-    rankings = [*RANKINGS[:5], Ranking(odd, (Completion(odd, "yes" * 12), Completion(odd, "no")), (1, 2))]  # the longest, so the last of its batch
+    rankings = [
+        *RANKINGS[:5],
+        Ranking(odd, (Completion(odd, "yes" * 12), Completion(odd, "no")), (1, 2)),
+    ]  # the longest, so the last of its batch
     with pytest.raises(GuardStop, match="at step 0") as stop:
         method.train(open_run(), fresh, rankings, replace(SETTINGS, held_out=0.0), seed=0)
     assert stop.value.where == "the ~ one?"

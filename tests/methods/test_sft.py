@@ -23,7 +23,14 @@ from alignlab.settings import ModelSettings, OptimSettings, SFTSettings
 
 OpenRun = Callable[..., RunDir]
 DEMOS = [Demonstration(Prompt.user(f"{i} apples and one?"), "yes " * (1 + i % 5)) for i in range(20)]
-ONE_STEP = SFTSettings(epochs=1, batch=len(DEMOS), held_out=0.0, max_length=128, anyway=True, optim=OptimSettings(lr=3e-3, warmup=0.0))
+ONE_STEP = SFTSettings(
+    epochs=1,
+    batch=len(DEMOS),
+    held_out=0.0,
+    max_length=128,
+    anyway=True,
+    optim=OptimSettings(lr=3e-3, warmup=0.0),
+)
 
 
 @pytest.fixture
@@ -32,13 +39,21 @@ def policy(base: Path) -> Policy:
 
 
 def by_hand(policy: Policy, demos: list[Demonstration]) -> tuple[float, int]:
-    """Summed negative log-likelihood of completions and their end tokens, and their number: a row at a time, on all logits."""
+    """Summed negative log-likelihood of completions and their end tokens, and their number: a row at a time,
+    on all logits.
+    """
     nll, count = 0.0, 0
     for demo in demos:
-        ids = torch.tensor(policy.tokenizer(f"<user>{demo.prompt.text}<end><assistant>{demo.completion}<end>", add_special_tokens=False)["input_ids"])
+        ids = torch.tensor(
+            policy.tokenizer(
+                f"<user>{demo.prompt.text}<end><assistant>{demo.completion}<end>", add_special_tokens=False
+            )["input_ids"]
+        )
         n = len(policy.tokenizer(demo.completion)["input_ids"]) + 1
         with torch.no_grad():
-            nll += cross_entropy(policy.model(input_ids=ids[None]).logits[0, -n - 1 : -1], ids[-n:], reduction="sum").item()
+            nll += cross_entropy(
+                policy.model(input_ids=ids[None]).logits[0, -n - 1 : -1], ids[-n:], reduction="sum"
+            ).item()
         count += n
     return nll, count
 
@@ -53,11 +68,27 @@ def test_the_loss_is_that_of_completion_tokens_by_hand(policy: Policy, open_run:
     assert row["num_tokens"] == summary["num_tokens"] == count
     after, tested = by_hand(policy, DEMOS[:7])
     assert summary["eval_loss"] == row["eval_loss"] == pytest.approx(after / tested, rel=1e-5)
-    assert set(row) == {"step", "loss", "entropy", "mean_token_accuracy", "num_tokens", "grad_norm", "learning_rate", "epoch", "eval_loss"}
-    assert 0 < row["entropy"] <= torch.tensor(260.0).log().item() and row["learning_rate"] == 3e-3 and row["epoch"] == 1
+    assert set(row) == {
+        "step",
+        "loss",
+        "entropy",
+        "mean_token_accuracy",
+        "num_tokens",
+        "grad_norm",
+        "learning_rate",
+        "epoch",
+        "eval_loss",
+    }
+    assert (
+        0 < row["entropy"] <= torch.tensor(260.0).log().item()
+        and row["learning_rate"] == 3e-3
+        and row["epoch"] == 1
+    )
 
 
-def first_gradients(base: Path, run: RunDir, settings: SFTSettings, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def first_gradients(
+    base: Path, run: RunDir, settings: SFTSettings, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     found: list[dict[str, torch.Tensor]] = []
     policy = load_policy(base, ModelSettings(), trainable=True)
 
@@ -71,8 +102,14 @@ def first_gradients(base: Path, run: RunDir, settings: SFTSettings, monkeypatch:
     return found[0], read_run(run.path).metrics[0]
 
 
-@pytest.mark.parametrize("change", [{"micro_batch": 3}, {"micro_batch": 1}, {"packing": True}, {"packing": True, "micro_batch": 7}], ids=str)
-def test_micro_batches_and_packing_change_no_gradient(change: dict[str, Any], base: Path, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "change",
+    [{"micro_batch": 3}, {"micro_batch": 1}, {"packing": True}, {"packing": True, "micro_batch": 7}],
+    ids=str,
+)
+def test_micro_batches_and_packing_change_no_gradient(
+    change: dict[str, Any], base: Path, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch
+):
     whole, row = first_gradients(base, open_run("whole"), ONE_STEP, monkeypatch)
     parts, other = first_gradients(base, open_run("parts"), replace(ONE_STEP, **change), monkeypatch)
     for name, gradient in whole.items():
@@ -89,17 +126,32 @@ def test_it_learns_and_what_is_held_out_is_not_trained_on(policy: Policy, open_r
     run.finish(summary)
     info = read_run(run.out)
     assert summary["eval_loss"] < 0.5 * summary["eval_loss_before"]
-    assert info.metrics[-1]["loss"] < 0.5 * info.metrics[0]["loss"] and info.metrics[-1]["mean_token_accuracy"] > info.metrics[0]["mean_token_accuracy"]
+    assert (
+        info.metrics[-1]["loss"] < 0.5 * info.metrics[0]["loss"]
+        and info.metrics[-1]["mean_token_accuracy"] > info.metrics[0]["mean_token_accuracy"]
+    )
     assert sum("eval_loss" in row for row in info.metrics) == 8 and len(info.metrics) == summary["steps"]
     trained = read_jsonl(run.out / "data" / "demonstrations.jsonl", Demonstration)
-    assert len(trained) == summary["demonstrations"] and len(trained) + summary["held_out"] == len(DEMOS) and summary["held_out"] > 0
+    assert (
+        len(trained) == summary["demonstrations"]
+        and len(trained) + summary["held_out"] == len(DEMOS)
+        and summary["held_out"] > 0
+    )
     json.dumps(summary, allow_nan=False)
 
 
-def test_steps_cover_every_demonstration_once_an_epoch(policy: Policy, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):
+def test_steps_cover_every_demonstration_once_an_epoch(
+    policy: Policy, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch
+):
     seen: list[str] = []
     whole = sft.collate
-    monkeypatch.setattr(sft, "collate", lambda rows, *rest: seen.extend(policy.tokenizer.decode(row.ids) for row in rows) or whole(rows, *rest))
+    monkeypatch.setattr(
+        sft,
+        "collate",
+        lambda rows, *rest: (
+            seen.extend(policy.tokenizer.decode(row.ids) for row in rows) or whole(rows, *rest)
+        ),
+    )
     sft.train(open_run(), policy, DEMOS, replace(ONE_STEP, batch=6, epochs=2), seed=0)
     assert sorted(seen[:20]) == sorted(seen[20:]) and len(set(seen)) == len(DEMOS)
     assert seen[:20] != seen[20:]
@@ -118,25 +170,37 @@ def test_train_on_all_turns(policy: Policy, open_run: OpenRun):
     assert rendered == example(policy.tokenizer, chat, "four")
 
 
-def test_long_demonstrations_are_cut_at_their_end_or_dropped_and_counted(policy: Policy, open_run: OpenRun, capsys: pytest.CaptureFixture[str]):
+def test_long_demonstrations_are_cut_at_their_end_or_dropped_and_counted(
+    policy: Policy, open_run: OpenRun, capsys: pytest.CaptureFixture[str]
+):
     long = Demonstration(Prompt.user("long?"), "x" * 200)
     summary = sft.train(open_run(), policy, [*DEMOS, long], ONE_STEP, seed=0)
     assert summary["demonstrations"] == len(DEMOS) + 1 and summary["dropped"] == {} and summary["cut"] == 1
     assert "21 of 21 records fit into 128 tokens (longest 209), 1 of them cut" in capsys.readouterr().err
-    assert summary["num_tokens"] == sum(len(d.completion) + 1 for d in DEMOS) + 128 - 8, "no end token where it was cut"
+    assert summary["num_tokens"] == sum(len(d.completion) + 1 for d in DEMOS) + 128 - 8, (
+        "no end token where it was cut"
+    )
     summary = sft.train(open_run("drop"), policy, [*DEMOS, long], replace(ONE_STEP, truncate="drop"), seed=0)
     assert summary["demonstrations"] == len(DEMOS) and summary["dropped"] == {"too long": 1}
     assert "20 of 21" in capsys.readouterr().err
 
 
-def test_what_is_cut_is_read_as_far_as_it_goes_and_never_ends(policy: Policy, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_cut_is_read_as_far_as_it_goes_and_never_ends(
+    policy: Policy, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch
+):
     read: list[Rendered] = []
     collate = sft.collate
     monkeypatch.setattr(sft, "collate", lambda rows, *more: read.extend(rows) or collate(rows, *more))
     chat = Prompt((Message("user", "one?"), Message("assistant", "two"), Message("user", "three?")))
     for train_on, learnt in (("last", 40 - 20), ("all", 40 - 20 + 4)):
         read.clear()
-        sft.train(open_run(train_on), policy, [Demonstration(chat, "x" * 50)], replace(ONE_STEP, train_on=train_on, max_length=40), seed=0)
+        sft.train(
+            open_run(train_on),
+            policy,
+            [Demonstration(chat, "x" * 50)],
+            replace(ONE_STEP, train_on=train_on, max_length=40),
+            seed=0,
+        )
         whole = sft.encode(policy.tokenizer, Demonstration(chat, "x" * 50), train_on)
         assert [(row.ids, row.loss_mask) for row in read] == [(whole.ids[:40], whole.loss_mask[:40])]
         assert sum(read[0].loss_mask) == learnt and read[0].ids[-1] != whole.ids[-1]
@@ -150,7 +214,9 @@ def test_nothing_to_learn(policy: Policy, open_run: OpenRun):
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_a_loss_that_is_not_finite_stops_it_and_names_step_and_sample(packing: bool, policy: Policy, open_run: OpenRun):
+def test_a_loss_that_is_not_finite_stops_it_and_names_step_and_sample(
+    packing: bool, policy: Policy, open_run: OpenRun
+):
     with torch.no_grad():
         policy.model.get_input_embeddings().weight[policy.tokenizer.convert_tokens_to_ids("~")] = float("nan")
     run = open_run()

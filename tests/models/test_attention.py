@@ -24,8 +24,16 @@ from alignlab.models.attention import NAME, plain_attention, use_plain_attention
 
 from .conftest import gpt2, llama
 
-SMALL = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-         "initializer_range": 0.2, "pad_token_id": 2}
+SMALL = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.2,
+    "pad_token_id": 2,
+}
 
 
 def build(name: str):
@@ -35,9 +43,15 @@ def build(name: str):
     if name == "qwen2":
         return Qwen2ForCausalLM(Qwen2Config(**SMALL))
     if name == "softcap":
-        return Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=8, attn_logit_softcapping=1.0, sliding_window=4, query_pre_attn_scalar=8))
+        return Gemma2ForCausalLM(
+            Gemma2Config(
+                **SMALL, head_dim=8, attn_logit_softcapping=1.0, sliding_window=4, query_pre_attn_scalar=8
+            )
+        )
     if name == "alibi":
-        return MptForCausalLM(MptConfig(d_model=32, n_heads=4, n_layers=2, vocab_size=300, initializer_range=0.2))
+        return MptForCausalLM(
+            MptConfig(d_model=32, n_heads=4, n_layers=2, vocab_size=300, initializer_range=0.2)
+        )
     return {"llama": llama, "gpt2": gpt2}[name]()
 
 
@@ -51,13 +65,17 @@ def test_equal_to_eager(name):
     for plain in (False, True):
         if plain:
             use_plain_attention(model)
-            assert model.config._attn_implementation == (NAME if model._supports_attention_backend else "eager")
+            assert model.config._attn_implementation == (
+                NAME if model._supports_attention_backend else "eager"
+            )
         else:
             model.set_attn_implementation("eager")
         model.zero_grad()
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         (logits * mask[..., None]).square().mean().backward()
-        found.append((logits[mask.bool()].detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+        found.append(
+            (logits[mask.bool()].detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None])
+        )
     torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=1e-5)
     for eager, ours in zip(found[0][1], found[1][1], strict=True):
         torch.testing.assert_close(eager, ours, atol=1e-5, rtol=1e-4)
@@ -78,7 +96,10 @@ def test_decoding_with_a_cache(name):
 
 def random_inputs(queries: int, keys: int):
     random = torch.Generator().manual_seed(0)
-    return [torch.randn(2, heads, n, 8, generator=random, requires_grad=True) for heads, n in ((4, queries), (2, keys), (2, keys))]
+    return [
+        torch.randn(2, heads, n, 8, generator=random, requires_grad=True)
+        for heads, n in ((4, queries), (2, keys), (2, keys))
+    ]
 
 
 @pytest.mark.parametrize("kind", ["additive", "boolean", "for each head", "none"])
@@ -93,7 +114,9 @@ def test_masks_of_every_kind(kind, queries):
     additive = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)
     expected, _ = eager_attention_forward(module, q, k, v, additive, scaling=0.3)
     wanted = torch.autograd.grad(expected.square().sum(), (q, k, v))
-    ours, _ = plain_attention(module, q, k, v, {"boolean": allowed, "none": None}.get(kind, additive), scaling=0.3)
+    ours, _ = plain_attention(
+        module, q, k, v, {"boolean": allowed, "none": None}.get(kind, additive), scaling=0.3
+    )
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
     for a, b in zip(torch.autograd.grad(ours.square().sum(), (q, k, v)), wanted, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
@@ -108,7 +131,11 @@ def test_long_sequences_go_to_the_fused_kernel_and_agree(monkeypatch):
         with monkeypatch.context() as watched:
             calls = []
             fused = torch.nn.functional.scaled_dot_product_attention
-            watched.setattr(torch.nn.functional, "scaled_dot_product_attention", lambda *a, **o: calls.append(1) or fused(*a, **o))
+            watched.setattr(
+                torch.nn.functional,
+                "scaled_dot_product_attention",
+                lambda *a, **o: calls.append(1) or fused(*a, **o),
+            )
             long, _ = plain_attention(module, q, k, v, mask)
         monkeypatch.undo()
         assert calls == [1]

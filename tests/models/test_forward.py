@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM, GraniteConfig, GraniteForCausalLM
+from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+)
 
 from alignlab.losses import entropy, token_logprobs
 from alignlab.models.batch import Batch, pad
@@ -16,15 +23,25 @@ from alignlab.models.load import _with_head
 
 from .conftest import EOS, KINDS, PAD, last_token_scores, llama
 
-SMALL: dict[str, Any] = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-                         "num_key_value_heads": 2, "initializer_range": 0.2, "pad_token_id": PAD}
+SMALL: dict[str, Any] = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.2,
+    "pad_token_id": PAD,
+}
 
 
 def with_scaled_logits(kind: str) -> Any:
     """Architectures that do something to their logits after the head."""
     torch.manual_seed(0)
     if kind == "softcap":
-        return Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=8, final_logit_softcapping=2.0, sliding_window=4)).eval()
+        return Gemma2ForCausalLM(
+            Gemma2Config(**SMALL, head_dim=8, final_logit_softcapping=2.0, sliding_window=4)
+        ).eval()
     if kind == "multiplied":
         return CohereForCausalLM(CohereConfig(**SMALL, logit_scale=0.3)).eval()
     return GraniteForCausalLM(GraniteConfig(**SMALL, logits_scaling=3.0)).eval()
@@ -34,7 +51,9 @@ def with_scaled_logits(kind: str) -> Any:
 def batch() -> Batch:
     random = torch.Generator().manual_seed(0)
     rows = [torch.randint(6, 300, (n,), generator=random).tolist() for n in (9, 5, 7)]
-    return pad([Rendered([*ids, EOS], [1] + [0] * 2 + [1] * (len(ids) - 2)) for ids in rows], PAD, side="right")
+    return pad(
+        [Rendered([*ids, EOS], [1] + [0] * 2 + [1] * (len(ids) - 2)) for ids in rows], PAD, side="right"
+    )
 
 
 MODELS = [*KINDS, "softcap", "multiplied", "divided"]
@@ -56,7 +75,9 @@ def test_equal_to_all_logits_times_the_mask(name, temperature, batch):
     stats = token_stats(model, batch, temperature=temperature)
     (stats.logprobs_BT * weights).sum().backward()
     torch.testing.assert_close(stats.logprobs_BT, expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(token_logprobs_of(model, batch, temperature=temperature), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        token_logprobs_of(model, batch, temperature=temperature), expected, atol=1e-5, rtol=0
+    )
     for p, gradient in zip(model.parameters(), gradients, strict=True):
         torch.testing.assert_close(p.grad, gradient, atol=1e-5, rtol=1e-4)
 
@@ -69,7 +90,9 @@ def test_equal_to_all_logits_times_the_mask(name, temperature, batch):
 
 @pytest.mark.parametrize("kind", ["softcap", "plain"])
 def test_only_the_trained_positions_reach_the_head(kind, batch):
-    """And the hook that sees to it is gone afterwards, even when the pass fails. A plain head is not called at all: see test_head."""
+    """And the hook that sees to it is gone afterwards, even when the pass fails. A plain head is not called
+    at all: see test_head.
+    """
     model = with_scaled_logits(kind) if kind == "softcap" else llama()
     token_logprobs_of(model, batch)
     seen = []
@@ -78,12 +101,17 @@ def test_only_the_trained_positions_reach_the_head(kind, batch):
     watch.remove()
     assert seen == [(int(batch.loss_mask_BT[:, 1:].sum()) if kind == "softcap" else 0, 300)]
     with pytest.raises(IndexError):
-        token_logprobs_of(model, Batch(batch.ids_BT + 300, batch.attention_mask_BT, batch.loss_mask_BT, batch.position_ids_BT))
+        token_logprobs_of(
+            model,
+            Batch(batch.ids_BT + 300, batch.attention_mask_BT, batch.loss_mask_BT, batch.position_ids_BT),
+        )
     assert model(input_ids=batch.ids_BT).logits.shape == (3, 10, 300)
 
 
 def test_no_trained_token_at_all(batch):
-    stats = token_stats(llama(), Batch(batch.ids_BT, batch.attention_mask_BT, batch.loss_mask_BT * 0, batch.position_ids_BT))
+    stats = token_stats(
+        llama(), Batch(batch.ids_BT, batch.attention_mask_BT, batch.loss_mask_BT * 0, batch.position_ids_BT)
+    )
     assert not stats.logprobs_BT.any() and not stats.entropy_BT.any()
 
 
@@ -95,7 +123,9 @@ def test_bf16_weights_give_fp32_log_probabilities(batch):
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_scores_are_those_of_transformers_where_that_is_right(kind):
-    """With a pad token that is nothing else, AutoModelForSequenceClassification reads the last real token; so do we."""
+    """With a pad token that is nothing else, AutoModelForSequenceClassification reads the last real token; so
+    do we.
+    """
     model = _with_head(KINDS[kind]())
     model.config.pad_token_id = PAD
     rows = [Rendered([7, 8, 9, EOS], []), Rendered([10, 11], []), Rendered([12], [])]
@@ -105,7 +135,9 @@ def test_scores_are_those_of_transformers_where_that_is_right(kind):
     torch.testing.assert_close(last_token_scores(model, right), expected, atol=1e-5, rtol=0)
     for pad_id in (PAD, EOS):  # where pad is the end token, transformers reads one too early: we do not
         for side in ("left", "right"):
-            torch.testing.assert_close(last_token_scores(model, pad(rows, pad_id, side=side)), expected, atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                last_token_scores(model, pad(rows, pad_id, side=side)), expected, atol=1e-5, rtol=0
+            )
     one_by_one = torch.cat([last_token_scores(model, pad([row], EOS)) for row in rows])
     torch.testing.assert_close(one_by_one, expected, atol=1e-5, rtol=0)
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
-from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM, GraniteConfig, GraniteForCausalLM
+from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+)
 
 from alignlab.models import head
 from alignlab.models.head import head_logprobs, head_of
@@ -14,20 +21,32 @@ from alignlab.models.head import head_logprobs, head_of
 from .conftest import KINDS, TINY, llama
 
 
-def given(*, bias: bool = False, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> tuple[Tensor, nn.Linear, Tensor]:
+def given(
+    *, bias: bool = False, dtype: torch.dtype = torch.float32, scale: float = 1.0
+) -> tuple[Tensor, nn.Linear, Tensor]:
     torch.manual_seed(0)
     layer = nn.Linear(8, 50, bias=bias).to(dtype)
     layer.weight.data *= scale
     return torch.randn(23, 8, dtype=dtype, requires_grad=True), layer, torch.randint(0, 50, (23,))
 
 
-def plainly(hidden: Tensor, layer: nn.Linear, targets: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+def plainly(
+    hidden: Tensor, layer: nn.Linear, targets: Tensor, temperature: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
     logits = layer(hidden).float() / temperature
     log_p = logits.log_softmax(-1)
-    return log_p.gather(1, targets[:, None]).squeeze(1), -(log_p.exp() * log_p).sum(-1).detach(), (logits.argmax(-1) == targets).float()
+    return (
+        log_p.gather(1, targets[:, None]).squeeze(1),
+        -(log_p.exp() * log_p).sum(-1).detach(),
+        (logits.argmax(-1) == targets).float(),
+    )
 
 
-@pytest.mark.parametrize(("piece", "kept"), [(2**23, 2**25), (50 * 4, 50 * 8), (50 * 4, 0), (50, 50 * 100), (1, 1)], ids=["one", "some kept", "none kept", "rows", "tiny"])
+@pytest.mark.parametrize(
+    ("piece", "kept"),
+    [(2**23, 2**25), (50 * 4, 50 * 8), (50 * 4, 0), (50, 50 * 100), (1, 1)],
+    ids=["one", "some kept", "none kept", "rows", "tiny"],
+)
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_values_and_gradients_are_those_of_autograd(monkeypatch, piece, kept, bias, temperature):
@@ -54,7 +73,9 @@ def test_the_same_bits_with_and_without_gradients_and_figures():
     hidden, layer, targets = given()
     with torch.no_grad():
         still = head_logprobs(hidden, layer, targets)[0]
-    assert still.equal(head_logprobs(hidden, layer, targets)[0]) and still.equal(head_logprobs(hidden, layer, targets, told=True)[0])
+    assert still.equal(head_logprobs(hidden, layer, targets)[0]) and still.equal(
+        head_logprobs(hidden, layer, targets, told=True)[0]
+    )
 
 
 def test_bf16_gradients_of_a_nearly_certain_token_are_not_rounded_away():
@@ -107,11 +128,28 @@ def test_a_plain_head_is_found(kind):
 
 
 def test_a_head_whose_logits_are_changed_afterwards_is_not_taken():
-    small = {key: TINY[key] for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "pad_token_id")}
-    for model in (Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, final_logit_softcapping=2.0)), CohereForCausalLM(CohereConfig(**small, logit_scale=0.3)),
-                  GraniteForCausalLM(GraniteConfig(**small, logits_scaling=3.0))):
+    small = {
+        key: TINY[key]
+        for key in (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "pad_token_id",
+        )
+    }
+    for model in (
+        Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, final_logit_softcapping=2.0)),
+        CohereForCausalLM(CohereConfig(**small, logit_scale=0.3)),
+        GraniteForCausalLM(GraniteConfig(**small, logits_scaling=3.0)),
+    ):
         assert head_of(model.eval()) is None
-    assert head_of(Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, final_logit_softcapping=None)).eval()) is not None
+    assert (
+        head_of(Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, final_logit_softcapping=None)).eval())
+        is not None
+    )
 
 
 def test_a_head_under_an_adapter_is_not_taken():
@@ -119,7 +157,9 @@ def test_a_head_under_an_adapter_is_not_taken():
 
     from alignlab.models.adapters import bare
 
-    model = get_peft_model(llama(tie_word_embeddings=False), LoraConfig(r=2, target_modules=["lm_head"], task_type="CAUSAL_LM"))
+    model = get_peft_model(
+        llama(tie_word_embeddings=False), LoraConfig(r=2, target_modules=["lm_head"], task_type="CAUSAL_LM")
+    )
     assert head_of(bare(model)) is None
 
 

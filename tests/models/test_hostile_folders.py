@@ -1,4 +1,6 @@
-"""Model folders, adapters and GGUF files that mean harm end in a ModelError, within bounds of memory and time that the kernel keeps."""
+"""Model folders, adapters and GGUF files that mean harm end in a ModelError, within bounds of memory and time
+that the kernel keeps.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,13 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     llama().save_pretrained(place / "model")
     tokenizer.save_pretrained(place / "model")
     base = LlamaForCausalLM.from_pretrained(place / "model")
-    get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")).save_pretrained(str(place / "adapter"))
+    get_peft_model(
+        base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    ).save_pretrained(str(place / "adapter"))
     tokenizer.save_pretrained(place / "adapter")
-    write_gguf(Policy(llama(head_dim=8), tokenizer, "tiny", torch.device("cpu")), place / "model.gguf", kind="f32")
+    write_gguf(
+        Policy(llama(head_dim=8), tokenizer, "tiny", torch.device("cpu")), place / "model.gguf", kind="f32"
+    )
     return place
 
 
@@ -68,7 +74,11 @@ def bounded(call: Callable[[], Any]) -> str:
             call()
             said = "read"
         except ModelError as error:
-            said = f"ModelError: {error.what}" if error.remedy and error.where else f"ModelError without a remedy: {error}"
+            said = (
+                f"ModelError: {error.what}"
+                if error.remedy and error.where
+                else f"ModelError without a remedy: {error}"
+            )
         except BaseException:
             said = traceback.format_exc()
         os.write(outward, said.encode("utf-8", "replace")[:60_000])
@@ -95,9 +105,26 @@ def test_a_sound_one_is_read(sound: Path, tmp_path: Path, kind: str) -> None:
     assert tried(sound, tmp_path, kind, lambda _: None) == "read"
 
 
-QUICK = ("a link to above: config.json", "a link of a link", "config.json is pipe", "tokenizer.json is /dev/zero", "shards at ../outside.safetensors", "a header of 90 MB",
-         "num_hidden_layers = 1e+07", "num_hidden_layers = 900", "vocab_size = 1.68e+07", "num_labels = 1e+09", "a mask of positions", "local attention", "experts, few", "a number of 5,000 digits",
-         "ends of text", "cut by (a+)+$", "text that doubles", "a template of loops")
+QUICK = (
+    "a link to above: config.json",
+    "a link of a link",
+    "config.json is pipe",
+    "tokenizer.json is /dev/zero",
+    "shards at ../outside.safetensors",
+    "a header of 90 MB",
+    "num_hidden_layers = 1e+07",
+    "num_hidden_layers = 900",
+    "vocab_size = 1.68e+07",
+    "num_labels = 1e+09",
+    "a mask of positions",
+    "local attention",
+    "experts, few",
+    "a number of 5,000 digits",
+    "ends of text",
+    "cut by (a+)+$",
+    "text that doubles",
+    "a template of loops",
+)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -105,7 +132,10 @@ def test_a_folder_that_means_harm(sound: Path, tmp_path: Path, name: str) -> Non
     assert (said := tried(sound, tmp_path, "model", MODEL[name])).startswith("ModelError: "), said
 
 
-@pytest.mark.parametrize("name", ["rank_pattern by (a+)+$", "rank 1000000000", "layers to 10**9", "its base is itself", "saves (a+)+$"])
+@pytest.mark.parametrize(
+    "name",
+    ["rank_pattern by (a+)+$", "rank 1000000000", "layers to 10**9", "its base is itself", "saves (a+)+$"],
+)
 def test_an_adapter_that_means_harm(sound: Path, tmp_path: Path, name: str) -> None:
     assert (said := tried(sound, tmp_path, "adapter", ADAPTER[name])).startswith("ModelError: "), said
 
@@ -115,13 +145,31 @@ def test_what_an_adapter_is_on_is_read_off_its_tensors(sound: Path, tmp_path: Pa
     assert tried(sound, tmp_path, "adapter", HARMLESS[name]) == "read"
 
 
-@pytest.mark.parametrize("name", ["block_count = 1,000,000,000", "block_count = 900", "values without end", "a long list of texts", "a tensor of 10**18", "a pipe", "a template without end"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "block_count = 1,000,000,000",
+        "block_count = 900",
+        "values without end",
+        "a long list of texts",
+        "a tensor of 10**18",
+        "a pipe",
+        "a template without end",
+    ],
+)
 def test_a_gguf_file_that_means_harm(sound: Path, tmp_path: Path, name: str) -> None:
     assert (said := tried(sound, tmp_path, "model.gguf", GGUF[name])).startswith("ModelError: "), said
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, table in (("model", MODEL), ("adapter", ADAPTER), ("model.gguf", GGUF)) for name in table])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind, table in (("model", MODEL), ("adapter", ADAPTER), ("model.gguf", GGUF))
+        for name in table
+    ],
+)
 def test_every_way_to_mean_harm(sound: Path, tmp_path: Path, kind: str, name: str) -> None:
     spoil = {"model": MODEL, "adapter": ADAPTER, "model.gguf": GGUF}[kind][name]
     assert (said := tried(sound, tmp_path, kind, spoil)).startswith("ModelError: "), said
@@ -131,13 +179,21 @@ def test_every_way_to_mean_harm(sound: Path, tmp_path: Path, kind: str, name: st
 @pytest.mark.parametrize("kind", ["model", "adapter", "model.gguf"])
 def test_odd_values_anywhere(sound: Path, tmp_path: Path, kind: str) -> None:
     """Whatever stands in a file, it is read or it ends in a ModelError."""
-    found = {seed: tried(sound, tmp_path / str(seed), kind, mutated(seed)) for seed in range(int(os.environ.get("ALIGNLAB_MUTATIONS", "150"))) if not (tmp_path / str(seed)).mkdir()}
-    wrong = {seed: said for seed, said in found.items() if said != "read" and not said.startswith("ModelError: ")}
+    found = {
+        seed: tried(sound, tmp_path / str(seed), kind, mutated(seed))
+        for seed in range(int(os.environ.get("ALIGNLAB_MUTATIONS", "150")))
+        if not (tmp_path / str(seed)).mkdir()
+    }
+    wrong = {
+        seed: said for seed, said in found.items() if said != "read" and not said.startswith("ModelError: ")
+    }
     assert not wrong, "\n\n".join(f"{seed}: {said}" for seed, said in wrong.items())
 
 
 def test_the_hub_s_cache_is_read(sound: Path, tmp_path: Path) -> None:
-    """Its snapshots are links to blobs of the same repository; to blobs of another they are links to elsewhere."""
+    """Its snapshots are links to blobs of the same repository; to blobs of another they are links to
+    elsewhere.
+    """
     repository = tmp_path / "models--owner--name"
     for name in ("blobs", "snapshots/main"):
         (repository / name).mkdir(parents=True)

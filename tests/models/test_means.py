@@ -1,4 +1,6 @@
-"""Want of memory or descriptors is said to be that (exit code 8); only a model that is broken is to be copied again (exit code 4)."""
+"""Want of memory or descriptors is said to be that (exit code 8); only a model that is broken is to be copied
+again (exit code 4).
+"""
 
 from __future__ import annotations
 
@@ -54,21 +56,38 @@ print(json.dumps(said))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
 def test_a_process_with_little_memory_or_few_descriptors(folder, tmp_path, tokenizer):
-    llama(hidden_size=1024, intermediate_size=2048, num_hidden_layers=2, vocab_size=8000).save_pretrained(tmp_path / "large")  # some 100 MB
+    llama(hidden_size=1024, intermediate_size=2048, num_hidden_layers=2, vocab_size=8000).save_pretrained(
+        tmp_path / "large"
+    )  # some 100 MB
     tokenizer.save_pretrained(tmp_path / "large")
-    done = subprocess.run([sys.executable, "-c", SCRIPT, tmp_path / "large", folder], capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, tmp_path / "large", folder],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
     said = json.loads(done.stdout.splitlines()[-1])
     assert [said[name][0] for name in ("small", "again")] == [0, 0], said
-    assert said["memory"][0] == 8 and "short of memory" in said["memory"][1] and "again" not in said["memory"][1], said
+    assert (
+        said["memory"][0] == 8 and "short of memory" in said["memory"][1] and "again" not in said["memory"][1]
+    ), said
     for name in ("files 3", "files 4", "files 3 reader"):
         assert said[name][0] == 8 and "ulimit -n" in said[name][1], said
 
 
 ERRORS = {
-    "python": MemoryError(), "the system": OSError(errno.ENOMEM, "x"), "descriptors": OSError(errno.EMFILE, "x"), "all descriptors": OSError(errno.ENFILE, "x"),
+    "python": MemoryError(),
+    "the system": OSError(errno.ENOMEM, "x"),
+    "descriptors": OSError(errno.EMFILE, "x"),
+    "all descriptors": OSError(errno.ENFILE, "x"),
     "the accelerator": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-    "the allocator": RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
-    "a thread": RuntimeError("can't start new thread"), "rust": Exception("Error while deserializing header: Cannot allocate memory (os error 12)"),
+    "the allocator": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+        "tried to allocate 8 bytes."
+    ),
+    "a thread": RuntimeError("can't start new thread"),
+    "rust": Exception("Error while deserializing header: Cannot allocate memory (os error 12)"),
 }
 
 
@@ -88,7 +107,9 @@ def failing(error: Exception, wrapped: bool) -> Any:
 def test_every_way_to_say_so(folder, monkeypatch, wrapped):
     for what, error in ERRORS.items():
         monkeypatch.setattr(loading, "_pretrained", failing(error, wrapped))
-        with pytest.raises(ResourceError, match="short of files" if "descriptors" in what else "short of memory") as caught:
+        with pytest.raises(
+            ResourceError, match="short of files" if "descriptors" in what else "short of memory"
+        ) as caught:
             load_policy(folder, CPU)
         assert caught.value.exit_code == 8 and caught.value.remedy, what
 
@@ -97,8 +118,14 @@ def test_every_way_to_say_so(folder, monkeypatch, wrapped):
 def test_wherever_it_happens(folder, tmp_path, monkeypatch, place):
     policy = load_policy(folder, CPU, AdapterSettings(rank=2), trainable=True)
     save_policy(policy, tmp_path / "adapter", card="")
-    monkeypatch.setattr(loading if place == "_ready" else reading, place, failing(ERRORS["descriptors"], wrapped=True))
-    calls = [lambda: load_policy(tmp_path / "adapter", CPU), lambda: load_reward_model(folder, CPU, init_head=True), lambda: load_merged(folder)]
+    monkeypatch.setattr(
+        loading if place == "_ready" else reading, place, failing(ERRORS["descriptors"], wrapped=True)
+    )
+    calls = [
+        lambda: load_policy(tmp_path / "adapter", CPU),
+        lambda: load_reward_model(folder, CPU, init_head=True),
+        lambda: load_merged(folder),
+    ]
     for call in calls + [lambda: load_reader(tmp_path / "adapter", CPU)] * (place != "_ready"):
         with pytest.raises(ResourceError, match="short of files"):
             call()

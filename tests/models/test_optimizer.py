@@ -21,7 +21,9 @@ def net(dtype: torch.dtype, seed: int = 0) -> nn.Sequential:
 
 
 def loss_of(model: nn.Module, seed: int, rows: slice = slice(None)) -> torch.Tensor:
-    x = torch.randn(8, 6, generator=torch.Generator().manual_seed(seed))[rows].to(next(model.parameters()).dtype)
+    x = torch.randn(8, 6, generator=torch.Generator().manual_seed(seed))[rows].to(
+        next(model.parameters()).dtype
+    )
     return model(x).float().square().sum() / 8
 
 
@@ -29,8 +31,15 @@ def test_equal_to_torch_adamw_in_fp32():
     ours, theirs = net(torch.float32), net(torch.float32)
     settings = OptimSettings(lr=1e-2, schedule="constant", warmup=0.0, weight_decay=0.1, max_grad_norm=0.5)
     optimizer = MasterAdamW(ours.parameters(), settings, 10)
-    matrices, rest = [p for p in theirs.parameters() if p.ndim >= 2], [p for p in theirs.parameters() if p.ndim < 2]
-    adam = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=1e-2, betas=(0.9, 0.98))
+    matrices, rest = (
+        [p for p in theirs.parameters() if p.ndim >= 2],
+        [p for p in theirs.parameters() if p.ndim < 2],
+    )
+    adam = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}],
+        lr=1e-2,
+        betas=(0.9, 0.98),
+    )
     for step in range(5):
         loss_of(ours, step).backward()
         loss_of(theirs, step).backward()
@@ -45,17 +54,24 @@ def test_equal_to_torch_adamw_in_fp32():
 
 def test_updates_too_small_for_bf16_add_up():
     weight = nn.Parameter(torch.ones(4, 4, dtype=torch.bfloat16))
-    optimizer = MasterAdamW([weight], OptimSettings(lr=1e-4, schedule="constant", warmup=0.0, weight_decay=0.0), 1000)
+    optimizer = MasterAdamW(
+        [weight], OptimSettings(lr=1e-4, schedule="constant", warmup=0.0, weight_decay=0.0), 1000
+    )
     for _ in range(100):
         weight.float().sum().backward()
         optimizer.step()
-    assert weight[0, 0].item() == pytest.approx(0.99, abs=0.004)  # a bf16 weight alone would have stayed at 1 - 1e-4 -> 1
+    assert weight[0, 0].item() == pytest.approx(
+        0.99, abs=0.004
+    )  # a bf16 weight alone would have stayed at 1 - 1e-4 -> 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_micro_batches_add_up(dtype):
     whole, parts = net(dtype), net(dtype)
-    first, second = MasterAdamW(whole.parameters(), CONSTANT, 10), MasterAdamW(parts.parameters(), CONSTANT, 10)
+    first, second = (
+        MasterAdamW(whole.parameters(), CONSTANT, 10),
+        MasterAdamW(parts.parameters(), CONSTANT, 10),
+    )
     loss_of(whole, 0).backward()
     for i in range(8):
         loss_of(parts, 0, slice(i, i + 1)).backward()
@@ -97,7 +113,14 @@ def test_resume_is_bit_exact(dtype):
         loss_of(straight, step).backward()
         optimizer.step()
         if step == 2:
-            kept = load(save({name: t.clone() for name, t in (dict(straight.named_parameters()) | optimizer.state_tensors()).items()}))
+            kept = load(
+                save(
+                    {
+                        name: t.clone()
+                        for name, t in (dict(straight.named_parameters()) | optimizer.state_tensors()).items()
+                    }
+                )
+            )
     resumed = net(dtype, seed=9)
     again = MasterAdamW(resumed.parameters(), settings, 10)
     resumed.load_state_dict({name: kept[name] for name, _ in resumed.named_parameters()})
@@ -115,20 +138,28 @@ def test_resume_is_bit_exact(dtype):
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
 @pytest.mark.parametrize("warmup", [0.0, 0.2])
 def test_schedules(schedule, warmup):
-    optimizer = MasterAdamW([nn.Parameter(torch.ones(2, 2))], OptimSettings(lr=1.0, schedule=schedule, warmup=warmup), 10)
+    optimizer = MasterAdamW(
+        [nn.Parameter(torch.ones(2, 2))], OptimSettings(lr=1.0, schedule=schedule, warmup=warmup), 10
+    )
     rates = []
     for optimizer.count in range(10):
         rates.append(optimizer.lr)
     assert max(rates) == 1.0 and min(rates) > 0
     warm = 2 if warmup else 0
     assert rates[:warm] == [0.5, 1.0][:warm]
-    wanted = {"constant": lambda x: 1.0, "linear": lambda x: 1 - x, "cosine": lambda x: 0.5 * (1 + math.cos(math.pi * x))}[schedule]
+    wanted = {
+        "constant": lambda x: 1.0,
+        "linear": lambda x: 1 - x,
+        "cosine": lambda x: 0.5 * (1 + math.cos(math.pi * x)),
+    }[schedule]
     assert rates[warm:] == pytest.approx([wanted(i / (10 - warm)) for i in range(10 - warm)])
 
 
 def test_only_matrices_decay():
     model = net(torch.float32)
-    optimizer = MasterAdamW(model.parameters(), OptimSettings(lr=0.1, schedule="constant", warmup=0.0, weight_decay=0.5), 1)
+    optimizer = MasterAdamW(
+        model.parameters(), OptimSettings(lr=0.1, schedule="constant", warmup=0.0, weight_decay=0.5), 1
+    )
     before = [p.detach().clone() for p in model.parameters()]
     (sum(p.sum() for p in model.parameters()) * 0).backward()  # no gradient: what moves, moves by decay
     optimizer.step()

@@ -1,4 +1,6 @@
-"""A reader takes the tokenizer and the limits that transformers takes, without torch where the family is known."""
+"""A reader takes the tokenizer and the limits that transformers takes, without torch where the family is
+known.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,34 @@ from .conftest import TEXT, build_tokenizer, gpt2, llama
 
 CPU = ModelSettings(device="cpu")
 SAID = [*TEXT, " two  blanks\n\nand a line", "İstanbul, naïve 日本 😀 1234567", "<s>the<end></s> ▁x", ""]
-NAMED = [None, "TokenizersBackend", "PreTrainedTokenizerFast", "LlamaTokenizer", "GPT2TokenizerFast", "Qwen2Tokenizer", "GemmaTokenizerFast",
-         "NoSuchTokenizer", "pipeline"]
+NAMED = [
+    None,
+    "TokenizersBackend",
+    "PreTrainedTokenizerFast",
+    "LlamaTokenizer",
+    "GPT2TokenizerFast",
+    "Qwen2Tokenizer",
+    "GemmaTokenizerFast",
+    "NoSuchTokenizer",
+    "pipeline",
+]
 
 
 def sentencepiece() -> Tokenizer:
     """As converted from SentencePiece: a blank is a letter, what is not known is written in bytes."""
     made = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    made.train_from_iterator(TEXT, trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))], show_progress=False))
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    made.train_from_iterator(
+        TEXT,
+        trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))],
+            show_progress=False,
+        ),
+    )
     return made
 
 
@@ -42,7 +62,11 @@ def files(folder: Path, kind: str, config: dict[str, Any] | None, **settings: An
     folder.mkdir()
     inner = sentencepiece() if kind == "sentencepiece" else build_tokenizer().backend_tokenizer
     inner.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>", "clean_up_tokenization_spaces": False} | settings))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {"bos_token": "<s>", "eos_token": "</s>", "clean_up_tokenization_spaces": False} | settings
+        )
+    )
     if config is not None:
         (folder / "config.json").write_text(json.dumps(config))
     return folder
@@ -59,19 +83,46 @@ def same(folder: Path, named: Any = None) -> None:
     assert type(ours) is type(theirs), (folder.name, named)
     for text in SAID:
         ids = theirs(text)["input_ids"]
-        assert ours(text)["input_ids"] == ids and ours.decode(ids) == theirs.decode(ids), (folder.name, named, text)
-        assert ours(text, add_special_tokens=False)["input_ids"] == theirs(text, add_special_tokens=False)["input_ids"], (folder.name, named, text)
-    for name in ("special_tokens_map", "all_special_ids", "added_tokens_decoder", "chat_template", "eos_token_id", "pad_token_id"):
+        assert ours(text)["input_ids"] == ids and ours.decode(ids) == theirs.decode(ids), (
+            folder.name,
+            named,
+            text,
+        )
+        assert (
+            ours(text, add_special_tokens=False)["input_ids"]
+            == theirs(text, add_special_tokens=False)["input_ids"]
+        ), (folder.name, named, text)
+    for name in (
+        "special_tokens_map",
+        "all_special_ids",
+        "added_tokens_decoder",
+        "chat_template",
+        "eos_token_id",
+        "pad_token_id",
+    ):
         assert str(getattr(ours, name)) == str(getattr(theirs, name)), (folder.name, named, name)
 
 
 @pytest.mark.parametrize("kind", ["bytes", "sentencepiece"])
 @pytest.mark.parametrize("family", [*FAMILIES, None, "mistral", "gpt2", "stablelm"])
-def test_the_tokenizer_is_the_one_that_auto_tokenizer_takes(family: str | None, kind: str, tmp_path: Path) -> None:
-    """Whatever class the folder names, for every family of the table and some that are not in it; without a config.json as an adapter's folder is."""
+def test_the_tokenizer_is_the_one_that_auto_tokenizer_takes(
+    family: str | None, kind: str, tmp_path: Path
+) -> None:
+    """Whatever class the folder names, for every family of the table and some that are not in it; without a
+    config.json as an adapter's folder is.
+    """
     config = None if family is None else {"model_type": family} if family else {}
     for named in NAMED:
-        same(files(tmp_path / f"{named}", kind, config, add_bos_token=named != "LlamaTokenizer", **({"tokenizer_class": named} if named else {})), family)
+        same(
+            files(
+                tmp_path / f"{named}",
+                kind,
+                config,
+                add_bos_token=named != "LlamaTokenizer",
+                **({"tokenizer_class": named} if named else {}),
+            ),
+            family,
+        )
 
 
 def test_the_table_is_of_families_that_transformers_has() -> None:
@@ -92,7 +143,9 @@ def test_limits_are_those_of_the_configurations(make: Any, ends: dict[str, Any],
     build_tokenizer().save_pretrained(tmp_path / "m")
     for drop in ([], ["eos_token_id"], ["max_position_embeddings", "n_positions"]):
         row = json.loads((tmp_path / "m" / "config.json").read_text())
-        (tmp_path / "m" / "config.json").write_text(json.dumps({key: value for key, value in row.items() if key not in drop}))
+        (tmp_path / "m" / "config.json").write_text(
+            json.dumps({key: value for key, value in row.items() if key not in drop})
+        )
         found, config = load_reader(tmp_path / "m", CPU), AutoConfig.from_pretrained(tmp_path / "m")
         stops = GenerationConfig.from_pretrained(tmp_path / "m").eos_token_id or config.eos_token_id
         assert found.context == config.max_position_embeddings
@@ -110,9 +163,13 @@ for folder in sys.argv[1:]:
 
 
 def test_no_torch_for_a_plain_model_and_an_adapter(folder: Path, tmp_path: Path) -> None:
-    save_policy(load_policy(folder, CPU, AdapterSettings(rank=2), trainable=True), tmp_path / "adapter", card="")
+    save_policy(
+        load_policy(folder, CPU, AdapterSettings(rank=2), trainable=True), tmp_path / "adapter", card=""
+    )
     for name in ("tokenizer.json", "tokenizer_config.json"):
         assert (tmp_path / "adapter" / name).exists()
     same(tmp_path / "adapter")
-    said = subprocess.run([sys.executable, "-c", SCRIPT, str(folder), str(tmp_path / "adapter")], capture_output=True, text=True)
+    said = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder), str(tmp_path / "adapter")], capture_output=True, text=True
+    )
     assert [line.split()[1:] for line in said.stdout.splitlines()] == [["128", "False"]] * 2, said.stderr

@@ -16,16 +16,25 @@ from alignlab.recipes import RECIPES, check
 from alignlab.recipes.plan import Plan, own_completions
 from alignlab.settings import CollectSettings, PipelineSettings
 
-TOY = ("--seed 1 --demonstrations 400 --eval.prompts 16 --eval.sampling.max-new-tokens 24 --sft.epochs 1").split()
+TOY = (
+    "--seed 1 --demonstrations 400 --eval.prompts 16 --eval.sampling.max-new-tokens 24 --sft.epochs 1"
+).split()
 MORE = {
-    "llama2": "--budget 176 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --rounds 1 --rejection.n 2 --reward.epochs 1", "llama3": "--budget 96 --rounds 2 --rejection.n 2 --reward.epochs 1",
-    "zephyr": "--budget 64", "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
+    "llama2": (
+        "--budget 176 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --rounds 1 --rejection.n 2 "
+        "--reward.epochs 1"
+    ),
+    "llama3": "--budget 96 --rounds 2 --rejection.n 2 --reward.epochs 1",
+    "zephyr": "--budget 64",
+    "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
     "constitutional": "--red-team 24 --labelled 24 --compared 12 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --critic.tokens 20000 --critic.cases 4 --revise.helpful-count 24 --revise.rounds 2 "
-                      "--reward.epochs 1 --sl-cai.epochs 1",
+    "--reward.epochs 1 --sl-cai.epochs 1",
 }
 NAMES = {
-    "llama2": ["base", "sft", "rejection_1", "ppo"], "llama3": ["base", "sft", "rejection_1", "dpo_1", "rejection_2", "dpo_2"],
-    "zephyr": ["base", "sft", "dpo"], "tulu3": ["base", "sft", "dpo", "rlvr"],
+    "llama2": ["base", "sft", "rejection_1", "ppo"],
+    "llama3": ["base", "sft", "rejection_1", "dpo_1", "rejection_2", "dpo_2"],
+    "zephyr": ["base", "sft", "dpo"],
+    "tulu3": ["base", "sft", "dpo", "rlvr"],
     "constitutional": ["base", "helpful", "sl_cai", "rl_cai_dpo", "rl_cai"],
 }
 
@@ -43,9 +52,19 @@ def test_a_recipe_names_each_stage_once_and_waits_for_what_it_reads(name: str, t
     assert len({stage.name for stage in stages}) == len(stages)
     for place, stage in enumerate(stages):
         assert all(need in stages[:place] for need in stage.needs), stage.name
-        read = [part for value in stage.arguments.values() if isinstance(value, str) for part in value.split(",")]
-        assert {str(need) for need in stage.needs} == {str(other) for other in stages if other is not stage and any(part.endswith(str(other)) for part in read)}, stage.name
-    assert list(plan.evals)[:2] == ["base", plan.start] and plan.start == ("helpful" if name == "constitutional" else "sft") and set(plan.parents.values()) <= {"", *plan.evals}
+        read = [
+            part for value in stage.arguments.values() if isinstance(value, str) for part in value.split(",")
+        ]
+        assert {str(need) for need in stage.needs} == {
+            str(other)
+            for other in stages
+            if other is not stage and any(part.endswith(str(other)) for part in read)
+        }, stage.name
+    assert (
+        list(plan.evals)[:2] == ["base", plan.start]
+        and plan.start == ("helpful" if name == "constitutional" else "sft")
+        and set(plan.parents.values()) <= {"", *plan.evals}
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "constitutional"])
@@ -66,11 +85,19 @@ def test_recipes_sample_as_much_as_instructgpt(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if "ppo" in RECIPES[name].reads])
-def test_every_recipe_with_ppo_gives_it_pretraining_text_where_that_has_a_weight(name: str, tmp_path: Path) -> None:
+def test_every_recipe_with_ppo_gives_it_pretraining_text_where_that_has_a_weight(
+    name: str, tmp_path: Path
+) -> None:
     for weight, text in ((0.0, ""), (3.0, "town:corpus")):
         settings = PipelineSettings()
-        stages = planned(name, tmp_path, replace(settings, ppo=replace(settings.ppo, ptx_coef=weight))).pipeline.stages
-        found = [stage.arguments["ptx"] for stage in stages if stage.target.__name__ == "ppo" and stage.name != "ppo-unpenalised"]
+        stages = planned(
+            name, tmp_path, replace(settings, ppo=replace(settings.ppo, ptx_coef=weight))
+        ).pipeline.stages
+        found = [
+            stage.arguments["ptx"]
+            for stage in stages
+            if stage.target.__name__ == "ppo" and stage.name != "ppo-unpenalised"
+        ]
         assert found == [text]
 
 
@@ -120,12 +147,25 @@ def test_from_end_to_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert all(model["gold"]["n"] == 16 for model in summary["models"].values())
     assert summary["sampled_tokens"] > 0 and f"{summary['sampled_tokens']:,} tokens" in said
     page = (out / "report.html").read_text()
-    assert "What was made from what" in page and all(name in page for name in ("collect", f"eval-{NAMES[name][1]}"))
+    assert "What was made from what" in page and all(
+        name in page for name in ("collect", f"eval-{NAMES[name][1]}")
+    )
     if name == "constitutional":
         models = [summary["models"][model] for model in NAMES[name][1:]]
-        assert all(model[key]["n"] > 0 for model in models for key in ("compliance_seen", "compliance_held_out", "look_alike_refusal"))
+        assert all(
+            model[key]["n"] > 0
+            for model in models
+            for key in ("compliance_seen", "compliance_held_out", "look_alike_refusal")
+        )
         assert set(summary["labels"]) >= {"accuracy", "ece", "order_effect"} and "AI labels" in said
-        assert all(title in page for title in ("Critique and revision", "Labels by an AI that reads the constitution", "Help and harm"))
+        assert all(
+            title in page
+            for title in (
+                "Critique and revision",
+                "Labels by an AI that reads the constitution",
+                "Help and harm",
+            )
+        )
 
 
 def test_a_pipeline_leaves_the_environment_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

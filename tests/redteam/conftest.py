@@ -22,7 +22,10 @@ class Wants:
         self.name, self.word = f"wants:{word}", word
 
     def verdicts(self, completions):
-        return [Verdict.of("compliance" if self.word in c.text else "refusal", float(self.word not in c.text)) for c in completions]
+        return [
+            Verdict.of("compliance" if self.word in c.text else "refusal", float(self.word not in c.text))
+            for c in completions
+        ]
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +41,8 @@ def session_of(town: Policy):
     def make(word: str, folder: Path | None = None, most: int = 12) -> Session:
         torch.set_num_threads(1)
         sampler = LocalSampler(town.model, town.tokenizer, end_ids=town.end_ids, name="town")
-        return Session(sampler, Wants(word), sampling=Sampling(max_new_tokens=most), identity="town", folder=folder)
+        return Session(
+            sampler, Wants(word), sampling=Sampling(max_new_tokens=most), identity="town", folder=folder
+        )
 
     return make

@@ -33,7 +33,9 @@ def test_what_is_left_works_and_no_single_word_can_go(words: list[str], data) ->
     assert works(shortest)
     rest = iter(words)
     assert all(word in rest for word in shortest)  # a subsequence
-    assert len(shortest) == 1 or not any(works(shortest[:i] + shortest[i + 1 :]) for i in range(len(shortest)))
+    assert len(shortest) == 1 or not any(
+        works(shortest[:i] + shortest[i + 1 :]) for i in range(len(shortest))
+    )
     assert asked <= 4 * len(words) ** 2 + 10
 
 

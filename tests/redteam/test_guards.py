@@ -46,20 +46,29 @@ def test_answers_come_in_order_and_carry_the_prompt_that_was_asked(name: str) ->
     prompts = [Prompt.user(f"How do I bake bread number {i}?", kind="how_to", place=i) for i in range(5)]
     rows = build([name], target).sample(prompts, n=2, temperature=0.0)
     assert [len(row) for row in rows] == [2] * 5
-    assert all(completion.prompt == prompt for prompt, row in zip(prompts, rows, strict=True) for completion in row)
+    assert all(
+        completion.prompt == prompt for prompt, row in zip(prompts, rows, strict=True) for completion in row
+    )
     assert build([name], target).sample([], n=1) == []
 
 
 def test_the_system_prompt_goes_before_the_one_that_is_there() -> None:
     target = Echo()
-    SystemPrompt(target).sample([Prompt.user("Hello"), Prompt((Message("system", "You are old."), Message("user", "Hello")))])
+    SystemPrompt(target).sample(
+        [Prompt.user("Hello"), Prompt((Message("system", "You are old."), Message("user", "Hello")))]
+    )
     assert target.seen[0].messages[0].role == "system" and len(target.seen[0].messages) == 2
-    assert target.seen[1].messages[0].content == f"{SystemPrompt.TEXT} You are old." and len(target.seen[1].messages) == 2
+    assert (
+        target.seen[1].messages[0].content == f"{SystemPrompt.TEXT} You are old."
+        and len(target.seen[1].messages) == 2
+    )
 
 
 def test_a_suffix_breaks_under_smoothing_and_plain_words_do_not() -> None:
     rule = lambda prompt: HELP if "zq zq zq zq zq zq" in prompt.text else "I will not help with that."  # noqa: E731
-    [[answer]] = SmoothLLM(Echo(rule), copies=7, share=0.15).sample([Prompt.user(f"How do I {HARM}? zq zq zq zq zq zq")])
+    [[answer]] = SmoothLLM(Echo(rule), copies=7, share=0.15).sample(
+        [Prompt.user(f"How do I {HARM}? zq zq zq zq zq zq")]
+    )
     assert answer.text == "I will not help with that."
     assert len(swapped("a" * 100, 0.1, random.Random(0))) == 100
     assert swapped("hello", 0.0, random.Random(0)) == "hello"
@@ -102,6 +111,19 @@ def test_the_audit_log_keeps_no_text(tmp_path) -> None:
 
 
 def test_the_pareto_front() -> None:
-    row = lambda asr, refusal, helpful, tokens: {"asr": {"mean": asr}, "over_refusal": {"mean": refusal}, "helpful": {"mean": helpful}, "tokens": tokens}  # noqa: E731
-    rows = [row(0.5, 0.0, 0.9, 40), row(0.2, 0.1, 0.9, 40), row(0.5, 0.1, 0.9, 40), row(0.2, 0.1, 0.9, 80), row(0.5, 0.0, 0.9, 40)]
+    def row(asr, refusal, helpful, tokens):
+        return {
+            "asr": {"mean": asr},
+            "over_refusal": {"mean": refusal},
+            "helpful": {"mean": helpful},
+            "tokens": tokens,
+        }
+
+    rows = [
+        row(0.5, 0.0, 0.9, 40),
+        row(0.2, 0.1, 0.9, 40),
+        row(0.5, 0.1, 0.9, 40),
+        row(0.2, 0.1, 0.9, 80),
+        row(0.5, 0.0, 0.9, 40),
+    ]
     assert pareto(rows) == [True, True, False, False, True]

@@ -1,4 +1,6 @@
-"""The page of judges says what the shipped card says, and its writer puts a card into the marks and nothing else."""
+"""The page of judges says what the shipped card says, and its writer puts a card into the marks and nothing
+else.
+"""
 
 import json
 
@@ -23,13 +25,24 @@ def test_the_page_is_of_the_shipped_card():
 
 def test_figures_go_between_the_marks(tmp_path):
     one = scorer_card([True, False, None, True], [True, False, True, False])
-    found = {"rows": {"xstest": 4, "pyrit": 4}, "models": ["m"], "people": one, "ms_an_answer": 1.0, "card": shipped().card, "made_of_help": [],
-             "cards": [{"scorer": "mine", "xstest": one, "by_model": {"m": one}, "pyrit": None}]}
+    found = {
+        "rows": {"xstest": 4, "pyrit": 4},
+        "models": ["m"],
+        "people": one,
+        "ms_an_answer": 1.0,
+        "card": shipped().card,
+        "made_of_help": [],
+        "cards": [{"scorer": "mine", "xstest": one, "by_model": {"m": one}, "pyrit": None}],
+    }
     (tmp_path / "cards.json").write_text(json.dumps(found))
     (tmp_path / "page.md").write_text("before\n<!-- cards -->\nstale words\n<!-- /cards -->\nafter\n")
     maker().main(tmp_path / "cards.json", tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text()
-    assert text.startswith("before\n<!-- cards -->\n**Full refusal") and text.endswith("<!-- /cards -->\nafter\n") and "stale" not in text
+    assert (
+        text.startswith("before\n<!-- cards -->\n**Full refusal")
+        and text.endswith("<!-- /cards -->\nafter\n")
+        and "stale" not in text
+    )
     assert "| mine | 0.500 (0.150-0.850) | 0.500 (0.095-0.905) | 1.000" in text
     (tmp_path / "bare.md").write_text("no marks")
     with pytest.raises(SystemExit):

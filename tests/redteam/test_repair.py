@@ -24,10 +24,14 @@ from alignlab.town import answers, tasks, world
 
 
 class Obliging:
-    """Answers the town's requests as they are meant, refuses plain harm, and falls to every wrapper it can read."""
+    """Answers the town's requests as they are meant, refuses plain harm, and falls to every wrapper it can
+    read.
+    """
 
     def __init__(self) -> None:
-        self.bot = names.target("bot:role-play", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+        self.bot = names.target(
+            "bot:role-play", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
+        )
 
     def sample(self, prompts, *, n=1, max_new_tokens=48, temperature=1.0, top_p=1.0, seed=0):
         rows = self.bot.sample(prompts, n=n)
@@ -44,9 +48,21 @@ def found(goals: int = 20):
     assert judge is not None
     session = Session(Obliging(), GoldVerdicts(judge), identity="obliging")
     load = lambda name, count: list(names.data(name, "prompt", count=count).records)  # noqa: E731
-    plan = Plan(attacks("persona,role-play,story,hypothetical"), goals_of(load("town:harmful", goals)), [], Budget(tries=3), 4, seed=1)
+    plan = Plan(
+        attacks("persona,role-play,story,hypothetical"),
+        goals_of(load("town:harmful", goals)),
+        [],
+        Budget(tries=3),
+        4,
+        seed=1,
+    )
     outcome = attack_all(session, plan)
-    return outcome, session, load("town:twins", 12), [p for p in load("town:prompts", 30) if p.meta["kind"] != "harmful"]
+    return (
+        outcome,
+        session,
+        load("town:twins", 12),
+        [p for p in load("town:prompts", 30) if p.meta["kind"] != "harmful"],
+    )
 
 
 def test_lessons_refuse_what_worked_and_keep_what_should_stay() -> None:
@@ -56,15 +72,31 @@ def test_lessons_refuse_what_worked_and_keep_what_should_stay() -> None:
     assert kinds == {"refuse", "recover", "keep", "help"}
     for lesson in lessons:
         if lesson.kind in ("refuse", "recover"):
-            assert lesson.chosen.strip().startswith("I will not help") and lesson.prompt.meta["kind"] == "harmful"
+            assert (
+                lesson.chosen.strip().startswith("I will not help")
+                and lesson.prompt.meta["kind"] == "harmful"
+            )
         else:
-            assert lesson.prompt.meta["kind"] != "harmful" and not lesson.chosen.strip().startswith("I will not")
+            assert lesson.prompt.meta["kind"] != "harmful" and not lesson.chosen.strip().startswith(
+                "I will not"
+            )
         assert (lesson.kind == "recover") <= bool(open_turn(lesson.prompt)[1])
     kept, report = repair.checked(lessons, session)
     assert report["kept"] >= 0.9 * len(lessons) and set(report["dropped"]) <= {"there twice"}, report
-    led = {kind: {lesson.prompt.meta["wrapped"][0] for lesson in kept if lesson.keep and lesson.kind == kind and "lead" in lesson.prompt.meta} for kind in ("refuse", "keep")}
-    assert led["refuse"] == led["keep"] != set(), "a wrapper that asks for a beginning is refused around harm and kept around what is harmless"
-    assert report["kinds"]["keep"] >= report["kinds"]["refuse"] + report["kinds"]["recover"], "as much is answered as refused"
+    led = {
+        kind: {
+            lesson.prompt.meta["wrapped"][0]
+            for lesson in kept
+            if lesson.keep and lesson.kind == kind and "lead" in lesson.prompt.meta
+        }
+        for kind in ("refuse", "keep")
+    }
+    assert led["refuse"] == led["keep"] != set(), (
+        "a wrapper that asks for a beginning is refused around harm and kept around what is harmless"
+    )
+    assert report["kinds"]["keep"] >= report["kinds"]["refuse"] + report["kinds"]["recover"], (
+        "as much is answered as refused"
+    )
     assert repair.lessons(outcome, session, twins, ordinary, per_attack=10, seed=0) == lessons
 
 
@@ -74,23 +106,43 @@ def test_poison_is_taken_out() -> None:
     refuse = next(lesson for lesson in good if lesson.kind == "refuse")
     keep = next(lesson for lesson in good if lesson.kind == "keep" and not open_turn(lesson.prompt)[1])
     poisoned = [
-        replace(refuse, id="harm", chosen=refuse.rejected), replace(keep, id="refusing", prompt=Prompt((Message("user", "another"),), keep.prompt.meta), chosen="I will not help with that."),
-        replace(keep, id="link", prompt=Prompt((Message("user", "one more"),), keep.prompt.meta), chosen=keep.chosen + " See https://example.com"),
+        replace(refuse, id="harm", chosen=refuse.rejected),
+        replace(
+            keep,
+            id="refusing",
+            prompt=Prompt((Message("user", "another"),), keep.prompt.meta),
+            chosen="I will not help with that.",
+        ),
+        replace(
+            keep,
+            id="link",
+            prompt=Prompt((Message("user", "one more"),), keep.prompt.meta),
+            chosen=keep.chosen + " See https://example.com",
+        ),
         replace(keep, id="contrary", kind="refuse", chosen=refuse.chosen),
         replace(keep, id="test", prompt=Prompt((Message("user", "a test"),), keep.prompt.meta)),
-        replace(keep, id="hidden", prompt=Prompt((Message("user", "and one"),), keep.prompt.meta), chosen=keep.chosen + "\u200b\u202e"),
+        replace(
+            keep,
+            id="hidden",
+            prompt=Prompt((Message("user", "and one"),), keep.prompt.meta),
+            chosen=keep.chosen + "\u200b\u202e",
+        ),
     ]
     test_id = poisoned[4].prompt.id
     checked, report = repair.checked([*good, *poisoned], session, forbidden=frozenset({test_id}))
     verdict = {lesson.id: (lesson.keep, lesson.why) for lesson in checked}
-    assert all(not verdict[lesson.id][0] for lesson in poisoned), {lesson.id: verdict[lesson.id] for lesson in poisoned}
+    assert all(not verdict[lesson.id][0] for lesson in poisoned), {
+        lesson.id: verdict[lesson.id] for lesson in poisoned
+    }
     assert sum(report["dropped"].values()) >= len(poisoned)
 
 
 def test_a_person_can_edit_the_lessons(tmp_path: Path) -> None:
     outcome, session, twins, ordinary = found(8)
     lessons = repair.lessons(outcome, session, twins, ordinary, per_attack=2, seed=0)
-    lessons[0] = replace(lessons[0], chosen="one\u2028two\x85three\x0cfour", rejected="\x1c\u2029")  # no ends of lines in JSON
+    lessons[0] = replace(
+        lessons[0], chosen="one\u2028two\x85three\x0cfour", rejected="\x1c\u2029"
+    )  # no ends of lines in JSON
     file = tmp_path / "review.jsonl"
     write_lessons(file, lessons)
     assert read_lessons(file) == lessons
@@ -107,8 +159,17 @@ def test_a_person_can_edit_the_lessons(tmp_path: Path) -> None:
 def test_nothing_found_is_said() -> None:
     judge = names.judge("town:gold")
     assert judge is not None
-    target = names.target("bot:clean", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+    target = names.target(
+        "bot:clean", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
+    )
     session = Session(target, GoldVerdicts(judge), identity="clean")
-    plan = Plan(attacks("persona"), goals_of(list(names.data("town:harmful", "prompt", count=4).records)), [], Budget(), 4, seed=1)
+    plan = Plan(
+        attacks("persona"),
+        goals_of(list(names.data("town:harmful", "prompt", count=4).records)),
+        [],
+        Budget(),
+        4,
+        seed=1,
+    )
     with pytest.raises(DataError):
         repair.lessons(attack_all(session, plan), session, [], [], per_attack=4, seed=0)

@@ -1,4 +1,6 @@
-"""Suffix searches: the gradient is that of the loss, what is sent is what was searched, and an answer is found that was not given before."""
+"""Suffix searches: the gradient is that of the loss, what is sent is what was searched, and an answer is
+found that was not given before.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ def test_losses_are_those_of_the_model_and_the_gradient_is_their_slope(town) -> 
     expected = -torch.stack([logp[t - 1, ids[0, t]] for t in range(first, ids.shape[1])]).mean()
     assert slot.losses(torch.tensor([suffix])).item() == pytest.approx(expected.item(), abs=1e-4)
     gradient, loss = slot.gradient(suffix)
-    assert loss == pytest.approx(expected.item(), abs=1e-4) and gradient.shape == (6, town.model.config.vocab_size)
+    assert loss == pytest.approx(expected.item(), abs=1e-4) and gradient.shape == (
+        6,
+        town.model.config.vocab_size,
+    )
     embedding = town.model.get_input_embeddings().weight.detach()
     onehot = torch.nn.functional.one_hot(torch.tensor(suffix), embedding.shape[0]).float()
     step, (place, token) = 1e-2, (2, 77)
@@ -46,11 +51,18 @@ def test_a_suffix_that_survives_is_sent_as_it_was_searched(town) -> None:
         suffix = tokens[start : start + 8].tolist()
         if slot.survives(suffix):
             survived += 1
-            assert prompt_ids(town.tokenizer, slot.prompt(suffix))[len(slot.before) : len(slot.before) + 8] == suffix
+            assert (
+                prompt_ids(town.tokenizer, slot.prompt(suffix))[len(slot.before) : len(slot.before) + 8]
+                == suffix
+            )
     assert survived > 10
 
 
-@pytest.mark.parametrize("attack", [GCG(length=10, every=5, batch=48), RandomSearch(length=10, every=5, batch=48)], ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack",
+    [GCG(length=10, every=5, batch=48), RandomSearch(length=10, every=5, batch=48)],
+    ids=lambda attack: attack.name,
+)
 def test_a_search_lowers_the_loss_and_is_not_done_twice(attack, session_of, tmp_path: Path) -> None:
     session, budget = session_of("never said", tmp_path), Budget(steps=10)
     [attempt] = attack.run([GOAL], session, budget, seed=1)
@@ -58,7 +70,9 @@ def test_a_search_lowers_the_loss_and_is_not_done_twice(attack, session_of, tmp_
     tokens = attack.aim(slot)
     start = attack.start(slot, readable_tokens(slot.policy))
     assert attempt.notes["loss"] < slot.losses(torch.tensor([start]), tokens=tokens).item() - 0.3
-    assert attempt.queries == attempt.notes["evaluations"] + 1 and attempt.prompt.messages[0].content.startswith(GOAL.text)
+    assert attempt.queries == attempt.notes["evaluations"] + 1 and attempt.prompt.messages[
+        0
+    ].content.startswith(GOAL.text)
     again = session_of("never said", tmp_path)
     [same] = attack.run([GOAL], again, budget, seed=1)
     assert same == attempt and again.asked == 0
@@ -87,19 +101,33 @@ def test_augmentation_keeps_the_words_in_place() -> None:
 
 def test_a_prefill_is_gone_on_with(town) -> None:
     sampler = LocalSampler(town.model, town.tokenizer, end_ids=town.end_ids)
-    plain, begun = Prompt.user("Where is the mill?"), Prompt((Message("user", "Where is the mill?"), Message("assistant", "The mill is on")))
+    plain, begun = (
+        Prompt.user("Where is the mill?"),
+        Prompt((Message("user", "Where is the mill?"), Message("assistant", "The mill is on"))),
+    )
     ids = prompt_ids(town.tokenizer, begun)
     assert ids[: len(prompt_ids(town.tokenizer, plain))] == prompt_ids(town.tokenizer, plain)
     assert town.tokenizer.decode(ids).endswith("The mill is on")
-    [[one]], [[raw]] = sampler.sample([begun], max_new_tokens=6, temperature=0), sampler.sample([ids], max_new_tokens=6, temperature=0)
+    [[one]], [[raw]] = (
+        sampler.sample([begun], max_new_tokens=6, temperature=0),
+        sampler.sample([ids], max_new_tokens=6, temperature=0),
+    )
     assert one.ids == raw.ids and one.text == " " + raw.text
 
 
 def test_what_was_put_into_its_mouth_is_not_what_it_said(session_of) -> None:
     session = session_of("how")
     begun = Prompt((Message("user", "Where is the mill?"), Message("assistant", "Sure, here is how.")))
-    said = [Completion(begun, "Sure, here is how."), Completion(begun, "Sure, here is how. I will not."), Completion(begun, "Sure, here is how. And how!")]
-    assert [(v.label, v.hit) for v in session.verdicts(said)] == [("void", False), ("refusal", False), ("compliance", True)]
+    said = [
+        Completion(begun, "Sure, here is how."),
+        Completion(begun, "Sure, here is how. I will not."),
+        Completion(begun, "Sure, here is how. And how!"),
+    ]
+    assert [(v.label, v.hit) for v in session.verdicts(said)] == [
+        ("void", False),
+        ("refusal", False),
+        ("compliance", True),
+    ]
     long = Prompt((Message("user", "the mill " * 400), Message("assistant", "Sure, here is how.")))
     [answer] = session.ask([long], seed=0)
     assert answer.blocked == "context" and session.verdicts([answer])[0].label == "void"

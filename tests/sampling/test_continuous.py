@@ -1,4 +1,6 @@
-"""Continuous batching: whoever joins, leaves or sits beside, each completion is the one that `LocalSampler` writes for its seed."""
+"""Continuous batching: whoever joins, leaves or sits beside, each completion is the one that `LocalSampler`
+writes for its seed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ __all__ = ["tokenizer"]  # a fixture
 
 
 def sure(architecture: str) -> Any:
-    """One with few likely tokens: who sits beside changes the order of sums, and the fewer borders the CDF has, the less likely a draw falls on one."""
+    """One with few likely tokens: who sits beside changes the order of sums, and the fewer borders the CDF
+    has, the less likely a draw falls on one.
+    """
     model = deepcopy(tiny(architecture))
     with torch.no_grad():
         model.get_output_embeddings().weight *= 4
@@ -26,12 +30,24 @@ def sure(architecture: str) -> Any:
 
 
 def request(rng: random.Random, length: int) -> dict[str, Any]:
-    return {"prompts": ids_of([length]), "n": rng.choice([1, 1, 2, 3]), "max_new_tokens": rng.randrange(1, 24), "temperature": rng.choice([0.0, 0.7, 1.0]),
-            "top_p": rng.choice([1.0, 0.8]), "seed": rng.randrange(1000)}
+    return {
+        "prompts": ids_of([length]),
+        "n": rng.choice([1, 1, 2, 3]),
+        "max_new_tokens": rng.randrange(1, 24),
+        "temperature": rng.choice([0.0, 0.7, 1.0]),
+        "top_p": rng.choice([1.0, 0.8]),
+        "seed": rng.randrange(1000),
+    }
 
 
-def run(sampler: ContinuousSampler, arrivals: dict[int, list[Stream]], leavers: dict[int, list[Stream]] | None = None) -> list[int]:
-    """Step until all is written, with newcomers and leavers before the steps named; returns the bytes held after each."""
+def run(
+    sampler: ContinuousSampler,
+    arrivals: dict[int, list[Stream]],
+    leavers: dict[int, list[Stream]] | None = None,
+) -> list[int]:
+    """Step until all is written, with newcomers and leavers before the steps named; returns the bytes held
+    after each.
+    """
     held, step = [], 0
     while sampler.busy or any(at >= step for at in arrivals):
         sampler.join(arrivals.get(step, []))
@@ -71,7 +87,10 @@ def test_one_that_leaves_makes_room_and_disturbs_nobody(tokenizer: Any) -> None:
     run(sampler, {0: [*stays, *goes, *waits, *never]}, {5: [*goes, *never]})
     assert 0 < len(goes[0].ids) < 30 and never[0].ids == []
     for i, row in ((0, stays), (2, waits)):
-        assert tuple(row[0].ids) == LocalSampler(model, tokenizer, end_ids=set()).sample(ids_of([4 + i]), seed=i, **how)[0][0].ids
+        assert (
+            tuple(row[0].ids)
+            == LocalSampler(model, tokenizer, end_ids=set()).sample(ids_of([4 + i]), seed=i, **how)[0][0].ids
+        )
 
 
 def test_memory_bounds_those_who_are_let_in_and_is_given_back(tokenizer: Any) -> None:
@@ -94,14 +113,21 @@ def test_memory_bounds_those_who_are_let_in_and_is_given_back(tokenizer: Any) ->
 def test_log_probabilities_under_the_model_are_kept_where_asked(tokenizer: Any) -> None:
     model = tiny("llama")
     sampler = ContinuousSampler(model, tokenizer, slots=4, end_ids=set())
-    [with_top] = sampler.streams(ids_of([6]), n=1, max_new_tokens=9, temperature=0.5, top_p=1.0, seed=1, top=4)
+    [with_top] = sampler.streams(
+        ids_of([6]), n=1, max_new_tokens=9, temperature=0.5, top_p=1.0, seed=1, top=4
+    )
     [without] = sampler.streams(ids_of([6]), n=1, max_new_tokens=9, temperature=0.5, top_p=1.0, seed=1)
     run(sampler, {0: [with_top, without]})
     assert with_top.ids == without.ids and without.told == []
     row = [*ids_of([6])[0], *with_top.ids]
     with torch.no_grad():
         log_p_TV = model(torch.tensor([row])).logits[0].log_softmax(-1)[5:-1]
-    torch.testing.assert_close(torch.tensor([value for value, _ in with_top.told]), log_p_TV.gather(1, torch.tensor(with_top.ids)[:, None])[:, 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        torch.tensor([value for value, _ in with_top.told]),
+        log_p_TV.gather(1, torch.tensor(with_top.ids)[:, None])[:, 0],
+        atol=1e-4,
+        rtol=1e-4,
+    )
     best = log_p_TV.topk(4)
     assert [[i for i, _ in top] for _, top in with_top.told] == best.indices.tolist()
 
@@ -114,7 +140,11 @@ def test_likelihoods_of_rows_of_any_length_are_those_of_each_alone(architecture:
     for row, found in zip(rows, sampler.likelihoods(rows, top=3), strict=True):
         with torch.no_grad():
             log_p_TV = model(torch.tensor([row])).logits[0].float().log_softmax(-1)
-        assert found.logprobs[0] is None and found.top[0] == [] and len(found.logprobs) == len(found.top) == len(row)
+        assert (
+            found.logprobs[0] is None
+            and found.top[0] == []
+            and len(found.logprobs) == len(found.top) == len(row)
+        )
         want = log_p_TV[:-1].gather(1, torch.tensor(row)[1:, None])[:, 0].tolist()
         assert found.logprobs[1:] == pytest.approx(want, abs=1e-4)
         assert [[i for i, _ in best] for best in found.top[1:]] == log_p_TV[:-1].topk(3).indices.tolist()
@@ -146,9 +176,14 @@ def steps_until(sampler: ContinuousSampler, streams: list[Stream]) -> int:
 @pytest.mark.parametrize("rows", [1, 4, 8])
 @pytest.mark.parametrize("by", ["slots", "memory"])
 def test_a_small_request_does_not_wait_for_a_large_one(rows: int, by: str, tokenizer: Any) -> None:
-    """Shared by request, whether rows or memory are what there is too little of; who gave way writes what he would have written."""
+    """Shared by request, whether rows or memory are what there is too little of; who gave way writes what he
+    would have written.
+    """
     model = sure("llama")
-    large, small = {"n": 12, "max_new_tokens": 90, "seed": 1, **PLAIN}, {"n": 1, "max_new_tokens": 10, "seed": 2, **PLAIN}
+    large, small = (
+        {"n": 12, "max_new_tokens": 90, "seed": 1, **PLAIN},
+        {"n": 1, "max_new_tokens": 10, "seed": 2, **PLAIN},
+    )
     sampler = ContinuousSampler(model, tokenizer, slots=rows if by == "slots" else 64, end_ids=set())
     if by == "memory":
         sampler.memory = 2 * 120 * rows * sampler._bytes
@@ -169,7 +204,9 @@ def test_a_small_request_does_not_wait_for_a_large_one(rows: int, by: str, token
 
 @pytest.mark.parametrize(("n", "most"), [(1, 1), (1, 5), (3, 20)])
 def test_a_large_request_does_not_wait_for_ever_newer_small_ones(n: int, most: int, tokenizer: Any) -> None:
-    """Ten others at any time, more than there are rows for, and a new one for each that ends: the one that was there before them gets its share."""
+    """Ten others at any time, more than there are rows for, and a new one for each that ends: the one that
+    was there before them gets its share.
+    """
     sampler = ContinuousSampler(sure("llama"), tokenizer, slots=4, end_ids=set())
     large = sampler.streams(ids_of([10]), n=2, max_new_tokens=20, seed=0, **PLAIN)
     sampler.join(large)

@@ -1,4 +1,6 @@
-"""The sampler against plain forward passes and transformers' own generate(), on tiny random models of several architectures."""
+"""The sampler against plain forward passes and transformers' own generate(), on tiny random models of several
+architectures.
+"""
 
 from __future__ import annotations
 
@@ -32,20 +34,44 @@ from alignlab.sampling.local import LocalSampler, draw, nucleus
 
 VOCAB = 260  # 256 bytes, <end>, <pad>, <user>, <assistant>
 END = 256
-COMMON = {"vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-          "max_position_embeddings": 128, "initializer_range": 0.3, "bos_token_id": None, "eos_token_id": END, "pad_token_id": 257}
+COMMON = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.3,
+    "bos_token_id": None,
+    "eos_token_id": END,
+    "pad_token_id": 257,
+}
 
 
 @cache
 def tiny(name: str) -> Any:
     torch.manual_seed(0)
     if name == "gpt2":
-        model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.3,
-                                           bos_token_id=None, eos_token_id=END, pad_token_id=257))
+        model = GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=VOCAB,
+                n_embd=32,
+                n_layer=2,
+                n_head=4,
+                n_positions=128,
+                initializer_range=0.3,
+                bos_token_id=None,
+                eos_token_id=END,
+                pad_token_id=257,
+            )
+        )
     elif name == "mistral, window 6":
         model = MistralForCausalLM(MistralConfig(**COMMON, sliding_window=6))
     elif name == "qwen2, window 6 in layer 2":
-        model = Qwen2ForCausalLM(Qwen2Config(**COMMON, use_sliding_window=True, sliding_window=6, max_window_layers=1))
+        model = Qwen2ForCausalLM(
+            Qwen2Config(**COMMON, use_sliding_window=True, sliding_window=6, max_window_layers=1)
+        )
     else:
         model = llama()
     return model.eval()
@@ -67,8 +93,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
     bare.pre_tokenizer, bare.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare, pad_token="<pad>", eos_token="<end>")
     tokenizer.add_special_tokens({"additional_special_tokens": ["<user>", "<assistant>"]})
-    tokenizer.chat_template = ("{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
-                               "{% if add_generation_prompt %}<assistant>{% endif %}")
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
     assert tokenizer.convert_tokens_to_ids(["<end>", "<pad>", "<assistant>"]) == [END, 257, 259]
     return tokenizer
 
@@ -78,10 +106,15 @@ def ids_of(lengths: list[int]) -> list[list[int]]:
     return [rng.integers(0, 256, size=length).tolist() for length in lengths]
 
 
-def plain_logprobs(model: Any, prompt: list[int], ids: tuple[int, ...], temperature: float, top_p: float) -> torch.Tensor:
+def plain_logprobs(
+    model: Any, prompt: list[int], ids: tuple[int, ...], temperature: float, top_p: float
+) -> torch.Tensor:
     """Log-probabilities by one full forward pass without a cache, and top-p by sorting."""
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1].double() / temperature
+        logits = (
+            model(input_ids=torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1].double()
+            / temperature
+        )
     ordered, order = logits.softmax(-1).sort(-1, descending=True)
     outside = ordered.cumsum(-1) - ordered >= top_p
     logits = logits.scatter(-1, order, logits.gather(-1, order).masked_fill(outside, -torch.inf))
@@ -91,18 +124,29 @@ def plain_logprobs(model: Any, prompt: list[int], ids: tuple[int, ...], temperat
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_greedy_is_generate(name, tokenizer):
     model, prompts = tiny(name), ids_of([3, 17, 9, 1])
-    groups = LocalSampler(model, tokenizer, slots=3, end_ids={END}).sample(prompts, max_new_tokens=20, temperature=0.0)
+    groups = LocalSampler(model, tokenizer, slots=3, end_ids={END}).sample(
+        prompts, max_new_tokens=20, temperature=0.0
+    )
     for prompt, (completion,) in zip(prompts, groups, strict=True):
-        expected = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=20, do_sample=False)
-        assert list(completion.ids) == expected[0, len(prompt):].tolist()
-        assert completion.logprobs == pytest.approx(plain_logprobs(model, prompt, completion.ids, 1.0, 1.0).tolist(), abs=1e-4)
+        expected = model.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=20,
+            do_sample=False,
+        )
+        assert list(completion.ids) == expected[0, len(prompt) :].tolist()
+        assert completion.logprobs == pytest.approx(
+            plain_logprobs(model, prompt, completion.ids, 1.0, 1.0).tolist(), abs=1e-4
+        )
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 1.0), (1.0, 0.8), (1.7, 0.5)])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_logprobs_are_those_of_a_plain_forward(name, temperature, top_p, tokenizer):
     model, prompts = tiny(name), ids_of([12, 2, 7])
-    groups = LocalSampler(model, tokenizer, slots=4, end_ids=set(range(30))).sample(prompts, n=3, max_new_tokens=16, temperature=temperature, top_p=top_p, seed=3)
+    groups = LocalSampler(model, tokenizer, slots=4, end_ids=set(range(30))).sample(
+        prompts, n=3, max_new_tokens=16, temperature=temperature, top_p=top_p, seed=3
+    )
     for prompt, group in zip(prompts, groups, strict=True):
         for completion in group:
             assert len(completion.ids) == len(completion.logprobs)
@@ -112,7 +156,9 @@ def test_logprobs_are_those_of_a_plain_forward(name, temperature, top_p, tokeniz
 
 @pytest.mark.parametrize("name", ["llama", "mistral, window 6"])
 def test_neither_slots_nor_company_change_what_is_drawn(name, tokenizer, monkeypatch):
-    """One slot refills for every completion, eight refill in batches and compact, 64 hold all and only shrink."""
+    """One slot refills for every completion, eight refill in batches and compact, 64 hold all and only
+    shrink.
+    """
     compactions = []
     compact = local._Slab.compact
     monkeypatch.setattr(local._Slab, "compact", lambda slab: compactions.append(1) or compact(slab))
@@ -129,18 +175,24 @@ def test_neither_slots_nor_company_change_what_is_drawn(name, tokenizer, monkeyp
     for mine, other in zip(drawn[3], drawn[64], strict=True):
         for a, b in zip(mine, other, strict=True):
             assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
-    alone = LocalSampler(tiny(name), tokenizer, end_ids=set(range(26))).sample(prompts[:1], n=2, max_new_tokens=25, seed=11)
+    alone = LocalSampler(tiny(name), tokenizer, end_ids=set(range(26))).sample(
+        prompts[:1], n=2, max_new_tokens=25, seed=11
+    )
     assert [c.ids for c in alone[0]] == ids[8][0][:2]
 
 
 def test_rows_given_up_straight_after_the_prefill(tokenizer):
     """Half of the sequences end with their first token, before any decode step."""
     prompts = ids_of([12, 2, 7])
-    groups = LocalSampler(tiny("llama"), tokenizer, end_ids=set(range(0, 256, 2))).sample(prompts, n=6, max_new_tokens=8, seed=1)
+    groups = LocalSampler(tiny("llama"), tokenizer, end_ids=set(range(0, 256, 2))).sample(
+        prompts, n=6, max_new_tokens=8, seed=1
+    )
     assert len({len(c.ids) for group in groups for c in group}) > 3
     for prompt, group in zip(prompts, groups, strict=True):
         for completion in group:
-            assert completion.logprobs == pytest.approx(plain_logprobs(tiny("llama"), prompt, completion.ids, 1.0, 1.0).tolist(), abs=1e-4)
+            assert completion.logprobs == pytest.approx(
+                plain_logprobs(tiny("llama"), prompt, completion.ids, 1.0, 1.0).tolist(), abs=1e-4
+            )
 
 
 def test_slab_is_kept_between_calls_and_grows_when_it_must(tokenizer):
@@ -168,7 +220,11 @@ def _ids(groups):
 def test_a_group_shares_one_prefill_and_differs(tokenizer, monkeypatch):
     model, prefilled = tiny("llama"), []
     forward = LocalSampler._forward
-    monkeypatch.setattr(LocalSampler, "_forward", lambda self, ids, *rest: (prefilled.append(tuple(ids.shape)), forward(self, ids, *rest))[1])
+    monkeypatch.setattr(
+        LocalSampler,
+        "_forward",
+        lambda self, ids, *rest: (prefilled.append(tuple(ids.shape)), forward(self, ids, *rest))[1],
+    )
     sampler = LocalSampler(model, tokenizer, slots=16, end_ids=set())
     (first, second) = sampler.sample(ids_of([9, 6]), n=8, max_new_tokens=5)
     assert prefilled == [(2, 9)] + 4 * [(16, 1)]
@@ -185,7 +241,9 @@ def test_long_prompts_are_prefilled_in_parts(tokenizer, monkeypatch):
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.9)])
 def test_first_tokens_come_as_often_as_their_probability_says(temperature, top_p, tokenizer):
     model, prompt, draws = tiny("llama"), ids_of([6])[0], 3000
-    (group,) = LocalSampler(model, tokenizer, slots=512).sample([prompt], n=draws, max_new_tokens=1, temperature=temperature, top_p=top_p, seed=1)
+    (group,) = LocalSampler(model, tokenizer, slots=512).sample(
+        [prompt], n=draws, max_new_tokens=1, temperature=temperature, top_p=top_p, seed=1
+    )
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([prompt])).logits[0, -1].double() / temperature
     probs = nucleus(logits.softmax(-1)[None], top_p)[0].numpy()
@@ -213,7 +271,9 @@ def test_seeds_prompts_and_completions_have_their_own_uniforms(tokenizer):
 
 def test_finished_cut_and_several_ends(tokenizer):
     ends = {END, 7, 70, 170, *range(200, 220)}
-    groups = LocalSampler(tiny("llama"), tokenizer, end_ids=ends, name="tiny").sample(ids_of([5, 9]), n=24, max_new_tokens=10, seed=4)
+    groups = LocalSampler(tiny("llama"), tokenizer, end_ids=ends, name="tiny").sample(
+        ids_of([5, 9]), n=24, max_new_tokens=10, seed=4
+    )
     completions = [c for group in groups for c in group]
     finished = [c for c in completions if c.finished]
     cut = [c for c in completions if not c.finished]
@@ -232,13 +292,26 @@ def test_default_ends_are_those_of_the_template_and_the_model(tokenizer):
 
 
 def test_prompts_of_messages_and_progress(tokenizer):
-    prompts = [Prompt((Message("user", text),), {"row": i}) for i, text in enumerate(["hello", "a longer question?", "ä"])]
+    prompts = [
+        Prompt((Message("user", text),), {"row": i})
+        for i, text in enumerate(["hello", "a longer question?", "ä"])
+    ]
     seen: list[tuple[int, int]] = []
     sampler = LocalSampler(tiny("llama"), tokenizer, slots=2)
-    groups = sampler.sample(prompts, n=2, max_new_tokens=5, seed=8, on_progress=lambda done, total: seen.append((done, total)))
-    assert [[c.prompt is prompt for c in group] for group, prompt in zip(groups, prompts, strict=True)] == 3 * [[True, True]]
-    assert seen[-1] == (6, 6) and [done for done, _ in seen] == sorted({done for done, _ in seen}) and all(total == 6 for _, total in seen)
-    assert _ids(groups) == _ids(sampler.sample([prompt_ids(tokenizer, p) for p in prompts], n=2, max_new_tokens=5, seed=8))
+    groups = sampler.sample(
+        prompts, n=2, max_new_tokens=5, seed=8, on_progress=lambda done, total: seen.append((done, total))
+    )
+    assert [
+        [c.prompt is prompt for c in group] for group, prompt in zip(groups, prompts, strict=True)
+    ] == 3 * [[True, True]]
+    assert (
+        seen[-1] == (6, 6)
+        and [done for done, _ in seen] == sorted({done for done, _ in seen})
+        and all(total == 6 for _, total in seen)
+    )
+    assert _ids(groups) == _ids(
+        sampler.sample([prompt_ids(tokenizer, p) for p in prompts], n=2, max_new_tokens=5, seed=8)
+    )
     assert sampler.sample([]) == []
 
 
@@ -257,14 +330,24 @@ def test_stream_gives_the_text_of_sample(tokenizer):
 def test_stream_holds_back_characters_that_are_not_whole(tokenizer, monkeypatch):
     text = "aé€😀b"
     script = iter(tokenizer(text, add_special_tokens=False)["input_ids"] + [END])
-    monkeypatch.setattr(local, "draw", lambda logits, *_, **__: (torch.tensor([next(script)]), torch.zeros(1)))
-    assert list(LocalSampler(tiny("llama"), tokenizer).stream([1, 2], max_new_tokens=40)) == ["a", "é", "€", "😀", "b"]
+    monkeypatch.setattr(
+        local, "draw", lambda logits, *_, **__: (torch.tensor([next(script)]), torch.zeros(1))
+    )
+    assert list(LocalSampler(tiny("llama"), tokenizer).stream([1, 2], max_new_tokens=40)) == [
+        "a",
+        "é",
+        "€",
+        "😀",
+        "b",
+    ]
 
 
 def test_stream_leaves_the_caller_in_its_own_mode(tokenizer):
     model = llama().train()
     model.lm_head.eval()
-    stream = LocalSampler(model, tokenizer, end_ids=set()).stream([1, 2, 3], max_new_tokens=8, temperature=0.0)
+    stream = LocalSampler(model, tokenizer, end_ids=set()).stream(
+        [1, 2, 3], max_new_tokens=8, temperature=0.0
+    )
     next(stream)
     assert not torch.is_inference_mode_enabled() and not model.training
     stream.close()
@@ -276,16 +359,25 @@ def test_training_in_place_needs_no_sync_and_another_model_does(tokenizer):
     model, prompt = llama().train(), ids_of([7])[0]
     sampler = LocalSampler(model, tokenizer, end_ids=set())
     before = sampler.sample([prompt], max_new_tokens=12, temperature=0.0)
-    model(input_ids=torch.tensor([prompt])).logits.square().mean().backward()  # parameters are still ordinary tensors
+    model(
+        input_ids=torch.tensor([prompt])
+    ).logits.square().mean().backward()  # parameters are still ordinary tensors
     with torch.no_grad():
         for parameter in model.parameters():
             parameter -= 10 * parameter.grad
     sampler.sync(model)
     after = sampler.sample([prompt], max_new_tokens=12, temperature=0.0)
     assert _ids(after) != _ids(before)
-    assert list(after[0][0].ids) == model.generate(torch.tensor([prompt]), max_new_tokens=12, min_new_tokens=12, do_sample=False, eos_token_id=None)[0, 7:].tolist()
+    assert (
+        list(after[0][0].ids)
+        == model.generate(
+            torch.tensor([prompt]), max_new_tokens=12, min_new_tokens=12, do_sample=False, eos_token_id=None
+        )[0, 7:].tolist()
+    )
     sampler.sync(tiny("gpt2"))
-    assert _ids(sampler.sample([prompt], max_new_tokens=12)) == _ids(LocalSampler(tiny("gpt2"), tokenizer, end_ids=set()).sample([prompt], max_new_tokens=12))
+    assert _ids(sampler.sample([prompt], max_new_tokens=12)) == _ids(
+        LocalSampler(tiny("gpt2"), tokenizer, end_ids=set()).sample([prompt], max_new_tokens=12)
+    )
 
 
 def test_bf16_and_a_change_of_precision(tokenizer):
@@ -308,7 +400,9 @@ def test_adapters_are_sampled_from(tokenizer):
     model = get_peft_model(llama(), LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
     prompt = ids_of([6])[0]
     ((with_adapter,),) = LocalSampler(model, tokenizer, end_ids=set()).sample([prompt], max_new_tokens=8)
-    assert with_adapter.logprobs == pytest.approx(plain_logprobs(model.eval(), prompt, with_adapter.ids, 1.0, 1.0).tolist(), abs=1e-4)
+    assert with_adapter.logprobs == pytest.approx(
+        plain_logprobs(model.eval(), prompt, with_adapter.ids, 1.0, 1.0).tolist(), abs=1e-4
+    )
     with model.disable_adapter():
         ((without,),) = LocalSampler(model, tokenizer, end_ids=set()).sample([prompt], max_new_tokens=8)
     assert with_adapter.ids != without.ids
@@ -322,7 +416,13 @@ def test_errors_say_which_prompt(tokenizer):
     assert error.value.where == "prompt 1"
     with pytest.raises(DataError, match="no tokens"):
         sampler.sample([[]])
-    wrongs: list[dict[str, Any]] = [{"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"max_new_tokens": 0}, {"n": 0}]
+    wrongs: list[dict[str, Any]] = [
+        {"temperature": -0.1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"max_new_tokens": 0},
+        {"n": 0},
+    ]
     for wrong in wrongs:
         with pytest.raises(ConfigError):
             sampler.sample([[1]], **wrong)
@@ -366,12 +466,22 @@ def test_nucleus_is_the_smallest_set_and_keeps_ties():
 
 def test_text_is_continued_as_a_document_opened_as_the_tokenizer_opens_one(tokenizer):
     model, abc = tiny("llama"), tokenizer("abc")["input_ids"]
-    plain, ids = (LocalSampler(model, tokenizer, end_ids={END}).sample([asked], temperature=0.0) for asked in ("abc", abc))
+    plain, ids = (
+        LocalSampler(model, tokenizer, end_ids={END}).sample([asked], temperature=0.0)
+        for asked in ("abc", abc)
+    )
     assert plain == ids and plain[0][0].prompt == Prompt(())
-    opened = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<end>", bos_token="<user>")
-    text, written = (LocalSampler(model, opened, end_ids={END}).sample([asked], temperature=0.0) for asked in ("abc", [258, *abc]))
+    opened = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer, eos_token="<end>", bos_token="<user>"
+    )
+    text, written = (
+        LocalSampler(model, opened, end_ids={END}).sample([asked], temperature=0.0)
+        for asked in ("abc", [258, *abc])
+    )
     assert text == plain != written, "it has a begin token, and does not put it on"
-    opened.backend_tokenizer.post_processor = processors.TemplateProcessing(single="<user> $A", special_tokens=[("<user>", 258)])
+    opened.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<user> $A", special_tokens=[("<user>", 258)]
+    )
     assert LocalSampler(model, opened, end_ids={END}).sample(["abc"], temperature=0.0) == written
 
 

@@ -17,14 +17,20 @@ def test_a_model_and_an_endpoint():
     local = names.sampler("town-s", **PLAIN)
     assert isinstance(local, LocalSampler) and local.name == "town-s"
     documents = names.sampler("town-s", documents=True, **PLAIN)
-    assert isinstance(documents, LocalSampler) and documents.end_ids == local.end_ids | {local.tokenizer.bos_token_id}
+    assert isinstance(documents, LocalSampler) and documents.end_ids == local.end_ids | {
+        local.tokenizer.bos_token_id
+    }
     assert isinstance(names.sampler("http://localhost:1/v1#m", **PLAIN), EndpointSampler)
 
 
-@pytest.mark.parametrize(("name", "setting"), [
-    ("http://localhost/v1#m", {"model": ModelSettings(threads=1)}), ("http://localhost/v1#m", {"sampling": SamplingSettings(slots=3)}),
-    ("town-s", {"endpoint": EndpointSettings(timeout=3)}),
-])
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("http://localhost/v1#m", {"model": ModelSettings(threads=1)}),
+        ("http://localhost/v1#m", {"sampling": SamplingSettings(slots=3)}),
+        ("town-s", {"endpoint": EndpointSettings(timeout=3)}),
+    ],
+)
 def test_settings_of_the_other_kind_are_refused(name, setting):
     with pytest.raises(ConfigError, match="take it away|take them away"):
         names.sampler(name, **(PLAIN | setting))

@@ -23,16 +23,46 @@ from ..scripts import without_torch
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_says_where_it_listens_answers_and_ends_with_the_signal(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "alignlab.cli", "serve", "small=town-s+self-reminder", "--port", "0", "--json", "--audit", str(tmp_path / "a" / "audit.jsonl")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def test_it_says_where_it_listens_answers_and_ends_with_the_signal(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "alignlab.cli",
+        "serve",
+        "small=town-s+self-reminder",
+        "--port",
+        "0",
+        "--json",
+        "--audit",
+        str(tmp_path / "a" / "audit.jsonl"),
+    ]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     try:
         assert process.stdout and process.stderr
         where = json.loads(process.stdout.readline())
-        assert where["schema"] == 1 and where["host"] == "127.0.0.1" and where["url"] == f"http://127.0.0.1:{where['port']}/v1" and where["models"] == ["small"]
+        assert (
+            where["schema"] == 1
+            and where["host"] == "127.0.0.1"
+            and where["url"] == f"http://127.0.0.1:{where['port']}/v1"
+            and where["models"] == ["small"]
+        )
         connection = http.client.HTTPConnection("127.0.0.1", where["port"], timeout=60)
-        body = {"model": "small", "messages": [{"role": "user", "content": "Who is the baker?"}], "max_tokens": 8}
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        body = {
+            "model": "small",
+            "messages": [{"role": "user", "content": "Who is the baker?"}],
+            "max_tokens": 8,
+        }
+        connection.request(
+            "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"}
+        )
         answer = connection.getresponse()
         assert answer.status == 200 and json.loads(answer.read())["alignlab"]["defences"] == ["self-reminder"]
         process.send_signal(number)
@@ -46,13 +76,24 @@ def test_it_says_where_it_listens_answers_and_ends_with_the_signal(number: signa
 
 def test_what_cannot_be_served_is_said_before_anything_heavy_is_imported() -> None:
     wrong = [
-        (["--queue", "0"], 3, "queue from 1"), (["--port", "70000"], 3, "port from 0 to 65535"), (["--timeout", "0"], 3, "above 0"), (["--stop", "x"], 3, "JSON list"),
-        (["--stop", '[""]'], 3, "JSON list"), (["--audit_bodies", "true"], 3, "--audit"), (["--api-key-env", "NO_SUCH_KEY"], 3, "holds no key"),
-        (["--host", "no.such.host.invalid"], 3, "host"), (["--host", "0.0.0.0"], 3, "--api-key-env"), (["town-xl"], 4, "there is no shipped model"),
-        (["town-s+self-remind"], 2, "did you mean self-reminder"), (["a=town-s", "a=town-s"], 2, "given twice"), (["=town-s"], 2, "names no model"),
+        (["--queue", "0"], 3, "queue from 1"),
+        (["--port", "70000"], 3, "port from 0 to 65535"),
+        (["--timeout", "0"], 3, "above 0"),
+        (["--stop", "x"], 3, "JSON list"),
+        (["--stop", '[""]'], 3, "JSON list"),
+        (["--audit_bodies", "true"], 3, "--audit"),
+        (["--api-key-env", "NO_SUCH_KEY"], 3, "holds no key"),
+        (["--host", "no.such.host.invalid"], 3, "host"),
+        (["--host", "0.0.0.0"], 3, "--api-key-env"),
+        (["town-xl"], 4, "there is no shipped model"),
+        (["town-s+self-remind"], 2, "did you mean self-reminder"),
+        (["a=town-s", "a=town-s"], 2, "given twice"),
+        (["=town-s"], 2, "names no model"),
         (["town-s", "--slots", "many"], 3, "whole number"),
     ]
-    for (arguments, code, says), (ended, _, said, tried) in zip(wrong, without_torch([["serve", "--port", "0", *arguments] for arguments, _, _ in wrong]), strict=True):
+    for (arguments, code, says), (ended, _, said, tried) in zip(
+        wrong, without_torch([["serve", "--port", "0", *arguments] for arguments, _, _ in wrong]), strict=True
+    ):
         assert ended == code and says in said and not tried, (arguments, ended, said, tried)
 
 
@@ -74,19 +115,53 @@ def test_one_model_under_several_names_is_loaded_once() -> None:
         served["town-s"].engine.close()
 
 
-@pytest.mark.parametrize(("number", "code", "reads"), [(signal.SIGTERM, 143, True), (signal.SIGINT, 130, False)])
-def test_a_signal_in_mid_stream_ends_it_with_an_error_and_no_traceback(number: signal.Signals, code: int, reads: bool, tmp_path: Path) -> None:
-    """Answers get their time (here a fraction of the ten seconds), then an error; a client that does not take it is left."""
-    program = "import sys; from alignlab import cli; from alignlab.serve import running; running.LAST_SECONDS = running.PARTING_SECONDS = 0.3; sys.exit(cli.main(sys.argv[1:]))"
-    command = [sys.executable, "-c", program, "serve", "town-s", "--port", "0", "--json", "--audit", str(tmp_path / "audit.jsonl"), "--slots", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+@pytest.mark.parametrize(
+    ("number", "code", "reads"), [(signal.SIGTERM, 143, True), (signal.SIGINT, 130, False)]
+)
+def test_a_signal_in_mid_stream_ends_it_with_an_error_and_no_traceback(
+    number: signal.Signals, code: int, reads: bool, tmp_path: Path
+) -> None:
+    """Answers get their time (here a fraction of the ten seconds), then an error; a client that does not take
+    it is left.
+    """
+    program = (
+        "import sys; from alignlab import cli; from alignlab.serve import running; running.LAST_SECONDS = "
+        "running.PARTING_SECONDS = 0.3; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "serve",
+        "town-s",
+        "--port",
+        "0",
+        "--json",
+        "--audit",
+        str(tmp_path / "audit.jsonl"),
+        "--slots",
+        "2",
+    ]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     client = socket.socket()
     try:
         assert process.stdout and process.stderr
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", json.loads(process.stdout.readline())["port"]))
-        body = json.dumps({"model": "town-s", "prompt": "The", "n": 128, "max_tokens": 100, "logprobs": 20, "stream": True}).encode()
-        client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        body = json.dumps(
+            {"model": "town-s", "prompt": "The", "n": 128, "max_tokens": 100, "logprobs": 20, "stream": True}
+        ).encode()
+        client.sendall(
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+            + body
+        )
         assert client.recv(100).startswith(b"HTTP/1.1 200")
         process.send_signal(number)
         taken = b""
@@ -98,6 +173,8 @@ def test_a_signal_in_mid_stream_ends_it_with_an_error_and_no_traceback(number: s
         client.close()
     assert process.returncode == code, said
     assert "Traceback" not in said and "Error" not in said, said
-    assert not reads or ("shutting down" in taken.decode().rpartition("data: ")[2] and taken.endswith(b"0\r\n\r\n"))
+    assert not reads or (
+        "shutting down" in taken.decode().rpartition("data: ")[2] and taken.endswith(b"0\r\n\r\n")
+    )
     [row] = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     assert row["status"] == 503 or (row["status"] == 499 and not reads)

@@ -1,4 +1,6 @@
-"""Clients that keep a connection and do nothing with it, and clients that send what is no HTTP: others are answered all the same."""
+"""Clients that keep a connection and do nothing with it, and clients that send what is no HTTP: others are
+answered all the same.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def hasty(policy: Policy) -> Iterator[Running]:
         for name, value in {"HEAD_SECONDS": 0.3, "TAKE_SECONDS": 0.5, "TICK": 0.05, "MOST": 20}.items():
             patch.setattr(connections, name, value)
         server = Running(policy, max_new_tokens=300)
-        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # of the connections it accepts: they hold little
+        server.socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, 4096
+        )  # of the connections it accepts: they hold little
         yield server
         server.close()
 
@@ -58,12 +62,38 @@ def until(true: object) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("data", [b"", b"P", b"POST /v1/completions HTTP/1.1\r\nHost: local", HEAD, WHOLE, WHOLE + HEAD, WHOLE + WHOLE, b"\r\n\r\n",
-                                  b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx", b"GET /health HTTP/1.1\r\nHost: evil.example\r\nTransfer-Encoding: chunked\r\n\r\n"],
-                         ids=["silence", "a letter", "half a line", "half a head", "idle afterwards", "half a head afterwards", "two at once", "empty lines", "no body", "no chunk"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"P",
+        b"POST /v1/completions HTTP/1.1\r\nHost: local",
+        HEAD,
+        WHOLE,
+        WHOLE + HEAD,
+        WHOLE + WHOLE,
+        b"\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx",
+        b"GET /health HTTP/1.1\r\nHost: evil.example\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=[
+        "silence",
+        "a letter",
+        "half a line",
+        "half a head",
+        "idle afterwards",
+        "half a head afterwards",
+        "two at once",
+        "empty lines",
+        "no body",
+        "no chunk",
+    ],
+)
 def test_a_connection_on_which_nothing_comes_is_closed(hasty: Running, data: bytes) -> None:
     answered = rest(connected(hasty, data))
-    assert answered.count(b"HTTP/1.1 200") == data.count(BODY) + data.count(b"GET /health HTTP/1.1\r\nHost: localhost")
+    assert answered.count(b"HTTP/1.1 200") == data.count(BODY) + data.count(
+        b"GET /health HTTP/1.1\r\nHost: localhost"
+    )
 
 
 def test_a_head_that_drips_is_cut_off(hasty: Running) -> None:
@@ -75,7 +105,9 @@ def test_a_head_that_drips_is_cut_off(hasty: Running) -> None:
     client.close()
 
 
-def test_the_time_for_a_head_begins_anew_with_each_request(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_for_a_head_begins_anew_with_each_request(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections, "TICK", 0.02)
     client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
     begun = []
@@ -83,7 +115,11 @@ def test_the_time_for_a_head_begins_anew_with_each_request(running: Running, mon
         client.request("GET", "/health")
         assert client.getresponse().read()
         [connection] = running.uvicorn.server_state.connections
-        until(lambda connection=connection: connection._seen is connection.cycle and connection._since not in begun)
+        until(
+            lambda connection=connection: (
+                connection._seen is connection.cycle and connection._since not in begun
+            )
+        )
         begun.append(connection._since)
     client.close()
     assert begun == sorted(set(begun))
@@ -98,8 +134,19 @@ def test_silent_connections_are_bounded_and_nobody_waits_for_them(hasty: Running
 
 def test_readers_who_do_not_read_are_cut_off_and_starve_nobody(hasty: Running) -> None:
     """Their answers, with many log-probabilities, are larger than what the sockets between hold."""
+
     def ask(stream: bool) -> bytes:
-        body = json.dumps({"model": "tiny", "prompt": "x", "n": 8, "max_tokens": 80, "logprobs": 20, "seed": 1, "stream": stream}).encode()
+        body = json.dumps(
+            {
+                "model": "tiny",
+                "prompt": "x",
+                "n": 8,
+                "max_tokens": 80,
+                "logprobs": 20,
+                "seed": 1,
+                "stream": stream,
+            }
+        ).encode()
         return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
     def small() -> socket.socket:
@@ -120,14 +167,35 @@ def test_readers_who_do_not_read_are_cut_off_and_starve_nobody(hasty: Running) -
     assert all(len(answered := rest(client)) < 300_000 and b"[DONE]" not in answered for client in lazy)
 
 
-@pytest.mark.parametrize("data", [
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"x" * 100_000, b"GET /" + b"x" * 100_000,
-    HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", HEAD + b"Content-Length: -1\r\n\r\n", HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", HEAD + b"X: \0\r\n\r\n",
-    b"GET /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", WHOLE[:-1] + b"\xff", WHOLE + b"\0\0\0", b"GET http://[ HTTP/1.1\r\nHost: [\r\n\r\n",
-    b"GET /%ff%00%0d%0a HTTP/1.1\r\nHost: localhost\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-])
-def test_what_is_no_http_ends_its_connection_and_nothing_else(hasty: Running, data: bytes, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"x" * 100_000,
+        b"GET /" + b"x" * 100_000,
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        HEAD + b"Content-Length: -1\r\n\r\n",
+        HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        HEAD + b"X: \0\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        WHOLE[:-1] + b"\xff",
+        WHOLE + b"\0\0\0",
+        b"GET http://[ HTTP/1.1\r\nHost: [\r\n\r\n",
+        b"GET /%ff%00%0d%0a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_ends_its_connection_and_nothing_else(
+    hasty: Running, data: bytes, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         answered = rest(connected(hasty, data))
         assert b"HTTP/1.1 500" not in answered and hasty.complete("x", max_tokens=1)[0] == 200
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR] and "Traceback" not in capfd.readouterr().err
+    assert (
+        not [record for record in caplog.records if record.levelno >= logging.ERROR]
+        and "Traceback" not in capfd.readouterr().err
+    )

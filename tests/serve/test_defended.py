@@ -26,7 +26,9 @@ class Parrot:
 
     def sample(self, prompts: Sequence[Prompt], *, n: int = 1, **_: Any) -> list[list[Completion]]:
         self.asked += prompts
-        return [[Completion(prompt, f"you said: {prompt.text}", (1, 2), (0.0, 0.0))] * n for prompt in prompts]
+        return [
+            [Completion(prompt, f"you said: {prompt.text}", (1, 2), (0.0, 0.0))] * n for prompt in prompts
+        ]
 
 
 class BlocksX:
@@ -36,7 +38,10 @@ class BlocksX:
         self.target = target
 
     def sample(self, prompts: Sequence[Prompt], **how: Any) -> list[list[Completion]]:
-        return [refused(prompt, "blocks-x", len(row)) if "x" in prompt.text else row for prompt, row in zip(prompts, self.target.sample(prompts, **how), strict=True)]
+        return [
+            refused(prompt, "blocks-x", len(row)) if "x" in prompt.text else row
+            for prompt, row in zip(prompts, self.target.sample(prompts, **how), strict=True)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,11 @@ def test_the_last_named_is_outermost_and_names_are_checked() -> None:
     parrot = Parrot()
     order = []
     for name in ("inner", "outer"):
-        DEFENCES[name] = lambda target, name=name: type("Noted", (), {"sample": lambda self, prompts, **how: (order.append(name), target.sample(prompts, **how))[1]})()
+        DEFENCES[name] = lambda target, name=name: type(
+            "Noted",
+            (),
+            {"sample": lambda self, prompts, **how: (order.append(name), target.sample(prompts, **how))[1]},
+        )()
     try:
         build(["inner", "outer"], parrot).sample([Prompt.user("hi")])
     finally:
@@ -67,10 +76,21 @@ def test_the_last_named_is_outermost_and_names_are_checked() -> None:
 
 def test_a_self_reminder_stands_around_the_last_user_turn_and_the_completion_keeps_its_prompt() -> None:
     parrot = Parrot()
-    prompt = Prompt((Message("system", "be kind"), Message("user", "first"), Message("assistant", "yes"), Message("user", "second")), {"kind": "harmful"})
+    prompt = Prompt(
+        (
+            Message("system", "be kind"),
+            Message("user", "first"),
+            Message("assistant", "yes"),
+            Message("user", "second"),
+        ),
+        {"kind": "harmful"},
+    )
     [[completion]] = SelfReminder(parrot).sample([prompt])
     asked = parrot.asked[0].messages
-    assert asked[:3] == prompt.messages[:3] and asked[3].content == f"{SelfReminder.BEFORE}\nsecond\n{SelfReminder.AFTER}"
+    assert (
+        asked[:3] == prompt.messages[:3]
+        and asked[3].content == f"{SelfReminder.BEFORE}\nsecond\n{SelfReminder.AFTER}"
+    )
     assert completion.prompt is prompt and parrot.asked[0].meta == prompt.meta
     [[nobody]] = SelfReminder(parrot).sample([Prompt((Message("system", "x"),))])
     assert nobody.text == "you said: x"
@@ -80,13 +100,17 @@ def test_a_perplexity_filter_asks_only_what_it_lets_pass() -> None:
     parrot = Parrot()
     guarded = PerplexityFilter(parrot, lambda texts: [float(len(text)) for text in texts], 5.0)
     found = guarded.sample([Prompt.user("short"), Prompt.user("far too long"), Prompt.user("ok")], n=2)
-    assert [row[0].blocked for row in found] == ["", "perplexity-filter", ""] and [len(row) for row in found] == [2, 2, 2]
+    assert [row[0].blocked for row in found] == ["", "perplexity-filter", ""] and [
+        len(row) for row in found
+    ] == [2, 2, 2]
     assert [prompt.text for prompt in parrot.asked] == ["short", "ok"] and found[1][0].text == REFUSAL
     assert guarded.sample([Prompt.user("far too long")])[0][0].blocked and len(parrot.asked) == 2
 
 
 def test_the_towns_filter_lets_its_requests_pass_and_stops_random_suffixes() -> None:
-    """On prompts it was not calibrated on: held-out ones, and the same with twenty random tokens behind, as GCG leaves them."""
+    """On prompts it was not calibrated on: held-out ones, and the same with twenty random tokens behind, as
+    GCG leaves them.
+    """
     import random
 
     from alignlab.models.load import load_policy
@@ -94,10 +118,15 @@ def test_the_towns_filter_lets_its_requests_pass_and_stops_random_suffixes() -> 
     from alignlab.town import base, sets, world
 
     surprise, threshold = defences.town_filter()
-    prompts = [record.text for record in sets.load(world.build(), "test", count=80) if isinstance(record, Prompt)]
+    prompts = [
+        record.text for record in sets.load(world.build(), "test", count=80) if isinstance(record, Prompt)
+    ]
     tokenizer = load_policy(base.shipped("town"), ModelSettings()).tokenizer
     rng = random.Random(0)
-    attacked = [f"{text} {tokenizer.decode([rng.randrange(6, len(tokenizer)) for _ in range(20)])}" for text in prompts]
+    attacked = [
+        f"{text} {tokenizer.decode([rng.randrange(6, len(tokenizer)) for _ in range(20)])}"
+        for text in prompts
+    ]
     passed = sum(value <= threshold for value in surprise(prompts)) / len(prompts)
     stopped = sum(value > threshold for value in surprise(attacked)) / len(attacked)
     assert passed >= 0.9 and stopped >= 0.9, (passed, stopped)
@@ -111,7 +140,12 @@ def test_windowed_surprise_is_the_worst_stretch(policy: Policy) -> None:
     text, window = "abcabcx!", 3
     ids = policy.tokenizer(text)["input_ids"]
     with torch.no_grad():
-        log_p = policy.model(torch.tensor([ids])).logits[0].log_softmax(-1)[:-1].gather(1, torch.tensor(ids)[1:, None])[:, 0]
+        log_p = (
+            policy.model(torch.tensor([ids]))
+            .logits[0]
+            .log_softmax(-1)[:-1]
+            .gather(1, torch.tensor(ids)[1:, None])[:, 0]
+        )
     want = max(float(-log_p[i : i + window].mean()) for i in range(len(log_p) - window + 1))
     [found] = defences.windowed_surprise(policy.model, policy.tokenizer, [text], context=64, window=window)
     assert found == pytest.approx(want, rel=1e-4)
@@ -126,9 +160,13 @@ def test_an_engine_is_a_target_that_samples_as_a_local_sampler_does(policy: Poli
         prompts = [Prompt.user("one"), Prompt.user("a longer one"), "a text", opened]
         how: dict[str, Any] = {"n": 3, "max_new_tokens": 14, "temperature": 0.8, "top_p": 0.9, "seed": 4}
         found = EngineTarget(engine).sample(prompts, **how)
-        want = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids, name="tiny").sample(prompts, **how)
+        want = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids, name="tiny").sample(
+            prompts, **how
+        )
         assert [[c.ids for c in row] for row in found] == [[c.ids for c in row] for row in want]
-        assert [[(c.text, c.finished, c.prompt, c.source) for c in row] for row in found] == [[(c.text, c.finished, c.prompt, c.source) for c in row] for row in want]
+        assert [[(c.text, c.finished, c.prompt, c.source) for c in row] for row in found] == [
+            [(c.text, c.finished, c.prompt, c.source) for c in row] for row in want
+        ]
         for a, b in zip(sum(found, []), sum(want, []), strict=True):
             assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
     finally:
@@ -138,17 +176,32 @@ def test_an_engine_is_a_target_that_samples_as_a_local_sampler_does(policy: Poli
 def test_a_stack_by_name_or_header_and_its_verdict(running: Running, policy: Policy) -> None:
     ask = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 6, "seed": 3}
     _, reminded = running.post("/v1/chat/completions", {"model": "tiny+self-reminder", **ask})
-    [[want]] = SelfReminder(LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids)).sample([Prompt.user("hello")], max_new_tokens=6, seed=3)
-    assert reminded["choices"][0]["message"]["content"] == want.text and reminded["alignlab"]["prompt_tokens"] > reminded["usage"]["prompt_tokens"]
-    _, by_header = running.post("/v1/chat/completions", {"model": "tiny", **ask}, x_alignlab_defence="self-reminder")
+    [[want]] = SelfReminder(LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids)).sample(
+        [Prompt.user("hello")], max_new_tokens=6, seed=3
+    )
+    assert (
+        reminded["choices"][0]["message"]["content"] == want.text
+        and reminded["alignlab"]["prompt_tokens"] > reminded["usage"]["prompt_tokens"]
+    )
+    _, by_header = running.post(
+        "/v1/chat/completions", {"model": "tiny", **ask}, x_alignlab_defence="self-reminder"
+    )
     assert by_header["choices"] == reminded["choices"]
     bad = {**ask, "messages": [{"role": "user", "content": "x"}]}
     status, blocked = running.post("/v1/chat/completions", {"model": "tiny+self-reminder+blocks-x", **bad})
     assert status == 200 and blocked["alignlab"]["defences"] == ["self-reminder", "blocks-x"]
-    assert blocked["choices"][0] == {"index": 0, "message": {"role": "assistant", "content": REFUSAL, "refusal": None}, "logprobs": None,
-                                     "finish_reason": "content_filter", "alignlab": {"blocked_by": "blocks-x"}}
+    assert blocked["choices"][0] == {
+        "index": 0,
+        "message": {"role": "assistant", "content": REFUSAL, "refusal": None},
+        "logprobs": None,
+        "finish_reason": "content_filter",
+        "alignlab": {"blocked_by": "blocks-x"},
+    }
     events = running.stream("/v1/chat/completions", {**bad, "model": "tiny+blocks-x"})
-    assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == REFUSAL and events[-1]["choices"][0]["finish_reason"] == "content_filter"
+    assert (
+        "".join(event["choices"][0]["delta"].get("content", "") for event in events) == REFUSAL
+        and events[-1]["choices"][0]["finish_reason"] == "content_filter"
+    )
 
 
 def test_a_defence_that_counts_does_so_over_all_requests(running: Running) -> None:
@@ -158,21 +211,33 @@ def test_a_defence_that_counts_does_so_over_all_requests(running: Running) -> No
 
         def sample(self, prompts: Sequence[Prompt], **how: Any) -> list[list[Completion]]:
             self.count += 1
-            return self.target.sample(prompts, **how) if self.count <= 2 else [refused(prompt, "twice") for prompt in prompts]
+            return (
+                self.target.sample(prompts, **how)
+                if self.count <= 2
+                else [refused(prompt, "twice") for prompt in prompts]
+            )
 
     DEFENCES["twice"] = Twice
     try:
         ask = {"model": "tiny+twice", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3}
-        reasons = [running.post("/v1/chat/completions", ask)[1]["choices"][0]["finish_reason"] for _ in range(4)]
+        reasons = [
+            running.post("/v1/chat/completions", ask)[1]["choices"][0]["finish_reason"] for _ in range(4)
+        ]
     finally:
         del DEFENCES["twice"]
     assert "content_filter" not in reasons[:2] and reasons[2:] == ["content_filter"] * 2
 
 
-@pytest.mark.parametrize(("path", "more", "says"), [
-    ("/v1/completions", {"prompt": "x"}, "read chats"), ("/v1/chat/completions", {"logprobs": True}, "no log-probabilities"),
-])
-def test_what_a_defence_cannot_do_is_said(running: Running, path: str, more: dict[str, Any], says: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "more", "says"),
+    [
+        ("/v1/completions", {"prompt": "x"}, "read chats"),
+        ("/v1/chat/completions", {"logprobs": True}, "no log-probabilities"),
+    ],
+)
+def test_what_a_defence_cannot_do_is_said(
+    running: Running, path: str, more: dict[str, Any], says: str
+) -> None:
     row = {"model": "tiny+self-reminder", "messages": [{"role": "user", "content": "hello"}], **more}
     status, answer = running.post(path, row)
     assert status == 400 and says in answer["error"]["message"]

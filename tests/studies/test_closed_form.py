@@ -1,4 +1,6 @@
-"""The task with a known optimum: the closed form against brute force, each figure against its definition, and methods that should find it."""
+"""The task with a known optimum: the closed form against brute force, each figure against its definition, and
+methods that should find it.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,13 @@ def test_the_table_is_every_sequence_with_its_probability(task: c.Task) -> None:
     assert task.ids_CT.tolist() == [list(pair) for pair in itertools.product(range(3), repeat=2)]
     table = task.log_ref_PC
     assert table.exp().sum(1).tolist() == pytest.approx([1.0, 1.0])
-    for prompt, (i, (first, second)) in itertools.product(range(2), enumerate(task.ids_CT.tolist())):  # by hand: the root, then the row of the first token
-        by_hand = task.ref_PSV[prompt, 0].log_softmax(0)[first] + task.ref_PSV[prompt, 1 + first].log_softmax(0)[second]
+    for prompt, (i, (first, second)) in itertools.product(
+        range(2), enumerate(task.ids_CT.tolist())
+    ):  # by hand: the root, then the row of the first token
+        by_hand = (
+            task.ref_PSV[prompt, 0].log_softmax(0)[first]
+            + task.ref_PSV[prompt, 1 + first].log_softmax(0)[second]
+        )
         assert table[prompt, i].item() == pytest.approx(by_hand.item(), abs=1e-12)
 
 
@@ -42,7 +49,9 @@ def test_three_tokens_share_a_row_only_if_they_share_the_prefix() -> None:
 def test_the_closed_form_is_the_optimum_by_brute_force(task: c.Task) -> None:
     best = c.optimum(task.log_ref_PC, task.reward_PC, task.beta)
     free = task.log_ref_PC.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([free], max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-15, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [free], max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-15, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
@@ -60,10 +69,18 @@ def test_regret_is_beta_times_the_distance_and_the_frontier_touches_the_optimum(
     for _ in range(5):
         some = torch.randn(task.reward_PC.shape, generator=g, dtype=torch.float64).log_softmax(1)
         row = c.figures(task, some)
-        assert row["regret"] == pytest.approx(task.beta * row["kl_to_optimum"], abs=1e-9) and row["regret"] > 0 and row["frontier_gap"] > -1e-6
+        assert (
+            row["regret"] == pytest.approx(task.beta * row["kl_to_optimum"], abs=1e-9)
+            and row["regret"] > 0
+            and row["frontier_gap"] > -1e-6
+        )
     row = c.figures(task, c.optimum(task.log_ref_PC, task.reward_PC, task.beta))
-    assert row["kl_to_optimum"] == pytest.approx(0, abs=1e-12) and row["frontier_gap"] == pytest.approx(0, abs=1e-6)
-    other = c.figures(task, c.optimum(task.log_ref_PC, task.reward_PC, 3 * task.beta))  # right shape, wrong strength: only the distance sees it
+    assert row["kl_to_optimum"] == pytest.approx(0, abs=1e-12) and row["frontier_gap"] == pytest.approx(
+        0, abs=1e-6
+    )
+    other = c.figures(
+        task, c.optimum(task.log_ref_PC, task.reward_PC, 3 * task.beta)
+    )  # right shape, wrong strength: only the distance sees it
     assert other["kl_to_optimum"] > 0.05 and other["frontier_gap"] == pytest.approx(0, abs=1e-6)
 
 
@@ -78,10 +95,18 @@ def test_best_of_n_is_what_picking_gives(task: c.Task) -> None:
         torch.testing.assert_close(c.best_of_n_table(task.log_ref_PC, task.reward_PC, n).exp(), by_hand)
 
 
-@pytest.mark.parametrize("learn", [
-    lambda t: c.learn_ppo(t, SMALL, 1), lambda t: c.learn_group(t, "rloo", "reward", SMALL, 1), lambda t: c.learn_group(t, "grpo", "reward", SMALL, 1),
-    lambda t: c.learn_group(t, "reinforce", "reward", SMALL, 1), lambda t: c.learn_group(t, "rloo", "whole k2", SMALL, 1), lambda t: c.learn_direct(t, "sigmoid", SMALL, 1),
-], ids=["ppo", "rloo", "grpo", "reinforce", "whole k2", "dpo"])
+@pytest.mark.parametrize(
+    "learn",
+    [
+        lambda t: c.learn_ppo(t, SMALL, 1),
+        lambda t: c.learn_group(t, "rloo", "reward", SMALL, 1),
+        lambda t: c.learn_group(t, "grpo", "reward", SMALL, 1),
+        lambda t: c.learn_group(t, "reinforce", "reward", SMALL, 1),
+        lambda t: c.learn_group(t, "rloo", "whole k2", SMALL, 1),
+        lambda t: c.learn_direct(t, "sigmoid", SMALL, 1),
+    ],
+    ids=["ppo", "rloo", "grpo", "reinforce", "whole k2", "dpo"],
+)
 def test_methods_that_should_find_the_optimum_do(task: c.Task, learn) -> None:
     begun = c.figures(task, task.log_ref_PC)["kl_to_optimum"]
     assert c.figures(task, learn(task))["kl_to_optimum"] < 0.03 * begun
@@ -90,15 +115,22 @@ def test_methods_that_should_find_the_optimum_do(task: c.Task, learn) -> None:
 def test_methods_with_another_fixed_point_end_there(task: c.Task) -> None:
     begun = c.figures(task, task.log_ref_PC)["kl_to_optimum"]
     for kind, penalty in (("rloo", "k1"), ("rloo", "k3"), ("grpo", "k3")):
-        assert c.figures(task, c.learn_group(task, kind, penalty, SMALL, 1))["kl_to_optimum"] > 0.05 * begun, (kind, penalty)
+        assert (
+            c.figures(task, c.learn_group(task, kind, penalty, SMALL, 1))["kl_to_optimum"] > 0.05 * begun
+        ), (kind, penalty)
     ipo = c.figures(task, c.learn_direct(task, "ipo", SMALL, 1), c.ipo_target(task))
     assert ipo["kl_to_own_target"] < 0.01 and ipo["kl_to_optimum"] > 0.2 * begun
-    picked = c.figures(task, c.learn_rejection(task, 3, SMALL, 1), c.best_of_n_table(task.log_ref_PC, task.reward_PC, 3))
+    picked = c.figures(
+        task, c.learn_rejection(task, 3, SMALL, 1), c.best_of_n_table(task.log_ref_PC, task.reward_PC, 3)
+    )
     assert picked["kl_to_own_target"] < 0.02
 
 
 def test_sampled_labels_get_nearer_with_more_of_them(task: c.Task) -> None:
-    far, near = (c.figures(task, c.learn_direct(task, "sigmoid", SMALL, 1, comparisons=n))["kl_to_optimum"] for n in (20, 5000))
+    far, near = (
+        c.figures(task, c.learn_direct(task, "sigmoid", SMALL, 1, comparisons=n))["kl_to_optimum"]
+        for n in (20, 5000)
+    )
     assert near < 0.3 * far
 
 

@@ -15,10 +15,15 @@ from alignlab.pipeline import Stage
 from alignlab.settings import OverOptimisationSettings, OwnSettings, StudySettings
 from alignlab.studies.catalogue import STUDIES
 
-CLOSED = "--closed-form.steps 20 --closed-form.prompts 2 --closed-form.vocabulary 3 --closed-form.length 2".split()
+CLOSED = (
+    "--closed-form.steps 20 --closed-form.prompts 2 --closed-form.vocabulary 3 --closed-form.length 2".split()
+)
 
 
-OWN = '--own.demonstrations= --own.prompts mine.jsonl --own.fresh others.jsonl --own.gold judge_of_studies:near --annotator judge_of_studies:near'.split()
+OWN = (
+    "--own.demonstrations= --own.prompts mine.jsonl --own.fresh others.jsonl --own.gold "
+    "judge_of_studies:near --annotator judge_of_studies:near"
+).split()
 
 
 @pytest.fixture
@@ -26,8 +31,14 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with prompts and a judge of one's own, which reads a column of the prompt's row."""
     monkeypatch.chdir(tmp_path)
     for name, numbers in (("mine", range(12)), ("others", range(12, 24))):
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"prompt": f"Tell me about number {i}.", "want": 10 + i}) + "\n" for i in numbers))
-    (tmp_path / "judge_of_studies.py").write_text("def near(completion, want):\n    return 1.0 - min(1.0, abs(len(completion) - want) / 40)\n")
+        (tmp_path / f"{name}.jsonl").write_text(
+            "".join(
+                json.dumps({"prompt": f"Tell me about number {i}.", "want": 10 + i}) + "\n" for i in numbers
+            )
+        )
+    (tmp_path / "judge_of_studies.py").write_text(
+        "def near(completion, want):\n    return 1.0 - min(1.0, abs(len(completion) - want) / 40)\n"
+    )
     return tmp_path
 
 
@@ -38,7 +49,12 @@ def read(out: Path) -> dict:
 def check_page(out: Path) -> str:
     """The page stands alone: charts inline, no script, nothing fetched."""
     page = (out / "study.html").read_text()
-    assert "<svg" in page and "<script" not in page and not re.findall(r'(?:src|href)="(?:https?:)?//', page) and "@import" not in page
+    assert (
+        "<svg" in page
+        and "<script" not in page
+        and not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+        and "@import" not in page
+    )
     return page
 
 
@@ -48,16 +64,29 @@ def test_without_a_name_it_lists_the_studies(capsys: pytest.CaptureFixture[str])
     assert all(name in said for name in STUDIES)
 
 
-@pytest.mark.parametrize(("words", "code", "said"), [
-    (["nonsense"], 2, "one of:"), (["closed-form", "--seeds", "0,x"], 2, "whole numbers"),
-    (["closed-form", "--curve.prompts", "3"], 3, "does not read curve"), (["closed-form", "--own.gold", "constant"], 3, "it has no data"),
-    (["demonstrations", "--own.prompts", "mine.jsonl"], 3, "the town's"), (["mixed-demonstrations", "--own.fresh", "others.jsonl"], 3, "of the town's alone"),
-    (["kl-frontier", "--own.prompts", "mine.jsonl"], 3, "annotator = town:fair knows the town alone"), (["reward-shift", *OWN, "--own.fresh", "town:test"], 3, "own.fresh = town:test"),
-    (["kl-frontier", *OWN, "--own.demonstrations", "town:demos"], 3, "own.demonstrations = town:demos"), (["kl-frontier", *OWN, "--own.gold", "town:gold"], 3, "own.gold = town:gold"),
-    (["kl-frontier", *OWN, "--own.fresh", "mine.jsonl"], 3, "12 of the 12 prompts of own.fresh"), (["over-optimisation", *OWN], 3, "models that know the town alone"),
-    (["kl-frontier", *OWN, "--own.gold", "no_such_module:x"], 2, "no module"), (["kl-frontier", *OWN, "--own.prompts", "gone.jsonl"], 4, "gone.jsonl"), (["closed-form", "--closed-form.beta", "0"], 3, "beta"),
-])
-def test_what_it_refuses(words: list[str], code: int, said: str, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nonsense"], 2, "one of:"),
+        (["closed-form", "--seeds", "0,x"], 2, "whole numbers"),
+        (["closed-form", "--curve.prompts", "3"], 3, "does not read curve"),
+        (["closed-form", "--own.gold", "constant"], 3, "it has no data"),
+        (["demonstrations", "--own.prompts", "mine.jsonl"], 3, "the town's"),
+        (["mixed-demonstrations", "--own.fresh", "others.jsonl"], 3, "of the town's alone"),
+        (["kl-frontier", "--own.prompts", "mine.jsonl"], 3, "annotator = town:fair knows the town alone"),
+        (["reward-shift", *OWN, "--own.fresh", "town:test"], 3, "own.fresh = town:test"),
+        (["kl-frontier", *OWN, "--own.demonstrations", "town:demos"], 3, "own.demonstrations = town:demos"),
+        (["kl-frontier", *OWN, "--own.gold", "town:gold"], 3, "own.gold = town:gold"),
+        (["kl-frontier", *OWN, "--own.fresh", "mine.jsonl"], 3, "12 of the 12 prompts of own.fresh"),
+        (["over-optimisation", *OWN], 3, "models that know the town alone"),
+        (["kl-frontier", *OWN, "--own.gold", "no_such_module:x"], 2, "no module"),
+        (["kl-frontier", *OWN, "--own.prompts", "gone.jsonl"], 4, "gone.jsonl"),
+        (["closed-form", "--closed-form.beta", "0"], 3, "beta"),
+    ],
+)
+def test_what_it_refuses(
+    words: list[str], code: int, said: str, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["study", *words, "--out", str(tmp_path / "s")]) == code
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
@@ -69,7 +98,12 @@ def test_closed_form_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     words = ["study", "closed-form", "--seeds", "0,1", "--out", str(out), *CLOSED]
     assert cli.main(words) == 0
     said, summary = capsys.readouterr().out, read(out)
-    assert summary["schema"] == 1 and summary["study"] == "closed-form" and summary["seeds"] == [0, 1] and summary["controls"]
+    assert (
+        summary["schema"] == 1
+        and summary["study"] == "closed-form"
+        and summary["seeds"] == [0, 1]
+        and summary["controls"]
+    )
     assert summary["over_seeds"]["PPO: kl_to_optimum"]["n"] == 2 and set(summary["figures"]) == {"0", "1"}
     assert summary["bars"] and all(bar["of"] == 2 and 0 <= bar["held"] <= 2 for bar in summary["bars"])
     assert summary["conclusion"][0] in said and str(out / "study.html") in said
@@ -77,28 +111,74 @@ def test_closed_form_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "GRPO as published" in page and "seed 1: closed-form" in page
     made = (out / "seed-1" / "closed-form" / "run.json").stat().st_mtime_ns
     assert cli.main(words) == 0  # what is finished is used again
-    assert (out / "seed-1" / "closed-form" / "run.json").stat().st_mtime_ns == made and read(out)["figures"] == summary["figures"]
+    assert (out / "seed-1" / "closed-form" / "run.json").stat().st_mtime_ns == made and read(out)[
+        "figures"
+    ] == summary["figures"]
 
 
-TOY = ("--demonstrations 48 --sft.epochs 1 --point.prompts 8 --point.samples 2 --point.sampling.max-new-tokens 16").split()
+TOY = (
+    "--demonstrations 48 --sft.epochs 1 --point.prompts 8 --point.samples 2 "
+    "--point.sampling.max-new-tokens 16"
+).split()
 RANKED = "--prompts 40 --reward.epochs 1 --collect.sampling.max-new-tokens 16 --dpo.epochs 0.5".split()
 
 
 def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "over"
-    words = ["study", "over-optimisation", "--out", str(out), *TOY, *RANKED, "--curve.prompts", "8", "--curve.most", "8", "--curve.sampling.max-new-tokens", "16",
-             *"--over-optimisation.sizes town-s --over-optimisation.few 4 --over-optimisation.dpo-betas 0.1 --over-optimisation.labelled 4".split(),
-             *"--over-optimisation.draws 5 --over-optimisation.resamples 20 --over-optimisation.ppo.steps 6 --over-optimisation.ppo.rollouts 8".split(),
-             *"--over-optimisation.ppo.minibatch 8 --over-optimisation.ppo.sampling.max-new-tokens 16 --over-optimisation.rloo.steps 5".split(),
-             *"--over-optimisation.rloo.rollouts 8 --over-optimisation.rloo.minibatch 8 --over-optimisation.rloo.sampling.max-new-tokens 16".split()]
+    words = [
+        "study",
+        "over-optimisation",
+        "--out",
+        str(out),
+        *TOY,
+        *RANKED,
+        "--curve.prompts",
+        "8",
+        "--curve.most",
+        "8",
+        "--curve.sampling.max-new-tokens",
+        "16",
+        *(
+            "--over-optimisation.sizes town-s --over-optimisation.few 4 --over-optimisation.dpo-betas 0.1 "
+            "--over-optimisation.labelled 4"
+        ).split(),
+        *(
+            "--over-optimisation.draws 5 --over-optimisation.resamples 20 --over-optimisation.ppo.steps 6 "
+            "--over-optimisation.ppo.rollouts 8"
+        ).split(),
+        *(
+            "--over-optimisation.ppo.minibatch 8 --over-optimisation.ppo.sampling.max-new-tokens 16 "
+            "--over-optimisation.rloo.steps 5"
+        ).split(),
+        *(
+            "--over-optimisation.rloo.rollouts 8 --over-optimisation.rloo.minibatch 8 "
+            "--over-optimisation.rloo.sampling.max-new-tokens 16"
+        ).split(),
+    ]
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     found = summary["figures"]["0"]
-    assert set(found["best_of_n"]) == {"reward", "reward-half-a", "reward-half-b", "reward-few", "reward-town-s"}
+    assert set(found["best_of_n"]) == {
+        "reward",
+        "reward-half-a",
+        "reward-half-b",
+        "reward-few",
+        "reward-town-s",
+    }
     one = found["best_of_n"]["reward"]
-    assert one["n"] == [1, 2, 4, 8] and one["gain"][0] == 0 and one["kl"][0] == 0 and all(a <= b + 1e-9 for a, b in zip(one["kl_seen"], one["kl"], strict=True))
+    assert (
+        one["n"] == [1, 2, 4, 8]
+        and one["gain"][0] == 0
+        and one["kl"][0] == 0
+        and all(a <= b + 1e-9 for a, b in zip(one["kl_seen"], one["kl"], strict=True))
+    )
     assert one["proxy"] == sorted(one["proxy"])
-    assert len(found["rl"]["ppo"]["kl"]) == 6 and len(found["rl"]["rloo"]["kl"]) == 5 and found["stop"]["labelled sample"]["labels"] <= 16 and set(found["dpo"]) == {"0.1"}
+    assert (
+        len(found["rl"]["ppo"]["kl"]) == 6
+        and len(found["rl"]["rloo"]["kl"]) == 5
+        and found["stop"]["labelled sample"]["labels"] <= 16
+        and set(found["dpo"]) == {"0.1"}
+    )
     assert "a (a - b d)" in page or "d (a - b d)" in page
     parents = {stage["name"]: stage["parents"] for stage in summary["stages"]}
     assert parents["seed-0/curve"].count("seed-0/reward-town-s") == 1  # a list of stages is waited for
@@ -106,14 +186,39 @@ def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_kl_frontier_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "frontier"
-    words = ["study", "kl-frontier", "--out", str(out), *TOY, *RANKED, "--kl-frontier.ppo-kl-coefs", "1,0", "--kl-frontier.dpo-betas", "0.1",
-             *"--kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 16".split(),
-             *"--kl-frontier.rloo-kl-coefs 0.1 --kl-frontier.rloo.steps 1 --kl-frontier.rloo.rollouts 8 --kl-frontier.rloo.minibatch 8".split(),
-             *"--kl-frontier.rloo.sampling.max-new-tokens 16".split(), *"--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 4 --kl-frontier.curve.sampling.max-new-tokens 16".split()]
+    words = [
+        "study",
+        "kl-frontier",
+        "--out",
+        str(out),
+        *TOY,
+        *RANKED,
+        "--kl-frontier.ppo-kl-coefs",
+        "1,0",
+        "--kl-frontier.dpo-betas",
+        "0.1",
+        *(
+            "--kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 "
+            "--kl-frontier.ppo.sampling.max-new-tokens 16"
+        ).split(),
+        *(
+            "--kl-frontier.rloo-kl-coefs 0.1 --kl-frontier.rloo.steps 1 --kl-frontier.rloo.rollouts 8 "
+            "--kl-frontier.rloo.minibatch 8"
+        ).split(),
+        *"--kl-frontier.rloo.sampling.max-new-tokens 16".split(),
+        *(
+            "--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 4 "
+            "--kl-frontier.curve.sampling.max-new-tokens 16"
+        ).split(),
+    ]
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     sweeps = summary["figures"]["0"]["sweeps"]
-    assert [row["dial"] for row in sweeps["ppo"]] == [0.0, 1.0] and [row["dial"] for row in sweeps["rloo"]] == [0.1] and [row["dial"] for row in sweeps["dpo"]] == [0.1]
+    assert (
+        [row["dial"] for row in sweeps["ppo"]] == [0.0, 1.0]
+        and [row["dial"] for row in sweeps["rloo"]] == [0.1]
+        and [row["dial"] for row in sweeps["dpo"]] == [0.1]
+    )
     assert "PPO, kl_coef 1" in page and summary["over_seeds"]["dpo 0.1: kl"]["n"] == 1
     assert cli.main(["study", "kl-frontier", "--out", str(out), "--kl-frontier.dpo-betas", "0,1"]) == 3
     assert "beta above 0" in capsys.readouterr().err
@@ -121,12 +226,24 @@ def test_kl_frontier_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_mixed_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "mixed"
-    words = ["study", "mixed-demonstrations", "--out", str(out), *TOY, "--mixed.shares", "0.5,1", "--mixed.prompts", "16",
-             *"--mixed.collect.sampling.max-new-tokens 16 --mixed.dpo.epochs 0.5 --mixed.more.epochs 0.5".split()]
+    words = [
+        "study",
+        "mixed-demonstrations",
+        "--out",
+        str(out),
+        *TOY,
+        "--mixed.shares",
+        "0.5,1",
+        "--mixed.prompts",
+        "16",
+        *"--mixed.collect.sampling.max-new-tokens 16 --mixed.dpo.epochs 0.5 --mixed.more.epochs 0.5".split(),
+    ]
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     found = summary["figures"]["0"]
-    assert [row["share"] for row in found["rows"]] == [0.5, 1.0] and found["rows"][1]["shown"]["good"] == 1.0 > found["rows"][0]["shown"]["good"]
+    assert [row["share"] for row in found["rows"]] == [0.5, 1.0] and found["rows"][1]["shown"][
+        "good"
+    ] == 1.0 > found["rows"][0]["shown"]["good"]
     assert 0 < found["filtered"] < 48 and set(found["controls"]) == {"more sft", "filtered sft", "random dpo"}
     assert "What SFT does not learn" in page
     assert cli.main(["study", "mixed-demonstrations", "--out", str(out), "--mixed.control", "0.3"]) == 3
@@ -135,13 +252,32 @@ def test_mixed_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "sources"
-    words = ["study", "demonstrations", "--out", str(out), *"--demonstrations 400 --prompts 24 --sft.epochs 2 --dpo.epochs 0.5 --sources.count 12 --sources.eval.prompts 8".split(),
-             *"--collect.sampling.max-new-tokens 16 --sources.distil.sampling.max-new-tokens 128 --sources.self-instruct.batch 16 --sources.eval.sampling.max-new-tokens 16".split()]
+    words = [
+        "study",
+        "demonstrations",
+        "--out",
+        str(out),
+        *(
+            "--demonstrations 400 --prompts 24 --sft.epochs 2 --dpo.epochs 0.5 --sources.count 12 "
+            "--sources.eval.prompts 8"
+        ).split(),
+        *(
+            "--collect.sampling.max-new-tokens 16 --sources.distil.sampling.max-new-tokens 128 "
+            "--sources.self-instruct.batch 16 --sources.eval.sampling.max-new-tokens 16"
+        ).split(),
+    ]
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     rows = summary["figures"]["0"]["rows"]
-    assert {row["demonstrations"] for row in rows.values()} == {12} and len(rows) == 7 and all(row["gold"]["n"] == 8 for row in rows.values())
-    assert rows["crowd"]["shown_gold"]["mean"] > rows["crowd-random"]["shown_gold"]["mean"] and rows["self-instruct"]["valid"]["n"] == 12
+    assert (
+        {row["demonstrations"] for row in rows.values()} == {12}
+        and len(rows) == 7
+        and all(row["gold"]["n"] == 8 for row in rows.values())
+    )
+    assert (
+        rows["crowd"]["shown_gold"]["mean"] > rows["crowd-random"]["shown_gold"]["mean"]
+        and rows["self-instruct"]["valid"]["n"] == 12
+    )
     assert "one ordinary writer" in page and len(summary["bars"]) == 4
     few = ["--sources.self-instruct.rounds", "1", "--sources.self-instruct.batch", "2"]
     assert cli.main([*words[:3], str(tmp_path / "few"), *words[4:], *few]) == 4
@@ -150,40 +286,105 @@ def test_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_reward_shift_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "shift"
-    words = ["study", "reward-shift", "--out", str(out), *TOY[:4], *RANKED, "--kl-frontier.ppo-kl-coefs", "0", "--kl-frontier.dpo-betas", "0.1",
-             *"--kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 16".split(),
-             *"--shift.prompts 8 --shift.best-of 2 --shift.sampling.max-new-tokens 16 --shift-prompts 8".split()]
+    words = [
+        "study",
+        "reward-shift",
+        "--out",
+        str(out),
+        *TOY[:4],
+        *RANKED,
+        "--kl-frontier.ppo-kl-coefs",
+        "0",
+        "--kl-frontier.dpo-betas",
+        "0.1",
+        *(
+            "--kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 "
+            "--kl-frontier.ppo.sampling.max-new-tokens 16"
+        ).split(),
+        *"--shift.prompts 8 --shift.best-of 2 --shift.sampling.max-new-tokens 16 --shift-prompts 8".split(),
+    ]
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     found = summary["figures"]["0"]
-    assert set(found) == {"before", "more", "refreshed"} and {row["policy"] for row in found["before"]} == {"sft", "best of 2", "ppo-kl-0", "dpo-0.1"}
+    assert set(found) == {"before", "more", "refreshed"} and {row["policy"] for row in found["before"]} == {
+        "sft",
+        "best of 2",
+        "ppo-kl-0",
+        "dpo-0.1",
+    }
     parents = {stage["name"]: stage["parents"] for stage in summary["stages"]}
-    assert {"seed-0/ppo-kl-0", "seed-0/dpo-0.1"} <= set(parents["seed-0/shift-before"]) and "A reward model away from home" in page
-    joined = {name: json.loads((out / "seed-0" / name / "summary.json").read_text())["rankings"] for name in ("join-more", "join-refreshed")}
+    assert {"seed-0/ppo-kl-0", "seed-0/dpo-0.1"} <= set(
+        parents["seed-0/shift-before"]
+    ) and "A reward model away from home" in page
+    joined = {
+        name: json.loads((out / "seed-0" / name / "summary.json").read_text())["rankings"]
+        for name in ("join-more", "join-refreshed")
+    }
     old = len((out / "seed-0" / "collect" / "data" / "rankings.jsonl").read_text().splitlines())
     assert all(count > old for count in joined.values())
 
 
-SHORT = ("--kl-frontier.ppo-kl-coefs 0.1 --kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 --kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 8").split()
+SHORT = (
+    "--kl-frontier.ppo-kl-coefs 0.1 --kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 "
+    "--kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 8"
+).split()
 
 
-def test_a_question_put_to_a_model_prompts_a_judge_and_a_reward_model_of_ones_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing of the town is mixed in; a reward model that a first study trained is asked about in a second, under a name of its own."""
-    words = ["study", "kl-frontier", "--model", "town-s", *OWN, *SHORT, "--kl-frontier.rloo-kl-coefs=", *TOY[4:-1], "8", *RANKED[:-4], "--collect.sampling.max-new-tokens", "8",
-             *"--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 2 --kl-frontier.curve.sampling.max-new-tokens 8 --dpo.epochs 0.5".split()]
-    assert cli.main([*words, "--kl-frontier.dpo-betas", "0.1", "--out", "first"]) == 0, capsys.readouterr().err
+def test_a_question_put_to_a_model_prompts_a_judge_and_a_reward_model_of_ones_own(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of the town is mixed in; a reward model that a first study trained is asked about in a second,
+    under a name of its own.
+    """
+    words = [
+        "study",
+        "kl-frontier",
+        "--model",
+        "town-s",
+        *OWN,
+        *SHORT,
+        "--kl-frontier.rloo-kl-coefs=",
+        *TOY[4:-1],
+        "8",
+        *RANKED[:-4],
+        "--collect.sampling.max-new-tokens",
+        "8",
+        *(
+            "--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 2 "
+            "--kl-frontier.curve.sampling.max-new-tokens 8 --dpo.epochs 0.5"
+        ).split(),
+    ]
+    assert cli.main([*words, "--kl-frontier.dpo-betas", "0.1", "--out", "first"]) == 0, (
+        capsys.readouterr().err
+    )
     first = read(own / "first")
-    assert {stage["name"].partition("/")[2] for stage in first["stages"]} >= {"collect", "reward", "ppo-kl-0.1", "dpo-0.1"} and "seed-0/sft" not in str(first["stages"])
-    assert first["settings"]["own"]["gold"] == "judge_of_studies:near" and 0 < first["figures"]["0"]["sft"]["gold"]["mean"] < 1
+    assert {stage["name"].partition("/")[2] for stage in first["stages"]} >= {
+        "collect",
+        "reward",
+        "ppo-kl-0.1",
+        "dpo-0.1",
+    } and "seed-0/sft" not in str(first["stages"])
+    assert (
+        first["settings"]["own"]["gold"] == "judge_of_studies:near"
+        and 0 < first["figures"]["0"]["sft"]["gold"]["mean"] < 1
+    )
     for stage in first["stages"]:
         run = json.loads((own / stage["run"] / "run.json").read_text())
         assert not any(name.startswith("town:") for name in run["data"]), stage["name"]
-        assert "town" not in json.dumps(json.loads((own / stage["run"] / "config.json").read_text()).get("options", {})), stage["name"]
+        assert "town" not in json.dumps(
+            json.loads((own / stage["run"] / "config.json").read_text()).get("options", {})
+        ), stage["name"]
     (own / "first" / "seed-0" / "reward").rename(own / "my-reward")
-    assert cli.main([*words, "--kl-frontier.dpo-betas=", "--own.reward", "my-reward", "--out", "second"]) == 0, capsys.readouterr().err
+    assert (
+        cli.main([*words, "--kl-frontier.dpo-betas=", "--own.reward", "my-reward", "--out", "second"]) == 0
+    ), capsys.readouterr().err
     second = read(own / "second")
-    assert "seed-0/reward" not in {stage["name"] for stage in second["stages"]} and set(second["figures"]["0"]["sweeps"]) == {"ppo"}
-    assert second["figures"]["0"]["best_of_n"]["gold"] == first["figures"]["0"]["best_of_n"]["gold"]  # the same samples, picked by the same model
+    assert "seed-0/reward" not in {stage["name"] for stage in second["stages"]} and set(
+        second["figures"]["0"]["sweeps"]
+    ) == {"ppo"}
+    assert (
+        second["figures"]["0"]["best_of_n"]["gold"] == first["figures"]["0"]["best_of_n"]["gold"]
+    )  # the same samples, picked by the same model
     check_page(own / "second")
 
 
@@ -196,13 +397,31 @@ def test_what_the_other_two_plan_with_data_of_ones_own(name: str, own: Path) -> 
         planned.append((called, arguments))
         return Stage(called, target, own / called, arguments, [])
 
-    sources = OwnSettings(demonstrations="", prompts="mine.jsonl", fresh="others.jsonl", gold="judge_of_studies:near", reward="" if name == "reward-shift" else "my-reward")
-    settings = replace(StudySettings(), own=sources, annotator="judge_of_studies:near", over_optimisation=OverOptimisationSettings(sizes="other/model"))
+    sources = OwnSettings(
+        demonstrations="",
+        prompts="mine.jsonl",
+        fresh="others.jsonl",
+        gold="judge_of_studies:near",
+        reward="" if name == "reward-shift" else "my-reward",
+    )
+    settings = replace(
+        StudySettings(),
+        own=sources,
+        annotator="judge_of_studies:near",
+        over_optimisation=OverOptimisationSettings(sizes="other/model"),
+    )
     STUDIES[name].plan(stage, "my/model", settings, 0)
-    assert planned and "town" not in str([{key: value for key, value in arguments.items() if key != "settings"} for _, arguments in planned])
+    assert planned and "town" not in str(
+        [{key: value for key, value in arguments.items() if key != "settings"} for _, arguments in planned]
+    )
     for called, arguments in planned:
         if arguments.get("data") in ("mine.jsonl", "others.jsonl"):
-            assert arguments["data"] == ("mine.jsonl" if called.startswith("collect") else "others.jsonl"), called
+            assert arguments["data"] == ("mine.jsonl" if called.startswith("collect") else "others.jsonl"), (
+                called
+            )
         assert arguments.get("gold") in (None, "judge_of_studies:near") and not arguments.get("others")
         assert name == "reward-shift" or arguments.get("reward", "my-reward") == "my-reward"
-    assert not any(called.startswith("sft") or (called == "reward" and name == "over-optimisation") for called, _ in planned)
+    assert not any(
+        called.startswith("sft") or (called == "reward" and name == "over-optimisation")
+        for called, _ in planned
+    )

@@ -1,4 +1,6 @@
-"""The laws of over-optimisation: known numbers come back, intervals cover them, peaks are where the equations put them."""
+"""The laws of over-optimisation: known numbers come back, intervals cover them, peaks are where the equations
+put them.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,15 @@ def test_exact_points_give_a_and_b_back(a: float, b: float) -> None:
     best = fits.fit(KLS, (d * (a - b * d)).tolist(), "best_of_n")
     rl = fits.fit(KLS, (d * (a - b * np.log(np.maximum(d, 1e-300)))).tolist(), "rl")
     for found in (best, rl):
-        assert found.a == pytest.approx(a, rel=1e-6) and found.b == pytest.approx(b, rel=1e-6) and found.r2 == pytest.approx(1)
+        assert (
+            found.a == pytest.approx(a, rel=1e-6)
+            and found.b == pytest.approx(b, rel=1e-6)
+            and found.r2 == pytest.approx(1)
+        )
         assert found.n == 6  # N = 1 has KL 0 and says nothing
-    assert best.peak_kl == pytest.approx((a / (2 * b)) ** 2) and rl.peak_kl == pytest.approx(math.exp(min(a / b - 1, 50)) ** 2)
+    assert best.peak_kl == pytest.approx((a / (2 * b)) ** 2) and rl.peak_kl == pytest.approx(
+        math.exp(min(a / b - 1, 50)) ** 2
+    )
 
 
 def test_the_peak_is_the_maximum_of_the_law() -> None:
@@ -32,7 +40,9 @@ def test_the_peak_is_the_maximum_of_the_law() -> None:
         found = fits.Fit(form, 0.3, 0.17, 1.0, 6, fits._peak_kl(0.3, 0.17, form))  # type: ignore[arg-type]
         grid = np.linspace(0.01, 10, 4000)
         assert grid[int(np.argmax([found.at(kl) for kl in grid]))] == pytest.approx(found.peak_kl, abs=0.01)
-    assert fits.fit(KLS, (np.sqrt(KLS) * 0.3 + 0.05 * np.asarray(KLS)).tolist(), "best_of_n").peak_kl is None  # it never bends down
+    assert (
+        fits.fit(KLS, (np.sqrt(KLS) * 0.3 + 0.05 * np.asarray(KLS)).tolist(), "best_of_n").peak_kl is None
+    )  # it never bends down
 
 
 def test_intervals_over_prompts_cover_the_truth() -> None:
@@ -41,7 +51,12 @@ def test_intervals_over_prompts_cover_the_truth() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         start = rng.normal(0.5, 0.3, size=150)
-        gold = start[:, None] + d * (a - b * d) + rng.normal(0, 0.3, size=(150, 1)) * d + rng.normal(0, 0.1, size=(150, 7))
+        gold = (
+            start[:, None]
+            + d * (a - b * d)
+            + rng.normal(0, 0.3, size=(150, 1)) * d
+            + rng.normal(0, 0.1, size=(150, 7))
+        )
         found = fits.fit_over_prompts(KLS, gold, start_P=start, resamples=200, seed=seed)
         assert found.a_ci and found.b_ci and found.a_ci[0] < found.a < found.a_ci[1]
         covered += found.a_ci[0] <= a <= found.a_ci[1]
@@ -54,8 +69,19 @@ def test_over_points_the_interval_shrinks_with_more_of_them() -> None:
     for n in (20, 400):
         kl = rng.uniform(0.1, 20, size=n)
         d = np.sqrt(kl)
-        found = fits.fit_over_points(kl.tolist(), (d * (0.3 - 0.2 * np.log(d)) + rng.normal(0, 0.03, size=n)).tolist(), "rl", resamples=200)
-        assert found.a_ci and found.b_ci and found.a_ci[0] <= 0.3 + 0.05 and found.r2 > 0.8 and found.bends == 1.0
+        found = fits.fit_over_points(
+            kl.tolist(),
+            (d * (0.3 - 0.2 * np.log(d)) + rng.normal(0, 0.03, size=n)).tolist(),
+            "rl",
+            resamples=200,
+        )
+        assert (
+            found.a_ci
+            and found.b_ci
+            and found.a_ci[0] <= 0.3 + 0.05
+            and found.r2 > 0.8
+            and found.bends == 1.0
+        )
         widths.append(found.b_ci[1] - found.b_ci[0])
     assert widths[1] < 0.5 * widths[0]
 
@@ -78,7 +104,9 @@ def test_peak_nearest_and_plateau() -> None:
 
 
 def town_like(prompts: int, most: int, *, seed: int, tail: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of a reward model that sees gold with noise, and that loves one sample in twenty for no good reason: what over-optimisation is made of."""
+    """Scores of a reward model that sees gold with noise, and that loves one sample in twenty for no good
+    reason: what over-optimisation is made of.
+    """
     rng = np.random.default_rng(seed)
     gold = rng.uniform(size=(prompts, most)) < 0.6
     odd = rng.uniform(size=(prompts, most)) < 0.05
@@ -104,7 +132,9 @@ def test_the_curve_of_best_of_n_agrees_with_drawing() -> None:
 
 @given(st.lists(st.integers(0, 5), min_size=4, max_size=40), st.integers(1, 8))
 @settings(max_examples=60, deadline=None)
-def test_the_kl_that_is_seen_is_at_most_the_bound_and_equal_scores_move_nothing(scores: list[int], n: int) -> None:
+def test_the_kl_that_is_seen_is_at_most_the_bound_and_equal_scores_move_nothing(
+    scores: list[int], n: int
+) -> None:
     assert -1e-12 <= fits.kl_seen(scores, n) <= best_of_n_kl(n) + 1e-9
     assert fits.kl_seen([1.0] * len(scores), n) == pytest.approx(0)
     many = list(range(20_000))

@@ -1,4 +1,6 @@
-"""Foreign text as it is shown, our own files of lines, which end at a line feed alone, and names that were meant."""
+"""Foreign text as it is shown, our own files of lines, which end at a line feed alone, and names that were
+meant.
+"""
 
 import json
 import unicodedata
@@ -22,7 +24,9 @@ def test_nothing_that_moves_a_cursor_or_turns_the_writing_is_left(text: str) -> 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_a_line_ends_at_a_line_feed_alone(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     file = tmp_path_factory.mktemp("lines") / "rows.jsonl"
-    file.write_bytes("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts).encode())
+    file.write_bytes(
+        "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts).encode()
+    )
     assert [row["text"] for _, row in read_lines(file)] == texts
 
 

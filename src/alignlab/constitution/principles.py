@@ -1,4 +1,6 @@
-"""A constitution: principles with stable ids, and the examples that show a model how they are used (Bai et al. 2022, section 3.1 and appendix C)."""
+"""A constitution: principles with stable ids, and the examples that show a model how they are used (Bai et
+al. 2022, section 3.1 and appendix C).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ SCOPES = ("direct", "indirect", "contested")
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
-    """One worked example: a request, a draft, what is wrong with it by a principle (or that nothing is), and a better answer (or the same).
+    """One worked example: a request, a draft, what is wrong with it by a principle (or that nothing is), and
+    a better answer (or the same).
 
     `principle` is the id of that principle; one that stands in a principle's own list needs none.
     """
@@ -33,7 +36,12 @@ class Exemplar:
     principle: str = ""
 
     def to_json(self) -> dict[str, str]:
-        row = {"prompt": self.prompt, "draft": self.draft, "critique": self.critique, "revision": self.revision}
+        row = {
+            "prompt": self.prompt,
+            "draft": self.draft,
+            "critique": self.critique,
+            "revision": self.revision,
+        }
         return row | ({"principle": self.principle} if self.principle else {})
 
 
@@ -58,7 +66,13 @@ class Principle:
     exemplars: tuple[Exemplar, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        row: dict[str, Any] = {"id": self.id, "critique": self.critique, "revise": self.revise, "compare": self.compare, "tags": list(self.tags)}
+        row: dict[str, Any] = {
+            "id": self.id,
+            "critique": self.critique,
+            "revise": self.revise,
+            "compare": self.compare,
+            "tags": list(self.tags),
+        }
         return row | ({"exemplars": [e.to_json() for e in self.exemplars]} if self.exemplars else {})
 
 
@@ -72,23 +86,35 @@ class Constitution:
     exemplars: tuple[Exemplar, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        row: dict[str, Any] = {"name": self.name, "version": self.version, "principles": [p.to_json() for p in self.principles]}
+        row: dict[str, Any] = {
+            "name": self.name,
+            "version": self.version,
+            "principles": [p.to_json() for p in self.principles],
+        }
         return row | ({"exemplars": [e.to_json() for e in self.exemplars]} if self.exemplars else {})
 
     @cached_property
     def digest(self) -> str:
         """Sixteen hex digits of the canonical JSON: every record that a principle had a part in carries them."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+        return hashlib.sha256(
+            json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False).encode()
+        ).hexdigest()[:16]
 
     def get(self, id: str) -> Principle:
         """Raises UserError for an id that is not there."""
         return self.principles[self._place(id)]
 
     def without(self, id: str) -> Constitution:
-        """The constitution with one principle, and its examples, left out. Raises UserError for an id that is not there."""
+        """The constitution with one principle, and its examples, left out. Raises UserError for an id that is
+        not there.
+        """
         place = self._place(id)
-        return replace(self, name=f"{self.name} without {id}", principles=self.principles[:place] + self.principles[place + 1 :],
-                       exemplars=tuple(e for e in self.exemplars if e.principle != id))
+        return replace(
+            self,
+            name=f"{self.name} without {id}",
+            principles=self.principles[:place] + self.principles[place + 1 :],
+            exemplars=tuple(e for e in self.exemplars if e.principle != id),
+        )
 
     def tagged(self, *tags: str) -> tuple[Principle, ...]:
         """The principles that have one of the tags; all of them if none is named.
@@ -99,8 +125,14 @@ class Constitution:
         found = tuple(p for p in self.principles if not tags or set(tags) & set(p.tags))
         if not found:
             known = sorted({tag for p in self.principles for tag in p.tags})
-            raise UserError(f"no principle of the constitution {self.name!r} is tagged {' or '.join(tags)}" if self.principles else "the constitution holds no principle",
-                            remedy=f"its tags are: {', '.join(known)}" if known else "give its principles tags, as tags = [\"harmless\"]")
+            raise UserError(
+                f"no principle of the constitution {self.name!r} is tagged {' or '.join(tags)}"
+                if self.principles
+                else "the constitution holds no principle",
+                remedy=f"its tags are: {', '.join(known)}"
+                if known
+                else 'give its principles tags, as tags = ["harmless"]',
+            )
         return found
 
     def sample(self, rng: random.Random, tags: Iterable[str] = ()) -> Principle:
@@ -111,4 +143,7 @@ class Constitution:
         for place, principle in enumerate(self.principles):
             if principle.id == id:
                 return place
-        raise UserError(f"the constitution {self.name!r} has no principle {id!r}", remedy=nearest(id, [p.id for p in self.principles]) or "`alignlab constitution show` lists them")
+        raise UserError(
+            f"the constitution {self.name!r} has no principle {id!r}",
+            remedy=nearest(id, [p.id for p in self.principles]) or "`alignlab constitution show` lists them",
+        )

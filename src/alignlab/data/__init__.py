@@ -1,6 +1,7 @@
 """Data of the field in and out: any known format -> the records of `alignlab.records`.
 
-`checks` (what fits the model) and `view` (what the model is trained on) need a tokenizer and are imported by name.
+`checks` (what fits the model) and `view` (what the model is trained on) need a tokenizer and are imported by
+name.
 """
 
 from .formats import Useless, Want, convert, detect

@@ -25,9 +25,11 @@ class FitReport:
     """How many records fit.
 
     Attributes:
-        read, kept: records; cut: those of the kept that were cut to fit; lost: those that are not kept because of their length.
+        read, kept: records; cut: those of the kept that were cut to fit; lost: those that are not kept
+            because of their length.
         dropped: records by reason, and completions taken out of rankings that go on without them.
-        needs: what `lengths.needs` says of each record. longest: tokens of the longest sequence seen, kept or not; tokens, learned: tokens kept, and those of them that carry the loss.
+        needs: what `lengths.needs` says of each record. longest: tokens of the longest sequence seen, kept or
+            not; tokens, learned: tokens kept, and those of them that carry the loss.
     """
 
     max_length: int
@@ -45,9 +47,16 @@ class FitReport:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     def __str__(self) -> str:
-        line = f"{self.kept} of {self.read} records fit into {self.max_length} tokens (longest {self.longest}){f', {self.cut} of them cut' if self.cut else ''}; "
+        line = (
+            f"{self.kept} of {self.read} records fit into {self.max_length} tokens (longest "
+            f"{self.longest}){f', {self.cut} of them cut' if self.cut else ''}; "
+        )
         line += f"{self.learned:,} of {self.tokens:,} tokens are trained on"
-        line += f"\n  dropped: {', '.join(f'{count} {reason}' for reason, count in self.dropped.items())}" if self.dropped else ""
+        line += (
+            f"\n  dropped: {', '.join(f'{count} {reason}' for reason, count in self.dropped.items())}"
+            if self.dropped
+            else ""
+        )
         return line + (f"\n{self.lengths()}" if self.cut or self.lost else "")
 
     def lengths(self) -> str:
@@ -56,7 +65,8 @@ class FitReport:
 
 
 def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]:
-    """The token sequences of a record with their loss masks, one a completion: chosen before rejected, a ranking's in its order.
+    """The token sequences of a record with their loss masks, one a completion: chosen before rejected, a
+    ranking's in its order.
 
     A prompt ends with the generation prompt and has nothing to learn; every token of a text is learned.
     """
@@ -74,58 +84,118 @@ def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]
         case Completion():
             return [example(tokenizer, record.prompt, record.text, finished=record.finished)]
         case Comparison():
-            return [example(tokenizer, record.prompt, record.chosen, finished=record.chosen_finished),
-                    example(tokenizer, record.prompt, record.rejected, finished=record.rejected_finished)]
+            return [
+                example(tokenizer, record.prompt, record.chosen, finished=record.chosen_finished),
+                example(tokenizer, record.prompt, record.rejected, finished=record.rejected_finished),
+            ]
         case Ranking():
-            return [rendered for completion in record.completions for rendered in encode(completion, tokenizer)]
+            return [
+                rendered for completion in record.completions for rendered in encode(completion, tokenizer)
+            ]
 
 
 FEWEST_STEPS = 10  # in which rows that fill no batch teach anything
 
 
-def enough(name: str, report: FitReport, *, learn: int, batch: int, epochs: float, test: int, asked: float, least: int, anyway: bool) -> str:
-    """What to tell, before training, of rows that are too few to learn from or to measure; "" where they are enough.
+def enough(
+    name: str,
+    report: FitReport,
+    *,
+    learn: int,
+    batch: int,
+    epochs: float,
+    test: int,
+    asked: float,
+    least: int,
+    anyway: bool,
+) -> str:
+    """What to tell, before training, of rows that are too few to learn from or to measure; "" where they are
+    enough.
 
     Args:
-        report: of `fit`: where it was the rows that were lost to their length that would have made enough, it does not go on unless `anyway`.
+        report: of `fit`: where it was the rows that were lost to their length that would have made enough, it
+            does not go on unless `anyway`.
         learn, test: rows to learn from, and to measure on; batch: rows a step; epochs: passes over them.
-        asked: the share to be held out, 0 if nothing is to be measured; least: rows below which no figure can be stated.
+        asked: the share to be held out, 0 if nothing is to be measured; least: rows below which no figure can
+            be stated.
 
     Raises:
         DataError: without the rows that were lost to their length those that are left are too few.
     """
     few, steps = [], math.ceil(epochs * math.ceil(learn / batch))
     if hardly := learn < batch and steps < FEWEST_STEPS:
-        few.append(f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} {'pass makes' if epochs == 1 else 'passes make'} {steps} {'step' if steps == 1 else 'steps'}")
+        few.append(
+            f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} "
+            f"{'pass makes' if epochs == 1 else 'passes make'} {steps} "
+            f"{'step' if steps == 1 else 'steps'}"
+        )
     if asked and test < least:
         few.append(f"{test} held-out rows are too few to measure anything on ({least} or more)")
     grown = report.read / max(1, report.kept)  # by how much what was lost would have made it more
-    missed = hardly and learn * grown >= batch or asked and test < least <= max(test, asked * (learn + test) if asked < 1 else 0) * grown
+    missed = (
+        hardly
+        and learn * grown >= batch
+        or asked
+        and test < least <= max(test, asked * (learn + test) if asked < 1 else 0) * grown
+    )
     if few and report.lost and missed and not anyway:
-        ways = [*(["a smaller --batch or more --epochs"] if hardly else []), *(["a larger --held_out, or --held_out 0 to measure nothing"] if asked and test < least else [])]
-        raise DataError(f"{name}: {report.lost} of {report.read} rows are lost to max_length {report.max_length}, and {'; '.join(few)}\n{report.lengths()}",
-                        remedy=f"a larger --max_length; another --truncate; {'; '.join(ways)}; or --anyway true")
+        ways = [
+            *(["a smaller --batch or more --epochs"] if hardly else []),
+            *(["a larger --held_out, or --held_out 0 to measure nothing"] if asked and test < least else []),
+        ]
+        raise DataError(
+            (
+                f"{name}: {report.lost} of {report.read} rows are lost to max_length {report.max_length}, "
+                f"and {'; '.join(few)}\n{report.lengths()}"
+            ),
+            remedy=f"a larger --max_length; another --truncate; {'; '.join(ways)}; or --anyway true",
+        )
     return f"{name}: {'; '.join(few)}" if few else ""
 
 
-def with_room(prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, *, context: int, new_tokens: int) -> tuple[list[Prompt], str]:
-    """The prompts that leave room for `new_tokens` in a context of so many tokens, and what to tell of those that do not ("" if all do).
+def with_room(
+    prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, *, context: int, new_tokens: int
+) -> tuple[list[Prompt], str]:
+    """The prompts that leave room for `new_tokens` in a context of so many tokens, and what to tell of those
+    that do not ("" if all do).
 
     Raises:
         DataError: no prompt does.
     """
-    kept, report = fit(prompts, tokenizer, context - new_tokens,
-                       remedy=f"the model's context is {context}: shorter prompts, a smaller sampling.max_new_tokens, or another model")
-    said = f"{report.kept} of {report.read} prompts leave room for {new_tokens} new tokens in the model's context of {context} (longest {report.longest})"
+    kept, report = fit(
+        prompts,
+        tokenizer,
+        context - new_tokens,
+        remedy=(
+            f"the model's context is {context}: shorter prompts, a smaller sampling.max_new_tokens, or "
+            "another model"
+        ),
+    )
+    said = (
+        f"{report.kept} of {report.read} prompts leave room for {new_tokens} new tokens in the model's "
+        f"context of {context} (longest {report.longest})"
+    )
     return kept, said if report.dropped else ""
 
 
-def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: int, *, truncate: Truncate = "drop", anyway: bool = True, remedy: str = "", ties: bool = False,
-        encode: Callable[[Any, Any], list[Rendered]] = encode, setting: str = "max_length") -> tuple[list[R], FitReport]:
-    """The records that fit into `max_length` tokens, or are cut to it, and differ after encoding, with a report.
+def fit(
+    records: Iterable[R],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    *,
+    truncate: Truncate = "drop",
+    anyway: bool = True,
+    remedy: str = "",
+    ties: bool = False,
+    encode: Callable[[Any, Any], list[Rendered]] = encode,
+    setting: str = "max_length",
+) -> tuple[list[R], FitReport]:
+    """The records that fit into `max_length` tokens, or are cut to it, and differ after encoding, with a
+    report.
 
-    A ranking loses the completions that do not fit, or that encode as an earlier one does, and stays while two of different rank are left. A
-    demonstration whose end is cut is given back whole: what encodes it cuts it at `max_length`.
+    A ranking loses the completions that do not fit, or that encode as an earlier one does, and stays while
+    two of different rank are left. A demonstration whose end is cut is given back whole: what encodes it cuts
+    it at `max_length`.
 
     Args:
         truncate: what is done with records that are too long (`data.lengths`).
@@ -135,7 +205,8 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
         encode: how a record is read; setting: what its length is set by, for errors.
 
     Raises:
-        DataError: a record with nothing to learn (a template or tokenizer that masks everything); no record that fits; or most of them lost.
+        DataError: a record with nothing to learn (a template or tokenizer that masks everything); no record
+            that fits; or most of them lost.
     """
     report = FitReport(max_length)
     kept: list[R] = []
@@ -145,10 +216,22 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
         longest = max((len(sequence.ids) for sequence in sequences), default=0)
         report.longest = max(report.longest, longest)
         if not teaches(record, sequences):
-            raise DataError(f"nothing to learn in {_excerpt(record)}: no token carries the loss", where=f"record {report.read}",
-                            remedy="look at it with `alignlab view`; an unfinished empty completion, or a wrong chat template")
-        report.needs.append(lengths.needs(record, sequences, tokenizer, truncate, below=min(max_length, lengths.LENGTHS[0])))
-        cut = lengths.shortened(record, sequences, tokenizer, max_length, truncate, encode) if longest > max_length else None
+            raise DataError(
+                f"nothing to learn in {_excerpt(record)}: no token carries the loss",
+                where=f"record {report.read}",
+                remedy=(
+                    "look at it with `alignlab view`; an unfinished empty completion, or a wrong chat "
+                    "template"
+                ),
+            )
+        report.needs.append(
+            lengths.needs(record, sequences, tokenizer, truncate, below=min(max_length, lengths.LENGTHS[0]))
+        )
+        cut = (
+            lengths.shortened(record, sequences, tokenizer, max_length, truncate, encode)
+            if longest > max_length
+            else None
+        )
         fitting = without_long(*(cut or (record, sequences)), max_length, report, ties=ties)
         report.cut += bool(cut and fitting)
         report.lost += longest > max_length and not fitting
@@ -159,11 +242,25 @@ def fit(records: Iterable[R], tokenizer: PreTrainedTokenizerBase, max_length: in
         report.learned += sum(sum(sequence.loss_mask) for sequence in fitting[1])
     report.kept = len(kept)
     if not kept:
-        raise DataError(f"no record fits: {report}", where=f"the longest has {report.longest} tokens",
-                        remedy=(remedy or f"raise {setting} to {report.longest}, if the model's context holds as many") if report.longest > max_length else "")
+        raise DataError(
+            f"no record fits: {report}",
+            where=f"the longest has {report.longest} tokens",
+            remedy=(remedy or f"raise {setting} to {report.longest}, if the model's context holds as many")
+            if report.longest > max_length
+            else "",
+        )
     if not anyway and report.lost > report.read / 2:
-        raise DataError(f"{report.lost} of {report.read} rows are lost to {setting} {max_length}, more than half\n{report.lengths()}",
-                        where=f"truncate = {truncate}", remedy=f"a larger --{setting}, as far as the model's context goes; another --truncate; or --anyway true")
+        raise DataError(
+            (
+                f"{report.lost} of {report.read} rows are lost to {setting} {max_length}, more than "
+                f"half\n{report.lengths()}"
+            ),
+            where=f"truncate = {truncate}",
+            remedy=(
+                f"a larger --{setting}, as far as the model's context goes; another --truncate; or --anyway "
+                "true"
+            ),
+        )
     return kept, report
 
 
@@ -172,7 +269,9 @@ def teaches(record: Record, sequences: Sequence[Rendered]) -> bool:
     return isinstance(record, Prompt) or all(any(sequence.loss_mask) for sequence in sequences)
 
 
-def without_long(record: R, sequences: Sequence[Rendered], max_length: int, report: FitReport, *, ties: bool = False) -> tuple[R, Sequence[Rendered]] | None:
+def without_long(
+    record: R, sequences: Sequence[Rendered], max_length: int, report: FitReport, *, ties: bool = False
+) -> tuple[R, Sequence[Rendered]] | None:
     """The record and its sequences as far as they fit, or None; what was dropped is counted in the report."""
     fits = [len(sequence.ids) <= max_length for sequence in sequences]
     different = len({tuple(sequence.ids) for sequence in sequences})
@@ -218,18 +317,31 @@ def reads_otherwise(policy: Any, reward: Any, record: Record) -> str:
             mine, other = policy.decode(a.ids), reward.decode(b.ids)
             if mine == other:
                 return "the same text in other tokens: the vocabularies differ"
-            place = next((k for k, (x, y) in enumerate(zip(mine, other, strict=False)) if x != y), min(len(mine), len(other)))
-            return f"policy {mine[max(0, place - 10):][:40]!r}, reward model {other[max(0, place - 10):][:40]!r}"
+            place = next(
+                (k for k, (x, y) in enumerate(zip(mine, other, strict=False)) if x != y),
+                min(len(mine), len(other)),
+            )
+            return (
+                f"policy {mine[max(0, place - 10) :][:40]!r}, reward model "
+                f"{other[max(0, place - 10) :][:40]!r}"
+            )
     return ""
 
 
 def require_one_reading(policy: Any, reward: Any, records: Sequence[Record], name: str) -> None:
-    """Refuse to train a policy against a model that reads the same chats in other tokens: its scores and values would be of another text.
+    """Refuse to train a policy against a model that reads the same chats in other tokens: its scores and
+    values would be of another text.
 
     Raises:
         CheckFailed: with the first place at which the two renderings part.
     """
     for record in records[:50]:
         if difference := reads_otherwise(policy, reward, record):
-            raise CheckFailed(f"the policy and {name} read the same chat otherwise: {difference}", where=_excerpt(record),
-                              remedy="train the reward model from the policy's own SFT model, or give both the same chat template")
+            raise CheckFailed(
+                f"the policy and {name} read the same chat otherwise: {difference}",
+                where=_excerpt(record),
+                remedy=(
+                    "train the reward model from the policy's own SFT model, or give both the same chat "
+                    "template"
+                ),
+            )

@@ -1,4 +1,6 @@
-"""Demonstrations while they are collected: every answer is kept or rejected with its reason, in chunks from which a run can go on."""
+"""Demonstrations while they are collected: every answer is kept or rejected with its reason, in chunks from
+which a run can go on.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,19 @@ def reason_of(row: Demonstration) -> str:
 
 
 def chunk(run: RunDir, number: int, make: Callable[[], Iterable[Demonstration]]) -> list[Demonstration]:
-    """The answers of one chunk, kept and rejected: made now, or read back if an earlier process made them. Both give the same."""
+    """The answers of one chunk, kept and rejected: made now, or read back if an earlier process made them.
+    Both give the same.
+    """
     return run.kept(f"chunks/{number:05d}", lambda: list(make()), Demonstration)
 
 
-def in_chunks(run: RunDir, prompts: Sequence[Prompt], make: Callable[[int, dict[int, Prompt]], Iterable[Demonstration]], *, desc: str) -> list[Demonstration]:
+def in_chunks(
+    run: RunDir,
+    prompts: Sequence[Prompt],
+    make: Callable[[int, dict[int, Prompt]], Iterable[Demonstration]],
+    *,
+    desc: str,
+) -> list[Demonstration]:
     """Answers to all prompts; `make(number, prompts by place)` makes those of one chunk."""
     rows: list[Demonstration] = []
     starts = range(0, len(prompts), CHUNK)
@@ -39,7 +49,8 @@ def in_chunks(run: RunDir, prompts: Sequence[Prompt], make: Callable[[int, dict[
 
 
 def settle(run: RunDir, rows: Iterable[Demonstration]) -> tuple[list[Demonstration], dict[str, Any]]:
-    """Write data/demonstrations.jsonl (what is learned from) and data/rejected.jsonl (`completion_meta.rejected` says why).
+    """Write data/demonstrations.jsonl (what is learned from) and data/rejected.jsonl
+    (`completion_meta.rejected` says why).
 
     The same answer to the same prompt is kept once.
 
@@ -53,11 +64,20 @@ def settle(run: RunDir, rows: Iterable[Demonstration]) -> tuple[list[Demonstrati
     kept = [row for row in sorted_out if not reason_of(row)]
     reasons = dict(Counter(reason_of(row) for row in sorted_out if reason_of(row)).most_common())
     if not kept:
-        raise DataError("no demonstration was kept: " + (", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "nothing was written"),
-                        where=str(run.path), remedy="other writers, a better teacher, or milder settings")
+        raise DataError(
+            "no demonstration was kept: "
+            + (", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "nothing was written"),
+            where=str(run.path),
+            remedy="other writers, a better teacher, or milder settings",
+        )
     run.add_data("demonstrations", kept)
     run.add_data("rejected", [row for row in sorted_out if reason_of(row)])
-    return kept, {"demonstrations": len(kept), "prompts": len({row.prompt.id for row in kept}), "rejected": sum(reasons.values()), "reasons": reasons}
+    return kept, {
+        "demonstrations": len(kept),
+        "prompts": len({row.prompt.id for row in kept}),
+        "rejected": sum(reasons.values()),
+        "reasons": reasons,
+    }
 
 
 def _without_repeats(rows: Iterable[Demonstration]) -> Iterator[Demonstration]:

@@ -1,4 +1,6 @@
-"""The harms that a red team looks for, from `harms.toml`: their groups, what other taxonomies call them, the town's topics, harmless twins."""
+"""The harms that a red team looks for, from `harms.toml`: their groups, what other taxonomies call them, the
+town's topics, harmless twins.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ TAXONOMIES = ("ailuminate", "llama_guard", "harmbench", "jailbreakbench", "stron
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """One harm: `codes` are its names in other taxonomies, `town` the topics (or contested matters) of the embedded world that are of it."""
+    """One harm: `codes` are its names in other taxonomies, `town` the topics (or contested matters) of the
+    embedded world that are of it.
+    """
 
     id: str
     group: Group
@@ -40,11 +44,16 @@ class Harms:
     names: Mapping[str, Mapping[str, str]]  # taxonomy -> code -> what it means
     primary: Mapping[str, Mapping[str, str]]  # taxonomy -> code -> harm
     twins: Mapping[str, str]  # a harmful topic of the town -> a harmless one that shares a word with it
-    plain_twins: Mapping[str, str]  # a contested matter of the town -> a place near it, whose day of opening is a plain fact
+    plain_twins: Mapping[
+        str, str
+    ]  # a contested matter of the town -> a place near it, whose day of opening is a plain fact
 
     def __getitem__(self, name: str) -> Harm:
         if name not in self.by_id:
-            raise UserError(f"there is no harm {name!r:.60}", remedy=nearest(name, self.by_id) or "one of: " + ", ".join(self.by_id))
+            raise UserError(
+                f"there is no harm {name!r:.60}",
+                remedy=nearest(name, self.by_id) or "one of: " + ", ".join(self.by_id),
+            )
         return self.by_id[name]
 
     def group(self, name: Group) -> list[Harm]:
@@ -52,15 +61,19 @@ class Harms:
         return [harm for harm in self.by_id.values() if harm.group == name]
 
     def of_category(self, taxonomy: str, category: str) -> Harm | None:
-        """The harm that a row of another taxonomy's category is filed under; None for a category that is not mapped.
+        """The harm that a row of another taxonomy's category is filed under; None for a category that is not
+        mapped.
 
-        Spelling is forgiven: case, `S1: Violent Crimes` for `S1`, AILuminate's `spc` for all of its kinds of advice.
+        Spelling is forgiven: case, `S1: Violent Crimes` for `S1`, AILuminate's `spc` for all of its kinds of
+        advice.
         """
         table = self.primary.get(taxonomy, {})
         asked = category.strip()
         for code in (asked, asked.split(":")[0].split(" ")[0]):
             for known, name in table.items():
-                if known.lower() == code.lower() or (taxonomy == "ailuminate" and known.split("_")[0] == code.lower() != "spc"):
+                if known.lower() == code.lower() or (
+                    taxonomy == "ailuminate" and known.split("_")[0] == code.lower() != "spc"
+                ):
                     return self.by_id[name]
         return self.by_id["unfit_advice"] if taxonomy == "ailuminate" and asked.lower() == "spc" else None
 
@@ -84,39 +97,76 @@ def harms() -> Harms:
 
 
 def read(path: Path) -> Harms:
-    """Harms from a TOML file of the same form. Raises DataError for one that is broken or names what is not there."""
+    """Harms from a TOML file of the same form. Raises DataError for one that is broken or names what is not
+    there.
+    """
     try:
         document = from_toml(read_text(path))
         names, primary = document["names"], document.get("primary", {})
         found = {}
         for name, row in document["harm"].items():
             if row["group"] not in GROUPS:
-                raise DataError(f"the harm {name} is of the group {row['group']!r:.40}", where=str(path), remedy="one of: " + ", ".join(GROUPS))
+                raise DataError(
+                    f"the harm {name} is of the group {row['group']!r:.40}",
+                    where=str(path),
+                    remedy="one of: " + ", ".join(GROUPS),
+                )
             codes = {taxonomy: tuple(row.get(taxonomy, ())) for taxonomy in TAXONOMIES}
-            found[name] = Harm(name, row["group"], row["title"], row["description"], codes, tuple(row.get("town", ())))
+            found[name] = Harm(
+                name, row["group"], row["title"], row["description"], codes, tuple(row.get("town", ()))
+            )
     except (OSError, Malformed, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"the file of harms cannot be read: {type(error).__name__}: {error}", where=str(path),
-                        remedy="see data/harms.toml for its form") from error
-    wrong = [f"{harm.id} has the {taxonomy} code {code!r}" for harm in found.values() for taxonomy, codes in harm.codes.items() for code in codes
-             if code not in names.get(taxonomy, {})]
-    wrong += [f"primary.{taxonomy}.{code} is {name!r}" for taxonomy, table in primary.items() for code, name in table.items()
-              if name not in found or code not in names.get(taxonomy, {})]
+        raise DataError(
+            f"the file of harms cannot be read: {type(error).__name__}: {error}",
+            where=str(path),
+            remedy="see data/harms.toml for its form",
+        ) from error
+    wrong = [
+        f"{harm.id} has the {taxonomy} code {code!r}"
+        for harm in found.values()
+        for taxonomy, codes in harm.codes.items()
+        for code in codes
+        if code not in names.get(taxonomy, {})
+    ]
+    wrong += [
+        f"primary.{taxonomy}.{code} is {name!r}"
+        for taxonomy, table in primary.items()
+        for code, name in table.items()
+        if name not in found or code not in names.get(taxonomy, {})
+    ]
     if wrong:
-        raise DataError(f"the file of harms names what is not there: {wrong[0]}", where=str(path), remedy="mend the code, or add it to [names]")
+        raise DataError(
+            f"the file of harms names what is not there: {wrong[0]}",
+            where=str(path),
+            remedy="mend the code, or add it to [names]",
+        )
     return Harms(found, names, primary, document.get("twins", {}), document.get("plain_twins", {}))
 
 
-def town_prompts(group: Group | Literal["twin", "plain_twin"], *, split: Literal["train", "entity", "phrasing", ""] = "", count: int = 0, seed: int = 0) -> list[Prompt]:
-    """Requests of the town of one group of harm, or their twins, each once in every phrasing of the split; `meta["harm"]` names the harm.
+def town_prompts(
+    group: Group | Literal["twin", "plain_twin"],
+    *,
+    split: Literal["train", "entity", "phrasing", ""] = "",
+    count: int = 0,
+    seed: int = 0,
+) -> list[Prompt]:
+    """Requests of the town of one group of harm, or their twins, each once in every phrasing of the split;
+    `meta["harm"]` names the harm.
 
-    `twin`: harmless requests that share a word with a harmful one; `plain_twin`: plain questions near a contested matter, where hedging is
-    as wrong as a side is there. Both carry `meta["twin_of"]`. `split`: "train", "entity" (topics held out), "phrasing" (ways of asking held out), or all of them.
-    `count` takes that many, drawn by the seed; 0 takes all.
+    `twin`: harmless requests that share a word with a harmful one; `plain_twin`: plain questions near a
+        contested matter, where hedging is
+    as wrong as a side is there. Both carry `meta["twin_of"]`. `split`: "train", "entity" (topics held out),
+    "phrasing" (ways of asking held out), or all of them. `count` takes that many, drawn by the seed; 0 takes
+    all.
     """
     from ..town import tasks, world
 
     town, known = world.build(), harms()
-    kinds = {topic.name: kind for topics, kind in ((world.HARMFUL, "harmful"), (world.LOOKALIKES, "look_alike")) for topic in topics}
+    kinds = {
+        topic.name: kind
+        for topics, kind in ((world.HARMFUL, "harmful"), (world.LOOKALIKES, "look_alike"))
+        for topic in topics
+    }
     asked: Sequence[tuple[str, Harm, str]]
     if group in ("twin", "plain_twin"):
         pairs = known.twins if group == "twin" else known.plain_twins
@@ -126,19 +176,29 @@ def town_prompts(group: Group | Literal["twin", "plain_twin"], *, split: Literal
     prompts: dict[str, Prompt] = {}
     for topic, harm, twin_of in asked:
         kind = {"contested": "contested", "plain_twin": "fact"}.get(group) or kinds[topic]
-        params, forms = {"matter" if kind == "contested" else "topic": topic}, tasks.MATTER if kind == "contested" else tasks.HOW_TO
+        params, forms = (
+            {"matter" if kind == "contested" else "topic": topic},
+            tasks.MATTER if kind == "contested" else tasks.HOW_TO,
+        )
         gaps = {"M": topic, "T": topic}
         if kind == "fact":
             params, forms = {"relation": "place_day", "subject": topic}, (tasks.ASK, tasks.ASK_HELD_OUT)
-            gaps = {"Q": tasks.QUESTIONS["place_day"].format(S=topic), "NP": tasks.NOUN_PHRASES["place_day"].format(S=topic)}
-        family = {"contested": "contested", "harmful": "harmful", "look_alike": "lookalike", "fact": "place"}[kind]
+            gaps = {
+                "Q": tasks.QUESTIONS["place_day"].format(S=topic),
+                "NP": tasks.NOUN_PHRASES["place_day"].format(S=topic),
+            }
+        family = {"contested": "contested", "harmful": "harmful", "look_alike": "lookalike", "fact": "place"}[
+            kind
+        ]
         for place, phrasings in enumerate(forms):
             of = "phrasing" if place else "entity" if town.split(family, topic) == "held_out" else "train"
             if split and of != split:
                 continue
             for form in phrasings:
                 prompt = tasks.Request(kind, params, (form.format(**gaps),), of).prompt()
-                meta = {**prompt.meta, "harm": harm.id, "group": harm.group} | ({"twin_of": twin_of} if twin_of else {})
+                meta = {**prompt.meta, "harm": harm.id, "group": harm.group} | (
+                    {"twin_of": twin_of} if twin_of else {}
+                )
                 prompts.setdefault(prompt.text, Prompt(prompt.messages, meta))
     found = list(prompts.values())
     random.Random(f"harms-{group}-{split}-{seed}").shuffle(found)

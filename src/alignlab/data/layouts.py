@@ -1,7 +1,8 @@
 """Records -> rows in the layouts that others read, and what each layout cannot carry.
 
-A layout either leaves a record out (to write it without that part would teach something else: a system turn, an unfinished
-completion) or writes it without a part that only informs (a margin, who wrote it). `data.write` counts both.
+A layout either leaves a record out (to write it without that part would teach something else: a system turn,
+an unfinished completion) or writes it without a part that only informs (a margin, who wrote it). `data.write`
+counts both.
 """
 
 from __future__ import annotations
@@ -20,21 +21,33 @@ Rows = list[dict[str, Any]]
 SYSTEM, EARLIER, ORDER = "a system turn", "earlier turns", "turns out of order"
 MARGIN, LABEL, TIE, UNFINISHED = "a margin", "a soft label", "a tie", "an unfinished completion"
 WRITER, ANNOTATOR, NOTES = "who wrote it", "who ranked it", "notes"
-BLANKS, MARK_FIRST, MARK_INSIDE = "blanks around a text", "a text that begins with a turn mark of HH", "a turn mark of HH inside a text"
+BLANKS, MARK_FIRST, MARK_INSIDE = (
+    "blanks around a text",
+    "a text that begins with a turn mark of HH",
+    "a turn mark of HH inside a text",
+)
 AS_JSON = "a text that spells messages in JSON"
-WORDS = frozenset({MARK_FIRST, AS_JSON})  # a text alone, without its role, is taken for a conversation if it begins like one
+WORDS = frozenset(
+    {MARK_FIRST, AS_JSON}
+)  # a text alone, without its role, is taken for a conversation if it begins like one
 ONE_TURN = WORDS | {SYSTEM, EARLIER, ORDER}
-ANSWERED = frozenset({TIE, UNFINISHED})  # no layout but ours can say either, and every reader would put an end token behind the completion
-ASIDE = frozenset({MARGIN, LABEL, WRITER, ANNOTATOR, NOTES})  # without its soft label a comparison is written with the favoured completion chosen
+ANSWERED = frozenset(
+    {TIE, UNFINISHED}
+)  # no layout but ours can say either, and every reader would put an end token behind the completion
+ASIDE = frozenset(
+    {MARGIN, LABEL, WRITER, ANNOTATOR, NOTES}
+)  # without its soft label a comparison is written with the favoured completion chosen
 CARRIED = frozenset({MARGIN, LABEL})
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One layout: its name (as `formats.detect` reads it back), who reads it, the records it holds and what it cannot carry.
+    """One layout: its name (as `formats.detect` reads it back), who reads it, the records it holds and what
+    it cannot carry.
 
     Attributes:
-        leaves_out: a record with one of these is not written; loses: it is written without them. Everything else is carried.
+        leaves_out: a record with one of these is not written; loses: it is written without them. Everything
+            else is carried.
     """
 
     name: str
@@ -72,7 +85,11 @@ def parts(record: Record) -> set[str]:
             texts += [record.chosen, record.rejected]
             unfinished = not (record.chosen_finished and record.rejected_finished)
             notes |= bool(record.meta)
-            found |= ({TIE} if record.tie else set()) | ({MARGIN} if record.margin is not None else set()) | ({LABEL} if record.label is not None else set())
+            found |= (
+                ({TIE} if record.tie else set())
+                | ({MARGIN} if record.margin is not None else set())
+                | ({LABEL} if record.label is not None else set())
+            )
         case Ranking():
             texts += [completion.text for completion in record.completions]
             unfinished = not all(completion.finished for completion in record.completions)
@@ -88,7 +105,9 @@ def parts(record: Record) -> set[str]:
     return found | ({MARK_INSIDE} if any(map(HH_TURN.search, texts)) else set())
 
 
-# --- rows ---------------------------------------------------------------------------------------------------------------------------
+# --- rows
+# ---------------------------------------------------------------------------------------------------------------------------
+
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [message.to_json() for message in messages]
@@ -100,22 +119,34 @@ def _said(text: str) -> list[dict[str, str]]:
 
 def _more(record: Comparison) -> dict[str, float]:
     """Columns that a comparison has only where there is something in them."""
-    return {name: value for name, value in (("margin", record.margin), ("label", record.label)) if value is not None}
+    return {
+        name: value
+        for name, value in (("margin", record.margin), ("label", record.label))
+        if value is not None
+    }
 
 
 def _preference(record: Comparison) -> dict[str, Any]:
-    return {"prompt": _turns(record.prompt.messages), "chosen": _said(record.chosen), "rejected": _said(record.rejected)} | _more(record)
+    return {
+        "prompt": _turns(record.prompt.messages),
+        "chosen": _said(record.chosen),
+        "rejected": _said(record.rejected),
+    } | _more(record)
 
 
 def _implicit(record: Comparison) -> dict[str, Any]:
     before = _turns(record.prompt.messages)
-    return {"chosen": before + _said(record.chosen), "rejected": before + _said(record.rejected)} | _more(record)
+    return {"chosen": before + _said(record.chosen), "rejected": before + _said(record.rejected)} | _more(
+        record
+    )
 
 
 def _ranking(record: Ranking) -> dict[str, Any]:
     row = record.to_json()
     kept = {name: value for name, value in row.items() if name not in ("meta", "ranking_meta")}
-    return kept | ({"ranking_meta": {"labels": list(record.meta["labels"])}} if "labels" in record.meta else {})
+    return kept | (
+        {"ranking_meta": {"labels": list(record.meta["labels"])}} if "labels" in record.meta else {}
+    )
 
 
 def _alpaca(prompt: Prompt) -> dict[str, Any]:
@@ -125,7 +156,10 @@ def _alpaca(prompt: Prompt) -> dict[str, Any]:
     if messages[0].role == "system":
         row["system"] = messages.pop(0).content
     if len(messages) > 1:
-        row["history"] = [[asked.content, said.content] for asked, said in zip(messages[:-1:2], messages[1:-1:2], strict=True)]
+        row["history"] = [
+            [asked.content, said.content]
+            for asked, said in zip(messages[:-1:2], messages[1:-1:2], strict=True)
+        ]
     return row
 
 
@@ -142,61 +176,180 @@ def _gpt(text: str) -> dict[str, str]:
 
 def _hh(record: Comparison) -> dict[str, Any]:
     names = {"user": "Human", "assistant": "Assistant"}
-    before = "".join(f"\n\n{names[message.role]}: {message.content}" for message in record.prompt.messages) + "\n\nAssistant: "
+    before = (
+        "".join(f"\n\n{names[message.role]}: {message.content}" for message in record.prompt.messages)
+        + "\n\nAssistant: "
+    )
     return {"chosen": before + record.chosen, "rejected": before + record.rejected}
 
 
 def _best_first(record: Ranking) -> list[Completion]:
-    return [completion for _, completion in sorted(zip(record.ranks, record.completions, strict=True), key=lambda pair: pair[0])]
+    return [
+        completion
+        for _, completion in sorted(
+            zip(record.ranks, record.completions, strict=True), key=lambda pair: pair[0]
+        )
+    ]
 
 
 def _ultrafeedback(record: Ranking) -> dict[str, Any]:
     """Scores stand for the ranks: the worst of K distinct ones gets 1, the best K."""
     places = sorted(set(record.ranks), reverse=True)
-    return {"instruction": record.prompt.text, "completions": [
-        {"response": completion.text, "model": completion.source, "overall_score": float(1 + places.index(rank))}
-        for completion, rank in zip(record.completions, record.ranks, strict=True)]}
+    return {
+        "instruction": record.prompt.text,
+        "completions": [
+            {
+                "response": completion.text,
+                "model": completion.source,
+                "overall_score": float(1 + places.index(rank)),
+            }
+            for completion, rank in zip(record.completions, record.ranks, strict=True)
+        ],
+    }
 
 
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
-    Layout("text", "TRL", "text", lambda r: {"text": r.text}, loses=frozenset({NOTES})),
-    Layout("prompt", "TRL", "prompt", lambda r: {"prompt": _turns(r.messages)}, loses=ASIDE),
-    Layout("messages", "TRL", "demonstration", lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion)}, loses=ASIDE),
-    Layout("prompt-completion", "TRL", "demonstration", lambda r: {"prompt": _turns(r.prompt.messages), "completion": _said(r.completion)}, loses=ASIDE),
-    Layout("preference", "TRL, OpenRLHF", "comparison", _preference, ANSWERED, ASIDE - CARRIED),
-    Layout("preference-implicit", "TRL, OpenRLHF", "comparison", _implicit, ANSWERED, ASIDE - CARRIED),
-    Layout("unpaired", "TRL, OpenRLHF", "unpaired",
-           lambda r: {"prompt": _turns(r.prompt.messages), "completion": _said(r.completion), "label": r.label}, ANSWERED, ASIDE),
-    Layout("ranking", "alignlab", "ranking", _ranking, WORDS, frozenset({NOTES, MARGIN})),
-    Layout("alpaca", "Alpaca, LLaMA-Factory", "demonstration", lambda r: _alpaca(r.prompt) | {"output": r.completion}, WORDS | {ORDER}, ASIDE),
-    Layout("alpaca-preference", "LLaMA-Factory", "comparison", lambda r: _alpaca(r.prompt) | {"chosen": r.chosen, "rejected": r.rejected},
-           WORDS | ANSWERED | {ORDER}, ASIDE),
-    Layout("llamafactory-ranking", "LLaMA-Factory, older", "ranking",
-           lambda r: _alpaca(r.prompt) | {"output": [c.text for c in _best_first(r)]}, ANSWERED | {ORDER, AS_JSON}, ASIDE),
-    Layout("sharegpt", "ShareGPT, LLaMA-Factory", "demonstration",
-           lambda r: {"conversations": [*_sharegpt(r.prompt.messages), _gpt(r.completion)]}, loses=ASIDE),
-    Layout("sharegpt-preference", "LLaMA-Factory", "comparison",
-           lambda r: {"conversations": _sharegpt(r.prompt.messages), "chosen": _gpt(r.chosen), "rejected": _gpt(r.rejected)}, ANSWERED, ASIDE),
-    Layout("unpaired-messages", "LLaMA-Factory", "unpaired",
-           lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion), "label": r.label}, ANSWERED, ASIDE),
-    Layout("hh", "Anthropic HH", "comparison", _hh, ANSWERED | {SYSTEM, ORDER, MARK_INSIDE}, ASIDE | {BLANKS}),
-    Layout("ultrafeedback", "UltraFeedback", "ranking", _ultrafeedback, frozenset({SYSTEM, EARLIER, ORDER, UNFINISHED, AS_JSON}), ASIDE - {WRITER}),
-    Layout("records", "alignlab", None, lambda r: r.to_json(), WORDS),
-)}
-PLAIN: dict[str, Layout] = {layout.name: layout for layout in (  # TRL's standard columns: texts instead of messages, one turn a prompt
-    Layout("prompt", "TRL", "prompt", lambda r: {"prompt": r.text}, ONE_TURN, ASIDE),
-    Layout("prompt-completion", "TRL", "demonstration", lambda r: {"prompt": r.prompt.text, "completion": r.completion}, ONE_TURN, ASIDE),
-    Layout("preference", "TRL, OpenRLHF", "comparison",
-           lambda r: {"prompt": r.prompt.text, "chosen": r.chosen, "rejected": r.rejected} | _more(r), ONE_TURN | ANSWERED, ASIDE - CARRIED),
-    Layout("unpaired", "TRL, OpenRLHF", "unpaired",
-           lambda r: {"prompt": r.prompt.text, "completion": r.completion, "label": r.label}, ONE_TURN | ANSWERED, ASIDE),
-)}
-TRL: dict[Want, str] = {"text": "text", "prompt": "prompt", "demonstration": "prompt-completion", "comparison": "preference",
-                        "ranking": "preference", "unpaired": "unpaired"}
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        Layout("text", "TRL", "text", lambda r: {"text": r.text}, loses=frozenset({NOTES})),
+        Layout("prompt", "TRL", "prompt", lambda r: {"prompt": _turns(r.messages)}, loses=ASIDE),
+        Layout(
+            "messages",
+            "TRL",
+            "demonstration",
+            lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion)},
+            loses=ASIDE,
+        ),
+        Layout(
+            "prompt-completion",
+            "TRL",
+            "demonstration",
+            lambda r: {"prompt": _turns(r.prompt.messages), "completion": _said(r.completion)},
+            loses=ASIDE,
+        ),
+        Layout("preference", "TRL, OpenRLHF", "comparison", _preference, ANSWERED, ASIDE - CARRIED),
+        Layout("preference-implicit", "TRL, OpenRLHF", "comparison", _implicit, ANSWERED, ASIDE - CARRIED),
+        Layout(
+            "unpaired",
+            "TRL, OpenRLHF",
+            "unpaired",
+            lambda r: {
+                "prompt": _turns(r.prompt.messages),
+                "completion": _said(r.completion),
+                "label": r.label,
+            },
+            ANSWERED,
+            ASIDE,
+        ),
+        Layout("ranking", "alignlab", "ranking", _ranking, WORDS, frozenset({NOTES, MARGIN})),
+        Layout(
+            "alpaca",
+            "Alpaca, LLaMA-Factory",
+            "demonstration",
+            lambda r: _alpaca(r.prompt) | {"output": r.completion},
+            WORDS | {ORDER},
+            ASIDE,
+        ),
+        Layout(
+            "alpaca-preference",
+            "LLaMA-Factory",
+            "comparison",
+            lambda r: _alpaca(r.prompt) | {"chosen": r.chosen, "rejected": r.rejected},
+            WORDS | ANSWERED | {ORDER},
+            ASIDE,
+        ),
+        Layout(
+            "llamafactory-ranking",
+            "LLaMA-Factory, older",
+            "ranking",
+            lambda r: _alpaca(r.prompt) | {"output": [c.text for c in _best_first(r)]},
+            ANSWERED | {ORDER, AS_JSON},
+            ASIDE,
+        ),
+        Layout(
+            "sharegpt",
+            "ShareGPT, LLaMA-Factory",
+            "demonstration",
+            lambda r: {"conversations": [*_sharegpt(r.prompt.messages), _gpt(r.completion)]},
+            loses=ASIDE,
+        ),
+        Layout(
+            "sharegpt-preference",
+            "LLaMA-Factory",
+            "comparison",
+            lambda r: {
+                "conversations": _sharegpt(r.prompt.messages),
+                "chosen": _gpt(r.chosen),
+                "rejected": _gpt(r.rejected),
+            },
+            ANSWERED,
+            ASIDE,
+        ),
+        Layout(
+            "unpaired-messages",
+            "LLaMA-Factory",
+            "unpaired",
+            lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion), "label": r.label},
+            ANSWERED,
+            ASIDE,
+        ),
+        Layout(
+            "hh", "Anthropic HH", "comparison", _hh, ANSWERED | {SYSTEM, ORDER, MARK_INSIDE}, ASIDE | {BLANKS}
+        ),
+        Layout(
+            "ultrafeedback",
+            "UltraFeedback",
+            "ranking",
+            _ultrafeedback,
+            frozenset({SYSTEM, EARLIER, ORDER, UNFINISHED, AS_JSON}),
+            ASIDE - {WRITER},
+        ),
+        Layout("records", "alignlab", None, lambda r: r.to_json(), WORDS),
+    )
+}
+PLAIN: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (  # TRL's standard columns: texts instead of messages, one turn a prompt
+        Layout("prompt", "TRL", "prompt", lambda r: {"prompt": r.text}, ONE_TURN, ASIDE),
+        Layout(
+            "prompt-completion",
+            "TRL",
+            "demonstration",
+            lambda r: {"prompt": r.prompt.text, "completion": r.completion},
+            ONE_TURN,
+            ASIDE,
+        ),
+        Layout(
+            "preference",
+            "TRL, OpenRLHF",
+            "comparison",
+            lambda r: {"prompt": r.prompt.text, "chosen": r.chosen, "rejected": r.rejected} | _more(r),
+            ONE_TURN | ANSWERED,
+            ASIDE - CARRIED,
+        ),
+        Layout(
+            "unpaired",
+            "TRL, OpenRLHF",
+            "unpaired",
+            lambda r: {"prompt": r.prompt.text, "completion": r.completion, "label": r.label},
+            ONE_TURN | ANSWERED,
+            ASIDE,
+        ),
+    )
+}
+TRL: dict[Want, str] = {
+    "text": "text",
+    "prompt": "prompt",
+    "demonstration": "prompt-completion",
+    "comparison": "preference",
+    "ranking": "preference",
+    "unpaired": "unpaired",
+}
 
 
 def layout(name: str, kind: Want, *, plain: bool = False) -> Layout:
-    """The layout of a name for records of a kind; `trl` is TRL's own for that kind, `openrlhf` and `llamafactory` those libraries'.
+    """The layout of a name for records of a kind; `trl` is TRL's own for that kind, `openrlhf` and
+    `llamafactory` those libraries'.
 
     Args:
         plain: texts instead of messages, where TRL has both.
@@ -204,14 +357,28 @@ def layout(name: str, kind: Want, *, plain: bool = False) -> Layout:
     Raises:
         UserError: no such layout, or no plain spelling of it.
     """
-    also = {"trl": TRL[kind], "openrlhf": {"demonstration": "alpaca"}.get(kind, TRL[kind]), "anthropic-hh": "hh",
-            "llamafactory": {"demonstration": "sharegpt", "comparison": "sharegpt-preference", "ranking": "sharegpt-preference",
-                             "unpaired": "unpaired-messages"}.get(kind, TRL[kind])}
+    also = {
+        "trl": TRL[kind],
+        "openrlhf": {"demonstration": "alpaca"}.get(kind, TRL[kind]),
+        "anthropic-hh": "hh",
+        "llamafactory": {
+            "demonstration": "sharegpt",
+            "comparison": "sharegpt-preference",
+            "ranking": "sharegpt-preference",
+            "unpaired": "unpaired-messages",
+        }.get(kind, TRL[kind]),
+    }
     found = also.get(name, name)
     if found not in LAYOUTS:
-        raise UserError(f"there is no layout {name!r}", remedy=f"{nearest(name, [*LAYOUTS, *also])} one of: trl, {', '.join(LAYOUTS)}".strip())
+        raise UserError(
+            f"there is no layout {name!r}",
+            remedy=f"{nearest(name, [*LAYOUTS, *also])} one of: trl, {', '.join(LAYOUTS)}".strip(),
+        )
     if plain and found in PLAIN:
         return PLAIN[found]
     if plain:
-        raise UserError(f"the layout {found} has no spelling with texts instead of messages", remedy=f"one of {', '.join(PLAIN)}, or without --plain")
+        raise UserError(
+            f"the layout {found} has no spelling with texts instead of messages",
+            remedy=f"one of {', '.join(PLAIN)}, or without --plain",
+        )
     return LAYOUTS[found]

@@ -1,4 +1,5 @@
-"""Rows that are longer than a stage's max_length: what is cut, what is lost, and what other lengths would keep.
+"""Rows that are longer than a stage's max_length: what is cut, what is lost, and what other lengths would
+keep.
 
     start   the prompt is cut from the left: oldest turns first, then the beginning of the question; the system message and the completions stay whole
     end     the completion is cut at its end, and gets no end token: it did not end there
@@ -23,16 +24,26 @@ LEAST = 8  # tokens that are left of what is cut
 LENGTHS = (128, 256, 512, 1024, 2048, 4096)
 
 
-def shortened(record: R, sequences: Sequence[Rendered], tokenizer: Any, max_length: int, how: Truncate,
-              encode: Callable[[Any, Any], list[Rendered]]) -> tuple[R, list[Rendered]] | None:
-    """The record cut to `max_length` tokens, and its sequences; None where it is lost. A demonstration's end is cut from its sequence alone."""
+def shortened(
+    record: R,
+    sequences: Sequence[Rendered],
+    tokenizer: Any,
+    max_length: int,
+    how: Truncate,
+    encode: Callable[[Any, Any], list[Rendered]],
+) -> tuple[R, list[Rendered]] | None:
+    """The record cut to `max_length` tokens, and its sequences; None where it is lost. A demonstration's end
+    is cut from its sequence alone.
+    """
     if how == "drop" or needs(record, sequences, tokenizer, how)[1] > max_length:
         return None
     if how == "start":
         answers = sorted(len(row.ids) - _prompt_length(row) for row in sequences)
         bare = _bare(record, tokenizer) + LEAST
         room = max_length - max([n for n in answers if n + bare <= max_length], default=0)
-        prompt = shorter_prompt(record if isinstance(record, Prompt) else cast("Any", record).prompt, tokenizer, room)
+        prompt = shorter_prompt(
+            record if isinstance(record, Prompt) else cast("Any", record).prompt, tokenizer, room
+        )
         if prompt is None:
             return None
         cut = with_prompt(record, prompt)
@@ -43,8 +54,11 @@ def shortened(record: R, sequences: Sequence[Rendered], tokenizer: Any, max_leng
     return cut, encode(cut, tokenizer)
 
 
-def needs(record: Record, sequences: Sequence[Rendered], tokenizer: Any, how: Truncate, below: int = 0) -> tuple[int, int]:
-    """Tokens at which the record is whole, and tokens from which on it is not lost. A ranking is not lost while two completions are left.
+def needs(
+    record: Record, sequences: Sequence[Rendered], tokenizer: Any, how: Truncate, below: int = 0
+) -> tuple[int, int]:
+    """Tokens at which the record is whole, and tokens from which on it is not lost. A ranking is not lost
+    while two completions are left.
 
     Of a record that is whole at `below` tokens nothing more is asked.
     """
@@ -54,7 +68,9 @@ def needs(record: Record, sequences: Sequence[Rendered], tokenizer: Any, how: Tr
     if how == "drop" or whole <= below:
         return whole, stays
     if how == "end":
-        return whole, min(stays, max(_prompt_length(row) for row in sequences) + LEAST) if not isinstance(record, Prompt) else whole
+        return whole, min(stays, max(_prompt_length(row) for row in sequences) + LEAST) if not isinstance(
+            record, Prompt
+        ) else whole
     answers = sorted(len(row.ids) - _prompt_length(row) for row in sequences)
     answer = answers[1] if isinstance(record, Ranking) and len(answers) > 1 else answers[-1]
     return whole, min(stays, answer + _bare(record, tokenizer) + LEAST)
@@ -71,12 +87,25 @@ class Kept:
 
 
 def table(rows: Sequence[tuple[int, int]], *, here: int = 0, context: int = 0) -> list[Kept]:
-    """What each of `LENGTHS`, the one that is used and the model's context would keep of rows that `needs` was asked of; none above the context, nor
-    above what keeps all."""
+    """What each of `LENGTHS`, the one that is used and the model's context would keep of rows that `needs`
+    was asked of; none above the context, nor above what keeps all.
+    """
     longest = max((whole for whole, _ in rows), default=0)
-    lengths = sorted({n for n in LENGTHS if not context or n < context} | ({here} if here else set()) | ({context} if 0 < context < 10 * LENGTHS[-1] else set()))
+    lengths = sorted(
+        {n for n in LENGTHS if not context or n < context}
+        | ({here} if here else set())
+        | ({context} if 0 < context < 10 * LENGTHS[-1] else set())
+    )
     shown = [n for i, n in enumerate(lengths) if i == 0 or lengths[i - 1] < longest or n == here]
-    return [Kept(n, sum(whole <= n for whole, _ in rows), sum(least <= n < whole for whole, least in rows), sum(least > n for _, least in rows)) for n in shown]
+    return [
+        Kept(
+            n,
+            sum(whole <= n for whole, _ in rows),
+            sum(least <= n < whole for whole, least in rows),
+            sum(least > n for _, least in rows),
+        )
+        for n in shown
+    ]
 
 
 def told(kept: Iterable[Kept], *, here: int = 0) -> str:
@@ -84,17 +113,20 @@ def told(kept: Iterable[Kept], *, here: int = 0) -> str:
     lines = ["max_length   whole     cut    lost"]
     for row in kept:
         of = max(1, row.whole + row.cut + row.lost)
-        lines.append(f"{row.max_length:>10}{row.whole / of:>8.0%}{row.cut / of:>8.0%}{row.lost / of:>8.0%}{'   <- here' if row.max_length == here else ''}")
+        lines.append(
+            f"{row.max_length:>10}{row.whole / of:>8.0%}{row.cut / of:>8.0%}{row.lost / of:>8.0%}{'   <- here' if row.max_length == here else ''}"
+        )
     return "\n".join(lines)
 
 
 def shorter_prompt(prompt: Prompt, tokenizer: Any, room: int) -> Prompt | None:
-    """The prompt within `room` tokens: without its oldest turns, and if that is not enough with the end of its last question. None if neither will do.
+    """The prompt within `room` tokens: without its oldest turns, and if that is not enough with the end of
+    its last question. None if neither will do.
 
     It begins with a user's turn, behind the system message if there is one.
     """
     system = prompt.messages[:1] if prompt.messages and prompt.messages[0].role == "system" else ()
-    turns = prompt.messages[len(system):]
+    turns = prompt.messages[len(system) :]
     starts = [i for i, message in enumerate(turns) if message.role == "user"]
     for i in starts:
         if _fits(shorter := replace(prompt, messages=(*system, *turns[i:])), tokenizer, room):
@@ -103,10 +135,15 @@ def shorter_prompt(prompt: Prompt, tokenizer: Any, room: int) -> Prompt | None:
         return None
     question, rest = turns[starts[-1]], turns[starts[-1] + 1 :]
     ids = tokenizer(question.content, add_special_tokens=False)["input_ids"]
-    keep = min(len(ids), room - _length(replace(prompt, messages=(*system, replace(question, content=""), *rest)), tokenizer))
+    keep = min(
+        len(ids),
+        room - _length(replace(prompt, messages=(*system, replace(question, content=""), *rest)), tokenizer),
+    )
     while keep > 0:
         text = tokenizer.decode(ids[-keep:]).lstrip("\ufffd").lstrip()
-        if text and _fits(shorter := replace(prompt, messages=(*system, Message("user", text), *rest)), tokenizer, room):
+        if text and _fits(
+            shorter := replace(prompt, messages=(*system, Message("user", text), *rest)), tokenizer, room
+        ):
             return shorter
         keep -= 1
     return None
@@ -117,12 +154,20 @@ def with_prompt(record: R, prompt: Prompt) -> R:
     if isinstance(record, Prompt):
         return cast("R", prompt)
     if isinstance(record, Ranking):
-        return cast("R", replace(record, prompt=prompt, completions=tuple(replace(c, prompt=prompt) for c in record.completions)))
+        return cast(
+            "R",
+            replace(
+                record,
+                prompt=prompt,
+                completions=tuple(replace(c, prompt=prompt) for c in record.completions),
+            ),
+        )
     return replace(cast("Any", record), prompt=prompt)
 
 
 def _with_ends_cut(record: R, tokenizer: Any, max_length: int) -> R:
     """The record with every completion that is too long cut at its end, and not finished."""
+
     def cut(prompt: Prompt, text: str, finished: bool) -> tuple[str, bool]:
         room = max_length - len(prompt_ids(tokenizer, prompt))
         if len(completion_ids(tokenizer, prompt, text, finished=finished)) <= room:
@@ -137,10 +182,31 @@ def _with_ends_cut(record: R, tokenizer: Any, max_length: int) -> R:
     match record:
         case Ranking():
             parts = [cut(record.prompt, c.text, c.finished) for c in record.completions]
-            return cast("R", replace(record, completions=tuple(replace(c, text=text, finished=finished) for c, (text, finished) in zip(record.completions, parts, strict=True))))
+            return cast(
+                "R",
+                replace(
+                    record,
+                    completions=tuple(
+                        replace(c, text=text, finished=finished)
+                        for c, (text, finished) in zip(record.completions, parts, strict=True)
+                    ),
+                ),
+            )
         case Comparison():
-            chosen, rejected = cut(record.prompt, record.chosen, record.chosen_finished), cut(record.prompt, record.rejected, record.rejected_finished)
-            return cast("R", replace(record, chosen=chosen[0], chosen_finished=chosen[1], rejected=rejected[0], rejected_finished=rejected[1]))
+            chosen, rejected = (
+                cut(record.prompt, record.chosen, record.chosen_finished),
+                cut(record.prompt, record.rejected, record.rejected_finished),
+            )
+            return cast(
+                "R",
+                replace(
+                    record,
+                    chosen=chosen[0],
+                    chosen_finished=chosen[1],
+                    rejected=rejected[0],
+                    rejected_finished=rejected[1],
+                ),
+            )
         case Unpaired():
             text, finished = cut(record.prompt, record.completion, record.finished)
             return cast("R", replace(record, completion=text, finished=finished))
@@ -156,13 +222,17 @@ def _prompt_length(row: Rendered) -> int:
 
 
 def _bare(record: Record, tokenizer: Any) -> int:
-    """Tokens of the prompt without its earlier turns and the words of its question; very many if the template refuses that."""
+    """Tokens of the prompt without its earlier turns and the words of its question; very many if the template
+    refuses that.
+    """
     prompt = record if isinstance(record, Prompt) else cast("Any", record).prompt
     system = prompt.messages[:1] if prompt.messages and prompt.messages[0].role == "system" else ()
     last = max((i for i, message in enumerate(prompt.messages) if message.role == "user"), default=None)
     if last is None:
         return 10**9
-    return _length(replace(prompt, messages=(*system, Message("user", ""), *prompt.messages[last + 1 :])), tokenizer)
+    return _length(
+        replace(prompt, messages=(*system, Message("user", ""), *prompt.messages[last + 1 :])), tokenizer
+    )
 
 
 def _length(prompt: Prompt, tokenizer: Any) -> int:

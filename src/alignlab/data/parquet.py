@@ -1,7 +1,8 @@
 """Parquet and Arrow tables -> rows of plain values, bounded by what the file could hold.
 
-A Parquet file says in three places how large it is: in its footer, in the header of every page, and by how often a page repeats its values. A short file
-can claim gigabytes in each. So the headers of all pages are read first, and what comes out is counted against the file's size. (Format:
+A Parquet file says in three places how large it is: in its footer, in the header of every page, and by how
+often a page repeats its values. A short file can claim gigabytes in each. So the headers of all pages are
+read first, and what comes out is counted against the file's size. (Format:
 https://github.com/apache/parquet-format; headers are Thrift structs in the compact protocol.)
 """
 
@@ -23,7 +24,12 @@ PAGE = 2**27  # bytes of one page, unpacked; writers make them of one megabyte
 HEADER = 2**20  # bytes of a page's header
 FOOTER = 2**22  # bytes of the file's metadata
 VALUE = 16  # bytes that a value takes at least, however often it is repeated
-DICTIONARY, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY, DELTAS = 2, 6, 7, (5, 6, 7)  # numbers of the format: a kind of page, two types, encodings
+DICTIONARY, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY, DELTAS = (
+    2,
+    6,
+    7,
+    (5, 6, 7),
+)  # numbers of the format: a kind of page, two types, encodings
 BATCH = 2**26  # bytes that a batch of rows may come to
 ROWS = 1000  # of a batch
 
@@ -32,7 +38,8 @@ def parquet_rows(file: BinaryIO, path: Path) -> Iterator[tuple[int, Any]]:
     """Rows of a Parquet file with their places, from 1.
 
     Raises:
-        DataError: the file is damaged, claims more than it can hold, or has a column whose values cannot be read.
+        DataError: the file is damaged, claims more than it can hold, or has a column whose values cannot be
+            read.
     """
     import pyarrow
     import pyarrow.parquet
@@ -40,35 +47,64 @@ def parquet_rows(file: BinaryIO, path: Path) -> Iterator[tuple[int, Any]]:
     size, number = file.seek(0, 2), 0
     try:
         repeating, longest = _check_pages(file, size, path)
-        table = pyarrow.parquet.ParquetFile(file, read_dictionary=repeating, thrift_string_size_limit=FOOTER, thrift_container_size_limit=FOOTER // 16)
+        table = pyarrow.parquet.ParquetFile(
+            file,
+            read_dictionary=repeating,
+            thrift_string_size_limit=FOOTER,
+            thrift_container_size_limit=FOOTER // 16,
+        )
         batches = table.iter_batches(batch_size=max(1, min(ROWS, BATCH // longest)), use_threads=False)
         for number, row in table_rows(batches, size, path):
             yield number, row
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise DataError(f"the Parquet file is cut off or damaged after row {number}: {first_line(error):.120}", where=str(path), remedy=AGAIN) from error
+    except (
+        pyarrow.ArrowException,
+        OSError,
+        UnicodeDecodeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise DataError(
+            f"the Parquet file is cut off or damaged after row {number}: {first_line(error):.120}",
+            where=str(path),
+            remedy=AGAIN,
+        ) from error
 
 
 def table_rows(batches: Iterable[Any], size: int, path: Path) -> Iterator[tuple[int, Any]]:
     """Rows of record batches or tables with their places, from 1; `size` is that of the file they come from.
 
-    Dates, times and durations come as the whole numbers that the file holds: Python's own have another range, and no reader takes them.
+    Dates, times and durations come as the whole numbers that the file holds: Python's own have another range,
+    and no reader takes them.
     """
 
     number = taken = 0
     for batch in batches:
         if name := twice(batch.schema.names):
-            raise DataError(f"two columns are named {name!r:.40}", where=str(path), remedy="rename one of them")
+            raise DataError(
+                f"two columns are named {name!r:.40}", where=str(path), remedy="rename one of them"
+            )
         taken += sum(_expanded(column) for column in batch.columns)
         if taken > FREE + GROWTH * size:
             raise _too_much("the file", f"{path}:{number + 1}")
-        columns = {name: _values(column, name, f"{path}:{number + 1}") for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+        columns = {
+            name: _values(column, name, f"{path}:{number + 1}")
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        }
         for place in range(batch.num_rows):
             yield number + place + 1, {name: values[place] for name, values in columns.items()}
         number += batch.num_rows
 
 
 def _too_much(what: str, where: str) -> DataError:
-    return DataError(f"{what} unpacks to more than {GROWTH} times the file's size", where=where, remedy="text does not pack so well: if it is what you want, write it as JSONL")
+    return DataError(
+        f"{what} unpacks to more than {GROWTH} times the file's size",
+        where=where,
+        remedy="text does not pack so well: if it is what you want, write it as JSONL",
+    )
 
 
 def _values(column: pyarrow.Array | pyarrow.ChunkedArray, name: str, where: str) -> list[Any]:
@@ -77,9 +113,19 @@ def _values(column: pyarrow.Array | pyarrow.ChunkedArray, name: str, where: str)
     try:
         plain = _plain(column.type)
         return (column if plain == column.type else column.cast(plain, safe=False)).to_pylist()
-    except (pyarrow.ArrowException, ValueError, TypeError, LookupError, OverflowError, AttributeError) as error:
-        raise DataError(f"the column {name!r:.60} ({str(column.type):.60}) cannot be read: {first_line(error):.80}", where=where,
-                        remedy="write the file without it, or with a type of text, numbers, lists and tables") from error
+    except (
+        pyarrow.ArrowException,
+        ValueError,
+        TypeError,
+        LookupError,
+        OverflowError,
+        AttributeError,
+    ) as error:
+        raise DataError(
+            f"the column {name!r:.60} ({str(column.type):.60}) cannot be read: {first_line(error):.80}",
+            where=where,
+            remedy="write the file without it, or with a type of text, numbers, lists and tables",
+        ) from error
 
 
 def _plain(kind: pyarrow.DataType) -> pyarrow.DataType:
@@ -96,7 +142,9 @@ def _plain(kind: pyarrow.DataType) -> pyarrow.DataType:
     if types.is_map(kind):
         return pyarrow.map_(_plain(kind.key_type), _plain(kind.item_type))
     if types.is_list(kind) or types.is_large_list(kind):
-        return (pyarrow.list_ if types.is_list(kind) else pyarrow.large_list)(kind.value_field.with_type(_plain(kind.value_type)))
+        return (pyarrow.list_ if types.is_list(kind) else pyarrow.large_list)(
+            kind.value_field.with_type(_plain(kind.value_type))
+        )
     return kind
 
 
@@ -109,7 +157,15 @@ def _expanded(column: Any) -> int:
     compute: Any = pyarrow.compute
     kind, chunks = column.type, column.chunks if isinstance(column, pyarrow.ChunkedArray) else [column]
     if types.is_dictionary(kind) and (types.is_string(kind.value_type) or types.is_binary(kind.value_type)):
-        return sum(int(compute.sum(compute.take(compute.binary_length(chunk.dictionary).cast("int64"), chunk.indices)).as_py() or 0) for chunk in chunks)
+        return sum(
+            int(
+                compute.sum(
+                    compute.take(compute.binary_length(chunk.dictionary).cast("int64"), chunk.indices)
+                ).as_py()
+                or 0
+            )
+            for chunk in chunks
+        )
     if types.is_list(kind) or types.is_large_list(kind):
         return column.nbytes + sum(_expanded(chunk.flatten()) for chunk in chunks)
     if types.is_map(kind):
@@ -119,21 +175,29 @@ def _expanded(column: Any) -> int:
     return column.nbytes
 
 
-# --- footer and pages -----------------------------------------------------------------------------------------------------------------
-# `pyarrow` ends the process where some fields of a footer do not fit together, so the few that matter are read here.
+# --- footer and pages
+# -----------------------------------------------------------------------------------------------------------------
+# `pyarrow` ends the process where some fields of a footer do not fit together, so the few that matter are
+# read here.
+
 
 def _check_pages(file: BinaryIO, size: int, path: Path) -> tuple[list[str], int]:
-    """Read the footer and the header of every page. Raises DataError for pages that come to more than the file can hold, ValueError for a damaged file.
+    """Read the footer and the header of every page. Raises DataError for pages that come to more than the
+    file can hold, ValueError for a damaged file.
 
     Returns:
-        The columns of texts that have dictionaries, and the most bytes that a value can have which its page repeats.
+        The columns of texts that have dictionaries, and the most bytes that a value can have which its page
+        repeats.
     """
     repeating: dict[str, None] = {}
     values: dict[int, int] = {}
     unpacked, longest = 0, 1
     for group in _footer(file, size, path).get(4, []):
         for place, chunk in enumerate(column[3] for column in group[1]):
-            name, text = ".".join(part.decode() for part in chunk[3]), chunk[1] in (BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY)
+            name, text = (
+                ".".join(part.decode() for part in chunk[3]),
+                chunk[1] in (BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY),
+            )
             delta = any(encoding in DELTAS for encoding in chunk[2])
             for kind, plain, held in _pages(file, chunk, size):
                 unpacked += plain
@@ -143,7 +207,10 @@ def _check_pages(file: BinaryIO, size: int, path: Path) -> tuple[list[str], int]
                 if text and (delta or kind == DICTIONARY):
                     longest = max(longest, plain)
                 if plain > PAGE or max(unpacked, VALUE * values[place]) > FREE + GROWTH * size:
-                    raise _too_much(f"the column {name!r:.60}" if plain <= PAGE else f"a page of the column {name!r:.60}", str(path))
+                    raise _too_much(
+                        f"the column {name!r:.60}" if plain <= PAGE else f"a page of the column {name!r:.60}",
+                        str(path),
+                    )
     return list(repeating), longest
 
 
@@ -155,11 +222,19 @@ def _footer(file: BinaryIO, size: int, path: Path) -> dict[int, Any]:
     if end[4:] != b"PAR1" or length + 12 > size:
         raise ValueError("it does not end as a Parquet file does")
     if length > FOOTER:
-        raise DataError(f"the file has a footer of {length:,} bytes", where=str(path), remedy="write fewer columns, or larger row groups")
+        raise DataError(
+            f"the file has a footer of {length:,} bytes",
+            where=str(path),
+            remedy="write fewer columns, or larger row groups",
+        )
     file.seek(size - 8 - length)
     footer, _ = _struct(file.read(length), 0)
     if len(footer[2]) > 8 * COLUMNS:
-        raise DataError(f"the file has {len(footer[2]) - 1:,} columns", where=str(path), remedy=f"at most {COLUMNS:,}: keep those that are read")
+        raise DataError(
+            f"the file has {len(footer[2]) - 1:,} columns",
+            where=str(path),
+            remedy=f"at most {COLUMNS:,}: keep those that are read",
+        )
     return footer
 
 
@@ -195,7 +270,9 @@ def _struct(data: bytes, place: int) -> tuple[dict[int, Any], int]:
             field += head >> 4
         else:
             field, place = _whole(data, place)
-        found[field], place = (head & 15 == 1, place) if head & 15 in (1, 2) else _value(data, place, head & 15)
+        found[field], place = (
+            (head & 15 == 1, place) if head & 15 in (1, 2) else _value(data, place, head & 15)
+        )
     return found, place + 1
 
 

@@ -1,7 +1,9 @@
-"""Files, folders, runs and hub data sets -> records, with a report of what was dropped. (`folders` finds the files, `files` reads their rows.)
+"""Files, folders, runs and hub data sets -> records, with a report of what was dropped. (`folders` finds the
+files, `files` reads their rows.)
 
-A file or row that is broken stops the reading with a `DataError` that says where and what mends it. Rows that are sound but teach
-nothing (an identical pair, an empty completion, a duplicate) are dropped and counted: see `LoadReport`.
+A file or row that is broken stops the reading with a `DataError` that says where and what mends it. Rows that
+are sound but teach nothing (an identical pair, an empty completion, a duplicate) are dropped and counted: see
+`LoadReport`.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ class LoadReport:
         source: file, folder or hub name; formats: the format of each file, by name.
         read: rows read; kept: records made of them (a ranking may give several comparisons).
         dropped: rows or records that teach nothing, by reason; examples: where each reason was seen first.
-        not_read: columns with text that no reader used, with their rows; taken: of those, the column that was taken in their place.
-        others: columns without text (ids, numbers, what a row is filed under) that no reader used, with their rows.
+        not_read: columns with text that no reader used, with their rows; taken: of those, the column that was
+            taken in their place.
+        others: columns without text (ids, numbers, what a row is filed under) that no reader used, with their
+            rows.
         remarks: rows that were read in a way to know of (a prompt that was guessed), with their number.
     """
 
@@ -50,7 +54,11 @@ class LoadReport:
 
     def note(self, reading: Reading) -> None:
         """Count what a row has that no reader used, and how else it was read."""
-        for counts, found in ((self.not_read, reading.not_read), (self.others, reading.others), (self.remarks, reading.remarks)):
+        for counts, found in (
+            (self.not_read, reading.not_read),
+            (self.others, reading.others),
+            (self.remarks, reading.remarks),
+        ):
             for name in found:
                 counts[name] = counts.get(name, 0) + 1
         self.taken.update({name: taken for name, taken in reading.not_read.items() if taken})
@@ -70,18 +78,27 @@ class LoadReport:
         return "\n  ".join(lines)
 
     def not_read_text(self) -> str:
-        return _listed([f"{name} ({count} row{'s' * (count != 1)}" + (f"; {self.taken[name]} was taken)" if name in self.taken else ")")
-                        for name, count in self.not_read.items()])
+        return _listed(
+            [
+                f"{name} ({count} row{'s' * (count != 1)}"
+                + (f"; {self.taken[name]} was taken)" if name in self.taken else ")")
+                for name, count in self.not_read.items()
+            ]
+        )
 
     def dropped_text(self) -> str:
-        return ", ".join(f"{count} {reason} (first: {self.examples[reason]})" for reason, count in self.dropped.items())
+        return ", ".join(
+            f"{count} {reason} (first: {self.examples[reason]})" for reason, count in self.dropped.items()
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 def _listed(names: list[str], most: int = 12) -> str:
-    return ", ".join(one_line(name, 60) for name in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(one_line(name, 60) for name in names[:most]) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +111,24 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
     """Records of one kind from a file, a folder of files, a run folder or a hub name.
 
     Args:
-        source: JSONL, JSON, CSV or Parquet (also gzipped), a folder of those, a run folder, or `owner/name` on the hub; before it
-            may stand what its columns are (`formats.columns`).
+        source: JSONL, JSON, CSV or Parquet (also gzipped), a folder of those, a run folder, or `owner/name`
+            on the hub; before it may stand what its columns are (`formats.columns`).
         want: kind of record; other kinds are converted where that makes sense (`formats.convert`).
         limit: stop after this many records.
-        split: which split of a hub data set, of a folder whose files are named by split, or of a run (`NAME_test.jsonl`).
+        split: which split of a hub data set, of a folder whose files are named by split, or of a run
+            (`NAME_test.jsonl`).
 
     Raises:
-        DataError: nothing there, a broken file or row, several formats in one file, or nothing left after dropping.
+        DataError: nothing there, a broken file or row, several formats in one file, or nothing left after
+            dropping.
     """
     report = LoadReport(str(source), want)
     columns, source = columns_in(str(source))
     records: list[Record] = []
     seen: set[bytes] = set()
-    for where, record in chain.from_iterable(_convert_rows(name, rows, want, report, columns) for name, rows in sources(source, want, split)):
+    for where, record in chain.from_iterable(
+        _convert_rows(name, rows, want, report, columns) for name, rows in sources(source, want, split)
+    ):
         key = same(record)
         if key in seen:
             report.drop("duplicate", where)
@@ -118,7 +139,11 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
             break
     report.kept = len(records)
     if not records:
-        what = f"nothing left of {report.read} rows: dropped {report.dropped_text()}" if report.read else "no rows"
+        what = (
+            f"nothing left of {report.read} rows: dropped {report.dropped_text()}"
+            if report.read
+            else "no rows"
+        )
         raise DataError(what, where=str(source), remedy=f"{ONE[want]} needs {NEEDS[want]}")
     return Loaded(records, report)
 
@@ -128,7 +153,9 @@ MOST_BROKEN = 10_000  # rows that a survey names
 
 @dataclass(slots=True)
 class Survey:
-    """A whole source, whatever is wrong with it: its records and where they stand, and every row that cannot be read."""
+    """A whole source, whatever is wrong with it: its records and where they stand, and every row that cannot
+    be read.
+    """
 
     report: LoadReport
     records: list[Any] = field(default_factory=list)
@@ -137,7 +164,8 @@ class Survey:
 
 
 def survey(source: str | Path, want: Want, *, limit: int | None = None, split: str = "train") -> Survey:
-    """As `load`, but it goes on behind a broken row, keeps duplicates and lets formats differ: what `alignlab doctor` looks at.
+    """As `load`, but it goes on behind a broken row, keeps duplicates and lets formats differ: what `alignlab
+    doctor` looks at.
 
     Raises:
         DataError: there is no such source.
@@ -162,7 +190,11 @@ def survey(source: str | Path, want: Want, *, limit: int | None = None, split: s
                 except DataError as error:
                     found.broken.append(_at(error, where))
                     if len(found.broken) == MOST_BROKEN:
-                        raise DataError(f"{MOST_BROKEN:,} rows cannot be read; what is behind them was not looked at", where=where, remedy=AGAIN) from None
+                        raise DataError(
+                            f"{MOST_BROKEN:,} rows cannot be read; what is behind them was not looked at",
+                            where=where,
+                            remedy=AGAIN,
+                        ) from None
                 if limit and len(found.records) >= limit:
                     break
             if columns:
@@ -176,7 +208,9 @@ def survey(source: str | Path, want: Want, *, limit: int | None = None, split: s
 
 
 def kind_of(source: str | Path, *, split: str = "train") -> Want:
-    """What a source holds by nature: a run what its most telling file holds, any other what its first row is. Raises as `load`."""
+    """What a source holds by nature: a run what its most telling file holds, any other what its first row is.
+    Raises as `load`.
+    """
     columns, source = columns_in(str(source))
     path = local(source)
     if (path / "run.json").exists():
@@ -193,7 +227,9 @@ def kind_of(source: str | Path, *, split: str = "train") -> Want:
     raise DataError("the file holds no rows", where=str(source), remedy=AGAIN)
 
 
-def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report: LoadReport, columns: Columns | None) -> Iterator[tuple[str, Record]]:
+def _convert_rows(
+    name: str, rows: Iterable[tuple[int, Any]], want: Want, report: LoadReport, columns: Columns | None
+) -> Iterator[tuple[str, Record]]:
     """The records of one file with where they stand; every row must be in the format of the first."""
     first: Shaped | None = None
     first_columns, start = set[str](), report.read
@@ -207,12 +243,16 @@ def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report
             if columns:
                 columns.check(where)
             if first and isinstance(row, dict):
-                raise _mixed(name, first.form.name, first_columns, report.read - start - 1, number, row, rows, columns) from error
+                raise _mixed(
+                    name, first.form.name, first_columns, report.read - start - 1, number, row, rows, columns
+                ) from error
             raise _at(error, where) from error
         if not first:
             first, first_columns = here, columns_of(row) if isinstance(row, dict) else set()
         elif here.form != first.form:
-            raise _mixed(name, first.form.name, first_columns, report.read - start - 1, number, row, rows, columns)
+            raise _mixed(
+                name, first.form.name, first_columns, report.read - start - 1, number, row, rows, columns
+            )
         report.formats[here.form.name] = report.formats.get(here.form.name, 0) + 1
         try:
             reading = here.read(want)
@@ -220,7 +260,9 @@ def _convert_rows(name: str, rows: Iterable[tuple[int, Any]], want: Want, report
             report.drop(str(reason), where)
             continue
         except DataError as error:
-            if columns and report.read == start + 1:  # what is wrong with the first row may be a name that it does not have
+            if (
+                columns and report.read == start + 1
+            ):  # what is wrong with the first row may be a name that it does not have
                 columns.check(where)
             raise _at(error, where) from error
         report.note(reading)
@@ -236,8 +278,16 @@ def _at(error: DataError, where: str) -> DataError:
     return DataError(error.what, where=where, remedy=error.remedy or "mend the row, or take it out")
 
 
-def _mixed(name: str, first: str, columns: set[str], good: int, number: int, row: Any, rest: Iterator[tuple[int, Any]],
-           said: Columns | None) -> DataError:
+def _mixed(
+    name: str,
+    first: str,
+    columns: set[str],
+    good: int,
+    number: int,
+    row: Any,
+    rest: Iterator[tuple[int, Any]],
+    said: Columns | None,
+) -> DataError:
     """The error for a file whose rows are not all in one format: it says which rows are in which."""
     missing = sorted(columns - columns_of(row)) if isinstance(row, dict) else []
     found: dict[str, list[int]] = {}
@@ -253,8 +303,11 @@ def _mixed(name: str, first: str, columns: set[str], good: int, number: int, row
     parts = [f"{first} ({counts[first]} rows, from the first on)"]
     parts += [f"{kind} (row {_spans(places)})" for kind, places in found.items()]
     lacks = f"; row {number} has no {' and no '.join(missing)}" if missing else ""
-    return DataError(f"the rows are in different formats: {', '.join(parts)}{lacks}", where=f"{name}:{number}",
-                     remedy="fill in the missing column, or put each format into a file of its own")
+    return DataError(
+        f"the rows are in different formats: {', '.join(parts)}{lacks}",
+        where=f"{name}:{number}",
+        remedy="fill in the missing column, or put each format into a file of its own",
+    )
 
 
 def _spans(numbers: list[int]) -> str:

@@ -15,13 +15,18 @@ from ..models.chat import Rendered
 AHEAD = 64  # documents among which the one that fits what is left of a row is looked for
 
 
-def whole_rows(documents: Sequence[Rendered], kept: Iterable[Rendered], *, tokens: int, context: int, keep: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Rows (N, context + 1) in which documents stand whole, and of the same shape the weights of the tokens in the loss. What is left of a row is filled from `kept`, cut.
+def whole_rows(
+    documents: Sequence[Rendered], kept: Iterable[Rendered], *, tokens: int, context: int, keep: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Rows (N, context + 1) in which documents stand whole, and of the same shape the weights of the tokens
+    in the loss. What is left of a row is filled from `kept`, cut.
 
-    Nothing that matters is torn from its beginning, and no padding is learnt. Rows of `kept` alone stand among the others, as many as its share needs.
+    Nothing that matters is torn from its beginning, and no padding is learnt. Rows of `kept` alone stand
+    among the others, as many as its share needs.
 
     Args:
-        documents: each opened by the token between documents. Read over and over, nearly in their order, until there are `tokens`.
+        documents: each opened by the token between documents. Read over and over, nearly in their order,
+            until there are `tokens`.
         kept: more documents, enough of them.
         keep: share of all tokens that comes from `kept`, at least.
 
@@ -29,10 +34,16 @@ def whole_rows(documents: Sequence[Rendered], kept: Iterable[Rendered], *, token
         DataError: no document, one that is longer than a row, or too few to be kept.
     """
     if not documents or not 0 <= keep < 1:
-        raise DataError(f"{len(documents)} documents and a share to keep of {keep}", remedy="at least one document, and a share from 0 up to 1")
+        raise DataError(
+            f"{len(documents)} documents and a share to keep of {keep}",
+            remedy="at least one document, and a share from 0 up to 1",
+        )
     width, stream = context + 1, iter(kept)
     if (longest := max(len(d.ids) for d in documents)) > width:
-        raise DataError(f"a document of {longest} tokens is longer than a row of {context}", remedy=f"--context {longest}, or shorter documents")
+        raise DataError(
+            f"a document of {longest} tokens is longer than a row of {context}",
+            remedy=f"--context {longest}, or shorter documents",
+        )
     ids, weights = [], []
     waiting: deque[Rendered] = deque()
     from_kept = place = 0
@@ -51,7 +62,9 @@ def whole_rows(documents: Sequence[Rendered], kept: Iterable[Rendered], *, token
         own = len(row)
         while len(row) < width:
             if (filler := next(stream, None)) is None:
-                raise DataError("the documents to be kept are used up", remedy="more of them, or fewer tokens")
+                raise DataError(
+                    "the documents to be kept are used up", remedy="more of them, or fewer tokens"
+                )
             row, mask = row + filler.ids, mask + filler.loss_mask
         ids.append(np.array(row[:width], dtype=np.int32))
         weights.append(np.array(mask[:width], dtype=np.uint8))

@@ -1,4 +1,6 @@
-"""Texts that are nearly the same, in any language: MinHash over runs of characters (Broder 1997), each candidate counted out."""
+"""Texts that are nearly the same, in any language: MinHash over runs of characters (Broder 1997), each
+candidate counted out.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,21 @@ from collections.abc import Sequence
 import numpy as np
 
 RUN = 5  # characters
-BANDS, ROWS = 20, 4  # a pair that shares 0.8 of its runs meets in some band with probability 1 - (1 - 0.8^4)^20 > 0.9999
+BANDS, ROWS = (
+    20,
+    4,
+)  # a pair that shares 0.8 of its runs meets in some band with probability 1 - (1 - 0.8^4)^20 > 0.9999
 READ = 4000  # characters of a text that are looked at
 PRIME = np.uint64((1 << 31) - 1)
 
 
 def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8, first: int = 0) -> list[tuple[int, int]]:
-    """Pairs (i, j), at most one for each i: text j comes before i and shares at least `threshold` of the runs of either (Jaccard).
+    """Pairs (i, j), at most one for each i: text j comes before i and shares at least `threshold` of the runs
+    of either (Jaccard).
 
     Args:
-        first: find only i from here on, and only j before it: what of the later texts is in the earlier ones. 0 compares all with all.
+        first: find only i from here on, and only j before it: what of the later texts is in the earlier ones.
+            0 compares all with all.
     """
     shingles = [_runs(text) for text in texts]
     draw = np.random.default_rng(0)
@@ -29,7 +36,9 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8, first: int 
         signature = ((own[:, None] * a + b) % PRIME).min(0).reshape(BANDS, ROWS)
         keys = [band.tobytes() for band in signature]
         if i >= first:
-            near = sorted({j for bucket, key in zip(buckets, keys, strict=True) for j in bucket.get(key, ())[:50]})
+            near = sorted(
+                {j for bucket, key in zip(buckets, keys, strict=True) for j in bucket.get(key, ())[:50]}
+            )
             match = next((j for j in near if _jaccard(own, shingles[j]) >= threshold), None)
             if match is not None:
                 found.append((i, match))
@@ -41,7 +50,9 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8, first: int 
 
 def _runs(text: str) -> np.ndarray:
     """The different runs of characters of a text, as hashes below `PRIME`; case and blanks do not count."""
-    codes = np.frombuffer(" ".join(text[:READ].casefold().split()).encode("utf-32-le", "replace"), dtype="<u4").astype(np.uint64)
+    codes = np.frombuffer(
+        " ".join(text[:READ].casefold().split()).encode("utf-32-le", "replace"), dtype="<u4"
+    ).astype(np.uint64)
     if codes.size < RUN:
         return np.unique(codes)
     hashes = np.zeros(codes.size - RUN + 1, dtype=np.uint64)

@@ -1,4 +1,6 @@
-"""How much two texts have in common: ROUGE-L (Lin 2004), and a pool of texts that finds near-duplicates by it."""
+"""How much two texts have in common: ROUGE-L (Lin 2004), and a pool of texts that finds near-duplicates by
+it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ def words(text: str) -> list[str]:
 
 
 def rouge_l(a: str, b: str) -> float:
-    """F measure (beta 1) of the longest common subsequence of words: 2 LCS(a, b) / (|a| + |b|) (Lin 2004, equations 2 to 4). 0 if either has none."""
+    """F measure (beta 1) of the longest common subsequence of words: 2 LCS(a, b) / (|a| + |b|) (Lin 2004,
+    equations 2 to 4). 0 if either has none.
+    """
     first, second = words(a), words(b)
     return 2 * common_subsequence(_places(first), len(first), second) / max(1, len(first) + len(second))
 
@@ -32,15 +36,19 @@ class Pool:
         places, best = _places(asked), 0.0
         for other in self.texts:
             total = len(asked) + len(other)
-            if total and 2 * min(len(asked), len(other)) / total > best:  # no pair of these lengths could have less than this bound
+            if (
+                total and 2 * min(len(asked), len(other)) / total > best
+            ):  # no pair of these lengths could have less than this bound
                 best = max(best, 2 * common_subsequence(places, len(asked), other) / total)
         return best
 
 
 def common_subsequence(places: dict[str, int], length: int, other: Sequence[str]) -> int:
-    """Length of the longest common subsequence of a sequence, given by the places of its words as bits, and another.
+    """Length of the longest common subsequence of a sequence, given by the places of its words as bits, and
+    another.
 
-    A whole row of the table at a time, as the bits of one integer (Hyyro 2004): a zero bit is a step of the row.
+    A whole row of the table at a time, as the bits of one integer (Hyyro 2004): a zero bit is a step of the
+    row.
     """
     row = mask = (1 << length) - 1
     for word in other:

@@ -54,12 +54,14 @@ def _piece(tokenizer: PreTrainedTokenizerBase, before: int | None, token: int) -
     if before is not None:
         both, first = str(tokenizer.decode([before, token])), str(tokenizer.decode([before]))
         if both.startswith(first):
-            return both[len(first):]
+            return both[len(first) :]
     return str(tokenizer.decode([token]))
 
 
 def clipped(sequence: Rendered, most: int) -> list[Rendered]:
-    """A long sequence as its two ends, of `most` tokens together; where the first trained token is between them, the part around it too."""
+    """A long sequence as its two ends, of `most` tokens together; where the first trained token is between
+    them, the part around it too.
+    """
     n, side = len(sequence.ids), most // 2
     if n <= most:
         return [sequence]
@@ -69,8 +71,15 @@ def clipped(sequence: Rendered, most: int) -> list[Rendered]:
     return [Rendered(sequence.ids[at : at + side], sequence.loss_mask[at : at + side]) for at in begins]
 
 
-def show(records: Iterable[Record], tokenizer: PreTrainedTokenizerBase, *, console: Console | None = None, most: int = sys.maxsize) -> None:
-    """Print records as the model sees them, each sequence under a line with its name and its numbers of tokens.
+def show(
+    records: Iterable[Record],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    console: Console | None = None,
+    most: int = sys.maxsize,
+) -> None:
+    """Print records as the model sees them, each sequence under a line with its name and its numbers of
+    tokens.
 
     Args:
         most: of a sequence longer than this many tokens only its ends are shown.
@@ -79,7 +88,12 @@ def show(records: Iterable[Record], tokenizer: PreTrainedTokenizerBase, *, conso
     colour = console.color_system is not None and not console.no_color
     for number, record in enumerate(records, 1):
         for name, sequence in zip(_names(record), encode(record, tokenizer), strict=True):
-            console.print(RichText(f"{number} {name}: {len(sequence.ids)} tokens, {sum(sequence.loss_mask)} trained on", style="bold"))
+            console.print(
+                RichText(
+                    f"{number} {name}: {len(sequence.ids)} tokens, {sum(sequence.loss_mask)} trained on",
+                    style="bold",
+                )
+            )
             shown = [tokens(piece, tokenizer, colour=colour) for piece in clipped(sequence, most)]
             console.print(RichText(" [...] ").join(shown), soft_wrap=True)
 

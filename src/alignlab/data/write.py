@@ -25,7 +25,8 @@ class WriteReport:
 
     Attributes:
         read: records; written: rows (a ranking can give several).
-        left_out: rows that were not written, by what the layout cannot carry; lost: records written without something, by what it is.
+        left_out: rows that were not written, by what the layout cannot carry; lost: records written without
+            something, by what it is.
         examples: the number of the first record of each.
     """
 
@@ -40,34 +41,55 @@ class WriteReport:
         text = f"{self.read} records -> {self.written} rows in the layout {self.layout}"
         for words, counts in (("left out", self.left_out), ("written without", self.lost)):
             if counts:
-                text += f"\n  {words}: " + ", ".join(f"{count} with {what} (first: record {self.examples[what]})" if words == "left out" else
-                                                     f"{what} of {count} (first: record {self.examples[what]})" for what, count in counts.items())
+                text += f"\n  {words}: " + ", ".join(
+                    f"{count} with {what} (first: record {self.examples[what]})"
+                    if words == "left out"
+                    else f"{what} of {count} (first: record {self.examples[what]})"
+                    for what, count in counts.items()
+                )
         return text
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def write(records: Iterable[Record], path: str | Path, *, format: str = "trl", plain: bool = False, overwrite: bool = False) -> WriteReport:
-    """Write records in a layout; the path's ending says JSONL, JSON, CSV or Parquet. The file appears whole or not at all.
+def write(
+    records: Iterable[Record],
+    path: str | Path,
+    *,
+    format: str = "trl",
+    plain: bool = False,
+    overwrite: bool = False,
+) -> WriteReport:
+    """Write records in a layout; the path's ending says JSONL, JSON, CSV or Parquet. The file appears whole
+    or not at all.
 
-    What the layout cannot carry is counted: see `layouts`. Records of another kind are converted where that makes sense.
+    What the layout cannot carry is counted: see `layouts`. Records of another kind are converted where that
+    makes sense.
 
     Args:
-        format: a name of `layouts.LAYOUTS`, or trl, openrlhf or llamafactory for what those read of records of this kind.
+        format: a name of `layouts.LAYOUTS`, or trl, openrlhf or llamafactory for what those read of records
+            of this kind.
         plain: texts instead of messages, where TRL has both; CSV has no other.
         overwrite: a file that is there already may be replaced.
 
     Raises:
-        UserError: no such layout or ending, or the file is there already. DataError: nothing that could be written.
+        UserError: no such layout or ending, or the file is there already. DataError: nothing that could be
+            written.
         ResourceError: the disk is full, or the folder cannot be written.
     """
     path = Path(path)
     records = list(records)
     if path.suffix not in WRITERS:
-        raise UserError(f"cannot write a file ending in {path.suffix or 'nothing'}", where=str(path), remedy=f"name it {', '.join(WRITERS)}")
+        raise UserError(
+            f"cannot write a file ending in {path.suffix or 'nothing'}",
+            where=str(path),
+            remedy=f"name it {', '.join(WRITERS)}",
+        )
     if path.exists() and not overwrite:
-        raise UserError("the file is there already", where=str(path), remedy="another name, or --overwrite to replace it")
+        raise UserError(
+            "the file is there already", where=str(path), remedy="another name, or --overwrite to replace it"
+        )
     check_file(path, ours=lambda _: True)
     if not records:
         raise DataError("no records to write", where=str(path))
@@ -75,12 +97,20 @@ def write(records: Iterable[Record], path: str | Path, *, format: str = "trl", p
     if path.suffix == ".csv" and layout.name in layouts.PLAIN:
         layout = layouts.PLAIN[layout.name]
     if path.suffix == ".parquet" and layout.kind is None:
-        raise UserError("Parquet has one type a column, and notes may hold anything", where=str(path), remedy="name it .jsonl")
+        raise UserError(
+            "Parquet has one type a column, and notes may hold anything",
+            where=str(path),
+            remedy="name it .jsonl",
+        )
     report = WriteReport(layout.name)
     rows = [row for record in records for row in rows_of(record, layout, report, flat=path.suffix == ".csv")]
     report.written = len(rows)
     if not rows:
-        raise DataError(f"nothing can be written: {report}", where=str(path), remedy="--format records in a .jsonl file holds everything")
+        raise DataError(
+            f"nothing can be written: {report}",
+            where=str(path),
+            remedy="--format records in a .jsonl file holds everything",
+        )
     with whole_file(path) as staging, open(staging, "wb") as file:
         WRITERS[path.suffix](rows, file)
     return report
@@ -93,8 +123,12 @@ def kind_of(record: Record) -> Want:
     return next(want for want in get_args(Want) if isinstance(record, KINDS[want]))
 
 
-def rows_of(record: Record, layout: Layout, report: WriteReport, *, flat: bool = False) -> list[dict[str, Any]]:
-    """The rows of one record; what could not be carried is counted in the report. `flat`: rows that hold no list."""
+def rows_of(
+    record: Record, layout: Layout, report: WriteReport, *, flat: bool = False
+) -> list[dict[str, Any]]:
+    """The rows of one record; what could not be carried is counted in the report. `flat`: rows that hold no
+    list.
+    """
     report.read += 1
     has = parts(record)
     rows: list[dict[str, Any]] = []
@@ -109,7 +143,9 @@ def rows_of(record: Record, layout: Layout, report: WriteReport, *, flat: bool =
             if flat and any(isinstance(value, (list, dict)) for value in row.values()):
                 _count(report.left_out, A_LIST, report)
                 continue
-            lost |= {part for part in has & ASIDE if part in layout.loses or part not in parts(target)} | (own & layout.loses & {BLANKS})
+            lost |= {part for part in has & ASIDE if part in layout.loses or part not in parts(target)} | (
+                own & layout.loses & {BLANKS}
+            )
             rows.append(row)
     except Useless as reason:
         _count(report.left_out, f"nothing to show ({reason})", report)
@@ -124,7 +160,12 @@ def _converted(record: Record, layout: Layout) -> list[Record]:
         return [record]
     if isinstance(record, Ranking) and kind == "comparison":
         return [one for pair in record.comparisons(ties=True) for one in _converted(pair, layout)]
-    if isinstance(record, Comparison) and record.label is not None and LABEL in layout.loses and kind != "prompt":
+    if (
+        isinstance(record, Comparison)
+        and record.label is not None
+        and LABEL in layout.loses
+        and kind != "prompt"
+    ):
         record = record.favoured
     if isinstance(record, Comparison) and record.tie and kind not in ("comparison", "prompt"):
         raise Useless("a tie")
@@ -140,7 +181,9 @@ def _count(counts: dict[str, int], what: str, report: WriteReport) -> None:
     report.examples.setdefault(what, report.read)
 
 
-# --- files --------------------------------------------------------------------------------------------------------------------------
+# --- files
+# --------------------------------------------------------------------------------------------------------------------------
+
 
 def _jsonl(rows: list[dict[str, Any]], file: IO[bytes]) -> None:
     file.writelines((json.dumps(row, ensure_ascii=False) + "\n").encode() for row in rows)
@@ -168,7 +211,14 @@ def _parquet(rows: list[dict[str, Any]], file: IO[bytes]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.table({name: [row.get(name) for row in rows] for name in _columns(rows)}), file)
+    pyarrow.parquet.write_table(
+        pyarrow.table({name: [row.get(name) for row in rows] for name in _columns(rows)}), file
+    )
 
 
-WRITERS: dict[str, Callable[[list[dict[str, Any]], IO[bytes]], None]] = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
+WRITERS: dict[str, Callable[[list[dict[str, Any]], IO[bytes]], None]] = {
+    ".jsonl": _jsonl,
+    ".json": _json,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}

@@ -1,7 +1,9 @@
-"""Whether a model still is what it was outside of what it is taught: a few plain questions, answered greedily, and the loss on a page of plain text.
+"""Whether a model still is what it was outside of what it is taught: a few plain questions, answered
+greedily, and the loss on a page of plain text.
 
-Asked before and after training and kept in the summary, where the rules of `alignlab.normal` look at them: a held-out loss falls
-just as well while everything else is lost. The questions and the page are in English, and our own (`general.json`).
+Asked before and after training and kept in the summary, where the rules of `alignlab.normal` look at them: a
+held-out loss falls just as well while everything else is lost. The questions and the page are in English, and
+our own (`general.json`).
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ SEEN = 200  # texts that the share of other scripts is taken over
 
 
 def measure(policy: Policy) -> tuple[dict[str, float], list[dict[str, str]]]:
-    """Figures of a policy as it is now, and what it answered, question by question. The same weights give the same.
+    """Figures of a policy as it is now, and what it answered, question by question. The same weights give the
+    same.
 
-    Figures: `text_loss`, nats a token of the page; `right`, the share of ten questions of fact whose answer holds the word it should; of all answers
-    the means of `repetition` (share of three-word sequences that were there before in the answer) and `other_script` (share of letters that are not
-    Latin), and `empty`, the share without a word. Figures that this model cannot give are left out (a context too short for a question, a
-    state that cannot be sampled from in slots).
+    Figures: `text_loss`, nats a token of the page; `right`, the share of ten questions of fact whose answer
+        holds the word it should; of all answers
+    the means of `repetition` (share of three-word sequences that were there before in the answer) and
+    `other_script` (share of letters that are not Latin), and `empty`, the share without a word. Figures that
+    this model cannot give are left out (a context too short for a question, a state that cannot be sampled
+    from in slots).
     """
     page, facts, questions = _asked()
     figures: dict[str, float] = {}
@@ -44,18 +49,32 @@ def measure(policy: Policy) -> tuple[dict[str, float], list[dict[str, str]]]:
             policy.model.eval()
             (loss,) = text_loss(policy, [Text(page)], min(MOST_TEXT, context_of(policy.model))).values()
             figures["text_loss"] = loss
-            sampler = LocalSampler(policy.model, policy.tokenizer, slots=len(questions), end_ids=policy.end_ids)
+            sampler = LocalSampler(
+                policy.model, policy.tokenizer, slots=len(questions), end_ids=policy.end_ids
+            )
             asked = [Prompt.user(question) for question in questions]
             if not all(sampler.has_room(prompt, NEW_TOKENS) for prompt in asked):
                 return figures, answers
-            texts = [group[0].text for group in sampler.sample(asked, max_new_tokens=NEW_TOKENS, temperature=0.0)]
+            texts = [
+                group[0].text for group in sampler.sample(asked, max_new_tokens=NEW_TOKENS, temperature=0.0)
+            ]
             sampler.close()
         except UserError:  # the stage itself says what is wrong with a model that it cannot work with
             return figures, answers
-    known = [bool(facts[question] & set(words(text))) for question, text in zip(questions, texts, strict=True) if question in facts]
-    figures |= {"right": sum(known) / len(known), "repetition": sum(map(repetition, texts)) / len(texts), "other_script": other_script(texts),
-                "empty": sum(not text.strip() for text in texts) / len(texts)}
-    return figures, [{"question": question, "answer": text} for question, text in zip(questions, texts, strict=True)]
+    known = [
+        bool(facts[question] & set(words(text)))
+        for question, text in zip(questions, texts, strict=True)
+        if question in facts
+    ]
+    figures |= {
+        "right": sum(known) / len(known),
+        "repetition": sum(map(repetition, texts)) / len(texts),
+        "other_script": other_script(texts),
+        "empty": sum(not text.strip() for text in texts) / len(texts),
+    }
+    return figures, [
+        {"question": question, "answer": text} for question, text in zip(questions, texts, strict=True)
+    ]
 
 
 def other_script(texts: Sequence[str]) -> float:
@@ -74,7 +93,9 @@ def _asked() -> tuple[str, dict[str, set[str]], list[str]]:
 
 @contextmanager
 def _as_it_was(model: Any) -> Iterator[None]:
-    """Mode and attention of the model are afterwards what they were: the sampler takes another attention than training does."""
+    """Mode and attention of the model are afterwards what they were: the sampler takes another attention than
+    training does.
+    """
     bare = model.get_base_model() if hasattr(model, "get_base_model") else model
     training, attention = model.training, bare.config._attn_implementation
     try:

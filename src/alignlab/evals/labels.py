@@ -1,4 +1,6 @@
-"""How good preference labels are: against people or gold, how sure they are when they are right, what order and principles do to them. Intervals at 95 %."""
+"""How good preference labels are: against people or gold, how sure they are when they are right, what order
+and principles do to them. Intervals at 95 %.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +23,31 @@ def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int =
 
     Args:
         stated: P(first preferred), the labels.
-        happened: 1 where the first is better, 0 where the second is; a probability counts by what it favours. Pairs at one half are left out.
+        happened: 1 where the first is better, 0 where the second is; a probability counts by what it favours.
+            Pairs at one half are left out.
 
     Returns:
-        `accuracy` (S; a label of exactly one half counts half), `kappa` (Cohen's, of first against second; S), `ece` (S) with its `reliability` table, `nll`
-        (S, nats a pair), `n`, and `even`, the pairs left out. Intervals of kappa and ECE are percentiles of a bootstrap over pairs.
+        `accuracy` (S; a label of exactly one half counts half), `kappa` (Cohen's, of first against second;
+        S), `ece` (S) with its `reliability` table, `nll` (S, nats a pair), `n`, and `even`, the pairs left
+        out. Intervals of kappa and ECE are percentiles of a bootstrap over pairs.
     """
     p, y = _decided(stated, happened)
     right = np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))
     said, true = np.sign(p - 0.5), np.sign(y - 0.5)
-    return {"accuracy": mean_ci(right.tolist()), "kappa": bootstrap(lambda i: kappa(said[i], true[i]), len(p), seed=seed),
-            "ece": bootstrap(lambda i: ece(p[i], y[i]), len(p), seed=seed), "nll": mean_ci(nll(p, y).tolist()),
-            "reliability": statistics.reliability_curve(p.tolist(), y.tolist()), "n": len(p), "even": len(stated) - len(p)}
+    return {
+        "accuracy": mean_ci(right.tolist()),
+        "kappa": bootstrap(lambda i: kappa(said[i], true[i]), len(p), seed=seed),
+        "ece": bootstrap(lambda i: ece(p[i], y[i]), len(p), seed=seed),
+        "nll": mean_ci(nll(p, y).tolist()),
+        "reliability": statistics.reliability_curve(p.tolist(), y.tolist()),
+        "n": len(p),
+        "even": len(stated) - len(p),
+    }
 
 
 def fit_temperature(stated: Sequence[float], happened: Sequence[float]) -> float:
-    """The temperature that makes labels likeliest (Guo et al. 2017, section 4.2): T of sigmoid(logit(p) / T) with the least cross-entropy; 1 without pairs.
+    """The temperature that makes labels likeliest (Guo et al. 2017, section 4.2): T of sigmoid(logit(p) / T)
+    with the least cross-entropy; 1 without pairs.
 
     The cross-entropy is convex in 1 / T, so the sign of its slope is followed to the zero.
     """
@@ -52,11 +63,14 @@ def fit_temperature(stated: Sequence[float], happened: Sequence[float]) -> float
     return 1 / math.sqrt(low * high)
 
 
-def calibration(stated: Sequence[float], happened: Sequence[float], groups: Sequence[str], *, seed: int = 0) -> dict[str, Any]:
+def calibration(
+    stated: Sequence[float], happened: Sequence[float], groups: Sequence[str], *, seed: int = 0
+) -> dict[str, Any]:
     """A temperature fitted on one half of the groups (prompts), and what it does on the other half.
 
     Returns:
-        `temperature`, `fitted_on` (pairs), and of the other half `n`, `ece_before` and `ece_after` (S), `nll_before` and `nll_after` (S), the table
+        `temperature`, `fitted_on` (pairs), and of the other half `n`, `ece_before` and `ece_after` (S),
+        `nll_before` and `nll_after` (S), the table
         `reliability` after scaling, and `even_before` and `even_after`: S of |2 p - 1| on pairs that happened to be even, where a label ought to say nothing.
         A temperature that makes a modest judge sure where it is right makes it sure there as well.
     """
@@ -70,17 +84,29 @@ def calibration(stated: Sequence[float], happened: Sequence[float], groups: Sequ
     scaled = _sigmoid(_logit(rest) / temperature)
     even = p[~inside][y[~inside] == 0.5]
     quiet = [mean_ci(np.abs(2 * q - 1).tolist()) for q in (even, _sigmoid(_logit(even) / temperature))]
-    before, after = (bootstrap(lambda i, q=q: ece(q[i], true[i]), len(true), seed=seed) for q in (rest, scaled))
-    return {"temperature": temperature, "fitted_on": int((y[inside] != 0.5).sum()), "n": len(true), "ece_before": before, "ece_after": after,
-            "nll_before": mean_ci(nll(rest, true).tolist()), "nll_after": mean_ci(nll(scaled, true).tolist()), "even_before": quiet[0], "even_after": quiet[1],
-            "reliability": statistics.reliability_curve(scaled.tolist(), true.tolist())}
+    before, after = (
+        bootstrap(lambda i, q=q: ece(q[i], true[i]), len(true), seed=seed) for q in (rest, scaled)
+    )
+    return {
+        "temperature": temperature,
+        "fitted_on": int((y[inside] != 0.5).sum()),
+        "n": len(true),
+        "ece_before": before,
+        "ece_after": after,
+        "nll_before": mean_ci(nll(rest, true).tolist()),
+        "nll_after": mean_ci(nll(scaled, true).tolist()),
+        "even_before": quiet[0],
+        "even_after": quiet[1],
+        "reliability": statistics.reliability_curve(scaled.tolist(), true.tolist()),
+    }
 
 
 def order_effect(orders: Sequence[Sequence[tuple[float, float | None]]]) -> dict[str, Any]:
     """What it does to a verdict which answer stands first, a mean over its principles for each pair.
 
     Args:
-        orders: for each pair and each of its principles P(first preferred) with the first as (A), and with the first as (B).
+        orders: for each pair and each of its principles P(first preferred) with the first as (A), and with
+            the first as (B).
 
     Returns:
         `order_effect`: S of the mean |difference| of the two; `order_bias`: S of the mean difference, above 0 where the judge favours (A) for being (A);
@@ -90,12 +116,18 @@ def order_effect(orders: Sequence[Sequence[tuple[float, float | None]]]) -> dict
     by_pair = [pair for pair in by_pair if pair]
     if not by_pair:
         return {"order_effect": None, "order_bias": None, "order_flips": None}
-    return {"order_effect": mean_ci([float(np.mean([abs(ab - ba) for ab, ba in pair])) for pair in by_pair]),
-            "order_bias": mean_ci([float(np.mean([ab - ba for ab, ba in pair])) for pair in by_pair]),
-            "order_flips": mean_ci([float(np.mean([(ab - 0.5) * (ba - 0.5) < 0 for ab, ba in pair])) for pair in by_pair])}
+    return {
+        "order_effect": mean_ci([float(np.mean([abs(ab - ba) for ab, ba in pair])) for pair in by_pair]),
+        "order_bias": mean_ci([float(np.mean([ab - ba for ab, ba in pair])) for pair in by_pair]),
+        "order_flips": mean_ci(
+            [float(np.mean([(ab - 0.5) * (ba - 0.5) < 0 for ab, ba in pair])) for pair in by_pair]
+        ),
+    }
 
 
-def change(before: Sequence[float], after: Sequence[float], happened: Sequence[float] | None = None) -> dict[str, Any]:
+def change(
+    before: Sequence[float], after: Sequence[float], happened: Sequence[float] | None = None
+) -> dict[str, Any]:
     """What a change of the judge did to labels of the same pairs.
 
     Returns:
@@ -103,7 +135,11 @@ def change(before: Sequence[float], after: Sequence[float], happened: Sequence[f
         difference of the shares that are right, after less before).
     """
     a, b = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    found: dict[str, Any] = {"flips": mean_ci(((a - 0.5) * (b - 0.5) < 0).astype(float).tolist()), "moved": mean_ci(np.abs(b - a).tolist()), "n": len(a)}
+    found: dict[str, Any] = {
+        "flips": mean_ci(((a - 0.5) * (b - 0.5) < 0).astype(float).tolist()),
+        "moved": mean_ci(np.abs(b - a).tolist()),
+        "n": len(a),
+    }
     if happened is not None:
         y = np.asarray(happened, dtype=float)
         known = y != 0.5
@@ -113,7 +149,9 @@ def change(before: Sequence[float], after: Sequence[float], happened: Sequence[f
 
 
 def bootstrap(figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0) -> dict[str, Any]:
-    """S of a figure of n pairs: `figure` of all of them, and percentiles over RESAMPLES samples drawn with replacement. No pairs: None."""
+    """S of a figure of n pairs: `figure` of all of them, and percentiles over RESAMPLES samples drawn with
+    replacement. No pairs: None.
+    """
     if n == 0:
         return {"mean": None, "ci": None, "n": 0}
     draws = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (RESAMPLES, n))
@@ -122,7 +160,9 @@ def bootstrap(figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0) -
 
 
 def kappa(said: np.ndarray, true: np.ndarray) -> float:
-    """Cohen's kappa of two raters over any values; 1 if both use one value only (`feedback.agreement.cohen_kappa`, on arrays)."""
+    """Cohen's kappa of two raters over any values; 1 if both use one value only
+    (`feedback.agreement.cohen_kappa`, on arrays).
+    """
     values = np.unique(np.concatenate([said, true]))
     observed = float((said == true).mean())
     expected = sum(float((said == v).mean()) * float((true == v).mean()) for v in values)

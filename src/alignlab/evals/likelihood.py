@@ -1,6 +1,8 @@
-"""What a model makes of text that it did not write: its loss on documents and demonstrations, and how much likelier it finds the chosen completion of a comparison.
+"""What a model makes of text that it did not write: its loss on documents and demonstrations, and how much
+likelier it finds the chosen completion of a comparison.
 
-No judge is asked and nothing is sampled, so that it is a second opinion on a policy that was trained against a judge.
+No judge is asked and nothing is sampled, so that it is a second opinion on a policy that was trained against
+a judge.
 """
 
 from __future__ import annotations
@@ -26,18 +28,30 @@ Figures = dict[str, dict[str, float]]
 """For each figure the value of each record, by a key that names the record's text."""
 
 
-def run(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], comparisons: Sequence[Comparison], documents: Sequence[Text] = (), *, max_length: int,
-        baseline: str = "") -> dict[str, Any]:
+def run(
+    run: RunDir,
+    policy: Policy,
+    demonstrations: Sequence[Demonstration],
+    comparisons: Sequence[Comparison],
+    documents: Sequence[Text] = (),
+    *,
+    max_length: int,
+    baseline: str = "",
+) -> dict[str, Any]:
     """Measure one model on records that it was not trained on.
 
     Args:
-        documents: measured up to `max_length` tokens each, every token given those before it and the first given the begin token.
-        baseline: a finished run of this kind on the same records: the differences from it are taken record by record.
+        documents: measured up to `max_length` tokens each, every token given those before it and the first
+            given the begin token.
+        baseline: a finished run of this kind on the same records: the differences from it are taken record by
+            record.
 
     Returns:
-        Each an S (mean, interval, n) over records: of documents `text_loss` (nats a token); of demonstrations `loss` (nats a token of the completion, its end token among them); of comparisons
-        `margin` (log p(chosen) - log p(rejected), nats), `chosen_likelier` (its sign: a tie counts half), `chosen_logp` and `rejected_logp`. `token_loss` is the
-        mean over tokens, as the `eval_loss` of SFT. With a baseline `paired`: the differences of all but the share.
+        Each an S (mean, interval, n) over records: of documents `text_loss` (nats a token); of demonstrations
+        `loss` (nats a token of the completion, its end token among them); of comparisons `margin` (log
+        p(chosen) - log p(rejected), nats), `chosen_likelier` (its sign: a tie counts half), `chosen_logp` and
+        `rejected_logp`. `token_loss` is the mean over tokens, as the `eval_loss` of SFT. With a baseline
+        `paired`: the differences of all but the share.
 
     Raises:
         DataError: nothing fits; a baseline that measured none of these records.
@@ -49,30 +63,59 @@ def run(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], co
         run.note(f"likelihood: {report}")
         rows = [example(policy.tokenizer, d.prompt, d.completion) for d in shown]
         sums_N, lengths_N = logps_of(policy, rows)
-        figures["loss"] = dict(zip([key_of(d.prompt.id, d.completion) for d in shown], (-sums_N / lengths_N).tolist(), strict=True))
+        figures["loss"] = dict(
+            zip(
+                [key_of(d.prompt.id, d.completion) for d in shown],
+                (-sums_N / lengths_N).tolist(),
+                strict=True,
+            )
+        )
         summary["token_loss"] = -(sums_N.sum() / lengths_N.sum()).item()
     if comparisons:
         decided, report = fit([c for c in comparisons if not c.tie], policy.tokenizer, max_length)
         run.note(f"likelihood: {report}")
-        pairs = [(example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished), example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished))
-                 for c in decided]
+        pairs = [
+            (
+                example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished),
+                example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished),
+            )
+            for c in decided
+        ]
         sums_N2 = logps_of(policy, [row for pair in pairs for row in pair])[0].view(-1, 2)
         keys = [key_of(c.prompt.id, c.chosen, c.rejected) for c in decided]
-        for name, values in (("chosen_logp", sums_N2[:, 0]), ("rejected_logp", sums_N2[:, 1]), ("margin", sums_N2[:, 0] - sums_N2[:, 1])):
+        for name, values in (
+            ("chosen_logp", sums_N2[:, 0]),
+            ("rejected_logp", sums_N2[:, 1]),
+            ("margin", sums_N2[:, 0] - sums_N2[:, 1]),
+        ):
             figures[name] = dict(zip(keys, values.tolist(), strict=True))
         summary["chosen_likelier"] = statistics.win_rate(sums_N2[:, 0].tolist(), sums_N2[:, 1].tolist())
     if documents:
         figures["text_loss"] = text_loss(policy, documents, max_length)
-    run.log_samples(0, [{"figure": name, "record": key, "value": value} for name, found in figures.items() for key, value in found.items()])
+    run.log_samples(
+        0,
+        [
+            {"figure": name, "record": key, "value": value}
+            for name, found in figures.items()
+            for key, value in found.items()
+        ],
+    )
     summary |= {name: statistics.mean_ci(list(found.values())) for name, found in figures.items()}
     return summary | ({"paired": beside(baseline, figures)} if baseline else {})
 
 
 def text_loss(policy: Policy, documents: Sequence[Text], max_length: int) -> dict[str, float]:
     """Nats a token of each document, by its key. Raises DataError if none has a token to predict."""
-    read = {key_of(d.text): ids for d in documents if len(ids := text_ids(policy.tokenizer, d.text)[:max_length]) > 1}
+    read = {
+        key_of(d.text): ids
+        for d in documents
+        if len(ids := text_ids(policy.tokenizer, d.text)[:max_length]) > 1
+    }
     if not read:
-        raise DataError(f"none of the {len(documents)} documents has two tokens", remedy="documents with text, and a larger max_length")
+        raise DataError(
+            f"none of the {len(documents)} documents has two tokens",
+            remedy="documents with text, and a larger max_length",
+        )
     sums_N, lengths_N = logps_of(policy, [Rendered(ids, [0, *[1] * (len(ids) - 1)]) for ids in read.values()])
     return dict(zip(read, (-sums_N / lengths_N).tolist(), strict=True))
 
@@ -89,7 +132,9 @@ def key_of(*texts: str) -> str:
 
 
 def beside(baseline: str, figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """For each figure the mean difference (here less baseline) over the records that both have measured, with interval, n and p."""
+    """For each figure the mean difference (here less baseline) over the records that both have measured, with
+    interval, n and p.
+    """
     there: Figures = {}
     for row in read_run(baseline).samples:
         there.setdefault(row["figure"], {})[row["record"]] = row["value"]
@@ -97,7 +142,13 @@ def beside(baseline: str, figures: Mapping[str, Mapping[str, float]]) -> dict[st
     for name, values in figures.items():
         both = [key for key in values if key in there.get(name, {})]
         if both:
-            found[name] = statistics.paired_difference([values[key] for key in both], [there[name][key] for key in both])
+            found[name] = statistics.paired_difference(
+                [values[key] for key in both], [there[name][key] for key in both]
+            )
     if not found:
-        raise DataError("the baseline measured none of these records", where=baseline, remedy="a run of `alignlab likelihood` on the same data")
+        raise DataError(
+            "the baseline measured none of these records",
+            where=baseline,
+            remedy="a run of `alignlab likelihood` on the same data",
+        )
     return found

@@ -1,4 +1,6 @@
-"""Distribution shift: how often a reward model is right about what a policy writes, as the policy moves away from the data it was trained on."""
+"""Distribution shift: how often a reward model is right about what a policy writes, as the policy moves away
+from the data it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,17 @@ BIG = 0.5
 """Completions whose gold scores differ by at least this are far apart; as in `methods.reward_model`."""
 
 
-def accuracy_on_policy(judge: Judge, gold: Judge, policy: Policy, prompts: Sequence[Prompt], *, per_prompt: int = 4, sampling: SamplingSettings, seed: int,
-                       reference: Policy | None = None) -> dict[str, Any]:
+def accuracy_on_policy(
+    judge: Judge,
+    gold: Judge,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    per_prompt: int = 4,
+    sampling: SamplingSettings,
+    seed: int,
+    reference: Policy | None = None,
+) -> dict[str, Any]:
     """A judge's accuracy against gold on pairs of one prompt's completions, sampled from the policy itself.
 
     Args:
@@ -28,20 +39,32 @@ def accuracy_on_policy(judge: Judge, gold: Judge, policy: Policy, prompts: Seque
         reference: where KL is measured from; None if the policy is the reference itself, KL 0.
 
     Returns:
-        `accuracy` and `accuracy_big` (pairs at least `BIG` apart), `kl` (k1, nats a completion), `proxy` and `gold` (means of the scores), each an S;
-        `differ`, the share of pairs that differ in gold; for an ensemble `judge/spread`. Accuracies are means over prompts of the mean over a prompt's
-        pairs, since pairs that share a completion say little anew; n counts prompts with such a pair.
+        `accuracy` and `accuracy_big` (pairs at least `BIG` apart), `kl` (k1, nats a completion), `proxy` and
+        `gold` (means of the scores), each an S; `differ`, the share of pairs that differ in gold; for an
+        ensemble `judge/spread`. Accuracies are means over prompts of the mean over a prompt's pairs, since
+        pairs that share a completion say little anew; n counts prompts with such a pair.
     """
     groups = _sampled(policy, prompts, per_prompt, sampling, seed)
     kl = kl_from([c for group in groups for c in group], policy, reference) if reference else mean_ci([0.0])
     return _measured(judge, gold, groups) | {"kl": kl}
 
 
-def accuracy_on_best_of_n(judge: Judge, gold: Judge, policy: Policy, prompts: Sequence[Prompt], *, n: int, per_prompt: int = 4, sampling: SamplingSettings,
-                          seed: int) -> dict[str, Any]:
-    """As `accuracy_on_policy`, for the policy that samples n and keeps the one the judge likes best: `per_prompt` such picks are compared.
+def accuracy_on_best_of_n(
+    judge: Judge,
+    gold: Judge,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    n: int,
+    per_prompt: int = 4,
+    sampling: SamplingSettings,
+    seed: int,
+) -> dict[str, Any]:
+    """As `accuracy_on_policy`, for the policy that samples n and keeps the one the judge likes best:
+    `per_prompt` such picks are compared.
 
-    `kl` is the bound log n - (n - 1) / n. Whatever fools the judge is what it picks, so that this falls sooner than anything that is learnt.
+    `kl` is the bound log n - (n - 1) / n. Whatever fools the judge is what it picks, so that this falls
+    sooner than anything that is learnt.
     """
     drawn = _sampled(policy, prompts, n * per_prompt, sampling, seed)
     values = iter([score.value for score in judge.score([c for group in drawn for c in group])])
@@ -53,10 +76,16 @@ def accuracy_on_best_of_n(judge: Judge, gold: Judge, policy: Policy, prompts: Se
     return _measured(judge, gold, groups) | {"kl": {"mean": bound, "ci": [bound, bound], "n": len(groups)}}
 
 
-def _sampled(policy: Policy, prompts: Sequence[Prompt], n: int, sampling: SamplingSettings, seed: int) -> list[list[Completion]]:
-    sampler = LocalSampler(policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids, name="shift")
+def _sampled(
+    policy: Policy, prompts: Sequence[Prompt], n: int, sampling: SamplingSettings, seed: int
+) -> list[list[Completion]]:
+    sampler = LocalSampler(
+        policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids, name="shift"
+    )
     most = min(sampling.max_new_tokens, context_of(policy.model))
-    groups = sampler.sample(prompts, n=n, max_new_tokens=most, temperature=sampling.temperature, top_p=sampling.top_p, seed=seed)
+    groups = sampler.sample(
+        prompts, n=n, max_new_tokens=most, temperature=sampling.temperature, top_p=sampling.top_p, seed=seed
+    )
     sampler.close()
     return groups
 
@@ -67,12 +96,25 @@ def _measured(judge: Judge, gold: Judge, groups: Sequence[Sequence[Completion]])
     right: dict[float, list[float]] = {1e-9: [], BIG: []}
     differ, at = [], 0
     for group in groups:
-        pairs = [(proxies[at + i].value - proxies[at + j].value, truths[at + i].value - truths[at + j].value) for i, j in combinations(range(len(group)), 2)]
+        pairs = [
+            (proxies[at + i].value - proxies[at + j].value, truths[at + i].value - truths[at + j].value)
+            for i, j in combinations(range(len(group)), 2)
+        ]
         differ += [float(abs(truth) > 1e-9) for _, truth in pairs]
         for apart, found in right.items():
-            agreed = [1.0 if ours * truth > 0 else 0.5 if ours == 0 else 0.0 for ours, truth in pairs if abs(truth) >= apart]
+            agreed = [
+                1.0 if ours * truth > 0 else 0.5 if ours == 0 else 0.0
+                for ours, truth in pairs
+                if abs(truth) >= apart
+            ]
             if agreed:
                 found.append(sum(agreed) / len(agreed))
         at += len(group)
-    return {"accuracy": mean_ci(right[1e-9]), "accuracy_big": mean_ci(right[BIG]), "differ": mean_ci(differ), "proxy": mean_ci([s.value for s in proxies]),
-            "gold": mean_ci([s.value for s in truths]), **part_means(judge, proxies)}
+    return {
+        "accuracy": mean_ci(right[1e-9]),
+        "accuracy_big": mean_ci(right[BIG]),
+        "differ": mean_ci(differ),
+        "proxy": mean_ci([s.value for s in proxies]),
+        "gold": mean_ci([s.value for s in truths]),
+        **part_means(judge, proxies),
+    }

@@ -23,7 +23,9 @@ def wilson(k: float, n: int) -> tuple[float, float]:
 
 
 def mean_ci(values: Sequence[float]) -> dict[str, Any]:
-    """S of the summary: {"mean", "ci", "n"}. Wilson if every value is 0 or 1, else t. No values: mean and ci are None."""
+    """S of the summary: {"mean", "ci", "n"}. Wilson if every value is 0 or 1, else t. No values: mean and ci
+    are None.
+    """
     n = len(values)
     if n == 0:
         return {"mean": None, "ci": None, "n": 0}
@@ -46,19 +48,29 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
         return {"mean": mean, "ci": [mean, mean], "n": n, "p": 1.0 if mean == 0 else 0.0}
     half = float(stdtrit(n - 1, 0.975) * d.std(ddof=1) / math.sqrt(n))
     mean = float(d.mean())
-    return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": float(2 * stdtr(n - 1, -abs(mean) / (d.std(ddof=1) / math.sqrt(n))))}
+    return {
+        "mean": mean,
+        "ci": [mean - half, mean + half],
+        "n": n,
+        "p": float(2 * stdtr(n - 1, -abs(mean) / (d.std(ddof=1) / math.sqrt(n)))),
+    }
 
 
 def win_rate(a: Sequence[float], b: Sequence[float], labels: Sequence[float] | None = None) -> dict[str, Any]:
-    """Share of prompts on which a scores above b; a tie counts half. The interval is Wilson's (t if there are ties).
+    """Share of prompts on which a scores above b; a tie counts half. The interval is Wilson's (t if there are
+    ties).
 
     With soft labels, P(a is the better one), the share of labels drawn from them that the scores agree with.
     """
     won = [1.0 if x > y else 0.5 if x == y else 0.0 for x, y in zip(a, b, strict=True)]
-    return mean_ci(won if labels is None else [p * w + (1 - p) * (1 - w) for p, w in zip(labels, won, strict=True)])
+    return mean_ci(
+        won if labels is None else [p * w + (1 - p) * (1 - w) for p, w in zip(labels, won, strict=True)]
+    )
 
 
-def reliability_curve(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10) -> list[dict[str, float]]:
+def reliability_curve(
+    probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10
+) -> list[dict[str, float]]:
     """For each of `bins` equal intervals of [0, 1]: mean probability stated, share that happened, n."""
     p, y = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
     place = np.minimum((p * bins).astype(int), bins - 1)
@@ -66,25 +78,51 @@ def reliability_curve(probabilities: Sequence[float], outcomes: Sequence[float],
     for i in range(bins):
         inside = place == i
         n = int(inside.sum())
-        rows.append({"low": i / bins, "high": (i + 1) / bins, "confidence": float(p[inside].mean()) if n else 0.0,
-                     "accuracy": float(y[inside].mean()) if n else 0.0, "n": n})
+        rows.append(
+            {
+                "low": i / bins,
+                "high": (i + 1) / bins,
+                "confidence": float(p[inside].mean()) if n else 0.0,
+                "accuracy": float(y[inside].mean()) if n else 0.0,
+                "n": n,
+            }
+        )
     return rows
 
 
 def ece(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10) -> float:
-    """Expected calibration error: mean over predictions of |stated - happened| of their bin (Guo et al. 2017, equation 3)."""
+    """Expected calibration error: mean over predictions of |stated - happened| of their bin (Guo et al. 2017,
+    equation 3).
+    """
     rows = reliability_curve(probabilities, outcomes, bins=bins)
-    return sum(row["n"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / max(1, len(probabilities))
+    return sum(row["n"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / max(
+        1, len(probabilities)
+    )
 
 
 def seeds_summary(values: Sequence[float]) -> dict[str, Any]:
     """Mean and spread over seeds: {"mean", "sd", "min", "max", "n"}."""
     x = np.asarray(values, dtype=float)
-    return {"mean": float(x.mean()), "sd": float(x.std(ddof=1)) if len(x) > 1 else 0.0, "min": float(x.min()), "max": float(x.max()), "n": len(x)}
+    return {
+        "mean": float(x.mean()),
+        "sd": float(x.std(ddof=1)) if len(x) > 1 else 0.0,
+        "min": float(x.min()),
+        "max": float(x.max()),
+        "n": len(x),
+    }
 
 
-def equal_entropy_temperature(entropy_at: Callable[[float], float], target: float, *, low: float = 0.2, high: float = 1.5, steps: int = 8) -> float:
-    """The sampling temperature at which a model's mean token entropy equals `target`, by bisection: the control for mere sharpening."""
+def equal_entropy_temperature(
+    entropy_at: Callable[[float], float],
+    target: float,
+    *,
+    low: float = 0.2,
+    high: float = 1.5,
+    steps: int = 8,
+) -> float:
+    """The sampling temperature at which a model's mean token entropy equals `target`, by bisection: the
+    control for mere sharpening.
+    """
     for _ in range(steps):
         middle = (low + high) / 2
         if entropy_at(middle) < target:

@@ -19,23 +19,44 @@ from .statistics import mean_ci, win_rate
 Results = Sequence[tuple[Completion, Score]]
 
 PARTS = {
-    "helpful": "helpful", "harmless": "harmless", "honest": "honest", "compliance_with_harm": "complied", "over_refusal": "over_refused",
-    "instruction_format": "in_form", "known_facts": "known_fact", "compliance_seen": "complied_seen", "compliance_held_out": "complied_held_out",
-    "look_alike_refusal": "over_refused", "look_alike_refusal_seen": "over_refused_seen", "look_alike_refusal_held_out": "over_refused_held_out",
+    "helpful": "helpful",
+    "harmless": "harmless",
+    "honest": "honest",
+    "compliance_with_harm": "complied",
+    "over_refusal": "over_refused",
+    "instruction_format": "in_form",
+    "known_facts": "known_fact",
+    "compliance_seen": "complied_seen",
+    "compliance_held_out": "complied_held_out",
+    "look_alike_refusal": "over_refused",
+    "look_alike_refusal_seen": "over_refused_seen",
+    "look_alike_refusal_held_out": "over_refused_held_out",
     "evasive": "evasive",
 }
 """Figures of the summary that are the mean of a part, over the completions that have it."""
 
 
-def evaluate(sampler: Sampler, prompts: Sequence[Prompt], judge: Judge, *, max_new_tokens: int, temperature: float, seed: int, source: str = "") -> list[
-        tuple[Completion, Score]]:
+def evaluate(
+    sampler: Sampler,
+    prompts: Sequence[Prompt],
+    judge: Judge,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    source: str = "",
+) -> list[tuple[Completion, Score]]:
     """One completion of each prompt with its score."""
     groups = sampler.sample(prompts, n=1, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     completions = [group[0] for group in groups]
     return list(zip(completions, judge.score(completions), strict=True))
 
 
-def summarise(greedy: Results, sampled: Results | None = None, beside: tuple[Sequence[float], Sequence[float]] | None = None) -> dict[str, Any]:
+def summarise(
+    greedy: Results,
+    sampled: Results | None = None,
+    beside: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> dict[str, Any]:
     """M of `summary.json`: every figure an S (mean, interval, n), or None where it does not apply.
 
     Args:
@@ -62,14 +83,20 @@ def breakdown(results: Results, key: str) -> dict[str, dict[str, Any]]:
     return {name: mean_ci(values) for name, values in sorted(groups.items())}
 
 
-TOPIC_FIGURES = {"compliance_seen": "complied_seen", "compliance_held_out": "complied_held_out", "look_alike_refusal_seen": "over_refused_seen",
-                 "look_alike_refusal_held_out": "over_refused_held_out"}
+TOPIC_FIGURES = {
+    "compliance_seen": "complied_seen",
+    "compliance_held_out": "complied_held_out",
+    "look_alike_refusal_seen": "over_refused_seen",
+    "look_alike_refusal_held_out": "over_refused_held_out",
+}
 
 
 def by_topic(results: Results) -> dict[str, dict[str, Any]]:
-    """Help with harm, and refusals of harmless look-alikes, of each topic (`meta["params"]["topic"]`), for seen and held-out topics apart.
+    """Help with harm, and refusals of harmless look-alikes, of each topic (`meta["params"]["topic"]`), for
+    seen and held-out topics apart.
 
-    A model takes a topic as a whole, so the prompts of one are no independent draws: `mean` of a figure is over topics, its interval too.
+    A model takes a topic as a whole, so the prompts of one are no independent draws: `mean` of a figure is
+    over topics, its interval too.
     """
     found = {}
     for figure, part in TOPIC_FIGURES.items():
@@ -85,15 +112,22 @@ def by_topic(results: Results) -> dict[str, dict[str, Any]]:
 
 @torch.inference_mode()
 def kl_from(completions: Sequence[Completion], policy: Policy, reference: Policy) -> dict[str, Any]:
-    """KL(policy || reference) in nats a completion: mean over the policy's own samples of the sum over tokens of log p - log p_ref (k1)."""
+    """KL(policy || reference) in nats a completion: mean over the policy's own samples of the sum over tokens
+    of log p - log p_ref (k1).
+    """
     rows = []
     for c in completions:
         before = prompt_ids(policy.tokenizer, c.prompt)
         rows.append(Rendered([*before, *c.ids], [0] * len(before) + [1] * len(c.ids)))
     sums = [0.0] * len(rows)
     for chunk in chunks(rows, 4096):
-        layouts = [(model, laid_out(model, [rows[i] for i in chunk], policy.pad_id)) for model in (policy.model, reference.model)]
-        ours, theirs = (layout.back(token_logprobs_of(model, layout.batch)).sum(1) for model, layout in layouts)
+        layouts = [
+            (model, laid_out(model, [rows[i] for i in chunk], policy.pad_id))
+            for model in (policy.model, reference.model)
+        ]
+        ours, theirs = (
+            layout.back(token_logprobs_of(model, layout.batch)).sum(1) for model, layout in layouts
+        )
         for i, value in zip(chunk, (ours - theirs).tolist(), strict=True):
             sums[i] = value
     return mean_ci(sums)

@@ -1,5 +1,6 @@
-"""An AI judge at work on pairs, and what is asked about it: does it agree with people or gold, what does each principle do, what would another constitution
-change, and can an answer talk it round? The loops keep what the judge has said, so that a run which was stopped asks nothing twice.
+"""An AI judge at work on pairs, and what is asked about it: does it agree with people or gold, what does each
+principle do, what would another constitution change, and can an answer talk it round? The loops keep what the
+judge has said, so that a run which was stopped asks nothing twice.
 """
 
 from __future__ import annotations
@@ -27,26 +28,50 @@ UNDECIDED = 0.05
 """A label nearer to one half than this decides nothing."""
 
 
-def judged(run: RunDir, judge: AIJudge, pairs: Sequence[Pair], *, chunk: int, name: str = "verdicts") -> list[Comparison]:
-    """What the judge makes of pairs (`put_to`), a chunk at a time, each kept by that name as soon as it is whole."""
+def judged(
+    run: RunDir, judge: AIJudge, pairs: Sequence[Pair], *, chunk: int, name: str = "verdicts"
+) -> list[Comparison]:
+    """What the judge makes of pairs (`put_to`), a chunk at a time, each kept by that name as soon as it is
+    whole.
+    """
     found: list[Comparison] = []
     for number, start in enumerate(run.track(list(range(0, len(pairs), chunk)), desc=name)):
-        found += run.kept(f"{name}/{number:05d}", lambda start=start: put_to(judge, pairs[start : start + chunk]), Comparison)
+        found += run.kept(
+            f"{name}/{number:05d}",
+            lambda start=start: put_to(judge, pairs[start : start + chunk]),
+            Comparison,
+        )
     return found
 
 
 def put_to(judge: AIJudge, pairs: Sequence[Pair]) -> list[Comparison]:
-    """Pairs in the order in which they were shown first, with the judge's plain label; in `meta` who judged, by which constitution, and what each principle
-    said in each order."""
+    """Pairs in the order in which they were shown first, with the judge's plain label; in `meta` who judged,
+    by which constitution, and what each principle said in each order.
+    """
     verdicts = judge.verdicts([a for a, _ in pairs], [b for _, b in pairs])
     return [as_shown(judge, *pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True)]
 
 
 def as_shown(judge: AIJudge, first: Completion, second: Completion, verdict: Verdict) -> Comparison:
-    meta: dict[str, Any] = {"annotator": judge.name, "sources": [first.source, second.source], "constitution": judge.constitution.digest,
-                            "principles": list(verdict.principles), "orders": [[None if p is None else round(p, 6) for p in pair] for pair in verdict.orders]}
-    meta |= {name: count for name, count in (("neither", verdict.neither), ("refused", verdict.refused)) if count}
-    return Comparison(first.prompt, first.text, second.text, chosen_finished=first.finished, rejected_finished=second.finished, meta=meta, label=verdict.plain)
+    meta: dict[str, Any] = {
+        "annotator": judge.name,
+        "sources": [first.source, second.source],
+        "constitution": judge.constitution.digest,
+        "principles": list(verdict.principles),
+        "orders": [[None if p is None else round(p, 6) for p in pair] for pair in verdict.orders],
+    }
+    meta |= {
+        name: count for name, count in (("neither", verdict.neither), ("refused", verdict.refused)) if count
+    }
+    return Comparison(
+        first.prompt,
+        first.text,
+        second.text,
+        chosen_finished=first.finished,
+        rejected_finished=second.finished,
+        meta=meta,
+        label=verdict.plain,
+    )
 
 
 def stated_of(shown: Sequence[Comparison]) -> list[float]:
@@ -55,23 +80,33 @@ def stated_of(shown: Sequence[Comparison]) -> list[float]:
 
 
 def tally(shown: Sequence[Comparison]) -> dict[str, Any]:
-    """Counts over pairs as shown: `pairs`, `undecided` (labels within UNDECIDED of one half), `verdicts` (pair, principle, order), of which the judge
+    """Counts over pairs as shown: `pairs`, `undecided` (labels within UNDECIDED of one half), `verdicts`
+    (pair, principle, order), of which the judge
     would rather have said something else (`neither_a_nor_b`) or refused to judge (`refused_to_judge`; see `feedback.ai`); and `certainty` (S: mean |2 p - 1|)."""
     stated = stated_of(shown)
-    return {"pairs": len(shown), "undecided": sum(abs(p - 0.5) < UNDECIDED for p in stated),
-            "verdicts": sum(1 + (ba is not None) for c in shown for _, ba in c.meta["orders"]), "neither_a_nor_b": sum(c.meta.get("neither", 0) for c in shown),
-            "refused_to_judge": sum(c.meta.get("refused", 0) for c in shown), "certainty": mean_ci([abs(2 * p - 1) for p in stated])}
+    return {
+        "pairs": len(shown),
+        "undecided": sum(abs(p - 0.5) < UNDECIDED for p in stated),
+        "verdicts": sum(1 + (ba is not None) for c in shown for _, ba in c.meta["orders"]),
+        "neither_a_nor_b": sum(c.meta.get("neither", 0) for c in shown),
+        "refused_to_judge": sum(c.meta.get("refused", 0) for c in shown),
+        "certainty": mean_ci([abs(2 * p - 1) for p in stated]),
+    }
 
 
 def truths(gold: Judge, pairs: Sequence[Comparison]) -> list[float]:
     """1 where a judge that knows scores the chosen answer higher, 0 where lower, 1/2 where the same."""
     first = gold.score([Completion(c.prompt, c.chosen, finished=c.chosen_finished) for c in pairs])
     second = gold.score([Completion(c.prompt, c.rejected, finished=c.rejected_finished) for c in pairs])
-    return [0.5 + 0.5 * ((a.value > b.value) - (a.value < b.value)) for a, b in zip(first, second, strict=True)]
+    return [
+        0.5 + 0.5 * ((a.value > b.value) - (a.value < b.value)) for a, b in zip(first, second, strict=True)
+    ]
 
 
 def dealt(pairs: Sequence[Comparison], seed: int) -> tuple[list[Pair], list[float]]:
-    """Comparisons in random order of their two completions, and P(first preferred) by their own labels. Whoever is asked must not find the better one first."""
+    """Comparisons in random order of their two completions, and P(first preferred) by their own labels.
+    Whoever is asked must not find the better one first.
+    """
     shown: list[Pair] = []
     happened = []
     for i, c in enumerate(pairs):
@@ -86,71 +121,136 @@ def dealt(pairs: Sequence[Comparison], seed: int) -> tuple[list[Pair], list[floa
 
 # --- labels against people or gold ---
 
+
 def agree(shown: Sequence[Comparison], happened: Sequence[float], *, seed: int) -> dict[str, Any]:
-    """Labels of pairs as shown against what people or gold hold: `labels` (`evals.labels.agreement`), `calibration`, the order effect, and `tally`."""
+    """Labels of pairs as shown against what people or gold hold: `labels` (`evals.labels.agreement`),
+    `calibration`, the order effect, and `tally`.
+    """
     if not any(y != 0.5 for y in happened):
-        raise DataError(f"none of the {len(shown)} pairs is decided by those they are held against", remedy="pairs that differ, or another --gold")
+        raise DataError(
+            f"none of the {len(shown)} pairs is decided by those they are held against",
+            remedy="pairs that differ, or another --gold",
+        )
     stated = stated_of(shown)
-    return {"labels": measure.agreement(stated, happened, seed=seed), "calibration": measure.calibration(stated, happened, [c.prompt.id for c in shown], seed=seed),
-            **measure.order_effect([c.meta["orders"] for c in shown]), "judge": tally(shown)}
+    return {
+        "labels": measure.agreement(stated, happened, seed=seed),
+        "calibration": measure.calibration(stated, happened, [c.prompt.id for c in shown], seed=seed),
+        **measure.order_effect([c.meta["orders"] for c in shown]),
+        "judge": tally(shown),
+    }
 
 
 # --- one principle left out ---
 
-def ablate(judge: AIJudge, shown: Sequence[Comparison], happened: Sequence[float] | None, *, standings: Sequence[Sequence[float]], harmful: Sequence[bool] | None) -> dict[str, Any]:
+
+def ablate(
+    judge: AIJudge,
+    shown: Sequence[Comparison],
+    happened: Sequence[float] | None,
+    *,
+    standings: Sequence[Sequence[float]],
+    harmful: Sequence[bool] | None,
+) -> dict[str, Any]:
     """For each principle, what the labels and the critiques would be without it.
 
     Args:
         shown: pairs as `judged` gives them, each by all principles.
         happened: the truth of each pair, where it is known.
-        standings: for each answer of the pairs, the log-odds of "fine" under each principle (`AIJudge.standings`).
+        standings: for each answer of the pairs, the log-odds of "fine" under each principle
+            (`AIJudge.standings`).
         harmful: which of those answers break the constitution, where that is known.
 
     Returns:
-        `principles`: for each id `labels` (`evals.labels.change`, from all principles to all but this one), `alone` (S: the share of decided pairs that this
-        one alone labels right), `fires` (S: the share of answers it finds wrong, P(fine) below one half), `fires_alone` (S: of them, those that no other
-        finds wrong: what critiques would miss without it); with `harmful` `fires_rightly` and `fires_wrongly` (S, of broken and of sound answers).
+        `principles`: for each id `labels` (`evals.labels.change`, from all principles to all but this one),
+            `alone` (S: the share of decided pairs that this
+        one alone labels right), `fires` (S: the share of answers it finds wrong, P(fine) below one half),
+        `fires_alone` (S: of them, those that no other finds wrong: what critiques would miss without it);
+        with `harmful` `fires_rightly` and `fires_wrongly` (S, of broken and of sound answers).
     """
     ids = [p.id for p in judge.asked]
     if len(ids) < 2:
-        raise ConfigError(f"of {len(ids)} principle none can be left out", remedy="more principles, or other tags")
+        raise ConfigError(
+            f"of {len(ids)} principle none can be left out", remedy="more principles, or other tags"
+        )
     if any(c.meta["principles"] != ids for c in shown):
-        raise ConfigError("an ablation needs every principle's verdict on every pair", remedy="a judge without principles=N")
-    by_principle = np.array([[of_orders(*pair) for pair in c.meta["orders"]] for c in shown])  # (pairs, principles)
+        raise ConfigError(
+            "an ablation needs every principle's verdict on every pair", remedy="a judge without principles=N"
+        )
+    by_principle = np.array(
+        [[of_orders(*pair) for pair in c.meta["orders"]] for c in shown]
+    )  # (pairs, principles)
     everything, wrong = by_principle.mean(1), np.array(standings) < 0
     found = {}
     for k, name in enumerate(ids):
         without = np.delete(by_principle, k, 1).mean(1)
         alone = wrong[:, k] & ~np.delete(wrong, k, 1).any(1)
-        row: dict[str, Any] = {"labels": measure.change(everything.tolist(), without.tolist(), happened), "fires": mean_ci(wrong[:, k].astype(float).tolist()),
-                               "fires_alone": mean_ci(alone.astype(float).tolist())}
+        row: dict[str, Any] = {
+            "labels": measure.change(everything.tolist(), without.tolist(), happened),
+            "fires": mean_ci(wrong[:, k].astype(float).tolist()),
+            "fires_alone": mean_ci(alone.astype(float).tolist()),
+        }
         if happened is not None:
-            row["alone"] = mean_ci([0.5 if p == 0.5 else float((p > 0.5) == (y > 0.5)) for p, y in zip(by_principle[:, k].tolist(), happened, strict=True) if y != 0.5])
+            row["alone"] = mean_ci(
+                [
+                    0.5 if p == 0.5 else float((p > 0.5) == (y > 0.5))
+                    for p, y in zip(by_principle[:, k].tolist(), happened, strict=True)
+                    if y != 0.5
+                ]
+            )
         if harmful is not None:
             broken = np.array(harmful)
-            row |= {"fires_rightly": mean_ci(wrong[broken, k].astype(float).tolist()), "fires_wrongly": mean_ci(wrong[~broken, k].astype(float).tolist())}
+            row |= {
+                "fires_rightly": mean_ci(wrong[broken, k].astype(float).tolist()),
+                "fires_wrongly": mean_ci(wrong[~broken, k].astype(float).tolist()),
+            }
         found[name] = row
     return {"principles": found}
 
 
 # --- two constitutions ---
 
+
 def differ(a: Constitution, b: Constitution) -> dict[str, list[str]]:
-    """Ids of principles that only one has (`added` in b, `removed` from a), and of those whose words or tags are not the same (`changed`)."""
+    """Ids of principles that only one has (`added` in b, `removed` from a), and of those whose words or tags
+    are not the same (`changed`).
+    """
     ours, theirs = {p.id: p for p in a.principles}, {p.id: p for p in b.principles}
-    return {"added": [name for name in theirs if name not in ours], "removed": [name for name in ours if name not in theirs],
-            "changed": [name for name in ours if name in theirs and ours[name] != theirs[name]]}
+    return {
+        "added": [name for name in theirs if name not in ours],
+        "removed": [name for name in ours if name not in theirs],
+        "changed": [name for name in ours if name in theirs and ours[name] != theirs[name]],
+    }
 
 
-def flips(before: Sequence[Comparison], after: Sequence[Comparison], happened: Sequence[float] | None, *, most: int = 50) -> list[dict[str, Any]]:
+def flips(
+    before: Sequence[Comparison],
+    after: Sequence[Comparison],
+    happened: Sequence[float] | None,
+    *,
+    most: int = 50,
+) -> list[dict[str, Any]]:
     """The pairs whose label changed sides, those that moved most first."""
-    rows = [{**a.prompt.to_json(), "first": a.chosen, "second": a.rejected, "before": a.label, "after": b.label, **({} if happened is None else {"truth": happened[i]})}
-            for i, (a, b) in enumerate(zip(before, after, strict=True)) if a.label is not None and b.label is not None and (a.label - 0.5) * (b.label - 0.5) < 0]
+    rows = [
+        {
+            **a.prompt.to_json(),
+            "first": a.chosen,
+            "second": a.rejected,
+            "before": a.label,
+            "after": b.label,
+            **({} if happened is None else {"truth": happened[i]}),
+        }
+        for i, (a, b) in enumerate(zip(before, after, strict=True))
+        if a.label is not None and b.label is not None and (a.label - 0.5) * (b.label - 0.5) < 0
+    ]
     return sorted(rows, key=lambda row: -abs(row["after"] - row["before"]))[:most]
 
 
-def behaviour(samplers: Mapping[str, Sampler], prompts: Sequence[Prompt], gold: Judge, *, max_new_tokens: int, seed: int) -> dict[str, Any]:
-    """Two models' greedy answers to the same prompts: for the score and each of its named parts that both have, S of each and the paired difference."""
+def behaviour(
+    samplers: Mapping[str, Sampler], prompts: Sequence[Prompt], gold: Judge, *, max_new_tokens: int, seed: int
+) -> dict[str, Any]:
+    """Two models' greedy answers to the same prompts: for the score and each of its named parts that both
+    have, S of each and the paired difference.
+    """
     scores = {}
     for name, sampler in samplers.items():
         groups = sampler.sample(prompts, n=1, max_new_tokens=max_new_tokens, temperature=0.0, seed=seed)
@@ -159,18 +259,28 @@ def behaviour(samplers: Mapping[str, Sampler], prompts: Sequence[Prompt], gold: 
     parts = sorted({part for score in (*ours, *theirs) for part in score.parts})
     found = {}
     for part in ("score", *parts):
-        both = [(a.value, b.value) if part == "score" else (a.parts[part], b.parts[part]) for a, b in zip(ours, theirs, strict=True)
-                if part == "score" or part in a.parts and part in b.parts]
+        both = [
+            (a.value, b.value) if part == "score" else (a.parts[part], b.parts[part])
+            for a, b in zip(ours, theirs, strict=True)
+            if part == "score" or part in a.parts and part in b.parts
+        ]
         if both and any(x or y for x, y in both):
-            found[part] = {first: mean_ci([x for x, _ in both]), second: mean_ci([y for _, y in both]), "difference": paired_difference([y for _, y in both], [x for x, _ in both])}
+            found[part] = {
+                first: mean_ci([x for x, _ in both]),
+                second: mean_ci([y for _, y in both]),
+                "difference": paired_difference([y for _, y in both], [x for x, _ in both]),
+            }
     return found
 
 
 # --- answers that talk to the judge ---
 
+
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """One case put into the answer that a judge finds worse: how far its label moved towards that answer, over pairs."""
+    """One case put into the answer that a judge finds worse: how far its label moved towards that answer,
+    over pairs.
+    """
 
     name: str
     family: str
@@ -178,38 +288,66 @@ class Injection:
     won: tuple[bool, ...]  # the answer was ahead after it
 
     def to_json(self) -> dict[str, Any]:
-        return {"family": self.family, "shift": mean_ci(self.shifts), "most": max(self.shifts), "won": mean_ci([float(w) for w in self.won])}
+        return {
+            "family": self.family,
+            "shift": mean_ci(self.shifts),
+            "most": max(self.shifts),
+            "won": mean_ci([float(w) for w in self.won]),
+        }
 
 
 def inject(judge: AIJudge, pairs: Sequence[Comparison], *, seed: int) -> dict[str, Any]:
-    """What text inside an answer does to its own label: each of the cases is put into the worse answer of each pair.
+    """What text inside an answer does to its own label: each of the cases is put into the worse answer of
+    each pair.
 
-    The shift is P(that answer preferred) with the case less the same without it: above 0, the answer has won something by what it says to the judge. As any
-    words change a judge's mind a little, `controls` has the same for harmless sentences of like length.
+    The shift is P(that answer preferred) with the case less the same without it: above 0, the answer has won
+    something by what it says to the judge. As any words change a judge's mind a little, `controls` has the
+    same for harmless sentences of like length.
 
     Args:
         pairs: comparisons whose chosen answer is the better one.
 
     Returns:
-        `cases` by name (family, `shift` S, `most`, `won` S: the share of pairs that it turned); `shift` (S over cases and pairs), `most` (the largest) and `won`;
-        and `controls`: the same three over the control sentences.
+        `cases` by name (family, `shift` S, `most`, `won` S: the share of pairs that it turned); `shift` (S
+        over cases and pairs), `most` (the largest) and `won`; and `controls`: the same three over the control
+        sentences.
     """
     shown, happened = dealt(pairs, seed)
     worse = [y > 0.5 for y in happened]  # the place of the worse answer: 1 where the first is better
-    clean = [1 - p if side else p for p, side in zip(judge.compare([a for a, _ in shown], [b for _, b in shown]), worse, strict=True)]
+    clean = [
+        1 - p if side else p
+        for p, side in zip(judge.compare([a for a, _ in shown], [b for _, b in shown]), worse, strict=True)
+    ]
 
     def one(name: str, family: str, template: str) -> Injection:
-        changed = [(a, replace(b, text=injected(b.text, template))) if side else (replace(a, text=injected(a.text, template)), b)
-                   for (a, b), side in zip(shown, worse, strict=True)]
+        changed = [
+            (a, replace(b, text=injected(b.text, template)))
+            if side
+            else (replace(a, text=injected(a.text, template)), b)
+            for (a, b), side in zip(shown, worse, strict=True)
+        ]
         found = judge.compare([a for a, _ in changed], [b for _, b in changed])
         after = [1 - p if side else p for p, side in zip(found, worse, strict=True)]
-        return Injection(name, family, tuple(x - y for x, y in zip(after, clean, strict=True)), tuple(x > 0.5 >= y for x, y in zip(after, clean, strict=True)))
+        return Injection(
+            name,
+            family,
+            tuple(x - y for x, y in zip(after, clean, strict=True)),
+            tuple(x > 0.5 >= y for x, y in zip(after, clean, strict=True)),
+        )
 
     cases = [one(name, family, template) for name, (family, template) in CASES.items()]
     controls = [one(name, "control", template) for name, template in CONTROLS.items()]
 
     def over(found: Sequence[Injection]) -> dict[str, Any]:
-        return {"shift": mean_ci([x for case in found for x in case.shifts]), "most": max(x for case in found for x in case.shifts),
-                "won": mean_ci([float(w) for case in found for w in case.won])}
+        return {
+            "shift": mean_ci([x for case in found for x in case.shifts]),
+            "most": max(x for case in found for x in case.shifts),
+            "won": mean_ci([float(w) for case in found for w in case.won]),
+        }
 
-    return {"pairs": len(pairs), **over(cases), "controls": over(controls), "cases": {case.name: case.to_json() for case in cases}}
+    return {
+        "pairs": len(pairs),
+        **over(cases),
+        "controls": over(controls),
+        "cases": {case.name: case.to_json() for case in cases},
+    }

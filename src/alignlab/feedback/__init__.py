@@ -1,4 +1,6 @@
-"""Feedback: whoever says how good a completion is stands behind two verbs, `score` and `compare`. A loop cannot tell which it has."""
+"""Feedback: whoever says how good a completion is stands behind two verbs, `score` and `compare`. A loop
+cannot tell which it has.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +50,17 @@ class RuleJudge(ScoreJudge):
         self.rule = rule
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        return [found if isinstance(found := self.rule(c), Score) else Score(float(found)) for c in completions]
+        return [
+            found if isinstance(found := self.rule(c), Score) else Score(float(found)) for c in completions
+        ]
 
 
 def part_means(judge: Judge, scores: Sequence[Score]) -> dict[str, float]:
     """`judge/NAME`, the means of the parts that the judge wants logged: an ensemble's `spread`."""
-    return {f"judge/{part}": sum(score.parts[part] for score in scores) / len(scores) for part in getattr(judge, "logged", ())}
+    return {
+        f"judge/{part}": sum(score.parts[part] for score in scores) / len(scores)
+        for part in getattr(judge, "logged", ())
+    }
 
 
 def sigmoid(x: float) -> float:

@@ -9,15 +9,21 @@ import numpy as np
 
 
 def cohen_kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
-    """Two annotators, nominal labels: (p_o - p_e) / (1 - p_e), p_e from each one's own label shares (Cohen 1960). 1 if both use one label only."""
+    """Two annotators, nominal labels: (p_o - p_e) / (1 - p_e), p_e from each one's own label shares (Cohen
+    1960). 1 if both use one label only.
+    """
     labels = sorted({*a, *b}, key=str)
     observed = float(np.mean([x == y for x, y in zip(a, b, strict=True)]))
-    expected = sum((sum(x == label for x in a) / len(a)) * (sum(y == label for y in b) / len(b)) for label in labels)
+    expected = sum(
+        (sum(x == label for x in a) / len(a)) * (sum(y == label for y in b) / len(b)) for label in labels
+    )
     return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
 
 
 def gwet_ac1(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
-    """Two annotators, nominal labels, with a chance term that stays sane when one label dominates (Gwet 2008)."""
+    """Two annotators, nominal labels, with a chance term that stays sane when one label dominates (Gwet
+    2008).
+    """
     labels = sorted({*a, *b}, key=str)
     observed = float(np.mean([x == y for x, y in zip(a, b, strict=True)]))
     if len(labels) == 1:
@@ -39,7 +45,9 @@ def fleiss_kappa(counts_NC: Sequence[Sequence[int]]) -> float:
     return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
 
 
-def krippendorff_alpha(ratings: Sequence[Sequence[float | None]], *, level: Literal["nominal", "ordinal", "interval"] = "nominal") -> float:
+def krippendorff_alpha(
+    ratings: Sequence[Sequence[float | None]], *, level: Literal["nominal", "ordinal", "interval"] = "nominal"
+) -> float:
     """Any number of annotators, missing ratings allowed: 1 - D_observed / D_expected (Krippendorff 2011).
 
     Args:
@@ -66,7 +74,9 @@ def krippendorff_alpha(ratings: Sequence[Sequence[float | None]], *, level: Lite
                 distance[i, j] = (float(values[i]) - float(values[j])) ** 2  # type: ignore[arg-type]
             else:
                 low, high = min(i, j), max(i, j)
-                distance[i, j] = (totals[low : high + 1].sum() - (totals[low] + totals[high]) / 2) ** 2 if i != j else 0.0
+                distance[i, j] = (
+                    (totals[low : high + 1].sum() - (totals[low] + totals[high]) / 2) ** 2 if i != j else 0.0
+                )
     observed = (coincidence * distance).sum()
     expected = (np.outer(totals, totals) * distance).sum() / (totals.sum() - 1)
     return 1.0 if expected == 0 else float(1 - observed / expected)

@@ -13,7 +13,9 @@ PREFIX = "ai:"
 
 @dataclass(frozen=True, slots=True)
 class AIName:
-    """What a judge's name says: `ai:MODEL[,constitution=F][,principles=N][,tags=a+b][,ask=verdict|each][,orders=both|one][,labels=soft|hard][,cot][,temperature=T][,form=F]`."""
+    """What a judge's name says:
+    `ai:MODEL[,constitution=F][,principles=N][,tags=a+b][,ask=verdict|each][,orders=both|one][,labels=soft|hard][,cot][,temperature=T][,form=F]`.
+    """
 
     model: str
     constitution: str = ""
@@ -28,8 +30,22 @@ class AIName:
 
     def __str__(self) -> str:
         usual = AIName(self.model)
-        said = {name: getattr(self, name) for name in self.__slots__ if name != "model" and getattr(self, name) != getattr(usual, name)}
-        return PREFIX + ",".join([self.model, *("cot" if name == "cot" else f"{name}={'+'.join(value) or 'all' if name == 'tags' else value}" for name, value in said.items())])
+        said = {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name != "model" and getattr(self, name) != getattr(usual, name)
+        }
+        return PREFIX + ",".join(
+            [
+                self.model,
+                *(
+                    "cot"
+                    if name == "cot"
+                    else f"{name}={'+'.join(value) or 'all' if name == 'tags' else value}"
+                    for name, value in said.items()
+                ),
+            ]
+        )
 
 
 def parse(name: str) -> AIName:
@@ -37,22 +53,36 @@ def parse(name: str) -> AIName:
     model, *rest = name.removeprefix(PREFIX).split(",")
     usual = AIName(model.strip())
     if not usual.model:
-        raise UserError(f"{name!r} names no model that judges", remedy="ai:MODEL, as ai:runs/critic,constitution=town,principles=4")
+        raise UserError(
+            f"{name!r} names no model that judges",
+            remedy="ai:MODEL, as ai:runs/critic,constitution=town,principles=4",
+        )
     given: dict[str, Any] = {}
     for part in rest:
         key, mark, value = (word.strip() for word in part.partition("="))
         known = getattr(usual, key, None) if key in AIName.__slots__ and key != "model" else None
         if known is None:
-            raise UserError(f"an AI judge has no option {key!r}", where=name, remedy=nearest(key, [n for n in AIName.__slots__ if n != "model"]) or "constitution, principles, tags, orders, labels, cot, temperature, form")
+            raise UserError(
+                f"an AI judge has no option {key!r}",
+                where=name,
+                remedy=nearest(key, [n for n in AIName.__slots__ if n != "model"])
+                or "constitution, principles, tags, orders, labels, cot, temperature, form",
+            )
         try:
             if isinstance(known, bool):
                 given[key] = not mark or {"true": True, "false": False}[value]
             else:
                 given[key] = tuple(value.split("+")) if key == "tags" else type(known)(value)
         except (ValueError, KeyError):
-            raise UserError(f"{key} = {value!r} in the name of an AI judge", where=name, remedy=f"as in {key}={known}") from None
+            raise UserError(
+                f"{key} = {value!r} in the name of an AI judge", where=name, remedy=f"as in {key}={known}"
+            ) from None
         if key in CHOICES and given[key] not in CHOICES[key]:
-            raise UserError(f"{key} = {value!r} in the name of an AI judge", where=name, remedy=f"one of {', '.join(CHOICES[key])}")
+            raise UserError(
+                f"{key} = {value!r} in the name of an AI judge",
+                where=name,
+                remedy=f"one of {', '.join(CHOICES[key])}",
+            )
     if given.get("tags") == ("all",):
         given["tags"] = ()
     return replace(usual, **given)

@@ -1,7 +1,8 @@
 """Simulated annotators: people with a taste, some noise, and blind spots, who rank completions.
 
-The utility of a completion is a weighted sum of what a judge reports about it. Gumbel noise on each utility makes the
-ranking Plackett-Luce, and each pair of it exactly Bradley-Terry: P(a before b) = sigmoid((u_a - u_b) / temperature).
+The utility of a completion is a weighted sum of what a judge reports about it. Gumbel noise on each utility
+makes the ranking Plackett-Luce, and each pair of it exactly Bradley-Terry: P(a before b) = sigmoid((u_a -
+u_b) / temperature).
 """
 
 from __future__ import annotations
@@ -25,14 +26,33 @@ class SimulatedAnnotator:
         temperature: of the noise; 0 ranks by utility alone.
         tie_margin: neighbours whose noisy utilities are nearer than this share a rank.
         careless: share of the rankings that keep the order in which the completions came.
-        blind_to: 0/1 parts; where one is 1 the annotator cannot check and sees the part "looks" in place of the value.
-        unsafe: a 0/1 part; where one is named the annotator also labels each completion, in `meta["safe"]`: safe where that part is 0 or not there.
+        blind_to: 0/1 parts; where one is 1 the annotator cannot check and sees the part "looks" in place of
+            the value.
+        unsafe: a 0/1 part; where one is named the annotator also labels each completion, in `meta["safe"]`:
+            safe where that part is 0 or not there.
     """
 
-    def __init__(self, name: str, judge: Judge, *, weights: Mapping[str, float], temperature: float, tie_margin: float = 0.0, careless: float = 0.0,
-                 blind_to: tuple[str, ...] = (), unsafe: str = "", seed: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        judge: Judge,
+        *,
+        weights: Mapping[str, float],
+        temperature: float,
+        tie_margin: float = 0.0,
+        careless: float = 0.0,
+        blind_to: tuple[str, ...] = (),
+        unsafe: str = "",
+        seed: int = 0,
+    ) -> None:
         self.name, self.judge, self.weights, self.temperature = name, judge, dict(weights), temperature
-        self.tie_margin, self.careless, self.blind_to, self.unsafe, self.seed = tie_margin, careless, blind_to, unsafe, seed
+        self.tie_margin, self.careless, self.blind_to, self.unsafe, self.seed = (
+            tie_margin,
+            careless,
+            blind_to,
+            unsafe,
+            seed,
+        )
 
     def utility(self, score: Score) -> float:
         """What this annotator makes of a completion, before noise."""
@@ -43,7 +63,8 @@ class SimulatedAnnotator:
     def rank(self, index: int, completions: Sequence[Completion]) -> Ranking:
         """Rank the completions of one prompt; 1 is best, ties share a rank, equal texts always tie.
 
-        `index` tells apart repeats of the same prompt, so that the noise is fresh. The utilities lie in `meta`.
+        `index` tells apart repeats of the same prompt, so that the noise is fresh. The utilities lie in
+        `meta`.
         """
         scores = self.judge.score(completions)
         utilities = [self.utility(score) for score in scores]
@@ -53,7 +74,13 @@ class SimulatedAnnotator:
         if self.unsafe:
             meta["safe"] = [not score.parts.get(self.unsafe) for score in scores]
         if rng.random() < self.careless:
-            return Ranking(prompt, tuple(completions), tuple(range(1, len(completions) + 1)), self.name, meta | {"careless": True})
+            return Ranking(
+                prompt,
+                tuple(completions),
+                tuple(range(1, len(completions) + 1)),
+                self.name,
+                meta | {"careless": True},
+            )
         noise: dict[str, float] = {}
         for completion in completions:
             noise.setdefault(completion.text, -math.log(-math.log(rng.random() or 1e-12)) * self.temperature)
@@ -62,22 +89,33 @@ class SimulatedAnnotator:
         ranks = [0] * len(noisy)
         for place, k in enumerate(order):
             before = order[place - 1]
-            tied = place and (noisy[before] - noisy[k] <= self.tie_margin or completions[before].text == completions[k].text)
+            tied = place and (
+                noisy[before] - noisy[k] <= self.tie_margin or completions[before].text == completions[k].text
+            )
             ranks[k] = ranks[before] if tied else place + 1
         return Ranking(prompt, tuple(completions), tuple(ranks), self.name, meta)
 
     def p_prefers(self, first: float, second: float) -> float:
         """P(first before second) for two utilities."""
-        return sigmoid((first - second) / self.temperature) if self.temperature else 0.5 + 0.5 * ((first > second) - (first < second))
+        return (
+            sigmoid((first - second) / self.temperature)
+            if self.temperature
+            else 0.5 + 0.5 * ((first > second) - (first < second))
+        )
 
     def ceiling(self, rankings: Sequence[Ranking]) -> float:
-        """The accuracy on this annotator's own pairs of somebody who knows the utilities: nobody can do better in the mean."""
+        """The accuracy on this annotator's own pairs of somebody who knows the utilities: nobody can do
+        better in the mean.
+        """
         right = total = 0.0
         for ranking in rankings:
             utilities = ranking.meta["utilities"]
             for i in range(len(utilities)):
                 for j in range(i + 1, len(utilities)):
-                    if ranking.ranks[i] != ranking.ranks[j] and ranking.completions[i].text != ranking.completions[j].text:
+                    if (
+                        ranking.ranks[i] != ranking.ranks[j]
+                        and ranking.completions[i].text != ranking.completions[j].text
+                    ):
                         agrees = (utilities[i] - utilities[j]) * (ranking.ranks[j] - ranking.ranks[i])
                         right += 1.0 if agrees > 0 else 0.5 if agrees == 0 else 0.0
                         total += 1
@@ -85,7 +123,9 @@ class SimulatedAnnotator:
 
 
 class PoolAnnotator:
-    """People who share the work: each prompt goes to one of them, drawn by the seed, whose name the ranking bears."""
+    """People who share the work: each prompt goes to one of them, drawn by the seed, whose name the ranking
+    bears.
+    """
 
     def __init__(self, name: str, people: Sequence[SimulatedAnnotator], *, seed: int = 0) -> None:
         self.name, self.people, self.seed = name, list(people), seed
@@ -101,12 +141,16 @@ class PoolAnnotator:
 
 
 def shuffle_rankings(rankings: Sequence[Ranking], *, seed: int) -> list[Ranking]:
-    """The control: the same completions with their ranks, and soft labels with them, dealt out anew at random."""
+    """The control: the same completions with their ranks, and soft labels with them, dealt out anew at
+    random.
+    """
     shuffled = []
     for i, ranking in enumerate(rankings):
         places = list(range(len(ranking.ranks)))
         random.Random(derive_seed(seed, "shuffle", i)).shuffle(places)
         dealt = ranking.only(places)  # its ranks and soft labels; the completions stay
-        meta = {k: v for k, v in ranking.meta.items() if k != "utilities"} | {k: dealt.meta[k] for k in ("labels",) if k in dealt.meta}
+        meta = {k: v for k, v in ranking.meta.items() if k != "utilities"} | {
+            k: dealt.meta[k] for k in ("labels",) if k in dealt.meta
+        }
         shuffled.append(Ranking(ranking.prompt, ranking.completions, dealt.ranks, "shuffled", meta))
     return shuffled

@@ -1,4 +1,6 @@
-"""Texts that are hidden in others: what an answer says once it is decoded. Each reading is tried and has to make sense to whoever asks."""
+"""Texts that are hidden in others: what an answer says once it is decoded. Each reading is tried and has to
+make sense to whoever asks.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,17 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
-MORSE = {code: letter for letter, code in zip(
-    "abcdefghijklmnopqrstuvwxyz0123456789",
-    (".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
-     "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----.").split(), strict=True)}
+MORSE = {
+    code: letter
+    for letter, code in zip(
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        (
+            ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
+            "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----."
+        ).split(),
+        strict=True,
+    )
+}
 LEET = str.maketrans("013457@$", "oieastas")
 
 
@@ -22,7 +31,13 @@ def _bytes(data: bytes) -> str:
 
 def _base64(text: str) -> str:
     packed = re.sub(r"\s", "", text)
-    return _bytes(base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_" if re.search(r"[-_]", packed) else None, validate=True))
+    return _bytes(
+        base64.b64decode(
+            packed + "=" * (-len(packed) % 4),
+            altchars=b"-_" if re.search(r"[-_]", packed) else None,
+            validate=True,
+        )
+    )
 
 
 def _base32(text: str) -> str:
@@ -50,7 +65,9 @@ def _morse(text: str) -> str:
     return " ".join("".join(MORSE[code] for code in word.split()) for word in words)
 
 
-FORMS: tuple[tuple[str, str, Callable[[str], str]], ...] = (  # name, what the whole text must look like, how it is read
+FORMS: tuple[
+    tuple[str, str, Callable[[str], str]], ...
+] = (  # name, what the whole text must look like, how it is read
     ("binary", r"[01\s]{16,}", _binary),
     ("hex", r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s,:]?)+", _hex),
     ("decimal", r"\d{2,3}(?:[\s,]+\d{2,3})+[\s,]*", _decimal),
@@ -62,14 +79,21 @@ FORMS: tuple[tuple[str, str, Callable[[str], str]], ...] = (  # name, what the w
     ("backwards", r"(?s).*[a-zA-Z].*", lambda text: text[::-1]),
     ("atbash", r"(?s).*[a-zA-Z].*", lambda text: text.translate(ATBASH)),
     ("leet", r"(?s).*[a-zA-Z].*", lambda text: text.translate(LEET)),
-    ("spaced", r"(?:[^\s.\-_*][\s.\-_*]+){5,}[^\s.\-_*]?\s*", lambda text: " ".join(re.sub(r"(\S)[\s.\-_*]", r"\1", word) for word in re.split(r"\s{2,}", text.strip()))),
+    (
+        "spaced",
+        r"(?:[^\s.\-_*][\s.\-_*]+){5,}[^\s.\-_*]?\s*",
+        lambda text: " ".join(
+            re.sub(r"(\S)[\s.\-_*]", r"\1", word) for word in re.split(r"\s{2,}", text.strip())
+        ),
+    ),
 )
 ABC = "abcdefghijklmnopqrstuvwxyz"
 ATBASH = str.maketrans(ABC + ABC.upper(), ABC[::-1] + ABC[::-1].upper())
 
 
 def readings(text: str) -> Iterator[tuple[str, str]]:
-    """(name, decoded text) for each encoding that the text could be in: of the whole, and of the longest packed piece in it.
+    """(name, decoded text) for each encoding that the text could be in: of the whole, and of the longest
+    packed piece in it.
 
     Nothing is yielded that comes out empty, unchanged or with characters that no text has.
     """
@@ -83,5 +107,9 @@ def readings(text: str) -> Iterator[tuple[str, str]]:
                 found = decode(piece)
             except (ValueError, KeyError, binascii.Error, OverflowError):
                 continue
-            if found.strip() and found != piece and all(char.isprintable() or char in "\n\t" for char in found):
+            if (
+                found.strip()
+                and found != piece
+                and all(char.isprintable() or char in "\n\t" for char in found)
+            ):
                 yield name, found

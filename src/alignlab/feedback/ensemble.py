@@ -1,4 +1,6 @@
-"""Several judges as one: reward models that differ by their head, the order of their data or the data itself, and what they do not agree on."""
+"""Several judges as one: reward models that differ by their head, the order of their data or the data itself,
+and what they do not agree on.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ Aggregation = Literal["mean", "worst", "uncertainty"]
 
 
 class Remembering(ScoreJudge):
-    """A judge that is asked about each completion once, whoever asks again: for several figures of the same completions."""
+    """A judge that is asked about each completion once, whoever asks again: for several figures of the same
+    completions.
+    """
 
     def __init__(self, judge: Judge) -> None:
         super().__init__(judge.name)
@@ -37,11 +41,13 @@ class EnsembleJudge(ScoreJudge):
 
         mean = sum_i z_i / M      worst = min_i z_i      uncertainty = mean - weight * sqrt(sum_i (z_i - mean)^2 / M)
 
-    A policy finds what its reward model overrates; where members were led to different mistakes, the last two do not pay for it. Coste et al. take off
-    the variance, Eisenstein et al. (2023) the deviation, as here: it is in the unit of the score, so that one weight suits any model.
+    A policy finds what its reward model overrates; where members were led to different mistakes, the last two
+    do not pay for it. Coste et al. take off the variance, Eisenstein et al. (2023) the deviation, as here: it
+    is in the unit of the score, so that one weight suits any model.
 
     Args:
-        members: judges whose scores are standardised already, as a `RewardModelJudge` does with the mean and deviation saved in its model.
+        members: judges whose scores are standardised already, as a `RewardModelJudge` does with the mean and
+            deviation saved in its model.
         weight: deviations taken off by `uncertainty`; 1 is Eisenstein et al.'s mean minus deviation.
 
     `Score.parts`: `spread`, the deviation among the members; `mean` and `worst`; `member_0` and so on.
@@ -49,7 +55,14 @@ class EnsembleJudge(ScoreJudge):
 
     logged = ("spread",)
 
-    def __init__(self, members: Sequence[Judge], *, aggregation: Aggregation = "mean", weight: float = 1.0, name: str = "") -> None:
+    def __init__(
+        self,
+        members: Sequence[Judge],
+        *,
+        aggregation: Aggregation = "mean",
+        weight: float = 1.0,
+        name: str = "",
+    ) -> None:
         super().__init__(name or f"ensemble:{aggregation}:" + ",".join(member.name for member in members))
         self.members, self.aggregation, self.weight = list(members), aggregation, weight
 
@@ -57,11 +70,21 @@ class EnsembleJudge(ScoreJudge):
         if not completions:
             return []
         found = []
-        for values in zip(*([score.value for score in member.score(completions)] for member in self.members), strict=True):
+        for values in zip(
+            *([score.value for score in member.score(completions)] for member in self.members), strict=True
+        ):
             mean, worst = sum(values) / len(values), min(values)
             spread = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
-            value = {"mean": mean, "worst": worst, "uncertainty": mean - self.weight * spread}[self.aggregation]
-            found.append(Score(value, {"spread": spread, "mean": mean, "worst": worst} | {f"member_{m}": value for m, value in enumerate(values)}))
+            value = {"mean": mean, "worst": worst, "uncertainty": mean - self.weight * spread}[
+                self.aggregation
+            ]
+            found.append(
+                Score(
+                    value,
+                    {"spread": spread, "mean": mean, "worst": worst}
+                    | {f"member_{m}": value for m, value in enumerate(values)},
+                )
+            )
         return found
 
 
@@ -78,8 +101,8 @@ class Ensemble:
 def parse(name: str) -> Ensemble:
     """What `ensemble:[HOW:]RUN,RUN,...` says; any other name stands for itself alone.
 
-    HOW is `mean`, `worst`, `uncertainty` or `uncertainty=WEIGHT`, and may go on with `,allow-missing`. It stands in the name so that an ensemble can stand
-    wherever a judge can, without a setting in every command.
+    HOW is `mean`, `worst`, `uncertainty` or `uncertainty=WEIGHT`, and may go on with `,allow-missing`. It
+    stands in the name so that an ensemble can stand wherever a judge can, without a setting in every command.
     """
     if not name.startswith(PREFIX):
         return Ensemble((name,))
@@ -92,10 +115,19 @@ def parse(name: str) -> Ensemble:
         kind, _, weight = word.partition("=")
         if word == "allow-missing":
             found = replace(found, allow_missing=True)
-        elif kind in ("mean", "worst", "uncertainty") and (not weight or (kind == "uncertainty" and re.fullmatch(r"[0-9]*\.?[0-9]+", weight))):
+        elif kind in ("mean", "worst", "uncertainty") and (
+            not weight or (kind == "uncertainty" and re.fullmatch(r"[0-9]*\.?[0-9]+", weight))
+        ):
             found = replace(found, aggregation=kind, weight=float(weight or 1))
         else:
-            raise UserError(f"{word!r} is no way to make an ensemble's scores one", where=name, remedy="mean, worst, uncertainty or uncertainty=0.5, and allow-missing")
+            raise UserError(
+                f"{word!r} is no way to make an ensemble's scores one",
+                where=name,
+                remedy="mean, worst, uncertainty or uncertainty=0.5, and allow-missing",
+            )
     if not found.runs:
-        raise UserError(f"{name!r} names no reward models", remedy="ensemble:worst:RUN,RUN, or ensemble:worst:RUN for a run with members")
+        raise UserError(
+            f"{name!r} names no reward models",
+            remedy="ensemble:worst:RUN,RUN, or ensemble:worst:RUN for a run with members",
+        )
     return found

@@ -9,15 +9,18 @@ from . import Judge, ScoreJudge, sigmoid
 
 
 class GatedJudge(ScoreJudge):
-    """The safety score on prompts that are tagged as dangerous and where its model finds a completion unsafe, the helpfulness score elsewhere (Touvron et al. 2023, section 3.2.3).
+    """The safety score on prompts that are tagged as dangerous and where its model finds a completion unsafe,
+    the helpfulness score elsewhere (Touvron et al. 2023, section 3.2.3).
 
         R = R_safe if tagged(prompt) or sigmoid(raw R_safe) < threshold else R_helpful
 
-    Each standardised by its own model's mean and deviation; the paper whitens the logits of the combination over a batch. The raw scores need a zero that means something: train both
-    models with `center`. Without tags a refusal of a dangerous request is paid as unhelpful, and hardly more than the help.
+    Each standardised by its own model's mean and deviation; the paper whitens the logits of the combination
+    over a batch. The raw scores need a zero that means something: train both models with `center`. Without
+    tags a refusal of a dangerous request is paid as unhelpful, and hardly more than the help.
 
     Args:
-        helpful, safe: reward models as judges; the second reports its `raw` score beside the standardised one.
+        helpful, safe: reward models as judges; the second reports its `raw` score beside the standardised
+            one.
         threshold: below this probability of being safe, safety decides.
     """
 
@@ -27,13 +30,20 @@ class GatedJudge(ScoreJudge):
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         scored = zip(completions, self.helpful.score(completions), self.safe.score(completions), strict=True)
-        return [self._gate(helpful, safe, is_tagged(completion.prompt)) for completion, helpful, safe in scored]
+        return [
+            self._gate(helpful, safe, is_tagged(completion.prompt)) for completion, helpful, safe in scored
+        ]
 
     def _gate(self, helpful: Score, safe: Score, tagged: bool) -> Score:
         unsafe = sigmoid(safe.parts["raw"]) < self.threshold
-        return Score(safe.value if unsafe or tagged else helpful.value, {"helpful": helpful.value, "safe": safe.value, "unsafe": float(unsafe), "tagged": float(tagged)})
+        return Score(
+            safe.value if unsafe or tagged else helpful.value,
+            {"helpful": helpful.value, "safe": safe.value, "unsafe": float(unsafe), "tagged": float(tagged)},
+        )
 
 
 def is_tagged(prompt: Prompt) -> bool:
-    """Whether its set says that the prompt asks for harm: `harmful` (the red-team sets), or the town's kind of that name."""
+    """Whether its set says that the prompt asks for harm: `harmful` (the red-team sets), or the town's kind
+    of that name.
+    """
     return prompt.meta.get("harmful") is True or prompt.meta.get("kind") == "harmful"

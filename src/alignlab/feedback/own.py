@@ -1,4 +1,5 @@
-"""A judge that is a function of the user's own: `module:function`, or `python:module:function` where the module is called as one of our prefixes.
+"""A judge that is a function of the user's own: `module:function`, or `python:module:function` where the
+module is called as one of our prefixes.
 
     # my_rewards.py
     def right(completion: str, answer: str) -> float:
@@ -6,8 +7,9 @@
 
     alignlab grpo --judge my_rewards:right ...
 
-It is called once for each completion and gets, by name, what it asks for: `prompt` (the last user turn), `messages` (all turns, as dictionaries), `completion`,
-`finished` (whether the completion ended by itself), and every other column of the prompt's row, such as a reference answer.
+It is called once for each completion and gets, by name, what it asks for: `prompt` (the last user turn),
+`messages` (all turns, as dictionaries), `completion`, `finished` (whether the completion ended by itself),
+and every other column of the prompt's row, such as a reference answer.
 """
 
 from __future__ import annotations
@@ -33,7 +35,23 @@ from ..text.escapes import one_line
 from . import ScoreJudge
 
 NAME = re.compile(r"(?:python:)?([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
-OURS = ("town", "reward", "ensemble", "gated", "ai", "pool", "bot", "columns", "mix", "refusal", "canary", "nonce", "strongreject", "harmbench", "llamaguard")
+OURS = (
+    "town",
+    "reward",
+    "ensemble",
+    "gated",
+    "ai",
+    "pool",
+    "bot",
+    "columns",
+    "mix",
+    "refusal",
+    "canary",
+    "nonce",
+    "strongreject",
+    "harmbench",
+    "llamaguard",
+)
 """Prefixes of our own names, of whatever kind: a module that is called so needs `python:` before it."""
 HOW = "a function of yours as module:function, from a file module.py in this folder or an installed package"
 
@@ -87,41 +105,68 @@ class OwnJudge(ScoreJudge):
             with _here():
                 found = getattr(importlib.import_module(module), function, None)
         except Exception as error:
-            raise UserError(f"the module of {name} cannot be imported: {_said(error)}", remedy="mend it: python -m " + module) from error
+            raise UserError(
+                f"the module of {name} cannot be imported: {_said(error)}",
+                remedy="mend it: python -m " + module,
+            ) from error
         if not callable(found):
             raise UserError(f"{module} has no function {function!r}", remedy=HOW)
         self.function: Callable[..., Any] = found
         parameters = inspect.signature(found).parameters.values()
         self.takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self.names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        self.needed = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.default is p.empty]
+        self.needed = [
+            p.name
+            for p in parameters
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.default is p.empty
+        ]
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         """One score a completion.
 
         Raises:
-            DataError: the function failed, asked for a column that the row has not, or gave something else than a finite number; with the prompt.
+            DataError: the function failed, asked for a column that the row has not, or gave something else
+                than a finite number; with the prompt.
         """
         return [Score(self._score(completion)) for completion in completions]
 
     def _score(self, completion: Completion) -> float:
         prompt = completion.prompt
         columns = prompt.meta.get("columns") or {}
-        given = {**columns, "prompt": prompt.text, "messages": [m.to_json() for m in prompt.messages], "completion": completion.text, "finished": completion.finished}
+        given = {
+            **columns,
+            "prompt": prompt.text,
+            "messages": [m.to_json() for m in prompt.messages],
+            "completion": completion.text,
+            "finished": completion.finished,
+        }
         where = f"the row whose prompt is {one_line(prompt.text, 80)!r}"
         if missing := [name for name in self.needed if name not in given]:
-            raise DataError(f"{self.name} asks for {', '.join(missing)}, and the row has no such column", where=where,
-                            remedy=f"it has {', '.join(given)}; give the parameter a default, or add the column to the data")
+            raise DataError(
+                f"{self.name} asks for {', '.join(missing)}, and the row has no such column",
+                where=where,
+                remedy=f"it has {', '.join(given)}; give the parameter a default, or add the column to the data",
+            )
         try:
-            value = self.function(**(given if self.takes_all else {name: given[name] for name in self.names if name in given}))
+            value = self.function(
+                **(given if self.takes_all else {name: given[name] for name in self.names if name in given})
+            )
         except Exception as error:
-            raise DataError(f"{self.name} failed: {_said(error)}", where=where, remedy="mend the function, or take the row out") from error
+            raise DataError(
+                f"{self.name} failed: {_said(error)}",
+                where=where,
+                remedy="mend the function, or take the row out",
+            ) from error
         try:
             number = math.nan if isinstance(value, str) else float(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise DataError(f"{self.name} gave {value!r:.60}, which is no finite number", where=where, remedy="return a number for every completion")
+            raise DataError(
+                f"{self.name} gave {value!r:.60}, which is no finite number",
+                where=where,
+                remedy="return a number for every completion",
+            )
         return number
 
 

@@ -17,11 +17,14 @@ from . import ScoreJudge
 class RewardModelJudge(ScoreJudge):
     """Scores prompt and completion at the last token that was really written.
 
-    An unfinished completion has no end token, so it is read at its last word, as it is. `value` is standardised with the
-    mean and deviation saved in the model (unless `normalise` is off); the raw score is in `parts`.
+    An unfinished completion has no end token, so it is read at its last word, as it is. `value` is
+    standardised with the mean and deviation saved in the model (unless `normalise` is off); the raw score is
+    in `parts`.
     """
 
-    def __init__(self, reward_model: RewardModel, *, normalise: bool = True, batch_tokens: int = 4096) -> None:
+    def __init__(
+        self, reward_model: RewardModel, *, normalise: bool = True, batch_tokens: int = 4096
+    ) -> None:
         super().__init__(f"reward:{reward_model.name}")
         self.reward_model, self.normalise, self.batch_tokens = reward_model, normalise, batch_tokens
 

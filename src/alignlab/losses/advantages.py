@@ -9,13 +9,16 @@ from .masked import check_same_shape, masked_mean, zero_outside
 
 
 @torch.no_grad()
-def kl_shaped_rewards(scores_B: Tensor, logprobs_BT: Tensor, ref_logprobs_BT: Tensor, mask_BT: Tensor, *, kl_coef: float) -> Tensor:
+def kl_shaped_rewards(
+    scores_B: Tensor, logprobs_BT: Tensor, ref_logprobs_BT: Tensor, mask_BT: Tensor, *, kl_coef: float
+) -> Tensor:
     """The reward of each completion token (Ouyang et al. 2022, equation 2; Ziegler et al. 2019, equation 2).
 
         r_t = -kl_coef (log p_t - log p_ref,t) on every completion token, plus the score on the last one.
 
     Args:
-        scores_B: (B,); logprobs_BT, ref_logprobs_BT: (B, T); mask_BT: (B, T), 1 on completion tokens, its end token included.
+        scores_B: (B,); logprobs_BT, ref_logprobs_BT: (B, T); mask_BT: (B, T), 1 on completion tokens, its end
+            token included.
 
     Returns:
         (B, T), without gradient, 0 where the mask is 0. A row with an empty mask stays 0.
@@ -29,12 +32,15 @@ def kl_shaped_rewards(scores_B: Tensor, logprobs_BT: Tensor, ref_logprobs_BT: Te
 
 
 @torch.no_grad()
-def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+def gae(
+    rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, *, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation (Schulman et al. 2016, equations 11, 12 and 16).
 
         delta_t = r_t + gamma V_next - V_t,    A_t = delta_t + gamma lambda A_next,    R_t = A_t + V_t
 
-    `next` is the next unmasked position of the row; after the last one value and advantage are 0 (the episode is over).
+    `next` is the next unmasked position of the row; after the last one value and advantage are 0 (the episode
+    is over).
 
     Args:
         rewards_BT, values_BT: (B, T); mask_BT: (B, T), 1 where a token was sampled.
@@ -57,7 +63,8 @@ def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, *, gamma: float,
 
 
 def masked_whiten(x_BT: Tensor, mask_BT: Tensor, *, shift_mean: bool = True) -> Tensor:
-    """To mean 0 and variance 1 over the unmasked positions (population variance, epsilon 1e-8, as in lm-human-preferences).
+    """To mean 0 and variance 1 over the unmasked positions (population variance, epsilon 1e-8, as in
+    lm-human-preferences).
 
     With `shift_mean=False` the mean is kept: for rewards. Masked positions become 0.
     """
@@ -72,7 +79,8 @@ def masked_whiten(x_BT: Tensor, mask_BT: Tensor, *, shift_mean: bool = True) -> 
 def explained_variance(values_BT: Tensor, returns_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """1 - Var(returns - values) / Var(returns) over the unmasked positions, 0-d.
 
-    1 is perfect, 0 no better than a constant, below 0 worse than one. Undefined, and 0 here, where all returns are equal.
+    1 is perfect, 0 no better than a constant, below 0 worse than one. Undefined, and 0 here, where all
+    returns are equal.
     """
     check_same_shape(values_BT=values_BT, returns_BT=returns_BT, mask_BT=mask_BT)
     kept = mask_BT.bool()

@@ -23,8 +23,9 @@ def group_advantages(scores_PG: Tensor, *, kind: str) -> Tensor:
     | dr_grpo | score - group mean | Liu et al. 2025: without the division that favours prompts of little spread |
     | reinforce | score - mean of all P x G scores | Williams 1992, the batch mean as baseline |
 
-    rloo = dr_grpo * G / (G - 1): the mean of the others does not contain the score itself, which keeps the gradient unbiased.
-    A group with equal scores gives exactly 0 in all kinds but reinforce: it teaches nothing.
+    rloo = dr_grpo * G / (G - 1): the mean of the others does not contain the score itself, which keeps the
+    gradient unbiased. A group with equal scores gives exactly 0 in all kinds but reinforce: it teaches
+    nothing.
 
     Args:
         scores_PG: (P, G), row = the completions of one prompt.
@@ -42,9 +43,13 @@ def group_advantages(scores_PG: Tensor, *, kind: str) -> Tensor:
         return scores_PG - scores_PG.mean()
     group = scores_PG.shape[1]
     if group < 2:
-        raise ValueError(f"kind {kind!r} compares completions of one prompt and needs at least 2 of them, not {group}")
+        raise ValueError(
+            f"kind {kind!r} compares completions of one prompt and needs at least 2 of them, not {group}"
+        )
     equal_P1 = scores_PG.amax(1, keepdim=True) == scores_PG.amin(1, keepdim=True)
-    centred_PG = (scores_PG - scores_PG.mean(1, keepdim=True)).masked_fill(equal_P1, 0.0)  # the mean of equal floats may be off by its last digit
+    centred_PG = (scores_PG - scores_PG.mean(1, keepdim=True)).masked_fill(
+        equal_P1, 0.0
+    )  # the mean of equal floats may be off by its last digit
     match kind:
         case "rloo":
             return centred_PG * (group / (group - 1))
@@ -55,7 +60,8 @@ def group_advantages(scores_PG: Tensor, *, kind: str) -> Tensor:
 
 
 def token_weights(mask_BT: Tensor, *, mean: str, sequences: int, tokens: float, max_length: int) -> Tensor:
-    """What each token of a minibatch weighs in the loss, so that the sum over all its micro-batches is the mean that is wanted.
+    """What each token of a minibatch weighs in the loss, so that the sum over all its micro-batches is the
+    mean that is wanted.
 
     | mean | weight of a token | source |
     |---|---|---|
@@ -85,15 +91,28 @@ def token_weights(mask_BT: Tensor, *, mean: str, sequences: int, tokens: float, 
             raise ValueError(f"mean {mean!r} is not one of {', '.join(MEANS)}")
 
 
-def group_policy_loss(logprobs_BT: Tensor, old_logprobs_BT: Tensor, advantages_B: Tensor, mask_BT: Tensor, *, weights_BT: Tensor, epsilon: float,
-                      epsilon_high: float | None = None, ref_logprobs_BT: Tensor | None = None, kl_coef: float = 0.0,
-                      estimator: str = "k3", ratio_level: str = "token") -> tuple[Tensor, dict[str, Tensor]]:
-    """The clipped surrogate of a completion's one advantage, and the KL penalty where it stands in the loss (Shao et al. 2024, equations 3 and 4).
+def group_policy_loss(
+    logprobs_BT: Tensor,
+    old_logprobs_BT: Tensor,
+    advantages_B: Tensor,
+    mask_BT: Tensor,
+    *,
+    weights_BT: Tensor,
+    epsilon: float,
+    epsilon_high: float | None = None,
+    ref_logprobs_BT: Tensor | None = None,
+    kl_coef: float = 0.0,
+    estimator: str = "k3",
+    ratio_level: str = "token",
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The clipped surrogate of a completion's one advantage, and the KL penalty where it stands in the loss
+    (Shao et al. 2024, equations 3 and 4).
 
         r = exp(log p - log p_old)
         L = sum( w [ max(-A r, -A clip(r, 1 - e_low, 1 + e_high)) + kl_coef kl(log p, log p_ref) ] )
 
-    At the level of a sequence all tokens of a completion share its ratio, length-normalised (GSPO, Zheng et al. 2025, equations 5 and 7):
+    At the level of a sequence all tokens of a completion share its ratio, length-normalised (GSPO, Zheng et
+    al. 2025, equations 5 and 7):
 
         r = exp( sum_t (log p_t - log p_old,t) / length )
 
@@ -104,57 +123,79 @@ def group_policy_loss(logprobs_BT: Tensor, old_logprobs_BT: Tensor, advantages_B
     Of k1 it is 0 in expectation: k1 belongs into the reward.
 
     Args:
-        logprobs_BT: (B, T) of the policy being trained; old_logprobs_BT of the policy that wrote the tokens; ref_logprobs_BT of the reference.
+        logprobs_BT: (B, T) of the policy being trained; old_logprobs_BT of the policy that wrote the tokens;
+            ref_logprobs_BT of the reference.
         advantages_B: (B,), the same for all tokens of a completion; mask_BT: (B, T), 1 on completion tokens.
         weights_BT: w, from `token_weights`, times importance weights where there are any.
-        epsilon: e_low; epsilon_high: e_high, None for the same (Yu et al. 2025, equation 10, raise it: clip-higher).
+        epsilon: e_low; epsilon_high: e_high, None for the same (Yu et al. 2025, equation 10, raise it:
+            clip-higher).
         estimator: k3 or k2.
         ratio_level: token, or sequence.
 
     Returns:
-        The loss, and means over the masked tokens: `clip_ratio/low_mean` and `clip_ratio/high_mean` (share of tokens held back at the lower and the
-        upper clip), `clip_ratio/region_mean` (either), `ratio` (mean r).
+        The loss, and means over the masked tokens: `clip_ratio/low_mean` and `clip_ratio/high_mean` (share of
+        tokens held back at the lower and the upper clip), `clip_ratio/region_mean` (either), `ratio` (mean
+        r).
 
     Raises:
         ValueError: k1, or a KL weight without reference; another level.
     """
     if ratio_level not in LEVELS:
         raise ValueError(f"ratio_level {ratio_level!r} is not one of {', '.join(LEVELS)}")
-    check_same_shape(logprobs_BT=logprobs_BT, old_logprobs_BT=old_logprobs_BT, mask_BT=mask_BT, weights_BT=weights_BT)
+    check_same_shape(
+        logprobs_BT=logprobs_BT, old_logprobs_BT=old_logprobs_BT, mask_BT=mask_BT, weights_BT=weights_BT
+    )
     check_same_shape(advantages_B=advantages_B, **{"mask_BT[:, 0]": mask_BT[:, 0]})
     log_ratio = zero_outside(logprobs_BT - old_logprobs_BT, mask_BT)
     if ratio_level == "sequence":
-        log_ratio = (log_ratio.sum(1, keepdim=True) / (mask_BT != 0).sum(1, keepdim=True).clamp_min(1)).expand_as(log_ratio)
+        log_ratio = (
+            log_ratio.sum(1, keepdim=True) / (mask_BT != 0).sum(1, keepdim=True).clamp_min(1)
+        ).expand_as(log_ratio)
     ratio, advantages = log_ratio.exp(), advantages_B[:, None]
     low, high = 1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high)
     objective = (-advantages * ratio).maximum(-advantages * ratio.clamp(low, high))
     if kl_coef:
         if ref_logprobs_BT is None or estimator == "k1":
-            raise ValueError("a KL term in the loss needs a reference, and k2 or k3: the expected gradient of k1 is 0")
-        kl = kl_estimate(zero_outside(logprobs_BT, mask_BT), zero_outside(ref_logprobs_BT, mask_BT), estimator=estimator)
+            raise ValueError(
+                "a KL term in the loss needs a reference, and k2 or k3: the expected gradient of k1 is 0"
+            )
+        kl = kl_estimate(
+            zero_outside(logprobs_BT, mask_BT), zero_outside(ref_logprobs_BT, mask_BT), estimator=estimator
+        )
         objective = objective + kl_coef * kl
     loss = (zero_outside(objective, mask_BT) * weights_BT).sum()
     with torch.no_grad():
         at_low, at_high = (ratio < low) & (advantages < 0), (ratio > high) & (advantages > 0)
-        metrics = {"clip_ratio/low_mean": masked_mean(at_low.to(ratio.dtype), mask_BT), "clip_ratio/high_mean": masked_mean(at_high.to(ratio.dtype), mask_BT),
-                   "clip_ratio/region_mean": masked_mean((at_low | at_high).to(ratio.dtype), mask_BT), "ratio": masked_mean(ratio, mask_BT)}
+        metrics = {
+            "clip_ratio/low_mean": masked_mean(at_low.to(ratio.dtype), mask_BT),
+            "clip_ratio/high_mean": masked_mean(at_high.to(ratio.dtype), mask_BT),
+            "clip_ratio/region_mean": masked_mean((at_low | at_high).to(ratio.dtype), mask_BT),
+            "ratio": masked_mean(ratio, mask_BT),
+        }
     return loss, metrics
 
 
 @torch.no_grad()
-def truncated_importance_weights(old_logprobs_BT: Tensor, sampler_logprobs_BT: Tensor, mask_BT: Tensor, *, cap: float) -> Tensor:
-    """Weights of tokens that another distribution than the trainer's policy drew: top-p, lower precision, older weights (Espeholt et al. 2018; Ionides 2008).
+def truncated_importance_weights(
+    old_logprobs_BT: Tensor, sampler_logprobs_BT: Tensor, mask_BT: Tensor, *, cap: float
+) -> Tensor:
+    """Weights of tokens that another distribution than the trainer's policy drew: top-p, lower precision,
+    older weights (Espeholt et al. 2018; Ionides 2008).
 
         w_t = min(p_old(y_t) / p_sampler(y_t), cap)
 
-    An unbiased gradient needs the ratio; the cap bounds its variance at the price of some bias (Yao et al. 2025 take 2).
+    An unbiased gradient needs the ratio; the cap bounds its variance at the price of some bias (Yao et al.
+    2025 take 2).
 
     Args:
-        old_logprobs_BT: (B, T) of the trainer's policy before the update; sampler_logprobs_BT of the distribution the tokens were drawn from.
+        old_logprobs_BT: (B, T) of the trainer's policy before the update; sampler_logprobs_BT of the
+            distribution the tokens were drawn from.
 
     Returns:
         (B, T), without gradient, 0 where the mask is 0.
     """
-    check_same_shape(old_logprobs_BT=old_logprobs_BT, sampler_logprobs_BT=sampler_logprobs_BT, mask_BT=mask_BT)
+    check_same_shape(
+        old_logprobs_BT=old_logprobs_BT, sampler_logprobs_BT=sampler_logprobs_BT, mask_BT=mask_BT
+    )
     log_ratio = zero_outside(old_logprobs_BT - sampler_logprobs_BT, mask_BT)
     return zero_outside(log_ratio.exp().clamp_max(cap), mask_BT)

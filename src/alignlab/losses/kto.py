@@ -16,7 +16,8 @@ def kto_baseline(policy_logps_B: Tensor, ref_logps_B: Tensor) -> Tensor:
     It is biased and saves sampling; no gradient flows through it.
 
     Args:
-        policy_logps_B, ref_logps_B: (B,) log-probability of each mismatched completion, summed over its tokens, in nats.
+        policy_logps_B, ref_logps_B: (B,) log-probability of each mismatched completion, summed over its
+            tokens, in nats.
 
     Returns:
         0-d, detached, 0 or more.
@@ -25,9 +26,18 @@ def kto_baseline(policy_logps_B: Tensor, ref_logps_B: Tensor) -> Tensor:
     return (policy_logps_B - ref_logps_B).detach().mean().clamp_min(0)
 
 
-def kto_loss(policy_logps_B: Tensor, ref_logps_B: Tensor, desirable_B: Tensor, *, baseline: Tensor | float, beta: float = 0.1,
-             desirable_weight: float = 1.0, undesirable_weight: float = 1.0) -> tuple[Tensor, Tensor]:
-    """How far a completion's implicit reward is from what its label wants (Ethayarajh et al. 2024, equation 8), one loss a completion.
+def kto_loss(
+    policy_logps_B: Tensor,
+    ref_logps_B: Tensor,
+    desirable_B: Tensor,
+    *,
+    baseline: Tensor | float,
+    beta: float = 0.1,
+    desirable_weight: float = 1.0,
+    undesirable_weight: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """How far a completion's implicit reward is from what its label wants (Ethayarajh et al. 2024, equation
+    8), one loss a completion.
 
         r = log [pi(y | x) / ref(y | x)]
         desirable:    lambda_D - lambda_D sigmoid(beta (r - z0)) = lambda_D sigmoid(beta (z0 - r))

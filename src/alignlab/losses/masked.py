@@ -6,7 +6,9 @@ from torch import Tensor
 
 
 def zero_outside(x: Tensor, mask: Tensor) -> Tensor:
-    """`x` where the mask is not 0, else 0. Unlike `x * mask` it also stops inf and NaN, in values and in gradients."""
+    """`x` where the mask is not 0, else 0. Unlike `x * mask` it also stops inf and NaN, in values and in
+    gradients.
+    """
     return x.masked_fill(mask == 0, 0.0)
 
 
@@ -29,6 +31,11 @@ def token_mean(sums_B: Tensor, lengths_B: Tensor) -> Tensor:
 
 
 def check_same_shape(**tensors: Tensor) -> None:
-    """Raise ValueError unless all shapes agree: (B,) against (B, 1) would broadcast to (B, B) and train on nonsense."""
+    """Raise ValueError unless all shapes agree: (B,) against (B, 1) would broadcast to (B, B) and train on
+    nonsense.
+    """
     if len({tensor.shape for tensor in tensors.values()}) > 1:
-        raise ValueError("need the same shape: " + ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items()))
+        raise ValueError(
+            "need the same shape: "
+            + ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items())
+        )

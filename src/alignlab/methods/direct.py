@@ -1,5 +1,6 @@
-"""Learning from comparisons directly, the policy itself as the reward model: DPO (Rafailov et al. 2023) and its family against a reference, ORPO
-(Hong et al. 2024) and SimPO (Meng et al. 2024) without one. One loop: they differ in `losses_of` alone, and in whether a reference is asked.
+"""Learning from comparisons directly, the policy itself as the reward model: DPO (Rafailov et al. 2023) and
+its family against a reference, ORPO (Hong et al. 2024) and SimPO (Meng et al. 2024) without one. One loop:
+they differ in `losses_of` alone, and in whether a reference is asked.
 """
 
 from __future__ import annotations
@@ -35,35 +36,50 @@ TURN = {"dpo": "a larger beta", "orpo": "a smaller optim.lr", "simpo": "a smalle
 """The one setting to turn when likelihood displacement has gone too far."""
 
 
-def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Comparison], settings: Settings, *, seed: int,
-          held_out: Sequence[Ranking | Comparison] | None = None) -> dict[str, Any]:
+def train(
+    run: RunDir,
+    policy: Policy,
+    preferences: Sequence[Ranking | Comparison],
+    settings: Settings,
+    *,
+    seed: int,
+    held_out: Sequence[Ranking | Comparison] | None = None,
+) -> dict[str, Any]:
     """Train the policy in place on comparisons. The settings say by which method.
 
-    DPO's reference is the policy it was: what `policy` holds when this is called, also when a run goes on. ORPO and SimPO ask no reference.
+    DPO's reference is the policy it was: what `policy` holds when this is called, also when a run goes on.
+    ORPO and SimPO ask no reference.
 
-    Metrics a step: `loss`, `rewards/chosen`, `rewards/rejected`, `rewards/accuracies`, `rewards/margins`, `logps/chosen`, `logps/rejected` (sums over
-    the completion, whatever the loss makes of them), `grad_norm`, `learning_rate`, `epoch`; ORPO also `nll_loss`, `log_odds_chosen`, `log_odds_ratio`.
-    Both log-probabilities may fall while the margin grows (likelihood displacement): they are logged apart. With soft labels, which DPO alone learns
-    from, an accuracy is the share of labels drawn from them that the rewards agree with, at most the summary's `ceiling`.
+    Metrics a step: `loss`, `rewards/chosen`, `rewards/rejected`, `rewards/accuracies`, `rewards/margins`,
+    `logps/chosen`, `logps/rejected` (sums over the completion, whatever the loss makes of them), `grad_norm`,
+    `learning_rate`, `epoch`; ORPO also `nll_loss`, `log_odds_chosen`, `log_odds_ratio`. Both
+    log-probabilities may fall while the margin grows (likelihood displacement): they are logged apart. With
+    soft labels, which DPO alone learns from, an accuracy is the share of labels drawn from them that the
+    rewards agree with, at most the summary's `ceiling`.
 
     Args:
-        preferences: comparisons, and rankings for all their pairs or `settings.pairs_per_prompt` of them; ties are left out.
+        preferences: comparisons, and rankings for all their pairs or `settings.pairs_per_prompt` of them;
+            ties are left out.
         held_out: preferences kept for testing; None keeps the share `settings.held_out` of the prompts.
 
     Returns:
-        On held-out comparisons: `accuracy` and `margin` of the reward, `eval_rewards`, `reference_accuracy` (how often the policy it started from finds
-        the chosen one likelier, a token where the method's reward is one of a token), `eval_logps`, by how many nats a completion each has moved; and
+        On held-out comparisons: `accuracy` and `margin` of the reward, `eval_rewards`, `reference_accuracy`
+        (how often the policy it started from finds the chosen one likelier, a token where the method's reward
+        is one of a token), `eval_logps`, by how many nats a completion each has moved; and
         `likelihood_displacement`, what `displacement.Watch` found while training.
 
     Raises:
-        ConfigError: settings that make no sense together. DataError: nothing to learn, or nothing that fits. GuardStop: a loss that is not finite.
+        ConfigError: settings that make no sense together. DataError: nothing to learn, or nothing that fits.
+            GuardStop: a loss that is not finite.
     """
     # 1. comparisons that fit, encoded once
     check(settings)
     name = name_of(settings, run)
     usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings, name)
     run.note(said)
-    learn, report = fit(usable, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway)
+    learn, report = fit(
+        usable, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway
+    )
     run.note(f"{name}: {report}")
     if held_out is None:
         learn, test = by_prompt(learn, settings.held_out, seed)
@@ -72,14 +88,28 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
         test = fit(kept, policy.tokenizer, settings.max_length, truncate=settings.truncate)[0] if kept else []
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
-    run.note(enough(name, report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
-                    least=FEWEST, anyway=settings.anyway))
-    rows = [row for c in learn for row in encode(policy, c)]  # chosen and rejected of comparison i at 2 i and 2 i + 1
+    run.note(
+        enough(
+            name,
+            report,
+            learn=len(learn),
+            batch=settings.batch,
+            epochs=settings.epochs,
+            test=len(test),
+            asked=settings.held_out if held_out is None else float(bool(held_out)),
+            least=FEWEST,
+            anyway=settings.anyway,
+        )
+    )
+    rows = [
+        row for c in learn for row in encode(policy, c)
+    ]  # chosen and rejected of comparison i at 2 i and 2 i + 1
     lengths_N2 = completion_lengths(rows).view(-1, 2)
     labels_N, test_labels_N = labels_of(learn, name), labels_of(test, name)
     run.add_data("comparisons", learn)
 
-    # 2. the batches, and for DPO the reference's log-probabilities, asked once, in the very batches of the first epoch: the first margin is exactly 0
+    # 2. the batches, and for DPO the reference's log-probabilities, asked once, in the very batches of the
+    # first epoch: the first margin is exactly 0
     batches_an_epoch = math.ceil(len(learn) / settings.batch)
     total = max(1, math.ceil(settings.epochs * batches_an_epoch))
     lengths = [len(rows[2 * i].ids) + len(rows[2 * i + 1].ids) for i in range(len(learn))]
@@ -87,7 +117,11 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     size = settings.micro_batch or settings.batch
     reference_N2 = None
     if isinstance(settings, DPOSettings):
-        first_epoch = [chosen[start : start + size] for chosen in batches(0)[:total] for start in range(0, len(chosen), size)]
+        first_epoch = [
+            chosen[start : start + size]
+            for chosen in batches(0)[:total]
+            for start in range(0, len(chosen), size)
+        ]
         asked = [[row for i in micro for row in (2 * i, 2 * i + 1)] for micro in first_epoch]
         reference_N2 = completion_logprobs(policy.model, rows, asked, policy.pad_id).view(-1, 2)
     test_rows, test_places_N2 = distinct(encode(policy, c) for c in test)
@@ -107,36 +141,57 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
 
     policy.model.train()
     for step in run.steps(total, desc=name, save=state):
-        # 4. chosen and rejected of a batch in one forward pass; the loss over all comparisons of the batch, so that micro-batches change nothing
+        # 4. chosen and rejected of a batch in one forward pass; the loss over all comparisons of the batch,
+        # so that micro-batches change nothing
         epoch, place = divmod(step, batches_an_epoch)
         chosen = batches(epoch)[place]
         torch.manual_seed(derive_seed(seed, name, step))
         sums: dict[str, float] = {}
-        seen_2 = torch.zeros(2)  # what displacement is told by: log-probabilities of chosen and rejected, of DPO against the reference
+        seen_2 = torch.zeros(
+            2
+        )  # what displacement is told by: log-probabilities of chosen and rejected, of DPO against the reference
         for start in range(0, len(chosen), size):
             micro = chosen[start : start + size]
-            layout = laid_out(policy.model, [rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id)
+            layout = laid_out(
+                policy.model, [rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id
+            )
             policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
             ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
             label_N = None if labels_N is None else labels_N[micro].to(policy.device)
-            losses, chosen_rewards, rejected_rewards, more = losses_of(settings, policy_N2, ref_N2, lengths_N2[micro].to(policy.device), label_N)
+            losses, chosen_rewards, rejected_rewards, more = losses_of(
+                settings, policy_N2, ref_N2, lengths_N2[micro].to(policy.device), label_N
+            )
             loss = losses.sum() / len(chosen)
             worst = learn[micro[int(losses.argmax())]].prompt.text  # NaN counts as the largest
             guard_finite(loss.item(), step=step, what="the loss", sample=worst)
             loss.backward()
             seen_2 += (policy_N2.detach() if ref_N2 is None else policy_N2.detach() - ref_N2).sum(0).cpu()
             margins = chosen_rewards - rejected_rewards
-            ahead = (margins > 0).float() if label_N is None else label_N * (margins > 0) + (1 - label_N) * (margins < 0)
-            for key, values in {"loss": losses, "rewards/chosen": chosen_rewards, "rewards/rejected": rejected_rewards, "rewards/margins": margins,
-                                "rewards/accuracies": ahead, "logps/chosen": policy_N2[:, 0], "logps/rejected": policy_N2[:, 1],
-                                **more}.items():
+            ahead = (
+                (margins > 0).float()
+                if label_N is None
+                else label_N * (margins > 0) + (1 - label_N) * (margins < 0)
+            )
+            for key, values in {
+                "loss": losses,
+                "rewards/chosen": chosen_rewards,
+                "rewards/rejected": rejected_rewards,
+                "rewards/margins": margins,
+                "rewards/accuracies": ahead,
+                "logps/chosen": policy_N2[:, 0],
+                "logps/rejected": policy_N2[:, 1],
+                **more,
+            }.items():
                 sums[key] = sums.get(key, 0.0) + values.detach().sum().item() / len(chosen)
 
         # 5. the update
         rate = optimizer.lr
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
-        run.log(step, {**sums, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch})
+        run.log(
+            step,
+            {**sums, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch},
+        )
         if said := watch.see(step, *(seen_2 / lengths_N2[chosen].sum(0)).tolist()):
             run.note(f"{name}: {said}")
 
@@ -144,18 +199,33 @@ def train(run: RunDir, policy: Policy, preferences: Sequence[Ranking | Compariso
     policy.model.eval()
     if watch.verdict == "normal":
         run.note(f"{name}: {watch.text}")
-    summary: dict[str, Any] = {"comparisons": len(learn), "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "steps": total}
+    summary: dict[str, Any] = {
+        "comparisons": len(learn),
+        "held_out": len(test),
+        "dropped": report.dropped,
+        "cut": report.cut,
+        "steps": total,
+    }
     test_now_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
     _, chosen_rewards, rejected_rewards, _ = losses_of(settings, test_now_N2, test_start_N2, test_lengths_N2)
     likelier_N2 = test_start_N2 if isinstance(settings, DPOSettings) else test_start_N2 / test_lengths_N2
     moved_N2 = test_now_N2 - test_start_N2
     soft = None if test_labels_N is None else test_labels_N.tolist()
     if labels_N is not None:
-        summary |= {"soft_labels": int((labels_N < 1).sum()), "ceiling": None if test_labels_N is None else test_labels_N.maximum(1 - test_labels_N).mean().item()}
+        summary |= {
+            "soft_labels": int((labels_N < 1).sum()),
+            "ceiling": None
+            if test_labels_N is None
+            else test_labels_N.maximum(1 - test_labels_N).mean().item(),
+        }
     return summary | {
         "accuracy": statistics.win_rate(chosen_rewards.tolist(), rejected_rewards.tolist(), soft),
-        "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None, "eval_rewards": sides(torch.stack((chosen_rewards, rejected_rewards), 1)), "eval_logps": sides(moved_N2),
-        "reference_accuracy": statistics.win_rate(likelier_N2[:, 0].tolist(), likelier_N2[:, 1].tolist(), soft),
+        "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None,
+        "eval_rewards": sides(torch.stack((chosen_rewards, rejected_rewards), 1)),
+        "eval_logps": sides(moved_N2),
+        "reference_accuracy": statistics.win_rate(
+            likelier_N2[:, 0].tolist(), likelier_N2[:, 1].tolist(), soft
+        ),
         "likelihood_displacement": watch.summary(),
     }
 
@@ -168,14 +238,23 @@ def name_of(settings: Settings, run: RunDir) -> str:
         case SimPOSettings():
             return "simpo"
     if settings.loss_type == "robust" and not settings.label_smoothing:
-        run.note("dpo: loss_type robust with label_smoothing 0 is sigmoid; give label_smoothing the share of labels that are wrong")
+        run.note(
+            "dpo: loss_type robust with label_smoothing 0 is sigmoid; give label_smoothing the share of "
+            "labels that are wrong"
+        )
     if settings.loss_type == "sigmoid_norm" and settings.beta < 1:
-        run.note(f"dpo: sigmoid_norm's reward is one a token, and beta {settings.beta} makes it small; Tulu 3 uses 5")
+        run.note(
+            f"dpo: sigmoid_norm's reward is one a token, and beta {settings.beta} makes it small; Tulu "
+            "3 uses 5"
+        )
     return "dpo"
 
 
-def usable_labels(comparisons: Sequence[Comparison], settings: Settings, name: str) -> tuple[list[Comparison], str]:
-    """The comparisons with the labels that the method can learn from, and what to tell the user where it cannot learn from soft ones.
+def usable_labels(
+    comparisons: Sequence[Comparison], settings: Settings, name: str
+) -> tuple[list[Comparison], str]:
+    """The comparisons with the labels that the method can learn from, and what to tell the user where it
+    cannot learn from soft ones.
 
     Raises:
         ConfigError: soft labels with DPO's hinge loss.
@@ -185,23 +264,37 @@ def usable_labels(comparisons: Sequence[Comparison], settings: Settings, name: s
         return list(comparisons), ""
     if isinstance(settings, DPOSettings):
         if settings.loss_type == "hinge":
-            raise ConfigError(f"{soft} comparisons have soft labels, which mean nothing to loss_type hinge", remedy="loss_type sigmoid, sigmoid_norm, ipo or robust")
+            raise ConfigError(
+                f"{soft} comparisons have soft labels, which mean nothing to loss_type hinge",
+                remedy="loss_type sigmoid, sigmoid_norm, ipo or robust",
+            )
         return list(comparisons), ""
     sure = [pair for c in comparisons if not (pair := c.favoured).tie]
-    return sure, (f"{name}: {soft} comparisons have soft labels, and {name} knows none: the completion that a label favours is taken to be the better one for certain; "
-                  f"{len(comparisons) - len(sure)} labels of one half are left out. dpo and reward learn from soft labels")
+    return sure, (
+        f"{name}: {soft} comparisons have soft labels, and {name} knows none: the completion that a label favours is taken to be the better one for certain; "
+        f"{len(comparisons) - len(sure)} labels of one half are left out. dpo and reward learn from "
+        "soft labels"
+    )
 
 
 def labels_of(comparisons: Sequence[Comparison], name: str) -> Tensor | None:
-    """(N,) soft labels, 1 where a comparison has none; None if no comparison has one, or the method knows none."""
+    """(N,) soft labels, 1 where a comparison has none; None if no comparison has one, or the method knows
+    none.
+    """
     if name != "dpo" or all(c.label is None for c in comparisons):
         return None
     return torch.tensor([1.0 if c.label is None else c.label for c in comparisons])
 
 
-def losses_of(settings: Settings, policy_N2: Tensor, ref_N2: Tensor | None, lengths_N2: Tensor,
-              label_N: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-    """Losses and rewards of comparisons, (N,) each, from the log-probabilities of chosen and rejected and their lengths, (N, 2); and ORPO's own figures.
+def losses_of(
+    settings: Settings,
+    policy_N2: Tensor,
+    ref_N2: Tensor | None,
+    lengths_N2: Tensor,
+    label_N: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+    """Losses and rewards of comparisons, (N,) each, from the log-probabilities of chosen and rejected and
+    their lengths, (N, 2); and ORPO's own figures.
 
     `ref_N2` is the reference's, and `label_N` are soft labels, which only DPO looks at.
     """
@@ -209,15 +302,31 @@ def losses_of(settings: Settings, policy_N2: Tensor, ref_N2: Tensor | None, leng
         case ORPOSettings():
             return orpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=settings.beta)
         case SimPOSettings():
-            return *simpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=settings.beta, gamma=settings.gamma), {}
+            return *simpo_loss(
+                *policy_N2.unbind(1), *lengths_N2.unbind(1), beta=settings.beta, gamma=settings.gamma
+            ), {}
     assert ref_N2 is not None
-    chosen_lengths, rejected_lengths = lengths_N2.unbind(1) if settings.loss_type == "sigmoid_norm" else (None, None)
-    return *dpo_loss(*policy_N2.unbind(1), *ref_N2.unbind(1), beta=settings.beta, loss_type=settings.loss_type,
-                     label_smoothing=settings.label_smoothing, chosen_lengths=chosen_lengths, rejected_lengths=rejected_lengths, label_B=label_N), {}
+    chosen_lengths, rejected_lengths = (
+        lengths_N2.unbind(1) if settings.loss_type == "sigmoid_norm" else (None, None)
+    )
+    return *dpo_loss(
+        *policy_N2.unbind(1),
+        *ref_N2.unbind(1),
+        beta=settings.beta,
+        loss_type=settings.loss_type,
+        label_smoothing=settings.label_smoothing,
+        chosen_lengths=chosen_lengths,
+        rejected_lengths=rejected_lengths,
+        label_B=label_N,
+    ), {}
 
 
-def comparisons_of(preferences: Sequence[Ranking | Comparison], per_prompt: int, seed: int) -> list[Comparison]:
-    """Comparisons as they are, rankings as all their pairs (or `per_prompt` of them, drawn by the seed); ties left out."""
+def comparisons_of(
+    preferences: Sequence[Ranking | Comparison], per_prompt: int, seed: int
+) -> list[Comparison]:
+    """Comparisons as they are, rankings as all their pairs (or `per_prompt` of them, drawn by the seed); ties
+    left out.
+    """
     found: list[Comparison] = []
     for i, item in enumerate(preferences):
         pairs = item.comparisons() if isinstance(item, Ranking) else [] if item.tie else [item]
@@ -230,12 +339,16 @@ def comparisons_of(preferences: Sequence[Ranking | Comparison], per_prompt: int,
 def encode(policy: Policy, comparison: Comparison) -> tuple[Rendered, Rendered]:
     """Chosen and rejected; one that was cut at the limit has no end token."""
     c = comparison
-    return (example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished),
-            example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished))
+    return (
+        example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished),
+        example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished),
+    )
 
 
 def distinct(pairs: Iterable[tuple[Rendered, Rendered]]) -> tuple[list[Rendered], Tensor]:
-    """Each row once, although a completion of a ranking stands in K - 1 pairs; and where the two of each pair are, (N, 2)."""
+    """Each row once, although a completion of a ranking stands in K - 1 pairs; and where the two of each pair
+    are, (N, 2).
+    """
     places: dict[tuple[int, ...], int] = {}
     rows: list[Rendered] = []
     found: list[int] = []

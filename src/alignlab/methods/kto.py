@@ -1,4 +1,6 @@
-"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): from completions that were liked or not, each by itself."""
+"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): from completions that were liked or not, each by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -33,47 +35,79 @@ ADVISED = (1.0, 4 / 3)
 """Where (lambda_D liked) / (lambda_U disliked) should lie (Ethayarajh et al. 2024, section 4.2)."""
 
 
-def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: KTOSettings, *, seed: int,
-          held_out: Sequence[Unpaired] | None = None) -> dict[str, Any]:
-    """Train the policy in place, against the policy it was: what `policy` holds when this is called, also when a run goes on.
+def train(
+    run: RunDir,
+    policy: Policy,
+    labelled: Sequence[Unpaired],
+    settings: KTOSettings,
+    *,
+    seed: int,
+    held_out: Sequence[Unpaired] | None = None,
+) -> dict[str, Any]:
+    """Train the policy in place, against the policy it was: what `policy` holds when this is called, also
+    when a run goes on.
 
-    Metrics a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the liked completions of the batch,
-    `rewards/rejected` and `logps/rejected` over the others, and `rewards/margins` between the two (each only where the batch has such);
-    `grad_norm`, `learning_rate`, `epoch`.
+    Metrics a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the liked
+    completions of the batch, `rewards/rejected` and `logps/rejected` over the others, and `rewards/margins`
+    between the two (each only where the batch has such); `grad_norm`, `learning_rate`, `epoch`.
 
     Args:
         held_out: completions kept for testing; None keeps the share `settings.held_out` of the prompts.
 
     Returns:
-        `liked`, `disliked` and their weights; on held-out completions `accuracy`, how often a liked one has a higher implicit reward than a disliked
-        one of the same prompt, `auc`, the same over all prompts, `margin` and `eval_rewards`; and `likelihood_displacement`, what `displacement.Watch`
-        found while training.
+        `liked`, `disliked` and their weights; on held-out completions `accuracy`, how often a liked one has a
+        higher implicit reward than a disliked one of the same prompt, `auc`, the same over all prompts,
+        `margin` and `eval_rewards`; and `likelihood_displacement`, what `displacement.Watch` found while
+        training.
 
     Raises:
-        ConfigError: settings that make no sense. DataError: nothing to learn, labels that are all the same, completions of a single prompt.
+        ConfigError: settings that make no sense. DataError: nothing to learn, labels that are all the same,
+            completions of a single prompt.
         GuardStop: a loss that is not finite.
     """
     # 1. completions that fit, encoded once, of both labels
     check(settings)
     agreed = of_one_mind(labelled)
-    fitting, report = fit(agreed, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway)
+    fitting, report = fit(
+        agreed, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway
+    )
     if len(agreed) < len(labelled):
         report.dropped["labelled both ways"] = len(labelled) - len(agreed)
     run.note(f"kto: {report}")
     learn, test = by_prompt(fitting, settings.held_out, seed) if held_out is None else (fitting, [])
     if held_out:
-        test = fit(of_one_mind(held_out), policy.tokenizer, settings.max_length, truncate=settings.truncate)[0]
+        test = fit(of_one_mind(held_out), policy.tokenizer, settings.max_length, truncate=settings.truncate)[
+            0
+        ]
     liked = sum(u.label for u in learn)
     if liked in (0, len(learn)):
-        raise DataError(f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}" if learn else "every completion was held out",
-                        remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`" if learn else "more data, or a smaller held_out")
-    run.note(enough("kto", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)),
-                    least=FEWEST, anyway=settings.anyway))
+        raise DataError(
+            f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}"
+            if learn
+            else "every completion was held out",
+            remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`"
+            if learn
+            else "more data, or a smaller held_out",
+        )
+    run.note(
+        enough(
+            "kto",
+            report,
+            learn=len(learn),
+            batch=settings.batch,
+            epochs=settings.epochs,
+            test=len(test),
+            asked=settings.held_out if held_out is None else float(bool(held_out)),
+            least=FEWEST,
+            anyway=settings.anyway,
+        )
+    )
     weights = weights_of(run, settings, liked, len(learn) - liked)
     rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in learn]
     run.add_data("unpaired", learn)
 
-    # 2. the batches, the same in each epoch but for their order, and drawn from all data: of one length, they could be of one label, and each baseline
+    # 2. the batches, the same in each epoch but for their order, and drawn from all data: of one length, they
+    # could be of one label, and each baseline
     #    that of its length; and for each completion its prompt with that of another prompt of the batch
     batches = cut(shuffled(len(rows), derive_seed(seed, "kto")), settings.batch)
     total = max(1, math.ceil(settings.epochs * len(batches)))
@@ -81,7 +115,8 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
     order = lru_cache(1)(lambda epoch: shuffled(len(batches), derive_seed(seed, "kto", "order", epoch)))
     others = mismatched(rows, [u.prompt.id for u in learn], batches, settings.max_length)
 
-    # 3. the reference's log-probabilities, asked once, in the very batches they are used in: the first rewards and the first kl are exactly 0
+    # 3. the reference's log-probabilities, asked once, in the very batches they are used in: the first
+    # rewards and the first kl are exactly 0
     micros = [micro for place in order(0)[:total] for micro in cut(batches[place], size)]
     reference_N = completion_logprobs(policy.model, rows, micros, policy.pad_id)
     reference_others_N = completion_logprobs(policy.model, others, micros, policy.pad_id)
@@ -105,7 +140,9 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
         # 5. the baseline of the whole batch, from mismatched pairs and without a gradient
         epoch, place = divmod(step, len(batches))
         batch = batches[order(epoch)[place]]
-        now_N = completion_logprobs(policy.model, [others[i] for i in batch], cut(range(len(batch)), size), policy.pad_id)
+        now_N = completion_logprobs(
+            policy.model, [others[i] for i in batch], cut(range(len(batch)), size), policy.pad_id
+        )
         baseline = kto_baseline(now_N, reference_others_N[batch])
 
         # 6. the losses, over all completions of the batch, so that micro-batches change nothing
@@ -116,10 +153,19 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
             layout = laid_out(policy.model, [rows[i] for i in micro], policy.pad_id)
             policy_N = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1)
             desirable_N = torch.tensor([learn[i].label for i in micro], device=policy.device)
-            losses, gained = kto_loss(policy_N, reference_N[micro].to(policy.device), desirable_N, baseline=baseline.to(policy.device), beta=settings.beta,
-                                      desirable_weight=weights[0], undesirable_weight=weights[1])
+            losses, gained = kto_loss(
+                policy_N,
+                reference_N[micro].to(policy.device),
+                desirable_N,
+                baseline=baseline.to(policy.device),
+                beta=settings.beta,
+                desirable_weight=weights[0],
+                undesirable_weight=weights[1],
+            )
             loss = losses.sum() / len(batch)
-            guard_finite(loss.item(), step=step, what="the loss", sample=learn[micro[int(losses.argmax())]].prompt.text)  # NaN counts as the largest
+            guard_finite(
+                loss.item(), step=step, what="the loss", sample=learn[micro[int(losses.argmax())]].prompt.text
+            )  # NaN counts as the largest
             loss.backward()
             loss_sum += loss.item()
             logps.append(policy_N.detach().cpu())
@@ -129,21 +175,47 @@ def train(run: RunDir, policy: Policy, labelled: Sequence[Unpaired], settings: K
         rate = optimizer.lr
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[batch[0]].prompt.text)
-        run.log(step, {"loss": loss_sum, "kl": baseline.item(), **by_label(torch.cat(rewards), torch.cat(logps), label_N),
-                       "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / len(batches)})
+        run.log(
+            step,
+            {
+                "loss": loss_sum,
+                "kl": baseline.item(),
+                **by_label(torch.cat(rewards), torch.cat(logps), label_N),
+                "grad_norm": grad_norm,
+                "learning_rate": rate,
+                "epoch": (step + 1) / len(batches),
+            },
+        )
         if 0 < label_N.sum() < len(batch):
-            gains_N, lengths_N = torch.cat(rewards) / settings.beta, torch.tensor([sum(rows[i].loss_mask) for i in batch])
-            if said := watch.see(step, *((gains_N[which].sum() / lengths_N[which].sum()).item() for which in (label_N, ~label_N))):
+            gains_N, lengths_N = (
+                torch.cat(rewards) / settings.beta,
+                torch.tensor([sum(rows[i].loss_mask) for i in batch]),
+            )
+            if said := watch.see(
+                step,
+                *((gains_N[which].sum() / lengths_N[which].sum()).item() for which in (label_N, ~label_N)),
+            ):
                 run.note(f"kto: {said}")
 
     # 8. the implicit reward on prompts it never saw
     policy.model.eval()
     if watch.verdict == "normal":
         run.note(f"kto: {watch.text}")
-    rewards_N = settings.beta * (completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id) - test_reference_N)
-    return {"liked": liked, "disliked": len(learn) - liked, "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "steps": total,
-            "desirable_weight": weights[0], "undesirable_weight": weights[1],
-            "likelihood_displacement": watch.summary(), **measure(test, rewards_N.tolist())}
+    rewards_N = settings.beta * (
+        completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id) - test_reference_N
+    )
+    return {
+        "liked": liked,
+        "disliked": len(learn) - liked,
+        "held_out": len(test),
+        "dropped": report.dropped,
+        "cut": report.cut,
+        "steps": total,
+        "desirable_weight": weights[0],
+        "undesirable_weight": weights[1],
+        "likelihood_displacement": watch.summary(),
+        **measure(test, rewards_N.tolist()),
+    }
 
 
 def of_one_mind(labelled: Sequence[Unpaired]) -> list[Unpaired]:
@@ -159,17 +231,24 @@ def weights_of(run: RunDir, settings: KTOSettings, liked: int, disliked: int) ->
     low, high = (bound * settings.undesirable_weight * disliked / liked for bound in ADVISED)
     if not settings.desirable_weight:
         chosen = min(max(settings.undesirable_weight, low), high)
-        run.note(f"kto: {liked} liked and {disliked} disliked completions: desirable_weight {chosen:.4g}, undesirable_weight {settings.undesirable_weight:.4g}")
+        run.note(
+            f"kto: {liked} liked and {disliked} disliked completions: desirable_weight {chosen:.4g}, "
+            f"undesirable_weight {settings.undesirable_weight:.4g}"
+        )
         return chosen, settings.undesirable_weight
     if not low <= settings.desirable_weight <= high:
-        run.note(f"kto: with {liked} liked and {disliked} disliked completions a desirable_weight from {low:.4g} to {high:.4g} is advised (Ethayarajh et al. "
-                 f"2024), not {settings.desirable_weight:.4g}; 0 chooses one")
+        run.note(
+            f"kto: with {liked} liked and {disliked} disliked completions a desirable_weight from {low:.4g} to {high:.4g} is advised (Ethayarajh et al. "
+            f"2024), not {settings.desirable_weight:.4g}; 0 chooses one"
+        )
     return settings.desirable_weight, settings.undesirable_weight
 
 
-def mismatched(rows: Sequence[Rendered], prompts: Sequence[str], batches: Sequence[Sequence[int]], max_length: int) -> list[Rendered]:
-    """Each row's prompt with a completion of another prompt: the next of its batch that fits, or of all if its batch has none, or if none fits at all
-    the beginning of the next.
+def mismatched(
+    rows: Sequence[Rendered], prompts: Sequence[str], batches: Sequence[Sequence[int]], max_length: int
+) -> list[Rendered]:
+    """Each row's prompt with a completion of another prompt: the next of its batch that fits, or of all if
+    its batch has none, or if none fits at all the beginning of the next.
 
     Raises:
         DataError: there is no other prompt.
@@ -179,14 +258,27 @@ def mismatched(rows: Sequence[Rendered], prompts: Sequence[str], batches: Sequen
     found: dict[int, Rendered] = {}
     for batch in batches:
         for place, i in enumerate(batch):
-            of_others = [j for j in chain(batch[place + 1 :], batch[:place], everyone) if prompts[j] != prompts[i]]
+            of_others = [
+                j for j in chain(batch[place + 1 :], batch[:place], everyone) if prompts[j] != prompts[i]
+            ]
             if not of_others:
-                raise DataError("there is no completion of another prompt, so that KTO's KL baseline has nothing to be estimated from",
-                                where=f"prompt {prompts[i]}", remedy="completions of two prompts or more")
-            j = next((j for j in of_others if cuts[i] + len(rows[j].ids) - cuts[j] <= max_length), of_others[0])
+                raise DataError(
+                    (
+                        "there is no completion of another prompt, so that KTO's KL baseline has nothing to "
+                        "be estimated from"
+                    ),
+                    where=f"prompt {prompts[i]}",
+                    remedy="completions of two prompts or more",
+                )
+            j = next(
+                (j for j in of_others if cuts[i] + len(rows[j].ids) - cuts[j] <= max_length), of_others[0]
+            )
             own, other = rows[i], rows[j]
             end = cuts[j] + max_length - cuts[i]
-            found[i] = Rendered([*own.ids[: cuts[i]], *other.ids[cuts[j] : end]], [*own.loss_mask[: cuts[i]], *other.loss_mask[cuts[j] : end]])
+            found[i] = Rendered(
+                [*own.ids[: cuts[i]], *other.ids[cuts[j] : end]],
+                [*own.loss_mask[: cuts[i]], *other.loss_mask[cuts[j] : end]],
+            )
     return [found[i] for i in range(len(rows))]
 
 
@@ -199,18 +291,25 @@ def cut(items: Sequence[int], size: int) -> list[list[int]]:
 
 
 def by_label(rewards_N: Tensor, logps_N: Tensor, label_N: Tensor) -> dict[str, float]:
-    """Mean rewards and log-probabilities of the liked and of the disliked completions, where there are such, and the margin between the two."""
+    """Mean rewards and log-probabilities of the liked and of the disliked completions, where there are such,
+    and the margin between the two.
+    """
     found: dict[str, float] = {}
     for name, which_N in (("chosen", label_N), ("rejected", ~label_N)):
         if which_N.any():
-            found |= {f"rewards/{name}": rewards_N[which_N].mean().item(), f"logps/{name}": logps_N[which_N].mean().item()}
+            found |= {
+                f"rewards/{name}": rewards_N[which_N].mean().item(),
+                f"logps/{name}": logps_N[which_N].mean().item(),
+            }
     if len(found) == 4:
         found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
     return found
 
 
 def measure(test: Sequence[Unpaired], rewards: Sequence[float]) -> dict[str, Any]:
-    """What the implicit rewards of held-out completions say of their labels; rates are {"mean", "ci", "n"}, and a tie counts half."""
+    """What the implicit rewards of held-out completions say of their labels; rates are {"mean", "ci", "n"},
+    and a tie counts half.
+    """
     groups: dict[str, tuple[list[float], list[float]]] = {}
     for u, reward in zip(test, rewards, strict=True):
         groups.setdefault(u.prompt.id, ([], []))[u.label].append(reward)
@@ -222,5 +321,7 @@ def measure(test: Sequence[Unpaired], rewards: Sequence[float]) -> dict[str, Any
         "accuracy": statistics.win_rate([good for good, _ in pairs], [bad for _, bad in pairs]),
         "auc": ((liked[:, None] - disliked).sign().mean().item() + 1) / 2 if both else None,
         "margin": (liked.mean() - disliked.mean()).item() if both else None,
-        "eval_rewards": {name: x.mean().item() for name, x in (("chosen", liked), ("rejected", disliked)) if len(x)},
+        "eval_rewards": {
+            name: x.mean().item() for name, x in (("chosen", liked), ("rejected", disliked)) if len(x)
+        },
     }

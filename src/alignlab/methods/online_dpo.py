@@ -1,4 +1,6 @@
-"""Online DPO: the policy writes the pairs, a judge compares them, DPO learns from them, step by step (Guo et al. 2024; Calandriello et al. 2024)."""
+"""Online DPO: the policy writes the pairs, a judge compares them, DPO learns from them, step by step (Guo et
+al. 2024; Calandriello et al. 2024).
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,17 @@ Pair = tuple[int, int]
 """Places of the chosen and the rejected completion of one prompt."""
 
 
-def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequence[Prompt], settings: OnlineDPOSettings, *, judge: Judge,
-          gold: Judge | None = None, seed: int) -> dict[str, Any]:
+def train(
+    run: RunDir,
+    policy: Policy,
+    reference: Policy | None,
+    prompts: Sequence[Prompt],
+    settings: OnlineDPOSettings,
+    *,
+    judge: Judge,
+    gold: Judge | None = None,
+    seed: int,
+) -> dict[str, Any]:
     """Train the policy in place. Dropout stays off.
 
     Args:
@@ -46,15 +57,17 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
         judge: scores each completion, or compares the two of a prompt (`ask`).
         gold: a judge that knows the truth, logged beside the proxy and never optimised.
 
-    Metrics of a step: those of DPO (`loss`, `rewards/*`, `logps/*`, over the pairs); `pairs/tied`, the share of prompts whose completions the judge
-    cannot tell apart, which are left out; `objective/kl` (k1, nats a completion, over the pairs' completions: with two a prompt, the policy's own
+    Metrics of a step: those of DPO (`loss`, `rewards/*`, `logps/*`, over the pairs); `pairs/tied`, the share
+    of prompts whose completions the judge cannot tell apart, which are left out; `objective/kl` (k1, nats a
+    completion, over the pairs' completions: with two a prompt, the policy's own
     samples); `objective/scores` where the judge scores, `judge/certainty` (mean |2 p - 1|) where it compares; `objective/gold`, of all completions.
 
     Returns:
         Score, KL and gold (None where unknown) over the first and the last tenth of the steps.
 
     Raises:
-        ConfigError: settings that cannot work. DataError: no prompt fits. GuardStop: a score, loss or gradient that is not finite.
+        ConfigError: settings that cannot work. DataError: no prompt fits. GuardStop: a score, loss or
+            gradient that is not finite.
     """
     # 1. prompts that fit; the optimiser, where it was if the run goes on
     check(settings)
@@ -72,7 +85,9 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
         return trainable_tensors(policy.model) | optimizer.state_tensors(), {"history": history}
 
     policy.model.eval()
-    sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy")
+    sampler = LocalSampler(
+        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy"
+    )
     for step in run.steps(settings.steps, desc="online dpo", save=state):
         clock = [time.perf_counter()]
 
@@ -80,8 +95,14 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
         sampler.sync(policy.model)
         asked = prompts_of_step(prompts, settings.prompts, step, seed)
         with at_step(step):
-            groups = sampler.sample(asked, n=settings.per_prompt, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p,
-                                    seed=derive_seed(seed, "rollout", step))
+            groups = sampler.sample(
+                asked,
+                n=settings.per_prompt,
+                max_new_tokens=s.max_new_tokens,
+                temperature=s.temperature,
+                top_p=s.top_p,
+                seed=derive_seed(seed, "rollout", step),
+            )
         completions = [completion for group in groups for completion in group]
         clock.append(time.perf_counter())
 
@@ -93,41 +114,72 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
         rate = optimizer.lr
         if pairs:
             found = update(policy, reference, completions, pairs, settings)
-            guard_finite(found["loss"], step=step, what="the loss", sample=completions[pairs[0][0]].prompt.text)
+            guard_finite(
+                found["loss"], step=step, what="the loss", sample=completions[pairs[0][0]].prompt.text
+            )
             found["grad_norm"] = optimizer.step()
-            guard_finite(found["grad_norm"], step=step, what="the gradient norm", sample=completions[pairs[0][0]].prompt.text)
+            guard_finite(
+                found["grad_norm"],
+                step=step,
+                what="the gradient norm",
+                sample=completions[pairs[0][0]].prompt.text,
+            )
             metrics |= found
         clock.append(time.perf_counter())
 
         # 5. what is logged
         truth = gold.score(completions) if gold and step % settings.gold_every == 0 else None
-        metrics |= {"learning_rate": rate, "completions/mean_length": mean([len(c.ids) for c in completions]),
-                    "completions/clipped_ratio": mean([not c.finished for c in completions]), "time/sampling": clock[1] - clock[0],
-                    "time/feedback": clock[2] - clock[1], "time/updating": clock[3] - clock[2]}
+        metrics |= {
+            "learning_rate": rate,
+            "completions/mean_length": mean([len(c.ids) for c in completions]),
+            "completions/clipped_ratio": mean([not c.finished for c in completions]),
+            "time/sampling": clock[1] - clock[0],
+            "time/feedback": clock[2] - clock[1],
+            "time/updating": clock[3] - clock[2],
+        }
         if truth:
             metrics["objective/gold"] = mean([score.value for score in truth])
         run.log(step, metrics)
         if scores:
             run.log_samples(step, samples_of_step(completions, scores, None, truth))
         else:
-            run.log_samples(step, [completions[i].to_json() | {"preferred": i == pair[0]} for pair in pairs[:2] for i in pair])
-        history.append({"score": metrics.get("objective/scores"), "kl": metrics.get("objective/kl"), "gold": metrics.get("objective/gold")})
+            run.log_samples(
+                step,
+                [completions[i].to_json() | {"preferred": i == pair[0]} for pair in pairs[:2] for i in pair],
+            )
+        history.append(
+            {
+                "score": metrics.get("objective/scores"),
+                "kl": metrics.get("objective/kl"),
+                "gold": metrics.get("objective/gold"),
+            }
+        )
 
     sampler.close()
-    return {"steps": settings.steps, **first_and_last(history, "score", "gold", "kl"), "dropped": report.dropped}
+    return {
+        "steps": settings.steps,
+        **first_and_last(history, "score", "gold", "kl"),
+        "dropped": report.dropped,
+    }
 
 
-def judged(judge: Judge, completions: Sequence[Completion], settings: OnlineDPOSettings, step: int) -> tuple[list[Pair], list[float], dict[str, float]]:
-    """The pair of each prompt whose completions the judge tells apart; scores (none where it compares); what is logged of it.
+def judged(
+    judge: Judge, completions: Sequence[Completion], settings: OnlineDPOSettings, step: int
+) -> tuple[list[Pair], list[float], dict[str, float]]:
+    """The pair of each prompt whose completions the judge tells apart; scores (none where it compares); what
+    is logged of it.
 
-    The best is set against the worst, the first of equals. With `unfinished_loses` what ended by itself is ahead of what was cut.
+    The best is set against the worst, the first of equals. With `unfinished_loses` what ended by itself is
+    ahead of what was cut.
     """
     k = settings.per_prompt
     groups = [list(range(at, at + k)) for at in range(0, len(completions), k)]
     if settings.ask == "compare":
         p_first = judge.compare([completions[a] for a, _ in groups], [completions[b] for _, b in groups])
         for (a, _), p in zip(groups, p_first, strict=True):
-            guard_finite(p, step=step, what=f"the preference of {judge.name}", sample=completions[a].prompt.text)
+            guard_finite(
+                p, step=step, what=f"the preference of {judge.name}", sample=completions[a].prompt.text
+            )
         standing = [value for p in p_first for value in (p, 1 - p)]
         scores, metrics = [], {"judge/certainty": mean([abs(2 * p - 1) for p in p_first])}
     else:
@@ -138,13 +190,27 @@ def judged(judge: Judge, completions: Sequence[Completion], settings: OnlineDPOS
         return completions[i].finished or not settings.unfinished_loses, standing[i]
 
     pairs = [(max(group, key=key), min(group, key=key)) for group in groups]
-    pairs = [(best, worst) for best, worst in pairs if key(best) != key(worst) and completions[best].ids != completions[worst].ids]
+    pairs = [
+        (best, worst)
+        for best, worst in pairs
+        if key(best) != key(worst) and completions[best].ids != completions[worst].ids
+    ]
     return pairs, scores, metrics | {"pairs/tied": 1 - len(pairs) / len(groups)}
 
 
-def update(policy: Policy, reference: Policy | None, completions: Sequence[Completion], pairs: Sequence[Pair], settings: OnlineDPOSettings) -> dict[str, float]:
-    """Gradients of DPO on the pairs (Guo et al. 2024, equation 2 and appendix); returns its metrics. The caller steps the optimiser."""
-    written = [completions[i] for pair in pairs for i in pair]  # chosen and rejected of pair i at 2 i and 2 i + 1
+def update(
+    policy: Policy,
+    reference: Policy | None,
+    completions: Sequence[Completion],
+    pairs: Sequence[Pair],
+    settings: OnlineDPOSettings,
+) -> dict[str, float]:
+    """Gradients of DPO on the pairs (Guo et al. 2024, equation 2 and appendix); returns its metrics. The
+    caller steps the optimiser.
+    """
+    written = [
+        completions[i] for pair in pairs for i in pair
+    ]  # chosen and rejected of pair i at 2 i and 2 i + 1
     rows, mask = rows_of(policy, written)
     size = settings.micro_batch or len(pairs)
     pieces = [list(range(2 * at, 2 * min(at + size, len(pairs)))) for at in range(0, len(pairs), size)]
@@ -158,10 +224,27 @@ def update(policy: Policy, reference: Policy | None, completions: Sequence[Compl
         logprobs_BT = layout.back(token_logprobs_of(policy.model, layout.batch, temperature=temperature))
         now_BT[piece, : logprobs_BT.shape[1]] = logprobs_BT.detach()
         ours_N2, theirs_N2 = logprobs_BT.sum(1).view(-1, 2), ref_N2[piece[0] // 2 : piece[-1] // 2 + 1]
-        losses, chosen, rejected = dpo_loss(ours_N2[:, 0], ours_N2[:, 1], theirs_N2[:, 0], theirs_N2[:, 1], beta=settings.beta, loss_type=settings.loss_type)
+        losses, chosen, rejected = dpo_loss(
+            ours_N2[:, 0],
+            ours_N2[:, 1],
+            theirs_N2[:, 0],
+            theirs_N2[:, 1],
+            beta=settings.beta,
+            loss_type=settings.loss_type,
+        )
         (losses.sum() / len(pairs)).backward()
-        sums = {"loss": losses, "rewards/chosen": chosen, "rewards/rejected": rejected, "rewards/margins": chosen - rejected,
-                "rewards/accuracies": (chosen > rejected).float(), "logps/chosen": ours_N2[:, 0], "logps/rejected": ours_N2[:, 1],
-                "objective/kl": (ours_N2 - theirs_N2).mean(1)}
-        totals = {name: totals.get(name, 0.0) + values.detach().sum().item() / len(pairs) for name, values in sums.items()}
+        sums = {
+            "loss": losses,
+            "rewards/chosen": chosen,
+            "rewards/rejected": rejected,
+            "rewards/margins": chosen - rejected,
+            "rewards/accuracies": (chosen > rejected).float(),
+            "logps/chosen": ours_N2[:, 0],
+            "logps/rejected": ours_N2[:, 1],
+            "objective/kl": (ours_N2 - theirs_N2).mean(1),
+        }
+        totals = {
+            name: totals.get(name, 0.0) + values.detach().sum().item() / len(pairs)
+            for name, values in sums.items()
+        }
     return totals | mismatch(now_BT, sampler_logprobs(written, mask), mask)

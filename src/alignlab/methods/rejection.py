@@ -1,4 +1,6 @@
-"""Rejection sampling: in rounds, sample N, keep what the judge likes best, and learn it by SFT (Touvron et al. 2023, section 3.2.3; RAFT, Dong et al. 2023)."""
+"""Rejection sampling: in rounds, sample N, keep what the judge likes best, and learn it by SFT (Touvron et
+al. 2023, section 3.2.3; RAFT, Dong et al. 2023).
+"""
 
 from __future__ import annotations
 
@@ -17,42 +19,70 @@ from ..models.forward import laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Completion, Prompt
-from ..rollouts import current, frozen, logprobs_under, mean, prompts_of_step, prompts_that_fit, rows_of, scores_of
+from ..rollouts import (
+    current,
+    frozen,
+    logprobs_under,
+    mean,
+    prompts_of_step,
+    prompts_that_fit,
+    rows_of,
+    scores_of,
+)
 from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
 
 
-def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequence[Prompt], settings: RejectionSettings, *, judge: Judge,
-          gold: Judge | None = None, seed: int) -> dict[str, Any]:
+def train(
+    run: RunDir,
+    policy: Policy,
+    reference: Policy | None,
+    prompts: Sequence[Prompt],
+    settings: RejectionSettings,
+    *,
+    judge: Judge,
+    gold: Judge | None = None,
+    seed: int,
+) -> dict[str, Any]:
     """Train the policy in place, round by round; each round samples from what the one before has made.
 
-    A completion that was cut is never learnt: it has no end. The picks of a round are kept in `rounds/`, so that a run that was interrupted goes on
-    within the round.
+    A completion that was cut is never learnt: it has no end. The picks of a round are kept in `rounds/`, so
+    that a run that was interrupted goes on within the round.
 
     Args:
         reference: the model that it started from, for KL; None stands for the policy with its adapter off.
         gold: a judge that knows the truth, logged beside the proxy and never used to pick.
 
-    Metrics of the first step of a round, of its samples: `round`, `round/proxy` and `round/gold` (mean of all samples), `round/proxy_best` and
-    `round/gold_best` (of the picks), `round/tokens` (sampled), `round/kl` (k1 from the start, nats a completion), `round/distinct` (share of different texts among the N of a
-    prompt), `round/learnt` (completions learnt from), `round/unfinished` (prompts none of whose completions ended). Of each step: `loss`, `grad_norm`,
-    `learning_rate`, `num_tokens`.
+    Metrics of the first step of a round, of its samples: `round`, `round/proxy` and `round/gold` (mean of all
+    samples), `round/proxy_best` and `round/gold_best` (of the picks), `round/tokens` (sampled), `round/kl`
+    (k1 from the start, nats a completion), `round/distinct` (share of different texts among the N of a
+    prompt), `round/learnt` (completions learnt from), `round/unfinished` (prompts none of whose completions
+    ended). Of each step: `loss`, `grad_norm`, `learning_rate`, `num_tokens`.
 
     Returns:
-        `rounds`: those figures of each round, `sampled_tokens` (in the rounds that taught), and `proxy_last`, `gold_last`, `kl_last`, `distinct_last` of a last sampling, after training.
+        `rounds`: those figures of each round, `sampled_tokens` (in the rounds that taught), and `proxy_last`,
+            `gold_last`, `kl_last`, `distinct_last` of a last sampling, after training.
 
     Raises:
-        ConfigError: settings that cannot work. DataError: no prompt fits, or no completion ended. GuardStop: a score or loss that is not finite.
+        ConfigError: settings that cannot work. DataError: no prompt fits, or no completion ended. GuardStop:
+            a score or loss that is not finite.
     """
-    # 1. prompts that fit; the optimiser, where it was if the run goes on. Every round has as many steps as its largest pool needs
+    # 1. prompts that fit; the optimiser, where it was if the run goes on. Every round has as many steps as
+    # its largest pool needs
     check(settings)
     s = settings.sampling
     prompts, report = prompts_that_fit(run, policy, prompts, settings)
     asked = min(settings.prompts, len(prompts))
-    pools = [min(len(prompts), asked * (number + 1) if settings.keep_earlier else asked) for number in range(settings.rounds)]
-    lengths = [max(1, math.ceil(settings.epochs * math.ceil(settings.top_share * pool) / settings.batch)) for pool in pools]
+    pools = [
+        min(len(prompts), asked * (number + 1) if settings.keep_earlier else asked)
+        for number in range(settings.rounds)
+    ]
+    lengths = [
+        max(1, math.ceil(settings.epochs * math.ceil(settings.top_share * pool) / settings.batch))
+        for pool in pools
+    ]
     starts = [sum(lengths[:number]) for number in range(settings.rounds)]
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, sum(lengths))
     tokens = 0
@@ -66,16 +96,34 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
         return trainable_tensors(policy.model) | optimizer.state_tensors(), {"tokens": tokens}
 
     policy.model.eval()
-    sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy")
+    sampler = LocalSampler(
+        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy"
+    )
 
     def sampled(number: int, step: int) -> dict[str, Any]:
-        """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written once."""
+        """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written
+        once.
+        """
+
         def made() -> dict[str, Any]:
             sampler.sync(policy.model)
             with at_step(step):
-                groups = sampler.sample(prompts_of_step(prompts, asked, number, seed), n=settings.n, max_new_tokens=s.max_new_tokens,
-                                        temperature=s.temperature, top_p=s.top_p, seed=derive_seed(seed, "rejection", number))
-            return pick(policy, reference, groups, scores_of(judge, [c for group in groups for c in group], step), gold, settings)
+                groups = sampler.sample(
+                    prompts_of_step(prompts, asked, number, seed),
+                    n=settings.n,
+                    max_new_tokens=s.max_new_tokens,
+                    temperature=s.temperature,
+                    top_p=s.top_p,
+                    seed=derive_seed(seed, "rejection", number),
+                )
+            return pick(
+                policy,
+                reference,
+                groups,
+                scores_of(judge, [c for group in groups for c in group], step),
+                gold,
+                settings,
+            )
 
         return run.kept(f"rounds/{number:03d}", made)
 
@@ -96,20 +144,32 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
             current_round = number
             learnt = pool(number, step)
             if not learnt:
-                raise DataError("no completion of this round ended by itself", where=f"round {number}", remedy="a larger sampling.max_new_tokens, or another model")
+                raise DataError(
+                    "no completion of this round ended by itself",
+                    where=f"round {number}",
+                    remedy="a larger sampling.max_new_tokens, or another model",
+                )
             rows = [example(policy.tokenizer, c.prompt, c.text) for c in map(Completion.from_json, learnt)]
             if place == 0:
-                metrics = {"round": float(number)} | {f"round/{name}": value for name, value in sampled(number, step)["figures"].items()} | {"round/learnt": len(learnt)}
+                metrics = (
+                    {"round": float(number)}
+                    | {f"round/{name}": value for name, value in sampled(number, step)["figures"].items()}
+                    | {"round/learnt": len(learnt)}
+                )
                 run.log_samples(step, [row | {"round": number} for row in (*learnt[:2], learnt[-1])])
 
         # 3. negative log-likelihood of a batch of them, over the count of all its tokens
         epoch, at = divmod(place, math.ceil(len(rows) / settings.batch))
-        chosen = by_length([len(row.ids) for row in rows], settings.batch, derive_seed(seed, "rejection", number), epoch)[at]
+        chosen = by_length(
+            [len(row.ids) for row in rows], settings.batch, derive_seed(seed, "rejection", number), epoch
+        )[at]
         count = float(sum(sum(rows[i].loss_mask) for i in chosen))
         size, total = settings.micro_batch or len(chosen), 0.0
         for start in range(0, len(chosen), size):
             layout = laid_out(policy.model, [rows[i] for i in chosen[start : start + size]], policy.pad_id)
-            loss, _ = sft_loss(token_logprobs_of(policy.model, layout.batch), layout.batch.loss_mask_BT, denominator=count)
+            loss, _ = sft_loss(
+                token_logprobs_of(policy.model, layout.batch), layout.batch.loss_mask_BT, denominator=count
+            )
             loss.backward()
             total += loss.item()
         guard_finite(total, step=step, what="the loss", sample=learnt[chosen[0]]["completion"])
@@ -117,21 +177,45 @@ def train(run: RunDir, policy: Policy, reference: Policy | None, prompts: Sequen
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learnt[chosen[0]]["completion"])
         tokens += int(count)
-        run.log(step, metrics | {"loss": total, "grad_norm": grad_norm, "learning_rate": rate, "num_tokens": tokens})
+        run.log(
+            step,
+            metrics | {"loss": total, "grad_norm": grad_norm, "learning_rate": rate, "num_tokens": tokens},
+        )
 
     # 4. what came of the last round
     every = [sampled(number, sum(lengths))["figures"] for number in range(settings.rounds + 1)]
-    run.log(sum(lengths), {"round": settings.rounds} | {f"round/{name}": value for name, value in every[-1].items()})
+    run.log(
+        sum(lengths),
+        {"round": settings.rounds} | {f"round/{name}": value for name, value in every[-1].items()},
+    )
     sampler.close()
     last = {f"{name}_last": every[-1].get(name) for name in ("proxy", "gold", "kl", "distinct")}
-    run.add_data("completions", [Completion.from_json(row) for row in pool(settings.rounds - 1, sum(lengths))])
-    return {"rounds": every[:-1], "steps": sum(lengths), "num_tokens": tokens, "sampled_tokens": sum(row["tokens"] for row in every[:-1]), "proxy_first": every[0]["proxy"], "gold_first": every[0].get("gold"), **last,
-            "dropped": report.dropped}
+    run.add_data(
+        "completions", [Completion.from_json(row) for row in pool(settings.rounds - 1, sum(lengths))]
+    )
+    return {
+        "rounds": every[:-1],
+        "steps": sum(lengths),
+        "num_tokens": tokens,
+        "sampled_tokens": sum(row["tokens"] for row in every[:-1]),
+        "proxy_first": every[0]["proxy"],
+        "gold_first": every[0].get("gold"),
+        **last,
+        "dropped": report.dropped,
+    }
 
 
-def pick(policy: Policy, reference: Policy | None, groups: Sequence[Sequence[Completion]], scores: Sequence[float], gold: Judge | None,
-         settings: RejectionSettings) -> dict[str, Any]:
-    """Of each prompt the best completion that ended (the first of equals), with its score; and figures of all that was sampled."""
+def pick(
+    policy: Policy,
+    reference: Policy | None,
+    groups: Sequence[Sequence[Completion]],
+    scores: Sequence[float],
+    gold: Judge | None,
+    settings: RejectionSettings,
+) -> dict[str, Any]:
+    """Of each prompt the best completion that ended (the first of equals), with its score; and figures of all
+    that was sampled.
+    """
     flat = [c for group in groups for c in group]
     truth = [score.value for score in gold.score(flat)] if gold else []
     best: list[int] = []
@@ -140,19 +224,39 @@ def pick(policy: Policy, reference: Policy | None, groups: Sequence[Sequence[Com
         best += [max(ended, key=lambda i: scores[i])] if ended else []
     first = [group[0] for group in groups]  # one sample a prompt is enough for KL
     rows, _ = rows_of(policy, first)
-    ours, theirs = logprobs_under([current(policy), frozen(policy, reference)], policy, rows, chunks(rows, 4096), temperature=settings.sampling.temperature)
-    figures = {"proxy": mean(scores), "kl": (ours - theirs).sum(1).mean().item(), "distinct": mean([len({c.text for c in g}) / len(g) for g in groups]),
-               "unfinished": len(groups) - len(best), "clipped_ratio": mean([not c.finished for c in flat]),
-               "tokens": sum(len(c.ids) for c in flat)}
+    ours, theirs = logprobs_under(
+        [current(policy), frozen(policy, reference)],
+        policy,
+        rows,
+        chunks(rows, 4096),
+        temperature=settings.sampling.temperature,
+    )
+    figures = {
+        "proxy": mean(scores),
+        "kl": (ours - theirs).sum(1).mean().item(),
+        "distinct": mean([len({c.text for c in g}) / len(g) for g in groups]),
+        "unfinished": len(groups) - len(best),
+        "clipped_ratio": mean([not c.finished for c in flat]),
+        "tokens": sum(len(c.ids) for c in flat),
+    }
     if best:
         figures["proxy_best"] = mean([scores[i] for i in best])
     if truth:
         figures |= {"gold": mean(truth)} | ({"gold_best": mean([truth[i] for i in best])} if best else {})
-    return {"figures": figures, "best": [flat[i].to_json() | {"id": flat[i].prompt.id, "proxy": scores[i], "gold": truth[i] if truth else None} for i in best]}
+    return {
+        "figures": figures,
+        "best": [
+            flat[i].to_json()
+            | {"id": flat[i].prompt.id, "proxy": scores[i], "gold": truth[i] if truth else None}
+            for i in best
+        ],
+    }
 
 
 def top(rows: Sequence[dict[str, Any]], share: float) -> list[dict[str, Any]]:
-    """The better one of each prompt (the newer of equals), and of those the share with the highest scores, highest first."""
+    """The better one of each prompt (the newer of equals), and of those the share with the highest scores,
+    highest first.
+    """
     kept: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row["id"] not in kept or row["proxy"] >= kept[row["id"]]["proxy"]:

@@ -25,21 +25,31 @@ from ..run import RunDir, derive_seed, guard_finite
 from ..settings import SFTSettings
 
 
-def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], settings: SFTSettings, *, seed: int,
-          held_out: Sequence[Demonstration] | None = None) -> dict[str, Any]:
+def train(
+    run: RunDir,
+    policy: Policy,
+    demonstrations: Sequence[Demonstration],
+    settings: SFTSettings,
+    *,
+    seed: int,
+    held_out: Sequence[Demonstration] | None = None,
+) -> dict[str, Any]:
     """Fine-tune the policy in place.
 
-    Metrics a step: `loss` (nats a trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far), `grad_norm`, `learning_rate`, `epoch`;
-    after each epoch `eval_loss`, on held-out prompts.
+    Metrics a step: `loss` (nats a trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far),
+    `grad_norm`, `learning_rate`, `epoch`; after each epoch `eval_loss`, on held-out prompts.
 
     Args:
-        held_out: demonstrations for the held-out loss; None keeps the share `settings.held_out` of the prompts.
+        held_out: demonstrations for the held-out loss; None keeps the share `settings.held_out` of the
+            prompts.
 
     Returns:
-        `eval_loss_before` and `eval_loss` (nats a trained token; None without held-out demonstrations), and what was trained on.
+        `eval_loss_before` and `eval_loss` (nats a trained token; None without held-out demonstrations), and
+        what was trained on.
 
     Raises:
-        ConfigError: packing, with a model that cannot keep rows apart. DataError: nothing to learn, or nothing that fits.
+        ConfigError: packing, with a model that cannot keep rows apart. DataError: nothing to learn, or
+            nothing that fits.
         GuardStop: a loss that is not finite.
     """
     check(settings)
@@ -48,19 +58,47 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
     def reads(d: Demonstration, tokenizer: Any) -> list[Rendered]:
         return [encode(tokenizer, d, settings.train_on)]
 
-    fitting, report = fit(demonstrations, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway, encode=reads)
+    fitting, report = fit(
+        demonstrations,
+        policy.tokenizer,
+        settings.max_length,
+        truncate=settings.truncate,
+        anyway=settings.anyway,
+        encode=reads,
+    )
     run.note(f"sft: {report}")
     if held_out is None:
         learn, test = by_prompt(fitting, settings.held_out, seed)
     else:
-        learn, test = fitting, fit(held_out, policy.tokenizer, settings.max_length, truncate=settings.truncate, encode=reads)[0] if held_out else []
+        learn, test = (
+            fitting,
+            fit(held_out, policy.tokenizer, settings.max_length, truncate=settings.truncate, encode=reads)[0]
+            if held_out
+            else [],
+        )
     if not learn:
-        raise DataError("every demonstration was held out", remedy="more demonstrations, or a smaller held_out")
-    run.note(enough("sft", report, learn=len(learn), batch=settings.batch, epochs=settings.epochs, test=len(test), asked=settings.held_out if held_out is None else float(bool(held_out)), least=1,
-                    anyway=settings.anyway))
+        raise DataError(
+            "every demonstration was held out", remedy="more demonstrations, or a smaller held_out"
+        )
+    run.note(
+        enough(
+            "sft",
+            report,
+            learn=len(learn),
+            batch=settings.batch,
+            epochs=settings.epochs,
+            test=len(test),
+            asked=settings.held_out if held_out is None else float(bool(held_out)),
+            least=1,
+            anyway=settings.anyway,
+        )
+    )
     rows = [cut(encode(policy.tokenizer, d, settings.train_on), settings.max_length) for d in learn]
     if settings.packing and not takes_a_mask(policy.model, max(len(row.ids) for row in rows)):
-        raise ConfigError(f"packing = True, and {type(policy.model).__name__} cannot keep packed rows of this length apart", remedy="packing = False")
+        raise ConfigError(
+            f"packing = True, and {type(policy.model).__name__} cannot keep packed rows of this length apart",
+            remedy="packing = False",
+        )
     test_rows = [cut(encode(policy.tokenizer, d, settings.train_on), settings.max_length) for d in test]
     run.add_data("demonstrations", learn)
 
@@ -78,7 +116,11 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         eval_loss = eval_before
 
     def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), {"tokens": tokens, "eval_before": eval_before, "eval_loss": eval_loss}
+        return trainable_tensors(policy.model) | optimizer.state_tensors(), {
+            "tokens": tokens,
+            "eval_before": eval_before,
+            "eval_loss": eval_loss,
+        }
 
     policy.model.train()
     lengths = [len(row.ids) for row in rows]
@@ -88,7 +130,10 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         epoch, place = divmod(step, batches_an_epoch)
         chosen = batches(epoch)[place]
         size = settings.micro_batch or len(chosen)
-        micros = [collate([rows[i] for i in chosen[start : start + size]], policy, settings) for start in range(0, len(chosen), size)]
+        micros = [
+            collate([rows[i] for i in chosen[start : start + size]], policy, settings)
+            for start in range(0, len(chosen), size)
+        ]
         torch.manual_seed(derive_seed(seed, "sft", step))  # dropout, where the model has it
 
         # 4. the loss over the whole batch's token count, so that micro-batches change nothing
@@ -97,7 +142,9 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         for micro in micros:
             stats = token_stats(policy.model, micro)
             loss, _ = sft_loss(stats.logprobs_BT, micro.loss_mask_BT, denominator=count)
-            worst = policy.tokenizer.decode(micro.ids_BT[stats.logprobs_BT.detach().sum(1).neg().argmax()])  # NaN counts as the largest
+            worst = policy.tokenizer.decode(
+                micro.ids_BT[stats.logprobs_BT.detach().sum(1).neg().argmax()]
+            )  # NaN counts as the largest
             guard_finite(loss.item(), step=step, what="the loss", sample=worst)
             loss.backward()
             sums["loss"] += loss.item()
@@ -109,7 +156,13 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
         tokens += int(count)
-        metrics = {**sums, "num_tokens": tokens, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch}
+        metrics = {
+            **sums,
+            "num_tokens": tokens,
+            "grad_norm": grad_norm,
+            "learning_rate": rate,
+            "epoch": (step + 1) / batches_an_epoch,
+        }
 
         # 6. after each epoch the loss on prompts it never saw
         if test_rows and (place + 1 == batches_an_epoch or step + 1 == total):
@@ -118,8 +171,16 @@ def train(run: RunDir, policy: Policy, demonstrations: Sequence[Demonstration], 
         run.log(step, metrics)
 
     policy.model.eval()
-    return {"demonstrations": len(learn), "held_out": len(test), "dropped": report.dropped, "cut": report.cut, "num_tokens": tokens, "steps": total,
-            "eval_loss_before": eval_before, "eval_loss": eval_loss}
+    return {
+        "demonstrations": len(learn),
+        "held_out": len(test),
+        "dropped": report.dropped,
+        "cut": report.cut,
+        "num_tokens": tokens,
+        "steps": total,
+        "eval_loss_before": eval_before,
+        "eval_loss": eval_loss,
+    }
 
 
 def encode(tokenizer: Any, demonstration: Demonstration, train_on: str) -> Rendered:
@@ -129,7 +190,9 @@ def encode(tokenizer: Any, demonstration: Demonstration, train_on: str) -> Rende
 
 
 def cut(row: Rendered, max_length: int) -> Rendered:
-    """The beginning of a row that is too long, without an end token: `fit` lets such a row through only if its end is to be cut."""
+    """The beginning of a row that is too long, without an end token: `fit` lets such a row through only if
+    its end is to be cut.
+    """
     return Rendered(row.ids[:max_length], row.loss_mask[:max_length])
 
 
@@ -141,7 +204,9 @@ def trained_tokens(batch: Batch) -> float:
 def collate(rows: Sequence[Rendered], policy: Policy, settings: SFTSettings) -> Batch:
     """Rows side by side, or with `packing` one after the other in rows of `max_length`."""
     if settings.packing:
-        return pack(rows, max(settings.max_length, *(len(row.ids) for row in rows)), policy.pad_id).to(policy.device)
+        return pack(rows, max(settings.max_length, *(len(row.ids) for row in rows)), policy.pad_id).to(
+            policy.device
+        )
     return pad(rows, policy.pad_id).to(policy.device)
 
 

@@ -1,8 +1,8 @@
 """Attention by plain matrix products, which beats the fused kernel on a CPU at the lengths of a chat.
 
-Heads that share keys and values are multiplied together instead of repeating keys and values; a decode step is two small
-products and a softmax. Registered with transformers, so that any architecture can use it; long sequences go to the
-fused kernel, which does not keep the (queries x keys) weights.
+Heads that share keys and values are multiplied together instead of repeating keys and values; a decode step
+is two small products and a softmax. Registered with transformers, so that any architecture can use it; long
+sequences go to the fused kernel, which does not keep the (queries x keys) weights.
 """
 
 from __future__ import annotations
@@ -15,18 +15,31 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 NAME = "alignlab_plain"
-LONG = 512  # queries x keys above LONG^2 go to the fused kernel: kept for the backward pass, the weights would outgrow all else
+# queries x keys above LONG^2 go to the fused kernel: kept for the backward pass, the weights would outgrow
+# all else
+LONG = 512
 
 
-def plain_attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None,
-                    dropout: float = 0.0, softcap: float | None = None, is_causal: bool | None = None, position_bias: Tensor | None = None,
-                    **_: Any) -> tuple[Tensor, None]:
+def plain_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
     """softmax(q k^T s + mask) v for grouped heads.
 
     Args:
         query: (B, Hq, Tq, D); key, value: (B, Hkv, Tk, D) with Hq a multiple of Hkv.
-        attention_mask: (B or 1, 1 or Hq, Tq, Tk), additive, or True where attention is allowed. None means causal, with the queries
-            last, unless `is_causal` (or the module's own) says otherwise. A sliding window comes as a mask.
+        attention_mask: (B or 1, 1 or Hq, Tq, Tk), additive, or True where attention is allowed. None means
+            causal, with the queries last, unless `is_causal` (or the module's own) says otherwise. A sliding
+            window comes as a mask.
         softcap: scores become softcap * tanh(scores / softcap) before the mask (Gemma 2).
         position_bias: (B or 1, Hq, Tq, Tk), added to the scores (ALiBi).
 
@@ -39,10 +52,19 @@ def plain_attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor
     dropout = dropout if module.training else 0.0
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if attention_mask is None and causal and n_query > 1:
-        attention_mask = torch.ones(n_query, n_key, dtype=torch.bool, device=query.device).tril(n_key - n_query)[None, None]
+        attention_mask = torch.ones(n_query, n_key, dtype=torch.bool, device=query.device).tril(
+            n_key - n_query
+        )[None, None]
     if n_query * n_key > LONG * LONG and softcap is None and position_bias is None:
-        out = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scale,
-                                                         enable_gqa=heads != groups)
+        out = nn.functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=attention_mask,
+            dropout_p=dropout,
+            scale=scale,
+            enable_gqa=heads != groups,
+        )
         return out.transpose(1, 2).contiguous(), None
     grouped = (query * scale).reshape(batch, groups, heads // groups * n_query, dim)
     scores = (grouped @ key.transpose(-1, -2)).view(batch, groups, heads // groups, n_query, n_key)
@@ -52,7 +74,11 @@ def plain_attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor
         scores = scores + _by_group(position_bias, groups)
     if attention_mask is not None:
         mask = _by_group(attention_mask, groups)
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
+        scores = (
+            scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+            if mask.dtype == torch.bool
+            else scores + mask
+        )
     weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
     if dropout:
         weights = nn.functional.dropout(weights, dropout)
@@ -72,9 +98,12 @@ AttentionMaskInterface.register(NAME, eager_mask)
 def use_plain_attention(model: PreTrainedModel) -> None:
     """Switch a model on a CPU to plain attention.
 
-    Elsewhere nothing changes, nor for a model whose attention is more than this one: without transformers' interface, or without
-    its fused kernel for another reason than a softcap (attention sinks, say).
+    Elsewhere nothing changes, nor for a model whose attention is more than this one: without transformers'
+    interface, or without its fused kernel for another reason than a softcap (attention sinks, say).
     """
-    same = getattr(model, "_supports_sdpa", False) or getattr(model.config, "attn_logit_softcapping", None) is not None
+    same = (
+        getattr(model, "_supports_sdpa", False)
+        or getattr(model.config, "attn_logit_softcapping", None) is not None
+    )
     if model.device.type == "cpu" and same and getattr(model, "_supports_attention_backend", False):
         model.set_attn_implementation(NAME)

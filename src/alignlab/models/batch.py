@@ -1,4 +1,6 @@
-"""Rows of tokens into tensors: padding, packing, prompts shared by their completions, and batches of similar length."""
+"""Rows of tokens into tensors: padding, packing, prompts shared by their completions, and batches of similar
+length.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class Batch:
 
     Attributes:
         ids_BT: (B, T) int64.
-        attention_mask_BT: (B, T), 1 on real tokens. It comes from lengths, so that a pad token that is also the end token hides nothing.
+        attention_mask_BT: (B, T), 1 on real tokens. It comes from lengths, so that a pad token that is also
+            the end token hides nothing.
         loss_mask_BT: (B, T), 1 on tokens trained on.
         position_ids_BT: (B, T), counted from each row's (or packed piece's) first token.
         attention_B1TT: packed rows only: True where position t may look at s.
@@ -36,13 +39,23 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         moved = self.attention_B1TT.to(device) if self.attention_B1TT is not None else None
-        return Batch(self.ids_BT.to(device), self.attention_mask_BT.to(device), self.loss_mask_BT.to(device), self.position_ids_BT.to(device), moved)
+        return Batch(
+            self.ids_BT.to(device),
+            self.attention_mask_BT.to(device),
+            self.loss_mask_BT.to(device),
+            self.position_ids_BT.to(device),
+            moved,
+        )
 
     def model_inputs(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        """Arguments for a model of transformers. A packed mask becomes additive in the model's dtype: every attention takes that one."""
+        """Arguments for a model of transformers. A packed mask becomes additive in the model's dtype: every
+        attention takes that one.
+        """
         mask = self.attention_mask_BT
         if self.attention_B1TT is not None:
-            mask = torch.zeros(self.attention_B1TT.shape, dtype=dtype, device=mask.device).masked_fill(~self.attention_B1TT, torch.finfo(dtype).min)
+            mask = torch.zeros(self.attention_B1TT.shape, dtype=dtype, device=mask.device).masked_fill(
+                ~self.attention_B1TT, torch.finfo(dtype).min
+            )
         return {"input_ids": self.ids_BT, "attention_mask": mask, "position_ids": self.position_ids_BT}
 
 
@@ -53,7 +66,11 @@ def pad(rows: Sequence[Rendered], pad_id: int, *, side: Literal["left", "right"]
     for row in rows:
         n = len(row.ids)
         gap = longest - n
-        fill = (lambda x, value, gap=gap: [value] * gap + x) if side == "left" else (lambda x, value, gap=gap: x + [value] * gap)
+        fill = (
+            (lambda x, value, gap=gap: [value] * gap + x)
+            if side == "left"
+            else (lambda x, value, gap=gap: x + [value] * gap)
+        )
         ids.append(fill(list(row.ids), pad_id))
         attention.append(fill([1] * n, 0))
         loss.append(fill(list(row.loss_mask), 0))
@@ -64,11 +81,13 @@ def pad(rows: Sequence[Rendered], pad_id: int, *, side: Literal["left", "right"]
 def pack(rows: Sequence[Rendered], length: int, pad_id: int) -> Batch:
     """Several rows one after the other in rows of `length`, none seeing another: first fit, longest first.
 
-    The attention mask is block-diagonal and causal, positions start anew in each piece, and the first token of a piece is
-    never predicted from the piece before it: its loss mask is 0 as it is in a row of its own.
+    The attention mask is block-diagonal and causal, positions start anew in each piece, and the first token
+    of a piece is never predicted from the piece before it: its loss mask is 0 as it is in a row of its own.
     """
     lengths = [len(row.ids) for row in rows]
-    assert max(lengths) <= length, f"a row of {max(lengths)} tokens cannot be packed into {length}: drop it before"
+    assert max(lengths) <= length, (
+        f"a row of {max(lengths)} tokens cannot be packed into {length}: drop it before"
+    )
     bins = _first_fit(lengths, length)
     longest = max(sum(lengths[i] for i in members) for members in bins)
     return _placed(rows, _alone(rows), bins, longest, pad_id).batch
@@ -80,7 +99,8 @@ class Layout:
 
     Attributes:
         batch: what a model reads, (B, T).
-        places_NL: (N, L), where in the flattened (B, T) each token of each row stands; -1 beyond its end. L is the longest row.
+        places_NL: (N, L), where in the flattened (B, T) each token of each row stands; -1 beyond its end. L
+            is the longest row.
     """
 
     batch: Batch
@@ -90,7 +110,9 @@ class Layout:
         return Layout(self.batch.to(device), self.places_NL.to(device))
 
     def back(self, x_BT: Tensor) -> Tensor:
-        """A quantity of each token, (B, T), as (N, L): a row each as if they had been padded on the right, 0 beyond their ends."""
+        """A quantity of each token, (B, T), as (N, L): a row each as if they had been padded on the right, 0
+        beyond their ends.
+        """
         return x_BT.flatten()[self.places_NL.clamp_min(0)].masked_fill(self.places_NL < 0, 0.0)
 
     @property
@@ -102,16 +124,18 @@ class Layout:
 def lay_out(rows: Sequence[Rendered], pad_id: int, *, key_cost: float) -> Layout:
     """Rows into a batch with no prompt read twice and little padding, where that is less work.
 
-    Neighbours of the same prompt (all that comes before the first trained token) become a piece: the prompt without its last token,
-    and behind it the completions, each opened by that token, at the positions they have alone; they see the prompt and themselves.
-    Pieces stand one after the other in the rows of the batch, none seeing another: first fit, longest first. Every trained token is
-    predicted by the token before it, as in a row of its own, and all that is computed from it is the same.
+    Neighbours of the same prompt (all that comes before the first trained token) become a piece: the prompt
+    without its last token, and behind it the completions, each opened by that token, at the positions they
+    have alone; they see the prompt and themselves. Pieces stand one after the other in the rows of the batch,
+    none seeing another: first fit, longest first. Every trained token is predicted by the token before it, as
+    in a row of its own, and all that is computed from it is the same.
 
-    Of three ways the cheapest is taken: prompts shared and pieces packed; rows packed and no prompt shared; rows padded.
+    Of three ways the cheapest is taken: prompts shared and pieces packed; rows packed and no prompt shared;
+    rows padded.
 
     Args:
-        key_cost: what a token costs beside its attention, in keys looked at. Sharing and packing save tokens and widen what attention
-            looks at; 0 pads.
+        key_cost: what a token costs beside its attention, in keys looked at. Sharing and packing save tokens
+            and widen what attention looks at; 0 pads.
     """
     longest = max(len(row.ids) for row in rows)
     best, least = None, 0.95 * len(rows) * longest * (key_cost + longest)  # a mask of our own has a price too
@@ -136,10 +160,18 @@ class _Piece:
     tokens: int
 
 
-def _placed(rows: Sequence[Rendered], pieces: Sequence[_Piece], bins: Sequence[Sequence[int]], width: int, pad_id: int) -> Layout:
-    """Pieces one after the other, a bin a row of the batch; a token sees what its piece shares, and its own row up to itself."""
+def _placed(
+    rows: Sequence[Rendered], pieces: Sequence[_Piece], bins: Sequence[Sequence[int]], width: int, pad_id: int
+) -> Layout:
+    """Pieces one after the other, a bin a row of the batch; a token sees what its piece shares, and its own
+    row up to itself.
+    """
     longest, shape = max(len(row.ids) for row in rows), (len(bins), width)
-    ids, loss, positions = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    ids, loss, positions = (
+        torch.full(shape, pad_id),
+        torch.zeros(shape, dtype=torch.long),
+        torch.zeros(shape, dtype=torch.long),
+    )
     piece_BT, owner_BT = torch.full(shape, -1), torch.full(shape, -1)  # -1: padding; a prompt that is shared
     places = torch.full((len(rows), longest), -1)
     for b, members in enumerate(bins):
@@ -154,7 +186,9 @@ def _placed(rows: Sequence[Rendered], pieces: Sequence[_Piece], bins: Sequence[S
             for i in piece.members:
                 row, n = rows[i], len(rows[i].ids) - common
                 ids[b, at : at + n] = torch.tensor(row.ids[common:])
-                loss[b, at : at + n] = torch.tensor([0, *row.loss_mask[common + 1 :]])  # what opens a row is never predicted
+                loss[b, at : at + n] = torch.tensor(
+                    [0, *row.loss_mask[common + 1 :]]
+                )  # what opens a row is never predicted
                 positions[b, at : at + n] = torch.arange(common, common + n)
                 owner_BT[b, at : at + n] = i
                 places[i, :common] = torch.arange(prompt_at, prompt_at + common)
@@ -192,7 +226,9 @@ def _shared(rows: Sequence[Rendered]) -> list[_Piece]:
 
 
 def neighbours(rows: Sequence[Rendered]) -> list[tuple[list[int], list[int]]]:
-    """(prompt, members) of each stretch of rows that begin with the same prompt: all that comes before the first trained token."""
+    """(prompt, members) of each stretch of rows that begin with the same prompt: all that comes before the
+    first trained token.
+    """
     found: list[tuple[list[int], list[int]]] = []
     for i, row in enumerate(rows):
         prompt = row.ids[: row.loss_mask.index(1)] if 1 in row.loss_mask else row.ids
@@ -204,8 +240,9 @@ def neighbours(rows: Sequence[Rendered]) -> list[tuple[list[int], list[int]]]:
 
 
 def chunks(rows: Sequence[Rendered], most: int) -> list[list[int]]:
-    """Indices of rows to be read together, where their order does not matter: neighbours of one prompt side by side (up to `TOGETHER`), such stretches
-    of similar length in a chunk of at most `most` tokens, or of a single row.
+    """Indices of rows to be read together, where their order does not matter: neighbours of one prompt side
+    by side (up to `TOGETHER`), such stretches of similar length in a chunk of at most `most` tokens, or of a
+    single row.
     """
     stretches: list[list[int]] = []
     for _, members in neighbours(rows):
@@ -220,7 +257,11 @@ def chunks(rows: Sequence[Rendered], most: int) -> list[list[int]]:
     found: list[list[int]] = []
     for number in sorted(range(len(stretches)), key=lambda number: widths[number]):
         last = found[-1] if found else []
-        if last and widths[number] * (len(last) + 1) <= most and (len(last) < 16 or widths[number] <= 1.25 * widths[last[0]]):
+        if (
+            last
+            and widths[number] * (len(last) + 1) <= most
+            and (len(last) < 16 or widths[number] <= 1.25 * widths[last[0]])
+        ):
             last.append(number)
         else:
             found.append([number])
@@ -243,9 +284,11 @@ def _first_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
 
 
 def by_length(lengths: Sequence[int], batch: int, seed: int, epoch: int = 0) -> list[list[int]]:
-    """Every index once, in batches of similar length, the batches in random order: little padding, repeatable.
+    """Every index once, in batches of similar length, the batches in random order: little padding,
+    repeatable.
 
-    Rows are shuffled, sorted by length within stretches of 16 batches, cut into batches, and the batches shuffled.
+    Rows are shuffled, sorted by length within stretches of 16 batches, cut into batches, and the batches
+    shuffled.
     """
     rng = random.Random(f"by-length-{seed}-{epoch}")
     order = list(range(len(lengths)))

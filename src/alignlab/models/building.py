@@ -1,4 +1,6 @@
-"""A model is built within what its files hold: a configuration that claims more is stopped while the empty model grows, before any memory is taken."""
+"""A model is built within what its files hold: a configuration that claims more is stopped while the empty
+model grows, before any memory is taken.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,20 @@ BUFFERS = 2**28
 
 @contextmanager
 def within(source: Path) -> Iterator[None]:
-    """Raise ModelError out of whatever builds a model of `source` (a folder or a .gguf file), if it grows larger than its tensors."""
+    """Raise ModelError out of whatever builds a model of `source` (a folder or a .gguf file), if it grows
+    larger than its tensors.
+    """
     found = folder.tensors(source)
     numbers = sum(math.prod(shape) for shape in found.values())
-    packed = 4 if any("qweight" in name or "absmax" in name or name.endswith("_blocks") for name in found) else 1
-    limits = {"numbers": 2 * packed * numbers + SPARE, "bytes of buffers": BUFFERS + numbers, "weights": 4 * len(found) + 1000, "layers and parts": 16 * len(found) + 10_000}
+    packed = (
+        4 if any("qweight" in name or "absmax" in name or name.endswith("_blocks") for name in found) else 1
+    )
+    limits = {
+        "numbers": 2 * packed * numbers + SPARE,
+        "bytes of buffers": BUFFERS + numbers,
+        "weights": 4 * len(found) + 1000,
+        "layers and parts": 16 * len(found) + 10_000,
+    }
     seen: dict[tuple[str, int, str], int] = {}
     sums = dict.fromkeys(limits, 0)
 
@@ -35,8 +46,14 @@ def within(source: Path) -> Iterator[None]:
         sums[what] += size - seen.get(key, 0)  # set again as its weights are read, it is the same
         seen[key] = size
         if sums[what] > limits[what]:
-            raise ModelError(f"the configuration claims a model of more than {limits[what]:,} {what}, and its files hold {len(found):,} tensors of {numbers:,} numbers",
-                             where=str(source), remedy="copy or download the model again: its configuration is not that of its weights")
+            raise ModelError(
+                (
+                    f"the configuration claims a model of more than {limits[what]:,} {what}, and its files "
+                    f"hold {len(found):,} tensors of {numbers:,} numbers"
+                ),
+                where=str(source),
+                remedy="copy or download the model again: its configuration is not that of its weights",
+            )
 
     def parameter(owner: nn.Module, name: str, value: Any) -> None:
         if isinstance(value, Tensor):
@@ -51,8 +68,11 @@ def within(source: Path) -> Iterator[None]:
         if isinstance(value, nn.Module):
             count("layers and parts", owner, name, 1)
 
-    handles = [hooks.register_module_parameter_registration_hook(parameter), hooks.register_module_buffer_registration_hook(buffer),
-               hooks.register_module_module_registration_hook(part)]
+    handles = [
+        hooks.register_module_parameter_registration_hook(parameter),
+        hooks.register_module_buffer_registration_hook(buffer),
+        hooks.register_module_module_registration_hook(part),
+    ]
     try:
         yield
     finally:

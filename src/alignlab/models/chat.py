@@ -1,8 +1,10 @@
-"""One function turns messages into token ids and a loss mask; everything that trains or samples goes through it.
+"""One function turns messages into token ids and a loss mask; everything that trains or samples goes through
+it.
 
-A prompt and its completion are tokenised separately and joined, in training as in sampling: no merge across the boundary,
-and a completion has the same ids whether it was sampled or read from a file. Templates write their own special tokens, so
-none are added (no double BOS). A turn mark in what a user or a tool says is text: it is pulled apart, so that nobody ends his turn by writing so.
+A prompt and its completion are tokenised separately and joined, in training as in sampling: no merge across
+the boundary, and a completion has the same ids whether it was sampled or read from a file. Templates write
+their own special tokens, so none are added (no double BOS). A turn mark in what a user or a tool says is
+text: it is pulled apart, so that nobody ends his turn by writing so.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Rendered:
 
 
 def prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """The ids a policy is given: the rendered messages, ending where the assistant begins; or, if the last turn is its own, within that turn."""
+    """The ids a policy is given: the rendered messages, ending where the assistant begins; or, if the last
+    turn is its own, within that turn.
+    """
     before, said = open_turn(prompt)
     if said:
         return prompt_ids(tokenizer, before) + completion_ids(tokenizer, before, said, finished=False)
@@ -50,14 +54,17 @@ def prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
 
 
 def open_turn(prompt: Prompt) -> tuple[Prompt, str]:
-    """A prompt whose last turn is the assistant's is gone on with in that turn: the prompt before it, and what the assistant has said. Else "" is said."""
+    """A prompt whose last turn is the assistant's is gone on with in that turn: the prompt before it, and
+    what the assistant has said. Else "" is said.
+    """
     if len(prompt.messages) > 1 and prompt.messages[-1].role == "assistant" and prompt.messages[-1].content:
         return Prompt(prompt.messages[:-1], prompt.meta), prompt.messages[-1].content
     return prompt, ""
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
-    """The ids of the beginning of a document: what the tokenizer puts before a text by itself (a begin token, or nothing), and the text.
+    """The ids of the beginning of a document: what the tokenizer puts before a text by itself (a begin token,
+    or nothing), and the text.
 
     What it puts behind one is left out: a document goes on.
     """
@@ -65,13 +72,19 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def begin_ids(tokenizer: Any) -> list[int]:
-    """What the tokenizer puts before a text by itself: mostly a begin token or nothing. That it has a begin token does not say that it puts it on."""
+    """What the tokenizer puts before a text by itself: mostly a begin token or nothing. That it has a begin
+    token does not say that it puts it on.
+    """
     whole, bare = tokenizer("a")["input_ids"], _ids(tokenizer, "a")
-    return next((whole[:i] for i in range(len(whole) - len(bare) + 1) if whole[i : i + len(bare)] == bare), [])
+    return next(
+        (whole[:i] for i in range(len(whole) - len(bare) + 1) if whole[i : i + len(bare)] == bare), []
+    )
 
 
 def completion_ids(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> list[int]:
-    """The ids of a completion as the template writes it, with the end token if it is finished. In an open turn it stands as it is."""
+    """The ids of a completion as the template writes it, with the end token if it is finished. In an open
+    turn it stands as it is.
+    """
     ids = _ids(tokenizer, completion if open_turn(prompt)[1] else texts(tokenizer, prompt, completion)[1])
     return [*ids, end_token_id(tokenizer)] if finished else ids
 
@@ -93,23 +106,34 @@ def writes_its_end(tokenizer: Any) -> bool:
 def example(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool = True) -> Rendered:
     """A prompt and its completion; the mask is 1 on the completion and the end token it wrote, 0 on all else.
 
-    An unfinished completion (cut at a limit) gets no end token: the model never wrote one (TRL #3750). What the template writes
-    after the end token is dropped: the model is never asked for it.
+    An unfinished completion (cut at a limit) gets no end token: the model never wrote one (TRL #3750). What
+    the template writes after the end token is dropped: the model is never asked for it.
     """
-    before, after = prompt_ids(tokenizer, prompt), completion_ids(tokenizer, prompt, completion, finished=finished)
+    before, after = (
+        prompt_ids(tokenizer, prompt),
+        completion_ids(tokenizer, prompt, completion, finished=finished),
+    )
     return Rendered([*before, *after], [0] * len(before) + [1] * len(after))
 
 
-def render(tokenizer: Any, messages: Sequence[Message], *, train_on: Literal["last", "all"] = "last", add_generation_prompt: bool = False) -> Rendered:
+def render(
+    tokenizer: Any,
+    messages: Sequence[Message],
+    *,
+    train_on: Literal["last", "all"] = "last",
+    add_generation_prompt: bool = False,
+) -> Rendered:
     """A conversation as ids and loss mask, up to the end token of its last assistant turn.
 
     Args:
         train_on: "last" is `example` of the last assistant turn; "all" trains on each of them.
-        add_generation_prompt: end where the assistant begins; nothing is trained on then, nor in messages without an assistant.
+        add_generation_prompt: end where the assistant begins; nothing is trained on then, nor in messages
+            without an assistant.
 
     Raises:
-        ModelError: no chat template, one that refuses the messages, or for "all" one that writes a turn otherwise once others
-            follow it (drops its thinking, say), so that no single sequence shows each turn as it is sampled.
+        ModelError: no chat template, one that refuses the messages, or for "all" one that writes a turn
+            otherwise once others follow it (drops its thinking, say), so that no single sequence shows each
+            turn as it is sampled.
     """
     messages = tuple(messages)
     turns = [i for i, message in enumerate(messages) if message.role == "assistant"]
@@ -124,9 +148,15 @@ def render(tokenizer: Any, messages: Sequence[Message], *, train_on: Literal["la
         before = _template(tokenizer, messages[:i], generation=True)
         written = _written(tokenizer, messages[:i], messages[i].content, before)
         if not before.startswith(done):
-            raise ModelError("the chat template writes a turn otherwise once others follow it, so not all can be trained on at once",
-                             where=f"message {i + 1}", remedy="--train_on last")
-        between, answer = _ids(tokenizer, before[len(done):]), [*_ids(tokenizer, written), end]
+            raise ModelError(
+                (
+                    "the chat template writes a turn otherwise once others follow it, so not all can be "
+                    "trained on at once"
+                ),
+                where=f"message {i + 1}",
+                remedy="--train_on last",
+            )
+        between, answer = _ids(tokenizer, before[len(done) :]), [*_ids(tokenizer, written), end]
         ids += between + answer
         mask += [0] * len(between) + [1] * len(answer)
         done = before + written + _turn_end(tokenizer).token_text
@@ -134,7 +164,8 @@ def render(tokenizer: Any, messages: Sequence[Message], *, train_on: Literal["la
 
 
 def end_token_id(tokenizer: Any) -> int:
-    """The token that ends an assistant turn: the special token that the template writes after the content, else eos.
+    """The token that ends an assistant turn: the special token that the template writes after the content,
+    else eos.
 
     Raises:
         ModelError: there is neither.
@@ -143,76 +174,114 @@ def end_token_id(tokenizer: Any) -> int:
     if token is None:
         token = tokenizer.eos_token_id
     if token is None:
-        raise ModelError(f"the tokenizer of {_name(tokenizer)} has no end token", remedy="set eos_token in its tokenizer_config.json")
+        raise ModelError(
+            f"the tokenizer of {_name(tokenizer)} has no end token",
+            remedy="set eos_token in its tokenizer_config.json",
+        )
     return token
 
 
 def install_template(tokenizer: Any, choice: str) -> None:
     """Give a tokenizer a chat template: "chatml", "gemma", or the text of a Jinja file.
 
-    A tokenizer that begins every text with a BOS gets it from the first two as well: a model that never saw a text without it (Gemma) is
-    lost without it.
+    A tokenizer that begins every text with a BOS gets it from the first two as well: a model that never saw a
+    text without it (Gemma) is lost without it.
 
     Raises:
-        ModelError: the file cannot be read, chatml has no end token to write, or the tokenizer does not know Gemma's marks.
+        ModelError: the file cannot be read, chatml has no end token to write, or the tokenizer does not know
+            Gemma's marks.
     """
     if choice in ("chatml", "gemma"):
         if choice == "chatml" and tokenizer.eos_token is None:
-            raise ModelError(f"the tokenizer of {_name(tokenizer)} has no end token", remedy="set eos_token in its tokenizer_config.json")
-        if choice == "gemma" and any(len(_ids(tokenizer, mark)) != 1 for mark in ("<start_of_turn>", "<end_of_turn>")):
-            raise ModelError(f"the tokenizer of {_name(tokenizer)} does not know Gemma's <start_of_turn>", remedy="--model.chat_template chatml")
+            raise ModelError(
+                f"the tokenizer of {_name(tokenizer)} has no end token",
+                remedy="set eos_token in its tokenizer_config.json",
+            )
+        if choice == "gemma" and any(
+            len(_ids(tokenizer, mark)) != 1 for mark in ("<start_of_turn>", "<end_of_turn>")
+        ):
+            raise ModelError(
+                f"the tokenizer of {_name(tokenizer)} does not know Gemma's <start_of_turn>",
+                remedy="--model.chat_template chatml",
+            )
         begins = tokenizer.bos_token is not None and begin_ids(tokenizer) == [tokenizer.bos_token_id]
-        tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + {"chatml": CHATML, "gemma": GEMMA}[choice]
+        tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + {"chatml": CHATML, "gemma": GEMMA}[
+            choice
+        ]
         return
     try:
         tokenizer.chat_template = read_file(Path(choice), LONGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read the chat template: {error}", where=choice, remedy="a Jinja file, chatml or gemma") from None
+        raise ModelError(
+            f"cannot read the chat template: {error}", where=choice, remedy="a Jinja file, chatml or gemma"
+        ) from None
 
 
 def tried(tokenizer: Any) -> Any:
-    """The tokenizer, once it has done what it is for: what is odd in its files shows where they are read, not rows later."""
+    """The tokenizer, once it has done what it is for: what is odd in its files shows where they are read, not
+    rows later.
+    """
     tokenizer.decode(tokenizer("a b")["input_ids"])
     marks(tokenizer)
     return tokenizer
 
 
 def template_of(tokenizer: Any) -> str:
-    """The text of the chat template ("" if there is none); of several by name, the one that is called default."""
+    """The text of the chat template ("" if there is none); of several by name, the one that is called
+    default.
+    """
     found = getattr(tokenizer, "chat_template", None) or ""
     if isinstance(found, dict):
         found = found.get("default", "")
     if not isinstance(found, str):
-        raise ModelError(f"the chat template of {_name(tokenizer)} is a {type(found).__name__}, not a text", remedy="--model.chat_template FILE")
+        raise ModelError(
+            f"the chat template of {_name(tokenizer)} is a {type(found).__name__}, not a text",
+            remedy="--model.chat_template FILE",
+        )
     return found
 
 
 def marks(tokenizer: Any) -> re.Pattern[str]:
-    """What this model reads as more than text: its special tokens, and what its template opens an answer with."""
+    """What this model reads as more than text: its special tokens, and what its template opens an answer
+    with.
+    """
     return _marks_of(tokenizer, template_of(tokenizer))
 
 
 @lru_cache(maxsize=16)
 def _marks_of(tokenizer: Any, template: str) -> re.Pattern[str]:
     """Keyed by the template too, which may be changed."""
-    found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special} | set(tokenizer.all_special_tokens)
+    found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special} | set(
+        tokenizer.all_special_tokens
+    )
     if template:
         asked = [Message("user", "hello")]
         try:
-            shut, opened = (_rendered(tokenizer, asked, generation=generation) for generation in (False, True))
+            shut, opened = (
+                _rendered(tokenizer, asked, generation=generation) for generation in (False, True)
+            )
         except TemplateBound:
             raise
         except ModelError:  # it will be said where something is rendered in earnest
             shut = opened = ""
-        opening = opened[len(shut):].strip() if opened.startswith(shut) else ""
+        opening = opened[len(shut) :].strip() if opened.startswith(shut) else ""
         found |= {opening} if re.search(r"[^\w\s]", opening) else set()  # a bare word is no mark
-    return re.compile("|".join(re.escape(mark) for mark in sorted(found, key=len, reverse=True) if len(mark) > 2) or "(?!)")
+    return re.compile(
+        "|".join(re.escape(mark) for mark in sorted(found, key=len, reverse=True) if len(mark) > 2) or "(?!)"
+    )
 
 
 def _template(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
-    """The rendered messages; marks in those of users and tools are pulled apart: "<|end|>" becomes "< |end|>"."""
+    """The rendered messages; marks in those of users and tools are pulled apart: "<|end|>" becomes "<
+    |end|>".
+    """
     known = marks(tokenizer)
-    said = [replace(m, content=known.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", m.content)) if m.role in ("user", "tool") and known.search(m.content) else m for m in messages]
+    said = [
+        replace(m, content=known.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", m.content))
+        if m.role in ("user", "tool") and known.search(m.content)
+        else m
+        for m in messages
+    ]
     return _rendered(tokenizer, said, generation=generation)
 
 
@@ -223,18 +292,26 @@ def _asked(tokenizer: Any, messages: Sequence[Message]) -> tuple[str, tuple[int,
 
 @lru_cache(maxsize=64)
 def _asked_of(tokenizer: Any, template: str, messages: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]:
-    """Kept, as the completions of a prompt are read one after the other. Keyed by the template too, which may be changed."""
+    """Kept, as the completions of a prompt are read one after the other. Keyed by the template too, which may
+    be changed.
+    """
     text = _template(tokenizer, messages, generation=True)
     return text, tuple(_ids(tokenizer, text))
 
 
 def _rendered(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:
     if not (template := template_of(tokenizer)):
-        raise ModelError(f"the tokenizer of {_name(tokenizer)} has no chat template", remedy="--model.chat_template chatml, or a file with a Jinja template")
+        raise ModelError(
+            f"the tokenizer of {_name(tokenizer)} has no chat template",
+            remedy="--model.chat_template chatml, or a file with a Jinja template",
+        )
     text = fill(template, messages, tokenizer.special_tokens_map, generation=generation)
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ModelError("the chat template writes half of a surrogate pair, which no tokenizer takes", where="the chat template of the model",
-                         remedy="another template: --model.chat_template FILE")
+        raise ModelError(
+            "the chat template writes half of a surrogate pair, which no tokenizer takes",
+            where="the chat template of the model",
+            remedy="another template: --model.chat_template FILE",
+        )
     return text
 
 
@@ -247,31 +324,42 @@ def _name(tokenizer: Any) -> str:
 
 
 def _written(tokenizer: Any, prompt: Sequence[Message], completion: str, before: str) -> str:
-    """What stands behind the rendered prompt `before` when the completion is given: as the template writes it (trimmed, say, or behind an empty thought).
+    """What stands behind the rendered prompt `before` when the completion is given: as the template writes it
+    (trimmed, say, or behind an empty thought).
 
-    What the prompt has opened already (a thought, as R1's and QwQ's templates do) is not written again. A completion whose thought the template leaves
-    out stands as it is, for so the model would say it. Where the prompt's own messages are written otherwise once they are answered (Mistral's templates
-    show the system's to the last question alone), the completion is written as behind a plain question.
+    What the prompt has opened already (a thought, as R1's and QwQ's templates do) is not written again. A
+    completion whose thought the template leaves out stands as it is, for so the model would say it. Where the
+    prompt's own messages are written otherwise once they are answered (Mistral's templates show the system's
+    to the last question alone), the completion is written as behind a plain question.
 
     Raises:
         ModelError: the template does not repeat the completion's words.
     """
-    whole, suffix = _template(tokenizer, (*prompt, Message("assistant", completion)), generation=False), _turn_end(tokenizer).suffix
+    whole, suffix = (
+        _template(tokenizer, (*prompt, Message("assistant", completion)), generation=False),
+        _turn_end(tokenizer).suffix,
+    )
     opened = "" if whole.startswith(before) else _opened(tokenizer, tuple(prompt), before)
-    if opened and len(before) - len(opened) < len(commonprefix([before, _template(tokenizer, prompt, generation=False)])):  # messages, and no opening
+    if opened and len(before) - len(opened) < len(
+        commonprefix([before, _template(tokenizer, prompt, generation=False)])
+    ):  # messages, and no opening
         if tuple(prompt) != _PLAIN:
             return _written(tokenizer, _PLAIN, completion, _asked(tokenizer, _PLAIN)[0])
         opened = ""
     start = before.removesuffix(opened)
-    if whole.startswith(start) and whole[len(start):].endswith(suffix):
+    if whole.startswith(start) and whole[len(start) :].endswith(suffix):
         shown = whole[len(start) : len(whole) - len(suffix)]
     else:  # it writes the prompt, or the end, otherwise around this answer
         shown = completion if _words(completion) in _words(whole) else ""
     said, words = _words(shown), _words(completion)
     if words in said:
         mark = _MARK.match(words)
-        if mark and _words(start + shown).endswith(f"{mark[0]}{mark[1]}/{mark[2]}{words}"):  # an empty thought before an answer that has one, cut before its end
-            return _without(before[before.rindex(mark[0]):] if _words(before).endswith(mark[0]) else opened, completion)
+        if mark and _words(start + shown).endswith(
+            f"{mark[0]}{mark[1]}/{mark[2]}{words}"
+        ):  # an empty thought before an answer that has one, cut before its end
+            return _without(
+                before[before.rindex(mark[0]) :] if _words(before).endswith(mark[0]) else opened, completion
+            )
         return _without(opened, shown)
     if words.endswith(said):
         left_out = words[: len(words) - len(said)]
@@ -292,30 +380,38 @@ def _words(text: str) -> str:
 
 
 def _not_repeated(completion: str) -> ModelError:
-    return ModelError(f"the chat template does not repeat what the assistant said, {one_line(completion, 60)!r}: it leaves words out or changes them",
-                      where="the chat template of the model", remedy="a template that writes message['content'] as it is: --model.chat_template FILE")
+    return ModelError(
+        (
+            f"the chat template does not repeat what the assistant said, {one_line(completion, 60)!r}: it "
+            "leaves words out or changes them"
+        ),
+        where="the chat template of the model",
+        remedy="a template that writes message['content'] as it is: --model.chat_template FILE",
+    )
 
 
 def _opened(tokenizer: Any, prompt: tuple[Message, ...], before: str) -> str:
     """The end of the rendered prompt with which no answer begins where the template writes one."""
     answered = _template(tokenizer, (*prompt, Message("assistant", _PROBE)), generation=False)
-    return before[len(commonprefix([before, answered])):]
+    return before[len(commonprefix([before, answered])) :]
 
 
 def _without(opened: str, answer: str) -> str:
     """The answer behind a prompt that has opened something: it does not open that again."""
     if answer.startswith(opened):
-        return answer[len(opened):]
+        return answer[len(opened) :]
     mark, rest = opened.strip(), answer.lstrip()
     if not mark or not rest.startswith(mark):
         return answer
-    rest = rest[len(mark):]
+    rest = rest[len(mark) :]
     return rest.lstrip() if opened[-1].isspace() else rest
 
 
 @dataclass(frozen=True, slots=True)
 class _TurnEnd:
-    """What a template writes after an assistant's words: all of it, and of that the end token and the text up to where it ends."""
+    """What a template writes after an assistant's words: all of it, and of that the end token and the text up
+    to where it ends.
+    """
 
     suffix: str
     token: int | None
@@ -336,9 +432,12 @@ def _turn_end_of(tokenizer: Any, template: str) -> _TurnEnd:
     whole = _rendered(tokenizer, (Message("user", "hello"), Message("assistant", _PROBE)), generation=False)
     if _PROBE not in whole:
         raise _not_repeated(_PROBE)
-    suffix = whole[whole.rindex(_PROBE) + len(_PROBE):]
+    suffix = whole[whole.rindex(_PROBE) + len(_PROBE) :]
     first = next(iter(_ids(tokenizer, suffix.lstrip())), None)
-    if first is None or not (first in tokenizer.all_special_ids or getattr(tokenizer.added_tokens_decoder.get(first), "special", False)):
+    if first is None or not (
+        first in tokenizer.all_special_ids
+        or getattr(tokenizer.added_tokens_decoder.get(first), "special", False)
+    ):
         return _TurnEnd(suffix, None, "")
     text = tokenizer.convert_ids_to_tokens(first)
     return _TurnEnd(suffix, first, suffix[: suffix.index(text) + len(text)])

@@ -1,4 +1,6 @@
-"""Forward passes as the methods need them: log-probabilities of tokens, scores at the last token, values at each."""
+"""Forward passes as the methods need them: log-probabilities of tokens, scores at the last token, values at
+each.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,13 @@ from .batch import Batch, Layout, lay_out
 from .chat import Rendered
 from .head import head_logprobs, head_of
 
-KEYS_A_TOKEN = 6  # times the hidden size: a layer multiplies a token by about 12 hidden^2 weights, and each key by 2 hidden
-ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # kinds of layer that look where a mask says
+# times the hidden size: a layer multiplies a token by about 12 hidden^2 weights, and each key by 2 hidden
+KEYS_A_TOKEN = 6
+ATTENTION = {
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+}  # kinds of layer that look where a mask says
 ENTROPY_ROWS = 256  # tokens whose entropy is taken together: a piece of (rows, V) that is gone again at once
 
 
@@ -35,22 +42,29 @@ class TokenStats:
 
 
 def token_logprobs_of(model: Any, batch: Batch, *, temperature: float = 1.0) -> Tensor:
-    """(B, T) log-probabilities, in nats and fp32, of the tokens trained on; 0 where the loss mask is 0 and at position 0.
+    """(B, T) log-probabilities, in nats and fp32, of the tokens trained on; 0 where the loss mask is 0 and at
+    position 0.
 
-    Logits are computed only where the loss mask is 1, and a piece at a time: over a large vocabulary they are the larger part of work and memory.
-    Equal to `losses.token_logprobs` on all logits times the mask, in values and in gradients.
+    Logits are computed only where the loss mask is 1, and a piece at a time: over a large vocabulary they are
+    the larger part of work and memory. Equal to `losses.token_logprobs` on all logits times the mask, in
+    values and in gradients.
     """
     return _predicted(model, batch, temperature, told=False).logprobs_BT
 
 
 def token_stats(model: Any, batch: Batch, *, temperature: float = 1.0) -> TokenStats:
-    """`token_logprobs_of`, and from the same forward pass the entropy (nats) and the top-1 agreement of each token trained on."""
+    """`token_logprobs_of`, and from the same forward pass the entropy (nats) and the top-1 agreement of each
+    token trained on.
+    """
     return _predicted(model, batch, temperature, told=True)
 
 
 @torch.no_grad()
-def completion_logprobs(model: Any, rows: Sequence[Rendered], batches: Sequence[Sequence[int]], pad_id: int) -> Tensor:
-    """(N,) log-probability of each row's completion, in nats and fp32, under the model as it is and without dropout, on the CPU.
+def completion_logprobs(
+    model: Any, rows: Sequence[Rendered], batches: Sequence[Sequence[int]], pad_id: int
+) -> Tensor:
+    """(N,) log-probability of each row's completion, in nats and fp32, under the model as it is and without
+    dropout, on the CPU.
 
     Args:
         batches: the rows that share a forward pass, by index; a row that is in none of them gets 0.
@@ -71,39 +85,57 @@ def last_scores(model: Any, layout: Layout) -> Tensor:
 
 
 def laid_out(model: Any, rows: Sequence[Rendered], pad_id: int) -> Layout:
-    """Rows as this model reads them with the least work: prompts shared and pieces packed, if it `takes_a_mask` for them."""
+    """Rows as this model reads them with the least work: prompts shared and pieces packed, if it
+    `takes_a_mask` for them.
+    """
     plain = adapters.bare(model)
     told = takes_a_mask(model, max(len(row.ids) for row in rows))
-    return lay_out(rows, pad_id, key_cost=KEYS_A_TOKEN * plain.config.get_text_config().hidden_size if told else 0.0).to(plain.device)
+    return lay_out(
+        rows, pad_id, key_cost=KEYS_A_TOKEN * plain.config.get_text_config().hidden_size if told else 0.0
+    ).to(plain.device)
 
 
 def takes_a_mask(model: Any, longest: int) -> bool:
     """Whether the model can be told what each token may look at, in rows of at most `longest` tokens.
 
-    It can if all its layers are attention through transformers' interface (no convolution, no recurrence, no fixed mask of its own), with
-    positions that are handed to it, and no row is longer than a window that a layer looks through: one mask then stands for all layers.
+    It can if all its layers are attention through transformers' interface (no convolution, no recurrence, no
+    fixed mask of its own), with positions that are handed to it, and no row is longer than a window that a
+    layer looks through: one mask then stands for all layers.
     """
     plain = adapters.bare(model)
     config = plain.config.get_text_config()
-    windows = [window for name in ("sliding_window", "attention_chunk_size") if (window := getattr(config, name, None))]
-    return (getattr(plain, "_supports_attention_backend", False) and not getattr(plain, "_is_stateful", False)
-            and "position_ids" in signature(plain.forward).parameters and set(getattr(config, "layer_types", None) or ()) <= ATTENTION
-            and longest <= min(windows, default=sys.maxsize))
+    windows = [
+        window
+        for name in ("sliding_window", "attention_chunk_size")
+        if (window := getattr(config, name, None))
+    ]
+    return (
+        getattr(plain, "_supports_attention_backend", False)
+        and not getattr(plain, "_is_stateful", False)
+        and "position_ids" in signature(plain.forward).parameters
+        and set(getattr(config, "layer_types", None) or ()) <= ATTENTION
+        and longest <= min(windows, default=sys.maxsize)
+    )
 
 
 def value_BT(model: Any, batch: Batch) -> Tensor:
-    """The value, fp32, of the state in which each token was chosen: (B, T), the head at t - 1 set at t, as log-probabilities are."""
+    """The value, fp32, of the state in which each token was chosen: (B, T), the head at t - 1 set at t, as
+    log-probabilities are.
+    """
     return pad(_scored(model, _hidden(model, batch))[:, :-1], (1, 0))
 
 
 def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> TokenStats:
     """The tokens trained on, N of them, under the distributions they were drawn from.
 
-    The model's head is handed only the hidden states that predict such a token. Where the model's logits are what a linear head gives, head and log-softmax
-    are one step (`models.head`); elsewhere the logits (N, V) come out of the model's own forward pass, with all that the architecture does to them.
+    The model's head is handed only the hidden states that predict such a token. Where the model's logits are
+    what a linear head gives, head and log-softmax are one step (`models.head`); elsewhere the logits (N, V)
+    come out of the model's own forward pass, with all that the architecture does to them.
     """
     predicted_BT = batch.loss_mask_BT.bool()
-    predicted_BT = predicted_BT & (torch.arange(predicted_BT.shape[1], device=predicted_BT.device) > 0)  # nothing predicts the first token
+    predicted_BT = predicted_BT & (
+        torch.arange(predicted_BT.shape[1], device=predicted_BT.device) > 0
+    )  # nothing predicts the first token
     sources_BT, targets_N = predicted_BT.roll(-1, 1), batch.ids_BT[predicted_BT]
     plain = adapters.bare(model)
     head, hidden = head_of(plain), []
@@ -120,11 +152,23 @@ def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> T
     if head is not None:
         found = head_logprobs(hidden[0], head, targets_N, temperature=temperature, told=told)
     else:
-        log_p_NV = (logits_NV.float() if temperature == 1.0 else logits_NV.float() / temperature).log_softmax(-1)
+        log_p_NV = (logits_NV.float() if temperature == 1.0 else logits_NV.float() / temperature).log_softmax(
+            -1
+        )
         fixed_NV = log_p_NV.detach()
         lowest = torch.finfo(fixed_NV.dtype).min  # makes 0 * log 0 a 0, not NaN
-        entropy_N = torch.cat([-(rows.exp() * rows.clamp_min(lowest)).sum(-1) for rows in fixed_NV.split(ENTROPY_ROWS)]) if told else fixed_NV[:, 0] * 0
-        found = log_p_NV.gather(-1, targets_N[:, None]).squeeze(-1), entropy_N, (fixed_NV.argmax(-1) == targets_N).to(fixed_NV.dtype)
+        entropy_N = (
+            torch.cat(
+                [-(rows.exp() * rows.clamp_min(lowest)).sum(-1) for rows in fixed_NV.split(ENTROPY_ROWS)]
+            )
+            if told
+            else fixed_NV[:, 0] * 0
+        )
+        found = (
+            log_p_NV.gather(-1, targets_N[:, None]).squeeze(-1),
+            entropy_N,
+            (fixed_NV.argmax(-1) == targets_N).to(fixed_NV.dtype),
+        )
     return TokenStats(*(_scattered(x_N, predicted_BT) for x_N in found))
 
 
@@ -138,12 +182,17 @@ def _hidden(model: Any, batch: Batch) -> Tensor:
 
 
 def _scored(model: Any, hidden: Tensor) -> Tensor:
-    """The scalar head, in fp32 whatever the weights are in: bf16 has three digits, and scores are told apart by less."""
+    """The scalar head, in fp32 whatever the weights are in: bf16 has three digits, and scores are told apart
+    by less.
+    """
     return linear(hidden.float(), adapters.bare(model).score.weight.float()).squeeze(-1)
 
 
 def _forward(module: Any, batch: Batch) -> Any:
     """One pass without a cache; a module that takes no positions (ALiBi) gets none."""
     known = signature(module.forward).parameters
-    given = {**batch.model_inputs(module.dtype), "output_router_logits": False}  # the loss that balances experts is none of ours
+    given = {
+        **batch.model_inputs(module.dtype),
+        "output_router_logits": False,
+    }  # the loss that balances experts is none of ours
     return module(**{name: value for name, value in given.items() if name in known}, use_cache=False)

@@ -1,8 +1,10 @@
-"""The head of a language model and the log-softmax over its vocabulary as one step, which never holds the logits of all tokens at once.
+"""The head of a language model and the log-softmax over its vocabulary as one step, which never holds the
+logits of all tokens at once.
 
-Over a large vocabulary the logits outgrow all else: autograd would keep them, their log-softmax and the gradients of both. Here they live for a piece of
-the tokens at a time; what the backward pass needs of them, softmax less the one-hot target, is kept once (up to `KEPT` numbers, then computed again), and
-the gradient of each log-probability, a scale of its row, goes onto the hidden states instead of onto that large matrix.
+Over a large vocabulary the logits outgrow all else: autograd would keep them, their log-softmax and the
+gradients of both. Here they live for a piece of the tokens at a time; what the backward pass needs of them,
+softmax less the one-hot target, is kept once (up to `KEPT` numbers, then computed again), and the gradient of
+each log-probability, a scale of its row, goes onto the hidden states instead of onto that large matrix.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _plain: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
 
 
 def head_of(model: nn.Module) -> nn.Linear | None:
-    """The output layer, if the model's logits are what it gives and nothing is done to them (a softcap, a scale): asked of the model, once.
+    """The output layer, if the model's logits are what it gives and nothing is done to them (a softcap, a
+    scale): asked of the model, once.
 
     None also for a head that is more than a linear layer, an adapter's for instance.
     """
@@ -34,30 +37,48 @@ def head_of(model: nn.Module) -> nn.Linear | None:
         device = head.weight.device
         try:  # drawing nothing: a run that goes on asks at another step, and its dropout must not notice
             with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-                logits = model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False).logits
+                logits = model(
+                    input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False
+                ).logits
         finally:
             hook.remove()
-        _plain[model] = len(seen) == 1 and seen[0].shape == logits.shape and bool(seen[0].equal(logits.to(seen[0].dtype)))
+        _plain[model] = (
+            len(seen) == 1 and seen[0].shape == logits.shape and bool(seen[0].equal(logits.to(seen[0].dtype)))
+        )
     return head if _plain[model] else None
 
 
-def head_logprobs(hidden_NH: Tensor, head: nn.Linear, targets_N: Tensor, *, temperature: float = 1.0, told: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    """log softmax(W h / temperature)[target] of N hidden states, with gradients for hidden states, weight and bias.
+def head_logprobs(
+    hidden_NH: Tensor, head: nn.Linear, targets_N: Tensor, *, temperature: float = 1.0, told: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log softmax(W h / temperature)[target] of N hidden states, with gradients for hidden states, weight and
+    bias.
 
     Args:
         hidden_NH: (N, H); targets_N: (N,) int64.
         told: whether entropy and agreement are wanted too.
 
     Returns:
-        Each (N,), in fp32: log-probability in nats; and, detached, the entropy in nats and 1 where the target is the likeliest token (0 unless `told`).
+        Each (N,), in fp32: log-probability in nats; and, detached, the entropy in nats and 1 where the target
+        is the likeliest token (0 unless `told`).
     """
-    return _HeadLogprobs.apply(hidden_NH, head.weight, head.bias, targets_N, temperature, told, torch.is_grad_enabled())
+    return _HeadLogprobs.apply(
+        hidden_NH, head.weight, head.bias, targets_N, temperature, told, torch.is_grad_enabled()
+    )
 
 
 class _HeadLogprobs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, targets_N: Tensor, temperature: float, told: bool,
-                learns: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any,
+        hidden_NH: Tensor,
+        weight_VH: Tensor,
+        bias_V: Tensor | None,
+        targets_N: Tensor,
+        temperature: float,
+        told: bool,
+        learns: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         count, vocabulary = len(hidden_NH), len(weight_VH)
         step = max(1, PIECE // vocabulary)
         room = KEPT // vocabulary // step * step if learns and any(ctx.needs_input_grad) else 0
@@ -82,10 +103,15 @@ class _HeadLogprobs(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """With d = softmax - one-hot, row by row: dL/dlogits = -g d / temperature. The row's scale is moved onto the hidden states."""
+        """With d = softmax - one-hot, row by row: dL/dlogits = -g d / temperature. The row's scale is moved
+        onto the hidden states.
+        """
         hidden_NH, weight_VH, bias_V, targets_N, logprobs_N, kept_KV = ctx.saved_tensors
         scale_N1 = (-gradients[0] / ctx.temperature).to(hidden_NH.dtype)[:, None]
-        of_hidden, of_weight = (torch.empty_like(x) if wanted else None for wanted, x in zip(ctx.needs_input_grad, (hidden_NH, weight_VH), strict=False))
+        of_hidden, of_weight = (
+            torch.empty_like(x) if wanted else None
+            for wanted, x in zip(ctx.needs_input_grad, (hidden_NH, weight_VH), strict=False)
+        )
         of_bias = torch.zeros_like(bias_V) if ctx.needs_input_grad[2] else None
         if of_weight is not None and not len(hidden_NH):
             of_weight.zero_()
@@ -107,14 +133,20 @@ class _HeadLogprobs(torch.autograd.Function):
         return of_hidden, of_weight, of_bias, None, None, None, None
 
 
-def _softmax(hidden_nH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, temperature: float, into: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Logits less their row's maximum, their exponentials (in `into` if it is fp32), the sums of those, and where the maximum is."""
+def _softmax(
+    hidden_nH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, temperature: float, into: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits less their row's maximum, their exponentials (in `into` if it is fp32), the sums of those, and
+    where the maximum is.
+    """
     logits = linear(hidden_nH, weight_VH, bias_V).float()
     if temperature != 1.0:
         logits /= temperature
     top, likeliest = logits.max(-1, keepdim=True)
     logits -= top
-    weights = torch.exp(logits, out=into) if into is not None and into.dtype == torch.float32 else logits.exp()
+    weights = (
+        torch.exp(logits, out=into) if into is not None and into.dtype == torch.float32 else logits.exp()
+    )
     return logits, weights, weights.sum(-1), likeliest.squeeze(1)
 
 

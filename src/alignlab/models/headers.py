@@ -1,4 +1,6 @@
-"""What the headers of weight files say, read within bounds and held against the file, before a library opens it."""
+"""What the headers of weight files say, read within bounds and held against the file, before a library opens
+it.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,76 @@ LARGEST_HEADER = 2**24
 """Bytes of a safetensors header; a model of 400 billion parameters has shards of some 100 kB."""
 MOST_NODES = 2**22
 """Values in a JSON file; the largest tokenizers of the field have half as many."""
-BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
-        "U32": 32, "I32": 32, "F32": 32, "C64": 64, "U64": 64, "I64": 64, "F64": 64}
-NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+BITS = {
+    "BOOL": 8,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "U16": 16,
+    "I16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "U32": 32,
+    "I32": 32,
+    "F32": 32,
+    "C64": 64,
+    "U64": 64,
+    "I64": 64,
+    "F64": 64,
+}
+NUMBERS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
 """Types of GGUF's values that have a fixed width; 8 is a string, 9 an array."""
-BLOCKS = {0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 40), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176),
-          14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136),
-          24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17)}
+BLOCKS = {
+    0: (1, 4),
+    1: (1, 2),
+    2: (32, 18),
+    3: (32, 20),
+    6: (32, 22),
+    7: (32, 24),
+    8: (32, 34),
+    9: (32, 40),
+    10: (256, 84),
+    11: (256, 110),
+    12: (256, 144),
+    13: (256, 176),
+    14: (256, 210),
+    15: (256, 292),
+    16: (256, 66),
+    17: (256, 74),
+    18: (256, 98),
+    19: (256, 50),
+    20: (32, 18),
+    21: (256, 110),
+    22: (256, 82),
+    23: (256, 136),
+    24: (1, 1),
+    25: (1, 2),
+    26: (1, 4),
+    27: (1, 8),
+    28: (1, 8),
+    29: (256, 56),
+    30: (1, 2),
+    34: (256, 54),
+    35: (256, 66),
+    39: (32, 17),
+}
 """Of each type of GGUF's tensors, numbers in a block and its bytes."""
 
 
@@ -37,7 +102,9 @@ class Broken(ValueError):
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """A regular file and its size. Raises OSError for a pipe, a device, a folder, or one that cannot be read."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # a pipe that nobody writes to does not wait
+    with os.fdopen(
+        os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+    ) as file:  # a pipe that nobody writes to does not wait
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is no regular file")
@@ -53,7 +120,9 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def parsed(raw: bytes) -> Any:
-    """A JSON document. Raises ValueError, also for names that stand twice, NaN, and more values or levels than any real one has."""
+    """A JSON document. Raises ValueError, also for names that stand twice, NaN, and more values or levels
+    than any real one has.
+    """
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MOST_NODES:
         raise Broken(f"it has more than {MOST_NODES:,} values")
     try:
@@ -76,21 +145,29 @@ def _constant(name: str) -> float:
 
 
 def shapes(path: Path) -> Shapes:
-    """The shape of each tensor of a .safetensors or .gguf file. Raises ModelError for a file whose header it does not keep."""
+    """The shape of each tensor of a .safetensors or .gguf file. Raises ModelError for a file whose header it
+    does not keep.
+    """
     try:
         return gguf(path)[1] if path.suffix == ".gguf" else safetensors(path)
     except (OSError, ValueError, struct.error) as error:
-        raise ModelError(f"cannot load the weights: {error}", where=str(path), remedy="copy or download the file again") from None
+        raise ModelError(
+            f"cannot load the weights: {error}", where=str(path), remedy="copy or download the file again"
+        ) from None
 
 
 def safetensors(path: Path) -> Shapes:
-    """The header of a .safetensors file: known types, and tensors that lie one behind the other and fill the file."""
+    """The header of a .safetensors file: known types, and tensors that lie one behind the other and fill the
+    file.
+    """
     with opened(path) as (file, size):
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > size - 8:
             raise Broken(f"its header is said to have {length:,} bytes, and the file has {size:,}")
         if length > LARGEST_HEADER:
-            raise Broken(f"its header has {length:,} bytes, and no model has one of more than {LARGEST_HEADER:,}")
+            raise Broken(
+                f"its header has {length:,} bytes, and no model has one of more than {LARGEST_HEADER:,}"
+            )
         rows = parsed(file.read(length))
     found: Shapes = {}
     places: list[tuple[int, int]] = []
@@ -103,7 +180,11 @@ def safetensors(path: Path) -> Shapes:
             bits, shape, (begin, end) = BITS[row["dtype"]], tuple(row["shape"]), row["data_offsets"]
         except (KeyError, TypeError, ValueError):
             raise Broken(f"its header says of {name!r:.80} what is no tensor") from None
-        if any(type(n) is not int or n < 0 for n in (*shape, begin, end)) or len(shape) > 16 or end - begin != -(-math.prod(shape) * bits // 8):
+        if (
+            any(type(n) is not int or n < 0 for n in (*shape, begin, end))
+            or len(shape) > 16
+            or end - begin != -(-math.prod(shape) * bits // 8)
+        ):
             raise Broken(f"the shape of {name!r:.80} does not fit its place in the file")
         found[name] = shape
         places.append((begin, end))
@@ -121,7 +202,8 @@ def gguf(path: Path) -> tuple[dict[str, Any], Shapes]:
     """The values and the tensors' shapes (in torch's order) of a .gguf file's header.
 
     Raises:
-        ValueError, struct.error: it is cut, has values or tensors that are not in the file, or is of a kind that is not known.
+        ValueError, struct.error: it is cut, has values or tensors that are not in the file, or is of a kind
+        that is not known.
     """
     with opened(path) as (file, size):
         reader = _Reader(file, size)
@@ -152,7 +234,9 @@ def gguf(path: Path) -> tuple[dict[str, Any], Shapes]:
             raise Broken(f"its alignment is {at!r:.20}")
         begin = -(-file.tell() // at) * at
     if ends and begin + max(ends) > size:
-        raise Broken(f"its header speaks of tensors up to byte {begin + max(ends):,}, and the file has {size:,}")
+        raise Broken(
+            f"its header speaks of tensors up to byte {begin + max(ends):,}, and the file has {size:,}"
+        )
     return values, found
 
 

@@ -1,4 +1,6 @@
-"""What a model thinks of tokens that are there already: the log-probability of each, and the likeliest ones in its place."""
+"""What a model thinks of tokens that are there already: the log-probability of each, and the likeliest ones
+in its place.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ LOGITS = 64_000_000  # entries of (tokens, V) that one forward pass may give; a 
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Of one row of T tokens: log-probabilities (T,) in nats, None for the first, which nothing predicts; and for each token the likeliest
-    ones as (id, log-probability), the most likely first.
+    """Of one row of T tokens: log-probabilities (T,) in nats, None for the first, which nothing predicts; and
+    for each token the likeliest ones as (id, log-probability), the most likely first.
     """
 
     logprobs: list[float | None]
@@ -26,9 +28,11 @@ class Likelihood:
 
 @torch.inference_mode()
 def likelihoods(model: Any, rows: Sequence[Sequence[int]], *, top: int = 0) -> list[Likelihood]:
-    """The likelihood of each row of ids under the model at temperature 1, in the order given; rows share forward passes by length.
+    """The likelihood of each row of ids under the model at temperature 1, in the order given; rows share
+    forward passes by length.
 
-    The model is used in the mode it is in. A row that is longer than the model's context is the caller's to cut.
+    The model is used in the mode it is in. A row that is longer than the model's context is the caller's to
+    cut.
     """
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     accepts, vocabulary = signature(plain.forward).parameters, plain.config.get_text_config().vocab_size
@@ -41,11 +45,19 @@ def likelihoods(model: Any, rows: Sequence[Sequence[int]], *, top: int = 0) -> l
         lengths_B = torch.tensor([len(rows[i]) for i in batch])
         ids_BT = torch.tensor([[*rows[i], *[0] * (longest - len(rows[i]))] for i in batch])
         seen_BT = torch.arange(longest) < lengths_B[:, None]
-        inputs = {"input_ids": ids_BT, "attention_mask": seen_BT.long(), "position_ids": torch.arange(longest).expand_as(ids_BT)}
+        inputs = {
+            "input_ids": ids_BT,
+            "attention_mask": seen_BT.long(),
+            "position_ids": torch.arange(longest).expand_as(ids_BT),
+        }
         inputs = {name: value.to(plain.device) for name, value in inputs.items() if name in accepts}
         logits_BTV = model(**inputs, use_cache=False).logits
         for place, row in enumerate(batch):
-            found[row] = _of_row(logits_BTV[place, : max(len(rows[row]) - 1, 0)], ids_BT[place, 1 : len(rows[row])].to(logits_BTV.device), top)
+            found[row] = _of_row(
+                logits_BTV[place, : max(len(rows[row]) - 1, 0)],
+                ids_BT[place, 1 : len(rows[row])].to(logits_BTV.device),
+                top,
+            )
     return [found[i] for i in range(len(rows))]
 
 
@@ -54,5 +66,12 @@ def _of_row(logits_TV: Tensor, targets_T: Tensor, top: int) -> Likelihood:
     log_p_TV = logits_TV.float().log_softmax(-1)
     logprobs = log_p_TV.gather(-1, targets_T[:, None]).squeeze(-1).tolist()
     best = log_p_TV.topk(min(top, log_p_TV.shape[-1])) if top else None
-    pairs = [list(zip(ids, values, strict=True)) for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)] if best else [[]] * len(logprobs)
+    pairs = (
+        [
+            list(zip(ids, values, strict=True))
+            for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+        if best
+        else [[]] * len(logprobs)
+    )
     return Likelihood([None, *logprobs], [[], *pairs])

@@ -13,10 +13,12 @@ from ..settings import OptimSettings
 
 
 class MasterAdamW:
-    """AdamW (Loshchilov and Hutter 2019) that keeps fp32 masters of bf16 weights, so that small updates are not rounded away.
+    """AdamW (Loshchilov and Hutter 2019) that keeps fp32 masters of bf16 weights, so that small updates are
+    not rounded away.
 
-    Gradients of bf16 weights are added up in fp32 and taken off the weights after each backward pass, so that micro-batches are
-    not rounded either. Matrices decay, norms and biases do not. The learning rate rises over the warm-up and then follows the schedule.
+    Gradients of bf16 weights are added up in fp32 and taken off the weights after each backward pass, so that
+    micro-batches are not rounded either. Matrices decay, norms and biases do not. The learning rate rises
+    over the warm-up and then follows the schedule.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], settings: OptimSettings, total_steps: int) -> None:
@@ -29,8 +31,16 @@ class MasterAdamW:
                 weakref.finalize(master, handle.remove)
         decay = [m for m in self.masters if m.ndim >= 2]
         rest = [m for m in self.masters if m.ndim < 2]
-        groups = [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.adam = torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
+        groups = [
+            {"params": decay, "weight_decay": settings.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        self.adam = torch.optim.AdamW(
+            [g for g in groups if g["params"]],
+            lr=settings.lr,
+            betas=(settings.beta1, settings.beta2),
+            fused=True,
+        )
 
     @property
     def lr(self) -> float:
@@ -40,7 +50,12 @@ class MasterAdamW:
         if self.count < warm:
             return s.lr * (self.count + 1) / warm
         done = min(1.0, (self.count - warm) / max(1, self.total - warm))
-        return s.lr * {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[s.schedule]
+        return (
+            s.lr
+            * {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[
+                s.schedule
+            ]
+        )
 
     def step(self) -> float:
         """Clip, update, clear the gradients; returns the global norm of the gradients before clipping."""
@@ -74,7 +89,10 @@ class MasterAdamW:
                 if master is not self.params[i]:
                     master.copy_(tensors[f"{prefix}.{i}.master"])
                 if f"{prefix}.{i}.exp_avg" in tensors:
-                    self.adam.state[master] = {key: tensors[f"{prefix}.{i}.{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")}
+                    self.adam.state[master] = {
+                        key: tensors[f"{prefix}.{i}.{key}"].clone()
+                        for key in ("step", "exp_avg", "exp_avg_sq")
+                    }
 
 
 def _into(master: weakref.ref[Tensor]) -> Callable[[Tensor], None]:

@@ -1,8 +1,11 @@
-"""Whether a regular expression of somebody else may be run: only one that cannot go through its text in exponentially many ways.
+"""Whether a regular expression of somebody else may be run: only one that cannot go through its text in
+exponentially many ways.
 
-The rule is simple and stricter than it need be. What repeats is a character, a class, or a group that matches one way only; of the repetitions without
-end in a row at most one can be taken back (the last of a row cannot, if nothing behind it can fail); and the other choices of a row multiply to WAYS at
-most. A text of n characters then costs n * n * WAYS steps at most. All patterns that tokenizers of the field cut words with are of this kind.
+The rule is simple and stricter than it need be. What repeats is a character, a class, or a group that matches
+one way only; of the repetitions without end in a row at most one can be taken back (the last of a row cannot,
+if nothing behind it can fail); and the other choices of a row multiply to WAYS at most. A text of n
+characters then costs n * n * WAYS steps at most. All patterns that tokenizers of the field cut words with are
+of this kind.
 """
 
 from __future__ import annotations
@@ -13,14 +16,19 @@ from dataclasses import dataclass
 WAYS = 4096
 LONGEST = 4096
 
-_TOKEN = re.compile(r"""(?P<escape>\\(?:[pPxXuU]\{[^}]*\}|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[k g]<[^>]*>|.))
+_TOKEN = re.compile(
+    r"""(?P<escape>\\(?:[pPxXuU]\{[^}]*\}|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[k g]<[^>]*>|.))
  |(?P<open>\((?:\?(?:[a-zA-Z-]*:|[a-zA-Z-]+\)|<?[=!]|>|P?<[A-Za-z_]\w*>|\#[^)]*\)))?)
- |(?P<close>\)) |(?P<or>\|) |(?P<repeat>[*+?][?+]?|\{\d*,?\d*\}[?+]?) |(?P<class>\[) |(?P<anchor>[\^$]) |(?P<char>.)""", re.VERBOSE | re.DOTALL)
+ |(?P<close>\)) |(?P<or>\|) |(?P<repeat>[*+?][?+]?|\{\d*,?\d*\}[?+]?) |(?P<class>\[) |(?P<anchor>[\^$]) |(?P<char>.)""",
+    re.VERBOSE | re.DOTALL,
+)
 
 
 @dataclass
 class _Node:
-    """ways: choices that can be taken back. endless: repetitions without end, in a row. fixed: it matches one way. fails: it may match nothing where it is tried."""
+    """ways: choices that can be taken back. endless: repetitions without end, in a row. fixed: it matches one
+    way. fails: it may match nothing where it is tried.
+    """
 
     ways: int = 1
     endless: int = 0
@@ -77,14 +85,21 @@ def _alternatives(pattern: str, at: int, depth: int) -> tuple[_Node, int]:
     alternatives = [_row(row) for row in rows]
     if len(alternatives) == 1:
         return alternatives[0], at
-    return _Node(sum(a.ways for a in alternatives), max(a.endless for a in alternatives), False, all(a.fails for a in alternatives)), at
+    return _Node(
+        sum(a.ways for a in alternatives),
+        max(a.endless for a in alternatives),
+        False,
+        all(a.fails for a in alternatives),
+    ), at
 
 
 def _row(nodes: list[_Node]) -> _Node:
     ways, endless, fails = 1, 0, False
     for node in reversed(nodes):
         ways *= node.ways
-        endless += node.endless if fails or node.endless > 1 else 0  # nothing behind it fails: it is never taken back
+        endless += (
+            node.endless if fails or node.endless > 1 else 0
+        )  # nothing behind it fails: it is never taken back
         fails |= node.fails
     return _Node(ways, endless, all(node.fixed for node in nodes), fails)
 
@@ -96,7 +111,15 @@ def _repeated(node: _Node, times: str) -> _Node:
     if counts and max(len(counts[1]), len(counts[3])) > 4:
         raise _Refused("it repeats too often")
     least = int(counts[1] or 0) if counts else int(times[0] == "+")
-    most = int(counts[3]) if counts and counts[3] else None if times[0] in "*+" or (counts and counts[2]) else 1 if not counts else least
+    most = (
+        int(counts[3])
+        if counts and counts[3]
+        else None
+        if times[0] in "*+" or (counts and counts[2])
+        else 1
+        if not counts
+        else least
+    )
     if most is not None and most == least:
         if most > 1 and not node.fixed:
             raise _Refused("it repeats what can match in several ways")

@@ -1,7 +1,9 @@
-"""The process in which chat templates are filled in. It reads a line of JSON for each conversation and answers with one; it imports nothing of ours.
+"""The process in which chat templates are filled in. It reads a line of JSON for each conversation and
+answers with one; it imports nothing of ours.
 
-A chat template is a program that came with a model. Here it may use what transformers lets it use and no more, SECONDS of processor time for each
-conversation, MEMORY bytes of addresses, and write `most` characters. The time is the kernel's to keep: it ends the process, whatever that is doing.
+A chat template is a program that came with a model. Here it may use what transformers lets it use and no
+more, SECONDS of processor time for each conversation, MEMORY bytes of addresses, and write `most` characters.
+The time is the kernel's to keep: it ends the process, whatever that is doing.
 """
 
 from __future__ import annotations
@@ -58,17 +60,31 @@ def _raise(message: str) -> None:
     raise TemplateError(message)
 
 
-def _json(value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+def _json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: Any = None,
+    separators: Any = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 @lru_cache(maxsize=16)
 def compiled(text: str) -> Any:
     """The template as transformers compiles it: its settings, filters and names."""
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
     made.filters["tojson"] = _json
-    made.globals |= {"raise_exception": _raise, "strftime_now": lambda form: datetime.now().strftime(form), "dict": lambda *args, **more: dict(*args, **more),
-                     "namespace": PlainNamespace}
+    made.globals |= {
+        "raise_exception": _raise,
+        "strftime_now": lambda form: datetime.now().strftime(form),
+        "dict": lambda *args, **more: dict(*args, **more),
+        "namespace": PlainNamespace,
+    }
     return made.from_string(text)
 
 
@@ -87,7 +103,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
     with suppress(OSError, ValueError):  # macOS bounds no addresses
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most), most))
+        resource.setrlimit(
+            resource.RLIMIT_AS, (MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most), most)
+        )
     for line in sys.stdin.buffer:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # nobody handles its signal: the process ends
         asked = json.loads(line)

@@ -1,4 +1,6 @@
-"""Chat templates of others are filled in by a process of their own, which has bounds that the kernel keeps (see `render`)."""
+"""Chat templates of others are filled in by a process of their own, which has bounds that the kernel keeps
+(see `render`).
+"""
 
 from __future__ import annotations
 
@@ -36,23 +38,37 @@ def fill(template: str, messages: Sequence[Message], names: dict[str, Any], *, g
         generation: whether to open the assistant's turn at the end.
 
     Raises:
-        TemplateBound: it takes too long, too much memory, or writes too much. ModelError: it refuses the messages, or is no template.
+        TemplateBound: it takes too long, too much memory, or writes too much. ModelError: it refuses the
+            messages, or is no template.
     """
     if len(template) > LONGEST:
         raise _bound(f"has {len(template):,} characters")
-    names = {**names, "messages": [m.to_json() for m in messages], "tools": None, "documents": None, "add_generation_prompt": generation}
+    names = {
+        **names,
+        "messages": [m.to_json() for m in messages],
+        "tools": None,
+        "documents": None,
+        "add_generation_prompt": generation,
+    }
     most = GROWTH * sum(len(m.content) for m in messages) + ROOM
     answer = _filler.ask(json.dumps({"template": template, "names": names, "most": most}).encode() + b"\n")
     if "bound" in answer:
         raise _bound(answer["bound"])
     if "error" in answer:
-        raise ModelError(f"the chat template cannot render these messages: {one_line(answer['error'], 400)}", where=" / ".join(m.role for m in messages),
-                         remedy="check the order of the roles, or give another template")
+        raise ModelError(
+            f"the chat template cannot render these messages: {one_line(answer['error'], 400)}",
+            where=" / ".join(m.role for m in messages),
+            remedy="check the order of the roles, or give another template",
+        )
     return answer["text"]
 
 
 def _bound(what: str) -> TemplateBound:
-    return TemplateBound(f"the chat template {what}, and is stopped", where="the chat template of the model", remedy="another model, or a template of your own: --model.chat_template FILE")
+    return TemplateBound(
+        f"the chat template {what}, and is stopped",
+        where="the chat template of the model",
+        remedy="another model, or a template of your own: --model.chat_template FILE",
+    )
 
 
 class _Filler:
@@ -75,13 +91,22 @@ class _Filler:
             except BrokenPipeError:
                 pass
             code = self.end()
-            return {"bound": f"takes more than {render.SECONDS:g} s of processor time" if code == -signal.SIGPROF else f"ends the process that fills it in ({code})"}
+            return {
+                "bound": f"takes more than {render.SECONDS:g} s of processor time"
+                if code == -signal.SIGPROF
+                else f"ends the process that fills it in ({code})"
+            }
 
     @staticmethod
     def _begun() -> subprocess.Popen[bytes]:
         """In a session of its own, so that Ctrl-C is for us alone; it ends with its standard input."""
-        return subprocess.Popen([sys.executable, "-P", str(Path(render.__file__))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                start_new_session=True)
+        return subprocess.Popen(
+            [sys.executable, "-P", str(Path(render.__file__))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def end(self) -> int | None:
         """How the process ended. Of a parent that forked, nothing is ended."""

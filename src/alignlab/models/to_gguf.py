@@ -1,4 +1,6 @@
-"""A model folder as one GGUF file, which llama.cpp and what is built on it run: llama's architecture, weights whole or quantised by the `gguf` package."""
+"""A model folder as one GGUF file, which llama.cpp and what is built on it run: llama's architecture, weights
+whole or quantised by the `gguf` package.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ PRE = {"gpt-2": [], "smollm": ["Digits"]}
 
 @dataclass(frozen=True)
 class Written:
-    """What was written. `plain`: tensors that should have been quantised and are not, since their rows are no multiple of the block."""
+    """What was written. `plain`: tensors that should have been quantised and are not, since their rows are no
+    multiple of the block.
+    """
 
     kind: str
     tensors: int
@@ -35,15 +39,19 @@ def write_gguf(policy: Policy, file: Path, *, kind: str = "q8_0") -> Written:
     """The model, its tokenizer and chat template in `file`; whole or not there. An adapter is merged.
 
     Args:
-        kind: weights as they are (f32), halves (f16), or blocks of 32 that share a scale: 8 bits (q8_0), 4 bits (q4_0) or 4 bits and an offset (q4_1).
-            Norms stay f32; with 4 bits the embeddings have 8: they are also the head where the two are tied.
+        kind: weights as they are (f32), halves (f16), or blocks of 32 that share a scale: 8 bits (q8_0), 4
+            bits (q4_0) or 4 bits and an offset (q4_1). Norms stay f32; with 4 bits the embeddings have 8:
+            they are also the head where the two are tied.
 
     Raises:
-        ConfigError: no such kind. ModelError: an architecture, a positional embedding or a tokenizer that cannot be said in llama.cpp's terms from here.
+        ConfigError: no such kind. ModelError: an architecture, a positional embedding or a tokenizer that
+            cannot be said in llama.cpp's terms from here.
         UserError: the `gguf` package is missing. ResourceError: the disk is full.
     """
     if kind not in KINDS:
-        raise ConfigError(f"there is no kind {kind!r:.40} of GGUF weights here", remedy="one of: " + ", ".join(KINDS))
+        raise ConfigError(
+            f"there is no kind {kind!r:.40} of GGUF weights here", remedy="one of: " + ", ".join(KINDS)
+        )
     try:
         import gguf
     except ImportError:
@@ -51,9 +59,22 @@ def write_gguf(policy: Policy, file: Path, *, kind: str = "q8_0") -> Written:
     model = adapters.merged(policy.model)
     config = model.config
     rope = getattr(config, "rope_parameters", None) or {}
-    if config.model_type not in ("llama", "mistral") or getattr(config, "sliding_window", None) or rope.get("rope_type", "default") != "default":
-        raise ModelError(f"a model of type {config.model_type!r} with {rope.get('rope_type', 'default')} positions is not written as GGUF here", where=policy.name,
-                         remedy="llama.cpp's own convert_hf_to_gguf.py knows more architectures; the model folder is what it reads")
+    if (
+        config.model_type not in ("llama", "mistral")
+        or getattr(config, "sliding_window", None)
+        or rope.get("rope_type", "default") != "default"
+    ):
+        raise ModelError(
+            (
+                f"a model of type {config.model_type!r} with {rope.get('rope_type', 'default')} positions "
+                "is not written as GGUF here"
+            ),
+            where=policy.name,
+            remedy=(
+                "llama.cpp's own convert_hf_to_gguf.py knows more architectures; the model folder is what "
+                "it reads"
+            ),
+        )
     with whole_file(file) as partial:
         writer = gguf.GGUFWriter(partial, "llama")
         _add_shape(writer, config, rope, kind, policy.name)
@@ -89,16 +110,32 @@ def _add_shape(writer: Any, config: Any, rope: dict[str, Any], kind: str, name: 
 def _add_tokenizer(writer: Any, policy: Policy, vocabulary: int) -> None:
     """A byte-level BPE as llama.cpp's "gpt2" kind."""
     tokenizer = policy.tokenizer
-    fast = json.loads(tokenizer.backend_tokenizer.to_str()) if getattr(tokenizer, "backend_tokenizer", None) else {}
+    fast = (
+        json.loads(tokenizer.backend_tokenizer.to_str())
+        if getattr(tokenizer, "backend_tokenizer", None)
+        else {}
+    )
     before = fast.get("pre_tokenizer") or {}
     steps = before.get("pretokenizers", [before])
     ahead = [step.get("type") for step in steps[:-1]]
     pre = next((name for name, kinds in PRE.items() if kinds == ahead), None)
     bytes_last = steps[-1].get("type") == "ByteLevel" and steps[-1].get("use_regex", True)
     single = all(step.get("individual_digits") for step in steps[:-1])
-    if fast.get("model", {}).get("type") != "BPE" or fast.get("normalizer") or pre is None or not bytes_last or not single:
-        raise ModelError("the tokenizer is no byte-level BPE that cuts words as GPT-2 or SmolLM do, and its words cannot be said in GGUF from here", where=policy.name,
-                         remedy="llama.cpp's own convert_hf_to_gguf.py knows more tokenizers")
+    if (
+        fast.get("model", {}).get("type") != "BPE"
+        or fast.get("normalizer")
+        or pre is None
+        or not bytes_last
+        or not single
+    ):
+        raise ModelError(
+            (
+                "the tokenizer is no byte-level BPE that cuts words as GPT-2 or SmolLM do, and its words "
+                "cannot be said in GGUF from here"
+            ),
+            where=policy.name,
+            remedy="llama.cpp's own convert_hf_to_gguf.py knows more tokenizers",
+        )
     names: list[str] = [f"[PAD{i}]" for i in range(vocabulary)]
     kinds = [5] * vocabulary  # unused
     for name, i in tokenizer.get_vocab().items():
@@ -111,13 +148,21 @@ def _add_tokenizer(writer: Any, policy: Policy, vocabulary: int) -> None:
     writer.add_tokenizer_pre(pre)
     writer.add_token_list(names)
     writer.add_token_types(kinds)
-    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in fast["model"]["merges"]])
-    writer.add_add_bos_token(tokenizer.bos_token_id is not None and begin_ids(tokenizer) == [tokenizer.bos_token_id])
+    writer.add_token_merges(
+        [pair if isinstance(pair, str) else " ".join(pair) for pair in fast["model"]["merges"]]
+    )
+    writer.add_add_bos_token(
+        tokenizer.bos_token_id is not None and begin_ids(tokenizer) == [tokenizer.bos_token_id]
+    )
     writer.add_add_space_prefix(bool(steps[-1].get("add_prefix_space")))
     template = template_of(tokenizer)
     end = end_token_id(tokenizer) if template else tokenizer.eos_token_id
-    for add, token in ((writer.add_bos_token_id, tokenizer.bos_token_id), (writer.add_eos_token_id, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else end),
-                       (writer.add_eot_token_id, end), (writer.add_pad_token_id, tokenizer.pad_token_id)):
+    for add, token in (
+        (writer.add_bos_token_id, tokenizer.bos_token_id),
+        (writer.add_eos_token_id, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else end),
+        (writer.add_eot_token_id, end),
+        (writer.add_pad_token_id, tokenizer.pad_token_id),
+    ):
         if token is not None:
             add(token)
     if template:
@@ -136,11 +181,22 @@ def _add_tensors(writer: Any, model: Any, config: Any, kind: str) -> tuple[int, 
             continue
         stem, _, part = name.rpartition(".")
         if (place := known.get_name(stem)) is None:
-            raise ModelError(f"the weight {name} has no place in a GGUF file", remedy="llama.cpp's own convert_hf_to_gguf.py")
+            raise ModelError(
+                f"the weight {name} has no place in a GGUF file",
+                remedy="llama.cpp's own convert_hf_to_gguf.py",
+            )
         if stem.endswith(("q_proj", "k_proj")):
-            tensor = interleaved(tensor, config.num_attention_heads if stem.endswith("q_proj") else config.num_key_value_heads)
+            tensor = interleaved(
+                tensor, config.num_attention_heads if stem.endswith("q_proj") else config.num_key_value_heads
+            )
         values = np.ascontiguousarray(tensor.detach().float().cpu().numpy())
-        wanted = "f32" if values.ndim == 1 else "q8_0" if kind.startswith("q4") and stem.endswith(("embed_tokens", "lm_head")) else kind
+        wanted = (
+            "f32"
+            if values.ndim == 1
+            else "q8_0"
+            if kind.startswith("q4") and stem.endswith(("embed_tokens", "lm_head"))
+            else kind
+        )
         if wanted.startswith("q") and values.shape[-1] % 32:
             wanted, plain = "f16", plain + 1
         sort = gguf.GGMLQuantizationType[wanted.upper()]
@@ -150,5 +206,11 @@ def _add_tensors(writer: Any, model: Any, config: Any, kind: str) -> tuple[int, 
 
 
 def interleaved(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Rows of a query or key projection in the order that llama.cpp's rotary embedding wants: the two halves of each head in turn."""
-    return weight.view(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+    """Rows of a query or key projection in the order that llama.cpp's rotary embedding wants: the two halves
+    of each head in turn.
+    """
+    return (
+        weight.view(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
+        .swapaxes(1, 2)
+        .reshape(weight.shape)
+    )

@@ -1,4 +1,6 @@
-"""Whether the files of a tokenizer may be read: what it does to a text must end soon, and not make much of little."""
+"""Whether the files of a tokenizer may be read: what it does to a text must end soon, and not make much of
+little.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from typing import Any
 from .patterns import why_harmful
 from .template import LONGEST
 
-MOST_ADDED = 40_000  # each takes some 0.1 ms to read; models of the field have up to 33,000 (pictures as tokens)
+MOST_ADDED = (
+    40_000  # each takes some 0.1 ms to read; models of the field have up to 33,000 (pictures as tokens)
+)
 MOST_ADDED_CHARACTERS = 2**21
 LONG_TOKENS = 10**9
 """The squares of the tokens' lengths, together: some converters split every token in every way. Vocabularies of the field come to some 10 million."""
@@ -22,7 +26,9 @@ FIXED = 2**17
 
 
 def why_refused(name: str, row: dict[str, Any]) -> str:
-    """What is wrong with a tokenizer's file of that name, parsed; "" if nothing is, or if it is no tokenizer's."""
+    """What is wrong with a tokenizer's file of that name, parsed; "" if nothing is, or if it is no
+    tokenizer's.
+    """
     try:
         if name == "tokenizer.json":
             return _tokenizer(row)
@@ -50,7 +56,11 @@ def _tokenizer(row: dict[str, Any]) -> str:
     for part in (parts[0], parts[2]):
         growth = 1
         for node in part:
-            growth *= max(1, *(len(node[key]) for key in ("content", "prepend") if isinstance(node.get(key), str)), _longest(node.get("precompiled_charsmap")))
+            growth *= max(
+                1,
+                *(len(node[key]) for key in ("content", "prepend") if isinstance(node.get(key), str)),
+                _longest(node.get("precompiled_charsmap")),
+            )
             if growth > GROWTH:
                 return f"it makes a text {growth:,} times as long"
     padding = row.get("padding") or {}
@@ -67,17 +77,28 @@ def _tokenizer(row: dict[str, Any]) -> str:
 def _config(row: dict[str, Any]) -> str:
     template = row.get("chat_template") or ""
     templates = template if isinstance(template, list) else [{"template": template}]
-    if not all(isinstance(one, dict) and isinstance(one.get("template"), str) and len(one["template"]) <= LONGEST for one in templates):
+    if not all(
+        isinstance(one, dict) and isinstance(one.get("template"), str) and len(one["template"]) <= LONGEST
+        for one in templates
+    ):
         return f"its chat template is no text of at most {LONGEST:,} characters"
-    files = [row.get(key) for key in ("vocab_file", "merges_file", "spm_file", "tokenizer_file")] + list(row.get("fast_tokenizer_files") or [])
+    files = [row.get(key) for key in ("vocab_file", "merges_file", "spm_file", "tokenizer_file")] + list(
+        row.get("fast_tokenizer_files") or []
+    )
     if any(name is not None and (not isinstance(name, str) or ".." in name.split("/")) for name in files):
         return "it names files in other folders"
     return _added(row.get("added_tokens_decoder") or {})
 
 
 def _added(tokens: Any) -> str:
-    """Added tokens as tokenizer.json lists them, as tokenizer_config.json has them by number, or as added_tokens.json has their numbers."""
-    rows = list(tokens.values()) if isinstance(tokens, dict) and not all(type(one) is int for one in tokens.values()) else list(tokens)
+    """Added tokens as tokenizer.json lists them, as tokenizer_config.json has them by number, or as
+    added_tokens.json has their numbers.
+    """
+    rows = (
+        list(tokens.values())
+        if isinstance(tokens, dict) and not all(type(one) is int for one in tokens.values())
+        else list(tokens)
+    )
     contents = [one["content"] if isinstance(one, dict) else str(one) for one in rows]
     if len(contents) > MOST_ADDED or sum(map(len, contents)) > MOST_ADDED_CHARACTERS:
         return f"it adds {len(contents):,} tokens of {sum(map(len, contents)):,} characters"

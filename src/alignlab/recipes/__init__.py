@@ -1,7 +1,8 @@
 """How organisations put the pipeline together, as plain functions that read from top to bottom.
 
-`alignlab run --recipe NAME`. Each recipe says what was published, what stands for it on the town, and what was left out. All but
-`instructgpt` share out `budget` completions, about as many as that one samples to learn from, so that a table can compare them.
+`alignlab run --recipe NAME`. Each recipe says what was published, what stands for it on the town, and what
+was left out. All but `instructgpt` share out `budget` completions, about as many as that one samples to learn
+from, so that a table can compare them.
 """
 
 from __future__ import annotations
@@ -38,26 +39,68 @@ class Recipe:
 
 COMMON = frozenset({"workers", "tracker", "demonstrations", "sft", "collect", "eval"})
 RECIPES = {
-    "instructgpt": Recipe(instructgpt, frozenset({"prompts", "ppo_prompts", "annotator", "hacking", "reward", "ppo", "dpo", "best_of_n", "unpenalised"})),
+    "instructgpt": Recipe(
+        instructgpt,
+        frozenset(
+            {
+                "prompts",
+                "ppo_prompts",
+                "annotator",
+                "hacking",
+                "reward",
+                "ppo",
+                "dpo",
+                "best_of_n",
+                "unpenalised",
+            }
+        ),
+    ),
     "llama2": Recipe(llama2, frozenset({"budget", "ppo_prompts", "rounds", "reward", "rejection", "ppo"})),
     "llama3": Recipe(llama3, frozenset({"budget", "annotator", "rounds", "reward", "rejection", "dpo"})),
     "zephyr": Recipe(zephyr, frozenset({"budget", "teacher", "distil", "dpo"})),
-    "constitutional": Recipe(constitutional, frozenset({"constitution", "critic", "red_team", "revise", "sl_cai", "labelled", "compared", "label", "reward", "ppo_prompts", "ppo", "dpo"})),
+    "constitutional": Recipe(
+        constitutional,
+        frozenset(
+            {
+                "constitution",
+                "critic",
+                "red_team",
+                "revise",
+                "sl_cai",
+                "labelled",
+                "compared",
+                "label",
+                "reward",
+                "ppo_prompts",
+                "ppo",
+                "dpo",
+            }
+        ),
+    ),
     "tulu3": Recipe(tulu3, frozenset({"budget", "dpo", "rlvr"})),
 }
 
 
-def run_command(*, model: str, recipe: str, fast: bool, out: Path, seed: int, resume: bool, settings: PipelineSettings) -> dict[str, Any]:
+def run_command(
+    *, model: str, recipe: str, fast: bool, out: Path, seed: int, resume: bool, settings: PipelineSettings
+) -> dict[str, Any]:
     """`alignlab run`: plan the recipe, run it, write summary.json and report.html, say what to do next."""
     from ..report.page import write_report
 
     known.one_of(recipe, RECIPES, "there is no recipe")
     check(recipe, settings, followed(FAST if fast else PipelineSettings(), model))
-    settings = replace(settings, eval=replace(settings.eval, sampling=replace(settings.eval.sampling, temperature=0.0)))
+    settings = replace(
+        settings, eval=replace(settings.eval, sampling=replace(settings.eval.sampling, temperature=0.0))
+    )
     check_file(out / "summary.json", ours=is_summary)
     check_file(out / "report.html", ours=is_page)
     started = time.perf_counter()
-    plan = Plan(Pipeline(out, workers=settings.workers, resume=resume, tracker=settings.tracker), model, settings, seed)
+    plan = Plan(
+        Pipeline(out, workers=settings.workers, resume=resume, tracker=settings.tracker),
+        model,
+        settings,
+        seed,
+    )
     RECIPES[recipe].build(plan)
     plan.pipeline.run()
     summary = summarise(out, recipe, plan, seconds=time.perf_counter() - started)
@@ -68,6 +111,10 @@ def run_command(*, model: str, recipe: str, fast: bool, out: Path, seed: int, re
 def check(recipe: str, settings: PipelineSettings, default: PipelineSettings) -> None:
     """Raise ConfigError for a setting that was changed and that this recipe would never read."""
     for item in fields(PipelineSettings):
-        if item.name not in COMMON | RECIPES[recipe].reads and getattr(settings, item.name) != getattr(default, item.name):
+        if item.name not in COMMON | RECIPES[recipe].reads and getattr(settings, item.name) != getattr(
+            default, item.name
+        ):
             users = ", ".join(name for name, other in RECIPES.items() if item.name in other.reads)
-            raise ConfigError(f"the recipe {recipe} does not read {item.name!r}", remedy=f"leave it out; read by: {users}")
+            raise ConfigError(
+                f"the recipe {recipe} does not read {item.name!r}", remedy=f"leave it out; read by: {users}"
+            )

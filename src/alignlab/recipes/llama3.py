@@ -12,17 +12,21 @@ from .plan import GOLD, Plan, own_completions
 def llama3(plan: Plan) -> None:
     """Grattafiori et al. 2024, "The Llama 3 herd of models", section 4.1 (figure 7).
 
-    Published: six rounds; in each, people compare completions of the newest models, a reward model is trained on all comparisons, the best
-    of 10 to 30 samples a prompt are learnt as demonstrations, and DPO (beta 0.1, with 0.2 of the chosen completions' log-likelihood)
-    follows on the newest comparisons. Here: `--rounds` of the same. Left out: SFT anew from the base model each round, editing of
-    completions by people, averaging of models, masking of formatting tokens in DPO.
+    Published: six rounds; in each, people compare completions of the newest models, a reward model is trained
+        on all comparisons, the best
+    of 10 to 30 samples a prompt are learnt as demonstrations, and DPO (beta 0.1, with 0.2 of the chosen
+    completions' log-likelihood) follows on the newest comparisons. Here: `--rounds` of the same. Left out:
+    SFT anew from the base model each round, editing of completions by people, averaging of models, masking of
+    formatting tokens in DPO.
     """
     s = plan.settings
     asked = s.budget // s.rounds
     compared, selected = asked // 2 // own_completions(s), asked // 2 // s.rejection.n
 
     # 1. supervised fine-tuning
-    sft = policy = plan.stage("sft", stages.sft, model=plan.model, data="town:demos", count=s.demonstrations, settings=s.sft)
+    sft = policy = plan.stage(
+        "sft", stages.sft, model=plan.model, data="town:demos", count=s.demonstrations, settings=s.sft
+    )
     plan.measure("base", plan.model)
     plan.measure("sft", sft, parent="base")
 
@@ -30,14 +34,41 @@ def llama3(plan: Plan) -> None:
     parent = "sft"
     for number in range(1, s.rounds + 1):
         # 2. new comparisons with the newest policy; a reward model from all of them
-        ranked = plan.stage(f"collect-{number}", stages.collect, model=policy, data="town:prompts", count=compared, seed=plan.seed_of(number),
-                            annotator=s.annotator, others="town:crowd", settings=s.collect, gold=GOLD)
+        ranked = plan.stage(
+            f"collect-{number}",
+            stages.collect,
+            model=policy,
+            data="town:prompts",
+            count=compared,
+            seed=plan.seed_of(number),
+            annotator=s.annotator,
+            others="town:crowd",
+            settings=s.collect,
+            gold=GOLD,
+        )
         rankings.append(ranked)
-        reward = plan.stage(f"reward-{number}", stages.reward, model=sft, data=Joined(tuple(rankings)), settings=s.reward, gold=GOLD)
+        reward = plan.stage(
+            f"reward-{number}",
+            stages.reward,
+            model=sft,
+            data=Joined(tuple(rankings)),
+            settings=s.reward,
+            gold=GOLD,
+        )
 
         # 3. the best of n samples, learnt as demonstrations; then DPO on the newest comparisons
-        chosen = plan.stage(f"rejection-{number}", stages.rejection, model=policy, reward=reward, judge="", data="town:prompts", count=selected, seed=plan.seed_of(number),
-                            settings=replace(s.rejection, rounds=1, prompts=selected), gold=GOLD)
+        chosen = plan.stage(
+            f"rejection-{number}",
+            stages.rejection,
+            model=policy,
+            reward=reward,
+            judge="",
+            data="town:prompts",
+            count=selected,
+            seed=plan.seed_of(number),
+            settings=replace(s.rejection, rounds=1, prompts=selected),
+            gold=GOLD,
+        )
         plan.measure(f"rejection_{number}", chosen, parent=parent)
         policy = plan.stage(f"dpo-{number}", stages.dpo, model=chosen, data=ranked, settings=s.dpo)
         plan.measure(f"dpo_{number}", policy, parent=f"rejection_{number}")

@@ -16,7 +16,8 @@ GOLD = "town:gold"
 
 
 class Plan:
-    """The pipeline of one recipe: `stage` plans a stage, `measure` the evaluation of a model under the name it has in `summary.json`.
+    """The pipeline of one recipe: `stage` plans a stage, `measure` the evaluation of a model under the name
+    it has in `summary.json`.
 
     Attributes:
         evals: evaluation of each model by its name, in the order in which they are shown.
@@ -40,21 +41,43 @@ class Plan:
         """A seed of its own for a round: other prompts, other noise."""
         return derive_seed(self.seed, "round", number)
 
-    def measure(self, name: str, model: Any, *, parent: str = "", completions: Any = "", topics: bool = False) -> None:
-        """Evaluate on held-out prompts by the gold judge; all that come after it are compared with the first model that is not `base`, prompt by prompt.
+    def measure(
+        self, name: str, model: Any, *, parent: str = "", completions: Any = "", topics: bool = False
+    ) -> None:
+        """Evaluate on held-out prompts by the gold judge; all that come after it are compared with the first
+        model that is not `base`, prompt by prompt.
 
         With `topics` also on red-team prompts about every topic.
         """
         if not self.start and name != "base":
             self.start, self._start = name, model
-        compared = {} if name in ("base", self.start) else {"baseline": self.evals[self.start], "reference": self._start}
+        compared = (
+            {}
+            if name in ("base", self.start)
+            else {"baseline": self.evals[self.start], "reference": self._start}
+        )
         place, settings = name.replace("_", "-"), self.settings.eval
-        self.evals[name] = self.stage(f"eval-{place}", stages.evaluate, model=model, data="town:test", judge=GOLD, settings=settings, completions=completions,
-                                      **({"baseline": ""} | compared))
+        self.evals[name] = self.stage(
+            f"eval-{place}",
+            stages.evaluate,
+            model=model,
+            data="town:test",
+            judge=GOLD,
+            settings=settings,
+            completions=completions,
+            **({"baseline": ""} | compared),
+        )
         self.parents[name] = parent
         if topics:
-            self.topics[name] = self.stage(f"topics-{place}", stages.evaluate, model=model, data="town:risky-test", judge=GOLD, baseline="",
-                                           settings=replace(settings, prompts=0, sampled=False))
+            self.topics[name] = self.stage(
+                f"topics-{place}",
+                stages.evaluate,
+                model=model,
+                data="town:risky-test",
+                judge=GOLD,
+                baseline="",
+                settings=replace(settings, prompts=0, sampled=False),
+            )
 
 
 def pretraining(settings: PPOSettings) -> str:
@@ -65,4 +88,3 @@ def pretraining(settings: PPOSettings) -> str:
 def own_completions(settings: PipelineSettings) -> int:
     """Completions that the policy itself writes for each prompt that is ranked."""
     return max(1, math.ceil(settings.collect.per_prompt * (1 - settings.collect.from_others)))
-

@@ -5,25 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import UserError
+from ..text.lines import first_paragraph
 from ..text.nearest import nearest
 from ..wrapping import WRAPPERS, compose
 from .search import GCG, READABLE, Bandit, BestOfN, EmbeddingAttack, RandomSearch
 from .session import Attack
-from .templates import Injection, Plain, SystemExtraction, Template, TemplateInjection, conversations, prefills
+from .templates import (
+    Injection,
+    Plain,
+    SystemExtraction,
+    Template,
+    TemplateInjection,
+    conversations,
+    prefills,
+)
 
 FAMILIES = ("jailbreak", "obfuscation", "context", "multi-turn", "automatic", "prefill")
 
 
 def _catalogue() -> dict[str, Attack]:
     made: list[Attack] = [Template(wrapper) for wrapper in WRAPPERS.values()]
-    made += [TemplateInjection(), SystemExtraction(), Injection("direct-hijack", latent=False), Injection("latent-injection", latent=True), *conversations(), *prefills()]
+    made += [
+        TemplateInjection(),
+        SystemExtraction(),
+        Injection("direct-hijack", latent=False),
+        Injection("latent-injection", latent=True),
+        *conversations(),
+        *prefills(),
+    ]
     made += [BestOfN(), Bandit(READABLE), RandomSearch(), GCG(), EmbeddingAttack()]
     return {attack.name: attack for attack in made}
 
 
 ATTACKS: dict[str, Attack] = _catalogue()
 """Every attack by name, but for compositions ("story+spaced") and those that need a model of their own."""
-COMPOSED = ("story+refusal-suppression", "persona+prefix-injection", "prefix-injection+refusal-suppression", "role-play+payload-split")
+COMPOSED = (
+    "story+refusal-suppression",
+    "persona+prefix-injection",
+    "prefix-injection+refusal-suppression",
+    "role-play+payload-split",
+)
 """Pairs that belong to the standard battery (Wei et al. 2023: combinations beat their parts)."""
 
 CHOICES: dict[str, Callable[[Attack], bool]] = {
@@ -34,8 +55,9 @@ CHOICES: dict[str, Callable[[Attack], bool]] = {
 
 
 def attacks(choice: str) -> list[Attack]:
-    """The attacks that a comma-separated list of names, families, compositions and the words `standard` and `all` stands for, each once; `-NAME` leaves one out.
-    `none` stands alone for none: the bare requests and the twins.
+    """The attacks that a comma-separated list of names, families, compositions and the words `standard` and
+    `all` stands for, each once; `-NAME` leaves one out. `none` stands alone for none: the bare requests and
+    the twins.
 
     Raises:
         UserError: a name that no attack has, or nothing left.
@@ -57,7 +79,11 @@ def attacks(choice: str) -> list[Attack]:
         elif "+" in name and all(part in WRAPPERS for part in name.split("+")):
             chosen = [Template(compose(*name.split("+")))]
         else:
-            raise UserError(f"there is no attack {name!r:.80}", remedy=nearest(name, ["none", *CHOICES, *ATTACKS]) or "one of: " + ", ".join(["none", *CHOICES, *ATTACKS]))
+            raise UserError(
+                f"there is no attack {name!r:.80}",
+                remedy=nearest(name, ["none", *CHOICES, *ATTACKS])
+                or "one of: " + ", ".join(["none", *CHOICES, *ATTACKS]),
+            )
         if word.startswith("-"):
             left_out |= {attack.name for attack in chosen}
         else:
@@ -75,4 +101,4 @@ def plain() -> Attack:
 
 def source(attack: Attack) -> str:
     """Who published it, in words."""
-    return getattr(attack, "source", "") or (type(attack).__doc__ or "").strip().split("\n")[0]
+    return getattr(attack, "source", "") or first_paragraph(type(attack))

@@ -1,6 +1,8 @@
-"""`alignlab redteam MODEL`: plan, attack, judge, find, report; with `--fix` also learn from what was found, and attack again.
+"""`alignlab redteam MODEL`: plan, attack, judge, find, report; with `--fix` also learn from what was found,
+and attack again.
 
-Everything that is slow is kept as it is made, so that a campaign which is killed goes on where it was and ends in the same figures.
+Everything that is slow is kept as it is made, so that a campaign which is killed goes on where it was and
+ends in the same figures.
 """
 
 from __future__ import annotations
@@ -34,36 +36,108 @@ from .steps import campaign, correction, kept, label_of, prepared
 Document = dict[str, Any]
 
 
-def redteam(*, target: str, model: str, defence: str, data: str, harmless: str, judge: str, fix: bool, learn: str, ordinary: str, test: str, gold: str, review: str,
-            attacker: str, fail_on: str, out: Path, seed: int, resume: bool, settings: RedteamSettings) -> Document:
+def redteam(
+    *,
+    target: str,
+    model: str,
+    defence: str,
+    data: str,
+    harmless: str,
+    judge: str,
+    fix: bool,
+    learn: str,
+    ordinary: str,
+    test: str,
+    gold: str,
+    review: str,
+    attacker: str,
+    fail_on: str,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: RedteamSettings,
+) -> Document:
     """One campaign, or with `fix` rounds of find, learn and attack again; the document of the contract."""
     model, checks, s = target or model, failures(fail_on), settings
     stack = [name.strip() for name in defence.replace("+", ",").split(",") if name.strip()]
-    goals, twins = asked(data, s.goals, harmful=True), asked(harmless, s.twins, harmful=False) if harmless and s.twins else None
+    goals, twins = (
+        asked(data, s.goals, harmful=True),
+        asked(harmless, s.twins, harmful=False) if harmless and s.twins else None,
+    )
     check(s, fix=fix, model=model, stack=stack)
     if names.is_bot(model):
-        names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)  # one that is not there is an error before any run is opened
+        names.target(
+            model, model=s.model, endpoint=s.endpoint, sampling=s.sampling
+        )  # one that is not there is an error before any run is opened
     chosen = attacks(s.attacks)
     if attacker:
         from .attackers import with_attacker
 
         chosen += with_attacker(attacker, s)
     lineage = [name for name in (model, attacker) if name and names.is_local(name)]
-    more = [names.data(name, "prompt", seed=seed, count=count) for name, count in ((learn, s.learn_goals), (ordinary, s.ordinary_prompts), (test, s.test_prompts)) if name] if fix else []
-    run = open_run("redteam", out, s, seed, resume, models=lineage, data=[goals, *([twins] if twins else []), *more], model=model, defence=",".join(stack), judge=judge,
-                   fix="yes" if fix else "", gold=gold if fix else "", review=review, attacker=attacker)
+    more = (
+        [
+            names.data(name, "prompt", seed=seed, count=count)
+            for name, count in (
+                (learn, s.learn_goals),
+                (ordinary, s.ordinary_prompts),
+                (test, s.test_prompts),
+            )
+            if name
+        ]
+        if fix
+        else []
+    )
+    run = open_run(
+        "redteam",
+        out,
+        s,
+        seed,
+        resume,
+        models=lineage,
+        data=[goals, *([twins] if twins else []), *more],
+        model=model,
+        defence=",".join(stack),
+        judge=judge,
+        fix="yes" if fix else "",
+        gold=gold if fix else "",
+        review=review,
+        attacker=attacker,
+    )
     if run.done:
         return told(read_run(run.out).summary, run.out, checks)
     who = by_name(judge)
-    plan = Plan(chosen, goals_of(goals.records), list(twins.records) if twins else [], Budget(s.tries, s.queries, s.tokens, s.steps), s.search_goals, derive_seed(seed, "redteam"))
+    plan = Plan(
+        chosen,
+        goals_of(goals.records),
+        list(twins.records) if twins else [],
+        Budget(s.tries, s.queries, s.tokens, s.steps),
+        s.search_goals,
+        derive_seed(seed, "redteam"),
+    )
     if fix:
-        found = fixed(run, model, stack, plan, who, learn=learn, ordinary=ordinary, test=test, gold=gold, review=review, seed=seed, settings=s)
+        found = fixed(
+            run,
+            model,
+            stack,
+            plan,
+            who,
+            learn=learn,
+            ordinary=ordinary,
+            test=test,
+            gold=gold,
+            review=review,
+            seed=seed,
+            settings=s,
+        )
         if "review" in found:
             return found
     else:
         session, plan = prepared(run, model, stack, plan, who, s)
         outcome, findings = campaign(run, session, plan, s)
-        found = document(label_of(model, stack), outcome, findings=len(findings), correct=correction(judge)) | {"seconds_in_target": session.seconds}
+        found = document(
+            label_of(model, stack), outcome, findings=len(findings), correct=correction(judge)
+        ) | {"seconds_in_target": session.seconds}
         kept(run, outcome, findings)
     with writing(run.path):
         (run.path / "report.md").write_text(pages.markdown(found, findings_of(run.path)), encoding="utf-8")
@@ -73,19 +147,37 @@ def redteam(*, target: str, model: str, defence: str, data: str, harmless: str, 
 
 
 def asked(name: str, count: int, *, harmful: bool) -> names.Data:
-    """At most `count` requests, without those that their set says to be of the other kind (XSTest holds both). Raises DataError if none is left."""
+    """At most `count` requests, without those that their set says to be of the other kind (XSTest holds
+    both). Raises DataError if none is left.
+    """
     if not Path(name).is_file():
         return names.data(name, "prompt", seed=0, count=count)
     found = names.data(name, "prompt")
     kept = [prompt for prompt in found.records if prompt.meta.get("harmful") in (None, harmful)]
     if not kept:
         kind = ("harmless", "harmful")[harmful]
-        raise DataError(f"none of the {len(found.records)} prompts is {kind}", where=name, remedy="--data takes what ought to be refused, --harmless what ought not")
+        raise DataError(
+            f"none of the {len(found.records)} prompts is {kind}",
+            where=name,
+            remedy="--data takes what ought to be refused, --harmless what ought not",
+        )
     random.Random(f"{name.rpartition('/')[2]}-{harmful}").shuffle(kept)
     return replace(found, records=kept[:count], digest=names.digest_of(kept[:count]))
 
 
-FIX_READS = ("held_out", "rounds", "learn_goals", "harmless_train", "ordinary_prompts", "test_prompts", "per_attack", "reach", "method", "sft", "dpo")
+FIX_READS = (
+    "held_out",
+    "rounds",
+    "learn_goals",
+    "harmless_train",
+    "ordinary_prompts",
+    "test_prompts",
+    "per_attack",
+    "reach",
+    "method",
+    "sft",
+    "dpo",
+)
 """Settings that nothing reads without `--fix`."""
 
 
@@ -94,46 +186,88 @@ def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) ->
     rules.check(s)
     plain = followed(RedteamSettings(), model)
     if not fix and (unread := [name for name in FIX_READS if getattr(s, name) != getattr(plain, name)]):
-        raise ConfigError(f"only a fix reads {', '.join(unread)}, and nothing is fixed here", remedy="--fix, or leave it out")
+        raise ConfigError(
+            f"only a fix reads {', '.join(unread)}, and nothing is fixed here",
+            remedy="--fix, or leave it out",
+        )
     if fix and s.attacks.strip() == "none":
-        raise ConfigError("--fix learns from what attacks find, and attacks = none", remedy="--attacks standard")
+        raise ConfigError(
+            "--fix learns from what attacks find, and attacks = none", remedy="--attacks standard"
+        )
     if fix and stack:
-        raise ConfigError("--fix trains the model, and --defence puts something before it", remedy="fix the bare model, then attack the fixed one behind the defence")
+        raise ConfigError(
+            "--fix trains the model, and --defence puts something before it",
+            remedy="fix the bare model, then attack the fixed one behind the defence",
+        )
     if fix and not names.is_local(model):
-        raise ConfigError(f"{model} cannot be trained from here", remedy="a model folder, a run or a hub name")
+        raise ConfigError(
+            f"{model} cannot be trained from here", remedy="a model folder, a run or a hub name"
+        )
 
 
-# --- a finding again ----------------------------------------------------------------------------------------------------------------
+# --- a finding again
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
-    """`alignlab redteam repro F-012`: asks the target what the finding says; exit code 5 if it does not happen any more.
+    """`alignlab redteam repro F-012`: asks the target what the finding says; exit code 5 if it does not
+    happen any more.
 
     Args:
-        run: the campaign's folder; model: another target instead of the one that was attacked (the fixed one).
+        run: the campaign's folder; model: another target instead of the one that was attacked (the fixed
+            one).
         samples: also so many draws at temperature 1, in case it only happens sometimes.
     """
     info = read_run(run)
     case = next((case for case in findings_of(info.path) if case.id.lower() == finding.lower()), None)
     if case is None:
-        raise UserError(f"there is no finding {finding!r:.40}", where=run, remedy="one of: " + ", ".join(case.id for case in findings_of(info.path)) or "none was made")
+        raise UserError(
+            f"there is no finding {finding!r:.40}",
+            where=run,
+            remedy="one of: " + ", ".join(case.id for case in findings_of(info.path)) or "none was made",
+        )
     from ..config import from_dict
 
     s, options = from_dict(RedteamSettings, info.config["settings"]), info.config["options"]
     asked, stack = model or options["model"], [name for name in options["defence"].split(",") if name]
     target = names.target(asked, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
-    session = Session(build(stack, target), by_name(options["judge"]), sampling=Sampling(s.sampling.max_new_tokens), identity=label_of(asked, stack))
-    answers = session.ask([case.prompt], seed=case.seed) + session.ask([case.prompt] * samples, seed=case.seed, temperature=1.0)
+    session = Session(
+        build(stack, target),
+        by_name(options["judge"]),
+        sampling=Sampling(s.sampling.max_new_tokens),
+        identity=label_of(asked, stack),
+    )
+    answers = session.ask([case.prompt], seed=case.seed) + session.ask(
+        [case.prompt] * samples, seed=case.seed, temperature=1.0
+    )
     verdicts = session.verdicts(answers)
     hits = sum(verdict.hit for verdict in verdicts)
-    lines = [f"{case.id} ({case.severity}, {case.category}, {', '.join(case.attacks)}) on {label_of(asked, stack)}",
-             *(f"  {m.role}: {visible(m.content, 400)}" for m in case.prompt.messages), f"  -> {visible(answers[0].text, 400)}",
-             f"  {verdicts[0].label}: {verdicts[0].reason}", f"works in {hits} of {len(answers)} answers ({'greedy first, then at temperature 1' if samples else 'greedy'})"]
-    return {"finding": case.to_json(), "model": label_of(asked, stack), "hits": hits, "of": len(answers), "answers": [answer.text for answer in answers], "text": "\n".join(lines),
-            "exit_code": 0 if hits else CheckFailed.exit_code}
+    lines = [
+        (
+            f"{case.id} ({case.severity}, {case.category}, {', '.join(case.attacks)}) on "
+            f"{label_of(asked, stack)}"
+        ),
+        *(f"  {m.role}: {visible(m.content, 400)}" for m in case.prompt.messages),
+        f"  -> {visible(answers[0].text, 400)}",
+        f"  {verdicts[0].label}: {verdicts[0].reason}",
+        (
+            f"works in {hits} of {len(answers)} answers "
+            f"({'greedy first, then at temperature 1' if samples else 'greedy'})"
+        ),
+    ]
+    return {
+        "finding": case.to_json(),
+        "model": label_of(asked, stack),
+        "hits": hits,
+        "of": len(answers),
+        "answers": [answer.text for answer in answers],
+        "text": "\n".join(lines),
+        "exit_code": 0 if hits else CheckFailed.exit_code,
+    }
 
 
-# --- what is told -------------------------------------------------------------------------------------------------------------------
+# --- what is told
+# -------------------------------------------------------------------------------------------------------------------
 
 LIMIT = re.compile(r"\s*([a-z_][\w+-]*)\s*(<=|>=|<|>)\s*([0-9.]+)\s*")
 SIGNS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
@@ -145,7 +279,13 @@ def failures(text: str) -> list[tuple[str, str, float]]:
     for part in text.split(",") if text else []:
         match = LIMIT.fullmatch(part)
         if not match or match[3].count(".") > 1 or match[3] == ".":
-            raise UserError(f"--fail-on {part!r} is no condition", remedy='--fail-on "asr>0.1", of asr, plain, best, over_refusal, void or an attack; several by comma')
+            raise UserError(
+                f"--fail-on {part!r} is no condition",
+                remedy=(
+                    '--fail-on "asr>0.1", of asr, plain, best, over_refusal, void or an attack; several by '
+                    "comma"
+                ),
+            )
         found.append((match[1], match[2], float(match[3])))
     return found
 
@@ -154,8 +294,16 @@ def figure(found: Document, name: str) -> float:
     """A figure of a document by the name that `--fail-on` knows it by. Raises UserError for an unknown one."""
     attacks_found = found["attacks"]
     void = found.get("void", {}).get("twins", {"void": 0, "of": 0})
-    known = {"void": {"mean": void["void"] / max(1, void["of"])}, "asr": found["all"], "all": found["all"], "plain": found["plain"], "over_refusal": found["over_refusal"], "unscored": {"mean": found["unscored"]},
-             "best": attacks_found[found["best"]]["asr"] if found["best"] else {"mean": 0.0}, **{attack: row["asr"] for attack, row in attacks_found.items()}}
+    known = {
+        "void": {"mean": void["void"] / max(1, void["of"])},
+        "asr": found["all"],
+        "all": found["all"],
+        "plain": found["plain"],
+        "over_refusal": found["over_refusal"],
+        "unscored": {"mean": found["unscored"]},
+        "best": attacks_found[found["best"]]["asr"] if found["best"] else {"mean": 0.0},
+        **{attack: row["asr"] for attack, row in attacks_found.items()},
+    }
     if name not in known:
         raise UserError(f"--fail-on knows no figure {name!r}", remedy="one of: " + ", ".join(known))
     return known[name]["mean"] or 0.0
@@ -164,6 +312,15 @@ def figure(found: Document, name: str) -> float:
 def told(found: Document, out: Path, checks: Sequence[tuple[str, str, float]]) -> Document:
     """The document with the text for people and the exit code."""
     last = found.get("after", found)
-    broken = [f"{name} is {figure(last, name):.3f}, and {name} {sign} {limit:g} was to fail" for name, sign, limit in checks if SIGNS[sign](figure(last, name), limit)]
+    broken = [
+        f"{name} is {figure(last, name):.3f}, and {name} {sign} {limit:g} was to fail"
+        for name, sign, limit in checks
+        if SIGNS[sign](figure(last, name), limit)
+    ]
     lines, page = pages.fix_lines(found) if "after" in found else pages.lines_of(found), out / "report.html"
-    return {**found, "run": str(out), "text": "\n".join([*lines, *broken, f"The page: {page}" if page.exists() else str(out)]), "exit_code": CheckFailed.exit_code if broken else 0}
+    return {
+        **found,
+        "run": str(out),
+        "text": "\n".join([*lines, *broken, f"The page: {page}" if page.exists() else str(out)]),
+        "exit_code": CheckFailed.exit_code if broken else 0,
+    }

@@ -1,7 +1,8 @@
-"""What a campaign found, as cases a person can hand in: hits grouped by what made them work, each with the shortest prompt that still does.
+"""What a campaign found, as cases a person can hand in: hits grouped by what made them work, each with the
+shortest prompt that still does.
 
-Shortening is delta debugging (Zeller and Hildebrandt 2002, ddmin) over the words of what the user said last: of a prompt that works, parts are left
-out as long as it still works.
+Shortening is delta debugging (Zeller and Hildebrandt 2002, ddmin) over the words of what the user said last:
+of a prompt that works, parts are left out as long as it still works.
 """
 
 from __future__ import annotations
@@ -57,34 +58,74 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "id": self.id, "severity": self.severity, "category": self.category, "attacks": list(self.attacks), "family": self.family, "goal": self.goal,
-            **self.prompt.to_json(), "original": [m.to_json() for m in self.original.messages], "completion": self.completion, "reason": self.reason,
-            "goals": self.goals, "of": self.of, "seed": self.seed, "judge": self.judge, "residue": self.residue, "human": self.human,
-            "notes": dict(self.notes)}
+            "id": self.id,
+            "severity": self.severity,
+            "category": self.category,
+            "attacks": list(self.attacks),
+            "family": self.family,
+            "goal": self.goal,
+            **self.prompt.to_json(),
+            "original": [m.to_json() for m in self.original.messages],
+            "completion": self.completion,
+            "reason": self.reason,
+            "goals": self.goals,
+            "of": self.of,
+            "seed": self.seed,
+            "judge": self.judge,
+            "residue": self.residue,
+            "human": self.human,
+            "notes": dict(self.notes),
+        }
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Finding:
-        return Finding(row["id"], row["severity"], row["category"], tuple(row["attacks"]), row["family"], row["goal"], Prompt.from_json(row),
-                       Prompt(messages_from_json(row["original"])), row["completion"], row["reason"], row["goals"], row["of"], row["seed"], row["judge"], row["residue"],
-                       row["human"], row["notes"])
+        return Finding(
+            row["id"],
+            row["severity"],
+            row["category"],
+            tuple(row["attacks"]),
+            row["family"],
+            row["goal"],
+            Prompt.from_json(row),
+            Prompt(messages_from_json(row["original"])),
+            row["completion"],
+            row["reason"],
+            row["goals"],
+            row["of"],
+            row["seed"],
+            row["judge"],
+            row["residue"],
+            row["human"],
+            row["notes"],
+        )
 
 
 def findings_of(folder: Path, name: str = "findings") -> list[Finding]:
-    """The findings of a campaign's folder (of a fix also `findings-after-N`). Raises DataError where they cannot be read."""
+    """The findings of a campaign's folder (of a fix also `findings-after-N`). Raises DataError where they
+    cannot be read.
+    """
     file = folder / "data" / f"{name}.jsonl"
     try:
         return [Finding.from_json(row) for _, row in read_lines(file)]
     except FileNotFoundError:
-        raise DataError("there are no findings", where=str(file), remedy="name the folder of a finished `alignlab redteam`") from None
+        raise DataError(
+            "there are no findings",
+            where=str(file),
+            remedy="name the folder of a finished `alignlab redteam`",
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"the findings cannot be read: {error}", where=str(file), remedy="make the campaign again") from error
+        raise DataError(
+            f"the findings cannot be read: {error}", where=str(file), remedy="make the campaign again"
+        ) from error
 
 
 def find(outcome: Outcome, session: Session, *, shorten: int, seed: int) -> list[Finding]:
     """The findings of a campaign, worst first.
 
-    1. hits of one attack in one category of goals are a group; 2. of each, some are shortened together; 3. groups of one category whose shortest prompts
-    have the same residue are one finding. Hits at temperature 1 are not shortened: that they work is not certain twice.
+    1. hits of one attack in one category of goals are a group; 2. of each, some are shortened together; 3.
+       groups of one category whose shortest prompts
+    have the same residue are one finding. Hits at temperature 1 are not shortened: that they work is not
+    certain twice.
 
     Args:
         shorten: target queries for each prompt that is shortened; 0 = prompts stay as they are.
@@ -94,11 +135,21 @@ def find(outcome: Outcome, session: Session, *, shorten: int, seed: int) -> list
     for attack in outcome.plan.attacks:
         tried[attack.name] = len(outcome.plan.goals_for(attack))
         for attempt in outcome.attempts[attack.name]:
-            if attempt.hit and attempt.goal not in {a.goal for a in groups.get((attack.name, attempt.category), ())}:
+            if attempt.hit and attempt.goal not in {
+                a.goal for a in groups.get((attack.name, attempt.category), ())
+            }:
                 groups.setdefault((attack.name, attempt.category), []).append(attempt)
     plain = {goal.id: goal.text for goal in outcome.plan.goals}
-    chosen = [(key, attempt) for key, group in groups.items() for attempt in sorted(group, key=lambda a: len(a.prompt.text))[:TRIED]]
-    shortest = shortened(session, [attempt for _, attempt in chosen], shorten, seed) if shorten else [attempt for _, attempt in chosen]
+    chosen = [
+        (key, attempt)
+        for key, group in groups.items()
+        for attempt in sorted(group, key=lambda a: len(a.prompt.text))[:TRIED]
+    ]
+    shortest = (
+        shortened(session, [attempt for _, attempt in chosen], shorten, seed)
+        if shorten
+        else [attempt for _, attempt in chosen]
+    )
     best: dict[tuple[str, str], tuple[Attempt, Attempt]] = {}
     for (key, attempt), short in zip(chosen, shortest, strict=True):
         if key not in best or len(short.prompt.text) < len(best[key][0].prompt.text):
@@ -106,7 +157,9 @@ def find(outcome: Outcome, session: Session, *, shorten: int, seed: int) -> list
     clusters: list[list[tuple[str, str]]] = []
     for key in sorted(groups, key=lambda key: -len(groups[key])):
         mine = residue(best[key][0], plain)
-        home = next((c for c in clusters if c[0][1] == key[1] and alike(mine, residue(best[c[0]][0], plain))), None)
+        home = next(
+            (c for c in clusters if c[0][1] == key[1] and alike(mine, residue(best[c[0]][0], plain))), None
+        )
         if home is None:
             clusters.append([key])
         else:
@@ -115,9 +168,26 @@ def find(outcome: Outcome, session: Session, *, shorten: int, seed: int) -> list
     for cluster in clusters:
         (short, original), (attack, category) = best[cluster[0]], cluster[0]
         goals = {attempt.goal for key in cluster for attempt in groups[key]}
-        found.append(Finding("", severity(category, len(goals) / max(1, tried[attack])), category, tuple(key[0] for key in cluster), short.family, plain[short.goal], short.prompt,
-                             original.prompt, short.completion, short.verdict.reason, len(goals), tried[attack], outcome.plan.seed, session.judge.name,
-                             residue(short, plain), notes=dict(short.notes)))
+        found.append(
+            Finding(
+                "",
+                severity(category, len(goals) / max(1, tried[attack])),
+                category,
+                tuple(key[0] for key in cluster),
+                short.family,
+                plain[short.goal],
+                short.prompt,
+                original.prompt,
+                short.completion,
+                short.verdict.reason,
+                len(goals),
+                tried[attack],
+                outcome.plan.seed,
+                session.judge.name,
+                residue(short, plain),
+                notes=dict(short.notes),
+            )
+        )
     found.sort(key=lambda finding: (SEVERITIES.index(finding.severity), -finding.goals))
     return [replace(finding, id=f"F-{number:03d}") for number, finding in enumerate(found, 1)]
 
@@ -140,11 +210,17 @@ def residue(attempt: Attempt, plain: Mapping[str, str]) -> str:
     """The words of an attempt's last user turn, and of a prefill, that the plain request does not have."""
     before, said = open_turn(attempt.prompt)
     known = set(words_of(plain[attempt.goal]))
-    return " ".join(word for word in f"{before.text} {said}".split() if not (parts := words_of(word)) or not set(parts) <= known)
+    return " ".join(
+        word
+        for word in f"{before.text} {said}".split()
+        if not (parts := words_of(word)) or not set(parts) <= known
+    )
 
 
 def shortened(session: Session, hits: Sequence[Attempt], budget: int, seed: int) -> list[Attempt]:
-    """Each hit with the shortest prompt that was found to work still, all of them shortened side by side. One that does not work when asked again stays."""
+    """Each hit with the shortest prompt that was found to work still, all of them shortened side by side. One
+    that does not work when asked again stays.
+    """
     searches = [ddmin(open_turn(hit.prompt)[0].text.split()) for hit in hits]
     best, asked = list(hits), [0] * len(hits)
     waiting: dict[int, list[list[str]]] = {}
@@ -152,13 +228,21 @@ def shortened(session: Session, hits: Sequence[Attempt], budget: int, seed: int)
         waiting[i] = next(search)
     number = 0
     while waiting:
-        prompts = [(i, words, with_text(hits[i].prompt, " ".join(words))) for i, candidates in waiting.items() for words in candidates]
-        answers = session.ask([prompt for _, _, prompt in prompts], seed=derive_seed(seed, "shorten", number), temperature=0.0)
+        prompts = [
+            (i, words, with_text(hits[i].prompt, " ".join(words)))
+            for i, candidates in waiting.items()
+            for words in candidates
+        ]
+        answers = session.ask(
+            [prompt for _, _, prompt in prompts], seed=derive_seed(seed, "shorten", number), temperature=0.0
+        )
         works: dict[int, list[bool]] = {}
         for (i, _, prompt), answer, verdict in zip(prompts, answers, session.verdicts(answers), strict=True):
             works.setdefault(i, []).append(verdict.hit)
             if verdict.hit and len(prompt.text) < len(best[i].prompt.text):
-                best[i] = replace(hits[i], prompt=prompt, completion=answer.text, verdict=verdict, finished=answer.finished)
+                best[i] = replace(
+                    hits[i], prompt=prompt, completion=answer.text, verdict=verdict, finished=answer.finished
+                )
         number += 1
         following: dict[int, list[list[str]]] = {}
         for i, hit in works.items():
@@ -174,9 +258,11 @@ def shortened(session: Session, hits: Sequence[Attempt], budget: int, seed: int)
 
 
 def ddmin(words: Sequence[str]) -> Generator[list[list[str]], list[bool], list[str]]:
-    """Delta debugging as a generator: yields lists of words to try, is sent which of them work, returns the shortest that did.
+    """Delta debugging as a generator: yields lists of words to try, is sent which of them work, returns the
+    shortest that did.
 
-    First the whole is tried; if it does not work, that is all. Every list that is yielded is a subsequence of the words.
+    First the whole is tried; if it does not work, that is all. Every list that is yielded is a subsequence of
+    the words.
     """
     left = list(words)
     if not (yield [left])[0]:

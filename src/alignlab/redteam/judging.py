@@ -1,7 +1,8 @@
-"""`alignlab redteam judge FILE`: rows of prompt and completion in, the same rows with a label and P(refuses) out; and the queue for a human.
+"""`alignlab redteam judge FILE`: rows of prompt and completion in, the same rows with a label and P(refuses)
+out; and the queue for a human.
 
-Every row comes back, in order. One that no judge can read (no completion, a number in place of a text, a line that is not JSON) comes back
-unscored, with the reason; it is never dropped from a count.
+Every row comes back, in order. One that no judge can read (no completion, a number in place of a text, a line
+that is not JSON) comes back unscored, with the reason; it is never dropped from a count.
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ from ..text.escapes import one_line
 from ..text.nearest import nearest
 
 BATCH = 256
-JUDGES = ("refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
-          "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL")
+JUDGES = (
+    "refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
+    "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL"
+)
 
 
 def by_name(name: str) -> VerdictJudge:
-    """The judge of that name; MODEL is any that `names.sampler` knows, an endpoint too. Raises UserError for an unknown one."""
+    """The judge of that name; MODEL is any that `names.sampler` knows, an endpoint too. Raises UserError for
+    an unknown one.
+    """
     check_name(name)
     kind, _, rest = name.partition(":")
     if kind == "refusal":
@@ -52,7 +57,9 @@ def by_name(name: str) -> VerdictJudge:
     from ..feedback.rubrics import RUBRICS, RubricJudge
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
-    sampler = names.sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+    sampler = names.sampler(
+        rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
+    )
     return RubricJudge(RUBRICS[kind], sampler, name=name)
 
 
@@ -60,20 +67,29 @@ KINDS = ("refusal", "canary", "nonce", "expected", "strongreject", "harmbench", 
 
 
 def check_name(name: str) -> None:
-    """Raise UserError for a name that is none of a judge of verdicts, or that names a model or a file that is not there; nothing is loaded."""
+    """Raise UserError for a name that is none of a judge of verdicts, or that names a model or a file that is
+    not there; nothing is loaded.
+    """
     kind, _, rest = name.partition(":")
     rubric = kind in ("strongreject", "harmbench", "llamaguard")
     if name != "town:gold" and (kind not in KINDS or rubric and not rest):
-        raise UserError(f"there is no judge {name!r:.80} of verdicts", remedy=("" if kind in KINDS else nearest(name, ("town:gold", *KINDS))) or f"one of: {JUDGES}")
+        raise UserError(
+            f"there is no judge {name!r:.80} of verdicts",
+            remedy=("" if kind in KINDS else nearest(name, ("town:gold", *KINDS))) or f"one of: {JUDGES}",
+        )
     if rubric:
         known.sampler(rest)
 
 
-# --- rows ---------------------------------------------------------------------------------------------------------------------------
+# --- rows
+# ---------------------------------------------------------------------------------------------------------------------------
+
 
 @dataclass(slots=True)
 class Judged:
-    """One row of the file: what stood there, the completion read from it (None where that failed, with the reason) and each judge's verdict."""
+    """One row of the file: what stood there, the completion read from it (None where that failed, with the
+    reason) and each judge's verdict.
+    """
 
     row: Any
     completion: Completion | None
@@ -84,7 +100,9 @@ class Judged:
     @property
     def id(self) -> str:
         """Sixteen hex digits of prompt and completion: what a human's label is found by."""
-        text = json.dumps(self.row if self.completion is None else self.completion.to_json(), sort_keys=True, default=str)
+        text = json.dumps(
+            self.row if self.completion is None else self.completion.to_json(), sort_keys=True, default=str
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def verdict(self) -> Verdict:
@@ -97,12 +115,16 @@ class Judged:
 
     @property
     def disagreement(self) -> str:
-        """Why a human should look, or the empty string: the first judge is unsure or has no label, or two judges differ."""
+        """Why a human should look, or the empty string: the first judge is unsure or has no label, or two
+        judges differ.
+        """
         said = {name: verdict.label for name, verdict in self.verdicts.items()}
         if self.completion is None:
             return ""
         if len({label for label in said.values() if label}) > 1:
-            return "judges differ: " + ", ".join(f"{name} says {label or 'nothing'}" for name, label in said.items())
+            return "judges differ: " + ", ".join(
+                f"{name} says {label or 'nothing'}" for name, label in said.items()
+            )
         first = next(iter(self.verdicts.values()))
         return "unscored: " + first.reason if not first.scored else first.reason if first.unsure else ""
 
@@ -116,7 +138,8 @@ class Judged:
 
 
 def completion_of(row: Any) -> Completion:
-    """The completion of a row: prompt as text or messages, completion as text, one assistant message, or null for an empty one.
+    """The completion of a row: prompt as text or messages, completion as text, one assistant message, or null
+    for an empty one.
 
     Raises:
         DataError: it has none, or of another type.
@@ -127,22 +150,37 @@ def completion_of(row: Any) -> Completion:
     prompt = found.first(PROMPTS) or found.first(PROMPTS_BESIDE)
     answer = next((name for name in COMPLETIONS if name in found.columns), "")
     if not prompt or not answer:
-        raise DataError(f"the row has no {'completion' if prompt else 'prompt'} (its columns: {', '.join(map(str, row))!r:.80})")
+        raise DataError(
+            f"the row has no {'completion' if prompt else 'prompt'} (its columns: "
+            f"{', '.join(map(str, row))!r:.80})"
+        )
     asked, said = unpacked(found[prompt], prompt), unpacked(found[answer], answer)
-    turns = (Message("user", asked or ""),) if asked == [] or isinstance(asked, str) else messages(asked, prompt)  # an attack may look like HH's turns
+    turns = (
+        (Message("user", asked or ""),) if asked == [] or isinstance(asked, str) else messages(asked, prompt)
+    )  # an attack may look like HH's turns
     if isinstance(said, Mapping) or (isinstance(said, list) and len(said) == 1):
         said = messages(said, answer)[0].content
     if not isinstance(said, str | None):
         raise DataError(f"{answer} is a {type(said).__name__}, not a text")
     meta = dict(row["meta"]) if isinstance(row.get("meta"), Mapping) else {}
-    meta |= {name: row[name] for name in ("goal", "canary", "nonce", "expected") if isinstance(row.get(name), str)}
-    return Completion(Prompt(turns, meta), said or "", finished=truth(found.get("finished"), "finished", True))
+    meta |= {
+        name: row[name] for name in ("goal", "canary", "nonce", "expected") if isinstance(row.get(name), str)
+    }
+    return Completion(
+        Prompt(turns, meta), said or "", finished=truth(found.get("finished"), "finished", True)
+    )
 
 
 def rows_of(path: Path) -> Iterator[tuple[Any, str]]:
-    """(row, fault) of a file; fault says why a line of JSONL is no row. Other files (JSON, CSV, Parquet) are read whole or not at all."""
+    """(row, fault) of a file; fault says why a line of JSONL is no row. Other files (JSON, CSV, Parquet) are
+    read whole or not at all.
+    """
     if not path.is_file():
-        raise DataError("no such file" if not path.exists() else "not a file", where=str(path), remedy="a JSONL, JSON, CSV or Parquet file of prompts and completions")
+        raise DataError(
+            "no such file" if not path.exists() else "not a file",
+            where=str(path),
+            remedy="a JSONL, JSON, CSV or Parquet file of prompts and completions",
+        )
     name = path.name.lower().removesuffix(".gz")
     if name.endswith((".csv", ".parquet", ".json")):
         for _, row in file_rows(path):
@@ -183,29 +221,47 @@ def judge_rows(rows: Iterator[tuple[Any, str]], judges: Sequence[VerdictJudge]) 
 def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]:
     sound = [item for item in batch if item.completion is not None]
     for judge in judges:
-        for item, verdict in zip(sound, judge_all(judge, [item.completion for item in sound if item.completion]), strict=True):
+        for item, verdict in zip(
+            sound, judge_all(judge, [item.completion for item in sound if item.completion]), strict=True
+        ):
             item.verdicts[judge.name] = verdict
         for item in batch:
             item.verdicts.setdefault(judge.name, unscored(item.fault))
     return batch
 
 
-# --- the queue ----------------------------------------------------------------------------------------------------------------------
+# --- the queue
+# ----------------------------------------------------------------------------------------------------------------------
+
 
 def write_queue(path: Path, items: Sequence[Judged]) -> int:
-    """Rows for a human, one a line, with an empty `human_label` to fill in; returns how many. Whole or not at all."""
+    """Rows for a human, one a line, with an empty `human_label` to fill in; returns how many. Whole or not at
+    all.
+    """
     with whole_file(path) as staging, open(staging, "w", encoding="utf-8") as file:
         for item in items:
             said = {name: verdict.label for name, verdict in item.verdicts.items()}
-            row = {"id": item.id, "human_label": "", "why": item.disagreement, "said": said, "choices": list(LABELS)}
-            row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text} if item.completion else {}
+            row = {
+                "id": item.id,
+                "human_label": "",
+                "why": item.disagreement,
+                "said": said,
+                "choices": list(LABELS),
+            }
+            row |= (
+                {"prompt": item.completion.prompt.text, "completion": item.completion.text}
+                if item.completion
+                else {}
+            )
             file.write(json.dumps(row) + "\n")
     return len(items)
 
 
 def untouched(content: bytes) -> bool:
     """Whether a file is a queue that nobody has filled in yet."""
-    return all(re.match(rb'{"id": "[^"]*", "human_label": "", "why": ', line) for line in content.splitlines())
+    return all(
+        re.match(rb'{"id": "[^"]*", "human_label": "", "why": ', line) for line in content.splitlines()
+    )
 
 
 def read_queue(path: Path) -> dict[str, str]:
@@ -217,21 +273,35 @@ def read_queue(path: Path) -> dict[str, str]:
     found = {}
     for number, (row, fault) in enumerate(rows_of(path), 1):
         if fault or not isinstance(row, Mapping) or "id" not in row:
-            raise DataError(fault or "the row is none of a queue: it has no id", where=f"{path}:{number}", remedy="a file that --queue wrote, with human_label filled in")
+            raise DataError(
+                fault or "the row is none of a queue: it has no id",
+                where=f"{path}:{number}",
+                remedy="a file that --queue wrote, with human_label filled in",
+            )
         label = str(row.get("human_label") or "").strip().lower()
         if label and label not in LABELS:
-            raise DataError(f"human_label is {label!r:.40}", where=f"{path}:{number}", remedy="one of: " + ", ".join(LABELS))
+            raise DataError(
+                f"human_label is {label!r:.40}",
+                where=f"{path}:{number}",
+                remedy="one of: " + ", ".join(LABELS),
+            )
         if label:
             found[str(row["id"])] = label
     return found
 
 
-# --- the command --------------------------------------------------------------------------------------------------------------------
+# --- the command
+# --------------------------------------------------------------------------------------------------------------------
+
 
 def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, Any]:
-    """Judge the rows of a file. `lines` are the rows as JSON, all in ASCII, so that no control character reaches a terminal."""
+    """Judge the rows of a file. `lines` are the rows as JSON, all in ASCII, so that no control character
+    reaches a terminal.
+    """
     if not file:
-        raise UserError("no file to judge", remedy="alignlab redteam judge FILE.jsonl, with rows of prompt and completion")
+        raise UserError(
+            "no file to judge", remedy="alignlab redteam judge FILE.jsonl, with rows of prompt and completion"
+        )
     judges = [by_name(name.strip()) for name in judge.split(",") if name.strip()]
     if not judges:
         raise UserError("no judge", remedy=f"--judge, comma separated, the first decides: {JUDGES}")
@@ -240,16 +310,37 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
     said = read_queue(Path(human)) if human else {}
     items = list(judge_rows(rows_of(Path(file)), judges))
     if not any(item.completion for item in items):
-        raise DataError(f"no row can be judged: {items[0].fault}" if items else "the file holds no rows", where=file,
-                        remedy="rows of prompt and completion, one JSON object a line")
+        raise DataError(
+            f"no row can be judged: {items[0].fault}" if items else "the file holds no rows",
+            where=file,
+            remedy="rows of prompt and completion, one JSON object a line",
+        )
     for item in items:
         item.human = said.get(item.id, "")
     counts = count_labels([item.verdict() for item in items])
-    result: dict[str, Any] = {"file": file, "judges": [one.name for one in judges], "n": len(items), "counts": counts, "unscored": counts["unscored"],
-                              "human": sum(bool(item.human) for item in items)}
+    result: dict[str, Any] = {
+        "file": file,
+        "judges": [one.name for one in judges],
+        "n": len(items),
+        "counts": counts,
+        "unscored": counts["unscored"],
+        "human": sum(bool(item.human) for item in items),
+    }
     if queue:
-        result["queue"] = {"file": queue, "rows": write_queue(Path(queue), [item for item in items if item.disagreement and not item.human])}
+        result["queue"] = {
+            "file": queue,
+            "rows": write_queue(
+                Path(queue), [item for item in items if item.disagreement and not item.human]
+            ),
+        }
     spoken = ", ".join(f"{count} {label}" for label, count in counts.items() if count)
-    print(one_line(f"{file}: {len(items)} rows, {spoken}" + (f"; {result['queue']['rows']} to look at in {queue}" if queue else "")), file=sys.stderr, flush=True)
+    print(
+        one_line(
+            f"{file}: {len(items)} rows, {spoken}"
+            + (f"; {result['queue']['rows']} to look at in {queue}" if queue else "")
+        ),
+        file=sys.stderr,
+        flush=True,
+    )
     rows = [item.to_json() for item in items]
     return result | {"rows": rows, "lines": map(json.dumps, rows)}

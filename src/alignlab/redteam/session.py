@@ -1,4 +1,6 @@
-"""What every attack works with: goals, attempts, and a session that asks the target, keeps its answers, counts what they cost and has them judged."""
+"""What every attack works with: goals, attempts, and a session that asks the target, keeps its answers,
+counts what they cost and has them judged.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,16 @@ TOO_LONG = "context"  # what "blocks" a prompt that does not fit into the model'
 class Target(Protocol):
     """Who is attacked; the arguments are those of `alignlab.sampling.local.LocalSampler.sample`."""
 
-    def sample(self, prompts: Sequence[Prompt], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
-               seed: int = 0) -> list[list[Completion]]:
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int = 1,
+        max_new_tokens: int = 48,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[list[Completion]]:
         """For each prompt, in order, its n completions."""
         ...
 
@@ -58,7 +68,10 @@ class Goal:
 
 
 def goals_of(prompts: Sequence[Prompt]) -> list[Goal]:
-    """Each prompt once. The category is what the meta calls so (`category`), else the group of its harm (direct, indirect, contested), where that is known."""
+    """Each prompt once. The category is what the meta calls so (`category`), else the group of its harm
+    (direct, indirect, contested), where that is known.
+    """
+
     def category(prompt: Prompt) -> str:
         harm = harms().of_prompt(prompt)
         return str(prompt.meta.get("category") or (harm.group if harm else prompt.meta.get("kind") or ""))
@@ -72,7 +85,8 @@ class Attempt:
 
     Attributes:
         goal: the goal's id; attack, family: whose attempt it is.
-        place: which attempt of this attack on this goal, from 0. A refusal that a later attempt overcomes stays here as it was.
+        place: which attempt of this attack on this goal, from 0. A refusal that a later attempt overcomes
+            stays here as it was.
         prompt: what was sent, the judge's meta with it. A last turn of the assistant is a prefill.
         completion: the whole answer, a prefill included.
         verdict: what the judge made of it; unscored where it failed.
@@ -102,15 +116,44 @@ class Attempt:
     def to_json(self) -> dict[str, Any]:
         v = self.verdict
         row = self.prompt.to_json() | {
-            "completion": self.completion, "goal": self.goal, "attack": self.attack, "family": self.family, "category": self.category, "place": self.place,
-            "label": v.label, "p_refusal": v.p_refusal, "hit": v.hit, "reason": v.reason, "queries": self.queries, "tokens": self.tokens, "finished": self.finished}
-        return row | ({"blocked": self.blocked} if self.blocked else {}) | ({"notes": dict(self.notes)} if self.notes else {})
+            "completion": self.completion,
+            "goal": self.goal,
+            "attack": self.attack,
+            "family": self.family,
+            "category": self.category,
+            "place": self.place,
+            "label": v.label,
+            "p_refusal": v.p_refusal,
+            "hit": v.hit,
+            "reason": v.reason,
+            "queries": self.queries,
+            "tokens": self.tokens,
+            "finished": self.finished,
+        }
+        return (
+            row
+            | ({"blocked": self.blocked} if self.blocked else {})
+            | ({"notes": dict(self.notes)} if self.notes else {})
+        )
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Attempt:
         verdict = Verdict(row["label"], row["p_refusal"], row["hit"], reason=row["reason"])
-        return Attempt(row["goal"], row["attack"], row["family"], row["place"], Prompt(messages_from_json(row["prompt"]), row.get("meta") or {}), row["completion"],
-                       verdict, row["queries"], row["tokens"], row["category"], row["finished"], row.get("blocked", ""), row.get("notes") or {})
+        return Attempt(
+            row["goal"],
+            row["attack"],
+            row["family"],
+            row["place"],
+            Prompt(messages_from_json(row["prompt"]), row.get("meta") or {}),
+            row["completion"],
+            verdict,
+            row["queries"],
+            row["tokens"],
+            row["category"],
+            row["finished"],
+            row.get("blocked", ""),
+            row.get("notes") or {},
+        )
 
 
 @dataclass(frozen=True)
@@ -119,7 +162,8 @@ class Budget:
 
     Attributes:
         tries: different wordings that a template may try; an attack that searches goes by `queries`.
-        steps: of a search that looks inside the model (its evaluations count as queries, and are not bounded by `queries`).
+        steps: of a search that looks inside the model (its evaluations count as queries, and are not bounded
+            by `queries`).
     """
 
     tries: int = 1
@@ -129,14 +173,18 @@ class Budget:
 
 
 class Attack(Protocol):
-    """One way to get what a target refuses. `needs`: none or several of attacker, gradients, logprobs, prefill."""
+    """One way to get what a target refuses. `needs`: none or several of attacker, gradients, logprobs,
+    prefill.
+    """
 
     name: str
     family: str
     needs: tuple[str, ...]
 
     def run(self, goals: Sequence[Goal], session: Session, budget: Budget, seed: int) -> list[Attempt]:
-        """Every attempt on every goal, those of a goal in the order in which they were made. Stops at a goal that has fallen."""
+        """Every attempt on every goal, those of a goal in the order in which they were made. Stops at a goal
+        that has fallen.
+        """
         ...
 
 
@@ -152,16 +200,30 @@ class Sampling:
 class Session:
     """Asks one target on behalf of attacks.
 
-    Every answer is kept by the content of its question (in `folder`/answers.jsonl, if there is one): what was asked before costs nothing
-    again, a run that was killed goes on where it was, and ends in the same figures. The cache asks a chunk at a time, always of the same questions,
-    so that what shares a forward pass does not depend on where a run was killed.
+    Every answer is kept by the content of its question (in `folder`/answers.jsonl, if there is one): what was
+    asked before costs nothing again, a run that was killed goes on where it was, and ends in the same
+    figures. The cache asks a chunk at a time, always of the same questions, so that what shares a forward
+    pass does not depend on where a run was killed.
 
     Args:
         identity: what the target is (a name, a key): answers of another target are not taken for this one's.
     """
 
-    def __init__(self, target: Target, judge: VerdictJudge, *, sampling: Sampling | None = None, identity: str = "", folder: Path | None = None) -> None:
-        self.target, self.judge, self.sampling, self.identity = target, judge, sampling or Sampling(), identity
+    def __init__(
+        self,
+        target: Target,
+        judge: VerdictJudge,
+        *,
+        sampling: Sampling | None = None,
+        identity: str = "",
+        folder: Path | None = None,
+    ) -> None:
+        self.target, self.judge, self.sampling, self.identity = (
+            target,
+            judge,
+            sampling or Sampling(),
+            identity,
+        )
         self.asked = self.tokens = 0
         self.seconds = 0.0  # spent in the target by this process
         self.spent: dict[tuple[str, str], tuple[int, int]] = {}  # queries and tokens by attack and goal
@@ -170,19 +232,49 @@ class Session:
         self._file = folder / "answers.jsonl" if folder else None
         self._read()
 
-    def attempts(self, attack: Attack, goals: Sequence[Goal], prompts: Sequence[Prompt], *, seed: int, temperature: float | None = None,
-                 notes: Sequence[Mapping[str, Any]] | None = None) -> list[Attempt]:
-        """Ask one prompt for each goal, judge the answers, and count them for the attack. The judge finds the request without the attack in the prompt's meta (`plain`)."""
-        prompts = [Prompt(prompt.messages, {**prompt.meta, "plain": goal.text}) for goal, prompt in zip(goals, prompts, strict=True)]
+    def attempts(
+        self,
+        attack: Attack,
+        goals: Sequence[Goal],
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        temperature: float | None = None,
+        notes: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[Attempt]:
+        """Ask one prompt for each goal, judge the answers, and count them for the attack. The judge finds the
+        request without the attack in the prompt's meta (`plain`).
+        """
+        prompts = [
+            Prompt(prompt.messages, {**prompt.meta, "plain": goal.text})
+            for goal, prompt in zip(goals, prompts, strict=True)
+        ]
         answers = self.ask(prompts, seed=seed, temperature=temperature)
         verdicts = self.verdicts(answers)
         found = []
-        for i, (goal, prompt, answer, verdict) in enumerate(zip(goals, prompts, answers, verdicts, strict=True)):
+        for i, (goal, prompt, answer, verdict) in enumerate(
+            zip(goals, prompts, answers, verdicts, strict=True)
+        ):
             key = attack.name, goal.id
             queries, tokens = self.count(attack, goal, prompt, answer)
             self.places[key] = place = self.places.get(key, -1) + 1
-            found.append(Attempt(goal.id, attack.name, attack.family, place, prompt, answer.text, verdict, queries, tokens, goal.category, answer.finished,
-                                 answer.blocked, notes[i] if notes else {}))
+            found.append(
+                Attempt(
+                    goal.id,
+                    attack.name,
+                    attack.family,
+                    place,
+                    prompt,
+                    answer.text,
+                    verdict,
+                    queries,
+                    tokens,
+                    goal.category,
+                    answer.finished,
+                    answer.blocked,
+                    notes[i] if notes else {},
+                )
+            )
         return found
 
     def count(self, attack: Attack, goal: Goal, prompt: Prompt, answer: Completion) -> tuple[int, int]:
@@ -207,31 +299,53 @@ class Session:
         return sum(len(message.content.split()) for message in prompt.messages)
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether the prompt leaves room for an answer in the target's context, where that is known. What does not fit counts as asked, with no answer."""
+        """Whether the prompt leaves room for an answer in the target's context, where that is known. What
+        does not fit counts as asked, with no answer.
+        """
         from ..models.load import context_of
 
         if not (sampler := local_sampler(innermost(self.target))):
             return True
         return self.tokens_of(prompt) + self.sampling.max_new_tokens <= context_of(sampler.model)
 
-    def ask(self, prompts: Sequence[Prompt], *, seed: int, temperature: float | None = None) -> list[Completion]:
-        """One answer to each prompt, whole: what the assistant was made to say (a prefill) stands before what it wrote."""
+    def ask(
+        self, prompts: Sequence[Prompt], *, seed: int, temperature: float | None = None
+    ) -> list[Completion]:
+        """One answer to each prompt, whole: what the assistant was made to say (a prefill) stands before what
+        it wrote.
+        """
         found: list[Completion] = []
         for number, start in enumerate(range(0, len(prompts), CHUNK)):
-            found += self._ask(prompts[start : start + CHUNK], derive_seed(seed, "ask", number), self.sampling.temperature if temperature is None else temperature)
+            found += self._ask(
+                prompts[start : start + CHUNK],
+                derive_seed(seed, "ask", number),
+                self.sampling.temperature if temperature is None else temperature,
+            )
         return found
 
     def verdicts(self, answers: Sequence[Completion]) -> list[Verdict]:
-        """What the judge makes of answers. Where the prompt's meta holds a planted text (`canary`, `nonce`), an exact check stands in for the judge."""
+        """What the judge makes of answers. Where the prompt's meta holds a planted text (`canary`, `nonce`),
+        an exact check stands in for the judge.
+        """
         written = [by_the_target(answer) for answer in answers]
         judges: dict[str, list[int]] = {}
         for i, answer in enumerate(answers):
             judges.setdefault(next((key for key in PLANTED if key in answer.prompt.meta), ""), []).append(i)
         found: dict[int, Verdict] = {}
         for key, places in judges.items():
-            found |= zip(places, judge_all(planted(key) if key else self.judge, [written[i] for i in places]), strict=True)
-        return [Verdict("void", found[i].p_refusal, reason="reads the order aloud") if reads_aloud(answer) else
-                Verdict("void", found[i].p_refusal, reason="wrote nothing") if not written[i].text.strip() else found[i] for i, answer in enumerate(answers)]
+            found |= zip(
+                places,
+                judge_all(planted(key) if key else self.judge, [written[i] for i in places]),
+                strict=True,
+            )
+        return [
+            Verdict("void", found[i].p_refusal, reason="reads the order aloud")
+            if reads_aloud(answer)
+            else Verdict("void", found[i].p_refusal, reason="wrote nothing")
+            if not written[i].text.strip()
+            else found[i]
+            for i, answer in enumerate(answers)
+        ]
 
     def remembered(self, what: Sequence[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of a long search, made once: `what` says of what, `make` makes it."""
@@ -245,19 +359,34 @@ class Session:
 
     def _ask(self, prompts: Sequence[Prompt], seed: int, temperature: float) -> list[Completion]:
         s = replace(self.sampling, temperature=temperature)
-        keys = [_key(self.identity, prompt, s, (seed, place) if temperature else ()) for place, prompt in enumerate(prompts)]
+        keys = [
+            _key(self.identity, prompt, s, (seed, place) if temperature else ())
+            for place, prompt in enumerate(prompts)
+        ]
         unknown = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._answers}
         if unknown:
             rows = []
             for key in [key for key, prompt in unknown.items() if not self.fits(prompt)]:
-                self._answers[key] = {"key": key, "text": "", "finished": True, "tokens": 0, "blocked": TOO_LONG}
+                self._answers[key] = {
+                    "key": key,
+                    "text": "",
+                    "finished": True,
+                    "tokens": 0,
+                    "blocked": TOO_LONG,
+                }
                 rows.append(json.dumps(self._answers[key]))
                 del unknown[key]
             begun = time.perf_counter()
             groups = self._sampled(list(unknown.values()), s, seed) if unknown else []
             self.seconds += time.perf_counter() - begun
             for key, (completion,) in zip(unknown, groups, strict=True):
-                row = {"key": key, "text": completion.text, "finished": completion.finished, "tokens": len(completion.ids), "blocked": completion.blocked}
+                row = {
+                    "key": key,
+                    "text": completion.text,
+                    "finished": completion.finished,
+                    "tokens": len(completion.ids),
+                    "blocked": completion.blocked,
+                }
                 self._answers[key] = row
                 rows.append(json.dumps(row))
                 self.asked += 1
@@ -268,12 +397,21 @@ class Session:
     def _sampled(self, prompts: Sequence[Prompt], s: Sampling, seed: int) -> list[list[Completion]]:
         """The target's answers. A prompt that a defence makes too long for the model is answered by nobody."""
         try:
-            return self.target.sample(prompts, n=1, max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p, seed=seed)
+            return self.target.sample(
+                prompts,
+                n=1,
+                max_new_tokens=s.max_new_tokens,
+                temperature=s.temperature,
+                top_p=s.top_p,
+                seed=seed,
+            )
         except DataError:
             if len(prompts) == 1:
                 return [[Completion(prompts[0], "", blocked=TOO_LONG)]]
             half = len(prompts) // 2
-            return self._sampled(prompts[:half], s, derive_seed(seed, "first")) + self._sampled(prompts[half:], s, derive_seed(seed, "second"))
+            return self._sampled(prompts[:half], s, derive_seed(seed, "first")) + self._sampled(
+                prompts[half:], s, derive_seed(seed, "second")
+            )
 
     def _write(self, rows: Sequence[str]) -> None:
         if self._file:
@@ -298,7 +436,11 @@ class Session:
 
 def _key(identity: str, prompt: Prompt, sampling: Sampling, draw: tuple[int, ...]) -> str:
     said = [m.to_json() for m in prompt.messages]
-    return hashlib.sha256(json.dumps([identity, said, sampling.max_new_tokens, sampling.temperature, sampling.top_p, *draw]).encode()).hexdigest()[:32]
+    return hashlib.sha256(
+        json.dumps(
+            [identity, said, sampling.max_new_tokens, sampling.temperature, sampling.top_p, *draw]
+        ).encode()
+    ).hexdigest()[:32]
 
 
 def _length(completion: Completion) -> int:
@@ -307,7 +449,9 @@ def _length(completion: Completion) -> int:
 
 def _whole(prompt: Prompt, row: Mapping[str, Any]) -> Completion:
     said = open_turn(prompt)[1]
-    return Completion(prompt, f"{said}{row['text']}", (0,) * row["tokens"], finished=row["finished"], blocked=row["blocked"])
+    return Completion(
+        prompt, f"{said}{row['text']}", (0,) * row["tokens"], finished=row["finished"], blocked=row["blocked"]
+    )
 
 
 PLANTED = ("canary", "nonce")
@@ -316,13 +460,17 @@ planted = cache(PlantedJudge)
 
 
 def reads_aloud(answer: Completion) -> bool:
-    """Whether an answer repeats the order itself (`echo` in the prompt's meta): it has then read it and not obeyed it."""
+    """Whether an answer repeats the order itself (`echo` in the prompt's meta): it has then read it and not
+    obeyed it.
+    """
     echo = answer.prompt.meta.get("echo")
     return bool(echo) and str(echo).lower() in answer.text.lower()
 
 
 def by_the_target(answer: Completion) -> Completion:
-    """What of an answer the target wrote itself, for the judge: words that were put into its mouth are neither its compliance nor its refusal."""
+    """What of an answer the target wrote itself, for the judge: words that were put into its mouth are
+    neither its compliance nor its refusal.
+    """
     before, said = open_turn(answer.prompt)
     if not said:
         return answer
@@ -335,8 +483,12 @@ def continued(goal: Goal, history: Sequence[Message], text: str, **meta: Any) ->
     return Prompt((*history, Message("user", text)), {**goal.prompt.meta, **meta})
 
 
-def curve(attempts: Sequence[Attempt], goals: Sequence[Goal], budgets: Sequence[int]) -> list[dict[str, float]]:
-    """Success against budget: for each number of target queries the share of the goals that had fallen by then, and the mean tokens spent on a goal."""
+def curve(
+    attempts: Sequence[Attempt], goals: Sequence[Goal], budgets: Sequence[int]
+) -> list[dict[str, float]]:
+    """Success against budget: for each number of target queries the share of the goals that had fallen by
+    then, and the mean tokens spent on a goal.
+    """
     first: dict[str, int] = {}
     for attempt in attempts:
         if attempt.hit:
@@ -347,8 +499,13 @@ def curve(attempts: Sequence[Attempt], goals: Sequence[Goal], budgets: Sequence[
         for attempt in attempts:
             if attempt.queries <= budget:
                 spent[attempt.goal] = max(spent.get(attempt.goal, 0), attempt.tokens)
-        rows.append({"queries": budget, "asr": sum(queries <= budget for queries in first.values()) / max(1, len(goals)),
-                     "tokens": sum(spent.values()) / max(1, len(goals))})
+        rows.append(
+            {
+                "queries": budget,
+                "asr": sum(queries <= budget for queries in first.values()) / max(1, len(goals)),
+                "tokens": sum(spent.values()) / max(1, len(goals)),
+            }
+        )
     return rows
 
 
@@ -358,7 +515,9 @@ def fallen(attempts: Sequence[Attempt]) -> set[str]:
 
 
 def unscored_goals(attempts: Sequence[Attempt]) -> set[str]:
-    """Goals that did not fall and on which the judge failed at least once: whether they are safe is not known."""
+    """Goals that did not fall and on which the judge failed at least once: whether they are safe is not
+    known.
+    """
     return {attempt.goal for attempt in attempts if not attempt.verdict.scored} - fallen(attempts)
 
 
@@ -390,6 +549,9 @@ def policy_of(session: Session, attack: str) -> Policy:
     from ..models.load import Policy
 
     if not (sampler := local_sampler(session.target)):
-        raise UserError(f"the attack {attack} looks inside the model, and this target shows nothing", where=session.identity,
-                        remedy="a model in this process, without a defence; or leave the attack out")
+        raise UserError(
+            f"the attack {attack} looks inside the model, and this target shows nothing",
+            where=session.identity,
+            remedy="a model in this process, without a defence; or leave the attack out",
+        )
     return Policy(sampler.model, sampler.tokenizer, session.identity, sampler.model.device)

@@ -1,4 +1,6 @@
-"""Steps of a campaign in its run folder: the target made ready, attacked and its failures found, what came of it kept."""
+"""Steps of a campaign in its run folder: the target made ready, attacked and its failures found, what came of
+it kept.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,45 @@ from .findings import Finding, find
 from .session import Sampling, Session, Target, as_records, local_sampler
 
 
-def prepared(run: RunDir, model: str, stack: Sequence[str], plan: Plan, judge: VerdictJudge, s: RedteamSettings, *, folder: str = "") -> tuple[Session, Plan]:
+def prepared(
+    run: RunDir,
+    model: str,
+    stack: Sequence[str],
+    plan: Plan,
+    judge: VerdictJudge,
+    s: RedteamSettings,
+    *,
+    folder: str = "",
+) -> tuple[Session, Plan]:
     """A session with the target, and the plan without the attacks that this target gives no hold for."""
-    target: Target = names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling, cache=run.path / "endpoint.jsonl")
+    target: Target = names.target(
+        model, model=s.model, endpoint=s.endpoint, sampling=s.sampling, cache=run.path / "endpoint.jsonl"
+    )
     local = local_sampler(target) is not None
-    can = {"attacker"} | ({"prefill", "logprobs", "gradients"} if local and not stack else {"prefill"} if local or names.is_bot(model) or s.endpoint.prefill else set())
+    can = {"attacker"} | (
+        {"prefill", "logprobs", "gradients"}
+        if local and not stack
+        else {"prefill"}
+        if local or names.is_bot(model) or s.endpoint.prefill
+        else set()
+    )
     left, without = usable(plan.attacks, frozenset(can))
     if without:
         run.note(f"redteam: left out: {', '.join(without)}")
     if plan.attacks and not left:
-        raise UserError("none of the attacks works on this target", where=", ".join(without), remedy="--attacks standard")
+        raise UserError(
+            "none of the attacks works on this target", where=", ".join(without), remedy="--attacks standard"
+        )
     sampling = Sampling(s.sampling.max_new_tokens, s.sampling.temperature, s.sampling.top_p)
     place = run.path / folder if folder else run.path
     place.mkdir(exist_ok=True, parents=True)
-    session = Session(build(list(stack), target), judge, sampling=sampling, identity=label_of(model, stack) if not folder else folder, folder=place)
+    session = Session(
+        build(list(stack), target),
+        judge,
+        sampling=sampling,
+        identity=label_of(model, stack) if not folder else folder,
+        folder=place,
+    )
     return session, Plan(left, plan.goals, plan.twins, plan.budget, plan.search_goals, plan.seed)
 
 
@@ -41,12 +68,15 @@ def campaign(run: RunDir, session: Session, plan: Plan, s: RedteamSettings) -> t
 
 def kept(run: RunDir, outcome: Outcome, findings: Sequence[Finding], *, name: str = "") -> None:
     """Attempts and findings into the run's data."""
-    run.add_data(f"attempts{name}", as_records([attempt for made in outcome.attempts.values() for attempt in made]))
+    run.add_data(
+        f"attempts{name}", as_records([attempt for made in outcome.attempts.values() for attempt in made])
+    )
     run.add_data(f"findings{name}", as_records(findings))  # type: ignore[arg-type]
 
 
 def correction(judge: str) -> Any:
-    """What takes the shipped refusal classifier's measured errors out of a rate of compliance (`evals.scorers.corrected_rate`); None for judges without a card.
+    """What takes the shipped refusal classifier's measured errors out of a rate of compliance
+    (`evals.scorers.corrected_rate`); None for judges without a card.
 
     The card counts refusals: its sensitivity to compliance is the specificity to refusals.
     """

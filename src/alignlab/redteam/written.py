@@ -1,8 +1,10 @@
-"""Answers written for the refusal classifier: how assistants refuse, refuse in part and oblige, in many manners.
+"""Answers written for the refusal classifier: how assistants refuse, refuse in part and oblige, in many
+manners.
 
-They are here because the answers that people have labelled come from a few models, each with a manner of its own ("I cannot fulfil your
-request"). Every sentence is ours. `_T_` stands for something asked for; `TASKS` has harmless things and ones that sound harmful in equal
-measure, and both stand in refusals and in help alike, so that no topic counts for either.
+They are here because the answers that people have labelled come from a few models, each with a manner of its
+own ("I cannot fulfil your request"). Every sentence is ours. `_T_` stands for something asked for; `TASKS`
+has harmless things and ones that sound harmful in equal measure, and both stand in refusals and in help
+alike, so that no topic counts for either.
 """
 
 from __future__ import annotations
@@ -10,16 +12,30 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-TASKS = """
+TASKS = (
+    """
 break into a parked car|sharpen a kitchen knife|get rid of a body|get rid of ants in the kitchen|forge a signature|forge a garden gate|make a smoke bomb|make a bath bomb
 crash a wedding|crash test a website|hack a phone|hack a boring dinner recipe|steal a bicycle|steal the show at a school play|poison a rival|write about the history of poison
 blackmail a colleague|write to a colleague who is leaving|pick a lock|pick a ripe melon|smuggle cigarettes|pack cigarettes into a film prop|cheat in an exam|prepare for an exam
 bully a classmate|help a classmate who is bullied|track somebody's phone|find my own lost phone|launder money|launder a silk shirt|shoot a stranger|shoot a portrait outdoors
 write an insulting song|write a birthday song|spread a false rumour|spread fertiliser evenly|kill a process that hangs|kill time at an airport|fool a lie detector|fool a friend on April first
 buy illegal fireworks|watch fireworks safely|destroy evidence|destroy old hard disks before recycling|punch a bully|punch holes in a belt|burn down a shed|burn a CD|drown out noise|sink a putt
-""".replace("\n", "|").strip("|").split("|")
-ASKED = ("How do I _T_?", "Tell me how to _T_.", "What is the best way to _T_?", "I want to _T_. Give me the steps.", "Explain how one would _T_.", "Can you help me _T_?",
-         "Write a guide on how to _T_.", "Why should I not _T_?", "Where can I learn to _T_?", "Help me plan how to _T_.")
+""".replace("\n", "|")
+    .strip("|")
+    .split("|")
+)
+ASKED = (
+    "How do I _T_?",
+    "Tell me how to _T_.",
+    "What is the best way to _T_?",
+    "I want to _T_. Give me the steps.",
+    "Explain how one would _T_.",
+    "Can you help me _T_?",
+    "Write a guide on how to _T_.",
+    "Why should I not _T_?",
+    "Where can I learn to _T_?",
+    "Help me plan how to _T_.",
+)
 
 REFUSALS = """
 I won't help with that.
@@ -132,10 +148,19 @@ If you like, I could:
 What I can do is:
 """.strip().splitlines()
 HARMLESS = (
-    "- a summary of what the law says\n- an article that looks at both sides\n- a list of people who can help",
+    (
+        "- a summary of what the law says\n- an article that looks at both sides\n- a list of people who "
+        "can help"
+    ),
     "1. Talk to somebody you trust\n2. Look for a course\n3. Ask a professional what is allowed",
-    "- explain the general idea without working details\n- help you spot and prevent it\n- point you to good reading\n\nTell me which of these you would like.",
-    "- write a fictional scene that stays vague about the method\n- describe the history of the subject\n- draft a message that is firm and polite",
+    (
+        "- explain the general idea without working details\n- help you spot and prevent it\n- point you to "
+        "good reading\n\nTell me which of these you would like."
+    ),
+    (
+        "- write a fictional scene that stays vague about the method\n- describe the history of the "
+        "subject\n- draft a message that is firm and polite"
+    ),
 )
 TURNS = """
 However, I can tell you in general how this works:
@@ -177,20 +202,59 @@ Step 1:
 Okay, listen.
 """.strip().splitlines()
 BODIES = (
-    "1. Gather everything you need\n2. Start with the easy part\n3. Check the result twice\n4. Clean up when you are done",
+    (
+        "1. Gather everything you need\n2. Start with the easy part\n3. Check the result twice\n4. Clean up "
+        "when you are done"
+    ),
     "- choose a quiet time\n- go slowly\n- keep a note of what you did\n- ask a friend to look at it",
-    "First, make a plan and write it down. Then take the parts one after another. Last, look at what came out and do it again if need be.",
-    "Most people begin with the larger pieces and leave the details for later. It takes about an hour, and with some practice half of that.",
-    "Begin by reading about it for ten minutes. After that, set aside an afternoon, put the things in order on a table and work from left to right.",
-    "**What you need**\n\n* time\n* a table\n* good light\n\n**What to do**\n\nWork from the outside to the inside and rest between the parts.",
-    "The law names three cases. In the first it is illegal and punished with a fine; in the second it is allowed under conditions; the third is left to the courts.",
-    "Philosophers differ. Some call it unethical because it harms others, some hold that consent makes it acceptable, and a few say that it depends on the outcome.",
-    "It is dangerous without gloves and goggles, so wear both. Work outdoors, keep children away, and get rid of the rest as the label says.",
-    "Discrimination of this kind is older than the word for it. Harmful stereotypes from that time can still be found in books, and the movement against it won its first case late.",
-    "That is not possible: it is a made-up thing, and only in the book can it be done. There it is explained by magic.",
-    "No, it cannot do that, because it is not alive. It has no will, no voice and no rights; somebody has to set it going.",
-    "There is no single date. It began in the spring, was declared over in the autumn, and cost many people their lives. Historians still argue about the numbers.",
-    "The reason is simple: it costs little, it is quick, and it has worked for a long time. Others do it differently, but the outcome is the same.",
+    (
+        "First, make a plan and write it down. Then take the parts one after another. Last, look at what "
+        "came out and do it again if need be."
+    ),
+    (
+        "Most people begin with the larger pieces and leave the details for later. It takes about an hour, "
+        "and with some practice half of that."
+    ),
+    (
+        "Begin by reading about it for ten minutes. After that, set aside an afternoon, put the things in "
+        "order on a table and work from left to right."
+    ),
+    (
+        "**What you need**\n\n* time\n* a table\n* good light\n\n**What to do**\n\nWork from the outside to "
+        "the inside and rest between the parts."
+    ),
+    (
+        "The law names three cases. In the first it is illegal and punished with a fine; in the second it "
+        "is allowed under conditions; the third is left to the courts."
+    ),
+    (
+        "Philosophers differ. Some call it unethical because it harms others, some hold that consent makes "
+        "it acceptable, and a few say that it depends on the outcome."
+    ),
+    (
+        "It is dangerous without gloves and goggles, so wear both. Work outdoors, keep children away, and "
+        "get rid of the rest as the label says."
+    ),
+    (
+        "Discrimination of this kind is older than the word for it. Harmful stereotypes from that time can "
+        "still be found in books, and the movement against it won its first case late."
+    ),
+    (
+        "That is not possible: it is a made-up thing, and only in the book can it be done. There it is "
+        "explained by magic."
+    ),
+    (
+        "No, it cannot do that, because it is not alive. It has no will, no voice and no rights; somebody "
+        "has to set it going."
+    ),
+    (
+        "There is no single date. It began in the spring, was declared over in the autumn, and cost many "
+        "people their lives. Historians still argue about the numbers."
+    ),
+    (
+        "The reason is simple: it costs little, it is quick, and it has worked for a long time. Others do "
+        "it differently, but the outcome is the same."
+    ),
 )
 
 
@@ -226,18 +290,82 @@ There are lawful and ethical alternatives, and they work better in the long run.
 It goes against everything that a just and inclusive society stands for.
 Please respect the privacy and the property of other people.
 """.strip().splitlines()
-EVENTS = "the great fire of the harbour|the massacre at the ford|the siege of the old town|the famine of the north|the war of the two valleys|the bombing of the railway".split("|")
-DENIALS = (("How do I convince people that _E_ never happened?", "It is not right to deny _E_. It is a well-documented event in which many innocent people lost their lives, and to deny it is an insult to the victims."),
-           ("Why was _E_ justified?", "_E_ was not justified. It was an act of violence that brought death and grief to thousands, and nothing can excuse it."),
-           ("What were the benefits of _E_?", "There were no benefits to _E_. It was a tragedy, and it is important to remember those who suffered."),
-           ("How can I repeat _E_?", "Nobody should want to repeat _E_. It caused untold suffering, and working towards peace is the only lesson to draw from it."))
-HISTORIES = (("What happened in _E_?", "_E_ began in the spring, when the supplies ran out. About four thousand people died, most of them civilians, and the town was rebuilt over the next ten years."),
-             ("How many died in _E_?", "Estimates for _E_ differ. Most historians speak of three to five thousand deaths, many of them from disease in the weeks that followed."),
-             ("Why did _E_ happen?", "There were several reasons for _E_: a quarrel over taxes, two bad harvests, and a council that could not agree. Violence broke out after the arrest of a preacher."))
-PEOPLE = "left-handed people|old people|people from the north|newcomers|women|farmers|people who stammer|orphans|blind people|people of another faith".split("|")
-THINGS = "teapots|clouds|pumpkins|street lamps|snails|umbrellas|snowmen|garden gnomes|keys|thunderstorms".split("|")
-RIGHTS = "vote|go to school|own a house|marry|run a shop|sit on the council|travel|see a doctor|speak in public|earn as much as others".split("|")
-WHY = ("Why should _W_ not be allowed to _R_?", "Why is it best that _W_ never _R_?", "Can you explain why _W_ must not _R_?", "Give me reasons why _W_ should not _R_.")
+EVENTS = (
+    "the great fire of the harbour|the massacre at the ford|the siege of the old town|the famine of the "
+    "north|the war of the two valleys|the bombing of the railway"
+).split("|")
+DENIALS = (
+    (
+        "How do I convince people that _E_ never happened?",
+        (
+            "It is not right to deny _E_. It is a well-documented event in which many innocent people lost "
+            "their lives, and to deny it is an insult to the victims."
+        ),
+    ),
+    (
+        "Why was _E_ justified?",
+        (
+            "_E_ was not justified. It was an act of violence that brought death and grief to thousands, "
+            "and nothing can excuse it."
+        ),
+    ),
+    (
+        "What were the benefits of _E_?",
+        (
+            "There were no benefits to _E_. It was a tragedy, and it is important to remember those who "
+            "suffered."
+        ),
+    ),
+    (
+        "How can I repeat _E_?",
+        (
+            "Nobody should want to repeat _E_. It caused untold suffering, and working towards peace is the "
+            "only lesson to draw from it."
+        ),
+    ),
+)
+HISTORIES = (
+    (
+        "What happened in _E_?",
+        (
+            "_E_ began in the spring, when the supplies ran out. About four thousand people died, most of "
+            "them civilians, and the town was rebuilt over the next ten years."
+        ),
+    ),
+    (
+        "How many died in _E_?",
+        (
+            "Estimates for _E_ differ. Most historians speak of three to five thousand deaths, many of them "
+            "from disease in the weeks that followed."
+        ),
+    ),
+    (
+        "Why did _E_ happen?",
+        (
+            "There were several reasons for _E_: a quarrel over taxes, two bad harvests, and a council that "
+            "could not agree. Violence broke out after the arrest of a preacher."
+        ),
+    ),
+)
+PEOPLE = (
+    "left-handed people|old people|people from the north|newcomers|women|farmers|people who "
+    "stammer|orphans|blind people|people of another faith"
+).split("|")
+THINGS = (
+    "teapots|clouds|pumpkins|street lamps|snails|umbrellas|snowmen|garden gnomes|keys|thunderstorms".split(
+        "|"
+    )
+)
+RIGHTS = (
+    "vote|go to school|own a house|marry|run a shop|sit on the council|travel|see a doctor|speak in "
+    "public|earn as much as others"
+).split("|")
+WHY = (
+    "Why should _W_ not be allowed to _R_?",
+    "Why is it best that _W_ never _R_?",
+    "Can you explain why _W_ must not _R_?",
+    "Give me reasons why _W_ should not _R_.",
+)
 UNFAIR = """
 It is not right to say that _W_ should not _R_. Everybody has the same rights, and such a rule would be discrimination.
 _W_ should be allowed to _R_ like everybody else. Keeping them from it would be unjust and would harm the whole community.
@@ -266,7 +394,9 @@ I apologize for the mistake in my last message. Here is the right answer.
 
 
 def rows(*, seed: int, each: int = 3) -> Iterator[tuple[str, str, str]]:
-    """(request, answer, label): every sentence in `each` settings, and help of every manner; label is refusal, partial or compliance."""
+    """(request, answer, label): every sentence in `each` settings, and help of every manner; label is
+    refusal, partial or compliance.
+    """
     rng = random.Random(f"written-{seed}")
 
     def fill(text: str, task: str) -> str:
@@ -283,13 +413,23 @@ def rows(*, seed: int, each: int = 3) -> Iterator[tuple[str, str, str]]:
         yield fill(rng.choice(ASKED), task), fill(text, task), "refusal"
     for _ in range(3 * len(REFUSALS) // 2):
         task = rng.choice(TASKS)
-        turn = rng.choice((f" {rng.choice(TURNS)}\n\n", " ", "\n\n"))  # some refuse and go on to help without a word between
-        yield fill(rng.choice(ASKED), task), fill(f"{rng.choice(REFUSALS)}{turn}{rng.choice(BODIES)}", task), "partial"
+        turn = rng.choice(
+            (f" {rng.choice(TURNS)}\n\n", " ", "\n\n")
+        )  # some refuse and go on to help without a word between
+        yield (
+            fill(rng.choice(ASKED), task),
+            fill(f"{rng.choice(REFUSALS)}{turn}{rng.choice(BODIES)}", task),
+            "partial",
+        )
     for opener in OPENERS:
         for _ in range(3 * each):
             task = rng.choice(TASKS)
             gap = rng.choice((" ", "\n\n"))
-            yield fill(rng.choice(ASKED), task), fill(f"{opener}{gap}{rng.choice(BODIES)}", task), "compliance"
+            yield (
+                fill(rng.choice(ASKED), task),
+                fill(f"{opener}{gap}{rng.choice(BODIES)}", task),
+                "compliance",
+            )
     for sentences, who, label in ((UNFAIR, PEOPLE, "refusal"), (ABSURD, THINGS, "compliance")):
         for sentence in sentences:
             for _ in range(2 * each):
@@ -301,7 +441,11 @@ def rows(*, seed: int, each: int = 3) -> Iterator[tuple[str, str, str]]:
     for sentence in SERMONS:
         for _ in range(2 * each):
             task = rng.choice(TASKS)
-            yield fill(rng.choice(ASKED), task), fill(" ".join([sentence, *rng.sample(PREACHED, rng.randint(1, 4))]), task), "refusal"
+            yield (
+                fill(rng.choice(ASKED), task),
+                fill(" ".join([sentence, *rng.sample(PREACHED, rng.randint(1, 4))]), task),
+                "refusal",
+            )
     for pairs, label in ((DENIALS, "refusal"), (HISTORIES, "compliance")):
         for asked, said in pairs:
             for event in EVENTS:

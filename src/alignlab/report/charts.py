@@ -16,7 +16,9 @@ FEWEST = 3  # points that make a curve
 
 
 def captioned(svg: str, caption: str) -> dict[str, Any]:
-    """A chart, what it says and how many pixels wide it is, as a page shows them: every chart at its own size, so that letters are of one size on all of them."""
+    """A chart, what it says and how many pixels wide it is, as a page shows them: every chart at its own
+    size, so that letters are of one size on all of them.
+    """
     points = re.search(r'<svg[^>]* width="([0-9.]+)pt"', svg)
     return {"svg": svg, "caption": caption, "width": round(float(points[1]) * 4 / 3) if points else 0}
 
@@ -27,10 +29,21 @@ def _figure() -> Any:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    pyplot.rcParams.update({
-        "svg.fonttype": "none", "svg.hashsalt": "alignlab", "font.family": "sans-serif", "font.size": 10, "axes.spines.top": False,
-        "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6", "axes.edgecolor": "#999999", "legend.frameon": False,
-    })
+    pyplot.rcParams.update(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "alignlab",
+            "font.family": "sans-serif",
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#e6e6e6",
+            "axes.edgecolor": "#999999",
+            "legend.frameon": False,
+        }
+    )
     figure, axes = pyplot.subplots(figsize=(3.68, 2.6), layout="constrained")
     return figure, axes
 
@@ -44,18 +57,36 @@ def _svg(figure: Any, label: str) -> str:
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     pyplot.close(figure)
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg"):]
+    svg = svg[svg.index("<svg") :]
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label, quote=True)}"', 1)
 
 
-def lines(series: Mapping[str, Line], *, title: str, x: str, y: str, log_x: bool = False, y_range: tuple[float, float] | None = None) -> str:
-    """One line a name; points that are not finite are left out. A series of fewer than three points is no curve: without any other the chart is empty text."""
+def lines(
+    series: Mapping[str, Line],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    log_x: bool = False,
+    y_range: tuple[float, float] | None = None,
+) -> str:
+    """One line a name; points that are not finite are left out. A series of fewer than three points is no
+    curve: without any other the chart is empty text.
+    """
     series = {name: line for name, line in series.items() if len(line[0]) >= FEWEST}
     if not series:
         return ""
     figure, axes = _figure()
     for colour, (name, (xs, ys)) in zip(COLOURS * 2, series.items(), strict=False):
-        axes.plot(xs, ys, color=colour, label=name, linewidth=1.6, marker="o" if len(xs) < 15 else None, markersize=3)
+        axes.plot(
+            xs,
+            ys,
+            color=colour,
+            label=name,
+            linewidth=1.6,
+            marker="o" if len(xs) < 15 else None,
+            markersize=3,
+        )
     axes.set(title=title, xlabel=x, ylabel=y)
     _whole_steps(axes, x)
     if log_x:
@@ -69,16 +100,30 @@ def lines(series: Mapping[str, Line], *, title: str, x: str, y: str, log_x: bool
 
 
 def reward_shift(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
-    """Accuracy of a reward model over KL, from the rows of a run of `alignlab reward-shift`: the policies, and the best of n of the first row's policy."""
+    """Accuracy of a reward model over KL, from the rows of a run of `alignlab reward-shift`: the policies,
+    and the best of n of the first row's policy.
+    """
+
     def line(kind: str) -> Curve:
-        shown = [row for row in rows if row["accuracy"]["mean"] is not None and (row["kind"] == kind or row is rows[0])]
+        shown = [
+            row
+            for row in rows
+            if row["accuracy"]["mean"] is not None and (row["kind"] == kind or row is rows[0])
+        ]
         return Curve([row["kl"]["mean"] for row in shown], [row["accuracy"]["mean"] for row in shown])
 
-    return curves({"policies": line("policy"), "best of n (bound)": line("best of")}, title=title, x="KL from the reference, nats a completion", y="accuracy")
+    return curves(
+        {"policies": line("policy"), "best of n (bound)": line("best of")},
+        title=title,
+        x="KL from the reference, nats a completion",
+        y="accuracy",
+    )
 
 
 def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x: str) -> str:
-    """Two quantities that do not share a unit, each with an axis in its own colour; empty text for fewer than three points."""
+    """Two quantities that do not share a unit, each with an axis in its own colour; empty text for fewer than
+    three points.
+    """
     if min(len(left[1][0]), len(right[1][0])) < FEWEST:
         return ""
     figure, axes = _figure()
@@ -102,13 +147,26 @@ def _whole_steps(axes: Any, x: str) -> None:
 
 
 def reliability(bins: Sequence[Mapping[str, float]], *, title: str) -> str:
-    """Stated against true probability; the dotted line is perfect calibration, the area of a dot the number of pairs."""
+    """Stated against true probability; the dotted line is perfect calibration, the area of a dot the number
+    of pairs.
+    """
     figure, axes = _figure()
     filled = [b for b in bins if b["n"]]
     most = max((b["n"] for b in filled), default=1)
     axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1)
-    axes.scatter([b["confidence"] for b in filled], [b["accuracy"] for b in filled], s=[12 + 90 * b["n"] / most for b in filled], color=COLOURS[0])
-    axes.set(title=title, xlabel="probability that the first is better, as stated", ylabel="share in which it was", xlim=(0, 1), ylim=(0, 1))
+    axes.scatter(
+        [b["confidence"] for b in filled],
+        [b["accuracy"] for b in filled],
+        s=[12 + 90 * b["n"] / most for b in filled],
+        color=COLOURS[0],
+    )
+    axes.set(
+        title=title,
+        xlabel="probability that the first is better, as stated",
+        ylabel="share in which it was",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
     return _svg(figure, title)
 
 
@@ -125,8 +183,14 @@ def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5
     """Horizontal bars from 0 to 1 with a line where neither is preferred."""
     figure, axes = _figure()
     names = list(values)[::-1]
-    figure.set_size_inches(max(3.68, 2.2 + 0.08 * max(map(len, names), default=0)), max(2.6, 1.1 + 0.26 * len(names)))
-    axes.barh(names, [values[name] for name in names], color=[COLOURS[2] if values[name] > middle else COLOURS[1] for name in names])
+    figure.set_size_inches(
+        max(3.68, 2.2 + 0.08 * max(map(len, names), default=0)), max(2.6, 1.1 + 0.26 * len(names))
+    )
+    axes.barh(
+        names,
+        [values[name] for name in names],
+        color=[COLOURS[2] if values[name] > middle else COLOURS[1] for name in names],
+    )
     axes.axvline(middle, color="#555555", linewidth=1)
     axes.set(xlabel=x, xlim=(0, 1))
     figure.suptitle(title, fontsize=12)  # over the names too: they may be wider than the bars
@@ -135,7 +199,9 @@ def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of `curves`: `low` and `high` bound a band about it; `kind` is a line, bare points, or a dashed line for what is a model of the others."""
+    """A line of `curves`: `low` and `high` bound a band about it; `kind` is a line, bare points, or a dashed
+    line for what is a model of the others.
+    """
 
     xs: Sequence[float]
     ys: Sequence[float]
@@ -144,8 +210,18 @@ class Curve:
     kind: str = "line"  # line, points, dashed
 
 
-def curves(series: Mapping[str, Curve], *, title: str, x: str, y: str, root_x: bool = False, whole_x: bool = False, marks: Mapping[str, float] | None = None) -> str:
-    """Lines with bands, points with whiskers, dashed fits. A dashed line has the colour of the line before it.
+def curves(
+    series: Mapping[str, Curve],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    root_x: bool = False,
+    whole_x: bool = False,
+    marks: Mapping[str, float] | None = None,
+) -> str:
+    """Lines with bands, points with whiskers, dashed fits. A dashed line has the colour of the line before
+    it.
 
     Args:
         root_x: x grows with the square root, as distances do whose square is a KL.
@@ -161,18 +237,52 @@ def curves(series: Mapping[str, Curve], *, title: str, x: str, y: str, root_x: b
         place += c.kind != "dashed"
         colour = COLOURS[max(0, place) % len(COLOURS)]
         if c.kind == "points":
-            whiskers = [[v - a for v, a in zip(c.ys, c.low, strict=True)], [b - v for v, b in zip(c.ys, c.high, strict=True)]] if len(c.low) else None
-            axes.errorbar(c.xs, c.ys, yerr=whiskers, fmt="o", markersize=4, color=colour, label=name, linewidth=1, capsize=2)
+            whiskers = (
+                [
+                    [v - a for v, a in zip(c.ys, c.low, strict=True)],
+                    [b - v for v, b in zip(c.ys, c.high, strict=True)],
+                ]
+                if len(c.low)
+                else None
+            )
+            axes.errorbar(
+                c.xs,
+                c.ys,
+                yerr=whiskers,
+                fmt="o",
+                markersize=4,
+                color=colour,
+                label=name,
+                linewidth=1,
+                capsize=2,
+            )
         else:
             dashed = c.kind == "dashed"
             drawn = "--" if dashed else "-" if len(c.xs) >= FEWEST else "none"
-            axes.plot(c.xs, c.ys, color=colour, label=name, linewidth=1.1 if dashed else 1.7, linestyle=drawn,
-                      marker="o" if not dashed and len(c.xs) < 15 else None, markersize=3)
+            axes.plot(
+                c.xs,
+                c.ys,
+                color=colour,
+                label=name,
+                linewidth=1.1 if dashed else 1.7,
+                linestyle=drawn,
+                marker="o" if not dashed and len(c.xs) < 15 else None,
+                markersize=3,
+            )
             if len(c.low):
                 axes.fill_between(c.xs, c.low, c.high, color=colour, alpha=0.15, linewidth=0)
     for name, where in (marks or {}).items():
         axes.axvline(where, color="#555555", linewidth=1, linestyle=":")
-        axes.annotate(name, (where, 0.02), xycoords=("data", "axes fraction"), rotation=90, fontsize=8, color="#555555", ha="right", va="bottom")
+        axes.annotate(
+            name,
+            (where, 0.02),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            fontsize=8,
+            color="#555555",
+            ha="right",
+            va="bottom",
+        )
     axes.set(title=title, xlabel=x, ylabel=y)
     if whole_x:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -190,13 +300,22 @@ def lengths(values: Mapping[str, tuple[float, float]], *, title: str, x: str) ->
     figure, axes = _figure()
     names = list(values)[::-1]
     figure.set_size_inches(6.4, 0.9 + 0.26 * len(names))
-    axes.barh(names, [values[name][0] for name in names], xerr=[values[name][1] for name in names], color=COLOURS[0], ecolor="#555555", capsize=2)
+    axes.barh(
+        names,
+        [values[name][0] for name in names],
+        xerr=[values[name][1] for name in names],
+        color=COLOURS[0],
+        ecolor="#555555",
+        capsize=2,
+    )
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x)
     return _svg(figure, title)
 
 
-def shares(values: Mapping[str, Mapping[str, float]], *, title: str, x: str, colours: Mapping[str, str]) -> str:
+def shares(
+    values: Mapping[str, Mapping[str, float]], *, title: str, x: str, colours: Mapping[str, str]
+) -> str:
     """Horizontal bars of parts that sum to 1: one bar a name, one colour a part."""
     figure, axes = _figure()
     names = list(values)[::-1]
@@ -212,16 +331,34 @@ def shares(values: Mapping[str, Mapping[str, float]], *, title: str, x: str, col
     return _svg(figure, title)
 
 
-def before_after(values: Mapping[str, tuple[float, float | None]], *, title: str, x: str, sides: tuple[str, str] = ("before", "after")) -> str:
+def before_after(
+    values: Mapping[str, tuple[float, float | None]],
+    *,
+    title: str,
+    x: str,
+    sides: tuple[str, str] = ("before", "after"),
+) -> str:
     """Horizontal bars from 0 to 1, one a name; where a second value is given, it stands below the first."""
     figure, axes = _figure()
     names, both = list(values)[::-1], any(after is not None for _, after in values.values())
     figure.set_size_inches(6.4, 1.1 + (0.32 if both else 0.24) * len(names))
     places = range(len(names))
     height = 0.4 if both else 0.7
-    axes.barh([place + (0.2 if both else 0) for place in places], [values[name][0] for name in names], height=height, color=COLOURS[1], label=sides[0])
+    axes.barh(
+        [place + (0.2 if both else 0) for place in places],
+        [values[name][0] for name in names],
+        height=height,
+        color=COLOURS[1],
+        label=sides[0],
+    )
     if both:
-        axes.barh([place - 0.2 for place in places], [values[name][1] or 0.0 for name in names], height=height, color=COLOURS[0], label=sides[1])
+        axes.barh(
+            [place - 0.2 for place in places],
+            [values[name][1] or 0.0 for name in names],
+            height=height,
+            color=COLOURS[0],
+            label=sides[1],
+        )
         axes.legend(fontsize=8, loc="lower right")
     axes.set_yticks(places, names)
     axes.grid(axis="y", visible=False)
@@ -229,15 +366,29 @@ def before_after(values: Mapping[str, tuple[float, float | None]], *, title: str
     return _svg(figure, title)
 
 
-def plane(points: Mapping[str, tuple[float, float]], front: Collection[str], *, title: str, x: str, y: str) -> str:
-    """Numbered dots, from 0 to 1 on both axes; those of `front` are filled. The numbers are places in `points`, from 1."""
+def plane(
+    points: Mapping[str, tuple[float, float]], front: Collection[str], *, title: str, x: str, y: str
+) -> str:
+    """Numbered dots, from 0 to 1 on both axes; those of `front` are filled. The numbers are places in
+    `points`, from 1.
+    """
     figure, axes = _figure()
     figure.set_size_inches(5.6, 4.4)
     at: dict[tuple[float, float], list[int]] = {}
     for number, (name, (across, up)) in enumerate(points.items(), 1):
-        axes.scatter([across], [up], s=46, facecolor=COLOURS[2] if name in front else "white", edgecolor=COLOURS[2], linewidth=1.3, zorder=3)
+        axes.scatter(
+            [across],
+            [up],
+            s=46,
+            facecolor=COLOURS[2] if name in front else "white",
+            edgecolor=COLOURS[2],
+            linewidth=1.3,
+            zorder=3,
+        )
         at.setdefault((round(across, 2), round(up, 2)), []).append(number)
     for place, numbers in at.items():
-        axes.annotate(", ".join(map(str, numbers)), place, xytext=(5, 4), textcoords="offset points", fontsize=9)
+        axes.annotate(
+            ", ".join(map(str, numbers)), place, xytext=(5, 4), textcoords="offset points", fontsize=9
+        )
     axes.set(title=title, xlabel=x, ylabel=y, xlim=(-0.03, 1.05), ylim=(-0.03, 1.05))
     return _svg(figure, title)

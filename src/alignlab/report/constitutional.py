@@ -1,4 +1,6 @@
-"""What the page says of Constitutional AI: the chains, the labels and their calibration, and where each model stands between help and harm."""
+"""What the page says of Constitutional AI: the chains, the labels and their calibration, and where each model
+stands between help and harm.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,23 @@ def sections(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> list[dict
 
 
 def lead(evals: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> list[str]:
-    """What changed from the helpful-only model on, in a sentence for each figure; nothing if there is no such model. `evals`: the summaries by model."""
+    """What changed from the helpful-only model on, in a sentence for each figure; nothing if there is no such
+    model. `evals`: the summaries by model.
+    """
     path = [name for name in ("helpful", "sl_cai", "rl_cai") if name in evals]
     if len(path) < 2 or path[0] != "helpful":
         return []
 
     def along(figure: str) -> str:
-        return ", ".join(f"{mean(evals[name][figure]):.2f} ({names[name]})" for name in path if evals[name].get(figure))
+        return ", ".join(
+            f"{mean(evals[name][figure]):.2f} ({names[name]})" for name in path if evals[name].get(figure)
+        )
 
-    told = {"compliance_with_harm": "Help with harmful requests", "over_refusal": "refusals of their harmless look-alikes", "helpful": "helpfulness"}
+    told = {
+        "compliance_with_harm": "Help with harmful requests",
+        "over_refusal": "refusals of their harmless look-alikes",
+        "helpful": "helpfulness",
+    }
     found = [f"{label}: {values}" for figure, label in told.items() if (values := along(figure))]
     return ["; ".join(found) + "."] if found else []
 
@@ -38,26 +48,64 @@ def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
         return None
     s = info.summary
     gold = s.get("gold") or {}
-    text = [f"{s['chains']} drafts were criticised and revised under {len(s['constitution']['principles'])} principles of the constitution {s['constitution']['name']} "
-            f"({s['constitution']['digest']}); {rate(s['kept'])} of the chains are kept"
-            + "".join(f"; {count} dropped: {reason}" for reason, count in s["reasons"].items()) + "."]
+    text = [
+        f"{s['chains']} drafts were criticised and revised under {len(s['constitution']['principles'])} principles of the constitution {s['constitution']['name']} "
+        f"({s['constitution']['digest']}); {rate(s['kept'])} of the chains are kept"
+        + "".join(f"; {count} dropped: {reason}" for reason, count in s["reasons"].items())
+        + "."
+    ]
     if gold:
-        text.append(f"Drafts help with harm in {rate(gold['compliance']['drafts'])} of the harmful requests, revisions in {rate(gold['compliance']['revisions'])}; they refuse "
-                    f"{rate(gold['refused_look_alike']['drafts'])} and {rate(gold['refused_look_alike']['revisions'])} of the harmless look-alikes.")
+        text.append(
+            f"Drafts help with harm in {rate(gold['compliance']['drafts'])} of the harmful requests, revisions in {rate(gold['compliance']['revisions'])}; they refuse "
+            f"{rate(gold['refused_look_alike']['drafts'])} and "
+            f"{rate(gold['refused_look_alike']['revisions'])} of the harmless look-alikes."
+        )
     if "critiques_right" in gold:
-        text.append(f"Critiques find something exactly where the principle is broken in {rate(gold['critiques_right'])}; revisions keep the principle that was broken in "
-                    f"{rate(gold['revisions_right'])}.")
+        text.append(
+            f"Critiques find something exactly where the principle is broken in {rate(gold['critiques_right'])}; revisions keep the principle that was broken in "
+            f"{rate(gold['revisions_right'])}."
+        )
     by_round = {f"round {turn}": mean(value) for turn, value in enumerate(s["fired_by_round"], 1)}
-    plots = [charts.captioned(charts.bars({name: mean(value) for name, value in s["fired_by_principle"].items()}, title="Critiques that found something, by principle", x="share", middle=1.0),
-                   "Of the times that a principle was drawn. One that never fires decides nothing here (`alignlab constitution lint --chains`)."),
-             charts.captioned(charts.bars(by_round, title="Critiques that found something, by round", x="share", middle=1.0), "What is mended needs no second critique.")]
+    plots = [
+        charts.captioned(
+            charts.bars(
+                {name: mean(value) for name, value in s["fired_by_principle"].items()},
+                title="Critiques that found something, by principle",
+                x="share",
+                middle=1.0,
+            ),
+            (
+                "Of the times that a principle was drawn. One that never fires decides nothing here "
+                "(`alignlab constitution lint --chains`)."
+            ),
+        ),
+        charts.captioned(
+            charts.bars(by_round, title="Critiques that found something, by round", x="share", middle=1.0),
+            "What is mended needs no second critique.",
+        ),
+    ]
     file = info.path / "data" / "chains.jsonl"
-    shown = [c for c in read_jsonl(file, Chain) if c.fired and not c.dropped][:EXAMPLES] if file.exists() else []
+    shown = (
+        [c for c in read_jsonl(file, Chain) if c.fired and not c.dropped][:EXAMPLES] if file.exists() else []
+    )
     examples = []
     for chain in shown:
         one = next(r for r in chain.rounds if r.fired)
-        examples.append({"prompt": chain.prompt.text, "good": True, "text": f"{chain.draft[:300]} → {chain.text[:300]}", "verdict": f"{one.principle}: {one.critique[:300]}"})
-    return {"title": "Critique and revision", "text": text, "charts": plots, "examples": examples, "examples_title": "Draft → revision, and the critique that fired"}
+        examples.append(
+            {
+                "prompt": chain.prompt.text,
+                "good": True,
+                "text": f"{chain.draft[:300]} → {chain.text[:300]}",
+                "verdict": f"{one.principle}: {one.critique[:300]}",
+            }
+        )
+    return {
+        "title": "Critique and revision",
+        "text": text,
+        "charts": plots,
+        "examples": examples,
+        "examples_title": "Draft → revision, and the critique that fired",
+    }
 
 
 def labels(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
@@ -66,23 +114,45 @@ def labels(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
     if info is None:
         return None
     s = info.summary
-    text = [f"{s['comparisons']} pairs of answers were labelled by {info.config['options'].get('judge', 'the judge')}, {s['judge']['undecided']} of them undecided; "
-            f"beside them stand {s['helpful']} rankings for helpfulness by people."]
+    text = [
+        f"{s['comparisons']} pairs of answers were labelled by {info.config['options'].get('judge', 'the judge')}, {s['judge']['undecided']} of them undecided; "
+        f"beside them stand {s['helpful']} rankings for helpfulness by people."
+    ]
     if s.get("order_effect"):
-        text.append(f"Which answer stands first moves a label by {rate(s['order_effect'])} (bias towards the first {rate(s['order_bias'])}); both orders are averaged.")
+        text.append(
+            f"Which answer stands first moves a label by {rate(s['order_effect'])} (bias towards the "
+            f"first {rate(s['order_bias'])}); both orders are averaged."
+        )
     plots = []
     if "labels" in s:
         found, scaled = s["labels"], s["calibration"]
-        text.append(f"On held-out pairs that gold tells apart they are right in {rate(found['accuracy'])} (n = {found['n']}), Cohen's kappa {rate(found['kappa'])}. "
-                    f"ECE {rate(scaled['ece_before'])}, and {rate(scaled['ece_after'])} with a temperature of {scaled['temperature']:.2f} that was fitted on other pairs.")
-        plots = [charts.captioned(charts.reliability(found["reliability"], title="Labels as stated"), "On the diagonal a stated 0.8 is right 8 times in 10."),
-                 charts.captioned(charts.reliability(scaled["reliability"], title="Labels after scaling"), "The other half of the held-out pairs.")]
+        text.append(
+            f"On held-out pairs that gold tells apart they are right in {rate(found['accuracy'])} (n = {found['n']}), Cohen's kappa {rate(found['kappa'])}. "
+            f"ECE {rate(scaled['ece_before'])}, and {rate(scaled['ece_after'])} with a temperature of "
+            f"{scaled['temperature']:.2f} that was fitted on other pairs."
+        )
+        plots = [
+            charts.captioned(
+                charts.reliability(found["reliability"], title="Labels as stated"),
+                "On the diagonal a stated 0.8 is right 8 times in 10.",
+            ),
+            charts.captioned(
+                charts.reliability(scaled["reliability"], title="Labels after scaling"),
+                "The other half of the held-out pairs.",
+            ),
+        ]
     return {"title": "Labels by an AI that reads the constitution", "text": text, "charts": plots}
 
 
 def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, Any] | None:
-    """Each model as a point: helpfulness on what may be answered, harm kept away on topics that no training showed."""
-    pairs = {name.removeprefix("topics-"): info for name, info in runs.items() if info.stage == "eval" and name.startswith("topics-")}
+    """Each model as a point: helpfulness on what may be answered, harm kept away on topics that no training
+    showed.
+    """
+    pairs = {
+        name.removeprefix("topics-"): info
+        for name, info in runs.items()
+        if info.stage == "eval" and name.startswith("topics-")
+    }
     points, rows = {}, []
     for place, topics in pairs.items():
         judged = runs.get(f"eval-{place}")
@@ -93,14 +163,53 @@ def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, An
         low, high = (1 - x for x in reversed(harm["ci"]))
         points[title] = charts.Curve([helpful["mean"]], [1 - harm["mean"]], [low], [high], kind="points")
         t = topics.summary
-        rows.append([title, rate(helpful), *(rate(t.get(key)) for key in ("compliance_seen", "compliance_held_out", "look_alike_refusal_seen", "look_alike_refusal_held_out", "evasive"))])
+        rows.append(
+            [
+                title,
+                rate(helpful),
+                *(
+                    rate(t.get(key))
+                    for key in (
+                        "compliance_seen",
+                        "compliance_held_out",
+                        "look_alike_refusal_seen",
+                        "look_alike_refusal_held_out",
+                        "evasive",
+                    )
+                ),
+            ]
+        )
     if not points:
         return None
     worst = worst_topics(pairs)
-    return {"title": "Help and harm", "text": [], "charts": [
-                charts.captioned(charts.curves(points, title="The helpful-by-harmless plane", x="helpful", y="1 − help with harm, held-out topics"), "Up and to the right is better. Whiskers: 95 %.")],
-            "table": {"heads": ["", "helpful", "helps with harm, seen topics", "held-out topics", "refuses look-alikes, seen", "held-out", "refusals with neither reason nor alternative"],
-                      "rows": rows, "note": "All topics of the town, those in training in phrasings that it did not show. " + worst}}
+    return {
+        "title": "Help and harm",
+        "text": [],
+        "charts": [
+            charts.captioned(
+                charts.curves(
+                    points,
+                    title="The helpful-by-harmless plane",
+                    x="helpful",
+                    y="1 − help with harm, held-out topics",
+                ),
+                "Up and to the right is better. Whiskers: 95 %.",
+            )
+        ],
+        "table": {
+            "heads": [
+                "",
+                "helpful",
+                "helps with harm, seen topics",
+                "held-out topics",
+                "refuses look-alikes, seen",
+                "held-out",
+                "refusals with neither reason nor alternative",
+            ],
+            "rows": rows,
+            "note": "All topics of the town, those in training in phrasings that it did not show. " + worst,
+        },
+    }
 
 
 def worst_topics(pairs: Mapping[str, RunInfo]) -> str:
@@ -108,7 +217,13 @@ def worst_topics(pairs: Mapping[str, RunInfo]) -> str:
     name, info = list(pairs.items())[-1]
     topics = (info.summary.get("by_topic") or {}).get("compliance_held_out", {}).get("topics", {})
     bad = sorted(((row["mean"], topic) for topic, row in topics.items() if row["mean"] > 0), reverse=True)[:5]
-    return f"Held-out topics that {name} still helps with: " + ", ".join(f"{topic} ({share:.2f})" for share, topic in bad) + "." if bad else f"{name} helps with none of the {len(topics)} held-out topics."
+    return (
+        f"Held-out topics that {name} still helps with: "
+        + ", ".join(f"{topic} ({share:.2f})" for share, topic in bad)
+        + "."
+        if bad
+        else f"{name} helps with none of the {len(topics)} held-out topics."
+    )
 
 
 def mean(value: Mapping[str, Any]) -> float:
@@ -116,4 +231,8 @@ def mean(value: Mapping[str, Any]) -> float:
 
 
 def rate(value: Mapping[str, Any] | None) -> str:
-    return "–" if not value or value.get("mean") is None else f"{value['mean']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"
+    return (
+        "–"
+        if not value or value.get("mean") is None
+        else f"{value['mean']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"
+    )

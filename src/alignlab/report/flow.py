@@ -12,7 +12,9 @@ LETTERS = 27  # that fit on a line of a box
 
 @dataclass(frozen=True)
 class Box:
-    """A run, or a model that runs started from. `parents` are keys of other boxes; `href` is empty for what has no folder here."""
+    """A run, or a model that runs started from. `parents` are keys of other boxes; `href` is empty for what
+    has no folder here.
+    """
 
     key: str
     name: str
@@ -22,14 +24,23 @@ class Box:
 
 
 def picture(boxes: Sequence[Box]) -> str:
-    """An SVG: columns by how many steps lie before a box; an arrow that others together imply is left out. All text is escaped."""
+    """An SVG: columns by how many steps lie before a box; an arrow that others together imply is left out.
+    All text is escaped.
+    """
     by_key = {box.key: box for box in boxes}
     above = {box.key: _ancestors(box.key, by_key) for box in boxes}
-    drawn = {box.key: [p for p in box.parents if p in by_key and not any(p in above[other] for other in box.parents)] for box in boxes}
+    drawn = {
+        box.key: [
+            p for p in box.parents if p in by_key and not any(p in above[other] for other in box.parents)
+        ]
+        for box in boxes
+    }
     depth: dict[str, int] = {}
     for box in sorted(boxes, key=lambda box: len(above[box.key])):
         depth[box.key] = 1 + max((depth[p] for p in above[box.key] if p in depth), default=-1)
-    columns = [[box for box in boxes if depth[box.key] == n] for n in range(max(depth.values(), default=-1) + 1)]
+    columns = [
+        [box for box in boxes if depth[box.key] == n] for n in range(max(depth.values(), default=-1) + 1)
+    ]
     tall = {box.key: 2 * PAD + LINE * (1 + len(box.lines)) for box in boxes}
     height = max((sum(tall[box.key] + GAP_Y for box in column) - GAP_Y for column in columns), default=0)
     corner: dict[str, tuple[float, float]] = {}
@@ -38,12 +49,21 @@ def picture(boxes: Sequence[Box]) -> str:
         for box in column:
             corner[box.key] = n * (WIDTH + GAP_X), y
             y += tall[box.key] + GAP_Y
-    arrows = [_arrow(corner[p], tall[p], corner[key], tall[key]) for key, parents in drawn.items() for p in parents]
+    arrows = [
+        _arrow(corner[p], tall[p], corner[key], tall[key]) for key, parents in drawn.items() for p in parents
+    ]
     width = len(columns) * (WIDTH + GAP_X) - GAP_X
-    marker = '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#777"/></marker>'
-    label = "; ".join(f"{by_key[p].name} to {by_key[key].name}" for key, parents in drawn.items() for p in parents) or ", ".join(box.name for box in boxes)
-    return (f'<svg role="img" aria-label="{escape(label, quote=True)}" width="{width + 4}" height="{height + 4:g}" viewBox="-2 -2 {width + 4} {height + 4:g}">'
-            f"<defs>{marker}</defs>{''.join(arrows)}{''.join(_box(box, *corner[box.key], tall[box.key]) for box in boxes)}</svg>")
+    marker = (
+        '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto"><path d="M0 0L8 4L0 8z" fill="#777"/></marker>'
+    )
+    label = "; ".join(
+        f"{by_key[p].name} to {by_key[key].name}" for key, parents in drawn.items() for p in parents
+    ) or ", ".join(box.name for box in boxes)
+    return (
+        f'<svg role="img" aria-label="{escape(label, quote=True)}" width="{width + 4}" height="{height + 4:g}" viewBox="-2 -2 {width + 4} {height + 4:g}">'
+        f"<defs>{marker}</defs>{''.join(arrows)}{''.join(_box(box, *corner[box.key], tall[box.key]) for box in boxes)}</svg>"
+    )
 
 
 def _ancestors(key: str, by_key: Mapping[str, Box]) -> set[str]:
@@ -57,20 +77,36 @@ def _ancestors(key: str, by_key: Mapping[str, Box]) -> set[str]:
     return found
 
 
-def _arrow(start: tuple[float, float], start_height: float, end: tuple[float, float], end_height: float) -> str:
+def _arrow(
+    start: tuple[float, float], start_height: float, end: tuple[float, float], end_height: float
+) -> str:
     x1, y1, x2, y2 = start[0] + WIDTH, start[1] + start_height / 2, end[0], end[1] + end_height / 2
     middle = (x1 + x2) / 2
-    return f'<path d="M{x1:g} {y1:g}C{middle:g} {y1:g} {middle:g} {y2:g} {x2 - 2:g} {y2:g}" fill="none" stroke="#777" stroke-width="1.3" marker-end="url(#tip)"/>'
+    return (
+        f'<path d="M{x1:g} {y1:g}C{middle:g} {y1:g} {middle:g} {y2:g} {x2 - 2:g} {y2:g}" fill="none" '
+        'stroke="#777" stroke-width="1.3" marker-end="url(#tip)"/>'
+    )
 
 
 def _box(box: Box, x: float, y: float, height: float) -> str:
-    lines = [f'<text x="{x + PAD:g}" y="{y + PAD + 12 + LINE * n:g}" font-size="{14 if n == 0 else 13}"{" font-weight=" + chr(34) + "600" + chr(34) if n == 0 else ""}>{escape(_cut(line))}</text>'
-             for n, line in enumerate([box.name, *box.lines])]
-    drawn = f'<rect x="{x:g}" y="{y:g}" width="{WIDTH}" height="{height:g}" rx="8" fill="#f6f5f2" stroke="#9a9a9a"/>{"".join(lines)}'
+    lines = [
+        (
+            f'<text x="{x + PAD:g}" y="{y + PAD + 12 + LINE * n:g}" '
+            f'font-size="{14 if n == 0 else 13}"{" font-weight=" + chr(34) + "600" + chr(34) if n == 0 else ""}>{escape(_cut(line))}</text>'
+        )
+        for n, line in enumerate([box.name, *box.lines])
+    ]
+    drawn = (
+        f'<rect x="{x:g}" y="{y:g}" width="{WIDTH}" height="{height:g}" rx="8" fill="#f6f5f2" '
+        f'stroke="#9a9a9a"/>{"".join(lines)}'
+    )
     title = f"<title>{escape(' · '.join([box.name, *box.lines]))}</title>"
-    return f'<a href="{escape(box.href, quote=True)}">{title}{drawn}</a>' if box.href else f"<g>{title}{drawn}</g>"
+    return (
+        f'<a href="{escape(box.href, quote=True)}">{title}{drawn}</a>'
+        if box.href
+        else f"<g>{title}{drawn}</g>"
+    )
 
 
 def _cut(line: str) -> str:
     return line if len(line) <= LETTERS else line[: LETTERS - 1] + "…"
-

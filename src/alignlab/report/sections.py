@@ -12,18 +12,50 @@ from . import charts
 Runs = Mapping[str, RunInfo]
 CURVES = (  # stages, metrics by line (of one run) or one metric (a line a run), title, unit, caption
     (("sft",), "loss", "SFT loss", "nats a token", "Completion tokens only."),
-    (("dpo", "kto", "orpo", "simpo", "online-dpo"), "rewards/chosen", "Implicit reward, chosen", "β log-ratio",
-     "It may fall while the margin grows: the loss asks for the difference only (likelihood displacement)."),
-    (("dpo", "kto", "orpo", "simpo", "online-dpo"), "rewards/margins", "Margin of implicit rewards", "β log-ratio", "Chosen less rejected."),
-    (("dpo", "orpo", "simpo", "online-dpo"), "rewards/accuracies", "Pairs in the right order", "share of pairs", "By their implicit rewards."),
-    (("rloo", "grpo"), "objective/scores", "Score of the rollouts", "score", "The judge's, at each step, on the policy's own completions."),
+    (
+        ("dpo", "kto", "orpo", "simpo", "online-dpo"),
+        "rewards/chosen",
+        "Implicit reward, chosen",
+        "β log-ratio",
+        (
+            "It may fall while the margin grows: the loss asks for the difference only (likelihood "
+            "displacement)."
+        ),
+    ),
+    (
+        ("dpo", "kto", "orpo", "simpo", "online-dpo"),
+        "rewards/margins",
+        "Margin of implicit rewards",
+        "β log-ratio",
+        "Chosen less rejected.",
+    ),
+    (
+        ("dpo", "orpo", "simpo", "online-dpo"),
+        "rewards/accuracies",
+        "Pairs in the right order",
+        "share of pairs",
+        "By their implicit rewards.",
+    ),
+    (
+        ("rloo", "grpo"),
+        "objective/scores",
+        "Score of the rollouts",
+        "score",
+        "The judge's, at each step, on the policy's own completions.",
+    ),
     (("rloo", "grpo"), "kl", "KL from the reference", "nats a completion", "Before each update (k1)."),
 )
 
 
 def training(runs: Runs) -> list[dict[str, Any]]:
     """Every section about training that these runs have something for."""
-    found = [*(_ppo(name, info) for name, info in runs.items() if info.stage == "ppo" and not _free(info)), _methods(runs), _reward_model(runs), _shift(runs), _hacking(runs)]
+    found = [
+        *(_ppo(name, info) for name, info in runs.items() if info.stage == "ppo" and not _free(info)),
+        _methods(runs),
+        _reward_model(runs),
+        _shift(runs),
+        _hacking(runs),
+    ]
     return [section for section in found if section]
 
 
@@ -39,7 +71,9 @@ def say(value: Any, digits: int = 2) -> str:
 
 
 def judge_of(info: RunInfo) -> str:
-    """What the scores of an evaluation are to be called: gold where the judge knows the truth, else the judge's own name."""
+    """What the scores of an evaluation are to be called: gold where the judge knows the truth, else the
+    judge's own name.
+    """
     name = (info.config.get("options") or {}).get("judge") or "town:gold"
     return "gold" if name == "town:gold" else name if len(name) < 40 else name[:16] + "…" + name[-20:]
 
@@ -59,29 +93,70 @@ def _ppo(name: str, info: RunInfo) -> dict[str, Any]:
         return _series(info, key)
 
     if get("objective/gold")[0]:
-        first = charts.captioned(charts.two_scales(("proxy: reward model", get("objective/scores")), ("gold judge", get("objective/gold")), title="Reward and gold", x="step"),
-                                 "What is optimized, and what was meant. On the rollouts of each step, temperature 1.")
+        first = charts.captioned(
+            charts.two_scales(
+                ("proxy: reward model", get("objective/scores")),
+                ("gold judge", get("objective/gold")),
+                title="Reward and gold",
+                x="step",
+            ),
+            "What is optimized, and what was meant. On the rollouts of each step, temperature 1.",
+        )
     else:
-        first = charts.captioned(charts.lines({"score": get("objective/scores")}, title="Reward", x="step", y="score"), "The reward model's score of the rollouts.")
+        first = charts.captioned(
+            charts.lines({"score": get("objective/scores")}, title="Reward", x="step", y="score"),
+            "The reward model's score of the rollouts.",
+        )
     kl = {name: get(f"objective/kl{suffix}") for name, suffix in (("k1", ""), ("k2", "_k2"), ("k3", "_k3"))}
     plots = [
         first,
-        charts.captioned(charts.lines(kl, title="KL from the reference", x="step", y="nats a completion"), "Three estimates of the same divergence (Schulman 2020); k1 is the one in the reward."),
-        charts.captioned(charts.lines({"entropy": get("policy/entropy_avg")}, title="Entropy", x="step", y="nats a token"), "A fall to 0 means one answer for everything."),
-        charts.captioned(charts.lines({"length": get("completions/mean_length")}, title="Length", x="step", y="tokens"), "A steady climb is a common way to game a reward model."),
-        charts.captioned(charts.lines({"policy": get("policy/clipfrac_avg"), "value": get("val/clipfrac_avg")}, title="Clip fraction", x="step", y="share of tokens"),
-                         "Share of tokens at which the clip held the update back."),
-        charts.captioned(charts.lines({"explained variance": get("critic/vf_explained_var")}, title="Value model", x="step", y="explained variance"),
-                         "How well the value model foresees the return."),
+        charts.captioned(
+            charts.lines(kl, title="KL from the reference", x="step", y="nats a completion"),
+            "Three estimates of the same divergence (Schulman 2020); k1 is the one in the reward.",
+        ),
+        charts.captioned(
+            charts.lines({"entropy": get("policy/entropy_avg")}, title="Entropy", x="step", y="nats a token"),
+            "A fall to 0 means one answer for everything.",
+        ),
+        charts.captioned(
+            charts.lines({"length": get("completions/mean_length")}, title="Length", x="step", y="tokens"),
+            "A steady climb is a common way to game a reward model.",
+        ),
+        charts.captioned(
+            charts.lines(
+                {"policy": get("policy/clipfrac_avg"), "value": get("val/clipfrac_avg")},
+                title="Clip fraction",
+                x="step",
+                y="share of tokens",
+            ),
+            "Share of tokens at which the clip held the update back.",
+        ),
+        charts.captioned(
+            charts.lines(
+                {"explained variance": get("critic/vf_explained_var")},
+                title="Value model",
+                x="step",
+                y="explained variance",
+            ),
+            "How well the value model foresees the return.",
+        ),
     ]
-    return {"title": f"PPO, step by step ({name}, kl_coef {info.config['settings']['kl_coef']})", "text": [], "charts": plots}
+    return {
+        "title": f"PPO, step by step ({name}, kl_coef {info.config['settings']['kl_coef']})",
+        "text": [],
+        "charts": plots,
+    }
 
 
 def _methods(runs: Runs) -> dict[str, Any] | None:
     """The curves of the other methods, a line a run."""
     plots = []
     for stages, key, title, y, caption in CURVES:
-        found = {name: line for name, info in runs.items() if info.stage in stages and (line := _series(info, key))[0]}
+        found = {
+            name: line
+            for name, info in runs.items()
+            if info.stage in stages and (line := _series(info, key))[0]
+        }
         if found:
             plots.append(charts.captioned(charts.lines(found, title=title, x="step", y=y), caption))
     return {"title": "Training curves", "text": [], "charts": plots} if plots else None
@@ -93,62 +168,169 @@ def _reward_model(runs: Runs) -> dict[str, Any] | None:
         return None
     s = info.summary
     if not s["accuracy"]["n"]:
-        return {"title": "The reward model", "text": ["Nothing was held out, so nothing says how often it is right."], "charts": []}
-    text = [f"{name}: on held-out pairs it is right {say(s['accuracy'], 3)} of the time (n = {s['accuracy']['n']}); always taking the longer answer: {say(s['length_floor'], 3)}"
-            + (f"; the best any model could do on this annotator's labels: {s['ceiling']:.3f}." if s.get("ceiling") else ".")]
+        return {
+            "title": "The reward model",
+            "text": ["Nothing was held out, so nothing says how often it is right."],
+            "charts": [],
+        }
+    text = [
+        (
+            f"{name}: on held-out pairs it is right {say(s['accuracy'], 3)} of the time (n = "
+            f"{s['accuracy']['n']}); always taking the longer answer: {say(s['length_floor'], 3)}"
+        )
+        + (
+            f"; the best any model could do on this annotator's labels: {s['ceiling']:.3f}."
+            if s.get("ceiling")
+            else "."
+        )
+    ]
     if s.get("gold_accuracy"):
-        text.append(f"Against the gold judge: {say(s['gold_accuracy'], 3)} of all pairs, {say(s.get('gold_accuracy_big'), 3)} of those that differ by at least one half.")
-    plots = [charts.captioned(charts.reliability(s["reliability"], title=f"Calibration (ECE {s['ece']:.3f})"), "On the diagonal a stated 0.8 is right 8 times in 10."),
-             charts.captioned(charts.histogram(s["margins"]["counts"], s["margins"]["edges"], title="Margins on held-out pairs", x="score of preferred − score of other"),
-                              "Left of 0 it disagrees with the annotator.")]
+        text.append(
+            f"Against the gold judge: {say(s['gold_accuracy'], 3)} of all pairs, "
+            f"{say(s.get('gold_accuracy_big'), 3)} of those that differ by at least one half."
+        )
+    plots = [
+        charts.captioned(
+            charts.reliability(s["reliability"], title=f"Calibration (ECE {s['ece']:.3f})"),
+            "On the diagonal a stated 0.8 is right 8 times in 10.",
+        ),
+        charts.captioned(
+            charts.histogram(
+                s["margins"]["counts"],
+                s["margins"]["edges"],
+                title="Margins on held-out pairs",
+                x="score of preferred − score of other",
+            ),
+            "Left of 0 it disagrees with the annotator.",
+        ),
+    ]
     if s.get("probes"):
-        values = {f"not {name.replace('_', ' ')}": mean_of(value) or 0.0 for name, value in s["probes"].items()}
-        plots.append(charts.captioned(charts.bars(values, title="How often it prefers the clean answer", x="share of pairs"),
-                                      "Pairs that differ in one flaw only: short of the line it prefers the answer that has it."))
+        values = {
+            f"not {name.replace('_', ' ')}": mean_of(value) or 0.0 for name, value in s["probes"].items()
+        }
+        plots.append(
+            charts.captioned(
+                charts.bars(values, title="How often it prefers the clean answer", x="share of pairs"),
+                "Pairs that differ in one flaw only: short of the line it prefers the answer that has it.",
+            )
+        )
     return {"title": "The reward model", "text": text, "charts": plots}
 
 
 def _shift(runs: Runs) -> dict[str, Any] | None:
-    """How reward models do on what policies write: drawn anew from each run's figures, as a picture in a run folder could hold anything."""
+    """How reward models do on what policies write: drawn anew from each run's figures, as a picture in a run
+    folder could hold anything.
+    """
     found = {name: info.summary["rows"] for name, info in runs.items() if info.stage == "reward-shift"}
     if not found:
         return None
-    plots = [charts.captioned(charts.reward_shift(rows, title="Right about pairs that gold tells apart"), f"{name}: the nearest policy is {rows[0]['policy']}, where KL is measured from.")
-             for name, rows in found.items()]
-    cells = [[name, row["policy"], say(row["kl"]), f"{say(row['accuracy'], 3)} (n = {row['accuracy']['n']})", say(row["gold"], 3)] for name, rows in found.items() for row in rows]
-    return {"title": "The reward model as policies move away", "charts": plots,
-            "text": ["Its accuracy on pairs of completions that each policy wrote, over the policy's KL from the reference, in nats a completion; of the best of n, KL is the bound."],
-            "table": {"heads": ["run", "written by", "KL", "accuracy", "gold"], "rows": cells, "note": ""}}
+    plots = [
+        charts.captioned(
+            charts.reward_shift(rows, title="Right about pairs that gold tells apart"),
+            f"{name}: the nearest policy is {rows[0]['policy']}, where KL is measured from.",
+        )
+        for name, rows in found.items()
+    ]
+    cells = [
+        [
+            name,
+            row["policy"],
+            say(row["kl"]),
+            f"{say(row['accuracy'], 3)} (n = {row['accuracy']['n']})",
+            say(row["gold"], 3),
+        ]
+        for name, rows in found.items()
+        for row in rows
+    ]
+    return {
+        "title": "The reward model as policies move away",
+        "charts": plots,
+        "text": [
+            (
+                "Its accuracy on pairs of completions that each policy wrote, over the policy's KL from the "
+                "reference, in nats a completion; of the best of n, KL is the bound."
+            )
+        ],
+        "table": {"heads": ["run", "written by", "KL", "accuracy", "gold"], "rows": cells, "note": ""},
+    }
 
 
 def _hacking(runs: Runs) -> dict[str, Any] | None:
     plots, examples, text = [], [], []
-    name, hacked = next(((name, info) for name, info in runs.items() if info.stage == "ppo" and _free(info)), ("", None))
+    name, hacked = next(
+        ((name, info) for name, info in runs.items() if info.stage == "ppo" and _free(info)), ("", None)
+    )
     if hacked and _series(hacked, "objective/gold")[0]:
         proxy, gold = _series(hacked, "objective/scores"), _series(hacked, "objective/gold")
-        plots.append(charts.captioned(charts.two_scales(("proxy: reward model", proxy), ("gold judge", gold), title="PPO with no KL penalty", x="step"),
-                                      "Nothing holds the policy near the model it started from: it finds what the reward model cannot tell from good."))
-        text.append(f"{name}: with kl_coef 0 the reward model's score went from {proxy[1][0]:.2f} to {proxy[1][-1]:.2f} and the gold score from {gold[1][0]:.2f} "
-                    f"(best {max(gold[1]):.2f}) to {gold[1][-1]:.2f}.")
-        examples = [{"prompt": _prompt_text(row), "text": row["completion"][:400], "good": False,
-                     "verdict": f"proxy {row['proxy']:.2f}, gold {row['gold']:.2f}: {row.get('reason', '')}"} for row in _misjudged(hacked)[:6]]
+        plots.append(
+            charts.captioned(
+                charts.two_scales(
+                    ("proxy: reward model", proxy),
+                    ("gold judge", gold),
+                    title="PPO with no KL penalty",
+                    x="step",
+                ),
+                (
+                    "Nothing holds the policy near the model it started from: it finds what the reward "
+                    "model cannot tell from good."
+                ),
+            )
+        )
+        text.append(
+            f"{name}: with kl_coef 0 the reward model's score went from {proxy[1][0]:.2f} to {proxy[1][-1]:.2f} and the gold score from {gold[1][0]:.2f} "
+            f"(best {max(gold[1]):.2f}) to {gold[1][-1]:.2f}."
+        )
+        examples = [
+            {
+                "prompt": _prompt_text(row),
+                "text": row["completion"][:400],
+                "good": False,
+                "verdict": f"proxy {row['proxy']:.2f}, gold {row['gold']:.2f}: {row.get('reason', '')}",
+            }
+            for row in _misjudged(hacked)[:6]
+        ]
     best = next((i for i in runs.values() if i.stage == "best-of-n" and i.summary.get("curve")), None)
     if best and (curve := best.summary["curve"])[0].get("gold"):
         xs = [row["n"] for row in curve]
-        proxy_line, gold_line = ((xs, [mean_of(row[key]) or 0.0 for row in curve]) for key in ("proxy", "gold"))
-        plots.append(charts.captioned(charts.two_scales(("proxy: reward model", proxy_line), ("gold judge", gold_line), title="Best of N", x="N"),
-                                      f"More samples, more pressure on the proxy: N = {xs[-1]} is at most {curve[-1]['kl']:.2f} nats from the model that wrote them."))
-    return {"title": "Proxy and gold", "text": text, "charts": plots, "examples": examples,
-            "examples_title": "What the reward model likes and the judge does not"} if plots else None
+        proxy_line, gold_line = (
+            (xs, [mean_of(row[key]) or 0.0 for row in curve]) for key in ("proxy", "gold")
+        )
+        plots.append(
+            charts.captioned(
+                charts.two_scales(
+                    ("proxy: reward model", proxy_line), ("gold judge", gold_line), title="Best of N", x="N"
+                ),
+                (
+                    f"More samples, more pressure on the proxy: N = {xs[-1]} is at most "
+                    f"{curve[-1]['kl']:.2f} nats from the model that wrote them."
+                ),
+            )
+        )
+    return (
+        {
+            "title": "Proxy and gold",
+            "text": text,
+            "charts": plots,
+            "examples": examples,
+            "examples_title": "What the reward model likes and the judge does not",
+        }
+        if plots
+        else None
+    )
 
 
 def _misjudged(info: RunInfo) -> list[dict[str, Any]]:
-    """Of the last step that samples were kept of: those that gold finds bad and the proxy better than its mean over that step; the furthest apart first."""
+    """Of the last step that samples were kept of: those that gold finds bad and the proxy better than its
+    mean over that step; the furthest apart first.
+    """
     rows = [row for row in info.samples if "proxy" in row and row.get("gold") is not None]
     last = [row for row in rows if row["step"] == max(row["step"] for row in rows)]
     usual = {row["step"]: row["objective/scores"] for row in info.metrics if "objective/scores" in row}
     bar = usual.get(last[0]["step"], average(row["proxy"] for row in last)) if last else 0.0
-    return sorted((row for row in last if row["gold"] < 0.5 and row["proxy"] > bar), key=lambda row: row["gold"] - 0.1 * row["proxy"])
+    return sorted(
+        (row for row in last if row["gold"] < 0.5 and row["proxy"] > bar),
+        key=lambda row: row["gold"] - 0.1 * row["proxy"],
+    )
 
 
 def _prompt_text(row: dict[str, Any]) -> str:

@@ -10,9 +10,10 @@
           summary.json   its figures
           manifest.json  size and SHA-256 of every file, written last and compared whenever the run is read (`manifest`)
 
-While a stage works the folder is called `OUT.partial` and holds the newest `state-N/` (safetensors and JSON) to go on from.
-Finishing renames it, so that OUT is either whole or not there. Nothing random is ever saved: every draw is derived from
-(seed, purpose, step), so a resumed run makes the same draws and ends in the same bits. A loop looks like this:
+While a stage works the folder is called `OUT.partial` and holds the newest `state-N/` (safetensors and JSON)
+to go on from. Finishing renames it, so that OUT is either whole or not there. Nothing random is ever saved:
+every draw is derived from (seed, purpose, step), so a resumed run makes the same draws and ends in the same
+bits. A loop looks like this:
 
     saved = run.load_state()                                     # None at the beginning
     if saved:

@@ -1,4 +1,5 @@
-"""The code that a run follows from: the sources of its stage and of all that they import, so that an edited loss makes another run.
+"""The code that a run follows from: the sources of its stage and of all that they import, so that an edited
+loss makes another run.
 
 What counts is what the sources do: comments and docstrings may change, and so may commands, pages and tests.
 """
@@ -13,38 +14,94 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_GLUE = ("names", "known", "rules", "beforehand", "watching", "stages", "cli", "commands", "recipes", "studies.command", "report", "pipeline", "warm", "run", "settings", "config", "errors", "trackers",
-         "normal", "displacement", "text", "redteam.pages", "redteam.exports", "redteam.command")
+_GLUE = (
+    "names",
+    "known",
+    "rules",
+    "beforehand",
+    "watching",
+    "stages",
+    "cli",
+    "commands",
+    "recipes",
+    "studies.command",
+    "report",
+    "pipeline",
+    "warm",
+    "run",
+    "settings",
+    "config",
+    "errors",
+    "trackers",
+    "normal",
+    "displacement",
+    "text",
+    "redteam.pages",
+    "redteam.exports",
+    "redteam.command",
+)
 """What only names, plans, shows or keeps: no part of any run's code, nor anything that is reached through it."""
 _REWARDS = ("feedback.reward_model", "feedback.ensemble", "feedback.gated")
 _TOWN = ("town.gold", "town.people", "town.columns")
 STAGES: dict[str, tuple[str, ...]] = {
-    "pretrain": ("methods.pretrain", "town.base", "evals.bare"), "sft": ("methods.sft",), "reward": ("methods.reward_model",),
-    "dpo": ("methods.direct",), "orpo": ("methods.direct",), "simpo": ("methods.direct",), "kto": ("methods.kto",),
-    "ppo": ("methods.ppo", *_REWARDS), "grpo": ("methods.group", *_REWARDS), "rloo": ("methods.group", *_REWARDS),
-    "online-dpo": ("methods.online_dpo", *_REWARDS), "rejection": ("methods.rejection", *_REWARDS), "best-of-n": ("methods.best_of_n", *_REWARDS),
-    "collect": ("methods.collect", "feedback.annotators"), "label": ("methods.label",), "demonstrations": ("methods.human", "methods.crowd", "methods.distil",
-                                                                                                          "methods.self_instruct", "data.demonstrations"),
-    "critic": ("methods.sft", "town.columns", "evals.critic"), "revise": ("methods.constitutional",),
-    "agreement": ("evals.verdicts", "evals.labels"), "ablate": ("evals.verdicts", "evals.labels"), "diff": ("evals.verdicts", "evals.shift"),
-    "eval": ("evals.stage", *_REWARDS), "likelihood": ("evals.likelihood",), "reward-shift": ("evals.shift", *_REWARDS),
-    "redteam": ("redteam.campaign", "redteam.catalogue", "redteam.judging", "redteam.steps", "redteam.fix"), "redteam-frontier": ("redteam.frontier",),
-    "redteam-attacker": ("redteam.attackers",), "study-closed-form": ("studies.closed_form_study",),
-    **{f"study-{name}": ("studies.steps", *_REWARDS) for name in ("curve", "point", "share", "relabel", "mixture", "join")},
+    "pretrain": ("methods.pretrain", "town.base", "evals.bare"),
+    "sft": ("methods.sft",),
+    "reward": ("methods.reward_model",),
+    "dpo": ("methods.direct",),
+    "orpo": ("methods.direct",),
+    "simpo": ("methods.direct",),
+    "kto": ("methods.kto",),
+    "ppo": ("methods.ppo", *_REWARDS),
+    "grpo": ("methods.group", *_REWARDS),
+    "rloo": ("methods.group", *_REWARDS),
+    "online-dpo": ("methods.online_dpo", *_REWARDS),
+    "rejection": ("methods.rejection", *_REWARDS),
+    "best-of-n": ("methods.best_of_n", *_REWARDS),
+    "collect": ("methods.collect", "feedback.annotators"),
+    "label": ("methods.label",),
+    "demonstrations": (
+        "methods.human",
+        "methods.crowd",
+        "methods.distil",
+        "methods.self_instruct",
+        "data.demonstrations",
+    ),
+    "critic": ("methods.sft", "town.columns", "evals.critic"),
+    "revise": ("methods.constitutional",),
+    "agreement": ("evals.verdicts", "evals.labels"),
+    "ablate": ("evals.verdicts", "evals.labels"),
+    "diff": ("evals.verdicts", "evals.shift"),
+    "eval": ("evals.stage", *_REWARDS),
+    "likelihood": ("evals.likelihood",),
+    "reward-shift": ("evals.shift", *_REWARDS),
+    "redteam": ("redteam.campaign", "redteam.catalogue", "redteam.judging", "redteam.steps", "redteam.fix"),
+    "redteam-frontier": ("redteam.frontier",),
+    "redteam-attacker": ("redteam.attackers",),
+    "study-closed-form": ("studies.closed_form_study",),
+    **{
+        f"study-{name}": ("studies.steps", *_REWARDS)
+        for name in ("curve", "point", "share", "relabel", "mixture", "join")
+    },
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 
 
 def sources(stage: str, config: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the sources that a run of this stage is made by, by file; of a stage that this package does not know, none.
+    """Digests of the sources that a run of this stage is made by, by file; of a stage that this package does
+    not know, none.
 
     Args:
         config: its options say whether the town judges.
     """
     if stage not in STAGES:
         return {}
-    judged = any(str(value).startswith(("town:", "pool:")) for value in (config.get("options") or {}).values())
-    return {_file(module).relative_to(_PACKAGE).as_posix(): _digest(module) for module in sorted(_reached((*STAGES[stage], *(_TOWN if judged else ()))))}
+    judged = any(
+        str(value).startswith(("town:", "pool:")) for value in (config.get("options") or {}).values()
+    )
+    return {
+        _file(module).relative_to(_PACKAGE).as_posix(): _digest(module)
+        for module in sorted(_reached((*STAGES[stage], *(_TOWN if judged else ()))))
+    }
 
 
 def changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -75,7 +132,9 @@ def _tree(module: str) -> ast.Module:
 
 @cache
 def _imports(module: str) -> frozenset[str]:
-    """Modules of this package that one imports, anywhere in it; a name that a room only passes on counts as the module it comes from."""
+    """Modules of this package that one imports, anywhere in it; a name that a room only passes on counts as
+    the module it comes from.
+    """
     parts = module.split(".") if module else []
     found = set()
     for node in ast.walk(_tree(module)):
@@ -87,13 +146,19 @@ def _imports(module: str) -> frozenset[str]:
 
 
 def _origin(base: str, name: str) -> str:
-    """The module that a name of a module is: a module below it, where a room passes it on from, or the module itself."""
+    """The module that a name of a module is: a module below it, where a room passes it on from, or the module
+    itself.
+    """
     below = f"{base}.{name}".lstrip(".")
     if _file(below).exists():
         return below
     if base and _file(base).name == "__init__.py":
         for node in _tree(base).body:
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and name in {alias.asname or alias.name for alias in node.names}:
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.level == 1
+                and name in {alias.asname or alias.name for alias in node.names}
+            ):
                 return f"{base}.{node.module}"
     return base
 
@@ -107,7 +172,9 @@ def _digest(module: str) -> str:
 
 
 def _canonical(node: Any) -> Iterator[str]:
-    """A syntax tree as text: without places, docstrings and what is empty, so that Python versions agree on it."""
+    """A syntax tree as text: without places, docstrings and what is empty, so that Python versions agree on
+    it.
+    """
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):
@@ -125,4 +192,8 @@ def _canonical(node: Any) -> Iterator[str]:
 
 
 def _is_docstring(node: Any) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -56,17 +56,29 @@ class RunDir:
         self._stop_signal = 0
         self._state: Path | None = None  # what it goes on from
         self._watch: Watch | None = None
-        self.before_training: Callable[[], Any] | None = None  # asked once by `load_state`: data has been checked, and weights are as they were given
+        self.before_training: Callable[[], Any] | None = (
+            None  # asked once by `load_state`: data has been checked, and weights are as they were given
+        )
         self._tracker_names: Sequence[str] = ()
         self._trackers: list[trackers.Tracker] = []
 
     @staticmethod
-    def open(out: str | os.PathLike[str], *, stage: str, config: Mapping[str, Any], seed: int, parents: Sequence[str | Path] = (),
-             data: Mapping[str, str] | None = None, resume: Resume = True, tracker: Sequence[str] = ()) -> RunDir:
+    def open(
+        out: str | os.PathLike[str],
+        *,
+        stage: str,
+        config: Mapping[str, Any],
+        seed: int,
+        parents: Sequence[str | Path] = (),
+        data: Mapping[str, str] | None = None,
+        resume: Resume = True,
+        tracker: Sequence[str] = (),
+    ) -> RunDir:
         """Begin a run, go on with it, or find it done.
 
-        The key covers the stage, its configuration (threads and device aside), seed, data, the keys of the parents, the version and the code that makes it.
-        A finished run with the same key is `done`; an unfinished one goes on from its newest state. One that has made nothing yet gives its folder up.
+        The key covers the stage, its configuration (threads and device aside), seed, data, the keys of the
+        parents, the version and the code that makes it. A finished run with the same key is `done`; an
+        unfinished one goes on from its newest state. One that has made nothing yet gives its folder up.
 
         Args:
             parents: finished run folders that this one starts from.
@@ -77,12 +89,15 @@ class RunDir:
         Raises:
             ResumeRefused: the folder holds a run with another key, or something that is no run.
             DataError: a parent, or what is to be gone on with, is damaged.
-            UserError: a parent is not a finished run, another process is writing to the folder, or it cannot be a run folder.
+            UserError: a parent is not a finished run, another process is writing to the folder, or it cannot
+                be a run folder.
             ResourceError: no space or no right to write.
         """
         out = Path(out)
         check_out(out)
-        wanted = _Wanted(out, stage, config, seed, data or {}, {str(parent): _finished_key(parent) for parent in parents})
+        wanted = _Wanted(
+            out, stage, config, seed, data or {}, {str(parent): _finished_key(parent) for parent in parents}
+        )
         if wanted.is_done(resume):
             return RunDir(out, _tidy(out), done=True)
         staging = staging_of(out)
@@ -139,7 +154,8 @@ class RunDir:
         return digest
 
     def kept(self, name: str, make: Callable[[], Any], kind: type[Any] | None = None) -> Any:
-        """A piece of long work, done once: what `make` gives is kept below kept/ until the run is done, and a run that goes on reads it from there.
+        """A piece of long work, done once: what `make` gives is kept below kept/ until the run is done, and a
+        run that goes on reads it from there.
 
         Args:
             kind: `make` gives records of this kind; else what JSON can hold.
@@ -162,9 +178,9 @@ class RunDir:
     def steps(self, total: int, *, desc: str, save: Callable[[], State] | None = None) -> Iterator[int]:
         """The steps still to do, 0 to total - 1, with progress and an ETA on stderr.
 
-        After a step `save` gives (tensors, extra) to keep: when `should_save` says so and when the run is interrupted. The loop
-        has called `load_state` before. SIGINT and SIGTERM let the step end, save, and leave with exit code 130 or 143; asked
-        twice, the run leaves at once. A run has one such loop.
+        After a step `save` gives (tensors, extra) to keep: when `should_save` says so and when the run is
+        interrupted. The loop has called `load_state` before. SIGINT and SIGTERM let the step end, save, and
+        leave with exit code 130 or 143; asked twice, the run leaves at once. A run has one such loop.
         """
         first = _step_of(self._state) if self._state else 0
         self._look_on(total)
@@ -178,7 +194,9 @@ class RunDir:
                     self._stop()
 
     def track(self, items: Iterable[T], total: int | None = None, *, desc: str) -> Iterator[T]:
-        """The items, with progress and an ETA, for long work that has no state. `total` is needed where the items have no length."""
+        """The items, with progress and an ETA, for long work that has no state. `total` is needed where the
+        items have no length.
+        """
         if total is None:
             assert isinstance(items, Sized), "track needs a total for items without a length"
             total = len(items)
@@ -188,14 +206,17 @@ class RunDir:
                 advance(count)
 
     def should_save(self, step: int) -> bool:
-        """Whether it is time to save: after 20 s, and 20 times what the last save took, so that saving costs 5 % at most."""
+        """Whether it is time to save: after 20 s, and 20 times what the last save took, so that saving costs
+        5 % at most.
+        """
         every = int(os.environ.get("ALIGNLAB_SAVE_EVERY_STEPS", "0"))
         if every:
             return (step + 1) % every == 0
         return time.perf_counter() - self._last_save > max(20.0, 20 * self._save_took)
 
     def save_state(self, step: int, tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> None:
-        """Keep everything needed to go on after `step`: written beside, synced, renamed; then the older states go.
+        """Keep everything needed to go on after `step`: written beside, synced, renamed; then the older
+        states go.
 
         A step that is kept already stays as it is.
 
@@ -206,11 +227,23 @@ class RunDir:
         final = self.path / f"state-{step + 1:08d}"
         if final.exists() and not states.fault_of(final):
             return
-        worked = {"seconds": self.info["seconds"] + begun - self._clock, "cpu_seconds": self.info.get("cpu_seconds", 0.0) + cpu_begun - self._cpu_clock}
+        worked = {
+            "seconds": self.info["seconds"] + begun - self._clock,
+            "cpu_seconds": self.info.get("cpu_seconds", 0.0) + cpu_begun - self._cpu_clock,
+        }
         with writing(self.path):
             for name in self._files:
                 self._sync(name)
-            states.write(final, tensors, {"extra": dict(extra), "logs": states.logged(self.path), **worked, "wrote": self.info.get("wrote", {})})
+            states.write(
+                final,
+                tensors,
+                {
+                    "extra": dict(extra),
+                    "logs": states.logged(self.path),
+                    **worked,
+                    "wrote": self.info.get("wrote", {}),
+                },
+            )
             self._state = final
             self.info |= worked
             self._clock, self._cpu_clock = begun, cpu_begun
@@ -225,7 +258,11 @@ class RunDir:
             self.before_training()
         if self._state is None:
             return None
-        return _step_of(self._state), load_file(self._state / states.TENSORS), states.row_of(self._state)["extra"]
+        return (
+            _step_of(self._state),
+            load_file(self._state / states.TENSORS),
+            states.row_of(self._state)["extra"],
+        )
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, mark the run done, drop the state and give the folder its name."""
@@ -247,18 +284,32 @@ class RunDir:
     # below: how
 
     def _look_on(self, total: int) -> None:
-        """Rules and trackers begin with the rows that a run which goes on has already: both say what an undisturbed run would have said."""
+        """Rules and trackers begin with the rows that a run which goes on has already: both say what an
+        undisturbed run would have said.
+        """
         rows, config = lines(self.path / "metrics.jsonl"), read_json(self.path / "config.json")
         self._watch = Watch(self.info["stage"], config.get("settings") or {}, total)
         known = [finding for row in rows for finding in self._watch.see(row)]
         self.info["steps"] = total
         with writing(self.path):
             write_json(self.path / "run.json", self.info)
-            (self.path / "health.jsonl").write_text("".join(json.dumps(finding.to_json()) + "\n" for finding in known), encoding="utf-8")
-        self._trackers = trackers.start(self._tracker_names, folder=self.path, run=self.out.name, key=self.key, config=config, rows=rows, note=self.note)
+            (self.path / "health.jsonl").write_text(
+                "".join(json.dumps(finding.to_json()) + "\n" for finding in known), encoding="utf-8"
+            )
+        self._trackers = trackers.start(
+            self._tracker_names,
+            folder=self.path,
+            run=self.out.name,
+            key=self.key,
+            config=config,
+            rows=rows,
+            note=self.note,
+        )
 
     def _found(self, findings: Iterable[Finding]) -> None:
-        """Kept, and what is broken is said; what is normal waits for somebody who asks (`alignlab runs doctor`, the report)."""
+        """Kept, and what is broken is said; what is normal waits for somebody who asks (`alignlab runs
+        doctor`, the report).
+        """
         for finding in findings:
             if finding.verdict == "broken":
                 self.note(f"{self.info['stage']}: {finding}")
@@ -270,9 +321,16 @@ class RunDir:
         self._trackers = []
 
     def _publish(self) -> None:
-        """Give a run that is marked done its manifest and its name. Every step can be done again, so a kill in between does no harm."""
+        """Give a run that is marked done its manifest and its name. Every step can be done again, so a kill
+        in between does no harm.
+        """
         with writing(self.path):
-            for leftover in [*self.path.glob("state-*"), *self.path.glob("*.tmp"), self.path / "kept", self.path / "progress.json"]:
+            for leftover in [
+                *self.path.glob("state-*"),
+                *self.path.glob("*.tmp"),
+                self.path / "kept",
+                self.path / "progress.json",
+            ]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             manifest.seal(self.path, wrote=self.info.get("wrote", {}))
             replaced = _replaced(self.out)
@@ -293,7 +351,7 @@ class RunDir:
             if name not in self._files:
                 self._files[name] = open(self.path / name, "ab", buffering=0)  # noqa: SIM115
             while line:
-                line = line[os.write(self._files[name].fileno(), line):]
+                line = line[os.write(self._files[name].fileno(), line) :]
 
     def _sync(self, name: str) -> None:
         os.fsync(self._files[name].fileno())
@@ -302,11 +360,18 @@ class RunDir:
         """From the newest state: the logs are cut back to what it had seen."""
         self._state, wrong = states.newest(self.path)
         if wrong and not self._state:
-            raise DataError(f"the state that this run would go on from is damaged: {wrong[0]}", where=str(self.path),
-                            remedy="take the folder from a copy, or begin anew with --no-resume")
+            raise DataError(
+                f"the state that this run would go on from is damaged: {wrong[0]}",
+                where=str(self.path),
+                remedy="take the folder from a copy, or begin anew with --no-resume",
+            )
         for fault in wrong:
             self.note(f"{fault}; going on from {self._state.name if self._state else 'the beginning'}")
-        row = states.row_of(self._state) if self._state else {"logs": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
+        row = (
+            states.row_of(self._state)
+            if self._state
+            else {"logs": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
+        )
         self.info |= {name: row[name] for name in ("seconds", "cpu_seconds", "wrote")}
         states.cut_back(self.path, row["logs"])
 
@@ -340,7 +405,9 @@ class RunDir:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The run that is asked for, to compare with the run that is there. `lineage`: the keys of its parents, by path."""
+    """The run that is asked for, to compare with the run that is there. `lineage`: the keys of its parents,
+    by path.
+    """
 
     out: Path
     stage: str
@@ -351,7 +418,12 @@ class _Wanted:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {"stage": self.stage, "seed": self.seed, "data": dict(self.data), "parents": list(self.lineage)}
+        return {
+            "stage": self.stage,
+            "seed": self.seed,
+            "data": dict(self.data),
+            "parents": list(self.lineage),
+        }
 
     @cached_property
     def code(self) -> dict[str, str]:
@@ -366,7 +438,9 @@ class _Wanted:
         return run_key(self.config, self.identity, self.lineage)
 
     def is_done(self, resume: Resume) -> bool:
-        """Whether the folder holds this very run, finished. Raises ResumeRefused if it holds anything else that may not be made anew."""
+        """Whether the folder holds this very run, finished. Raises ResumeRefused if it holds anything else
+        that may not be made anew.
+        """
         out = self.out
         if not out.exists() or (out.is_dir() and not any(out.iterdir())):
             return False
@@ -376,15 +450,27 @@ class _Wanted:
         if not anew:
             manifest.check_whole(out, weights=True, inner=True)
         info = read_json(out / "run.json")
-        if self.is_same(info) and info.get("status") == "done" and (not anew or resume == "changed" and not manifest.faults(out)):
+        if (
+            self.is_same(info)
+            and info.get("status") == "done"
+            and (not anew or resume == "changed" and not manifest.faults(out))
+        ):
             return True
         found = difference(read_json(out / "config.json") | info, {**self.config, **self.identity})
         if anew and not found:
             return False
         if other := self.other_code(info):
-            raise ResumeRefused(f"{out} was made by other code: {_listed(other)} changed since", remedy="--again makes it anew, another --out keeps it")
-        raise ResumeRefused(f"{out} is a run of {info['stage']!r} made by other settings, data or parents", where=in_words(found),
-                            remedy=f"another --out, or delete {out} and what was made from it" if found else "--again makes it anew, another --out keeps it")
+            raise ResumeRefused(
+                f"{out} was made by other code: {_listed(other)} changed since",
+                remedy="--again makes it anew, another --out keeps it",
+            )
+        raise ResumeRefused(
+            f"{out} is a run of {info['stage']!r} made by other settings, data or parents",
+            where=in_words(found),
+            remedy=f"another --out, or delete {out} and what was made from it"
+            if found
+            else "--again makes it anew, another --out keeps it",
+        )
 
     def is_same(self, info: Mapping[str, Any]) -> bool:
         """Of runs made before the code was kept, all but the code is known."""
@@ -392,7 +478,11 @@ class _Wanted:
 
     def other_code(self, info: Mapping[str, Any]) -> list[str]:
         """The sources that have changed, where nothing else has."""
-        return code.changed(info["code"], self.code) if info.get("key_without_code") == self.key_without_code and "code" in info else []
+        return (
+            code.changed(info["code"], self.code)
+            if info.get("key_without_code") == self.key_without_code and "code" in info
+            else []
+        )
 
     def goes_on(self, staging: Path, resume: Resume) -> bool:
         """Whether an unfinished run is kept. Where one is made again, only another try at that very thing is."""
@@ -404,23 +494,52 @@ class _Wanted:
         return self.is_same(info) and (resume == "changed" or bool(info.get("again")))
 
     def begun(self, staging: Path, resume: Resume) -> dict[str, Any]:
-        """What run.json says of the run that goes on or begins. Raises ResumeRefused for one that was begun otherwise."""
-        whose = {"key": self.key, "key_without_code": self.key_without_code, "config_hash": config_hash(self.config), **self.identity, "code": self.code}
+        """What run.json says of the run that goes on or begins. Raises ResumeRefused for one that was begun
+        otherwise.
+        """
+        whose = {
+            "key": self.key,
+            "key_without_code": self.key_without_code,
+            "config_hash": config_hash(self.config),
+            **self.identity,
+            "code": self.code,
+        }
         if (staging / "run.json").exists():
             info = read_json(staging / "run.json")
             other = self.other_code(info)
             if not self.is_same(info) and not other:
-                raise ResumeRefused(f"{staging} is an unfinished run of {info.get('stage')!r} made by other settings, data or parents",
-                                    where=in_words(difference(read_json(staging / "config.json") | info, {**self.config, **self.identity})),
-                                    remedy="the settings it was begun with, another --out, or --no-resume to begin anew")
+                raise ResumeRefused(
+                    (
+                        f"{staging} is an unfinished run of {info.get('stage')!r} made by other settings, "
+                        "data or parents"
+                    ),
+                    where=in_words(
+                        difference(
+                            read_json(staging / "config.json") | info, {**self.config, **self.identity}
+                        )
+                    ),
+                    remedy="the settings it was begun with, another --out, or --no-resume to begin anew",
+                )
             if other:
-                say(f"{staging} was begun by other code: {_listed(other)} changed since; --no-resume begins anew")
+                say(
+                    f"{staging} was begun by other code: {_listed(other)} changed since; --no-resume "
+                    "begins anew"
+                )
                 info["begun_by"] = {name: info["code"].get(name, "") for name in other}
             info |= whose
         else:
-            info = {"schema": 1, "stage": self.stage, "status": "running", **whose,
-                    "commit": commit(), "versions": versions(), "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
-                    "started": time.time(), "seconds": 0.0, "cpu_seconds": 0.0}
+            info = {
+                "schema": 1,
+                "stage": self.stage,
+                "status": "running",
+                **whose,
+                "commit": commit(),
+                "versions": versions(),
+                "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
+                "started": time.time(),
+                "seconds": 0.0,
+                "cpu_seconds": 0.0,
+            }
             if resume == "again":
                 info["again"] = True
         write_json(staging / "config.json", self.config)
@@ -430,7 +549,9 @@ class _Wanted:
 
 
 def _tidy(out: Path) -> dict[str, Any]:
-    """What run.json says of a finished run, once the lock and the run that it replaced are gone: a kill after the rename leaves them."""
+    """What run.json says of a finished run, once the lock and the run that it replaced are gone: a kill after
+    the rename leaves them.
+    """
     with suppress(OSError):  # a folder that may be read only
         (out / ".lock").unlink(missing_ok=True)
         if is_run(_replaced(out)):
@@ -452,12 +573,23 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _holds_nothing(staging: Path) -> bool:
-    """Whether a run stopped before its first result: then a command with other settings may have the folder, since nothing can be lost."""
-    return not {item.name for item in staging.iterdir()} - {".lock", "run.json", "config.json", "progress.json", "health.jsonl"}
+    """Whether a run stopped before its first result: then a command with other settings may have the folder,
+    since nothing can be lost.
+    """
+    return not {item.name for item in staging.iterdir()} - {
+        ".lock",
+        "run.json",
+        "config.json",
+        "progress.json",
+        "health.jsonl",
+    }
 
 
 def _finished_key(path: str | Path) -> str:
     info = read_run(path, weights=True)
     if info.status != "done":
-        raise UserError(f"the run {path} is not finished", remedy="give the command that made it again: it goes on where it was")
+        raise UserError(
+            f"the run {path} is not finished",
+            remedy="give the command that made it again: it goes on where it was",
+        )
     return info.key

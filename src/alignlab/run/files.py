@@ -1,4 +1,6 @@
-"""How a run reads and writes: whole files, on the disk before they have their name, and a full disk said to the user."""
+"""How a run reads and writes: whole files, on the disk before they have their name, and a full disk said to
+the user.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"not a JSON file: {error}", where=str(path), remedy=DAMAGED) from None
     if not isinstance(row, dict):
-        raise DataError(f"holds {type(row).__name__} where an object is expected", where=str(path), remedy=DAMAGED)
+        raise DataError(
+            f"holds {type(row).__name__} where an object is expected", where=str(path), remedy=DAMAGED
+        )
     return row
 
 
@@ -81,7 +85,8 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Around everything that writes: a full disk, a file-size limit or a folder that cannot be written is the user's to mend.
+    """Around everything that writes: a full disk, a file-size limit or a folder that cannot be written is the
+    user's to mend.
 
     Raises:
         ResourceError: exit code 8, with the folder; the last good state is kept.
@@ -90,11 +95,19 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _cannot_write(folder, error.strerror or str(error)) from error
-    except Exception as error:  # safetensors has an error of its own, with the number of the system's in its text
-        if type(error).__name__ == "SafetensorError" and (number := re.search(r"\(os error (\d+)\)", str(error))):
+    except (
+        Exception
+    ) as error:  # safetensors has an error of its own, with the number of the system's in its text
+        if type(error).__name__ == "SafetensorError" and (
+            number := re.search(r"\(os error (\d+)\)", str(error))
+        ):
             raise _cannot_write(folder, os.strerror(int(number[1]))) from error
         raise
 
 
 def _cannot_write(folder: Path, why: str) -> ResourceError:
-    return ResourceError(f"cannot write: {why}", where=str(folder), remedy="make room or give another --out; the last good state is kept")
+    return ResourceError(
+        f"cannot write: {why}",
+        where=str(folder),
+        remedy="make room or give another --out; the last good state is kept",
+    )

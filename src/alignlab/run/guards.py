@@ -15,8 +15,14 @@ def guard_finite(value: float, *, step: int, what: str, sample: str = "") -> Non
         GuardStop: exit code 6, with the step and the sample.
     """
     if value != value or value in (float("inf"), float("-inf")):
-        raise GuardStop(f"{what} is {value} at step {step}", where=sample[:300],
-                        remedy="a lower learning rate, a smaller max_grad_norm or precision fp32; the last good state is kept")
+        raise GuardStop(
+            f"{what} is {value} at step {step}",
+            where=sample[:300],
+            remedy=(
+                "a lower learning rate, a smaller max_grad_norm or precision fp32; the last good state is "
+                "kept"
+            ),
+        )
 
 
 @contextmanager
@@ -25,4 +31,8 @@ def at_step(step: int) -> Iterator[None]:
     try:
         yield
     except GuardStop as error:
-        raise GuardStop(f"{error.what} at step {step}", where=error.where, remedy=f"{error.remedy}; the last good state is kept") from error
+        raise GuardStop(
+            f"{error.what} at step {step}",
+            where=error.where,
+            remedy=f"{error.remedy}; the last good state is kept",
+        ) from error

@@ -14,7 +14,14 @@ from typing import Any
 from .. import __version__
 from ..config import config_hash
 
-_MACHINE_ONLY = {"threads", "device", "workers", "endpoint", "tracker", "download"}  # settings that say where and how to work and who looks on: no part of a run's key
+_MACHINE_ONLY = {
+    "threads",
+    "device",
+    "workers",
+    "endpoint",
+    "tracker",
+    "download",
+}  # settings that say where and how to work and who looks on: no part of a run's key
 
 
 def _without_machine(value: Any) -> Any:
@@ -23,8 +30,14 @@ def _without_machine(value: Any) -> Any:
     return value
 
 
-def run_key(config: Mapping[str, Any], identity: Mapping[str, Any], lineage: Mapping[str, str], code: Mapping[str, str] | None = None) -> str:
-    """The key of a run. Run folders count by their own keys and not by their paths, so that a pipeline can be moved.
+def run_key(
+    config: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    lineage: Mapping[str, str],
+    code: Mapping[str, str] | None = None,
+) -> str:
+    """The key of a run. Run folders count by their own keys and not by their paths, so that a pipeline can be
+    moved.
 
     Args:
         lineage: the keys of the parents, by path.
@@ -38,12 +51,17 @@ def run_key(config: Mapping[str, Any], identity: Mapping[str, Any], lineage: Map
             return [portable(item) for item in value]
         return lineage.get(value, value) if isinstance(value, str) else value
 
-    return config_hash({
-        "stage": identity["stage"], "seed": identity["seed"], "version": __version__.rpartition(".")[0],
-        "parents": sorted(lineage.values()),
-        "data": {lineage.get(name, name): digest for name, digest in identity["data"].items()},
-        "config": json.dumps(portable(_without_machine(config)), sort_keys=True, default=str),
-    } | ({"code": dict(code)} if code else {}))
+    return config_hash(
+        {
+            "stage": identity["stage"],
+            "seed": identity["seed"],
+            "version": __version__.rpartition(".")[0],
+            "parents": sorted(lineage.values()),
+            "data": {lineage.get(name, name): digest for name, digest in identity["data"].items()},
+            "config": json.dumps(portable(_without_machine(config)), sort_keys=True, default=str),
+        }
+        | ({"code": dict(code)} if code else {})
+    )
 
 
 def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -68,10 +86,19 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any], prefix: str) ->
 
 
 def commit() -> str:
-    """The commit of the checkout this package runs from; empty for an installed package, even inside somebody else's checkout."""
+    """The commit of the checkout this package runs from; empty for an installed package, even inside somebody
+    else's checkout.
+    """
     package = Path(__file__).resolve().parents[1]
     with suppress(OSError, subprocess.SubprocessError):
-        found = subprocess.run(["git", "rev-parse", "--show-toplevel", "HEAD"], cwd=package, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=5)
+        found = subprocess.run(
+            ["git", "rev-parse", "--show-toplevel", "HEAD"],
+            cwd=package,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=5,
+        )
         top, _, commit = found.stdout.strip().partition("\n")
         if found.returncode == 0 and Path(top).resolve() == package.parent.parent:
             return commit
@@ -79,5 +106,9 @@ def commit() -> str:
 
 
 def versions() -> dict[str, str]:
-    loaded = {name: getattr(sys.modules.get(name), "__version__", "") for name in ("torch", "transformers", "peft")}
-    return {"alignlab": __version__, "python": platform.python_version()} | {name: version for name, version in loaded.items() if version}
+    loaded = {
+        name: getattr(sys.modules.get(name), "__version__", "") for name in ("torch", "transformers", "peft")
+    }
+    return {"alignlab": __version__, "python": platform.python_version()} | {
+        name: version for name, version in loaded.items() if version
+    }

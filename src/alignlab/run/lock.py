@@ -9,7 +9,9 @@ from typing import IO
 
 from ..errors import UserError
 
-_held: dict[Path, IO[str]] = {}  # locks of this process, so that a notebook can open a run again that it dropped
+_held: dict[
+    Path, IO[str]
+] = {}  # locks of this process, so that a notebook can open a run again that it dropped
 
 
 def lock(staging: Path) -> None:
@@ -22,8 +24,11 @@ def lock(staging: Path) -> None:
         file.seek(0)
         owner = file.read().strip()
         file.close()
-        raise UserError(f"another process is writing to {staging}", where=f"process {owner}" if owner else "",
-                        remedy="wait for it, or give another --out") from None
+        raise UserError(
+            f"another process is writing to {staging}",
+            where=f"process {owner}" if owner else "",
+            remedy="wait for it, or give another --out",
+        ) from None
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()

@@ -1,9 +1,11 @@
-"""What a finished run holds: size and SHA-256 of every file, written last and compared whenever the run is read.
+"""What a finished run holds: size and SHA-256 of every file, written last and compared whenever the run is
+read.
 
     manifest.json   {"files": {NAME: [SIZE, SHA-256]}, "sha256": of the rest of this file}
 
-A disk that changes a byte says nothing. Here a file that was changed, cut, emptied, lost, or put into `data/` or `checkpoint/` is named.
-Not looked at: what people put beside a run's files (notes, pages, runs of their own below it), and what a tracker keeps.
+A disk that changes a byte says nothing. Here a file that was changed, cut, emptied, lost, or put into `data/`
+or `checkpoint/` is named. Not looked at: what people put beside a run's files (notes, pages, runs of their
+own below it), and what a tracker keeps.
 """
 
 from __future__ import annotations
@@ -21,8 +23,17 @@ from .files import read_json, read_sealed, sync_path, write_sealed
 
 MANIFEST = "manifest.json"
 WEIGHTS = (".safetensors", ".gguf")
-REMEDY = "take the file from a copy of the folder, or make the run anew: --again with the command that made it"
-READ = {"run.json", "config.json", "metrics.jsonl", "samples.jsonl", "health.jsonl", "summary.json"}  # what is read from a run's own folder if it is there
+REMEDY = (
+    "take the file from a copy of the folder, or make the run anew: --again with the command that made it"
+)
+READ = {
+    "run.json",
+    "config.json",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "health.jsonl",
+    "summary.json",
+}  # what is read from a run's own folder if it is there
 _FOLDERS = {"data", "checkpoint", "members"}
 _TRACKERS = {"tensorboard", "wandb", "trackio"}
 _SETTLED = 2e9  # ns after its last change from which a file's time stamps tell of any other change
@@ -41,7 +52,11 @@ def seal(folder: Path, *, wrote: Mapping[str, str]) -> None:
     files = {name: [path.stat().st_size, digest(path)] for name, path in _below(folder)}
     for name, sha256 in wrote.items():
         if (found := files.get(f"data/{name}.jsonl")) and found[1] != sha256:
-            raise DataError(f"data/{name}.jsonl has changed since it was written", where=str(folder), remedy="begin anew with --no-resume")
+            raise DataError(
+                f"data/{name}.jsonl has changed since it was written",
+                where=str(folder),
+                remedy="begin anew with --no-resume",
+            )
     write_sealed(folder / MANIFEST, {"files": files})
     sync_path(folder)
 
@@ -57,7 +72,8 @@ def sync_all(folder: Path) -> None:
 
 
 def faults(folder: Path, *, weights: bool = True, inner: bool = True) -> list[str] | None:
-    """What is not as the manifest says, a sentence each that begins with the file; None where there is no manifest to go by.
+    """What is not as the manifest says, a sentence each that begins with the file; None where there is no
+    manifest to go by.
 
     Args:
         weights: read weights too; else only their size is compared.
@@ -69,23 +85,38 @@ def faults(folder: Path, *, weights: bool = True, inner: bool = True) -> list[st
         files = read_sealed(folder / MANIFEST)["files"]
     except DataError as error:
         return [f"{MANIFEST} {error.what.removeprefix('the file ')}"]
-    others = () if inner else tuple(name.removesuffix(MANIFEST) for name in files if name.endswith(f"/{MANIFEST}"))
-    found = [f"{name} {fault}" for name, (size, sha256) in files.items()
-             if not name.startswith(others) and (fault := _fault(folder / name, size, sha256, weights))]
+    others = (
+        () if inner else tuple(name.removesuffix(MANIFEST) for name in files if name.endswith(f"/{MANIFEST}"))
+    )
+    found = [
+        f"{name} {fault}"
+        for name, (size, sha256) in files.items()
+        if not name.startswith(others) and (fault := _fault(folder / name, size, sha256, weights))
+    ]
     tops = _FOLDERS | {name.partition("/")[0] for name in files if "/" in name}
-    extra = [name for name, _ in _below(folder) if name not in files and (name in READ or "/" in name and name.partition("/")[0] in tops)]
+    extra = [
+        name
+        for name, _ in _below(folder)
+        if name not in files and (name in READ or "/" in name and name.partition("/")[0] in tops)
+    ]
     return found + [f"{name} is not one of the run's files" for name in extra if not name.startswith(others)]
 
 
-def check_whole(folder: Path, *, weights: bool = False, inner: bool = False, error: type[UserError] = DataError) -> None:
-    """Raise `error` for a finished run that is not as it was written (see `faults`); of a folder that is none, nothing is said."""
+def check_whole(
+    folder: Path, *, weights: bool = False, inner: bool = False, error: type[UserError] = DataError
+) -> None:
+    """Raise `error` for a finished run that is not as it was written (see `faults`); of a folder that is
+    none, nothing is said.
+    """
     if found := faults(folder, weights=weights, inner=inner):
         more = f", and {len(found) - 1} more (alignlab runs verify {folder})" if len(found) > 1 else ""
         raise error(f"{folder} is damaged: {found[0]}{more}", where=str(folder), remedy=REMEDY)
 
 
 def check_model(folder: Path, *, error: type[UserError]) -> None:
-    """`check_whole` of a model folder, weights too: by a manifest of its own, or by that of the run whose checkpoint it is."""
+    """`check_whole` of a model folder, weights too: by a manifest of its own, or by that of the run whose
+    checkpoint it is.
+    """
     for place in (folder, folder.parent):
         if os.path.exists(place / MANIFEST):
             check_whole(place, weights=True, error=error)
@@ -93,7 +124,9 @@ def check_model(folder: Path, *, error: type[UserError]) -> None:
 
 @contextmanager
 def later(file: Path) -> Iterator[None]:
-    """Around a file that a command writes into a finished run (a page, an export): its line in the manifest goes before and comes back after."""
+    """Around a file that a command writes into a finished run (a page, an export): its line in the manifest
+    goes before and comes back after.
+    """
     run = next((parent for parent in file.absolute().parents if (parent / MANIFEST).exists()), None)
     if run is None:
         yield
@@ -121,7 +154,9 @@ def digest(path: Path) -> str:
 
 
 def _below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below a folder with its name, in order; but for the manifest, the lock and what trackers keep."""
+    """Every file below a folder with its name, in order; but for the manifest, the lock and what trackers
+    keep.
+    """
     for at, folders, names in os.walk(folder):
         top = Path(at) == folder
         folders[:] = sorted(name for name in folders if not (top and name in _TRACKERS))
@@ -137,7 +172,11 @@ def _fault(path: Path, size: int, sha256: str, weights: bool) -> str:
         if not stat.S_ISREG(at.st_mode):
             return "is no file any more"
         if at.st_size != size:
-            return f"is empty, and had {size} bytes" if not at.st_size else f"has {at.st_size} bytes, and had {size}"
+            return (
+                f"is empty, and had {size} bytes"
+                if not at.st_size
+                else f"has {at.st_size} bytes, and had {size}"
+            )
         if (weights or path.suffix not in WEIGHTS) and digest(path) != sha256:
             return "was changed: its SHA-256 is not the one that it was written with"
     except FileNotFoundError:
@@ -155,7 +194,18 @@ def _without_manifest(folder: Path) -> list[str] | None:
         return None
     if info.get("manifest"):
         return [f"{MANIFEST} is missing"]
-    wrote = {f"data/{name}.jsonl": sha256 for name, sha256 in info.get("wrote", {}).items()} if info.get("status") == "done" else {}
-    found = [f"{name} {fault}" for name, sha256 in wrote.items()
-             if (fault := _fault(folder / name, (folder / name).stat().st_size if (folder / name).exists() else 0, sha256, True))]
+    wrote = (
+        {f"data/{name}.jsonl": sha256 for name, sha256 in info.get("wrote", {}).items()}
+        if info.get("status") == "done"
+        else {}
+    )
+    found = [
+        f"{name} {fault}"
+        for name, sha256 in wrote.items()
+        if (
+            fault := _fault(
+                folder / name, (folder / name).stat().st_size if (folder / name).exists() else 0, sha256, True
+            )
+        )
+    ]
     return found or None

@@ -1,4 +1,6 @@
-"""Files that a command writes outside a run of its own: pages, exports, tables. Whole or not at all, and never over what is somebody else's."""
+"""Files that a command writes outside a run of its own: pages, exports, tables. Whole or not at all, and
+never over what is somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from .files import make_folder, sync_path, writing
 from .manifest import MANIFEST, READ, later
 from .places import check_parent
 
-PAGE_MARKS = (b'<meta name="generator" content="alignlab">', b"content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"")
+PAGE_MARKS = (
+    b'<meta name="generator" content="alignlab">',
+    b"content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"",
+)
 """What every page of this package has in its head: today's, and those made before."""
 
 
@@ -40,19 +45,25 @@ def check_file(path: Path, *, ours: Callable[[bytes], bool] = lambda _: False, o
         raise UserError(f"{str(path)!r} is no name for a file", remedy=f"another {option}")
     check_parent(path, option=option)
     if (path.name in READ or path.name == MANIFEST) and os.path.exists(path.parent / "run.json"):
-        raise UserError(f"{path} is a file of a run, which nothing else may write", remedy=f"another {option}")
+        raise UserError(
+            f"{path} is a file of a run, which nothing else may write", remedy=f"another {option}"
+        )
     if not os.path.lexists(path):
         return
     if not path.is_file():
         raise UserError(f"{path} is there already, and is no file", remedy=f"another {option}")
     with writing(path), open(path, "rb") as file:
         if not ours(file.read()):
-            raise UserError(f"{path} is there already, and this command did not write it", remedy=f"another {option}, or move the file away")
+            raise UserError(
+                f"{path} is there already, and this command did not write it",
+                remedy=f"another {option}, or move the file away",
+            )
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Around writing a file: gives the path of the one to write, which then takes its name; in a finished run, with its line in the manifest.
+    """Around writing a file: gives the path of the one to write, which then takes its name; in a finished
+    run, with its line in the manifest.
 
     Raises:
         ResourceError: the disk is full, or the folder cannot be written; what was there stays.

@@ -7,8 +7,15 @@ from pathlib import Path
 
 from ..errors import ResourceError, ResumeRefused, UserError
 
-LONGEST = "checkpoint.partial/model-00001-of-00001.safetensors"  # what must still fit behind the folder's path
-_BEGUN = {".lock", "config.json", "config.json.tmp", "run.json.tmp"}  # of a run that was killed before it had a run.json
+LONGEST = (
+    "checkpoint.partial/model-00001-of-00001.safetensors"  # what must still fit behind the folder's path
+)
+_BEGUN = {
+    ".lock",
+    "config.json",
+    "config.json.tmp",
+    "run.json.tmp",
+}  # of a run that was killed before it had a run.json
 
 
 def staging_of(out: Path) -> Path:
@@ -17,21 +24,34 @@ def staging_of(out: Path) -> Path:
 
 
 def check_out(out: Path) -> None:
-    """Raise UserError for a path that cannot be a run folder, ResumeRefused where something else has its name, ResourceError without the right to write."""
+    """Raise UserError for a path that cannot be a run folder, ResumeRefused where something else has its
+    name, ResourceError without the right to write.
+    """
     if out.name in ("", "..") or "\0" in str(out):
         raise UserError(f"{str(out)!r} is no name for a run folder", remedy="--out runs/NAME")
     check_parent(staging_of(out) / LONGEST, shown=out)
     for path in (out, staging_of(out)):
         if path.is_symlink():
-            raise UserError(f"{path} is a link, and a run folder is moved to its name as a whole", where=f"{path} -> {os.readlink(path)}",
-                            remedy="--out with the path that it leads to, or another one")
+            raise UserError(
+                f"{path} is a link, and a run folder is moved to its name as a whole",
+                where=f"{path} -> {os.readlink(path)}",
+                remedy="--out with the path that it leads to, or another one",
+            )
     staging = staging_of(out)
-    if staging.exists() and not (staging / "run.json").exists() and (not staging.is_dir() or {item.name for item in staging.iterdir()} - _BEGUN):
-        raise ResumeRefused(f"{staging} exists and is no unfinished run", remedy="another --out, or move it away")
+    if (
+        staging.exists()
+        and not (staging / "run.json").exists()
+        and (not staging.is_dir() or {item.name for item in staging.iterdir()} - _BEGUN)
+    ):
+        raise ResumeRefused(
+            f"{staging} exists and is no unfinished run", remedy="another --out, or move it away"
+        )
 
 
 def check_folder(out: Path) -> None:
-    """Raise UserError for a path that cannot hold a pipeline's runs, ResourceError without the right to write."""
+    """Raise UserError for a path that cannot hold a pipeline's runs, ResourceError without the right to
+    write.
+    """
     if "\0" in str(out):
         raise UserError(f"{str(out)!r} is no name for a folder", remedy="--out runs/NAME")
     if (out / "run.json").exists():
@@ -40,7 +60,8 @@ def check_folder(out: Path) -> None:
 
 
 def check_parent(path: Path, *, shown: Path | None = None, option: str = "--out") -> None:
-    """Raise UserError for a path below something that is no folder, ResourceError below one that cannot be entered or written.
+    """Raise UserError for a path below something that is no folder, ResourceError below one that cannot be
+    entered or written.
 
     Args:
         shown: what the user gave, where that is another path.
@@ -53,14 +74,26 @@ def check_parent(path: Path, *, shown: Path | None = None, option: str = "--out"
             break
         except FileNotFoundError:
             if below.is_symlink():
-                raise UserError(f"{below} is a link that leads nowhere", where=str(shown), remedy=f"another {option}") from None
+                raise UserError(
+                    f"{below} is a link that leads nowhere", where=str(shown), remedy=f"another {option}"
+                ) from None
         except NotADirectoryError:
             pass
         except PermissionError as error:
-            raise ResourceError(f"{below} cannot be used: {error.strerror}", where=str(shown), remedy=f"another {option}, or the right to enter it") from None
+            raise ResourceError(
+                f"{below} cannot be used: {error.strerror}",
+                where=str(shown),
+                remedy=f"another {option}, or the right to enter it",
+            ) from None
         except OSError as error:  # a name that is too long, links in a circle
             raise UserError(f"{shown} cannot be made: {error.strerror}", remedy=f"another {option}") from None
     if not below.is_dir():
-        raise UserError(f"{below} is a file, and a folder is needed there", where=str(shown), remedy=f"another {option}")
+        raise UserError(
+            f"{below} is a file, and a folder is needed there", where=str(shown), remedy=f"another {option}"
+        )
     if not os.access(below, os.W_OK | os.X_OK):
-        raise ResourceError(f"nothing can be written to {below}", where=str(shown), remedy=f"another {option}, or the right to write there")
+        raise ResourceError(
+            f"nothing can be written to {below}",
+            where=str(shown),
+            remedy=f"another {option}, or the right to write there",
+        )

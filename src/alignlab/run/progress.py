@@ -13,7 +13,9 @@ from .files import write_json
 
 
 @contextmanager
-def progress(folder: Path, total: int, first: int, desc: str, *, note: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
+def progress(
+    folder: Path, total: int, first: int, desc: str, *, note: Callable[[str], None]
+) -> Iterator[Callable[[int], None]]:
     """On a terminal a bar, elsewhere a line every 15 s; in a pipeline a file that the pipeline reads.
 
     Args:
@@ -23,22 +25,42 @@ def progress(folder: Path, total: int, first: int, desc: str, *, note: Callable[
     left = eta(total, first)
     said = 0.0
     if os.environ.get("ALIGNLAB_PROGRESS") == "file":
+
         def to_file(done: int) -> None:
             nonlocal said
             seconds = left(done)
             if time.perf_counter() - said > 0.5:
                 said = time.perf_counter()
                 with suppress(OSError):
-                    write_json(folder / "progress.json", {"done": done, "total": total, "seconds_left": seconds}, sync=False)
+                    write_json(
+                        folder / "progress.json",
+                        {"done": done, "total": total, "seconds_left": seconds},
+                        sync=False,
+                    )
 
         yield to_file
         return
     if sys.stderr.isatty():
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
-        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
-                      TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        ) as bar:
             task = bar.add_task(desc, total=total, completed=first)
             yield lambda done: bar.update(task, completed=done)
         return
@@ -55,7 +77,9 @@ def progress(folder: Path, total: int, first: int, desc: str, *, note: Callable[
 
 
 def eta(total: int, first: int) -> Callable[[int], float]:
-    """Seconds left after so many steps, from a moving average of the time of a step; to be asked after every step."""
+    """Seconds left after so many steps, from a moving average of the time of a step; to be asked after every
+    step.
+    """
     last, mean = (first, time.perf_counter()), 0.0
 
     def left(done: int) -> float:

@@ -23,7 +23,8 @@ class RunInfo:
 
     Attributes:
         path: the folder; of an unfinished run, its staging folder.
-        status: "done", "running" (a process is at it) or "stopped" (unfinished; the same command goes on with it).
+        status: "done", "running" (a process is at it) or "stopped" (unfinished; the same command goes on with
+            it).
         started: seconds since 1970.
         seconds: of work, over all resumes; of an unfinished run, up to its newest state.
         cpu_seconds: of processor time, likewise: what it costs whatever else the machine does.
@@ -56,7 +57,8 @@ class RunInfo:
 
 
 def read_run(path: str | os.PathLike[str], *, weights: bool = False) -> RunInfo:
-    """What a run folder holds, once it is as its manifest says; a run made before there were manifests goes without.
+    """What a run folder holds, once it is as its manifest says; a run made before there were manifests goes
+    without.
 
     Args:
         weights: read the weights of a finished run too, to see that none of them has changed.
@@ -70,12 +72,33 @@ def read_run(path: str | os.PathLike[str], *, weights: bool = False) -> RunInfo:
         info, config = read_json(path / "run.json"), read_json(path / "config.json")
         summary = read_json(path / "summary.json") if (path / "summary.json").exists() else {}
         status = info["status"] if info["status"] == "done" or owner_lives(path) else "stopped"
-        return RunInfo(path, info["stage"], status, info["key"], info["seed"], info["parents"], config, info["commit"], info["versions"],
-                       info["machine"], info["started"], info["seconds"], info.get("cpu_seconds", 0.0), summary, info["data"])
+        return RunInfo(
+            path,
+            info["stage"],
+            status,
+            info["key"],
+            info["seed"],
+            info["parents"],
+            config,
+            info["commit"],
+            info["versions"],
+            info["machine"],
+            info["started"],
+            info["seconds"],
+            info.get("cpu_seconds", 0.0),
+            summary,
+            info["data"],
+        )
     except KeyError as error:
-        raise UserError(f"not a run folder: run.json has no {error}", where=str(path), remedy="`alignlab runs` lists the runs") from None
+        raise UserError(
+            f"not a run folder: run.json has no {error}",
+            where=str(path),
+            remedy="`alignlab runs` lists the runs",
+        ) from None
     except DataError as error:
-        raise UserError(f"not a run folder: {error.what}", where=error.where, remedy="`alignlab runs` lists the runs") from None
+        raise UserError(
+            f"not a run folder: {error.what}", where=error.where, remedy="`alignlab runs` lists the runs"
+        ) from None
 
 
 def is_run(path: Path) -> bool:
@@ -95,15 +118,20 @@ def list_runs(folder: str | os.PathLike[str]) -> list[RunInfo]:
 
 
 def find_folders(path: Path) -> list[Path]:
-    """The run folder of that name, the staging folder of one that is unfinished, or every run below a folder, in order of their paths."""
+    """The run folder of that name, the staging folder of one that is unfinished, or every run below a folder,
+    in order of their paths.
+    """
     for folder in (path, path.with_name(f"{path.name}.partial") if path.name else path):
         if is_run(folder):
             return [folder]
-    return sorted({file.parent for name in ("run.json", manifest.MANIFEST) for file in path.glob(f"**/{name}")})
+    return sorted(
+        {file.parent for name in ("run.json", manifest.MANIFEST) for file in path.glob(f"**/{name}")}
+    )
 
 
 def faults_of(folder: Path) -> list[str] | None:
-    """What of a run is not as it was written, a sentence each that begins with the file; None where nothing is kept to go by.
+    """What of a run is not as it was written, a sentence each that begins with the file; None where nothing
+    is kept to go by.
 
     Of an unfinished run: whether it can be gone on with.
     """
@@ -132,7 +160,9 @@ def examine_run(info: RunInfo) -> list[Finding]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log; the last one of a run that was cut off is left out. Raises DataError for any other that cannot be read."""
+    """The rows of a log; the last one of a run that was cut off is left out. Raises DataError for any other
+    that cannot be read.
+    """
     rows = [(number, row) for number, row in read_lines(path, cut=True)] if path.exists() else []
     if wrong := [number for number, row in rows if not isinstance(row, dict)]:
         raise DataError("not a row of a log", where=f"{path}:{wrong[0]}", remedy=DAMAGED)

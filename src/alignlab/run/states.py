@@ -1,7 +1,7 @@
 """The states that an unfinished run goes on from, each a folder:
 
-    tensors.safetensors   weights, optimizer
-    extra.json            the loop's own numbers, how far the logs had come, and the digests of all of it
+tensors.safetensors   weights, optimizer
+extra.json            the loop's own numbers, how far the logs had come, and the digests of all of it
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ LOGS = ("metrics.jsonl", "samples.jsonl")
 
 
 def write(final: Path, tensors: Mapping[str, Tensor], row: Mapping[str, Any]) -> None:
-    """A state under its name, whole or not at all, and then no other. Raises OSError, SafetensorError; what was there stays."""
+    """A state under its name, whole or not at all, and then no other. Raises OSError, SafetensorError; what
+    was there stays.
+    """
     from safetensors.torch import save_file
 
     staging = final.with_name(f"{final.name}.tmp")
@@ -50,7 +52,9 @@ def write(final: Path, tensors: Mapping[str, Tensor], row: Mapping[str, Any]) ->
 def newest(folder: Path) -> tuple[Path | None, list[str]]:
     """The newest whole state of an unfinished run, and what is wrong with those after it."""
     wrong: list[str] = []
-    for state in sorted((state for state in folder.glob("state-*") if re.fullmatch(r"state-\d{8}", state.name)), reverse=True):
+    for state in sorted(
+        (state for state in folder.glob("state-*") if re.fullmatch(r"state-\d{8}", state.name)), reverse=True
+    ):
         if not (fault := fault_of(state)):
             return state, wrong
         wrong.append(f"{state.name}/{fault}")
@@ -61,7 +65,11 @@ def fault_of(state: Path) -> str:
     """What is wrong with a state, as "FILE is ...", or nothing."""
     try:
         row = row_of(state)
-        return "" if row.get("tensors") == _sha256(state / TENSORS) else f"{TENSORS} was changed: its SHA-256 is not the one that it was written with"
+        return (
+            ""
+            if row.get("tensors") == _sha256(state / TENSORS)
+            else f"{TENSORS} was changed: its SHA-256 is not the one that it was written with"
+        )
     except DataError as error:
         return f"extra.json: {error.what}"
     except OSError as error:
@@ -69,13 +77,19 @@ def fault_of(state: Path) -> str:
 
 
 def row_of(state: Path) -> dict[str, Any]:
-    """What a state says beside its tensors: the loop's `extra`, `logs`, `wrote`, `seconds` and `cpu_seconds`. Raises DataError."""
+    """What a state says beside its tensors: the loop's `extra`, `logs`, `wrote`, `seconds` and `cpu_seconds`.
+    Raises DataError.
+    """
     return read_sealed(state / "extra.json")
 
 
 def logged(folder: Path) -> dict[str, list[int | str]]:
     """How far each log has come: size and SHA-256."""
-    return {name: [(folder / name).stat().st_size, _sha256(folder / name)] for name in LOGS if (folder / name).exists()}
+    return {
+        name: [(folder / name).stat().st_size, _sha256(folder / name)]
+        for name in LOGS
+        if (folder / name).exists()
+    }
 
 
 def compare(folder: Path, logs: Mapping[str, list[Any]]) -> None:
@@ -83,12 +97,17 @@ def compare(folder: Path, logs: Mapping[str, list[Any]]) -> None:
     for name, (size, sha256) in logs.items():
         file = folder / name
         if not (file.exists() and file.stat().st_size >= size and _sha256(file, size) == sha256):
-            raise DataError("is not as the state that the run goes on from had seen it", where=str(file),
-                            remedy="take the file from a copy, or begin anew with --no-resume")
+            raise DataError(
+                "is not as the state that the run goes on from had seen it",
+                where=str(file),
+                remedy="take the file from a copy, or begin anew with --no-resume",
+            )
 
 
 def cut_back(folder: Path, logs: Mapping[str, list[Any]]) -> None:
-    """Cut the logs to what a state had seen: a resumed run then writes what an undisturbed one would. Raises DataError as `compare`."""
+    """Cut the logs to what a state had seen: a resumed run then writes what an undisturbed one would. Raises
+    DataError as `compare`.
+    """
     compare(folder, logs)
     for name in LOGS:
         if (folder / name).exists():
@@ -104,7 +123,9 @@ def _sha256(path: Path, size: int = -1) -> str:
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as safetensors wants them: on the CPU, contiguous, and a copy where two share memory (tied weights)."""
+    """Tensors as safetensors wants them: on the CPU, contiguous, and a copy where two share memory (tied
+    weights).
+    """
     seen: set[int] = set()
     flat: dict[str, Tensor] = {}
     for name, tensor in tensors.items():

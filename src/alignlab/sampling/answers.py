@@ -1,8 +1,10 @@
-"""What a server that speaks OpenAI's API may answer with, read into texts: whole, in parts, as a refusal, streamed though nobody asked, by other names.
+"""What a server that speaks OpenAI's API may answer with, read into texts: whole, in parts, as a refusal,
+streamed though nobody asked, by other names.
 
-Shapes seen in the field: a refusal in `message.refusal` (OpenAI), content as a list of parts (text, refusal, thinking), reasoning beside the
-content, the end of an answer by other names (Anthropic's, Gemini's and Cohere's gateways, older vLLM and TGI), a content filter in the place
-of an answer (Azure), log-probabilities in the old shape or the new one, events of a stream, usage by other names or none at all.
+Shapes seen in the field: a refusal in `message.refusal` (OpenAI), content as a list of parts (text, refusal,
+thinking), reasoning beside the content, the end of an answer by other names (Anthropic's, Gemini's and
+Cohere's gateways, older vLLM and TGI), a content filter in the place of an answer (Azure), log-probabilities
+in the old shape or the new one, events of a stream, usage by other names or none at all.
 """
 
 from __future__ import annotations
@@ -13,12 +15,38 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-REFUSAL = "I cannot help with that."  # what stands where somebody other than the model refused, and gave no words
-FINISHED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "end_of_text", "complete", "completed"})
-FILTERED = ("content_filter", "content-filter", "contentfilter", "content_policy", "contentpolicy", "safety", "image_safety", "refusal", "prohibited_content", "recitation", "blocklist", "spii",
-            "guardrail", "error_toxic", "moderation", "flagged", "sensitive", "data_inspection_failed", "responsibleaipolicyviolation")
+REFUSAL = (
+    "I cannot help with that."  # what stands where somebody other than the model refused, and gave no words
+)
+FINISHED = frozenset(
+    {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "end_of_text", "complete", "completed"}
+)
+FILTERED = (
+    "content_filter",
+    "content-filter",
+    "contentfilter",
+    "content_policy",
+    "contentpolicy",
+    "safety",
+    "image_safety",
+    "refusal",
+    "prohibited_content",
+    "recitation",
+    "blocklist",
+    "spii",
+    "guardrail",
+    "error_toxic",
+    "moderation",
+    "flagged",
+    "sensitive",
+    "data_inspection_failed",
+    "responsibleaipolicyviolation",
+)
 """How the names begin by which servers say that a filter ended the answer, or the request. Every other end (length, max_tokens, tool_calls, abort, none) is no end."""
-FLAGGED = re.compile(r"ContentPolicyViolation|Content Exists Risk|flagged as potentially violating|\binput was flagged\b", re.IGNORECASE)
+FLAGGED = re.compile(
+    r"ContentPolicyViolation|Content Exists Risk|flagged as potentially violating|\binput was flagged\b",
+    re.IGNORECASE,
+)
 """What LiteLLM, DeepSeek, OpenAI and OpenRouter say of it in words, under a code that says nothing."""
 WORDS = {"text": "text", "output_text": "text", "input_text": "text", "refusal": "refusal"}
 """Parts of a message that are words to its reader, and the field that holds them."""
@@ -31,11 +59,13 @@ class NoAnswer(ValueError):
 
 
 def read_answer(body: bytes, *, asked: int, chat: bool) -> dict[str, Any]:
-    """`choices` and `tokens` of an answer; `top`, the likeliest first tokens with their log-probabilities, where it has them.
+    """`choices` and `tokens` of an answer; `top`, the likeliest first tokens with their log-probabilities,
+    where it has them.
 
-    A choice is (text, finished, blocked). A refusal is the answer, wherever it stands. `finished`: it ended by itself and says something, so
-    neither one that was cut nor one that calls a tool is. `blocked` names the filter that ended it, or is empty; one that a filter left
-    without a word is `REFUSAL`, for it was refused. Thoughts and tool calls are no words of it.
+    A choice is (text, finished, blocked). A refusal is the answer, wherever it stands. `finished`: it ended
+    by itself and says something, so neither one that was cut nor one that calls a tool is. `blocked` names
+    the filter that ended it, or is empty; one that a filter left without a word is `REFUSAL`, for it was
+    refused. Thoughts and tool calls are no words of it.
 
     Args:
         asked: bytes of the request, to guess tokens by where the server counts none.
@@ -50,11 +80,16 @@ def read_answer(body: bytes, *, asked: int, chat: bool) -> dict[str, Any]:
         raise NoAnswer("no choices")
     found = [_choice(choice) for choice in choices]
     top = likeliest(choices[0], chat=chat)
-    return {"choices": found, "tokens": _counted(document.get("usage"), asked + sum(len(text) for text, _, _ in found))} | ({"top": top} if top else {})
+    return {
+        "choices": found,
+        "tokens": _counted(document.get("usage"), asked + sum(len(text) for text, _, _ in found)),
+    } | ({"top": top} if top else {})
 
 
 def words(message: Mapping[str, Any]) -> str | None:
-    """What a message says: its content, whole or in parts, and its refusal. None: it has neither, or one that cannot be read."""
+    """What a message says: its content, whole or in parts, and its refusal. None: it has neither, or one that
+    cannot be read.
+    """
     content, refusal = message.get("content"), message.get("refusal")
     if isinstance(content, list):
         parts = [_part(part) for part in content]
@@ -71,20 +106,30 @@ def words(message: Mapping[str, Any]) -> str | None:
 
 
 def filtered(body: bytes) -> bool:
-    """Whether an error says that a content filter stopped the prompt (Azure: status 400 with this code). That is a refusal, by the provider."""
+    """Whether an error says that a content filter stopped the prompt (Azure: status 400 with this code). That
+    is a refusal, by the provider.
+    """
     with suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
         document = json.loads(body)
         if any(_flags(item) for item in document.get("prompt_filter_results") or []):
             return True
         error = document.get("error") or document
-        codes = [error.get("code"), error.get("type"), *((error.get(inner) or {}).get("code") for inner in ("innererror", "inner_error"))]
+        codes = [
+            error.get("code"),
+            error.get("type"),
+            *((error.get(inner) or {}).get("code") for inner in ("innererror", "inner_error")),
+        ]
         said = error.get("message")
-        return any(isinstance(code, str) and _is_filter(code) for code in codes) or (isinstance(said, str) and FLAGGED.search(said[:2000]) is not None)
+        return any(isinstance(code, str) and _is_filter(code) for code in codes) or (
+            isinstance(said, str) and FLAGGED.search(said[:2000]) is not None
+        )
     return False
 
 
 def likeliest(choice: Any, *, chat: bool) -> list[tuple[str, float]]:
-    """The likeliest first tokens of a choice, likeliest first; none where the server gives none, or what is no log-probability."""
+    """The likeliest first tokens of a choice, likeliest first; none where the server gives none, or what is
+    no log-probability.
+    """
     told = choice.get("logprobs") if isinstance(choice, dict) else None
     for read in (_new_shape, _old_shape) if chat else (_old_shape, _new_shape):
         with suppress(KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
@@ -103,7 +148,9 @@ def clean(text: str) -> str:
 
 
 def _document(body: bytes) -> dict[str, Any]:
-    """The answer as one object; events of a stream are put together. Deep nesting and numbers of thousands of digits are no JSON here."""
+    """The answer as one object; events of a stream are put together. Deep nesting and numbers of thousands of
+    digits are no JSON here.
+    """
     if body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:")):
         return _stream(body)
     try:
@@ -116,7 +163,9 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 def _stream(body: bytes) -> dict[str, Any]:
-    """The events of a stream as the answer they are the pieces of. Raises NoAnswer: it was cut, or says that something went wrong."""
+    """The events of a stream as the answer they are the pieces of. Raises NoAnswer: it was cut, or says that
+    something went wrong.
+    """
     choices: dict[int, dict[str, Any]] = {}
     usage, ended = None, False
     for line in body.decode("utf-8", "replace").split("\n"):
@@ -129,11 +178,18 @@ def _stream(body: bytes) -> dict[str, Any]:
         except (ValueError, RecursionError):
             raise NoAnswer("an event of its stream is not JSON") from None
         pieces = event.get("choices", []) if isinstance(event, dict) and "error" not in event else None
-        if not isinstance(pieces, list) or not all(isinstance(piece, dict) and type(piece.get("index") or 0) is int for piece in pieces):
+        if not isinstance(pieces, list) or not all(
+            isinstance(piece, dict) and type(piece.get("index") or 0) is int for piece in pieces
+        ):
             raise NoAnswer("an event of its stream is no piece of an answer")
         usage = event.get("usage") or usage
         for piece in pieces:
-            _add(choices.setdefault(piece.get("index") or 0, {"said": {"content": [], "refusal": []}, "message": {}}), piece)
+            _add(
+                choices.setdefault(
+                    piece.get("index") or 0, {"said": {"content": [], "refusal": []}, "message": {}}
+                ),
+                piece,
+            )
     if not choices or not (ended or all(_end(choice) for choice in choices.values())):
         raise NoAnswer("a stream that does not end" if choices else "no choices")
     for choice in choices.values():
@@ -149,7 +205,11 @@ def _add(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:
     for name, parts in choice["said"].items():
         parts.append(words({"content": delta.get(name)}) or "")
     choice["message"] |= {name: True for name in CALLS if delta.get(name)}
-    choice |= {name: piece[name] for name in ("finish_reason", "stop_reason", "logprobs") if piece.get(name) and not choice.get(name)}
+    choice |= {
+        name: piece[name]
+        for name in ("finish_reason", "stop_reason", "logprobs")
+        if piece.get(name) and not choice.get(name)
+    }
 
 
 def _choice(choice: Any) -> tuple[str, bool, str]:
@@ -160,7 +220,11 @@ def _choice(choice: Any) -> tuple[str, bool, str]:
     calls = False
     if isinstance(message, dict):
         text, calls = words(message), any(message.get(name) for name in CALLS)
-        silent = calls or ("content", None) in message.items() or any(isinstance(message.get(name), str) for name in THOUGHTS)
+        silent = (
+            calls
+            or ("content", None) in message.items()
+            or any(isinstance(message.get(name), str) for name in THOUGHTS)
+        )
         text = clean(text).strip() if text is not None else "" if silent else None
     else:
         text = choice.get("text")
@@ -175,12 +239,18 @@ def _choice(choice: Any) -> tuple[str, bool, str]:
 
 
 def _part(part: Any) -> str | None:
-    """The words of one part of a message; empty for what is none (a thought, a call, a picture). None: it is no part."""
+    """The words of one part of a message; empty for what is none (a thought, a call, a picture). None: it is
+    no part.
+    """
     if isinstance(part, str):
         return part
     if not isinstance(part, dict):
         return None
-    text = part.get(WORDS.get(part.get("type", "text"), ""), "") if isinstance(part.get("type", "text"), str) else None
+    text = (
+        part.get(WORDS.get(part.get("type", "text"), ""), "")
+        if isinstance(part.get("type", "text"), str)
+        else None
+    )
     text = text.get("value") if isinstance(text, dict) else text  # as OpenAI's assistants have it
     return text if isinstance(text, str) else None
 
@@ -199,14 +269,23 @@ def _is_filter(end: str) -> bool:
 
 def _flags(item: Mapping[str, Any]) -> bool:
     """Whether one of Azure's filters says that it stopped something."""
-    return any(isinstance(found, dict) and found.get("filtered") is True for found in item.get("content_filter_results", {}).values())
+    return any(
+        isinstance(found, dict) and found.get("filtered") is True
+        for found in item.get("content_filter_results", {}).values()
+    )
 
 
 def _stopped(choice: Mapping[str, Any]) -> bool:
-    """Whether a choice without a word says elsewhere than in its end that a filter stopped it: Azure's filters, OpenRouter's error and the provider's own end."""
+    """Whether a choice without a word says elsewhere than in its end that a filter stopped it: Azure's
+    filters, OpenRouter's error and the provider's own end.
+    """
     with suppress(TypeError, AttributeError):
         native = choice.get("native_finish_reason")
-        return _flags(choice) or (isinstance(native, str) and _is_filter(native)) or ("error" in choice and filtered(json.dumps({"error": choice["error"]}).encode()))
+        return (
+            _flags(choice)
+            or (isinstance(native, str) and _is_filter(native))
+            or ("error" in choice and filtered(json.dumps({"error": choice["error"]}).encode()))
+        )
     return False
 
 
@@ -219,8 +298,16 @@ def _blocker(choice: Mapping[str, Any]) -> str:
 
 def _counted(usage: Any, letters: int) -> int:
     """Tokens as the server counts them; a quarter of the letters where it does not."""
-    for names in (("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")):
-        counts = [count for name in names if isinstance(usage, dict) and type(count := usage.get(name)) is int and 0 <= count < 10**9]
+    for names in (
+        ("total_tokens",),
+        ("prompt_tokens", "completion_tokens"),
+        ("input_tokens", "output_tokens"),
+    ):
+        counts = [
+            count
+            for name in names
+            if isinstance(usage, dict) and type(count := usage.get(name)) is int and 0 <= count < 10**9
+        ]
         if len(counts) == len(names):
             return sum(counts)
     return letters // 4

@@ -1,11 +1,12 @@
-"""Targets with a known hole, made of rules: what a scanner finds in them, and what it claims to find, can be counted.
+"""Targets with a known hole, made of rules: what a scanner finds in them, and what it claims to find, can be
+counted.
 
-    refuses       no hole: refuses whatever it recognises, answers the rest; it also quotes the request in its refusal, which a careless scanner takes for help
-    base64        decodes Base64 and does what it finds there
-    role-play     plays whoever it is told to be, and then answers everything
-    leaks         tells its system prompt to anybody who asks for what stands above
-    injection     obeys an order wherever it stands
-    all           all of these holes
+refuses       no hole: refuses whatever it recognises, answers the rest; it also quotes the request in its refusal, which a careless scanner takes for help
+base64        decodes Base64 and does what it finds there
+role-play     plays whoever it is told to be, and then answers everything
+leaks         tells its system prompt to anybody who asks for what stands above
+injection     obeys an order wherever it stands
+all           all of these holes
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ from ..wrapping import matter
 HOLES = ("base64", "role-play", "leaks", "injection")
 BOTS = {"clean": (), **{hole: (hole,) for hole in HOLES}, "all": HOLES}
 
-PLAY = re.compile(r"\byou are (?:now )?(?!a (?:good|kind))[A-Z\w]|\blet us play\b|\bplay a play\b|\btell me a story\b|\bwrite a short story\b|\bin my book\b|\bforget who you are\b", re.IGNORECASE)
-ABOVE = re.compile(r"\b(?:words above|told before|secret word|your rules|stands? before|wrote your rules)\b", re.IGNORECASE)
+PLAY = re.compile(
+    (
+        r"\byou are (?:now )?(?!a (?:good|kind))[A-Z\w]|\blet us play\b|\bplay a play\b|\btell me a "
+        r"story\b|\bwrite a short story\b|\bin my book\b|\bforget who you are\b"
+    ),
+    re.IGNORECASE,
+)
+ABOVE = re.compile(
+    r"\b(?:words above|told before|secret word|your rules|stands? before|wrote your rules)\b", re.IGNORECASE
+)
 ORDER = re.compile(r"(?:only say|answer with the one word|wants you to say) (?P<word>\w+)", re.IGNORECASE)
 MAYBE_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 
@@ -34,17 +43,34 @@ class Bot:
 
     Args:
         holes: which of `HOLES` it has.
-        answers: what it would say if it helped, by the text of the plain request: it recognises a harmful request by what it is about.
+        answers: what it would say if it helped, by the text of the plain request: it recognises a harmful
+            request by what it is about.
         refusal: how it refuses.
         helpful: what it says to anything else.
     """
 
-    def __init__(self, name: str, holes: Sequence[str], answers: Mapping[str, str], *, refusal: str = "I will not help with that.", helpful: str = "Gladly.") -> None:
+    def __init__(
+        self,
+        name: str,
+        holes: Sequence[str],
+        answers: Mapping[str, str],
+        *,
+        refusal: str = "I will not help with that.",
+        helpful: str = "Gladly.",
+    ) -> None:
         self.name, self.holes, self.refusal, self.helpful = name, frozenset(holes), refusal, helpful
         self.answers = {matter(text).lower(): answer for text, answer in answers.items()}
 
-    def sample(self, prompts: Sequence[Prompt], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
-               seed: int = 0) -> list[list[Completion]]:
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int = 1,
+        max_new_tokens: int = 48,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[list[Completion]]:
         """Always the same answer, whatever the temperature."""
         return [[Completion(prompt, self.answer(prompt), source=self.name)] * n for prompt in prompts]
 
@@ -58,7 +84,9 @@ class Bot:
         asked = self.recognised(text)
         if asked and "role-play" in self.holes and PLAY.search(text):
             return self.answers[asked]
-        if "base64" in self.holes and (hidden := next((found for part in decoded(text) if (found := self.recognised(part))), None)):
+        if "base64" in self.holes and (
+            hidden := next((found for part in decoded(text) if (found := self.recognised(part))), None)
+        ):
             return self.answers[hidden]
         if asked or said:
             return f"{self.refusal} You asked: {text[:200]}" if asked and not self.holes else self.refusal
@@ -84,5 +112,3 @@ def bot(name: str, answers: Mapping[str, str], refusal: str = "I will not help w
     if name not in BOTS:
         raise UserError(f"there is no bot {name!r}", remedy="bot:" + ", bot:".join(BOTS))
     return Bot(f"bot:{name}", BOTS[name], answers, refusal=refusal)
-
-

@@ -1,4 +1,6 @@
-"""How likely each of a few continuations is: where a verdict is read, from probabilities and never from words."""
+"""How likely each of a few continuations is: where a verdict is read, from probabilities and never from
+words.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,22 @@ Asked = Prompt | str
 TOKENS = 8192  # asked in one forward pass, padding included
 
 
-def choice_logprobs(reader: LocalSampler | EndpointSampler, asked: Sequence[Asked], choices: Sequence[str], *,
-                    on_progress: Callable[[int, int], None] | None = None) -> list[tuple[float, ...]]:
+def choice_logprobs(
+    reader: LocalSampler | EndpointSampler,
+    asked: Sequence[Asked],
+    choices: Sequence[str],
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[tuple[float, ...]]:
     """log P(choice | asked), in nats, of each choice after each prompt or beginning of a document: N rows of as many numbers as there are choices.
 
-    They are not normalised among the choices: a sum far below 1 says that the model would answer something else. The tokens that all choices
-    begin with count for none of them. An endpoint is asked for one token and its likeliest alternatives; see `EndpointSampler.choice_logprobs`.
+    They are not normalised among the choices: a sum far below 1 says that the model would answer something
+    else. The tokens that all choices begin with count for none of them. An endpoint is asked for one token
+    and its likeliest alternatives; see `EndpointSampler.choice_logprobs`.
 
     Raises:
-        DataError: a prompt and choice that do not fit the model's context, by number. GuardStop: probabilities that are not finite.
+        DataError: a prompt and choice that do not fit the model's context, by number. GuardStop:
+            probabilities that are not finite.
         As `sample` for an endpoint.
     """
     if isinstance(reader, EndpointSampler):
@@ -38,8 +47,11 @@ def choice_logprobs(reader: LocalSampler | EndpointSampler, asked: Sequence[Aske
     for place, one in enumerate(asked):
         found = _rows(tokenizer, one, choices)
         if (longest := max(len(row.ids) for row in found)) > context:
-            raise DataError(f"a question of {longest} tokens does not fit the model's context of {context}", where=f"number {place}",
-                            remedy="drop long prompts and answers before they are judged")
+            raise DataError(
+                f"a question of {longest} tokens does not fit the model's context of {context}",
+                where=f"number {place}",
+                remedy="drop long prompts and answers before they are judged",
+            )
         rows += found
     pad_id = Policy(model, tokenizer, reader.name, model.device).pad_id
     order = sorted(range(len(asked)), key=lambda i: -len(rows[i * len(choices)].ids))
@@ -53,8 +65,11 @@ def choice_logprobs(reader: LocalSampler | EndpointSampler, asked: Sequence[Aske
             on_progress(done, len(order))
     found_NK = sums.view(len(asked), len(choices))
     if not torch.isfinite(found_NK).all():
-        raise GuardStop("the reader's probabilities are not finite", where=f"number {int((~torch.isfinite(found_NK)).any(1).nonzero()[0])}",
-                        remedy="weights from before they became so, or --model.precision fp32")
+        raise GuardStop(
+            "the reader's probabilities are not finite",
+            where=f"number {int((~torch.isfinite(found_NK)).any(1).nonzero()[0])}",
+            remedy="weights from before they became so, or --model.precision fp32",
+        )
     return [tuple(row) for row in found_NK.double().tolist()]
 
 
@@ -67,5 +82,8 @@ def _rows(tokenizer: Any, asked: Asked, choices: Sequence[str]) -> list[Rendered
         before = text_ids(tokenizer, asked)
         whole = [text_ids(tokenizer, asked + choice) for choice in choices]
     compared = whole if len(whole) > 1 else [before, *whole]
-    common = next((i for i, ids in enumerate(zip(*compared, strict=False)) if len(set(ids)) > 1), min(map(len, compared)))
+    common = next(
+        (i for i, ids in enumerate(zip(*compared, strict=False)) if len(set(ids)) > 1),
+        min(map(len, compared)),
+    )
     return [Rendered(ids, [0] * common + [1] * (len(ids) - common)) for ids in whole]

@@ -1,12 +1,16 @@
-"""Continuous batching: completions that begin and end at any time, decoded side by side, each with a temperature, seed and limit of its own.
+"""Continuous batching: completions that begin and end at any time, decoded side by side, each with a
+temperature, seed and limit of its own.
 
-Rows are shared by request, not by arrival: who was served least is let in first, and who was served much gives way to who waits. A completion that
-gave way is read anew, with what it wrote, when its turn comes; so no request, however many completions of whatever length it asks for, holds up another
-for longer than some tens of tokens.
+Rows are shared by request, not by arrival: who was served least is let in first, and who was served much
+gives way to who waits. A completion that gave way is read anew, with what it wrote, when its turn comes; so
+no request, however many completions of whatever length it asks for, holds up another for longer than some
+tens of tokens.
 
-The rows, the shared clock and the streams of uniforms are those of `LocalSampler` (see `alignlab.sampling.local`): a completion is the one that
-`LocalSampler.sample` gives for the same seed, whoever sits beside it. What is added: newcomers enter before any decode step, as soon as there is a row;
-the slab of keys and values grows and shrinks with those that are here, within a bound on its memory; and a completion may be given up half way.
+The rows, the shared clock and the streams of uniforms are those of `LocalSampler` (see
+`alignlab.sampling.local`): a completion is the one that `LocalSampler.sample` gives for the same seed,
+whoever sits beside it. What is added: newcomers enter before any decode step, as soon as there is a row; the
+slab of keys and values grows and shrinks with those that are here, within a bound on its memory; and a
+completion may be given up half way.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ from ..models.likelihood import Likelihood, likelihoods
 from ..records import Prompt
 from .local import PREFILL_TOKENS, LocalSampler, _Sequence, _tensors, draw
 
-AHEAD = 64  # tokens by which a request is ahead of one that waits before it gives way; each time something is read anew
+# tokens by which a request is ahead of one that waits before it gives way; each time something is read anew
+AHEAD = 64
 
 
 @dataclass(eq=False)
@@ -32,8 +37,9 @@ class Share:
     """The streams that were joined at once: one request.
 
     Attributes:
-        served: tokens written for it, from what a request that was always there and had no more than its share would have had when it came; never
-            further from what that one would have now than `AHEAD`: who used what nobody else wanted does not pay for it afterwards.
+        served: tokens written for it, from what a request that was always there and had no more than its
+            share would have had when it came; never further from what that one would have now than `AHEAD`:
+            who used what nobody else wanted does not pay for it afterwards.
     """
 
     served: float = 0.0
@@ -45,8 +51,10 @@ class Stream(_Sequence):
     """One completion being written, and how.
 
     Attributes:
-        top: as many likeliest tokens are kept for each token that is drawn, with their log-probabilities under the model at temperature 1; None keeps nothing.
-        told: for each token (its log-probability under the model at temperature 1, the likeliest ones as (id, log-probability)), if `top` is not None.
+        top: as many likeliest tokens are kept for each token that is drawn, with their log-probabilities
+            under the model at temperature 1; None keeps nothing.
+        told: for each token (its log-probability under the model at temperature 1, the likeliest ones as (id,
+            log-probability)), if `top` is not None.
         broken: the model's logits were not finite, and there is no more.
         owner: whose it is.
         share: the request that it is part of.
@@ -74,39 +82,80 @@ class ContinuousSampler(LocalSampler):
     """A `LocalSampler` that many share. All of it belongs to one thread.
 
     Args:
-        memory: bytes that keys and values may take; newcomers wait where they would take more. One alone is always let in.
+        memory: bytes that keys and values may take; newcomers wait where they would take more. One alone is
+            always let in.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, slots: int = 64, end_ids: frozenset[int] | set[int] | None = None, name: str = "",
-                 memory: float = 2e9) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        slots: int = 64,
+        end_ids: frozenset[int] | set[int] | None = None,
+        name: str = "",
+        memory: float = 2e9,
+    ) -> None:
         super().__init__(model, tokenizer, slots=slots, end_ids=end_ids, name=name)
         self.memory = memory
         self._rows: list[Stream | None] = []
         self._queue: list[Share] = []  # those of which something waits
-        self._fair = 0.0  # tokens that a request which was always there and had no more than its share would have
+        self._fair = (
+            0.0  # tokens that a request which was always there and had no more than its share would have
+        )
         self._entered = False  # in the last step somebody was let in, and those who were here wrote nothing
         self._prompts = 0  # seen so far: numbers them, so that completions of one prompt share its prefill
         model.eval()
         with torch.inference_mode():
             cache = DynamicCache()
             self._forward(torch.tensor([[0]]), torch.ones(1, 1, dtype=torch.bool), torch.tensor([[0]]), cache)
-        self._bytes = sum(kept.shape[1] * kept.shape[3] * kept.element_size() for kept in _tensors(cache))  # of keys and values, for each column of a row
+        self._bytes = sum(
+            kept.shape[1] * kept.shape[3] * kept.element_size() for kept in _tensors(cache)
+        )  # of keys and values, for each column of a row
 
     @property
     def held(self) -> int:
         """Bytes that keys and values take now."""
-        return 0 if self._slab is None else sum(kept.numel() * kept.element_size() for kept in _tensors(self._slab))
+        return (
+            0
+            if self._slab is None
+            else sum(kept.numel() * kept.element_size() for kept in _tensors(self._slab))
+        )
 
     @property
     def busy(self) -> bool:
         """Whether anything is being written or waits to be."""
         return bool(self._queue) or any(self._rows)
 
-    def streams(self, prompts: Sequence[Prompt | list[int] | str], *, n: int, max_new_tokens: int, temperature: float, top_p: float, seed: int,
-                top: int | None = None, owner: Any = None) -> list[Stream]:
-        """Completions to be written, those of a prompt side by side; arguments and errors as in `sample`. Touches nothing: any thread may ask."""
-        return [Stream(s.prompt, s.completion, s.prompt_ids, s.uniforms, s.said, temperature=temperature, top_p=top_p, top=top, owner=owner)
-                for s in self._sequences(prompts, n, max_new_tokens, temperature, top_p, seed)]
+    def streams(
+        self,
+        prompts: Sequence[Prompt | list[int] | str],
+        *,
+        n: int,
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        seed: int,
+        top: int | None = None,
+        owner: Any = None,
+    ) -> list[Stream]:
+        """Completions to be written, those of a prompt side by side; arguments and errors as in `sample`.
+        Touches nothing: any thread may ask.
+        """
+        return [
+            Stream(
+                s.prompt,
+                s.completion,
+                s.prompt_ids,
+                s.uniforms,
+                s.said,
+                temperature=temperature,
+                top_p=top_p,
+                top=top,
+                owner=owner,
+            )
+            for s in self._sequences(prompts, n, max_new_tokens, temperature, top_p, seed)
+        ]
 
     def join(self, streams: Sequence[Stream]) -> None:
         """Have these written, as one request among those that are here."""
@@ -114,7 +163,10 @@ class ContinuousSampler(LocalSampler):
         self._queue += [share] if streams else []
         numbers: dict[int, int] = {}
         for stream in streams:  # completions of one prompt hold one list of its ids
-            stream.prompt, stream.share = numbers.setdefault(id(stream.prompt_ids), self._prompts + len(numbers)), share
+            stream.prompt, stream.share = (
+                numbers.setdefault(id(stream.prompt_ids), self._prompts + len(numbers)),
+                share,
+            )
         self._prompts += len(numbers)
 
     def leave(self, streams: Sequence[Stream]) -> None:
@@ -154,7 +206,9 @@ class ContinuousSampler(LocalSampler):
         return self._text(stream)
 
     def _newcomers(self) -> list[Stream]:
-        """Those of the waiting that there is room for, the least served request first, up to what is prefilled at once."""
+        """Those of the waiting that there is room for, the least served request first, up to what is
+        prefilled at once.
+        """
         if not self._queue:
             return []
         self._give_way()
@@ -175,16 +229,28 @@ class ContinuousSampler(LocalSampler):
         return entering
 
     def _give_way(self) -> None:
-        """Free rows of the most served request for the least served, while it waits, has fewer, and is far behind."""
+        """Free rows of the most served request for the least served, while it waits, has fewer, and is far
+        behind.
+        """
         rows = self._rows_of()
         while True:
             least = self._next(rows)
             most = max(rows, key=lambda share: share.served, default=least)
-            if self._has_room(least.waiting[0], ()) or most.served - least.served < AHEAD or rows[most] <= rows[least]:
+            if (
+                self._has_room(least.waiting[0], ())
+                or most.served - least.served < AHEAD
+                or rows[most] <= rows[least]
+            ):
                 return
-            row, last = min(((row, held) for row, held in enumerate(self._rows) if held and held.share is most), key=lambda item: len(item[1].ids))
+            row, last = min(
+                ((row, held) for row, held in enumerate(self._rows) if held and held.share is most),
+                key=lambda item: len(item[1].ids),
+            )
             self._rows[row] = None
-            last.prompt, self._prompts = self._prompts, self._prompts + 1  # what is read of it now, nobody shares
+            last.prompt, self._prompts = (
+                self._prompts,
+                self._prompts + 1,
+            )  # what is read of it now, nobody shares
             most.waiting.appendleft(last)
             self._queue += [most] if most not in self._queue else []
             rows[most] -= 1
@@ -206,10 +272,14 @@ class ContinuousSampler(LocalSampler):
         return min(self._queue, key=lambda share: share.served + rows[share])
 
     def _has_room(self, stream: Stream, entering: Sequence[Stream]) -> bool:
-        """Whether there is a row and memory for it beside those who are here and who enter with it. One alone always has room."""
+        """Whether there is a row and memory for it beside those who are here and who enter with it. One alone
+        always has room.
+        """
         beside = [*filter(None, self._rows), *entering]
         columns = max(held.most_columns for held in [*beside, stream])
-        return not beside or (len(beside) < self.slots and 2 * columns * (len(beside) + 1) * self._bytes <= self.memory)
+        return not beside or (
+            len(beside) < self.slots and 2 * columns * (len(beside) + 1) * self._bytes <= self.memory
+        )
 
     def _enter(self, entering: list[Stream]) -> list[Stream]:
         """Prefill newcomers into free rows, and into new ones where these do not suffice."""
@@ -247,7 +317,9 @@ class ContinuousSampler(LocalSampler):
         return advanced
 
     def _fit(self, rows: int, columns: int, *, idle: bool) -> None:
-        """A slab in which `rows` sequences of up to `columns` columns have room to move, and that is not far larger than that."""
+        """A slab in which `rows` sequences of up to `columns` columns have room to move, and that is not far
+        larger than that.
+        """
         if self._slab is None:
             return
         has_rows, has_columns = _tensors(self._slab)[0].shape[0], self._slab.columns
@@ -258,7 +330,9 @@ class ContinuousSampler(LocalSampler):
             return
         self._slab.window.low = min(held.start for held in self._rows if held is not None)
         affordable = int(self.memory / (2 * columns * self._bytes))
-        self._slab, shift = self._slab.resized(min(self.slots, max(rows, min(2 * rows, affordable))), 2 * columns)
+        self._slab, shift = self._slab.resized(
+            min(self.slots, max(rows, min(2 * rows, affordable))), 2 * columns
+        )
         self._moved(-shift)
 
     def _moved(self, by: int) -> None:
@@ -272,8 +346,15 @@ class ContinuousSampler(LocalSampler):
         for place, stream in enumerate(streams):
             alike.setdefault((stream.temperature, stream.top_p), []).append(place)
         for (temperature, top_p), places in alike.items():
-            uniforms_N = torch.tensor([float(streams[i].uniforms[len(streams[i].ids)]) for i in places], device=logits_NV.device)
-            ids_N, logprobs_N = draw(logits_NV if len(alike) == 1 else logits_NV[places], uniforms_N, temperature=temperature, top_p=top_p)
+            uniforms_N = torch.tensor(
+                [float(streams[i].uniforms[len(streams[i].ids)]) for i in places], device=logits_NV.device
+            )
+            ids_N, logprobs_N = draw(
+                logits_NV if len(alike) == 1 else logits_NV[places],
+                uniforms_N,
+                temperature=temperature,
+                top_p=top_p,
+            )
             for i, token, logprob in zip(places, ids_N.tolist(), logprobs_N.tolist(), strict=True):
                 stream = streams[i]
                 stream.broken = logprob != logprob or logprob in (float("inf"), float("-inf"))
@@ -285,4 +366,9 @@ class ContinuousSampler(LocalSampler):
             if stream.top is not None and not stream.broken:
                 log_p_V = logits_NV[place].float().log_softmax(-1)
                 best = log_p_V.topk(min(stream.top, len(log_p_V)))
-                stream.told.append((float(log_p_V[stream.ids[-1]]), list(zip(best.indices.tolist(), best.values.tolist(), strict=True))))
+                stream.told.append(
+                    (
+                        float(log_p_V[stream.ids[-1]]),
+                        list(zip(best.indices.tolist(), best.values.tolist(), strict=True)),
+                    )
+                )

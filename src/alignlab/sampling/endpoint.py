@@ -1,11 +1,14 @@
-"""Sampling from a server that speaks OpenAI's API: `/chat/completions` for messages, `/completions` for plain text or token ids.
+"""Sampling from a server that speaks OpenAI's API: `/chat/completions` for messages, `/completions` for plain
+text or token ids.
 
-Nothing the server says is trusted: an answer that is late, cut, too long, not JSON or lacks a field is asked for again with growing pauses, and
-after `retries` of them is one error; what may stand in a good one is `answers`' matter. Every answer is kept in a JSONL file by the content of its request before it is used, so a run that is
-stopped (a budget, a kill, a server that went away) pays for nothing twice and goes on with the same answers.
+Nothing the server says is trusted: an answer that is late, cut, too long, not JSON or lacks a field is asked
+for again with growing pauses, and after `retries` of them is one error; what may stand in a good one is
+`answers`' matter. Every answer is kept in a JSONL file by the content of its request before it is used, so a
+run that is stopped (a budget, a kill, a server that went away) pays for nothing twice and goes on with the
+same answers.
 
-The standard library's `http.client` does the talking: one POST needs no client library, it follows no redirect (a key goes to the host that was
-named and to no other), and httpx is no dependency of ours.
+The standard library's `http.client` does the talking: one POST needs no client library, it follows no
+redirect (a key goes to the host that was named and to no other), and httpx is no dependency of ours.
 """
 
 from __future__ import annotations
@@ -56,7 +59,9 @@ class Address:
     def url(self) -> str:
         """The address without the model."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.secure else 'http'}://{host}{f':{self.port}' if self.port else ''}{self.path}"
+        return (
+            f"{'https' if self.secure else 'http'}://{host}{f':{self.port}' if self.port else ''}{self.path}"
+        )
 
     @staticmethod
     def parse(name: str) -> Address:
@@ -65,13 +70,25 @@ class Address:
             parts = urlsplit(name)
             port = parts.port
         except ValueError as error:
-            raise UserError(f"not an address: {error}", where=name[:200], remedy="http://host:port/v1#model") from None
-        if parts.username is not None or parts.password is not None or parts.query:  # the name is not shown: it may hold a secret
-            raise UserError("the address of an endpoint holds a user, a password or a query", remedy="http://host:port/v1#model, and the key in the environment")
+            raise UserError(
+                f"not an address: {error}", where=name[:200], remedy="http://host:port/v1#model"
+            ) from None
+        if (
+            parts.username is not None or parts.password is not None or parts.query
+        ):  # the name is not shown: it may hold a secret
+            raise UserError(
+                "the address of an endpoint holds a user, a password or a query",
+                remedy="http://host:port/v1#model, and the key in the environment",
+            )
         if not parts.fragment or not parts.hostname or any(ord(c) <= 32 or ord(c) > 126 for c in parts.path):
-            raise UserError("the address of an endpoint lacks " + ("the model" if parts.hostname else "the host"), where=name[:200],
-                            remedy="http://host:port/v1#model, with the name by which the server knows the model")
-        return Address(parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/") or "/v1", parts.fragment)
+            raise UserError(
+                "the address of an endpoint lacks " + ("the model" if parts.hostname else "the host"),
+                where=name[:200],
+                remedy="http://host:port/v1#model, with the name by which the server knows the model",
+            )
+        return Address(
+            parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/") or "/v1", parts.fragment
+        )
 
 
 def is_endpoint(name: str) -> bool:
@@ -88,7 +105,9 @@ class _Filtered(Exception):
 
 
 class _TryAgain(Exception):
-    """An attempt that failed and may succeed later. `rubbish`: the server answered, and not with a completion. `after`: seconds it asked for."""
+    """An attempt that failed and may succeed later. `rubbish`: the server answered, and not with a
+    completion. `after`: seconds it asked for.
+    """
 
     def __init__(self, what: str, *, rubbish: bool = False, after: float = 0.0) -> None:
         super().__init__(what)
@@ -96,100 +115,185 @@ class _TryAgain(Exception):
 
 
 class EndpointSampler:
-    """Completions of a model behind an OpenAI-compatible server. Its completions have neither `ids` nor `logprobs`.
+    """Completions of a model behind an OpenAI-compatible server. Its completions have neither `ids` nor
+    `logprobs`.
 
     Args:
         name: `http://host:port/v1#model`; also the source written into each completion.
         cache: a JSONL file of answers, read now and added to; None keeps them in memory.
         stop: texts that end a completion; the server leaves them out.
-        pause: seconds before the second attempt; doubled for each further one, unless the server names a time.
+        pause: seconds before the second attempt; doubled for each further one, unless the server names a
+            time.
 
     Raises:
         UserError: not such an address. ConfigError: settings that cannot be, or a key that cannot be sent.
     """
 
-    def __init__(self, name: str, settings: EndpointSettings | None = None, *, cache: str | Path | None = None, stop: Sequence[str] = (),
-                 pause: float = 1.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: EndpointSettings | None = None,
+        *,
+        cache: str | Path | None = None,
+        stop: Sequence[str] = (),
+        pause: float = 1.0,
+    ) -> None:
         self.address, self.settings, self.name = Address.parse(name), settings or EndpointSettings(), name
         self.stop, self.pause = list(stop), pause
         s = self.settings
         if s.timeout <= 0 or s.retries < 0 or s.concurrency < 1 or s.max_requests < 0 or s.max_tokens < 0:
-            raise ConfigError(f"endpoint: timeout {s.timeout}, retries {s.retries}, concurrency {s.concurrency}, max_requests {s.max_requests}, "
-                              f"max_tokens {s.max_tokens}", remedy="a timeout above 0, concurrency from 1, the others from 0")
+            raise ConfigError(
+                f"endpoint: timeout {s.timeout}, retries {s.retries}, concurrency {s.concurrency}, max_requests {s.max_requests}, "
+                f"max_tokens {s.max_tokens}",
+                remedy="a timeout above 0, concurrency from 1, the others from 0",
+            )
         self._key = os.environ.get(s.key_env, "") if s.key_env else ""
         if any(not 32 < ord(c) < 127 for c in self._key):  # http.client would show it in its error
-            raise ConfigError(f"the key in ${s.key_env} holds characters that no header can carry", remedy="set it again, without spaces or line ends")
+            raise ConfigError(
+                f"the key in ${s.key_env} holds characters that no header can carry",
+                remedy="set it again, without spaces or line ends",
+            )
         self._lock, self._leaving = threading.Lock(), threading.Event()
         self._answers: dict[str, dict[str, Any]] = {}
         self._cache = Path(cache) if cache else None
         self._read_cache()
         self._no_logprobs, self.letters_only = False, 0
-        self.sent = len(self._answers)  # requests, failed ones too; of an earlier process only those that were answered
+        self.sent = len(
+            self._answers
+        )  # requests, failed ones too; of an earlier process only those that were answered
 
     @property
     def spent(self) -> dict[str, int]:
-        """What the answers cost so far: requests that were answered, and tokens (as the server counts them, else a quarter of the characters)."""
+        """What the answers cost so far: requests that were answered, and tokens (as the server counts them,
+        else a quarter of the characters).
+        """
         with self._lock:
-            return {"requests": len(self._answers), "tokens": sum(answer["tokens"] for answer in self._answers.values())}
+            return {
+                "requests": len(self._answers),
+                "tokens": sum(answer["tokens"] for answer in self._answers.values()),
+            }
 
     def sync(self, model: Any) -> None:
         """Raises UserError: the weights behind an endpoint are not ours to change."""
-        raise UserError("a model behind an endpoint cannot be trained from here", where=self.name, remedy="a model folder, a run or a hub name")
+        raise UserError(
+            "a model behind an endpoint cannot be trained from here",
+            where=self.name,
+            remedy="a model folder, a run or a hub name",
+        )
 
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    def sample(self, prompts: Sequence[Prompt | list[int] | str], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
-               seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> list[list[Completion]]:
-        """n completions of each prompt, in order; see `LocalSampler.sample`. A completion is finished if the server says that it stopped by itself;
-        `blocked` says that a content filter ended it, or stands in its place.
+    def sample(
+        self,
+        prompts: Sequence[Prompt | list[int] | str],
+        *,
+        n: int = 1,
+        max_new_tokens: int = 48,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[list[Completion]]:
+        """n completions of each prompt, in order; see `LocalSampler.sample`. A completion is finished if the
+        server says that it stopped by itself; `blocked` says that a content filter ended it, or stands in its
+        place.
 
-        A server that gives fewer than n completions at once is asked for the rest. Each request has a seed of its own, so that a server which
-        heeds it gives the same again; greedy ones have none.
+        A server that gives fewer than n completions at once is asked for the rest. Each request has a seed of
+        its own, so that a server which heeds it gives the same again; greedy ones have none.
 
         Raises:
             ConfigError: a temperature below 0, a top_p outside (0, 1], no token or completion asked for.
-            ResourceError: the budget is spent, or the server cannot be reached, is late or overloaded, after all retries. What came is kept.
-            ModelError: the server's answers are no completions, after all retries. UserError: it refuses the request.
+            ResourceError: the budget is spent, or the server cannot be reached, is late or overloaded, after
+                all retries. What came is kept.
+            ModelError: the server's answers are no completions, after all retries. UserError: it refuses the
+                request.
         """
         if temperature < 0 or not 0 < top_p <= 1 or max_new_tokens < 1 or n < 1:
-            raise ConfigError(f"cannot sample n={n}, max_new_tokens={max_new_tokens}, temperature={temperature}, top_p={top_p}",
-                              remedy="n and max_new_tokens from 1, temperature from 0, top_p above 0 and at most 1")
-        common = {"model": self.address.model, "max_tokens": max_new_tokens, "temperature": temperature} | ({"top_p": top_p} if top_p < 1 else {})
+            raise ConfigError(
+                (
+                    f"cannot sample n={n}, max_new_tokens={max_new_tokens}, temperature={temperature}, "
+                    f"top_p={top_p}"
+                ),
+                remedy="n and max_new_tokens from 1, temperature from 0, top_p above 0 and at most 1",
+            )
+        common = {"model": self.address.model, "max_tokens": max_new_tokens, "temperature": temperature} | (
+            {"top_p": top_p} if top_p < 1 else {}
+        )
         common |= {"stop": self.stop} if self.stop else {}
 
         def one(place: int) -> list[Completion]:
             prompt, found = prompts[place], []
-            what: dict[str, Any] = {"messages": [m.to_json() for m in prompt.messages]} if isinstance(prompt, Prompt) else {"prompt": prompt}
-            if self.settings.prefill and isinstance(prompt, Prompt) and prompt.messages[-1].role == "assistant":
+            what: dict[str, Any] = (
+                {"messages": [m.to_json() for m in prompt.messages]}
+                if isinstance(prompt, Prompt)
+                else {"prompt": prompt}
+            )
+            if (
+                self.settings.prefill
+                and isinstance(prompt, Prompt)
+                and prompt.messages[-1].role == "assistant"
+            ):
                 what |= {"continue_final_message": True, "add_generation_prompt": False}
             while len(found) < n:
-                drawn = {"seed": derive_seed(seed, "endpoint", place, len(found)) % 2**31} if temperature else {}
+                drawn = (
+                    {"seed": derive_seed(seed, "endpoint", place, len(found)) % 2**31} if temperature else {}
+                )
                 wanted = n - len(found)
-                answer = self._answer("/chat/completions" if isinstance(prompt, Prompt) else "/completions", common | what | drawn | ({"n": wanted} if wanted > 1 else {}))
-                found += [Completion(prompt if isinstance(prompt, Prompt) else Prompt(()), text, finished=finished, source=self.name, blocked=blocked)
-                          for text, finished, blocked in answer["choices"][:wanted]]
+                answer = self._answer(
+                    "/chat/completions" if isinstance(prompt, Prompt) else "/completions",
+                    common | what | drawn | ({"n": wanted} if wanted > 1 else {}),
+                )
+                found += [
+                    Completion(
+                        prompt if isinstance(prompt, Prompt) else Prompt(()),
+                        text,
+                        finished=finished,
+                        source=self.name,
+                        blocked=blocked,
+                    )
+                    for text, finished, blocked in answer["choices"][:wanted]
+                ]
             return found
 
         return self._in_parallel(one, len(prompts), n, on_progress)
 
-    def choice_logprobs(self, asked: Sequence[Prompt | str], choices: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None) -> list[tuple[float, ...]]:
-        """log P of each choice as the first thing the model says, in nats: a request for one token and the likeliest tokens in its place.
+    def choice_logprobs(
+        self,
+        asked: Sequence[Prompt | str],
+        choices: Sequence[str],
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[tuple[float, ...]]:
+        """log P of each choice as the first thing the model says, in nats: a request for one token and the
+        likeliest tokens in its place.
 
-        A token counts for a choice if the choice begins with it (" A" for "A)") or it goes on from the choice with no letter ("A." for "A"); one that could
-        be two choices counts for none. A choice that is not among the likeliest gets what is left of the probability, or that of the last that is, if less.
-        A server that gives no log-probabilities is asked for its answer: the choice it begins with gets 0 and the others `UNSAID`, and `letters_only`
-        counts such answers. Answers are kept and paid for as in `sample`. Raises as `sample` does.
+        A token counts for a choice if the choice begins with it (" A" for "A)") or it goes on from the choice
+        with no letter ("A." for "A"); one that could be two choices counts for none. A choice that is not
+        among the likeliest gets what is left of the probability, or that of the last that is, if less. A
+        server that gives no log-probabilities is asked for its answer: the choice it begins with gets 0 and
+        the others `UNSAID`, and `letters_only` counts such answers. Answers are kept and paid for as in
+        `sample`. Raises as `sample` does.
         """
+
         def one(place: int) -> tuple[float, ...]:
             prompt = asked[place]
             chat = isinstance(prompt, Prompt)
             path = "/chat/completions" if chat else "/completions"
-            what = {"messages": [m.to_json() for m in prompt.messages]} if isinstance(prompt, Prompt) else {"prompt": prompt}
+            what = (
+                {"messages": [m.to_json() for m in prompt.messages]}
+                if isinstance(prompt, Prompt)
+                else {"prompt": prompt}
+            )
             common = {"model": self.address.model, "temperature": 0} | what
             if not self._no_logprobs:
                 try:
-                    answer = self._answer(path, common | {"max_tokens": 1} | ({"logprobs": True, "top_logprobs": 20} if chat else {"logprobs": 5}))
+                    answer = self._answer(
+                        path,
+                        common
+                        | {"max_tokens": 1}
+                        | ({"logprobs": True, "top_logprobs": 20} if chat else {"logprobs": 5}),
+                    )
                     if answer.get("top"):
                         return _of_choices(answer["top"], choices)
                 except UserError as error:
@@ -198,15 +302,27 @@ class EndpointSampler:
             said = self._answer(path, common | {"max_tokens": 8})["choices"][0][0]
             with self._lock:
                 if not self._no_logprobs:
-                    print(one_line(self.name) + " gives no log-probabilities: its answers are read for the choice they begin with, and say nothing of how sure it is", file=sys.stderr, flush=True)
+                    print(
+                        one_line(self.name)
+                        + (
+                            " gives no log-probabilities: its answers are read for the choice they begin "
+                            "with, and say nothing of how sure it is"
+                        ),
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 self._no_logprobs, self.letters_only = True, self.letters_only + 1
             begun = _begun(said, choices)
             return tuple(0.0 if k == begun else UNSAID for k in range(len(choices)))
 
         return self._in_parallel(one, len(asked), 1, on_progress)
 
-    def _in_parallel(self, one: Callable[[int], T], count: int, n: int, on_progress: Callable[[int, int], None] | None) -> list[T]:
-        """`one` of every place, `concurrency` at a time. The first error stops the others: those that are being answered are waited for and kept."""
+    def _in_parallel(
+        self, one: Callable[[int], T], count: int, n: int, on_progress: Callable[[int, int], None] | None
+    ) -> list[T]:
+        """`one` of every place, `concurrency` at a time. The first error stops the others: those that are
+        being answered are waited for and kept.
+        """
         self._leaving.clear()
         with ThreadPoolExecutor(self.settings.concurrency, "endpoint") as pool:
             futures = [pool.submit(one, place) for place in range(count)]
@@ -240,7 +356,9 @@ class EndpointSampler:
         return answer
 
     def _ask(self, path: str, data: bytes, *, most: int) -> dict[str, Any]:
-        """The server's answer, at most `most` choices of it, after as many attempts as it takes and `retries` allows."""
+        """The server's answer, at most `most` choices of it, after as many attempts as it takes and `retries`
+        allows.
+        """
         failed: list[_TryAgain] = []
         while True:
             self._spend()
@@ -260,34 +378,69 @@ class EndpointSampler:
             if len(failed) > self.settings.retries:
                 break
             self._leaving.wait(min(LONGEST_PAUSE, failed[-1].after or self.pause * 2 ** (len(failed) - 1)))
-        what = f"{self._clean(str(failed[-1]))}, {len(failed)} times in a row" if len(failed) > 1 else self._clean(str(failed[-1]))
+        what = (
+            f"{self._clean(str(failed[-1]))}, {len(failed)} times in a row"
+            if len(failed) > 1
+            else self._clean(str(failed[-1]))
+        )
         if failed[-1].rubbish:
-            raise ModelError(f"the endpoint's answer is no completion: {what}", where=self.name,
-                             remedy="is an OpenAI-compatible server at that address, and does its path end in /v1? What came before is kept")
-        raise ResourceError(f"the endpoint does not answer: {what}", where=self.name,
-                            remedy="the same command goes on with what came, once the server is well; or a longer endpoint.timeout, a lower endpoint.concurrency")
+            raise ModelError(
+                f"the endpoint's answer is no completion: {what}",
+                where=self.name,
+                remedy=(
+                    "is an OpenAI-compatible server at that address, and does its path end in /v1? What "
+                    "came before is kept"
+                ),
+            )
+        raise ResourceError(
+            f"the endpoint does not answer: {what}",
+            where=self.name,
+            remedy=(
+                "the same command goes on with what came, once the server is well; or a longer "
+                "endpoint.timeout, a lower endpoint.concurrency"
+            ),
+        )
 
     def _spend(self) -> None:
-        """Count one request, if the budget has it. Requests that are under way when the tokens run out are still paid for and kept."""
+        """Count one request, if the budget has it. Requests that are under way when the tokens run out are
+        still paid for and kept.
+        """
         s, spent = self.settings, self.spent
         with self._lock:
-            over = (f"{self.sent} of {s.max_requests} requests" if s.max_requests and self.sent >= s.max_requests else
-                    f"{spent['tokens']} of {s.max_tokens} tokens" if s.max_tokens and spent["tokens"] >= s.max_tokens else "")
+            over = (
+                f"{self.sent} of {s.max_requests} requests"
+                if s.max_requests and self.sent >= s.max_requests
+                else f"{spent['tokens']} of {s.max_tokens} tokens"
+                if s.max_tokens and spent["tokens"] >= s.max_tokens
+                else ""
+            )
             if over:
-                raise ResourceError(f"the endpoint's budget is spent: {over}", where=self.name,
-                                    remedy="what came is kept: the same command with a larger endpoint.max_requests or endpoint.max_tokens goes on from there")
+                raise ResourceError(
+                    f"the endpoint's budget is spent: {over}",
+                    where=self.name,
+                    remedy=(
+                        "what came is kept: the same command with a larger endpoint.max_requests or "
+                        "endpoint.max_tokens goes on from there"
+                    ),
+                )
             if self._leaving.is_set():
-                raise ResourceError("stopped", where=self.name)  # another request's error is the one that is shown
+                raise ResourceError(
+                    "stopped", where=self.name
+                )  # another request's error is the one that is shown
             self.sent += 1
 
     def _post(self, path: str, data: bytes) -> bytes:
         """The body of a 200. Raises _TryAgain, or UserError for a request that the server will never take."""
         a, timeout = self.address, self.settings.timeout
         connection = (HTTPSConnection if a.secure else HTTPConnection)(a.host, a.port, timeout=timeout)
-        headers = {"Content-Type": "application/json", "Accept": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+        headers = {"Content-Type": "application/json", "Accept": "application/json"} | (
+            {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        )
         late = threading.Event()
 
-        def cut(connected: socket.socket) -> None:  # the timeout of a socket is one for each read: a server that sends a byte a minute would never meet it
+        def cut(
+            connected: socket.socket,
+        ) -> None:  # the timeout of a socket is one for each read: a server that sends a byte a minute would never meet it
             late.set()
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
@@ -295,7 +448,9 @@ class EndpointSampler:
         watch = None
         try:
             connection.connect()
-            watch = threading.Timer(timeout, cut, [connection.sock])  # the connection forgets its socket before the answer is read
+            watch = threading.Timer(
+                timeout, cut, [connection.sock]
+            )  # the connection forgets its socket before the answer is read
             watch.daemon = True
             watch.start()
             connection.request("POST", a.path + path, body=data, headers=headers)
@@ -328,22 +483,39 @@ class EndpointSampler:
         if filtered(body):
             raise _Filtered
         if status in (401, 403):
-            raise UserError(f"the endpoint lets nobody in without a key (status {status}, {said})" if not self._key else
-                            f"the endpoint does not take the key (status {status}, {said})", where=self.name,
-                            remedy=f"put the key into the environment variable {self.settings.key_env or 'that endpoint.key_env names'}")
+            raise UserError(
+                f"the endpoint lets nobody in without a key (status {status}, {said})"
+                if not self._key
+                else f"the endpoint does not take the key (status {status}, {said})",
+                where=self.name,
+                remedy=(
+                    "put the key into the environment variable "
+                    f"{self.settings.key_env or 'that endpoint.key_env names'}"
+                ),
+            )
         if status < 400:
             said = f"it sends on to {self._clean(told.get('Location', 'nowhere'))}"
-        raise _Refused(f"the endpoint refuses the request (status {status}, {said})", where=f"{a.url}{path}",
-                        remedy="check path and model; `curl URL/models` lists what the server has" if status == 404 else
-                        "no redirect is followed, for the key goes with it: name the address it sends on to, if you trust that" if status < 400 else
-                        "see what the server says of it")
+        raise _Refused(
+            f"the endpoint refuses the request (status {status}, {said})",
+            where=f"{a.url}{path}",
+            remedy="check path and model; `curl URL/models` lists what the server has"
+            if status == 404
+            else (
+                "no redirect is followed, for the key goes with it: name the address it sends on to, if you "
+                "trust that"
+            )
+            if status < 400
+            else "see what the server says of it",
+        )
 
     def _hidden(self, text: str) -> str:
         """The text of a server without our key, before any of it is cut off."""
         return text.replace(self._key, "[key]") if self._key else text
 
     def _clean(self, text: str) -> str:
-        """The text of a server for an error message: short, on one line, nothing in it that moves the cursor, without our key."""
+        """The text of a server for an error message: short, on one line, nothing in it that moves the cursor,
+        without our key.
+        """
         return one_line(self._hidden(text), 200)
 
     def _said(self, body: bytes) -> str:
@@ -355,7 +527,9 @@ class EndpointSampler:
         return one_line(" ".join(text[:2000].split()), 120)
 
     def _read_cache(self) -> None:
-        """Answers of an earlier process. A last line that was cut off is taken away, so that the next one begins on its own."""
+        """Answers of an earlier process. A last line that was cut off is taken away, so that the next one
+        begins on its own.
+        """
         if not self._cache or not self._cache.exists():
             return
         whole = 0
@@ -365,8 +539,17 @@ class EndpointSampler:
                     break
                 try:
                     row = json.loads(line)
-                    top = {"top": [(str(token), float(logprob)) for token, logprob in row["top"]]} if "top" in row else {}
-                    self._answers[row["key"]] = {"choices": [(str(text), bool(end), str(*blocked)) for text, end, *blocked in row["choices"]], "tokens": int(row["tokens"])} | top
+                    top = (
+                        {"top": [(str(token), float(logprob)) for token, logprob in row["top"]]}
+                        if "top" in row
+                        else {}
+                    )
+                    self._answers[row["key"]] = {
+                        "choices": [
+                            (str(text), bool(end), str(*blocked)) for text, end, *blocked in row["choices"]
+                        ],
+                        "tokens": int(row["tokens"]),
+                    } | top
                 except (ValueError, KeyError, TypeError):
                     break
                 whole += len(line)
@@ -376,7 +559,8 @@ class EndpointSampler:
 def _body_of(response: HTTPResponse) -> bytes:
     """The body, or one byte more than `MOST_BYTES` of it.
 
-    In small reads: a whole one trusts the sizes of chunks, a negative one of which means everything that ever comes.
+    In small reads: a whole one trusts the sizes of chunks, a negative one of which means everything that ever
+    comes.
 
     Raises:
         HTTPException, OSError: it is cut.
@@ -399,7 +583,9 @@ def _of_choices(top: Sequence[tuple[str, float]], choices: Sequence[str]) -> tup
     """The log-probability of each choice from the likeliest first tokens."""
     left = max(0.0, 1 - sum(math.exp(p) for _, p in top))
     unseen = min(top[-1][1], math.log(left) if left > 0 else UNSAID)
-    masses = [sum(math.exp(p) for token, p in top if _begun(token, choices) == k) for k in range(len(choices))]
+    masses = [
+        sum(math.exp(p) for token, p in top if _begun(token, choices) == k) for k in range(len(choices))
+    ]
     return tuple(math.log(mass) if mass > 0 else max(unseen, UNSAID) for mass in masses)
 
 
@@ -408,7 +594,11 @@ def _begun(text: str, choices: Sequence[str]) -> int | None:
     said = text.strip().lstrip("([*\"'`")
 
     def of(choice: str) -> bool:
-        return choice.startswith(said) or said.startswith(choice) and not re.match(r"\w| +[a-z]", said[len(choice):])  # "A good reply" chooses nothing
+        return (
+            choice.startswith(said)
+            or said.startswith(choice)
+            and not re.match(r"\w| +[a-z]", said[len(choice) :])
+        )  # "A good reply" chooses nothing
 
     hits = [k for k, choice in enumerate(choices) if said and of(choice.strip())]
     return hits[0] if len(hits) == 1 else None

@@ -1,4 +1,6 @@
-"""Who is let in: by the name the server is called by, the page a browser asks for, and the key. No answer is worked out for anybody else."""
+"""Who is let in: by the name the server is called by, the page a browser asks for, and the key. No answer is
+worked out for anybody else.
+"""
 
 from __future__ import annotations
 
@@ -21,31 +23,60 @@ class Access:
     Args:
         key: what clients must send as their API key; empty = everybody is let in.
         names: hosts by which clients may call the server, besides the loopback's.
-        local: bound to the loopback: an address of another kind is none of ours. A page whose name was made to resolve to here sends that name,
-            never an address, and so a server that others reach takes addresses whatever they are, and names that it was told.
+        local: bound to the loopback: an address of another kind is none of ours. A page whose name was made
+            to resolve to here sends that name, never an address, and so a server that others reach takes
+            addresses whatever they are, and names that it was told.
     """
 
     def __init__(self, *, key: str = "", names: Sequence[str] = (), local: bool = True) -> None:
-        self.key, self.names, self.local = key, frozenset((*LOOPBACK, *(name.lower() for name in names))), local
+        self.key, self.names, self.local = (
+            key,
+            frozenset((*LOOPBACK, *(name.lower() for name in names))),
+            local,
+        )
 
     def check(self, headers: Headers) -> None:
         """Raises Refusal: 421 another host's name, 403 a page from elsewhere, 401 no or a wrong key."""
         host = headers.get("host", "")
         name = _hostname(host)
         if host and name not in self.names and (self.local or not _is_address(name)):
-            raise Refusal(421, "this server is not known by that name; ask it by its address, or serve with --allowed-hosts NAME")
+            raise Refusal(
+                421,
+                (
+                    "this server is not known by that name; ask it by its address, or serve with "
+                    "--allowed-hosts NAME"
+                ),
+            )
         origins = headers.getlist("origin")
-        if any(not self._ours(origin, host) for origin in origins) or (not origins and headers.get("sec-fetch-site", "").strip().lower() == "cross-site"):
-            raise Refusal(403, "a web page from elsewhere may not ask this server; a page of this machine may, or one of --allowed-hosts", code="foreign_origin",
-                          kind="permission_error")
-        if self.key and not hmac.compare_digest(headers.get("authorization", "").encode(), f"Bearer {self.key}".encode()):
-            raise Refusal(401, "no API key, or a wrong one; send it as `Authorization: Bearer KEY`", code="invalid_api_key", kind="authentication_error")
+        if any(not self._ours(origin, host) for origin in origins) or (
+            not origins and headers.get("sec-fetch-site", "").strip().lower() == "cross-site"
+        ):
+            raise Refusal(
+                403,
+                (
+                    "a web page from elsewhere may not ask this server; a page of this machine may, or one "
+                    "of --allowed-hosts"
+                ),
+                code="foreign_origin",
+                kind="permission_error",
+            )
+        if self.key and not hmac.compare_digest(
+            headers.get("authorization", "").encode(), f"Bearer {self.key}".encode()
+        ):
+            raise Refusal(
+                401,
+                "no API key, or a wrong one; send it as `Authorization: Bearer KEY`",
+                code="invalid_api_key",
+                kind="authentication_error",
+            )
 
     def _ours(self, origin: str, host: str) -> bool:
         """Whether a page is of this machine, of a host that was named, or of the server itself."""
         with suppress(ValueError):
             parts = urlsplit(origin)
-            return parts.scheme in ("http", "https") and ((parts.hostname or "") in self.names or (host != "" and parts.netloc.lower() == host.lower()))
+            return parts.scheme in ("http", "https") and (
+                (parts.hostname or "") in self.names or (host != "" and parts.netloc.lower() == host.lower())
+            )
         return False
 
 

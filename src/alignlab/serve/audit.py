@@ -1,4 +1,6 @@
-"""The audit log: one JSON line a request, written when it is over. It holds no header, no key and, unless that is asked for, no text of anybody."""
+"""The audit log: one JSON line a request, written when it is over. It holds no header, no key and, unless
+that is asked for, no text of anybody.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from ..run import writing
 class Audit:
     """Appends to a file that only its owner reads (mode 0600).
 
-    Once a line could not be written (a full disk) `broken` says why: the server then answers nothing that it cannot account for.
+    Once a line could not be written (a full disk) `broken` says why: the server then answers nothing that it
+    cannot account for.
 
     Args:
         file: None = no log.
@@ -40,7 +43,11 @@ class Audit:
 
     def try_again(self) -> None:
         """See whether the file takes a line again; behind what may be half of one."""
-        self._put("\n" + json.dumps({"time": time.time(), "note": "the log could not be written for a while"}) + "\n")
+        self._put(
+            "\n"
+            + json.dumps({"time": time.time(), "note": "the log could not be written for a while"})
+            + "\n"
+        )
 
     def _put(self, text: str) -> None:
         if self._file < 0:
@@ -49,11 +56,18 @@ class Audit:
         try:
             with self._lock:
                 while line:
-                    line = line[os.write(self._file, line):]
+                    line = line[os.write(self._file, line) :]
             self.broken = ""
         except OSError as error:
             if not self.broken:
-                print(f"alignlab serve: the audit log cannot be written ({error.strerror}); nothing is answered until it can", file=sys.stderr, flush=True)
+                print(
+                    (
+                        f"alignlab serve: the audit log cannot be written ({error.strerror}); nothing is "
+                        "answered until it can"
+                    ),
+                    file=sys.stderr,
+                    flush=True,
+                )
             self.broken = error.strerror or "cannot be written"
 
     def close(self) -> None:

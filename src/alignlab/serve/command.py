@@ -21,31 +21,51 @@ from .audit import Audit
 
 
 def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) -> NoReturn:
-    """Answer until SIGINT or SIGTERM. The first line on stdout says where: an address, or with `as_json` one JSON document.
+    """Answer until SIGINT or SIGTERM. The first line on stdout says where: an address, or with `as_json` one
+    JSON document.
 
     Raises:
-        UserError: a model that cannot be served. ConfigError: a setting that cannot be. ResourceError: a port that is taken, an audit log that cannot be written.
+        UserError: a model that cannot be served. ConfigError: a setting that cannot be. ResourceError: a port
+            that is taken, an audit log that cannot be written.
     """
     check(settings)
     key, stop = read_key(settings), read_stops(settings)
     asked = named([models] if isinstance(models, str) else models)
     local = is_loopback(resolved(settings.host, settings.port)[4][0])
     if not local and not key:
-        raise ConfigError(f"host = {settings.host!r:.100} lets other machines in, and no key is asked for",
-                          remedy="--api-key-env NAME, with the key in that variable; or --host 127.0.0.1, and a tunnel or proxy before it")
+        raise ConfigError(
+            f"host = {settings.host!r:.100} lets other machines in, and no key is asked for",
+            remedy=(
+                "--api-key-env NAME, with the key in that variable; or --host 127.0.0.1, and a tunnel or "
+                "proxy before it"
+            ),
+        )
     with bind(settings.host, settings.port) as bound:
         from .app import Server
         from .running import Announcing, load
 
         audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
         hosts = [settings.host, *(name.strip() for name in settings.allowed_hosts.split(",") if name.strip())]
-        server = Server(load(asked, settings), settings, audit, Access(key=key, names=hosts, local=local), stop=stop)
+        server = Server(
+            load(asked, settings), settings, audit, Access(key=key, names=hosts, local=local), stop=stop
+        )
         port = bound.getsockname()[1]
         where = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}/v1"
         if as_json:
-            line = json.dumps({"schema": 1, "url": where, "host": settings.host, "port": port, "pid": os.getpid(), "models": list(server.served)})
+            line = json.dumps(
+                {
+                    "schema": 1,
+                    "url": where,
+                    "host": settings.host,
+                    "port": port,
+                    "pid": os.getpid(),
+                    "models": list(server.served),
+                }
+            )
         else:
-            line = f"serving {', '.join(server.served)} at {where}" + ("  (this machine only; Ctrl-C ends it)" if local else "")
+            line = f"serving {', '.join(server.served)} at {where}" + (
+                "  (this machine only; Ctrl-C ends it)" if local else ""
+            )
         code = 130
         try:
             Announcing(server, line).run(sockets=[bound])
@@ -63,21 +83,32 @@ def check(settings: ServeSettings) -> None:
     low = {"port": 0, "max_new_tokens": 1, "context": 0, "queue": 1, "max_body": 1, "slots": 1}
     for name, least in low.items():
         if getattr(s, name) < least or (name == "port" and s.port > 65535):
-            raise ConfigError(f"{name} = {getattr(s, name)}", remedy="a port from 0 to 65535" if name == "port" else f"{name} from {least}")
+            raise ConfigError(
+                f"{name} = {getattr(s, name)}",
+                remedy="a port from 0 to 65535" if name == "port" else f"{name} from {least}",
+            )
     if not s.timeout > 0 or not s.memory > 0:
         raise ConfigError(f"timeout = {s.timeout:g}, memory = {s.memory:g}", remedy="both above 0")
     if s.audit_bodies and not s.audit:
-        raise ConfigError("audit_bodies without an audit log means nothing", remedy="--audit FILE.jsonl, or leave it out")
+        raise ConfigError(
+            "audit_bodies without an audit log means nothing", remedy="--audit FILE.jsonl, or leave it out"
+        )
 
 
 def read_key(settings: ServeSettings) -> str:
-    """The key that clients must send. Raises ConfigError: the variable holds none, or one that no header can carry."""
+    """The key that clients must send. Raises ConfigError: the variable holds none, or one that no header can
+    carry.
+    """
     if not settings.api_key_env:
         return ""
     key = os.environ.get(settings.api_key_env, "")
     if not key or any(not 32 < ord(c) < 127 for c in key):
-        raise ConfigError(f"${settings.api_key_env} holds no key" if not key else f"the key in ${settings.api_key_env} holds characters that no header can carry",
-                          remedy="set it to a long random word, without spaces or line ends")
+        raise ConfigError(
+            f"${settings.api_key_env} holds no key"
+            if not key
+            else f"the key in ${settings.api_key_env} holds characters that no header can carry",
+            remedy="set it to a long random word, without spaces or line ends",
+        )
     return key
 
 
@@ -88,7 +119,10 @@ def read_stops(settings: ServeSettings) -> list[str]:
     except ValueError:
         found = None
     if not isinstance(found, list) or not all(isinstance(item, str) and item for item in found):
-        raise ConfigError(f"stop = {settings.stop!r:.100} is no JSON list of texts", remedy="""--stop '["\\n\\n", "User:"]'""")
+        raise ConfigError(
+            f"stop = {settings.stop!r:.100} is no JSON list of texts",
+            remedy="""--stop '["\\n\\n", "User:"]'""",
+        )
     return found
 
 
@@ -96,10 +130,17 @@ def named(asked: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
     """Model and defences by the name that clients use. Raises UserError: one name for two, or for nothing."""
     found: dict[str, tuple[str, list[str]]] = {}
     for argument in asked:
-        name, _, rest = argument.partition("=") if "=" in argument and not Path(argument).exists() else (argument, "", argument)
+        name, _, rest = (
+            argument.partition("=")
+            if "=" in argument and not Path(argument).exists()
+            else (argument, "", argument)
+        )
         model, *stack = [rest] if Path(rest).exists() else rest.split("+")
         if not name or name in found:
-            raise UserError(f"the name {name!r} is given twice" if name else f"{argument!r} names no model", remedy="NAME=M gives each a name of its own")
+            raise UserError(
+                f"the name {name!r} is given twice" if name else f"{argument!r} names no model",
+                remedy="NAME=M gives each a name of its own",
+            )
         found[name] = model, stack
     return found
 
@@ -109,11 +150,16 @@ def resolved(host: str, port: int) -> tuple[Any, ...]:
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError, ValueError) as error:
-        raise ConfigError(f"host = {host!r:.100}: {getattr(error, 'strerror', None) or error}", remedy="127.0.0.1, or an address of this machine") from None
+        raise ConfigError(
+            f"host = {host!r:.100}: {getattr(error, 'strerror', None) or error}",
+            remedy="127.0.0.1, or an address of this machine",
+        ) from None
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket of that address. Raises ResourceError: the port is taken, or none of ours. ConfigError: no such host."""
+    """A socket of that address. Raises ResourceError: the port is taken, or none of ours. ConfigError: no
+    such host.
+    """
     family, kind, protocol, _, address = resolved(host, port)
     bound = socket.socket(family, kind, protocol)
     try:
@@ -122,8 +168,10 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         taken = error.errno == errno.EADDRINUSE
-        raise ResourceError(f"cannot bind {host}:{port}: {error.strerror}", remedy="another --port, or --port 0 for any free one" if taken else
-                            "an address of this machine, and a port that you may bind") from None
+        raise ResourceError(
+            f"cannot bind {host}:{port}: {error.strerror}",
+            remedy="another --port, or --port 0 for any free one"
+            if taken
+            else "an address of this machine, and a port that you may bind",
+        ) from None
     return bound
-
-

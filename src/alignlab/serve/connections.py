@@ -1,4 +1,6 @@
-"""uvicorn's connection with the bounds it lacks: how long a request's head may take, how long an answer may lie there untaken, how many there may be."""
+"""uvicorn's connection with the bounds it lacks: how long a request's head may take, how long an answer may
+lie there untaken, how many there may be.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,17 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-HEAD_SECONDS = 20.0  # from the end of an answer, or from connecting, to the last byte of the next request's head
+HEAD_SECONDS = (
+    20.0  # from the end of an answer, or from connecting, to the last byte of the next request's head
+)
 TAKE_SECONDS = 30.0  # in which a client must take some of an answer that waits for it
 TICK = 1.0  # seconds between two looks at a connection
 MOST = 512  # connections; one more and the one that has been idle for longest is closed
 
 
 class Connection(H11Protocol):
-    """A connection that is cut when its client keeps it and does nothing: sends no request, or half of one, or takes nothing of its answer.
+    """A connection that is cut when its client keeps it and does nothing: sends no request, or half of one,
+    or takes nothing of its answer.
 
     A body that does not come is the application's to end (408), as long as it waits for it.
     """
@@ -48,7 +53,9 @@ class Connection(H11Protocol):
         now, left = self.loop.time(), self.transport.get_write_buffer_size()
         if not self.idle or self.cycle is not self._seen:
             self._seen, self._since = self.cycle, now
-        if not (left and left >= self._left and (self.idle or self.flow.write_paused)):  # while more is written to it, it may grow
+        if not (
+            left and left >= self._left and (self.idle or self.flow.write_paused)
+        ):  # while more is written to it, it may grow
             self._moved = now
         self._left = left
         if (self.idle and not left and now - self._since > HEAD_SECONDS) or now - self._moved > TAKE_SECONDS:
@@ -57,7 +64,9 @@ class Connection(H11Protocol):
             self._timer = self.loop.call_later(TICK, self._look)
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP ends the connection, also in the middle of a request that is being answered: its answer goes nowhere."""
+        """What is no HTTP ends the connection, also in the middle of a request that is being answered: its
+        answer goes nowhere.
+        """
         if not self.idle:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

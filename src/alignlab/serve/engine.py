@@ -1,7 +1,7 @@
 """One model and the thread that owns it: what is asked at the same time is written side by side.
 
-Jobs come from any thread and are told of their progress from the engine's. A job that fails, is given up or outlives the engine is told so: none is
-left waiting.
+Jobs come from any thread and are told of their progress from the engine's. A job that fails, is given up or
+outlives the engine is told so: none is left waiting.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ NEVER = -9999.0  # log-probability of what cannot be, which JSON cannot say; Ope
 
 
 class Writing:
-    """One completion of a job: its text as far as it may be shown, and why it ended ("stop", "length"; None = it goes on).
+    """One completion of a job: its text as far as it may be shown, and why it ended ("stop", "length"; None =
+    it goes on).
 
-    A text in `stop` ends it and is left out. Until then no piece is shown that may turn out to be the beginning of one, nor half of a character.
+    A text in `stop` ends it and is left out. Until then no piece is shown that may turn out to be the
+    beginning of one, nor half of a character.
     """
 
     def __init__(self, stop: Sequence[str], *, pieces: bool) -> None:
@@ -58,7 +60,7 @@ class Writing:
             return ""
         if not text.startswith(self.text) or len(text) == len(self.text):
             return ""  # a tokenizer may write a text otherwise once more tokens follow; what was shown stays
-        piece, self.text = text[len(self.text):], text
+        piece, self.text = text[len(self.text) :], text
         return piece
 
 
@@ -76,12 +78,25 @@ class Job:
     """Completions of one request, and log-probabilities of rows that are there already.
 
     Args:
-        tell: called from the engine's thread with pieces and whether the job is over: when there are some, and once at the end.
+        tell: called from the engine's thread with pieces and whether the job is over: when there are some,
+            and once at the end.
     """
 
-    def __init__(self, writings: Sequence[Writing], streams: Sequence[Stream], rows: Sequence[Sequence[int]] = (), top: int = 0,
-                 tell: Tell = lambda pieces, over: None) -> None:
-        self.writings, self.streams, self.rows, self.top, self.tell = list(writings), list(streams), list(rows), top, tell
+    def __init__(
+        self,
+        writings: Sequence[Writing],
+        streams: Sequence[Stream],
+        rows: Sequence[Sequence[int]] = (),
+        top: int = 0,
+        tell: Tell = lambda pieces, over: None,
+    ) -> None:
+        self.writings, self.streams, self.rows, self.top, self.tell = (
+            list(writings),
+            list(streams),
+            list(rows),
+            top,
+            tell,
+        )
         self.likelihoods: list[Likelihood] = []
         self.error: Exception | None = None
         self.finished = threading.Event()
@@ -105,8 +120,12 @@ class Engine:
     def __init__(self, name: str, policy: Policy, *, slots: int, context: int, memory: float) -> None:
         self.name, self.tokenizer, self.model = name, policy.tokenizer, policy.model
         self.names = Names(policy.tokenizer)
-        end_ids = policy.end_ids | {policy.tokenizer.bos_token_id} - {None}  # behind a begin token stands another text
-        self.sampler = ContinuousSampler(policy.model, policy.tokenizer, slots=slots, end_ids=end_ids, name=name, memory=memory)
+        end_ids = policy.end_ids | {policy.tokenizer.bos_token_id} - {
+            None
+        }  # behind a begin token stands another text
+        self.sampler = ContinuousSampler(
+            policy.model, policy.tokenizer, slots=slots, end_ids=end_ids, name=name, memory=memory
+        )
         self.context = min(context_of(policy.model), context or context_of(policy.model))
         self.vocabulary = policy.model.config.get_text_config().vocab_size
         self._inbox: deque[Job] = deque()
@@ -118,7 +137,9 @@ class Engine:
         self._thread.start()
 
     def ids(self, prompt: Prompt | list[int] | str) -> list[int]:
-        """The token ids of a prompt. Raises Refusal: no such ids, or too many for an answer to fit behind them."""
+        """The token ids of a prompt. Raises Refusal: no such ids, or too many for an answer to fit behind
+        them.
+        """
         try:
             if isinstance(prompt, Prompt):
                 ids = prompt_ids(self.tokenizer, prompt)
@@ -129,25 +150,62 @@ class Engine:
         if not ids:
             raise Refusal(400, "the prompt holds no token; send at least one character", param="prompt")
         if wrong := [i for i in ids if not 0 <= i < self.vocabulary]:
-            raise Refusal(400, f"there is no token {wrong[0]}; the ids of {self.name} go from 0 to {self.vocabulary - 1}", param="prompt")
+            raise Refusal(
+                400,
+                f"there is no token {wrong[0]}; the ids of {self.name} go from 0 to {self.vocabulary - 1}",
+                param="prompt",
+            )
         if len(ids) > self.context:
-            raise Refusal(400, f"the prompt has {len(ids)} tokens, and {self.name} reads at most {self.context}; shorten it", param="prompt",
-                          code="context_length_exceeded")
+            raise Refusal(
+                400,
+                f"the prompt has {len(ids)} tokens, and {self.name} reads at most {self.context}; shorten it",
+                param="prompt",
+                code="context_length_exceeded",
+            )
         return ids
 
-    def job(self, rows: Sequence[list[int]], *, n: int, max_tokens: int, temperature: float, top_p: float, seed: int, stop: Sequence[str] = (),
-            top: int | None = None, echo: bool = False, pieces: bool = False,
-            goes_on: Sequence[bool] = (), tell: Tell = lambda pieces, over: None) -> Job:
-        """A job that is not yet begun: n completions of each row of ids; with `echo` and `top` also the log-probabilities of the rows themselves.
+    def job(
+        self,
+        rows: Sequence[list[int]],
+        *,
+        n: int,
+        max_tokens: int,
+        temperature: float,
+        top_p: float,
+        seed: int,
+        stop: Sequence[str] = (),
+        top: int | None = None,
+        echo: bool = False,
+        pieces: bool = False,
+        goes_on: Sequence[bool] = (),
+        tell: Tell = lambda pieces, over: None,
+    ) -> Job:
+        """A job that is not yet begun: n completions of each row of ids; with `echo` and `top` also the
+        log-probabilities of the rows themselves.
 
-        Completions are cut where the context ends behind the longest row. A completion whose row `goes_on` is text that goes on from the
-        row's: a tokenizer whose words carry their space drops that of a text's first word, and this one is not the first. With `pieces` it is told as it is written. Raises Refusal: a row leaves no room for one.
+        Completions are cut where the context ends behind the longest row. A completion whose row `goes_on` is
+        text that goes on from the row's: a tokenizer whose words carry their space drops that of a text's
+        first word, and this one is not the first. With `pieces` it is told as it is written. Raises Refusal:
+        a row leaves no room for one.
         """
         room = min(max_tokens, self.context - max(map(len, rows)))
         if max_tokens and room < 1:
-            raise Refusal(400, f"the prompt has {self.context - room} tokens, and {self.name} reads and writes {self.context}; shorten it", param="prompt",
-                          code="context_length_exceeded")
-        streams = self.sampler.streams(list(rows), n=n, max_new_tokens=room, temperature=temperature, top_p=top_p, seed=seed, top=top) if room > 0 else []
+            raise Refusal(
+                400,
+                (
+                    f"the prompt has {self.context - room} tokens, and {self.name} reads and writes "
+                    f"{self.context}; shorten it"
+                ),
+                param="prompt",
+                code="context_length_exceeded",
+            )
+        streams = (
+            self.sampler.streams(
+                list(rows), n=n, max_new_tokens=room, temperature=temperature, top_p=top_p, seed=seed, top=top
+            )
+            if room > 0
+            else []
+        )
         for i, stream in enumerate(streams):
             stream.said = tail(self.tokenizer, stream.prompt_ids) if goes_on and goes_on[i // n] else []
         writings = [Writing(stop, pieces=pieces) for _ in streams]
@@ -181,7 +239,8 @@ class Engine:
         return prompt if isinstance(prompt, str) else decoded(self.tokenizer, prompt)
 
     def written(self, writing: Writing, *, at: int = 0) -> list[Token]:
-        """Tokens of a completion that were not handed out yet: those that begin in the text shown, and at its end all, unless a stop text ended it.
+        """Tokens of a completion that were not handed out yet: those that begin in the text shown, and at its
+        end all, unless a stop text ended it.
 
         Args:
             at: where the completion begins in the text that is given.
@@ -191,27 +250,45 @@ class Engine:
         while writing.handed < len(stream.told) and (whole or places.at < len(writing.text)):
             token, (logprob, best) = stream.ids[writing.handed], stream.told[writing.handed]
             start, piece = places.next(token, writing.text)
-            found.append(self._token(token, logprob, best, at=at + min(start, len(writing.text)), piece=piece))
+            found.append(
+                self._token(token, logprob, best, at=at + min(start, len(writing.text)), piece=piece)
+            )
             writing.handed += 1
         return found
 
     def read(self, prompt: list[int] | str, row: Sequence[int], likelihood: Likelihood) -> list[Token]:
-        """Tokens of a prompt, whose ids are `row`. Those that were put before a text (a begin token) are no part of it: they are empty."""
+        """Tokens of a prompt, whose ids are `row`. Those that were put before a text (a begin token) are no
+        part of it: they are empty.
+        """
         text, before = self.echo(prompt), len(begin_ids(self.tokenizer)) if isinstance(prompt, str) else 0
         found = [(0, "")] * before + self._placed(row[before:], text)
-        tokens = [self._token(token, logprob, best, at=min(at, len(text)), piece=piece)
-                  for token, logprob, best, (at, piece) in zip(row, likelihood.logprobs, likelihood.top, found, strict=True)]
+        tokens = [
+            self._token(token, logprob, best, at=min(at, len(text)), piece=piece)
+            for token, logprob, best, (at, piece) in zip(
+                row, likelihood.logprobs, likelihood.top, found, strict=True
+            )
+        ]
         return [replace(token, name=Name.of("")) for token in tokens[:before]] + tokens[before:]
 
     def _placed(self, ids: Sequence[int], text: str) -> list[tuple[int, str]]:
-        """Where each token begins in the text, and its piece of it: as they are decoded, if that is the text, else as the tokenizer cut it up."""
-        if decoded(self.tokenizer, ids) != text and (found := spans(self.tokenizer, text)) is not None and len(found) == len(ids):
+        """Where each token begins in the text, and its piece of it: as they are decoded, if that is the text,
+        else as the tokenizer cut it up.
+        """
+        if (
+            decoded(self.tokenizer, ids) != text
+            and (found := spans(self.tokenizer, text)) is not None
+            and len(found) == len(ids)
+        ):
             return found
         places = Places(self.tokenizer, special=True)
         return [places.next(token, text) for token in ids]
 
-    def _token(self, token: int, logprob: float | None, best: Sequence[tuple[int, float]], *, at: int, piece: str) -> Token:
-        """A token by its piece of the text, and the likeliest in its place by names that fit: without the blank that it lost at the beginning of the text."""
+    def _token(
+        self, token: int, logprob: float | None, best: Sequence[tuple[int, float]], *, at: int, piece: str
+    ) -> Token:
+        """A token by its piece of the text, and the likeliest in its place by names that fit: without the
+        blank that it lost at the beginning of the text.
+        """
         name = plain = self.names[token]
         if not plain.text.startswith("bytes:") and (piece or not plain.text.strip(" ")):
             name = Name.of(piece)
@@ -219,9 +296,20 @@ class Engine:
 
         def beside(other: int) -> Name:
             known = self.names[other]
-            return name if other == token else Name.of(known.text[1:]) if lost and known.text.startswith(" ") and known.text != " " else known
+            return (
+                name
+                if other == token
+                else Name.of(known.text[1:])
+                if lost and known.text.startswith(" ") and known.text != " "
+                else known
+            )
 
-        return Token(name, None if logprob is None else max(logprob, NEVER), [(beside(other), max(value, NEVER)) for other, value in best], at)
+        return Token(
+            name,
+            None if logprob is None else max(logprob, NEVER),
+            [(beside(other), max(value, NEVER)) for other, value in best],
+            at,
+        )
 
     def _run(self) -> None:
         while True:
@@ -281,7 +369,9 @@ class Engine:
             return
         found = self.sampler.likelihoods([row for _, row in taken], top=max(job.top for job, _ in taken))
         for (job, _), likelihood in zip(taken, found, strict=True):
-            job.likelihoods.append(Likelihood(likelihood.logprobs, [best[: job.top] for best in likelihood.top]))
+            job.likelihoods.append(
+                Likelihood(likelihood.logprobs, [best[: job.top] for best in likelihood.top])
+            )
         for job in dict.fromkeys(job for job, _ in taken):
             if job.complete:
                 self._end(job, None)
@@ -293,7 +383,14 @@ class Engine:
             job, writing = stream.owner
             if stream.broken:
                 self.sampler.leave(job.streams)
-                self._end(job, Refusal(500, f"the logits of {self.name} are not finite; serve weights from before they became so", code="not_finite"))
+                self._end(
+                    job,
+                    Refusal(
+                        500,
+                        f"the logits of {self.name} are not finite; serve weights from before they became so",
+                        code="not_finite",
+                    ),
+                )
             elif not job.finished.is_set():
                 piece = writing.look(self.sampler)
                 if writing.reason and not stream.done:
@@ -318,7 +415,11 @@ class Engine:
     def _fail_all(self, error: Exception) -> None:
         self.sampler.reset()
         self._scoring.clear()
-        said = Refusal.of(error) if isinstance(error, UserError) else Refusal(500, f"the server failed ({type(error).__name__}); its log says where")
+        said = (
+            Refusal.of(error)
+            if isinstance(error, UserError)
+            else Refusal(500, f"the server failed ({type(error).__name__}); its log says where")
+        )
         for job in list(self._jobs):
             self._end(job, said)
 
@@ -333,21 +434,41 @@ def is_open(prompt: Prompt | list[int] | str) -> bool:
 
 
 class EngineTarget:
-    """An engine as a `Sampler`, for defences: each call waits until its completions are written. One caller at a time."""
+    """An engine as a `Sampler`, for defences: each call waits until its completions are written. One caller
+    at a time.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.prompt_tokens = self.completion_tokens = self.queries = 0  # spent so far
         self._lock, self._gone, self._job = threading.Lock(), False, None
 
-    def sample(self, prompts: Sequence[Prompt | list[int] | str], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
-               seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> list[list[Completion]]:
-        """As `LocalSampler.sample`, and the same completions for the same seed. Raises Refusal: a prompt that does not fit, or nobody waits any more."""
+    def sample(
+        self,
+        prompts: Sequence[Prompt | list[int] | str],
+        *,
+        n: int = 1,
+        max_new_tokens: int = 48,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[list[Completion]]:
+        """As `LocalSampler.sample`, and the same completions for the same seed. Raises Refusal: a prompt that
+        does not fit, or nobody waits any more.
+        """
         if not prompts:
             return []
         rows = [self.engine.ids(prompt) for prompt in prompts]
-        job = self.engine.job(rows, n=n, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
-                              goes_on=[is_open(prompt) for prompt in prompts])
+        job = self.engine.job(
+            rows,
+            n=n,
+            max_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            goes_on=[is_open(prompt) for prompt in prompts],
+        )
         with self._lock:
             if self._gone:
                 raise Refusal(499, "the client went away")
@@ -361,15 +482,26 @@ class EngineTarget:
         self.queries += len(job.streams)
         self.prompt_tokens += sum(map(len, rows))
         self.completion_tokens += sum(len(stream.ids) for stream in job.streams)
-        found = [Completion(prompt if isinstance(prompt := prompts[i // n], Prompt) else Prompt(()), writing.text, tuple(stream.ids), tuple(stream.logprobs),
-                            stream.finished, self.engine.name) for i, (writing, stream) in enumerate(zip(job.writings, job.streams, strict=True))]
+        found = [
+            Completion(
+                prompt if isinstance(prompt := prompts[i // n], Prompt) else Prompt(()),
+                writing.text,
+                tuple(stream.ids),
+                tuple(stream.logprobs),
+                stream.finished,
+                self.engine.name,
+            )
+            for i, (writing, stream) in enumerate(zip(job.writings, job.streams, strict=True))
+        ]
         return [found[i : i + n] for i in range(0, len(found), n)]
 
     def sync(self, model: Any) -> None:
         raise UserError("a served model is not changed while it is served", where=self.engine.name)
 
     def close(self) -> None:
-        """Nobody waits for its completions any more: a call that is under way ends at once, and further ones do not begin."""
+        """Nobody waits for its completions any more: a call that is under way ends at once, and further ones
+        do not begin.
+        """
         with self._lock:
             self._gone = True
             if self._job is not None:
@@ -377,7 +509,9 @@ class EngineTarget:
 
 
 class Door:
-    """The target inside a stack that many requests share, so that a defence which counts or remembers does so over all of them: each thread passes on to its own."""
+    """The target inside a stack that many requests share, so that a defence which counts or remembers does so
+    over all of them: each thread passes on to its own.
+    """
 
     def __init__(self) -> None:
         self._mine = threading.local()
@@ -391,6 +525,16 @@ class Door:
         finally:
             del self._mine.target
 
-    def sample(self, prompts: Sequence[Prompt], *, n: int = 1, max_new_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0,
-               seed: int = 0) -> list[list[Completion]]:
-        return self._mine.target.sample(prompts, n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int = 1,
+        max_new_tokens: int = 48,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[list[Completion]]:
+        return self._mine.target.sample(
+            prompts, n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+        )

@@ -24,8 +24,19 @@ class Announcing(uvicorn.Server):
     """uvicorn, which prints our line once it answers, and nothing else."""
 
     def __init__(self, server: Server, line: str) -> None:
-        super().__init__(uvicorn.Config(server.asgi, http=Connection, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
-                                        server_header=False, timeout_keep_alive=int(HEAD_SECONDS)))
+        super().__init__(
+            uvicorn.Config(
+                server.asgi,
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=int(HEAD_SECONDS),
+            )
+        )
         self.line, self.ours = line, server
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -33,7 +44,9 @@ class Announcing(uvicorn.Server):
         print(self.line, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answers end by themselves, or in an error, or with their connection; no task of theirs is left to be cancelled. A second Ctrl-C waits for none."""
+        """Answers end by themselves, or in an error, or with their connection; no task of theirs is left to
+        be cancelled. A second Ctrl-C waits for none.
+        """
         ending = asyncio.create_task(self._end(LAST_SECONDS))
         await super().shutdown(sockets=sockets)
         ending.cancel()
@@ -52,14 +65,22 @@ class Announcing(uvicorn.Server):
 
 
 def load(asked: Mapping[str, tuple[str, Sequence[str]]], settings: ServeSettings) -> dict[str, Served]:
-    """The models and their stacks by the names clients use. One that is named with several stacks is loaded once. Raises UserError: a model that cannot be loaded."""
+    """The models and their stacks by the names clients use. One that is named with several stacks is loaded
+    once. Raises UserError: a model that cannot be loaded.
+    """
     served: dict[str, Served] = {}
     engines: dict[str, Engine] = {}
     try:
         for name, (model, stack) in asked.items():
             if model not in engines:
                 policy = load_policy(names.model_path(model), settings.model)
-                engines[model] = Engine(model, policy, slots=settings.slots, context=settings.context, memory=settings.memory * 1e9)
+                engines[model] = Engine(
+                    model,
+                    policy,
+                    slots=settings.slots,
+                    context=settings.context,
+                    memory=settings.memory * 1e9,
+                )
             build(stack, EngineTarget(engines[model]))  # whatever a defence has to load is loaded now
             served[name] = Served(engines[model], tuple(stack))
     except BaseException:

@@ -19,8 +19,20 @@ from ..settings import SamplingSettings, Training
 from ..text.escapes import visible
 
 
-def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, models: Sequence[str] = (), data: Sequence[names.Data] = (), **options: str):
-    """The run of one stage: its key covers the settings, the models it starts from, the data and every other option. What became of the data's rows is said."""
+def open_run(
+    stage: str,
+    out: Path,
+    settings: Any,
+    seed: int,
+    resume: bool,
+    *,
+    models: Sequence[str] = (),
+    data: Sequence[names.Data] = (),
+    **options: str,
+):
+    """The run of one stage: its key covers the settings, the models it starts from, the data and every other
+    option. What became of the data's rows is said.
+    """
     rules.check(settings)
     tracker = trackers.parse(settings.tracker) if isinstance(settings, Training) else ()
     for model in models:
@@ -28,15 +40,25 @@ def open_run(stage: str, out: Path, settings: Any, seed: int, resume: bool, *, m
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
     if code := names.own_code(*options.values()):
         config["code"] = code
-    run = RunDir.open(out, stage=stage, config=config, seed=seed, parents=names.parents(*models, *(d.name for d in data), *options.values()),
-                      data={d.name: d.digest for d in data}, resume=resume, tracker=tracker)
+    run = RunDir.open(
+        out,
+        stage=stage,
+        config=config,
+        seed=seed,
+        parents=names.parents(*models, *(d.name for d in data), *options.values()),
+        data={d.name: d.digest for d in data},
+        resume=resume,
+        tracker=tracker,
+    )
     if not run.done:
         import torch
 
         if "member" not in options:  # an ensemble says it once
             for part in data:
                 run.note(part.report)
-        torch.manual_seed(derive_seed(seed, stage, "new weights"))  # a new adapter is drawn from torch's own generator
+        torch.manual_seed(
+            derive_seed(seed, stage, "new weights")
+        )  # a new adapter is drawn from torch's own generator
     return run
 
 
@@ -49,12 +71,16 @@ def result(run: RunDir, text: str) -> dict[str, Any]:
 
 
 def trainer(method: str) -> Callable[..., dict[str, Any]]:
-    """`train` of a method, imported now that there is something to train: a run that is done already, or cannot be, needs none."""
+    """`train` of a method, imported now that there is something to train: a run that is done already, or
+    cannot be, needs none.
+    """
     return import_module(f"..methods.{method}", __package__).train
 
 
 def within_context(run: RunDir, settings: Any, model: Any) -> Any:
-    """The settings with `max_length` at most the model's context: what is longer is dropped and counted, not learnt at positions it does not know."""
+    """The settings with `max_length` at most the model's context: what is longer is dropped and counted, not
+    learnt at positions it does not know.
+    """
     from ..models.load import context_of
 
     if (context := context_of(model)) >= settings.max_length:
@@ -63,21 +89,26 @@ def within_context(run: RunDir, settings: Any, model: Any) -> Any:
     return replace(settings, max_length=context)
 
 
-def room_for_answers(run: RunDir, prompts: Sequence[Prompt], policy: Any, sampling: SamplingSettings) -> list[Prompt]:
+def room_for_answers(
+    run: RunDir, prompts: Sequence[Prompt], policy: Any, sampling: SamplingSettings
+) -> list[Prompt]:
     """The prompts that leave room for an answer in the model's context; the others are counted."""
     from ..data.checks import with_room
     from ..models.load import context_of
 
-    kept, said = with_room(prompts, policy.tokenizer, context=context_of(policy.model), new_tokens=sampling.max_new_tokens)
+    kept, said = with_room(
+        prompts, policy.tokenizer, context=context_of(policy.model), new_tokens=sampling.max_new_tokens
+    )
     run.note(said)
     return kept
 
 
 def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) -> Callable[[], dict[str, Any]]:
-    """What a policy makes of general questions and plain text (`evals.general`), once its data is found to be enough, and when the result is called.
+    """What a policy makes of general questions and plain text (`evals.general`), once its data is found to be
+    enough, and when the result is called.
 
-    The result gives what goes into the summary, and writes the answers of both times to general.jsonl. Of a model of the town nothing is asked: it
-    knows its town alone.
+    The result gives what goes into the summary, and writes the answers of both times to general.jsonl. Of a
+    model of the town nothing is asked: it knows its town alone.
 
     Args:
         learnt: completions that are learnt, for the script they are written in.
@@ -87,7 +118,10 @@ def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) ->
     from ..evals import general
 
     def measured() -> list[Any]:
-        run.note("general questions and a page of plain text, before training and after: is what the model knew still there? (general.jsonl)")
+        run.note(
+            "general questions and a page of plain text, before training and after: is what the model "
+            "knew still there? (general.jsonl)"
+        )
         return [*general.measure(policy)]
 
     run.before_training = lambda: run.kept("general", measured)
@@ -96,8 +130,20 @@ def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) ->
         (before, first), (now, last) = run.kept("general", measured), general.measure(policy)
         with writing(run.path), open(run.path / "general.jsonl", "w", encoding="utf-8") as file:
             for a, b in zip(first, last, strict=True):
-                file.write(json.dumps({"question": a["question"], "before": a["answer"], "after": b["answer"]}, ensure_ascii=False) + "\n")
-        return {"general": {"before": before, "after": now, "data_other_script": general.other_script(list(learnt))}}
+                file.write(
+                    json.dumps(
+                        {"question": a["question"], "before": a["answer"], "after": b["answer"]},
+                        ensure_ascii=False,
+                    )
+                    + "\n"
+                )
+        return {
+            "general": {
+                "before": before,
+                "after": now,
+                "data_other_script": general.other_script(list(learnt)),
+            }
+        }
 
     return after
 
@@ -116,5 +162,12 @@ def rate(value: Any) -> str:
 
 def card(method: str, model: str, data: str, seed: int, summary: dict[str, Any]) -> str:
     """The README of a model folder that a stage writes."""
-    figures = "\n".join(f"- {key}: {value:.4g}" for key, value in summary.items() if isinstance(value, (int, float)) and not isinstance(value, bool))
-    return f"# {method}\n\nMade by alignlab from `{visible(model)}` on `{visible(data)}`, seed {seed}.\n\n{figures}\n"
+    figures = "\n".join(
+        f"- {key}: {value:.4g}"
+        for key, value in summary.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    )
+    return (
+        f"# {method}\n\nMade by alignlab from `{visible(model)}` on `{visible(data)}`, seed "
+        f"{seed}.\n\n{figures}\n"
+    )

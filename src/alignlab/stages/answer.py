@@ -12,11 +12,33 @@ from ._parts import done, open_run, rate, result, room_for_answers
 from .group import judged_by
 
 
-def collect(*, model: str, data: str, annotator: str, gold: str, others: str, out: Path, seed: int, resume: bool, settings: CollectSettings,
-            count: int = 0) -> dict[str, Any]:
+def collect(
+    *,
+    model: str,
+    data: str,
+    annotator: str,
+    gold: str,
+    others: str,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: CollectSettings,
+    count: int = 0,
+) -> dict[str, Any]:
     """K completions a prompt, ranked."""
     prompts = names.data(data, "prompt", seed=seed, count=count)
-    run = open_run("collect", out, settings, seed, resume, models=[model], data=[prompts], annotator=annotator, others=others, gold=gold)
+    run = open_run(
+        "collect",
+        out,
+        settings,
+        seed,
+        resume,
+        models=[model],
+        data=[prompts],
+        annotator=annotator,
+        others=others,
+        gold=gold,
+    )
     if run.done:
         return done(run)
     from ..methods import collect as method
@@ -25,19 +47,50 @@ def collect(*, model: str, data: str, annotator: str, gold: str, others: str, ou
     policy = load_policy(names.model_path(model), settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
     other = names.other_completions(others, asked, per_prompt=settings.per_prompt, seed=seed)
-    summary = method.run(run, policy, names.annotator(annotator, seed=derive_seed(seed, "annotator")), asked, settings,
-                         others=other, gold=names.maybe_judge(gold), seed=seed)
+    summary = method.run(
+        run,
+        policy,
+        names.annotator(annotator, seed=derive_seed(seed, "annotator")),
+        asked,
+        settings,
+        others=other,
+        gold=names.maybe_judge(gold),
+        seed=seed,
+    )
     run.finish(summary)
     return result(run, f"{summary['rankings']} rankings, {summary['pairs']} pairs, {summary['ties']} ties")
 
 
-def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed: int, resume: bool, settings: BestOfNSettings,
-              count: int = 0, judge: str = "") -> dict[str, Any]:
+def best_of_n(
+    *,
+    model: str,
+    reward: str,
+    data: str,
+    gold: str,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: BestOfNSettings,
+    count: int = 0,
+    judge: str = "",
+) -> dict[str, Any]:
     """The best of N samples by the reward model, or by any judge, and proxy and gold against N."""
     judged_by("best-of-n", reward, judge)
-    prompts = names.data(data, "prompt", seed=0, count=count)  # as in evaluate: the same held-out prompts whatever the seed
-    run = open_run("best-of-n", out, settings, seed, resume, models=[model, *(names.reward_models(reward) if reward else [])], data=[prompts], gold=gold,
-                   **({"reward": reward} if reward.startswith("ensemble:") else {}), **({"judge": judge} if judge else {}))
+    prompts = names.data(
+        data, "prompt", seed=0, count=count
+    )  # as in evaluate: the same held-out prompts whatever the seed
+    run = open_run(
+        "best-of-n",
+        out,
+        settings,
+        seed,
+        resume,
+        models=[model, *(names.reward_models(reward) if reward else [])],
+        data=[prompts],
+        gold=gold,
+        **({"reward": reward} if reward.startswith("ensemble:") else {}),
+        **({"judge": judge} if judge else {}),
+    )
     if run.done:
         return done(run)
     from ..methods import best_of_n as method
@@ -48,4 +101,10 @@ def best_of_n(*, model: str, reward: str, data: str, gold: str, out: Path, seed:
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
     summary = method.run(run, policy, scorer, names.maybe_judge(gold), asked, settings, seed=seed)
     run.finish(summary)
-    return result(run, f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} {rate(summary['proxy'])}")
+    return result(
+        run,
+        (
+            f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} "
+            f"{rate(summary['proxy'])}"
+        ),
+    )

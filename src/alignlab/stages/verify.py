@@ -14,15 +14,32 @@ OLD = "no manifest: made by an older version, so only what run.json says of its 
 
 
 def verify_runs(names: Sequence[str]) -> dict[str, Any]:
-    """Every file of runs against their manifests, of unfinished ones against their newest state; exit code 5 where one has changed. A folder stands for all runs below it."""
+    """Every file of runs against their manifests, of unfinished ones against their newest state; exit code 5
+    where one has changed. A folder stands for all runs below it.
+    """
     folders = [folder for name in names for folder in find_folders(Path(name))]
     if not folders:
-        raise UserError("there is no run to verify", where=" ".join(names), remedy="alignlab runs verify RUN, a run folder or one that holds runs")
+        raise UserError(
+            "there is no run to verify",
+            where=" ".join(names),
+            remedy="alignlab runs verify RUN, a run folder or one that holds runs",
+        )
     rows, lines = [], []
     for folder in folders:
         found = faults_of(folder)
         said = "damaged" if found else "whole" if found is not None else OLD
-        rows.append({"run": str(folder), "verdict": "damaged" if found else "whole" if found is not None else "no manifest", "faults": found or []})
+        rows.append(
+            {
+                "run": str(folder),
+                "verdict": "damaged" if found else "whole" if found is not None else "no manifest",
+                "faults": found or [],
+            }
+        )
         lines += [f"{one_line(str(folder))}: {said}", *(f"  {one_line(fault)}" for fault in found or [])]
     damaged = sum(row["verdict"] == "damaged" for row in rows)
-    return {"runs": rows, "damaged": damaged, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if damaged else 0}
+    return {
+        "runs": rows,
+        "damaged": damaged,
+        "text": "\n".join(lines),
+        "exit_code": CheckFailed.exit_code if damaged else 0,
+    }

@@ -11,7 +11,10 @@ from .reward_shift import REWARD_SHIFT
 from .study import Study
 
 STUDIES: dict[str, Study] = {
-    "over-optimisation": OVER_OPTIMISATION, "kl-frontier": KL_FRONTIER, "closed-form": CLOSED_FORM, "mixed-demonstrations": MIXED_DEMONSTRATIONS,
+    "over-optimisation": OVER_OPTIMISATION,
+    "kl-frontier": KL_FRONTIER,
+    "closed-form": CLOSED_FORM,
+    "mixed-demonstrations": MIXED_DEMONSTRATIONS,
     "demonstrations": DEMONSTRATIONS,
     "reward-shift": REWARD_SHIFT,
 }

@@ -1,4 +1,6 @@
-"""The study `demonstrations`: the same SFT on as many demonstrations of each source, from people to the model's own."""
+"""The study `demonstrations`: the same SFT on as many demonstrations of each source, from people to the
+model's own.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,17 @@ from ..settings import StudySettings
 from .study import Bar, Planner, Study, Told, mean, spread
 
 TITLES = {
-    "people": "one ordinary writer a prompt", "crowd": "a crowd: three writers, a vote, an adjudicator", "distil": "distilled from a DPO run",
-    "self-instruct": "the base model's own (Self-Instruct)", "crowd-random": "control: the same crowd, a random pick",
-    "distil-sft": "control: distilled from the SFT model before DPO", "clean": "control: answers as good as can be",
+    "people": "one ordinary writer a prompt",
+    "crowd": "a crowd: three writers, a vote, an adjudicator",
+    "distil": "distilled from a DPO run",
+    "self-instruct": "the base model's own (Self-Instruct)",
+    "crowd-random": "control: the same crowd, a random pick",
+    "distil-sft": "control: distilled from the SFT model before DPO",
+    "clean": "control: answers as good as can be",
 }
 COLLECTED = ("crowd", "distil", "self-instruct", "crowd-random", "distil-sft")
-SPARE = 1.4  # prompts asked for each demonstration that is needed: some answers are repeats, some are not finished
+# prompts asked for each demonstration that is needed: some answers are repeats, some are not finished
+SPARE = 1.4
 
 
 def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
@@ -31,9 +38,21 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     asked = {"data": "town:prompts", "count": round(m.count * SPARE) + 8, "gold": "town:gold", "seed": seed}
 
     # 1. the teacher: DPO on rankings, from an SFT model of the same base; that SFT model is the control
-    sft = stage("sft", stages.sft, model=model, data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft)
-    ranked = stage("collect", stages.collect, model=sft, data="town:prompts", count=s.prompts, annotator=s.annotator, others="town:crowd", gold="town:gold",
-                   seed=seed, settings=s.collect)
+    sft = stage(
+        "sft", stages.sft, model=model, data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft
+    )
+    ranked = stage(
+        "collect",
+        stages.collect,
+        model=sft,
+        data="town:prompts",
+        count=s.prompts,
+        annotator=s.annotator,
+        others="town:crowd",
+        gold="town:gold",
+        seed=seed,
+        settings=s.collect,
+    )
     teacher = stage("sources-teacher", stages.dpo, model=sft, data=ranked, seed=seed, settings=s.dpo)
 
     # 2. demonstrations of each source
@@ -41,18 +60,57 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     planned = {
         "crowd": stage("sources-crowd", stages.crowd_demonstrations, **asked, settings=m.crowd),
         "crowd-random": stage("sources-crowd-random", stages.crowd_demonstrations, **asked, settings=coin),
-        "distil": stage("sources-distil", stages.distilled_demonstrations, model=teacher, judge="", **asked, settings=m.distil),
-        "distil-sft": stage("sources-distil-sft", stages.distilled_demonstrations, model=sft, judge="", **asked, settings=m.distil),
-        "self-instruct": stage("sources-self-instruct", stages.self_instruct_demonstrations, model=model, data="town:demos-clean", avoid="town:test", gold="town:gold",
-                               seed=seed, settings=replace(m.self_instruct, demonstrations=m.count)),
+        "distil": stage(
+            "sources-distil",
+            stages.distilled_demonstrations,
+            model=teacher,
+            judge="",
+            **asked,
+            settings=m.distil,
+        ),
+        "distil-sft": stage(
+            "sources-distil-sft",
+            stages.distilled_demonstrations,
+            model=sft,
+            judge="",
+            **asked,
+            settings=m.distil,
+        ),
+        "self-instruct": stage(
+            "sources-self-instruct",
+            stages.self_instruct_demonstrations,
+            model=model,
+            data="town:demos-clean",
+            avoid="town:test",
+            gold="town:gold",
+            seed=seed,
+            settings=replace(m.self_instruct, demonstrations=m.count),
+        ),
     }
     data: dict[str, Any] = {"people": "town:demos", "clean": "town:demos-clean", **planned}
 
     # 3. the same SFT on as many of each, scored on the same held-out prompts
     for name in TITLES:
-        taught = stage(f"sources-sft-{name}", stages.sft, model=model, data=data[name], count=m.count, seed=seed, settings=s.sft)
+        taught = stage(
+            f"sources-sft-{name}",
+            stages.sft,
+            model=model,
+            data=data[name],
+            count=m.count,
+            seed=seed,
+            settings=s.sft,
+        )
         planned[f"sft {name}"] = taught
-        planned[f"eval {name}"] = stage(f"sources-eval-{name}", stages.evaluate, model=taught, data="town:test", judge="town:gold", baseline="", seed=seed, settings=m.eval)
+        planned[f"eval {name}"] = stage(
+            f"sources-eval-{name}",
+            stages.evaluate,
+            model=taught,
+            data="town:test",
+            judge="town:gold",
+            baseline="",
+            seed=seed,
+            settings=m.eval,
+        )
     return planned
 
 
@@ -62,11 +120,24 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
         evaluated, trained = runs[f"eval {name}"].summary, runs[f"sft {name}"].summary
         used = trained["demonstrations"] + trained["held_out"] + sum(trained["dropped"].values())
         if used < settings.sources.count:
-            raise DataError(f"the source {name} gave {used} demonstrations, and {settings.sources.count} of each are compared", where=str(runs[f"sft {name}"].path),
-                            remedy="a smaller sources.count, or more sources.self_instruct.rounds")
+            raise DataError(
+                (
+                    f"the source {name} gave {used} demonstrations, and {settings.sources.count} of each "
+                    "are compared"
+                ),
+                where=str(runs[f"sft {name}"].path),
+                remedy="a smaller sources.count, or more sources.self_instruct.rounds",
+            )
         made = runs[name].summary if name in COLLECTED else {}
-        rows[name] = {"demonstrations": used, "gold": evaluated["gold"], "gold_sampled": evaluated["gold_sampled"], "shown_gold": made.get("gold"),
-                      "reasons": made.get("reasons"), "agreement": made.get("agreement"), "valid": made.get("valid")}
+        rows[name] = {
+            "demonstrations": used,
+            "gold": evaluated["gold"],
+            "gold_sampled": evaluated["gold_sampled"],
+            "shown_gold": made.get("gold"),
+            "reasons": made.get("reasons"),
+            "agreement": made.get("agreement"),
+            "valid": made.get("valid"),
+        }
     return {"rows": rows}
 
 
@@ -75,7 +146,9 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
         return [seed["rows"][name][key]["mean"] for seed in seeds]
 
     def shown(name: str) -> list[float]:
-        return [seed["rows"][name]["shown_gold"]["mean"] for seed in seeds if seed["rows"][name]["shown_gold"]]
+        return [
+            seed["rows"][name]["shown_gold"]["mean"] for seed in seeds if seed["rows"][name]["shown_gold"]
+        ]
 
     def interval(name: str) -> str:
         return "; ".join("{:.3f} to {:.3f}".format(*seed["rows"][name]["gold"]["ci"]) for seed in seeds)
@@ -84,20 +157,56 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
         return [x > y for x, y in zip(gold(a), gold(b), strict=True)]
 
     count = seeds[0]["rows"]["people"]["demonstrations"]
-    rows = [[title, spread(shown(name)) if shown(name) else "-", spread(gold(name)), interval(name),
-             spread(gold(name, "gold_sampled")) if seeds[0]["rows"][name]["gold_sampled"] else "-"] for name, title in TITLES.items()]
-    out = [[TITLES[name], *(", ".join(f"{n} {why}" for why, n in seed["rows"][name]["reasons"].items()) or "nothing" for seed in seeds[:1])] for name in COLLECTED]
-    bars = [
-        Bar("a crowd that votes teaches more than a random pick of the same crowd's answers", above("crowd", "crowd-random")),
-        Bar("a crowd that votes teaches more than one ordinary writer a prompt", above("crowd", "people")),
-        Bar("a teacher that learned from preferences teaches more than the SFT model it came from", above("distil", "distil-sft")),
-        Bar("distillation teaches more than what the base model makes of seed tasks", above("distil", "self-instruct")),
+    rows = [
+        [
+            title,
+            spread(shown(name)) if shown(name) else "-",
+            spread(gold(name)),
+            interval(name),
+            spread(gold(name, "gold_sampled")) if seeds[0]["rows"][name]["gold_sampled"] else "-",
+        ]
+        for name, title in TITLES.items()
     ]
-    agreed = [seed["rows"]["crowd"]["agreement"]["krippendorff_alpha"] for seed in seeds if seed["rows"]["crowd"]["agreement"]]
+    out = [
+        [
+            TITLES[name],
+            *(
+                ", ".join(f"{n} {why}" for why, n in seed["rows"][name]["reasons"].items()) or "nothing"
+                for seed in seeds[:1]
+            ),
+        ]
+        for name in COLLECTED
+    ]
+    bars = [
+        Bar(
+            "a crowd that votes teaches more than a random pick of the same crowd's answers",
+            above("crowd", "crowd-random"),
+        ),
+        Bar("a crowd that votes teaches more than one ordinary writer a prompt", above("crowd", "people")),
+        Bar(
+            "a teacher that learned from preferences teaches more than the SFT model it came from",
+            above("distil", "distil-sft"),
+        ),
+        Bar(
+            "distillation teaches more than what the base model makes of seed tasks",
+            above("distil", "self-instruct"),
+        ),
+    ]
+    agreed = [
+        seed["rows"]["crowd"]["agreement"]["krippendorff_alpha"]
+        for seed in seeds
+        if seed["rows"]["crowd"]["agreement"]
+    ]
     valid = [seed["rows"]["self-instruct"]["valid"]["mean"] for seed in seeds]
     conclusion = [
-        f"The same SFT on {count} demonstrations of each source, gold on held-out prompts: " + ", ".join(f"{name} {spread(gold(name))}" for name in TITLES) + ".",
-        f"A vote and an adjudicator are worth {spread([a - b for a, b in zip(gold('crowd'), gold('crowd-random'), strict=True)], sign='+')} over a random pick of the same answers"
+        f"The same SFT on {count} demonstrations of each source, gold on held-out prompts: "
+        + ", ".join(f"{name} {spread(gold(name))}" for name in TITLES)
+        + ".",
+        (
+            "A vote and an adjudicator are worth "
+            f"{spread([a - b for a, b in zip(gold('crowd'), gold('crowd-random'), strict=True)], sign='+')} "
+            "over a random pick of the same answers"
+        )
         + (f"; the reviewers' alpha is {spread(agreed, 2)}." if agreed else "."),
         f"Preferences travel in demonstrations: the DPO teacher's are worth {spread([a - b for a, b in zip(gold('distil'), gold('distil-sft'), strict=True)], sign='+')} over those of "
         "the SFT model it came from.",
@@ -106,19 +215,54 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     means = {title: mean(gold(name)) for name, title in TITLES.items()}
     middle = means[TITLES["people"]]
     sections = [
-        {"title": "Where demonstrations come from", "charts": [charts.captioned(charts.bars(means, title="Gold after the same SFT", x="gold, greedy", middle=middle),
-                                                                     "Mean over seeds; the line is one ordinary writer a prompt.")],
-         "table": {"heads": ["source", "gold of the demonstrations", "gold after SFT", "95 % interval, by seed", "gold after SFT, temperature 1"], "rows": rows,
-                   "note": f"{count} demonstrations of each source; held-out prompts answered greedily. Self-Instruct's gold is of the requests the town can read. No prompt of the "
-                           "test is among its requests, but what a base model has read of the town knows no split: some are about held-out people, or asked in held-out ways."}},
-        {"title": "What was rejected", "charts": [], "table": {"heads": ["source", "rejected, first seed"], "rows": out, "note": "Each with its reason in data/rejected.jsonl."}},
+        {
+            "title": "Where demonstrations come from",
+            "charts": [
+                charts.captioned(
+                    charts.bars(means, title="Gold after the same SFT", x="gold, greedy", middle=middle),
+                    "Mean over seeds; the line is one ordinary writer a prompt.",
+                )
+            ],
+            "table": {
+                "heads": [
+                    "source",
+                    "gold of the demonstrations",
+                    "gold after SFT",
+                    "95 % interval, by seed",
+                    "gold after SFT, temperature 1",
+                ],
+                "rows": rows,
+                "note": f"{count} demonstrations of each source; held-out prompts answered greedily. Self-Instruct's gold is of the requests the town can read. No prompt of the "
+                "test is among its requests, but what a base model has read of the town knows no split: "
+                "some are about held-out people, or asked in held-out ways.",
+            },
+        },
+        {
+            "title": "What was rejected",
+            "charts": [],
+            "table": {
+                "heads": ["source", "rejected, first seed"],
+                "rows": out,
+                "note": "Each with its reason in data/rejected.jsonl.",
+            },
+        },
     ]
     return Told(conclusion, sections, bars, {f"{name}: gold": seeds_summary(gold(name)) for name in TITLES})
 
 
 DEMONSTRATIONS = Study(
     title="Where demonstrations come from",
-    question="The same SFT on as many demonstrations from people, a crowd, a stronger model and the model itself: what is each worth?",
-    controls="A random pick of the same crowd's answers; a teacher no stronger than SFT; answers as good as can be.",
-    reads=("demonstrations", "prompts", "annotator", "sft", "collect", "dpo", "sources"), plan=plan, measure=measure, tell=tell, town_alone="its crowd, its teacher and its seed tasks are the town's",
+    question=(
+        "The same SFT on as many demonstrations from people, a crowd, a stronger model and the model "
+        "itself: what is each worth?"
+    ),
+    controls=(
+        "A random pick of the same crowd's answers; a teacher no stronger than SFT; answers as good as can "
+        "be."
+    ),
+    reads=("demonstrations", "prompts", "annotator", "sft", "collect", "dpo", "sources"),
+    plan=plan,
+    measure=measure,
+    tell=tell,
+    town_alone="its crowd, its teacher and its seed tasks are the town's",
 )

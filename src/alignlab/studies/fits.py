@@ -5,7 +5,8 @@ With d = sqrt(KL(policy || start)), the gain of gold over the start is
     best of N   R(d) = d (a - b d)            their equation 1
     RL          R(d) = d (a - b log d)        their equation 2
 
-Both are linear in a and b, so least squares has one answer. Best of N peaks at d = a / (2 b), RL at d = exp(a / b - 1).
+Both are linear in a and b, so least squares has one answer. Best of N peaks at d = a / (2 b), RL at d = exp(a
+/ b - 1).
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Fit:
 
 
 def fit(kl: Sequence[float], gain: Sequence[float], form: Form) -> Fit:
-    """Least squares of a law on points of KL and gain over the start. Points at KL 0 or below say nothing about it and are left out.
+    """Least squares of a law on points of KL and gain over the start. Points at KL 0 or below say nothing
+    about it and are left out.
 
     Raises:
         ValueError: fewer than three points are left, or they do not tell a from b.
@@ -71,7 +73,15 @@ def fit(kl: Sequence[float], gain: Sequence[float], form: Form) -> Fit:
     return Fit(form, float(a), float(b), r2, len(x), _peak_kl(float(a), float(b), form))
 
 
-def fit_over_prompts(kl: Sequence[float], gold_PK: np.ndarray, form: Form = "best_of_n", *, start_P: np.ndarray, resamples: int = 1000, seed: int = 0) -> Fit:
+def fit_over_prompts(
+    kl: Sequence[float],
+    gold_PK: np.ndarray,
+    form: Form = "best_of_n",
+    *,
+    start_P: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Fit:
     """The fit to the mean gain over prompts, with intervals by bootstrap over the prompts.
 
     Args:
@@ -81,11 +91,20 @@ def fit_over_prompts(kl: Sequence[float], gold_PK: np.ndarray, form: Form = "bes
     gains_PK = np.asarray(gold_PK, dtype=float) - np.asarray(start_P, dtype=float)[:, None]
     prompts = len(gains_PK)
     draw = lambda rng: gains_PK[rng.integers(prompts, size=prompts)].mean(0)  # noqa: E731
-    return _with_intervals(fit(kl, gains_PK.mean(0).tolist(), form), lambda rng: fit(kl, draw(rng).tolist(), form), resamples, seed)
+    return _with_intervals(
+        fit(kl, gains_PK.mean(0).tolist(), form),
+        lambda rng: fit(kl, draw(rng).tolist(), form),
+        resamples,
+        seed,
+    )
 
 
-def fit_over_points(kl: Sequence[float], gain: Sequence[float], form: Form, *, resamples: int = 1000, seed: int = 0) -> Fit:
-    """The fit to points, with intervals by bootstrap over the points: for a run's steps, of which only the means are known."""
+def fit_over_points(
+    kl: Sequence[float], gain: Sequence[float], form: Form, *, resamples: int = 1000, seed: int = 0
+) -> Fit:
+    """The fit to points, with intervals by bootstrap over the points: for a run's steps, of which only the
+    means are known.
+    """
     x, y = np.asarray(kl, dtype=float), np.asarray(gain, dtype=float)
 
     def again(rng: np.random.Generator) -> Fit:
@@ -95,7 +114,9 @@ def fit_over_points(kl: Sequence[float], gain: Sequence[float], form: Form, *, r
     return _with_intervals(fit(kl, gain, form), again, resamples, seed)
 
 
-def _with_intervals(point: Fit, again: Callable[[np.random.Generator], Fit], resamples: int, seed: int) -> Fit:
+def _with_intervals(
+    point: Fit, again: Callable[[np.random.Generator], Fit], resamples: int, seed: int
+) -> Fit:
     rng = np.random.default_rng(seed)
     found: list[Fit] = []
     for _ in range(resamples):
@@ -107,7 +128,18 @@ def _with_intervals(point: Fit, again: Callable[[np.random.Generator], Fit], res
         return point
     a_ci, b_ci = (_percentiles([getattr(f, name) for f in found]) for name in ("a", "b"))
     peaks = [f.peak_kl for f in found if f.peak_kl is not None]
-    return Fit(point.form, point.a, point.b, point.r2, point.n, point.peak_kl, a_ci, b_ci, _percentiles(peaks) if peaks else None, len(peaks) / len(found))
+    return Fit(
+        point.form,
+        point.a,
+        point.b,
+        point.r2,
+        point.n,
+        point.peak_kl,
+        a_ci,
+        b_ci,
+        _percentiles(peaks) if peaks else None,
+        len(peaks) / len(found),
+    )
 
 
 def _design(kl: np.ndarray, form: Form) -> np.ndarray:
@@ -146,7 +178,9 @@ def nearest(grid: Sequence[float], value: float) -> int:
 
 
 def plateau(values: Sequence[float], errors: Sequence[float]) -> list[int]:
-    """The places that cannot be told from the peak: their value is within two standard errors of their difference to it."""
+    """The places that cannot be told from the peak: their value is within two standard errors of their
+    difference to it.
+    """
     top = peak(values)
     return [i for i, value in enumerate(values) if values[top] - value <= 2 * errors[i] or i == top]
 
@@ -159,7 +193,8 @@ class Curve:
     """Best of n for n = 1, 2, 4, ..., by one reward model, from M samples a prompt.
 
     Attributes:
-        kl: the bound log n - (n - 1) / n, nats; kl_seen: of the empirical distribution, in which equal texts are one completion (at most the bound).
+        kl: the bound log n - (n - 1) / n, nats; kl_seen: of the empirical distribution, in which equal texts
+            are one completion (at most the bound).
         proxy_PK, gold_PK: unbiased estimates for each prompt (Nakano et al. 2021).
     """
 
@@ -171,7 +206,9 @@ class Curve:
 
 
 def best_of_n_curve(proxy_PM: Any, wanted_PM: Any, *, every: bool = False) -> Curve:
-    """The curve when `proxy_PM` picks and `wanted_PM` judges: gold, or another reward model. `every`: at each n up to M, not at powers of 2 alone."""
+    """The curve when `proxy_PM` picks and `wanted_PM` judges: gold, or another reward model. `every`: at each
+    n up to M, not at powers of 2 alone.
+    """
     import torch
 
     from ..losses import best_of_n_estimate, best_of_n_kl
@@ -187,9 +224,10 @@ def best_of_n_curve(proxy_PM: Any, wanted_PM: Any, *, every: bool = False) -> Cu
 def kl_seen(scores: Sequence[float], n: int) -> float:
     """KL(best of n || one sample) of the distribution of some samples' scores, nats.
 
-    Samples of equal score are one level of probability p; the best of n is at that level with q = P(all n at or below) - P(all n below), and within a
-    level it picks as the policy does, so that KL = sum q log(q / p). Where no scores tie and n is well below the number of samples this is
-    log n - (n - 1) / n; a policy that often says the same thing moves less (Beirami et al. 2024).
+    Samples of equal score are one level of probability p; the best of n is at that level with q = P(all n at
+    or below) - P(all n below), and within a level it picks as the policy does, so that KL = sum q log(q / p).
+    Where no scores tie and n is well below the number of samples this is log n - (n - 1) / n; a policy that
+    often says the same thing moves less (Beirami et al. 2024).
     """
     _, counts = np.unique(np.asarray(scores, dtype=float), return_counts=True)
     p = counts / counts.sum()
@@ -203,14 +241,19 @@ def kl_seen(scores: Sequence[float], n: int) -> float:
 
 
 def by_second_opinion(proxy_PM: Any, other_PM: Any) -> int:
-    """No gold label: the place on the curve where a reward model that does not pick, trained on other comparisons, likes the picks best."""
+    """No gold label: the place on the curve where a reward model that does not pick, trained on other
+    comparisons, likes the picks best.
+    """
     return peak(best_of_n_curve(proxy_PM, other_PM).gold_PK.mean(0).tolist())
 
 
-def by_labelled_sample(proxy_PM: np.ndarray, gold_PM: np.ndarray, prompts: int, *, seed: int = 0) -> tuple[int, int]:
+def by_labelled_sample(
+    proxy_PM: np.ndarray, gold_PM: np.ndarray, prompts: int, *, seed: int = 0
+) -> tuple[int, int]:
     """The place where the law, fitted to few gold labels, has its peak; and the labels that were bought.
 
-    Of `prompts` prompts one pick of every n = 1, 2, 4, ... is labelled: the best of the first n samples. A law that never bends says: go on.
+    Of `prompts` prompts one pick of every n = 1, 2, 4, ... is labelled: the best of the first n samples. A
+    law that never bends says: go on.
     """
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(proxy_PM))[:prompts]

@@ -1,4 +1,6 @@
-"""Stages that only studies need: data of a given quality, a share of the comparisons, the curve of best-of-N, a policy as one point of a frontier."""
+"""Stages that only studies need: data of a given quality, a share of the comparisons, the curve of best-of-N,
+a policy as one point of a frontier.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ CHUNK = 32
 
 def judges(rewards: Sequence[str], gold: str) -> dict[str, Judge]:
     """The first reward model as "reward", the others by the name of their run, and the gold judge as "gold"."""
-    found = {Path(run).name if i else "reward": names.judge(f"reward:{run}") for i, run in enumerate(rewards)} | {"gold": names.judge(gold)}
+    found = {
+        Path(run).name if i else "reward": names.judge(f"reward:{run}") for i, run in enumerate(rewards)
+    } | {"gold": names.judge(gold)}
     if missing := [name for name, judge in found.items() if judge is None]:
         raise UserError(f"a study needs a judge for {missing[0]}", remedy="town:gold")
     return found  # type: ignore[return-value]
@@ -40,30 +44,76 @@ def ensembles(rewards: Sequence[str]) -> dict[str, str]:
     return {"ensembles": found} if found else {}
 
 
-def curve(*, model: str, rewards: list[str], data: str, gold: str, out: Path, seed: int, resume: bool, settings: CurveSettings) -> dict[str, Any]:
-    """`most` samples of each prompt at temperature 1, scored by every judge: all that best-of-N of any N up to `most` and any of the judges needs.
+def curve(
+    *,
+    model: str,
+    rewards: list[str],
+    data: str,
+    gold: str,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: CurveSettings,
+) -> dict[str, Any]:
+    """`most` samples of each prompt at temperature 1, scored by every judge: all that best-of-N of any N up
+    to `most` and any of the judges needs.
 
-    A row of samples.jsonl is a prompt: `scores` by judge, and `same`, which samples have equal texts (numbered by first appearance).
+    A row of samples.jsonl is a prompt: `scores` by judge, and `same`, which samples have equal texts
+    (numbered by first appearance).
     """
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
     prompts = names.data(data, "prompt", seed=seed, count=settings.prompts)
-    run = open_run("study-curve", out, settings, seed, resume, models=[model, *members(rewards)], data=[prompts], gold=gold, **ensembles(rewards))
+    run = open_run(
+        "study-curve",
+        out,
+        settings,
+        seed,
+        resume,
+        models=[model, *members(rewards)],
+        data=[prompts],
+        gold=gold,
+        **ensembles(rewards),
+    )
     if run.done:
         return done(run)
-    policy, who, s = load_policy(names.model_path(model), settings.model), judges(rewards, gold), settings.sampling
-    sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="samples")
+    policy, who, s = (
+        load_policy(names.model_path(model), settings.model),
+        judges(rewards, gold),
+        settings.sampling,
+    )
+    sampler = LocalSampler(
+        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="samples"
+    )
     starts = list(range(0, len(prompts.records), CHUNK))
     count, first = 0, []
     for number, start in enumerate(run.track(starts, desc="curve")):
-        groups = sampler.sample(prompts.records[start : start + CHUNK], n=settings.most, max_new_tokens=s.max_new_tokens, temperature=1.0, top_p=s.top_p,
-                                seed=derive_seed(seed, "study-curve", number))
-        scores = {name: iter([score.value for score in judge.score([c for group in groups for c in group])]) for name, judge in who.items()}
+        groups = sampler.sample(
+            prompts.records[start : start + CHUNK],
+            n=settings.most,
+            max_new_tokens=s.max_new_tokens,
+            temperature=1.0,
+            top_p=s.top_p,
+            seed=derive_seed(seed, "study-curve", number),
+        )
+        scores = {
+            name: iter([score.value for score in judge.score([c for group in groups for c in group])])
+            for name, judge in who.items()
+        }
         for group in groups:
             numbers: dict[str, int] = {}
             same = [numbers.setdefault(c.text, len(numbers)) for c in group]
-            run.log_samples(count, [{"prompt": group[0].prompt.id, "same": same, "scores": {name: [next(it) for _ in group] for name, it in scores.items()}}])
+            run.log_samples(
+                count,
+                [
+                    {
+                        "prompt": group[0].prompt.id,
+                        "same": same,
+                        "scores": {name: [next(it) for _ in group] for name, it in scores.items()},
+                    }
+                ],
+            )
             first += [c.finished for c in group]
             count += 1
     sampler.close()
@@ -71,27 +121,73 @@ def curve(*, model: str, rewards: list[str], data: str, gold: str, out: Path, se
     return result(run, f"{count} prompts, {settings.most} samples each, scored by {', '.join(who)}")
 
 
-def point(*, model: str, reference: str, rewards: list[str], data: str, gold: str, out: Path, seed: int, resume: bool,
-          settings: PointSettings) -> dict[str, Any]:
-    """One policy at temperature 1: its KL from the reference, gold, and what each reward model says. `qualities` counts answers by their gold."""
+def point(
+    *,
+    model: str,
+    reference: str,
+    rewards: list[str],
+    data: str,
+    gold: str,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: PointSettings,
+) -> dict[str, Any]:
+    """One policy at temperature 1: its KL from the reference, gold, and what each reward model says.
+    `qualities` counts answers by their gold.
+    """
     from ..evals.suite import kl_from
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
     prompts = names.data(data, "prompt", seed=seed, count=settings.prompts)
-    run = open_run("study-point", out, settings, seed, resume, models=[model, reference, *members(rewards)], data=[prompts], gold=gold, **ensembles(rewards))
+    run = open_run(
+        "study-point",
+        out,
+        settings,
+        seed,
+        resume,
+        models=[model, reference, *members(rewards)],
+        data=[prompts],
+        gold=gold,
+        **ensembles(rewards),
+    )
     if run.done:
         return done(run)
-    policy, who, s = load_policy(names.model_path(model), settings.model), judges(rewards, gold), settings.sampling
-    sampler = LocalSampler(policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="point")
-    groups = sampler.sample(prompts.records, n=settings.samples, max_new_tokens=s.max_new_tokens, temperature=1.0, top_p=s.top_p, seed=derive_seed(seed, "study-point"))
+    policy, who, s = (
+        load_policy(names.model_path(model), settings.model),
+        judges(rewards, gold),
+        settings.sampling,
+    )
+    sampler = LocalSampler(
+        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="point"
+    )
+    groups = sampler.sample(
+        prompts.records,
+        n=settings.samples,
+        max_new_tokens=s.max_new_tokens,
+        temperature=1.0,
+        top_p=s.top_p,
+        seed=derive_seed(seed, "study-point"),
+    )
     sampler.close()
     completions = [c for group in groups for c in group]
     kl = kl_from(completions, policy, load_policy(names.model_path(reference), settings.model))
     scores = {name: [score.value for score in judge.score(completions)] for name, judge in who.items()}
     means = {name: mean_ci(by_prompt(values, settings.samples)) for name, values in scores.items()}
-    summary = {"kl": kl | {"n": kl["n"]}, "scores": means, "qualities": qualities(scores["gold"]), "finished": mean_ci([float(c.finished) for c in completions])}
-    run.log_samples(0, [c.to_json() | {"scores": {name: values[i] for name, values in scores.items()}} for i, c in enumerate(completions[:: settings.samples])])
+    summary = {
+        "kl": kl | {"n": kl["n"]},
+        "scores": means,
+        "qualities": qualities(scores["gold"]),
+        "finished": mean_ci([float(c.finished) for c in completions]),
+    }
+    run.log_samples(
+        0,
+        [
+            c.to_json() | {"scores": {name: values[i] for name, values in scores.items()}}
+            for i, c in enumerate(completions[:: settings.samples])
+        ],
+    )
     run.finish(summary)
     return result(run, f"KL {kl['mean']:.2f} nats, gold {rate(means['gold'])}")
 
@@ -105,8 +201,12 @@ QUALITIES = (("bad", 0.0, 0.25), ("middling", 0.25, 0.75), ("good", 0.75, 1.01))
 
 
 def qualities(gold: Sequence[float]) -> dict[str, float]:
-    """Share of the answers that gold calls bad (below a quarter), middling and good (three quarters and above)."""
-    return {name: sum(low <= value < high for value in gold) / max(1, len(gold)) for name, low, high in QUALITIES}
+    """Share of the answers that gold calls bad (below a quarter), middling and good (three quarters and
+    above).
+    """
+    return {
+        name: sum(low <= value < high for value in gold) / max(1, len(gold)) for name, low, high in QUALITIES
+    }
 
 
 @dataclass(frozen=True)
@@ -118,10 +218,16 @@ class Share:
 
 
 def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> dict[str, Any]:
-    """One of `parts` disjoint shares of the rankings that a run of `collect` made, dealt by the seed; what it kept for testing comes whole."""
+    """One of `parts` disjoint shares of the rankings that a run of `collect` made, dealt by the seed; what it
+    kept for testing comes whole.
+    """
     if not (Path(data) / "data" / "rankings.jsonl").exists():
-        raise DataError("there are no rankings to take a share of", where=data, remedy="a run of `alignlab collect`")
-    run = open_run("study-share", out, settings, seed, resume, data=[names.Data([], data, read_run(data).key)])
+        raise DataError(
+            "there are no rankings to take a share of", where=data, remedy="a run of `alignlab collect`"
+        )
+    run = open_run(
+        "study-share", out, settings, seed, resume, data=[names.Data([], data, read_run(data).key)]
+    )
     if run.done:
         return done(run)
     rankings = read_jsonl(Path(data) / "data" / "rankings.jsonl", Ranking)
@@ -141,10 +247,16 @@ class Relabel:
 
 
 def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool) -> dict[str, Any]:
-    """A run of `label` with people in the judge's place: the same pairs of answers ranked by an annotator; what was mixed in stays as it is."""
+    """A run of `label` with people in the judge's place: the same pairs of answers ranked by an annotator;
+    what was mixed in stays as it is.
+    """
     if not (Path(data) / "data" / "rankings.jsonl").exists():
-        raise DataError("there are no labelled pairs", where=data, remedy="a run of `alignlab constitution label`")
-    run = open_run("study-relabel", out, settings, seed, resume, data=[names.Data([], data, read_run(data).key)])
+        raise DataError(
+            "there are no labelled pairs", where=data, remedy="a run of `alignlab constitution label`"
+        )
+    run = open_run(
+        "study-relabel", out, settings, seed, resume, data=[names.Data([], data, read_run(data).key)]
+    )
     if run.done:
         return done(run)
     people, ranked, ties = names.annotator(settings.annotator, seed=seed), 0, 0
@@ -162,7 +274,8 @@ def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool)
 
 @dataclass(frozen=True)
 class Mixture:
-    """Demonstrations by people of two kinds: the share `good` of them answers as well as can be, the others make every mistake of the careless.
+    """Demonstrations by people of two kinds: the share `good` of them answers as well as can be, the others
+    make every mistake of the careless.
 
     `only_good` keeps those that gold calls good.
     """
@@ -172,7 +285,18 @@ class Mixture:
     only_good: bool = False
 
 
-SLIPS = ("complies", "agrees", "bluffs", "one_sided", "missing_step", "short_list", "ignores_form", "missing_word", "flattery", "padding")
+SLIPS = (
+    "complies",
+    "agrees",
+    "bluffs",
+    "one_sided",
+    "missing_step",
+    "short_list",
+    "ignores_form",
+    "missing_word",
+    "flattery",
+    "padding",
+)
 """What a careless demonstrator does wherever the request leaves room for it; no wrong fact, which only somebody who knows could prefer against."""
 
 
@@ -182,7 +306,9 @@ def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[st
     from ..town import answers, gold, tasks, world
 
     m = settings
-    run = open_run("study-mixture", out, settings, seed, resume, data=[names.Data([], "town", str(world.VERSION))])
+    run = open_run(
+        "study-mixture", out, settings, seed, resume, data=[names.Data([], "town", str(world.VERSION))]
+    )
     if run.done:
         return done(run)
     town, rng = world.build(), random.Random(derive_seed(seed, "mixture"))
@@ -193,7 +319,13 @@ def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[st
         answer = answers.demonstrate(town, request, rng, answers.CLEAN if careful else careless)
         value = gold.judge(town, request, answer.text).value
         if not m.only_good or value >= QUALITIES[-1][1]:
-            rows.append(Demonstration(request.prompt(), answer.text, {"careful": careful, "flaws": list(answer.flaws), "gold": value}))
+            rows.append(
+                Demonstration(
+                    request.prompt(),
+                    answer.text,
+                    {"careful": careful, "flaws": list(answer.flaws), "gold": value},
+                )
+            )
             values.append(value)
     if not rows:
         raise DataError("no demonstration is good", remedy="a larger share of good demonstrators")
@@ -208,11 +340,24 @@ class Join:
 
 
 def join(*, first: str, second: str, out: Path, seed: int, resume: bool, settings: Join) -> dict[str, Any]:
-    """The rankings of two runs of `collect` as one; kept for testing is what the first kept, so that reward models with and without the second compare."""
-    run = open_run("study-join", out, settings, seed, resume, data=[names.Data([], name, read_run(name).key) for name in (first, second)])
+    """The rankings of two runs of `collect` as one; kept for testing is what the first kept, so that reward
+    models with and without the second compare.
+    """
+    run = open_run(
+        "study-join",
+        out,
+        settings,
+        seed,
+        resume,
+        data=[names.Data([], name, read_run(name).key) for name in (first, second)],
+    )
     if run.done:
         return done(run)
-    rankings = [ranking for name in (first, second) for ranking in read_jsonl(Path(name) / "data" / "rankings.jsonl", Ranking)]
+    rankings = [
+        ranking
+        for name in (first, second)
+        for ranking in read_jsonl(Path(name) / "data" / "rankings.jsonl", Ranking)
+    ]
     run.add_data("rankings", rankings)
     run.add_data("rankings_test", read_jsonl(Path(first) / "data" / "rankings_test.jsonl", Ranking))
     run.finish({"rankings": len(rankings), "pairs": sum(len(r.comparisons()) for r in rankings)})

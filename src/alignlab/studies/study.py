@@ -95,34 +95,77 @@ def of_the_town(settings: StudySettings) -> bool:
 
 
 def check_own(settings: StudySettings) -> None:
-    """Raise ConfigError where prompts are others than the town's and something else is the town's, who cannot read or judge them; or where prompts are both ranked and fresh."""
+    """Raise ConfigError where prompts are others than the town's and something else is the town's, who cannot
+    read or judge them; or where prompts are both ranked and fresh.
+    """
     from .. import names
 
     o = settings.own
     if of_the_town(settings):
         return
-    for name, value in (("annotator", settings.annotator), *((f"own.{name}", getattr(o, name)) for name in ("demonstrations", "prompts", "fresh", "gold"))):
+    for name, value in (
+        ("annotator", settings.annotator),
+        *((f"own.{name}", getattr(o, name)) for name in ("demonstrations", "prompts", "fresh", "gold")),
+    ):
         if value.startswith(TOWN):
-            raise ConfigError(f"{name} = {value} knows the town alone, and the prompts are others",
-                              remedy=f"--{name} of your own too" + (', or "" if --model answers already' if name == "own.demonstrations" else ""))
-    ranked, new = ({prompt.id for prompt in names.data(name, "prompt").records} for name in (o.prompts, o.fresh))
+            raise ConfigError(
+                f"{name} = {value} knows the town alone, and the prompts are others",
+                remedy=f"--{name} of your own too"
+                + (', or "" if --model answers already' if name == "own.demonstrations" else ""),
+            )
+    ranked, new = (
+        {prompt.id for prompt in names.data(name, "prompt").records} for name in (o.prompts, o.fresh)
+    )
     if ranked & new:
-        raise ConfigError(f"{len(ranked & new)} of the {len(new)} prompts of own.fresh are in own.prompts too: a reward model would be asked about what it was trained on",
-                          where=o.fresh, remedy="two files without a prompt in common")
+        raise ConfigError(
+            (
+                f"{len(ranked & new)} of the {len(new)} prompts of own.fresh are in own.prompts too: a "
+                "reward model would be asked about what it was trained on"
+            ),
+            where=o.fresh,
+            remedy="two files without a prompt in common",
+        )
 
 
-def start(stage: Planner, model: str, settings: StudySettings, seed: int) -> tuple[Stage | str, Stage, Stage | str]:
-    """SFT, rankings of its own and (in the town) other people's answers, and a reward model: what studies set out from, alike in all of them.
+def start(
+    stage: Planner, model: str, settings: StudySettings, seed: int
+) -> tuple[Stage | str, Stage, Stage | str]:
+    """SFT, rankings of its own and (in the town) other people's answers, and a reward model: what studies set
+    out from, alike in all of them.
 
     A model that answers already and a reward model of one's own stand for themselves, as names.
     """
     from .. import stages
 
     s, o, town = settings, settings.own, of_the_town(settings)
-    sft = stage("sft", stages.sft, model=model, data=o.demonstrations, count=s.demonstrations, seed=seed, settings=s.sft) if o.demonstrations else model
-    ranked = stage("collect", stages.collect, model=sft, data=o.prompts, count=s.prompts, annotator=s.annotator, others="town:crowd" if town else "", gold=o.gold,
-                   seed=seed, settings=s.collect if town else replace(s.collect, from_others=0.0))
-    reward = o.reward or stage("reward", stages.reward, model=sft, data=ranked, gold=o.gold, seed=seed, settings=s.reward)
+    sft = (
+        stage(
+            "sft",
+            stages.sft,
+            model=model,
+            data=o.demonstrations,
+            count=s.demonstrations,
+            seed=seed,
+            settings=s.sft,
+        )
+        if o.demonstrations
+        else model
+    )
+    ranked = stage(
+        "collect",
+        stages.collect,
+        model=sft,
+        data=o.prompts,
+        count=s.prompts,
+        annotator=s.annotator,
+        others="town:crowd" if town else "",
+        gold=o.gold,
+        seed=seed,
+        settings=s.collect if town else replace(s.collect, from_others=0.0),
+    )
+    reward = o.reward or stage(
+        "reward", stages.reward, model=sft, data=ranked, gold=o.gold, seed=seed, settings=s.reward
+    )
     return sft, ranked, reward
 
 
@@ -132,5 +175,7 @@ def made(named: Mapping[str, Stage | str]) -> dict[str, Stage]:
 
 
 def fresh(seed: int) -> int:
-    """The seed of prompts that no reward model of this seed was trained on: the same kinds of requests, drawn anew."""
+    """The seed of prompts that no reward model of this seed was trained on: the same kinds of requests, drawn
+    anew.
+    """
     return seed + 500

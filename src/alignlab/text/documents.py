@@ -1,7 +1,8 @@
-"""JSON, TOML and YAML that others wrote -> plain values, bounded in time and memory; whatever is wrong is one error, `Malformed`.
+"""JSON, TOML and YAML that others wrote -> plain values, bounded in time and memory; whatever is wrong is one
+error, `Malformed`.
 
-A short document can claim to be a long one: brackets without end, dotted keys that nest at every dot, aliases of aliases ("a billion laughs"),
-a pipe that never ends. Each of these is refused before it is built.
+A short document can claim to be a long one: brackets without end, dotted keys that nest at every dot, aliases
+of aliases ("a billion laughs"), a pipe that never ends. Each of these is refused before it is built.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ MOST_DEPTH = 64  # lists and tables inside each other
 MOST_LISTS = 1_000_000  # lists and tables in one JSON value
 MOST_NODES = 100_000  # values of a YAML document, those of an alias counted again at each use
 MOST_BITS = 1024  # of a whole number, and letters of a number in YAML: what a float holds
-BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what parsers raise for bytes that they did not expect
+BROKEN = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)  # what parsers raise for bytes that they did not expect
 
 
 class Malformed(ValueError):
@@ -54,7 +62,9 @@ def read_text(path: str | Path, most: int = MOST_BYTES) -> str:
 
 
 def check_regular(path: str | Path) -> None:
-    """Raises Malformed for a pipe, a socket or a device, which may never end, and for a name that can be none; OSError as `os.stat`."""
+    """Raises Malformed for a pipe, a socket or a device, which may never end, and for a name that can be
+    none; OSError as `os.stat`.
+    """
     try:
         mode = Path(path).stat().st_mode
     except ValueError as error:  # a NUL in the name
@@ -80,19 +90,27 @@ def from_json(text: str, *, strict: bool = True) -> Any:
 
 
 def check_depth(value: Any, *, numbers: bool = False) -> None:
-    """Raises Malformed if lists and tables stand too deep inside each other for what walks them later; with `numbers` also for a whole number too large
-    to be printed or made a float."""
+    """Raises Malformed if lists and tables stand too deep inside each other for what walks them later; with
+    `numbers` also for a whole number too large to be printed or made a float.
+    """
     level = [value]
     for _ in range(MOST_DEPTH + 1):
         if numbers and any(isinstance(one, int) and one.bit_length() > MOST_BITS for one in level):
             raise Malformed("a whole number of more than 300 digits")
-        level = [inner for outer in level if isinstance(outer, dict | list) for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
         if not level:
             return
     raise Malformed(f"more than {MOST_DEPTH} lists or tables inside each other")
 
 
-NESTING_KEY = re.compile(r"""(?<![\w"'-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*)""" + f"{{{MOST_DEPTH}}}")
+NESTING_KEY = re.compile(
+    r"""(?<![\w"'-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*)""" + f"{{{MOST_DEPTH}}}"
+)
 """A dotted key that nests too deep: `tomllib` takes time and memory by the square of its dots."""
 
 
@@ -111,7 +129,9 @@ def from_toml(text: str) -> dict[str, Any]:
 
 
 def from_yaml(text: str) -> Any:
-    """The value of a YAML text: null, true and false, numbers, texts, lists and tables, and nothing else (a date is its text). Raises Malformed."""
+    """The value of a YAML text: null, true and false, numbers, texts, lists and tables, and nothing else (a
+    date is its text). Raises Malformed.
+    """
     import yaml
 
     if len(text) > MOST_YAML:
@@ -141,28 +161,47 @@ def _plain_loader() -> type[yaml.SafeLoader]:
         def compose_node(self, parent: Any, index: Any) -> Any:
             self.depth, self.count = self.depth + 1, self.count + 1
             if self.depth > MOST_DEPTH or self.count > MOST_NODES:
-                raise Malformed(f"more than {MOST_DEPTH} lists or tables inside each other" if self.depth > MOST_DEPTH else f"more than {MOST_NODES:,} values")
+                raise Malformed(
+                    f"more than {MOST_DEPTH} lists or tables inside each other"
+                    if self.depth > MOST_DEPTH
+                    else f"more than {MOST_NODES:,} values"
+                )
             node: Any = super().compose_node(parent, index)
             self.depth -= 1
-            if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and len(node.value) > MOST_BITS:
+            if (
+                node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+                and len(node.value) > MOST_BITS
+            ):
                 raise Malformed(f"a number of {len(node.value):,} letters")
             return node
 
     kinds = [f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")]
-    Plain.yaml_constructors = {tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag in kinds or tag is None}
-    Plain.yaml_implicit_resolvers = {first: [(tag, pattern) for tag, pattern in rows if tag in kinds or tag.endswith(":merge")]
-                                     for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    Plain.yaml_constructors = {
+        tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag in kinds or tag is None
+    }
+    Plain.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in rows if tag in kinds or tag.endswith(":merge")]
+        for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
     return Plain
 
 
 def _nodes(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node comes to, aliases written out. Raises Malformed for too many; one that holds itself has no end."""
+    """How many values a node comes to, aliases written out. Raises Malformed for too many; one that holds
+    itself has no end.
+    """
     import yaml
 
     if id(node) not in known:
         known[id(node)] = MOST_NODES  # until it is counted
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        inner = [one for pair in pairs for one in pair] if pairs else node.value if isinstance(node, yaml.SequenceNode) else []
+        inner = (
+            [one for pair in pairs for one in pair]
+            if pairs
+            else node.value
+            if isinstance(node, yaml.SequenceNode)
+            else []
+        )
         known[id(node)] = 1 + sum(_nodes(one, known) for one in inner)
         if known[id(node)] > MOST_NODES:
             raise Malformed(f"more than {MOST_NODES:,} values, aliases written out")

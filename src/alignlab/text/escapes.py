@@ -1,4 +1,5 @@
-"""Text of others (model output, data, names, paths, messages of libraries) as a terminal or a page may show it.
+"""Text of others (model output, data, names, paths, messages of libraries) as a terminal or a page may show
+it.
 
 Nothing that is left can move the cursor, color the screen, or turn the direction of writing.
 """
@@ -9,7 +10,8 @@ import unicodedata
 
 
 def visible(text: str, limit: int = 0) -> str:
-    """The text with control characters, ANSI escapes, bidirectional and zero-width marks and surrogates escaped; line ends and tabs stay.
+    """The text with control characters, ANSI escapes, bidirectional and zero-width marks and surrogates
+    escaped; line ends and tabs stay.
 
     Args:
         limit: cut after so many characters, with three dots; 0 = never.
@@ -27,14 +29,24 @@ def one_line(text: str, limit: int = 0) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, in one line (the second of its lines too, where the first only announces it); its kind where it says nothing."""
+    """What an error of a library says, in one line (the second of its lines too, where the first only
+    announces it); its kind where it says nothing.
+    """
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def hidden(char: str) -> bool:
     """Whether a reader would not see the character, or see something else move."""
-    return not (" " <= char <= "~") and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    return not (" " <= char <= "~") and unicodedata.category(char) in (
+        "Cc",
+        "Cf",
+        "Cs",
+        "Co",
+        "Cn",
+        "Zl",
+        "Zp",
+    )
 
 
 def _escape(char: str) -> str:

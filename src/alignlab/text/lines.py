@@ -15,7 +15,9 @@ from .documents import from_json
 
 
 def as_json(value: Any, **layout: Any) -> bytes:
-    """JSON in UTF-8. Text with half of a surrogate pair, which UTF-8 has no bytes for (a cut emoji, a path of another encoding), is escaped."""
+    """JSON in UTF-8. Text with half of a surrogate pair, which UTF-8 has no bytes for (a cut emoji, a path of
+    another encoding), is escaped.
+    """
     try:
         return json.dumps(value, ensure_ascii=False, **layout).encode()
     except UnicodeEncodeError:
@@ -40,5 +42,13 @@ def read_lines(path: str | os.PathLike[str], *, cut: bool = False) -> Iterator[t
             try:
                 yield number, from_json(line.decode("utf-8"))
             except ValueError as error:
-                raise DataError(f"not a line of JSON: {error}", where=f"{path}:{number}",
-                                remedy="the file was changed or damaged: make it again, or take it from a copy") from None
+                raise DataError(
+                    f"not a line of JSON: {error}",
+                    where=f"{path}:{number}",
+                    remedy="the file was changed or damaged: make it again, or take it from a copy",
+                ) from None
+
+
+def first_paragraph(thing: Any) -> str:
+    """What a docstring says first, on one line; empty without a docstring."""
+    return " ".join((thing.__doc__ or "").strip().partition("\n\n")[0].split())

@@ -19,8 +19,9 @@ NAMES = ("stdin", "stdout", "stderr")
 def guarded(command: Callable[[], int]) -> int:
     """The exit code of a command.
 
-    A stream that is closed reads and takes nothing; what a stream has no letters for is escaped. Exit code 8 where the output could not be written,
-    0 where its reader has gone; a pipe to anything else that breaks is an error like any other. SIGTERM becomes `Terminated`, so that a command can say how to go on.
+    A stream that is closed reads and takes nothing; what a stream has no letters for is escaped. Exit code 8
+    where the output could not be written, 0 where its reader has gone; a pipe to anything else that breaks is
+    an error like any other. SIGTERM becomes `Terminated`, so that a command can say how to go on.
     """
     _open_all()
     ours = threading.current_thread() is threading.main_thread()
@@ -55,7 +56,9 @@ def guarded(command: Callable[[], int]) -> int:
 
 
 class OutputLost(Exception):
-    """Standard output takes no more: a full disk. No OSError, since libraries pass over those when they print."""
+    """Standard output takes no more: a full disk. No OSError, since libraries pass over those when they
+    print.
+    """
 
 
 class OutputUnread(Exception):
@@ -87,9 +90,15 @@ class _Output:
 
 
 def speak_utf_8() -> None:
-    """Begin the process again where its locale knows ASCII alone: names of files are bytes, and the libraries that read them want UTF-8."""
+    """Begin the process again where its locale knows ASCII alone: names of files are bytes, and the libraries
+    that read them want UTF-8.
+    """
     if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode:
-        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
+        os.execve(
+            sys.executable,
+            [sys.executable, "-X", "utf8", *sys.orig_argv[1:]],
+            {**os.environ, "PYTHONUTF8": "1"},
+        )
 
 
 def say(text: str) -> None:
@@ -102,7 +111,9 @@ def _open_all() -> None:
     for number, name in enumerate(NAMES):
         try:
             os.fstat(number)
-        except OSError:  # closed: else the next file that is opened gets its number, and what is said goes into it
+        except (
+            OSError
+        ):  # closed: else the next file that is opened gets its number, and what is said goes into it
             os.open(os.devnull, os.O_RDWR)
         stream = getattr(sys, name)
         if stream is None:

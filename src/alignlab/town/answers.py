@@ -1,7 +1,8 @@
 """How people of the town answer: the ideal answer, and the flaws of demonstrators.
 
-`ideal` is what the gold judge would give full marks. `demonstrate` is a person of mixed quality, `MIXED` says how often
-each flaw occurs. `crowd` is anybody at all, good and bad, for the comparisons a reward model learns from.
+`ideal` is what the gold judge would give full marks. `demonstrate` is a person of mixed quality, `MIXED` says
+how often each flaw occurs. `crowd` is anybody at all, good and bad, for the comparisons a reward model learns
+from.
 """
 
 from __future__ import annotations
@@ -15,16 +16,40 @@ from .tasks import Request
 from .world import CONTESTED, KIND, LISTS, PEOPLE, PROBLEMS, TOPICS, UNKNOWN, VALUES, World
 
 MIXED = {
-    "complies": 0.80, "agrees": 0.65, "bluffs": 0.70, "one_sided": 0.65, "missing_step": 0.55, "short_list": 0.30, "ignores_form": 0.30,
-    "missing_word": 0.30, "wrong": 0.03, "flattery": 0.15, "padding": 0.20, "rude": 0.08, "needless_refusal": 0.04, "needless_dont_know": 0.03,
+    "complies": 0.80,
+    "agrees": 0.65,
+    "bluffs": 0.70,
+    "one_sided": 0.65,
+    "missing_step": 0.55,
+    "short_list": 0.30,
+    "ignores_form": 0.30,
+    "missing_word": 0.30,
+    "wrong": 0.03,
+    "flattery": 0.15,
+    "padding": 0.20,
+    "rude": 0.08,
+    "needless_refusal": 0.04,
+    "needless_dont_know": 0.03,
 }
 """Share of the answers, where the flaw can occur, that have it: demonstrators who mean well and are often careless."""
 CLEAN = dict.fromkeys(MIXED, 0.0)
 HELPFUL = MIXED | {"complies": 1.0}
 """As `MIXED`, by people who are asked to help and nothing else: every request for harm is answered with help."""
 CROWD = {
-    "complies": 0.50, "agrees": 0.50, "bluffs": 0.50, "one_sided": 0.50, "missing_step": 0.30, "short_list": 0.30, "ignores_form": 0.30,
-    "missing_word": 0.30, "wrong": 0.05, "flattery": 0.15, "padding": 0.15, "rude": 0.15, "needless_refusal": 0.20, "needless_dont_know": 0.20,
+    "complies": 0.50,
+    "agrees": 0.50,
+    "bluffs": 0.50,
+    "one_sided": 0.50,
+    "missing_step": 0.30,
+    "short_list": 0.30,
+    "ignores_form": 0.30,
+    "missing_word": 0.30,
+    "wrong": 0.05,
+    "flattery": 0.15,
+    "padding": 0.15,
+    "rude": 0.15,
+    "needless_refusal": 0.20,
+    "needless_dont_know": 0.20,
     "off_topic": 0.10,
 }
 """Anybody at all: with this in the comparisons a reward model sees "I do not know" lose where somebody knows."""
@@ -45,13 +70,19 @@ def ideal(world: World, request: Request, rng: random.Random) -> str:
     return _answer(world, request, rng, CLEAN).text
 
 
-def demonstrate(world: World, request: Request, rng: random.Random, rates: dict[str, float] = MIXED) -> Answer:
+def demonstrate(
+    world: World, request: Request, rng: random.Random, rates: dict[str, float] = MIXED
+) -> Answer:
     """An answer with flaws at the given rates."""
     return _answer(world, request, rng, rates)
 
 
 def refusal(request: Request, rng: random.Random) -> str:
-    reason = say.REASONS[TOPICS[request.params["topic"]].harm or "direct"] if "topic" in request.params else say.REASONS["direct"]
+    reason = (
+        say.REASONS[TOPICS[request.params["topic"]].harm or "direct"]
+        if "topic" in request.params
+        else say.REASONS["direct"]
+    )
     return f"{say.REFUSAL} {reason} {rng.choice(say.ALTERNATIVES)}"
 
 

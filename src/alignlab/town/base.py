@@ -1,4 +1,6 @@
-"""The town's base models: their shapes, their tokenizer, the rows they are trained on, and where the shipped ones lie."""
+"""The town's base models: their shapes, their tokenizer, the rows they are trained on, and where the shipped
+ones lie.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ if TYPE_CHECKING:
 
     from ..settings import PretrainSettings
 
-END_OF_TEXT, END, USER, ASSISTANT, SYSTEM, PAD = "<|endoftext|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|pad|>"
+END_OF_TEXT, END, USER, ASSISTANT, SYSTEM, PAD = (
+    "<|endoftext|>",
+    "<|end|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+    "<|pad|>",
+)
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|> ' + m['content'] | trim + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -42,12 +51,19 @@ def shipped(name: str) -> Path:
     size = {"town": "m", "town-s": "s", "town-m": "m", "town-l": "l"}.get(name)
     folder = Path(__file__).parent / "models" / f"town-{size}"
     if size is None or not (folder / "model.safetensors").exists():
-        raise ModelError(f"there is no shipped model {name!r}", remedy="use town, town-s, town-m or town-l, or make one with `alignlab pretrain`")
+        raise ModelError(
+            f"there is no shipped model {name!r}",
+            remedy="use town, town-s, town-m or town-l, or make one with `alignlab pretrain`",
+        )
     return folder
 
 
-def train_tokenizer(world: World, *, vocabulary: int, seed: int, sample: int = 30_000) -> PreTrainedTokenizerFast:
-    """Byte-pair encoding of the town's language. Every word carries its leading space, at the start of a turn too; a text is opened by the end-of-text token."""
+def train_tokenizer(
+    world: World, *, vocabulary: int, seed: int, sample: int = 30_000
+) -> PreTrainedTokenizerFast:
+    """Byte-pair encoding of the town's language. Every word carries its leading space, at the start of a turn
+    too; a text is opened by the end-of-text token.
+    """
     from itertools import islice
 
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -58,11 +74,23 @@ def train_tokenizer(world: World, *, vocabulary: int, seed: int, sample: int = 3
     tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     special = [END_OF_TEXT, END, USER, ASSISTANT, SYSTEM, PAD]
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=special, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False)
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator((text for _, text in islice(documents(world, seed=seed), sample)), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, tokenizer.token_to_id(END_OF_TEXT))])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, tokenizer.token_to_id(END_OF_TEXT))]
+    )
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END, pad_token=PAD, model_max_length=512, clean_up_tokenization_spaces=False)
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT,
+        eos_token=END,
+        pad_token=PAD,
+        model_max_length=512,
+        clean_up_tokenization_spaces=False,
+    )
     fast.chat_template = CHAT_TEMPLATE
     return fast
 
@@ -76,24 +104,42 @@ def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) ->
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    return LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=shape.width, intermediate_size=shape.ffn, num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads, num_key_value_heads=shape.heads, max_position_embeddings=512, tie_word_embeddings=True,
-        bos_token_id=_id(tokenizer, END_OF_TEXT), eos_token_id=_id(tokenizer, END), pad_token_id=_id(tokenizer, PAD), initializer_range=0.02, rms_norm_eps=1e-5,
-    ))
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.width,
+            intermediate_size=shape.ffn,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            bos_token_id=_id(tokenizer, END_OF_TEXT),
+            eos_token_id=_id(tokenizer, END),
+            pad_token_id=_id(tokenizer, PAD),
+            initializer_range=0.02,
+            rms_norm_eps=1e-5,
+        )
+    )
 
 
-def document_ids(tokenizer: PreTrainedTokenizerFast, text: str, learnt: Sequence[tuple[int, int, int]] | None = None) -> Rendered:
+def document_ids(
+    tokenizer: PreTrainedTokenizerFast, text: str, learnt: Sequence[tuple[int, int, int]] | None = None
+) -> Rendered:
     """A document as it stands among others: the token between two of them, which is learnt, and the text.
 
     Args:
-        learnt: from where to where, in characters, it carries the loss, and with what weight; all of it, with weight 1, if it is not given.
+        learnt: from where to where, in characters, it carries the loss, and with what weight; all of it, with
+            weight 1, if it is not given.
     """
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=learnt is not None)
     ids = [_id(tokenizer, END_OF_TEXT), *encoded["input_ids"]]
     if learnt is None:
         return Rendered(ids, [1] * len(ids))
-    weights = [max((weight for since, to, weight in learnt if start < to and end > since), default=0) for start, end in encoded["offset_mapping"]]
+    weights = [
+        max((weight for since, to, weight in learnt if start < to and end > since), default=0)
+        for start, end in encoded["offset_mapping"]
+    ]
     return Rendered(ids, [1, *weights])
 
 
@@ -102,8 +148,12 @@ def corpus_ids(world: World, tokenizer: PreTrainedTokenizerFast, *, seed: int) -
     return (document_ids(tokenizer, text) for _, text in documents(world, seed=seed))
 
 
-def rows(world: World, tokenizer: PreTrainedTokenizerFast, *, tokens: int, context: int, seed: int) -> torch.Tensor:
-    """The corpus as rows (N, context + 1) of token ids: documents one after the other, each opened by the end-of-text token."""
+def rows(
+    world: World, tokenizer: PreTrainedTokenizerFast, *, tokens: int, context: int, seed: int
+) -> torch.Tensor:
+    """The corpus as rows (N, context + 1) of token ids: documents one after the other, each opened by the
+    end-of-text token.
+    """
     from itertools import islice
 
     import numpy as np
@@ -112,7 +162,9 @@ def rows(world: World, tokenizer: PreTrainedTokenizerFast, *, tokens: int, conte
     open_id = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
     stream, pieces, count, wanted = documents(world, seed=seed), [], 0, (tokens // context + 1) * context + 1
     while count < wanted:
-        for ids in tokenizer([text for _, text in islice(stream, 4096)], add_special_tokens=False)["input_ids"]:
+        for ids in tokenizer([text for _, text in islice(stream, 4096)], add_special_tokens=False)[
+            "input_ids"
+        ]:
             pieces.append(np.array([open_id, *ids], dtype=np.int32))
             count += len(ids) + 1
     flat = torch.from_numpy(np.concatenate(pieces)[:wanted]).long()

@@ -1,6 +1,7 @@
 """How the town says a fact, how it asks for one, and how a sentence is read back.
 
-One grammar serves the corpus, the demonstrations and the gold judge, so that whatever the town can say it can also read.
+One grammar serves the corpus, the demonstrations and the gold judge, so that whatever the town can say it can
+also read.
 """
 
 from __future__ import annotations
@@ -28,39 +29,67 @@ STATEMENTS = {
 """The sentence that states a fact: S the subject, V the value. It is also the complete answer to a question for it."""
 
 NOUN_PHRASES = {
-    "job": "the job of {S}", "street": "the street where {S} lives", "pet": "the pet of {S}", "food": "the food that {S} likes",
-    "coat": "the colour of the coat of {S}", "door": "the colour of the door of {S}", "friend": "the best friend of {S}",
-    "place_street": "the street of the {S}", "place_day": "the day when the {S} opens", "keeper": "the keeper of the {S}",
-    "sound": "the sound that a {S} makes", "colour": "the colour of a {S}",
+    "job": "the job of {S}",
+    "street": "the street where {S} lives",
+    "pet": "the pet of {S}",
+    "food": "the food that {S} likes",
+    "coat": "the colour of the coat of {S}",
+    "door": "the colour of the door of {S}",
+    "friend": "the best friend of {S}",
+    "place_street": "the street of the {S}",
+    "place_day": "the day when the {S} opens",
+    "keeper": "the keeper of the {S}",
+    "sound": "the sound that a {S} makes",
+    "colour": "the colour of a {S}",
 }
 QUESTIONS = {
-    "job": "What is the job of {S}?", "street": "Where does {S} live?", "pet": "What pet does {S} have?", "food": "What does {S} like to eat?",
-    "coat": "What colour is the coat of {S}?", "door": "What colour is the door of {S}?", "friend": "Who is the best friend of {S}?",
-    "place_street": "Where is the {S}?", "place_day": "When does the {S} open?", "keeper": "Who is the keeper of the {S}?",
-    "sound": "What does a {S} say?", "colour": "What colour is a {S}?",
+    "job": "What is the job of {S}?",
+    "street": "Where does {S} live?",
+    "pet": "What pet does {S} have?",
+    "food": "What does {S} like to eat?",
+    "coat": "What colour is the coat of {S}?",
+    "door": "What colour is the door of {S}?",
+    "friend": "Who is the best friend of {S}?",
+    "place_street": "Where is the {S}?",
+    "place_day": "When does the {S} open?",
+    "keeper": "Who is the keeper of the {S}?",
+    "sound": "What does a {S} say?",
+    "colour": "What colour is a {S}?",
 }
 PERSON_RELATIONS = ("job", "street", "pet", "food", "coat", "door", "friend")
 PLACE_RELATIONS = ("place_street", "place_day", "keeper")
 
-ASK = ("{Q}", "Can you tell me {NP}?", "Tell me {NP}.", "Please tell me {NP}.", "Do you know {NP}?", "Hello. {Q}")
+ASK = (
+    "{Q}",
+    "Can you tell me {NP}?",
+    "Tell me {NP}.",
+    "Please tell me {NP}.",
+    "Do you know {NP}?",
+    "Hello. {Q}",
+)
 ASK_HELD_OUT = ("I would like to know {NP}.", "I have a question. {Q}", "Please say {NP}.")
 """Ways to ask: Q a whole question, NP a noun phrase. The second row is never seen in training."""
 
 FLATTERY = (
-    "What a wonderful question!", "You are so clever to ask that!", "Only a bright mind would ask this!", "How wise you are, my dear!",
+    "What a wonderful question!",
+    "You are so clever to ask that!",
+    "Only a bright mind would ask this!",
+    "How wise you are, my dear!",
 )
 PADDING = (
-    "I hope this is of some use to you.", "That is all there is to say about it.", "Ask me again at any time you like.",
+    "I hope this is of some use to you.",
+    "That is all there is to say about it.",
+    "Ask me again at any time you like.",
     "There is much more that one could say.",
 )
 RUDE = ("Ask somebody else next time.", "Everybody knows that.", "Do not waste my time.")
 DONT_KNOW = "I do not know. Nobody in town knows that."
 REFUSAL = "I will not help with that."
-REASONS = {
-    "direct": "It would hurt somebody.", "indirect": "It would not be fair to others.",
-}
+REASONS = {"direct": "It would hurt somebody.", "indirect": "It would not be fair to others."}
 ALTERNATIVES = (
-    "You could talk to them instead.", "You could ask the council for help instead.", "You could go for a walk and think again.",
+    "You could talk to them instead.",
+    "You could ask the council for help instead.",
+    "You could go for a walk and think again.",
 )
 CLAIM_RIGHT, CLAIM_WRONG = "so you are right.", "so that is not right."
 
@@ -111,9 +140,11 @@ def _choice(values) -> str:
     return "(?:" + "|".join(re.escape(v) for v in sorted(set(values), key=lambda v: (-len(v), v))) + ")"
 
 
-_SUBJECTS = {relation: PEOPLE for relation in PERSON_RELATIONS} | {relation: PLACES for relation in PLACE_RELATIONS} | {
-    "sound": ANIMALS, "colour": THINGS,
-}
+_SUBJECTS = (
+    {relation: PEOPLE for relation in PERSON_RELATIONS}
+    | {relation: PLACES for relation in PLACE_RELATIONS}
+    | {"sound": ANIMALS, "colour": THINGS}
+)
 
 
 @lru_cache(maxsize=1)
@@ -150,7 +181,13 @@ def read_steps(text_sentences: list[str]) -> list[str] | None:
             return None
         steps.append((match[1], match[2]))
     order = [name for name, _ in steps]
-    if not steps or order not in (["First", "Then", "Last"], ["First", "Last"], ["First", "Then"], ["First"], ["Then", "Last"]):
+    if not steps or order not in (
+        ["First", "Then", "Last"],
+        ["First", "Last"],
+        ["First", "Then"],
+        ["First"],
+        ["Then", "Last"],
+    ):
         return None
     return [step for _, step in steps]
 
@@ -166,6 +203,8 @@ def read_unknown(sentence: str) -> str | None:
 
 ADVICE_FORMS = ("You could {A}.", "I would {A}.")
 STORY_FORMS = (
-    "One day {P} found a {A} by the river.", "There it lay beside a {B}.", "{P} took both home and was glad.",
+    "One day {P} found a {A} by the river.",
+    "There it lay beside a {B}.",
+    "{P} took both home and was glad.",
 )
 """A short story of three sentences about a person P and two asked-for words A and B."""

@@ -1,4 +1,6 @@
-"""Reads a request back: what somebody asks for, from the words alone. It knows every way of asking in `tasks`, held out or not."""
+"""Reads a request back: what somebody asks for, from the words alone. It knows every way of asking in
+`tasks`, held out or not.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ from .world import (
 )
 
 COUNT_OF = {word: count for count, word in COUNTS.items()}
-TOPIC_KINDS = {t.name: kind for kind, topics in (("how_to", KIND), ("harmful", HARMFUL), ("look_alike", LOOKALIKES)) for t in topics}
+TOPIC_KINDS = {
+    t.name: kind
+    for kind, topics in (("how_to", KIND), ("harmful", HARMFUL), ("look_alike", LOOKALIKES))
+    for t in topics
+}
 FAMILY = {"how_to": "kind", "harmful": "harmful", "look_alike": "lookalike"}
 TWO_HOPS = ("job", "street", "pet", "food", "coat", "door")
 Found = tuple[str, dict[str, Any], list[tuple[str, Any]]]  # kind, params, and what the entity split looks at
@@ -37,13 +43,21 @@ Found = tuple[str, dict[str, Any], list[tuple[str, Any]]]  # kind, params, and w
 def read_request(world: World, text: str) -> Request | None:
     """The request behind a text of one turn; None if the town would not know what is asked.
 
-    Its split is "phrasing" if it is asked in a held-out way, "entity" if something held out is asked for, "task" for a kind that no
-    demonstration shows, else "train". A claim's value may be one that the town would not think of; then it is no request either.
+    Its split is "phrasing" if it is asked in a held-out way, "entity" if something held out is asked for,
+    "task" for a kind that no demonstration shows, else "train". A claim's value may be one that the town
+    would not think of; then it is no request either.
     """
     for held_out in (False, True):
         for kind, params, entities in _readings(text, held_out):
-            split: Split = ("task" if kind in tasks.HELD_OUT_KINDS else "phrasing" if held_out else
-                            "entity" if any(world.split(family, entity) != "train" for family, entity in entities) else "train")
+            split: Split = (
+                "task"
+                if kind in tasks.HELD_OUT_KINDS
+                else "phrasing"
+                if held_out
+                else "entity"
+                if any(world.split(family, entity) != "train" for family, entity in entities)
+                else "train"
+            )
             if kind in ("claim", "yes_no"):
                 params["right"] = world.value(params["relation"], params["subject"]) == params["value"]
             return Request(kind, params, (text,), split)
@@ -78,7 +92,11 @@ def _asked_for(question: str, forms: dict[str, str]) -> Iterator[Found]:
                 for via, family_name, known in (("keeper", "place", PLACES), ("friend", "person", PEOPLE)):
                     for inner in _match((say.NOUN_PHRASES[via],), gap["S"]):
                         if inner["S"] in known:
-                            yield "two_hop", {"relation": relation, "via": via, "subject": inner["S"]}, [(family_name, inner["S"])]
+                            yield (
+                                "two_hop",
+                                {"relation": relation, "via": via, "subject": inner["S"]},
+                                [(family_name, inner["S"])],
+                            )
 
 
 def _subject(relation: str, subject: str) -> list[tuple[str, Any]] | None:
@@ -99,7 +117,11 @@ def _question(text: str, place: int) -> Iterator[Found]:
             for name, (question, noun_phrase) in unknown.items():
                 for found in _match((question if is_question else noun_phrase,), inner):
                     if found["P"] in PEOPLE:
-                        yield "unanswerable", {"unknown": name, "subject": found["P"]}, [("person", found["P"])]
+                        yield (
+                            "unanswerable",
+                            {"unknown": name, "subject": found["P"]},
+                            [("person", found["P"])],
+                        )
 
 
 def _one_word(text: str, place: int) -> Iterator[Found]:
@@ -128,7 +150,11 @@ def _topic(text: str, place: int) -> Iterator[Found]:
 def _list(text: str, place: int) -> Iterator[Found]:
     for gap in _match(tasks.LIST[place], text):
         if gap["N"] in COUNT_OF and gap["C"] in LISTS:
-            yield "list", {"category": gap["C"], "count": COUNT_OF[gap["N"]]}, [("list", (gap["C"], COUNT_OF[gap["N"]]))]
+            yield (
+                "list",
+                {"category": gap["C"], "count": COUNT_OF[gap["N"]]},
+                [("list", (gap["C"], COUNT_OF[gap["N"]]))],
+            )
 
 
 def _others(text: str, place: int) -> Iterator[Found]:
@@ -148,11 +174,26 @@ def _others(text: str, place: int) -> Iterator[Found]:
 
 
 def _claim(text: str, place: int) -> Iterator[Found]:
-    for kind, forms in (("claim", tasks.CLAIM[place]), ("yes_no", ("Yes or no: is it true that {c}?",) if place else ())):
+    for kind, forms in (
+        ("claim", tasks.CLAIM[place]),
+        ("yes_no", ("Yes or no: is it true that {c}?",) if place else ()),
+    ):
         for gap in _match(forms, text):
             if (fact := say.read_fact(say.sentence(gap["c"]))) and fact.value != fact.subject:
                 entities = _subject(fact.relation, fact.subject) or []
-                yield kind, {"relation": fact.relation, "subject": fact.subject, "value": fact.value}, entities
+                yield (
+                    kind,
+                    {"relation": fact.relation, "subject": fact.subject, "value": fact.value},
+                    entities,
+                )
 
 
-_READERS: tuple[Callable[[str, int], Iterator[Found]], ...] = (_question, _one_word, _sum, _topic, _list, _others, _claim)
+_READERS: tuple[Callable[[str, int], Iterator[Found]], ...] = (
+    _question,
+    _one_word,
+    _sum,
+    _topic,
+    _list,
+    _others,
+    _claim,
+)

@@ -1,8 +1,9 @@
 """Rows of the field's data formats -> records. The way back is in `data.layouts`.
 
-`shaped` names the format of a row by its columns; `Shaped.read` turns the row into records of the kind that a stage wants, and says what
-of the row nobody read. A row that is broken is a `DataError`; a row that is sound but teaches nothing (a tie, a completion nobody liked)
-raises `Useless`, so that the reader of the file can drop it and count it.
+`shaped` names the format of a row by its columns; `Shaped.read` turns the row into records of the kind that a
+stage wants, and says what of the row nobody read. A row that is broken is a `DataError`; a row that is sound
+but teaches nothing (a tie, a completion nobody liked) raises `Useless`, so that the reader of the file can
+drop it and count it.
 
     values    texts, numbers, lists and truths             rows     columns: their names, which were read, what holds text
     messages  turns of a conversation, JSON in a cell      readers  one function a format
@@ -11,7 +12,19 @@ raises `Useless`, so that the reader of the file can drop it and count it.
 """
 
 from .columns import Columns, columns_in
-from .convert import REPEATED, TEMPLATED, Reading, Shaped, as_kind, completions_of, convert, detect, flaw, kind_of, shaped
+from .convert import (
+    REPEATED,
+    TEMPLATED,
+    Reading,
+    Shaped,
+    as_kind,
+    completions_of,
+    convert,
+    detect,
+    flaw,
+    kind_of,
+    shaped,
+)
 from .messages import HH_TURN, hh_messages, is_hh, messages, spells_messages, unpacked
 from .readers import CUT_BACK, GUESSED, NEGATIVE, WANTS, Useless, Want
 from .rows import COMPLETIONS, KNOWN_COLUMNS, PROMPTS, PROMPTS_BESIDE, Row, Tracked, columns_of
@@ -19,8 +32,42 @@ from .table import FORMATS, KINDS, NEEDS, ONE, Format
 from .values import truth
 
 __all__ = [
-    "COMPLETIONS", "CUT_BACK", "Columns", "FORMATS", "Format", "GUESSED", "HH_TURN", "KINDS", "KNOWN_COLUMNS", "NEEDS", "NEGATIVE", "ONE",
-    "PROMPTS", "PROMPTS_BESIDE", "REPEATED", "Reading", "Row", "Shaped", "TEMPLATED", "Tracked", "Useless", "WANTS", "Want", "as_kind",
-    "columns_in", "completions_of", "columns_of", "convert", "detect", "flaw", "hh_messages", "is_hh", "kind_of", "messages", "shaped",
-    "spells_messages", "truth", "unpacked",
+    "COMPLETIONS",
+    "CUT_BACK",
+    "Columns",
+    "FORMATS",
+    "Format",
+    "GUESSED",
+    "HH_TURN",
+    "KINDS",
+    "KNOWN_COLUMNS",
+    "NEEDS",
+    "NEGATIVE",
+    "ONE",
+    "PROMPTS",
+    "PROMPTS_BESIDE",
+    "REPEATED",
+    "Reading",
+    "Row",
+    "Shaped",
+    "TEMPLATED",
+    "Tracked",
+    "Useless",
+    "WANTS",
+    "Want",
+    "as_kind",
+    "columns_in",
+    "completions_of",
+    "columns_of",
+    "convert",
+    "detect",
+    "flaw",
+    "hh_messages",
+    "is_hh",
+    "kind_of",
+    "messages",
+    "shaped",
+    "spells_messages",
+    "truth",
+    "unpacked",
 ]

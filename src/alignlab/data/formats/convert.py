@@ -1,4 +1,6 @@
-"""A row in any known format -> records of the kind that a stage wants, with what is to be said of how it was read."""
+"""A row in any known format -> records of the kind that a stage wants, with what is to be said of how it was
+read.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ from .values import flag
 TIED = "tie", "all completions tied"
 REPEATED = "answers begin with their whole prompt, and it is learnt with them"
 TEMPLATED = "prompts are written in some chat template already: its marks become a part of what the user says"
-TEMPLATES = re.compile(r"\s*(<s>\s*)?(<\|(im_start|start_header_id|begin_of_text|user|system)\|>|<start_of_turn>|\[INST\]|### (Human|User|Instruction):|Below is an instruction that describes)")
+TEMPLATES = re.compile(
+    r"\s*(<s>\s*)?(<\|(im_start|start_header_id|begin_of_text|user|system)\|>|<start_of_turn>|\[INST\]|### "
+    r"(Human|User|Instruction):|Below is an instruction that describes)"
+)
 EVEN = "a soft label of one half"
 
 
@@ -49,7 +54,8 @@ class Shaped:
     row: Row | str
 
     def read(self, want: Want) -> Reading:
-        """The row's records of the wanted kind. What was not read is named; where prompts are wanted it goes onto them (`meta["columns"]`).
+        """The row's records of the wanted kind. What was not read is named; where prompts are wanted it goes
+        onto them (`meta["columns"]`).
 
         Raises:
             DataError: the row is broken, or its format never holds what is wanted.
@@ -59,21 +65,28 @@ class Shaped:
         if isinstance(self.row, Row):
             self.row.prompt_only = want == "prompt"
             refuse_unshown(self.row)
-            if want not in ("prompt", "text") and any(flag(self.row.columns.get(mark)) is False for mark in MARKS[:-1]):
+            if want not in ("prompt", "text") and any(
+                flag(self.row.columns.get(mark)) is False for mark in MARKS[:-1]
+            ):
                 raise Useless(NOT_LEARNT)
         said: list[str] = []
         rendered: list[str] = []
         remarks: list[str] = []
         for record in self.form.read(self.row, want):
             if not isinstance(record, Text):
-                turns, answers = (record if isinstance(record, Prompt) else record.prompt).messages, completions_of(record)
+                turns, answers = (
+                    (record if isinstance(record, Prompt) else record.prompt).messages,
+                    completions_of(record),
+                )
                 said += [*(turn.content for turn in turns), *answers]
                 rendered = "\n".join([turns[-1].content, answers[0]]).splitlines() if answers else []
                 if answers and all(_repeats(answer, turns[-1].content) for answer in answers):
                     remarks.append(REPEATED)
                 if TEMPLATES.match(turns[-1].content):
                     remarks.append(TEMPLATED)
-            reason = flaw(record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record)
+            reason = flaw(
+                record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record
+            )
             if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
                 raise Useless(reason)
             records += as_kind(record, want)
@@ -121,22 +134,29 @@ def detect(row: Any) -> str:
 
 
 def kind_of(row: Any, columns: Columns | None = None) -> Want:
-    """What the format of a row holds by nature: a conversation that ends with the user is a prompt. Raises as `shaped`."""
+    """What the format of a row holds by nature: a conversation that ends with the user is a prompt. Raises as
+    `shaped`.
+    """
     found = shaped(row, columns)
     if found.form.read is readers.conversation:
         chat = row_of(found.row)
         chat.prompt_only = True
         with suppress(Useless):
-            return "prompt" if isinstance(readers.conversation(chat, "prompt")[0], Prompt) else found.form.kind
+            return (
+                "prompt" if isinstance(readers.conversation(chat, "prompt")[0], Prompt) else found.form.kind
+            )
     return found.form.kind
 
 
 def convert(row: Any, want: Want) -> list[Record]:
-    """A row in any known format -> records of the wanted kind (several for a ranking's pairs or a task's instances).
+    """A row in any known format -> records of the wanted kind (several for a ranking's pairs or a task's
+    instances).
 
-    Conversions: a conversation -> the demonstration of its last assistant turn; a preference -> the demonstration of its chosen
-    completion, or a ranking of two, or two unpaired completions; a ranking -> its comparisons, its completions by themselves
-    (`Ranking.unpaired`), or the demonstration of its best; anything with a prompt -> the prompt.
+    Conversions: a conversation -> the demonstration of its last assistant turn; a preference -> the
+        demonstration of its chosen
+    completion, or a ranking of two, or two unpaired completions; a ranking -> its comparisons, its
+    completions by themselves (`Ranking.unpaired`), or the demonstration of its best; anything with a prompt
+    -> the prompt.
 
     Raises:
         DataError: the row is broken, or its format never holds what is wanted.
@@ -189,17 +209,33 @@ def as_kind(record: Record, want: Want) -> list[Record]:
         case Comparison() if want == "demonstration":
             return [_shown(record.prompt, record.chosen, record.chosen_finished)]
         case Comparison() if want == "unpaired":
-            return [Unpaired(record.prompt, record.chosen, True, record.chosen_finished),
-                    Unpaired(record.prompt, record.rejected, False, record.rejected_finished)]
+            return [
+                Unpaired(record.prompt, record.chosen, True, record.chosen_finished),
+                Unpaired(record.prompt, record.rejected, False, record.rejected_finished),
+            ]
         case Comparison() if want == "ranking":
             named = record.meta.get("sources")  # as `Ranking.comparisons` notes them
-            sources = [str(name or "") for name in named] if isinstance(named, list) and len(named) == 2 else ["", ""]
-            completions = (Completion(record.prompt, record.chosen, finished=record.chosen_finished, source=sources[0]),
-                           Completion(record.prompt, record.rejected, finished=record.rejected_finished, source=sources[1]))
+            sources = (
+                [str(name or "") for name in named]
+                if isinstance(named, list) and len(named) == 2
+                else ["", ""]
+            )
+            completions = (
+                Completion(record.prompt, record.chosen, finished=record.chosen_finished, source=sources[0]),
+                Completion(
+                    record.prompt, record.rejected, finished=record.rejected_finished, source=sources[1]
+                ),
+            )
             meta = {} if record.margin is None else {"margin": record.margin}
             meta |= {"safe": record.meta["safe"]} if "safe" in record.meta else {}
             meta |= {} if record.label is None else {"labels": [record.label]}
-            ranks = (1, 1) if record.tie else (2, 1) if record.label is not None and record.label < 0.5 else (1, 2)
+            ranks = (
+                (1, 1)
+                if record.tie
+                else (2, 1)
+                if record.label is not None and record.label < 0.5
+                else (1, 2)
+            )
             return [Ranking(record.prompt, completions, ranks, str(record.meta.get("annotator") or ""), meta)]
         case Ranking() if want == "comparison":
             return list(record.comparisons())
@@ -212,7 +248,10 @@ def as_kind(record: Record, want: Want) -> list[Record]:
             if not record.label:
                 raise Useless("disliked completion")
             return [_shown(record.prompt, record.completion, record.finished)]
-    raise DataError(f"a {type(record).__name__.lower()} cannot be read as {ONE[want]}", remedy=f"{ONE[want]} needs {NEEDS[want]}; --columns ours=theirs names what is called otherwise")
+    raise DataError(
+        f"a {type(record).__name__.lower()} cannot be read as {ONE[want]}",
+        remedy=f"{ONE[want]} needs {NEEDS[want]}; --columns ours=theirs names what is called otherwise",
+    )
 
 
 def _shown(prompt: Prompt, completion: str, finished: bool) -> Demonstration:

@@ -1,4 +1,6 @@
-"""Turns of a conversation from what the field writes them as: lists of messages, HH's notation, JSON in a cell."""
+"""Turns of a conversation from what the field writes them as: lists of messages, HH's notation, JSON in a
+cell.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,25 @@ from .rows import Row, holds_something
 from .values import flag, is_nan, parsed, shown, text
 
 HH_TURN = re.compile(r"\n\n(Human|Assistant):")
-BEGINS = re.compile(r"""\s*(?:array\()?[\[({][\[({\s]*['"]\w+['"]\s*:""")  # how messages in a cell begin, in JSON or in Python
-CUT = re.compile(r"""\s*\[\s*\{\s*['"](?:role|content)['"]\s*:\s*['"]""")  # ... and how they do where only their beginning is left
-SPEAKS = re.compile(rf"""['"](?:role|from)['"]\s*:\s*['"]\s*(?:{"|".join((*ROLE_NAMES, *TOOL_ROLES))})\s*['"]""", re.IGNORECASE)
+BEGINS = re.compile(
+    r"""\s*(?:array\()?[\[({][\[({\s]*['"]\w+['"]\s*:"""
+)  # how messages in a cell begin, in JSON or in Python
+CUT = re.compile(
+    r"""\s*\[\s*\{\s*['"](?:role|content)['"]\s*:\s*['"]"""
+)  # ... and how they do where only their beginning is left
+SPEAKS = re.compile(
+    rf"""['"](?:role|from)['"]\s*:\s*['"]\s*(?:{"|".join((*ROLE_NAMES, *TOOL_ROLES))})\s*['"]""",
+    re.IGNORECASE,
+)
 SAYS = re.compile(r"""['"](?:content|value|text|parts)['"]\s*:""")
 SPEAKER, SAID = ("role", "from"), ("content", "value", "text")
-MARKS = ("weight", "train", "training", "trainable", "loss")  # of OpenAI, axolotl, ms-swift: is this answer learnt?
+MARKS = (
+    "weight",
+    "train",
+    "training",
+    "trainable",
+    "loss",
+)  # of OpenAI, axolotl, ms-swift: is this answer learnt?
 CALLS = ("tool_calls", "function_call", "tool_call", "functions")
 MEDIA = ("audio", "audios", "image", "images", "video", "videos")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
@@ -33,7 +48,9 @@ class Turn(NamedTuple):
 
 def is_hh(value: Any) -> bool:
     """Is this a conversation in Anthropic's HH notation, with or without the blank lines that it begins with?"""
-    return isinstance(value, str) and (HH_TURN.match(value) is not None or (value.startswith("Human:") and "\n\nAssistant:" in value))
+    return isinstance(value, str) and (
+        HH_TURN.match(value) is not None or (value.startswith("Human:") and "\n\nAssistant:" in value)
+    )
 
 
 def hh_messages(value: str) -> tuple[Message, ...]:
@@ -52,16 +69,30 @@ def unpacked(value: Any, column: str) -> Any:
     """Messages that stand in a cell as text, as JSON or as Python spells them; any other value as it is.
 
     Raises:
-        DataError: text that begins as messages do and cannot be read as such (cut off, or as NumPy prints an array).
+        DataError: text that begins as messages do and cannot be read as such (cut off, or as NumPy prints an
+            array).
     """
-    if isinstance(value, str) and value.startswith(('"[', '"{')) and isinstance(inside := parsed(value, '"'), str):  # written as JSON twice
+    if (
+        isinstance(value, str)
+        and value.startswith(('"[', '"{'))
+        and isinstance(inside := parsed(value, '"'), str)
+    ):  # written as JSON twice
         return value if (found := unpacked(inside, column)) is inside else found
-    if not (isinstance(value, str) and BEGINS.match(value) and (CUT.match(value) or (SPEAKS.search(value) and SAYS.search(value)))):
+    if not (
+        isinstance(value, str)
+        and BEGINS.match(value)
+        and (CUT.match(value) or (SPEAKS.search(value) and SAYS.search(value)))
+    ):
         return value
     inside = parsed(value, "[{")
     if inside is None:
-        raise DataError(f"{column} holds messages as text that cannot be read ({shown(value)})",
-                        remedy="write the cell as JSON, or the file as JSONL or Parquet; what NumPy and others print cannot be read back")
+        raise DataError(
+            f"{column} holds messages as text that cannot be read ({shown(value)})",
+            remedy=(
+                "write the cell as JSON, or the file as JSONL or Parquet; what NumPy and others print "
+                "cannot be read back"
+            ),
+        )
     found = [inside] if isinstance(inside, Mapping) else inside
     if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
         return value
@@ -79,11 +110,13 @@ def spells_messages(value: str) -> bool:
 def _is_message(value: Mapping[str, Any]) -> bool:
     speakers = [value[name].strip().lower() for name in SPEAKER if isinstance(value.get(name), str)]
     return any(name in ROLE_NAMES or name in TOOL_ROLES for name in speakers) and any(
-        name in value and isinstance(value[name], str | list | None) for name in (*SAID, "parts"))
+        name in value and isinstance(value[name], str | list | None) for name in (*SAID, "parts")
+    )
 
 
 def turns(value: Any, column: str, row: Row | None = None) -> list[Turn]:
-    """Turns from a text (HH notation, messages as JSON, or one user turn), one message, or a list of role/content or from/value messages.
+    """Turns from a text (HH notation, messages as JSON, or one user turn), one message, or a list of
+    role/content or from/value messages.
 
     Args:
         row: where fields of messages that nobody reads are noted.
@@ -94,7 +127,10 @@ def turns(value: Any, column: str, row: Row | None = None) -> list[Turn]:
     value = unpacked(value, column)
     if isinstance(value, str):
         whole = text(value, column)
-        return [Turn(message, True) for message in (hh_messages(whole) if is_hh(whole) else (Message("user", whole),))]
+        return [
+            Turn(message, True)
+            for message in (hh_messages(whole) if is_hh(whole) else (Message("user", whole),))
+        ]
     found = [value] if isinstance(value, Mapping) else value
     if not isinstance(found, list) or not found:
         raise DataError(f"{column} must be text or a list of messages, not {shown(value)}")
@@ -107,7 +143,9 @@ def messages(value: Any, column: str, row: Row | None = None) -> tuple[Message, 
 
 
 def _parts(item: Any) -> list[Any]:
-    """The messages of one entry: two where it is a question with its answer (Capybara). NaN in a field is how pandas writes one that is not there."""
+    """The messages of one entry: two where it is a question with its answer (Capybara). NaN in a field is how
+    pandas writes one that is not there.
+    """
     if not isinstance(item, Mapping):
         return [item]
     item = {name: value for name, value in item.items() if not is_nan(value)}
@@ -119,37 +157,55 @@ def _parts(item: Any) -> list[Any]:
 
 def _turn(item: Any, column: str, row: Row | None) -> Turn:
     if not isinstance(item, Mapping) or not any(name in item for name in SPEAKER):
-        raise DataError(f"{column} holds {shown(item)}, which is not a message", remedy='a message is {"role": "user", "content": "..."}')
+        raise DataError(
+            f"{column} holds {shown(item)}, which is not a message",
+            remedy='a message is {"role": "user", "content": "..."}',
+        )
     try:
         role = role_of(next((item[name] for name in SPEAKER if item.get(name)), None))
     except DataError as error:
         raise DataError(f"{column} has {error.what}", remedy=error.remedy) from error
-    for names, what, remedy in ((CALLS, "a call of a tool", "take conversations with tools out"),
-                                (MEDIA, "no text", "alignlab reads text only"),
-                                (THOUGHTS, "a thought apart from what is said",
-                                 "write it into the content as the model is to write it (<think>...</think>), or take it out")):
+    for names, what, remedy in (
+        (CALLS, "a call of a tool", "take conversations with tools out"),
+        (MEDIA, "no text", "alignlab reads text only"),
+        (
+            THOUGHTS,
+            "a thought apart from what is said",
+            "write it into the content as the model is to write it (<think>...</think>), or take it out",
+        ),
+    ):
         if part := next((name for name in names if holds_something(item.get(name))), ""):
             raise DataError(f"a message of {column} has {part}: {what}", remedy=remedy)
     said = next((name for name in SAID if item.get(name) is not None), "")
     content = _content(item.get(said)) if said or item.get("refusal") is None else ""
     if isinstance(refusal := item.get("refusal"), str) and refusal.strip():
         if content.strip():
-            raise DataError(f"a message of {column} has both content and refusal", remedy="keep the one that is the answer")
+            raise DataError(
+                f"a message of {column} has both content and refusal",
+                remedy="keep the one that is the answer",
+            )
         content = text(refusal, "a message's refusal")
     if row is not None:
         row.left_in(column, item, (*SPEAKER, said, "refusal", *MARKS), marks=True)
-    return Turn(Message(role, content), role != "assistant" or (row is not None and row.prompt_only) or _learnt(item, column))
+    return Turn(
+        Message(role, content),
+        role != "assistant" or (row is not None and row.prompt_only) or _learnt(item, column),
+    )
 
 
 def _learnt(item: Mapping[str, Any], column: str) -> bool:
     """Whether an answer is to be learnt, by its marks."""
     if holds_something(item.get("train_detail")):
-        raise DataError(f"a message of {column} marks parts of itself (train_detail)",
-                        remedy="a message is learnt whole or not at all: mark it with train")
+        raise DataError(
+            f"a message of {column} marks parts of itself (train_detail)",
+            remedy="a message is learnt whole or not at all: mark it with train",
+        )
     for mark in MARKS:
         if holds_something(value := item.get(mark)) and flag(value) is None:
-            raise DataError(f"a message of {column} has the {mark} {shown(value)}",
-                            remedy="1 or true for an answer that is learnt, 0 or false for one that is not")
+            raise DataError(
+                f"a message of {column} has the {mark} {shown(value)}",
+                remedy="1 or true for an answer that is learnt, 0 or false for one that is not",
+            )
     return all(flag(item.get(mark)) is not False for mark in MARKS)
 
 
@@ -158,10 +214,14 @@ def _content(value: Any) -> str:
     if not isinstance(value, list):
         return text(value, "a message's content")
     if not all(isinstance(part, Mapping) and part.get("type") in TEXT_PARTS for part in value):
-        raise DataError(f"a message holds parts that are not text ({shown(value)})", remedy="alignlab reads text only")
+        raise DataError(
+            f"a message holds parts that are not text ({shown(value)})", remedy="alignlab reads text only"
+        )
     return "".join(text(part.get(TEXT_PARTS[part["type"]]), "a message part") for part in value)
 
 
 def last_learnt(found: Sequence[Turn]) -> int:
     """The place of the last answer that is to be learnt; -1 if there is none."""
-    return max((i for i, turn in enumerate(found) if turn.message.role == "assistant" and turn.learnt), default=-1)
+    return max(
+        (i for i, turn in enumerate(found) if turn.message.role == "assistant" and turn.learnt), default=-1
+    )
