@@ -17,7 +17,7 @@ from typing import Any
 
 from alignlab import stages
 from alignlab.evals.statistics import seeds_summary
-from alignlab.pipeline import Pipeline
+from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.constitutional import constitutional
 from alignlab.recipes.plan import GOLD, Plan
 from alignlab.run import read_run

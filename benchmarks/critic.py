@@ -15,14 +15,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from alignlab import names
 from alignlab.constitution.files import load
-from alignlab.evals import critic
 from alignlab.models.load import load_policy
+from alignlab.names import things as names
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
 from alignlab.town import tasks
 from alignlab.town.columns import KINDS
+from alignlab.town.measure import critic
 from alignlab.town.world import build
 
 RED = ("harmful", "look_alike")

@@ -25,9 +25,9 @@ from typing import Any
 
 from alignlab.evals.scorers import scorer_card
 from alignlab.evals.statistics import mean_ci
-from alignlab.feedback import refusal
-from alignlab.feedback.refusal import RefusalClassifier, shipped
-from alignlab.feedback.verdicts import LABELS
+from alignlab.feedback.safety import refusal
+from alignlab.feedback.safety.refusal import RefusalClassifier, shipped
+from alignlab.feedback.safety.verdicts import LABELS
 
 Row = dict[str, Any]
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 
-from alignlab import names
 from alignlab.feedback import RuleJudge
 from alignlab.methods import ppo
 from alignlab.methods import reward_model as reward_method
@@ -26,6 +25,7 @@ from alignlab.models import forward
 from alignlab.models.chat import example
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.names import things as names
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings, OptimSettings, PPOSettings
 

@@ -17,10 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignlab import names, stages
+from alignlab import stages
 from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.evals.suite import summarise
-from alignlab.pipeline import Pipeline
+from alignlab.names import things as names
+from alignlab.pipeline.runner import Pipeline
 from alignlab.records import Completion
 from alignlab.run import read_run
 from alignlab.settings import (

@@ -1,5 +1,5 @@
 """Is this normal? Healthy runs and runs with one fault each, on the town, and what the rules of
-`alignlab.normal` say of them.
+`alignlab.health.rules` say of them.
 
     python benchmarks/normal.py --out runs/normal                       the runs, then the table (reruns go on where they were)
     python benchmarks/normal.py --out runs/normal --record FILE.gz      also keep what the rules read, for the test suite
@@ -29,7 +29,7 @@ import torch
 from alignlab import __version__, stages
 from alignlab.errors import GuardStop
 from alignlab.feedback import RuleJudge
-from alignlab.normal import Watch, examine
+from alignlab.health.rules import Watch, examine
 from alignlab.records import Completion, Ranking, write_jsonl
 from alignlab.run import read_run
 from alignlab.settings import (
@@ -121,7 +121,7 @@ class Lab:
         """The rankings as a file of their own, those kept for testing among them, each changed; the same
         prompts are then held out again.
         """
-        from alignlab.names import data
+        from alignlab.names.things import data
 
         rng = random.Random(self.seed)
         path = self.out / f"{name}.jsonl"
@@ -270,7 +270,7 @@ def other_reference(lab: Lab):
 
 
 def _town_s() -> str:
-    from alignlab import names
+    from alignlab.names import things as names
 
     return names.model_path("town-s")
 
@@ -323,7 +323,7 @@ def rule(score: Callable[[Completion], float]):
 
     @contextmanager
     def patches(_: Lab) -> Iterator[None]:
-        from alignlab import names
+        from alignlab.names import things as names
 
         plain = names.judge
         with patch.object(

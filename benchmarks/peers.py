@@ -123,8 +123,9 @@ def ours(
     whole: bool,
     profile: str,
 ) -> dict[str, Any]:
-    from alignlab import cli, names
+    from alignlab.cli import main as cli
     from alignlab.feedback import RuleJudge
+    from alignlab.names import things as names
     from alignlab.run import RunDir
 
     marks: dict[str, float] = {}
@@ -327,7 +328,7 @@ def write_rows(args: argparse.Namespace, seed: int, folder: Path) -> tuple[Path,
     questions = peer_generate.PROMPTS
     file = folder / f"rows-{seed}.jsonl"
     if args.town:
-        from alignlab import names
+        from alignlab.names import things as names
 
         pairs = names.data("town:test-pairs", "comparison", seed=seed, count=64).records
         rows = [{"prompt": c.prompt.text, "chosen": c.chosen, "rejected": c.rejected} for c in pairs]
@@ -390,7 +391,7 @@ def main() -> None:
     if args.precision == "auto":
         args.precision = "bf16" if not args.town and multiplies_bf16(torch.device("cpu")) else "fp32"
     if args.town:
-        from alignlab.names import model_path
+        from alignlab.names.things import model_path
 
         args.model, args.whole = model_path("town"), True
     args.model = str(Path(args.model).resolve())

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import stages
-from alignlab.pipeline import Pipeline
+from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes import RECIPES, instructgpt, run_command
 from alignlab.recipes.plan import Plan
 from alignlab.run import read_run

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import stages
-from alignlab.redteam.attackers import train_attacker
+from alignlab.redteam.attacks.attackers import train_attacker
 from alignlab.redteam.command import redteam
 from alignlab.redteam.frontier import frontier
 from alignlab.run import read_run

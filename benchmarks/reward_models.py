@@ -17,7 +17,7 @@ from typing import Any
 
 from alignlab import stages
 from alignlab.evals.statistics import seeds_summary
-from alignlab.pipeline import Pipeline, Stage
+from alignlab.pipeline.runner import Pipeline, Stage
 from alignlab.run import read_run
 from alignlab.settings import (
     BestOfNSettings,

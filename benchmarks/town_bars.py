@@ -18,7 +18,7 @@ from typing import Any
 
 from alignlab import recipes, stages
 from alignlab.evals.statistics import equal_entropy_temperature, mean_ci, paired_difference, seeds_summary
-from alignlab.pipeline import Pipeline
+from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.plan import Plan
 from alignlab.run import read_run
 from alignlab.settings import ModelSettings, PipelineSettings
@@ -127,9 +127,9 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     """
     import torch
 
-    from alignlab import names
     from alignlab.evals.suite import evaluate
     from alignlab.models.load import load_policy
+    from alignlab.names import things as names
     from alignlab.sampling.local import LocalSampler
 
     torch.set_num_threads(2)

@@ -12,16 +12,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab import cli, names
-from alignlab.commands import COMMANDS
+from alignlab.cli import main as cli
+from alignlab.cli.commands import COMMANDS
 from alignlab.data.checks import fit
 from alignlab.data.formats import COMPLETIONS, FORMATS, PROMPTS, PROMPTS_BESIDE
 from alignlab.data.formats.rows import HISTORIES, SYSTEMS
 from alignlab.data.formats.values import LABEL_WORDS
 from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
 from alignlab.data.lengths import LEAST
+from alignlab.health.rules import FEWEST
 from alignlab.models.reader import load_reader
-from alignlab.normal import FEWEST
+from alignlab.names import things as names
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import ModelSettings
 

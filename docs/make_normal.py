@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from alignlab.normal import RULES, examine
+from alignlab.health.rules import RULES, examine
 
 PAGE = Path(__file__).with_name("normal.md")
 RUNS = PAGE.parents[1] / "tests" / "fixtures" / "normal.jsonl.gz"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.evals.statistics import mean_ci
-from alignlab.feedback.refusal import RefusalClassifier
+from alignlab.feedback.safety.refusal import RefusalClassifier
 from alignlab.redteam.steps import correction
 
 DOCS = Path(__file__).parent

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alignlab.defences.middleware import DEFENCES
 from alignlab.evals.statistics import seeds_summary
-from alignlab.redteam.attackers import Pair, TrainedAttacker
-from alignlab.redteam.catalogue import ATTACKS, source
-from alignlab.redteam.defences import DEFENCES
+from alignlab.redteam.attacks.attackers import Pair, TrainedAttacker
+from alignlab.redteam.attacks.catalogue import ATTACKS, source
 
 PAGE = Path(__file__).with_name("redteam.md")
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from alignlab import cli, known, rules
-from alignlab.beforehand import OURS, named, names_in
-from alignlab.commands import COMMANDS, Command
-from alignlab.config import dotted, resolve
+from alignlab.cli import main as cli
+from alignlab.cli.beforehand import OURS, named, names_in
+from alignlab.cli.commands import COMMANDS, Command
 from alignlab.errors import ConfigError, UserError
+from alignlab.names import known
+from alignlab.settings import rules
+from alignlab.settings.resolve import dotted, resolve
 from alignlab.town import base
 
 from .scripts import without_torch

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import names
+from alignlab.health.rules import RULES
 from alignlab.methods import direct, ppo, sft
 from alignlab.models import load
-from alignlab.normal import RULES
-from alignlab.pipeline import Pipeline
+from alignlab.names import things as names
+from alignlab.pipeline.runner import Pipeline
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import PipelineSettings
 

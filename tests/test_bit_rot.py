@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli, names
+from alignlab.cli import main as cli
 from alignlab.errors import DataError, ModelError, UserError
 from alignlab.models.load import load_policy
+from alignlab.names import things as names
 from alignlab.run import RunDir, faults_of, list_runs, read_run
 from alignlab.run.manifest import MANIFEST, check_model, later, seal
 from alignlab.run.states import LOGS

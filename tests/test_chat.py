@@ -21,16 +21,17 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from alignlab import chat, cli
-from alignlab.chat import Answer, Conversation, Speaker
+from alignlab.cli import main as cli
 from alignlab.errors import DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.models.chat import prompt_ids
 from alignlab.models.load import Policy, load_policy, load_reward_model, save_reward_model
-from alignlab.names import model_path
+from alignlab.names.things import model_path
 from alignlab.records import Message, Prompt
 from alignlab.run import derive_seed
 from alignlab.sampling.local import LocalSampler
+from alignlab.serve import terminal as chat
+from alignlab.serve.terminal import Answer, Conversation, Speaker
 from alignlab.settings import ChatSettings, ModelSettings, SamplingSettings
 
 CONTEXT = 160

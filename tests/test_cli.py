@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli
-from alignlab.known import JUDGES
+from alignlab.cli import main as cli
+from alignlab.defences.middleware import DEFENCES
+from alignlab.names.known import JUDGES
 from alignlab.recipes import RECIPES
-from alignlab.redteam.catalogue import ATTACKS
-from alignlab.redteam.defences import DEFENCES
+from alignlab.redteam.attacks.catalogue import ATTACKS
 from alignlab.studies.catalogue import STUDIES
 from alignlab.town.people import PEOPLE_WHO_RANK
 from alignlab.town.sets import SIZES

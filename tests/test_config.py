@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab import settings
-from alignlab.config import config_hash, dotted, from_dict, resolve, to_dict
 from alignlab.errors import ConfigError
 from alignlab.settings import FAST, OptimSettings, PipelineSettings, PPOSettings, SFTSettings, setting
+from alignlab.settings.resolve import config_hash, dotted, from_dict, resolve, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)

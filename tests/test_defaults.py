@@ -11,11 +11,22 @@ from typing import Any
 
 import pytest
 
-from alignlab import cli, settings
-from alignlab.commands import COMMANDS
-from alignlab.config import dotted, resolve
-from alignlab.defaults import ANSWERING, LONGER, RATES, TOWN, TOWN_TEMPLATE, Known, followed, following, known
+from alignlab import settings
+from alignlab.cli import main as cli
+from alignlab.cli.commands import COMMANDS
 from alignlab.settings import AdapterSettings, PipelineSettings, SFTSettings, StudySettings
+from alignlab.settings.defaults import (
+    ANSWERING,
+    LONGER,
+    RATES,
+    TOWN,
+    TOWN_TEMPLATE,
+    Known,
+    followed,
+    following,
+    known,
+)
+from alignlab.settings.resolve import dotted, resolve
 
 from .scripts import ROOT
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from alignlab.displacement import FAR, WINDOW, Watch
+from alignlab.health.displacement import FAR, WINDOW, Watch
 
 STEPS = 200
 

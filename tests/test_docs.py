@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli
+from alignlab.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli
-from alignlab.config import dotted, resolve
+from alignlab.cli import main as cli
 from alignlab.errors import ConfigError
-from alignlab.from_trl import ADAPTER, KINDS, OPTIONS, SAME, SHARED, convert, fates, from_trl, keys_of, table
+from alignlab.interop.from_trl import (
+    ADAPTER,
+    KINDS,
+    OPTIONS,
+    SAME,
+    SHARED,
+    convert,
+    fates,
+    from_trl,
+    keys_of,
+    table,
+)
+from alignlab.settings.resolve import dotted, resolve
 
 TAKEN = (
     "per_device_train_batch_size",

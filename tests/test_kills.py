@@ -12,7 +12,8 @@ import signal
 
 import pytest
 
-from alignlab import cli, names
+from alignlab.cli import main as cli
+from alignlab.names import things as names
 from alignlab.records import Demonstration, write_jsonl
 from alignlab.run import faults_of
 from alignlab.town import language

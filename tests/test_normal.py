@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from alignlab import cli, normal
-from alignlab.commands import COMMANDS
-from alignlab.config import dotted, to_dict
+from alignlab.cli import main as cli
+from alignlab.cli.commands import COMMANDS
 from alignlab.evals.statistics import wilson
-from alignlab.normal import RULES, Watch, examine
+from alignlab.health import rules as normal
+from alignlab.health.rules import RULES, Watch, examine
 from alignlab.run import RunDir, examine_run, list_runs
 from alignlab.run.manifest import seal
 from alignlab.settings import DPOSettings, PPOSettings, SFTSettings
+from alignlab.settings.resolve import dotted, to_dict
 
 from .scripts import ROOT, script
 

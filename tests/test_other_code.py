@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import alignlab
-from alignlab.commands import COMMANDS
+from alignlab.cli.commands import COMMANDS
 from alignlab.errors import ResumeRefused
-from alignlab.pipeline import Pipeline
+from alignlab.pipeline.runner import Pipeline
 from alignlab.run import Resume, RunDir, faults_of, read_run
 from alignlab.run import code as code_of
 from alignlab.run.code import STAGES, sources
@@ -252,7 +252,7 @@ def test_the_command_line_says_it_and_makes_it_anew(tmp_path, capsys):
 
     def run(*words):
         done = subprocess.run(
-            [sys.executable, "-m", "alignlab.cli", *SFT, "--out", str(tmp_path / "run"), *words],
+            [sys.executable, "-m", "alignlab.cli.main", *SFT, "--out", str(tmp_path / "run"), *words],
             capture_output=True,
             text=True,
             timeout=200,

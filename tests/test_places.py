@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import alignlab
-from alignlab import cli
+from alignlab.cli import main as cli
 from alignlab.errors import ResourceError, ResumeRefused, UserError
 from alignlab.run import RunDir, check_file, check_folder, read_run
 from alignlab.run.places import check_out
@@ -35,7 +35,7 @@ def opened(out):
 
 def alignlab_(*words, **options):
     return subprocess.run(
-        [sys.executable, "-m", "alignlab.cli", *map(str, words)],
+        [sys.executable, "-m", "alignlab.cli.main", *map(str, words)],
         env=ENVIRONMENT,
         capture_output=True,
         timeout=120,
@@ -339,7 +339,7 @@ def test_what_a_command_wrote_itself_is_written_again(tmp_path, capsys):
 def test_an_output_that_is_full_is_said(tmp_path, words):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "alignlab.cli", *words],
+            [sys.executable, "-m", "alignlab.cli.main", *words],
             stdout=full,
             stderr=subprocess.PIPE,
             env=ENVIRONMENT,
@@ -353,7 +353,7 @@ def test_an_output_that_is_full_is_said(tmp_path, words):
 
 def shell(line, tmp_path, **environment):
     return subprocess.run(
-        ["bash", "-c", line.replace("alignlab", f"{sys.executable} -m alignlab.cli")],
+        ["bash", "-c", line.replace("alignlab", f"{sys.executable} -m alignlab.cli.main")],
         cwd=tmp_path,
         capture_output=True,
         timeout=300,
@@ -548,7 +548,7 @@ LONG = {
 def test_a_sigterm_says_how_to_go_on_and_keeps_what_was_made(tmp_path, command):
     out = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "alignlab.cli", *LONG[command], "--out", out],
+        [sys.executable, "-m", "alignlab.cli.main", *LONG[command], "--out", out],
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

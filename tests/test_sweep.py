@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli, sweep
-from alignlab.commands import COMMANDS
+from alignlab.cli import main as cli
+from alignlab.cli.commands import COMMANDS
 from alignlab.errors import ConfigError
+from alignlab.pipeline import sweep
 from alignlab.settings import DPOSettings, RewardSettings, SFTSettings
 
 from .scripts import without_torch

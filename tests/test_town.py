@@ -229,9 +229,9 @@ def test_shipped_models_are_what_their_cards_say(size: str) -> None:
 
 
 def test_the_base_model_behaves_as_one() -> None:
-    from alignlab.evals import bare
     from alignlab.models.load import load_policy
     from alignlab.settings import ModelSettings
+    from alignlab.town.measure import bare
 
     found = bare.measure(TOWN, load_policy(base.shipped("town"), ModelSettings()), count=120)
     assert found.answered["mean"] <= 0.20

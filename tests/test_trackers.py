@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from alignlab import settings, trackers
+from alignlab import settings
 from alignlab.errors import ConfigError
-from alignlab.pipeline import Pipeline
-from alignlab.run import RunDir, read_run
+from alignlab.pipeline.runner import Pipeline
+from alignlab.run import RunDir, read_run, trackers
 
 
 class Fake:

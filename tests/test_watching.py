@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from alignlab.pipeline.view import table, time_left
 from alignlab.recipes.summary import closing
-from alignlab.watching import table, time_left
 
 SCRIPT = """
 import sys

@@ -19,9 +19,9 @@ from urllib.request import Request, urlopen
 
 
 def write(model: str, file: str, count: str = "50") -> None:
-    from alignlab import names
     from alignlab.models.chat import prompt_ids
     from alignlab.models.load import load_policy
+    from alignlab.names import things as names
     from alignlab.records import Prompt
     from alignlab.sampling.local import LocalSampler
     from alignlab.settings import ModelSettings

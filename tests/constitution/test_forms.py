@@ -251,7 +251,7 @@ def test_the_form_follows_the_model(tmp_path: Path):
 
 def test_a_model_of_the_town_that_answers_is_no_critic(tmp_path: Path) -> None:
     """It would write nonsense, or nothing, and the command would end well."""
-    from alignlab.defaults import TOWN_TEMPLATE
+    from alignlab.settings.defaults import TOWN_TEMPLATE
 
     (tmp_path / "chat_template.jinja").write_bytes(TOWN_TEMPLATE.read_bytes())
     with pytest.raises(UserError, match="not to criticize") as error:

@@ -25,15 +25,15 @@ import pyarrow
 import pyarrow.parquet
 from bombs import peak
 
-from alignlab import from_trl
-from alignlab.config import resolve
 from alignlab.constitution import files as constitution
 from alignlab.data import harms, mixture, redteam_sets
 from alignlab.data.formats import WANTS
 from alignlab.data.read import load, survey
 from alignlab.errors import UserError
+from alignlab.interop import from_trl
 from alignlab.redteam.judging import judge_rows, rows_of
 from alignlab.settings import SFTSettings
+from alignlab.settings.resolve import resolve
 
 MEMORY = 3 * 2**30
 SECONDS = 20

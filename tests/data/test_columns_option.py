@@ -5,15 +5,16 @@ import json
 
 import pytest
 
-from alignlab import cli, names
-from alignlab.commands import COMMANDS
+from alignlab.cli import main as cli
+from alignlab.cli.commands import COMMANDS
 from alignlab.data import load
 from alignlab.data.read import survey
 from alignlab.errors import ConfigError, DataError
+from alignlab.names import things as names
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import EvalSettings
-from alignlab.stages._parts import open_run
 from alignlab.stages.learn import preferences
+from alignlab.stages.stage import open_run
 
 ROWS = [{"q": f"Where is house {i}?", "a": "By the well.", "label": "cs"} for i in range(3)]
 

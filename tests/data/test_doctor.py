@@ -13,14 +13,14 @@ pytest.importorskip("alignlab.models.chat")
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from alignlab import cli
+from alignlab.cli import main as cli
 from alignlab.data.checks import require_one_reading
 from alignlab.data.doctor import CHECKS, damage_of, examine
 from alignlab.data.read import survey
-from alignlab.data.similar import near_duplicates
 from alignlab.errors import CheckFailed
 from alignlab.models.reader import Reader
 from alignlab.records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Text, Unpaired
+from alignlab.text.near_duplicates import near_duplicates
 
 TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}<end>{% endfor %}{% if add_generation_prompt "

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from alignlab import names
 from alignlab.data.mixture import Source, mix, sources
 from alignlab.errors import ConfigError, UserError
+from alignlab.names import things as names
 from alignlab.records import Demonstration, Prompt
 
 

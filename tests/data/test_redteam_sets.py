@@ -5,12 +5,13 @@ import json
 
 import pytest
 
-from alignlab import names
 from alignlab.data import redteam_sets as sets
-from alignlab.data.harms import GROUPS, TAXONOMIES, harms, read, town_prompts
+from alignlab.data.harms import GROUPS, TAXONOMIES, harms, read
 from alignlab.errors import DataError, UserError
+from alignlab.names import things as names
 from alignlab.records import Completion
 from alignlab.town import gold, reading, world
+from alignlab.town.harms import town_prompts
 
 # --- harms
 # --------------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.rows import AHEAD, whole_rows
+from alignlab.data.packing import AHEAD, whole_rows
 from alignlab.errors import DataError
 from alignlab.models.chat import Rendered
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.similarity import Pool, rouge_l, words
+from alignlab.text.rouge import Pool, rouge_l, words
 
 TEXTS = st.lists(st.sampled_from("a b c d the".split()), max_size=9).map(" ".join)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli
+from alignlab.cli import main as cli
 from alignlab.constitution.files import load
 from alignlab.constitution.forms import DocumentForm, form_of
-from alignlab.evals import critic
-from alignlab.evals.critic import drafts_of_people, measure
 from alignlab.records import Completion, Prompt
 from alignlab.town import columns
+from alignlab.town.measure import critic
+from alignlab.town.measure.critic import drafts_of_people, measure
 from alignlab.town.world import build
 
 WORLD = build()

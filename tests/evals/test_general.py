@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from alignlab import names, stages
+from alignlab import stages
 from alignlab.errors import DataError
 from alignlab.evals import general
 from alignlab.models.load import load_policy
+from alignlab.names import things as names
 from alignlab.run import read_run
 from alignlab.settings import (
     AdapterSettings,

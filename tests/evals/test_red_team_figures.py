@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from alignlab import names
 from alignlab.evals.suite import by_topic, summarise
+from alignlab.names import things as names
 from alignlab.records import Completion, Prompt
 from alignlab.town import answers, gold, sets, world
 from alignlab.town.tasks import HOW_TO, Request

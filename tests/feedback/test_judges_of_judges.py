@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab import names
 from alignlab.errors import UserError
 from alignlab.feedback import RuleJudge, part_means
 from alignlab.feedback.annotators import PoolAnnotator, SimulatedAnnotator
 from alignlab.feedback.ensemble import Ensemble, EnsembleJudge, Remembering, parse
 from alignlab.feedback.lagrange import LagrangeJudge
+from alignlab.names import things as names
 from alignlab.records import Completion, Prompt, Ranking, Score
 
 ONE = [Completion(Prompt.user("?"), "a")]

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli, known, names
+from alignlab.cli import main as cli
 from alignlab.errors import DataError, UserError
 from alignlab.feedback.own import OwnJudge, parse
+from alignlab.names import known
+from alignlab.names import things as names
 from alignlab.records import Completion, Message, Prompt
 
 SOURCE = """

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from alignlab.errors import ModelError
 from alignlab.evals.scorers import scorer_card
-from alignlab.feedback import refusal
-from alignlab.feedback.refusal import RefusalClassifier, load, read, shipped
-from alignlab.feedback.verdicts import LABELS
+from alignlab.feedback.safety import refusal
+from alignlab.feedback.safety.refusal import RefusalClassifier, load, read, shipped
+from alignlab.feedback.safety.verdicts import LABELS
 from alignlab.records import Completion, Prompt
 from alignlab.town import gold, sets, world
 
@@ -269,7 +269,7 @@ def test_weights_are_small_and_hold_no_text():
 
 def test_no_torch_is_loaded():
     code = (
-        "import sys; from alignlab.feedback.refusal import RefusalClassifier as R; print(R().judge('a', 'I "
+        "import sys; from alignlab.feedback.safety.refusal import RefusalClassifier as R; print(R().judge('a', 'I "
         "cannot help.').label, 'torch' in sys.modules, 'scipy' in sys.modules)"
     )
     out = subprocess.run(

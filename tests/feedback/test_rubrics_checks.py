@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.errors import ResourceError
-from alignlab.feedback.checks import GoldVerdicts, PlantedJudge, canary, occurs
-from alignlab.feedback.decode import readings
-from alignlab.feedback.rubrics import (
+from alignlab.feedback.safety.planted import GoldVerdicts, PlantedJudge, canary, occurs
+from alignlab.feedback.safety.rubrics import (
     RUBRICS,
     RubricJudge,
     fenced,
@@ -21,8 +20,9 @@ from alignlab.feedback.rubrics import (
     read_strongreject,
     strongreject_score,
 )
-from alignlab.feedback.verdicts import RefusalScore, Verdict, count_labels, judge_all, plain
+from alignlab.feedback.safety.verdicts import RefusalScore, Verdict, count_labels, judge_all, plain
 from alignlab.records import Completion, Prompt
+from alignlab.text.encodings import readings
 from alignlab.text.escapes import visible
 from alignlab.town import gold, sets, world
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from alignlab import names, stages
+from alignlab import stages
 from alignlab.errors import UserError
 from alignlab.feedback.ai import AIAnnotator, AIJudge
+from alignlab.names import things as names
 from alignlab.records import Ranking, read_jsonl
 from alignlab.run import read_run
 from alignlab.settings import (

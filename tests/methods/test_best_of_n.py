@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from alignlab.collecting import best_of_n
 from alignlab.feedback import RuleJudge
 from alignlab.losses import best_of_n_kl
-from alignlab.methods import best_of_n
 from alignlab.records import Completion, Prompt, Score
 from alignlab.run import RunDir, derive_seed
 from alignlab.settings import BestOfNSettings, SamplingSettings

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from alignlab.collecting import collect
 from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.annotators import SimulatedAnnotator
-from alignlab.methods import collect
 from alignlab.records import Completion, Prompt, Ranking, read_jsonl
 from alignlab.run import RunDir
 from alignlab.settings import CollectSettings

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab import cli
+from alignlab.cli import main as cli
+from alignlab.collecting import revise as method
 from alignlab.constitution.forms import DialogueForm, DocumentForm
 from alignlab.constitution.principles import Constitution, Principle
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.feedback import RuleJudge
-from alignlab.methods import constitutional as method
 from alignlab.records import Chain, Completion, Demonstration, Prompt, Score, read_jsonl
 from alignlab.run import RunDir
 from alignlab.settings import ReviseSettings, SamplingSettings

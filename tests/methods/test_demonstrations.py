@@ -17,14 +17,13 @@ from typing import Any
 
 import pytest
 
-from alignlab import cli
-from alignlab.data import demonstrations
-from alignlab.data.demonstrations import rejected, settle
+from alignlab.cli import main as cli
+from alignlab.collecting import crowd, demonstrations, distil, human
+from alignlab.collecting.demonstrations import rejected, settle
 from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.annotators import SimulatedAnnotator
 from alignlab.feedback.writers import RecordedWriter, SimulatedWriter
-from alignlab.methods import crowd, distil, human
 from alignlab.records import Completion, Demonstration, Prompt, read_jsonl
 from alignlab.run import RunDir, read_run
 from alignlab.settings import CrowdSettings, DistilSettings, HumanSettings
@@ -599,7 +598,7 @@ def test_a_process_that_is_killed_while_it_asks_pays_for_nothing_twice(
             "1",
         ]
         process = subprocess.Popen(
-            [sys.executable, "-m", "alignlab.cli", *command, "--out", "cut"],
+            [sys.executable, "-m", "alignlab.cli.main", *command, "--out", "cut"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

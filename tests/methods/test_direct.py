@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab import rules
-from alignlab.displacement import Watch
 from alignlab.errors import ConfigError, DataError, GuardStop
+from alignlab.health.displacement import Watch
 from alignlab.methods import direct
 from alignlab.models.forward import completion_logprobs
 from alignlab.models.load import Policy, load_policy
@@ -30,6 +29,7 @@ from alignlab.settings import (
     OptimSettings,
     ORPOSettings,
     SimPOSettings,
+    rules,
 )
 
 from .conftest import END

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from alignlab import names, stages
+from alignlab import stages
+from alignlab.collecting import label as method
 from alignlab.errors import ConfigError, DataError, ModelError, ResourceError, UserError
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.ai import AIJudge
-from alignlab.methods import label as method
+from alignlab.names import things as names
 from alignlab.records import Comparison, Completion, Prompt, Ranking, read_jsonl, write_jsonl
 from alignlab.run import read_run
 from alignlab.settings import (

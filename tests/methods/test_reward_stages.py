@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab import names, stages
+from alignlab import stages
 from alignlab.errors import ConfigError, DataError, ModelError, UserError
 from alignlab.feedback.ensemble import EnsembleJudge
 from alignlab.models.load import load_reward_model
+from alignlab.names import things as names
 from alignlab.records import Completion, Prompt, Ranking, Unpaired, read_jsonl
 from alignlab.run import RunDir, read_run
 from alignlab.settings import (

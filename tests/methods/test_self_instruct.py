@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from alignlab import cli
+from alignlab.cli import main as cli
+from alignlab.collecting import self_instruct
+from alignlab.collecting.self_instruct import flaw, headed, is_request, openings_of, requests_in
 from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
-from alignlab.methods import self_instruct
-from alignlab.methods.self_instruct import flaw, headed, is_request, openings_of, requests_in
 from alignlab.records import Completion, Demonstration, Message, Prompt, read_jsonl
 from alignlab.run import RunDir
 from alignlab.settings import SelfInstructSettings

@@ -24,12 +24,12 @@ from peft import (
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from alignlab import cli
+from alignlab.cli import main as cli
 from alignlab.errors import ModelError
+from alignlab.interop.gguf import write_gguf
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
 from alignlab.models.reader import load_reader
-from alignlab.models.to_gguf import write_gguf
 from alignlab.settings import AdapterSettings
 
 from .conftest import gpt2, last_token_scores, llama

@@ -19,10 +19,10 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaForCausalLM
 
 from alignlab.errors import ModelError
+from alignlab.interop.gguf import write_gguf
 from alignlab.models.chat import example
 from alignlab.models.load import Policy, load_policy
 from alignlab.models.reader import load_reader
-from alignlab.models.to_gguf import write_gguf
 from alignlab.records import Prompt
 from alignlab.settings import ModelSettings
 

@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from alignlab.errors import ModelError
+from alignlab.interop.gguf import write_gguf
 from alignlab.models.adapters import bare, merged, tied
 from alignlab.models.batch import pad
 from alignlab.models.chat import example
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
 from alignlab.models.reader import load_reader
-from alignlab.models.to_gguf import write_gguf
 from alignlab.records import Prompt
 from alignlab.settings import AdapterSettings, ModelSettings
 from alignlab.town import base as town

@@ -10,11 +10,11 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from alignlab import cli
+from alignlab.cli import main as cli
 from alignlab.errors import ConfigError, ModelError
+from alignlab.interop.gguf import KINDS, write_gguf
 from alignlab.models.chat import prompt_ids, text_ids
 from alignlab.models.load import Policy, load_policy
-from alignlab.models.to_gguf import KINDS, write_gguf
 from alignlab.records import Prompt
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli
+from alignlab.cli import main as cli
 from alignlab.errors import ConfigError
-from alignlab.pipeline import Joined, Pipeline
+from alignlab.pipeline.runner import Joined, Pipeline
 from alignlab.recipes import RECIPES, check
 from alignlab.recipes.plan import Plan, own_completions
 from alignlab.settings import CollectSettings, PipelineSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from alignlab.feedback.verdicts import Verdict
+from alignlab.feedback.safety.verdicts import Verdict
 from alignlab.models.load import Policy, load_policy
 from alignlab.redteam.session import Sampling, Session
 from alignlab.sampling.local import LocalSampler

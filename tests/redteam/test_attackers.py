@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli, names
-from alignlab.feedback.checks import GoldVerdicts
+from alignlab.cli import main as cli
+from alignlab.feedback.safety.planted import GoldVerdicts
+from alignlab.names import things as names
 from alignlab.records import Completion, Prompt
-from alignlab.redteam.attackers import (
+from alignlab.redteam.attacks.attackers import (
     AttackReward,
     Pair,
     TrainedAttacker,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import names
-from alignlab.feedback.checks import GoldVerdicts
+from alignlab.feedback.safety.planted import GoldVerdicts
+from alignlab.names import things as names
+from alignlab.redteam.attacks.catalogue import attacks
 from alignlab.redteam.campaign import Outcome, Plan, attack_all, document
-from alignlab.redteam.catalogue import attacks
 from alignlab.redteam.findings import find
 from alignlab.redteam.session import Budget, Session, fallen, goals_of
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings

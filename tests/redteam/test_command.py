@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli, names
+from alignlab.cli import main as cli
 from alignlab.errors import ConfigError, DataError, UserError
-from alignlab.names import model_path
+from alignlab.names import things as names
+from alignlab.names.things import model_path
 from alignlab.redteam import command, exports, findings, fix
-from alignlab.redteam.catalogue import ATTACKS, attacks, source
+from alignlab.redteam.attacks.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
 from alignlab.run import RunDir, read_run
 from alignlab.sampling.bots import Bot

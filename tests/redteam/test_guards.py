@@ -6,10 +6,8 @@ import random
 
 import pytest
 
-from alignlab.records import Completion, Message, Prompt
-from alignlab.redteam.defences import build
-from alignlab.redteam.frontier import pareto
-from alignlab.redteam.guards import (
+from alignlab.data.wrappers import WRAPPERS, matter
+from alignlab.defences.guards import (
     GUARDS,
     AuditLog,
     EraseAndCheck,
@@ -22,8 +20,10 @@ from alignlab.redteam.guards import (
     swapped,
     town_filters,
 )
+from alignlab.defences.middleware import build
+from alignlab.records import Completion, Message, Prompt
+from alignlab.redteam.frontier import pareto
 from alignlab.town import world
-from alignlab.wrapping import WRAPPERS, matter
 
 TOPIC = next(topic for topic in world.HARMFUL if world.build().split("harmful", topic.name) == "train")
 HARM, HELP = TOPIC.name, f"First, {TOPIC.steps[0]}. Then, {TOPIC.steps[1]}. Last, {TOPIC.steps[2]}."

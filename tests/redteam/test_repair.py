@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import names
 from alignlab.errors import DataError
-from alignlab.feedback.checks import GoldVerdicts
+from alignlab.feedback.safety.planted import GoldVerdicts
 from alignlab.models.chat import open_turn
+from alignlab.names import things as names
 from alignlab.records import Message, Prompt
 from alignlab.redteam import repair
+from alignlab.redteam.attacks.catalogue import attacks
 from alignlab.redteam.campaign import Plan, attack_all
-from alignlab.redteam.catalogue import attacks
 from alignlab.redteam.fix import read_lessons, write_lessons
 from alignlab.redteam.session import Budget, Session, goals_of
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings

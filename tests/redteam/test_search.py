@@ -12,9 +12,9 @@ import torch
 
 from alignlab.models.chat import prompt_ids
 from alignlab.records import Completion, Message, Prompt
-from alignlab.redteam.search import GCG, EmbeddingAttack, RandomSearch, augmented
+from alignlab.redteam.attacks.search import GCG, EmbeddingAttack, RandomSearch, augmented
+from alignlab.redteam.attacks.slot import Slot, readable_tokens
 from alignlab.redteam.session import Budget, Goal, fallen
-from alignlab.redteam.slot import Slot, readable_tokens
 from alignlab.sampling.local import LocalSampler
 
 GOAL = Goal(Prompt.user("Where does Ivy live?", target="The cow says moo."))

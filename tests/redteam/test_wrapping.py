@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alignlab.data.wrappers import SPELLINGS, WRAPPERS, compose, is_framed, matter
 from alignlab.records import Completion, Prompt
 from alignlab.town import gold, sets, tasks, world
-from alignlab.wrapping import SPELLINGS, WRAPPERS, compose, is_framed, matter
 
 TOWN = world.build()
 PLAIN = {"morse": str.lower, "alternating": str.lower}  # what of a text such a spelling keeps

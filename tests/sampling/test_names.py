@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alignlab import names
 from alignlab.errors import ConfigError, ModelError
+from alignlab.names import things as names
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings

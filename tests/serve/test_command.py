@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import cli
-from alignlab.redteam.defences import DEFENCES
+from alignlab.cli import main as cli
+from alignlab.defences.middleware import DEFENCES
 from alignlab.serve.command import named
 from alignlab.serve.running import load
 from alignlab.settings import ServeSettings
@@ -29,7 +29,7 @@ def test_it_says_where_it_listens_answers_and_ends_with_the_signal(
     command = [
         sys.executable,
         "-m",
-        "alignlab.cli",
+        "alignlab.cli.main",
         "serve",
         "small=town-s+self-reminder",
         "--port",

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from alignlab.defences import middleware as defences
+from alignlab.defences.middleware import DEFENCES, REFUSAL, PerplexityFilter, SelfReminder, build, refused
 from alignlab.errors import ConfigError, UserError
 from alignlab.models.load import Policy
 from alignlab.records import Completion, Message, Prompt
-from alignlab.redteam import defences
-from alignlab.redteam.defences import DEFENCES, REFUSAL, PerplexityFilter, SelfReminder, build, refused
 from alignlab.sampling.local import LocalSampler
 from alignlab.serve.engine import Engine, EngineTarget
 

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab import cli, names
+from alignlab.cli import main as cli
 from alignlab.constitution import files
 from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids
 from alignlab.models.load import Policy, load_policy
+from alignlab.names import things as names
 from alignlab.records import Message, Prompt
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler

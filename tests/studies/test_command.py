@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from alignlab import cli
-from alignlab.pipeline import Stage
+from alignlab.cli import main as cli
+from alignlab.pipeline.runner import Stage
 from alignlab.settings import OverOptimisationSettings, OwnSettings, StudySettings
 from alignlab.studies.catalogue import STUDIES
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..defaults import known
 from ..errors import UserError
 from ..records import Message, Prompt
+from ..settings.defaults import known
 from .principles import Constitution, Exemplar, Principle
 
 Asked = Prompt | str

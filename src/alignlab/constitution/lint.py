@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
-from ..data.similar import near_duplicates
+from ..text.near_duplicates import near_duplicates
 from .forms import breaks_frame
 from .principles import ABOUT, Constitution, Principle
 

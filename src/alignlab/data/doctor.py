@@ -31,12 +31,12 @@ from ..models.chat import (
 from ..models.reader import Reader
 from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
+from ..text.near_duplicates import near_duplicates
 from .checks import encode, reads_otherwise, teaches
 from .formats import GUESSED, NEGATIVE, REPEATED, TEMPLATED, completions_of
 from .layouts import ORDER, parts
 from .lengths import LENGTHS, Kept, Truncate, needs, table
 from .read import LoadReport, same
-from .similar import near_duplicates
 
 Verdict = Literal["broken", "look", "note"]
 RARE = 0.01  # a share of the records above which a flaw of single rows is worth a look

@@ -1,7 +1,7 @@
 """Whether a model still is what it was outside of what it is taught: a few plain questions, answered
 greedily, and the loss on a page of plain text.
 
-Asked before and after training and kept in the summary, where the rules of `alignlab.normal` look at them: a
+Asked before and after training and kept in the summary, where the rules of `alignlab.health.rules` look at them: a
 held-out loss falls just as well while everything else is lost. The questions and the page are in English, and
 our own (`general.json`).
 """
@@ -17,12 +17,12 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
-from ..data.similarity import words
+from ..collecting.revise import repetition
 from ..errors import UserError
-from ..methods.constitutional import repetition
 from ..models.load import Policy, context_of
 from ..records import Prompt, Text
 from ..sampling.local import LocalSampler
+from ..text.rouge import words
 from .likelihood import text_loss
 
 NEW_TOKENS = 48  # of an answer: a loop shows in as many

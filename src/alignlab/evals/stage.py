@@ -99,7 +99,7 @@ def run(
         )
     if bare:
         from ..town import world
-        from .bare import measure
+        from ..town.measure.bare import measure
 
         found = measure(world.build(), policy, seed=seed)
         summary |= {

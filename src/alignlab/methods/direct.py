@@ -16,20 +16,20 @@ from torch import Tensor
 
 from ..data.checks import enough, fit
 from ..data.split import by_prompt
-from ..displacement import Watch
 from ..errors import ConfigError, DataError
 from ..evals import statistics
+from ..health.displacement import Watch
+from ..health.rules import FEWEST
 from ..losses import dpo_loss, orpo_loss, simpo_loss
 from ..models.batch import by_length, chunks
 from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
-from ..normal import FEWEST
 from ..records import Comparison, Ranking
-from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import DPOSettings, ORPOSettings, SimPOSettings
+from ..settings.rules import check
 
 Settings = DPOSettings | ORPOSettings | SimPOSettings
 TURN = {"dpo": "a larger beta", "orpo": "a smaller optim.lr", "simpo": "a smaller optim.lr"}

@@ -46,11 +46,11 @@ from ..rollouts import (
     samples_of_step,
     shaped_scores,
 )
-from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling import Sampler
 from ..sampling.local import LocalSampler
 from ..settings import GRPOSettings, RLOOSettings
+from ..settings.rules import check
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,20 +16,20 @@ from torch import Tensor
 
 from ..data.checks import enough, fit
 from ..data.split import by_prompt
-from ..displacement import Watch
 from ..errors import DataError
 from ..evals import statistics
+from ..health.displacement import Watch
+from ..health.rules import FEWEST
 from ..losses import kto_baseline, kto_loss
 from ..models.batch import chunks
 from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
-from ..normal import FEWEST
 from ..records import Unpaired
-from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import KTOSettings
+from ..settings.rules import check
 
 ADVISED = (1.0, 4 / 3)
 """Where (lambda_D liked) / (lambda_U disliked) should lie (Ethayarajh et al. 2024, section 4.2)."""

@@ -30,10 +30,10 @@ from ..rollouts import (
     samples_of_step,
     scores_of,
 )
-from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import OnlineDPOSettings
+from ..settings.rules import check
 
 Pair = tuple[int, int]
 """Places of the chosen and the rejected completion of one prompt."""

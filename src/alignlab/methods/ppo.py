@@ -52,10 +52,10 @@ from ..rollouts import (
     samples_of_step,
     shaped_scores,
 )
-from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import PPOSettings
+from ..settings.rules import check
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 
 from ..errors import DataError
 from ..models.load import wants_bf16
-from ..rules import check
 from ..run import RunDir, guard_finite
 from ..settings import CriticSettings, PretrainSettings
+from ..settings.rules import check
 
 HELD_OUT_ROWS = 256
 

@@ -29,10 +29,10 @@ from ..rollouts import (
     rows_of,
     scores_of,
 )
-from ..rules import check
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
+from ..settings.rules import check
 
 
 def train(

@@ -21,17 +21,17 @@ from ..errors import ConfigError, DataError
 from ..evals import statistics
 from ..feedback import Judge
 from ..feedback.reward_model import RewardModelJudge
+from ..health.rules import FEWEST
 from ..losses import preference_loss, safety_loss
 from ..models.batch import by_length
 from ..models.chat import example
 from ..models.forward import laid_out, last_scores
 from ..models.load import RewardModel, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
-from ..normal import FEWEST
 from ..records import Comparison, Completion, Ranking
-from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import OptimSettings, RewardSettings
+from ..settings.rules import check
 
 BIG = 0.5
 """Pairs whose gold scores differ by at least this have a big margin."""

@@ -20,9 +20,9 @@ from ..models.forward import takes_a_mask, token_logprobs_of, token_stats
 from ..models.load import Policy, load_tensors, trainable_tensors
 from ..models.optimizer import MasterAdamW
 from ..records import Demonstration, Message
-from ..rules import check
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import SFTSettings
+from ..settings.rules import check
 
 
 def train(

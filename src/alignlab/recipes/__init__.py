@@ -13,12 +13,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .. import known
-from ..defaults import followed
 from ..errors import ConfigError
-from ..pipeline import Pipeline
+from ..names import known
+from ..pipeline.runner import Pipeline
 from ..run import check_file, is_page, is_summary
 from ..settings import FAST, PipelineSettings
+from ..settings.defaults import followed
 from .constitutional import constitutional
 from .instructgpt import instructgpt
 from .llama2 import llama2

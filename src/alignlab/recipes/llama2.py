@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import stages
-from ..pipeline import Joined, Stage
+from ..pipeline.runner import Joined, Stage
 from .plan import GOLD, Plan, own_completions, pretraining
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import stages
-from ..pipeline import Pipeline, Stage
+from ..pipeline.runner import Pipeline, Stage
 from ..run import derive_seed
 from ..settings import PipelineSettings, PPOSettings
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import stages
+from ..pipeline.view import table
 from ..run import RunInfo, read_run, write_document
-from ..watching import table
 from .plan import Plan
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evals.statistics import mean_ci
-from ..feedback.verdicts import Verdict
+from ..feedback.safety.verdicts import Verdict
 from ..records import Completion, Prompt
 from ..run import derive_seed
-from .catalogue import plain
+from .attacks.catalogue import plain
 from .session import Attack, Attempt, Budget, Goal, Session, curve, fallen, unscored_goals
 
 S = dict[str, Any]

@@ -15,18 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, names, rules
-from ..defaults import followed
+from .. import __version__
+from ..defences.middleware import build
 from ..errors import CheckFailed, ConfigError, DataError, UserError
+from ..names import things as names
 from ..report.page import write_page
 from ..run import derive_seed, read_run, writing
-from ..settings import RedteamSettings
-from ..stages._parts import open_run
+from ..settings import RedteamSettings, rules
+from ..settings.defaults import followed
+from ..stages.stage import open_run
 from ..text.escapes import visible
 from . import pages
+from .attacks.catalogue import attacks
 from .campaign import Plan, document
-from .catalogue import attacks
-from .defences import build
 from .findings import findings_of
 from .fix import fixed
 from .judging import by_name
@@ -71,7 +72,7 @@ def redteam(
         )  # one that is not there is an error before any run is opened
     chosen = attacks(s.attacks)
     if attacker:
-        from .attackers import with_attacker
+        from .attacks.attackers import with_attacker
 
         chosen += with_attacker(attacker, s)
     lineage = [name for name in (model, attacker) if name and names.is_local(name)]
@@ -226,7 +227,7 @@ def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
             where=run,
             remedy="one of: " + ", ".join(case.id for case in findings_of(info.path)) or "none was made",
         )
-    from ..config import from_dict
+    from ..settings.resolve import from_dict
 
     s, options = from_dict(RedteamSettings, info.config["settings"]), info.config["options"]
     asked, stack = model or options["model"], [name for name in options["defence"].split(",") if name]

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.similarity import rouge_l
-from ..data.similarity import words as words_of
 from ..errors import DataError
 from ..models.chat import open_turn
 from ..records import Message, Prompt, messages_from_json
 from ..run import derive_seed
 from ..text.lines import read_lines
+from ..text.rouge import rouge_l
+from ..text.rouge import words as words_of
 from .campaign import Outcome
 from .session import Attempt, Session
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import names
 from ..errors import ConfigError, DataError
 from ..evals.statistics import mean_ci, paired_difference
-from ..feedback.verdicts import VerdictJudge
+from ..feedback.safety.verdicts import VerdictJudge
+from ..names import things as names
 from ..run import RunDir, derive_seed, writing
 from ..settings import DPOSettings, RedteamSettings, SFTSettings
-from ..stages._parts import card, open_run, within_context
+from ..stages.stage import card, open_run, within_context
 from ..text.lines import read_lines
 from . import repair
 from .campaign import Outcome, Plan, attack_all, document, voids

@@ -9,18 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, names
+from .. import __version__
+from ..defences.middleware import Target, build
 from ..errors import ConfigError, UserError
 from ..evals.statistics import mean_ci
-from ..feedback.verdicts import VerdictJudge
+from ..feedback.safety.verdicts import VerdictJudge
+from ..names import things as names
 from ..records import Completion, Prompt
 from ..report.page import write_page
 from ..run import RunDir, derive_seed, writing
 from ..settings import FrontierSettings
-from ..stages._parts import open_run, result
+from ..stages.stage import open_run, result
+from .attacks.catalogue import attacks
 from .campaign import Plan, attack_all, document, usable
-from .catalogue import attacks
-from .defences import Target, build
 from .judging import by_name
 from .pages import frontier_page, void_lines
 from .session import Budget, Sampling, Session, goals_of, local_sampler
@@ -107,7 +108,7 @@ def frontier(
         gold=gold,
     )
     if run.done:
-        from ..stages._parts import done
+        from ..stages.stage import done
 
         return done(run)
     scorer, who = names.maybe_judge(gold), by_name(judge)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import known
 from ..data.files import byte_lines, file_rows, open_plain, read_by
 from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
 from ..errors import DataError, UserError
-from ..feedback.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
+from ..feedback.safety.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
+from ..names import known
 from ..records import Completion, Message, Prompt
 from ..run import check_file, whole_file
 from ..text.documents import Malformed, from_json
@@ -41,20 +41,20 @@ def by_name(name: str) -> VerdictJudge:
     check_name(name)
     kind, _, rest = name.partition(":")
     if kind == "refusal":
-        from ..feedback.refusal import RefusalClassifier, load
+        from ..feedback.safety.refusal import RefusalClassifier, load
 
         return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
     if kind in ("canary", "nonce", "expected"):
-        from ..feedback.checks import PlantedJudge
+        from ..feedback.safety.planted import PlantedJudge
 
         return PlantedJudge(kind, rest)
     if name == "town:gold":
-        from .. import names
-        from ..feedback.checks import GoldVerdicts
+        from ..feedback.safety.planted import GoldVerdicts
+        from ..names import things as names
 
         return GoldVerdicts(names.judge(name))
-    from .. import names
-    from ..feedback.rubrics import RUBRICS, RubricJudge
+    from ..feedback.safety.rubrics import RUBRICS, RubricJudge
+    from ..names import things as names
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
     sampler = names.sampler(

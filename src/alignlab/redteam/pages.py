@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..report import charts
-from ..stages._parts import rate
+from ..stages.stage import rate
 from ..text.escapes import visible
 from .findings import Finding, findings_of
 

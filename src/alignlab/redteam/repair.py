@@ -24,14 +24,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..errors import DataError
-from ..feedback.verdicts import Verdict
+from ..feedback.safety.verdicts import Verdict
 from ..models.chat import open_turn
 from ..records import Comparison, Completion, Demonstration, Message, Prompt
 from ..run import derive_seed
+from .attacks.catalogue import plain
+from .attacks.templates import Template
 from .campaign import Outcome
-from .catalogue import plain
 from .session import Attack, Attempt, Session
-from .templates import Template
 
 Kind = Literal["refuse", "recover", "keep", "help"]
 DEPTH = 12  # words, at most, after which an answer that began harmfully turns

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..data.harms import harms
 from ..errors import DataError, UserError
-from ..feedback.checks import PlantedJudge
-from ..feedback.verdicts import Verdict, VerdictJudge, judge_all
+from ..feedback.safety.planted import PlantedJudge
+from ..feedback.safety.verdicts import Verdict, VerdictJudge, judge_all
 from ..models.chat import open_turn, prompt_ids
 from ..records import Completion, Message, Prompt, messages_from_json
 from ..run import derive_seed, writing

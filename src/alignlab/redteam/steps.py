@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import names
+from ..defences.middleware import build
 from ..errors import UserError
-from ..feedback.verdicts import VerdictJudge
+from ..feedback.safety.verdicts import VerdictJudge
+from ..names import things as names
 from ..run import RunDir, derive_seed
 from ..settings import RedteamSettings
 from .campaign import Outcome, Plan, attack_all, usable
-from .defences import build
 from .findings import Finding, find
 from .session import Sampling, Session, Target, as_records, local_sampler
 
@@ -83,7 +83,7 @@ def correction(judge: str) -> Any:
     if judge != "refusal":
         return None
     from ..evals.scorers import corrected_rate
-    from ..feedback.refusal import RefusalClassifier
+    from ..feedback.safety.refusal import RefusalClassifier
 
     counts = RefusalClassifier().weights.card["held_out"]["refusal_or_compliance"]["counts"]
     se, sp = (counts["tn"], counts["tn"] + counts["fp"]), (counts["tp"], counts["tp"] + counts["fn"])

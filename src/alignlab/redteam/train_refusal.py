@@ -1,4 +1,4 @@
-"""Trains the refusal classifier of `alignlab.feedback.refusal` on answers that people have labelled, and
+"""Trains the refusal classifier of `alignlab.feedback.safety.refusal` on answers that people have labelled, and
 writes its card.
 
     python -m alignlab.redteam.train_refusal --labels xstest_completions_human_labels.jsonl.gz --harmless
@@ -38,8 +38,17 @@ from ..data.read import load
 from ..errors import DataError
 from ..evals.scorers import agreement, scorer_card
 from ..evals.statistics import ece
-from ..feedback import refusal, sigmoid
-from ..feedback.refusal import HELPS, Reading, RefusalClassifier, Weights, besides_refusal, key_of, read
+from ..feedback import sigmoid
+from ..feedback.safety import refusal
+from ..feedback.safety.refusal import (
+    HELPS,
+    Reading,
+    RefusalClassifier,
+    Weights,
+    besides_refusal,
+    key_of,
+    read,
+)
 from ..records import Demonstration
 from . import written
 

@@ -162,7 +162,7 @@ def stage_rows(runs: Mapping[str, RunInfo], home: Path) -> list[dict[str, Any]]:
 
 
 def _health(runs: dict[str, RunInfo]) -> list[dict[str, Any]]:
-    """What the rules of `alignlab.normal` say of each run that has metrics, broken first."""
+    """What the rules of `alignlab.health.rules` say of each run that has metrics, broken first."""
     found = [
         {
             "run": name,

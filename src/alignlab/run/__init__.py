@@ -4,7 +4,7 @@
           config.json    settings and options of the stage
           metrics.jsonl  one line a step
           samples.jsonl  texts
-          health.jsonl   what the rules of `alignlab.normal` said of the metrics while it ran
+          health.jsonl   what the rules of `alignlab.health.rules` said of the metrics while it ran
           data/          records that were used or made
           checkpoint/    a model folder, where the stage makes one
           summary.json   its figures

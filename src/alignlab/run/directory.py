@@ -16,15 +16,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
-from .. import trackers
-from ..config import config_hash
 from ..errors import DataError, ResumeRefused, UserError
-from ..normal import Finding, Watch
+from ..health.rules import Finding, Watch
 from ..records import Chain, Record, write_jsonl
+from ..settings.resolve import config_hash
 from ..text.escapes import visible
 from ..text.lines import as_json
 from ..text.streams import say
-from . import code, manifest, states
+from . import code, manifest, states, trackers
 from .files import make_folder, read_json, read_sealed, sync_path, write_json, write_sealed, writing
 from .identity import commit, difference, in_words, run_key, versions
 from .lock import lock, release
@@ -84,7 +83,7 @@ class RunDir:
             parents: finished run folders that this one starts from.
             data: what was read, name to digest.
             resume: what to do with what is there, see `Resume`.
-            tracker: names of trackers that get each row of metrics too (`alignlab.trackers`).
+            tracker: names of trackers that get each row of metrics too (`alignlab.run.trackers`).
 
         Raises:
             ResumeRefused: the folder holds a run with another key, or something that is no run.

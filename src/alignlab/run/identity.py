@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..config import config_hash
+from ..settings.resolve import config_hash
 
 _MACHINE_ONLY = {
     "threads",

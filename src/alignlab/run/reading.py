@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, UserError
-from ..normal import Finding, examine
+from ..health.rules import Finding, examine
 from ..text.escapes import one_line
 from ..text.lines import read_lines
 from ..text.streams import say
@@ -150,7 +150,7 @@ def faults_of(folder: Path) -> list[str] | None:
 
 
 def examine_run(info: RunInfo) -> list[Finding]:
-    """What the rules of `alignlab.normal` say of a run, finished or not."""
+    """What the rules of `alignlab.health.rules` say of a run, finished or not."""
     rows = info.metrics
     share = 1.0
     if info.status != "done":

@@ -16,10 +16,10 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from ..data.wrappers import matter
 from ..errors import UserError
 from ..models.chat import open_turn
 from ..records import Completion, Prompt
-from ..wrapping import matter
 
 HOLES = ("base64", "role-play", "leaks", "injection")
 BOTS = {"clean": (), **{hole: (hole,) for hole in HOLES}, "all": HOLES}

@@ -27,9 +27,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from ..defences.middleware import DEFENCES, Target, build
 from ..errors import UserError
 from ..records import Completion, Prompt
-from ..redteam.defences import DEFENCES, Target, build
 from ..settings import ServeSettings
 from .access import Access
 from .audit import Audit

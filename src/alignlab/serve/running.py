@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import uvicorn
 
-from .. import names
+from ..defences.middleware import build
 from ..models.load import load_policy
-from ..redteam.defences import build
+from ..names import things as names
 from ..settings import ServeSettings
 from .app import Served, Server
 from .connections import HEAD_SECONDS, Connection

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import names
 from ..data.checks import with_room
 from ..errors import ConfigError, DataError, UserError
+from ..names import things as names
 from ..records import Comparison, Completion
 from ..run import RunDir
 from ..sampling.endpoint import EndpointSampler, is_endpoint
 from ..settings import AIJudgeSettings, BehaviourSettings, EndpointSettings, LabelSettings, ModelSettings
-from ._parts import done, open_run, rate, result
 from .learn import preferences
+from .stage import done, open_run, rate, result
 
 if TYPE_CHECKING:
     from ..feedback.ai import AIJudge
@@ -61,7 +61,7 @@ def label_answers(
     )
     if run.done:
         return done(run)
-    from ..methods import label as method
+    from ..collecting import label as method
     from ..models.load import context_of
 
     writers = [name for name in (model, beside) if name]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import names
+from ..names import things as names
 from ..run import derive_seed
 from ..settings import BestOfNSettings, CollectSettings
-from ._parts import done, open_run, rate, result, room_for_answers
 from .group import judged_by
+from .stage import done, open_run, rate, result, room_for_answers
 
 
 def collect(
@@ -41,7 +41,7 @@ def collect(
     )
     if run.done:
         return done(run)
-    from ..methods import collect as method
+    from ..collecting import collect as method
     from ..models.load import load_policy
 
     policy = load_policy(names.model_path(model), settings.model)
@@ -93,7 +93,7 @@ def best_of_n(
     )
     if run.done:
         return done(run)
-    from ..methods import best_of_n as method
+    from ..collecting import best_of_n as method
     from ..models.load import load_policy
 
     policy = load_policy(names.model_path(model), settings.model)

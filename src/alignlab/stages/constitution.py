@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import names
 from ..constitution import files
 from ..constitution.lint import firing, lint
 from ..constitution.principles import Constitution
 from ..errors import DataError, UserError
+from ..names import things as names
 from ..run import derive_seed, writing
 from ..settings import CriticSettings
 from ..text.lines import read_lines
-from ._parts import done, open_run, rate, result
+from .stage import done, open_run, rate, result
 
 
 def show_constitution(*, file: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def critic(
         return done(run)
     import torch
 
-    from ..data.rows import whole_rows
+    from ..data.packing import whole_rows
     from ..methods.pretrain import pretrain as train
     from ..models.load import load_policy, save_policy
 
@@ -151,9 +151,9 @@ def _measured(town: Any, policy: Any, constitution: Constitution, cases: int, se
     """`critic`: on drafts of requests of every kind; `critic_risky`: on those of harmful requests and their
     look-alikes, which SL-CAI is about.
     """
-    from ..evals.critic import drafts_of_people, measure
     from ..sampling.local import LocalSampler
     from ..town.columns import KINDS
+    from ..town.measure.critic import drafts_of_people, measure
 
     reader = LocalSampler(
         policy.model, policy.tokenizer, slots=256, end_ids=policy.end_ids | {policy.tokenizer.bos_token_id}

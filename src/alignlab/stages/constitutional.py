@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import names
 from ..errors import CheckFailed, UserError
+from ..names import things as names
 from ..records import Completion, Prompt
 from ..run import RunDir, check_file, is_page, write_document
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
 from ..text.escapes import visible
-from ._parts import done, open_run, rate, result, room_for_answers
+from .stage import done, open_run, rate, result, room_for_answers
 
 if TYPE_CHECKING:
+    from ..collecting.revise import Workshop
     from ..constitution.principles import Constitution
-    from ..methods.constitutional import Workshop
     from ..sampling import Sampler
 
 
@@ -42,8 +42,8 @@ def revise(
     """Red-team prompts -> drafts -> critiques -> revisions, and the author's answers to harmless prompts:
     demonstrations for `alignlab sft --data RUN`.
     """
+    from ..collecting.revise import pool_of
     from ..constitution import files
-    from ..methods.constitutional import pool_of
     from ..sampling.endpoint import EndpointSampler, is_endpoint
 
     if not model or not data:
@@ -75,7 +75,7 @@ def revise(
     )
     if run.done:
         return done(run)
-    from ..methods import constitutional as method
+    from ..collecting import revise as method
 
     truth = names.maybe_judge(gold)
     if truth and gold.startswith("town:"):
@@ -155,9 +155,9 @@ def walk(
     """One prompt, or the prompts of a data set: draft, critique with its principle, revision, and what
     changed. `--page FILE.html` also writes FILE.json.
     """
+    from ..collecting import revise as method
     from ..constitution import files
     from ..evals.statistics import mean_ci
-    from ..methods import constitutional as method
     from ..report import walk as report
 
     if bool(prompt) == bool(data):
@@ -272,8 +272,8 @@ def workshop(
     """Author and critic with what each needs: settings of this process for a local model, budget and cache
     for a server. One that is both is loaded once.
     """
+    from ..collecting.revise import Workshop
     from ..constitution.forms import form_of
-    from ..methods.constitutional import Workshop
     from ..sampling.endpoint import is_endpoint
 
     remote = [is_endpoint(name) for name in (model, critic)]

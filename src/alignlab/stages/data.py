@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import names
 from ..errors import CheckFailed, ConfigError, UserError
+from ..names import things as names
 from ..run import check_file
 from ..settings import ModelSettings
 
@@ -79,8 +79,8 @@ def export(
 
 def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str, Any]:
     """A model as a GGUF file."""
+    from ..interop.gguf import write_gguf
     from ..models.load import load_policy
-    from ..models.to_gguf import write_gguf
 
     if not model or not out.endswith(".gguf"):
         raise UserError(

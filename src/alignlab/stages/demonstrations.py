@@ -8,18 +8,18 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from .. import names
 from ..errors import DataError, UserError
+from ..names import things as names
 from ..run import derive_seed
 from ..settings import CrowdSettings, DistilSettings, HumanSettings, SelfInstructSettings
-from ._parts import done, open_run, rate, result, room_for_answers
+from .stage import done, open_run, rate, result, room_for_answers
 
 
 def human_demonstrations(
     *, data: str, answers: str, out: Path, seed: int, resume: bool, settings: HumanSettings, count: int = 0
 ) -> dict[str, Any]:
     """What people wrote into the file of answers; without one, the file to fill in."""
-    from ..methods import human as method
+    from ..collecting import human as method
 
     file = Path(answers) if answers else out.with_name(f"{out.name}-answers.jsonl")
     if not file.exists():
@@ -76,7 +76,7 @@ def crowd_demonstrations(
     )
     if run.done:
         return done(run)
-    from ..methods import crowd as method
+    from ..collecting import crowd as method
 
     reviewers = [
         names.annotator(name, seed=derive_seed(seed, "reviewer", i)) for i, name in enumerate(reviewing)
@@ -141,7 +141,7 @@ def distilled_demonstrations(
     )
     if run.done:
         return done(run)
-    from ..methods import distil as method
+    from ..collecting import distil as method
 
     sampler = names.sampler(
         model,
@@ -201,7 +201,7 @@ def self_instruct_demonstrations(
     )
     if run.done:
         return done(run)
-    from ..methods import self_instruct as method
+    from ..collecting import self_instruct as method
 
     sampler = names.sampler(
         model,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import names
 from ..errors import UserError
+from ..names import things as names
 from ..run import writing
 from ..settings import GRPOSettings, OnlineDPOSettings, RejectionSettings, RLOOSettings
-from ._parts import card, done, open_run, outside, result, trainer
+from .stage import card, done, open_run, outside, result, trainer
 
 
 def rloo(

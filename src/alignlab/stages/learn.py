@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .. import names
 from ..data.split import by_prompt
 from ..errors import UserError
+from ..names import things as names
 from ..records import Ranking, Unpaired
 from ..run import derive_seed, read_run, writing
 from ..settings import (
@@ -21,7 +21,7 @@ from ..settings import (
     SFTSettings,
     SimPOSettings,
 )
-from ._parts import card, done, open_run, outside, rate, result, trainer, within_context
+from .stage import card, done, open_run, outside, rate, result, trainer, within_context
 
 
 def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: PretrainSettings) -> dict[str, Any]:
@@ -51,8 +51,8 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
     )
     summary = train(run, model, rows, settings)
 
-    from ..evals import bare
     from ..models.load import Policy, save_policy
+    from ..town.measure import bare
 
     policy = Policy(model, tokenizer, name=str(out), device=torch.device("cpu"))
     summary["behaviour"] = asdict(bare.measure(town, policy, seed=seed))

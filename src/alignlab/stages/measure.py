@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import known, names
 from ..data.split import by_prompt
 from ..errors import DataError, UserError
+from ..names import known
+from ..names import things as names
 from ..run import derive_seed, writing
 from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
-from ._parts import done, open_run, rate, result, room_for_answers, within_context
+from .stage import done, open_run, rate, result, room_for_answers, within_context
 
 
 def evaluate(

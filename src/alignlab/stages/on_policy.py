@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import names
 from ..errors import ConfigError, UserError
+from ..names import things as names
 from ..run import derive_seed, writing
 from ..settings import PPOSettings
-from ._parts import card, done, open_run, outside, result
+from .stage import card, done, open_run, outside, result
 
 if TYPE_CHECKING:
     from ..feedback import Judge

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckFailed, DataError, UserError
-from ..known import check_finished
+from ..names.known import check_finished
 from ..report.sections import judge_of, mean_of
 from ..run import RunInfo, examine_run, find_folders, read_run
 from ..run import list_runs as find_runs

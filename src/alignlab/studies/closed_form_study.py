@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ..evals.statistics import seeds_summary
-from ..pipeline import Stage
+from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo, derive_seed
 from ..settings import ClosedFormSettings, StudySettings
-from ..stages._parts import done, open_run, result
+from ..stages.stage import done, open_run, result
 from .study import Bar, Planner, Study, Told, mean, spread
 
 RIGHT = (

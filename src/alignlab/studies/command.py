@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import known
-from ..config import to_dict
-from ..defaults import followed
 from ..errors import ConfigError
-from ..pipeline import Pipeline, Stage, seeds_of
+from ..names import known
+from ..pipeline.runner import Pipeline, Stage, seeds_of
 from ..report.page import stage_rows, write_page
 from ..run import RunInfo, check_file, is_page, is_summary, read_run, write_document
 from ..settings import FAST_SIZES, StudySettings
+from ..settings.defaults import followed
+from ..settings.resolve import to_dict
 from .catalogue import STUDIES
 from .study import Study, Told, check_own
 

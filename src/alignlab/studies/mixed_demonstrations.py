@@ -10,7 +10,7 @@ from typing import Any
 from .. import stages
 from ..errors import ConfigError
 from ..evals.statistics import seeds_summary
-from ..pipeline import Stage
+from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
 from ..settings import StudySettings

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import names
 from ..errors import DataError, UserError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
+from ..names import things as names
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed, read_run
 from ..settings import CurveSettings, PointSettings
 from ..stages import reward_shift
-from ..stages._parts import done, open_run, rate, result
+from ..stages.stage import done, open_run, rate, result
 
 CHUNK = 32
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..errors import ConfigError
 from ..evals.statistics import seeds_summary
-from ..pipeline import Stage
+from ..pipeline.runner import Stage
 from ..run import RunInfo
 from ..settings import StudySettings
 
@@ -98,7 +98,7 @@ def check_own(settings: StudySettings) -> None:
     """Raise ConfigError where prompts are others than the town's and something else is the town's, who cannot
     read or judge them; or where prompts are both ranked and fresh.
     """
-    from .. import names
+    from ..names import things as names
 
     o = settings.own
     if of_the_town(settings):

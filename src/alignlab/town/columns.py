@@ -10,7 +10,7 @@ Principles of other worlds stand among them: nothing is broken. Nothing held out
 asking, is ever shown.
 
 What is broken is told by the gold judge (`flaws`), here and where a critic is measured
-(`alignlab.evals.critic`).
+(`alignlab.town.measure.critic`).
 """
 
 from __future__ import annotations

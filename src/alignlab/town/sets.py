@@ -27,9 +27,9 @@ import random
 from collections.abc import Iterator
 from itertools import islice
 
+from ..data.wrappers import WRAPPERS
 from ..errors import DataError
 from ..records import Comparison, Completion, Demonstration, Prompt, Record, Text
-from ..wrapping import WRAPPERS
 from . import answers, corpus, tasks
 from . import language as say
 from .gold import VERIFIABLE

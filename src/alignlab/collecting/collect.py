@@ -1,0 +1,175 @@
+"""Comparisons: K completions of each prompt, by the policy and by other people, ranked by an annotator
+(InstructGPT, sections 3.2 and 3.5).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from ..data.split import by_prompt
+from ..errors import DataError
+from ..evals.statistics import mean_ci
+from ..feedback import Judge
+from ..models.load import Policy
+from ..records import Completion, Prompt, Ranking
+from ..run import RunDir, derive_seed
+from ..sampling.local import LocalSampler
+from ..settings import CollectSettings
+from ..settings.rules import check
+
+CHUNK = 512
+
+
+class Annotator(Protocol):
+    """Somebody who ranks the completions of one prompt."""
+
+    name: str
+
+    def rank(self, index: int, completions: Sequence[Completion]) -> Ranking: ...
+
+
+def run(
+    run: RunDir,
+    policy: Policy,
+    annotator: Annotator,
+    prompts: Sequence[Prompt],
+    settings: CollectSettings,
+    *,
+    others: Mapping[str, Sequence[Completion]] | None = None,
+    gold: Judge | None = None,
+    seed: int,
+) -> dict[str, Any]:
+    """Rank completions of every prompt into data/rankings.jsonl and, for held-out prompts,
+    data/rankings_test.jsonl.
+
+    Of K completions a share `from_others` comes from other people, where they answered the prompt: a reward
+    model that sees the policy's own answers only never learns what it must not do. Equal texts are kept once;
+    a prompt with a single text left is not ranked. Prompts are done in chunks of 512; a run that was
+    interrupted goes on with the first chunk that is missing.
+
+    Args:
+        others: completions by prompt id.
+        gold: a judge that knows the truth, to measure the labels by.
+
+    Returns:
+        Counts, `sampled_tokens` by the policy, completions by source, the annotator's ceiling on train and
+        test pairs, and its agreement with gold where known.
+
+    Raises:
+        ConfigError: K outside 2 to 9, or a share outside 0 to 1. DataError: no prompt got two different
+            completions.
+    """
+    check(settings)
+    others = others or {}
+    s = settings.sampling
+    sampler = LocalSampler(
+        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy"
+    )
+    chunks = [list(range(i, min(i + CHUNK, len(prompts)))) for i in range(0, len(prompts), CHUNK)]
+    rankings: list[Ranking] = []
+    sampled_tokens = 0
+    for number, members in enumerate(run.track(chunks, desc="collect")):
+
+        def made(number: int = number, members: list[int] = members) -> dict[str, Any]:
+            # 1. what other people wrote, and as many of the policy's own as the prompt with the fewest of
+            # those needs
+            asked = [prompts[i] for i in members]
+            borrowed = [
+                borrow(others.get(prompt.id, ()), settings, derive_seed(seed, "others", i))
+                for i, prompt in zip(members, asked, strict=True)
+            ]
+            needed = settings.per_prompt - min(len(theirs) for theirs in borrowed)
+            own = sampler.sample(
+                asked,
+                n=max(1, needed),
+                max_new_tokens=s.max_new_tokens,
+                temperature=s.temperature,
+                top_p=s.top_p,
+                seed=derive_seed(seed, "collect", number),
+            )
+
+            # 2. K different texts in random order, ranked
+            groups: list[tuple[int, list[Completion]]] = []
+            for i, theirs, ours in zip(members, borrowed, own, strict=True):
+                different: dict[str, Completion] = {}
+                for completion in [*theirs, *ours]:
+                    if len(different) < settings.per_prompt:
+                        different.setdefault(completion.text, completion)
+                shuffled = list(different.values())
+                random.Random(derive_seed(seed, "order", i)).shuffle(shuffled)
+                if len(shuffled) > 1:
+                    groups.append((i, shuffled))
+            rank_all = getattr(
+                annotator, "rank_all", None
+            )  # one whose work is cheaper for many prompts at once
+            found = rank_all(groups) if rank_all else [annotator.rank(i, group) for i, group in groups]
+            return {
+                "rankings": [ranking.to_json() for ranking in found],
+                "sampled_tokens": sum(len(completion.ids) for group in own for completion in group),
+            }
+
+        chunk = run.kept(f"chunks/{number:05d}", made)
+        rankings += map(Ranking.from_json, chunk["rankings"])
+        sampled_tokens += chunk["sampled_tokens"]  # also for completions that are not kept
+    sampler.close()
+    if not rankings:
+        raise DataError("no prompt got two different completions", remedy="a higher temperature, or --others")
+
+    # 3. prompts kept for testing
+    train, test = by_prompt(rankings, settings.held_out, seed)
+    run.add_data("rankings", train)
+    run.add_data("rankings_test", test)
+    unranked = len(prompts) - len(rankings)
+    summary: dict[str, Any] = {
+        "prompts": len(prompts),
+        "unranked": unranked,
+        "sampled_tokens": sampled_tokens,
+    } | summarise(train, test, annotator, gold)
+    summary["duplicates"] = settings.per_prompt * len(prompts) - unranked - sum(summary["sources"].values())
+    return summary
+
+
+def borrow(theirs: Sequence[Completion], settings: CollectSettings, seed: int) -> list[Completion]:
+    """The completions of other people for one prompt: `from_others` of K in the mean, drawn by the seed."""
+    rng = random.Random(seed)
+    wanted = settings.from_others * settings.per_prompt
+    count = int(wanted) + (rng.random() < wanted - int(wanted))
+    return rng.sample(list(theirs), min(count, len(theirs)))
+
+
+def summarise(
+    train: Sequence[Ranking], test: Sequence[Ranking], annotator: Annotator, gold: Judge | None
+) -> dict[str, Any]:
+    """What was collected, and how good the labels are."""
+    everything = [*train, *test]
+    completions = [completion for ranking in everything for completion in ranking.completions]
+    pairs = sum(len(r.comparisons()) for r in everything)
+    summary: dict[str, Any] = {
+        "rankings": len(everything),
+        "test": len(test),
+        "pairs": pairs,
+        "ties": sum(len(r.comparisons(ties=True)) for r in everything) - pairs,
+        "sources": dict(Counter(completion.source for completion in completions)),
+    }
+    if ceiling := getattr(annotator, "ceiling", None):
+        found = {"ceiling_train": ceiling(train), "ceiling_test": ceiling(test)}
+        summary |= {
+            name: value for name, value in found.items() if not math.isnan(value)
+        }  # nan: no pair to be right about
+    if gold:
+        values = iter([score.value for score in gold.score(completions)])
+        agree = []
+        for ranking in everything:
+            scored = [(next(values), rank) for rank in ranking.ranks]
+            agree += [
+                float((a - b) * (rank_b - rank_a) > 0)
+                for i, (a, rank_a) in enumerate(scored)
+                for b, rank_b in scored[i + 1 :]
+                if rank_a != rank_b and a != b
+            ]
+        summary["agreement_with_gold"] = mean_ci(agree)
+    return summary

@@ -1,0 +1,108 @@
+"""Distillation: a stronger model answers, and its answers are the demonstrations (Alpaca: Taori et al. 2023;
+dSFT of Zephyr: Tunstall et al. 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..errors import ConfigError
+from ..evals.statistics import mean_ci
+from ..feedback import Judge
+from ..records import Completion, Demonstration, Prompt
+from ..run import RunDir, derive_seed
+from ..sampling import Sampler
+from ..settings import DistilSettings
+from .demonstrations import in_chunks, rejected, settle
+
+
+def run(
+    run: RunDir,
+    sampler: Sampler,
+    prompts: Sequence[Prompt],
+    settings: DistilSettings,
+    *,
+    teacher: str,
+    judge: Judge | None = None,
+    gold: Judge | None = None,
+    seed: int,
+) -> dict[str, Any]:
+    """The teacher's answers into data/demonstrations.jsonl; those that are not learned from, and why, into
+    data/rejected.jsonl.
+
+    With a judge the best of `per_prompt` answers is kept. Prompts are done in chunks of 512; a run that was
+    interrupted goes on with the first chunk that is missing, and an endpoint's answers to the others of that
+    chunk are not asked for again.
+
+    Returns:
+        The counts of `settle`, `finished` (share of the answers) and, where known, `gold` of what was kept.
+
+    Raises:
+        ConfigError: several answers and nobody to pick, or a judge and nothing to pick from.
+    """
+    if (settings.per_prompt > 1) != (judge is not None):
+        raise ConfigError(
+            f"per_prompt = {settings.per_prompt} and {'no judge' if judge is None else 'a judge'}",
+            remedy="several answers and --judge NAME, who picks the best of them; or one answer and no judge",
+        )
+    s = settings.sampling
+
+    def answer(number: int, asked: dict[int, Prompt]) -> Iterator[Demonstration]:
+        # 1. the teacher answers; what is no whole answer is out
+        groups = sampler.sample(
+            list(asked.values()),
+            n=settings.per_prompt,
+            max_new_tokens=s.max_new_tokens,
+            temperature=s.temperature,
+            top_p=s.top_p,
+            seed=derive_seed(seed, "distil", number),
+        )
+        for prompt, group in zip(asked.values(), groups, strict=True):
+            whole: dict[str, Completion] = {}
+            for completion in group:
+                text = completion.text.strip()
+                reason = (
+                    "not finished"
+                    if not completion.finished
+                    else "says nothing"
+                    if not text
+                    else "the same answer to the same prompt"
+                    if text in whole
+                    else ""
+                )
+                if reason:
+                    yield rejected(prompt, completion.text, reason, kind="distil", teacher=teacher)
+                else:
+                    whole[text] = completion
+
+            # 2. of several the judge's favourite, the first of equals
+            scores = (
+                [score.value for score in judge.score(list(whole.values()))]
+                if judge and whole
+                else [0.0] * len(whole)
+            )
+            best = max(range(len(scores)), key=scores.__getitem__, default=0)
+            for place, (completion, score) in enumerate(zip(whole.values(), scores, strict=True)):
+                meta = {"kind": "distil", "teacher": teacher} | (
+                    {"judge": judge.name, "score": score, "of": len(group)} if judge else {}
+                )
+                yield (
+                    Demonstration(prompt, completion.text, meta)
+                    if place == best
+                    else rejected(prompt, completion.text, "not the best", **meta)
+                )
+
+    # 3. what is kept
+    rows = in_chunks(run, prompts, answer, desc="distil")
+    sampler.close()
+    kept, counts = settle(run, rows)
+    counts |= {
+        "asked": len(prompts),
+        "finished": mean_ci([float(row.meta.get("rejected") != "not finished") for row in rows]),
+    }
+    if gold:
+        counts["gold"] = mean_ci(
+            [score.value for score in gold.score([Completion(d.prompt, d.completion) for d in kept])]
+        )
+    return counts

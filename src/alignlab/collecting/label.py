@@ -1,0 +1,217 @@
+"""Feedback from an AI (Bai et al. 2022, section 4.1): pairs of a policy's answers, and the soft labels that a
+judge with a constitution puts on them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..data.split import by_prompt
+from ..errors import ConfigError, DataError
+from ..evals import labels as measure
+from ..evals.verdicts import put_to, stated_of, tally, truths
+from ..feedback import Judge
+from ..feedback.ai import AIJudge
+from ..records import Comparison, Completion, Prompt, Ranking
+from ..run import RunDir, derive_seed
+from ..sampling import Sampler
+from ..settings import LabelSettings
+from ..settings.rules import check
+
+
+def run(
+    run: RunDir,
+    policy: Sampler,
+    judge: AIJudge,
+    prompts: Sequence[Prompt],
+    settings: LabelSettings,
+    *,
+    helpful: Sequence[Ranking] = (),
+    helpful_test: Sequence[Ranking] | None = None,
+    gold: Judge | None = None,
+    beside: Sampler | None = None,
+    seed: int,
+) -> dict[str, Any]:
+    """Label a pair of the policy's answers to each prompt.
+
+    Writes data/comparisons.jsonl and, for held-out prompts, data/comparisons_test.jsonl: the favoured answer
+    as chosen, its soft label, and in `comparison_meta` the judge, the constitution's digest, the principles
+    and what each said in both orders. And data/rankings.jsonl and data/rankings_test.jsonl, which `reward`
+    and `dpo` learn from: the same as rankings of two, mixed with `helpful`.
+
+    Prompts are done in chunks; a run that was interrupted goes on with the first chunk that is missing, and
+    an endpoint is not asked the same again.
+
+    Args:
+        helpful: rankings by people for helpfulness, mixed in as they are. helpful_test: those kept for
+            testing; None splits them as the others are.
+        beside: another model, as many of whose answers are drawn from too: a policy that has learnt its
+            lesson writes hardly a pair that differs in harm.
+        gold: a judge that knows the truth, to measure the labels by, and to fit a temperature to where
+            `settings.temperature` is 0.
+
+    Returns:
+        Counts (`learnt`: comparisons that are certain enough to learn from; `unlabelled`: prompts whose
+        answers were all the same, or too long for the judge); `judge` (`evals.verdicts.tally`);
+        `order_effect`, `order_bias` and `order_flips`; and with gold, on held-out pairs that differ in gold,
+        `labels` (`evals.labels.agreement`) and `calibration`.
+
+    Raises:
+        ConfigError: settings that cannot be. DataError: no prompt got two different answers.
+    """
+    check(settings)
+    if not settings.temperature and (gold is None or not settings.held_out):
+        raise ConfigError(
+            "temperature = 0 is fitted on held-out pairs whose truth is known",
+            remedy="--gold, and held_out above 0; or --temperature 1",
+        )
+    s = settings.sampling
+    chunks = [
+        list(range(i, min(i + settings.chunk, len(prompts)))) for i in range(0, len(prompts), settings.chunk)
+    ]
+    labelled: list[Comparison] = []
+    for number, members in enumerate(run.track(chunks, desc="label")):
+
+        def made(number: int = number, members: list[int] = members) -> list[Comparison]:
+            # 1. answers of the policy; two different ones of each prompt, in random order
+            asked = [prompts[i] for i in members]
+            groups = policy.sample(
+                asked,
+                n=settings.samples,
+                max_new_tokens=s.max_new_tokens,
+                temperature=s.temperature,
+                top_p=s.top_p,
+                seed=derive_seed(seed, "label", number),
+            )
+            if beside:
+                others = beside.sample(
+                    asked,
+                    n=settings.samples,
+                    max_new_tokens=s.max_new_tokens,
+                    temperature=s.temperature,
+                    top_p=s.top_p,
+                    seed=derive_seed(seed, "label beside", number),
+                )
+                groups = [[*ours, *theirs] for ours, theirs in zip(groups, others, strict=True)]
+            pairs = [
+                pair
+                for i, group in zip(members, groups, strict=True)
+                if (pair := two_different(group, derive_seed(seed, "pair", i))) and judge.fits(*pair)
+            ]
+
+            # 2. what the judge makes of them
+            return put_to(judge, pairs)
+
+        labelled += run.kept(f"chunks/{number:05d}", made, Comparison)
+    if not labelled:
+        raise DataError(
+            "no prompt got two different answers", remedy="a higher sampling.temperature, or more samples"
+        )
+
+    # 3. how good the labels are, and how sure they may be
+    learn, test = by_prompt(labelled, settings.held_out, seed)
+    summary: dict[str, Any] = summarise(judge, labelled, test, gold, seed) | {
+        "prompts": len(prompts),
+        "unlabelled": len(prompts) - len(labelled),
+    }
+    temperature = settings.temperature or summary["calibration"]["temperature"]
+
+    # 4. what is learnt from
+    final = [
+        [as_learnt(judge, c, temperature) for c in side if abs((c.label or 0.0) - 0.5) >= settings.certain]
+        for side in (learn, test)
+    ]
+    if not final[0]:
+        raise DataError(
+            f"no label is {settings.certain} or more from one half",
+            remedy="a smaller certain, other principles, or a judge that can tell",
+        )
+    run.add_data("comparisons", final[0])
+    run.add_data("comparisons_test", final[1])
+    kind, kind_test = (
+        (list(helpful), list(helpful_test))
+        if helpful_test is not None
+        else by_prompt(list(helpful), settings.held_out, seed)
+        if helpful
+        else ([], [])
+    )
+    held_out = {r.prompt.id for r in kind_test} | {c.prompt.id for c in final[1]}
+    everything = [*kind, *kind_test, *(as_ranking(c) for side in final for c in side)]
+    mixed = [[r for r in everything if (r.prompt.id in held_out) == side] for side in (False, True)]
+    random.Random(derive_seed(seed, "mix")).shuffle(mixed[0])
+    run.add_data("rankings", mixed[0])
+    run.add_data("rankings_test", mixed[1])
+    return summary | {
+        "comparisons": len(labelled),
+        "learnt": len(final[0]),
+        "comparisons_test": len(test),
+        "helpful": len(kind) + len(kind_test),
+        "rankings": len(mixed[0]),
+        "rankings_test": len(mixed[1]),
+        "temperature": temperature,
+    }
+
+
+def two_different(group: Sequence[Completion], seed: int) -> tuple[Completion, Completion] | None:
+    """Two answers of different text, drawn from all that differ, in random order; None if all are the same."""
+    different = list({c.text.strip(): c for c in group}.values())
+    if len(different) < 2:
+        return None
+    first, second = random.Random(seed).sample(different, 2)
+    return first, second
+
+
+def as_learnt(judge: AIJudge, pair: Comparison, temperature: float) -> Comparison:
+    """The favoured answer as chosen, its label at the temperature; `meta["shown"]` says which of the two was
+    (A) in the first order, `meta["plain"]` the label before.
+    """
+    assert pair.label is not None
+    label = replace(judge, temperature=temperature).label(pair.label)
+    turned = label < 0.5
+    meta = {**pair.meta, "plain": round(pair.label, 6), "shown": "rejected" if turned else "chosen"}
+    if turned:
+        meta |= {"sources": pair.meta["sources"][::-1]}
+        return Comparison(
+            pair.prompt,
+            pair.rejected,
+            pair.chosen,
+            chosen_finished=pair.rejected_finished,
+            rejected_finished=pair.chosen_finished,
+            meta=meta,
+            label=1 - label,
+        )
+    return replace(pair, meta=meta, label=label)
+
+
+def as_ranking(comparison: Comparison) -> Ranking:
+    """A ranking of two with its soft label."""
+    c = comparison
+    sources = c.meta.get("sources") or ("", "")
+    both = (
+        Completion(c.prompt, c.chosen, finished=c.chosen_finished, source=sources[0]),
+        Completion(c.prompt, c.rejected, finished=c.rejected_finished, source=sources[1]),
+    )
+    return Ranking(c.prompt, both, (1, 2), str(c.meta.get("annotator", "")), {"labels": [c.label]})
+
+
+def summarise(
+    judge: AIJudge, labelled: Sequence[Comparison], test: Sequence[Comparison], gold: Judge | None, seed: int
+) -> dict[str, Any]:
+    """What the judge was asked, how sure it was, what order did; with gold, how good its labels are on
+    held-out pairs and what a temperature does.
+    """
+    summary: dict[str, Any] = {
+        "judge": tally(labelled),
+        "constitution": judge.constitution.digest,
+        **measure.order_effect([c.meta["orders"] for c in labelled]),
+    }
+    if gold is None:
+        return summary
+    truth, stated = truths(gold, test), stated_of(test)
+    return summary | {
+        "labels": measure.agreement(stated, truth, seed=seed),
+        "calibration": measure.calibration(stated, truth, [c.prompt.id for c in test], seed=seed),
+    }

@@ -1,0 +1,280 @@
+"""Self-Instruct (Wang et al. 2022, section 2.2): a model writes new requests after the pattern of a few seed
+tasks, and answers them itself.
+
+Different from the paper: each request is answered in one go, with no case apart for classification; a model
+that chats may be asked by a message.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from ..errors import DataError
+from ..evals.statistics import mean_ci
+from ..feedback import Judge
+from ..records import Completion, Demonstration, Prompt
+from ..run import RunDir, derive_seed
+from ..sampling import Sampler
+from ..settings import SelfInstructSettings
+from ..settings.rules import check
+from ..text.rouge import Pool, words
+from .demonstrations import chunk, reason_of, rejected, settle
+
+STOP = "\nQuestion:"
+NEW = 8  # requests a chat model is asked for at a time
+REQUEST_WORDS = frozenset(
+    "add answer arrange ask calculate can choose classify combine compare complete compose compute consider convert correct could count create define "
+    "describe design detect determine develop discuss do does edit estimate evaluate explain expand "
+    "extract fill find fix generate give given guess how "
+    "identify imagine is list make match name offer order organize paraphrase pick plan please predict "
+    "prepare present propose prove provide rank read "
+    "recommend rephrase replace reply rewrite say select separate should show simplify solve sort state "
+    "suggest summarize teach tell think transform "
+    "translate turn use verify what when where which who why will would write".split()
+)
+
+
+def run(
+    run: RunDir,
+    sampler: Sampler,
+    seeds: Sequence[Demonstration],
+    settings: SelfInstructSettings,
+    *,
+    model: str,
+    avoid: Collection[str] = (),
+    reader: Callable[[str], Prompt | None] | None = None,
+    gold: Judge | None = None,
+    seed: int,
+) -> dict[str, Any]:
+    """New requests and the model's answers into data/demonstrations.jsonl; whatever a filter took out, and
+    which, into data/rejected.jsonl.
+
+    Rounds of `batch` requests until `demonstrations` are kept or `rounds` are over. A round is what a killed
+    run goes on from.
+
+    Args:
+        avoid: texts of prompts that must not be made: those of a test.
+        reader: reads a request as one that a judge knows, where there is such a judge: for measuring, never
+            for filtering.
+
+    Returns:
+        The counts of `settle`, `rounds`, `generated`; with a reader `valid` (share of what was kept that it
+        can read), `valid_generated` (of all that was generated) and `gold` (of the kept answers whose
+        requests it can read).
+
+    Raises:
+        ConfigError: settings that cannot be. DataError: no seed tasks, or nothing kept.
+    """
+    check(settings)
+    plain = [d for d in seeds if len(d.prompt.messages) == 1]
+    if len(plain) < settings.examples:
+        raise DataError(
+            f"{len(plain)} seed tasks of one turn, and {settings.examples} are shown at a time",
+            remedy="more seeds, or fewer examples",
+        )
+    similar, openings = Pool(d.prompt.text for d in plain), openings_of(plain)
+    taboo = {normal(text) for text in avoid}
+    rows: list[Demonstration] = []
+    made: list[Demonstration] = []
+    number = 0
+    for number in run.track(range(settings.rounds), desc="self-instruct"):
+        found = chunk(
+            run,
+            number,
+            lambda number=number: one_round(
+                number, sampler, plain, made, similar, openings, taboo, settings, model, seed
+            ),
+        )
+        rows += found
+        for row in found:
+            if not reason_of(row):
+                made.append(row)
+                similar.add(row.prompt.text)
+        if len(made) >= settings.demonstrations:
+            break
+    sampler.close()
+    kept, counts = settle(run, rows)
+    counts |= {"rounds": number + 1, "generated": len(rows)}
+    if reader:
+        read = [reader(d.prompt.text) for d in kept]
+        counts["valid"] = mean_ci([float(prompt is not None) for prompt in read])
+        counts["valid_generated"] = mean_ci([float(reader(row.prompt.text) is not None) for row in rows])
+        if gold:
+            known = [Completion(prompt, d.completion) for prompt, d in zip(read, kept, strict=True) if prompt]
+            counts["gold"] = mean_ci([score.value for score in gold.score(known)])
+    return counts
+
+
+def one_round(
+    number: int,
+    sampler: Sampler,
+    seeds: Sequence[Demonstration],
+    made: Sequence[Demonstration],
+    similar: Pool,
+    openings: Collection[str],
+    taboo: Collection[str],
+    settings: SelfInstructSettings,
+    model: str,
+    seed: int,
+) -> Iterator[Demonstration]:
+    """The requests of one round with their answers, kept and rejected."""
+    s, rng = settings.sampling, random.Random(derive_seed(seed, "self-instruct", number))
+
+    # 1. each request is written after a few tasks, most of them seeds
+    shown = [draw_examples(rng, seeds, made, settings) for _ in range(settings.batch)]
+    asked = [asked_for_more(examples, settings.form) for examples in shown]
+    groups = sampler.sample(
+        asked,
+        n=1,
+        max_new_tokens=s.max_new_tokens,
+        temperature=s.temperature,
+        top_p=s.top_p,
+        seed=derive_seed(seed, "requests", number),
+    )
+
+    # 2. what is no new request is out
+    good: list[tuple[str, dict[str, Any], list[Demonstration]]] = []
+    fresh = Pool()
+    for examples, (completion,) in zip(shown, groups, strict=True):
+        for text, whole in requests_in(completion, settings.form):
+            near = max(similar.nearest(text), fresh.nearest(text))
+            meta = {
+                "kind": "self-instruct",
+                "model": model,
+                "round": number,
+                "examples": [d.prompt.id for d in examples],
+                "nearest": round(near, 4),
+            }
+            reason = "not finished" if not whole else flaw(text, openings, settings)
+            reason = reason or (
+                "a prompt of the test"
+                if normal(text) in taboo
+                else "too like another request"
+                if near >= settings.similarity
+                else ""
+            )
+            if reason:
+                yield rejected(Prompt.user(text), "", reason, **meta)
+            else:
+                fresh.add(text)
+                good.append((text, meta, examples))
+
+    # 3. the model answers the others itself
+    questions = [
+        Prompt.user(text) if settings.form == "chat" else headed(examples, text) for text, _, examples in good
+    ]
+    answers = sampler.sample(
+        questions,
+        n=1,
+        max_new_tokens=s.max_new_tokens,
+        temperature=settings.answer_temperature,
+        top_p=s.top_p,
+        seed=derive_seed(seed, "answers", number),
+    )
+    left = settings.demonstrations - len(made)
+    for (text, meta, _), (completion,) in zip(good, answers, strict=True):
+        answer, stopped, _ = (
+            completion.text.partition(STOP) if settings.form == "continue" else (completion.text, "", "")
+        )
+        answer, whole = answer.strip(), completion.finished or bool(stopped)
+        reason = (
+            "the answer is not finished"
+            if not whole
+            else "the answer is empty"
+            if not answer
+            else "the answer repeats the request"
+            if normal(answer) == normal(text)
+            else "more than were wanted"
+            if left < 1
+            else ""
+        )
+        left -= not reason
+        yield (
+            rejected(Prompt.user(text), answer, reason, **meta)
+            if reason
+            else Demonstration(Prompt.user(text), answer, meta)
+        )
+
+
+def draw_examples(
+    rng: random.Random,
+    seeds: Sequence[Demonstration],
+    made: Sequence[Demonstration],
+    settings: SelfInstructSettings,
+) -> list[Demonstration]:
+    """`examples` different tasks in random order: a share `from_generated` of them (in the mean) from the
+    model's own, the others seeds.
+    """
+    own = min(sum(rng.random() < settings.from_generated for _ in range(settings.examples)), len(made))
+    drawn = [*rng.sample(list(made), own), *rng.sample(list(seeds), settings.examples - own)]
+    rng.shuffle(drawn)
+    return drawn
+
+
+def headed(examples: Sequence[Demonstration], question: str = "") -> str:
+    """Tasks under headings, as a document that goes on with a question or, to a question, with its answer:
+    what any base model can continue.
+    """
+    lines = [f"Question: {d.prompt.text}\nAnswer: {d.completion}" for d in examples]
+    return "\n".join([*lines, f"Question: {question}\nAnswer:" if question else "Question:"])
+
+
+def asked_for_more(examples: Sequence[Demonstration], form: str) -> Prompt | str:
+    """What the model is given so that it writes new requests."""
+    if form == "continue":
+        return headed(examples)
+    lines = "\n".join(f"{i}. {d.prompt.text}" for i, d in enumerate(examples, 1))
+    return Prompt.user(
+        f"These are tasks that people give to an assistant:\n{lines}\n\nWrite {NEW} new tasks, as different from these and from each other as "
+        "you can. Number them in the same way, one a line, and write nothing else."
+    )
+
+
+def requests_in(completion: Completion, form: str) -> list[tuple[str, bool]]:
+    """The requests in what the model wrote, and whether each is whole."""
+    if form == "continue":
+        text, ended, _ = completion.text.partition("\n")
+        return [(text.strip(), bool(ended) or completion.finished)]
+    found = [
+        match[1].strip()
+        for line in completion.text.split("\n")
+        if (match := re.fullmatch(r"\s*\d+[.):]\s*(.+)", line))
+    ]
+    return [(text, i + 1 < len(found) or completion.finished) for i, text in enumerate(found)] or [
+        (completion.text.strip(), False)
+    ]
+
+
+def flaw(text: str, openings: Collection[str], settings: SelfInstructSettings) -> str:
+    """Why a text is no request that could be answered; "" if nothing speaks against it."""
+    count = len(text.split())
+    if count < settings.min_words:
+        return "too short" if text else "empty"
+    if count > settings.max_words:
+        return "too long"
+    if blocked := set(words(settings.blocked)) & set(words(text)):
+        return f"a blocked word ({min(blocked)})"
+    return "" if is_request(text, openings) else "not a request"
+
+
+def openings_of(seeds: Sequence[Demonstration]) -> frozenset[str]:
+    """The words with which requests begin: those of the seeds, and the usual ones."""
+    return REQUEST_WORDS | {first for d in seeds if (first := next(iter(words(d.prompt.text)), ""))}
+
+
+def is_request(text: str, openings: Collection[str]) -> bool:
+    """By its form: it ends in a question mark, or one of its sentences begins as requests do; it begins with
+    a letter or a digit.
+    """
+    sentences = [words(sentence) for sentence in re.split(r"(?<=[.!?:])\s+", text)]
+    return text[:1].isalnum() and (
+        text.endswith("?") or any(sentence and sentence[0] in openings for sentence in sentences)
+    )
+
+
+def normal(text: str) -> str:
+    """A text for telling whether it is the same as another: words alone."""
+    return " ".join(words(text))

@@ -1,0 +1,1 @@
+"""What stands between a prompt and a model: filters, guards and rewritten prompts."""

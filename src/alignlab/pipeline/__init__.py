@@ -1,0 +1,1 @@
+"""Stages run side by side, in order of what they need of one another."""

@@ -1,0 +1,250 @@
+"""Runs the stages of a recipe side by side, each in a process of its own with one thread.
+
+A recipe calls `Pipeline.stage(...)` in the order in which it would be read; a stage that is given another
+stage as an argument waits for it. One thread a stage keeps the figures the same whatever the number of cores,
+and two stages that do not need each other run on two cores. Stages know nothing of it: what passes between
+them are run folders.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing as mp
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from ..errors import Terminated, UserError
+from ..run import DONE_ALREADY, Resume, check_folder, read_run
+from ..settings import Training
+from .view import View
+
+PRELOAD = "alignlab.pipeline.warm"
+
+
+@dataclass(eq=False)
+class Stage:
+    """A stage of a pipeline: its name, its run folder and what it waits for. As an argument it stands for its
+    run folder.
+    """
+
+    name: str
+    target: Callable[..., Any]
+    out: Path
+    arguments: dict[str, Any]
+    needs: list[Stage]
+    seconds: float = 0.0
+    state: str = "waiting"  # waiting, running, done
+    text: str = ""
+    was_done: bool = False  # by an earlier command
+    process: BaseProcess | None = field(default=None, repr=False)
+    pipe: Connection | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return str(self.out)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several stages in one argument: their run folders, comma separated, after a prefix such as `gated:`."""
+
+    stages: tuple[Stage, ...]
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return self.prefix + ",".join(map(str, self.stages))
+
+
+class Pipeline:
+    """Stages below one folder."""
+
+    def __init__(self, folder: Path, *, workers: int = 0, resume: Resume = True, tracker: str = "") -> None:
+        check_folder(folder)
+        self.folder, self.tracker = folder, tracker
+        self.resume = (
+            "changed" if resume == "again" else resume
+        )  # a stage that is made anew makes those anew that come of it
+        self.workers = workers or min(2, os.cpu_count() or 1)
+        self.stages: list[Stage] = []
+
+    def stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
+        """Plan a stage. Arguments that are stages, lists of them, or several `Joined`, are waited for and
+        handed over as their run folders.
+        """
+        needs = list(dict.fromkeys(stage for value in arguments.values() for stage in _stages_in(value)))
+        plain = {key: _folder(value) for key, value in arguments.items()}
+        if isinstance(given := plain.get("settings"), Training) and not given.tracker:
+            plain["settings"] = replace(given, tracker=self.tracker)
+        out = self.folder / name
+        stage = Stage(name, target, out, plain | {"out": out, "resume": self.resume}, needs)
+        self.stages.append(stage)
+        return stage
+
+    def run(self) -> None:
+        """Run everything that was planned. The first error stops the rest and is raised; what was finished
+        stays.
+        """
+        children = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ALIGNLAB_PROGRESS": "file"}
+        ours = {name: os.environ.get(name) for name in children}
+        os.environ.update(children)
+        context = mp.get_context("forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn")
+        if context.get_start_method() == "forkserver":
+            context.set_forkserver_preload([PRELOAD])
+        view = View(self.stages, self.workers)
+        previous = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            with view:
+                while any(stage.state != "done" for stage in self.stages):
+                    self._start_ready(context)
+                    self._collect(view, timeout=0.25)
+                    view.show()
+        finally:
+            self._stop_all()
+            signal.signal(signal.SIGTERM, previous)
+            for name, value in ours.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    def _start_ready(self, context: Any) -> None:
+        for stage in self.stages:
+            running = sum(other.state == "running" for other in self.stages)
+            if (
+                stage.state == "waiting"
+                and running < self.workers
+                and all(need.state == "done" for need in stage.needs)
+            ):
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(
+                    target=_child, args=(stage.target, stage.arguments, sender), name=stage.name
+                )
+                process.start()
+                stage.process = process
+                sender.close()
+                stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
+
+    def _collect(self, view: View, timeout: float) -> None:
+        running = {stage.pipe: stage for stage in self.stages if stage.state == "running" and stage.pipe}
+        for pipe in wait(list(running), timeout):
+            stage = running[pipe]  # type: ignore[index]
+            try:
+                outcome, payload = stage.pipe.recv()  # type: ignore[union-attr]
+            except EOFError:
+                assert stage.process is not None
+                stage.process.join()
+                raise UserError(
+                    f"the stage {stage.name} was killed (exit code {stage.process.exitcode})",
+                    where=str(stage.out),
+                    remedy="give the same command again: it goes on where it was",
+                ) from None
+            if outcome == "said":
+                view.note(stage, payload)
+                continue
+            stage.seconds = time.perf_counter() - stage.seconds
+            if outcome == "error":
+                raise payload
+            if outcome == "bug":
+                raise RuntimeError(f"stage {stage.name}\n{payload}")
+            stage.state, stage.text, stage.was_done = "done", payload, payload.endswith(DONE_ALREADY)
+            stage.seconds = read_run(stage.out).seconds
+
+    def _stop_all(self) -> None:
+        alive = [
+            stage.process for stage in self.stages if stage.process is not None and stage.process.is_alive()
+        ]
+        for process in alive:
+            process.terminate()
+        try:
+            for process in alive:
+                process.join(timeout=20)
+        except KeyboardInterrupt:  # asked a second time while they save
+            for process in alive:
+                process.terminate()
+            raise
+
+
+def seeds_of(text: str) -> list[int]:
+    """Seeds from "0,1,2", each once."""
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
+    except ValueError:
+        raise UserError(f"--seeds {text!r} is not a list of whole numbers", remedy="as 0,1,2") from None
+
+
+def _stages_in(value: Any) -> list[Stage]:
+    if isinstance(value, (list, Joined)):
+        return [
+            stage
+            for item in (value if isinstance(value, list) else value.stages)
+            for stage in _stages_in(item)
+        ]
+    return [value] if isinstance(value, Stage) else []
+
+
+def _folder(value: Any) -> Any:
+    """A stage as its run folder, a list of them as a list of folders, `Joined` ones as one text, everything
+    else as it is.
+    """
+    return (
+        str(value)
+        if isinstance(value, (Stage, Joined))
+        else [_folder(item) for item in value]
+        if isinstance(value, list)
+        else value
+    )
+
+
+def _interrupt(*_: Any) -> None:
+    raise Terminated
+
+
+class _Said(io.TextIOBase):
+    """Standard output and error of a stage: whole lines go to the pipeline, which puts them where no bar is."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe, self.begun, self.lock = pipe, "", threading.Lock()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *whole, self.begun = (self.begun + text).split("\n")
+        for line in whole:
+            if line.strip():
+                self.tell("said", line)
+        return len(text)
+
+    def tell(self, outcome: str, payload: Any) -> None:
+        with self.lock, suppress(BrokenPipeError):  # the pipeline was killed: the stage still ends whole
+            self.pipe.send((outcome, payload))
+
+
+def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection) -> None:
+    """One stage in a process of its own: one thread, errors sent back as they are.
+
+    Ctrl-C reaches every process of the terminal; a stage leaves it to the pipeline, which then asks once, by
+    SIGTERM. Asked twice, a run leaves without saving.
+    """
+    import torch
+
+    said = _Said(pipe)
+    sys.stdout = sys.stderr = said  # type: ignore[assignment]
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    torch.set_num_threads(1)
+    try:
+        result = target(**arguments)
+        said.tell("done", (result or {}).get("text", ""))
+    except UserError as error:
+        said.tell("error", error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        said.tell("bug", traceback.format_exc())

@@ -1,0 +1,236 @@
+"""`alignlab sweep METHOD --SETTING A,B,C --seeds 0,1,2`: a run for every combination and seed, an evaluation
+of each, one table and one picture.
+
+A sweep is a plan of stages for the pipeline, as recipes and studies are: it goes on where it was, and
+finished runs are reused.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import stages
+from ..errors import ConfigError, UserError
+from ..evals.statistics import mean_ci
+from ..report import charts
+from ..report.sections import mean_of
+from ..run import read_run, whole_file, write_document
+from ..settings import EvalSettings, SamplingSettings
+from ..settings.defaults import known
+from ..settings.resolve import dotted
+from ..stages.group import judged_by
+from ..stages.runs import FIGURES
+from ..text.escapes import one_line
+from .runner import Pipeline, Stage, seeds_of
+from .view import table
+
+SHOWN = 4  # figures in the table, the main ones of a run
+WRITERS = frozenset(("sft", "dpo", "kto", "orpo", "simpo", "ppo", "rloo", "grpo", "online-dpo", "rejection"))
+"""Commands whose runs write, and can be evaluated by what they write."""
+
+
+def points(kind: type, flags: Mapping[str, str]) -> tuple[list[dict[str, str]], list[str]]:
+    """The flags of each run, one value of each setting, and the names of the settings that have several.
+
+    Values are parted by commas; a setting that is text keeps its commas. What is no value of its setting is
+    an error when the flags are read.
+
+    Raises:
+        ConfigError: no setting has several values, or one has the same twice.
+    """
+    settings = dotted(kind)
+    varied: dict[str, list[str]] = {}
+    for flag, text in flags.items():
+        setting = settings.get(flag.replace("-", "_"))
+        if setting and setting.type is not str and "," in text:
+            varied[flag] = [value.strip() for value in text.split(",")]
+    if not varied:
+        raise ConfigError(
+            "no setting has several values",
+            remedy="as --beta 0.03,0.1,0.3; several settings make every combination",
+        )
+    for flag, values in varied.items():
+        if twice := next((value for value in values if values.count(value) > 1), None):
+            raise ConfigError(f"{flag} has {twice} twice", remedy="each value once")
+    return [
+        {**flags, **dict(zip(varied, values, strict=True))} for values in itertools.product(*varied.values())
+    ], list(varied)
+
+
+def sweep(
+    *,
+    method: str,
+    grid: Sequence[tuple[Mapping[str, str], Any]],
+    seeds: str,
+    eval_data: str,
+    eval_judge: str,
+    eval_prompts: int,
+    workers: int,
+    out: Path,
+    seed: int,
+    resume: Any,
+    model: str,
+    **options: Any,
+) -> dict[str, Any]:
+    """Run the plan and say what came of it.
+
+    Args:
+        method: the command whose runs are made.
+        grid: the varied settings of each combination as they were typed, and all its settings.
+        eval_data: prompts that every model answers; empty = the town's, for a model of the town, and none for
+            any other.
+        options: of the method's stage, the same in every run.
+    """
+    asked = seeds_of(seeds) or [seed]
+    name = stages.__dict__[method.replace("-", "_")]
+    prompts = eval_data or ("town:test" if method in WRITERS and known(model).town else "")
+    if eval_data and method not in WRITERS:
+        raise UserError(
+            f"a run of {method} writes no answers to evaluate",
+            remedy="leave --eval-data out: its held-out figures stand in the table",
+        )
+    if not options["data"]:
+        raise UserError(f"no data is named for {method}", remedy="--data RUN, a file, or another data name")
+    if method == "ppo" and not options["reward"]:
+        raise UserError("ppo needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
+    if method != "ppo" and "reward" in options:
+        judged_by(method, options["reward"], options["judge"])
+    pipeline = Pipeline(out, workers=workers, resume=resume)
+    planned: dict[str, list[tuple[Stage, Stage | None]]] = {}
+    for varied, settings in grid:
+        label = ", ".join(f"{key} {value}" for key, value in varied.items())
+        place = "_".join(f"{key}-{value}" for key, value in varied.items())
+        planned[label] = []
+        for number in asked:
+            run = pipeline.stage(
+                f"{place}/seed-{number}", name, model=model, settings=settings, seed=number, **options
+            )
+            judged = None
+            if prompts:
+                judged = pipeline.stage(
+                    f"{place}/seed-{number}-eval",
+                    stages.evaluate,
+                    model=run,
+                    data=prompts,
+                    judge=eval_judge,
+                    baseline="",
+                    seed=number,
+                    settings=EvalSettings(
+                        prompts=eval_prompts, sampling=SamplingSettings(temperature=0.0), model=settings.model
+                    ),
+                )
+            planned[label].append((run, judged))
+    pipeline.run()
+    rows = [row_of(varied, planned[label], label) for label, (varied, _) in zip(planned, grid, strict=True)]
+    found = {
+        "schema": 1,
+        "sweep": method,
+        "model": model,
+        "options": options,
+        "seeds": asked,
+        "evaluated_on": prompts,
+        "judge": eval_judge if prompts else "",
+        "rows": rows,
+    }
+    write_document(out / "sweep.json", found)
+    with whole_file(out / "sweep.svg") as staging:
+        staging.write_text(picture(rows, method), encoding="utf-8")
+    return found | {"text": "\n".join(told(found, out))}
+
+
+def row_of(
+    varied: Mapping[str, str], runs: Sequence[tuple[Stage, Stage | None]], label: str
+) -> dict[str, Any]:
+    """One combination: its runs, and each main figure over the seeds; of a single seed the figure's own
+    interval.
+    """
+    infos = [(read_run(run.out), read_run(judged.out) if judged else None) for run, judged in runs]
+    figures: dict[str, Any] = {}
+    for key in FIGURES:
+        values = [
+            found
+            for run, judged in infos
+            if (found := (judged.summary if judged else {}).get(key, run.summary.get(key))) is not None
+            and mean_of(found) is not None
+        ]
+        if len(values) == len(infos) and FIGURES[key] not in figures:
+            single = isinstance(values[0], Mapping) and len(values) == 1
+            figures[FIGURES[key]] = (
+                {name: values[0][name] for name in ("mean", "ci", "n")}
+                if single
+                else over_seeds([float(mean_of(value) or 0.0) for value in values])
+            )
+    return {
+        "label": label,
+        "settings": dict(varied),
+        "runs": [
+            {"seed": run.seed, "run": str(run.path), "eval": str(judged.path) if judged else ""}
+            for run, judged in infos
+        ],
+        "figures": figures,
+    }
+
+
+def over_seeds(values: list[float]) -> dict[str, Any]:
+    """Mean over seeds with a t interval, which a single seed has not."""
+    found = mean_ci(values)
+    return (
+        found
+        if len(values) > 1 and not set(values) <= {0.0, 1.0}
+        else {"mean": sum(values) / len(values), "ci": [min(values), max(values)], "n": len(values)}
+    )
+
+
+def told(found: Mapping[str, Any], out: Path) -> list[str]:
+    """The table, what its intervals are, and where the rest lies."""
+    rows, seeds = found["rows"], found["seeds"]
+    names = list(dict.fromkeys(name for row in rows for name in row["figures"]))[:SHOWN]
+    cells = [
+        ["", *names],
+        *([one_line(row["label"]), *(cell(row["figures"].get(name)) for name in names)] for row in rows),
+    ]
+    what = (
+        f"Mean over {len(seeds)} seeds ({', '.join(map(str, seeds))}) with a t interval at 95 %."
+        if len(seeds) > 1
+        else f"Seed {seeds[0]}, with the interval of its own prompts where there is one."
+    )
+    where = (
+        f" Answers to {found['evaluated_on']}, by {found['judge']}."
+        if found["evaluated_on"]
+        else " Figures of the runs themselves: --eval-data D has their answers judged."
+    )
+    return [*table(cells), "", what + where, f"{out / 'sweep.svg'}, {out / 'sweep.json'}"]
+
+
+def cell(value: Mapping[str, Any] | None) -> str:
+    if value is None:
+        return "-"
+    low, high = value["ci"]
+    return f"{value['mean']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def picture(rows: Sequence[Mapping[str, Any]], method: str) -> str:
+    """The first figure of every combination with its interval: over the setting where one number is varied,
+    else side by side.
+    """
+    figure = next((name for name in rows[0]["figures"] if all(name in row["figures"] for row in rows)), "")
+    values = [row["figures"][figure] for row in rows] if figure else []
+    title = f"alignlab sweep {method}"
+    names = list(rows[0]["settings"])
+    try:
+        xs = [float(row["settings"][names[0]]) for row in rows] if len(names) == 1 else []
+    except ValueError:
+        xs = []
+    means, low, high = [v["mean"] for v in values], [v["ci"][0] for v in values], [v["ci"][1] for v in values]
+    if xs and figure:
+        return charts.curves(
+            {figure: charts.Curve(xs, means, low, high, kind="points")}, title=title, x=names[0], y=figure
+        )
+    return charts.lengths(
+        {row["label"]: (mean, (b - a) / 2) for row, mean, a, b in zip(rows, means, low, high, strict=False)},
+        title=title,
+        x=figure,
+    )

@@ -1,0 +1,1 @@
+"""Attacks by name, each with its source and what it costs."""

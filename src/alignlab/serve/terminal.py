@@ -1,0 +1,449 @@
+"""`alignlab chat`: talk to a model in the terminal, or to two side by side.
+
+On a terminal answers appear as they are written, two models in two columns where there is room. Off a
+terminal each line read is a question and each answer a line on stdout: `answer`, or `model TAB answer TAB
+score` with the fields that apply; a question that could not be answered leaves its answer empty and says why
+on stderr. `--once` asks one question and leaves.
+
+What a model writes is not trusted: whatever could move the cursor, colour the screen or turn the direction of
+writing is shown as an escape.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import DataError, UserError
+from ..feedback import Judge
+from ..models.chat import prompt_ids, template_of
+from ..models.load import Policy, load_policy
+from ..names import things as names
+from ..records import Completion, Message, Prompt
+from ..run import derive_seed
+from ..sampling.local import LocalSampler
+from ..settings import ChatSettings, SamplingSettings
+from ..text.escapes import one_line, visible
+from ..text.nearest import nearest
+
+WIDE = 80  # columns of a terminal from which two answers stand side by side
+GAP = 3  # columns between them
+COMMANDS = {
+    "/new": "forget the conversation",
+    "/again": "another answer to the last question, in place of the one it got",
+    "/temperature": "X: sample at temperature X from now on, 0 = always the likeliest token; alone: show it",
+    "/help": "show this",
+    "/quit": "leave, as Ctrl-D does and Ctrl-C at the prompt",
+}
+HELP = "\n".join(
+    [
+        *(f"{name:<13} {text}" for name, text in COMMANDS.items()),
+        "Ctrl-C stops an answer. A question that begins with / is given with a space before it.",
+    ]
+)
+
+
+class _Sampler(LocalSampler):
+    """Knows, when a stream is over, whether the model ended it."""
+
+    finished = False
+
+    def _text(self, sequence: Any) -> str:
+        self.finished = sequence.finished
+        return super()._text(sequence)
+
+
+@dataclass
+class Answer:
+    """What one model says to one question. It grows with `advance` until it is `over`."""
+
+    model: str
+    prompt: Prompt
+    pieces: Iterator[str]
+    ended: Callable[[], bool]  # once the pieces are over: whether the model wrote its end token
+    judge: Judge | None = None
+    note: str = ""  # what the reader has to know first
+    text: str = ""
+    over: bool = False
+    stopped: bool = False  # by the reader
+    finished: bool = False  # by the model
+    score: float | None = None
+    error: UserError | None = None  # it could not be written
+
+    def advance(self) -> str | None:
+        """The next piece of text; None when there is no more."""
+        try:
+            piece = None if self.over else next(self.pieces, None)
+        except UserError as error:
+            self.error, self.over = error, True
+            return None
+        if piece is not None:
+            self.text += piece
+        elif not self.over:
+            self.finished = self.ended()
+            self._end()
+        return piece
+
+    def stop(self) -> None:
+        """The reader has seen enough: what is written so far is the answer."""
+        if not self.over:
+            self.stopped = True
+            self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        if self.judge:
+            self.score = self.judge.score(
+                [Completion(self.prompt, self.text, finished=self.finished, source=self.model)]
+            )[0].value
+
+    @property
+    def footer(self) -> str:
+        """What is to be said below it."""
+        if self.error:
+            return shown(str(self.error))
+        cut = (
+            "stopped"
+            if self.stopped
+            else ""
+            if self.finished or not self.over
+            else "cut at the limit, --sampling.max_new_tokens"
+        )
+        return " · ".join(
+            part for part in (cut, "" if self.score is None else f"score {self.score:+.2f}") if part
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"model": self.model, "text": self.text, "finished": self.finished} | (
+            {} if self.score is None else {"score": self.score}
+        )
+
+
+class Speaker:
+    """A model and the conversation as it knows it: its own answers."""
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        self.name, self.tokenizer = name, policy.tokenizer
+        self.sampler = _Sampler(policy.model, policy.tokenizer, slots=1, end_ids=policy.end_ids, name=name)
+        self.context: int | None = getattr(
+            policy.model.config.get_text_config(), "max_position_embeddings", None
+        )
+        self.turns: list[tuple[str, str]] = []  # question, answer
+
+    @property
+    def chats(self) -> bool:
+        """Whether it has a chat template. Without one it continues the conversation as plain text."""
+        return bool(template_of(self.tokenizer))
+
+    def answer(
+        self, question: str, sampling: SamplingSettings, *, seed: int, judge: Judge | None = None
+    ) -> Answer:
+        """An answer to begin. The oldest turns are forgotten where all would not fit, and the answer's note
+        says so.
+        """
+        answer = Answer(self.name, Prompt.user(question), iter(()), lambda: self.sampler.finished, judge)
+        try:
+            answer.prompt, ids, forgotten = self._fitting(question, sampling.max_new_tokens)
+        except UserError as error:
+            answer.error, answer.over = error, True
+            return answer
+        if forgotten:
+            turns = "turn is" if forgotten == 1 else f"{forgotten} turns are"
+            answer.note = (
+                f"too long for the {self.context} tokens it can read and write: the oldest {turns} forgotten"
+            )
+        answer.pieces = self.sampler.stream(
+            ids,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=seed,
+        )
+        return answer
+
+    def _fitting(self, question: str, max_new_tokens: int) -> tuple[Prompt, list[int], int]:
+        """The conversation with as many of the latest turns as fit beside the answer, its ids, and how many
+        turns were forgotten.
+        """
+        for forgotten in range(len(self.turns) + 1):
+            kept = self.turns[forgotten:]
+            prompt = Prompt(
+                (
+                    *(m for q, a in kept for m in (Message("user", q), Message("assistant", a))),
+                    Message("user", question),
+                )
+            )
+            ids = (
+                prompt_ids(self.tokenizer, prompt)
+                if self.chats
+                else self.tokenizer("\n".join(m.content for m in prompt.messages))["input_ids"]
+            )
+            if not self.context or len(ids) + max_new_tokens <= self.context:
+                self.turns = kept
+                return prompt, ids, forgotten
+        raise DataError(
+            (
+                f"the question alone is too long for {self.name}: {len(ids)} tokens and up to "
+                f"{max_new_tokens} of an answer, where {self.context} fit"
+            ),
+            remedy="ask something shorter, or lower --sampling.max_new_tokens",
+        )
+
+
+@dataclass
+class Conversation:
+    """One or several models that are asked the same questions."""
+
+    speakers: Sequence[Speaker]
+    settings: ChatSettings
+    judge: Judge | None = None
+    samples: int = 0  # asked for so far: each has a seed of its own
+    asked: list[str] = field(default_factory=list)
+
+    def ask(self, question: str, show: Callable[[Sequence[Answer]], None]) -> list[Answer]:
+        """Put a question to every model; `show` has the answers written. Those that could be written are
+        remembered.
+        """
+        question = question.encode(
+            "utf-8", "replace"
+        ).decode()  # a lone surrogate, of bytes that were no text, is none to a tokenizer
+        seed = derive_seed(self.settings.seed, "chat", self.samples)
+        self.samples += 1
+        answers = [
+            speaker.answer(question, self.settings.sampling, seed=seed, judge=self.judge)
+            for speaker in self.speakers
+        ]
+        show(answers)
+        for speaker, answer in zip(self.speakers, answers, strict=True):
+            if not answer.error:
+                speaker.turns.append((question, answer.text))
+        self.asked.append(question)
+        return answers
+
+    def again(self, show: Callable[[Sequence[Answer]], None]) -> None:
+        """Another answer to the last question."""
+        question = self.asked.pop()
+        for speaker in self.speakers:
+            if speaker.turns and speaker.turns[-1][0] == question:
+                speaker.turns.pop()
+        self.ask(question, show)
+
+    def forget(self) -> None:
+        self.asked.clear()
+        for speaker in self.speakers:
+            speaker.turns.clear()
+
+
+def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSettings) -> dict[str, Any] | None:
+    """Talk to `model`, and to `beside` if one is named; `reward` names a reward model that scores each
+    answer.
+
+    Returns:
+        With `once`, the answers as `{"answers": [{"model", "text", "finished", "score"?}], "text": for
+        people}`; else None, at the end.
+
+    Raises:
+        UserError: a model cannot be loaded; with `once`, also what keeps a model from answering.
+    """
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+    console = Console(highlight=False)
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not once
+    paths = {name: names.model_path(name) for name in (model, beside) if name}
+    speakers = [Speaker(name, load_policy(paths[name], settings.model)) for name in (model, beside) if name]
+    conversation = Conversation(speakers, settings, names.judge(f"reward:{reward}") if reward else None)
+    if once:
+        return ask_once(conversation, once)
+    if on_terminal:
+        with suppress(ImportError):  # where there is one, input() edits the line and remembers those before
+            import readline  # noqa: F401
+        for name, speaker in zip(paths, speakers, strict=False):
+            if not speaker.chats or names.is_base(paths[name]):
+                console.print(
+                    Text(
+                        f"{one_line(name)} is a base model: it was taught to continue text, not to answer",
+                        "dim",
+                    )
+                )
+        console.print(Text("/help shows the commands, Ctrl-C stops an answer, Ctrl-D leaves", "dim"))
+        talk(
+            conversation,
+            typed(),
+            lambda answers: show(console, answers),
+            lambda words: console.print(Text(words, "dim")),
+        )
+    else:
+        talk(conversation, sys.stdin, write_lines, lambda words: print(words, file=sys.stderr))
+    return None
+
+
+def talk(
+    conversation: Conversation,
+    lines: Iterable[str],
+    show: Callable[[Sequence[Answer]], None],
+    say: Callable[[str], None],
+) -> None:
+    """Answer or obey line by line until there are no more, or `/quit`."""
+    for line in lines:
+        word, _, value = line.strip().partition(" ")
+        if not word:
+            continue
+        if not line.startswith("/"):
+            conversation.ask(line.strip(), show)
+        elif word == "/quit":
+            return
+        elif word == "/help":
+            say(HELP)
+        elif word == "/new":
+            conversation.forget()
+            say("the conversation is forgotten")
+        elif word == "/again":
+            conversation.again(show) if conversation.asked else say("nothing has been asked yet")
+        elif word == "/temperature":
+            say(set_temperature(conversation, value))
+        else:
+            say(
+                f"there is no command {one_line(word)}; "
+                + (nearest(word, COMMANDS) or "/help shows those there are")
+            )
+
+
+def set_temperature(conversation: Conversation, value: str) -> str:
+    """Sample at this temperature from now on, unless the value is empty; returns what to say about it."""
+    settings = conversation.settings
+    try:
+        temperature = float(value) if value else settings.sampling.temperature
+    except ValueError:
+        temperature = -1.0
+    if not 0 <= temperature < math.inf:
+        return f"a temperature is a number from 0, not {one_line(value)}"
+    conversation.settings = replace(settings, sampling=replace(settings.sampling, temperature=temperature))
+    return f"temperature {temperature:g}"
+
+
+def ask_once(conversation: Conversation, question: str) -> dict[str, Any]:
+    """The answers to one question, as a document and as text for people; the first error is raised."""
+    answers = conversation.ask(question, write_silently)
+    for answer in answers:
+        if answer.error:
+            raise answer.error
+    blocks = []
+    for answer in answers:
+        lines = [shown(answer.text).strip()]
+        if len(answers) > 1:
+            lines.insert(0, f"{one_line(answer.model)}:")
+        if answer.score is not None:
+            lines.append(f"(score {answer.score:+.2f})")
+        blocks.append("\n".join(lines))
+    return {"answers": [answer.to_json() for answer in answers], "text": "\n\n".join(blocks)}
+
+
+def typed() -> Iterator[str]:
+    """What a person types, until Ctrl-D or Ctrl-C."""
+    while True:
+        try:
+            line = input("you> ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+        yield line
+
+
+def write_silently(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        while answer.advance() is not None:
+            pass
+
+
+def write_lines(answers: Sequence[Answer]) -> None:
+    """Each answer as a line of fields between tabs: the model where there are several, the answer, the score
+    where there is one.
+    """
+    write_silently(answers)
+    for answer in answers:
+        if answer.error or answer.note:
+            print(f"{one_line(answer.model)}: {shown(str(answer.error or answer.note))}", file=sys.stderr)
+        fields = [one_line(answer.model)] * (len(answers) > 1) + [one_line(answer.text.strip())]
+        print("\t".join([*fields, *([] if answer.score is None else [f"{answer.score:.4f}"])]), flush=True)
+
+
+def show(console: Console, answers: Sequence[Answer]) -> None:
+    """Answers as they are written, on a terminal: several in columns if it is wide, else one below the other.
+    Ctrl-C stops them.
+    """
+    if console.width >= WIDE:
+        write_columns(console, answers)
+    else:
+        for answer in answers:
+            write_columns(console, [answer])
+
+
+def write_columns(console: Console, answers: Sequence[Answer]) -> None:
+    """Columns that all grow: each model writes a piece in turn. While they do, what no longer fits the screen
+    is left out at the top.
+    """
+    width = (console.width - GAP * (len(answers) - 1)) // len(answers)
+
+    def columns() -> Table:
+        height = None if all(answer.over for answer in answers) else console.height - 1
+        table = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+        for _ in answers:
+            table.add_column(width=width)
+        table.add_row(*(column(console, answer, width, height) for answer in answers))
+        return table
+
+    with silent_keys(), Live(get_renderable=columns, console=console, refresh_per_second=12):
+        try:
+            writing = list(answers)
+            while writing:
+                writing = [answer for answer in writing if answer.advance() is not None]
+        except KeyboardInterrupt:
+            for answer in answers:
+                answer.stop()
+
+
+@contextmanager
+def silent_keys() -> Iterator[None]:
+    """What is typed meanwhile (an Enter, the ^C) is kept for later and does not show: it would move the lines
+    that are being redrawn.
+    """
+    if not sys.stdin.isatty() or sys.platform == "win32":
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def column(console: Console, answer: Answer, width: int, height: int | None) -> Text:
+    """An answer in so many columns, of which the last `height` lines (None: all)."""
+    parts = [
+        (one_line(answer.model), "bold cyan"),
+        (answer.note, "dim"),
+        (shown(answer.text).strip(), ""),
+        (answer.footer, "red" if answer.error else "dim"),
+    ]
+    lines = Text("\n").join(Text(words, style) for words, style in parts if words).wrap(console, width)
+    return Text("\n").join(lines if height is None else lines[-height:])
+
+
+def shown(text: str) -> str:
+    """Text of a model, safe to print, in lines as it has them."""
+    return visible(text).replace("\t", "    ")
