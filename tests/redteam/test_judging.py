@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab.cli.main import main
 from alignlab.feedback.safety.verdicts import LABELS
 from alignlab.redteam import judging, train_refusal
 from alignlab.redteam.train_refusal import train
@@ -34,7 +34,7 @@ def write(path, rows):
 
 
 def judged(capsys, *arguments, code=0):
-    assert cli.main(["redteam", "judge", *arguments]) == code
+    assert main(["redteam", "judge", *arguments]) == code
     out = capsys.readouterr()
     return [json.loads(line) for line in out.out.splitlines()], out
 
@@ -51,7 +51,7 @@ def test_every_row_comes_back_with_label_and_p_refusal(tmp_path, capsys):
 
 
 def test_json_is_one_document(tmp_path, capsys):
-    assert cli.main(["redteam", "judge", write(tmp_path / "f.jsonl", ROWS), "--json"]) == 0
+    assert main(["redteam", "judge", write(tmp_path / "f.jsonl", ROWS), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (
         document["schema"] == 1
@@ -65,7 +65,7 @@ def test_json_is_one_document(tmp_path, capsys):
 def test_kind_by_flag_and_by_word_are_the_same(tmp_path, capsys):
     file = write(tmp_path / "f.jsonl", ROWS)
     rows, _ = judged(capsys, file)
-    assert cli.main(["redteam", "--kind", "judge", file]) in (
+    assert main(["redteam", "--kind", "judge", file]) in (
         0,
         2,
     )  # the flag exists once there are several kinds
@@ -138,7 +138,7 @@ def test_long_completions_and_compressed_files(tmp_path, capsys):
 def test_files_without_a_row_to_judge(tmp_path, capsys, name, content, code):
     if content is not None:
         (tmp_path / name).write_text(content)
-    assert cli.main(["redteam", "judge", str(tmp_path / name)]) == code
+    assert main(["redteam", "judge", str(tmp_path / name)]) == code
     assert "remedy" in capsys.readouterr().err
 
 
@@ -154,7 +154,7 @@ def test_files_without_a_row_to_judge(tmp_path, capsys, name, content, code):
 )
 def test_wrong_use(tmp_path, capsys, arguments):
     file = write(tmp_path / "f.jsonl", ROWS)
-    assert cli.main(["redteam", "judge", *(file if a == "FILE" else a for a in arguments)]) == 2
+    assert main(["redteam", "judge", *(file if a == "FILE" else a for a in arguments)]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -213,7 +213,7 @@ def test_two_judges_a_queue_and_a_human(tmp_path, capsys):
         and (tmp_path / "rest.jsonl").read_text() == ""
     )
     write(queue, [waiting | {"human_label": "perhaps"}])
-    assert cli.main(["redteam", "judge", file, "--human", str(queue)]) == 4
+    assert main(["redteam", "judge", file, "--human", str(queue)]) == 4
     assert "perhaps" in capsys.readouterr().err
 
 
@@ -256,7 +256,7 @@ def test_a_judge_model_behind_an_endpoint(tmp_path, capsys, monkeypatch):
     ] and "2 unscored" in out.err
     assert "gave no verdict" in rows[1]["unscored"]
     assert (
-        cli.main(["redteam", "judge", str(tmp_path / "f.jsonl"), "--judge", f"harmbench:{server.name}"]) == 8
+        main(["redteam", "judge", str(tmp_path / "f.jsonl"), "--judge", f"harmbench:{server.name}"]) == 8
     ), "an endpoint that is away"
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .. import plugins
 from ..health.rules import FEWEST
 from ..names import things as names
 from ..records import Prompt
@@ -38,7 +39,7 @@ def open_run(
     for model in models:
         names.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
-    if code := names.own_code(*options.values()):
+    if code := plugins.digests(*options.values()):
         config["code"] = code
     run = RunDir.open(
         out,
