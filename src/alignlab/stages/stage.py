@@ -39,7 +39,8 @@ def open_run(
     for model in models:
         names.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
-    if code := plugins.digests(*options.values()):
+    settings_in_words = [value for value in vars(settings).values() if isinstance(value, str)]
+    if code := plugins.digests(*options.values(), *settings_in_words):
         config["code"] = code
     run = RunDir.open(
         out,
