@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import names
 from ..data.checks import with_room
 from ..errors import ConfigError, DataError, UserError
-from ..names import things as names
 from ..records import Comparison, Completion
 from ..run import RunDir
 from ..sampling.endpoint import EndpointSampler, is_endpoint
@@ -40,7 +40,7 @@ def label_answers(
     """Pairs of a policy's answers (and of another model's, `beside`) with soft labels by an AI judge, mixed
     with people's comparisons for helpfulness.
     """
-    prompts = names.data(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
     kind, learn, test, said = (
         preferences(helpful, seed, 0, settings.held_out) if helpful else ([], [], None, "")
     )
@@ -67,7 +67,7 @@ def label_answers(
     writers = [name for name in (model, beside) if name]
     judge = ai_judge(run, who, settings, seed, others=tuple(writers))
     policy, *other = [
-        names.sampler(
+        names.models.sampler(
             name,
             model=ModelSettings() if is_endpoint(name) else settings.model,
             sampling=settings.sampling,
@@ -94,7 +94,7 @@ def label_answers(
         settings,
         helpful=learn,
         helpful_test=test,
-        gold=names.maybe_judge(gold),
+        gold=names.judges.maybe_judge(gold),
         beside=other[0] if other else None,
         seed=seed,
     )
@@ -149,7 +149,7 @@ def judge_agreement(
         return done(run)
     from ..evals import verdicts
 
-    truth = names.maybe_judge(gold)
+    truth = names.judges.maybe_judge(gold)
     if who is None:
         shown, judge = [as_first_shown(c) for c in pairs.records], None
         if truth is None:
@@ -241,7 +241,7 @@ def ablate_constitution(
         return done(run)
     from ..evals import verdicts
 
-    judge, truth = ai_judge(run, who, settings, seed), names.maybe_judge(gold)
+    judge, truth = ai_judge(run, who, settings, seed), names.judges.maybe_judge(gold)
     dealt, happened = verdicts.dealt(fitting(run, judge, pairs.records), seed)
     shown = verdicts.judged(run, judge, dealt, chunk=settings.chunk)
     known = happened if truth is None else verdicts.truths(truth, shown)
@@ -291,7 +291,7 @@ def diff_constitutions(
             remedy="--models RUN_A,RUN_B --gold town:gold",
         )
     pairs, whos = comparisons(data, seed, count), [judge_name(judge_model, word, settings) for word in words]
-    prompts = names.data(asked, "prompt", seed=0, count=settings.prompts) if both else None
+    prompts = names.data.read(asked, "prompt", seed=0, count=settings.prompts) if both else None
     run = open_run(
         "diff",
         out,
@@ -309,7 +309,11 @@ def diff_constitutions(
         return done(run)
     from ..evals import verdicts
 
-    truth, found, judges = names.maybe_judge(gold), [], [ai_judge(run, who, settings, seed) for who in whos]
+    truth, found, judges = (
+        names.judges.maybe_judge(gold),
+        [],
+        [ai_judge(run, who, settings, seed) for who in whos],
+    )
     dealt, happened = verdicts.dealt(fitting(run, judges[0], pairs.records), seed)
     for side, judge in zip("ab", judges, strict=True):
         found.append(verdicts.judged(run, judge, dealt, chunk=settings.chunk, name=f"verdicts-{side}"))
@@ -330,7 +334,7 @@ def diff_constitutions(
     ]
     if both and prompts and truth:
         samplers = {
-            name: names.sampler(
+            name: names.models.sampler(
                 name, model=settings.model, endpoint=EndpointSettings(), sampling=settings.sampling
             )
             for name in both
@@ -388,7 +392,7 @@ def ai_judge(
             where=who.model,
             remedy="take it away, or --judge-model http://host:port/v1#model",
         )
-    return names.ai_judge(
+    return names.judges.ai_judge(
         who, model=settings.model, endpoint=settings.endpoint, cache=run.path / "judge.jsonl", seed=seed
     )
 
@@ -397,7 +401,7 @@ def _digest(who: AIName) -> str:
     """The digest of the constitution that a judge would read, without loading the judge."""
     from ..constitution import files, forms
 
-    folder = who.model if is_endpoint(who.model) else names.model_path(who.model)
+    folder = who.model if is_endpoint(who.model) else names.known.model_path(who.model)
     return files.load(
         who.constitution or ("town" if forms.form_of(who.form, folder).documents else "general")
     ).digest
@@ -408,7 +412,7 @@ def _lasting(settings: Any) -> Any:
     return replace(settings, endpoint=EndpointSettings())
 
 
-def comparisons(data: str, seed: int, count: int) -> names.Data:
+def comparisons(data: str, seed: int, count: int) -> names.data.Data:
     """Comparisons of a data name; of a run of `constitution label`, its held-out ones and then the others, so
     that `count` takes those first.
     """
@@ -419,14 +423,14 @@ def comparisons(data: str, seed: int, count: int) -> names.Data:
         )
     held_out = Path(data) / "data" / "comparisons_test.jsonl"
     if not held_out.exists():
-        return names.data(data, "comparison", seed=seed, count=count)
-    names.check_finished(data)
+        return names.data.read(data, "comparison", seed=seed, count=count)
+    names.known.check_finished(data)
     parts = [
-        names.data(str(path), "comparison", seed=seed)
+        names.data.read(str(path), "comparison", seed=seed)
         for path in (held_out, held_out.with_name("comparisons.jsonl"))
     ]
     records = [c for part in parts for c in part.records][: count or None]
-    return names.Data(records, data, "+".join(part.digest for part in parts) + f"/{count}")
+    return names.data.Data(records, data, "+".join(part.digest for part in parts) + f"/{count}")
 
 
 def as_first_shown(c: Comparison) -> Comparison:

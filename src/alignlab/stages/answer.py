@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..names import things as names
+from .. import names
 from ..run import derive_seed
 from ..settings import BestOfNSettings, CollectSettings
 from .group import judged_by
@@ -26,7 +26,7 @@ def collect(
     count: int = 0,
 ) -> dict[str, Any]:
     """K completions a prompt, ranked."""
-    prompts = names.data(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
     run = open_run(
         "collect",
         out,
@@ -44,17 +44,17 @@ def collect(
     from ..collecting import collect as method
     from ..models.load import load_policy
 
-    policy = load_policy(names.model_path(model), settings.model)
+    policy = load_policy(names.known.model_path(model), settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
-    other = names.other_completions(others, asked, per_prompt=settings.per_prompt, seed=seed)
+    other = names.data.other_completions(others, asked, per_prompt=settings.per_prompt, seed=seed)
     summary = method.run(
         run,
         policy,
-        names.annotator(annotator, seed=derive_seed(seed, "annotator")),
+        names.people.annotator(annotator, seed=derive_seed(seed, "annotator")),
         asked,
         settings,
         others=other,
-        gold=names.maybe_judge(gold),
+        gold=names.judges.maybe_judge(gold),
         seed=seed,
     )
     run.finish(summary)
@@ -76,7 +76,7 @@ def best_of_n(
 ) -> dict[str, Any]:
     """The best of N samples by the reward model, or by any judge, and proxy and gold against N."""
     judged_by("best-of-n", reward, judge)
-    prompts = names.data(
+    prompts = names.data.read(
         data, "prompt", seed=0, count=count
     )  # as in evaluate: the same held-out prompts whatever the seed
     run = open_run(
@@ -85,7 +85,7 @@ def best_of_n(
         settings,
         seed,
         resume,
-        models=[model, *(names.reward_models(reward) if reward else [])],
+        models=[model, *(names.models.reward_models(reward) if reward else [])],
         data=[prompts],
         gold=gold,
         **({"reward": reward} if reward.startswith("ensemble:") else {}),
@@ -96,10 +96,10 @@ def best_of_n(
     from ..collecting import best_of_n as method
     from ..models.load import load_policy
 
-    policy = load_policy(names.model_path(model), settings.model)
-    scorer = names.judge(judge) if judge else names.reward_judge(reward, settings.model)
+    policy = load_policy(names.known.model_path(model), settings.model)
+    scorer = names.judges.judge(judge) if judge else names.judges.reward_judge(reward, settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
-    summary = method.run(run, policy, scorer, names.maybe_judge(gold), asked, settings, seed=seed)
+    summary = method.run(run, policy, scorer, names.judges.maybe_judge(gold), asked, settings, seed=seed)
     run.finish(summary)
     return result(
         run,

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .. import names
 from ..constitution import files
 from ..constitution.lint import firing, lint
 from ..constitution.principles import Constitution
 from ..errors import DataError, UserError
-from ..names import things as names
 from ..run import derive_seed, writing
 from ..settings import CriticSettings
 from ..text.lines import read_lines
@@ -92,14 +92,14 @@ def critic(
     """
     from ..town import base, world
 
-    path = names.model_path(model)
-    if not names.is_base(path):
+    path = names.known.model_path(model)
+    if not names.models.is_base(path):
         raise UserError(
             f"{model!r} is no base model of the town, and the columns are written for one",
             where="--model",
             remedy="--model town; any model that chats is a critic as it is, by the dialogue form",
         )
-    columns = names.data(data, "text", seed=seed, count=count)
+    columns = names.data.read(data, "text", seed=seed, count=count)
     constitution = files.load("town")
     run = open_run(
         "critic",

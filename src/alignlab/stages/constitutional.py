@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import names
 from ..errors import CheckFailed, UserError
-from ..names import things as names
 from ..records import Completion, Prompt
 from ..run import RunDir, check_file, is_page, write_document
 from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
@@ -53,11 +53,11 @@ def revise(
         )
     loaded, by = files.load(constitution), critic or model
     pool_of(loaded, settings)
-    prompts = names.data(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
     harmless = (
-        names.data(helpful, "prompt", seed=seed, count=settings.helpful_count)
+        names.data.read(helpful, "prompt", seed=seed, count=settings.helpful_count)
         if helpful and settings.helpful_count
-        else names.Data([], "", "")
+        else names.data.Data([], "", "")
     )
     run = open_run(
         "revise",
@@ -77,7 +77,7 @@ def revise(
         return done(run)
     from ..collecting import revise as method
 
-    truth = names.maybe_judge(gold)
+    truth = names.judges.maybe_judge(gold)
     if truth and gold.startswith("town:"):
         truth.score(
             [Completion(prompt, "") for prompt in prompts.records]
@@ -106,7 +106,7 @@ def revise(
         settings,
         helpful=kind,
         gold=truth,
-        breaks=names.breach_reader(gold),
+        breaks=names.judges.breach_reader(gold),
         seed=seed,
     )
     spent = {
@@ -183,9 +183,9 @@ def walk(
         )
     loaded, by = files.load(constitution), critic or model
     method.pool_of(loaded, settings)
-    read = names.request_reader(gold)
+    read = names.judges.request_reader(gold)
     asked: list[Prompt] = (
-        list(names.data(data, "prompt", seed=settings.seed, count=count).records)
+        list(names.data.read(data, "prompt", seed=settings.seed, count=count).records)
         if data
         else [read(prompt) or Prompt.user(prompt) if read else Prompt.user(prompt)]
     )
@@ -194,7 +194,7 @@ def walk(
     known = [
         "params" in chain.prompt.meta for chain in chains
     ]  # where a judge that knows the truth reads what was asked
-    truth = names.maybe_judge(gold)
+    truth = names.judges.maybe_judge(gold)
     scored = iter(
         truth.score(
             [
@@ -277,11 +277,11 @@ def workshop(
     from ..sampling.endpoint import is_endpoint
 
     remote = [is_endpoint(name) for name in (model, critic)]
-    form = form_of(settings.form, "" if remote[1] else names.model_path(critic), constitution)
+    form = form_of(settings.form, "" if remote[1] else names.known.model_path(critic), constitution)
 
     def sampler(name: str, part: str, *, documents: bool = False) -> Sampler:
         here = not is_endpoint(name)
-        return names.sampler(
+        return names.models.sampler(
             name,
             model=settings.model if here or all(remote) else ModelSettings(),
             endpoint=EndpointSettings() if here and any(remote) else settings.endpoint,
@@ -300,5 +300,5 @@ def workshop(
         form,
         model,
         critic,
-        names.maybe_judge(judge),
+        names.judges.maybe_judge(judge),
     )

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from .. import names
 from ..errors import CheckFailed, ConfigError, UserError
-from ..names import things as names
 from ..run import check_file
 from ..settings import ModelSettings
 
@@ -64,8 +64,8 @@ def export(
         )
     check_file(Path(out), ours=lambda _: True)  # `write` says that it is there
     known = layouts.LAYOUTS.get(format)
-    kind = names.kind(data)
-    loaded = names.data(data, kind, count=count)
+    kind = names.data.kind(data)
+    loaded = names.data.read(data, kind, count=count)
     report = write(loaded.records, Path(out), format=format, plain=plain, overwrite=overwrite)
     said = [loaded.report, str(report), out]
     return {
@@ -91,7 +91,7 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
         raise UserError(f"{out} is there already", remedy="another --out, or --overwrite")
     check_file(Path(out), ours=lambda _: True)
     done = write_gguf(
-        load_policy(names.model_path(model), ModelSettings(precision="fp32", device="cpu")),
+        load_policy(names.known.model_path(model), ModelSettings(precision="fp32", device="cpu")),
         Path(out),
         kind=kind,
     )
@@ -128,7 +128,7 @@ def export_merged(*, model: str, out: str, overwrite: bool) -> dict[str, Any]:
         )
     if os.path.lexists(out):
         raise UserError(f"{out} is there already", remedy="another --out")
-    made = load_merged(names.model_path(model))
+    made = load_merged(names.known.model_path(model))
     card = f"# {Path(model).name}\n\n`{model}` without adapters, in fp32, written by alignlab.\n"
     with writing(Path(out).parent):
         Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -149,10 +149,13 @@ def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
     """Tokens and loss mask of the first rows, in colour."""
     from ..data.view import show
 
-    records = names.data(data, names.kind(data), count=count).records[:count]
+    records = names.data.read(data, names.data.kind(data), count=count).records[:count]
     from ..models.reader import load_reader
 
-    show(records, load_reader(names.model_path(model), ModelSettings(chat_template=chat_template)).tokenizer)
+    show(
+        records,
+        load_reader(names.known.model_path(model), ModelSettings(chat_template=chat_template)).tokenizer,
+    )
 
 
 def doctor(
@@ -169,15 +172,15 @@ def doctor(
     """Every check of the data for a model; exit code 5 if something is broken."""
     if not data:
         raise UserError("no data is named", remedy="alignlab doctor DATA --model M")
-    want = kind or names.kind(data)
+    want = kind or names.data.kind(data)
     found = surveyed(data, want, count)
     other = surveyed(against, "text" if want == "text" else "prompt", 0).records if against else []
     from ..data.doctor import examine
     from ..models.reader import load_reader
 
     settings = ModelSettings(chat_template=chat_template)
-    reader = load_reader(names.model_path(model), settings)
-    scorer = load_reader(names.model_path(reward), settings) if reward else None
+    reader = load_reader(names.known.model_path(model), settings)
+    scorer = load_reader(names.known.model_path(reward), settings) if reward else None
     diagnosis = examine(
         found.records,
         found.places,
@@ -209,10 +212,10 @@ def surveyed(name: str, want: str, count: int) -> Survey:
     from ..data.read import LoadReport, Survey, survey
 
     if not name.startswith(("town:", PREFIX)):
-        names.check_columns(name)
-        names.check_finished(name)
+        names.data.check_columns(name)
+        names.known.check_finished(name)
         return survey(name, cast("Want", want), limit=count or None)
-    records = list(names.data(name, want, count=count).records)
+    records = list(names.data.read(name, want, count=count).records)
     return Survey(
         LoadReport(name, cast("Want", want), len(records), len(records), {want: len(records)}),
         records,

@@ -8,8 +8,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from .. import names
 from ..errors import DataError, UserError
-from ..names import things as names
 from ..run import derive_seed
 from ..settings import CrowdSettings, DistilSettings, HumanSettings, SelfInstructSettings
 from .stage import done, open_run, rate, result, room_for_answers
@@ -23,7 +23,7 @@ def human_demonstrations(
 
     file = Path(answers) if answers else out.with_name(f"{out.name}-answers.jsonl")
     if not file.exists():
-        prompts = names.data(data, "prompt", seed=seed, count=count).records
+        prompts = names.data.read(data, "prompt", seed=seed, count=count).records
         if file.suffix != ".jsonl":
             raise UserError(
                 f"there is no file {file}, and one to fill in would be JSONL",
@@ -43,7 +43,13 @@ def human_demonstrations(
     except OSError as error:
         raise DataError(f"the answers cannot be read: {error.strerror}", where=str(file)) from None
     run = open_run(
-        "demonstrations", out, settings, seed, resume, data=[names.Data([], str(file), digest)], kind="human"
+        "demonstrations",
+        out,
+        settings,
+        seed,
+        resume,
+        data=[names.data.Data([], str(file), digest)],
+        kind="human",
     )
     if run.done:
         return done(run)
@@ -56,13 +62,15 @@ def crowd_demonstrations(
     *, data: str, gold: str, out: Path, seed: int, resume: bool, settings: CrowdSettings, count: int = 0
 ) -> dict[str, Any]:
     """The answers that a crowd wrote, voted for and settled on."""
-    prompts = names.data(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
     written, reviewing = (
         [part.strip() for part in text.split(",") if part.strip()]
         for text in (settings.writers, settings.reviewers)
     )
-    writers = [names.writer(name, seed=derive_seed(seed, "writer", i)) for i, name in enumerate(written)]
-    digests = [names.data(name, "demonstration") for name in written if not name.startswith("town:")]
+    writers = [
+        names.people.writer(name, seed=derive_seed(seed, "writer", i)) for i, name in enumerate(written)
+    ]
+    digests = [names.data.read(name, "demonstration") for name in written if not name.startswith("town:")]
     run = open_run(
         "demonstrations",
         out,
@@ -79,9 +87,10 @@ def crowd_demonstrations(
     from ..collecting import crowd as method
 
     reviewers = [
-        names.annotator(name, seed=derive_seed(seed, "reviewer", i)) for i, name in enumerate(reviewing)
+        names.people.annotator(name, seed=derive_seed(seed, "reviewer", i))
+        for i, name in enumerate(reviewing)
     ]
-    adjudicator = names.annotator(settings.adjudicator, seed=derive_seed(seed, "adjudicator"))
+    adjudicator = names.people.annotator(settings.adjudicator, seed=derive_seed(seed, "adjudicator"))
     summary = method.run(
         run,
         writers,
@@ -89,7 +98,7 @@ def crowd_demonstrations(
         adjudicator,
         prompts.records,
         settings,
-        gold=names.maybe_judge(gold),
+        gold=names.judges.maybe_judge(gold),
         seed=seed,
     )
     run.finish(summary)
@@ -125,7 +134,7 @@ def distilled_demonstrations(
 
     if not model:
         raise UserError("distillation needs a teacher", remedy="--model RUN, or http://host:port/v1#model")
-    prompts = names.data(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
     run = open_run(
         "demonstrations",
         out,
@@ -143,7 +152,7 @@ def distilled_demonstrations(
         return done(run)
     from ..collecting import distil as method
 
-    sampler = names.sampler(
+    sampler = names.models.sampler(
         model,
         model=settings.model,
         endpoint=settings.endpoint,
@@ -161,8 +170,8 @@ def distilled_demonstrations(
         asked,
         settings,
         teacher=model,
-        judge=names.maybe_judge(judge),
-        gold=names.maybe_judge(gold),
+        judge=names.judges.maybe_judge(judge),
+        gold=names.judges.maybe_judge(gold),
         seed=seed,
     )
     if isinstance(sampler, EndpointSampler):
@@ -185,8 +194,8 @@ def self_instruct_demonstrations(
     """Requests and answers that a model made itself from seed tasks."""
     from ..sampling.endpoint import EndpointSampler, is_endpoint
 
-    seeds = names.data(data, "demonstration", seed=seed, count=settings.seeds)
-    test = [names.data(avoid, "prompt")] if avoid else []
+    seeds = names.data.read(data, "demonstration", seed=seed, count=settings.seeds)
+    test = [names.data.read(avoid, "prompt")] if avoid else []
     run = open_run(
         "demonstrations",
         out,
@@ -203,7 +212,7 @@ def self_instruct_demonstrations(
         return done(run)
     from ..collecting import self_instruct as method
 
-    sampler = names.sampler(
+    sampler = names.models.sampler(
         model,
         model=settings.model,
         endpoint=settings.endpoint,
@@ -219,8 +228,8 @@ def self_instruct_demonstrations(
         settings,
         model=model,
         avoid={prompt.text for loaded in test for prompt in loaded.records},
-        reader=names.request_reader(gold),
-        gold=names.maybe_judge(gold),
+        reader=names.judges.request_reader(gold),
+        gold=names.judges.maybe_judge(gold),
         seed=seed,
     )
     if isinstance(sampler, EndpointSampler):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .. import names
 from ..errors import UserError
-from ..names import things as names
 from ..run import writing
 from ..settings import GRPOSettings, OnlineDPOSettings, RejectionSettings, RLOOSettings
 from .stage import card, done, open_run, outside, result, trainer
@@ -158,14 +158,14 @@ def _learn(
 ) -> dict[str, Any]:
     """One of these methods, from names to a finished run; `referred` = it measures KL from a reference."""
     judged_by(stage, reward, judge)
-    prompts = names.data(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
     run = open_run(
         stage,
         out,
         settings,
         seed,
         resume,
-        models=[model, *(names.reward_models(reward) if reward else [])],
+        models=[model, *(names.models.reward_models(reward) if reward else [])],
         data=[prompts],
         gold=gold,
         judge=judge,
@@ -175,9 +175,9 @@ def _learn(
         return done(run)
     from ..models.load import load_policy, save_policy
 
-    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
+    policy = load_policy(names.known.model_path(model), settings.model, settings.adapter, trainable=True)
     reference = (
-        load_policy(names.model_path(model), settings.model)
+        load_policy(names.known.model_path(model), settings.model)
         if referred and not settings.adapter.rank
         else None
     )
@@ -190,7 +190,7 @@ def _learn(
             prompts.records,
             settings,
             judge=scorer(reward, judge, settings),
-            gold=names.maybe_judge(gold),
+            gold=names.judges.maybe_judge(gold),
             seed=seed,
         )
         | after()
@@ -219,9 +219,9 @@ def scorer(reward: str, judge: str, settings: Any) -> Any:
     name.
     """
     return (
-        names.judge(judge)
+        names.judges.judge(judge)
         if judge
-        else names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
+        else names.judges.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .. import names
 from ..data.split import by_prompt
 from ..errors import UserError
-from ..names import things as names
 from ..records import Ranking, Unpaired
 from ..run import derive_seed, read_run, writing
 from ..settings import (
@@ -34,7 +34,7 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
             remedy="start from a hub model for other text: --model NAME on the other commands",
         )
     run = open_run(
-        "pretrain", out, settings, seed, resume, data=[names.Data([], data, f"{data}@{world.VERSION}")]
+        "pretrain", out, settings, seed, resume, data=[names.data.Data([], data, f"{data}@{world.VERSION}")]
     )
     if run.done:
         return done(run)
@@ -77,14 +77,14 @@ def sft(
     *, model: str, data: str, out: Path, seed: int, resume: bool, settings: SFTSettings, count: int = 0
 ) -> dict[str, Any]:
     """Supervised fine-tuning on demonstrations."""
-    demonstrations = names.data(data, "demonstration", seed=seed, count=count)
+    demonstrations = names.data.read(data, "demonstration", seed=seed, count=count)
     run = open_run("sft", out, settings, seed, resume, models=[model], data=[demonstrations])
     if run.done:
         return done(run)
     from ..methods import sft as method
     from ..models.load import load_policy, save_policy
 
-    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
+    policy = load_policy(names.known.model_path(model), settings.model, settings.adapter, trainable=True)
     after = outside(run, policy, model, (d.completion for d in demonstrations.records))
     summary = (
         method.train(
@@ -99,13 +99,13 @@ def sft(
 
 
 R = TypeVar("R", Ranking, Unpaired)
-Part = tuple[names.Data, list[R], list[R] | None]
+Part = tuple[names.data.Data, list[R], list[R] | None]
 """One part of the data: what it is called, what to learn from and, where it is split already, what is kept for testing."""
 
 
 def preferences(
     data: str, seed: int, count: int, held_out: float
-) -> tuple[list[names.Data], list[Ranking], list[Ranking] | None, str]:
+) -> tuple[list[names.data.Data], list[Ranking], list[Ranking] | None, str]:
     """Rankings to learn from and, where the data is split already, those kept for testing; and what to tell
     the user of a mixture (`mixed`).
     """
@@ -131,7 +131,7 @@ def preferences(
 
 def labelled(
     data: str, seed: int, count: int, held_out: float
-) -> tuple[list[names.Data], list[Unpaired], list[Unpaired] | None, str]:
+) -> tuple[list[names.data.Data], list[Unpaired], list[Unpaired] | None, str]:
     """As `preferences`, each completion by itself with its label."""
     if not data:
         raise UserError(
@@ -165,7 +165,7 @@ def parts_of(data: str) -> list[str]:
 
 def mixed(
     loaded: Sequence[Part[R]], held_out: float, seed: int, *, what: str, same: Callable[[R], Hashable]
-) -> tuple[list[names.Data], list[R], list[R] | None, str]:
+) -> tuple[list[names.data.Data], list[R], list[R] | None, str]:
     """Several parts as one (InstructGPT's rounds: comparisons of the first policy and of the newer one), and
     what to tell the user of them.
 
@@ -214,17 +214,17 @@ def _preferences(data: str, seed: int, count: int) -> Part[Ranking]:
 
     folder = Path(data) / "data"
     if (folder / "rankings.jsonl").exists():
-        names.check_finished(data)
+        names.known.check_finished(data)
         info = read_run(data)
         train, test = (
             read_jsonl(folder / "rankings.jsonl", Ranking),
             read_jsonl(folder / "rankings_test.jsonl", Ranking),
         )
         if not count or count >= len(train):
-            return names.Data(train, data, info.key), train, test
+            return names.data.Data(train, data, info.key), train, test
         report = f"{data}: the first {count} of {len(train)} rankings to learn from, all {len(test)} held out"
-        return names.Data(train[:count], data, f"{info.key}#{count}", report), train[:count], test
-    loaded = names.data(data, "ranking", seed=seed, count=count)
+        return names.data.Data(train[:count], data, f"{info.key}#{count}", report), train[:count], test
+    loaded = names.data.read(data, "ranking", seed=seed, count=count)
     return loaded, list(loaded.records), None
 
 
@@ -239,10 +239,10 @@ def _labelled(data: str, seed: int, count: int) -> tuple[Part[Unpaired], str]:
             [u for r in train for u in r.unpaired()],
             [u for r in test or [] for u in r.unpaired()],
         ), _hardened(train)
-    loaded = names.data(data, "unpaired", seed=seed, count=count)
+    loaded = names.data.read(data, "unpaired", seed=seed, count=count)
     said = (
-        _hardened(names.data(data, "ranking", seed=seed, count=count).records)
-        if names.kind(data) in ("comparison", "ranking")
+        _hardened(names.data.read(data, "ranking", seed=seed, count=count).records)
+        if names.data.kind(data) in ("comparison", "ranking")
         else ""
     )
     return (loaded, list(loaded.records), None), said
@@ -302,7 +302,7 @@ def reward(
     member = member or 0
     if member:  # a new adapter is drawn from torch's own generator
         torch.manual_seed(derive_seed(seed, "reward", "new weights", member))
-    path = names.model_path(model)
+    path = names.known.model_path(model)
     reward_model = load_reward_model(
         path,
         settings.model,
@@ -323,8 +323,8 @@ def reward(
         member=member,
         held_out=test,
         annotator_ceiling=ceiling,
-        gold=names.maybe_judge(gold),
-        probes=names.probes(gold),
+        gold=names.judges.maybe_judge(gold),
+        probes=names.judges.probes(gold),
     )
     with writing(run.path):
         save_reward_model(
@@ -383,7 +383,7 @@ def _ensemble(
         )
         for member in range(settings.members)
     ]
-    models = [load_reward_model(names.model_path(found["run"]), settings.model) for found in members]
+    models = [load_reward_model(names.known.model_path(found["run"]), settings.model) for found in members]
     judges, first = [Remembering(RewardModelJudge(model)) for model in models], models[0]
     _, asked, _ = method.prepared(
         train, test, first.tokenizer, within_context(run, settings, first.model), seed
@@ -394,7 +394,7 @@ def _ensemble(
     }
     for how in ("mean", "worst", "uncertainty"):
         summary[how] = method.measure(
-            EnsembleJudge(judges, aggregation=how), asked, gold=names.maybe_judge(gold)
+            EnsembleJudge(judges, aggregation=how), asked, gold=names.judges.maybe_judge(gold)
         )
     summary |= summary["mean"] | {"spread": method.measure_spread(EnsembleJudge(judges), asked)}
     run.finish(summary)
@@ -505,7 +505,7 @@ def _directly(
         return done(run)
     from ..models.load import load_policy, save_policy
 
-    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
+    policy = load_policy(names.known.model_path(model), settings.model, settings.adapter, trainable=True)
     run.note(said)
     after = outside(
         run,

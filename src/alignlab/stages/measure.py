@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .. import names
 from ..data.split import by_prompt
 from ..errors import DataError, UserError
 from ..names import known
-from ..names import things as names
 from ..run import derive_seed, writing
 from ..settings import EvalSettings, LikelihoodSettings, ShiftSettings
 from .stage import done, open_run, rate, result, room_for_answers, within_context
@@ -34,7 +34,7 @@ def evaluate(
     """
     if not judge:
         raise UserError("eval needs a judge", remedy="--judge town:gold, or reward:RUN")
-    prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
+    prompts = names.data.read(data, "prompt", seed=0, count=settings.prompts)
     if baseline:
         known.run_of("eval")(baseline)
     run = open_run(
@@ -54,18 +54,18 @@ def evaluate(
         return done(run)
     from ..evals import stage as method
 
-    path = names.model_path(model)
+    path = names.known.model_path(model)
     summary = method.run(
         run,
         path,
         prompts.records,
-        names.judge(judge),
+        names.judges.judge(judge),
         settings,
         seed=seed,
         baseline=baseline,
-        reference=names.model_path(reference) if reference else "",
+        reference=names.known.model_path(reference) if reference else "",
         completions=completions,
-        bare=judge == "town:gold" and names.is_base(path),
+        bare=judge == "town:gold" and names.models.is_base(path),
     )
     run.finish(summary)
     called = "gold" if judge == "town:gold" else judge
@@ -103,9 +103,11 @@ def likelihood(
         )
     if baseline:
         known.run_of("likelihood")(baseline)
-    shown = names.data(demonstrations, "demonstration", seed=seed, count=count) if demonstrations else None
-    compared = names.data(comparisons, "comparison", seed=seed, count=count) if comparisons else None
-    read = names.data(texts, "text", seed=seed, count=count) if texts else None
+    shown = (
+        names.data.read(demonstrations, "demonstration", seed=seed, count=count) if demonstrations else None
+    )
+    compared = names.data.read(comparisons, "comparison", seed=seed, count=count) if comparisons else None
+    read = names.data.read(texts, "text", seed=seed, count=count) if texts else None
     run = open_run(
         "likelihood",
         out,
@@ -121,7 +123,7 @@ def likelihood(
     from ..evals import likelihood as method
     from ..models.load import load_policy
 
-    policy = load_policy(names.model_path(model), settings.model)
+    policy = load_policy(names.known.model_path(model), settings.model)
     measured = [list(each.records) if each else [] for each in (shown, compared)]
     if settings.held_out < 1:
         measured = [by_prompt(records, settings.held_out, seed)[1] for records in measured]
@@ -175,14 +177,14 @@ def reward_shift(
         raise UserError(
             "reward-shift needs a reward model and a gold judge", remedy="--reward RUN --gold town:gold"
         )
-    prompts = names.data(data, "prompt", seed=0, count=settings.prompts)
+    prompts = names.data.read(data, "prompt", seed=0, count=settings.prompts)
     run = open_run(
         "reward-shift",
         out,
         settings,
         seed,
         resume,
-        models=[model, *names.reward_models(reward), *others],
+        models=[model, *names.models.reward_models(reward), *others],
         data=[prompts],
         gold=gold,
         reward=reward,
@@ -193,9 +195,9 @@ def reward_shift(
     from ..models.load import load_policy
 
     judge, truth, reference = (
-        names.reward_judge(reward, settings.model),
-        names.judge(gold),
-        load_policy(names.model_path(model), settings.model),
+        names.judges.reward_judge(reward, settings.model),
+        names.judges.judge(gold),
+        load_policy(names.known.model_path(model), settings.model),
     )
     asked = room_for_answers(run, prompts.records, reference, settings.sampling)
     points = [
@@ -215,7 +217,9 @@ def reward_shift(
             if kind == "best of":
                 found = method.accuracy_on_best_of_n(judge, truth, reference, asked, n=int(name), **common)
             else:
-                policy = reference if number == 0 else load_policy(names.model_path(name), settings.model)
+                policy = (
+                    reference if number == 0 else load_policy(names.known.model_path(name), settings.model)
+                )
                 found = method.accuracy_on_policy(
                     judge, truth, policy, asked, reference=None if number == 0 else reference, **common
                 )

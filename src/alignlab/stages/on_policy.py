@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import names
 from ..errors import ConfigError, UserError
-from ..names import things as names
 from ..run import derive_seed, writing
 from ..settings import PPOSettings
 from .stage import card, done, open_run, outside, result
@@ -53,15 +53,15 @@ def ppo(
             f"ptx_coef = {settings.ptx_coef:g}, but no pretraining text is named",
             remedy="--ptx DATA, documents as text; or --ptx_coef 0",
         )
-    prompts = names.data(data, "prompt", seed=seed, count=count)
-    texts = names.data(ptx, "text", seed=seed) if ptx else None
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
+    texts = names.data.read(ptx, "text", seed=seed) if ptx else None
     run = open_run(
         "ppo",
         out,
         settings,
         seed,
         resume,
-        models=[model, *(names.reward_models(reward) if reward else []), *([cost] if cost else [])],
+        models=[model, *(names.models.reward_models(reward) if reward else []), *([cost] if cost else [])],
         data=[prompts, *([texts] if texts else [])],
         gold=gold,
         judge=judge,
@@ -75,18 +75,18 @@ def ppo(
     from ..models.chat import text_ids
     from ..models.load import load_policy, load_reward_model, save_policy
 
-    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    reference = None if settings.adapter.rank else load_policy(names.model_path(model), settings.model)
+    policy = load_policy(names.known.model_path(model), settings.model, settings.adapter, trainable=True)
+    reference = None if settings.adapter.rank else load_policy(names.known.model_path(model), settings.model)
     scorer = (
-        names.judge(judge)
+        names.judges.judge(judge)
         if judge
-        else names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
+        else names.judges.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
     )
     if cost:
         scorer = constrained(scorer, cost, settings)
-    start = names.reward_models(reward)[0] if reward else model
+    start = names.models.reward_models(reward)[0] if reward else model
     value_model = load_reward_model(
-        names.model_path(start),
+        names.known.model_path(start),
         settings.model,
         adapter=settings.adapter,
         trainable=True,
@@ -107,7 +107,7 @@ def ppo(
             prompts.records,
             settings,
             judge=scorer,
-            gold=names.maybe_judge(gold),
+            gold=names.judges.maybe_judge(gold),
             ptx_rows=rows,
             seed=seed,
         )
@@ -151,7 +151,7 @@ def constrained(scorer: Judge, cost: str, settings: PPOSettings) -> LagrangeJudg
     from ..feedback.reward_model import RewardModelJudge
     from ..models.load import load_reward_model
 
-    model = load_reward_model(names.model_path(cost), settings.model)
+    model = load_reward_model(names.known.model_path(cost), settings.model)
     if not getattr(model.model.config, "cost_model", False):
         raise UserError(
             f"{cost} is a reward model, not a cost model: its zero does not part safe from unsafe",
