@@ -307,14 +307,16 @@ def train_attacker(
     from ...models.load import load_policy, save_policy
     from ...run import writing
     from ...sampling.local import LocalSampler
-    from ..judging import by_name
     from ..session import Sampling
 
     attacked = names.models.target(
         model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling
     )
     session = Session(
-        attacked, by_name(judge), sampling=Sampling(settings.rloo.sampling.max_new_tokens), identity=model
+        attacked,
+        names.judges.verdicts(judge),
+        sampling=Sampling(settings.rloo.sampling.max_new_tokens),
+        identity=model,
     )
     written = [
         name
