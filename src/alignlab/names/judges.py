@@ -72,9 +72,9 @@ def judge(name: str) -> Judge:
         from ..feedback import RuleJudge
 
         return RuleJudge(name, lambda _: 0.0)
-    from ..feedback.own import OwnJudge
+    from ..feedback.own import own_judge
 
-    return OwnJudge(name)
+    return own_judge(name)
 
 
 def maybe_judge(name: str) -> Judge | None:
@@ -172,13 +172,6 @@ def ai_judge(
         temperature=found.temperature,
         seed=seed,
     )
-
-
-def own_code(*options: str) -> dict[str, str]:
-    """The digest of each function of the user's own that is named, by name."""
-    from ..feedback import own
-
-    return {name: own.digest(name) for name in options if name and own.parse(name)}
 
 
 def probes(gold: str) -> list[Any] | None:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .. import names
+from .. import names, plugins
 from ..health.rules import FEWEST
 from ..records import Prompt
 from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, writing
@@ -38,7 +38,8 @@ def open_run(
     for model in models:
         names.known.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
-    if code := names.judges.own_code(*options.values()):
+    settings_in_words = [value for value in vars(settings).values() if isinstance(value, str)]
+    if code := plugins.digests(*options.values(), *settings_in_words):
         config["code"] = code
     run = RunDir.open(
         out,
