@@ -13,7 +13,7 @@ from alignlab.data.read import survey
 from alignlab.errors import ConfigError, DataError
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import EvalSettings
-from alignlab.stages.learn import preferences
+from alignlab.stages.rankings import preferences
 from alignlab.stages.stage import open_run
 
 ROWS = [{"q": f"Where is house {i}?", "a": "By the well.", "label": "cs"} for i in range(3)]

@@ -76,7 +76,7 @@ def length() -> Iterator[None]:
     real = names.judges.judge
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            names,
+            names.judges,
             "judge",
             lambda name: RuleJudge(name, lambda c: float(len(c.text))) if name == "length" else real(name),
         )

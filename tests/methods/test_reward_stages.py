@@ -31,7 +31,7 @@ from alignlab.settings import (
     RLOOSettings,
     SamplingSettings,
 )
-from alignlab.stages.learn import labelled, preferences
+from alignlab.stages.rankings import labelled, preferences
 
 from .conftest import Killed
 
