@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from alignlab.cli.main import main
+from alignlab.cli import main
 from alignlab.feedback.safety.refusal import RefusalClassifier
 from alignlab.feedback.safety.verdicts import LABELS
 from alignlab.redteam import judging
