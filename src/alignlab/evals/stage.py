@@ -45,9 +45,7 @@ def run(
         bare: also measure how a base model continues bare questions.
     """
     policy = load_policy(model, settings.model)
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=settings.sampling.slots, end_ids=policy.end_ids
-    )
+    sampler = LocalSampler.of(policy, slots=settings.sampling.slots)
     sampled: Results | None = None
     prompts, said = with_room(
         prompts,

@@ -90,7 +90,9 @@ def reliability_curve(
     return rows
 
 
-def ece(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10) -> float:
+def ece(
+    probabilities: Sequence[float] | np.ndarray, outcomes: Sequence[float] | np.ndarray, *, bins: int = 10
+) -> float:
     """Expected calibration error: mean over predictions of |stated - happened| of their bin (Guo et al. 2017,
     equation 3).
     """

@@ -13,7 +13,7 @@ from ..models.chat import Rendered, prompt_ids
 from ..models.forward import laid_out, token_logprobs_of
 from ..models.load import Policy
 from ..records import Completion, Prompt, Score
-from ..sampling import Sampler
+from ..sampling import Sampler, Sampling
 from .statistics import mean_ci, win_rate
 
 Results = Sequence[tuple[Completion, Score]]
@@ -47,7 +47,9 @@ def evaluate(
     source: str = "",
 ) -> list[tuple[Completion, Score]]:
     """One completion of each prompt with its score."""
-    groups = sampler.sample(prompts, n=1, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    groups = sampler.sample(
+        prompts, Sampling(max_new_tokens=max_new_tokens, temperature=temperature), seed=seed
+    )
     completions = [group[0] for group in groups]
     return list(zip(completions, judge.score(completions), strict=True))
 
