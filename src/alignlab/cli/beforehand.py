@@ -121,6 +121,12 @@ def served(name: str) -> None:
     defences(",".join(stack))
 
 
+def task(name: str) -> None:
+    from ..evals import tasks
+
+    tasks.check(name)
+
+
 def want(name: str) -> None:
     from ..data.formats import WANTS
 
@@ -135,6 +141,7 @@ OURS: dict[str, Callable[[str], None]] = {
     "stacks": stacks,
     "verdicts": verdicts,
     "served": served,
+    "task": task,
     "want": want,
 }
 

@@ -5,17 +5,16 @@ and principles do to them. Intervals at 95 %.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import statistics
-from .statistics import mean_ci
+from .statistics import bootstrap, ece, kappa, mean_ci
 
 SPAN = (0.01, 100.0)
 """A fitted temperature lies within: labels that are all right would have it 0, labels that are wrong more often than right infinity."""
-RESAMPLES = 1000
 
 
 def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int = 0) -> dict[str, Any]:
@@ -33,10 +32,14 @@ def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int =
     """
     p, y = _decided(stated, happened)
     right = np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))
-    said, true = np.sign(p - 0.5), np.sign(y - 0.5)
+    cells = (np.sign(p - 0.5) + 1) * 3 + np.sign(y - 0.5) + 1  # of a table of second, even, first
+
+    def kappa_of(rows: np.ndarray) -> float:
+        return float(kappa(np.bincount(cells[rows].astype(int), minlength=9).reshape(3, 3)))
+
     return {
         "accuracy": mean_ci(right.tolist()),
-        "kappa": bootstrap(lambda i: kappa(said[i], true[i]), len(p), seed=seed),
+        "kappa": bootstrap(kappa_of, len(p), seed=seed),
         "ece": bootstrap(lambda i: ece(p[i], y[i]), len(p), seed=seed),
         "nll": mean_ci(nll(p, y).tolist()),
         "reliability": statistics.reliability_curve(p.tolist(), y.tolist()),
@@ -146,35 +149,6 @@ def change(
         right = [np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))[known].tolist() for p in (b, a)]
         found["accuracy_gain"] = statistics.paired_difference(*right)
     return found
-
-
-def bootstrap(figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0) -> dict[str, Any]:
-    """S of a figure of n pairs: `figure` of all of them, and percentiles over RESAMPLES samples drawn with
-    replacement. No pairs: None.
-    """
-    if n == 0:
-        return {"mean": None, "ci": None, "n": 0}
-    draws = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (RESAMPLES, n))
-    low, high = np.percentile([figure(row) for row in draws], [2.5, 97.5])
-    return {"mean": float(figure(np.arange(n))), "ci": [float(low), float(high)], "n": n}
-
-
-def kappa(said: np.ndarray, true: np.ndarray) -> float:
-    """Cohen's kappa of two raters over any values; 1 if both use one value only
-    (`feedback.agreement.cohen_kappa`, on arrays).
-    """
-    values = np.unique(np.concatenate([said, true]))
-    observed = float((said == true).mean())
-    expected = sum(float((said == v).mean()) * float((true == v).mean()) for v in values)
-    return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
-
-
-def ece(p: np.ndarray, y: np.ndarray, *, bins: int = 10) -> float:
-    """`statistics.ece` on arrays."""
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    off = np.abs(np.bincount(place, p, bins) - np.bincount(place, y, bins))  # count times |stated - happened|
-    return float(off.sum() / max(1, count.sum()))
 
 
 def nll(p: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -94,10 +94,39 @@ def ece(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int 
     """Expected calibration error: mean over predictions of |stated - happened| of their bin (Guo et al. 2017,
     equation 3).
     """
-    rows = reliability_curve(probabilities, outcomes, bins=bins)
-    return sum(row["n"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / max(
-        1, len(probabilities)
-    )
+    p, y = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = np.abs(
+        np.bincount(place, p, bins) - np.bincount(place, y, bins)
+    )  # of a bin: n |stated - happened|
+    return float(gaps.sum() / max(1, len(p)))
+
+
+def kappa(tables: np.ndarray) -> np.ndarray:
+    """Cohen's kappa (1960) of two raters, from (..., K, K) counts of what one says against what the other does;
+    1 if both use one value only, NaN of an empty table.
+
+    It is `feedback.agreement.cohen_kappa` of many tables at once, for a bootstrap.
+    """
+    tables = np.asarray(tables, dtype=float)
+    n = tables.sum((-2, -1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        observed = tables.trace(axis1=-2, axis2=-1) / n
+        expected = (tables.sum(-1) * tables.sum(-2)).sum(-1) / n**2
+        return np.where(expected == 1, 1.0, (observed - expected) / (1 - expected))
+
+
+def bootstrap(
+    figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0, draws: int = 1000
+) -> dict[str, Any]:
+    """S of a figure of n rows: `figure` of all their indices, and percentiles over samples of them drawn with
+    replacement. No rows: None.
+    """
+    if n == 0:
+        return {"mean": None, "ci": None, "n": 0}
+    samples = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (draws, n))
+    low, high = np.percentile([figure(row) for row in samples], [2.5, 97.5])
+    return {"mean": float(figure(np.arange(n))), "ci": [float(low), float(high)], "n": n}
 
 
 def seeds_summary(values: Sequence[float]) -> dict[str, Any]:
