@@ -122,6 +122,12 @@ def served(name: str) -> None:
     defences(",".join(stack))
 
 
+def task(name: str) -> None:
+    from ..evals import tasks
+
+    tasks.check(name)
+
+
 def want(name: str) -> None:
     from ..data.formats import WANTS
 
@@ -136,6 +142,7 @@ OURS: dict[str, Callable[[str], None]] = {
     "stacks": stacks,
     "verdicts": verdicts,
     "served": served,
+    "task": task,
     "want": want,
 }
 
