@@ -68,9 +68,7 @@ def win_rate(a: Sequence[float], b: Sequence[float], labels: Sequence[float] | N
     )
 
 
-def reliability_curve(
-    probabilities: Any, outcomes: Any, *, bins: int = 10
-) -> list[dict[str, float]]:
+def reliability_curve(probabilities: Any, outcomes: Any, *, bins: int = 10) -> list[dict[str, float]]:
     """For each of `bins` equal intervals of [0, 1]: mean probability stated, share that happened, n."""
     p, y = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
     place = np.minimum((p * bins).astype(int), bins - 1)
