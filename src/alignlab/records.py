@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DataError
+from .text.disk import write_whole
 from .text.lines import as_json, read_lines
 
 Role = Literal["system", "user", "assistant"]
@@ -582,18 +583,12 @@ def _completion_text(value: Any) -> str:
 
 def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain]) -> str:
     """Write records one a line, whole or not at all; returns the SHA-256 of the file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(path.name + ".partial")
     digest = hashlib.sha256()
-    with open(staging, "wb") as file:
+    with write_whole(Path(path)) as staging, open(staging, "wb") as file:
         for record in records:
             line = as_json(record.to_json()) + b"\n"
             digest.update(line)
             file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(staging, path)
     return digest.hexdigest()
 
 
