@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -166,11 +166,29 @@ class RunDir:
         """
         file = self.path / "kept" / f"{name}.json"
         if not file.exists():
-            found = make()
+            made = make()
+            rows = [record.to_json() for record in made] if kind else made
             with writing(self.path):
-                write_sealed(file, {"made": [record.to_json() for record in found] if kind else found})
+                write_sealed(file, {"made": rows})
         rows = read_sealed(file)["made"]
         return [kind.from_json(row) for row in rows] if kind else rows
+
+    def in_chunks(
+        self,
+        items: Sequence[T],
+        make: Callable[[int, Sequence[T]], Any],
+        kind: type[Any] | None = None,
+        *,
+        size: int = 512,
+        desc: str,
+    ) -> Iterator[Any]:
+        """Long work on many items, `size` at a time and with progress: what `make` gives for each chunk
+        (called with its number and its items), by `kept`.
+        """
+        starts = range(0, len(items), size)
+        for number, start in enumerate(self.track(starts, desc=desc)):
+            made = partial(make, number, items[start : start + size])
+            yield self.kept(f"{desc}/{number:05d}", made, kind)
 
     # steps, state and interruption
 
