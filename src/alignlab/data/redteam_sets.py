@@ -26,12 +26,16 @@ from typing import Any
 from ..errors import DataError
 from ..records import Message, Prompt
 from ..text.escapes import one_line
-from .files import csv_rows, file_rows, open_plain, read_by, read_object, suffix
+from .bounds import suffix
+from .csv_rows import csv_rows
+from .files import file_rows, read_by
 from .folders import local
 from .formats import Tracked, messages
 from .formats.rows import holds_text
 from .formats.values import shown
 from .harms import harms
+from .json_rows import read_object
+from .plain import open_plain
 
 Row = Mapping[str, Any]
 
