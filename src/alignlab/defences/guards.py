@@ -5,7 +5,6 @@ counts. Entered into `defences.DEFENCES`.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import random
 import time
@@ -20,6 +19,7 @@ from ..records import Completion, Message, Prompt
 from ..run import derive_seed
 from ..sampling import Sampler, Sampling
 from ..text.encodings import readings
+from ..text.lines import append_lines
 from ..text.rouge import rouge_l, words
 from .middleware import DEFENCES, refused
 
@@ -413,8 +413,7 @@ class AuditLog(Guard):
         ]
         self.rows += made
         if self.file:
-            with open(self.file, "a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row) + "\n" for row in made)
+            append_lines(self.file, made)
         return rows
 
 
