@@ -129,7 +129,7 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     import torch
 
     from alignlab import names
-    from alignlab.evals.suite import evaluate
+    from alignlab.evals.answers import evaluate
     from alignlab.models.load import load_policy
     from alignlab.sampling.local import LocalSampler
 

@@ -114,6 +114,12 @@ def served(name: str) -> None:
     defences(",".join(stack))
 
 
+def task(name: str) -> None:
+    from ..evals import tasks
+
+    tasks.check(name)
+
+
 def want(name: str) -> None:
     from ..data.formats import WANTS
 
@@ -127,6 +133,7 @@ OURS: dict[str, Callable[[str], None]] = {
     "defences": defences,
     "stacks": stacks,
     "served": served,
+    "task": task,
     "want": want,
 }
 

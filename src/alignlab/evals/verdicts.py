@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,8 @@ def judged(
     """What the judge makes of pairs (`put_to`), a chunk at a time, each kept by that name as soon as it is
     whole.
     """
-    found: list[Comparison] = []
-    for number, start in enumerate(run.track(list(range(0, len(pairs), chunk)), desc=name)):
-        found += run.kept(
-            f"{name}/{number:05d}",
-            lambda start=start: put_to(judge, pairs[start : start + chunk]),
-            Comparison,
-        )
-    return found
+    chunks = run.in_chunks(pairs, lambda _, part: put_to(judge, part), Comparison, size=chunk, desc=name)
+    return list(chain.from_iterable(chunks))
 
 
 def put_to(judge: AIJudge, pairs: Sequence[Pair]) -> list[Comparison]:

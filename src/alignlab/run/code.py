@@ -74,7 +74,15 @@ STAGES: dict[str, tuple[str, ...]] = {
     "agreement": ("evals.verdicts", "evals.labels"),
     "ablate": ("evals.verdicts", "evals.labels"),
     "diff": ("evals.verdicts", "evals.shift"),
-    "eval": ("evals.stage", *_REWARDS),
+    "eval": (
+        "evals.answers",
+        "evals.scored",
+        "evals.gsm8k",
+        "evals.ifeval",
+        "evals.truthfulqa",
+        "town.measure.task",
+        *_REWARDS,
+    ),
     "likelihood": ("evals.likelihood",),
     "reward-shift": ("evals.shift", *_REWARDS),
     "redteam": (

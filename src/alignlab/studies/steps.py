@@ -133,7 +133,7 @@ def point(
     """One policy at temperature 1: its KL from the reference, gold, and what each reward model says.
     `qualities` counts answers by their gold.
     """
-    from ..evals.suite import kl_from
+    from ..evals.answers import kl_from
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
