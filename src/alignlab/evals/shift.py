@@ -14,8 +14,8 @@ from ..models.load import Policy, context_of
 from ..records import Completion, Prompt
 from ..sampling.local import LocalSampler
 from ..settings import SamplingSettings
-from .statistics import mean_ci
 from .answers import kl_from
+from .statistics import mean_ci
 
 BIG = 0.5
 """Completions whose gold scores differ by at least this are far apart; as in `methods.reward_model`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import CheckFailed, DataError, UserError
 from ..names.known import check_finished
-from ..report.sections import judge_of, mean_of
+from ..report.words import judge_of, mean_of
 from ..run import RunInfo, examine_run, find_folders, read_run
 from ..run import list_runs as find_runs
 from ..text.escapes import one_line
