@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from alignlab import names
 from alignlab.errors import DataError, UserError
 from alignlab.evals import gsm8k, ifeval, tasks, truthfulqa
 from alignlab.evals.answers import summarise
 from alignlab.evals.ifeval_checks import CHECKS
-from alignlab.names import things as names
 from alignlab.records import Completion, Prompt, Score
 from alignlab.report.page import write_report
 from alignlab.settings import EvalSettings, ModelSettings, SamplingSettings
@@ -178,7 +178,7 @@ def test_the_authors_files_are_read_whole(data_dir: Path) -> None:
         ("ifeval", "ifeval/input_data.jsonl", 541, 31),
         ("truthfulqa", "truthfulqa/mc_task.json", 790, 0),
     ):
-        prompts = names.data(str(data_dir / file), "prompt").records
+        prompts = names.data.read(str(data_dir / file), "prompt").records
         questions, missing = tasks.named(name).questions(prompts)
         assert (len(questions) + missing, missing) == (count, left_out)
     kinds = {kind for prompt in prompts for kind in prompt.meta["columns"].get("instruction_id_list", ())}

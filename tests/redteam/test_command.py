@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from alignlab import names
 from alignlab.cli.main import main
 from alignlab.errors import ConfigError, DataError, UserError
-from alignlab.names import things as names
-from alignlab.names.things import model_path
+from alignlab.names.known import model_path
 from alignlab.redteam import command, exports, findings, fix
 from alignlab.redteam.attacks.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
@@ -80,7 +80,7 @@ def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None
     suites = ET.parse(out / "junit.xml").getroot()
     assert int(suites.get("failures", "0")) == len(suites.findall(".//failure")) >= 10
     code, written, _ = run("redteam", "export", str(out), "--format", "prompts", capsys=capsys)
-    hits = names.data(str(out), "prompt").records
+    hits = names.data.read(str(out), "prompt").records
     assert (
         code == 0
         and written["files"] == [str(out / "data" / "prompts.jsonl")]

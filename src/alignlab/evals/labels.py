@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
+from ..feedback.agreement import kappa_of, table_of
 from . import statistics
-from .statistics import bootstrap, ece, kappa, mean_ci
+from .statistics import bootstrap, ece, logit, mean_ci
 
 SPAN = (0.01, 100.0)
 """A fitted temperature lies within: labels that are all right would have it 0, labels that are wrong more often than right infinity."""
@@ -32,14 +34,10 @@ def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int =
     """
     p, y = _decided(stated, happened)
     right = np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))
-    cells = (np.sign(p - 0.5) + 1) * 3 + np.sign(y - 0.5) + 1  # of a table of second, even, first
-
-    def kappa_of(rows: np.ndarray) -> float:
-        return float(kappa(np.bincount(cells[rows].astype(int), minlength=9).reshape(3, 3)))
-
+    said, true = 1 + np.sign(p - 0.5).astype(int), 1 + np.sign(y - 0.5).astype(int)  # second, even, first
     return {
         "accuracy": mean_ci(right.tolist()),
-        "kappa": bootstrap(kappa_of, len(p), seed=seed),
+        "kappa": bootstrap(lambda i: float(kappa_of(table_of(said[i], true[i], 3))), len(p), seed=seed),
         "ece": bootstrap(lambda i: ece(p[i], y[i]), len(p), seed=seed),
         "nll": mean_ci(nll(p, y).tolist()),
         "reliability": statistics.reliability_curve(p.tolist(), y.tolist()),
@@ -55,13 +53,13 @@ def fit_temperature(stated: Sequence[float], happened: Sequence[float]) -> float
     The cross-entropy is convex in 1 / T, so the sign of its slope is followed to the zero.
     """
     p, y = _decided(stated, happened)
-    x = _logit(p)
+    x = logit(p)
     if not len(x) or not x.any():
         return 1.0
     low, high = 1 / SPAN[1], 1 / SPAN[0]
     for _ in range(60):
         middle = math.sqrt(low * high)
-        slope = float(((1 / (1 + np.exp(-np.clip(middle * x, -60, 60))) - y) * x).mean())
+        slope = float(((expit(middle * x) - y) * x).mean())
         low, high = (middle, high) if slope < 0 else (low, middle)
     return 1 / math.sqrt(low * high)
 
@@ -84,9 +82,9 @@ def calibration(
     p, y = np.asarray(stated, dtype=float), np.asarray(happened, dtype=float)
     temperature = fit_temperature(p[inside].tolist(), y[inside].tolist())
     rest, true = _decided(p[~inside].tolist(), y[~inside].tolist())
-    scaled = _sigmoid(_logit(rest) / temperature)
+    scaled = expit(logit(rest) / temperature)
     even = p[~inside][y[~inside] == 0.5]
-    quiet = [mean_ci(np.abs(2 * q - 1).tolist()) for q in (even, _sigmoid(_logit(even) / temperature))]
+    quiet = [mean_ci(np.abs(2 * q - 1).tolist()) for q in (even, expit(logit(even) / temperature))]
     before, after = (
         bootstrap(lambda i, q=q: ece(q[i], true[i]), len(true), seed=seed) for q in (rest, scaled)
     )
@@ -153,19 +151,10 @@ def change(
 
 def nll(p: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Cross-entropy of each pair, nats."""
-    x = _logit(p)
+    x = logit(p)
     return np.logaddexp(0, -x) * y + np.logaddexp(0, x) * (1 - y)
 
 
 def _decided(stated: Sequence[float], happened: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     p, y = np.asarray(stated, dtype=float), np.asarray(happened, dtype=float)
     return p[y != 0.5], y[y != 0.5]
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    held = np.clip(p, 1e-12, 1 - 1e-12)
-    return np.log(held) - np.log1p(-held)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

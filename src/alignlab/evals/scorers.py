@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..feedback.agreement import cohen_kappa
-from .statistics import Z, kappa, mean_ci, wilson
+from ..feedback.agreement import cohen_kappa, kappa_of
+from .statistics import Z, mean_ci, wilson
 
 
 def scorer_card(
@@ -46,7 +46,7 @@ def scorer_card(
         if pairs
         else np.zeros((0, 4))
     )
-    for name, of in (("f1", _f1), ("kappa", _kappa_of_cells)):
+    for name, of in (("f1", _f1), ("kappa", lambda cells: kappa_of(cells.reshape(-1, 2, 2)))):
         drawn = of(samples.astype(float))
         drawn = drawn[np.isfinite(drawn)]
         ci = [float(x) for x in np.quantile(drawn, (0.025, 0.975))] if len(drawn) else None
@@ -63,10 +63,6 @@ def _f1(cells: np.ndarray) -> np.ndarray:
     tp, fp, fn, _ = cells.T
     with np.errstate(invalid="ignore", divide="ignore"):
         return 2 * tp / (2 * tp + fp + fn)
-
-
-def _kappa_of_cells(cells: np.ndarray) -> np.ndarray:
-    return kappa(cells.reshape(-1, 2, 2))
 
 
 def agreement(said: Sequence[Hashable], truth: Sequence[Hashable]) -> dict[str, Any]:

@@ -96,24 +96,14 @@ def ece(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int 
     """
     p, y = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
     place = np.minimum((p * bins).astype(int), bins - 1)
-    gaps = np.abs(
-        np.bincount(place, p, bins) - np.bincount(place, y, bins)
-    )  # of a bin: n |stated - happened|
-    return float(gaps.sum() / max(1, len(p)))
+    stated, happened = np.bincount(place, p, bins), np.bincount(place, y, bins)  # count times the bin's mean
+    return float(np.abs(stated - happened).sum() / max(1, len(p)))
 
 
-def kappa(tables: np.ndarray) -> np.ndarray:
-    """Cohen's kappa (1960) of two raters, from (..., K, K) counts of what one says against what the other does;
-    1 if both use one value only, NaN of an empty table.
-
-    It is `feedback.agreement.cohen_kappa` of many tables at once, for a bootstrap.
-    """
-    tables = np.asarray(tables, dtype=float)
-    n = tables.sum((-2, -1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        observed = tables.trace(axis1=-2, axis2=-1) / n
-        expected = (tables.sum(-1) * tables.sum(-2)).sum(-1) / n**2
-        return np.where(expected == 1, 1.0, (observed - expected) / (1 - expected))
+def logit(p: np.ndarray) -> np.ndarray:
+    """Log-odds of probabilities, those of 0 and 1 kept finite."""
+    held = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.log(held) - np.log1p(-held)
 
 
 def bootstrap(

@@ -2,7 +2,7 @@
 known without loading it.
 
 Imports no torch, no transformers and no reader of data, so that a wrong name is said at once.
-`alignlab.names.things` makes what is named.
+The other modules of `alignlab.names` make what is named.
 """
 
 from __future__ import annotations
