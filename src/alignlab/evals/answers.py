@@ -23,7 +23,7 @@ from ..models.forward import laid_out, token_logprobs_of
 from ..models.load import Policy, context_of, load_policy
 from ..records import Completion, Prompt, Score, read_jsonl
 from ..run import RunDir, derive_seed, read_run
-from ..sampling import Sampler
+from ..sampling import Sampler, Sampling
 from ..sampling.choices import choice_logprobs
 from ..sampling.local import LocalSampler
 from ..settings import EvalSettings
@@ -63,9 +63,7 @@ def run(
         base: it is a base model; the task may ask it something of its own.
     """
     policy = load_policy(model, settings.model)
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=settings.sampling.slots, end_ids=policy.end_ids
-    )
+    sampler = LocalSampler.of(policy, slots=settings.sampling.slots)
     answers: dict[str, Results]
     if task.choose:
         answers = {"likelihood": likeliest(run, sampler, task, prompts)}
@@ -127,7 +125,9 @@ def evaluate(
     seed: int,
 ) -> list[tuple[Completion, Score]]:
     """One completion of each prompt with its score."""
-    groups = sampler.sample(prompts, n=1, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    groups = sampler.sample(
+        prompts, Sampling(max_new_tokens=max_new_tokens, temperature=temperature), seed=seed
+    )
     completions = [group[0] for group in groups]
     return list(zip(completions, judge.score(completions), strict=True))
 

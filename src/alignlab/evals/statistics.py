@@ -68,9 +68,7 @@ def win_rate(a: Sequence[float], b: Sequence[float], labels: Sequence[float] | N
     )
 
 
-def reliability_curve(
-    probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10
-) -> list[dict[str, float]]:
+def reliability_curve(probabilities: Any, outcomes: Any, *, bins: int = 10) -> list[dict[str, float]]:
     """For each of `bins` equal intervals of [0, 1]: mean probability stated, share that happened, n."""
     p, y = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
     place = np.minimum((p * bins).astype(int), bins - 1)
@@ -90,7 +88,7 @@ def reliability_curve(
     return rows
 
 
-def ece(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10) -> float:
+def ece(probabilities: Any, outcomes: Any, *, bins: int = 10) -> float:
     """Expected calibration error: mean over predictions of |stated - happened| of their bin (Guo et al. 2017,
     equation 3).
     """

@@ -202,7 +202,7 @@ def _cached(name: str) -> bool:
 def data(name: str) -> None:
     """Data by any name; several by comma where that is no file's own name."""
     from ..data import mixture
-    from ..data.files import SUFFIXES, suffix
+    from ..data.bounds import SUFFIXES, suffix
     from ..data.folders import local
     from ..data.formats import columns_in
 

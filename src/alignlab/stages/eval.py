@@ -1,4 +1,4 @@
-"""A model put to an evaluation task: its answers, scored."""
+"""A model's answers to the questions of a task, scored."""
 
 from __future__ import annotations
 

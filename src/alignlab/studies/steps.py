@@ -16,6 +16,7 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed, read_run
+from ..sampling import Sampling
 from ..settings import CurveSettings, PointSettings
 from ..stages import reward_shift
 from ..stages.stage import done, open_run, rate, result
@@ -84,18 +85,13 @@ def curve(
         judges(rewards, gold),
         settings.sampling,
     )
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="samples"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="samples")
     starts = list(range(0, len(prompts.records), CHUNK))
     count, first = 0, []
     for number, start in enumerate(run.track(starts, desc="curve")):
         groups = sampler.sample(
             prompts.records[start : start + CHUNK],
-            n=settings.most,
-            max_new_tokens=s.max_new_tokens,
-            temperature=1.0,
-            top_p=s.top_p,
+            Sampling.of(s, n=settings.most, temperature=1.0),
             seed=derive_seed(seed, "study-curve", number),
         )
         scores = {
@@ -160,15 +156,10 @@ def point(
         judges(rewards, gold),
         settings.sampling,
     )
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="point"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="point")
     groups = sampler.sample(
         prompts.records,
-        n=settings.samples,
-        max_new_tokens=s.max_new_tokens,
-        temperature=1.0,
-        top_p=s.top_p,
+        Sampling.of(s, n=settings.samples, temperature=1.0),
         seed=derive_seed(seed, "study-point"),
     )
     sampler.close()
