@@ -19,7 +19,7 @@ from ..feedback import Judge
 from ..feedback.ai import AIJudge, Verdict, of_orders
 from ..records import Comparison, Completion, Prompt
 from ..run import RunDir, derive_seed
-from ..sampling import Sampler
+from ..sampling import Sampler, Sampling
 from . import labels as measure
 from .injections import CASES, CONTROLS, injected
 from .statistics import mean_ci, paired_difference
@@ -248,7 +248,7 @@ def behaviour(
     """
     scores = {}
     for name, sampler in samplers.items():
-        groups = sampler.sample(prompts, n=1, max_new_tokens=max_new_tokens, temperature=0.0, seed=seed)
+        groups = sampler.sample(prompts, Sampling(max_new_tokens=max_new_tokens, temperature=0.0), seed=seed)
         scores[name] = gold.score([group[0] for group in groups])
     (first, ours), (second, theirs) = scores.items()
     parts = sorted({part for score in (*ours, *theirs) for part in score.parts})

@@ -20,6 +20,7 @@ from ..feedback.safety.verdicts import Verdict, VerdictJudge, judge_all
 from ..models.chat import open_turn, prompt_ids
 from ..records import Completion, Message, Prompt, messages_from_json
 from ..run import derive_seed, writing
+from ..sampling import Sampler, Sampling
 from ..text.lines import append_lines, take_up
 
 if TYPE_CHECKING:
@@ -28,23 +29,6 @@ if TYPE_CHECKING:
 
 CHUNK = 256  # prompts asked together: what a kill can lose
 TOO_LONG = "context"  # what "blocks" a prompt that does not fit into the model's context
-
-
-class Target(Protocol):
-    """Who is attacked; the arguments are those of `alignlab.sampling.local.LocalSampler.sample`."""
-
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
-    ) -> list[list[Completion]]:
-        """For each prompt, in order, its n completions."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -189,13 +173,7 @@ class Attack(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the target is asked by default."""
-
-    max_new_tokens: int = 48
-    temperature: float = 0.0
-    top_p: float = 1.0
+ONCE = Sampling(temperature=0.0)  # how a target is asked if nothing else is said
 
 
 class Session:
@@ -212,19 +190,14 @@ class Session:
 
     def __init__(
         self,
-        target: Target,
+        target: Sampler,
         judge: VerdictJudge,
         *,
-        sampling: Sampling | None = None,
+        sampling: Sampling = ONCE,
         identity: str = "",
         folder: Path | None = None,
     ) -> None:
-        self.target, self.judge, self.sampling, self.identity = (
-            target,
-            judge,
-            sampling or Sampling(),
-            identity,
-        )
+        self.target, self.judge, self.sampling, self.identity = (target, judge, sampling, identity)
         self.asked = self.tokens = 0
         self.seconds = 0.0  # spent in the target by this process
         self.spent: dict[tuple[str, str], tuple[int, int]] = {}  # queries and tokens by attack and goal
@@ -400,14 +373,7 @@ class Session:
     def _sampled(self, prompts: Sequence[Prompt], s: Sampling, seed: int) -> list[list[Completion]]:
         """The target's answers. A prompt that a defence makes too long for the model is answered by nobody."""
         try:
-            return self.target.sample(
-                prompts,
-                n=1,
-                max_new_tokens=s.max_new_tokens,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                seed=seed,
-            )
+            return self.target.sample(prompts, s, seed=seed)
         except DataError:
             if len(prompts) == 1:
                 return [[Completion(prompts[0], "", blocked=TOO_LONG)]]
