@@ -22,6 +22,7 @@ from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.evals.suite import summarise
 from alignlab.names import things as names
 from alignlab.pipeline.runner import Pipeline
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.records import Completion
 from alignlab.run import read_run
 from alignlab.settings import (
@@ -33,7 +34,6 @@ from alignlab.settings import (
     OnlineDPOSettings,
     OptimSettings,
     ORPOSettings,
-    PipelineSettings,
     RejectionSettings,
     RLOOSettings,
     SamplingSettings,

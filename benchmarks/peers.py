@@ -123,7 +123,7 @@ def ours(
     whole: bool,
     profile: str,
 ) -> dict[str, Any]:
-    from alignlab.cli import main as cli
+    from alignlab import cli
     from alignlab.feedback import RuleJudge
     from alignlab.names import things as names
     from alignlab.run import RunDir

@@ -14,8 +14,8 @@ from alignlab.methods import direct, ppo, sft
 from alignlab.models import load
 from alignlab.names import things as names
 from alignlab.pipeline.runner import Pipeline
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.sampling.local import LocalSampler
-from alignlab.settings import PipelineSettings
 
 from .scripts import ROOT, script
 

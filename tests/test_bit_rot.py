@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import DataError, ModelError, UserError
 from alignlab.models.load import load_policy
 from alignlab.names import things as names

@@ -12,7 +12,7 @@ import signal
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.names import things as names
 from alignlab.records import Demonstration, write_jsonl
 from alignlab.run import faults_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import DataError, UserError
 from alignlab.feedback.own import OwnJudge, parse
 from alignlab.names import known

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.feedback.safety.planted import GoldVerdicts
 from alignlab.names import things as names
 from alignlab.records import Completion, Prompt

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.names import things as names
 from alignlab.names.things import model_path

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.feedback.safety.verdicts import LABELS
 from alignlab.redteam import judging, train_refusal
 from alignlab.redteam.train_refusal import train

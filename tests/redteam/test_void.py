@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.redteam.command import figure
 
 from ..serving import Reply, Server

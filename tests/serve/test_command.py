@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.defences.middleware import DEFENCES
 from alignlab.serve.command import named
 from alignlab.serve.running import load
@@ -29,7 +29,7 @@ def test_it_says_where_it_listens_answers_and_ends_with_the_signal(
     command = [
         sys.executable,
         "-m",
-        "alignlab.cli.main",
+        "alignlab.cli",
         "serve",
         "small=town-s+self-reminder",
         "--port",

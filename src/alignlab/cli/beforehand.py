@@ -11,8 +11,10 @@ from typing import Any
 
 from ..errors import UserError
 from ..names import known
+from ..recipes.settings import PipelineSettings
 from ..run.places import check_folder, check_out
-from ..settings import PipelineSettings, StudySettings, rules
+from ..settings import rules
+from ..studies.settings import StudySettings
 from .commands import Command
 
 
@@ -77,7 +79,7 @@ def named(kind: str, name: str, where: str) -> None:
 
 
 def recipe(name: str) -> None:
-    from ..recipes import RECIPES
+    from ..recipes.catalogue import RECIPES
 
     known.one_of(name, RECIPES, "there is no recipe")
 
@@ -163,7 +165,7 @@ def listed(kind: str) -> list[str]:
 
             return [f"town:{name}" for name in SIZES]
         case "recipe":
-            from ..recipes import RECIPES
+            from ..recipes.catalogue import RECIPES
 
             return list(RECIPES)
         case "study":

@@ -96,6 +96,14 @@ def _common(x: Any) -> None:
         raise ConfigError(f"micro_batch = {rows}", remedy="0 for the whole batch, or a number from 1")
 
 
+def _workers(x: Any) -> None:
+    if hasattr(x, "workers") and (x.workers < 0 or min(x.demonstrations, x.prompts) < 1):
+        raise ConfigError(
+            "workers below 0, or no demonstrations or prompts",
+            remedy="workers from 0 (one for each core, 2 at most), the others from 1",
+        )
+
+
 def _text(x: s.PretrainSettings | s.CriticSettings) -> None:
     if min(x.tokens, x.batch) < 1 or x.context < 2:
         raise ConfigError(
@@ -432,16 +440,9 @@ def _redteam(x: s.RedteamSettings) -> None:
         raise ConfigError(f"reach = {x.reach} is no part of the way", remedy="above 0, at most 1")
 
 
-def _workers(x: s.PipelineSettings | s.StudySettings) -> None:
-    if x.workers < 0 or min(x.demonstrations, x.prompts) < 1:
-        raise ConfigError(
-            f"workers = {x.workers}, demonstrations = {x.demonstrations}, prompts = {x.prompts}",
-            remedy="workers from 0 (one for each core, 2 at most), the others from 1",
-        )
-
-
 RULES: tuple[tuple[type | tuple[type, ...], Callable[[Any], None]], ...] = (
     (object, _common),
+    (object, _workers),
     (s.OptimSettings, _optim),
     (s.AdapterSettings, _adapter),
     (s.ModelSettings, _model),
@@ -469,6 +470,5 @@ RULES: tuple[tuple[type | tuple[type, ...], Callable[[Any], None]], ...] = (
     (s.LikelihoodSettings, _likelihood),
     (s.ShiftSettings, _shift),
     (s.RedteamSettings, _redteam),
-    ((s.PipelineSettings, s.StudySettings), _workers),
 )
 """Rules by the settings that they are about; those of a kind come before those of its subclasses."""

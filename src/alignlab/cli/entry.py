@@ -15,8 +15,9 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
-from .. import __version__, settings
+from .. import __version__
 from ..errors import ConfigError, ResourceError, Terminated, UserError
+from ..recipes.settings import PipelineSettings
 from ..text.escapes import one_line, visible
 from ..text.nearest import nearest
 from ..text.streams import guarded, say, speak_utf_8
@@ -351,10 +352,10 @@ def _main(arguments: list[str]) -> int:
 
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
-        preset = settings.FAST_SIZES[command.settings] if values.get("fast") else None
+        preset = command.fast if values.get("fast") else None
         tables = {
             *COMMANDS,
-            *(item.name for item in fields(settings.PipelineSettings)),
+            *(item.name for item in fields(PipelineSettings)),
         }  # a file may hold those of other commands too
         grid, varied = sweep.points(command.settings, flags) if command.swept else ([flags], [])
         trained = next(
@@ -462,7 +463,3 @@ def _load(target: str) -> Callable[..., Any]:
 
     module, function = target.split(":")
     return getattr(import_module(f"alignlab.{module}"), function)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
