@@ -15,9 +15,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from alignlab import names
 from alignlab.constitution.files import load
 from alignlab.models.load import load_policy
-from alignlab.names import things as names
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
 from alignlab.town import tasks
@@ -29,7 +29,7 @@ RED = ("harmful", "look_alike")
 
 
 def sampler(name: str, *, documents: bool) -> LocalSampler:
-    policy = load_policy(names.model_path(name), ModelSettings())
+    policy = load_policy(names.known.model_path(name), ModelSettings())
     between = {policy.tokenizer.bos_token_id} if documents else set()
     return LocalSampler(
         policy.model, policy.tokenizer, slots=256, end_ids=policy.end_ids | between, name=name

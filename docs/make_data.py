@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab import cli
+from alignlab import cli, names
 from alignlab.cli.commands import COMMANDS
 from alignlab.data.checks import fit
 from alignlab.data.formats import COMPLETIONS, FORMATS, PROMPTS, PROMPTS_BESIDE
@@ -22,7 +22,6 @@ from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
 from alignlab.data.lengths import LEAST
 from alignlab.health.rules import FEWEST
 from alignlab.models.reader import load_reader
-from alignlab.names import things as names
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import ModelSettings
 
@@ -66,7 +65,7 @@ def default_of(how: str) -> str:
 
 def sample_of_lengths() -> str:
     """What `fit` says of made-up chats."""
-    tokenizer = load_reader(names.model_path("town-s"), ModelSettings()).tokenizer
+    tokenizer = load_reader(names.known.model_path("town-s"), ModelSettings()).tokenizer
     chats = [
         Demonstration(Prompt.user("Who bakes the bread?" * (1 + 8 * (n % 10 == 9))), "Nell does. " * (2 + n))
         for n in range(40)

@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab import cli
+from alignlab import cli, names
 from alignlab.constitution import files
 from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids
 from alignlab.models.load import Policy, load_policy
-from alignlab.names import things as names
 from alignlab.records import Message, Prompt
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler
@@ -633,7 +632,7 @@ def test_a_critic_behind_it_writes_what_the_critic_writes_here() -> None:
     """`--critic http://... --form document`: a document ends at the token between two, and nothing of the
     next one is read.
     """
-    policy, form = load_policy(names.model_path("town-s"), ModelSettings()), DocumentForm()
+    policy, form = load_policy(names.known.model_path("town-s"), ModelSettings()), DocumentForm()
     asked = [
         form.critique(Prompt.user(question), draft, principle)
         for principle in files.load("town").principles[:4]
