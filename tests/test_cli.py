@@ -13,6 +13,7 @@ from alignlab import cli
 from alignlab.defences.middleware import DEFENCES
 from alignlab.names.known import JUDGES
 from alignlab.recipes.catalogue import RECIPES
+from alignlab.settings.resolve import dotted
 from alignlab.redteam.attacks.catalogue import ATTACKS
 from alignlab.studies.catalogue import STUDIES
 from alignlab.town.people import PEOPLE_WHO_RANK
@@ -45,7 +46,7 @@ def test_every_command_has_help_with_every_setting_and_a_target(
     assert cli.main([name, "--help", "all"]) == 0
     shown = capsys.readouterr().out
     if kind := cli.commands.COMMANDS[name].settings:
-        assert all(f"--{dotted}" in shown for dotted, _, _ in cli.entry.flags_of(kind))
+        assert all(f"--{name}" in shown for name in dotted(kind))
     assert callable(cli.entry._load(cli.commands.COMMANDS[name].target))
     assert cli.main([name, "-h"]) == 0
     short = capsys.readouterr().out
@@ -155,7 +156,7 @@ def test_settings_and_where_they_came_from(tmp_path: Path, capsys: pytest.Captur
     assert code == 0 and found["kl_coef"]["value"] == 0.3 and "mine.toml" in found["kl_coef"]["from"]
     assert (
         found["optim.lr"]["value"] == 0.002
-        and found["epochs"] == {"value": 7, "from": "flag"}
+        and found["epochs"] == {"value": 7, "from": "flag", "range": "from 1"}
         and found["gamma"]["from"] == "default"
     )
     file.write_text("kl_ceof = 0.3\n")

@@ -186,17 +186,17 @@ def about(kind: type, table: str) -> str:
 def described(setting: Setting) -> str:
     """What a setting means, what it may be and its default."""
     names = beforehand.listed(setting.names) if setting.names else []
-    choices = (
-        f"; {setting.expected}"
-        if setting.expected.startswith("one of")
-        else "; known: " + ", ".join(names)
-        if names
-        else ""
-    )
+    choices = ""
+    if setting.expected.startswith("one of"):
+        choices = f"; {setting.expected}"
+    elif names:
+        choices = "; known: " + ", ".join(names)
+    elif setting.range:
+        choices = f"; {setting.range}"
     default = setting.default if setting.default != "" else "empty"
-    return (
-        f"{setting.help}{choices} (default {str(default).lower() if isinstance(default, bool) else default})"
-    )
+    if isinstance(default, bool):
+        default = str(default).lower()
+    return f"{setting.help}{choices} (default {default})"
 
 
 def row(flag: str, said: str, width: int) -> Iterator[str]:

@@ -41,15 +41,17 @@ def on_policy(*, lr: float, epochs: int = 1, steps: int = 24, **more: Any) -> PP
 class PipelineSettings:
     """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
 
-    workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
+    workers: int = setting(
+        0, "stages run side by side, one thread each; 0 = one for each core, 2 at most", at_least=0
+    )
     tracker: str = setting(
         "",
         "tensorboard, wandb or trackio for every stage that trains and names none of its own",
         names="tracker",
     )
-    demonstrations: int = setting(3000, "demonstrations for SFT")
-    prompts: int = setting(5500, "prompts that are ranked for the reward model and DPO")
-    ppo_prompts: int = setting(4000, "prompts PPO draws from")
+    demonstrations: int = setting(3000, "demonstrations for SFT", at_least=1)
+    prompts: int = setting(5500, "prompts that are ranked for the reward model and DPO", at_least=1)
+    ppo_prompts: int = setting(4000, "prompts PPO draws from", at_least=1)
     annotator: str = setting("town:fair", "who ranks", names="annotator")
     hacking: bool = setting(True, "also run PPO without a KL penalty, to see the proxy being gamed")
     sft: SFTSettings = field(default_factory=SFTSettings)
@@ -71,8 +73,11 @@ class PipelineSettings:
             "all recipes but instructgpt: completions sampled to learn from, about what that one samples "
             "for its rankings and PPO"
         ),
+        at_least=1,
     )
-    rounds: int = setting(2, "recipes llama2 and llama3: times that new comparisons are collected")
+    rounds: int = setting(
+        2, "recipes llama2 and llama3: times that new comparisons are collected", at_least=1
+    )
     rejection: RejectionSettings = field(default_factory=lambda: RejectionSettings(sampling=wide()))
     teacher: str = setting(
         "",
@@ -102,10 +107,13 @@ class PipelineSettings:
             "recipe constitutional: red-team prompts that are answered, criticised and revised; more of "
             "them refuse more look-alikes"
         ),
+        at_least=1,
     )
-    labelled: int = setting(1500, "recipe constitutional: red-team prompts whose answers the judge compares")
+    labelled: int = setting(
+        1500, "recipe constitutional: red-team prompts whose answers the judge compares", at_least=1
+    )
     compared: int = setting(
-        3000, "recipe constitutional: prompts whose answers people rank for helpfulness alone"
+        3000, "recipe constitutional: prompts whose answers people rank for helpfulness alone", at_least=1
     )
     critic: CriticSettings = field(default_factory=CriticSettings)
     revise: ReviseSettings = field(

@@ -14,23 +14,26 @@ class GroupSettings(PromptTraining):
     GRPO and Dr. GRPO share.
     """
 
-    steps: int = setting(48, "rollout batches")
-    rollouts: int = setting(64, "completions a step")
+    steps: int = setting(48, "rollout batches", at_least=1)
+    rollouts: int = setting(64, "completions a step", at_least=1)
     per_prompt: int = setting(
         4,
         "completions a prompt, compared with each other (Ahmadian et al. 2024: 2 to 4; Shao et al. 2024: 64)",
+        at_least=1,
     )
     epochs: int = setting(
-        1, "passes over each batch of rollouts; with more than one, or with minibatches, the ratio is clipped"
+        1,
+        "passes over each batch of rollouts; with more than one, or with minibatches, the ratio is clipped",
+        at_least=1,
     )
-    minibatch: int = setting(0, "completions an optimiser update; 0 = all of the step")
-    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole minibatch")
+    minibatch: int = setting(0, "completions an optimiser update; 0 = all of the step", at_least=0)
+    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole minibatch", at_least=0)
     kl_coef: float = setting(
-        0.05, "weight of the KL penalty (TRL calls it beta); 0 = none, and no reference is asked"
+        0.05, "weight of the KL penalty (TRL calls it beta); 0 = none, and no reference is asked", at_least=0
     )
-    epsilon: float = setting(0.2, "clip of the probability ratio (Schulman et al. 2017)")
+    epsilon: float = setting(0.2, "clip of the probability ratio (Schulman et al. 2017)", above=0, below=1)
     epsilon_high: float = setting(
-        0.0, "another clip above 1; 0 = epsilon (Yu et al. 2025, clip-higher: 0.28)"
+        0.0, "another clip above 1; 0 = epsilon (Yu et al. 2025, clip-higher: 0.28)", at_least=0
     )
     ratio_level: Literal["token", "sequence"] = setting(
         "token",
@@ -42,16 +45,19 @@ class GroupSettings(PromptTraining):
     importance_cap: float = setting(
         2.0,
         "tokens are weighted by trainer over sampler probability, at most this (Yao et al. 2025); 0 = off",
+        at_least=0,
     )
     normalize_scores: bool = setting(
         True, "scores standardised with the mean and deviation saved in the reward model"
     )
-    score_clip: float = setting(5.0, "scores are clipped to plus and minus this after normalisation; 0 = off")
-    missing_end_penalty: float = setting(
-        1.0, "taken from the score of a completion that did not end by itself"
+    score_clip: float = setting(
+        5.0, "scores are clipped to plus and minus this after normalisation; 0 = off", at_least=0
     )
-    gold_every: int = setting(1, "steps between looks at the gold judge, where one is known")
-    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
+    missing_end_penalty: float = setting(
+        1.0, "taken from the score of a completion that did not end by itself", at_least=0
+    )
+    gold_every: int = setting(1, "steps between looks at the gold judge, where one is known", at_least=1)
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt", at_least=1)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(
         default_factory=lambda: OptimSettings(lr=1.5e-4, schedule="constant", weight_decay=0.0)

@@ -18,6 +18,7 @@ class AIJudgeSettings:
             "principles that judge a pair, drawn by the seed; 0 = all of those with one of the tags (Bai et "
             "al.: one of 16, or an ensemble)"
         ),
+        at_least=0,
     )
     tags: str = setting("harmless", "principles with one of these tags, comma separated; empty = all")
     ask: Literal["verdict", "each"] = setting(
@@ -42,7 +43,7 @@ class AIJudgeSettings:
             "dialogue = chat messages; auto = what it can read"
         ),
     )
-    chunk: int = setting(256, "prompts or pairs between two points from which a run goes on")
+    chunk: int = setting(256, "prompts or pairs between two points from which a run goes on", at_least=1)
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
 
@@ -53,7 +54,7 @@ class LabelSettings(AIJudgeSettings):
     learns from.
     """
 
-    samples: int = setting(4, "answers a prompt, of which two different ones are compared")
+    samples: int = setting(4, "answers a prompt, of which two different ones are compared", at_least=2)
     labels: Literal["soft", "hard"] = setting(
         "soft", "soft = the probability itself; hard = 0 or 1, whichever is nearer: an ablation"
     )
@@ -63,6 +64,7 @@ class LabelSettings(AIJudgeSettings):
             "the labels' log-odds are divided by it; 0 = fitted to --gold on half of the held-out prompts "
             "(Guo et al. 2017)"
         ),
+        at_least=0,
     )
     certain: float = setting(
         0.0,
@@ -70,8 +72,12 @@ class LabelSettings(AIJudgeSettings):
             "pairs whose label is nearer than this to one half are not learnt from: where the principles "
             "decide nothing, one half teaches that nothing else matters either"
         ),
+        at_least=0,
+        below=0.5,
     )
-    held_out: float = setting(0.15, "share of the prompts whose pairs are kept for testing")
+    held_out: float = setting(
+        0.15, "share of the prompts whose pairs are kept for testing", at_least=0, below=1
+    )
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
 
 
@@ -79,5 +85,5 @@ class LabelSettings(AIJudgeSettings):
 class BehaviourSettings(AIJudgeSettings):
     """Two constitutions on the same pairs, and two models on the same prompts."""
 
-    prompts: int = setting(400, "prompts that two models answer, greedily")
+    prompts: int = setting(400, "prompts that two models answer, greedily", at_least=1)
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(temperature=0.0))

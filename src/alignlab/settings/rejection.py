@@ -13,11 +13,18 @@ class RejectionSettings(PromptTraining):
     RAFT).
     """
 
-    rounds: int = setting(3, "times that the policy is sampled and then trained on its best completions")
-    prompts: int = setting(500, "prompts a round")
-    n: int = setting(8, "completions a prompt, of which the best is kept (Dong et al. 2023: 8 to 32)")
+    rounds: int = setting(
+        3, "times that the policy is sampled and then trained on its best completions", at_least=1
+    )
+    prompts: int = setting(500, "prompts a round", at_least=1)
+    n: int = setting(
+        8, "completions a prompt, of which the best is kept (Dong et al. 2023: 8 to 32)", at_least=2
+    )
     top_share: float = setting(
-        1.0, "share of the prompts, those with the highest scores, whose best is learnt; 1 = all"
+        1.0,
+        "share of the prompts, those with the highest scores, whose best is learnt; 1 = all",
+        above=0,
+        at_most=1,
     )
     keep_earlier: bool = setting(
         False,
@@ -26,13 +33,13 @@ class RejectionSettings(PromptTraining):
             "them cost abilities)"
         ),
     )
-    epochs: float = setting(1.0, "passes over the best of a round")
-    batch: int = setting(16, "completions an optimiser update")
-    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch")
+    epochs: float = setting(1.0, "passes over the best of a round", above=0)
+    batch: int = setting(16, "completions an optimiser update", at_least=1)
+    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch", at_least=0)
     normalize_scores: bool = setting(
         True, "scores standardised with the mean and deviation saved in the reward model"
     )
-    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt")
+    max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt", at_least=1)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=2e-4, schedule="constant"))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)

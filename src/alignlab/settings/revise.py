@@ -13,7 +13,10 @@ class ChainSettings:
     """Draft, critique, revision (Bai et al. 2022, section 3.1)."""
 
     rounds: int = setting(
-        4, "critiques and revisions of a draft, 1 to 4, each under another principle (Bai et al.: 4)"
+        4,
+        "critiques and revisions of a draft, 1 to 4, each under another principle (Bai et al.: 4)",
+        at_least=1,
+        at_most=4,
     )
     critique: bool = setting(True, "false = the revision is asked for at once (Bai et al., section 3.5)")
     tags: str = setting(
@@ -33,9 +36,14 @@ class ChainSettings:
             "a revision is dropped if more than this share of its three-word sequences were there before in "
             "it, and in its draft fewer"
         ),
+        above=0,
+        at_most=1,
     )
     judge_bar: float = setting(
-        0.5, "with a judge: a revision is dropped if the probability that it beats its draft is below this"
+        0.5,
+        "with a judge: a revision is dropped if the probability that it beats its draft is below this",
+        at_least=0,
+        at_most=1,
     )
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     critic_sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(max_new_tokens=96))
@@ -50,7 +58,7 @@ class ReviseSettings(ChainSettings):
     """
 
     chunk: int = setting(
-        256, "prompts between two points from which a run goes on, each of its rounds by itself"
+        256, "prompts between two points from which a run goes on, each of its rounds by itself", at_least=1
     )
     helpful_count: int = setting(
         4000,
@@ -58,6 +66,7 @@ class ReviseSettings(ChainSettings):
             "harmless prompts (--helpful) whose answers by the author are mixed in (Bai et al.: 135,296, "
             "beside 182,831 red-team prompts)"
         ),
+        at_least=0,
     )
     helpful_temperature: float = setting(
         0.7,
@@ -65,6 +74,7 @@ class ReviseSettings(ChainSettings):
             "temperature of those answers (Bai et al.: 1; the town's authors lose less of their helpfulness "
             "at 0.7)"
         ),
+        at_least=0,
     )
 
 

@@ -6,11 +6,54 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers that a setting may be; a bound that is None is none."""
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            (self.above is None or value > self.above)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.below is None or value < self.below)
+            and (self.at_most is None or value <= self.at_most)
+        )
+
+    def __bool__(self) -> bool:
+        return self != Range()
+
+    def __str__(self) -> str:
+        """As it stands behind "a number" and in `--help`: "from 0 to below 1", "above 0", "from 2 to 9"."""
+        if self.at_least is not None:
+            top = "" if self.at_most is None else f" to {self.at_most:g}"
+            return f"from {self.at_least:g}" + (top if self.below is None else f" to below {self.below:g}")
+        bounds = {"above": self.above, "below": self.below, "at most": self.at_most}
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+
+
 def setting(
-    default: Any, help: str, names: str = ""
-) -> Any:  # a factory for mutable defaults is not needed: settings are frozen and flat
-    """One setting; `names` is the kind of name that it is (`alignlab.names.known`), if it is one."""
-    return field(default=default, metadata={"help": help, "names": names})
+    default: Any,
+    help: str,
+    names: str = "",
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """One setting of a frozen, flat dataclass.
+
+    Args:
+        help: what `--help` prints.
+        names: the kind of name that it is (`alignlab.names.known`), if it is one.
+        above, at_least, below, at_most: the bounds of a number.
+    """
+    bounds = Range(above, at_least, below, at_most)
+    return field(default=default, metadata={"help": help, "names": names, "range": bounds})
 
 
 WIDE = 256
@@ -27,22 +70,29 @@ class OptimSettings:
             "peak learning rate; the default is for models of the town, and another by method, size and "
             "LoRA for any other: --print-config says which"
         ),
+        at_least=0,
     )
     schedule: Literal["constant", "linear", "cosine"] = setting("cosine", "decay after the warm-up")
-    warmup: float = setting(0.05, "share of the steps over which the learning rate rises from 0")
-    beta1: float = setting(0.9, "AdamW beta1")
-    beta2: float = setting(0.98, "AdamW beta2")
-    weight_decay: float = setting(0.01, "decoupled weight decay on matrices; none on norms and biases")
-    max_grad_norm: float = setting(1.0, "gradients are clipped to this global norm; 0 = no clipping")
+    warmup: float = setting(
+        0.05, "share of the steps over which the learning rate rises from 0", at_least=0, at_most=1
+    )
+    beta1: float = setting(0.9, "AdamW beta1", at_least=0, below=1)
+    beta2: float = setting(0.98, "AdamW beta2", at_least=0, below=1)
+    weight_decay: float = setting(
+        0.01, "decoupled weight decay on matrices; none on norms and biases", at_least=0
+    )
+    max_grad_norm: float = setting(
+        1.0, "gradients are clipped to this global norm; 0 = no clipping", at_least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterSettings:
     """LoRA (Hu et al. 2021) through PEFT; rank 0 trains all weights."""
 
-    rank: int = setting(0, "LoRA rank; 0 = full fine-tuning; 16 is usual")
-    alpha: int = setting(32, "LoRA alpha: the update is scaled by alpha / rank")
-    dropout: float = setting(0.0, "dropout on the adapter's input")
+    rank: int = setting(0, "LoRA rank; 0 = full fine-tuning; 16 is usual", at_least=0)
+    alpha: int = setting(32, "LoRA alpha: the update is scaled by alpha / rank", at_least=1)
+    dropout: float = setting(0.0, "dropout on the adapter's input", at_least=0, below=1)
     target: str = setting("all-linear", "modules that get an adapter, comma separated, or all-linear")
 
 
@@ -56,7 +106,7 @@ class ModelSettings:
         ),
     )
     device: str = setting("auto", "auto = cuda, then mps, then cpu")
-    threads: int = setting(0, "CPU threads; 0 = torch's own choice")
+    threads: int = setting(0, "CPU threads; 0 = torch's own choice", at_least=0)
     chat_template: str = setting(
         "", "a Jinja file, chatml or gemma, for a model without a chat template", names="chat-template"
     )
@@ -72,11 +122,15 @@ class ModelSettings:
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
     max_new_tokens: int = setting(
-        48, "completions are cut here; a cut one counts as unfinished; the default is for models of the town"
+        48,
+        "completions are cut here; a cut one counts as unfinished; the default is for models of the town",
+        at_least=1,
     )
-    temperature: float = setting(1.0, "0 = greedy")
-    top_p: float = setting(1.0, "nucleus sampling; 1 = off")
-    slots: int = setting(64, "sequences decoded side by side; a finished one gives its slot to the next")
+    temperature: float = setting(1.0, "0 = greedy", at_least=0)
+    top_p: float = setting(1.0, "nucleus sampling; 1 = off", above=0, at_most=1)
+    slots: int = setting(
+        64, "sequences decoded side by side; a finished one gives its slot to the next", at_least=1
+    )
 
 
 def wide(**more: Any) -> SamplingSettings:
@@ -89,14 +143,18 @@ class EndpointSettings:
     values.
     """
 
-    timeout: float = setting(120.0, "seconds one request may take as a whole")
+    timeout: float = setting(120.0, "seconds one request may take as a whole", above=0)
     retries: int = setting(
-        5, "further attempts after a late, cut, overloaded or senseless answer, each after a longer pause"
+        5,
+        "further attempts after a late, cut, overloaded or senseless answer, each after a longer pause",
+        at_least=0,
     )
-    concurrency: int = setting(4, "requests at a time")
-    max_requests: int = setting(0, "the run stops after so many requests, failed ones too; 0 = no bound")
+    concurrency: int = setting(4, "requests at a time", at_least=1)
+    max_requests: int = setting(
+        0, "the run stops after so many requests, failed ones too; 0 = no bound", at_least=0
+    )
     max_tokens: int = setting(
-        0, "the run stops when prompts and completions have cost so many tokens; 0 = no bound"
+        0, "the run stops when prompts and completions have cost so many tokens; 0 = no bound", at_least=0
     )
     prefill: bool = setting(
         False,

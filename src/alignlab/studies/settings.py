@@ -42,26 +42,32 @@ def _group(*, lr: float, steps: int = 24, **more: Any) -> RLOOSettings:
 class ClosedFormSettings:
     """The study `closed-form`: sizes of the task whose optimum is known, and how long each method learns."""
 
-    prompts: int = setting(8, "prompts, whose rewards spread from 0.4 to 1.6")
-    vocabulary: int = setting(4, "tokens")
-    length: int = setting(3, "tokens a completion: vocabulary^length completions are enumerated")
+    prompts: int = setting(8, "prompts, whose rewards spread from 0.4 to 1.6", at_least=1)
+    vocabulary: int = setting(4, "tokens", at_least=2)
+    length: int = setting(3, "tokens a completion: vocabulary^length completions are enumerated", at_least=1)
     beta: float = setting(
-        0.5, "weight of the KL penalty (kl_coef of PPO, beta of DPO): the optimum is ref exp(r / beta)"
+        0.5,
+        "weight of the KL penalty (kl_coef of PPO, beta of DPO): the optimum is ref exp(r / beta)",
+        above=0,
     )
-    group: int = setting(8, "completions of a prompt that are compared with each other")
-    groups: int = setting(4, "such groups of each prompt a step")
-    steps: int = setting(800, "updates of each method")
-    lr: float = setting(0.05, "Adam's rate at the first update; it falls to 0")
-    comparisons: int = setting(200, "comparisons a prompt of the DPO that sees sampled labels only")
-    best_of: int = setting(4, "samples that rejection sampling picks from")
+    group: int = setting(8, "completions of a prompt that are compared with each other", at_least=2)
+    groups: int = setting(4, "such groups of each prompt a step", at_least=1)
+    steps: int = setting(800, "updates of each method", at_least=1)
+    lr: float = setting(0.05, "Adam's rate at the first update; it falls to 0", above=0)
+    comparisons: int = setting(
+        200, "comparisons a prompt of the DPO that sees sampled labels only", at_least=1
+    )
+    best_of: int = setting(4, "samples that rejection sampling picks from", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveSettings:
     """Best-of-N of every N up to `most`, from the same samples (Nakano et al. 2021, appendix I)."""
 
-    prompts: int = setting(200, "prompts")
-    most: int = setting(64, "samples a prompt, at temperature 1: N runs over the powers of 2 up to it")
+    prompts: int = setting(200, "prompts", at_least=1)
+    most: int = setting(
+        64, "samples a prompt, at temperature 1: N runs over the powers of 2 up to it", at_least=1
+    )
     sampling: SamplingSettings = field(default_factory=wide)
     model: ModelSettings = field(default_factory=ModelSettings)
 
@@ -70,8 +76,8 @@ class CurveSettings:
 class PointSettings:
     """A policy as one point of a frontier: KL, proxy and gold of its own samples at temperature 1."""
 
-    prompts: int = setting(400, "prompts")
-    samples: int = setting(2, "samples a prompt")
+    prompts: int = setting(400, "prompts", at_least=1)
+    samples: int = setting(2, "samples a prompt", at_least=1)
     sampling: SamplingSettings = field(default_factory=wide)
     model: ModelSettings = field(default_factory=ModelSettings)
 
@@ -80,8 +86,8 @@ class PointSettings:
 class ShareSettings:
     """Which of how many disjoint shares."""
 
-    part: int = setting(0, "which share, from 0")
-    parts: int = setting(1, "how many shares there are")
+    part: int = setting(0, "which share, from 0", at_least=0)
+    parts: int = setting(1, "how many shares there are", at_least=1)
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ class RelabelSettings:
 class MixtureSettings:
     """Demonstrations by people of two kinds: some answer as well as can be, the others make every mistake of the careless."""
 
-    good: float = setting(1.0, "share of those who answer as well as can be")
-    count: int = setting(1000, "demonstrations of both kinds together")
+    good: float = setting(1.0, "share of those who answer as well as can be", at_least=0, at_most=1)
+    count: int = setting(1000, "demonstrations of both kinds together", at_least=1)
     only_good: bool = setting(False, "those alone are kept that gold calls good")
 
 
@@ -117,13 +123,17 @@ class OverOptimisationSettings:
         ),
         names="policies",
     )
-    few: int = setting(8, "one reward model gets one in so many of the rankings")
+    few: int = setting(8, "one reward model gets one in so many of the rankings", at_least=1)
     dpo_betas: str = setting("0.03,0.1,0.3", "betas of DPO, comma separated")
-    labelled: int = setting(100, "prompts whose picks are labelled by gold, for the proposal where to stop")
-    draws: int = setting(
-        200, "times that the labelled sample is drawn anew, to see how far the proposal can be relied on"
+    labelled: int = setting(
+        100, "prompts whose picks are labelled by gold, for the proposal where to stop", at_least=1
     )
-    resamples: int = setting(1000, "bootstrap resamples of the laws' intervals")
+    draws: int = setting(
+        200,
+        "times that the labelled sample is drawn anew, to see how far the proposal can be relied on",
+        at_least=1,
+    )
+    resamples: int = setting(1000, "bootstrap resamples of the laws' intervals", at_least=1)
     ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.0, lr=2e-4, steps=48, rollouts=128))
     rloo: RLOOSettings = field(default_factory=lambda: _group(kl_coef=1e-6, lr=2e-4, steps=48))
 
@@ -148,8 +158,10 @@ class MixedSettings:
     """The study `mixed-demonstrations`."""
 
     shares: str = setting("0,0.25,0.5,0.75,1", "shares of good demonstrators, comma separated")
-    control: float = setting(0.5, "the share at which the controls are run: one of them")
-    prompts: int = setting(1200, "prompts whose samples are ranked, for each share")
+    control: float = setting(
+        0.5, "the share at which the controls are run: one of them", at_least=0, at_most=1
+    )
+    prompts: int = setting(1200, "prompts whose samples are ranked, for each share", at_least=1)
     collect: CollectSettings = field(
         default_factory=lambda: CollectSettings(from_others=0.0, held_out=0.1, sampling=wide())
     )
@@ -163,7 +175,7 @@ class MixedSettings:
 class SourcesSettings:
     """The study `demonstrations`."""
 
-    count: int = setting(1000, "demonstrations of each source")
+    count: int = setting(1000, "demonstrations of each source", at_least=1)
     crowd: CrowdSettings = field(default_factory=CrowdSettings)
     distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=wide(temperature=0.7)))
     self_instruct: SelfInstructSettings = field(
@@ -204,9 +216,11 @@ class StudySettings:
     others.
     """
 
-    workers: int = setting(0, "stages run side by side, one thread each; 0 = one for each core, 2 at most")
-    demonstrations: int = setting(3000, "demonstrations for SFT")
-    prompts: int = setting(4000, "prompts that are ranked")
+    workers: int = setting(
+        0, "stages run side by side, one thread each; 0 = one for each core, 2 at most", at_least=0
+    )
+    demonstrations: int = setting(3000, "demonstrations for SFT", at_least=1)
+    prompts: int = setting(4000, "prompts that are ranked", at_least=1)
     annotator: str = setting("town:fair", "who ranks", names="annotator")
     own: OwnSettings = field(default_factory=OwnSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
@@ -231,6 +245,7 @@ class StudySettings:
             "the study reward-shift: prompts that are ranked anew, on the furthest policy's answers and on "
             "the SFT model's"
         ),
+        at_least=1,
     )
 
 
