@@ -20,6 +20,7 @@ Times are of the processor, over all threads: other programs disturb them least.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections import Counter
@@ -40,13 +41,13 @@ from alignlab.models.batch import neighbours, pad
 from alignlab.models.chat import Rendered, example, prompt_ids
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
-from alignlab.names import things as names
+from alignlab import names
 from alignlab.rollouts import minibatches
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings, OptimSettings, PPOSettings
 
-PRODUCTS = {"mm", "addmm", "addmm_", "bmm", "baddbmm", "baddbmm_"}
+PRODUCTS = {"mm", "addmm", "addmm_", "bmm", "baddbmm", "baddbmm_", "linear", "matmul"}
 Product = tuple[str, tuple[tuple[tuple[int, ...], tuple[int, ...]], ...], torch.dtype]
 """An operator, the shapes and strides of its operands, and their precision."""
 
@@ -62,6 +63,8 @@ class Watch(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name in PRODUCTS:
             operands = [x for x in args if isinstance(x, Tensor)]
+            if name == "linear":  # where no gradient is kept, torch does not take it apart
+                operands = [operands[0].flatten(0, -2), operands[1].t()]
             layout = tuple((tuple(x.shape), x.stride()) for x in operands)
             self.found[name, layout, operands[-1].dtype] += 1
         return func(*args, **(kwargs or {}))
@@ -70,15 +73,24 @@ class Watch(TorchDispatchMode):
 def flops(product: Product) -> int:
     """Multiplications and additions of one product."""
     left, right = product[1][-2][0], product[1][-1][0]
-    batch = left[0] if len(left) == 3 else 1
-    return 2 * batch * left[-2] * left[-1] * right[-1]
+    return 2 * math.prod(left) * right[-1]
+
+
+def _operand(shape: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Random numbers laid out as an operand was; one that was spread out of less is whole here."""
+    empty = (
+        torch.empty_strided(shape, stride, dtype=dtype)
+        if 0 not in stride
+        else torch.empty(shape, dtype=dtype)
+    )
+    return empty.normal_()
 
 
 def alone(products: Counter[Product]) -> float:
     """Processor seconds of the products, each shape timed by itself."""
     total = 0.0
     for (name, layout, dtype), count in products.items():
-        operands = [torch.empty_strided(*one, dtype=dtype).normal_() for one in layout]
+        operands = [_operand(shape, stride, dtype) for shape, stride in layout]
         call = getattr(torch, name.rstrip("_")) if len(operands) == 3 else torch.matmul
         repeats = max(2, min(50, int(2e8 / max(1, flops((name, layout, dtype))))))
         call(*operands)
@@ -116,9 +128,9 @@ def needed(model: Any, rows: Sequence[Rendered], *, passes: float, head: bool) -
 
 
 def stages(ref: str, only: Sequence[str], count: int, precision: Any) -> list[Stage]:
-    path, settings = names.model_path(ref), ModelSettings(precision=precision)
+    path, settings = names.known.model_path(ref), ModelSettings(precision=precision)
     policy = load_policy(path, settings, trainable=True)
-    pairs = names.data("town:test-pairs", "comparison", seed=0, count=count).records
+    pairs = names.data.read("town:test-pairs", "comparison", seed=0, count=count).records
     both = [
         [example(policy.tokenizer, c.prompt, text, finished=True) for text in (c.chosen, c.rejected)]
         for c in pairs
@@ -176,9 +188,7 @@ def _ppo(policy: Any, reference: Any, scorer: Any, pairs: Sequence[Any], optimiz
     passed = minibatches(len(completions), per_prompt=2, minibatch=16, micro_batch=0, seed=0)
 
     def step() -> None:
-        rollouts, _ = ppo.make_rollouts(
-            policy, reference, scorer, completions, scores, passed, settings, 0.1
-        )
+        rollouts, _ = ppo.make_rollouts(policy, reference, scorer, completions, scores, passed, settings, 0.1)
         for minibatch in passed:
             ppo.update(policy, scorer, rollouts, minibatch, settings, [])
             for optimizer in optimizers:
@@ -215,13 +225,17 @@ def main() -> None:
     parser.add_argument("--model", default="town", help="town, or a folder of a Llama")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=64, help="pairs of the town that are read, eight a batch")
+    parser.add_argument(
+        "--count", type=int, default=64, help="pairs of the town that are read, eight a batch"
+    )
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--only", nargs="+", choices=every, default=every)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(f"{Path(args.model).name}, {args.precision}, {args.threads} threads, medians of {args.rounds}")
-    print("| stage | GFLOP useful | done | step, CPU-s | its products alone | GFLOP/s alone | products | rate |")
+    print(
+        "| stage | GFLOP useful | done | step, CPU-s | its products alone | GFLOP/s alone | products | rate |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for stage in stages(args.model, args.only, args.count, args.precision):
         with Watch() as watch:

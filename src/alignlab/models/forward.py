@@ -137,7 +137,7 @@ def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> T
     plain, targets_N = adapters.bare(model), batch.targets_N
     head = head_of(plain)
     if head is not None and type(plain) is LlamaForCausalLM:
-        hidden_NH = _states(plain, batch, batch.sources_N)
+        hidden_NH = _states(plain, batch, batch.sources_N, head=head.weight)
     else:
         hidden_NH, logits_NV = _before_the_head(plain, batch, read=head is None)
     if head is not None:
@@ -182,12 +182,12 @@ def _before_the_head(plain: Any, batch: Batch, *, read: bool) -> tuple[Tensor, T
     return hidden[0], logits
 
 
-def _states(model: Any, batch: Batch, at_N: Tensor) -> Tensor:
-    """(N, H): the body's last hidden states at places of the flattened (B, T)."""
+def _states(model: Any, batch: Batch, at_N: Tensor, *, head: Tensor | None = None) -> Tensor:
+    """(N, H): the body's last hidden states at places of the flattened (B, T), for a head of this weight."""
     body = adapters.bare(model).base_model
     if llama.reads(body, batch.ids_BT.shape[1]):
         mask = batch.additive(body.dtype)
-        return llama.hidden_states(body, batch.ids_BT, batch.position_ids_BT, mask, at_N)
+        return llama.hidden_states(body, batch.ids_BT, batch.position_ids_BT, mask, at_N, head=head)
     return _forward(body, batch).last_hidden_state.flatten(0, 1).index_select(0, at_N)
 
 

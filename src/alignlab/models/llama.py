@@ -20,6 +20,7 @@ from transformers.activations import SiLUActivation
 from transformers.models.llama import modeling_llama as theirs
 
 from .attention import LONG, NAME
+from .gradients import kept, product
 
 PARTS = (
     "input_layernorm",
@@ -56,13 +57,23 @@ def reads(body: nn.Module, width: int) -> bool:
     )
 
 
-def hidden_states(body: Any, ids_BT: Tensor, positions_BT: Tensor, mask_B1TT: Tensor, at_N: Tensor) -> Tensor:
+def hidden_states(
+    body: Any,
+    ids_BT: Tensor,
+    positions_BT: Tensor,
+    mask_B1TT: Tensor,
+    at_N: Tensor,
+    *,
+    head: Tensor | None = None,
+) -> Tensor:
     """(N, H): the last hidden states of the tokens at `at_N`, places in the flattened (B, T).
 
     Args:
         mask_B1TT: additive, (B or 1, 1, T, T), in the model's precision.
+        head: the weight that the hidden states are multiplied with next.
     """
-    x_MH = body.embed_tokens(ids_BT).flatten(0, 1)
+    embedding = body.embed_tokens.weight
+    x_MH = _Embedding.apply(embedding, ids_BT.flatten(), head is embedding)
     tables = rotary_tables(body.rotary_emb, x_MH, positions_BT, body.layers[0].self_attn.scaling)
     last = len(body.layers) - 1
     for number, layer in enumerate(body.layers):
@@ -70,6 +81,30 @@ def hidden_states(body: Any, ids_BT: Tensor, positions_BT: Tensor, mask_B1TT: Te
         shape = _Shape(*ids_BT.shape, layer)
         x_MH = _Layer.apply(x_MH, mask_B1TT, tables, at_N if number == last else None, shape, *weights)
     return _Norm.apply(x_MH, body.norm.weight, body.norm.variance_epsilon)
+
+
+class _Embedding(torch.autograd.Function):
+    """Rows of the embedding. Its gradient holds the tokens that were read, and is never spread over the whole
+    vocabulary if that was done already: by an earlier micro-batch, or by a head of the same weight.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight_VH: Tensor, ids_M: Tensor, tied: bool) -> Tensor:
+        ctx.save_for_backward(weight_VH, ids_M)
+        ctx.tied = tied
+        return weight_VH.index_select(0, ids_M)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        weight_VH, ids_M = ctx.saved_tensors
+        if (grad := kept(weight_VH)) is not None:
+            grad.index_add_(0, ids_M, gradients[0])
+            return None, None, None
+        of_rows = ids_M[None], gradients[0], weight_VH.shape
+        if ctx.tied:
+            return torch.sparse_coo_tensor(*of_rows, check_invariants=False), None, None
+        return torch.zeros_like(weight_VH).index_add_(0, ids_M, gradients[0]), None, None
 
 
 class _Shape:
@@ -263,17 +298,17 @@ class _Layer(torch.autograd.Function):
         # the MLP
         of_inner = grad_NH @ w_down
         open_NI = silu(gate_NI)
-        of_down = grad_NH.t() @ (open_NI * up_NI) if wanted[8] else None
+        of_down = product(w_down, grad_NH.t(), open_NI * up_NI, wanted=wanted[8])
         of_up_NI = open_NI.mul_(of_inner)
         of_gate_NI = torch.ops.aten.silu_backward(of_inner.mul_(up_NI), gate_NI)
         of_normed = (of_gate_NI @ w_gate).addmm_(of_up_NI, w_up)
         normed_NH = rms_norm(y_NH, between, rms_N1)
-        of_gate = of_gate_NI.t() @ normed_NH if wanted[6] else None
-        of_up = of_up_NI.t() @ normed_NH if wanted[7] else None
+        of_gate = product(w_gate, of_gate_NI.t(), normed_NH, wanted=wanted[6])
+        of_up = product(w_up, of_up_NI.t(), normed_NH, wanted=wanted[7])
         of_y, of_between = _norm_backward(of_normed, y_NH, between, rms_N1, grad_NH.clone())
 
         # attention
-        of_o = of_y.t() @ mixed_NH if wanted[4] else None
+        of_o = product(w_o, of_y.t(), mixed_NH, wanted=wanted[4])
         of_mixed = of_y @ w_o
         of_x = of_y
         if at_N is not None:
@@ -293,7 +328,10 @@ class _Layer(torch.autograd.Function):
                 rotate(part_BhTD, c, s, shape.by_head(flat_MH), back=True)
             made.append(flat_MH)
         normed_MH = rms_norm(x_MH, before, rms_M1)
-        of_weights = [part.t() @ normed_MH if want else None for part, want in zip(made, wanted[1:4])]
+        of_weights = [
+            product(weight, part.t(), normed_MH, wanted=want)
+            for weight, part, want in zip((w_q, w_k, w_v), made, wanted[1:4], strict=True)
+        ]
         of_normed = (made[0] @ w_q).addmm_(made[1], w_k).addmm_(made[2], w_v)
         of_x, of_before = _norm_backward(of_normed, x_MH, before, rms_M1, of_x)
         return of_x, None, None, None, None, of_before, *of_weights, of_o, of_between, of_gate, of_up, of_down
