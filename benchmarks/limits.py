@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from alignlab import names
 from alignlab.feedback import RuleJudge
 from alignlab.losses import sft_loss
 from alignlab.methods import ppo
@@ -41,7 +42,6 @@ from alignlab.models.batch import neighbours, pad
 from alignlab.models.chat import Rendered, example, prompt_ids
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
-from alignlab import names
 from alignlab.rollouts import minibatches
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
