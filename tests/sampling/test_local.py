@@ -29,8 +29,9 @@ from transformers import (
 from alignlab.errors import ConfigError, DataError, GuardStop, ModelError
 from alignlab.models.chat import prompt_ids
 from alignlab.records import Message, Prompt
-from alignlab.sampling import local
-from alignlab.sampling.local import LocalSampler, draw, nucleus
+from alignlab.sampling import local, slab
+from alignlab.sampling.drawing import draw, nucleus
+from alignlab.sampling.local import LocalSampler
 
 VOCAB = 260  # 256 bytes, <end>, <pad>, <user>, <assistant>
 END = 256
@@ -160,8 +161,8 @@ def test_neither_slots_nor_company_change_what_is_drawn(name, tokenizer, monkeyp
     shrink.
     """
     compactions = []
-    compact = local._Slab.compact
-    monkeypatch.setattr(local._Slab, "compact", lambda slab: compactions.append(1) or compact(slab))
+    compact = slab.Slab.compact
+    monkeypatch.setattr(slab.Slab, "compact", lambda self: compactions.append(1) or compact(self))
     prompts = ids_of([5, 14, 1, 8, 30, 5, 2, 11, 3, 3, 20, 6])
     drawn, compacted = {}, {}
     for slots in (1, 3, 8, 64):
