@@ -17,10 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignlab import stages
+from alignlab import names, stages
+from alignlab.evals.answers import summarise
 from alignlab.evals.statistics import mean_ci, seeds_summary
-from alignlab.evals.suite import summarise
-from alignlab.names import things as names
 from alignlab.pipeline.runner import Pipeline
 from alignlab.records import Completion
 from alignlab.run import read_run
@@ -39,6 +38,7 @@ from alignlab.settings import (
     SamplingSettings,
     SimPOSettings,
 )
+from alignlab.town.measure.task import TASK
 
 WIDE = SamplingSettings(slots=256)
 STEPS = 16  # of 128 completions: what every on-policy method samples
@@ -164,7 +164,7 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
     import torch
 
     torch.set_num_threads(2)
-    judge = names.reward_judge(str(out / "reward"))
+    judge = names.judges.reward_judge(str(out / "reward"))
     found = {}
     for name in evals:
         rows = [row for row in read_run(out / name).samples if row.get("decoding") == "sampled"]
@@ -182,7 +182,8 @@ def read_anew(run: Path) -> dict[str, Any]:
     learnt to read more since they were written.
     """
     answers = [Completion.from_json(row) for row in read_run(run).samples if row.get("decoding") == "greedy"]
-    found = summarise(list(zip(answers, names.judge("town:gold").score(answers), strict=True)))
+    results = list(zip(answers, names.judges.judge("town:gold").score(answers), strict=True))
+    found = summarise(TASK, {"greedy": results})
     return {key: found[key] for key in READ}
 
 

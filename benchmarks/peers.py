@@ -35,6 +35,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from alignlab.sampling import Sampling
+
 WORKS = ("generate", "sft", "dpo", "reward", "rloo", "grpo", "ppo")
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -123,9 +125,9 @@ def ours(
     whole: bool,
     profile: str,
 ) -> dict[str, Any]:
+    from alignlab import names
     from alignlab.cli import main as cli
     from alignlab.feedback import RuleJudge
-    from alignlab.names import things as names
     from alignlab.run import RunDir
 
     marks: dict[str, float] = {}
@@ -144,7 +146,7 @@ def ours(
 
     RunDir.steps, RunDir.add_data = clocked, noted  # type: ignore[method-assign]
     judge = RuleJudge("length", lambda c: float(len(c.text) % 7))
-    names.judge = lambda name: judge  # type: ignore[assignment]
+    names.judges.judge = lambda name: judge  # type: ignore[assignment]
 
     def run(arguments: list[str], folder: str) -> None:
         code = cli.main(
@@ -277,10 +279,10 @@ def rollouts(model: str, prompts: Path, precision: Any, seed: int) -> dict[str, 
 
     policy = load_policy(model, ModelSettings(precision=precision))
     asked = [Prompt.user(json.loads(line)["prompt"]) for line in prompts.read_text().splitlines()][:16]
-    sampler = LocalSampler(policy.model, policy.tokenizer, slots=64, end_ids=policy.end_ids)
-    sampler.sample(asked, n=4, max_new_tokens=2)
+    sampler = LocalSampler.of(policy, slots=64)
+    sampler.sample(asked, Sampling(n=4, max_new_tokens=2))
     begun = time.perf_counter()
-    groups = sampler.sample(asked, n=4, max_new_tokens=64, seed=seed)
+    groups = sampler.sample(asked, Sampling(n=4, max_new_tokens=64), seed=seed)
     seconds, tokens = time.perf_counter() - begun, sum(len(c.ids) for group in groups for c in group)
     return {
         "peer": "alignlab",
@@ -328,9 +330,9 @@ def write_rows(args: argparse.Namespace, seed: int, folder: Path) -> tuple[Path,
     questions = peer_generate.PROMPTS
     file = folder / f"rows-{seed}.jsonl"
     if args.town:
-        from alignlab.names import things as names
+        from alignlab import names
 
-        pairs = names.data("town:test-pairs", "comparison", seed=seed, count=64).records
+        pairs = names.data.read("town:test-pairs", "comparison", seed=seed, count=64).records
         rows = [{"prompt": c.prompt.text, "chosen": c.chosen, "rejected": c.rejected} for c in pairs]
         questions, own = [row["prompt"] for row in rows[:16]], str(file)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -391,7 +393,7 @@ def main() -> None:
     if args.precision == "auto":
         args.precision = "bf16" if not args.town and multiplies_bf16(torch.device("cpu")) else "fp32"
     if args.town:
-        from alignlab.names.things import model_path
+        from alignlab.names.known import model_path
 
         args.model, args.whole = model_path("town"), True
     args.model = str(Path(args.model).resolve())

@@ -17,7 +17,6 @@ the town is asked. `--requests town` asks a model trained on it the same.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import os
 import resource
@@ -105,23 +104,17 @@ def side(task: dict[str, Any]) -> None:
 
 
 def ours(model: Any, tokenizer: Any, task: dict[str, Any]) -> Any:
-    """Samples through whichever alignlab is imported: older ones take the settings one by one."""
+    """Samples through whichever alignlab is imported, in words that an older one knows too."""
     from alignlab.records import Prompt
     from alignlab.sampling.local import LocalSampler
 
     width = {"slots": task["slots"]} if task["slots"] else {}
     sampler = LocalSampler(model, tokenizer, **width)
     prompts = [Prompt.user(text) for text in task["requests"]]
-    more = {"temperature": task["temperature"], "top_p": task["top_p"]}
+    how = {"n": task["per_prompt"], "temperature": task["temperature"], "top_p": task["top_p"]}
 
     def sample(seed: int, most: int) -> list[list[int]]:
-        how = more | {"n": task["per_prompt"], "max_new_tokens": most, "seed": seed}
-        if "n" not in inspect.signature(sampler.sample).parameters:
-            from alignlab.sampling import Sampling
-
-            groups = sampler.sample(prompts, Sampling(**how))
-        else:
-            groups = sampler.sample(prompts, **how)
+        groups = sampler.sample(prompts, max_new_tokens=most, seed=seed, **how)
         return [list(completion.ids) for group in groups for completion in group]
 
     return sample

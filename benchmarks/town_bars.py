@@ -21,6 +21,7 @@ from alignlab.evals.statistics import equal_entropy_temperature, mean_ci, paired
 from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.plan import Plan
 from alignlab.run import read_run
+from alignlab.sampling import Sampling
 from alignlab.settings import ModelSettings, PipelineSettings
 
 
@@ -127,21 +128,24 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     """
     import torch
 
-    from alignlab.evals.suite import evaluate
+    from alignlab import names
+    from alignlab.evals.answers import evaluate
     from alignlab.models.load import load_policy
-    from alignlab.names import things as names
     from alignlab.sampling.local import LocalSampler
 
     torch.set_num_threads(2)
-    prompts, gold = names.data("town:test", "prompt", count=s.eval.prompts).records, names.judge("town:gold")
+    prompts, gold = (
+        names.data.read("town:test", "prompt", count=s.eval.prompts).records,
+        names.judges.judge("town:gold"),
+    )
     assert gold is not None
     samplers = {}
     for name in ("sft", "ppo"):
-        policy = load_policy(names.model_path(str(folder / name)), ModelSettings())
-        samplers[name] = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids)
+        policy = load_policy(names.known.model_path(str(folder / name)), ModelSettings())
+        samplers[name] = LocalSampler.of(policy)
 
     def entropy(name: str, temperature: float) -> float:
-        groups = samplers[name].sample(prompts[:300], temperature=temperature, seed=seed)
+        groups = samplers[name].sample(prompts[:300], Sampling(temperature=temperature), seed=seed)
         found = [c for group in groups for c in group]
         return -sum(sum(c.logprobs) for c in found) / sum(len(c.ids) for c in found)
 

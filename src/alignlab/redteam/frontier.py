@@ -9,22 +9,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..defences.middleware import Target, build
+from .. import __version__, names
+from ..defences.middleware import build
 from ..errors import ConfigError, UserError
 from ..evals.statistics import mean_ci
 from ..feedback.safety.verdicts import VerdictJudge
-from ..names import things as names
 from ..records import Completion, Prompt
 from ..report.page import write_page
 from ..run import RunDir, derive_seed, writing
+from ..sampling import Sampler, Sampling
 from ..settings import FrontierSettings
 from ..stages.stage import open_run, result
 from .attacks.catalogue import attacks
 from .campaign import Plan, attack_all, document, usable
 from .judging import by_name
 from .pages import frontier_page, void_lines
-from .session import Budget, Sampling, Session, goals_of, local_sampler
+from .session import Budget, Session, goals_of, local_sampler
 
 AXES = (("asr", -1), ("over_refusal", -1), ("helpful", 1), ("tokens", -1))
 """What a stack is compared by, and which way is better. Time is shown and not compared by: it is the machine's."""
@@ -35,28 +35,19 @@ class Counted:
     defence makes.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Sampler) -> None:
         self.target, self.queries, self.tokens, self.seconds = target, 0, 0, 0.0
 
     def sample(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
+        self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         begun = time.perf_counter()
-        found = self.target.sample(
-            prompts, n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
-        )
+        found = self.target.sample(prompts, sampling, seed=seed)
         self.seconds += time.perf_counter() - begun
-        self.queries += n * len(prompts)
-        self.tokens += sum(len(c.ids) or len(c.text.split()) for row in found for c in row) + n * sum(
-            len(m.content.split()) for p in prompts for m in p.messages
-        )
+        self.queries += sampling.n * len(prompts)
+        self.tokens += sum(
+            len(c.ids) or len(c.text.split()) for row in found for c in row
+        ) + sampling.n * sum(len(m.content.split()) for p in prompts for m in p.messages)
         return found
 
 
@@ -91,7 +82,7 @@ def frontier(
             remedy="each once, parted by semicolons; none is the model by itself",
         )
     goals, twins, rest = (
-        names.data(name, "prompt", seed=0, count=count)
+        names.data.read(name, "prompt", seed=0, count=count)
         for name, count in ((data, s.goals), (harmless, s.twins), (test, s.test_prompts))
     )
     run = open_run(
@@ -100,7 +91,7 @@ def frontier(
         s,
         seed,
         resume,
-        models=[model] if names.is_local(model) else [],
+        models=[model] if names.models.is_local(model) else [],
         data=[goals, twins, rest],
         model=model,
         stacks=stacks,
@@ -111,7 +102,7 @@ def frontier(
         from ..stages.stage import done
 
         return done(run)
-    scorer, who = names.maybe_judge(gold), by_name(judge)
+    scorer, who = names.judges.maybe_judge(gold), by_name(judge)
     if scorer is None:
         raise UserError("the frontier needs a judge of helpfulness", remedy="--gold town:gold, or reward:RUN")
     rows: list[dict[str, Any]] = []
@@ -186,15 +177,17 @@ def measured(
     """One stack: attacks, twins, and ordinary requests, from which time, tokens and queries an answer are
     told.
     """
-    inner: Target = names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
-    can = frozenset({"prefill"} if local_sampler(inner) or names.is_bot(model) or s.endpoint.prefill else ())
+    inner: Sampler = names.models.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
+    can = frozenset(
+        {"prefill"} if local_sampler(inner) or names.models.is_bot(model) or s.endpoint.prefill else ()
+    )
     counted, folder = Counted(inner), run.path / "answers" / ("+".join(stack) or "none")
     with writing(run.path):
         folder.mkdir(parents=True, exist_ok=True)
     session = Session(
         build(list(stack), counted),
         judge,
-        sampling=Sampling(s.sampling.max_new_tokens, s.sampling.temperature, s.sampling.top_p),
+        sampling=Sampling.of(s.sampling),
         identity="+".join([model, *stack]),
         folder=folder,
     )
@@ -214,7 +207,7 @@ def measured(
     begun, answers = (
         time.perf_counter(),
         build(list(stack), counted).sample(
-            rest, max_new_tokens=s.sampling.max_new_tokens, temperature=0.0, seed=seed
+            rest, Sampling(max_new_tokens=s.sampling.max_new_tokens, temperature=0.0), seed=seed
         ),
     )  # a fresh stack: no memory of attacks
     seconds = time.perf_counter() - begun

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.files import byte_lines, file_rows, open_plain, read_by
+from ..data.files import file_rows, read_by
 from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
+from ..data.plain import byte_lines, open_plain
 from ..errors import DataError, UserError
 from ..feedback.safety.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
 from ..names import known
@@ -35,7 +36,7 @@ JUDGES = (
 
 
 def by_name(name: str) -> VerdictJudge:
-    """The judge of that name; MODEL is any that `names.sampler` knows, an endpoint too. Raises UserError for
+    """The judge of that name; MODEL is any that `names.models.sampler` knows, an endpoint too. Raises UserError for
     an unknown one.
     """
     check_name(name)
@@ -49,15 +50,15 @@ def by_name(name: str) -> VerdictJudge:
 
         return PlantedJudge(kind, rest)
     if name == "town:gold":
+        from .. import names
         from ..feedback.safety.planted import GoldVerdicts
-        from ..names import things as names
 
-        return GoldVerdicts(names.judge(name))
+        return GoldVerdicts(names.judges.judge(name))
+    from .. import names
     from ..feedback.safety.rubrics import RUBRICS, RubricJudge
-    from ..names import things as names
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
-    sampler = names.sampler(
+    sampler = names.models.sampler(
         rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
     )
     return RubricJudge(RUBRICS[kind], sampler, name=name)

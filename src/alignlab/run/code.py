@@ -15,7 +15,10 @@ from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _GLUE = (
-    "names.things",
+    "names.data",
+    "names.judges",
+    "names.models",
+    "names.people",
     "names.known",
     "settings.rules",
     "cli.beforehand",
@@ -71,7 +74,15 @@ STAGES: dict[str, tuple[str, ...]] = {
     "agreement": ("evals.verdicts", "evals.labels"),
     "ablate": ("evals.verdicts", "evals.labels"),
     "diff": ("evals.verdicts", "evals.shift"),
-    "eval": ("evals.stage", *_REWARDS),
+    "eval": (
+        "evals.answers",
+        "evals.scored",
+        "evals.gsm8k",
+        "evals.ifeval",
+        "evals.truthfulqa",
+        "town.measure.task",
+        *_REWARDS,
+    ),
     "likelihood": ("evals.likelihood",),
     "reward-shift": ("evals.shift", *_REWARDS),
     "redteam": (

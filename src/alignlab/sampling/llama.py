@@ -2,8 +2,8 @@
 
 For the 64 or 256 tokens of a decode step of a small model the calls into PyTorch take longer than the
 arithmetic, so there are few: no mask is built anew in each layer, no cache object is asked, keys and values
-go straight into the slab. Tokens lie in one row after the other, N of them, whatever sequence they are of:
-nothing is padded but the attention over a batch of prompts. The weights are the model's own, looked up at
+go straight into the slab. Tokens lie one behind the other, N of them, whatever sequence they are of: nothing
+is padded but the attention over a batch of prompts. The weights are the model's own, looked up at
 each call: nothing has to be copied after a training step, and nothing can be stale.
 
 Suffixes: N tokens, B rows of the slab, P prompts, T columns, H width of the model, D of a head, Q heads, K
@@ -21,12 +21,13 @@ from torch.nn.functional import embedding, linear, rms_norm, silu
 from transformers.models.llama import modeling_llama as theirs
 
 from ..models.attention import plain_attention
-from .slab import Live, Slab
+from .slab import Rows, Slab, width
 
 # rotary frequencies that do not depend on how long the text is
 ROTARY = {"default", "linear", "llama3", "yarn"}
 # Tokens from which oneDNN's product beats MKL's in fp32, up to twice on a CPU with AVX-512; below, its longer
-# calls cost more than it saves.
+# calls cost more than it saves. For each shape it compiles a kernel, once, in half a
+# millisecond: hence the few widths.
 ONEDNN_FROM = 32
 _onednn = (
     getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
@@ -81,50 +82,46 @@ class LlamaReader:
         real_PT = columns_PT >= (longest - lengths_P)[:, None]
         prompt_N, column_N = real_PT.nonzero(as_tuple=True)
         seen_P1TT = real_PT[:, None, None, :] & real_PT.new_ones(longest, longest).tril()
+        count = len(prompt_N)
         found: list[Tensor] = []
 
         def attend(number: int, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
             """Each token looks at those of its prompt up to itself."""
-            q, k, v = (_padded(x, prompt_N, column_N, real_PT) for x in (q_NQD, k_NKD, v_NKD))
+            q, k, v = (_padded(x[:count], prompt_N, column_N, real_PT) for x in (q_NQD, k_NKD, v_NKD))
             found.extend((k, v))
             looked_up_PTQD, _ = plain_attention(self.layers[number].attention, q, k, v, seen_P1TT)
-            return looked_up_PTQD[prompt_N, column_N].flatten(1)
+            return _widened(looked_up_PTQD[prompt_N, column_N].flatten(1))
 
-        ids_N = torch.tensor([token for ids in prompts for token in ids], device=device)
-        positions_N = column_N - (longest - lengths_P)[prompt_N]
-        states_PH = self._states(ids_N, positions_N, attend, wanted_P=lengths_P.cumsum(0) - 1)
-        return self.head(states_PH), found
+        ids_N = _widened(torch.tensor([token for ids in prompts for token in ids], device=device))
+        positions_N = _widened(column_N - (longest - lengths_P)[prompt_N])
+        last_P = _widened(lengths_P.cumsum(0) - 1)
+        states_PH = self._states(ids_N, positions_N, attend, wanted_P=last_P)
+        return self.head(states_PH)[: len(prompts)], found
 
-    def step(self, live: Live[Any], slab: Slab) -> Tensor:
+    def step(self, rows: Rows[Any], slab: Slab) -> Tensor:
         """Logits (N, V) after the last token of each live sequence, whose keys and values become the slab's
-        column `now`.
+        column `now`. All B rows are read, so that shapes stay: of an empty one nothing is kept.
         """
-        rows, low, now = slab.rows, slab.low, slab.now
-        groups, scale = self.queries // self.heads, self.dim**-0.5
-        full = len(live.held) == rows  # then the live sequences lie in rows 0 to B - 1, in this order
-        at: Any = slice(0, rows) if full else live.rows_N
-        columns_T = torch.arange(low, now + 1, device=live.starts_N.device)
-        starts_B = (
-            live.starts_N if full else live.starts_N.new_full((rows,), low).index_copy_(0, at, live.starts_N)
-        )
-        dtype = slab.tensors[0].dtype
-        hidden_BT = torch.zeros(rows, now + 1 - low, dtype=dtype, device=columns_T.device)
-        hidden_BT.masked_fill_(columns_T < starts_B[:, None], torch.finfo(dtype).min)
-        # one for each product of queries and keys: (B * K, G, T)
-        hidden = hidden_BT[:, None, None].expand(-1, self.heads, groups, -1).flatten(0, 1)
+        B, low, now, dtype = slab.rows, slab.low, slab.now, slab.tensors[0].dtype
+        scale, groups = self.dim**-0.5, self.queries // self.heads
+        columns_T = torch.arange(low, now + 1, device=rows.device)
+        hidden_BT = torch.zeros(B, len(columns_T), dtype=dtype, device=rows.device)
+        unseen_BT = columns_T < rows.starts_B.clamp(max=now)[:, None]
+        hidden_BT.masked_fill_(unseen_BT, torch.finfo(dtype).min)
+        # added to the products of queries and keys: (B * K, G, T)
+        hidden = hidden_BT[:, None, None].expand(B, self.heads, groups, -1).flatten(0, 1)
 
-        def attend(number: int, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
+        def attend(number: int, q_BQD: Tensor, k_BKD: Tensor, v_BKD: Tensor) -> Tensor:
             """Each token looks at what its row of the slab holds, and at itself."""
-            keys, values = slab.tensors[2 * number], slab.tensors[2 * number + 1]
-            keys[at, :, now], values[at, :, now] = k_NKD, v_NKD
-            q_BQD = q_NQD if full else q_NQD.new_zeros(rows, *q_NQD.shape[1:]).index_copy_(0, at, q_NQD)
-            q = q_BQD.view(rows * self.heads, groups, self.dim)
-            k, v = (x[:rows, :, low : now + 1].flatten(0, 1) for x in (keys, values))
+            keys, values = slab.tensors[2 * number][:B], slab.tensors[2 * number + 1][:B]
+            keys[:, :, now], values[:, :, now] = k_BKD, v_BKD
+            k, v = (x[:, :, low : now + 1].flatten(0, 1) for x in (keys, values))  # (B * K, T, D)
+            q = q_BQD.view(B * self.heads, groups, self.dim)
             scores = torch.baddbmm(hidden, q, k.transpose(1, 2), alpha=scale)
-            looked_up = torch.bmm(scores.softmax(-1, dtype=torch.float32).to(dtype), v).view(rows, -1)
-            return looked_up if full else looked_up[at]
+            weights = scores.softmax(-1, dtype=torch.float32).to(dtype)
+            return torch.bmm(weights, v).view(B, -1)
 
-        return self.head(self._states(live.ids_N, live.positions_N, attend))
+        return self.head(self._states(rows.ids_B, rows.positions_B, attend))[rows.at]
 
     def _states(
         self, ids_N: Tensor, positions_N: Tensor, attend: Attend, wanted_P: Tensor | None = None
@@ -212,6 +209,12 @@ def _padded(x_NKD: Tensor, prompt_N: Tensor, column_N: Tensor, like_PT: Tensor) 
     padded = x_NKD.new_zeros(*like_PT.shape, *x_NKD.shape[1:])
     padded[prompt_N, column_N] = x_NKD
     return padded.transpose(1, 2)
+
+
+def _widened(x_N: Tensor) -> Tensor:
+    """Zeros behind it up to a number of rows for which there are kernels; see `slab.width`."""
+    more = width(len(x_N)) - len(x_N)
+    return torch.cat([x_N, x_N.new_zeros(more, *x_N.shape[1:])]) if more else x_N
 
 
 def _hooked(module: nn.Module) -> bool:

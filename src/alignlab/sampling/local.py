@@ -11,10 +11,10 @@ inverse CDF: what is drawn does not depend on the number of slots or on who sits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -26,9 +26,10 @@ from ..models.attention import use_plain_attention
 from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
 from ..models.load import Policy
 from ..records import Completion, Prompt
+from . import Sampling
 from .drawing import draw
 from .reading import Reader, reader_of
-from .slab import Live, Slab
+from .slab import Rows, Slab, width
 
 PREFILL_TOKENS = 4096  # prompts are prefilled together up to this many tokens, padding included
 
@@ -92,6 +93,15 @@ class LocalSampler:
             Policy(model, tokenizer, name, model.device).end_ids if end_ids is None else frozenset(end_ids)
         )
 
+    @classmethod
+    def of(cls, policy: Policy, *, slots: int = 64, name: str = "", documents: bool = False) -> Self:
+        """The sampler of a policy: its model, its tokenizer, the tokens that end its turn; with `documents`
+        the token that stands between two of them ends a completion too.
+        """
+        between = {policy.tokenizer.bos_token_id} - {None} if documents else set()
+        ends = policy.end_ids | between
+        return cls(policy.model, policy.tokenizer, slots=slots, end_ids=ends, name=name)
+
     def sync(self, model: Any) -> None:
         """Sample from this model from now on."""
         if model is self.model:
@@ -120,13 +130,10 @@ class LocalSampler:
     def sample(
         self,
         prompts: Sequence[Prompt | list[int] | str],
+        sampling: Sampling = Sampling(),
         *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
         seed: int = 0,
-        on_progress: Callable[[int, int], None] | None = None,
+        **changes: Any,
     ) -> list[list[Completion]]:
         """n completions of each prompt.
 
@@ -134,12 +141,9 @@ class LocalSampler:
             prompts: messages (if the last turn is the assistant's, it is gone on with), or for plain
                 continuation token ids or text, which is opened by the tokenizer's begin token if it has one
                 (the completions of those carry an empty `Prompt`).
-            max_new_tokens: completions are cut here, end token included.
-            temperature: 0 takes the likeliest token; its log-probability is then the one at temperature 1.
-            top_p: the smallest set of likeliest tokens with at least this probability is drawn from (Holtzman
-                et al. 2020).
+            sampling: how many, how long, how random.
             seed: the same seed gives the same completions, whatever the number of slots.
-            on_progress: called with (completions done, completions in all) when some are done.
+            changes: fields of the sampling, for those who write `sample(prompts, n=4)`.
 
         Returns:
             For each prompt, in order, its n completions: `ids` with the end token if one was written
@@ -151,12 +155,10 @@ class LocalSampler:
             DataError: a prompt is empty, or leaves no room for `max_new_tokens` in the model's context.
             GuardStop: the model's logits are not finite.
         """
-        sequences = self._sequences(prompts, n, max_new_tokens, temperature, top_p, seed)
-        done = 0
-        for newly in self._decode(sequences, temperature, top_p):
-            done += newly
-            if on_progress and newly:
-                on_progress(done, len(sequences))
+        sampling = replace(sampling, **changes)
+        sequences = self._sequences(prompts, sampling, seed)
+        for _ in self._decode(sequences, sampling):
+            pass
         completions = [
             Completion(
                 prompt if isinstance(prompt := prompts[s.prompt], Prompt) else Prompt(()),
@@ -168,26 +170,21 @@ class LocalSampler:
             )
             for s in sequences
         ]
+        n = sampling.n
         return [completions[i * n : (i + 1) * n] for i in range(len(prompts))]
 
     def stream(
-        self,
-        prompt: Prompt | list[int],
-        *,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
+        self, prompt: Prompt | list[int], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> Generator[str, None, None]:
         """The text of one completion in pieces, each as soon as no later token can change it.
 
         Together they are the text that `sample([prompt], ...)` gives for the same seed. Arguments and errors
         as in `sample`.
         """
-        sequences = self._sequences([prompt], 1, max_new_tokens, temperature, top_p, seed)
+        sequences = self._sequences([prompt], sampling, seed)
         said = ""
         (sequence,) = sequences
-        for _ in self._decode(sequences, temperature, top_p):
+        for _ in self._decode(sequences, sampling):
             text = self._text(sequence)
             if not sequence.done:
                 text = text.rstrip("\ufffd")  # bytes of a character whose rest is still to come
@@ -219,20 +216,10 @@ class LocalSampler:
         )
 
     def _sequences(
-        self,
-        prompts: Sequence[Prompt | list[int] | str],
-        n: int,
-        most: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
+        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling, seed: int
     ) -> list[Writing]:
         """The completions to be written, those of a prompt side by side, each with its own uniforms."""
-        if temperature < 0 or not 0 < top_p <= 1 or most < 1 or n < 1:
-            raise ConfigError(
-                f"cannot sample n={n}, max_new_tokens={most}, temperature={temperature}, top_p={top_p}",
-                remedy="n and max_new_tokens from 1, temperature from 0, top_p above 0 and at most 1",
-            )
+        most = sampling.max_new_tokens
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         sequences = []
         for i, prompt in enumerate(prompts):
@@ -258,7 +245,7 @@ class LocalSampler:
                     where=f"prompt {i}",
                     remedy="shorten or drop it, or lower max_new_tokens",
                 )
-            for j in range(n):
+            for j in range(sampling.n):
                 stream = np.random.Philox(
                     key=seed % 2**64, counter=(i << 192) + (j << 128)
                 )  # draws count up from the lowest bits
@@ -268,74 +255,47 @@ class LocalSampler:
         return sequences
 
     @torch.inference_mode()  # of a generator: on while it runs, off while its caller does
-    def _decode(self, sequences: list[Writing], temperature: float, top_p: float) -> Iterator[int]:
-        """Write all sequences; yields how many of them are done newly, after each prefill and each decode
-        step.
+    def _decode(self, sequences: list[Writing], sampling: Sampling) -> Iterator[None]:
+        """Write all sequences; yields after each prefill and each decode step.
 
-        Rows are filled, or given up when nobody waits, as soon as a quarter of them is free. Long prompts go
-        first: the newcomers of a prefill are then of similar length, and none is longer than a sequence that
-        is already there.
+        Rows are filled as soon as a quarter of them is free, and given up when nobody waits and fewer would
+        do (see `width`). Long prompts go first: the newcomers of a prefill are then of similar length, and
+        none is longer than a sequence that is already there.
         """
         if not sequences:
             return
         waiting = sorted(sequences, key=lambda s: (len(s.prompt_ids), -s.prompt, -s.completion))
-        rows = min(self.slots, len(sequences))
-        lives = 1 if rows == len(sequences) else 2  # of a row, one after the other, before columns are reused
-        columns = len(waiting[-1].prompt_ids) + len(sequences[0].uniforms) * lives
-        live: Live[Writing] = Live(self.model.device)
+        rows = Rows[Writing](width(min(self.slots, len(sequences))), self.model.device)
+        lives = 1 if len(rows) >= len(sequences) else 2  # of a row, one after the other
+        columns = len(waiting[-1].prompt_ids) + lives * sampling.max_new_tokens
         with _evaluating(self.model):
             self._reader = reader_of(self.model)
-            while waiting or live.held:
-                free = rows - len(live.held)
-                if waiting and 4 * free >= rows:
-                    entering = [waiting.pop() for _ in range(min(free, len(waiting)))]
-                    yield self._enter(entering, live, rows, columns, temperature, top_p)
-                    continue
-                if 4 * free >= rows:
-                    live.tighten(self._slab)
-                    rows = len(live.held)
-                yield self._step(live, temperature, top_p)
-
-    def _enter(
-        self,
-        entering: list[Writing],
-        live: Live[Writing],
-        rows: int,
-        columns: int,
-        temperature: float,
-        top_p: float,
-    ) -> int:
-        """Read the prompts of newcomers, longest first, into free rows, and draw their first tokens; returns
-        how many are done with that.
-        """
-        free = live.free(rows)[: len(entering)]
-        logits_NV = self._prefill(entering, free, rows, columns, idle=not live.held)
-        self._extend(entering, logits_NV, temperature, top_p)
-        staying = [(row, s) for row, s in zip(free, entering, strict=True) if not s.done]
-        live.enter([s for _, s in staying], [row for row, _ in staying], self._slab.now)
-        return len(entering) - len(staying)
-
-    def _step(self, live: Live[Writing], temperature: float, top_p: float) -> int:
-        """One token for every live sequence; returns how many are done with it."""
-        logits_NV = self._next_logits(live)
-        live.advance(self._extend(live.held, logits_NV, temperature, top_p))
-        staying = [place for place, sequence in enumerate(live.held) if not sequence.done]
-        done = len(live.held) - len(staying)
-        if done:
-            live.keep(staying)
-        return done
+            while waiting or rows.live:
+                free = rows.free
+                if waiting and 4 * len(free) >= len(rows):
+                    entering = [waiting.pop() for _ in free[: len(waiting)]]
+                    logits_NV = self._prefill(entering, free, rows, columns)
+                    self._extend(entering, logits_NV, sampling)
+                    rows.enter(entering, free, self._slab.now)
+                else:
+                    if width(len(rows.live)) < len(rows):
+                        rows.tighten(self._slab, width(len(rows.live)))
+                    logits_NV = self._step(rows)
+                    rows.advance(self._extend(rows.sequences, logits_NV, sampling))
+                rows.drop_done()
+                yield
 
     def _prefill(
-        self, entering: Sequence[Writing], rows: list[int], most_rows: int, columns: int, *, idle: bool
+        self, entering: Sequence[Writing], free: Sequence[int], rows: Rows[Any], columns: int
     ) -> Tensor:
         """Read what newcomers have to read, longest first, into these rows of the slab; returns their
         next-token logits (N, V).
         """
         logits_NV: list[Tensor] = []
-        while len(logits_NV) < len(entering):
-            begun = len(logits_NV)
+        begun = 0
+        while begun < len(entering):
             longest = len(entering[begun].read)
-            batch: dict[int, list[int]] = {}  # prompts, by number
+            batch: dict[int, list[int]] = {}  # what is read, by number of the prompt
             sources = []
             for sequence in entering[begun:]:
                 if sequence.prompt not in batch:
@@ -344,31 +304,32 @@ class LocalSampler:
                     batch[sequence.prompt] = sequence.read
                 sources.append(list(batch).index(sequence.prompt))
             logits_PV, prefilled = self._reader.prefill(list(batch.values()))
-            if self._slab is None or not self._slab.fits(prefilled, most_rows, columns):
-                self._slab = Slab(prefilled, most_rows, columns)
-            if idle and not begun:
-                self._slab.begin(most_rows, longest)
-            self._slab.copy_in(prefilled, sources, rows[begun : begun + len(sources)])
-            logits_NV += logits_PV[sources].unbind()
-        return torch.stack(logits_NV)
+            if self._slab is None or not self._slab.fits(prefilled, len(rows), columns):
+                self._slab = Slab(prefilled, len(rows), columns)
+            if not rows.live and not begun:
+                self._slab.begin(len(rows), longest)
+            self._slab.copy_in(prefilled, sources, free[begun : begun + len(sources)])
+            logits_NV.append(logits_PV[sources])
+            begun += len(sources)
+        return torch.cat(logits_NV)
 
-    def _next_logits(self, live: Live[Any]) -> Tensor:
+    def _step(self, rows: Rows[Any]) -> Tensor:
         """Logits (N, V) of the next token of each live sequence; the clock goes on by one column."""
         slab = self._slab
-        slab.low = int(live.starts_N.min())
+        slab.low = rows.first_column
         if slab.now == slab.columns:
-            live.move(-slab.compact())
-        logits_NV = self._reader.step(live, slab)
+            rows.move(-slab.compact())
+        logits_NV = self._reader.step(rows, slab)
         slab.now += 1
         return logits_NV
 
-    def _extend(
-        self, sequences: list[Writing], logits_NV: Tensor, temperature: float, top_p: float
-    ) -> Tensor:
+    def _extend(self, sequences: Sequence[Writing], logits_NV: Tensor, sampling: Sampling) -> Tensor:
         """Draw the next token of each sequence; returns them, (N,)."""
         uniforms = np.array([s.uniforms[len(s.ids)] for s in sequences])
         uniforms_N = torch.from_numpy(uniforms).to(logits_NV.device)
-        ids_N, logprobs_N = draw(logits_NV, uniforms_N, temperature=temperature, top_p=top_p)
+        ids_N, logprobs_N = draw(
+            logits_NV, uniforms_N, temperature=sampling.temperature, top_p=sampling.top_p
+        )
         if not logprobs_N.isfinite().all():
             broken = sequences[int((~logprobs_N.isfinite()).nonzero()[0])]
             raise GuardStop(

@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from ..models import adapters
 from .llama import LlamaReader
-from .slab import Live, Slab
+from .slab import Rows, Slab
 
 
 class Reader(Protocol):
@@ -27,7 +27,7 @@ class Reader(Protocol):
         """
         ...
 
-    def step(self, live: Live[Any], slab: Slab) -> Tensor:
+    def step(self, rows: Rows[Any], slab: Slab) -> Tensor:
         """Logits (N, V) after the last token of each live sequence, whose keys and values become the slab's
         column `now`.
         """
@@ -57,16 +57,11 @@ class TransformersReader:
         layers: list[Any] = cache.layers
         return logits_PV, [tensor for layer in layers for tensor in (layer.keys, layer.values)]
 
-    def step(self, live: Live[Any], slab: Slab) -> Tensor:
-        """An empty row sees itself alone and is not looked at."""
-        starts_B = live.starts_N.new_full((slab.rows,), slab.now)
-        starts_B[live.rows_N] = live.starts_N
-        ids_B, positions_B = torch.zeros_like(starts_B), torch.zeros_like(starts_B)
-        ids_B[live.rows_N], positions_B[live.rows_N] = live.ids_N, live.positions_N
-        columns_T = torch.arange(slab.low, slab.now + 1, device=starts_B.device)
-        seen_BT = columns_T >= starts_B[:, None]
-        logits_BV = self._forward(ids_B[:, None], seen_BT, positions_B[:, None], _SlabCache(slab))
-        return logits_BV if len(live.held) == slab.rows else logits_BV[live.rows_N]
+    def step(self, rows: Rows[Any], slab: Slab) -> Tensor:
+        starts_B1 = rows.starts_B.clamp(max=slab.now)[:, None]
+        seen_BT = torch.arange(slab.low, slab.now + 1, device=rows.device) >= starts_B1
+        ids_B1, positions_B1 = rows.ids_B[:, None], rows.positions_B[:, None]
+        return self._forward(ids_B1, seen_BT, positions_B1, _SlabCache(slab))[rows.at]
 
     def _forward(self, ids_BT: Tensor, seen_BT: Tensor, positions_BT: Tensor, cache: Cache) -> Tensor:
         """Next-token logits (B, V) after the last column."""

@@ -8,7 +8,7 @@ padding sees. Within a row columns and positions run in step, so that sliding wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class Slab:
         """Start over with `rows` rows and the clock at `now`."""
         self.rows, self.low, self.now = rows, now, now
 
-    def copy_in(self, prefilled: Sequence[Tensor], sources: list[int], rows: list[int]) -> None:
+    def copy_in(self, prefilled: Sequence[Tensor], sources: list[int], rows: Sequence[int]) -> None:
         """Copy rows of prefilled keys and values to rows of the slab, so that they end where the clock
         stands.
         """
@@ -55,20 +55,22 @@ class Slab:
         assert width <= now, "a newcomer is longer than the sequences that are here"
         self.low = min(self.low, now - width)
         for kept, new in zip(self.tensors, prefilled, strict=True):
-            kept[rows, :, now - width : now] = new[sources]
+            kept[list(rows), :, now - width : now] = new[sources]
 
-    def keep(self, rows: Sequence[int]) -> list[int]:
-        """See these rows and no others: those behind the first len(rows) move into gaps before it. Returns
-        where each of them is now.
+    def keep(self, rows: Sequence[int], count: int) -> list[int]:
+        """See `count` rows and no others, among them these: those that lie behind move into gaps before.
+        Returns which row each of them was.
         """
-        count = len(rows)
-        gaps = sorted(set(range(count)) - set(rows))
-        movers = [row for row in rows if row >= count]
-        for kept in self.tensors if movers else ():
-            kept[gaps, :, self.low : self.now] = kept[movers, :, self.low : self.now]
+        gaps = iter(sorted(set(range(count)) - set(rows)))
+        behind = [row for row in rows if row >= count]
+        order = list(range(count))
+        for row in behind:
+            order[next(gaps)] = row
+        moved = [place for place, row in enumerate(order) if place != row]
+        for kept in self.tensors if moved else ():
+            kept[moved, :, self.low : self.now] = kept[behind, :, self.low : self.now]
         self.rows = count
-        new_place = dict(zip(movers, gaps, strict=True))
-        return [new_place.get(row, row) for row in rows]
+        return order
 
     def clear(self, row: int) -> None:
         """Zeros where something not finite was: whoever comes next masks what is here, and 0 * nan would be
@@ -109,77 +111,112 @@ class Slab:
 
 
 class Written(Protocol):
-    """A sequence as far as it is there: what has to be read before its next token."""
+    """A sequence as far as it is there."""
 
     @property
-    def read(self) -> list[int]: ...
+    def read(self) -> list[int]:
+        """What has to be read before its next token."""
+        ...
+
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def ids(self) -> list[int]: ...
 
 
 S = TypeVar("S", bound=Written)
+NOBODY = 2**62  # where the sequence of an empty row begins: it sees itself alone
 
 
-class Live(Generic[S]):
-    """The N sequences that are being written, in the order of their rows of the slab, and what the next step
-    is told of each: tensors (N,) that stay and are advanced in place.
+class Rows(Generic[S]):
+    """Who is in which row of the slab, and what the next step is told of each: tensors (B,) that stay, and
+    are advanced in place.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.held: list[S] = []
-        # row of the slab, first column, last token, its position
-        self._state_4N = torch.zeros(4, 0, dtype=torch.long, device=device)
+    def __init__(self, count: int, device: torch.device) -> None:
+        self.held: list[S | None] = [None] * count
+        self.device = device
+        self.starts_B = torch.full((count,), NOBODY, device=device)  # first columns
+        self.ids_B = torch.zeros_like(self.starts_B)  # last tokens
+        self.positions_B = torch.zeros_like(self.starts_B)  # and where they stand
+        self._look()
+
+    def _look(self) -> None:
+        self.live = [row for row, held in enumerate(self.held) if held is not None]
+        self.sequences = [held for held in self.held if held is not None]
+        full = len(self.live) == len(self.held)
+        self.at: Any = slice(None) if full else torch.tensor(self.live, device=self.device)
+
+    def __len__(self) -> int:
+        return len(self.held)
 
     @property
-    def rows_N(self) -> Tensor:
-        return self._state_4N[0]
+    def free(self) -> list[int]:
+        return [row for row, held in enumerate(self.held) if held is None]
 
     @property
-    def starts_N(self) -> Tensor:
-        return self._state_4N[1]
-
-    @property
-    def ids_N(self) -> Tensor:
-        return self._state_4N[2]
-
-    @property
-    def positions_N(self) -> Tensor:
-        return self._state_4N[3]
-
-    def free(self, rows: int) -> list[int]:
-        """Those of so many rows in which nobody is."""
-        return sorted(set(range(rows)) - set(self.rows_N.tolist()))
+    def first_column(self) -> int:
+        """Before which nobody looks."""
+        return int(self.starts_B.min())
 
     def enter(self, sequences: Sequence[S], rows: Sequence[int], now: int) -> None:
-        """Sequences that were prefilled into these rows up to the column `now`, and got a token since."""
-        if not sequences:
-            return
-        lengths = [len(sequence.read) for sequence in sequences]
-        new = [
-            rows,
-            [now + 1 - length for length in lengths],
-            [sequence.read[-1] for sequence in sequences],
-            [length - 1 for length in lengths],
-        ]
-        state_4N = torch.cat([self._state_4N, self._state_4N.new_tensor(new)], 1)
-        order = state_4N[0].argsort()
-        everybody = [*self.held, *sequences]
-        self.held, self._state_4N = [everybody[i] for i in order.tolist()], state_4N[:, order]
+        """Sequences that were read into these rows up to the column `now`, and got a token since."""
+        taken = list(rows[: len(sequences)])
+        for row, sequence in zip(taken, sequences, strict=True):
+            self.held[row] = sequence
+        lengths = torch.tensor([len(sequence.read) - 1 for sequence in sequences], device=self.device)
+        self.starts_B[taken] = now - lengths
+        self.positions_B[taken] = lengths
+        self.ids_B[taken] = torch.tensor([s.ids[-1] for s in sequences], device=self.device)
+        self._look()
 
     def advance(self, ids_N: Tensor) -> None:
-        """Each of them got a token."""
-        self.ids_N.copy_(ids_N)
-        self.positions_N.add_(1)
+        """Each live sequence got a token."""
+        self.ids_B[self.at] = ids_N
+        self.positions_B[self.at] += 1
 
-    def keep(self, places: Sequence[int]) -> None:
-        """Those at these places among the N, and no others."""
-        self.held = [self.held[place] for place in places]
-        self._state_4N = self._state_4N[:, list(places)]
+    def drop_done(self) -> None:
+        """Free the rows of those that are done."""
+        self.drop([row for row in self.live if self.held[row].done])
+
+    def drop(self, rows: Sequence[int]) -> None:
+        """Free these rows."""
+        if not rows:
+            return
+        for row in rows:
+            self.held[row] = None
+        gone = list(rows)
+        self.starts_B[gone], self.ids_B[gone], self.positions_B[gone] = NOBODY, 0, 0
+        self._look()
 
     def move(self, by: int) -> None:
         """The slab's window moved to the right by so many columns."""
-        self.starts_N.add_(by)
+        self.starts_B[self.at] += by
 
-    def tighten(self, slab: Slab) -> None:
-        """Give up the rows in which nobody is."""
-        self.rows_N.copy_(self._state_4N.new_tensor(slab.keep(self.rows_N.tolist())))
-        order = self.rows_N.argsort()
-        self.held, self._state_4N = [self.held[i] for i in order.tolist()], self._state_4N[:, order]
+    def tighten(self, slab: Slab, count: int) -> None:
+        """Give up all rows but so many."""
+        order = slab.keep(self.live, count)
+        self.held = [self.held[row] for row in order]
+        self.starts_B, self.ids_B, self.positions_B = (
+            x[order] for x in (self.starts_B, self.ids_B, self.positions_B)
+        )
+        self._look()
+
+    def widen(self, count: int) -> None:
+        """So many rows, the last of them free."""
+        more = count - len(self)
+        self.held += [None] * more
+        self.starts_B = torch.cat([self.starts_B, self.starts_B.new_full((more,), NOBODY)])
+        self.ids_B, self.positions_B = (
+            torch.cat([x, x.new_zeros(more)]) for x in (self.ids_B, self.positions_B)
+        )
+        self._look()
+
+
+def width(count: int) -> int:
+    """The number of rows in which so many tokens are read: four widths to a doubling from 32 on, so that the
+    kernels made for one width are used again.
+    """
+    step = max(1, 2 ** ((max(count, 1) - 1).bit_length() - 3))
+    return count if count <= 32 else -(-count // step) * step

@@ -24,13 +24,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from .. import names
 from ..errors import DataError, UserError
 from ..feedback import Judge
 from ..models.chat import prompt_ids, template_of
 from ..models.load import Policy, load_policy
-from ..names import things as names
 from ..records import Completion, Message, Prompt
 from ..run import derive_seed
+from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import ChatSettings, SamplingSettings
 from ..text.escapes import one_line, visible
@@ -134,7 +135,7 @@ class Speaker:
 
     def __init__(self, name: str, policy: Policy) -> None:
         self.name, self.tokenizer = name, policy.tokenizer
-        self.sampler = _Sampler(policy.model, policy.tokenizer, slots=1, end_ids=policy.end_ids, name=name)
+        self.sampler = _Sampler.of(policy, slots=1, name=name)
         self.context: int | None = getattr(
             policy.model.config.get_text_config(), "max_position_embeddings", None
         )
@@ -162,13 +163,7 @@ class Speaker:
             answer.note = (
                 f"too long for the {self.context} tokens it can read and write: the oldest {turns} forgotten"
             )
-        answer.pieces = self.sampler.stream(
-            ids,
-            max_new_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=seed,
-        )
+        answer.pieces = self.sampler.stream(ids, Sampling.of(sampling), seed=seed)
         return answer
 
     def _fitting(self, question: str, max_new_tokens: int) -> tuple[Prompt, list[int], int]:
@@ -260,16 +255,18 @@ def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSetti
             stream.reconfigure(errors=errors)
     console = Console(highlight=False)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not once
-    paths = {name: names.model_path(name) for name in (model, beside) if name}
+    paths = {name: names.known.model_path(name) for name in (model, beside) if name}
     speakers = [Speaker(name, load_policy(paths[name], settings.model)) for name in (model, beside) if name]
-    conversation = Conversation(speakers, settings, names.judge(f"reward:{reward}") if reward else None)
+    conversation = Conversation(
+        speakers, settings, names.judges.judge(f"reward:{reward}") if reward else None
+    )
     if once:
         return ask_once(conversation, once)
     if on_terminal:
         with suppress(ImportError):  # where there is one, input() edits the line and remembers those before
             import readline  # noqa: F401
         for name, speaker in zip(paths, speakers, strict=False):
-            if not speaker.chats or names.is_base(paths[name]):
+            if not speaker.chats or names.models.is_base(paths[name]):
                 console.print(
                     Text(
                         f"{one_line(name)} is a base model: it was taught to continue text, not to answer",

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ... import names
 from ...data.wrappers import WRAPPERS, compose, rewritten
 from ...feedback import ScoreJudge
 from ...feedback.safety.verdicts import Verdict
-from ...names import things as names
 from ...records import Completion, Demonstration, Message, Prompt, Score
 from ...run import derive_seed
-from ...sampling import Sampler
+from ...sampling import Sampler, Sampling
 from ...settings import AttackerSettings
 from ...text.rouge import rouge_l, words
 from ..session import Attempt, Budget, Goal, Session
@@ -85,9 +85,7 @@ class Pair:
             parents = [leaf for goal in goals for leaf in leaves[goal.id]]
             written = self.attacker.sample(
                 [self.instruction(leaf) for leaf in parents],
-                n=self.branch,
-                max_new_tokens=MOST_TOKENS,
-                temperature=1.0,
+                Sampling(n=self.branch, max_new_tokens=MOST_TOKENS, temperature=1.0),
                 seed=derive_seed(seed, self.name, "write", number),
             )
             children = [
@@ -179,9 +177,7 @@ class TrainedAttacker:
                 break
             written = self.attacker.sample(
                 [asked(goal.prompt) for goal in goals],
-                n=1,
-                max_new_tokens=MOST_TOKENS,
-                temperature=1.0,
+                Sampling(max_new_tokens=MOST_TOKENS, temperature=1.0),
                 seed=derive_seed(seed, self.name, number),
             )
             prompts = [
@@ -288,8 +284,8 @@ def train_attacker(
     from ...stages.stage import card, done, open_run, rate, result, within_context
 
     model = target or model
-    goals = names.data(data, "prompt", seed=seed, count=settings.goals)
-    local = names.is_local(model)
+    goals = names.data.read(data, "prompt", seed=seed, count=settings.goals)
+    local = names.models.is_local(model)
     run = open_run(
         "redteam-attacker",
         out,
@@ -308,13 +304,15 @@ def train_attacker(
     from ...run import writing
     from ...sampling.local import LocalSampler
     from ..judging import by_name
-    from ..session import Sampling
 
-    attacked = names.target(
+    attacked = names.models.target(
         model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling
     )
     session = Session(
-        attacked, by_name(judge), sampling=Sampling(settings.rloo.sampling.max_new_tokens), identity=model
+        attacked,
+        by_name(judge),
+        sampling=Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=0.0),
+        identity=model,
     )
     written = [
         name
@@ -334,10 +332,10 @@ def train_attacker(
         seed,
         True,
         models=[start],
-        data=[names.Data([], "first lessons", names.digest_of(lessons))],
+        data=[names.data.Data([], "first lessons", names.data.digest_of(lessons))],
     )
     if not first.done:
-        policy = load_policy(names.model_path(start), settings.model, trainable=True)
+        policy = load_policy(names.known.model_path(start), settings.model, trainable=True)
         summary = sft.train(
             first, policy, lessons, within_context(first, settings.sft, policy.model), seed=seed
         )
@@ -357,15 +355,12 @@ def train_attacker(
     prompts = [asked(prompt) for prompt in goals.records]
 
     def tried(who: Any) -> tuple[list[str], list[bool], list[str]]:
-        sampler = LocalSampler(
-            who.model, who.tokenizer, end_ids=who.end_ids, slots=settings.rloo.sampling.slots
-        )
+        sampler = LocalSampler.of(who, slots=settings.rloo.sampling.slots)
         texts = [
             group[0].text
             for group in sampler.sample(
                 prompts,
-                max_new_tokens=settings.rloo.sampling.max_new_tokens,
-                temperature=1.0,
+                Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=1.0),
                 seed=derive_seed(seed, "tried"),
             )
         ]
@@ -417,7 +412,7 @@ def with_attacker(attacker: str, settings: Any) -> list[Any]:
     """The attacks that an attacker model makes possible: PAIR and TAP for any that chats, its own for one
     that was trained here.
     """
-    sampler = names.sampler(
+    sampler = names.models.sampler(
         attacker, model=settings.model, endpoint=settings.endpoint, sampling=settings.sampling
     )
     if Path(attacker, "run.json").exists():
