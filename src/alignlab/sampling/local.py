@@ -278,7 +278,7 @@ class LocalSampler:
                     self._extend(entering, logits_NV, sampling)
                     rows.enter(entering, free, self._slab.now)
                 else:
-                    if width(len(rows.live)) < len(rows):
+                    if not waiting and width(len(rows.live)) < len(rows):
                         rows.tighten(self._slab, width(len(rows.live)))
                     logits_NV = self._step(rows)
                     rows.advance(self._extend(rows.sequences, logits_NV, sampling))
