@@ -121,9 +121,6 @@ class Written(Protocol):
     @property
     def done(self) -> bool: ...
 
-    @property
-    def ids(self) -> list[int]: ...
-
 
 S = TypeVar("S", bound=Written)
 NOBODY = 2**62  # where the sequence of an empty row begins: it sees itself alone
@@ -168,7 +165,7 @@ class Rows(Generic[S]):
         lengths = torch.tensor([len(sequence.read) - 1 for sequence in sequences], device=self.device)
         self.starts_B[taken] = now - lengths
         self.positions_B[taken] = lengths
-        self.ids_B[taken] = torch.tensor([s.ids[-1] for s in sequences], device=self.device)
+        self.ids_B[taken] = torch.tensor([s.read[-1] for s in sequences], device=self.device)
         self._look()
 
     def advance(self, ids_N: Tensor) -> None:
