@@ -29,7 +29,7 @@ RED = ("harmful", "look_alike")
 
 
 def sampler(name: str, *, documents: bool) -> LocalSampler:
-    policy = load_policy(names.known.model_path(name), ModelSettings())
+    policy = load_policy(names.models.model(name).path, ModelSettings())
     between = {policy.tokenizer.bos_token_id} if documents else set()
     return LocalSampler(
         policy.model, policy.tokenizer, slots=256, end_ids=policy.end_ids | between, name=name

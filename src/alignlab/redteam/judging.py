@@ -52,7 +52,7 @@ def by_name(name: str) -> VerdictJudge:
         from .. import names
         from ..feedback.safety.planted import GoldVerdicts
 
-        return GoldVerdicts(names.judges.judge(name))
+        return GoldVerdicts(names.judges.judge(name).load())
     from .. import names
     from ..feedback.safety.rubrics import RUBRICS, RubricJudge
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings

@@ -7,7 +7,6 @@ from typing import Any
 
 from .. import names
 from ..errors import UserError
-from ..names import known
 from ..settings import EvalSettings
 from .stage import done, open_run, rate, result
 
@@ -33,16 +32,16 @@ def evaluate(
     if not judge:
         raise UserError("eval needs a judge", remedy="--judge town:gold, or reward:RUN")
     prompts = names.data.read(data, "prompt", seed=0, count=settings.prompts)
-    if baseline:
-        known.run_of("eval")(baseline)
+    start, scorer = names.models.model(model), names.judges.judge(judge)
+    before, picked = names.data.run(baseline, "eval"), names.data.run(completions)
+    others = [names.models.model(reference)] if reference else []
     run = open_run(
         "eval",
         out,
         settings,
         seed,
         resume,
-        models=[model],
-        data=[prompts],
+        uses=[start, prompts, scorer, before, *others, picked],
         judge=judge,
         baseline=baseline,
         reference=reference,
@@ -52,27 +51,27 @@ def evaluate(
         return done(run)
     from ..evals import stage as method
 
-    path = names.known.model_path(model)
     summary = method.run(
         run,
-        path,
+        start.path,
         prompts.records,
-        names.judges.judge(judge),
+        scorer.load(),
         settings,
         seed=seed,
         baseline=baseline,
-        reference=names.known.model_path(reference) if reference else "",
+        reference="".join(other.path for other in others),
         completions=completions,
-        bare=judge == "town:gold" and names.models.is_base(path),
+        bare=judge == "town:gold" and start.is_base,
     )
     run.finish(summary)
     called = "gold" if judge == "town:gold" else judge
-    said = f"{called} {rate(summary['gold'])} greedy" + (
-        f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""
-    )
+    text = f"{called} {rate(summary['gold'])} greedy"
+    if settings.sampled:
+        text += f", {rate(summary['gold_sampled'])} at temperature 1"
     for how, row in (summary.get("paired") or {}).items():
-        said += (
-            f"\n  against {baseline}, {'greedy' if how == 'greedy' else 'temperature 1'}: {row['mean']:+.3f} [{row['ci'][0]:+.3f}, {row['ci'][1]:+.3f}], "
+        (low, high), decoded = row["ci"], "greedy" if how == "greedy" else "temperature 1"
+        text += (
+            f"\n  against {baseline}, {decoded}: {row['mean']:+.3f} [{low:+.3f}, {high:+.3f}], "
             f"paired on {row['n']} prompts"
         )
-    return result(run, said)
+    return result(run, text)
