@@ -35,6 +35,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from alignlab.sampling import Sampling
+
 WORKS = ("generate", "sft", "dpo", "reward", "rloo", "grpo", "ppo")
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -277,10 +279,10 @@ def rollouts(model: str, prompts: Path, precision: Any, seed: int) -> dict[str, 
 
     policy = load_policy(model, ModelSettings(precision=precision))
     asked = [Prompt.user(json.loads(line)["prompt"]) for line in prompts.read_text().splitlines()][:16]
-    sampler = LocalSampler(policy.model, policy.tokenizer, slots=64, end_ids=policy.end_ids)
-    sampler.sample(asked, n=4, max_new_tokens=2)
+    sampler = LocalSampler.of(policy, slots=64)
+    sampler.sample(asked, Sampling(n=4, max_new_tokens=2))
     begun = time.perf_counter()
-    groups = sampler.sample(asked, n=4, max_new_tokens=64, seed=seed)
+    groups = sampler.sample(asked, Sampling(n=4, max_new_tokens=64), seed=seed)
     seconds, tokens = time.perf_counter() - begun, sum(len(c.ids) for group in groups for c in group)
     return {
         "peer": "alignlab",

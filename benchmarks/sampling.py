@@ -23,6 +23,8 @@ import sys
 import time
 from typing import Any
 
+from alignlab.sampling import Sampling
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 PROMPTS = [
@@ -51,9 +53,11 @@ def ours(model: Any, tokenizer: Any, args: argparse.Namespace) -> tuple[int, flo
 
     sampler = LocalSampler(model, tokenizer, slots=args.slots or args.prompts * args.per_prompt)
     prompts = [Prompt.user(PROMPTS[i % len(PROMPTS)]) for i in range(args.prompts)]
-    sampler.sample(prompts, n=args.per_prompt, max_new_tokens=2)
+    sampler.sample(prompts, Sampling(n=args.per_prompt, max_new_tokens=2))
     start = time.perf_counter()
-    groups = sampler.sample(prompts, n=args.per_prompt, max_new_tokens=args.max_new_tokens, seed=args.seed)
+    groups = sampler.sample(
+        prompts, Sampling(n=args.per_prompt, max_new_tokens=args.max_new_tokens), seed=args.seed
+    )
     return sum(len(c.ids) for group in groups for c in group), time.perf_counter() - start
 
 

@@ -21,6 +21,7 @@ from alignlab.evals.statistics import equal_entropy_temperature, mean_ci, paired
 from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.plan import Plan
 from alignlab.run import read_run
+from alignlab.sampling import Sampling
 from alignlab.settings import ModelSettings, PipelineSettings
 
 
@@ -128,7 +129,7 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     import torch
 
     from alignlab import names
-    from alignlab.evals.suite import evaluate
+    from alignlab.evals.answers import evaluate
     from alignlab.models.load import load_policy
     from alignlab.sampling.local import LocalSampler
 
@@ -141,10 +142,10 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     samplers = {}
     for name in ("sft", "ppo"):
         policy = load_policy(names.models.model(str(folder / name)).path, ModelSettings())
-        samplers[name] = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids)
+        samplers[name] = LocalSampler.of(policy)
 
     def entropy(name: str, temperature: float) -> float:
-        groups = samplers[name].sample(prompts[:300], temperature=temperature, seed=seed)
+        groups = samplers[name].sample(prompts[:300], Sampling(temperature=temperature), seed=seed)
         found = [c for group in groups for c in group]
         return -sum(sum(c.logprobs) for c in found) / sum(len(c.ids) for c in found)
 

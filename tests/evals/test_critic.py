@@ -34,7 +34,7 @@ class Oracle:
             mood,
         )
 
-    def sample(self, asked, **_):
+    def sample(self, asked, sampling, *, seed):
         return [[Completion(Prompt(()), self.answer(*self.known[one]))] for one in asked]
 
     def answer(self, request, text, principle) -> str:

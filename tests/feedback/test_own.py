@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from alignlab import names
-from alignlab.cli import main as cli
+from alignlab.cli.main import main
 from alignlab.errors import DataError, UserError
-from alignlab.feedback.own import OwnJudge, parse
+from alignlab.feedback.own import OwnJudge
 from alignlab.names import known
+from alignlab.plugins import parse
 from alignlab.records import Completion, Message, Prompt
 
 SOURCE = """
@@ -100,7 +101,7 @@ def test_a_function_gets_what_it_asks_for(mine: Path) -> None:
     )
     judge = OwnJudge(f"{mine.stem}:everything")
     judge.score([completion("y", answer="7", level=2)])
-    [row] = judge.function.__globals__["seen"]
+    [row] = judge.function.function.__globals__["seen"]
     assert row == {
         "prompt": "How many?",
         "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "How many?"}],
@@ -176,9 +177,9 @@ def test_every_method_that_takes_a_judge_takes_it(
         "--out",
         "run",
     ]
-    assert cli.main(given) == 0, capsys.readouterr().err
+    assert main(given) == 0, capsys.readouterr().err
     if command[0] == "eval":
         assert f"{mine.stem}:right 0." in capsys.readouterr().out
-    assert cli.main(given) == 0
+    assert main(given) == 0
     mine.write_text(SOURCE.replace("float(answer in completion)", "2.0"))
-    assert cli.main(given) == 7  # another function makes another run
+    assert main(given) == 7  # another function makes another run

@@ -134,7 +134,7 @@ class Says:
     def __init__(self, reply):
         self.reply, self.asked = reply, []
 
-    def sample(self, prompts, **options):
+    def sample(self, prompts, sampling, *, seed):
         self.asked += prompts
         return [
             [Completion(prompt, self.reply(prompt.text) if callable(self.reply) else self.reply)]

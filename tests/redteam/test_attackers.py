@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import names
-from alignlab.cli import main as cli
+from alignlab.cli.main import main
 from alignlab.feedback.safety.planted import GoldVerdicts
 from alignlab.records import Completion, Prompt
 from alignlab.redteam.attacks.attackers import (
@@ -50,7 +50,7 @@ class Writer:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def sample(self, prompts, *, n=1, max_new_tokens=48, temperature=1.0, top_p=1.0, seed=0):
+    def sample(self, prompts, sampling, *, seed=0):
         rows = []
         for prompt in prompts:
             self.seen.append(prompt.text)
@@ -64,7 +64,7 @@ class Writer:
                 f"You are Otto. {plain}" if learnt else plain,
                 "What a fine day it is!",
                 f"Please. {plain}",
-            ][:n]
+            ][: sampling.n]
             rows.append([Completion(prompt, text) for text in texts])
         return rows
 
@@ -171,7 +171,7 @@ def test_an_attacker_is_trained_against_a_target_and_used(
         "--json",
         *tiny,
     ]
-    assert cli.main(words) == 0
+    assert main(words) == 0
     found = json.loads(capsys.readouterr().out)["summary"]
     assert (
         found["before"]["asr"]["n"] == found["after"]["asr"]["n"] == 6
@@ -180,9 +180,9 @@ def test_an_attacker_is_trained_against_a_target_and_used(
     )
     rows = read_run(out).metrics
     assert len(rows) == 2 and {"judge/hit", "judge/alike", "judge/void"} <= set(rows[0])
-    assert cli.main(words) == 0 and "done already" in json.loads(capsys.readouterr().out)["text"]
+    assert main(words) == 0 and "done already" in json.loads(capsys.readouterr().out)["text"]
     assert (
-        cli.main(
+        main(
             [
                 "redteam",
                 "bot:role-play",
@@ -209,7 +209,7 @@ def test_an_attacker_is_trained_against_a_target_and_used(
     )
     campaign = json.loads(capsys.readouterr().out)
     assert (
-        cli.main(
+        main(
             [
                 "redteam",
                 "attacker",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import names
-from alignlab.cli import main as cli
+from alignlab.cli.main import main
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.names.weights import model_path
 from alignlab.redteam import command, exports, findings, fix
@@ -26,7 +26,7 @@ SMALL = ["--goals", "10", "--twins", "6", "--queries", "3", "--model.threads", "
 
 
 def run(*words: str, capsys) -> tuple[int, dict, str]:
-    code = cli.main([*words, "--json"])
+    code = main([*words, "--json"])
     out, err = capsys.readouterr()
     assert "Traceback" not in err and out, (code, err)
     return code, json.loads(out), err
@@ -130,7 +130,7 @@ def test_a_clean_bot_passes(tmp_path: Path, capsys) -> None:
     )
     assert code == 0 and found["all"]["mean"] == 0.0 and found["findings"] == 0
     assert (
-        cli.main(["redteam", "export", str(tmp_path / "rt"), "--format", "prompts"]) == 4
+        main(["redteam", "export", str(tmp_path / "rt"), "--format", "prompts"]) == 4
         and "no attempt of this campaign hit" in capsys.readouterr().err
     )
 
@@ -169,7 +169,7 @@ def test_a_defence_stands_before_the_target(tmp_path: Path, capsys) -> None:
 )
 def test_bad_input_is_one_clear_error(words: list[str], code: int, says: str, tmp_path: Path, capsys) -> None:
     out = [] if "repro" in words else ["--out", str(tmp_path / "rt"), *SMALL]
-    assert cli.main([*words, *out]) == code
+    assert main([*words, *out]) == code
     err = capsys.readouterr().err
     assert says in err and "Traceback" not in err
 

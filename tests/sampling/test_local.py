@@ -29,7 +29,7 @@ from transformers import (
 from alignlab.errors import ConfigError, DataError, GuardStop, ModelError
 from alignlab.models.chat import prompt_ids
 from alignlab.records import Message, Prompt
-from alignlab.sampling import local
+from alignlab.sampling import Sampling, local
 from alignlab.sampling.local import LocalSampler, draw, nucleus
 
 VOCAB = 260  # 256 bytes, <end>, <pad>, <user>, <assistant>
@@ -296,19 +296,11 @@ def test_prompts_of_messages_and_progress(tokenizer):
         Prompt((Message("user", text),), {"row": i})
         for i, text in enumerate(["hello", "a longer question?", "ä"])
     ]
-    seen: list[tuple[int, int]] = []
     sampler = LocalSampler(tiny("llama"), tokenizer, slots=2)
-    groups = sampler.sample(
-        prompts, n=2, max_new_tokens=5, seed=8, on_progress=lambda done, total: seen.append((done, total))
-    )
+    groups = sampler.sample(prompts, Sampling(n=2, max_new_tokens=5), seed=8)
     assert [
         [c.prompt is prompt for c in group] for group, prompt in zip(groups, prompts, strict=True)
     ] == 3 * [[True, True]]
-    assert (
-        seen[-1] == (6, 6)
-        and [done for done, _ in seen] == sorted({done for done, _ in seen})
-        and all(total == 6 for _, total in seen)
-    )
     assert _ids(groups) == _ids(
         sampler.sample([prompt_ids(tokenizer, p) for p in prompts], n=2, max_new_tokens=5, seed=8)
     )
@@ -319,7 +311,7 @@ def test_stream_gives_the_text_of_sample(tokenizer):
     sampler = LocalSampler(tiny("llama"), tokenizer, end_ids=set(range(5)))
     prompt, finished = ids_of([5])[0], set()
     for seed in range(8):
-        said = list(sampler.stream(prompt, max_new_tokens=30, seed=seed, top_p=0.95))
+        said = list(sampler.stream(prompt, Sampling(max_new_tokens=30, top_p=0.95), seed=seed))
         ((completion,),) = sampler.sample([prompt], max_new_tokens=30, seed=seed, top_p=0.95)
         assert "".join(said) == completion.text
         assert all(said) and len(said) > len(completion.ids) / 10
@@ -333,7 +325,7 @@ def test_stream_holds_back_characters_that_are_not_whole(tokenizer, monkeypatch)
     monkeypatch.setattr(
         local, "draw", lambda logits, *_, **__: (torch.tensor([next(script)]), torch.zeros(1))
     )
-    assert list(LocalSampler(tiny("llama"), tokenizer).stream([1, 2], max_new_tokens=40)) == [
+    assert list(LocalSampler(tiny("llama"), tokenizer).stream([1, 2], Sampling(max_new_tokens=40))) == [
         "a",
         "é",
         "€",
@@ -346,7 +338,7 @@ def test_stream_leaves_the_caller_in_its_own_mode(tokenizer):
     model = llama().train()
     model.lm_head.eval()
     stream = LocalSampler(model, tokenizer, end_ids=set()).stream(
-        [1, 2, 3], max_new_tokens=8, temperature=0.0
+        [1, 2, 3], Sampling(max_new_tokens=8, temperature=0.0)
     )
     next(stream)
     assert not torch.is_inference_mode_enabled() and not model.training

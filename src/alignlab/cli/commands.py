@@ -652,7 +652,17 @@ COMMANDS: dict[str, Command] = {
         (
             MODEL,
             data_option("town:test", "prompts"),
-            JUDGE,
+            Option(
+                "task",
+                (
+                    "what is asked and how it is scored: gsm8k, ifeval, truthfulqa (each with its file as "
+                    "--data), exact:COLUMN, contains:COLUMN, number:COLUMN, regex:COLUMN, or module:function "
+                    "(of yours); empty = prompts, scored by --judge"
+                ),
+                "",
+                names="task",
+            ),
+            replace(JUDGE, help=f"{JUDGE.help}; empty = town:gold, or the task's own scoring", default=""),
             Option("baseline", "a finished eval run to compare with, prompt by prompt", "", names="eval"),
             Option("reference", "the model that KL is measured from; empty = none", "", names="policy"),
         ),

@@ -17,7 +17,7 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..records import Chain, Completion, Demonstration, Prompt, Round, Score
 from ..run import RunDir, derive_seed
-from ..sampling import Sampler
+from ..sampling import ModelSampler, Sampling
 from ..settings import ChainSettings, ReviseSettings, SamplingSettings
 from ..settings.rules import check
 
@@ -33,8 +33,8 @@ class Workshop:
         judge: where there is one, a revision that it finds worse than its draft is dropped.
     """
 
-    author: Sampler
-    critic: Sampler
+    author: ModelSampler
+    critic: ModelSampler
     constitution: Constitution
     form: Form
     author_name: str = ""
@@ -353,22 +353,13 @@ def whole(answer: Completion, read: str) -> bool:
     return answer.finished or len(read) < len(answer.text.strip())
 
 
-def ask(sampler: Sampler, asked: Sequence[Asked], s: SamplingSettings, seed: int) -> list[Completion | None]:
+def ask(
+    sampler: ModelSampler, asked: Sequence[Asked], s: SamplingSettings, seed: int
+) -> list[Completion | None]:
     """One answer to each, in order; None where the model's context has no room."""
     room = getattr(sampler, "has_room", None)
     fits = [place for place, each in enumerate(asked) if room is None or room(each, s.max_new_tokens)]
-    groups = (
-        sampler.sample(
-            [asked[place] for place in fits],
-            n=1,
-            max_new_tokens=s.max_new_tokens,
-            temperature=s.temperature,
-            top_p=s.top_p,
-            seed=seed,
-        )
-        if fits
-        else []
-    )
+    groups = sampler.sample([asked[place] for place in fits], Sampling.of(s), seed=seed) if fits else []
     answers = {place: group[0] for place, group in zip(fits, groups, strict=True)}
     return [answers.get(place) for place in range(len(asked))]
 

@@ -23,6 +23,7 @@ from ..models.chat import prompt_ids, text_ids
 from ..models.load import context_of
 from ..records import Completion, Prompt, Ranking, Score
 from ..run import derive_seed
+from ..sampling import Sampling
 from ..sampling.choices import choice_logprobs
 from ..sampling.endpoint import EndpointSampler
 from . import sigmoid
@@ -245,9 +246,7 @@ class AIJudge:
     def _thoughts(self, asked: Sequence[Asked]) -> list[str]:
         groups = self.reader.sample(
             asked,
-            n=1,
-            max_new_tokens=self.reason_tokens,
-            temperature=1.0,
+            Sampling(max_new_tokens=self.reason_tokens, temperature=1.0),
             seed=derive_seed(self.seed, "thoughts"),
         )
         return [self.form.read_reasoning(group[0].text) for group in groups]

@@ -130,16 +130,9 @@ def _constant(name: str) -> Judge:
 
 
 def _own(name: str) -> Judge:
-    from ..feedback.own import OwnJudge
+    from ..feedback.own import own_judge
 
-    return OwnJudge(name)
-
-
-def own_code(*options: str) -> dict[str, str]:
-    """The digest of each function of the user's own that is named, by name."""
-    from ..feedback import own
-
-    return {name: own.digest(name) for name in options if name and own.parse(name)}
+    return own_judge(name)
 
 
 # --- AI judges

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .. import plugins
 from ..errors import DataError, ModelError, UserError
 from ..text.nearest import nearest, nearest_path, one_of
 from ..town import names as town
@@ -19,7 +20,7 @@ from .weights import check_finished, cost, model, policy, reward, sampler, targe
 def data(name: str) -> None:
     """Data by any name; several by comma where that is no file's own name."""
     from ..data import mixture
-    from ..data.files import SUFFIXES, suffix
+    from ..data.bounds import SUFFIXES, suffix
     from ..data.folders import local
     from ..data.formats import columns_in
 
@@ -133,12 +134,10 @@ def judge(name: str) -> None:
             raise UserError(
                 f"there is no judge {name!r:.80}", remedy=f"reward:{name}, if that is a reward model"
             )
-        from ..feedback import own
-
-        if own.parse(name):
-            own.find(name)
+        if plugins.is_one("judge", name):
+            plugins.find("judge", name)
             return
-        one_of(name, JUDGES, "there is no judge")
+        one_of(name, (*JUDGES, *plugins.installed("judge")), "there is no judge")
 
 
 def annotator(name: str) -> None:

@@ -20,6 +20,7 @@ from ..defences.middleware import build
 from ..errors import CheckFailed, ConfigError, DataError, UserError
 from ..report.page import write_page
 from ..run import derive_seed, read_run, writing
+from ..sampling import Sampling
 from ..settings import RedteamSettings, rules
 from ..settings.defaults import followed
 from ..stages.stage import open_run
@@ -30,7 +31,7 @@ from .campaign import Plan, document
 from .findings import findings_of
 from .fix import fixed
 from .judging import by_name
-from .session import Budget, Sampling, Session, goals_of
+from .session import Budget, Session, goals_of
 from .steps import campaign, correction, kept, label_of, prepared
 
 Document = dict[str, Any]
@@ -234,7 +235,7 @@ def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
     session = Session(
         build(stack, target),
         by_name(options["judge"]),
-        sampling=Sampling(s.sampling.max_new_tokens),
+        sampling=Sampling(max_new_tokens=s.sampling.max_new_tokens, temperature=0.0),
         identity=label_of(asked, stack),
     )
     answers = session.ask([case.prompt], seed=case.seed) + session.ask(

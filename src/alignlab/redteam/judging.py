@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.files import byte_lines, file_rows, open_plain, read_by
+from ..data.files import file_rows, read_by
 from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
+from ..data.plain import byte_lines, open_plain
 from ..errors import DataError, UserError
 from ..feedback.safety.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
 from ..names import known

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -20,11 +20,12 @@ from ..errors import DataError, ResumeRefused, UserError
 from ..health.rules import Finding, Watch
 from ..records import Chain, Record, write_jsonl
 from ..settings.resolve import config_hash
+from ..text.disk import make_folder, remove, sweep, sync_all, sync_path
 from ..text.escapes import visible
 from ..text.lines import as_json
 from ..text.streams import say
 from . import code, manifest, states, trackers
-from .files import make_folder, read_json, read_sealed, sync_path, write_json, write_sealed, writing
+from .files import read_json, read_sealed, write_json, write_sealed, writing
 from .identity import commit, difference, in_words, run_key, versions
 from .lock import lock, release
 from .places import check_out, staging_of
@@ -103,6 +104,7 @@ class RunDir:
         with writing(staging):
             make_folder(staging)
             lock(staging)
+            sweep(staging)
             try:
                 if wanted.is_done(resume):  # another process finished it in between
                     release(staging)
@@ -111,7 +113,7 @@ class RunDir:
                 if not wanted.goes_on(staging, resume):
                     for item in staging.iterdir():
                         if item.name != ".lock":
-                            shutil.rmtree(item) if item.is_dir() else item.unlink()
+                            remove(item)
                 info = wanted.begun(staging, resume)
             except UserError:
                 release(staging)
@@ -164,13 +166,29 @@ class RunDir:
         """
         file = self.path / "kept" / f"{name}.json"
         if not file.exists():
-            found = make()
+            made = make()
+            rows = [record.to_json() for record in made] if kind else made
             with writing(self.path):
-                make_folder(file.parent)
-                write_sealed(file, {"made": [record.to_json() for record in found] if kind else found})
-                sync_path(file.parent)
+                write_sealed(file, {"made": rows})
         rows = read_sealed(file)["made"]
         return [kind.from_json(row) for row in rows] if kind else rows
+
+    def in_chunks(
+        self,
+        items: Sequence[T],
+        make: Callable[[int, Sequence[T]], Any],
+        kind: type[Any] | None = None,
+        *,
+        size: int = 512,
+        desc: str,
+    ) -> Iterator[Any]:
+        """Long work on many items, `size` at a time and with progress: what `make` gives for each chunk
+        (called with its number and its items), by `kept`.
+        """
+        starts = range(0, len(items), size)
+        for number, start in enumerate(self.track(starts, desc=desc)):
+            made = partial(make, number, items[start : start + size])
+            yield self.kept(f"{desc}/{number:05d}", made, kind)
 
     # steps, state and interruption
 
@@ -275,7 +293,7 @@ class RunDir:
                 self._sync(name)
                 self._files.pop(name).close()
             write_json(self.path / "summary.json", summary)
-            manifest.sync_all(self.path)  # before it is said to be done
+            sync_all(self.path)  # before it is said to be done
             self.info |= {"status": "done", "versions": versions(), "manifest": True}
             write_json(self.path / "run.json", self.info)
         self._publish()
@@ -324,13 +342,9 @@ class RunDir:
         in between does no harm.
         """
         with writing(self.path):
-            for leftover in [
-                *self.path.glob("state-*"),
-                *self.path.glob("*.tmp"),
-                self.path / "kept",
-                self.path / "progress.json",
-            ]:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+            sweep(self.path)
+            for leftover in [*self.path.glob("state-*"), self.path / "kept", self.path / "progress.json"]:
+                remove(leftover)
             manifest.seal(self.path, wrote=self.info.get("wrote", {}))
             replaced = _replaced(self.out)
             if is_run(self.out):
@@ -543,7 +557,6 @@ class _Wanted:
                 info["again"] = True
         write_json(staging / "config.json", self.config)
         write_json(staging / "run.json", info)
-        sync_path(staging)
         return info
 
 

@@ -26,6 +26,7 @@ from transformers import DynamicCache
 
 from ..models.likelihood import Likelihood, likelihoods
 from ..records import Prompt
+from . import Sampling
 from .local import PREFILL_TOKENS, LocalSampler, _Sequence, _tensors, draw
 
 # tokens by which a request is ahead of one that waits before it gives way; each time something is read anew
@@ -154,7 +155,7 @@ class ContinuousSampler(LocalSampler):
                 top=top,
                 owner=owner,
             )
-            for s in self._sequences(prompts, n, max_new_tokens, temperature, top_p, seed)
+            for s in self._sequences(prompts, Sampling(n, max_new_tokens, temperature, top_p), seed)
         ]
 
     def join(self, streams: Sequence[Stream]) -> None:

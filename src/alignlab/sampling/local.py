@@ -13,11 +13,11 @@ inverse CDF: what is drawn does not depend on the number of slots or on who sits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from ..models.attention import use_plain_attention
 from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
 from ..models.load import Policy
 from ..records import Completion, Prompt
+from . import Sampling
 
 PREFILL_TOKENS = 4096  # prompts are prefilled together up to this many tokens, padding included
 # a temperature below is taken for this one: all but the likeliest token have no probability left, and logits
@@ -98,6 +99,15 @@ class LocalSampler:
             Policy(model, tokenizer, name, model.device).end_ids if end_ids is None else frozenset(end_ids)
         )
 
+    @classmethod
+    def of(cls, policy: Policy, *, slots: int = 64, name: str = "", documents: bool = False) -> Self:
+        """The sampler of a policy: its model, its tokenizer, the tokens that end its turn; with `documents`
+        the token that stands between two of them ends a completion too.
+        """
+        between = {policy.tokenizer.bos_token_id} - {None} if documents else set()
+        ends = policy.end_ids | between
+        return cls(policy.model, policy.tokenizer, slots=slots, end_ids=ends, name=name)
+
     def sync(self, model: Any) -> None:
         """Sample from this model from now on."""
         if model is self.model:
@@ -126,13 +136,10 @@ class LocalSampler:
     def sample(
         self,
         prompts: Sequence[Prompt | list[int] | str],
+        sampling: Sampling = Sampling(),
         *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
         seed: int = 0,
-        on_progress: Callable[[int, int], None] | None = None,
+        **changes: Any,
     ) -> list[list[Completion]]:
         """n completions of each prompt.
 
@@ -140,12 +147,9 @@ class LocalSampler:
             prompts: messages (if the last turn is the assistant's, it is gone on with), or for plain
                 continuation token ids or text, which is opened by the tokenizer's begin token if it has one
                 (the completions of those carry an empty `Prompt`).
-            max_new_tokens: completions are cut here, end token included.
-            temperature: 0 takes the likeliest token; its log-probability is then the one at temperature 1.
-            top_p: the smallest set of likeliest tokens with at least this probability is drawn from (Holtzman
-                et al. 2020).
+            sampling: how many, how long, how random.
             seed: the same seed gives the same completions, whatever the number of slots.
-            on_progress: called with (completions done, completions in all) when some are done.
+            changes: fields of the sampling, for those who write `sample(prompts, n=4)`.
 
         Returns:
             For each prompt, in order, its n completions: `ids` with the end token if one was written
@@ -157,13 +161,10 @@ class LocalSampler:
             DataError: a prompt is empty, or leaves no room for `max_new_tokens` in the model's context.
             GuardStop: the model's logits are not finite.
         """
-        sequences = self._sequences(prompts, n, max_new_tokens, temperature, top_p, seed)
-        done = 0
-        for advanced in self._decode(sequences, temperature, top_p):
-            newly = sum(sequence.done for sequence in advanced)
-            done += newly
-            if on_progress and newly:
-                on_progress(done, len(sequences))
+        sampling = replace(sampling, **changes)
+        sequences = self._sequences(prompts, sampling, seed)
+        for _ in self._decode(sequences, sampling.temperature, sampling.top_p):
+            pass
         completions = [
             Completion(
                 prompt if isinstance(prompt := prompts[s.prompt], Prompt) else Prompt(()),
@@ -175,25 +176,20 @@ class LocalSampler:
             )
             for s in sequences
         ]
+        n = sampling.n
         return [completions[i * n : (i + 1) * n] for i in range(len(prompts))]
 
     def stream(
-        self,
-        prompt: Prompt | list[int],
-        *,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
+        self, prompt: Prompt | list[int], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> Generator[str, None, None]:
         """The text of one completion in pieces, each as soon as no later token can change it.
 
         Together they are the text that `sample([prompt], ...)` gives for the same seed. Arguments and errors
         as in `sample`.
         """
-        sequences = self._sequences([prompt], 1, max_new_tokens, temperature, top_p, seed)
+        sequences = self._sequences([prompt], sampling, seed)
         said = ""
-        for (sequence,) in self._decode(sequences, temperature, top_p):
+        for (sequence,) in self._decode(sequences, sampling.temperature, sampling.top_p):
             text = self._text(sequence)
             if not sequence.done:
                 text = text.rstrip("\ufffd")  # bytes of a character whose rest is still to come
@@ -225,20 +221,10 @@ class LocalSampler:
         )
 
     def _sequences(
-        self,
-        prompts: Sequence[Prompt | list[int] | str],
-        n: int,
-        most: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
+        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling, seed: int
     ) -> list[_Sequence]:
         """The completions to be written, those of a prompt side by side, each with its own uniforms."""
-        if temperature < 0 or not 0 < top_p <= 1 or most < 1 or n < 1:
-            raise ConfigError(
-                f"cannot sample n={n}, max_new_tokens={most}, temperature={temperature}, top_p={top_p}",
-                remedy="n and max_new_tokens from 1, temperature from 0, top_p above 0 and at most 1",
-            )
+        most = sampling.max_new_tokens
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         sequences = []
         for i, prompt in enumerate(prompts):
@@ -264,7 +250,7 @@ class LocalSampler:
                     where=f"prompt {i}",
                     remedy="shorten or drop it, or lower max_new_tokens",
                 )
-            for j in range(n):
+            for j in range(sampling.n):
                 stream = np.random.Philox(
                     key=seed % 2**64, counter=(i << 192) + (j << 128)
                 )  # draws count up from the lowest bits

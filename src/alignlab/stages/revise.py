@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..collecting.revise import Workshop
     from ..constitution.principles import Constitution
     from ..feedback import Judge
-    from ..sampling import Sampler
+    from ..sampling import ModelSampler
 
 
 def revise(
@@ -148,7 +148,7 @@ def workshop(
     remote = [is_endpoint(name) for name in (model, critic)]
     form = form_of(settings.form, "" if remote[1] else names.models.model(critic).path, constitution)
 
-    def sampler(name: str, part: str, *, documents: bool = False) -> Sampler:
+    def sampler(name: str, part: str, *, documents: bool = False) -> ModelSampler:
         here = not is_endpoint(name)
         return names.models.sampler(
             name,

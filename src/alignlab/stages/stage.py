@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .. import names
+from .. import names, plugins
 from ..health.rules import FEWEST
 from ..names.named import Named
 from ..records import Prompt
@@ -34,7 +34,8 @@ def open_run(
     data = [use for use in uses if isinstance(use, names.data.Data)]
     models = [name for use in uses if not isinstance(use, names.data.Data) for name in use.models]
     config = {"settings": to_dict(settings), "models": list(dict.fromkeys(models)), "options": options}
-    if code := names.judges.own_code(*options.values()):
+    settings_in_words = [value for value in vars(settings).values() if isinstance(value, str)]
+    if code := plugins.digests(*options.values(), *settings_in_words):
         config["code"] = code
     run = RunDir.open(
         out,

@@ -17,6 +17,7 @@ from ..feedback import Judge
 from ..names.named import Named
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed
+from ..sampling import Sampling
 from ..settings import CurveSettings, PointSettings
 from ..stages import reward_shift
 from ..stages.stage import done, open_run, rate, result
@@ -69,18 +70,13 @@ def curve(
         return done(run)
     policy, s = load_policy(start.path, settings.model), settings.sampling
     who = {name: judge.load() for name, judge in named.items()}
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="samples"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="samples")
     starts = list(range(0, len(prompts.records), CHUNK))
     count, first = 0, []
     for number, start in enumerate(run.track(starts, desc="curve")):
         groups = sampler.sample(
             prompts.records[start : start + CHUNK],
-            n=settings.most,
-            max_new_tokens=s.max_new_tokens,
-            temperature=1.0,
-            top_p=s.top_p,
+            Sampling.of(s, n=settings.most, temperature=1.0),
             seed=derive_seed(seed, "study-curve", number),
         )
         scores = {
@@ -122,7 +118,7 @@ def point(
     """One policy at temperature 1: its KL from the reference, gold, and what each reward model says.
     `qualities` counts answers by their gold.
     """
-    from ..evals.suite import kl_from
+    from ..evals.answers import kl_from
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
@@ -142,15 +138,10 @@ def point(
         return done(run)
     policy, s = load_policy(start.path, settings.model), settings.sampling
     who = {name: judge.load() for name, judge in named.items()}
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="point"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="point")
     groups = sampler.sample(
         prompts.records,
-        n=settings.samples,
-        max_new_tokens=s.max_new_tokens,
-        temperature=1.0,
-        top_p=s.top_p,
+        Sampling.of(s, n=settings.samples, temperature=1.0),
         seed=derive_seed(seed, "study-point"),
     )
     sampler.close()

@@ -14,6 +14,7 @@ import numpy as np
 from ...constitution.forms import DocumentForm
 from ...constitution.principles import Constitution, Principle
 from ...evals.statistics import ece, mean_ci
+from ...sampling import Sampling
 from ...sampling.choices import choice_logprobs
 from ...sampling.local import LocalSampler
 from .. import answers, columns, gold, tasks
@@ -89,7 +90,7 @@ def _critiques(
 ) -> dict[str, Any]:
     form = DocumentForm()
     asked = [form.critique(request.prompt(), text, principle) for request, text, principle in cases]
-    written = reader.sample(asked, max_new_tokens=96, temperature=0.0, seed=seed)
+    written = reader.sample(asked, Sampling(max_new_tokens=96, temperature=0.0), seed=seed)
     rates: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     failed = []
     for (request, text, principle), (completion,) in zip(cases, written, strict=True):
