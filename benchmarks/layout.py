@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    path = names.known.model_path(args.model)
+    path = names.models.model(args.model).path
     policy, reference = load_policy(path, ModelSettings(), trainable=True), load_policy(path, ModelSettings())
     scorer = load_reward_model(path, ModelSettings(), init_head=True, trainable=True)
     prompts = names.data.read("town:prompts", "prompt", count=64).records

@@ -21,6 +21,8 @@ _GLUE = (
     "names.models",
     "names.people",
     "names.known",
+    "names.named",
+    "names.weights",
     "cli",
     "pipeline.view",
     "stages",
