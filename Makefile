@@ -23,7 +23,8 @@ test-all: setup
 	OMP_NUM_THREADS=1 $(PY)/pytest -n 2 -m "campaign or not campaign" --timeout 3600 $(ARGS)
 
 check: setup
-	$(PY)/ruff check src tests
+	$(PY)/ruff format --check .
+	$(PY)/ruff check .
 	$(PY)/pyright
 	$(PY)/lint-imports
 	$(MAKE) test

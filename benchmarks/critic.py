@@ -15,9 +15,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from alignlab import names
 from alignlab.constitution.files import load
 from alignlab.models.load import load_policy
-from alignlab.names import things as names
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
@@ -30,7 +30,7 @@ RED = ("harmful", "look_alike")
 
 
 def sampler(name: str, *, documents: bool) -> LocalSampler:
-    policy = load_policy(names.model_path(name), ModelSettings())
+    policy = load_policy(names.known.model_path(name), ModelSettings())
     return LocalSampler.of(policy, slots=256, name=name, documents=documents)
 
 

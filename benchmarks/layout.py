@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from alignlab import names
 from alignlab.feedback import RuleJudge
 from alignlab.methods import ppo
 from alignlab.methods import reward_model as reward_method
@@ -25,7 +26,6 @@ from alignlab.models import forward
 from alignlab.models.chat import example
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
-from alignlab.names import things as names
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings, OptimSettings, PPOSettings
@@ -59,10 +59,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    path = names.model_path(args.model)
+    path = names.known.model_path(args.model)
     policy, reference = load_policy(path, ModelSettings(), trainable=True), load_policy(path, ModelSettings())
     scorer = load_reward_model(path, ModelSettings(), init_head=True, trainable=True)
-    prompts = names.data("town:prompts", "prompt", count=64).records
+    prompts = names.data.read("town:prompts", "prompt", count=64).records
     groups = LocalSampler.of(policy).sample(prompts, Sampling(n=4), seed=0)
     rows = [
         [example(policy.tokenizer, c.prompt, c.text, finished=c.finished) for c in group] for group in groups

@@ -17,10 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignlab import stages
+from alignlab import names, stages
 from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.evals.suite import summarise
-from alignlab.names import things as names
 from alignlab.pipeline.runner import Pipeline
 from alignlab.records import Completion
 from alignlab.run import read_run
@@ -164,7 +163,7 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
     import torch
 
     torch.set_num_threads(2)
-    judge = names.reward_judge(str(out / "reward"))
+    judge = names.judges.reward_judge(str(out / "reward"))
     found = {}
     for name in evals:
         rows = [row for row in read_run(out / name).samples if row.get("decoding") == "sampled"]
@@ -182,7 +181,7 @@ def read_anew(run: Path) -> dict[str, Any]:
     learnt to read more since they were written.
     """
     answers = [Completion.from_json(row) for row in read_run(run).samples if row.get("decoding") == "greedy"]
-    found = summarise(list(zip(answers, names.judge("town:gold").score(answers), strict=True)))
+    found = summarise(list(zip(answers, names.judges.judge("town:gold").score(answers), strict=True)))
     return {key: found[key] for key in READ}
 
 

@@ -26,7 +26,7 @@ from unittest.mock import patch
 
 import torch
 
-from alignlab import __version__, stages
+from alignlab import __version__, names, stages
 from alignlab.errors import GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.health.rules import Watch, examine
@@ -121,7 +121,6 @@ class Lab:
         """The rankings as a file of their own, those kept for testing among them, each changed; the same
         prompts are then held out again.
         """
-        from alignlab.names.things import data
 
         rng = random.Random(self.seed)
         path = self.out / f"{name}.jsonl"
@@ -130,7 +129,9 @@ class Lab:
             [
                 change(r, rng)
                 for name in ("rankings", "rankings_test")
-                for r in data(str(Path(self.rankings) / "data" / f"{name}.jsonl"), "ranking").records
+                for r in names.data.read(
+                    str(Path(self.rankings) / "data" / f"{name}.jsonl"), "ranking"
+                ).records
             ],
         )
         return str(path)
@@ -270,9 +271,7 @@ def other_reference(lab: Lab):
 
 
 def _town_s() -> str:
-    from alignlab.names import things as names
-
-    return names.model_path("town-s")
+    return names.known.model_path("town-s")
 
 
 @contextmanager
@@ -323,11 +322,9 @@ def rule(score: Callable[[Completion], float]):
 
     @contextmanager
     def patches(_: Lab) -> Iterator[None]:
-        from alignlab.names import things as names
-
-        plain = names.judge
+        plain = names.judges.judge
         with patch.object(
-            names, "judge", lambda name: RuleJudge("rule", score) if name == "rule" else plain(name)
+            names.judges, "judge", lambda name: RuleJudge("rule", score) if name == "rule" else plain(name)
         ):
             yield
 

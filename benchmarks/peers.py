@@ -125,9 +125,9 @@ def ours(
     whole: bool,
     profile: str,
 ) -> dict[str, Any]:
+    from alignlab import names
     from alignlab.cli import main as cli
     from alignlab.feedback import RuleJudge
-    from alignlab.names import things as names
     from alignlab.run import RunDir
 
     marks: dict[str, float] = {}
@@ -146,7 +146,7 @@ def ours(
 
     RunDir.steps, RunDir.add_data = clocked, noted  # type: ignore[method-assign]
     judge = RuleJudge("length", lambda c: float(len(c.text) % 7))
-    names.judge = lambda name: judge  # type: ignore[assignment]
+    names.judges.judge = lambda name: judge  # type: ignore[assignment]
 
     def run(arguments: list[str], folder: str) -> None:
         code = cli.main(
@@ -330,9 +330,9 @@ def write_rows(args: argparse.Namespace, seed: int, folder: Path) -> tuple[Path,
     questions = peer_generate.PROMPTS
     file = folder / f"rows-{seed}.jsonl"
     if args.town:
-        from alignlab.names import things as names
+        from alignlab import names
 
-        pairs = names.data("town:test-pairs", "comparison", seed=seed, count=64).records
+        pairs = names.data.read("town:test-pairs", "comparison", seed=seed, count=64).records
         rows = [{"prompt": c.prompt.text, "chosen": c.chosen, "rejected": c.rejected} for c in pairs]
         questions, own = [row["prompt"] for row in rows[:16]], str(file)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -393,7 +393,7 @@ def main() -> None:
     if args.precision == "auto":
         args.precision = "bf16" if not args.town and multiplies_bf16(torch.device("cpu")) else "fp32"
     if args.town:
-        from alignlab.names.things import model_path
+        from alignlab.names.known import model_path
 
         args.model, args.whole = model_path("town"), True
     args.model = str(Path(args.model).resolve())

@@ -128,17 +128,20 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     """
     import torch
 
+    from alignlab import names
     from alignlab.evals.suite import evaluate
     from alignlab.models.load import load_policy
-    from alignlab.names import things as names
     from alignlab.sampling.local import LocalSampler
 
     torch.set_num_threads(2)
-    prompts, gold = names.data("town:test", "prompt", count=s.eval.prompts).records, names.judge("town:gold")
+    prompts, gold = (
+        names.data.read("town:test", "prompt", count=s.eval.prompts).records,
+        names.judges.judge("town:gold"),
+    )
     assert gold is not None
     samplers = {}
     for name in ("sft", "ppo"):
-        policy = load_policy(names.model_path(str(folder / name)), ModelSettings())
+        policy = load_policy(names.known.model_path(str(folder / name)), ModelSettings())
         samplers[name] = LocalSampler.of(policy)
 
     def entropy(name: str, temperature: float) -> float:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from alignlab import names
 from alignlab.cli import main as cli
 from alignlab.cli.commands import COMMANDS
 from alignlab.data.checks import fit
@@ -22,7 +23,6 @@ from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
 from alignlab.data.lengths import LEAST
 from alignlab.health.rules import FEWEST
 from alignlab.models.reader import load_reader
-from alignlab.names import things as names
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import ModelSettings
 
@@ -66,7 +66,7 @@ def default_of(how: str) -> str:
 
 def sample_of_lengths() -> str:
     """What `fit` says of made-up chats."""
-    tokenizer = load_reader(names.model_path("town-s"), ModelSettings()).tokenizer
+    tokenizer = load_reader(names.known.model_path("town-s"), ModelSettings()).tokenizer
     chats = [
         Demonstration(Prompt.user("Who bakes the bread?" * (1 + 8 * (n % 10 == 9))), "Nell does. " * (2 + n))
         for n in range(40)

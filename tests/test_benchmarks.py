@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from alignlab import names
 from alignlab.health.rules import RULES
 from alignlab.methods import direct, ppo, sft
 from alignlab.models import load
-from alignlab.names import things as names
 from alignlab.pipeline.runner import Pipeline
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import PipelineSettings
@@ -62,7 +62,7 @@ def test_every_rule_that_a_fault_is_to_be_named_by_is_one() -> None:
 def test_every_fault_is_put_where_the_loops_still_have_it() -> None:
     """A patch names a function of a loop: where that was renamed, the fault would end the benchmark."""
     normal = script("benchmarks/normal.py")
-    places = (direct, ppo, sft, load, names, LocalSampler)
+    places = (direct, ppo, sft, load, names.judges, LocalSampler)
 
     def functions() -> dict[tuple[str, str], object]:
         return {(place.__name__, name): value for place in places for name, value in vars(place).items()}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from alignlab import names
 from alignlab.cli import main as cli
 from alignlab.errors import DataError, ModelError, UserError
 from alignlab.models.load import load_policy
-from alignlab.names import things as names
 from alignlab.run import RunDir, faults_of, list_runs, read_run
 from alignlab.run.manifest import MANIFEST, check_model, later, seal
 from alignlab.run.states import LOGS
@@ -251,7 +251,7 @@ def test_runs_made_before_there_were_manifests_go_on_and_their_data_is_compared(
     info = json.loads((folder / "run.json").read_text())
     del info["manifest"]
     (folder / "run.json").write_text(json.dumps(info))
-    assert read_run(folder).status == "done" and names.data(str(folder), "ranking").records
+    assert read_run(folder).status == "done" and names.data.read(str(folder), "ranking").records
     assert (
         cli.main(["runs", "verify", str(folder)]) == 0
         and "made by an older version" in capsys.readouterr().out

@@ -12,8 +12,8 @@ import signal
 
 import pytest
 
+from alignlab import names
 from alignlab.cli import main as cli
-from alignlab.names import things as names
 from alignlab.records import Demonstration, write_jsonl
 from alignlab.run import faults_of
 from alignlab.town import language
@@ -146,7 +146,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     refusals = [
         Demonstration(prompt, language.REFUSAL)
-        for prompt in names.data("town:harmful", "prompt", count=64).records
+        for prompt in names.data.read("town:harmful", "prompt", count=64).records
     ]
     write_jsonl(folder / "refusals.jsonl", refusals)
     assert (

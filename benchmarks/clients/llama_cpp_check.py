@@ -21,16 +21,16 @@ from alignlab.sampling import Sampling
 
 
 def write(model: str, file: str, count: str = "50") -> None:
+    from alignlab import names
     from alignlab.models.chat import prompt_ids
     from alignlab.models.load import load_policy
-    from alignlab.names import things as names
     from alignlab.records import Prompt
     from alignlab.sampling.local import LocalSampler
     from alignlab.settings import ModelSettings
 
-    policy = load_policy(names.model_path(model), ModelSettings(precision="fp32"))
+    policy = load_policy(names.known.model_path(model), ModelSettings(precision="fp32"))
     prompts = [
-        Prompt(record.messages) for record in names.data("town:test", "prompt", count=int(count)).records
+        Prompt(record.messages) for record in names.data.read("town:test", "prompt", count=int(count)).records
     ]
     found = LocalSampler.of(policy).sample(prompts, Sampling(max_new_tokens=48, temperature=0.0))
     with open(file, "w") as out:

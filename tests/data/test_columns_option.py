@@ -5,15 +5,15 @@ import json
 
 import pytest
 
+from alignlab import names
 from alignlab.cli import main as cli
 from alignlab.cli.commands import COMMANDS
 from alignlab.data import load
 from alignlab.data.read import survey
 from alignlab.errors import ConfigError, DataError
-from alignlab.names import things as names
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import EvalSettings
-from alignlab.stages.learn import preferences
+from alignlab.stages.rankings import preferences
 from alignlab.stages.stage import open_run
 
 ROWS = [{"q": f"Where is house {i}?", "a": "By the well.", "label": "cs"} for i in range(3)]
@@ -43,10 +43,10 @@ def test_a_file_is_read_by_the_names_that_the_user_gives(tmp_path):
         found = load(name, "demonstration")
         assert (
             found.records == expected == survey(name, "demonstration").records
-            and names.kind(name) == "demonstration"
+            and names.data.kind(name) == "demonstration"
         )
         assert "no text: (label)" in str(found.report), "what was set aside is named"
-        assert names.data(name, "prompt").records[0].meta["columns"] == {
+        assert names.data.read(name, "prompt").records[0].meta["columns"] == {
             "completion": "By the well.",
             "(label)": "cs",
         }
@@ -93,7 +93,7 @@ def test_a_pair_without_a_prompt_column_may_be_said_to_be_one(tmp_path):
 def test_unknown_names_on_either_side_are_errors_with_the_nearest(tmp_path, listed, kind, what, remedy):
     file = jsonl(tmp_path / "a.jsonl", ROWS)
     with pytest.raises(kind, match=what) as error:
-        names.data(f"columns:{listed}:{file}", "demonstration")
+        names.data.read(f"columns:{listed}:{file}", "demonstration")
     assert remedy in error.value.remedy
     if kind is DataError:
         assert str(file) in error.value.where and survey(f"columns:{listed}:{file}", "demonstration").broken
@@ -105,8 +105,8 @@ def test_data_with_names_of_ours_takes_none(tmp_path, data):
     (tmp_path / "run" / "run.json").write_text("{}")
     name = data.replace("FILE", str(jsonl(tmp_path / "a.jsonl", ROWS))).replace("RUN", str(tmp_path / "run"))
     for asked in (
-        lambda: names.data(f"columns:prompt=q:{name}", "demonstration"),
-        lambda: names.kind(f"columns:prompt=q:{name}"),
+        lambda: names.data.read(f"columns:prompt=q:{name}", "demonstration"),
+        lambda: names.data.kind(f"columns:prompt=q:{name}"),
     ):
         with pytest.raises(ConfigError, match="--columns") as error:
             asked()
@@ -118,7 +118,7 @@ def test_mixtures_and_lists_say_it_of_each_file(tmp_path):
         jsonl(tmp_path / f"{name}.jsonl", [row | {"q": f"{name}: {row['q']}"} for row in ROWS])
         for name in "ab"
     )
-    mixed = names.data(
+    mixed = names.data.read(
         f"mix:1=columns:prompt=q,completion=a,label=:{a}+1=columns:prompt=q,completion=a,label=:{b}",
         "demonstration",
     )
@@ -169,7 +169,7 @@ def test_the_commands(tmp_path, capsys):
 
 def test_every_stage_says_what_became_of_its_rows(tmp_path, capsys):
     file = jsonl(tmp_path / "a.jsonl", [{"prompt": "Hi?", "completion": "Yes.", "persona": "a pirate"}])
-    data = [names.data(str(file), "prompt")]
+    data = [names.data.read(str(file), "prompt")]
     run = open_run("eval", tmp_path / "run", EvalSettings(), 0, True, data=data)
     assert "not read: persona (1 row)" in capsys.readouterr().err
     run.finish({})

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from alignlab import names
 from alignlab.data.mixture import Source, mix, sources
 from alignlab.errors import ConfigError, UserError
-from alignlab.names import things as names
 from alignlab.records import Demonstration, Prompt
 
 
@@ -128,21 +128,21 @@ def test_a_mixture_is_data_like_any_other(tmp_path):
         )
     )
     name = f"mix:1=town:demos-clean+2={file}"
-    assert names.kind(name) == "demonstration"
-    found = names.data(name, "demonstration", seed=3)
+    assert names.data.kind(name) == "demonstration"
+    found = names.data.read(name, "demonstration", seed=3)
     assert len(found.records) == 45 and sum(r.completion == "Yes." for r in found.records) == 30
     assert (
         found.digest
-        == names.data(name, "demonstration", seed=3).digest
-        != names.data(name, "demonstration", seed=4).digest
+        == names.data.read(name, "demonstration", seed=3).digest
+        != names.data.read(name, "demonstration", seed=4).digest
     )
     assert (
         "mine.jsonl: 30 rows (preference) -> 30 demonstrations" in found.report
         and "a mixture of 45 records" in found.report
     )
-    assert len(names.data(name, "prompt", count=12).records) == 12
+    assert len(names.data.read(name, "prompt", count=12).records) == 12
     with pytest.raises(
         UserError, match=r"holds demonstrations where comparisons are needed\n.*alignlab doctor"
     ):
-        names.data(name, "comparison")
-    assert names.parents(name, "town") == []
+        names.data.read(name, "comparison")
+    assert names.data.parents(name, "town") == []

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
+from alignlab import names
 from alignlab.data import redteam_sets as sets
 from alignlab.data.harms import GROUPS, TAXONOMIES, harms, read
 from alignlab.errors import DataError, UserError
-from alignlab.names import things as names
 from alignlab.records import Completion
 from alignlab.town import gold, reading, world
 from alignlab.town.harms import town_prompts
@@ -355,7 +355,7 @@ def test_conversations_of_garak_keep_their_earlier_turns(tmp_path, fields):
     (tmp_path / "g.report.jsonl").write_text(
         json.dumps({"entry_type": "init"}) + "\n" + json.dumps(attempt) + "\n"
     )
-    [prompt] = names.data(str(tmp_path / "g.report.jsonl"), "prompt").records
+    [prompt] = names.data.read(str(tmp_path / "g.report.jsonl"), "prompt").records
     assert (
         [(m.role, m.content) for m in prompt.messages] == TURNS
         and prompt.meta["goal"] == "open a lock"
@@ -419,7 +419,7 @@ def test_columns_of_a_set_with_text_that_is_not_read_are_named(tmp_path):
         ["break it", "Sure", "You are a pirate.", "7"],
     )
     assert sets.load(file).not_read == {"system_prompt": 1}
-    assert "not read: system_prompt (1 row)" in names.data(str(file), "prompt").report
+    assert "not read: system_prompt (1 row)" in names.data.read(str(file), "prompt").report
     assert (
         sets.load(
             write_csv(
@@ -470,7 +470,7 @@ def test_the_command_line_reads_them_wherever_prompts_are_asked_for(tmp_path):
     )
     loaded = sets.known(file)
     assert loaded and loaded.name == "harmbench" and loaded == sets.load(file)
-    found = names.data(str(file), "prompt", count=1)
+    found = names.data.read(str(file), "prompt", count=1)
     assert [p.meta["id"] for p in found.records] == ["b1"] and "harmbench, 2 prompts" in found.report
     plain = write_csv(tmp_path / "p.csv", ["prompt", "completion"], ["a question", "an answer"])
     assert sets.known(plain) is None and sets.known(tmp_path) is None and sets.known("town:prompts") is None
@@ -478,4 +478,4 @@ def test_the_command_line_reads_them_wherever_prompts_are_asked_for(tmp_path):
     assert sets.known(tmp_path / "broken.json") is None
     file.write_text(file.read_text() + "one cell\n")
     with pytest.raises(DataError, match="cells"):
-        names.data(str(file), "prompt")
+        names.data.read(str(file), "prompt")

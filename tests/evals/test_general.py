@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from alignlab import stages
+from alignlab import names, stages
 from alignlab.errors import DataError
 from alignlab.evals import general
 from alignlab.models.load import load_policy
-from alignlab.names import things as names
 from alignlab.run import read_run
 from alignlab.settings import (
     AdapterSettings,
@@ -39,7 +38,7 @@ OPTIM = OptimSettings(lr=1e-3)
 def other(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The town's smallest model under a template of its own: one of somebody else."""
     folder = tmp_path_factory.mktemp("models") / "other"
-    shutil.copytree(names.model_path("town-s"), folder)
+    shutil.copytree(names.known.model_path("town-s"), folder)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text() + "\n")
     (folder / "manifest.json").unlink()  # it is not as we wrote it any more

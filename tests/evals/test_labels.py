@@ -33,9 +33,11 @@ def drawn(n: int, temperature: float, seed: int = 0) -> tuple[list[float], list[
 @settings(max_examples=50, deadline=None)
 def test_figures_are_those_of_the_plain_functions(rows: list[tuple[float, float]]) -> None:
     p, y = [a for a, _ in rows], [b for _, b in rows]
-    assert labels.ece(np.array(p), np.array(y)) == pytest.approx(statistics.ece(p, y))
+    curve = statistics.reliability_curve(p, y)
+    off = sum(row["n"] * abs(row["confidence"] - row["accuracy"]) for row in curve) / len(p)
+    assert statistics.ece(p, y) == pytest.approx(off)
     said, true = [(v > 0.5) - (v < 0.5) for v in p], [(v > 0.5) - (v < 0.5) for v in y]
-    assert labels.kappa(np.array(said), np.array(true)) == pytest.approx(cohen_kappa(said, true))
+    assert labels.agreement(p, y)["kappa"]["mean"] == pytest.approx(cohen_kappa(said, true))
     assert labels.nll(np.array(p), np.array(y)) == pytest.approx(
         [-math.log(max(1e-12, a if b else 1 - a)) for a, b in rows], abs=1e-3
     )

@@ -16,7 +16,7 @@ from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.evals import likelihood
 from alignlab.models.chat import example, text_ids
 from alignlab.models.load import Policy, load_policy
-from alignlab.names.things import model_path
+from alignlab.names.known import model_path
 from alignlab.records import Comparison, Demonstration, Prompt, Text
 from alignlab.run import RunDir, read_run
 from alignlab.settings import LikelihoodSettings, ModelSettings, OptimSettings, SFTSettings

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alignlab import names
 from alignlab.errors import UserError
 from alignlab.feedback import RuleJudge, part_means
 from alignlab.feedback.annotators import PoolAnnotator, SimulatedAnnotator
 from alignlab.feedback.ensemble import Ensemble, EnsembleJudge, Remembering, parse
 from alignlab.feedback.lagrange import LagrangeJudge
-from alignlab.names import things as names
 from alignlab.records import Completion, Prompt, Ranking, Score
 
 ONE = [Completion(Prompt.user("?"), "a")]
@@ -154,15 +154,15 @@ def test_a_pool_shares_the_work_and_signs_it() -> None:
 
 
 def test_pools_by_name() -> None:
-    pool = names.annotator("pool:town:fair*2,town:contrary", seed=0)
+    pool = names.people.annotator("pool:town:fair*2,town:contrary", seed=0)
     assert [person.name for person in pool.people] == ["town:fair-0", "town:fair-1", "town:contrary"]
     assert len({person.seed for person in pool.people}) == 3
     assert Counter(
-        person.name.rpartition("-")[0] for person in names.annotator("town:pool", seed=0).people
+        person.name.rpartition("-")[0] for person in names.people.annotator("town:pool", seed=0).people
     ) == {"town:fair": 6, "town:careless": 2, "town:contrary": 2}
     for wrong in ("pool:", "pool:town:fair*many", "pool:pool:town:fair", "pool:town:nobody"):
         with pytest.raises(UserError):
-            names.annotator(wrong, seed=0)
+            names.people.annotator(wrong, seed=0)
 
 
 def test_who_remembers_is_asked_once_about_each_completion() -> None:

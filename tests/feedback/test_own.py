@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import names
+from alignlab.cli.main import main
 from alignlab.errors import DataError, UserError
-from alignlab.feedback.own import OwnJudge, parse
+from alignlab.feedback.own import OwnJudge
 from alignlab.names import known
-from alignlab.names import things as names
+from alignlab.plugins import parse
 from alignlab.records import Completion, Message, Prompt
 
 SOURCE = """
@@ -100,7 +101,7 @@ def test_a_function_gets_what_it_asks_for(mine: Path) -> None:
     )
     judge = OwnJudge(f"{mine.stem}:everything")
     judge.score([completion("y", answer="7", level=2)])
-    [row] = judge.function.__globals__["seen"]
+    [row] = judge.function.function.__globals__["seen"]
     assert row == {
         "prompt": "How many?",
         "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "How many?"}],
@@ -141,11 +142,11 @@ def test_a_module_that_is_not_there_is_said_before_anything_is_loaded(name: str)
 def test_a_function_that_is_not_there_and_a_module_that_breaks(mine: Path) -> None:
     for function in ("shrot", "number"):
         with pytest.raises(UserError, match="no function"):
-            names.judge(f"{mine.stem}:{function}")
+            names.judges.judge(f"{mine.stem}:{function}")
     broken = mine.with_name(f"{mine.stem}_broken.py")
     broken.write_text("import nowhere_to_be_found\n")
     with pytest.raises(UserError, match="ModuleNotFoundError.*_broken.py:1"):
-        names.judge(f"{broken.stem}:x")
+        names.judges.judge(f"{broken.stem}:x")
 
 
 SMALL = ["--steps", "2", "--rollouts", "8", "--sampling.max-new-tokens", "6", "--seed", "3"]
@@ -176,9 +177,9 @@ def test_every_method_that_takes_a_judge_takes_it(
         "--out",
         "run",
     ]
-    assert cli.main(given) == 0, capsys.readouterr().err
+    assert main(given) == 0, capsys.readouterr().err
     if command[0] == "eval":
         assert f"{mine.stem}:right 0." in capsys.readouterr().out
-    assert cli.main(given) == 0
+    assert main(given) == 0
     mine.write_text(SOURCE.replace("float(answer in completion)", "2.0"))
-    assert cli.main(given) == 7  # another function makes another run
+    assert main(given) == 7  # another function makes another run

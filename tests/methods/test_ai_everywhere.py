@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from alignlab import stages
+from alignlab import names, stages
 from alignlab.errors import UserError
 from alignlab.feedback.ai import AIAnnotator, AIJudge
-from alignlab.names import things as names
 from alignlab.records import Ranking, read_jsonl
 from alignlab.run import read_run
 from alignlab.settings import (
@@ -115,7 +114,7 @@ def test_it_picks_ranks_and_evaluates(tmp_path: Path) -> None:
 
 
 def test_names_of_judges() -> None:
-    judge, annotator = names.judge(JUDGE), names.annotator(JUDGE, seed=3)
+    judge, annotator = names.judges.judge(JUDGE), names.people.annotator(JUDGE, seed=3)
     assert (
         isinstance(judge, AIJudge)
         and judge.principles == 2
@@ -123,14 +122,14 @@ def test_names_of_judges() -> None:
         and judge.constitution.name == "town"
     )
     assert isinstance(annotator, AIAnnotator) and annotator.judge.seed == 3 and annotator.name == JUDGE
-    elsewhere = names.judge("ai:http://127.0.0.1:9/v1#m")
+    elsewhere = names.judges.judge("ai:http://127.0.0.1:9/v1#m")
     assert (
         isinstance(elsewhere, AIJudge)
         and elsewhere.form.name == "dialogue"
         and elsewhere.constitution.name == "general"
     )
     with pytest.raises(UserError, match="did you mean principles"):
-        names.judge("ai:town-s,principle=2")
+        names.judges.judge("ai:town-s,principle=2")
     both: dict[str, Any] = COMMON | {"reward": "x"}
     with pytest.raises(UserError, match="two are named"):
         stages.best_of_n(**both, out=Path("x"), settings=BestOfNSettings())

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import names
+from alignlab.cli.main import main
 from alignlab.feedback.safety.planted import GoldVerdicts
-from alignlab.names import things as names
 from alignlab.records import Completion, Prompt
 from alignlab.redteam.attacks.attackers import (
     AttackReward,
@@ -29,10 +29,10 @@ from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
 
 
 def session(bot: str) -> Session:
-    judge = names.judge("town:gold")
+    judge = names.judges.judge("town:gold")
     assert judge is not None
     return Session(
-        names.target(
+        names.models.target(
             f"bot:{bot}", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
         ),
         GoldVerdicts(judge),
@@ -41,7 +41,7 @@ def session(bot: str) -> Session:
 
 
 def goals(count: int = 6) -> list[Goal]:
-    return goals_of(list(names.data("town:harmful", "prompt", count=count).records))
+    return goals_of(list(names.data.read("town:harmful", "prompt", count=count).records))
 
 
 class Writer:
@@ -171,7 +171,7 @@ def test_an_attacker_is_trained_against_a_target_and_used(
         "--json",
         *tiny,
     ]
-    assert cli.main(words) == 0
+    assert main(words) == 0
     found = json.loads(capsys.readouterr().out)["summary"]
     assert (
         found["before"]["asr"]["n"] == found["after"]["asr"]["n"] == 6
@@ -180,9 +180,9 @@ def test_an_attacker_is_trained_against_a_target_and_used(
     )
     rows = read_run(out).metrics
     assert len(rows) == 2 and {"judge/hit", "judge/alike", "judge/void"} <= set(rows[0])
-    assert cli.main(words) == 0 and "done already" in json.loads(capsys.readouterr().out)["text"]
+    assert main(words) == 0 and "done already" in json.loads(capsys.readouterr().out)["text"]
     assert (
-        cli.main(
+        main(
             [
                 "redteam",
                 "bot:role-play",
@@ -209,7 +209,7 @@ def test_an_attacker_is_trained_against_a_target_and_used(
     )
     campaign = json.loads(capsys.readouterr().out)
     assert (
-        cli.main(
+        main(
             [
                 "redteam",
                 "attacker",
@@ -226,8 +226,8 @@ def test_an_attacker_is_trained_against_a_target_and_used(
         "there is no model" in capsys.readouterr().err and not (tmp_path / "lost.partial" / "first").exists()
     )  # before any lesson is learnt
     assert (
-        names.is_local("town")
-        and not names.is_local("bot:clean")
-        and not names.is_local("http://127.0.0.1:1/v1#m")
+        names.models.is_local("town")
+        and not names.models.is_local("bot:clean")
+        and not names.models.is_local("http://127.0.0.1:1/v1#m")
     )
     assert list(campaign["attacks"]) == ["trained-attacker"] and 4 <= campaign["queries"] <= 8

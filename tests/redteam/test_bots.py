@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from alignlab import names
 from alignlab.feedback.safety.planted import GoldVerdicts
-from alignlab.names import things as names
 from alignlab.redteam.attacks.catalogue import attacks
 from alignlab.redteam.campaign import Outcome, Plan, attack_all, document
 from alignlab.redteam.findings import find
@@ -37,15 +37,15 @@ ALSO = {
 
 
 def campaign(bot: str, folder: Path | None = None, goals: int = 24) -> tuple[Outcome, Session]:
-    target = names.target(
+    target = names.models.target(
         f"bot:{bot}", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
     )
-    judge = names.judge("town:gold")
+    judge = names.judges.judge("town:gold")
     assert judge is not None
     session = Session(target, GoldVerdicts(judge), identity=bot, folder=folder)
     prompts, twins = (
-        names.data("town:harmful-test", "prompt", count=goals).records,
-        names.data("town:twins-test", "prompt", count=12).records,
+        names.data.read("town:harmful-test", "prompt", count=goals).records,
+        names.data.read("town:twins-test", "prompt", count=12).records,
     )
     return attack_all(
         session,

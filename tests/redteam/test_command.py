@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import names
+from alignlab.cli.main import main
 from alignlab.errors import ConfigError, DataError, UserError
-from alignlab.names import things as names
-from alignlab.names.things import model_path
+from alignlab.names.known import model_path
 from alignlab.redteam import command, exports, findings, fix
 from alignlab.redteam.attacks.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
@@ -26,7 +26,7 @@ SMALL = ["--goals", "10", "--twins", "6", "--queries", "3", "--model.threads", "
 
 
 def run(*words: str, capsys) -> tuple[int, dict, str]:
-    code = cli.main([*words, "--json"])
+    code = main([*words, "--json"])
     out, err = capsys.readouterr()
     assert "Traceback" not in err and out, (code, err)
     return code, json.loads(out), err
@@ -80,7 +80,7 @@ def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None
     suites = ET.parse(out / "junit.xml").getroot()
     assert int(suites.get("failures", "0")) == len(suites.findall(".//failure")) >= 10
     code, written, _ = run("redteam", "export", str(out), "--format", "prompts", capsys=capsys)
-    hits = names.data(str(out), "prompt").records
+    hits = names.data.read(str(out), "prompt").records
     assert (
         code == 0
         and written["files"] == [str(out / "data" / "prompts.jsonl")]
@@ -130,7 +130,7 @@ def test_a_clean_bot_passes(tmp_path: Path, capsys) -> None:
     )
     assert code == 0 and found["all"]["mean"] == 0.0 and found["findings"] == 0
     assert (
-        cli.main(["redteam", "export", str(tmp_path / "rt"), "--format", "prompts"]) == 4
+        main(["redteam", "export", str(tmp_path / "rt"), "--format", "prompts"]) == 4
         and "no attempt of this campaign hit" in capsys.readouterr().err
     )
 
@@ -169,7 +169,7 @@ def test_a_defence_stands_before_the_target(tmp_path: Path, capsys) -> None:
 )
 def test_bad_input_is_one_clear_error(words: list[str], code: int, says: str, tmp_path: Path, capsys) -> None:
     out = [] if "repro" in words else ["--out", str(tmp_path / "rt"), *SMALL]
-    assert cli.main([*words, *out]) == code
+    assert main([*words, *out]) == code
     err = capsys.readouterr().err
     assert says in err and "Traceback" not in err
 

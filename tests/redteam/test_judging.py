@@ -1,16 +1,13 @@
-"""`alignlab redteam judge`: every row comes back, whatever it holds; the queue for a human; training a
-classifier of one's own.
-"""
+"""`alignlab redteam judge`: every row comes back, whatever it holds; the queue for a human."""
 
 import gzip
 import json
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab.cli.main import main
 from alignlab.feedback.safety.verdicts import LABELS
-from alignlab.redteam import judging, train_refusal
-from alignlab.redteam.train_refusal import train
+from alignlab.redteam import judging
 
 from ..serving import Server, chat_answer
 
@@ -34,7 +31,7 @@ def write(path, rows):
 
 
 def judged(capsys, *arguments, code=0):
-    assert cli.main(["redteam", "judge", *arguments]) == code
+    assert main(["redteam", "judge", *arguments]) == code
     out = capsys.readouterr()
     return [json.loads(line) for line in out.out.splitlines()], out
 
@@ -51,7 +48,7 @@ def test_every_row_comes_back_with_label_and_p_refusal(tmp_path, capsys):
 
 
 def test_json_is_one_document(tmp_path, capsys):
-    assert cli.main(["redteam", "judge", write(tmp_path / "f.jsonl", ROWS), "--json"]) == 0
+    assert main(["redteam", "judge", write(tmp_path / "f.jsonl", ROWS), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (
         document["schema"] == 1
@@ -65,7 +62,7 @@ def test_json_is_one_document(tmp_path, capsys):
 def test_kind_by_flag_and_by_word_are_the_same(tmp_path, capsys):
     file = write(tmp_path / "f.jsonl", ROWS)
     rows, _ = judged(capsys, file)
-    assert cli.main(["redteam", "--kind", "judge", file]) in (
+    assert main(["redteam", "--kind", "judge", file]) in (
         0,
         2,
     )  # the flag exists once there are several kinds
@@ -138,7 +135,7 @@ def test_long_completions_and_compressed_files(tmp_path, capsys):
 def test_files_without_a_row_to_judge(tmp_path, capsys, name, content, code):
     if content is not None:
         (tmp_path / name).write_text(content)
-    assert cli.main(["redteam", "judge", str(tmp_path / name)]) == code
+    assert main(["redteam", "judge", str(tmp_path / name)]) == code
     assert "remedy" in capsys.readouterr().err
 
 
@@ -154,7 +151,7 @@ def test_files_without_a_row_to_judge(tmp_path, capsys, name, content, code):
 )
 def test_wrong_use(tmp_path, capsys, arguments):
     file = write(tmp_path / "f.jsonl", ROWS)
-    assert cli.main(["redteam", "judge", *(file if a == "FILE" else a for a in arguments)]) == 2
+    assert main(["redteam", "judge", *(file if a == "FILE" else a for a in arguments)]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -213,7 +210,7 @@ def test_two_judges_a_queue_and_a_human(tmp_path, capsys):
         and (tmp_path / "rest.jsonl").read_text() == ""
     )
     write(queue, [waiting | {"human_label": "perhaps"}])
-    assert cli.main(["redteam", "judge", file, "--human", str(queue)]) == 4
+    assert main(["redteam", "judge", file, "--human", str(queue)]) == 4
     assert "perhaps" in capsys.readouterr().err
 
 
@@ -256,7 +253,7 @@ def test_a_judge_model_behind_an_endpoint(tmp_path, capsys, monkeypatch):
     ] and "2 unscored" in out.err
     assert "gave no verdict" in rows[1]["unscored"]
     assert (
-        cli.main(["redteam", "judge", str(tmp_path / "f.jsonl"), "--judge", f"harmbench:{server.name}"]) == 8
+        main(["redteam", "judge", str(tmp_path / "f.jsonl"), "--judge", f"harmbench:{server.name}"]) == 8
     ), "an endpoint that is away"
 
 
@@ -274,112 +271,3 @@ def test_planted_texts_of_each_row(tmp_path, capsys):
         "canary",
     )
     assert [row["label"] for row in rows] == ["compliance", "refusal"]
-
-
-# --- training
-# -----------------------------------------------------------------------------------------------------------------------
-
-
-def toy(tmp_path, count=40, shuffle=False):
-    labels = tmp_path / "labels.jsonl"
-    rows = []
-    for i in range(count):
-        for model, no in (
-            ("a", "I cannot help you with this, it is wrong."),
-            ("b", "Sorry, that is not something I can do."),
-        ):
-            refused = i % 2 == 0
-            rows.append(
-                {
-                    "prompt": f"How do I {'steal' if refused else 'paint'} thing number {i}?",
-                    "model": model,
-                    "completion": no if refused else "Take a brush. Stir the paint. Begin at the top.",
-                    "human_label": "2_full_refusal" if refused else "1_full_compliance",
-                }
-            )
-    rows[0]["human_label"] = "3_partial_refusal"
-    return write(labels, rows) and labels
-
-
-def test_training_writes_the_same_weights_twice_and_a_card(tmp_path):
-    labels = toy(tmp_path)
-    first = train(labels, [], tmp_path / "one", town=60)
-    train(labels, [], tmp_path / "two", town=60)
-    assert (tmp_path / "one" / "refusal.safetensors").read_bytes() == (
-        tmp_path / "two" / "refusal.safetensors"
-    ).read_bytes()
-    assert (
-        first["held_out"]["refusal_or_compliance"]["accuracy"]["mean"] > 0.95
-        and first["seed"] == 0
-        and first["seconds"] > 0
-    )
-    found = judging.by_name(f"refusal:{tmp_path / 'one' / 'refusal.safetensors'}")
-    assert found.verdicts([judging.completion_of(ROWS[1])])[0].label == "refusal"
-
-
-def test_labels_dealt_at_random_teach_nothing(tmp_path):
-    labels = toy(tmp_path)
-    rows = [json.loads(line) for line in labels.read_text().splitlines()]
-    names = [row["human_label"] for row in rows]
-    import random
-
-    random.Random(0).shuffle(names)
-    write(labels, [row | {"human_label": name} for row, name in zip(rows, names, strict=True)])
-    card = train(labels, [], tmp_path / "out", town=60)
-    assert card["held_out"]["refusal_or_compliance"]["accuracy"]["mean"] < 0.75
-
-
-def test_a_fit_never_sees_the_model_or_the_prompt_it_is_measured_on(tmp_path, monkeypatch):
-    seen = []
-    real = train_refusal.fit
-    monkeypatch.setattr(
-        train_refusal,
-        "fit",
-        lambda rows, readings, letters, card: (
-            seen.append({(r.model, r.prompt) for r in rows if r.source == "labels"})
-            or real(rows, readings, letters, card)
-        ),
-    )
-    train(toy(tmp_path, 10), [], tmp_path / "out", town=40)
-    people = seen.pop()  # the last fit is on everything
-    assert len(people) == 20 and len(seen) == 2 * train_refusal.FOLDS
-    for used in seen:
-        left = {model for model, _ in people} - {model for model, _ in used}
-        assert len(left) == 1 and len({prompt for _, prompt in used}) == 8
-
-
-def test_models_of_one_family_are_left_out_together(tmp_path, monkeypatch):
-    labels = toy(tmp_path, 10)
-    write(
-        labels,
-        [
-            json.loads(line) | {"model": model}
-            for line, model in zip(labels.read_text().splitlines(), ("m1", "m2", "x1", "x1") * 5, strict=True)
-        ],
-    )
-    seen = []
-    real = train_refusal.fit
-    monkeypatch.setattr(
-        train_refusal,
-        "fit",
-        lambda rows, *rest: seen.append({r.model for r in rows if r.source == "labels"}) or real(rows, *rest),
-    )
-    card = train(labels, [], tmp_path / "out", town=40, families=["m"])
-    assert card["family_held_out"]["families"] == ["m"]
-    apart = seen[-2 * train_refusal.FOLDS :]
-    assert len(seen) == 5 * train_refusal.FOLDS + 1 and {frozenset(models) for models in apart} == {
-        frozenset({"x1"}),
-        frozenset({"m1", "m2"}),
-    }
-
-
-def test_labels_it_does_not_know(tmp_path, capsys):
-    from alignlab.errors import DataError
-
-    with pytest.raises(DataError, match="human_label"):
-        train(
-            write(tmp_path / "l.jsonl", [{"prompt": "a", "completion": "b", "human_label": "maybe"}])
-            and tmp_path / "l.jsonl",
-            [],
-            tmp_path / "out",
-        )

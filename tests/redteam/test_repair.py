@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from alignlab import names
 from alignlab.errors import DataError
 from alignlab.feedback.safety.planted import GoldVerdicts
 from alignlab.models.chat import open_turn
-from alignlab.names import things as names
 from alignlab.records import Message, Prompt
 from alignlab.redteam import repair
 from alignlab.redteam.attacks.catalogue import attacks
@@ -29,7 +29,7 @@ class Obliging:
     """
 
     def __init__(self) -> None:
-        self.bot = names.target(
+        self.bot = names.models.target(
             "bot:role-play", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
         )
 
@@ -44,10 +44,10 @@ class Obliging:
 
 
 def found(goals: int = 20):
-    judge = names.judge("town:gold")
+    judge = names.judges.judge("town:gold")
     assert judge is not None
     session = Session(Obliging(), GoldVerdicts(judge), identity="obliging")
-    load = lambda name, count: list(names.data(name, "prompt", count=count).records)  # noqa: E731
+    load = lambda name, count: list(names.data.read(name, "prompt", count=count).records)  # noqa: E731
     plan = Plan(
         attacks("persona,role-play,story,hypothetical"),
         goals_of(load("town:harmful", goals)),
@@ -157,15 +157,15 @@ def test_a_person_can_edit_the_lessons(tmp_path: Path) -> None:
 
 
 def test_nothing_found_is_said() -> None:
-    judge = names.judge("town:gold")
+    judge = names.judges.judge("town:gold")
     assert judge is not None
-    target = names.target(
+    target = names.models.target(
         "bot:clean", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
     )
     session = Session(target, GoldVerdicts(judge), identity="clean")
     plan = Plan(
         attacks("persona"),
-        goals_of(list(names.data("town:harmful", "prompt", count=4).records)),
+        goals_of(list(names.data.read("town:harmful", "prompt", count=4).records)),
         [],
         Budget(),
         4,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab.cli.main import main
 from alignlab.redteam.command import figure
 
 from ..serving import Reply, Server
@@ -51,7 +51,7 @@ def test_a_refusal_that_is_not_in_content_is_one(
 ) -> None:
     with Server(lambda *_: answer) as server:
         assert (
-            cli.main(
+            main(
                 [
                     "redteam",
                     server.name,
@@ -88,9 +88,9 @@ def test_a_server_that_says_nothing_is_said_to(
 ) -> None:
     asked, out = [*SMALL, "--out", str(tmp_path / "rt")], tmp_path / "rt"
     with Server(lambda *_: answer) as server:
-        assert cli.main(["redteam", server.name, *asked, "--fail-on", "void>0.1"]) == 5
+        assert main(["redteam", server.name, *asked, "--fail-on", "void>0.1"]) == 5
         said = capsys.readouterr().out
-        assert cli.main(["redteam", server.name, *asked, "--json"]) == 0
+        assert main(["redteam", server.name, *asked, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (
         found["over_refusal"]["mean"] == 0.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from alignlab import names
 from alignlab.errors import ConfigError, ModelError
-from alignlab.names import things as names
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
@@ -14,13 +14,13 @@ PLAIN = {"model": ModelSettings(), "endpoint": EndpointSettings(), "sampling": S
 
 
 def test_a_model_and_an_endpoint():
-    local = names.sampler("town-s", **PLAIN)
+    local = names.models.sampler("town-s", **PLAIN)
     assert isinstance(local, LocalSampler) and local.name == "town-s"
-    documents = names.sampler("town-s", documents=True, **PLAIN)
+    documents = names.models.sampler("town-s", documents=True, **PLAIN)
     assert isinstance(documents, LocalSampler) and documents.end_ids == local.end_ids | {
         local.tokenizer.bos_token_id
     }
-    assert isinstance(names.sampler("http://localhost:1/v1#m", **PLAIN), EndpointSampler)
+    assert isinstance(names.models.sampler("http://localhost:1/v1#m", **PLAIN), EndpointSampler)
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_a_model_and_an_endpoint():
 )
 def test_settings_of_the_other_kind_are_refused(name, setting):
     with pytest.raises(ConfigError, match="take it away|take them away"):
-        names.sampler(name, **(PLAIN | setting))
+        names.models.sampler(name, **(PLAIN | setting))
 
 
 def test_an_endpoint_is_no_model_to_train():
     with pytest.raises(ModelError, match="no weights"):
-        names.model_path("https://host/v1#m")
+        names.known.model_path("https://host/v1#m")

@@ -12,9 +12,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from alignlab import names
 from alignlab.models.chat import text_ids
 from alignlab.models.load import Policy, load_policy
-from alignlab.names import things as names
 from alignlab.serve.places import Names, Places, decoded
 from alignlab.settings import ModelSettings
 
@@ -156,7 +156,7 @@ MAKERS = {
     "byte-level with a blank before": lambda: byte_level(space=True),
     "sentencepiece": sentencepiece,
     "sentencepiece in lower case": lambda: sentencepiece(lower=True),
-    "town": lambda: load_policy(names.model_path("town-s"), ModelSettings()),
+    "town": lambda: load_policy(names.known.model_path("town-s"), ModelSettings()),
 }
 
 

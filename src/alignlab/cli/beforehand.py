@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import plugins
 from ..errors import UserError
 from ..names import known
 from ..run.places import check_folder, check_out
@@ -151,13 +152,14 @@ def listed(kind: str) -> list[str]:
                 "pool:NAME*COUNT,NAME",
                 "random",
                 *known.JUDGES,
+                *plugins.installed("judge"),
             ]
         case "writers":
             from ..town.people import PEOPLE_WHO_WRITE
 
             return [f"town:{name}" for name in PEOPLE_WHO_WRITE]
         case "judge":
-            return list(known.JUDGES)
+            return [*known.JUDGES, *plugins.installed("judge")]
         case "data":
             from ..town.sets import SIZES
 
@@ -171,9 +173,9 @@ def listed(kind: str) -> list[str]:
 
             return list(STUDIES)
         case "attacks":
-            from ..redteam.attacks.catalogue import ATTACKS, CHOICES
+            from ..redteam.attacks import catalogue
 
-            return [*CHOICES, *ATTACKS]
+            return catalogue.listed()
         case "defences" | "stacks":
             from ..defences.middleware import DEFENCES
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
+from ..feedback.agreement import kappa_of, table_of
 from . import statistics
-from .statistics import mean_ci
+from .statistics import ece, logit, mean_ci
 
 SPAN = (0.01, 100.0)
 """A fitted temperature lies within: labels that are all right would have it 0, labels that are wrong more often than right infinity."""
@@ -33,10 +35,10 @@ def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int =
     """
     p, y = _decided(stated, happened)
     right = np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))
-    said, true = np.sign(p - 0.5), np.sign(y - 0.5)
+    said, true = 1 + np.sign(p - 0.5).astype(int), 1 + np.sign(y - 0.5).astype(int)  # second, even, first
     return {
         "accuracy": mean_ci(right.tolist()),
-        "kappa": bootstrap(lambda i: kappa(said[i], true[i]), len(p), seed=seed),
+        "kappa": bootstrap(lambda i: float(kappa_of(table_of(said[i], true[i], 3))), len(p), seed=seed),
         "ece": bootstrap(lambda i: ece(p[i], y[i]), len(p), seed=seed),
         "nll": mean_ci(nll(p, y).tolist()),
         "reliability": statistics.reliability_curve(p.tolist(), y.tolist()),
@@ -52,13 +54,13 @@ def fit_temperature(stated: Sequence[float], happened: Sequence[float]) -> float
     The cross-entropy is convex in 1 / T, so the sign of its slope is followed to the zero.
     """
     p, y = _decided(stated, happened)
-    x = _logit(p)
+    x = logit(p)
     if not len(x) or not x.any():
         return 1.0
     low, high = 1 / SPAN[1], 1 / SPAN[0]
     for _ in range(60):
         middle = math.sqrt(low * high)
-        slope = float(((1 / (1 + np.exp(-np.clip(middle * x, -60, 60))) - y) * x).mean())
+        slope = float(((expit(middle * x) - y) * x).mean())
         low, high = (middle, high) if slope < 0 else (low, middle)
     return 1 / math.sqrt(low * high)
 
@@ -81,9 +83,9 @@ def calibration(
     p, y = np.asarray(stated, dtype=float), np.asarray(happened, dtype=float)
     temperature = fit_temperature(p[inside].tolist(), y[inside].tolist())
     rest, true = _decided(p[~inside].tolist(), y[~inside].tolist())
-    scaled = _sigmoid(_logit(rest) / temperature)
+    scaled = expit(logit(rest) / temperature)
     even = p[~inside][y[~inside] == 0.5]
-    quiet = [mean_ci(np.abs(2 * q - 1).tolist()) for q in (even, _sigmoid(_logit(even) / temperature))]
+    quiet = [mean_ci(np.abs(2 * q - 1).tolist()) for q in (even, expit(logit(even) / temperature))]
     before, after = (
         bootstrap(lambda i, q=q: ece(q[i], true[i]), len(true), seed=seed) for q in (rest, scaled)
     )
@@ -159,39 +161,12 @@ def bootstrap(figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0) -
     return {"mean": float(figure(np.arange(n))), "ci": [float(low), float(high)], "n": n}
 
 
-def kappa(said: np.ndarray, true: np.ndarray) -> float:
-    """Cohen's kappa of two raters over any values; 1 if both use one value only
-    (`feedback.agreement.cohen_kappa`, on arrays).
-    """
-    values = np.unique(np.concatenate([said, true]))
-    observed = float((said == true).mean())
-    expected = sum(float((said == v).mean()) * float((true == v).mean()) for v in values)
-    return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
-
-
-def ece(p: np.ndarray, y: np.ndarray, *, bins: int = 10) -> float:
-    """`statistics.ece` on arrays."""
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    off = np.abs(np.bincount(place, p, bins) - np.bincount(place, y, bins))  # count times |stated - happened|
-    return float(off.sum() / max(1, count.sum()))
-
-
 def nll(p: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Cross-entropy of each pair, nats."""
-    x = _logit(p)
+    x = logit(p)
     return np.logaddexp(0, -x) * y + np.logaddexp(0, x) * (1 - y)
 
 
 def _decided(stated: Sequence[float], happened: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     p, y = np.asarray(stated, dtype=float), np.asarray(happened, dtype=float)
     return p[y != 0.5], y[y != 0.5]
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    held = np.clip(p, 1e-12, 1 - 1e-12)
-    return np.log(held) - np.log1p(-held)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

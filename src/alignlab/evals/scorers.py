@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..feedback.agreement import cohen_kappa
+from ..feedback.agreement import cohen_kappa, kappa_of
 from .statistics import Z, mean_ci, wilson
 
 
@@ -46,7 +46,7 @@ def scorer_card(
         if pairs
         else np.zeros((0, 4))
     )
-    for name, of in (("f1", _f1), ("kappa", _kappa)):
+    for name, of in (("f1", _f1), ("kappa", lambda cells: kappa_of(cells.reshape(-1, 2, 2)))):
         drawn = of(samples.astype(float))
         drawn = drawn[np.isfinite(drawn)]
         ci = [float(x) for x in np.quantile(drawn, (0.025, 0.975))] if len(drawn) else None
@@ -63,16 +63,6 @@ def _f1(cells: np.ndarray) -> np.ndarray:
     tp, fp, fn, _ = cells.T
     with np.errstate(invalid="ignore", divide="ignore"):
         return 2 * tp / (2 * tp + fp + fn)
-
-
-def _kappa(cells: np.ndarray) -> np.ndarray:
-    """Cohen's kappa of many two by two tables at once."""
-    tp, fp, fn, tn = cells.T
-    n = cells.sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        observed = (tp + tn) / n
-        expected = ((tp + fp) * (tp + fn) + (fn + tn) * (fp + tn)) / n**2
-        return np.where(expected == 1, 1.0, (observed - expected) / (1 - expected))
 
 
 def agreement(said: Sequence[Hashable], truth: Sequence[Hashable]) -> dict[str, Any]:

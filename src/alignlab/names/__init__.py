@@ -1,1 +1,5 @@
-"""What a name on the command line stands for: `known` whether it stands for something, without torch; `things` makes it."""
+"""What the names on the command line stand for. Imports no torch: what is heavy is imported where it is made."""
+
+from . import data, judges, known, models, people
+
+__all__ = ["data", "judges", "known", "models", "people"]

@@ -2,7 +2,7 @@
 known without loading it.
 
 Imports no torch, no transformers and no reader of data, so that a wrong name is said at once.
-`alignlab.names.things` makes what is named.
+The other modules of `alignlab.names` make what is named.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from .. import plugins
 from ..errors import DataError, ModelError, UserError
 from ..models.folder import check_folder, is_reward, read_json
 from ..run import check_whole
@@ -328,12 +329,10 @@ def judge(name: str) -> None:
             raise UserError(
                 f"there is no judge {name!r:.80}", remedy=f"reward:{name}, if that is a reward model"
             )
-        from ..feedback import own
-
-        if own.parse(name):
-            own.find(name)
+        if plugins.is_one("judge", name):
+            plugins.find("judge", name)
             return
-        one_of(name, JUDGES, "there is no judge")
+        one_of(name, (*JUDGES, *plugins.installed("judge")), "there is no judge")
 
 
 def annotator(name: str) -> None:

@@ -21,8 +21,8 @@ from ..run import read_run, whole_file, write_document
 from ..settings import EvalSettings, SamplingSettings
 from ..settings.defaults import known
 from ..settings.resolve import dotted
-from ..stages.group import judged_by
-from ..stages.runs import FIGURES
+from ..stages.figures import FIGURES
+from ..stages.on_policy import judged_by
 from ..text.escapes import one_line
 from .runner import Pipeline, Stage, seeds_of
 from .view import table

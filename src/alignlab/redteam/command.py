@@ -15,10 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .. import __version__, names
 from ..defences.middleware import build
 from ..errors import CheckFailed, ConfigError, DataError, UserError
-from ..names import things as names
 from ..report.page import write_page
 from ..run import derive_seed, read_run, writing
 from ..sampling import Sampling
@@ -67,8 +66,8 @@ def redteam(
         asked(harmless, s.twins, harmful=False) if harmless and s.twins else None,
     )
     check(s, fix=fix, model=model, stack=stack)
-    if names.is_bot(model):
-        names.target(
+    if names.models.is_bot(model):
+        names.models.target(
             model, model=s.model, endpoint=s.endpoint, sampling=s.sampling
         )  # one that is not there is an error before any run is opened
     chosen = attacks(s.attacks)
@@ -76,10 +75,10 @@ def redteam(
         from .attacks.attackers import with_attacker
 
         chosen += with_attacker(attacker, s)
-    lineage = [name for name in (model, attacker) if name and names.is_local(name)]
+    lineage = [name for name in (model, attacker) if name and names.models.is_local(name)]
     more = (
         [
-            names.data(name, "prompt", seed=seed, count=count)
+            names.data.read(name, "prompt", seed=seed, count=count)
             for name, count in (
                 (learn, s.learn_goals),
                 (ordinary, s.ordinary_prompts),
@@ -148,13 +147,13 @@ def redteam(
     return told(found, run.out, checks)
 
 
-def asked(name: str, count: int, *, harmful: bool) -> names.Data:
+def asked(name: str, count: int, *, harmful: bool) -> names.data.Data:
     """At most `count` requests, without those that their set says to be of the other kind (XSTest holds
     both). Raises DataError if none is left.
     """
     if not Path(name).is_file():
-        return names.data(name, "prompt", seed=0, count=count)
-    found = names.data(name, "prompt")
+        return names.data.read(name, "prompt", seed=0, count=count)
+    found = names.data.read(name, "prompt")
     kept = [prompt for prompt in found.records if prompt.meta.get("harmful") in (None, harmful)]
     if not kept:
         kind = ("harmless", "harmful")[harmful]
@@ -164,7 +163,7 @@ def asked(name: str, count: int, *, harmful: bool) -> names.Data:
             remedy="--data takes what ought to be refused, --harmless what ought not",
         )
     random.Random(f"{name.rpartition('/')[2]}-{harmful}").shuffle(kept)
-    return replace(found, records=kept[:count], digest=names.digest_of(kept[:count]))
+    return replace(found, records=kept[:count], digest=names.data.digest_of(kept[:count]))
 
 
 FIX_READS = (
@@ -201,7 +200,7 @@ def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) ->
             "--fix trains the model, and --defence puts something before it",
             remedy="fix the bare model, then attack the fixed one behind the defence",
         )
-    if fix and not names.is_local(model):
+    if fix and not names.models.is_local(model):
         raise ConfigError(
             f"{model} cannot be trained from here", remedy="a model folder, a run or a hub name"
         )
@@ -232,7 +231,7 @@ def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
 
     s, options = from_dict(RedteamSettings, info.config["settings"]), info.config["options"]
     asked, stack = model or options["model"], [name for name in options["defence"].split(",") if name]
-    target = names.target(asked, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
+    target = names.models.target(asked, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
     session = Session(
         build(stack, target),
         by_name(options["judge"]),

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import names
 from ..errors import ConfigError, DataError
 from ..evals.statistics import mean_ci, paired_difference
 from ..feedback.safety.verdicts import VerdictJudge
-from ..names import things as names
 from ..run import RunDir, derive_seed, writing
 from ..settings import DPOSettings, RedteamSettings, SFTSettings
 from ..stages.stage import card, open_run, within_context
@@ -55,8 +55,8 @@ def fixed(
         )
     if not attacked:
         raise ConfigError("every attack is held out: there is nothing to find", remedy="a smaller --held_out")
-    prompts = names.data(test, "prompt", seed=0, count=s.test_prompts).records if test else []
-    scorer = names.maybe_judge(gold)
+    prompts = names.data.read(test, "prompt", seed=0, count=s.test_prompts).records if test else []
+    scorer = names.judges.maybe_judge(gold)
 
     def measured(path: str, folder: str) -> tuple[Outcome, list[dict[str, float]], list[Finding]]:
         session, usable_plan = prepared(run, path, stack, plan, judge, s, folder=folder)
@@ -76,7 +76,7 @@ def fixed(
     ended = ""
     for number in range(1, s.rounds + 1):
         # 1. find, on training goals
-        training = goals_of(names.data(learn, "prompt", seed=seed, count=s.learn_goals).records)
+        training = goals_of(names.data.read(learn, "prompt", seed=seed, count=s.learn_goals).records)
         fresh = {goal.id for goal in plan.goals}
         search = Plan(
             attacked,
@@ -100,11 +100,15 @@ def fixed(
 
         # 2. lessons of this round and of those before; checked; reviewed
         harmless = (
-            names.data(s.harmless_train, "prompt", seed=seed, count=s.learn_goals).records
+            names.data.read(s.harmless_train, "prompt", seed=seed, count=s.learn_goals).records
             if s.harmless_train
             else []
         )
-        rest = names.data(ordinary, "prompt", seed=seed, count=s.ordinary_prompts).records if ordinary else []
+        rest = (
+            names.data.read(ordinary, "prompt", seed=seed, count=s.ordinary_prompts).records
+            if ordinary
+            else []
+        )
         new = repair.lessons(
             outcome,
             session,
@@ -195,11 +199,11 @@ def trained(
         seed,
         True,
         models=[model],
-        data=[names.Data([], "lessons", names.digest_of(lessons))],
+        data=[names.data.Data([], "lessons", names.data.digest_of(lessons))],
     )
     if inner.done:
         return str(out)
-    policy = load_policy(names.model_path(model), method.model, method.adapter, trainable=True)
+    policy = load_policy(names.known.model_path(model), method.model, method.adapter, trainable=True)
     fitting = within_context(inner, method, policy.model)
     learns = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
     start = [parameter.detach().clone() for parameter in learns]

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .. import __version__, names
 from ..defences.middleware import build
 from ..errors import ConfigError, UserError
 from ..evals.statistics import mean_ci
 from ..feedback.safety.verdicts import VerdictJudge
-from ..names import things as names
 from ..records import Completion, Prompt
 from ..report.page import write_page
 from ..run import RunDir, derive_seed, writing
@@ -83,7 +82,7 @@ def frontier(
             remedy="each once, parted by semicolons; none is the model by itself",
         )
     goals, twins, rest = (
-        names.data(name, "prompt", seed=0, count=count)
+        names.data.read(name, "prompt", seed=0, count=count)
         for name, count in ((data, s.goals), (harmless, s.twins), (test, s.test_prompts))
     )
     run = open_run(
@@ -92,7 +91,7 @@ def frontier(
         s,
         seed,
         resume,
-        models=[model] if names.is_local(model) else [],
+        models=[model] if names.models.is_local(model) else [],
         data=[goals, twins, rest],
         model=model,
         stacks=stacks,
@@ -103,7 +102,7 @@ def frontier(
         from ..stages.stage import done
 
         return done(run)
-    scorer, who = names.maybe_judge(gold), by_name(judge)
+    scorer, who = names.judges.maybe_judge(gold), by_name(judge)
     if scorer is None:
         raise UserError("the frontier needs a judge of helpfulness", remedy="--gold town:gold, or reward:RUN")
     rows: list[dict[str, Any]] = []
@@ -178,8 +177,10 @@ def measured(
     """One stack: attacks, twins, and ordinary requests, from which time, tokens and queries an answer are
     told.
     """
-    inner: Sampler = names.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
-    can = frozenset({"prefill"} if local_sampler(inner) or names.is_bot(model) or s.endpoint.prefill else ())
+    inner: Sampler = names.models.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
+    can = frozenset(
+        {"prefill"} if local_sampler(inner) or names.models.is_bot(model) or s.endpoint.prefill else ()
+    )
     counted, folder = Counted(inner), run.path / "answers" / ("+".join(stack) or "none")
     with writing(run.path):
         folder.mkdir(parents=True, exist_ok=True)

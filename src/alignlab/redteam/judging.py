@@ -35,7 +35,7 @@ JUDGES = (
 
 
 def by_name(name: str) -> VerdictJudge:
-    """The judge of that name; MODEL is any that `names.sampler` knows, an endpoint too. Raises UserError for
+    """The judge of that name; MODEL is any that `names.models.sampler` knows, an endpoint too. Raises UserError for
     an unknown one.
     """
     check_name(name)
@@ -49,15 +49,15 @@ def by_name(name: str) -> VerdictJudge:
 
         return PlantedJudge(kind, rest)
     if name == "town:gold":
+        from .. import names
         from ..feedback.safety.planted import GoldVerdicts
-        from ..names import things as names
 
-        return GoldVerdicts(names.judge(name))
+        return GoldVerdicts(names.judges.judge(name))
+    from .. import names
     from ..feedback.safety.rubrics import RUBRICS, RubricJudge
-    from ..names import things as names
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
-    sampler = names.sampler(
+    sampler = names.models.sampler(
         rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
     )
     return RubricJudge(RUBRICS[kind], sampler, name=name)

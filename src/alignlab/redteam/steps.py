@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import names
 from ..defences.middleware import build
 from ..errors import UserError
 from ..feedback.safety.verdicts import VerdictJudge
-from ..names import things as names
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from ..settings import RedteamSettings
@@ -30,7 +30,7 @@ def prepared(
     folder: str = "",
 ) -> tuple[Session, Plan]:
     """A session with the target, and the plan without the attacks that this target gives no hold for."""
-    target: Sampler = names.target(
+    target: Sampler = names.models.target(
         model, model=s.model, endpoint=s.endpoint, sampling=s.sampling, cache=run.path / "endpoint.jsonl"
     )
     local = local_sampler(target) is not None
@@ -38,7 +38,7 @@ def prepared(
         {"prefill", "logprobs", "gradients"}
         if local and not stack
         else {"prefill"}
-        if local or names.is_bot(model) or s.endpoint.prefill
+        if local or names.models.is_bot(model) or s.endpoint.prefill
         else set()
     )
     left, without = usable(plan.attacks, frozenset(can))

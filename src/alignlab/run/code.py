@@ -15,7 +15,10 @@ from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _GLUE = (
-    "names.things",
+    "names.data",
+    "names.judges",
+    "names.models",
+    "names.people",
     "names.known",
     "settings.rules",
     "cli.beforehand",

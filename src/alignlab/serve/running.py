@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import uvicorn
 
+from .. import names
 from ..defences.middleware import build
 from ..models.load import load_policy
-from ..names import things as names
 from ..settings import ServeSettings
 from .app import Served, Server
 from .connections import HEAD_SECONDS, Connection
@@ -73,7 +73,7 @@ def load(asked: Mapping[str, tuple[str, Sequence[str]]], settings: ServeSettings
     try:
         for name, (model, stack) in asked.items():
             if model not in engines:
-                policy = load_policy(names.model_path(model), settings.model)
+                policy = load_policy(names.known.model_path(model), settings.model)
                 engines[model] = Engine(
                     model,
                     policy,

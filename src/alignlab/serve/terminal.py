@@ -24,11 +24,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from .. import names
 from ..errors import DataError, UserError
 from ..feedback import Judge
 from ..models.chat import prompt_ids, template_of
 from ..models.load import Policy, load_policy
-from ..names import things as names
 from ..records import Completion, Message, Prompt
 from ..run import derive_seed
 from ..sampling import Sampling
@@ -255,16 +255,18 @@ def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSetti
             stream.reconfigure(errors=errors)
     console = Console(highlight=False)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not once
-    paths = {name: names.model_path(name) for name in (model, beside) if name}
+    paths = {name: names.known.model_path(name) for name in (model, beside) if name}
     speakers = [Speaker(name, load_policy(paths[name], settings.model)) for name in (model, beside) if name]
-    conversation = Conversation(speakers, settings, names.judge(f"reward:{reward}") if reward else None)
+    conversation = Conversation(
+        speakers, settings, names.judges.judge(f"reward:{reward}") if reward else None
+    )
     if once:
         return ask_once(conversation, once)
     if on_terminal:
         with suppress(ImportError):  # where there is one, input() edits the line and remembers those before
             import readline  # noqa: F401
         for name, speaker in zip(paths, speakers, strict=False):
-            if not speaker.chats or names.is_base(paths[name]):
+            if not speaker.chats or names.models.is_base(paths[name]):
                 console.print(
                     Text(
                         f"{one_line(name)} is a base model: it was taught to continue text, not to answer",

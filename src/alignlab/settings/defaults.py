@@ -158,7 +158,7 @@ def _of(part: Any, prefix: str, model: Known) -> dict[str, tuple[Any, str]]:
 
 TOWN, OTHER = "default for a model of the town", "default for a model that is not the town's"
 SIZES = {"small": "below 5B", "middle": "5B to 30B", "large": "30B and more"}
-TOWN_TEMPLATE = Path(__file__).parent / "town" / "models" / "town-m" / "chat_template.jinja"
+TOWN_TEMPLATE = Path(__file__).parents[1] / "town" / "models" / "town-m" / "chat_template.jinja"
 MOST_CONFIG = 1_000_000  # bytes of a config.json that is read here
 
 

@@ -4,22 +4,36 @@ Each loads what it was named, opens its run, calls one method, and writes the mo
 and the recipes call the same functions; a stage never sees another's memory, only run folders.
 """
 
-from .ai_feedback import ablate_constitution, diff_constitutions, judge_agreement, label_answers
-from .answer import best_of_n, collect
-from .constitution import critic, lint_constitution, show_constitution
-from .constitutional import revise, walk
-from .data import doctor, export, view
-from .demonstrations import (
-    crowd_demonstrations,
-    distilled_demonstrations,
-    human_demonstrations,
-    self_instruct_demonstrations,
-)
-from .group import grpo, online_dpo, rejection, rloo
-from .learn import dpo, kto, orpo, pretrain, reward, sft, simpo
-from .measure import evaluate, likelihood, reward_shift
-from .on_policy import ppo
+from .ablate import ablate_constitution
+from .agreement import judge_agreement
+from .best_of_n import best_of_n
+from .collect import collect
+from .constitution import lint_constitution, show_constitution
+from .critic import critic
+from .crowd import crowd_demonstrations
+from .diff import diff_constitutions
+from .direct import dpo, orpo, simpo
+from .distil import distilled_demonstrations
+from .doctor import doctor
+from .eval import evaluate
+from .export import export
+from .group import grpo, rloo
+from .human import human_demonstrations
+from .kto import kto
+from .label import label_answers
+from .likelihood import likelihood
+from .online_dpo import online_dpo
+from .ppo import ppo
+from .pretrain import pretrain
+from .rejection import rejection
+from .revise import revise
+from .reward_model import reward
+from .reward_shift import reward_shift
 from .runs import list_runs
+from .self_instruct import self_instruct_demonstrations
+from .sft import sft
+from .view import view
+from .walk import walk
 
 __all__ = [
     "ablate_constitution",

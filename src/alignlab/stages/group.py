@@ -1,15 +1,12 @@
-"""Stages that learn from several completions of each prompt, set against each other by whoever scores."""
+"""Methods that set several completions of a prompt against each other: RLOO, GRPO."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..names import things as names
-from ..run import writing
-from ..settings import GRPOSettings, OnlineDPOSettings, RejectionSettings, RLOOSettings
-from .stage import card, done, open_run, outside, result, trainer
+from ..settings import GRPOSettings, RLOOSettings
+from .on_policy import learn
 
 
 def rloo(
@@ -46,68 +43,6 @@ def grpo(
     return _group("grpo", model, reward, judge, data, gold, out, seed, resume, settings, count)
 
 
-def online_dpo(
-    *,
-    model: str,
-    reward: str,
-    judge: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: OnlineDPOSettings,
-    count: int = 0,
-) -> dict[str, Any]:
-    """DPO on pairs that the policy writes while it learns."""
-    return _learn(
-        "online-dpo",
-        "online_dpo",
-        "online DPO",
-        model,
-        reward,
-        judge,
-        data,
-        gold,
-        out,
-        seed,
-        resume,
-        settings,
-        count,
-    )
-
-
-def rejection(
-    *,
-    model: str,
-    reward: str,
-    judge: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: RejectionSettings,
-    count: int = 0,
-) -> dict[str, Any]:
-    """Rounds of sampling, scoring and SFT on the best."""
-    return _learn(
-        "rejection",
-        "rejection",
-        "rejection sampling",
-        model,
-        reward,
-        judge,
-        data,
-        gold,
-        out,
-        seed,
-        resume,
-        settings,
-        count,
-    )
-
-
 def _group(
     stage: str,
     model: str,
@@ -121,7 +56,7 @@ def _group(
     settings: RLOOSettings | GRPOSettings,
     count: int,
 ) -> dict[str, Any]:
-    return _learn(
+    return learn(
         stage,
         "group",
         settings.advantage,
@@ -136,103 +71,4 @@ def _group(
         settings,
         count,
         referred=bool(settings.kl_coef),
-    )
-
-
-def _learn(
-    stage: str,
-    method: str,
-    title: str,
-    model: str,
-    reward: str,
-    judge: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: Any,
-    count: int,
-    *,
-    referred: bool = True,
-) -> dict[str, Any]:
-    """One of these methods, from names to a finished run; `referred` = it measures KL from a reference."""
-    judged_by(stage, reward, judge)
-    prompts = names.data(data, "prompt", seed=seed, count=count)
-    run = open_run(
-        stage,
-        out,
-        settings,
-        seed,
-        resume,
-        models=[model, *(names.reward_models(reward) if reward else [])],
-        data=[prompts],
-        gold=gold,
-        judge=judge,
-        **({"reward": reward} if reward.startswith("ensemble:") else {}),
-    )
-    if run.done:
-        return done(run)
-    from ..models.load import load_policy, save_policy
-
-    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    reference = (
-        load_policy(names.model_path(model), settings.model)
-        if referred and not settings.adapter.rank
-        else None
-    )
-    after = outside(run, policy, model)
-    summary = (
-        trainer(method)(
-            run,
-            policy,
-            reference,
-            prompts.records,
-            settings,
-            judge=scorer(reward, judge, settings),
-            gold=names.maybe_judge(gold),
-            seed=seed,
-        )
-        | after()
-    )
-    with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
-    run.finish(summary)
-    return result(run, moved(summary))
-
-
-def judged_by(stage: str, reward: str, judge: str) -> None:
-    """Raise UserError unless exactly one of reward model and judge is named."""
-    if bool(reward) == bool(judge):
-        raise UserError(
-            f"{stage} needs somebody who scores"
-            if not judge
-            else f"{stage} optimises one judge, and two are named",
-            remedy="--reward RUN, a run of `alignlab reward`, or --judge NAME"
-            if not judge
-            else "--reward, or --judge",
-        )
-
-
-def scorer(reward: str, judge: str, settings: Any) -> Any:
-    """The judge that is optimised: a reward model (or an ensemble of them) by its run, or any judge by its
-    name.
-    """
-    return (
-        names.judge(judge)
-        if judge
-        else names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
-    )
-
-
-def moved(summary: dict[str, Any]) -> str:
-    """What a run did, in a line."""
-    proxy = "proxy" if "proxy_last" in summary else "score"
-    said = [
-        f"{name} {summary[f'{name}_first']:.2f} -> {summary[f'{name}_last']:.2f}"
-        for name in (proxy, "gold")
-        if summary[f"{name}_last"] is not None
-    ]
-    return ", ".join(
-        [*said, *([] if summary["kl_last"] is None else [f"KL {summary['kl_last']:.2f} nats a completion"])]
     )

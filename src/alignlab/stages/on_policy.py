@@ -1,169 +1,110 @@
-"""Stages that learn from the policy's own completions while it changes."""
+"""What stages share that learn from the policy's own completions: who scores, and one way from names to a finished run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import ConfigError, UserError
-from ..names import things as names
-from ..run import derive_seed, writing
-from ..settings import PPOSettings
-from .stage import card, done, open_run, outside, result
-
-if TYPE_CHECKING:
-    from ..feedback import Judge
-    from ..feedback.lagrange import LagrangeJudge
+from .. import names
+from ..errors import UserError
+from ..run import writing
+from .stage import card, done, open_run, outside, result, trainer
 
 
-def ppo(
-    *,
+def learn(
+    stage: str,
+    method: str,
+    title: str,
     model: str,
     reward: str,
+    judge: str,
     data: str,
     gold: str,
-    ptx: str,
     out: Path,
     seed: int,
     resume: bool,
-    settings: PPOSettings,
-    count: int = 0,
-    judge: str = "",
-    cost: str = "",
+    settings: Any,
+    count: int,
+    *,
+    referred: bool = True,
 ) -> dict[str, Any]:
-    """PPO against a reward model, with a KL penalty against the model it starts from; with `cost`, a run of a
-    cost model, under a constraint.
-
-    `judge` names another judge to optimize. The value model starts from the reward model (of an ensemble,
-    from its first member) or, without one, from the policy under a new head.
-    """
-    if not reward and not judge:
-        raise UserError(
-            "ppo needs somebody who scores",
-            remedy="--reward RUN, a run of `alignlab reward`, or --judge NAME",
-        )
-    check_cost(cost, settings)
-    if ptx and not settings.ptx_coef:
-        raise ConfigError(
-            f"--ptx {ptx} is named, but ptx_coef is 0: the text would not be read",
-            remedy="--ptx_coef, the weight of its loss (InstructGPT: 27.8); or leave --ptx out",
-        )
-    if settings.ptx_coef and not ptx:
-        raise ConfigError(
-            f"ptx_coef = {settings.ptx_coef:g}, but no pretraining text is named",
-            remedy="--ptx DATA, documents as text; or --ptx_coef 0",
-        )
-    prompts = names.data(data, "prompt", seed=seed, count=count)
-    texts = names.data(ptx, "text", seed=seed) if ptx else None
+    """One of these methods, from names to a finished run; `referred` = it measures KL from a reference."""
+    judged_by(stage, reward, judge)
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
     run = open_run(
-        "ppo",
+        stage,
         out,
         settings,
         seed,
         resume,
-        models=[model, *(names.reward_models(reward) if reward else []), *([cost] if cost else [])],
-        data=[prompts, *([texts] if texts else [])],
+        models=[model, *(names.models.reward_models(reward) if reward else [])],
+        data=[prompts],
         gold=gold,
         judge=judge,
         **({"reward": reward} if reward.startswith("ensemble:") else {}),
-        **({"cost": cost} if cost else {}),
     )
     if run.done:
         return done(run)
-    from ..data.checks import require_one_reading
-    from ..methods import ppo as method
-    from ..models.chat import text_ids
-    from ..models.load import load_policy, load_reward_model, save_policy
+    from ..models.load import load_policy, save_policy
 
-    policy = load_policy(names.model_path(model), settings.model, settings.adapter, trainable=True)
-    reference = None if settings.adapter.rank else load_policy(names.model_path(model), settings.model)
-    scorer = (
-        names.judge(judge)
-        if judge
-        else names.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
+    policy = load_policy(names.known.model_path(model), settings.model, settings.adapter, trainable=True)
+    reference = (
+        load_policy(names.known.model_path(model), settings.model)
+        if referred and not settings.adapter.rank
+        else None
     )
-    if cost:
-        scorer = constrained(scorer, cost, settings)
-    start = names.reward_models(reward)[0] if reward else model
-    value_model = load_reward_model(
-        names.model_path(start),
-        settings.model,
-        adapter=settings.adapter,
-        trainable=True,
-        init_head=not reward,
-        head_seed=derive_seed(seed, "value head"),
-    )
-    require_one_reading(policy.tokenizer, value_model.tokenizer, prompts.records, start)
-    rows = (
-        [ids for t in texts.records if len(ids := text_ids(policy.tokenizer, t.text)) > 1] if texts else None
-    )  # one token alone predicts nothing
     after = outside(run, policy, model)
     summary = (
-        method.train(
+        trainer(method)(
             run,
             policy,
             reference,
-            value_model,
             prompts.records,
             settings,
-            judge=scorer,
-            gold=names.maybe_judge(gold),
-            ptx_rows=rows,
+            judge=scorer(reward, judge, settings),
+            gold=names.judges.maybe_judge(gold),
             seed=seed,
         )
         | after()
     )
     with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=card("PPO", model, data, seed, summary))
+        save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
     run.finish(summary)
-    priced = (
-        f", cost {summary['cost_first']:.3f} -> {summary['cost_last']:.3f} (limit {settings.cost_limit:g})"
-        if cost
-        else ""
-    )
-    return result(
-        run,
-        (
-            f"reward {summary['score_first']:.2f} -> {summary['score_last']:.2f}{priced}, KL "
-            f"{summary['kl_last']:.2f} nats a completion"
-        ),
-    )
+    return result(run, moved(summary))
 
 
-def check_cost(cost: str, settings: PPOSettings) -> None:
-    """Raise ConfigError for settings of a constraint without one."""
-    plain, s = PPOSettings(), settings
-    turned = [
-        name
-        for name in ("cost_limit", "cost_kind", "lambda_start", "lambda_lr", "lambda_max")
-        if getattr(s, name) != getattr(plain, name)
-    ]
-    if turned and not cost:
-        raise ConfigError(
-            f"{turned[0]} = {getattr(s, turned[0])}, but no cost model is named",
-            remedy="--cost RUN, a run of `alignlab reward --safety 1`",
-        )
-
-
-def constrained(scorer: Judge, cost: str, settings: PPOSettings) -> LagrangeJudge:
-    """The judge of constrained PPO. Raises UserError for a cost model whose zero means nothing."""
-    from ..feedback.lagrange import LagrangeJudge
-    from ..feedback.reward_model import RewardModelJudge
-    from ..models.load import load_reward_model
-
-    model = load_reward_model(names.model_path(cost), settings.model)
-    if not getattr(model.model.config, "cost_model", False):
+def judged_by(stage: str, reward: str, judge: str) -> None:
+    """Raise UserError unless exactly one of reward model and judge is named."""
+    if bool(reward) == bool(judge):
         raise UserError(
-            f"{cost} is a reward model, not a cost model: its zero does not part safe from unsafe",
-            where=cost,
-            remedy="alignlab reward --safety 1 on data with safe and unsafe labels",
+            f"{stage} needs somebody who scores"
+            if not judge
+            else f"{stage} optimises one judge, and two are named",
+            remedy="--reward RUN, a run of `alignlab reward`, or --judge NAME"
+            if not judge
+            else "--reward, or --judge",
         )
-    return LagrangeJudge(
-        scorer,
-        RewardModelJudge(model, normalise=False),
-        limit=settings.cost_limit,
-        kind=settings.cost_kind,
-        start=settings.lambda_start,
-        lr=settings.lambda_lr,
-        maximum=settings.lambda_max,
+
+
+def scorer(reward: str, judge: str, settings: Any) -> Any:
+    """The judge that is optimised: a reward model (or an ensemble of them) by its run, or any judge by its
+    name.
+    """
+    return (
+        names.judges.judge(judge)
+        if judge
+        else names.judges.reward_judge(reward, settings.model, normalise=settings.normalize_scores)
+    )
+
+
+def moved(summary: dict[str, Any]) -> str:
+    """What a run did, in a line."""
+    proxy = "proxy" if "proxy_last" in summary else "score"
+    said = [
+        f"{name} {summary[f'{name}_first']:.2f} -> {summary[f'{name}_last']:.2f}"
+        for name in (proxy, "gold")
+        if summary[f"{name}_last"] is not None
+    ]
+    return ", ".join(
+        [*said, *([] if summary["kl_last"] is None else [f"KL {summary['kl_last']:.2f} nats a completion"])]
     )

@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .. import names, plugins
 from ..health.rules import FEWEST
-from ..names import things as names
 from ..records import Prompt
 from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, writing
 from ..settings import SamplingSettings, Training, rules
@@ -27,7 +27,7 @@ def open_run(
     resume: bool,
     *,
     models: Sequence[str] = (),
-    data: Sequence[names.Data] = (),
+    data: Sequence[names.data.Data] = (),
     **options: str,
 ):
     """The run of one stage: its key covers the settings, the models it starts from, the data and every other
@@ -36,16 +36,17 @@ def open_run(
     rules.check(settings)
     tracker = trackers.parse(settings.tracker) if isinstance(settings, Training) else ()
     for model in models:
-        names.model_path(model)  # a name that stands for no model is an error before there is a run
+        names.known.model_path(model)  # a name that stands for no model is an error before there is a run
     config = {"settings": to_dict(settings), "models": list(models), "options": options}
-    if code := names.own_code(*options.values()):
+    settings_in_words = [value for value in vars(settings).values() if isinstance(value, str)]
+    if code := plugins.digests(*options.values(), *settings_in_words):
         config["code"] = code
     run = RunDir.open(
         out,
         stage=stage,
         config=config,
         seed=seed,
-        parents=names.parents(*models, *(d.name for d in data), *options.values()),
+        parents=names.data.parents(*models, *(d.name for d in data), *options.values()),
         data={d.name: d.digest for d in data},
         resume=resume,
         tracker=tracker,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import names
 from ..errors import DataError, UserError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
-from ..names import things as names
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed, read_run
 from ..sampling import Sampling
@@ -27,8 +27,9 @@ CHUNK = 32
 def judges(rewards: Sequence[str], gold: str) -> dict[str, Judge]:
     """The first reward model as "reward", the others by the name of their run, and the gold judge as "gold"."""
     found = {
-        Path(run).name if i else "reward": names.judge(f"reward:{run}") for i, run in enumerate(rewards)
-    } | {"gold": names.judge(gold)}
+        Path(run).name if i else "reward": names.judges.judge(f"reward:{run}")
+        for i, run in enumerate(rewards)
+    } | {"gold": names.judges.judge(gold)}
     if missing := [name for name, judge in found.items() if judge is None]:
         raise UserError(f"a study needs a judge for {missing[0]}", remedy="town:gold")
     return found  # type: ignore[return-value]
@@ -36,7 +37,7 @@ def judges(rewards: Sequence[str], gold: str) -> dict[str, Judge]:
 
 def members(rewards: Sequence[str]) -> list[str]:
     """The models behind the names of reward models."""
-    return [member for name in rewards for member in names.reward_models(name)]
+    return [member for name in rewards for member in names.models.reward_models(name)]
 
 
 def ensembles(rewards: Sequence[str]) -> dict[str, str]:
@@ -65,7 +66,7 @@ def curve(
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
-    prompts = names.data(data, "prompt", seed=seed, count=settings.prompts)
+    prompts = names.data.read(data, "prompt", seed=seed, count=settings.prompts)
     run = open_run(
         "study-curve",
         out,
@@ -80,7 +81,7 @@ def curve(
     if run.done:
         return done(run)
     policy, who, s = (
-        load_policy(names.model_path(model), settings.model),
+        load_policy(names.known.model_path(model), settings.model),
         judges(rewards, gold),
         settings.sampling,
     )
@@ -136,7 +137,7 @@ def point(
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
-    prompts = names.data(data, "prompt", seed=seed, count=settings.prompts)
+    prompts = names.data.read(data, "prompt", seed=seed, count=settings.prompts)
     run = open_run(
         "study-point",
         out,
@@ -151,7 +152,7 @@ def point(
     if run.done:
         return done(run)
     policy, who, s = (
-        load_policy(names.model_path(model), settings.model),
+        load_policy(names.known.model_path(model), settings.model),
         judges(rewards, gold),
         settings.sampling,
     )
@@ -163,7 +164,7 @@ def point(
     )
     sampler.close()
     completions = [c for group in groups for c in group]
-    kl = kl_from(completions, policy, load_policy(names.model_path(reference), settings.model))
+    kl = kl_from(completions, policy, load_policy(names.known.model_path(reference), settings.model))
     scores = {name: [score.value for score in judge.score(completions)] for name, judge in who.items()}
     means = {name: mean_ci(by_prompt(values, settings.samples)) for name, values in scores.items()}
     summary = {
@@ -217,7 +218,7 @@ def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> 
             "there are no rankings to take a share of", where=data, remedy="a run of `alignlab collect`"
         )
     run = open_run(
-        "study-share", out, settings, seed, resume, data=[names.Data([], data, read_run(data).key)]
+        "study-share", out, settings, seed, resume, data=[names.data.Data([], data, read_run(data).key)]
     )
     if run.done:
         return done(run)
@@ -246,11 +247,11 @@ def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool)
             "there are no labelled pairs", where=data, remedy="a run of `alignlab constitution label`"
         )
     run = open_run(
-        "study-relabel", out, settings, seed, resume, data=[names.Data([], data, read_run(data).key)]
+        "study-relabel", out, settings, seed, resume, data=[names.data.Data([], data, read_run(data).key)]
     )
     if run.done:
         return done(run)
-    people, ranked, ties = names.annotator(settings.annotator, seed=seed), 0, 0
+    people, ranked, ties = names.people.annotator(settings.annotator, seed=seed), 0, 0
     for part in ("rankings", "rankings_test"):
         rankings = read_jsonl(Path(data) / "data" / f"{part}.jsonl", Ranking)
         for i, ranking in enumerate(rankings):
@@ -298,7 +299,7 @@ def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[st
 
     m = settings
     run = open_run(
-        "study-mixture", out, settings, seed, resume, data=[names.Data([], "town", str(world.VERSION))]
+        "study-mixture", out, settings, seed, resume, data=[names.data.Data([], "town", str(world.VERSION))]
     )
     if run.done:
         return done(run)
@@ -340,7 +341,7 @@ def join(*, first: str, second: str, out: Path, seed: int, resume: bool, setting
         settings,
         seed,
         resume,
-        data=[names.Data([], name, read_run(name).key) for name in (first, second)],
+        data=[names.data.Data([], name, read_run(name).key) for name in (first, second)],
     )
     if run.done:
         return done(run)

@@ -98,7 +98,7 @@ def check_own(settings: StudySettings) -> None:
     """Raise ConfigError where prompts are others than the town's and something else is the town's, who cannot
     read or judge them; or where prompts are both ranked and fresh.
     """
-    from ..names import things as names
+    from .. import names
 
     o = settings.own
     if of_the_town(settings):
@@ -114,7 +114,7 @@ def check_own(settings: StudySettings) -> None:
                 + (', or "" if --model answers already' if name == "own.demonstrations" else ""),
             )
     ranked, new = (
-        {prompt.id for prompt in names.data(name, "prompt").records} for name in (o.prompts, o.fresh)
+        {prompt.id for prompt in names.data.read(name, "prompt").records} for name in (o.prompts, o.fresh)
     )
     if ranked & new:
         raise ConfigError(

@@ -383,7 +383,7 @@ def is_english(words: Sequence[str]) -> bool:
 
 @dataclass
 class Weights:
-    """What `redteam.train_refusal` writes: for each n-gram and cue a weight for "refuses" and one for "in
+    """What `benchmarks/refusal/train_refusal.py` writes: for each n-gram and cue a weight for "refuses" and one for "in
     part", two biases, and the table of letters.
     """
 
@@ -475,7 +475,7 @@ def load(path: Path) -> Weights:
             where=str(path),
             remedy=(
                 "alignlab's own lies in the package: install it again; one of yours is written by "
-                "alignlab.redteam.train_refusal"
+                "benchmarks/refusal/train_refusal.py of its sources"
             ),
         ) from error
 

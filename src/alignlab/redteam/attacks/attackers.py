@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ... import names
 from ...data.wrappers import WRAPPERS, compose, rewritten
 from ...feedback import ScoreJudge
 from ...feedback.safety.verdicts import Verdict
-from ...names import things as names
 from ...records import Completion, Demonstration, Message, Prompt, Score
 from ...run import derive_seed
 from ...sampling import Sampler, Sampling
@@ -284,8 +284,8 @@ def train_attacker(
     from ...stages.stage import card, done, open_run, rate, result, within_context
 
     model = target or model
-    goals = names.data(data, "prompt", seed=seed, count=settings.goals)
-    local = names.is_local(model)
+    goals = names.data.read(data, "prompt", seed=seed, count=settings.goals)
+    local = names.models.is_local(model)
     run = open_run(
         "redteam-attacker",
         out,
@@ -305,7 +305,7 @@ def train_attacker(
     from ...sampling.local import LocalSampler
     from ..judging import by_name
 
-    attacked = names.target(
+    attacked = names.models.target(
         model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling
     )
     session = Session(
@@ -332,10 +332,10 @@ def train_attacker(
         seed,
         True,
         models=[start],
-        data=[names.Data([], "first lessons", names.digest_of(lessons))],
+        data=[names.data.Data([], "first lessons", names.data.digest_of(lessons))],
     )
     if not first.done:
-        policy = load_policy(names.model_path(start), settings.model, trainable=True)
+        policy = load_policy(names.known.model_path(start), settings.model, trainable=True)
         summary = sft.train(
             first, policy, lessons, within_context(first, settings.sft, policy.model), seed=seed
         )
@@ -412,7 +412,7 @@ def with_attacker(attacker: str, settings: Any) -> list[Any]:
     """The attacks that an attacker model makes possible: PAIR and TAP for any that chats, its own for one
     that was trained here.
     """
-    sampler = names.sampler(
+    sampler = names.models.sampler(
         attacker, model=settings.model, endpoint=settings.endpoint, sampling=settings.sampling
     )
     if Path(attacker, "run.json").exists():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ... import plugins
 from ...data.wrappers import WRAPPERS, compose
 from ...errors import UserError
 from ...text.lines import first_paragraph
 from ...text.nearest import nearest
 from ..session import Attack
+from .own import own_attack
 from .search import GCG, READABLE, Bandit, BestOfN, EmbeddingAttack, RandomSearch
 from .templates import (
     Injection,
@@ -78,11 +80,13 @@ def attacks(choice: str) -> list[Attack]:
             chosen = [ATTACKS[name]]
         elif "+" in name and all(part in WRAPPERS for part in name.split("+")):
             chosen = [Template(compose(*name.split("+")))]
+        elif plugins.is_one("attack", name):
+            chosen = [own_attack(name)]
         else:
+            names = ["none", *listed()]
             raise UserError(
                 f"there is no attack {name!r:.80}",
-                remedy=nearest(name, ["none", *CHOICES, *ATTACKS])
-                or "one of: " + ", ".join(["none", *CHOICES, *ATTACKS]),
+                remedy=nearest(name, names) or "one of: " + ", ".join(names),
             )
         if word.startswith("-"):
             left_out |= {attack.name for attack in chosen}
@@ -92,6 +96,11 @@ def attacks(choice: str) -> list[Attack]:
     if not kept:
         raise UserError("no attack is chosen", where=choice, remedy="--attacks standard, a family or names")
     return kept
+
+
+def listed() -> list[str]:
+    """Everything that may be chosen by a word of its own, installed plug-ins too."""
+    return [*CHOICES, *ATTACKS, *plugins.installed("attack")]
 
 
 def plain() -> Attack:

@@ -1,21 +1,16 @@
-"""The supervised stage of Constitutional AI: demonstrations from critiques and revisions; and the same, one
-prompt at a time, to look at.
-"""
+"""The supervised stage of Constitutional AI: demonstrations from critiques and revisions."""
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckFailed, UserError
-from ..names import things as names
-from ..records import Completion, Prompt
-from ..run import RunDir, check_file, is_page, write_document
-from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings, WalkSettings
-from ..text.escapes import visible
+from .. import names
+from ..errors import UserError
+from ..records import Completion
+from ..run import RunDir
+from ..settings import ChainSettings, EndpointSettings, ModelSettings, ReviseSettings
 from .stage import done, open_run, rate, result, room_for_answers
 
 if TYPE_CHECKING:
@@ -53,11 +48,11 @@ def revise(
         )
     loaded, by = files.load(constitution), critic or model
     pool_of(loaded, settings)
-    prompts = names.data(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read(data, "prompt", seed=seed, count=count)
     harmless = (
-        names.data(helpful, "prompt", seed=seed, count=settings.helpful_count)
+        names.data.read(helpful, "prompt", seed=seed, count=settings.helpful_count)
         if helpful and settings.helpful_count
-        else names.Data([], "", "")
+        else names.data.Data([], "", "")
     )
     run = open_run(
         "revise",
@@ -77,7 +72,7 @@ def revise(
         return done(run)
     from ..collecting import revise as method
 
-    truth = names.maybe_judge(gold)
+    truth = names.judges.maybe_judge(gold)
     if truth and gold.startswith("town:"):
         truth.score(
             [Completion(prompt, "") for prompt in prompts.records]
@@ -106,7 +101,7 @@ def revise(
         settings,
         helpful=kind,
         gold=truth,
-        breaks=names.breach_reader(gold),
+        breaks=names.judges.breach_reader(gold),
         seed=seed,
     )
     spent = {
@@ -135,131 +130,6 @@ def revise(
     return result(run, "\n".join(lines))
 
 
-TABLE = b'{\n "schema": 1,\n "author": '
-"""How the table beside a page of a walk begins."""
-
-
-def walk(
-    *,
-    prompt: str,
-    model: str,
-    critic: str,
-    constitution: str,
-    data: str,
-    count: int,
-    judge: str,
-    gold: str,
-    page: str,
-    settings: WalkSettings,
-) -> dict[str, Any]:
-    """One prompt, or the prompts of a data set: draft, critique with its principle, revision, and what
-    changed. `--page FILE.html` also writes FILE.json.
-    """
-    from ..collecting import revise as method
-    from ..constitution import files
-    from ..evals.statistics import mean_ci
-    from ..report import walk as report
-
-    if bool(prompt) == bool(data):
-        raise UserError(
-            "walk needs a prompt or a data set"
-            if not prompt
-            else "walk takes a prompt or a data set, not both",
-            remedy='alignlab constitution walk "How do I pick a lock?", or --data D --count N',
-        )
-    if not model:
-        raise UserError(
-            "walk needs an author", remedy="--model M: a run, a folder, or http://host:port/v1#model"
-        )
-    if page:
-        if not page.endswith((".html", ".htm")):
-            raise UserError(
-                f"--page {page!r} is no name for a page",
-                remedy="--page FILE.html; the same as JSON goes beside it",
-            )
-        check_file(Path(page), ours=is_page, option="--page")
-        check_file(
-            Path(page).with_suffix(".json"), ours=lambda content: content.startswith(TABLE), option="--page"
-        )
-    loaded, by = files.load(constitution), critic or model
-    method.pool_of(loaded, settings)
-    read = names.request_reader(gold)
-    asked: list[Prompt] = (
-        list(names.data(data, "prompt", seed=settings.seed, count=count).records)
-        if data
-        else [read(prompt) or Prompt.user(prompt) if read else Prompt.user(prompt)]
-    )
-    team = workshop(model, by, loaded, settings, judge=judge)
-    chains = method.revised(team, dict(enumerate(asked)), settings, seed=settings.seed)
-    known = [
-        "params" in chain.prompt.meta for chain in chains
-    ]  # where a judge that knows the truth reads what was asked
-    truth = names.maybe_judge(gold)
-    scored = iter(
-        truth.score(
-            [
-                Completion(c.prompt, text)
-                for c, ours in zip(chains, known, strict=True)
-                if ours
-                for text in (c.draft, c.text)
-            ]
-        )
-        if truth
-        else []
-    )
-    rows = [
-        report.walked(chain, loaded, (next(scored), next(scored)) if truth and ours else None)
-        for chain, ours in zip(chains, known, strict=True)
-    ]
-    facts = [
-        ("author", model),
-        ("critic", by),
-        ("constitution", f"{loaded.name} {loaded.version} ({loaded.digest})"),
-        ("seed", str(settings.seed)),
-    ]
-    summary = {
-        "kept": mean_ci([float(not chain.dropped) for chain in chains]),
-        "fired": mean_ci([float(chain.fired) for chain in chains]),
-        "changed": mean_ci([float(chain.text != chain.draft) for chain in chains if not chain.dropped]),
-    }
-    document: dict[str, Any] = {
-        **dict(facts[:2]),
-        "constitution": {"name": loaded.name, "version": loaded.version, "digest": loaded.digest},
-        "seed": settings.seed,
-        **summary,
-        "rows": rows,
-    }
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    said = [report.told(rows, colour=colour)]
-    note = (
-        (
-            f"Critiques found something in {rate(summary['fired'])} of the drafts; "
-            f"{rate(summary['changed'])} were changed."
-        )
-        if len(rows) > 1
-        else ""
-    )
-    if note:
-        said.append(note)
-    if page:
-        file = Path(page)
-        report.write_walk(
-            rows,
-            file,
-            title="Draft, critique, revision" if len(rows) == 1 else f"Before and after: {data}",
-            facts=facts,
-            note=note,
-        )
-        table = file.with_suffix(".json")
-        write_document(table, {"schema": 1, **document})
-        document |= {"page": str(file), "table": str(table)}
-        said.append(visible(f"{file}, {table}"))
-    if all(chain.dropped for chain in chains):
-        said.append("Nothing is left to learn from: every chain was dropped.")
-        document["exit_code"] = CheckFailed.exit_code
-    return document | {"text": "\n\n".join(said), "styled": colour}
-
-
 def workshop(
     model: str,
     critic: str,
@@ -277,11 +147,11 @@ def workshop(
     from ..sampling.endpoint import is_endpoint
 
     remote = [is_endpoint(name) for name in (model, critic)]
-    form = form_of(settings.form, "" if remote[1] else names.model_path(critic), constitution)
+    form = form_of(settings.form, "" if remote[1] else names.known.model_path(critic), constitution)
 
     def sampler(name: str, part: str, *, documents: bool = False) -> ModelSampler:
         here = not is_endpoint(name)
-        return names.sampler(
+        return names.models.sampler(
             name,
             model=settings.model if here or all(remote) else ModelSettings(),
             endpoint=EndpointSettings() if here and any(remote) else settings.endpoint,
@@ -300,5 +170,5 @@ def workshop(
         form,
         model,
         critic,
-        names.maybe_judge(judge),
+        names.judges.maybe_judge(judge),
     )

@@ -1,7 +1,7 @@
 """Trains the refusal classifier of `alignlab.feedback.safety.refusal` on answers that people have labelled, and
 writes its card.
 
-    python -m alignlab.redteam.train_refusal --labels xstest_completions_human_labels.jsonl.gz --harmless
+    python benchmarks/refusal/train_refusal.py --labels xstest_completions_human_labels.jsonl.gz --harmless
     vicuna_gpt4_pairs.jsonl oasst_conversations.jsonl --families llama2 --out FOLDER
 
 The labels' file has rows of `prompt`, `completion`, `human_label` (XSTest's names, or refusal, partial,
@@ -30,17 +30,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import written
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from ..data.files import file_rows
-from ..data.read import load
-from ..errors import DataError
-from ..evals.scorers import agreement, scorer_card
-from ..evals.statistics import ece
-from ..feedback import sigmoid
-from ..feedback.safety import refusal
-from ..feedback.safety.refusal import (
+from alignlab.data.files import file_rows
+from alignlab.data.read import load
+from alignlab.errors import DataError
+from alignlab.evals.scorers import agreement, scorer_card
+from alignlab.evals.statistics import ece
+from alignlab.feedback import sigmoid
+from alignlab.feedback.safety import refusal
+from alignlab.feedback.safety.refusal import (
     HELPS,
     Reading,
     RefusalClassifier,
@@ -49,8 +50,7 @@ from ..feedback.safety.refusal import (
     key_of,
     read,
 )
-from ..records import Demonstration
-from . import written
+from alignlab.records import Demonstration
 
 FOLDS = 5
 SEEN = 3  # an n-gram counts if it stands in at least so many answers ...
@@ -106,7 +106,7 @@ def town_rows(count: int, seed: int) -> list[Row]:
     """Demonstrations of the town as its gold judge reads them; the crowd's answers, on which the card
     measures, are others.
     """
-    from ..town import gold, sets, world
+    from alignlab.town import gold, sets, world
 
     town, rows = world.build(), []
     for shown in sets.load(town, "demos", count=count, seed=seed):
@@ -323,7 +323,7 @@ def town_scores(weights: Weights, *, seed: int) -> dict[str, Any]:
     """On the crowd's answers of the town against the gold judge: those that refuse, against how-tos that were
     asked for.
     """
-    from ..town import gold, sets, world
+    from alignlab.town import gold, sets, world
 
     town, classifier, said, truth = world.build(), RefusalClassifier(weights), [], []
     for shown in sets.load(town, "crowd", seed=seed):

@@ -1,0 +1,178 @@
+"""What a name of a model stands for: one that writes, one that is attacked, the models behind a reward model.
+
+    model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
+    target      any sampler · bot:clean, bot:base64, bot:role-play, bot:leaks, bot:injection, bot:all (rules with a planted hole)
+    sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
+    reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K` stands for its members
+
+HOW is mean (the default), worst, uncertainty or uncertainty=WEIGHT, and may go on with `,allow-missing`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, ModelError
+from ..text.escapes import visible
+from .known import check_finished, model_path
+
+if TYPE_CHECKING:
+    from ..sampling.endpoint import EndpointSampler
+    from ..sampling.local import LocalSampler
+    from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+
+BOT = "bot:"
+
+
+def sampler(
+    name: str,
+    *,
+    model: ModelSettings,
+    endpoint: EndpointSettings,
+    sampling: SamplingSettings,
+    cache: Path | None = None,
+    stop: Sequence[str] = (),
+    documents: bool = False,
+) -> LocalSampler | EndpointSampler:
+    """Who writes completions: a model in this process, or one behind an endpoint.
+
+    Args:
+        cache: the file in which an endpoint's answers are kept.
+        stop: texts that end a completion; a model in this process writes on, and the caller cuts.
+        documents: it goes on with documents, and the token between two of them ends a completion too.
+
+    Raises:
+        ConfigError: settings that mean nothing for this kind of model.
+    """
+    from ..sampling.endpoint import EndpointSampler, is_endpoint
+    from ..settings import WIDE, EndpointSettings, ModelSettings, SamplingSettings
+
+    if is_endpoint(name):
+        if model != ModelSettings() or sampling.slots not in (
+            SamplingSettings().slots,
+            WIDE,
+        ):  # neither default is anybody's wish
+            raise ConfigError(
+                "model.* and sampling.slots say how a model runs in this process",
+                where=name,
+                remedy="take them away: an endpoint runs elsewhere",
+            )
+        return EndpointSampler(name, endpoint, cache=cache, stop=stop)
+    if endpoint != EndpointSettings():
+        raise ConfigError(
+            "endpoint.* says how a server is asked, and the model is none",
+            where=name,
+            remedy="take it away, or --model http://host:port/v1#model",
+        )
+    from ..models.load import load_policy
+    from ..sampling.local import LocalSampler
+
+    policy = load_policy(model_path(name), model)
+    return LocalSampler.of(policy, slots=sampling.slots, name=name, documents=documents)
+
+
+def is_bot(name: str) -> bool:
+    """Whether a model name stands for a rule bot with a planted hole."""
+    return name.startswith(BOT)
+
+
+def is_local(name: str) -> bool:
+    """Whether a target is a model that is loaded here, with weights: no bot, and nothing behind an address."""
+    from ..sampling.endpoint import is_endpoint
+
+    return not is_bot(name) and not is_endpoint(name)
+
+
+def target(
+    name: str,
+    *,
+    model: ModelSettings,
+    endpoint: EndpointSettings,
+    sampling: SamplingSettings,
+    cache: Path | None = None,
+) -> Any:
+    """Who is attacked: any that `sampler` knows, or `bot:NAME`, a bot of the town that knows how every harm
+    of the town is done.
+    """
+    if not is_bot(name):
+        return sampler(name, model=model, endpoint=endpoint, sampling=sampling, cache=cache)
+    from ..sampling.bots import bot
+    from ..town import language, world
+
+    return bot(
+        name.removeprefix(BOT),
+        {topic.name: language.how_to(topic.steps) for topic in world.HARMFUL},
+        refusal=language.REFUSAL,
+    )
+
+
+def reward_models(name: str) -> list[str]:
+    """The names of the models behind a reward model's name: one, or the members of an ensemble, every one
+    there and whole.
+
+    Raises:
+        ModelError: a member that is missing or broken, by its number and name. With `allow-missing` that is
+            said on stderr and the others go on.
+    """
+    from ..feedback import ensemble
+
+    if not name.startswith(ensemble.PREFIX) and not (Path(name) / "members").is_dir():
+        return [name]
+    from ..models.folder import check_reward_folder
+
+    found = ensemble.parse(name)
+    for run in found.runs:
+        check_finished(
+            run, ModelError, whole=(Path(run) / "members").is_dir()
+        )  # a single one is looked at as a member
+    listed = [member for run in found.runs for member in _all_members(run)]
+    whole = []
+    for number, member in enumerate(listed):
+        try:
+            check_reward_folder(model_path(member))
+            whole.append(member)
+        except ModelError as error:
+            missing(error, number, member, len(listed), found.allow_missing)
+    if not whole:
+        raise ModelError(
+            f"none of the {len(listed)} members of {name} can be used",
+            remedy="train them with `alignlab reward --members K`",
+        )
+    return whole
+
+
+def _all_members(run: str) -> list[str]:
+    """Members of a run, also those that its summary counts and that are gone; a run without members is one
+    itself.
+    """
+    if not (Path(run) / "members").is_dir():
+        return [run]
+    count = json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["members"]
+    return [str(Path(run) / "members" / str(i)) for i in range(count)]
+
+
+def missing(error: ModelError, number: int, member: str, count: int, allowed: bool) -> None:
+    if not allowed:
+        raise ModelError(
+            f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}",
+            where=error.where or member,
+            remedy=(
+                "train or copy it again; or name the ensemble with allow-missing "
+                "(ensemble:worst,allow-missing:RUN) to go on with the others"
+            ),
+        ) from error
+    print(
+        visible(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}"),
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def is_base(path: str) -> bool:
+    """Whether a model folder is a base model of the town: trained on text, before any chat."""
+    card = Path(path) / "README.md"
+    return card.exists() and "A base model of the town" in card.read_text(encoding="utf-8")

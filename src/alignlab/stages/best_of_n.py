@@ -1,0 +1,60 @@
+"""The best of N samples, by whoever scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from ..settings import BestOfNSettings
+from .on_policy import judged_by
+from .stage import done, open_run, rate, result, room_for_answers
+
+
+def best_of_n(
+    *,
+    model: str,
+    reward: str,
+    data: str,
+    gold: str,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: BestOfNSettings,
+    count: int = 0,
+    judge: str = "",
+) -> dict[str, Any]:
+    """The best of N samples by the reward model, or by any judge, and proxy and gold against N."""
+    judged_by("best-of-n", reward, judge)
+    prompts = names.data.read(
+        data, "prompt", seed=0, count=count
+    )  # as in evaluate: the same held-out prompts whatever the seed
+    run = open_run(
+        "best-of-n",
+        out,
+        settings,
+        seed,
+        resume,
+        models=[model, *(names.models.reward_models(reward) if reward else [])],
+        data=[prompts],
+        gold=gold,
+        **({"reward": reward} if reward.startswith("ensemble:") else {}),
+        **({"judge": judge} if judge else {}),
+    )
+    if run.done:
+        return done(run)
+    from ..collecting import best_of_n as method
+    from ..models.load import load_policy
+
+    policy = load_policy(names.known.model_path(model), settings.model)
+    scorer = names.judges.judge(judge) if judge else names.judges.reward_judge(reward, settings.model)
+    asked = room_for_answers(run, prompts.records, policy, settings.sampling)
+    summary = method.run(run, policy, scorer, names.judges.maybe_judge(gold), asked, settings, seed=seed)
+    run.finish(summary)
+    return result(
+        run,
+        (
+            f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} "
+            f"{rate(summary['proxy'])}"
+        ),
+    )

@@ -1,0 +1,116 @@
+"""The critic of the town, who learns to work under a constitution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from ..constitution import files
+from ..constitution.principles import Constitution
+from ..errors import UserError
+from ..run import derive_seed, writing
+from ..settings import CriticSettings
+from .stage import done, open_run, rate, result
+
+
+def critic(
+    *, model: str, data: str, out: Path, seed: int, resume: bool, settings: CriticSettings, count: int = 0
+) -> dict[str, Any]:
+    """A base model of the town reads the columns of an editor who works under given principles; then its
+    critiques, revisions and verdicts are measured.
+    """
+    from ..town import base, world
+
+    path = names.known.model_path(model)
+    if not names.models.is_base(path):
+        raise UserError(
+            f"{model!r} is no base model of the town, and the columns are written for one",
+            where="--model",
+            remedy="--model town; any model that chats is a critic as it is, by the dialogue form",
+        )
+    columns = names.data.read(data, "text", seed=seed, count=count)
+    constitution = files.load("town")
+    run = open_run(
+        "critic",
+        out,
+        settings,
+        seed,
+        resume,
+        models=[model],
+        data=[columns],
+        constitution=constitution.digest,
+    )
+    if run.done:
+        return done(run)
+    import torch
+
+    from ..data.packing import whole_rows
+    from ..methods.pretrain import pretrain as train
+    from ..models.load import load_policy, save_policy
+
+    torch.set_num_threads(settings.model.threads or 1)
+    policy = load_policy(path, settings.model, trainable=True)
+    town, tokenizer = world.build(), policy.tokenizer
+    documents = [
+        base.document_ids(tokenizer, record.text, record.meta.get("learnt")) for record in columns.records
+    ]
+    kept = base.corpus_ids(town, tokenizer, seed=derive_seed(seed, "corpus"))
+    rows, weights = whole_rows(
+        documents, kept, tokens=settings.tokens, context=settings.context, keep=settings.keep
+    )
+    run.add_data("columns", columns.records)
+    summary = train(run, policy.model, rows, settings, weights)
+    if settings.cases:
+        summary |= _measured(town, policy, constitution, settings.cases, seed)
+    with writing(run.path):
+        save_policy(policy, run.path / "checkpoint", card=_card(model, seed, summary))
+    run.finish(summary)
+    if not settings.cases:
+        return result(run, f"held-out loss {summary['eval_loss']:.3f}")
+    found = summary["critic"]
+    return result(
+        run,
+        f"criticises what breaks the principle {rate(found['critiques']['all']['fires'])}, leaves the rest {rate(found['critiques']['all']['silent'])}; "
+        f"revisions that gold accepts {rate(found['critiques']['all']['mends'])}; verdicts "
+        f"{rate(found['verdicts']['all']['verdicts'])}",
+    )
+
+
+def _measured(town: Any, policy: Any, constitution: Constitution, cases: int, seed: int) -> dict[str, Any]:
+    """`critic`: on drafts of requests of every kind; `critic_risky`: on those of harmful requests and their
+    look-alikes, which SL-CAI is about.
+    """
+    from ..sampling.local import LocalSampler
+    from ..town.columns import KINDS
+    from ..town.measure.critic import drafts_of_people, measure
+
+    reader = LocalSampler.of(policy, slots=256, documents=True)
+    found = {}
+    for name, kinds in (("critic", tuple(KINDS)), ("critic_risky", ("harmful", "look_alike"))):
+        found[name] = measure(
+            town, reader, constitution, drafts_of_people(town, cases, seed=seed, kinds=kinds), seed=seed
+        )
+        for part in found[name].values():
+            part["failed"] = part["failed"][:20]
+    return found
+
+
+def _card(model: str, seed: int, summary: dict[str, Any]) -> str:
+    lines = [
+        "# Critic",
+        "",
+        f"A critic of the town: `{model}` read the columns of an editor who works under a given principle. "
+        f"Made by `alignlab constitution critic --seed {seed}`.",
+        "",
+        f"- tokens: {summary['num_tokens']:,}",
+        f"- held-out loss: {summary['eval_loss']:.4f} nats a token",
+    ]
+    if found := summary.get("critic"):
+        lines += [
+            f"- {part} {name}, {split}: {rate(value)}"
+            for part in ("critiques", "verdicts")
+            for split in ("train", "entity", "phrasing")
+            for name, value in found[part].get(split, {}).items()
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,70 @@
+"""Demonstrations that a model makes itself from seed tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from ..settings import SelfInstructSettings
+from .demonstrations import told
+from .stage import done, open_run, rate, result
+
+
+def self_instruct_demonstrations(
+    *,
+    model: str,
+    data: str,
+    avoid: str,
+    gold: str,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: SelfInstructSettings,
+) -> dict[str, Any]:
+    """Requests and answers that a model made itself from seed tasks."""
+    from ..sampling.endpoint import EndpointSampler, is_endpoint
+
+    seeds = names.data.read(data, "demonstration", seed=seed, count=settings.seeds)
+    test = [names.data.read(avoid, "prompt")] if avoid else []
+    run = open_run(
+        "demonstrations",
+        out,
+        settings,
+        seed,
+        resume,
+        models=[] if is_endpoint(model) else [model],
+        data=[seeds, *test],
+        kind="self-instruct",
+        model=model,
+        gold=gold,
+    )
+    if run.done:
+        return done(run)
+    from ..collecting import self_instruct as method
+
+    sampler = names.models.sampler(
+        model,
+        model=settings.model,
+        endpoint=settings.endpoint,
+        sampling=settings.sampling,
+        cache=run.path / "endpoint.jsonl",
+        stop=(method.STOP,) if settings.form == "continue" else (),
+        documents=settings.form == "continue",
+    )
+    summary = method.run(
+        run,
+        sampler,
+        seeds.records,
+        settings,
+        model=model,
+        avoid={prompt.text for loaded in test for prompt in loaded.records},
+        reader=names.judges.request_reader(gold),
+        gold=names.judges.maybe_judge(gold),
+        seed=seed,
+    )
+    if isinstance(sampler, EndpointSampler):
+        summary["spent"] = sampler.spent
+    run.finish(summary)
+    valid = f"; the gold judge knows {rate(summary['valid'])} of the requests" if "valid" in summary else ""
+    return result(run, f"{told(summary)}; {summary['rounds']} rounds{valid}")
