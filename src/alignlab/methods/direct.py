@@ -24,8 +24,9 @@ from ..losses import dpo_loss, orpo_loss, simpo_loss
 from ..models.batch import by_length, chunks
 from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
-from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.state import Trained
 from ..records import Comparison, Ranking
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import DPOSettings, ORPOSettings, SimPOSettings
@@ -131,16 +132,11 @@ def train(
     # 3. the optimiser, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
     watch = Watch(total, TURN[name], relative=reference_N2 is not None)
-    if saved := run.load_state():
-        load_tensors(policy.model, saved[1])
-        optimizer.load_state_tensors(saved[1])
-        watch.load(saved[2])
-
-    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), watch.state()
+    trained = Trained(run, watch.state(), model=(policy.model, optimizer))
+    watch.load(trained.numbers)
 
     policy.model.train()
-    for step in run.steps(total, desc=name, save=state):
+    for step in run.steps(total, desc=name, save=trained.state):
         # 4. chosen and rejected of a batch in one forward pass; the loss over all comparisons of the batch,
         # so that micro-batches change nothing
         epoch, place = divmod(step, batches_an_epoch)
@@ -194,6 +190,7 @@ def train(
         )
         if said := watch.see(step, *(seen_2 / lengths_N2[chosen].sum(0)).tolist()):
             run.note(f"{name}: {said}")
+        trained.numbers |= watch.state()
 
     # 6. the reward on prompts it never saw
     policy.model.eval()

@@ -24,8 +24,9 @@ from ..losses import kto_baseline, kto_loss
 from ..models.batch import chunks
 from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
-from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.state import Trained
 from ..records import Unpaired
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import KTOSettings
@@ -127,16 +128,11 @@ def train(
     # 4. the optimiser, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
     watch = Watch(total, "a larger beta", relative=True)
-    if saved := run.load_state():
-        load_tensors(policy.model, saved[1])
-        optimizer.load_state_tensors(saved[1])
-        watch.load(saved[2])
-
-    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), watch.state()
+    trained = Trained(run, watch.state(), model=(policy.model, optimizer))
+    watch.load(trained.numbers)
 
     policy.model.train()
-    for step in run.steps(total, desc="kto", save=state):
+    for step in run.steps(total, desc="kto", save=trained.state):
         # 5. the baseline of the whole batch, from mismatched pairs and without a gradient
         epoch, place = divmod(step, len(batches))
         batch = batches[order(epoch)[place]]
@@ -196,6 +192,7 @@ def train(
                 *((gains_N[which].sum() / lengths_N[which].sum()).item() for which in (label_N, ~label_N)),
             ):
                 run.note(f"kto: {said}")
+            trained.numbers |= watch.state()
 
     # 8. the implicit reward on prompts it never saw
     policy.model.eval()

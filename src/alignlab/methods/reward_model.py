@@ -26,8 +26,9 @@ from ..losses import preference_loss, safety_loss
 from ..models.batch import by_length
 from ..models.chat import example
 from ..models.forward import laid_out, last_scores
-from ..models.load import RewardModel, load_tensors, trainable_tensors
+from ..models.load import RewardModel
 from ..models.optimizer import MasterAdamW
+from ..models.state import Trained
 from ..records import Comparison, Completion, Ranking
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import OptimSettings, RewardSettings
@@ -117,22 +118,12 @@ def train(
         lr=settings.label_lr, schedule="constant", warmup=0.2, weight_decay=0.0
     )  # slow at first: scores that are noise say nothing of labels
     label_optimizer = MasterAdamW(labels.parameters(), of_labels, total) if labels.learnt else None
-    if saved := run.load_state():
-        load_tensors(reward_model.model, saved[1])
-        optimizer.load_state_tensors(saved[1])
-        if label_optimizer:
-            load_tensors(labels, saved[1], "labels")
-            label_optimizer.load_state_tensors(saved[1], "label_optim")
-
-    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = trainable_tensors(reward_model.model) | optimizer.state_tensors()
-        if label_optimizer:
-            tensors |= trainable_tensors(labels, "labels") | label_optimizer.state_tensors("label_optim")
-        return tensors, {}
+    along = {"labels": (labels, label_optimizer)} if label_optimizer else {}
+    trained = Trained(run, {}, model=(reward_model.model, optimizer), **along)
 
     reward_model.model.train()
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, order_seed, epoch))
-    for step in run.steps(total, desc="reward model", save=state):
+    for step in run.steps(total, desc="reward model", save=trained.state):
         # 3. a batch of prompts, each read once with all its completions behind it
         epoch, place = divmod(step, batches_an_epoch)
         chosen = batches(epoch)[place]

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..data.checks import enough, fit
 from ..data.split import by_prompt
@@ -17,8 +16,9 @@ from ..losses import sft_loss
 from ..models.batch import Batch, by_length, pack, pad
 from ..models.chat import Rendered, render
 from ..models.forward import takes_a_mask, token_logprobs_of, token_stats
-from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.state import Trained
 from ..records import Demonstration, Message
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import SFTSettings
@@ -106,26 +106,15 @@ def train(
     batches_an_epoch = math.ceil(len(rows) / settings.batch)
     total = max(1, math.ceil(settings.epochs * batches_an_epoch))
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
-    if saved := run.load_state():
-        _, tensors, extra = saved
-        load_tensors(policy.model, tensors)
-        optimizer.load_state_tensors(tensors)
-        tokens, eval_before, eval_loss = extra["tokens"], extra["eval_before"], extra["eval_loss"]
-    else:
-        tokens, eval_before = 0, held_out_loss(policy, test_rows)
-        eval_loss = eval_before
-
-    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), {
-            "tokens": tokens,
-            "eval_before": eval_before,
-            "eval_loss": eval_loss,
-        }
+    trained = Trained(run, {"tokens": 0}, model=(policy.model, optimizer))
+    numbers = trained.numbers
+    if not trained.resumed:
+        numbers["eval_before"] = numbers["eval_loss"] = held_out_loss(policy, test_rows)
 
     policy.model.train()
     lengths = [len(row.ids) for row in rows]
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, "sft"), epoch))
-    for step in run.steps(total, desc="sft", save=state):
+    for step in run.steps(total, desc="sft", save=trained.state):
         # 3. the batch of this step: its place follows from seed, epoch and step
         epoch, place = divmod(step, batches_an_epoch)
         chosen = batches(epoch)[place]
@@ -155,10 +144,10 @@ def train(
         rate = optimizer.lr
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
-        tokens += int(count)
+        numbers["tokens"] += int(count)
         metrics = {
             **sums,
-            "num_tokens": tokens,
+            "num_tokens": numbers["tokens"],
             "grad_norm": grad_norm,
             "learning_rate": rate,
             "epoch": (step + 1) / batches_an_epoch,
@@ -166,8 +155,7 @@ def train(
 
         # 6. after each epoch the loss on prompts it never saw
         if test_rows and (place + 1 == batches_an_epoch or step + 1 == total):
-            eval_loss = held_out_loss(policy, test_rows)
-            metrics["eval_loss"] = eval_loss
+            metrics["eval_loss"] = numbers["eval_loss"] = held_out_loss(policy, test_rows)
         run.log(step, metrics)
 
     policy.model.eval()
@@ -176,10 +164,10 @@ def train(
         "held_out": len(test),
         "dropped": report.dropped,
         "cut": report.cut,
-        "num_tokens": tokens,
+        "num_tokens": numbers["tokens"],
         "steps": total,
-        "eval_loss_before": eval_before,
-        "eval_loss": eval_loss,
+        "eval_loss_before": numbers["eval_before"],
+        "eval_loss": numbers["eval_loss"],
     }
 
 

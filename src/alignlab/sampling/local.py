@@ -165,6 +165,7 @@ class LocalSampler:
         sequences = self._sequences(prompts, sampling, seed)
         for _ in self._decode(sequences, sampling.temperature, sampling.top_p):
             pass
+        read = {s.prompt: tuple(s.prompt_ids) for s in sequences}
         completions = [
             Completion(
                 prompt if isinstance(prompt := prompts[s.prompt], Prompt) else Prompt(()),
@@ -173,6 +174,7 @@ class LocalSampler:
                 tuple(s.logprobs),
                 s.finished,
                 self.name,
+                prompt_ids=read[s.prompt],
             )
             for s in sequences
         ]
