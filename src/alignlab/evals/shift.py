@@ -16,11 +16,9 @@ from ..records import Completion, Prompt
 from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import SamplingSettings
+from .preference import BIG
 from .statistics import mean_ci
 from .suite import kl_from
-
-BIG = 0.5
-"""Completions whose gold scores differ by at least this are far apart; as in `methods.reward_model`."""
 
 
 def accuracy_on_policy(

@@ -118,6 +118,7 @@ def _ensemble(
     run = open_run("reward", out, settings, seed, resume, models=[model], data=parts, gold=gold)
     if run.done:
         return done(run)
+    from ..evals import preference
     from ..methods import reward_model as method
     from ..models.load import load_reward_model
 
@@ -146,10 +147,10 @@ def _ensemble(
         "member_accuracy": [found["summary"]["accuracy"]["mean"] for found in members],
     }
     for how in ("mean", "worst", "uncertainty"):
-        summary[how] = method.measure(
+        summary[how] = preference.measure(
             EnsembleJudge(judges, aggregation=how), asked, gold=names.judges.maybe_judge(gold)
         )
-    summary |= summary["mean"] | {"spread": method.measure_spread(EnsembleJudge(judges), asked)}
+    summary |= summary["mean"] | {"spread": preference.measure_spread(EnsembleJudge(judges), asked)}
     run.finish(summary)
     alone = ", ".join(f"{value:.3f}" for value in summary["member_accuracy"])
     return result(
