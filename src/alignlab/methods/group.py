@@ -72,8 +72,8 @@ def train(
     Args:
         reference: the frozen model that KL is measured from; None stands for the policy with its adapter off.
             Not asked where `kl_coef` is 0.
-        judge: gives the score that is optimised; any judge will do.
-        gold: a judge that knows the truth, logged beside the proxy and never optimised.
+        judge: gives the score that is optimized; any judge will do.
+        gold: a judge that knows the truth, logged beside the proxy and never optimized.
         sampler: who writes the completions; None samples from the policy in this process.
 
     Metrics of a step: `reward` (score less KL penalty, if that is in the reward), `reward_std` (within a

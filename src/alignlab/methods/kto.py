@@ -1,5 +1,11 @@
-"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): from completions that were liked or not, each by
+"""Kahneman-Tversky optimization (Ethayarajh et al. 2024): from completions that were liked or not, each by
 itself.
+
+I weigh each completion's implicit reward against a baseline, how far the policy has moved in general: a liked
+one is to lie above it and a disliked one below, and the further off it already is the less it pulls. The
+baseline is measured on prompts with the completions of other prompts, of the same batch and without a gradient.
+Batches are drawn from all data and not by length: completions of one length can be of one label. I leave out
+completions that are labeled both ways, and pairs, which DPO is for.
 """
 
 from __future__ import annotations
@@ -48,7 +54,7 @@ def train(
     """Train the policy in place, against the policy it was: what `policy` holds when this is called, also
     when a run goes on.
 
-    Metrics a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the liked
+    Metrics of a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the liked
     completions of the batch, `rewards/rejected` and `logps/rejected` over the others, and `rewards/margins`
     between the two (each only where the batch has such); `grad_norm`, `learning_rate`, `epoch`.
 
@@ -125,7 +131,7 @@ def train(
     test_batches = chunks(test_rows, 4096)
     test_reference_N = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)
 
-    # 4. the optimiser, where it was if the run goes on
+    # 4. the optimizer, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
     watch = Watch(total, "a larger beta", relative=True)
     trained = Trained(run, watch.state(), model=(policy.model, optimizer))

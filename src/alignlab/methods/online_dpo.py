@@ -49,7 +49,7 @@ def train(
     Args:
         reference: the frozen model of the implicit reward; None stands for the policy with its adapter off.
         judge: scores each completion, or compares the two of a prompt (`ask`).
-        gold: a judge that knows the truth, logged beside the proxy and never optimised.
+        gold: a judge that knows the truth, logged beside the proxy and never optimized.
 
     Metrics of a step: those of DPO (`loss`, `rewards/*`, `logps/*`, over the pairs); `pairs/tied`, the share
     of prompts whose completions the judge cannot tell apart, which are left out; `objective/kl` (k1, nats a

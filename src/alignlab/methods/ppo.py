@@ -73,9 +73,9 @@ def train(
         reference: the frozen model that KL is measured from; None stands for the policy with its adapter off.
         value_model: a model with a scalar head, trained along with an optimizer of its own; usually started
             from the reward model.
-        judge: gives the score that is optimised; any judge will do. A `LagrangeJudge` makes it constrained
+        judge: gives the score that is optimized; any judge will do. A `LagrangeJudge` makes it constrained
             PPO: its multiplier takes a step on every batch.
-        gold: a judge that knows the truth, logged beside the proxy and never optimised.
+        gold: a judge that knows the truth, logged beside the proxy and never optimized.
         ptx_rows: token ids of pretraining text, mixed in when `ptx_coef` is not 0 (PPO-ptx); longer ones are
             cut to the context.
 

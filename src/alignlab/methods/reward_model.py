@@ -116,7 +116,7 @@ def train(
     lengths = [sum(len(row.ids) for row in group) for group in rows]
     run.add_data("rankings", learn)
 
-    # 2. the optimisers, where they were if the run goes on
+    # 2. the optimizers, where they were if the run goes on
     batches_an_epoch = math.ceil(len(rows) / settings.batch)
     total = max(1, math.ceil(settings.epochs * batches_an_epoch))
     optimizer = MasterAdamW(reward_model.model.parameters(), settings.optim, total)

@@ -1,4 +1,12 @@
-"""Supervised fine-tuning: learn to answer as the demonstrations do (InstructGPT, section 3.5, step 1)."""
+"""Supervised fine-tuning: learn to answer as the demonstrations do (InstructGPT, section 3.5, step 1).
+
+I render each demonstration by the model's own chat template, and learn to predict the tokens of the answer and
+the end of the turn; what the user said is read and not learnt, unless `train_on` says so. The loss of a batch is
+the mean over all of its trained tokens, so that a long answer weighs more than a short one, and micro-batches
+change nothing. Batches hold rows of similar length, in an order that follows from the seed. I leave out
+evaluation while training, but for the loss on held-out prompts after each epoch, and picking a best checkpoint:
+the last one is the result.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +44,7 @@ def train(
 ) -> dict[str, Any]:
     """Fine-tune the policy in place.
 
-    Metrics a step: `loss` (nats a trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far),
+    Metrics of a step: `loss` (nats per trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far),
     `grad_norm`, `learning_rate`, `epoch`; after each epoch `eval_loss`, on held-out prompts.
 
     Args:
@@ -44,7 +52,7 @@ def train(
             prompts.
 
     Returns:
-        `eval_loss_before` and `eval_loss` (nats a trained token; None without held-out demonstrations), and
+        `eval_loss_before` and `eval_loss` (nats per trained token; None without held-out demonstrations), and
         what was trained on.
 
     Raises:
@@ -102,7 +110,7 @@ def train(
     test_rows = [cut(encode(policy.tokenizer, d, settings.train_on), settings.max_length) for d in test]
     run.add_data("demonstrations", learn)
 
-    # 2. the optimiser, where it was if the run goes on
+    # 2. the optimizer, where it was if the run goes on
     batches_an_epoch = math.ceil(len(rows) / settings.batch)
     total = max(1, math.ceil(settings.epochs * batches_an_epoch))
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
@@ -200,7 +208,7 @@ def collate(rows: Sequence[Rendered], policy: Policy, settings: SFTSettings) -> 
 
 @torch.no_grad()
 def held_out_loss(policy: Policy, rows: Sequence[Rendered]) -> float | None:
-    """Mean negative log-likelihood a trained token, in nats; None without rows."""
+    """Mean negative log-likelihood per trained token, in nats; None without rows."""
     if not rows:
         return None
     training = policy.model.training
