@@ -197,7 +197,7 @@ def test_a_state_that_is_not_whole_is_passed_over(tmp_path, undisturbed):
     shutil.copytree(kept, partial / "state-00000002")
     tensors = partial / "state-00000004" / "tensors.safetensors"
     os.truncate(tensors, tensors.stat().st_size - 1)
-    (partial / "state-00000006.tmp").mkdir()
+    (partial / ".4321.0.tmp").mkdir()
     run = open_walk(out)
     saved = run.load_state()
     assert saved is not None and saved[0] == 2
@@ -498,7 +498,7 @@ def test_the_commit_is_that_of_the_packages_own_checkout_only(tmp_path, monkeypa
 
 def test_settings_and_runs_import_no_torch():
     code = (
-        "import sys, alignlab.cli.main, alignlab.settings.resolve, alignlab.run, alignlab.settings; sys.exit('torch' in "
+        "import sys, alignlab.cli, alignlab.settings.resolve, alignlab.run, alignlab.settings; sys.exit('torch' in "
         "sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(identity.__file__).parents[2])}

@@ -16,9 +16,9 @@ from ..records import Completion, Prompt
 from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import SamplingSettings
+from .answers import kl_from
 from .preference import BIG
 from .statistics import mean_ci
-from .suite import kl_from
 
 
 def accuracy_on_policy(

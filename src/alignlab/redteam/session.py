@@ -21,6 +21,7 @@ from ..models.chat import open_turn, prompt_ids
 from ..records import Completion, Message, Prompt, messages_from_json
 from ..run import derive_seed, writing
 from ..sampling import Sampler, Sampling
+from ..text.lines import append_lines, take_up
 
 if TYPE_CHECKING:
     from ..models.load import Policy
@@ -203,7 +204,9 @@ class Session:
         self.places: dict[tuple[str, str], int] = {}
         self._answers: dict[str, dict[str, Any]] = {}
         self._file = folder / "answers.jsonl" if folder else None
-        self._read()
+        if self._file:
+            with writing(self._file.parent):
+                self._answers = dict(take_up(self._file, lambda row: (row["key"], row)))
 
     def attempts(
         self,
@@ -325,7 +328,7 @@ class Session:
         key = hashlib.sha256(json.dumps([self.identity, *what]).encode()).hexdigest()[:32]
         if key not in self._answers:
             self._answers[key] = {"key": key, "found": make()}
-            self._write([json.dumps(self._answers[key])])
+            self._write([self._answers[key]])
         return self._answers[key]["found"]
 
     # below: how
@@ -347,7 +350,7 @@ class Session:
                     "tokens": 0,
                     "blocked": TOO_LONG,
                 }
-                rows.append(json.dumps(self._answers[key]))
+                rows.append(self._answers[key])
                 del unknown[key]
             begun = time.perf_counter()
             groups = self._sampled(list(unknown.values()), s, seed) if unknown else []
@@ -361,7 +364,7 @@ class Session:
                     "blocked": completion.blocked,
                 }
                 self._answers[key] = row
-                rows.append(json.dumps(row))
+                rows.append(row)
                 self.asked += 1
                 self.tokens += _length(completion)
             self._write(rows)
@@ -379,25 +382,10 @@ class Session:
                 prompts[half:], s, derive_seed(seed, "second")
             )
 
-    def _write(self, rows: Sequence[str]) -> None:
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self._file:
-            with writing(self._file.parent), open(self._file, "ab", buffering=0) as file:
-                file.write(("\n".join(rows) + "\n").encode())
-
-    def _read(self) -> None:
-        """Answers of an earlier process; a last line that was cut is taken away."""
-        if not self._file or not self._file.exists():
-            return
-        whole = 0
-        with open(self._file, "r+b") as file:
-            for line in file:
-                try:
-                    row = json.loads(line)
-                    self._answers[row["key"]] = row
-                except (ValueError, KeyError, TypeError):
-                    break
-                whole += len(line)
-            file.truncate(whole)
+            with writing(self._file.parent):
+                append_lines(self._file, rows)
 
 
 def _key(identity: str, prompt: Prompt, sampling: Sampling, draw: tuple[int, ...]) -> str:

@@ -35,7 +35,7 @@ from ..records import Completion, Prompt
 from ..run import derive_seed, writing
 from ..settings import EndpointSettings
 from ..text.escapes import one_line
-from ..text.lines import as_json
+from ..text.lines import append_lines, take_up
 from . import Sampling
 from .answers import REFUSAL, NoAnswer, filtered, read_answer
 
@@ -157,7 +157,9 @@ class EndpointSampler:
         self._lock, self._leaving = threading.Lock(), threading.Event()
         self._answers: dict[str, dict[str, Any]] = {}
         self._cache = Path(cache) if cache else None
-        self._read_cache()
+        if self._cache:
+            with writing(self._cache.parent):
+                self._answers = dict(take_up(self._cache, _kept))
         self._no_logprobs, self.letters_only = False, 0
         self.sent = len(
             self._answers
@@ -340,8 +342,8 @@ class EndpointSampler:
         with self._lock:
             self._answers[key] = answer
             if self._cache:
-                with writing(self._cache.parent), open(self._cache, "ab", buffering=0) as file:
-                    file.write(as_json({"key": key, "model": self.address.model, **answer}) + b"\n")
+                with writing(self._cache.parent):
+                    append_lines(self._cache, [{"key": key, "model": self.address.model, **answer}])
         return answer
 
     def _ask(self, path: str, data: bytes, *, most: int) -> dict[str, Any]:
@@ -515,34 +517,14 @@ class EndpointSampler:
             text = self._hidden(str(error["message"] if isinstance(error, dict) else error))
         return one_line(" ".join(text[:2000].split()), 120)
 
-    def _read_cache(self) -> None:
-        """Answers of an earlier process. A last line that was cut off is taken away, so that the next one
-        begins on its own.
-        """
-        if not self._cache or not self._cache.exists():
-            return
-        whole = 0
-        with writing(self._cache.parent), open(self._cache, "r+b") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    row = json.loads(line)
-                    top = (
-                        {"top": [(str(token), float(logprob)) for token, logprob in row["top"]]}
-                        if "top" in row
-                        else {}
-                    )
-                    self._answers[row["key"]] = {
-                        "choices": [
-                            (str(text), bool(end), str(*blocked)) for text, end, *blocked in row["choices"]
-                        ],
-                        "tokens": int(row["tokens"]),
-                    } | top
-                except (ValueError, KeyError, TypeError):
-                    break
-                whole += len(line)
-            file.truncate(whole)
+
+def _kept(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Key and answer of a line of the cache."""
+    choices = [(str(text), bool(end), str(*blocked)) for text, end, *blocked in row["choices"]]
+    answer: dict[str, Any] = {"choices": choices, "tokens": int(row["tokens"])}
+    if "top" in row:
+        answer["top"] = [(str(token), float(logprob)) for token, logprob in row["top"]]
+    return row["key"], answer
 
 
 def _body_of(response: HTTPResponse) -> bytes:
