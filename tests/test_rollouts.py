@@ -24,7 +24,7 @@ from alignlab.rollouts import (
     samples_of_step,
     shaped_scores,
 )
-from alignlab.rollouts.log import best_and_worst, misleading
+from alignlab.rollouts.worth_reading import best_and_worst, misleading
 from alignlab.settings import PPOSettings
 
 PROMPTS = [Prompt.user(f"{i} apples?") for i in range(18)]

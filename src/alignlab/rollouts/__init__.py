@@ -11,8 +11,9 @@ and what it writes down afterwards (`StepLog`).
 """
 
 from .batch import Minibatch, Rollouts, current, frozen, passes
-from .log import StepLog, first_and_last, mean, samples_of_step
+from .log import StepLog, first_and_last
 from .sample import judged, prompts_of_step, prompts_that_fit, sample, shaped_scores
+from .worth_reading import mean, samples_of_step
 
 __all__ = [
     "Minibatch",

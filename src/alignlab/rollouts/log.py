@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..feedback import Judge
-from ..records import Completion, Score
+from ..records import Completion
 from ..run import RunDir
+from .worth_reading import mean, samples_of_step
 
 Curve = list[dict[str, float | None]]
 """Of each step the figures of the summary, None where a step has none."""
@@ -61,48 +61,6 @@ class StepLog:
 
     def ends(self) -> dict[str, float | None]:
         return first_and_last(self.curve, *self.columns)
-
-
-def samples_of_step(
-    completions: Sequence[Completion],
-    proxy: Sequence[float],
-    kl: Sequence[float] | None,
-    truth: Sequence[Score],
-) -> list[dict[str, Any]]:
-    """Rows for samples.jsonl: the best two by proxy and the worst, and up to three that mislead."""
-    misled = misleading(proxy, [score.value for score in truth])
-    return [
-        completions[i].to_json()
-        | {
-            "proxy": proxy[i],
-            "kl": kl[i] if kl else None,
-            "gold": truth[i].value if truth else None,
-            "reason": truth[i].reason if truth else "",
-            "misleading": i in misled,
-        }
-        for i in dict.fromkeys([*best_and_worst(proxy), *misled[:3]])
-    ]
-
-
-def best_and_worst(proxy: Sequence[float]) -> list[int]:
-    """The two best of a step by proxy, and the worst."""
-    order = sorted(range(len(proxy)), key=lambda i: -proxy[i])
-    return [*order[:2], order[-1]]
-
-
-def misleading(proxy: Sequence[float], gold: Sequence[float]) -> list[int]:
-    """Where the proxy is above the batch's mean and gold below it: what the judge likes and should not.
-    Lowest gold first, then highest proxy.
-    """
-    if not gold:
-        return []
-    liked, right = mean(proxy), mean(gold)
-    misled = [i for i in range(len(proxy)) if proxy[i] > liked and gold[i] < right]
-    return sorted(misled, key=lambda i: (gold[i], -proxy[i]))
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def first_and_last(curve: Curve, *names: str) -> dict[str, float | None]:
