@@ -41,6 +41,7 @@ class Completion:
         finished: the policy wrote its own end token. A completion cut at the limit is not finished.
         source: who wrote it (a model, a demonstrator), for reports.
         blocked: the defence that put its own words in the place of the model's; empty = nobody did.
+        prompt_ids: what the model had read when it wrote, by samplers in this process; in no file.
     """
 
     prompt: Prompt
@@ -50,6 +51,7 @@ class Completion:
     finished: bool = True
     source: str = ""
     blocked: str = ""
+    prompt_ids: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.text, "finished": self.finished}

@@ -236,6 +236,17 @@ class Ranking:
         )
 
 
+def pairs_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Indices (better, worse) of all pairs whose ranks differ."""
+    pairs = [(i, j) for i in range(len(ranks)) for j in range(len(ranks)) if ranks[i] < ranks[j]]
+    return [i for i, _ in pairs], [j for _, j in pairs]
+
+
+def ties_of(ranks: Sequence[int]) -> list[tuple[int, int]]:
+    """Indices of all pairs whose ranks are equal."""
+    return [(i, j) for i in range(len(ranks)) for j in range(i + 1, len(ranks)) if ranks[i] == ranks[j]]
+
+
 def ranks_from_scores(scores: Sequence[float]) -> list[int]:
     """Ranks from scores: the highest score gets rank 1, equal scores share a rank."""
     return [1 + sum(other > score for other in scores) for score in scores]

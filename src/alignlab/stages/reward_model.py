@@ -103,6 +103,7 @@ def _ensemble(
     Member 0 is the reward model that the same command makes without `members`; the others have another head,
     another order and, with `bootstrap`, other data.
     """
+    from ..evals import preference
     from ..feedback.ensemble import EnsembleJudge, Remembering
     from ..feedback.reward_model import RewardModelJudge
     from ..methods import reward_model as method
@@ -123,8 +124,8 @@ def _ensemble(
     summary: dict[str, Any] = {"members": settings.members, "member_accuracy": accuracies}
     for how in ("mean", "worst", "uncertainty"):
         together = EnsembleJudge(judges, aggregation=how)
-        summary[how] = method.measure(together, held_out, gold=truth.load())
-    summary |= summary["mean"] | {"spread": method.measure_spread(EnsembleJudge(judges), held_out)}
+        summary[how] = preference.measure(together, held_out, gold=truth.load())
+    summary |= summary["mean"] | {"spread": preference.measure_spread(EnsembleJudge(judges), held_out)}
     run.finish(summary)
     alone = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
     return result(
