@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from ..errors import DataError
@@ -21,7 +22,7 @@ from ..sampling import ModelSampler, Sampling
 from ..settings import SelfInstructSettings
 from ..settings.rules import check
 from ..text.rouge import Pool, words
-from .demonstrations import chunk, reason_of, rejected, settle
+from .demonstrations import answered, first_of, settle
 
 STOP = "\nQuestion:"
 NEW = 8  # requests a chat model is asked for at a time
@@ -81,16 +82,13 @@ def run(
     made: list[Demonstration] = []
     number = 0
     for number in run.track(range(settings.rounds), desc="self-instruct"):
-        found = chunk(
-            run,
-            number,
-            lambda number=number: one_round(
-                number, sampler, plain, made, similar, openings, taboo, settings, model, seed
-            ),
+        one = partial(
+            one_round, number, sampler, plain, made, similar, openings, taboo, settings, model, seed
         )
-        rows += found
-        for row in found:
-            if not reason_of(row):
+        written = run.kept(f"rounds/{number:05d}", one, Demonstration)
+        rows += written
+        for row in written:
+            if not row.rejected:
                 made.append(row)
                 similar.add(row.prompt.text)
         if len(made) >= settings.demonstrations:
@@ -141,16 +139,15 @@ def one_round(
                 "examples": [d.prompt.id for d in examples],
                 "nearest": round(near, 4),
             }
-            reason = "not finished" if not whole else flaw(text, openings, settings)
-            reason = reason or (
-                "a prompt of the test"
-                if normal(text) in taboo
-                else "too like another request"
-                if near >= settings.similarity
-                else ""
+            wrong = flaw(text, openings, settings)
+            reason = first_of(
+                (not whole, "not finished"),
+                (bool(wrong), wrong),
+                (normal(text) in taboo, "a prompt of the test"),
+                (near >= settings.similarity, "too like another request"),
             )
             if reason:
-                yield rejected(Prompt.user(text), "", reason, **meta)
+                yield answered(Prompt.user(text), "", reason, **meta)
             else:
                 fresh.add(text)
                 good.append((text, meta, examples))
@@ -166,27 +163,18 @@ def one_round(
     )
     left = settings.demonstrations - len(made)
     for (text, meta, _), (completion,) in zip(good, answers, strict=True):
-        answer, stopped, _ = (
-            completion.text.partition(STOP) if settings.form == "continue" else (completion.text, "", "")
-        )
+        answer, stopped = completion.text, ""
+        if settings.form == "continue":
+            answer, stopped, _ = answer.partition(STOP)
         answer, whole = answer.strip(), completion.finished or bool(stopped)
-        reason = (
-            "the answer is not finished"
-            if not whole
-            else "the answer is empty"
-            if not answer
-            else "the answer repeats the request"
-            if normal(answer) == normal(text)
-            else "more than were wanted"
-            if left < 1
-            else ""
+        reason = first_of(
+            (not whole, "the answer is not finished"),
+            (not answer, "the answer is empty"),
+            (normal(answer) == normal(text), "the answer repeats the request"),
+            (left < 1, "more than were wanted"),
         )
         left -= not reason
-        yield (
-            rejected(Prompt.user(text), answer, reason, **meta)
-            if reason
-            else Demonstration(Prompt.user(text), answer, meta)
-        )
+        yield answered(Prompt.user(text), answer, reason, **meta)
 
 
 def draw_examples(
@@ -228,14 +216,11 @@ def requests_in(completion: Completion, form: str) -> list[tuple[str, bool]]:
     if form == "continue":
         text, ended, _ = completion.text.partition("\n")
         return [(text.strip(), bool(ended) or completion.finished)]
-    found = [
-        match[1].strip()
-        for line in completion.text.split("\n")
-        if (match := re.fullmatch(r"\s*\d+[.):]\s*(.+)", line))
-    ]
-    return [(text, i + 1 < len(found) or completion.finished) for i, text in enumerate(found)] or [
-        (completion.text.strip(), False)
-    ]
+    matches = [re.fullmatch(r"\s*\d+[.):]\s*(.+)", line) for line in completion.text.split("\n")]
+    requests = [match[1].strip() for match in matches if match]
+    if not requests:
+        return [(completion.text.strip(), False)]
+    return [*((text, True) for text in requests[:-1]), (requests[-1], completion.finished)]
 
 
 def flaw(text: str, openings: Collection[str], settings: SelfInstructSettings) -> str:

@@ -18,6 +18,11 @@ class Demonstration:
     completion: str
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def rejected(self) -> str:
+        """Why it is not learned from; empty for one that is."""
+        return self.meta.get("rejected", "")
+
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.completion}
         return row | ({"completion_meta": dict(self.meta)} if self.meta else {})
