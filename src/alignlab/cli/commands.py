@@ -31,7 +31,7 @@ ANY = replace(MODEL, names="model")
 JUDGE = Option(
     "judge",
     (
-        "who scores: town:gold, reward:RUN, ai:MODEL, a function of yours (module:function), or "
+        "who scores: town:gold, reward:RUN, ai:MODEL, refusal, a function of yours (module:function), or "
         "ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty"
     ),
     "town:gold",
@@ -54,7 +54,7 @@ INSTEAD = Option(
     "judge",
     (
         "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL "
-        "(with a constitution), module:function (of yours), constant"
+        "(with a constitution), refusal (pays refusals), module:function (of yours), constant"
     ),
     "",
     names="judge",
@@ -103,15 +103,7 @@ class Command:
 
 ATTACKED = replace(MODEL, names="target")
 TARGET = Option("target", "who is attacked, in place of --model", "", positional=True, names="target")
-VERDICTS = Option(
-    "judge",
-    (
-        "who says whether an answer refuses or helps: town:gold, refusal, strongreject:MODEL and others "
-        "(see redteam judge)"
-    ),
-    "town:gold",
-    names="verdicts",
-)
+VERDICTS = Option("judge", "who says whether an answer refuses or helps", "town:gold", names="verdicts")
 REDTEAM = {
     "judge": Command(
         "judge answers: refusal, partial, compliance or void, row by row",
@@ -124,13 +116,7 @@ REDTEAM = {
                 positional=True,
                 names="file",
             ),
-            Option(
-                "judge",
-                "who judges, comma separated, the first decides: refusal, refusal:FILE.safetensors, town:gold, canary:TEXT, nonce:TEXT, expected, "
-                "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL",
-                "refusal",
-                names="verdicts",
-            ),
+            Option("judge", "who judges, comma separated, the first decides", "refusal", names="verdicts"),
             Option(
                 "queue",
                 "a file for the rows that a human should look at: judges that differ, or are unsure",

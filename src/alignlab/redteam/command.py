@@ -30,7 +30,6 @@ from .attacks.catalogue import attacks
 from .campaign import Plan, document
 from .findings import findings_of
 from .fix import fixed
-from .judging import by_name
 from .session import Budget, Session, goals_of
 from .steps import campaign, correction, kept, label_of, prepared
 
@@ -107,7 +106,7 @@ def redteam(
     )
     if run.done:
         return told(read_run(run.out).summary, run.out, checks)
-    who = by_name(judge)
+    who = names.judges.verdicts(judge)
     plan = Plan(
         chosen,
         goals_of(goals.records),
@@ -235,7 +234,7 @@ def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
     target = names.models.target(asked, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
     session = Session(
         build(stack, target),
-        by_name(options["judge"]),
+        names.judges.verdicts(options["judge"]),
         sampling=Sampling(max_new_tokens=s.sampling.max_new_tokens, temperature=0.0),
         identity=label_of(asked, stack),
     )
