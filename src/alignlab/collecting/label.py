@@ -141,7 +141,7 @@ def is_certain(pair: Comparison, certain: float) -> bool:
 
 
 def two_different(group: Sequence[Completion], seed: int) -> tuple[Completion, Completion] | None:
-    """Two answers of different text, drawn from all that differ, in random order; None if all are the same."""
+    """Two answers of different text, drawn from all that differ, in random order; None if none differ."""
     different = list({c.text.strip(): c for c in group}.values())
     if len(different) < 2:
         return None

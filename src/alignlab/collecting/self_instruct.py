@@ -27,7 +27,8 @@ from .demonstrations import answered, first_of, settle
 STOP = "\nQuestion:"
 NEW = 8  # requests a chat model is asked for at a time
 REQUEST_WORDS = frozenset(
-    "add answer arrange ask calculate can choose classify combine compare complete compose compute consider convert correct could count create define "
+    "add answer arrange ask calculate can choose classify combine compare complete compose compute consider "
+    "convert correct could count create define "
     "describe design detect determine develop discuss do does edit estimate evaluate explain expand "
     "extract fill find fix generate give given guess how "
     "identify imagine is list make match name offer order organize paraphrase pick plan please predict "
@@ -206,8 +207,8 @@ def asked_for_more(examples: Sequence[Demonstration], form: str) -> Prompt | str
         return headed(examples)
     lines = "\n".join(f"{i}. {d.prompt.text}" for i, d in enumerate(examples, 1))
     return Prompt.user(
-        f"These are tasks that people give to an assistant:\n{lines}\n\nWrite {NEW} new tasks, as different from these and from each other as "
-        "you can. Number them in the same way, one a line, and write nothing else."
+        f"These are tasks that people give to an assistant:\n{lines}\n\nWrite {NEW} new tasks, as different "
+        "from these and from each other as you can. Number them in the same way, one a line, and write nothing else."
     )
 
 

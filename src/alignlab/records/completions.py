@@ -1,4 +1,4 @@
-"""What is answered to a prompt: demonstrations, completions with their scores and likes, chains of revisions."""
+"""What is answered to a prompt: demonstrations, completions, their scores, chains of revisions."""
 
 from __future__ import annotations
 
