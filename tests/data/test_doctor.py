@@ -13,7 +13,7 @@ pytest.importorskip("alignlab.models.chat")
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.data.checks import require_one_reading
 from alignlab.data.doctor import CHECKS, examine
 from alignlab.data.doctor.rows import damage_of
