@@ -1,4 +1,4 @@
-"""What is answered to a prompt: demonstrations, completions with their scores and likes, chains of revisions."""
+"""What is answered to a prompt: demonstrations, completions, their scores, chains of revisions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ class Demonstration:
     prompt: Prompt
     completion: str
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> str:
+        """Why it is not learned from; empty for one that is."""
+        return self.meta.get("rejected", "")
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.completion}
