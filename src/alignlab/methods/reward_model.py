@@ -21,7 +21,7 @@ from ..errors import ConfigError, DataError
 from ..evals import statistics
 from ..feedback import Judge
 from ..feedback.reward_model import RewardModelJudge
-from ..health.rules import FEWEST
+from ..health.history import FEWEST
 from ..losses import preference_loss, safety_loss
 from ..models.batch import by_length
 from ..models.chat import example

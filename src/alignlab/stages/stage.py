@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import names, plugins
-from ..health.rules import FEWEST
+from ..health.history import FEWEST
 from ..records import Prompt
 from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, writing
 from ..settings import SamplingSettings, Training, rules
