@@ -13,8 +13,8 @@ from alignlab import cli
 from alignlab.defences.middleware import DEFENCES
 from alignlab.names.known import JUDGES
 from alignlab.recipes.catalogue import RECIPES
-from alignlab.settings.resolve import dotted
 from alignlab.redteam.attacks.catalogue import ATTACKS
+from alignlab.settings.resolve import dotted
 from alignlab.studies.catalogue import STUDIES
 from alignlab.town.people import PEOPLE_WHO_RANK
 from alignlab.town.sets import SIZES

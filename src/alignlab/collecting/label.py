@@ -80,7 +80,7 @@ def run(
             asked = [prompts[i] for i in members]
             groups = policy.sample(
                 asked,
-                n=settings.samples,
+                n=settings.per_prompt,
                 max_new_tokens=s.max_new_tokens,
                 temperature=s.temperature,
                 top_p=s.top_p,
@@ -89,7 +89,7 @@ def run(
             if beside:
                 others = beside.sample(
                     asked,
-                    n=settings.samples,
+                    n=settings.per_prompt,
                     max_new_tokens=s.max_new_tokens,
                     temperature=s.temperature,
                     top_p=s.top_p,

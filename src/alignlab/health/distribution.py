@@ -143,7 +143,7 @@ def update_too_large(h: History) -> Hit | None:
 
 def kl_coef_out_of_range(h: History) -> Hit | None:
     coef = h.series("objective/kl_coef")
-    if not h.number("kl_target") or len(coef) < 4 or not coef.values[0]:
+    if not h.number("adaptive_kl") or len(coef) < 4 or not coef.values[0]:
         return None
     ratio = coef.values[-1] / coef.values[0]
     if ratio > 5 or ratio < 0.2:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..settings.resolve import by_new_names
 from . import completions, displacement, distribution, optimizing, preferences, rewards
 from .history import History, Hit, Row, Verdict
 
@@ -165,6 +166,7 @@ def examine(
     share: float = 1.0,
 ) -> list[Finding]:
     """What the rules say of a run, broken before normal. `share` is the part of the steps that is done."""
+    settings = by_new_names(settings)
     history = History(stage, settings, [row for row in rows if _is_row(row)], summary or {}, share)
     findings = []
     for rule in RULES:

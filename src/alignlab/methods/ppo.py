@@ -210,8 +210,8 @@ def train(
                     guard_finite(losses[name], step=step, what=name, sample=completions[minibatch[0][0]].text)
                 found.append(losses)
             if (
-                settings.target_kl
-                and mean([m["policy/approxkl_avg"] for m in found[-len(passed) :]]) > settings.target_kl
+                settings.stop_at_kl
+                and mean([m["policy/approxkl_avg"] for m in found[-len(passed) :]]) > settings.stop_at_kl
             ):
                 break
         clock.append(time.perf_counter())
@@ -241,11 +241,11 @@ def train(
             }
             | ({"cost": said["safety/cost"]} if constraint else {})
         )
-        if settings.kl_target:
+        if settings.adaptive_kl:
             kl_coef = adaptive_kl_coef(
                 kl_coef,
                 metrics["objective/kl"],
-                target=settings.kl_target,
+                target=settings.adaptive_kl,
                 horizon=settings.kl_horizon,
                 n=len(completions),
             )

@@ -110,7 +110,7 @@ def train(
             with at_step(step):
                 groups = sampler.sample(
                     prompts_of_step(prompts, asked, number, seed),
-                    n=settings.n,
+                    n=settings.per_prompt,
                     max_new_tokens=s.max_new_tokens,
                     temperature=s.temperature,
                     top_p=s.top_p,
@@ -219,8 +219,8 @@ def pick(
     flat = [c for group in groups for c in group]
     truth = [score.value for score in gold.score(flat)] if gold else []
     best: list[int] = []
-    for at in range(0, len(flat), settings.n):
-        ended = [i for i in range(at, at + settings.n) if flat[i].finished]
+    for at in range(0, len(flat), settings.per_prompt):
+        ended = [i for i in range(at, at + settings.per_prompt) if flat[i].finished]
         best += [max(ended, key=lambda i: scores[i])] if ended else []
     first = [group[0] for group in groups]  # one sample a prompt is enough for KL
     rows, _ = rows_of(policy, first)

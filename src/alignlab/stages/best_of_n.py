@@ -54,7 +54,7 @@ def best_of_n(
     return result(
         run,
         (
-            f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} "
+            f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.per_prompt} "
             f"{rate(summary['proxy'])}"
         ),
     )

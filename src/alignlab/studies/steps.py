@@ -171,7 +171,7 @@ def point(
     )
     groups = sampler.sample(
         prompts.records,
-        n=settings.samples,
+        n=settings.per_prompt,
         max_new_tokens=s.max_new_tokens,
         temperature=1.0,
         top_p=s.top_p,
@@ -181,7 +181,7 @@ def point(
     completions = [c for group in groups for c in group]
     kl = kl_from(completions, policy, load_policy(names.known.model_path(reference), settings.model))
     scores = {name: [score.value for score in judge.score(completions)] for name, judge in who.items()}
-    means = {name: mean_ci(by_prompt(values, settings.samples)) for name, values in scores.items()}
+    means = {name: mean_ci(by_prompt(values, settings.per_prompt)) for name, values in scores.items()}
     summary = {
         "kl": kl | {"n": kl["n"]},
         "scores": means,
@@ -192,7 +192,7 @@ def point(
         0,
         [
             c.to_json() | {"scores": {name: values[i] for name, values in scores.items()}}
-            for i, c in enumerate(completions[:: settings.samples])
+            for i, c in enumerate(completions[:: settings.per_prompt])
         ],
     )
     run.finish(summary)
