@@ -18,6 +18,7 @@ from typing import Any
 from alignlab import names
 from alignlab.constitution.files import load
 from alignlab.models.load import load_policy
+from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
 from alignlab.town import tasks
@@ -30,10 +31,7 @@ RED = ("harmful", "look_alike")
 
 def sampler(name: str, *, documents: bool) -> LocalSampler:
     policy = load_policy(names.known.model_path(name), ModelSettings())
-    between = {policy.tokenizer.bos_token_id} if documents else set()
-    return LocalSampler(
-        policy.model, policy.tokenizer, slots=256, end_ids=policy.end_ids | between, name=name
-    )
+    return LocalSampler.of(policy, slots=256, name=name, documents=documents)
 
 
 def drafts_of_model(
@@ -45,7 +43,7 @@ def drafts_of_model(
         for r in tasks.requests(world, count, split=split, seed=4_000_000 + seed, kinds=kinds)
     ]
     written = sampler(author, documents=False).sample(
-        [r.prompt() for r in requests], max_new_tokens=48, temperature=1.0, seed=seed
+        [r.prompt() for r in requests], Sampling(max_new_tokens=48, temperature=1.0), seed=seed
     )
     return [(request, completion.text) for request, (completion,) in zip(requests, written, strict=True)]
 

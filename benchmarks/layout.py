@@ -26,6 +26,7 @@ from alignlab.models import forward
 from alignlab.models.chat import example
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings, OptimSettings, PPOSettings
 
@@ -62,7 +63,7 @@ def main() -> None:
     policy, reference = load_policy(path, ModelSettings(), trainable=True), load_policy(path, ModelSettings())
     scorer = load_reward_model(path, ModelSettings(), init_head=True, trainable=True)
     prompts = names.data.read("town:prompts", "prompt", count=64).records
-    groups = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids).sample(prompts, n=4, seed=0)
+    groups = LocalSampler.of(policy).sample(prompts, Sampling(n=4), seed=0)
     rows = [
         [example(policy.tokenizer, c.prompt, c.text, finished=c.finished) for c in group] for group in groups
     ]

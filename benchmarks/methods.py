@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import names, stages
+from alignlab.evals.answers import summarise
 from alignlab.evals.statistics import mean_ci, seeds_summary
-from alignlab.evals.suite import summarise
 from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.settings import PipelineSettings
 from alignlab.records import Completion
@@ -38,6 +38,7 @@ from alignlab.settings import (
     SamplingSettings,
     SimPOSettings,
 )
+from alignlab.town.measure.task import TASK
 
 WIDE = SamplingSettings(slots=256)
 STEPS = 16  # of 128 completions: what every on-policy method samples
@@ -181,7 +182,8 @@ def read_anew(run: Path) -> dict[str, Any]:
     learnt to read more since they were written.
     """
     answers = [Completion.from_json(row) for row in read_run(run).samples if row.get("decoding") == "greedy"]
-    found = summarise(list(zip(answers, names.judges.judge("town:gold").score(answers), strict=True)))
+    results = list(zip(answers, names.judges.judge("town:gold").score(answers), strict=True))
+    found = summarise(TASK, {"greedy": results})
     return {key: found[key] for key in READ}
 
 

@@ -23,6 +23,7 @@ from alignlab.recipes.instructgpt import instructgpt
 from alignlab.recipes.plan import Plan
 from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
+from alignlab.sampling import Sampling
 from alignlab.settings import ModelSettings
 
 
@@ -130,7 +131,7 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     import torch
 
     from alignlab import names
-    from alignlab.evals.suite import evaluate
+    from alignlab.evals.answers import evaluate
     from alignlab.models.load import load_policy
     from alignlab.sampling.local import LocalSampler
 
@@ -143,10 +144,10 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     samplers = {}
     for name in ("sft", "ppo"):
         policy = load_policy(names.known.model_path(str(folder / name)), ModelSettings())
-        samplers[name] = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids)
+        samplers[name] = LocalSampler.of(policy)
 
     def entropy(name: str, temperature: float) -> float:
-        groups = samplers[name].sample(prompts[:300], temperature=temperature, seed=seed)
+        groups = samplers[name].sample(prompts[:300], Sampling(temperature=temperature), seed=seed)
         found = [c for group in groups for c in group]
         return -sum(sum(c.logprobs) for c in found) / sum(len(c.ids) for c in found)
 

@@ -22,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from alignlab import cli
 from alignlab.models.load import load_policy
 from alignlab.records import Prompt
+from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
 
@@ -469,8 +470,8 @@ def test_pad_that_is_also_the_end_token_trains_and_stops(say: Callable[..., Says
     assert code == 0
     policy = load_policy(tmp_path / "run" / "checkpoint", ModelSettings(threads=1))
     assert policy.tokenizer.pad_token == policy.tokenizer.eos_token and policy.pad_id not in policy.end_ids
-    found = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids).sample(
-        [Prompt.user("a" * n) for n in range(1, 9)], max_new_tokens=16, temperature=0.0
+    found = LocalSampler.of(policy).sample(
+        [Prompt.user("a" * n) for n in range(1, 9)], Sampling(max_new_tokens=16, temperature=0.0)
     )
     assert all(
         completion.finished and completion.text and set(completion.text) == {"b"} for (completion,) in found

@@ -29,6 +29,7 @@ from alignlab.models.load import Policy, load_policy, load_reward_model, save_re
 from alignlab.names.known import model_path
 from alignlab.records import Message, Prompt
 from alignlab.run import derive_seed
+from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.serve import terminal as chat
 from alignlab.serve.terminal import Answer, Conversation, Speaker
@@ -146,8 +147,7 @@ def test_streamed_text_is_the_sampled_text(town: Policy, temperature: float):
     )
     ((sampled,),) = LocalSampler(town.model, town.tokenizer).sample(
         [Prompt.user("Who is the best friend of Nell?")],
-        max_new_tokens=48,
-        temperature=temperature,
+        Sampling(max_new_tokens=48, temperature=temperature),
         seed=derive_seed(5, "chat", 0),
     )
     assert answer.text == sampled.text != ""
@@ -257,7 +257,7 @@ def test_a_model_without_a_template_continues_the_text(folder: Path, monkeypatch
     fed = []
     stream = speaker.sampler.stream
     monkeypatch.setattr(
-        speaker.sampler, "stream", lambda ids, **options: (fed.append(ids), stream(ids, **options))[1]
+        speaker.sampler, "stream", lambda ids, *how, **seed: (fed.append(ids), stream(ids, *how, **seed))[1]
     )
     first, _ = talk(Conversation([speaker], SETTINGS), "Once upon", "a time")[0]
     assert first.text

@@ -131,7 +131,7 @@ def test_a_link_above_a_run_and_a_link_to_a_finished_one_are_fine(place):
 
 def test_a_run_that_was_killed_before_it_had_begun_is_begun(place):
     (place / "a.partial").mkdir()
-    for name in (".lock", "config.json.tmp"):
+    for name in (".lock", ".4321.0.tmp"):
         (place / "a.partial" / name).write_text("{")
     opened("a").finish({})
     assert read_run("a").status == "done"

@@ -197,7 +197,7 @@ def test_a_state_that_is_not_whole_is_passed_over(tmp_path, undisturbed):
     shutil.copytree(kept, partial / "state-00000002")
     tensors = partial / "state-00000004" / "tensors.safetensors"
     os.truncate(tensors, tensors.stat().st_size - 1)
-    (partial / "state-00000006.tmp").mkdir()
+    (partial / ".4321.0.tmp").mkdir()
     run = open_walk(out)
     saved = run.load_state()
     assert saved is not None and saved[0] == 2

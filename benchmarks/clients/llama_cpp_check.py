@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from alignlab.sampling import Sampling
+
 
 def write(model: str, file: str, count: str = "50") -> None:
     from alignlab import names
@@ -30,9 +32,7 @@ def write(model: str, file: str, count: str = "50") -> None:
     prompts = [
         Prompt(record.messages) for record in names.data.read("town:test", "prompt", count=int(count)).records
     ]
-    found = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids).sample(
-        prompts, max_new_tokens=48, temperature=0.0
-    )
+    found = LocalSampler.of(policy).sample(prompts, Sampling(max_new_tokens=48, temperature=0.0))
     with open(file, "w") as out:
         for prompt, [completion] in zip(prompts, found, strict=True):
             text = policy.tokenizer.apply_chat_template(

@@ -16,6 +16,7 @@ from alignlab.feedback.ensemble import EnsembleJudge
 from alignlab.losses import best_of_n_kl
 from alignlab.records import Completion, Prompt
 from alignlab.run import read_run
+from alignlab.sampling import Sampling
 from alignlab.settings import ModelSettings, OptimSettings, RewardSettings, SamplingSettings, ShiftSettings
 
 PROMPTS = [Prompt.user(str(i)) for i in range(3)]
@@ -31,8 +32,12 @@ POLICY: Any = SimpleNamespace(
 class Scripted:
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
-    def sample(self, prompts: Any, *, n: int, **_: Any) -> list[list[Completion]]:
-        return [[Completion(prompt, TEXTS[i % 4]) for i in range(n)] for prompt in prompts]
+    @classmethod
+    def of(cls, *_: Any, **__: Any) -> Scripted:
+        return cls()
+
+    def sample(self, prompts: Any, sampling: Sampling, *, seed: int) -> list[list[Completion]]:
+        return [[Completion(prompt, TEXTS[i % 4]) for i in range(sampling.n)] for prompt in prompts]
 
     def close(self) -> None: ...
 

@@ -170,7 +170,7 @@ def test_thoughts_come_first_and_their_labels_are_clamped(monkeypatch: pytest.Mo
     reader = Reader()
     seen: list[Any] = []
 
-    def sample(asked: Sequence[Any], **_: Any) -> list[list[Completion]]:
+    def sample(asked: Sequence[Any], sampling: Any, *, seed: int) -> list[list[Completion]]:
         seen.extend(asked)
         return [[Completion(Prompt(()), " It is kind.\nBetter: (B)")] for _ in asked]
 

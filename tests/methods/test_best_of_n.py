@@ -15,6 +15,7 @@ from alignlab.feedback import RuleJudge
 from alignlab.losses import best_of_n_kl
 from alignlab.records import Completion, Prompt, Score
 from alignlab.run import RunDir, derive_seed
+from alignlab.sampling import Sampling
 from alignlab.settings import BestOfNSettings, SamplingSettings
 
 PROMPTS = [Prompt.user(f"question {i}") for i in range(5)]
@@ -29,14 +30,20 @@ class Scripted:
     def __init__(self, *_: Any, **__: Any) -> None:
         self.seeds: list[int] = []
 
-    def sample(self, prompts: Any, *, n: int, seed: int, **_: Any) -> list[list[Completion]]:
+    @classmethod
+    def of(cls, *_: Any, **__: Any) -> Scripted:
+        return cls()
+
+    def sample(self, prompts: Any, sampling: Sampling, *, seed: int) -> list[list[Completion]]:
         self.seeds.append(seed)
 
         def text(prompt: Prompt, place: int) -> str:
             rng = random.Random(f"{prompt.text} {place} {seed}")
             return f"{rng.randrange(6)} {rng.randrange(2)}"
 
-        return [[Completion(prompt, text(prompt, place)) for place in range(n)] for prompt in prompts]
+        return [
+            [Completion(prompt, text(prompt, place)) for place in range(sampling.n)] for prompt in prompts
+        ]
 
     def sync(self, model: Any) -> None: ...
 

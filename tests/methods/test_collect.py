@@ -16,6 +16,7 @@ from alignlab.feedback import RuleJudge
 from alignlab.feedback.annotators import SimulatedAnnotator
 from alignlab.records import Completion, Prompt, Ranking, read_jsonl
 from alignlab.run import RunDir
+from alignlab.sampling import Sampling
 from alignlab.settings import CollectSettings
 
 POLICY: Any = SimpleNamespace(model=None, tokenizer=None, end_ids=frozenset())
@@ -31,8 +32,12 @@ class Scripted:
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
-    def sample(self, prompts: Any, *, n: int, seed: int, **_: Any) -> list[list[Completion]]:
-        self.asked.append(n)
+    @classmethod
+    def of(cls, *_: Any, **__: Any) -> Scripted:
+        return cls()
+
+    def sample(self, prompts: Any, sampling: Sampling, *, seed: int) -> list[list[Completion]]:
+        self.asked.append(sampling.n)
         rng = random.Random(seed)
 
         def text(prompt: Prompt, place: int) -> str:
@@ -41,7 +46,7 @@ class Scripted:
         return [
             [
                 Completion(prompt, text(prompt, place), source="policy", finished=place > 0)
-                for place in range(n)
+                for place in range(sampling.n)
             ]
             for prompt in prompts
         ]

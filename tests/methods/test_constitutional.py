@@ -25,6 +25,7 @@ from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.feedback import RuleJudge
 from alignlab.records import Chain, Completion, Demonstration, Prompt, Score, read_jsonl
 from alignlab.run import RunDir
+from alignlab.sampling import Sampling
 from alignlab.settings import ReviseSettings, SamplingSettings
 
 from ..serving import Server, chat_answer
@@ -70,21 +71,11 @@ class Writer:
         self.seen: list[tuple[Any, float, int]] = []
         self.calls = 0
 
-    def sample(
-        self,
-        prompts: Any,
-        *,
-        n: int = 1,
-        max_new_tokens: int = 0,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        on_progress: Any = None,
-    ) -> Any:
+    def sample(self, prompts: Any, sampling: Sampling, *, seed: int = 0) -> Any:
         self.calls += 1
         if self.calls == self.die_in:
             raise Killed
-        self.seen += [(prompt, temperature, seed) for prompt in prompts]
+        self.seen += [(prompt, sampling.temperature, seed) for prompt in prompts]
         return [
             [
                 found
@@ -454,9 +445,9 @@ class Cramped(Writer):
     def has_room(self, prompt: Any, max_new_tokens: int) -> bool:
         return len(prompt if isinstance(prompt, str) else prompt.text) + max_new_tokens <= self.room
 
-    def sample(self, prompts: Any, **more: Any) -> Any:
-        assert all(self.has_room(prompt, more["max_new_tokens"]) for prompt in prompts)
-        return super().sample(prompts, **more)
+    def sample(self, prompts: Any, sampling: Sampling, *, seed: int = 0) -> Any:
+        assert all(self.has_room(prompt, sampling.max_new_tokens) for prompt in prompts)
+        return super().sample(prompts, sampling, seed=seed)
 
 
 def test_what_has_no_room_is_dropped_and_the_others_go_on(tmp_path: Path):

@@ -26,6 +26,7 @@ from alignlab.feedback.annotators import SimulatedAnnotator
 from alignlab.feedback.writers import RecordedWriter, SimulatedWriter
 from alignlab.records import Completion, Demonstration, Prompt, read_jsonl
 from alignlab.run import RunDir, read_run
+from alignlab.sampling import Sampling
 from alignlab.settings import CrowdSettings, DistilSettings, HumanSettings
 
 from ..serving import Reply, Server, chat_answer, echo
@@ -327,10 +328,13 @@ class Teacher:
     def __init__(self, text: Callable[[Prompt, int], str]) -> None:
         self.text, self.asked = text, 0
 
-    def sample(self, prompts: Any, *, n: int, **_: Any) -> list[list[Completion]]:
+    def sample(self, prompts: Any, sampling: Sampling, *, seed: int = 0) -> list[list[Completion]]:
         self.asked += len(prompts)
         return [
-            [Completion(p, text := self.text(p, k), finished=not text.endswith("...")) for k in range(n)]
+            [
+                Completion(p, text := self.text(p, k), finished=not text.endswith("..."))
+                for k in range(sampling.n)
+            ]
             for p in prompts
         ]
 

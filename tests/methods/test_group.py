@@ -291,10 +291,10 @@ class Stale:
 
     def __init__(self, base: Path) -> None:
         frozen = load_policy(base, ModelSettings())
-        self.inner = LocalSampler(frozen.model, frozen.tokenizer, end_ids=frozen.end_ids)
+        self.inner = LocalSampler.of(frozen)
 
-    def sample(self, prompts, **more):
-        return self.inner.sample(prompts, **more)
+    def sample(self, prompts, sampling, *, seed):
+        return self.inner.sample(prompts, sampling, seed=seed)
 
     def sync(self, model):
         pass

@@ -21,6 +21,7 @@ from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
 from alignlab.records import Completion, Demonstration, Message, Prompt, read_jsonl
 from alignlab.run import RunDir
+from alignlab.sampling import Sampling
 from alignlab.settings import SelfInstructSettings
 from alignlab.town import reading, tasks, world
 
@@ -47,13 +48,13 @@ class Model:
     ):
         self.request, self.answer, self.die_in, self.seen, self.calls = request, answer, die_in, [], 0
 
-    def sample(self, prompts: Any, *, seed: int, temperature: float, **_: Any) -> list[list[Completion]]:
+    def sample(self, prompts: Any, sampling: Sampling, *, seed: int) -> list[list[Completion]]:
         self.calls += 1
         if self.calls == self.die_in:
             raise Killed
         found = []
         for i, prompt in enumerate(prompts):
-            self.seen.append((prompt, temperature))
+            self.seen.append((prompt, sampling.temperature))
             open_question = re.search(r"Question: ([^\n]+)\nAnswer:$", prompt)
             text = (
                 self.answer(open_question[1]) if open_question else self.request(random.Random(f"{seed}-{i}"))

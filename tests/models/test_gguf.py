@@ -17,6 +17,7 @@ from alignlab.models.chat import prompt_ids
 from alignlab.models.forward import token_logprobs_of
 from alignlab.models.load import load_policy, save_policy
 from alignlab.records import Prompt
+from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import (
     AdapterSettings,
@@ -128,9 +129,7 @@ def test_weights_come_back_and_the_model_answers(
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(loaded[name], tensor, msg=lambda text, name=name: f"{name}: {text}")
     ids = prompt_ids(policy.tokenizer, Prompt.user("who bakes the bread?"))
-    [[completion]] = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids).sample(
-        [ids], n=1, max_new_tokens=8, temperature=0.0
-    )
+    [[completion]] = LocalSampler.of(policy).sample([ids], Sampling(max_new_tokens=8, temperature=0.0))
     greedy = model.generate(torch.tensor([ids]), max_new_tokens=8, do_sample=False, pad_token_id=2)[
         0, len(ids) :
     ].tolist()

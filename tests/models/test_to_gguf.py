@@ -16,6 +16,7 @@ from alignlab.interop.gguf import KINDS, write_gguf
 from alignlab.models.chat import prompt_ids, text_ids
 from alignlab.models.load import Policy, load_policy
 from alignlab.records import Prompt
+from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
 from alignlab.town import base
@@ -73,9 +74,7 @@ def test_whole_weights_come_back_and_the_model_says_the_same(
     assert prompt_ids(loaded.tokenizer, prompt) == prompt_ids(tokenizer, prompt)
     assert loaded.end_ids == policy.end_ids
     want, found = (
-        LocalSampler(p.model, p.tokenizer, end_ids=p.end_ids).sample(
-            [prompt], max_new_tokens=12, temperature=0.0
-        )[0][0]
+        LocalSampler.of(p).sample([prompt], Sampling(max_new_tokens=12, temperature=0.0))[0][0]
         for p in (policy, loaded)
     )
     assert found.ids == want.ids and found.text == want.text

@@ -9,7 +9,8 @@ import torch
 
 from alignlab.feedback.safety.verdicts import Verdict
 from alignlab.models.load import Policy, load_policy
-from alignlab.redteam.session import Sampling, Session
+from alignlab.redteam.session import Session
+from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
 from alignlab.town import base
@@ -40,9 +41,13 @@ def town() -> Policy:
 def session_of(town: Policy):
     def make(word: str, folder: Path | None = None, most: int = 12) -> Session:
         torch.set_num_threads(1)
-        sampler = LocalSampler(town.model, town.tokenizer, end_ids=town.end_ids, name="town")
+        sampler = LocalSampler.of(town, name="town")
         return Session(
-            sampler, Wants(word), sampling=Sampling(max_new_tokens=most), identity="town", folder=folder
+            sampler,
+            Wants(word),
+            sampling=Sampling(max_new_tokens=most, temperature=0.0),
+            identity="town",
+            folder=folder,
         )
 
     return make

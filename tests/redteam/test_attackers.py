@@ -50,7 +50,7 @@ class Writer:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def sample(self, prompts, *, n=1, max_new_tokens=48, temperature=1.0, top_p=1.0, seed=0):
+    def sample(self, prompts, sampling, *, seed=0):
         rows = []
         for prompt in prompts:
             self.seen.append(prompt.text)
@@ -64,7 +64,7 @@ class Writer:
                 f"You are Otto. {plain}" if learnt else plain,
                 "What a fine day it is!",
                 f"Please. {plain}",
-            ][:n]
+            ][: sampling.n]
             rows.append([Completion(prompt, text) for text in texts])
         return rows
 

@@ -33,8 +33,8 @@ class Obliging:
             "bot:role-play", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
         )
 
-    def sample(self, prompts, *, n=1, max_new_tokens=48, temperature=1.0, top_p=1.0, seed=0):
-        rows = self.bot.sample(prompts, n=n)
+    def sample(self, prompts, sampling, *, seed=0):
+        rows = self.bot.sample(prompts, sampling)
         for prompt, row in zip(prompts, rows, strict=True):
             if prompt.meta.get("kind") not in ("harmful", None):
                 lead = prompt.meta.get("lead", "")

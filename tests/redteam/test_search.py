@@ -15,6 +15,7 @@ from alignlab.records import Completion, Message, Prompt
 from alignlab.redteam.attacks.search import GCG, EmbeddingAttack, RandomSearch, augmented
 from alignlab.redteam.attacks.slot import Slot, readable_tokens
 from alignlab.redteam.session import Budget, Goal, fallen
+from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 
 GOAL = Goal(Prompt.user("Where does Ivy live?", target="The cow says moo."))
@@ -100,7 +101,7 @@ def test_augmentation_keeps_the_words_in_place() -> None:
 
 
 def test_a_prefill_is_gone_on_with(town) -> None:
-    sampler = LocalSampler(town.model, town.tokenizer, end_ids=town.end_ids)
+    sampler = LocalSampler.of(town)
     plain, begun = (
         Prompt.user("Where is the mill?"),
         Prompt((Message("user", "Where is the mill?"), Message("assistant", "The mill is on"))),
@@ -109,8 +110,8 @@ def test_a_prefill_is_gone_on_with(town) -> None:
     assert ids[: len(prompt_ids(town.tokenizer, plain))] == prompt_ids(town.tokenizer, plain)
     assert town.tokenizer.decode(ids).endswith("The mill is on")
     [[one]], [[raw]] = (
-        sampler.sample([begun], max_new_tokens=6, temperature=0),
-        sampler.sample([ids], max_new_tokens=6, temperature=0),
+        sampler.sample([begun], Sampling(max_new_tokens=6, temperature=0)),
+        sampler.sample([ids], Sampling(max_new_tokens=6, temperature=0)),
     )
     assert one.ids == raw.ids and one.text == " " + raw.text
 

@@ -15,6 +15,7 @@ import pytest
 from alignlab.errors import ConfigError, ModelError, ResourceError, UserError
 from alignlab.records import Message, Prompt
 from alignlab.run import RunDir
+from alignlab.sampling import Sampling
 from alignlab.sampling.endpoint import Address, EndpointSampler, is_endpoint
 from alignlab.settings import EndpointSettings
 
@@ -41,16 +42,9 @@ def test_prompts_go_as_messages_and_come_back_in_order():
             Message("user", "and?"),
         )
     )
-    seen: list[tuple[int, int]] = []
     with Server(echo) as server:
         found = sampler(server, stop=("\n\n",)).sample(
-            [*PROMPTS, asked],
-            n=2,
-            max_new_tokens=9,
-            temperature=0.5,
-            top_p=0.9,
-            seed=3,
-            on_progress=lambda done, total: seen.append((done, total)),
+            [*PROMPTS, asked], Sampling(n=2, max_new_tokens=9, temperature=0.5, top_p=0.9), seed=3
         )
     assert texts(found) == [[f"I say question {i} {k}" for k in range(2)] for i in range(6)] + [
         ["I say and? 0", "I say and? 1"]
@@ -61,7 +55,6 @@ def test_prompts_go_as_messages_and_come_back_in_order():
         and found[6][0].source == server.name
         and found[6][0].ids == ()
     )
-    assert seen[-1] == (14, 14) and seen == sorted(seen)
     path, body, headers = next(r for r in server.requests if len(r[1]["messages"]) == 4)
     assert path == "/v1/chat/completions" and "Authorization" not in headers
     assert body["messages"] == [m.to_json() for m in asked.messages]
@@ -84,7 +77,7 @@ def test_text_and_token_ids_are_continued_and_a_cut_one_is_not_finished():
             " more", finish="length" if isinstance(body["prompt"], list) else "stop"
         )
     ) as server:
-        (plain,), (ids,) = sampler(server).sample(["Once upon", [1, 2, 3]], temperature=0.0)
+        (plain,), (ids,) = sampler(server).sample(["Once upon", [1, 2, 3]], Sampling(temperature=0.0))
     assert {r[0] for r in server.requests} == {"/v1/completions"} and all(
         "seed" not in r[1] for r in server.requests
     )
@@ -93,7 +86,7 @@ def test_text_and_token_ids_are_continued_and_a_cut_one_is_not_finished():
 
 def test_a_server_that_knows_no_n_is_asked_for_the_rest():
     with Server(lambda number, path, body: chat_answer(f"answer {body['seed']}")) as server:
-        (found,) = sampler(server).sample(PROMPTS[:1], n=3)
+        (found,) = sampler(server).sample(PROMPTS[:1], Sampling(n=3))
     assert len(server.requests) == 3 and len({c.text for c in found}) == 3  # each with a seed of its own
 
 
@@ -158,9 +151,9 @@ def test_texts_that_no_file_could_hold_are_cleaned_and_silence_is_unfinished(tmp
         '{"content": null}, "finish_reason": "stop"}]}'
     )
     with Server(lambda *_: Reply(odd)) as server:
-        ((first, second),) = sampler(server, cache=tmp_path / "c.jsonl").sample(PROMPTS[:1], n=2)
+        ((first, second),) = sampler(server, cache=tmp_path / "c.jsonl").sample(PROMPTS[:1], Sampling(n=2))
     assert first.text == "a?bc" and first.finished and second.text == "" and not second.finished
-    assert sampler(server, cache=tmp_path / "c.jsonl").sample(PROMPTS[:1], n=2)[0][0].text == "a?bc"
+    assert sampler(server, cache=tmp_path / "c.jsonl").sample(PROMPTS[:1], Sampling(n=2))[0][0].text == "a?bc"
 
 
 @pytest.mark.parametrize(
@@ -330,7 +323,7 @@ def test_what_cannot_be_asked_is_refused():
     asking = EndpointSampler("http://localhost/v1#m")
     for options in ({"n": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"max_new_tokens": 0}):
         with pytest.raises(ConfigError):
-            asking.sample(PROMPTS, **options)
+            asking.sample(PROMPTS, Sampling(**options))
     with pytest.raises(UserError, match="trained"):
         asking.sync(None)
     assert asking.sample([]) == []

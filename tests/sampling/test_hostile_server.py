@@ -18,7 +18,7 @@ import pytest
 from alignlab import cli
 from alignlab.errors import ModelError, ResourceError, UserError
 from alignlab.records import Prompt
-from alignlab.sampling import endpoint
+from alignlab.sampling import Sampling, endpoint
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.settings import EndpointSettings
 
@@ -227,7 +227,7 @@ def test_a_filter_of_the_provider_is_a_refusal_and_paid_for_once(tmp_path: Any, 
     with Server(lambda *_: Reply(error, status)) as server:
         for _ in range(2):
             sampler = EndpointSampler(server.name, cache=cache)
-            [found] = sampler.sample([Prompt.user("hello")], n=3)
+            [found] = sampler.sample([Prompt.user("hello")], Sampling(n=3))
             assert [(c.text, c.finished, c.blocked) for c in found] == [
                 ("I cannot help with that.", True, "content_filter")
             ] * 3
@@ -253,7 +253,7 @@ def test_answers_that_were_kept_before_filters_were_known_are_read(tmp_path: Any
 def test_more_choices_than_asked_are_dropped_and_fewer_are_asked_for_again() -> None:
     with Server(lambda *_: chat_answer(*(f"answer {i}" for i in range(1000)))) as server:
         sampler = EndpointSampler(server.name)
-        assert [len(row) for row in sampler.sample([Prompt.user("hello")], n=2)] == [2] and [
+        assert [len(row) for row in sampler.sample([Prompt.user("hello")], Sampling(n=2))] == [2] and [
             len(answer["choices"]) for answer in sampler._answers.values()
         ] == [2]
 

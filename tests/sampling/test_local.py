@@ -29,8 +29,10 @@ from transformers import (
 from alignlab.errors import ConfigError, DataError, GuardStop, ModelError
 from alignlab.models.chat import prompt_ids
 from alignlab.records import Message, Prompt
-from alignlab.sampling import local
-from alignlab.sampling.local import LocalSampler, draw, nucleus
+from alignlab.sampling import Sampling, local, slab
+from alignlab.sampling.drawing import draw, nucleus
+from alignlab.sampling.llama import LlamaReader
+from alignlab.sampling.local import LocalSampler
 
 VOCAB = 260  # 256 bytes, <end>, <pad>, <user>, <assistant>
 END = 256
@@ -160,8 +162,8 @@ def test_neither_slots_nor_company_change_what_is_drawn(name, tokenizer, monkeyp
     shrink.
     """
     compactions = []
-    compact = local._Slab.compact
-    monkeypatch.setattr(local._Slab, "compact", lambda slab: compactions.append(1) or compact(slab))
+    compact = slab.Slab.compact
+    monkeypatch.setattr(slab.Slab, "compact", lambda self: compactions.append(1) or compact(self))
     prompts = ids_of([5, 14, 1, 8, 30, 5, 2, 11, 3, 3, 20, 6])
     drawn, compacted = {}, {}
     for slots in (1, 3, 8, 64):
@@ -219,15 +221,15 @@ def _ids(groups):
 
 def test_a_group_shares_one_prefill_and_differs(tokenizer, monkeypatch):
     model, prefilled = tiny("llama"), []
-    forward = LocalSampler._forward
+    prefill = LlamaReader.prefill
     monkeypatch.setattr(
-        LocalSampler,
-        "_forward",
-        lambda self, ids, *rest: (prefilled.append(tuple(ids.shape)), forward(self, ids, *rest))[1],
+        LlamaReader,
+        "prefill",
+        lambda self, prompts: (prefilled.append([len(ids) for ids in prompts]), prefill(self, prompts))[1],
     )
     sampler = LocalSampler(model, tokenizer, slots=16, end_ids=set())
     (first, second) = sampler.sample(ids_of([9, 6]), n=8, max_new_tokens=5)
-    assert prefilled == [(2, 9)] + 4 * [(16, 1)]
+    assert prefilled == [[9, 6]]
     assert len({c.ids for c in first}) > 4 and len({c.ids for c in second}) > 4
 
 
@@ -296,19 +298,11 @@ def test_prompts_of_messages_and_progress(tokenizer):
         Prompt((Message("user", text),), {"row": i})
         for i, text in enumerate(["hello", "a longer question?", "ä"])
     ]
-    seen: list[tuple[int, int]] = []
     sampler = LocalSampler(tiny("llama"), tokenizer, slots=2)
-    groups = sampler.sample(
-        prompts, n=2, max_new_tokens=5, seed=8, on_progress=lambda done, total: seen.append((done, total))
-    )
+    groups = sampler.sample(prompts, Sampling(n=2, max_new_tokens=5), seed=8)
     assert [
         [c.prompt is prompt for c in group] for group, prompt in zip(groups, prompts, strict=True)
     ] == 3 * [[True, True]]
-    assert (
-        seen[-1] == (6, 6)
-        and [done for done, _ in seen] == sorted({done for done, _ in seen})
-        and all(total == 6 for _, total in seen)
-    )
     assert _ids(groups) == _ids(
         sampler.sample([prompt_ids(tokenizer, p) for p in prompts], n=2, max_new_tokens=5, seed=8)
     )
@@ -319,7 +313,7 @@ def test_stream_gives_the_text_of_sample(tokenizer):
     sampler = LocalSampler(tiny("llama"), tokenizer, end_ids=set(range(5)))
     prompt, finished = ids_of([5])[0], set()
     for seed in range(8):
-        said = list(sampler.stream(prompt, max_new_tokens=30, seed=seed, top_p=0.95))
+        said = list(sampler.stream(prompt, Sampling(max_new_tokens=30, top_p=0.95), seed=seed))
         ((completion,),) = sampler.sample([prompt], max_new_tokens=30, seed=seed, top_p=0.95)
         assert "".join(said) == completion.text
         assert all(said) and len(said) > len(completion.ids) / 10
@@ -333,7 +327,7 @@ def test_stream_holds_back_characters_that_are_not_whole(tokenizer, monkeypatch)
     monkeypatch.setattr(
         local, "draw", lambda logits, *_, **__: (torch.tensor([next(script)]), torch.zeros(1))
     )
-    assert list(LocalSampler(tiny("llama"), tokenizer).stream([1, 2], max_new_tokens=40)) == [
+    assert list(LocalSampler(tiny("llama"), tokenizer).stream([1, 2], Sampling(max_new_tokens=40))) == [
         "a",
         "é",
         "€",
@@ -346,7 +340,7 @@ def test_stream_leaves_the_caller_in_its_own_mode(tokenizer):
     model = llama().train()
     model.lm_head.eval()
     stream = LocalSampler(model, tokenizer, end_ids=set()).stream(
-        [1, 2, 3], max_new_tokens=8, temperature=0.0
+        [1, 2, 3], Sampling(max_new_tokens=8, temperature=0.0)
     )
     next(stream)
     assert not torch.is_inference_mode_enabled() and not model.training

@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from alignlab.defences import middleware as defences
-from alignlab.defences.middleware import DEFENCES, REFUSAL, PerplexityFilter, SelfReminder, build, refused
+from alignlab.defences import town as of_the_town
+from alignlab.defences.filters import PerplexityFilter
+from alignlab.defences.guard import refused
+from alignlab.defences.middleware import DEFENCES, build
+from alignlab.defences.reading import windowed_surprise
+from alignlab.defences.wording import SelfReminder
 from alignlab.errors import ConfigError, UserError
 from alignlab.models.load import Policy
 from alignlab.records import Completion, Message, Prompt
+from alignlab.sampling import Sampling
+from alignlab.sampling.answers import REFUSAL
 from alignlab.sampling.local import LocalSampler
 from alignlab.serve.engine import Engine, EngineTarget
 
@@ -24,10 +30,13 @@ class Parrot:
     def __init__(self) -> None:
         self.asked: list[Prompt] = []
 
-    def sample(self, prompts: Sequence[Prompt], *, n: int = 1, **_: Any) -> list[list[Completion]]:
+    def sample(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, seed: int = 0
+    ) -> list[list[Completion]]:
         self.asked += prompts
         return [
-            [Completion(prompt, f"you said: {prompt.text}", (1, 2), (0.0, 0.0))] * n for prompt in prompts
+            [Completion(prompt, f"you said: {prompt.text}", (1, 2), (0.0, 0.0))] * sampling.n
+            for prompt in prompts
         ]
 
 
@@ -37,10 +46,10 @@ class BlocksX:
     def __init__(self, target: Any) -> None:
         self.target = target
 
-    def sample(self, prompts: Sequence[Prompt], **how: Any) -> list[list[Completion]]:
+    def sample(self, prompts: Sequence[Prompt], *how: Any, **seed: int) -> list[list[Completion]]:
         return [
             refused(prompt, "blocks-x", len(row)) if "x" in prompt.text else row
-            for prompt, row in zip(prompts, self.target.sample(prompts, **how), strict=True)
+            for prompt, row in zip(prompts, self.target.sample(prompts, *how, **seed), strict=True)
         ]
 
 
@@ -58,12 +67,10 @@ def test_the_last_named_is_outermost_and_names_are_checked() -> None:
     order = []
     for name in ("inner", "outer"):
         DEFENCES[name] = lambda target, name=name: type(
-            "Noted",
-            (),
-            {"sample": lambda self, prompts, **how: (order.append(name), target.sample(prompts, **how))[1]},
+            "Noted", (), {"sample": lambda self, *asked: (order.append(name), target.sample(*asked))[1]}
         )()
     try:
-        build(["inner", "outer"], parrot).sample([Prompt.user("hi")])
+        build(["inner", "outer"], parrot).sample([Prompt.user("hi")], Sampling())
     finally:
         del DEFENCES["inner"], DEFENCES["outer"]
     assert order == ["outer", "inner"]
@@ -99,7 +106,9 @@ def test_a_self_reminder_stands_around_the_last_user_turn_and_the_completion_kee
 def test_a_perplexity_filter_asks_only_what_it_lets_pass() -> None:
     parrot = Parrot()
     guarded = PerplexityFilter(parrot, lambda texts: [float(len(text)) for text in texts], 5.0)
-    found = guarded.sample([Prompt.user("short"), Prompt.user("far too long"), Prompt.user("ok")], n=2)
+    found = guarded.sample(
+        [Prompt.user("short"), Prompt.user("far too long"), Prompt.user("ok")], Sampling(n=2)
+    )
     assert [row[0].blocked for row in found] == ["", "perplexity-filter", ""] and [
         len(row) for row in found
     ] == [2, 2, 2]
@@ -117,7 +126,7 @@ def test_the_towns_filter_lets_its_requests_pass_and_stops_random_suffixes() -> 
     from alignlab.settings import ModelSettings
     from alignlab.town import base, sets, world
 
-    surprise, threshold = defences.town_filter()
+    surprise, threshold = of_the_town.surprise()
     prompts = [
         record.text for record in sets.load(world.build(), "test", count=80) if isinstance(record, Prompt)
     ]
@@ -147,9 +156,9 @@ def test_windowed_surprise_is_the_worst_stretch(policy: Policy) -> None:
             .gather(1, torch.tensor(ids)[1:, None])[:, 0]
         )
     want = max(float(-log_p[i : i + window].mean()) for i in range(len(log_p) - window + 1))
-    [found] = defences.windowed_surprise(policy.model, policy.tokenizer, [text], context=64, window=window)
+    [found] = windowed_surprise(policy.model, policy.tokenizer, [text], context=64, window=window)
     assert found == pytest.approx(want, rel=1e-4)
-    pieces = defences.windowed_surprise(policy.model, policy.tokenizer, [text, "a"], context=5, window=100)
+    pieces = windowed_surprise(policy.model, policy.tokenizer, [text, "a"], context=5, window=100)
     assert pieces[0] > 0 and pieces[1] == 0.0, "nothing predicts a single token"
 
 
@@ -158,11 +167,9 @@ def test_an_engine_is_a_target_that_samples_as_a_local_sampler_does(policy: Poli
     try:
         opened = Prompt((Message("user", "one"), Message("assistant", "I will")))
         prompts = [Prompt.user("one"), Prompt.user("a longer one"), "a text", opened]
-        how: dict[str, Any] = {"n": 3, "max_new_tokens": 14, "temperature": 0.8, "top_p": 0.9, "seed": 4}
-        found = EngineTarget(engine).sample(prompts, **how)
-        want = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids, name="tiny").sample(
-            prompts, **how
-        )
+        how = Sampling(n=3, max_new_tokens=14, temperature=0.8, top_p=0.9)
+        found = EngineTarget(engine).sample(prompts, how, seed=4)
+        want = LocalSampler.of(policy, name="tiny").sample(prompts, how, seed=4)
         assert [[c.ids for c in row] for row in found] == [[c.ids for c in row] for row in want]
         assert [[(c.text, c.finished, c.prompt, c.source) for c in row] for row in found] == [
             [(c.text, c.finished, c.prompt, c.source) for c in row] for row in want
@@ -176,8 +183,8 @@ def test_an_engine_is_a_target_that_samples_as_a_local_sampler_does(policy: Poli
 def test_a_stack_by_name_or_header_and_its_verdict(running: Running, policy: Policy) -> None:
     ask = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 6, "seed": 3}
     _, reminded = running.post("/v1/chat/completions", {"model": "tiny+self-reminder", **ask})
-    [[want]] = SelfReminder(LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids)).sample(
-        [Prompt.user("hello")], max_new_tokens=6, seed=3
+    [[want]] = SelfReminder(LocalSampler.of(policy)).sample(
+        [Prompt.user("hello")], Sampling(max_new_tokens=6), seed=3
     )
     assert (
         reminded["choices"][0]["message"]["content"] == want.text
@@ -209,10 +216,10 @@ def test_a_defence_that_counts_does_so_over_all_requests(running: Running) -> No
         def __init__(self, target: Any) -> None:
             self.target, self.count = target, 0
 
-        def sample(self, prompts: Sequence[Prompt], **how: Any) -> list[list[Completion]]:
+        def sample(self, prompts: Sequence[Prompt], *how: Any, **seed: int) -> list[list[Completion]]:
             self.count += 1
             return (
-                self.target.sample(prompts, **how)
+                self.target.sample(prompts, *how, **seed)
                 if self.count <= 2
                 else [refused(prompt, "twice") for prompt in prompts]
             )

@@ -22,6 +22,7 @@ from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids
 from alignlab.models.load import Policy, load_policy
 from alignlab.records import Message, Prompt
+from alignlab.sampling import Sampling
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler
 from alignlab.serve import app
@@ -31,7 +32,7 @@ from .conftest import CONTEXT, Running
 
 
 def expected(policy: Policy, prompts: list[Any], **more: Any) -> list[list[Any]]:
-    return LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids).sample(prompts, **more)
+    return LocalSampler.of(policy).sample(prompts, **more)
 
 
 def wait_until_idle(running: Running) -> None:
@@ -273,7 +274,7 @@ def test_an_answer_that_the_client_began_goes_on(running: Running, policy: Polic
 def test_our_own_endpoint_sampler_works_against_it(running: Running, policy: Policy) -> None:
     sampler = EndpointSampler(f"http://127.0.0.1:{running.port}/v1#tiny", EndpointSettings(retries=0))
     found = sampler.sample(
-        [Prompt.user("one"), Prompt.user("two"), "a text"], n=2, max_new_tokens=9, temperature=0.0
+        [Prompt.user("one"), Prompt.user("two"), "a text"], Sampling(n=2, max_new_tokens=9, temperature=0.0)
     )
     want = expected(
         policy, [Prompt.user("one"), Prompt.user("two"), "a text"], n=2, max_new_tokens=9, temperature=0.0
@@ -291,7 +292,7 @@ def test_a_red_team_prefills_through_it_where_it_is_told_that_it_may(
     address = f"http://127.0.0.1:{running.port}/v1#tiny"
     begun = [Prompt((Message("user", "hi"), Message("assistant", "abc")))]
     [[there]] = EndpointSampler(address, EndpointSettings(retries=0, prefill=True)).sample(
-        begun, max_new_tokens=8, temperature=0.0
+        begun, Sampling(max_new_tokens=8, temperature=0.0)
     )
     [[here]] = expected(policy, begun, max_new_tokens=8, temperature=0.0)
     assert there.text == here.text.strip()
@@ -641,13 +642,11 @@ def test_a_critic_behind_it_writes_what_the_critic_writes_here() -> None:
             ("Who is the baker?", "I do not know."),
         )
     ]
-    here = LocalSampler(
-        policy.model, policy.tokenizer, end_ids=policy.end_ids | {policy.tokenizer.bos_token_id}
-    ).sample(asked, max_new_tokens=64, temperature=0.0)
+    here = LocalSampler.of(policy, documents=True).sample(asked, Sampling(max_new_tokens=64, temperature=0.0))
     server = Running(policy)
     try:
         there = EndpointSampler(f"http://127.0.0.1:{server.port}/v1#tiny", stop=form.stop).sample(
-            asked, max_new_tokens=64, temperature=0.0
+            asked, Sampling(max_new_tokens=64, temperature=0.0)
         )
     finally:
         server.close()

@@ -108,20 +108,18 @@ def stacks(name: str) -> None:
         defences(",".join(part for part in stack.split("+") if part.strip() != "none"))
 
 
-def verdicts(name: str) -> None:
-    from ..redteam.judging import check_name
-
-    for part in name.split(","):
-        if part.strip():
-            check_name(part.strip())
-
-
 def served(name: str) -> None:
     """`NAME=M+DEFENCE+...`, as `alignlab serve` takes it."""
     model = name.partition("=")[2] if "=" in name and not Path(name).exists() else name
     stack = [] if Path(model).exists() else model.split("+")[1:]
     known.policy(model if not stack else model.partition("+")[0])
     defences(",".join(stack))
+
+
+def task(name: str) -> None:
+    from ..evals import tasks
+
+    tasks.check(name)
 
 
 def want(name: str) -> None:
@@ -136,8 +134,8 @@ OURS: dict[str, Callable[[str], None]] = {
     "attacks": attacks,
     "defences": defences,
     "stacks": stacks,
-    "verdicts": verdicts,
     "served": served,
+    "task": task,
     "want": want,
 }
 
@@ -162,6 +160,8 @@ def listed(kind: str) -> list[str]:
             return [f"town:{name}" for name in PEOPLE_WHO_WRITE]
         case "judge":
             return [*known.JUDGES, *plugins.installed("judge")]
+        case "verdicts":
+            return ["town:gold", *known.VERDICTS, known.OWN, *plugins.installed("judge")]
         case "data":
             from ..town.sets import SIZES
 

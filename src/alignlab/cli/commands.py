@@ -33,7 +33,7 @@ ANY = replace(MODEL, names="model")
 JUDGE = Option(
     "judge",
     (
-        "who scores: town:gold, reward:RUN, ai:MODEL, a function of yours (module:function), or "
+        "who scores: town:gold, reward:RUN, ai:MODEL, refusal, a function of yours (module:function), or "
         "ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty"
     ),
     "town:gold",
@@ -56,7 +56,7 @@ INSTEAD = Option(
     "judge",
     (
         "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL "
-        "(with a constitution), module:function (of yours), constant"
+        "(with a constitution), refusal (pays refusals), module:function (of yours), constant"
     ),
     "",
     names="judge",
@@ -106,15 +106,7 @@ class Command:
 
 ATTACKED = replace(MODEL, names="target")
 TARGET = Option("target", "who is attacked, in place of --model", "", positional=True, names="target")
-VERDICTS = Option(
-    "judge",
-    (
-        "who says whether an answer refuses or helps: town:gold, refusal, strongreject:MODEL and others "
-        "(see redteam judge)"
-    ),
-    "town:gold",
-    names="verdicts",
-)
+VERDICTS = Option("judge", "who says whether an answer refuses or helps", "town:gold", names="verdicts")
 REDTEAM = {
     "judge": Command(
         "judge answers: refusal, partial, compliance or void, row by row",
@@ -127,13 +119,7 @@ REDTEAM = {
                 positional=True,
                 names="file",
             ),
-            Option(
-                "judge",
-                "who judges, comma separated, the first decides: refusal, refusal:FILE.safetensors, town:gold, canary:TEXT, nonce:TEXT, expected, "
-                "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL",
-                "refusal",
-                names="verdicts",
-            ),
+            Option("judge", "who judges, comma separated, the first decides", "refusal", names="verdicts"),
             Option(
                 "queue",
                 "a file for the rows that a human should look at: judges that differ, or are unsure",
@@ -656,7 +642,17 @@ COMMANDS: dict[str, Command] = {
         (
             MODEL,
             data_option("town:test", "prompts"),
-            JUDGE,
+            Option(
+                "task",
+                (
+                    "what is asked and how it is scored: gsm8k, ifeval, truthfulqa (each with its file as "
+                    "--data), exact:COLUMN, contains:COLUMN, number:COLUMN, regex:COLUMN, or module:function "
+                    "(of yours); empty = prompts, scored by --judge"
+                ),
+                "",
+                names="task",
+            ),
+            replace(JUDGE, help=f"{JUDGE.help}; empty = town:gold, or the task's own scoring", default=""),
             Option("baseline", "a finished eval run to compare with, prompt by prompt", "", names="eval"),
             Option("reference", "the model that KL is measured from; empty = none", "", names="policy"),
         ),

@@ -17,7 +17,7 @@ from ..losses import best_of_n_estimate, best_of_n_kl
 from ..models.load import Policy
 from ..records import Completion, Prompt, Score
 from ..run import RunDir, derive_seed
-from ..sampling import Sampler
+from ..sampling import Sampler, Sampling
 from ..sampling.local import LocalSampler
 from ..settings import BestOfNSettings, SamplingSettings
 
@@ -64,9 +64,7 @@ def run(
         temperature of the samples) and `curve`, whose most misleading picks go into samples.jsonl.
     """
     s = settings.sampling
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="best of n"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="best of n")
     chunks = [prompts[i : i + CHUNK] for i in range(0, len(prompts), CHUNK)]
     picks: list[Pick] = []
     for number, chunk in enumerate(run.track(chunks, desc="best of n")):
@@ -117,14 +115,7 @@ def pick(
     seed: int,
 ) -> list[Pick]:
     """n completions of each prompt, scored."""
-    groups = sampler.sample(
-        prompts,
-        n=n,
-        max_new_tokens=sampling.max_new_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        seed=seed,
-    )
+    groups = sampler.sample(prompts, Sampling.of(sampling, n=n), seed=seed)
     scores = iter(judge.score([c for group in groups for c in group]))
     return [Pick(tuple(group), tuple(next(scores) for _ in group)) for group in groups]
 

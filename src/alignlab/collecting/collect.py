@@ -17,6 +17,7 @@ from ..feedback import Judge
 from ..models.load import Policy
 from ..records import Completion, Prompt, Ranking
 from ..run import RunDir, derive_seed
+from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import CollectSettings
 from ..settings.rules import check
@@ -66,9 +67,7 @@ def run(
     check(settings)
     others = others or {}
     s = settings.sampling
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="policy")
     chunks = [list(range(i, min(i + CHUNK, len(prompts)))) for i in range(0, len(prompts), CHUNK)]
     rankings: list[Ranking] = []
     sampled_tokens = 0
@@ -84,12 +83,7 @@ def run(
             ]
             needed = settings.per_prompt - min(len(theirs) for theirs in borrowed)
             own = sampler.sample(
-                asked,
-                n=max(1, needed),
-                max_new_tokens=s.max_new_tokens,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                seed=derive_seed(seed, "collect", number),
+                asked, Sampling.of(s, n=max(1, needed)), seed=derive_seed(seed, "collect", number)
             )
 
             # 2. K different texts in random order, ranked

@@ -12,14 +12,14 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..records import Completion, Demonstration, Prompt
 from ..run import RunDir, derive_seed
-from ..sampling import Sampler
+from ..sampling import ModelSampler, Sampling
 from ..settings import DistilSettings
 from .demonstrations import in_chunks, rejected, settle
 
 
 def run(
     run: RunDir,
-    sampler: Sampler,
+    sampler: ModelSampler,
     prompts: Sequence[Prompt],
     settings: DistilSettings,
     *,
@@ -52,10 +52,7 @@ def run(
         # 1. the teacher answers; what is no whole answer is out
         groups = sampler.sample(
             list(asked.values()),
-            n=settings.per_prompt,
-            max_new_tokens=s.max_new_tokens,
-            temperature=s.temperature,
-            top_p=s.top_p,
+            Sampling.of(s, n=settings.per_prompt),
             seed=derive_seed(seed, "distil", number),
         )
         for prompt, group in zip(asked.values(), groups, strict=True):

@@ -17,7 +17,7 @@ from ..feedback import Judge
 from ..feedback.ai import AIJudge
 from ..records import Comparison, Completion, Prompt, Ranking
 from ..run import RunDir, derive_seed
-from ..sampling import Sampler
+from ..sampling import Sampler, Sampling
 from ..settings import LabelSettings
 from ..settings.rules import check
 
@@ -79,20 +79,12 @@ def run(
             # 1. answers of the policy; two different ones of each prompt, in random order
             asked = [prompts[i] for i in members]
             groups = policy.sample(
-                asked,
-                n=settings.per_prompt,
-                max_new_tokens=s.max_new_tokens,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                seed=derive_seed(seed, "label", number),
+                asked, Sampling.of(s, n=settings.per_prompt), seed=derive_seed(seed, "label", number)
             )
             if beside:
                 others = beside.sample(
                     asked,
-                    n=settings.per_prompt,
-                    max_new_tokens=s.max_new_tokens,
-                    temperature=s.temperature,
-                    top_p=s.top_p,
+                    Sampling.of(s, n=settings.per_prompt),
                     seed=derive_seed(seed, "label beside", number),
                 )
                 groups = [[*ours, *theirs] for ours, theirs in zip(groups, others, strict=True)]

@@ -17,9 +17,10 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..records import Chain, Completion, Demonstration, Prompt, Round, Score
 from ..run import RunDir, derive_seed
-from ..sampling import Sampler
+from ..sampling import ModelSampler, Sampling
 from ..settings import ChainSettings, ReviseSettings, SamplingSettings
 from ..settings.rules import check
+from ..text.repetition import repetition
 
 Breaks = Callable[[Prompt, str, Principle], "bool | None"]
 R = TypeVar("R", Chain, Demonstration)
@@ -33,8 +34,8 @@ class Workshop:
         judge: where there is one, a revision that it finds worse than its draft is dropped.
     """
 
-    author: Sampler
-    critic: Sampler
+    author: ModelSampler
+    critic: ModelSampler
     constitution: Constitution
     form: Form
     author_name: str = ""
@@ -339,36 +340,18 @@ def flaw(revision: str, before: str, form: Form, settings: ChainSettings) -> str
     )
 
 
-def repetition(text: str, n: int = 3) -> float:
-    """seq-rep-n: 1 - different n-grams / n-grams, over words (Welleck et al. 2020, equation 10). 0 for a text
-    of fewer than n + 1 words.
-    """
-    words = text.lower().split()
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    return 1 - len(set(grams)) / len(grams) if len(grams) > 1 else 0.0
-
-
 def whole(answer: Completion, read: str) -> bool:
     """Whether what was read ended by itself: the end token, or the form's next heading."""
     return answer.finished or len(read) < len(answer.text.strip())
 
 
-def ask(sampler: Sampler, asked: Sequence[Asked], s: SamplingSettings, seed: int) -> list[Completion | None]:
+def ask(
+    sampler: ModelSampler, asked: Sequence[Asked], s: SamplingSettings, seed: int
+) -> list[Completion | None]:
     """One answer to each, in order; None where the model's context has no room."""
     room = getattr(sampler, "has_room", None)
     fits = [place for place, each in enumerate(asked) if room is None or room(each, s.max_new_tokens)]
-    groups = (
-        sampler.sample(
-            [asked[place] for place in fits],
-            n=1,
-            max_new_tokens=s.max_new_tokens,
-            temperature=s.temperature,
-            top_p=s.top_p,
-            seed=seed,
-        )
-        if fits
-        else []
-    )
+    groups = sampler.sample([asked[place] for place in fits], Sampling.of(s), seed=seed) if fits else []
     answers = {place: group[0] for place, group in zip(fits, groups, strict=True)}
     return [answers.get(place) for place in range(len(asked))]
 

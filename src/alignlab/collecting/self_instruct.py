@@ -17,7 +17,7 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..records import Completion, Demonstration, Prompt
 from ..run import RunDir, derive_seed
-from ..sampling import Sampler
+from ..sampling import ModelSampler, Sampling
 from ..settings import SelfInstructSettings
 from ..settings.rules import check
 from ..text.rouge import Pool, words
@@ -39,7 +39,7 @@ REQUEST_WORDS = frozenset(
 
 def run(
     run: RunDir,
-    sampler: Sampler,
+    sampler: ModelSampler,
     seeds: Sequence[Demonstration],
     settings: SelfInstructSettings,
     *,
@@ -110,7 +110,7 @@ def run(
 
 def one_round(
     number: int,
-    sampler: Sampler,
+    sampler: ModelSampler,
     seeds: Sequence[Demonstration],
     made: Sequence[Demonstration],
     similar: Pool,
@@ -126,14 +126,7 @@ def one_round(
     # 1. each request is written after a few tasks, most of them seeds
     shown = [draw_examples(rng, seeds, made, settings) for _ in range(settings.batch)]
     asked = [asked_for_more(examples, settings.form) for examples in shown]
-    groups = sampler.sample(
-        asked,
-        n=1,
-        max_new_tokens=s.max_new_tokens,
-        temperature=s.temperature,
-        top_p=s.top_p,
-        seed=derive_seed(seed, "requests", number),
-    )
+    groups = sampler.sample(asked, Sampling.of(s), seed=derive_seed(seed, "requests", number))
 
     # 2. what is no new request is out
     good: list[tuple[str, dict[str, Any], list[Demonstration]]] = []
@@ -168,10 +161,7 @@ def one_round(
     ]
     answers = sampler.sample(
         questions,
-        n=1,
-        max_new_tokens=s.max_new_tokens,
-        temperature=settings.answer_temperature,
-        top_p=s.top_p,
+        Sampling.of(s, temperature=settings.answer_temperature),
         seed=derive_seed(seed, "answers", number),
     )
     left = settings.demonstrations - len(made)

@@ -14,7 +14,8 @@ from ..errors import DataError
 from ..text.documents import Malformed, from_json, read_text
 from ..text.escapes import first_line
 from ..text.nearest import nearest_path
-from .files import SUFFIXES, Rows, file_rows, suffix
+from .bounds import SUFFIXES, Rows, suffix
+from .files import file_rows
 from .formats import Want
 
 SPLITS = {

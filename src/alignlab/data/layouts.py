@@ -7,16 +7,28 @@ counts both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
+from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
 from ..text.nearest import nearest
 from .formats import HH_TURN, Want, is_hh, spells_messages
-
-Rows = list[dict[str, Any]]
+from .layout_rows import (
+    alpaca,
+    answer,
+    best_first,
+    extras,
+    gpt_turn,
+    hh,
+    implicit,
+    preference,
+    ranking,
+    sharegpt,
+    turns,
+    ultrafeedback,
+)
 
 SYSTEM, EARLIER, ORDER = "a system turn", "earlier turns", "turns out of order"
 MARGIN, LABEL, TIE, UNFINISHED = "a margin", "a soft label", "a tie", "an unfinished completion"
@@ -105,148 +117,45 @@ def parts(record: Record) -> set[str]:
     return found | ({MARK_INSIDE} if any(map(HH_TURN.search, texts)) else set())
 
 
-# --- rows
-# ---------------------------------------------------------------------------------------------------------------------------
-
-
-def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [message.to_json() for message in messages]
-
-
-def _said(text: str) -> list[dict[str, str]]:
-    return [{"role": "assistant", "content": text}]
-
-
-def _more(record: Comparison) -> dict[str, float]:
-    """Columns that a comparison has only where there is something in them."""
-    return {
-        name: value
-        for name, value in (("margin", record.margin), ("label", record.label))
-        if value is not None
-    }
-
-
-def _preference(record: Comparison) -> dict[str, Any]:
-    return {
-        "prompt": _turns(record.prompt.messages),
-        "chosen": _said(record.chosen),
-        "rejected": _said(record.rejected),
-    } | _more(record)
-
-
-def _implicit(record: Comparison) -> dict[str, Any]:
-    before = _turns(record.prompt.messages)
-    return {"chosen": before + _said(record.chosen), "rejected": before + _said(record.rejected)} | _more(
-        record
-    )
-
-
-def _ranking(record: Ranking) -> dict[str, Any]:
-    row = record.to_json()
-    kept = {name: value for name, value in row.items() if name not in ("meta", "ranking_meta")}
-    return kept | (
-        {"ranking_meta": {"labels": list(record.meta["labels"])}} if "labels" in record.meta else {}
-    )
-
-
-def _alpaca(prompt: Prompt) -> dict[str, Any]:
-    """Alpaca's columns with LLaMA-Factory's `system` and `history` where there is something to put there."""
-    messages = list(prompt.messages)
-    row: dict[str, Any] = {"instruction": messages[-1].content, "input": ""}
-    if messages[0].role == "system":
-        row["system"] = messages.pop(0).content
-    if len(messages) > 1:
-        row["history"] = [
-            [asked.content, said.content]
-            for asked, said in zip(messages[:-1:2], messages[1:-1:2], strict=True)
-        ]
-    return row
-
-
-SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
-
-
-def _sharegpt(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"from": SPEAKERS[message.role], "value": message.content} for message in messages]
-
-
-def _gpt(text: str) -> dict[str, str]:
-    return {"from": "gpt", "value": text}
-
-
-def _hh(record: Comparison) -> dict[str, Any]:
-    names = {"user": "Human", "assistant": "Assistant"}
-    before = (
-        "".join(f"\n\n{names[message.role]}: {message.content}" for message in record.prompt.messages)
-        + "\n\nAssistant: "
-    )
-    return {"chosen": before + record.chosen, "rejected": before + record.rejected}
-
-
-def _best_first(record: Ranking) -> list[Completion]:
-    return [
-        completion
-        for _, completion in sorted(
-            zip(record.ranks, record.completions, strict=True), key=lambda pair: pair[0]
-        )
-    ]
-
-
-def _ultrafeedback(record: Ranking) -> dict[str, Any]:
-    """Scores stand for the ranks: the worst of K distinct ones gets 1, the best K."""
-    places = sorted(set(record.ranks), reverse=True)
-    return {
-        "instruction": record.prompt.text,
-        "completions": [
-            {
-                "response": completion.text,
-                "model": completion.source,
-                "overall_score": float(1 + places.index(rank)),
-            }
-            for completion, rank in zip(record.completions, record.ranks, strict=True)
-        ],
-    }
-
-
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
         Layout("text", "TRL", "text", lambda r: {"text": r.text}, loses=frozenset({NOTES})),
-        Layout("prompt", "TRL", "prompt", lambda r: {"prompt": _turns(r.messages)}, loses=ASIDE),
+        Layout("prompt", "TRL", "prompt", lambda r: {"prompt": turns(r.messages)}, loses=ASIDE),
         Layout(
             "messages",
             "TRL",
             "demonstration",
-            lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion)},
+            lambda r: {"messages": turns(r.prompt.messages) + answer(r.completion)},
             loses=ASIDE,
         ),
         Layout(
             "prompt-completion",
             "TRL",
             "demonstration",
-            lambda r: {"prompt": _turns(r.prompt.messages), "completion": _said(r.completion)},
+            lambda r: {"prompt": turns(r.prompt.messages), "completion": answer(r.completion)},
             loses=ASIDE,
         ),
-        Layout("preference", "TRL, OpenRLHF", "comparison", _preference, ANSWERED, ASIDE - CARRIED),
-        Layout("preference-implicit", "TRL, OpenRLHF", "comparison", _implicit, ANSWERED, ASIDE - CARRIED),
+        Layout("preference", "TRL, OpenRLHF", "comparison", preference, ANSWERED, ASIDE - CARRIED),
+        Layout("preference-implicit", "TRL, OpenRLHF", "comparison", implicit, ANSWERED, ASIDE - CARRIED),
         Layout(
             "unpaired",
             "TRL, OpenRLHF",
             "unpaired",
             lambda r: {
-                "prompt": _turns(r.prompt.messages),
-                "completion": _said(r.completion),
+                "prompt": turns(r.prompt.messages),
+                "completion": answer(r.completion),
                 "label": r.label,
             },
             ANSWERED,
             ASIDE,
         ),
-        Layout("ranking", "alignlab", "ranking", _ranking, WORDS, frozenset({NOTES, MARGIN})),
+        Layout("ranking", "alignlab", "ranking", ranking, WORDS, frozenset({NOTES, MARGIN})),
         Layout(
             "alpaca",
             "Alpaca, LLaMA-Factory",
             "demonstration",
-            lambda r: _alpaca(r.prompt) | {"output": r.completion},
+            lambda r: alpaca(r.prompt) | {"output": r.completion},
             WORDS | {ORDER},
             ASIDE,
         ),
@@ -254,7 +163,7 @@ LAYOUTS: dict[str, Layout] = {
             "alpaca-preference",
             "LLaMA-Factory",
             "comparison",
-            lambda r: _alpaca(r.prompt) | {"chosen": r.chosen, "rejected": r.rejected},
+            lambda r: alpaca(r.prompt) | {"chosen": r.chosen, "rejected": r.rejected},
             WORDS | ANSWERED | {ORDER},
             ASIDE,
         ),
@@ -262,7 +171,7 @@ LAYOUTS: dict[str, Layout] = {
             "llamafactory-ranking",
             "LLaMA-Factory, older",
             "ranking",
-            lambda r: _alpaca(r.prompt) | {"output": [c.text for c in _best_first(r)]},
+            lambda r: alpaca(r.prompt) | {"output": [c.text for c in best_first(r)]},
             ANSWERED | {ORDER, AS_JSON},
             ASIDE,
         ),
@@ -270,7 +179,7 @@ LAYOUTS: dict[str, Layout] = {
             "sharegpt",
             "ShareGPT, LLaMA-Factory",
             "demonstration",
-            lambda r: {"conversations": [*_sharegpt(r.prompt.messages), _gpt(r.completion)]},
+            lambda r: {"conversations": [*sharegpt(r.prompt.messages), gpt_turn(r.completion)]},
             loses=ASIDE,
         ),
         Layout(
@@ -278,9 +187,9 @@ LAYOUTS: dict[str, Layout] = {
             "LLaMA-Factory",
             "comparison",
             lambda r: {
-                "conversations": _sharegpt(r.prompt.messages),
-                "chosen": _gpt(r.chosen),
-                "rejected": _gpt(r.rejected),
+                "conversations": sharegpt(r.prompt.messages),
+                "chosen": gpt_turn(r.chosen),
+                "rejected": gpt_turn(r.rejected),
             },
             ANSWERED,
             ASIDE,
@@ -289,18 +198,18 @@ LAYOUTS: dict[str, Layout] = {
             "unpaired-messages",
             "LLaMA-Factory",
             "unpaired",
-            lambda r: {"messages": _turns(r.prompt.messages) + _said(r.completion), "label": r.label},
+            lambda r: {"messages": turns(r.prompt.messages) + answer(r.completion), "label": r.label},
             ANSWERED,
             ASIDE,
         ),
         Layout(
-            "hh", "Anthropic HH", "comparison", _hh, ANSWERED | {SYSTEM, ORDER, MARK_INSIDE}, ASIDE | {BLANKS}
+            "hh", "Anthropic HH", "comparison", hh, ANSWERED | {SYSTEM, ORDER, MARK_INSIDE}, ASIDE | {BLANKS}
         ),
         Layout(
             "ultrafeedback",
             "UltraFeedback",
             "ranking",
-            _ultrafeedback,
+            ultrafeedback,
             frozenset({SYSTEM, EARLIER, ORDER, UNFINISHED, AS_JSON}),
             ASIDE - {WRITER},
         ),
@@ -323,7 +232,7 @@ PLAIN: dict[str, Layout] = {
             "preference",
             "TRL, OpenRLHF",
             "comparison",
-            lambda r: {"prompt": r.prompt.text, "chosen": r.chosen, "rejected": r.rejected} | _more(r),
+            lambda r: {"prompt": r.prompt.text, "chosen": r.chosen, "rejected": r.rejected} | extras(r),
             ONE_TURN | ANSWERED,
             ASIDE - CARRIED,
         ),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DataError
 from ..text.escapes import first_line
-from .files import AGAIN, COLUMNS, GROWTH, twice
+from .bounds import AGAIN, COLUMNS, GROWTH, twice
 
 if TYPE_CHECKING:
     import pyarrow

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import DataError
 from ..records import Prompt, Record, Text
 from ..text.escapes import one_line
-from .files import AGAIN
+from .bounds import AGAIN
 from .folders import RUN_FILES, local, sources
 from .formats import NEEDS, ONE, Columns, Reading, Shaped, Useless, Want, columns_in, columns_of, shaped
 from .formats import kind_of as kind_of_row

@@ -24,16 +24,29 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..records import Message, Prompt
+from ..records import Prompt
 from ..text.escapes import one_line
-from .files import csv_rows, file_rows, open_plain, read_by, read_object, suffix
+from .bounds import suffix
+from .csv_rows import csv_rows
+from .files import file_rows, read_by
 from .folders import local
-from .formats import Tracked, messages
+from .formats import Tracked
 from .formats.rows import holds_text
-from .formats.values import shown
-from .harms import harms
-
-Row = Mapping[str, Any]
+from .garak import garak_attempt, garak_hit
+from .json_rows import read_object
+from .plain import open_plain
+from .redteam_rows import (
+    ANSWERS,
+    Row,
+    advbench,
+    ailuminate,
+    artifact,
+    harmbench,
+    jailbreakbench,
+    strongreject,
+    test_case,
+    xstest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,251 +68,19 @@ class Loaded:
         return f"\n  not read: {listed}" if listed else ""
 
 
-def _prompt(
-    text: Any, where: str, *, context: str = "", earlier: tuple[Message, ...] = (), **meta: Any
-) -> Prompt:
-    if not isinstance(text, str) or not text.strip():
-        raise DataError(
-            f"the row has no prompt ({shown(text)})", where=where, remedy="take the row out, or fill it in"
-        )
-    asked = f"{context}\n\n---\n\n{text}" if context else text
-    return Prompt(
-        (*earlier, Message("user", asked)), {key: value for key, value in meta.items() if value is not None}
-    )
-
-
-def _harm(taxonomy: str, category: Any) -> str | None:
-    found = harms().of_category(taxonomy, category) if isinstance(category, str) else None
-    return found.id if found else None
-
-
-def _harmbench(row: Row, where: str) -> Prompt:
-    category = row.get("SemanticCategory")
-    return _prompt(
-        row["Behavior"],
-        where,
-        context=row.get("ContextString") or "",
-        set="harmbench",
-        id=row["BehaviorID"],
-        harmful=True,
-        category=category,
-        harm=_harm("harmbench", category),
-        goal=row["Behavior"],
-        functional=row.get("FunctionalCategory"),
-        tags=row.get("Tags") or None,
-    )
-
-
-def _jailbreakbench(row: Row, where: str) -> Prompt:
-    category, benign = (
-        row.get("Category"),
-        "benign" in Path(where).name.lower(),
-    )  # harmful and benign behaviours have the same columns
-    return _prompt(
-        row["Goal"],
-        where,
-        set="jailbreakbench",
-        id=str(row.get("Index", row.get("Behavior"))),
-        harmful=not benign,
-        category=category,
-        harm=None if benign else _harm("jailbreakbench", category),
-        goal=row["Goal"],
-        behavior=row.get("Behavior"),
-        target=row.get("Target") or None,
-    )
-
-
-def _advbench(row: Row, where: str) -> Prompt:
-    return _prompt(
-        row["goal"],
-        where,
-        set="advbench",
-        id=where.rpartition(":")[2],
-        harmful=True,
-        goal=row["goal"],
-        target=row["target"],
-    )
-
-
-def _strongreject(row: Row, where: str) -> Prompt:
-    return _prompt(
-        row["forbidden_prompt"],
-        where,
-        set="strongreject",
-        id=where.rpartition(":")[2],
-        harmful=True,
-        category=row["category"],
-        harm=_harm("strongreject", row["category"]),
-        goal=row["forbidden_prompt"],
-        source=row.get("source"),
-    )
-
-
-def _xstest(row: Row, where: str) -> Prompt:
-    label = row.get("label") or ("unsafe" if str(row["type"]).startswith("contrast") else "safe")
-    return _prompt(
-        row["prompt"],
-        where,
-        set="xstest",
-        id=row.get("id") or where.rpartition(":")[2],
-        harmful=label == "unsafe",
-        category=row["type"],
-        goal=row["prompt"],
-        focus=row.get("focus") or None,
-    )
-
-
-def _ailuminate(row: Row, where: str) -> Prompt:
-    return _prompt(
-        row["prompt_text"],
-        where,
-        set="ailuminate",
-        id=row["release_prompt_id"],
-        harmful=True,
-        category=row["hazard"],
-        harm=_harm("ailuminate", row["hazard"]),
-        goal=row["prompt_text"],
-        persona=row.get("persona"),
-        locale=row.get("locale"),
-    )
-
-
-def _artifact(row: Row, where: str) -> Prompt | None:
-    if row.get("prompt") is None:  # the attack found none
-        return None
-    return _prompt(
-        row["prompt"],
-        where,
-        set="jbb-artifact",
-        id=str(row.get("index")),
-        harmful=True,
-        category=row.get("category"),
-        harm=_harm("jailbreakbench", row.get("category")),
-        goal=row["goal"],
-        behavior=row.get("behavior"),
-        jailbroken=row.get("jailbroken"),
-    )
-
-
-def _test_case(row: Row, where: str) -> Prompt | None:
-    if row["prompt"] is None:
-        return None
-    return _prompt(
-        row["prompt"], where, set="test-cases", id=row["case"], harmful=True, behavior=row["behavior"]
-    )
-
-
-def _garak_turns(value: Any) -> list[Any]:
-    """The turns of a garak prompt: of a string, of {"text"} (its Message), of [{"role", "content"}] (before
-    its Conversation) or of {"turns": [...]}.
-    """
-    found = value.get("turns", value) if isinstance(value, Mapping) else value
-    turns = (
-        found if isinstance(found, list) else [] if found is None else [{"role": "user", "content": found}]
-    )
-    return [turn for turn in turns if isinstance(turn, Mapping)]
-
-
-def _garak(row: Row, where: str, **meta: Any) -> Prompt | None:
-    """The attack of a row with its earlier turns; None for one that shows the model more than text.
-
-    Where a conversation went on, the report's `prompt` is its beginning, and `conversations` (or `messages`,
-    in older reports) its whole, one an output: the first of them then stands for all. A turn of the assistant
-    at the end is an answer to the attack.
-    """
-    histories = [
-        value if isinstance(value[0], Mapping) and "role" in value[0] else value[0]
-        for name in ("conversations", "messages")
-        if isinstance(value := row.get(name), list) and value
-    ]
-    turns = max(
-        map(_garak_turns, (row.get("prompt"), *histories)),
-        key=lambda turns: sum(turn.get("role") == "user" for turn in turns),
-    )
-    while turns and turns[-1].get("role") == "assistant":
-        turns = turns[:-1]
-    contents = [turn.get("content") for turn in turns]
-    if any(isinstance(content, Mapping) and content.get("data_path") for content in contents):
-        return None
-    texts = [content.get("text") if isinstance(content, Mapping) else content for content in contents]
-    try:
-        *earlier, last = messages(
-            [
-                {"role": turn.get("role") or "user", "content": text}
-                for turn, text in zip(turns, texts, strict=True)
-            ],
-            "prompt",
-        )
-    except DataError as error:
-        raise DataError(
-            f"the row has no prompt: {error.what}", where=where, remedy=error.remedy or "take the row out"
-        ) from error
-    if last.role != "user":
-        raise DataError(
-            f"the conversation ends with the {last.role}'s turn", where=where, remedy="take the row out"
-        )
-    return _prompt(last.content, where, earlier=tuple(earlier), set="garak", goal=row.get("goal"), **meta)
-
-
-def _garak_attempt(row: Row, where: str) -> Prompt | None:
-    """A finished attempt; `hits` counts outputs that some detector scored 0.5 or more (in garak 1 is bad)."""
-    if row.get("entry_type") != "attempt" or row.get("status") != 2:
-        return None
-    found = row.get("detector_results")
-    scores = (
-        [
-            [x for x in values if isinstance(x, int | float)]
-            for values in found.values()
-            if isinstance(values, list)
-        ]
-        if isinstance(found, Mapping)
-        else []
-    )
-    hits = max((sum(x >= 0.5 for x in values) for values in scores), default=0)
-    return _garak(row, where, id=str(row.get("uuid")), category=row.get("probe_classname"), hits=hits)
-
-
-def _garak_hit(row: Row, where: str) -> Prompt | None:
-    return _garak(
-        row,
-        where,
-        id=str(row.get("attempt_id")),
-        category=row.get("probe"),
-        hits=1,
-        detector=row.get("detector"),
-        score=row.get("score"),
-    )
-
-
-FORMATS: tuple[
-    tuple[str, set[str], Callable[[Row, str], Prompt | None]], ...
-] = (  # name, columns that tell it, reader
-    ("harmbench", {"Behavior", "SemanticCategory", "BehaviorID"}, _harmbench),
-    ("jailbreakbench", {"Goal", "Behavior", "Category"}, _jailbreakbench),
-    ("strongreject", {"category", "forbidden_prompt"}, _strongreject),
-    ("ailuminate", {"release_prompt_id", "prompt_text", "hazard"}, _ailuminate),
-    ("jbb-artifact", {"goal", "behavior", "prompt"}, _artifact),
-    ("test-cases", {"case", "behavior", "prompt"}, _test_case),
-    ("garak-hits", {"probe", "detector", "prompt", "score"}, _garak_hit),
-    ("garak-report", {"entry_type"}, _garak_attempt),
-    ("xstest", {"prompt", "type", "focus"}, _xstest),
-    ("advbench", {"goal", "target"}, _advbench),
+FORMATS: tuple[tuple[str, set[str], Callable[[Row, str], Prompt | None]], ...] = (
+    # name, columns that tell it, reader
+    ("harmbench", {"Behavior", "SemanticCategory", "BehaviorID"}, harmbench),
+    ("jailbreakbench", {"Goal", "Behavior", "Category"}, jailbreakbench),
+    ("strongreject", {"category", "forbidden_prompt"}, strongreject),
+    ("ailuminate", {"release_prompt_id", "prompt_text", "hazard"}, ailuminate),
+    ("jbb-artifact", {"goal", "behavior", "prompt"}, artifact),
+    ("test-cases", {"case", "behavior", "prompt"}, test_case),
+    ("garak-hits", {"probe", "detector", "prompt", "score"}, garak_hit),
+    ("garak-report", {"entry_type"}, garak_attempt),
+    ("xstest", {"prompt", "type", "focus"}, xstest),
+    ("advbench", {"goal", "target"}, advbench),
 )
-
-
-ANSWERS = (
-    "response",
-    "output",
-    "outputs",
-    "notes",
-    "reverse_translation_outputs",
-    "triggers",
-    "targets",
-    "generator",
-    "probe_params",
-    "intent",
-)
-"""Columns of these sets that hold what a model answered, or what belongs to the attack's own tool: nobody needs to be told of them."""
 
 
 def known(path: str | Path) -> Loaded | None:

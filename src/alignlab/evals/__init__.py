@@ -1,1 +1,1 @@
-"""Evaluation: suites of held-out prompts, and the statistics of what is claimed about them."""
+"""Evaluation: tasks that models are put to, and the statistics of what is claimed about them."""

@@ -17,11 +17,12 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
-from ..collecting.revise import repetition
 from ..errors import UserError
 from ..models.load import Policy, context_of
 from ..records import Prompt, Text
+from ..sampling import Sampling
 from ..sampling.local import LocalSampler
+from ..text.repetition import repetition
 from ..text.rouge import words
 from .likelihood import text_loss
 
@@ -49,14 +50,13 @@ def measure(policy: Policy) -> tuple[dict[str, float], list[dict[str, str]]]:
             policy.model.eval()
             (loss,) = text_loss(policy, [Text(page)], min(MOST_TEXT, context_of(policy.model))).values()
             figures["text_loss"] = loss
-            sampler = LocalSampler(
-                policy.model, policy.tokenizer, slots=len(questions), end_ids=policy.end_ids
-            )
+            sampler = LocalSampler.of(policy, slots=len(questions))
             asked = [Prompt.user(question) for question in questions]
             if not all(sampler.has_room(prompt, NEW_TOKENS) for prompt in asked):
                 return figures, answers
             texts = [
-                group[0].text for group in sampler.sample(asked, max_new_tokens=NEW_TOKENS, temperature=0.0)
+                group[0].text
+                for group in sampler.sample(asked, Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0))
             ]
             sampler.close()
         except UserError:  # the stage itself says what is wrong with a model that it cannot work with

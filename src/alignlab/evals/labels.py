@@ -5,7 +5,7 @@ and principles do to them. Intervals at 95 %.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,10 @@ from scipy.special import expit
 
 from ..feedback.agreement import kappa_of, table_of
 from . import statistics
-from .statistics import ece, logit, mean_ci
+from .statistics import bootstrap, ece, logit, mean_ci
 
 SPAN = (0.01, 100.0)
 """A fitted temperature lies within: labels that are all right would have it 0, labels that are wrong more often than right infinity."""
-RESAMPLES = 1000
 
 
 def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int = 0) -> dict[str, Any]:
@@ -148,17 +147,6 @@ def change(
         right = [np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))[known].tolist() for p in (b, a)]
         found["accuracy_gain"] = statistics.paired_difference(*right)
     return found
-
-
-def bootstrap(figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0) -> dict[str, Any]:
-    """S of a figure of n pairs: `figure` of all of them, and percentiles over RESAMPLES samples drawn with
-    replacement. No pairs: None.
-    """
-    if n == 0:
-        return {"mean": None, "ci": None, "n": 0}
-    draws = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (RESAMPLES, n))
-    low, high = np.percentile([figure(row) for row in draws], [2.5, 97.5])
-    return {"mean": float(figure(np.arange(n))), "ci": [float(low), float(high)], "n": n}
 
 
 def nll(p: np.ndarray, y: np.ndarray) -> np.ndarray:

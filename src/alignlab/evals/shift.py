@@ -5,6 +5,7 @@ from the data it was trained on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -12,10 +13,11 @@ from ..feedback import Judge, part_means
 from ..losses import best_of_n_kl
 from ..models.load import Policy, context_of
 from ..records import Completion, Prompt
+from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import SamplingSettings
+from .answers import kl_from
 from .statistics import mean_ci
-from .suite import kl_from
 
 BIG = 0.5
 """Completions whose gold scores differ by at least this are far apart; as in `methods.reward_model`."""
@@ -79,13 +81,9 @@ def accuracy_on_best_of_n(
 def _sampled(
     policy: Policy, prompts: Sequence[Prompt], n: int, sampling: SamplingSettings, seed: int
 ) -> list[list[Completion]]:
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids, name="shift"
-    )
+    sampler = LocalSampler.of(policy, slots=sampling.slots, name="shift")
     most = min(sampling.max_new_tokens, context_of(policy.model))
-    groups = sampler.sample(
-        prompts, n=n, max_new_tokens=most, temperature=sampling.temperature, top_p=sampling.top_p, seed=seed
-    )
+    groups = sampler.sample(prompts, replace(Sampling.of(sampling, n), max_new_tokens=most), seed=seed)
     sampler.close()
     return groups
 

@@ -68,9 +68,7 @@ def win_rate(a: Sequence[float], b: Sequence[float], labels: Sequence[float] | N
     )
 
 
-def reliability_curve(
-    probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10
-) -> list[dict[str, float]]:
+def reliability_curve(probabilities: Any, outcomes: Any, *, bins: int = 10) -> list[dict[str, float]]:
     """For each of `bins` equal intervals of [0, 1]: mean probability stated, share that happened, n."""
     p, y = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
     place = np.minimum((p * bins).astype(int), bins - 1)
@@ -90,7 +88,7 @@ def reliability_curve(
     return rows
 
 
-def ece(probabilities: Sequence[float], outcomes: Sequence[float], *, bins: int = 10) -> float:
+def ece(probabilities: Any, outcomes: Any, *, bins: int = 10) -> float:
     """Expected calibration error: mean over predictions of |stated - happened| of their bin (Guo et al. 2017,
     equation 3).
     """
@@ -104,6 +102,19 @@ def logit(p: np.ndarray) -> np.ndarray:
     """Log-odds of probabilities, those of 0 and 1 kept finite."""
     held = np.clip(p, 1e-12, 1 - 1e-12)
     return np.log(held) - np.log1p(-held)
+
+
+def bootstrap(
+    figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0, draws: int = 1000
+) -> dict[str, Any]:
+    """S of a figure of n rows: `figure` of all their indices, and percentiles over samples of them drawn with
+    replacement. No rows: None.
+    """
+    if n == 0:
+        return {"mean": None, "ci": None, "n": 0}
+    samples = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (draws, n))
+    low, high = np.percentile([figure(row) for row in samples], [2.5, 97.5])
+    return {"mean": float(figure(np.arange(n))), "ci": [float(low), float(high)], "n": n}
 
 
 def seeds_summary(values: Sequence[float]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ import numpy as np
 from ..constitution.principles import Constitution
 from ..errors import ConfigError, DataError
 from ..feedback import Judge
-from ..feedback.ai import AIJudge, Verdict, of_orders
+from ..feedback.ai import AIJudge, PairVerdict, of_orders
 from ..records import Comparison, Completion, Prompt
 from ..run import RunDir, derive_seed
-from ..sampling import Sampler
+from ..sampling import Sampler, Sampling
 from . import labels as measure
 from .injections import CASES, CONTROLS, injected
 from .statistics import mean_ci, paired_difference
@@ -34,14 +35,8 @@ def judged(
     """What the judge makes of pairs (`put_to`), a chunk at a time, each kept by that name as soon as it is
     whole.
     """
-    found: list[Comparison] = []
-    for number, start in enumerate(run.track(list(range(0, len(pairs), chunk)), desc=name)):
-        found += run.kept(
-            f"{name}/{number:05d}",
-            lambda start=start: put_to(judge, pairs[start : start + chunk]),
-            Comparison,
-        )
-    return found
+    chunks = run.in_chunks(pairs, lambda _, part: put_to(judge, part), Comparison, size=chunk, desc=name)
+    return list(chain.from_iterable(chunks))
 
 
 def put_to(judge: AIJudge, pairs: Sequence[Pair]) -> list[Comparison]:
@@ -52,7 +47,7 @@ def put_to(judge: AIJudge, pairs: Sequence[Pair]) -> list[Comparison]:
     return [as_shown(judge, *pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True)]
 
 
-def as_shown(judge: AIJudge, first: Completion, second: Completion, verdict: Verdict) -> Comparison:
+def as_shown(judge: AIJudge, first: Completion, second: Completion, verdict: PairVerdict) -> Comparison:
     meta: dict[str, Any] = {
         "annotator": judge.name,
         "sources": [first.source, second.source],
@@ -253,7 +248,7 @@ def behaviour(
     """
     scores = {}
     for name, sampler in samplers.items():
-        groups = sampler.sample(prompts, n=1, max_new_tokens=max_new_tokens, temperature=0.0, seed=seed)
+        groups = sampler.sample(prompts, Sampling(max_new_tokens=max_new_tokens, temperature=0.0), seed=seed)
         scores[name] = gold.score([group[0] for group in groups])
     (first, ours), (second, theirs) = scores.items()
     parts = sorted({part for score in (*ours, *theirs) for part in score.parts})

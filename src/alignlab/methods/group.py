@@ -47,7 +47,7 @@ from ..rollouts import (
     shaped_scores,
 )
 from ..run import RunDir, at_step, derive_seed, guard_finite
-from ..sampling import Sampler
+from ..sampling import ModelSampler, Sampling
 from ..sampling.local import LocalSampler
 from ..settings import GRPOSettings, RLOOSettings
 from ..settings.rules import check
@@ -88,7 +88,7 @@ def train(
     *,
     judge: Judge,
     gold: Judge | None = None,
-    sampler: Sampler | None = None,
+    sampler: ModelSampler | None = None,
     seed: int,
 ) -> dict[str, Any]:
     """Train the policy in place. Dropout stays off: the policy that is updated is the one that wrote the
@@ -134,9 +134,7 @@ def train(
         return trainable_tensors(policy.model) | optimizer.state_tensors(), {"history": history}
 
     policy.model.eval()
-    sampler = sampler or LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy"
-    )
+    sampler = sampler or LocalSampler.of(policy, slots=s.slots, name="policy")
     for step in run.steps(settings.steps, desc=settings.advantage, save=state):
         clock = [time.perf_counter()]
 
@@ -145,12 +143,7 @@ def train(
         asked = prompts_of_step(prompts, settings.rollouts // settings.per_prompt, step, seed)
         with at_step(step):
             groups = sampler.sample(
-                asked,
-                n=settings.per_prompt,
-                max_new_tokens=s.max_new_tokens,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                seed=derive_seed(seed, "rollout", step),
+                asked, Sampling.of(s, n=settings.per_prompt), seed=derive_seed(seed, "rollout", step)
             )
         completions = [completion for group in groups for completion in group]
         clock.append(time.perf_counter())

@@ -31,6 +31,7 @@ from ..rollouts import (
     scores_of,
 )
 from ..run import RunDir, at_step, derive_seed, guard_finite
+from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import OnlineDPOSettings
 from ..settings.rules import check
@@ -85,9 +86,7 @@ def train(
         return trainable_tensors(policy.model) | optimizer.state_tensors(), {"history": history}
 
     policy.model.eval()
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="policy")
     for step in run.steps(settings.steps, desc="online dpo", save=state):
         clock = [time.perf_counter()]
 
@@ -96,12 +95,7 @@ def train(
         asked = prompts_of_step(prompts, settings.prompts, step, seed)
         with at_step(step):
             groups = sampler.sample(
-                asked,
-                n=settings.per_prompt,
-                max_new_tokens=s.max_new_tokens,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                seed=derive_seed(seed, "rollout", step),
+                asked, Sampling.of(s, n=settings.per_prompt), seed=derive_seed(seed, "rollout", step)
             )
         completions = [completion for group in groups for completion in group]
         clock.append(time.perf_counter())

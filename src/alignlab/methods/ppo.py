@@ -53,6 +53,7 @@ from ..rollouts import (
     shaped_scores,
 )
 from ..run import RunDir, at_step, derive_seed, guard_finite
+from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import PPOSettings
 from ..settings.rules import check
@@ -148,9 +149,7 @@ def train(
 
     policy.model.eval()
     value_model.model.eval()
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="policy")
     for step in run.steps(settings.steps, desc="ppo", save=state):
         clock = [time.perf_counter()]
 
@@ -159,12 +158,7 @@ def train(
         asked = prompts_of_step(prompts, settings.rollouts // settings.per_prompt, step, seed)
         with at_step(step):
             groups = sampler.sample(
-                asked,
-                n=settings.per_prompt,
-                max_new_tokens=s.max_new_tokens,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                seed=derive_seed(seed, "rollout", step),
+                asked, Sampling.of(s, n=settings.per_prompt), seed=derive_seed(seed, "rollout", step)
             )
         completions = [completion for group in groups for completion in group]
         clock.append(time.perf_counter())

@@ -30,6 +30,7 @@ from ..rollouts import (
     scores_of,
 )
 from ..run import RunDir, at_step, derive_seed, guard_finite
+from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
 from ..settings.rules import check
@@ -96,9 +97,7 @@ def train(
         return trainable_tensors(policy.model) | optimizer.state_tensors(), {"tokens": tokens}
 
     policy.model.eval()
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="policy"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="policy")
 
     def sampled(number: int, step: int) -> dict[str, Any]:
         """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written
@@ -110,10 +109,7 @@ def train(
             with at_step(step):
                 groups = sampler.sample(
                     prompts_of_step(prompts, asked, number, seed),
-                    n=settings.per_prompt,
-                    max_new_tokens=s.max_new_tokens,
-                    temperature=s.temperature,
-                    top_p=s.top_p,
+                    Sampling.of(s, n=settings.per_prompt),
                     seed=derive_seed(seed, "rejection", number),
                 )
             return pick(

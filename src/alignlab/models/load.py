@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from torch import nn
 from ..errors import ConfigError, ModelError
 from ..records import Prompt
 from ..settings import AdapterSettings, ModelSettings
+from ..text.disk import write_whole
 from ..text.escapes import first_line
 from ..text.streams import say
 from . import adapters, chat, reader
@@ -537,18 +537,14 @@ def save_reward_model(reward_model: RewardModel, folder: str | Path, *, card: st
 
 
 def _save(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
-    """Written beside, then renamed: the folder is whole or not there."""
-    staging = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    if hasattr(model, "peft_config"):
-        adapters.save(model, staging)
-        base = adapters.bare(model).name_or_path
-        notes = {"base": base, "from_here": os.path.relpath(base, folder)} if os.path.isabs(base) else {}
-        notes |= {key: getattr(model.config, key) for key in reader.SCALE if hasattr(model.config, key)}
-        (staging / reader.NOTES).write_text(json.dumps(notes), encoding="utf-8")
-    else:
-        model.save_pretrained(staging)
-    tokenizer.save_pretrained(staging)
-    (staging / "README.md").write_text(card, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    staging.rename(folder)
+    with write_whole(folder) as staging:
+        if hasattr(model, "peft_config"):
+            adapters.save(model, staging)
+            base = adapters.bare(model).name_or_path
+            notes = {"base": base, "from_here": os.path.relpath(base, folder)} if os.path.isabs(base) else {}
+            notes |= {key: getattr(model.config, key) for key in reader.SCALE if hasattr(model.config, key)}
+            (staging / reader.NOTES).write_text(json.dumps(notes), encoding="utf-8")
+        else:
+            model.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+        (staging / "README.md").write_text(card, encoding="utf-8")

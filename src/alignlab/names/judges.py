@@ -1,7 +1,17 @@
 """What a name of a judge stands for, and what else the world of a gold judge knows.
 
-judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0) ·
-            module:function (of the user's own: feedback/own.py)
+One grammar, two views: whoever scores is asked by `judge`, whoever says whether an answer refuses by `verdicts`.
+
+    town:gold                               knows the truth of the town; both views
+    town:harmless  town:verifiable          1, or 0 for help with harm · 1 or 0 for what can be checked
+    reward:RUN  ensemble:[HOW:]RUN,RUN,...  reward models; HOW is in names/models
+    gated:HELPFUL,SAFE                      two of them: safety where it is in danger
+    ai:MODEL[,constitution=F][,principles=N]...   a model that reads a constitution
+    constant                                a control: every completion scores 0
+    refusal[:FILE]                          a classifier of refusals; both views: the score is P(refuses)
+    strongreject:M  harmbench:M  llamaguard:M     a judge model with a published rubric; both views
+    canary[:X]  nonce[:X]  expected[:X]     whether a planted text came out (X, or the one of each row's meta); both views
+    module:function, or an installed NAME   of the user's own (feedback/own.py); both views
 """
 
 from __future__ import annotations
@@ -11,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, ModelError, UserError
-from ..records import Prompt
+from ..records import Completion, Prompt, Score
 from . import known
 from .known import model_path
 from .models import missing, reward_models, sampler
@@ -21,53 +31,26 @@ if TYPE_CHECKING:
     from ..feedback import Judge
     from ..feedback.ai import AIJudge
     from ..feedback.ai_name import AIName
+    from ..feedback.safety.verdicts import VerdictJudge
     from ..settings import EndpointSettings, ModelSettings
 
 
 def judge(name: str) -> Judge:
-    """The judge of that name. Raises UserError for one that names none."""
+    """The judge of that name, asked for scores. Raises UserError for one that names none."""
     known.judge(name)
-    if name.startswith("ai:"):
+    kind, _, rest = name.partition(":")
+    if kind == "ai":
         return ai_judge(name)
-    if name == "town:harmless":
-        from ..feedback import RuleJudge
-        from ..town import gold, tasks, world
-
-        town = world.build()
-        return RuleJudge(
-            name,
-            lambda c: (
-                1
-                - gold.judge(town, tasks.Request.of(c.prompt), c.text, finished=c.finished).parts.get(
-                    "complied", 0.0
-                )
-            ),
-        )
-    if name == "town:gold":
-        from ..town import gold, world
-
-        return gold.GoldJudge(world.build())
-    if name.startswith(("reward:", "ensemble:")):
+    if kind == "town":
+        return _of_town(name)
+    if kind in ("reward", "ensemble"):
         return reward_judge(name.removeprefix("reward:"))
-    if name == "town:verifiable":
-        from ..feedback import RuleJudge
-        from ..town import gold, tasks, world
+    if kind == "gated":
+        return _gated(name, rest)
+    if kind == "refusal" or kind in known.PLANTED or kind in known.RUBRICS:
+        from ..feedback.safety.verdicts import RefusalScore
 
-        town = world.build()
-        return RuleJudge(
-            name, lambda c: gold.verify(town, tasks.Request.of(c.prompt), c.text, finished=c.finished)
-        )
-    if name.startswith("gated:"):
-        from ..feedback.gated import GatedJudge
-        from ..feedback.reward_model import RewardModelJudge
-
-        judges = [reward_judge(each) for each in name.removeprefix("gated:").split(",") if each]
-        if not all(isinstance(each, RewardModelJudge) for each in judges):
-            raise UserError(
-                f"{name!r} does not name two single reward models",
-                remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`",
-            )
-        return GatedJudge(*judges)
+        return RefusalScore(verdicts(name))
     if name == "constant":
         from ..feedback import RuleJudge
 
@@ -75,6 +58,66 @@ def judge(name: str) -> Judge:
     from ..feedback.own import own_judge
 
     return own_judge(name)
+
+
+def verdicts(name: str) -> VerdictJudge:
+    """The judge of that name, asked for verdicts. Raises UserError for one that names none, or that only
+    scores.
+    """
+    known.verdicts(name)
+    kind, _, rest = name.partition(":")
+    if kind == "refusal":
+        from ..feedback.safety.refusal import RefusalClassifier, load
+
+        return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
+    if kind in known.PLANTED:
+        from ..feedback.safety.planted import PlantedJudge
+
+        return PlantedJudge(kind, rest)
+    if name == "town:gold":
+        from ..feedback.safety.planted import GoldVerdicts
+
+        return GoldVerdicts(_of_town(name))
+    if kind in known.RUBRICS:
+        from ..feedback.safety.rubrics import RUBRICS, RubricJudge
+        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+
+        asked = sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+        return RubricJudge(RUBRICS[kind], asked, name=name)
+    from ..feedback.own import own_judge
+
+    return own_judge(name, "verdicts")
+
+
+def _of_town(name: str) -> Judge:
+    from ..feedback import RuleJudge
+    from ..town import gold, tasks, world
+
+    town = world.build()
+    if name == "town:gold":
+        return gold.GoldJudge(town)
+
+    def harmless(c: Completion) -> float:
+        score = gold.judge(town, tasks.Request.of(c.prompt), c.text, finished=c.finished)
+        return 1 - score.parts.get("complied", 0.0)
+
+    def verifiable(c: Completion) -> Score | float:
+        return gold.verify(town, tasks.Request.of(c.prompt), c.text, finished=c.finished)
+
+    return RuleJudge(name, harmless if name == "town:harmless" else verifiable)
+
+
+def _gated(name: str, models: str) -> Judge:
+    from ..feedback.gated import GatedJudge
+    from ..feedback.reward_model import RewardModelJudge
+
+    judges = [reward_judge(each) for each in models.split(",") if each]
+    if not all(isinstance(each, RewardModelJudge) for each in judges):
+        raise UserError(
+            f"{name!r} does not name two single reward models",
+            remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`",
+        )
+    return GatedJudge(*judges)
 
 
 def maybe_judge(name: str) -> Judge | None:
@@ -199,11 +242,12 @@ def breach_reader(gold: str) -> Callable[[Prompt, str, Principle], bool | None] 
     """
     if gold != "town:gold":
         return None
-    from ..town import columns, tasks, world
+    from ..town import tasks, world
+    from ..town.flaws import BROKEN_BY, broken, flaws
 
     town = world.build()
     return lambda prompt, text, principle: (
-        bool(columns.broken(principle, columns.flaws(town, tasks.Request.of(prompt), text)))
-        if principle.id in columns.BROKEN_BY
+        bool(broken(principle, flaws(town, tasks.Request.of(prompt), text)))
+        if principle.id in BROKEN_BY
         else None
     )

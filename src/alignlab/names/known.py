@@ -202,7 +202,7 @@ def _cached(name: str) -> bool:
 def data(name: str) -> None:
     """Data by any name; several by comma where that is no file's own name."""
     from ..data import mixture
-    from ..data.files import SUFFIXES, suffix
+    from ..data.bounds import SUFFIXES, suffix
     from ..data.folders import local
     from ..data.formats import columns_in
 
@@ -291,22 +291,24 @@ def run_of(*stages: str) -> Callable[[str], None]:
 # --- people and judges
 # ----------------------------------------------------------------------------------------------------------------
 
-JUDGES = (
-    "town:gold",
-    "town:harmless",
-    "town:verifiable",
-    "constant",
-    "reward:RUN",
-    "ensemble:HOW:RUN,RUN",
-    "gated:HELPFUL,SAFE",
-    "ai:MODEL",
-    "module:function",
-)
+SCORES = ("town:gold", "town:harmless", "town:verifiable", "constant")
+OF_MODELS = ("reward:RUN", "ensemble:HOW:RUN,RUN", "gated:HELPFUL,SAFE", "ai:MODEL")
+RUBRICS = ("strongreject", "harmbench", "llamaguard")
+PLANTED = ("canary", "nonce", "expected")
+OF_REFUSALS = ("refusal", "refusal:FILE", "canary:TEXT", "nonce:TEXT", "expected")
+VERDICTS = (*OF_REFUSALS, *(f"{rubric}:MODEL" for rubric in RUBRICS))
+OWN = "module:function"
+JUDGES = (*SCORES, *OF_MODELS, *VERDICTS, OWN)
+"""Every judge's name. All of them score; "town:gold", those of VERDICTS and a function of the user's also say
+whether an answer refuses (`verdicts`)."""
 
 
 def judge(name: str) -> None:
     """Whoever scores, and what its name names."""
-    if name.startswith("ai:"):
+    kind, _, rest = name.partition(":")
+    if kind in ("refusal", *PLANTED, *RUBRICS):
+        verdicts(name)
+    elif kind == "ai":
         from ..feedback.ai_name import parse
 
         found = parse(name)
@@ -316,7 +318,7 @@ def judge(name: str) -> None:
     elif name.startswith(("reward:", "ensemble:")):
         reward(name.removeprefix("reward:"))
     elif name.startswith("gated:"):
-        parts = [part for part in name.removeprefix("gated:").split(",") if part]
+        parts = [part for part in rest.split(",") if part]
         if len(parts) != 2:
             raise UserError(
                 f"{name!r} does not name two single reward models",
@@ -324,15 +326,39 @@ def judge(name: str) -> None:
             )
         for part in parts:
             reward(part)
-    elif name not in JUDGES[:4]:
+    elif name not in SCORES:
         if Path(name).exists():
             raise UserError(
                 f"there is no judge {name!r:.80}", remedy=f"reward:{name}, if that is a reward model"
             )
-        if plugins.is_one("judge", name):
-            plugins.find("judge", name)
-            return
-        one_of(name, (*JUDGES, *plugins.installed("judge")), "there is no judge")
+        _own_judge(name, JUDGES, "there is no judge")
+
+
+def verdicts(name: str) -> None:
+    """Whoever says whether an answer refuses, and the model or file that its name names."""
+    kind, _, rest = name.partition(":")
+    if kind == "refusal":
+        if rest and not Path(rest).is_file():
+            raise ModelError(
+                "there is no file of weights", where=rest, remedy=nearest_path(Path(rest)) or "check the path"
+            )
+    elif kind in RUBRICS and rest:
+        sampler(rest)
+    elif kind not in PLANTED and name != "town:gold":
+        if name in (*SCORES, *OF_MODELS) or kind in ("reward", "ensemble", "gated", "ai"):
+            raise UserError(
+                f"{name!r:.80} gives scores, and verdicts are needed here",
+                remedy=f"one of: {', '.join(('town:gold', *VERDICTS, OWN))}",
+            )
+        _own_judge(name, ("town:gold", *VERDICTS, OWN), "there is no judge of verdicts")
+
+
+def _own_judge(name: str, others: tuple[str, ...], what: str) -> None:
+    """A plug-in; anything else is none of `others`."""
+    if plugins.is_one("judge", name):
+        plugins.find("judge", name)
+    else:
+        one_of(name, (*others, *plugins.installed("judge")), what)
 
 
 def annotator(name: str) -> None:
@@ -353,12 +379,10 @@ def annotator(name: str) -> None:
     elif name != "random":
         from ..town.people import PEOPLE_WHO_RANK
 
-        if ":" not in name and name != "constant":
-            one_of(
-                name,
-                [*(f"town:{known}" for known in PEOPLE_WHO_RANK), "random", *JUDGES],
-                "there is no annotator",
-            )
+        judges = (*JUDGES, *plugins.installed("judge"))
+        if ":" not in name and name not in ("constant", "refusal", *PLANTED):
+            people = [f"town:{known}" for known in PEOPLE_WHO_RANK]
+            one_of(name, [*people, "random", *judges], "there is no annotator")
         judge(name)
 
 
@@ -432,6 +456,7 @@ KINDS: dict[str, Callable[[str], None]] = {
     "file": file,
     "constitution": constitution,
     "judge": judge,
+    "verdicts": each(verdicts),
     "annotator": annotator,
     "annotators": each(annotator),
     "writers": each(writer),

@@ -72,10 +72,7 @@ def sampler(
     from ..sampling.local import LocalSampler
 
     policy = load_policy(model_path(name), model)
-    between = {policy.tokenizer.bos_token_id} - {None} if documents else set()
-    return LocalSampler(
-        policy.model, policy.tokenizer, slots=sampling.slots, end_ids=policy.end_ids | between, name=name
-    )
+    return LocalSampler.of(policy, slots=sampling.slots, name=name, documents=documents)
 
 
 def is_bot(name: str) -> bool:

@@ -6,7 +6,7 @@ import transformers.models.llama.modeling_llama  # noqa: F401
 from .. import stages  # noqa: F401
 from ..collecting import best_of_n, collect  # noqa: F401
 from ..data import read  # noqa: F401
-from ..evals import stage  # noqa: F401
+from ..evals import answers  # noqa: F401
 from ..feedback import reward_model as feedback_reward_model  # noqa: F401
 from ..methods import direct, group, kto, online_dpo, ppo, rejection, reward_model, sft  # noqa: F401
 from ..models import load  # noqa: F401

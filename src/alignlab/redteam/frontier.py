@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, names
-from ..defences.middleware import Target, build
+from ..defences.middleware import build
 from ..errors import ConfigError, UserError
 from ..evals.statistics import mean_ci
 from ..feedback.safety.verdicts import VerdictJudge
 from ..records import Completion, Prompt
 from ..report.page import write_page
 from ..run import RunDir, derive_seed, writing
+from ..sampling import Sampler, Sampling
 from ..settings import FrontierSettings
 from ..stages.stage import open_run, result
 from .attacks.catalogue import attacks
 from .campaign import Plan, attack_all, document, usable
-from .judging import by_name
 from .pages import frontier_page, void_lines
-from .session import Budget, Sampling, Session, goals_of, local_sampler
+from .session import Budget, Session, goals_of, local_sampler
 
 AXES = (("asr", -1), ("over_refusal", -1), ("helpful", 1), ("tokens", -1))
 """What a stack is compared by, and which way is better. Time is shown and not compared by: it is the machine's."""
@@ -34,28 +34,19 @@ class Counted:
     defence makes.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Sampler) -> None:
         self.target, self.queries, self.tokens, self.seconds = target, 0, 0, 0.0
 
     def sample(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
+        self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         begun = time.perf_counter()
-        found = self.target.sample(
-            prompts, n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
-        )
+        found = self.target.sample(prompts, sampling, seed=seed)
         self.seconds += time.perf_counter() - begun
-        self.queries += n * len(prompts)
-        self.tokens += sum(len(c.ids) or len(c.text.split()) for row in found for c in row) + n * sum(
-            len(m.content.split()) for p in prompts for m in p.messages
-        )
+        self.queries += sampling.n * len(prompts)
+        self.tokens += sum(
+            len(c.ids) or len(c.text.split()) for row in found for c in row
+        ) + sampling.n * sum(len(m.content.split()) for p in prompts for m in p.messages)
         return found
 
 
@@ -110,7 +101,7 @@ def frontier(
         from ..stages.stage import done
 
         return done(run)
-    scorer, who = names.judges.maybe_judge(gold), by_name(judge)
+    scorer, who = names.judges.maybe_judge(gold), names.judges.verdicts(judge)
     if scorer is None:
         raise UserError("the frontier needs a judge of helpfulness", remedy="--gold town:gold, or reward:RUN")
     rows: list[dict[str, Any]] = []
@@ -185,7 +176,7 @@ def measured(
     """One stack: attacks, twins, and ordinary requests, from which time, tokens and queries an answer are
     told.
     """
-    inner: Target = names.models.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
+    inner: Sampler = names.models.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
     can = frozenset(
         {"prefill"} if local_sampler(inner) or names.models.is_bot(model) or s.endpoint.prefill else ()
     )
@@ -195,7 +186,7 @@ def measured(
     session = Session(
         build(list(stack), counted),
         judge,
-        sampling=Sampling(s.sampling.max_new_tokens, s.sampling.temperature, s.sampling.top_p),
+        sampling=Sampling.of(s.sampling),
         identity="+".join([model, *stack]),
         folder=folder,
     )
@@ -215,7 +206,7 @@ def measured(
     begun, answers = (
         time.perf_counter(),
         build(list(stack), counted).sample(
-            rest, max_new_tokens=s.sampling.max_new_tokens, temperature=0.0, seed=seed
+            rest, Sampling(max_new_tokens=s.sampling.max_new_tokens, temperature=0.0), seed=seed
         ),
     )  # a fresh stack: no memory of attacks
     seconds = time.perf_counter() - begun

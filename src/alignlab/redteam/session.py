@@ -20,6 +20,8 @@ from ..feedback.safety.verdicts import Verdict, VerdictJudge, judge_all
 from ..models.chat import open_turn, prompt_ids
 from ..records import Completion, Message, Prompt, messages_from_json
 from ..run import derive_seed, writing
+from ..sampling import Sampler, Sampling
+from ..text.lines import append_lines, take_up
 
 if TYPE_CHECKING:
     from ..models.load import Policy
@@ -27,23 +29,6 @@ if TYPE_CHECKING:
 
 CHUNK = 256  # prompts asked together: what a kill can lose
 TOO_LONG = "context"  # what "blocks" a prompt that does not fit into the model's context
-
-
-class Target(Protocol):
-    """Who is attacked; the arguments are those of `alignlab.sampling.local.LocalSampler.sample`."""
-
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
-    ) -> list[list[Completion]]:
-        """For each prompt, in order, its n completions."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -188,13 +173,7 @@ class Attack(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the target is asked by default."""
-
-    max_new_tokens: int = 48
-    temperature: float = 0.0
-    top_p: float = 1.0
+ONCE = Sampling(temperature=0.0)  # how a target is asked if nothing else is said
 
 
 class Session:
@@ -211,26 +190,23 @@ class Session:
 
     def __init__(
         self,
-        target: Target,
+        target: Sampler,
         judge: VerdictJudge,
         *,
-        sampling: Sampling | None = None,
+        sampling: Sampling = ONCE,
         identity: str = "",
         folder: Path | None = None,
     ) -> None:
-        self.target, self.judge, self.sampling, self.identity = (
-            target,
-            judge,
-            sampling or Sampling(),
-            identity,
-        )
+        self.target, self.judge, self.sampling, self.identity = (target, judge, sampling, identity)
         self.asked = self.tokens = 0
         self.seconds = 0.0  # spent in the target by this process
         self.spent: dict[tuple[str, str], tuple[int, int]] = {}  # queries and tokens by attack and goal
         self.places: dict[tuple[str, str], int] = {}
         self._answers: dict[str, dict[str, Any]] = {}
         self._file = folder / "answers.jsonl" if folder else None
-        self._read()
+        if self._file:
+            with writing(self._file.parent):
+                self._answers = dict(take_up(self._file, lambda row: (row["key"], row)))
 
     def attempts(
         self,
@@ -352,7 +328,7 @@ class Session:
         key = hashlib.sha256(json.dumps([self.identity, *what]).encode()).hexdigest()[:32]
         if key not in self._answers:
             self._answers[key] = {"key": key, "found": make()}
-            self._write([json.dumps(self._answers[key])])
+            self._write([self._answers[key]])
         return self._answers[key]["found"]
 
     # below: how
@@ -374,7 +350,7 @@ class Session:
                     "tokens": 0,
                     "blocked": TOO_LONG,
                 }
-                rows.append(json.dumps(self._answers[key]))
+                rows.append(self._answers[key])
                 del unknown[key]
             begun = time.perf_counter()
             groups = self._sampled(list(unknown.values()), s, seed) if unknown else []
@@ -388,7 +364,7 @@ class Session:
                     "blocked": completion.blocked,
                 }
                 self._answers[key] = row
-                rows.append(json.dumps(row))
+                rows.append(row)
                 self.asked += 1
                 self.tokens += _length(completion)
             self._write(rows)
@@ -397,14 +373,7 @@ class Session:
     def _sampled(self, prompts: Sequence[Prompt], s: Sampling, seed: int) -> list[list[Completion]]:
         """The target's answers. A prompt that a defence makes too long for the model is answered by nobody."""
         try:
-            return self.target.sample(
-                prompts,
-                n=1,
-                max_new_tokens=s.max_new_tokens,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                seed=seed,
-            )
+            return self.target.sample(prompts, s, seed=seed)
         except DataError:
             if len(prompts) == 1:
                 return [[Completion(prompts[0], "", blocked=TOO_LONG)]]
@@ -413,25 +382,10 @@ class Session:
                 prompts[half:], s, derive_seed(seed, "second")
             )
 
-    def _write(self, rows: Sequence[str]) -> None:
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self._file:
-            with writing(self._file.parent), open(self._file, "ab", buffering=0) as file:
-                file.write(("\n".join(rows) + "\n").encode())
-
-    def _read(self) -> None:
-        """Answers of an earlier process; a last line that was cut is taken away."""
-        if not self._file or not self._file.exists():
-            return
-        whole = 0
-        with open(self._file, "r+b") as file:
-            for line in file:
-                try:
-                    row = json.loads(line)
-                    self._answers[row["key"]] = row
-                except (ValueError, KeyError, TypeError):
-                    break
-                whole += len(line)
-            file.truncate(whole)
+            with writing(self._file.parent):
+                append_lines(self._file, rows)
 
 
 def _key(identity: str, prompt: Prompt, sampling: Sampling, draw: tuple[int, ...]) -> str:

@@ -12,10 +12,11 @@ from ..defences.middleware import build
 from ..errors import UserError
 from ..feedback.safety.verdicts import VerdictJudge
 from ..run import RunDir, derive_seed
+from ..sampling import Sampler, Sampling
 from ..settings import RedteamSettings
 from .campaign import Outcome, Plan, attack_all, usable
 from .findings import Finding, find
-from .session import Sampling, Session, Target, as_records, local_sampler
+from .session import Session, as_records, local_sampler
 
 
 def prepared(
@@ -29,7 +30,7 @@ def prepared(
     folder: str = "",
 ) -> tuple[Session, Plan]:
     """A session with the target, and the plan without the attacks that this target gives no hold for."""
-    target: Target = names.models.target(
+    target: Sampler = names.models.target(
         model, model=s.model, endpoint=s.endpoint, sampling=s.sampling, cache=run.path / "endpoint.jsonl"
     )
     local = local_sampler(target) is not None
@@ -47,7 +48,7 @@ def prepared(
         raise UserError(
             "none of the attacks works on this target", where=", ".join(without), remedy="--attacks standard"
         )
-    sampling = Sampling(s.sampling.max_new_tokens, s.sampling.temperature, s.sampling.top_p)
+    sampling = Sampling.of(s.sampling)
     place = run.path / folder if folder else run.path
     place.mkdir(exist_ok=True, parents=True)
     session = Session(

@@ -1,6 +1,4 @@
-"""How a run reads and writes: whole files, on the disk before they have their name, and a full disk said to
-the user.
-"""
+"""The JSON files of a run, and a full disk said to the user."""
 
 from __future__ import annotations
 
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, ResourceError
+from ..text.disk import write_whole
 from ..text.lines import as_json
 
 DAMAGED = "the file was changed or damaged: take it from a copy, or make the run again"
@@ -33,13 +32,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any], *, sync: bool = True) -> None:
-    """Write an object, whole or not at all."""
-    _write(path, as_json(dict(value), indent=1), sync=sync)
+    """An object, whole or not at all."""
+    with write_whole(path, sync=sync) as staging:
+        staging.write_bytes(as_json(dict(value), indent=1))
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """`write_json` with a digest of the text in it, so that every change of the file is seen when it is read."""
-    _write(path, _sealed(value), sync=True)
+    with write_whole(path) as staging:
+        staging.write_bytes(_sealed(value))
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -54,33 +55,6 @@ def read_sealed(path: Path) -> dict[str, Any]:
 def _sealed(value: Mapping[str, Any]) -> bytes:
     digest = hashlib.sha256(json.dumps(value).encode()).hexdigest()
     return json.dumps({**value, "sha256": digest}, indent=1).encode()
-
-
-def _write(path: Path, content: bytes, *, sync: bool) -> None:
-    staging = path.with_name(path.name + ".tmp")
-    with open(staging, "wb") as file:
-        file.write(content)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    os.replace(staging, path)
-
-
-def sync_path(path: Path) -> None:
-    """A file or folder on the disk: what was written survives a loss of power. Of a folder, the names in it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def make_folder(path: Path) -> None:
-    """A folder and those above it, each name on the disk. Raises OSError."""
-    if not path.is_dir():
-        make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        sync_path(path.parent)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import DataError, UserError
-from .files import read_json, read_sealed, sync_path, write_sealed
+from .files import read_json, read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
 WEIGHTS = (".safetensors", ".gguf")
@@ -58,17 +58,6 @@ def seal(folder: Path, *, wrote: Mapping[str, str]) -> None:
                 remedy="begin anew with --no-resume",
             )
     write_sealed(folder / MANIFEST, {"files": files})
-    sync_path(folder)
-
-
-def sync_all(folder: Path) -> None:
-    """Every file and folder below one on the disk. Raises OSError."""
-    folders = [folder]
-    for _, path in _below(folder):
-        sync_path(path)
-        folders += [parent for parent in path.parents if folder in parent.parents]
-    for each in dict.fromkeys(folders):
-        sync_path(each)
 
 
 def faults(folder: Path, *, weights: bool = True, inner: bool = True) -> list[str] | None:
@@ -136,7 +125,6 @@ def later(file: Path) -> Iterator[None]:
     files.pop(name, None)
     write_sealed(run / MANIFEST, {"files": files})
     yield
-    sync_path(file)
     write_sealed(run / MANIFEST, {"files": files | {name: [file.stat().st_size, digest(file)]}})
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..text.disk import write_whole
 from ..text.lines import as_json
-from .files import make_folder, sync_path, writing
+from .files import writing
 from .manifest import MANIFEST, READ, later
 from .places import check_parent
 
@@ -68,17 +69,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full, or the folder cannot be written; what was there stays.
     """
-    staging = path.with_name(f".{os.getpid()}.alignlab.tmp")
-    with writing(path):
-        make_folder(path.parent)
-        try:
-            yield staging
-            sync_path(staging)
-            with later(path):
-                os.replace(staging, path)
-        finally:
-            staging.unlink(missing_ok=True)
-        sync_path(path.parent)
+    with writing(path), write_whole(path, naming=later(path)) as staging:
+        yield staging
 
 
 def write_document(path: Path, value: Mapping[str, Any]) -> None:

@@ -6,16 +6,12 @@ import os
 from pathlib import Path
 
 from ..errors import ResourceError, ResumeRefused, UserError
+from ..text.disk import is_leftover
 
 LONGEST = (
     "checkpoint.partial/model-00001-of-00001.safetensors"  # what must still fit behind the folder's path
 )
-_BEGUN = {
-    ".lock",
-    "config.json",
-    "config.json.tmp",
-    "run.json.tmp",
-}  # of a run that was killed before it had a run.json
+_BEGUN = {".lock", "config.json"}  # of a run that was killed before it had a run.json
 
 
 def staging_of(out: Path) -> Path:
@@ -38,14 +34,17 @@ def check_out(out: Path) -> None:
                 remedy="--out with the path that it leads to, or another one",
             )
     staging = staging_of(out)
-    if (
-        staging.exists()
-        and not (staging / "run.json").exists()
-        and (not staging.is_dir() or {item.name for item in staging.iterdir()} - _BEGUN)
-    ):
+    if staging.exists() and not (staging / "run.json").exists() and not _only_begun(staging):
         raise ResumeRefused(
             f"{staging} exists and is no unfinished run", remedy="another --out, or move it away"
         )
+
+
+def _only_begun(staging: Path) -> bool:
+    """Whether all that a folder without a run.json holds is what a run writes before that."""
+    if not staging.is_dir():
+        return False
+    return all(item.name in _BEGUN or is_leftover(item.name) for item in staging.iterdir())
 
 
 def check_folder(out: Path) -> None:

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
-from .files import read_sealed, sync_path, write_sealed
+from ..text.disk import write_whole
+from .files import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TENSORS = "tensors.safetensors"
 LOGS = ("metrics.jsonl", "samples.jsonl")
+NOTHING: dict[str, Any] = {"logs": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
+"""What a run without a state goes on from."""
 
 
 def write(final: Path, tensors: Mapping[str, Tensor], row: Mapping[str, Any]) -> None:
@@ -30,23 +33,18 @@ def write(final: Path, tensors: Mapping[str, Tensor], row: Mapping[str, Any]) ->
     """
     from safetensors.torch import save_file
 
-    staging = final.with_name(f"{final.name}.tmp")
-    try:
-        shutil.rmtree(staging, ignore_errors=True)
+    with write_whole(final) as staging:
         staging.mkdir()
         save_file(_unshared(tensors), staging / TENSORS)
-        sync_path(staging / TENSORS)
         write_sealed(staging / "extra.json", {**row, "tensors": _sha256(staging / TENSORS)})
-        sync_path(staging)
-        shutil.rmtree(final, ignore_errors=True)  # one that was not whole
-        staging.rename(final)
-        sync_path(final.parent)
-    except Exception:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
     for old in final.parent.glob("state-*"):
         if old.name != final.name:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def step_of(state: Path) -> int:
+    """The step that a state goes on with."""
+    return int(state.name.removeprefix("state-"))
 
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:

@@ -20,6 +20,7 @@ from ..data.wrappers import matter
 from ..errors import UserError
 from ..models.chat import open_turn
 from ..records import Completion, Prompt
+from . import Sampling
 
 HOLES = ("base64", "role-play", "leaks", "injection")
 BOTS = {"clean": (), **{hole: (hole,) for hole in HOLES}, "all": HOLES}
@@ -62,17 +63,12 @@ class Bot:
         self.answers = {matter(text).lower(): answer for text, answer in answers.items()}
 
     def sample(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
+        self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         """Always the same answer, whatever the temperature."""
-        return [[Completion(prompt, self.answer(prompt), source=self.name)] * n for prompt in prompts]
+        return [
+            [Completion(prompt, self.answer(prompt), source=self.name)] * sampling.n for prompt in prompts
+        ]
 
     def answer(self, prompt: Prompt) -> str:
         before, said = open_turn(prompt)

@@ -35,7 +35,8 @@ from ..records import Completion, Prompt
 from ..run import derive_seed, writing
 from ..settings import EndpointSettings
 from ..text.escapes import one_line
-from ..text.lines import as_json
+from ..text.lines import append_lines, take_up
+from . import Sampling
 from .answers import REFUSAL, NoAnswer, filtered, read_answer
 
 MOST_BYTES = 8_000_000  # of one answer; as objects they may take thirty times as much
@@ -156,7 +157,9 @@ class EndpointSampler:
         self._lock, self._leaving = threading.Lock(), threading.Event()
         self._answers: dict[str, dict[str, Any]] = {}
         self._cache = Path(cache) if cache else None
-        self._read_cache()
+        if self._cache:
+            with writing(self._cache.parent):
+                self._answers = dict(take_up(self._cache, _kept))
         self._no_logprobs, self.letters_only = False, 0
         self.sent = len(
             self._answers
@@ -185,15 +188,7 @@ class EndpointSampler:
         """Nothing is held between calls."""
 
     def sample(
-        self,
-        prompts: Sequence[Prompt | list[int] | str],
-        *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        on_progress: Callable[[int, int], None] | None = None,
+        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         """n completions of each prompt, in order; see `LocalSampler.sample`. A completion is finished if the
         server says that it stopped by itself; `blocked` says that a content filter ended it, or stands in its
@@ -203,23 +198,17 @@ class EndpointSampler:
         its own, so that a server which heeds it gives the same again; greedy ones have none.
 
         Raises:
-            ConfigError: a temperature below 0, a top_p outside (0, 1], no token or completion asked for.
             ResourceError: the budget is spent, or the server cannot be reached, is late or overloaded, after
                 all retries. What came is kept.
             ModelError: the server's answers are no completions, after all retries. UserError: it refuses the
                 request.
         """
-        if temperature < 0 or not 0 < top_p <= 1 or max_new_tokens < 1 or n < 1:
-            raise ConfigError(
-                (
-                    f"cannot sample n={n}, max_new_tokens={max_new_tokens}, temperature={temperature}, "
-                    f"top_p={top_p}"
-                ),
-                remedy="n and max_new_tokens from 1, temperature from 0, top_p above 0 and at most 1",
-            )
-        common = {"model": self.address.model, "max_tokens": max_new_tokens, "temperature": temperature} | (
-            {"top_p": top_p} if top_p < 1 else {}
-        )
+        common = {
+            "model": self.address.model,
+            "max_tokens": sampling.max_new_tokens,
+            "temperature": sampling.temperature,
+        }
+        common |= {"top_p": sampling.top_p} if sampling.top_p < 1 else {}
         common |= {"stop": self.stop} if self.stop else {}
 
         def one(place: int) -> list[Completion]:
@@ -235,11 +224,13 @@ class EndpointSampler:
                 and prompt.messages[-1].role == "assistant"
             ):
                 what |= {"continue_final_message": True, "add_generation_prompt": False}
-            while len(found) < n:
+            while len(found) < sampling.n:
                 drawn = (
-                    {"seed": derive_seed(seed, "endpoint", place, len(found)) % 2**31} if temperature else {}
+                    {"seed": derive_seed(seed, "endpoint", place, len(found)) % 2**31}
+                    if sampling.temperature
+                    else {}
                 )
-                wanted = n - len(found)
+                wanted = sampling.n - len(found)
                 answer = self._answer(
                     "/chat/completions" if isinstance(prompt, Prompt) else "/completions",
                     common | what | drawn | ({"n": wanted} if wanted > 1 else {}),
@@ -256,7 +247,7 @@ class EndpointSampler:
                 ]
             return found
 
-        return self._in_parallel(one, len(prompts), n, on_progress)
+        return self._in_parallel(one, len(prompts))
 
     def choice_logprobs(
         self,
@@ -315,10 +306,10 @@ class EndpointSampler:
             begun = _begun(said, choices)
             return tuple(0.0 if k == begun else UNSAID for k in range(len(choices)))
 
-        return self._in_parallel(one, len(asked), 1, on_progress)
+        return self._in_parallel(one, len(asked), on_progress)
 
     def _in_parallel(
-        self, one: Callable[[int], T], count: int, n: int, on_progress: Callable[[int, int], None] | None
+        self, one: Callable[[int], T], count: int, on_progress: Callable[[int, int], None] | None = None
     ) -> list[T]:
         """`one` of every place, `concurrency` at a time. The first error stops the others: those that are
         being answered are waited for and kept.
@@ -333,7 +324,7 @@ class EndpointSampler:
                     for future in done:
                         future.result()  # raises what was raised
                     if on_progress:
-                        on_progress((count - len(left)) * n, count * n)
+                        on_progress(count - len(left), count)
             except BaseException:
                 self._leaving.set()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -351,8 +342,8 @@ class EndpointSampler:
         with self._lock:
             self._answers[key] = answer
             if self._cache:
-                with writing(self._cache.parent), open(self._cache, "ab", buffering=0) as file:
-                    file.write(as_json({"key": key, "model": self.address.model, **answer}) + b"\n")
+                with writing(self._cache.parent):
+                    append_lines(self._cache, [{"key": key, "model": self.address.model, **answer}])
         return answer
 
     def _ask(self, path: str, data: bytes, *, most: int) -> dict[str, Any]:
@@ -526,34 +517,14 @@ class EndpointSampler:
             text = self._hidden(str(error["message"] if isinstance(error, dict) else error))
         return one_line(" ".join(text[:2000].split()), 120)
 
-    def _read_cache(self) -> None:
-        """Answers of an earlier process. A last line that was cut off is taken away, so that the next one
-        begins on its own.
-        """
-        if not self._cache or not self._cache.exists():
-            return
-        whole = 0
-        with writing(self._cache.parent), open(self._cache, "r+b") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    row = json.loads(line)
-                    top = (
-                        {"top": [(str(token), float(logprob)) for token, logprob in row["top"]]}
-                        if "top" in row
-                        else {}
-                    )
-                    self._answers[row["key"]] = {
-                        "choices": [
-                            (str(text), bool(end), str(*blocked)) for text, end, *blocked in row["choices"]
-                        ],
-                        "tokens": int(row["tokens"]),
-                    } | top
-                except (ValueError, KeyError, TypeError):
-                    break
-                whole += len(line)
-            file.truncate(whole)
+
+def _kept(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Key and answer of a line of the cache."""
+    choices = [(str(text), bool(end), str(*blocked)) for text, end, *blocked in row["choices"]]
+    answer: dict[str, Any] = {"choices": choices, "tokens": int(row["tokens"])}
+    if "top" in row:
+        answer["top"] = [(str(token), float(logprob)) for token, logprob in row["top"]]
+    return row["key"], answer
 
 
 def _body_of(response: HTTPResponse) -> bytes:

@@ -27,9 +27,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ..defences.middleware import DEFENCES, Target, build
+from ..defences.middleware import DEFENCES, build
 from ..errors import UserError
 from ..records import Completion, Prompt
+from ..sampling import Sampler, Sampling
 from ..settings import ServeSettings
 from .access import Access
 from .audit import Audit
@@ -82,7 +83,7 @@ class Server:
         )
         self.active = self.answered = 0
         self.since = int(time.time())
-        self.doors: dict[tuple[str, tuple[str, ...]], tuple[Door, Target]] = {}
+        self.doors: dict[tuple[str, tuple[str, ...]], tuple[Door, Sampler]] = {}
         self.building = threading.Lock()
         self.threads = ThreadPoolExecutor(settings.slots, "request")  # defences, which wait for the engine
         self.asgi = Starlette(
@@ -138,7 +139,7 @@ class Server:
             )
         return Served(served.engine, stack)
 
-    def guarded(self, served: Served) -> tuple[Door, Target]:
+    def guarded(self, served: Served) -> tuple[Door, Sampler]:
         """The stack of defences around a model, the same for all requests, and the door through which each
         asks its own target. Raises UserError.
         """
@@ -507,10 +508,12 @@ class _Exchange:
             with door.to(target):
                 return guarded.sample(
                     prompts,
-                    n=ask.n,
-                    max_new_tokens=min(most if ask.max_tokens is None else ask.max_tokens, most),
-                    temperature=ask.temperature,
-                    top_p=ask.top_p,
+                    Sampling(
+                        n=ask.n,
+                        max_new_tokens=min(most if ask.max_tokens is None else ask.max_tokens, most),
+                        temperature=ask.temperature,
+                        top_p=ask.top_p,
+                    ),
                     seed=ask.seed,
                 )
 

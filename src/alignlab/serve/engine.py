@@ -19,6 +19,7 @@ from ..models.chat import begin_ids, open_turn, prompt_ids, text_ids
 from ..models.likelihood import TOKENS, Likelihood
 from ..models.load import Policy, context_of
 from ..records import Completion, Prompt
+from ..sampling import Sampling
 from ..sampling.continuous import ContinuousSampler, Stream
 from .places import Name, Names, Places, decoded, spans, tail
 from .protocol import Refusal, Token
@@ -444,15 +445,7 @@ class EngineTarget:
         self._lock, self._gone, self._job = threading.Lock(), False, None
 
     def sample(
-        self,
-        prompts: Sequence[Prompt | list[int] | str],
-        *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        on_progress: Callable[[int, int], None] | None = None,
+        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         """As `LocalSampler.sample`, and the same completions for the same seed. Raises Refusal: a prompt that
         does not fit, or nobody waits any more.
@@ -462,10 +455,10 @@ class EngineTarget:
         rows = [self.engine.ids(prompt) for prompt in prompts]
         job = self.engine.job(
             rows,
-            n=n,
-            max_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
+            n=sampling.n,
+            max_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
             seed=seed,
             goes_on=[is_open(prompt) for prompt in prompts],
         )
@@ -477,14 +470,12 @@ class EngineTarget:
         job.finished.wait()
         if job.error:
             raise job.error
-        if on_progress:
-            on_progress(len(job.streams), len(job.streams))
         self.queries += len(job.streams)
         self.prompt_tokens += sum(map(len, rows))
         self.completion_tokens += sum(len(stream.ids) for stream in job.streams)
         found = [
             Completion(
-                prompt if isinstance(prompt := prompts[i // n], Prompt) else Prompt(()),
+                prompt if isinstance(prompt := prompts[i // sampling.n], Prompt) else Prompt(()),
                 writing.text,
                 tuple(stream.ids),
                 tuple(stream.logprobs),
@@ -493,7 +484,7 @@ class EngineTarget:
             )
             for i, (writing, stream) in enumerate(zip(job.writings, job.streams, strict=True))
         ]
-        return [found[i : i + n] for i in range(0, len(found), n)]
+        return [found[i : i + sampling.n] for i in range(0, len(found), sampling.n)]
 
     def sync(self, model: Any) -> None:
         raise UserError("a served model is not changed while it is served", where=self.engine.name)
@@ -526,15 +517,6 @@ class Door:
             del self._mine.target
 
     def sample(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        n: int = 1,
-        max_new_tokens: int = 48,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
+        self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
-        return self._mine.target.sample(
-            prompts, n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
-        )
+        return self._mine.target.sample(prompts, sampling, seed=seed)

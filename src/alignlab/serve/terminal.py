@@ -31,6 +31,7 @@ from ..models.chat import prompt_ids, template_of
 from ..models.load import Policy, load_policy
 from ..records import Completion, Message, Prompt
 from ..run import derive_seed
+from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import ChatSettings, SamplingSettings
 from ..text.escapes import one_line, visible
@@ -134,7 +135,7 @@ class Speaker:
 
     def __init__(self, name: str, policy: Policy) -> None:
         self.name, self.tokenizer = name, policy.tokenizer
-        self.sampler = _Sampler(policy.model, policy.tokenizer, slots=1, end_ids=policy.end_ids, name=name)
+        self.sampler = _Sampler.of(policy, slots=1, name=name)
         self.context: int | None = getattr(
             policy.model.config.get_text_config(), "max_position_embeddings", None
         )
@@ -162,13 +163,7 @@ class Speaker:
             answer.note = (
                 f"too long for the {self.context} tokens it can read and write: the oldest {turns} forgotten"
             )
-        answer.pieces = self.sampler.stream(
-            ids,
-            max_new_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=seed,
-        )
+        answer.pieces = self.sampler.stream(ids, Sampling.of(sampling), seed=seed)
         return answer
 
     def _fitting(self, question: str, max_new_tokens: int) -> tuple[Prompt, list[int], int]:

@@ -85,9 +85,7 @@ def _measured(town: Any, policy: Any, constitution: Constitution, cases: int, se
     from ..town.columns import KINDS
     from ..town.measure.critic import drafts_of_people, measure
 
-    reader = LocalSampler(
-        policy.model, policy.tokenizer, slots=256, end_ids=policy.end_ids | {policy.tokenizer.bos_token_id}
-    )
+    reader = LocalSampler.of(policy, slots=256, documents=True)
     found = {}
     for name, kinds in (("critic", tuple(KINDS)), ("critic_risky", ("harmful", "look_alike"))):
         found[name] = measure(

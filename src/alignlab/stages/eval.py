@@ -1,12 +1,14 @@
-"""A model's answers to held-out prompts, scored."""
+"""A model's answers to the questions of a task, scored."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import names
 from ..errors import UserError
+from ..evals import tasks
 from ..names import known
 from ..settings import EvalSettings
 from .stage import done, open_run, rate, result
@@ -24,15 +26,18 @@ def evaluate(
     settings: EvalSettings,
     reference: str = "",
     completions: str = "",
+    task: str = "",
 ) -> dict[str, Any]:
-    """Held-out prompts answered greedily and at temperature 1, scored, and compared with a baseline prompt by
-    prompt.
+    """The questions of a task answered greedily and at temperature 1, scored, and compared with a baseline
+    question by question.
 
     `completions` names a best-of-n run whose picks are scored instead of the model's own answers.
     """
-    if not judge:
-        raise UserError("eval needs a judge", remedy="--judge town:gold, or reward:RUN")
-    prompts = names.data.read(data, "prompt", seed=0, count=settings.prompts)
+    asked = tasks.named(task) if task else tasks.given_by(data, judge)
+    judge = judge_for(asked, judge)
+    if task and asked.needs and data.startswith("town:") and not asked.needs.startswith("town:"):
+        raise UserError(f"--task {task} is not asked on {data}", remedy=asked.needs)
+    prompts, left_out = questions(asked, data, settings.prompts, named=bool(task))
     if baseline:
         known.run_of("eval")(baseline)
     run = open_run(
@@ -47,32 +52,74 @@ def evaluate(
         baseline=baseline,
         reference=reference,
         completions=completions,
+        task=task,
     )
     if run.done:
         return done(run)
-    from ..evals import stage as method
+    from ..evals import answers as method
 
     path = names.known.model_path(model)
     summary = method.run(
         run,
         path,
+        asked,
         prompts.records,
-        names.judges.judge(judge),
+        names.judges.maybe_judge(judge),
         settings,
         seed=seed,
         baseline=baseline,
         reference=names.known.model_path(reference) if reference else "",
         completions=completions,
-        bare=judge == "town:gold" and names.models.is_base(path),
+        base=judge == "town:gold" and names.models.is_base(path),
     )
+    if task:
+        summary |= {"left_out": left_out, "task": asked.told()}
     run.finish(summary)
-    called = "gold" if judge == "town:gold" else judge
-    said = f"{called} {rate(summary['gold'])} greedy" + (
-        f", {rate(summary['gold_sampled'])} at temperature 1" if settings.sampled else ""
-    )
-    for how, row in (summary.get("paired") or {}).items():
-        said += (
-            f"\n  against {baseline}, {'greedy' if how == 'greedy' else 'temperature 1'}: {row['mean']:+.3f} [{row['ci'][0]:+.3f}, {row['ci'][1]:+.3f}], "
-            f"paired on {row['n']} prompts"
+    return result(run, _scored(asked, summary, "" if judge == "town:gold" else judge, baseline))
+
+
+def judge_for(task: tasks.Task, judge: str) -> str:
+    """Who scores: nobody where the task does, gold where the town asks and nobody is named."""
+    if not task.judged:
+        if judge:
+            raise UserError(
+                f"--task {task.name} scores by itself: --judge would do nothing", remedy="one of them"
+            )
+        return ""
+    if not judge and task.name != "town":
+        raise UserError(
+            "eval needs a judge, or a task that scores by itself",
+            remedy="--judge reward:RUN or module:function; --task exact:COLUMN (docs/evaluation.md)",
         )
-    return result(run, said)
+    return judge or "town:gold"
+
+
+def questions(task: tasks.Task, data: str, count: int, *, named: bool) -> tuple[names.data.Data, int]:
+    """What the task asks of these data, and the number of rows that it cannot score."""
+    loaded = names.data.read(data, "prompt", seed=0, count=count)
+    if not named:
+        return loaded, 0
+    asked, left_out = task.questions(loaded.records)
+    report = f"{data}: {len(asked)} questions of {task.name}"
+    if left_out:
+        report += f"; rows that it cannot score and leaves out: {left_out}"
+    return replace(loaded, records=asked, report=report), left_out
+
+
+def _scored(task: tasks.Task, summary: dict[str, Any], judge: str, baseline: str) -> str:
+    """The figures of an evaluation in a few lines."""
+    score = judge or task.figure
+    said = f"{score} {rate(summary[task.figure])}"
+    if not task.choose:
+        said += " greedy"
+    if sampled := summary[f"{task.figure}_sampled"]:
+        said += f", {rate(sampled)} at temperature 1"
+    for figure in task.words.heads if task.name != "town" else ():
+        if figure in summary and not figure.startswith(task.figure):
+            said += f"\n  {task.words.heads[figure]} {rate(summary[figure])}"
+    for how, row in (summary.get("paired") or {}).items():
+        way = "temperature 1" if how == "sampled" else how
+        low, high = row["ci"]
+        said += f"\n  against {baseline}, {way}: {row['mean']:+.3f} [{low:+.3f}, {high:+.3f}], "
+        said += f"paired on {row['n']} prompts"
+    return said

@@ -16,7 +16,7 @@ from .stage import done, open_run, rate, result, room_for_answers
 if TYPE_CHECKING:
     from ..collecting.revise import Workshop
     from ..constitution.principles import Constitution
-    from ..sampling import Sampler
+    from ..sampling import ModelSampler
 
 
 def revise(
@@ -149,7 +149,7 @@ def workshop(
     remote = [is_endpoint(name) for name in (model, critic)]
     form = form_of(settings.form, "" if remote[1] else names.known.model_path(critic), constitution)
 
-    def sampler(name: str, part: str, *, documents: bool = False) -> Sampler:
+    def sampler(name: str, part: str, *, documents: bool = False) -> ModelSampler:
         here = not is_endpoint(name)
         return names.models.sampler(
             name,

@@ -15,6 +15,7 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed, read_run
+from ..sampling import Sampling
 from ..stages import reward_shift
 from ..stages.stage import done, open_run, rate, result
 from .settings import (
@@ -90,18 +91,13 @@ def curve(
         judges(rewards, gold),
         settings.sampling,
     )
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="samples"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="samples")
     starts = list(range(0, len(prompts.records), CHUNK))
     count, first = 0, []
     for number, start in enumerate(run.track(starts, desc="curve")):
         groups = sampler.sample(
             prompts.records[start : start + CHUNK],
-            n=settings.most,
-            max_new_tokens=s.max_new_tokens,
-            temperature=1.0,
-            top_p=s.top_p,
+            Sampling.of(s, n=settings.most, temperature=1.0),
             seed=derive_seed(seed, "study-curve", number),
         )
         scores = {
@@ -143,7 +139,7 @@ def point(
     """One policy at temperature 1: its KL from the reference, gold, and what each reward model says.
     `qualities` counts answers by their gold.
     """
-    from ..evals.suite import kl_from
+    from ..evals.answers import kl_from
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
@@ -166,15 +162,10 @@ def point(
         judges(rewards, gold),
         settings.sampling,
     )
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, slots=s.slots, end_ids=policy.end_ids, name="point"
-    )
+    sampler = LocalSampler.of(policy, slots=s.slots, name="point")
     groups = sampler.sample(
         prompts.records,
-        n=settings.per_prompt,
-        max_new_tokens=s.max_new_tokens,
-        temperature=1.0,
-        top_p=s.top_p,
+        Sampling.of(s, n=settings.per_prompt, temperature=1.0),
         seed=derive_seed(seed, "study-point"),
     )
     sampler.close()

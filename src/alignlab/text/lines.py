@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from ..errors import DataError
 from .documents import from_json
+
+T = TypeVar("T")
 
 
 def as_json(value: Any, **layout: Any) -> bytes:
@@ -47,6 +49,37 @@ def read_lines(path: str | os.PathLike[str], *, cut: bool = False) -> Iterator[t
                     where=f"{path}:{number}",
                     remedy="the file was changed or damaged: make it again, or take it from a copy",
                 ) from None
+
+
+def append_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
+    """Rows behind those of a file, a line each. Raises OSError."""
+    left = b"".join(as_json(row) + b"\n" for row in rows)
+    with open(path, "ab", buffering=0) as file:
+        while left:
+            left = left[file.write(left) :]
+
+
+def take_up(path: str | os.PathLike[str], read: Callable[[Any], T]) -> list[T]:
+    """What an earlier process kept by `append_lines`, each value as `read` gives it; nothing without a file.
+
+    The process may have been killed in the middle of a line: at the first one that is not whole, or that
+    `read` cannot read, the file is cut off, so that the next line begins on its own. Raises OSError.
+    """
+    if not os.path.exists(path):
+        return []
+    values: list[T] = []
+    whole = 0
+    with open(path, "r+b") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                values.append(read(from_json(line.decode("utf-8"))))
+            except (ValueError, KeyError, TypeError):
+                break
+            whole += len(line)
+        file.truncate(whole)
+    return values
 
 
 def first_paragraph(thing: Any) -> str:

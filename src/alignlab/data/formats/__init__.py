@@ -6,7 +6,7 @@ but teaches nothing (a tie, a completion nobody liked) raises `Useless`, so that
 drop it and count it.
 
     values    texts, numbers, lists and truths             rows     columns: their names, which were read, what holds text
-    messages  turns of a conversation, JSON in a cell      readers  one function a format
+    messages  turns of a conversation, JSON in a cell      readers  one function per format (texts and demonstrations), preferences and rankings likewise
     table     the formats, and how each is known           convert  records of one kind as another
     columns   what a user says that columns are (`--columns`)
 """
@@ -26,7 +26,8 @@ from .convert import (
     shaped,
 )
 from .messages import HH_TURN, hh_messages, is_hh, messages, spells_messages, unpacked
-from .readers import CUT_BACK, GUESSED, NEGATIVE, WANTS, Useless, Want
+from .preferences import GUESSED, NEGATIVE
+from .readers import CUT_BACK, WANTS, Useless, Want
 from .rows import COMPLETIONS, KNOWN_COLUMNS, PROMPTS, PROMPTS_BESIDE, Row, Tracked, columns_of
 from .table import FORMATS, KINDS, NEEDS, ONE, Format
 from .values import truth

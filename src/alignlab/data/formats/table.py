@@ -9,9 +9,10 @@ from typing import Any
 
 from ...errors import DataError
 from ...records import Comparison, Demonstration, Prompt, Ranking, Record, Text, Unpaired
-from . import readers
+from . import preferences, rankings, readers
 from .messages import is_hh, unpacked
-from .readers import ANSWER, SCORE, STRENGTHS, Want, numbered
+from .rankings import ANSWER, SCORE, STRENGTHS, numbered
+from .readers import Want
 from .rows import (
     ABOUT,
     CHATS,
@@ -101,7 +102,7 @@ FORMATS: tuple[Format, ...] = (  # the first that matches is the row's format
         "ranking",
         "prompt, completions, ranks or scores",
         lambda row: _any(row, COMPLETION_LISTS) and _prompted(row) and not _compared(row),
-        readers.read_ranking,
+        rankings.read_ranking,
     ),
     Format(
         "llamafactory-ranking",
@@ -112,7 +113,7 @@ FORMATS: tuple[Format, ...] = (  # the first that matches is the row's format
             and isinstance(row.columns.get("output"), list)
             and all(isinstance(item, str) for item in row.columns["output"])
         ),
-        readers.read_best_first,
+        rankings.read_best_first,
     ),
     Format(
         "sharegpt-preference",
@@ -125,7 +126,7 @@ FORMATS: tuple[Format, ...] = (  # the first that matches is the row's format
                 or (_any(row, CHATS) and not _any(row, PROMPTS) and not _whole(row.columns["chosen"]))
             )
         ),
-        readers.read_sharegpt_preference,
+        preferences.read_sharegpt_preference,
     ),
     Format(
         "preference",
@@ -134,36 +135,36 @@ FORMATS: tuple[Format, ...] = (  # the first that matches is the row's format
         lambda row: (
             _compared(row) and (_any(row, PROMPTS) or (_prompted(row) and not _whole(row.columns["chosen"])))
         ),
-        readers.read_preference,
+        preferences.read_preference,
     ),
     Format(
         "hh",
         "comparison",
         "chosen, rejected (\\n\\nHuman: ... \\n\\nAssistant: ...)",
         lambda row: is_hh(row.columns.get("chosen")) and is_hh(row.columns.get("rejected")),
-        readers.read_implicit,
+        preferences.read_implicit,
     ),
-    Format("preference-implicit", "comparison", "chosen, rejected", _compared, readers.read_implicit),
+    Format("preference-implicit", "comparison", "chosen, rejected", _compared, preferences.read_implicit),
     Format(
         "numbered-answers",
         "ranking",
         "question, answer1, answer2, score1, score2",
         _numbered,
-        readers.read_numbered,
+        rankings.read_numbered,
     ),
     Format(
         "unpaired",
         "unpaired",
         "prompt, completion, label",
         lambda row: _answered(row) and _any(row, LABEL_COLUMNS),
-        readers.read_unpaired,
+        preferences.read_unpaired,
     ),
     Format(
         "unpaired-messages",
         "unpaired",
         "messages, label",
         lambda row: _any(row, CHATS, LABEL_COLUMNS),
-        readers.read_unpaired_conversation,
+        preferences.read_unpaired_conversation,
     ),
     Format(
         "prompt-completion",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...records import Completion, Prompt
-from ...sampling import Sampler
+from ...sampling import Sampler, Sampling
 from .refusal import request_of
 from .verdicts import Verdict, plain, unscored
 
@@ -251,7 +251,7 @@ class RubricJudge:
         prompts = [self.rubric.ask(request_of(completions[i]), completions[i].text) for i in asked]
         replies = (
             self.sampler.sample(
-                prompts, n=1, max_new_tokens=self.rubric.tokens, temperature=0.0, seed=self.seed
+                prompts, Sampling(max_new_tokens=self.rubric.tokens, temperature=0.0), seed=self.seed
             )
             if prompts
             else []

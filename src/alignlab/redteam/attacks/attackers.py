@@ -16,7 +16,7 @@ from ...feedback import ScoreJudge
 from ...feedback.safety.verdicts import Verdict
 from ...records import Completion, Demonstration, Message, Prompt, Score
 from ...run import derive_seed
-from ...sampling import Sampler
+from ...sampling import Sampler, Sampling
 from ...settings import AttackerSettings
 from ...text.rouge import rouge_l, words
 from ..session import Attempt, Budget, Goal, Session
@@ -85,9 +85,7 @@ class Pair:
             parents = [leaf for goal in goals for leaf in leaves[goal.id]]
             written = self.attacker.sample(
                 [self.instruction(leaf) for leaf in parents],
-                n=self.branch,
-                max_new_tokens=MOST_TOKENS,
-                temperature=1.0,
+                Sampling(n=self.branch, max_new_tokens=MOST_TOKENS, temperature=1.0),
                 seed=derive_seed(seed, self.name, "write", number),
             )
             children = [
@@ -179,9 +177,7 @@ class TrainedAttacker:
                 break
             written = self.attacker.sample(
                 [asked(goal.prompt) for goal in goals],
-                n=1,
-                max_new_tokens=MOST_TOKENS,
-                temperature=1.0,
+                Sampling(max_new_tokens=MOST_TOKENS, temperature=1.0),
                 seed=derive_seed(seed, self.name, number),
             )
             prompts = [
@@ -307,14 +303,15 @@ def train_attacker(
     from ...models.load import load_policy, save_policy
     from ...run import writing
     from ...sampling.local import LocalSampler
-    from ..judging import by_name
-    from ..session import Sampling
 
     attacked = names.models.target(
         model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling
     )
     session = Session(
-        attacked, by_name(judge), sampling=Sampling(settings.rloo.sampling.max_new_tokens), identity=model
+        attacked,
+        names.judges.verdicts(judge),
+        sampling=Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=0.0),
+        identity=model,
     )
     written = [
         name
@@ -357,15 +354,12 @@ def train_attacker(
     prompts = [asked(prompt) for prompt in goals.records]
 
     def tried(who: Any) -> tuple[list[str], list[bool], list[str]]:
-        sampler = LocalSampler(
-            who.model, who.tokenizer, end_ids=who.end_ids, slots=settings.rloo.sampling.slots
-        )
+        sampler = LocalSampler.of(who, slots=settings.rloo.sampling.slots)
         texts = [
             group[0].text
             for group in sampler.sample(
                 prompts,
-                max_new_tokens=settings.rloo.sampling.max_new_tokens,
-                temperature=1.0,
+                Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=1.0),
                 seed=derive_seed(seed, "tried"),
             )
         ]

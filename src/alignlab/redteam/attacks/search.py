@@ -209,13 +209,7 @@ class SuffixAttack:
             if float(losses_C[place]) < best or self.always:
                 suffix, best = candidates[place], float(losses_C[place])
             if step % self.every == 0:
-                answer = session.target.sample(
-                    [slot.prompt(suffix)],
-                    n=1,
-                    max_new_tokens=session.sampling.max_new_tokens,
-                    temperature=session.sampling.temperature,
-                    seed=seed,
-                )[0][0]
+                answer = session.target.sample([slot.prompt(suffix)], session.sampling, seed=seed)[0][0]
                 evaluations += 1
                 if session.verdicts([answer])[0].hit:
                     break

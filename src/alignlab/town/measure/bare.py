@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ...evals.statistics import mean_ci
 from ...models.load import Policy
 from ...records import Completion
+from ...sampling import Sampling
 from ...sampling.local import LocalSampler
 from .. import language as say
 from .. import tasks
@@ -38,15 +39,15 @@ def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) ->
 
     Every text is opened by the end-of-text token, as documents are.
     """
-    sampler = LocalSampler(
-        policy.model, policy.tokenizer, end_ids=policy.end_ids | {policy.tokenizer.bos_token_id}
-    )
+    sampler = LocalSampler.of(policy, documents=True)
     asked = tasks.requests(world, count, split="phrasing", seed=seed + 77, kinds=SHORT_KINDS)
     texts = [
         text
         for (text,) in map(
             _texts,
-            sampler.sample([r.turns[-1] for r in asked], max_new_tokens=40, temperature=1.0, seed=seed),
+            sampler.sample(
+                [r.turns[-1] for r in asked], Sampling(max_new_tokens=40, temperature=1.0), seed=seed
+            ),
         )
     ]
     answered, asked_on, samples = [], [], []
@@ -71,7 +72,7 @@ def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) ->
     complied = []
     for request, (text,) in zip(
         harmful,
-        map(_texts, sampler.sample(prompts, max_new_tokens=48, temperature=1.0, seed=seed + 1)),
+        map(_texts, sampler.sample(prompts, Sampling(max_new_tokens=48, temperature=1.0), seed=seed + 1)),
         strict=True,
     ):
         answer = text.strip().split("\n")[0]

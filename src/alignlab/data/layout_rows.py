@@ -1,0 +1,109 @@
+"""Records -> rows with the columns that others read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..records import Comparison, Completion, Message, Prompt, Ranking
+
+Rows = list[dict[str, Any]]
+
+
+def turns(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [message.to_json() for message in messages]
+
+
+def answer(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+def extras(record: Comparison) -> dict[str, float]:
+    """Columns that a comparison has only where there is something in them."""
+    return {
+        name: value
+        for name, value in (("margin", record.margin), ("label", record.label))
+        if value is not None
+    }
+
+
+def preference(record: Comparison) -> dict[str, Any]:
+    return {
+        "prompt": turns(record.prompt.messages),
+        "chosen": answer(record.chosen),
+        "rejected": answer(record.rejected),
+    } | extras(record)
+
+
+def implicit(record: Comparison) -> dict[str, Any]:
+    before = turns(record.prompt.messages)
+    return {"chosen": before + answer(record.chosen), "rejected": before + answer(record.rejected)} | extras(
+        record
+    )
+
+
+def ranking(record: Ranking) -> dict[str, Any]:
+    row = record.to_json()
+    kept = {name: value for name, value in row.items() if name not in ("meta", "ranking_meta")}
+    return kept | (
+        {"ranking_meta": {"labels": list(record.meta["labels"])}} if "labels" in record.meta else {}
+    )
+
+
+def alpaca(prompt: Prompt) -> dict[str, Any]:
+    """Alpaca's columns with LLaMA-Factory's `system` and `history` where there is something to put there."""
+    messages = list(prompt.messages)
+    row: dict[str, Any] = {"instruction": messages[-1].content, "input": ""}
+    if messages[0].role == "system":
+        row["system"] = messages.pop(0).content
+    if len(messages) > 1:
+        row["history"] = [
+            [asked.content, said.content]
+            for asked, said in zip(messages[:-1:2], messages[1:-1:2], strict=True)
+        ]
+    return row
+
+
+SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
+
+
+def sharegpt(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"from": SPEAKERS[message.role], "value": message.content} for message in messages]
+
+
+def gpt_turn(text: str) -> dict[str, str]:
+    return {"from": "gpt", "value": text}
+
+
+def hh(record: Comparison) -> dict[str, Any]:
+    names = {"user": "Human", "assistant": "Assistant"}
+    before = (
+        "".join(f"\n\n{names[message.role]}: {message.content}" for message in record.prompt.messages)
+        + "\n\nAssistant: "
+    )
+    return {"chosen": before + record.chosen, "rejected": before + record.rejected}
+
+
+def best_first(record: Ranking) -> list[Completion]:
+    return [
+        completion
+        for _, completion in sorted(
+            zip(record.ranks, record.completions, strict=True), key=lambda pair: pair[0]
+        )
+    ]
+
+
+def ultrafeedback(record: Ranking) -> dict[str, Any]:
+    """Scores stand for the ranks: the worst of K distinct ones gets 1, the best K."""
+    places = sorted(set(record.ranks), reverse=True)
+    return {
+        "instruction": record.prompt.text,
+        "completions": [
+            {
+                "response": completion.text,
+                "model": completion.source,
+                "overall_score": float(1 + places.index(rank)),
+            }
+            for completion, rank in zip(record.completions, record.ranks, strict=True)
+        ],
+    }

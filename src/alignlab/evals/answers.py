@@ -1,0 +1,281 @@
+"""`alignlab eval`: a model's answers to the questions of a task, scored, and set against a baseline question by
+question.
+
+I let the model answer every question greedily and, if asked, once at temperature 1, or, where a task is answered
+by likelihood, ask which of its choices it finds likeliest. The task or a judge scores; the summary is means of
+those scores with intervals, nothing fitted and nothing weighed. What a task makes of its scores beyond that
+stands with the task (`tasks.Task`); what it is about I do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..data.checks import with_room
+from ..errors import DataError
+from ..feedback import Judge, RuleJudge
+from ..models.batch import chunks
+from ..models.chat import Rendered, completion_ids, prompt_ids
+from ..models.forward import laid_out, token_logprobs_of
+from ..models.load import Policy, context_of, load_policy
+from ..records import Completion, Prompt, Score, read_jsonl
+from ..run import RunDir, derive_seed, read_run
+from ..sampling import Sampler, Sampling
+from ..sampling.choices import choice_logprobs
+from ..sampling.local import LocalSampler
+from ..settings import EvalSettings
+from .statistics import mean_ci, paired_difference, win_rate
+from .tasks import Results, Task
+
+Pairs = tuple[list[float], list[float]]
+"""Scores here and in the baseline's run, prompt by prompt."""
+
+
+def run(
+    run: RunDir,
+    model: str,
+    task: Task,
+    prompts: Sequence[Prompt],
+    judge: Judge | None,
+    settings: EvalSettings,
+    *,
+    seed: int,
+    baseline: str = "",
+    reference: str = "",
+    completions: str = "",
+    base: bool = False,
+) -> dict[str, Any]:
+    """Evaluate one model; returns its M of `summary.json` with the task's breakdowns and, with a baseline,
+    `paired`.
+
+    Args:
+        model: resolved model folder.
+        prompts: the task's questions.
+        judge: who scores, where the task leaves that open.
+        baseline: a finished eval run on the same prompts: its scores are compared with these, prompt by
+            prompt.
+        reference: resolved folder of the model that KL is measured from.
+        completions: a finished best-of-n run whose picks stand in for the model's own answers, greedy and
+            sampled alike.
+        base: it is a base model; the task may ask it something of its own.
+    """
+    policy = load_policy(model, settings.model)
+    sampler = LocalSampler.of(policy, slots=settings.sampling.slots)
+    answers: dict[str, Results]
+    if task.choose:
+        answers = {"likelihood": likeliest(run, sampler, task, prompts)}
+    else:
+        judge = judge or RuleJudge(task.name, task.score or _nobody)
+        prompts, report = with_room(
+            prompts,
+            policy.tokenizer,
+            context=context_of(policy.model),
+            new_tokens=settings.sampling.max_new_tokens,
+        )
+        run.note(report)
+        if completions:
+            greedy = picked(run, prompts, judge, completions)
+            answers = {"greedy": greedy, "sampled": greedy}
+        else:
+            answers = written(sampler, prompts, judge, settings, seed)
+    sampled = answers.get("sampled")
+    pairs = beside(baseline, answers) if baseline else {}
+    summary = summarise(task, answers, pairs.get("sampled"))
+    if pairs:
+        summary["paired"] = {how: paired_difference(*both) for how, both in pairs.items()}
+    if reference and sampled and not completions:
+        started_from = load_policy(reference, settings.model)
+        summary["kl_from_sft"] = kl_from([c for c, _ in sampled], policy, started_from)
+    if base and task.of_base:
+        figures, samples = task.of_base(policy, seed)
+        summary |= figures
+        run.log_samples(1, samples)
+    rows = [_row(how, completion, score) for how, found in answers.items() for completion, score in found]
+    run.log_samples(0, rows)
+    sampler.close()
+    return summary
+
+
+def _nobody(completion: Completion) -> Score:
+    raise ValueError("a task without a score, and no judge")
+
+
+def _row(decoding: str, completion: Completion, score: Score) -> dict[str, Any]:
+    return completion.to_json() | {
+        "id": completion.prompt.id,
+        "decoding": decoding,
+        "gold": score.value,
+        "reason": score.reason,
+    }
+
+
+# --- answers ---
+
+
+def evaluate(
+    sampler: Sampler,
+    prompts: Sequence[Prompt],
+    judge: Judge,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+) -> list[tuple[Completion, Score]]:
+    """One completion of each prompt with its score."""
+    groups = sampler.sample(
+        prompts, Sampling(max_new_tokens=max_new_tokens, temperature=temperature), seed=seed
+    )
+    completions = [group[0] for group in groups]
+    return list(zip(completions, judge.score(completions), strict=True))
+
+
+def written(
+    sampler: Sampler, prompts: Sequence[Prompt], judge: Judge, settings: EvalSettings, seed: int
+) -> dict[str, Results]:
+    """Answers by way of decoding: greedy (or as the settings have it) and, if asked for, at temperature 1."""
+    length, temperature = settings.sampling.max_new_tokens, settings.sampling.temperature
+    ways = {"greedy": (temperature, seed)}
+    if settings.sampled:
+        ways["sampled"] = (1.0, derive_seed(seed, "sampled"))
+    return {
+        how: evaluate(sampler, prompts, judge, max_new_tokens=length, temperature=heat, seed=drawn_by)
+        for how, (heat, drawn_by) in ways.items()
+    }
+
+
+def picked(run: RunDir, prompts: Sequence[Prompt], judge: Judge, completions: str) -> Results:
+    """The picks of a best-of-n run, scored. Raises DataError if none of the prompts has one."""
+    picks = {c.prompt.id: c for c in read_jsonl(f"{completions}/data/completions.jsonl", Completion)}
+    answers = [picks[prompt.id] for prompt in prompts if prompt.id in picks]
+    if len(answers) < len(prompts):
+        run.note(
+            f"{completions} picked an answer to {len(answers)} of {len(prompts)} prompts; those are scored"
+        )
+    if not answers:
+        raise DataError(
+            "none of these prompts has a pick",
+            where=completions,
+            remedy="the prompts that best-of-n was run on",
+        )
+    return list(zip(answers, judge.score(answers), strict=True))
+
+
+def likeliest(run: RunDir, sampler: LocalSampler, task: Task, prompts: Sequence[Prompt]) -> Results:
+    """Of each prompt's choices the likeliest, with the task's score of them all. What does not fit the model's
+    context is left out and counted.
+    """
+    assert task.choices and task.choose
+    context, found = context_of(sampler.model), []
+    for prompt in run.track(prompts, desc=task.name):
+        choices = list(task.choices(prompt))
+        before = len(prompt_ids(sampler.tokenizer, prompt))
+        longest = max(
+            len(completion_ids(sampler.tokenizer, prompt, text, finished=False)) for text in choices
+        )
+        if before + longest > context:
+            continue
+        (logps,) = choice_logprobs(sampler, [prompt], choices)
+        best = choices[logps.index(max(logps))]
+        found.append((Completion(prompt, best, source=sampler.name), task.choose(prompt, logps)))
+    if not found:
+        raise DataError(f"none of {len(prompts)} questions fits the model's context of {context} tokens")
+    if len(found) < len(prompts):
+        run.note(f"{len(prompts) - len(found)} of {len(prompts)} questions do not fit {context} tokens")
+    return found
+
+
+# --- figures ---
+
+
+def summarise(
+    task: Task, answers: Mapping[str, Results], wins: tuple[Sequence[float], Sequence[float]] | None = None
+) -> dict[str, Any]:
+    """M of `summary.json`: every figure an S (mean, interval, n), or None where it does not apply.
+
+    Args:
+        answers: by way of decoding; "sampled" ones are to the same prompts as the first, at temperature 1.
+        wins: scores at temperature 1 of this model and of the baseline, prompt by prompt.
+    """
+    first = next(iter(answers.values()))
+    sampled = answers.get("sampled")
+    summary: dict[str, Any] = {task.figure: mean_ci([score.value for _, score in first])}
+    summary[f"{task.figure}_sampled"] = mean_ci([score.value for _, score in sampled]) if sampled else None
+    for figure, part in task.figures.items():
+        values = [score.parts[part] for _, score in first if part in score.parts]
+        summary[figure] = mean_ci(values) if values else None
+    summary["win_rate_vs_sft"] = win_rate(*wins) if wins else None
+    summary["kl_from_sft"] = None
+    summary["mean_length"] = None if task.choose else mean_length([completion for completion, _ in first])
+    for key in task.breakdowns:
+        summary[f"by_{key}"] = breakdown(first, key)
+    if task.more:
+        summary |= task.more(first)
+    return summary
+
+
+def mean_length(completions: Sequence[Completion]) -> float:
+    """Tokens per completion; of text that came from elsewhere, words."""
+    return sum(len(c.ids) or len(c.text.split()) for c in completions) / max(1, len(completions))
+
+
+def breakdown(results: Results, key: str) -> dict[str, dict[str, Any]]:
+    """The score by a key of the prompts' meta (kind, split)."""
+    groups: dict[str, list[float]] = {}
+    for completion, score in results:
+        if key in completion.prompt.meta:
+            groups.setdefault(str(completion.prompt.meta[key]), []).append(score.value)
+    return {name: mean_ci(values) for name, values in sorted(groups.items())}
+
+
+def beside(baseline: str, answers: Mapping[str, Results]) -> dict[str, Pairs]:
+    """For each way of decoding that both have: scores here and in the baseline's run, of the prompts that both
+    have answered.
+
+    Raises:
+        DataError: no prompt was answered by both.
+    """
+    rows = [row for row in read_run(baseline).samples if "decoding" in row]
+    found: dict[str, Pairs] = {}
+    for how, results in answers.items():
+        there: dict[str, list[float]] = {}
+        for row in rows:
+            if row["decoding"] == how:
+                there.setdefault(row["id"], []).append(row["gold"])
+        ours, theirs = [], []
+        for completion, score in results:
+            if there.get(completion.prompt.id):
+                ours.append(score.value)
+                theirs.append(there[completion.prompt.id].pop(0))
+        if ours:
+            found[how] = ours, theirs
+    if not found:
+        raise DataError(
+            "the baseline answered none of these prompts",
+            where=baseline,
+            remedy="a run of `alignlab eval` on the same prompts",
+        )
+    return found
+
+
+@torch.inference_mode()
+def kl_from(completions: Sequence[Completion], policy: Policy, reference: Policy) -> dict[str, Any]:
+    """KL(policy || reference) in nats per completion: mean over the policy's own samples of the sum over
+    tokens of log p - log p_ref (k1).
+    """
+    rows = []
+    for c in completions:
+        before = prompt_ids(policy.tokenizer, c.prompt)
+        rows.append(Rendered([*before, *c.ids], [0] * len(before) + [1] * len(c.ids)))
+    sums = [0.0] * len(rows)
+    for chunk in chunks(rows, 4096):
+        here = [rows[i] for i in chunk]
+        totals = []
+        for model in (policy.model, reference.model):
+            layout = laid_out(model, here, policy.pad_id)
+            totals.append(layout.back(token_logprobs_of(model, layout.batch)).sum(1))
+        for i, value in zip(chunk, (totals[0] - totals[1]).tolist(), strict=True):
+            sums[i] = value
+    return mean_ci(sums)
