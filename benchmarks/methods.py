@@ -93,7 +93,7 @@ ON_POLICY: dict[str, tuple[Any, Any]] = {
     ),
     "rejection sampling": (
         stages.rejection,
-        RejectionSettings(rounds=2, prompts=8 * STEPS, n=8, sampling=WIDE),
+        RejectionSettings(rounds=2, prompts=8 * STEPS, per_prompt=8, sampling=WIDE),
     ),
     "best of 4": (stages.best_of_n, BestOfNSettings(sampling=replace(WIDE, temperature=0.8))),
 }

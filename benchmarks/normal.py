@@ -456,7 +456,7 @@ HEALTHY = [
     Case("ppo", ppo()),
     Case("ppo, two epochs", ppo(epochs=2)),
     Case("ppo, kl_coef 0.05", ppo(kl_coef=0.05, steps=24)),
-    Case("ppo, adaptive", ppo(kl_target=6.0, kl_horizon=1000)),
+    Case("ppo, adaptive", ppo(adaptive_kl=6.0, kl_horizon=1000)),
     Case("ppo, whitened rewards", ppo(whiten_rewards=True)),
     Case("ppo, no gold, kl_coef 0.3", ppo(kl_coef=0.3, gold="", optim__lr=1e-4)),
 ]
@@ -553,7 +553,7 @@ FAULTS = [
     Case("ppo: clip range 0.001, four epochs", ppo(cliprange=0.001, epochs=4), ("clip-fraction",)),
     Case(
         "ppo: adaptive kl_coef runs away",
-        ppo(kl_target=0.02, kl_horizon=64, kl_coef=0.2, steps=32),
+        ppo(adaptive_kl=0.02, kl_horizon=64, kl_coef=0.2, steps=32),
         ("kl-coef-out-of-range",),
     ),
     Case(

@@ -20,7 +20,7 @@ from alignlab.data.formats.rows import HISTORIES, SYSTEMS
 from alignlab.data.formats.values import LABEL_WORDS
 from alignlab.data.layouts import LAYOUTS, PLAIN, TRL
 from alignlab.data.lengths import LEAST
-from alignlab.health.rules import FEWEST
+from alignlab.health.history import FEWEST
 from alignlab.models.reader import load_reader
 from alignlab.records import Demonstration, Prompt
 from alignlab.settings import ModelSettings

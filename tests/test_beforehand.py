@@ -311,7 +311,7 @@ SETTINGS = {
     "reward.members": "0",
     "dpo.beta": "0",
     "sft.held_out": "1",
-    "rlvr.epsilon": "2",
+    "rlvr.cliprange": "2",
     "label.certain": "1",
     "revise.rounds": "9",
     "kl_frontier.ppo.steps": "0",
@@ -319,7 +319,6 @@ SETTINGS = {
     "gamma": "-2",
     "similarity": "0",
     "majority": "0",
-    "samples": "1",
     "from_others": "2",
 }
 

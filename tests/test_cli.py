@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import cli
+from alignlab.cli.commands import COMMANDS, imported
 from alignlab.defences.middleware import DEFENCES
 from alignlab.names.known import JUDGES
 from alignlab.recipes.catalogue import RECIPES
@@ -39,19 +40,19 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", cli.commands.COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_every_setting_and_a_target(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([name, "--help", "all"]) == 0
     shown = capsys.readouterr().out
-    if kind := cli.commands.COMMANDS[name].settings:
+    if kind := COMMANDS[name].settings:
         assert all(f"--{name}" in shown for name in dotted(kind))
-    assert callable(cli.entry._load(cli.commands.COMMANDS[name].target))
+    assert callable(imported(COMMANDS[name].target))
     assert cli.main([name, "-h"]) == 0
     short = capsys.readouterr().out
     assert short.count("\n") < 170 and all(
-        f"--{option.flag}" in short or option.positional for option in cli.commands.COMMANDS[name].options
+        f"--{option.flag}" in short or option.positional for option in COMMANDS[name].options
     )
     assert all(len(line) <= 100 for line in (shown + short).split("\n") if "--help all" not in line)
     assert ("--help all" in short) == (len(short) < len(shown)) or name in ("run", "study")
@@ -90,13 +91,13 @@ def test_help_lists_what_may_be_named_and_what_a_recipe_or_a_study_reads(
     )
 
 
-@pytest.mark.parametrize("name", [name for name, command in cli.commands.COMMANDS.items() if command.kinds])
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.kinds])
 def test_help_of_a_command_of_several_kinds_has_a_line_for_each(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([name, "--help"]) == 0
     lines = capsys.readouterr().out.split("\n")
-    for kind, command in cli.commands.COMMANDS[name].kinds.items():
+    for kind, command in COMMANDS[name].kinds.items():
         assert any(
             line.startswith(f"  {kind} ") and line.split(maxsplit=1)[1].startswith(command.help[:30])
             for line in lines
@@ -277,6 +278,6 @@ def test_a_command_that_is_stopped_says_whether_it_can_go_on(
     def stopped(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.entry, "_main", stopped)
+    monkeypatch.setattr("alignlab.cli.entry._main", stopped)
     assert cli.main(words) == 130
     assert ("goes on where it was" in capsys.readouterr().err) == goes_on

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import cli
+from alignlab.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -162,9 +163,7 @@ def test_every_command_of_the_pages_runs(
                 words[words.index("--kind") :][:2]
                 if "--kind" in words
                 else words[2:3]
-                if cli.commands.COMMANDS[words[1]].spoken
-                or words[2:3]
-                and words[2] in cli.commands.COMMANDS[words[1]].kinds
+                if COMMANDS[words[1]].spoken or words[2:3] and words[2] in COMMANDS[words[1]].kinds
                 else []
             )
             shown = " ".join([words[1], *kind])

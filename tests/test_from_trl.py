@@ -9,18 +9,9 @@ import pytest
 
 from alignlab import cli
 from alignlab.errors import ConfigError
-from alignlab.interop.from_trl import (
-    ADAPTER,
-    KINDS,
-    OPTIONS,
-    SAME,
-    SHARED,
-    convert,
-    fates,
-    from_trl,
-    keys_of,
-    table,
-)
+from alignlab.interop.from_trl import convert, from_trl
+from alignlab.interop.trl_shared import ADAPTER, OPTIONS, SAME, SHARED
+from alignlab.interop.trl_table import KINDS, fates, keys_of, table
 from alignlab.settings.resolve import dotted, resolve
 
 TAKEN = (
@@ -196,13 +187,13 @@ def test_a_command_line_and_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["method"] == "grpo"
     assert {
         k: found["settings"][k]
-        for k in ("per_prompt", "loss_mean", "advantage", "kl_coef", "epsilon_high", "ratio_level")
+        for k in ("per_prompt", "loss_mean", "advantage", "kl_coef", "cliprange_high", "ratio_level")
     } == {
         "per_prompt": 4,
         "loss_mean": "constant",
         "advantage": "dr_grpo",
         "kl_coef": 0.04,
-        "epsilon_high": 0.28,
+        "cliprange_high": 0.28,
         "ratio_level": "sequence",
     }
 
@@ -438,14 +429,14 @@ def test_the_ppo_of_trl_before_0_12_converts() -> None:
     )
     assert (
         values["kl_coef"],
-        values["kl_target"],
+        values["adaptive_kl"],
         values["epochs"],
         values["rollouts"],
         values["minibatch"],
         values["micro_batch"],
         values["score_clip"],
     ) == (0.2, 6.0, 3, 128, 32, 16, 5.0)
-    assert values["target_kl"] == pytest.approx(0.15)
+    assert values["stop_at_kl"] == pytest.approx(0.15)
 
 
 def test_the_gradient_of_rloo_is_trls_divided_by_the_bound_on_tokens() -> None:

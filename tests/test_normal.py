@@ -180,7 +180,7 @@ def test_the_direct_methods_own_verdict_on_displacement_is_the_one() -> None:
 
 def test_the_adaptive_coefficient_is_judged_only_where_it_adapts() -> None:
     rows = healthy_ppo(objective__kl_coef=lambda t, r: 0.05 * math.exp(4 * t))
-    assert "kl-coef-out-of-range" in broken("ppo", PPO | {"kl_target": 6.0}, rows)
+    assert "kl-coef-out-of-range" in broken("ppo", PPO | {"adaptive_kl": 6.0}, rows)
     assert "kl-coef-out-of-range" not in broken("ppo", PPO, rows)
 
 

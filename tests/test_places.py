@@ -381,7 +381,7 @@ def test_a_pipe_to_something_else_that_breaks_is_no_success(monkeypatch, capsys)
     """Only the reader of what we say may go in peace: a command whose server or helper died ended with exit
     code 0 and without a word.
     """
-    monkeypatch.setattr(cli.entry, "_main", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    monkeypatch.setattr("alignlab.cli.entry._main", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
     with pytest.raises(BrokenPipeError):
         cli.main(["runs"])
     read, write = os.pipe()
@@ -396,7 +396,7 @@ def test_a_pipe_to_something_else_that_breaks_is_no_success(monkeypatch, capsys)
 
 
 def test_out_of_memory_is_one_document_with_json(monkeypatch, capsys):
-    monkeypatch.setattr(cli.entry, "_main", raising(MemoryError()))
+    monkeypatch.setattr("alignlab.cli.entry._main", raising(MemoryError()))
     assert cli.main(["runs", "--json"]) == 8
     out, err = capsys.readouterr()
     assert json.loads(out)["what"] == "out of memory" and err.startswith(
@@ -408,7 +408,7 @@ def test_standard_output_stays_whose_it_has_become(monkeypatch, capsys):
     """A command that ends after somebody else has put a stream in place does not put its own back."""
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back behind the test
     theirs = io.StringIO()
-    monkeypatch.setattr(cli.entry, "_main", lambda _: setattr(sys, "stdout", theirs) or 0)
+    monkeypatch.setattr("alignlab.cli.entry._main", lambda _: setattr(sys, "stdout", theirs) or 0)
     assert cli.main(["runs"]) == 0 and sys.stdout is theirs
 
 

@@ -78,7 +78,7 @@ def test_it_picks_ranks_and_evaluates(tmp_path: Path) -> None:
         settings=RejectionSettings(rounds=1, prompts=8, n=2, sampling=SamplingSettings(max_new_tokens=40)),
     )
     found = stages.best_of_n(
-        **COMMON, out=tmp_path / "bon", settings=BestOfNSettings(n=2, sampling=SHORT), count=6
+        **COMMON, out=tmp_path / "bon", settings=BestOfNSettings(per_prompt=2, sampling=SHORT), count=6
     )["summary"]
     assert found["proxy"]["mean"] >= found["proxy_one"]["mean"]
     scored = stages.evaluate(

@@ -106,7 +106,9 @@ def test_a_run_keeps_the_picks_and_a_random_pick_as_control(tmp_path, monkeypatc
     run = RunDir.open(tmp_path / "run", stage="best-of-n", config={}, seed=0)
     monkeypatch.setattr(best_of_n, "CHUNK", 64)
     prompts = [Prompt.user(f"question {i}") for i in range(70)]  # two chunks
-    settings = BestOfNSettings(n=4, curve_max=8, curve_prompts=20, sampling=SamplingSettings(temperature=0.8))
+    settings = BestOfNSettings(
+        per_prompt=4, curve_max=8, curve_prompts=20, sampling=SamplingSettings(temperature=0.8)
+    )
     asked: list[float] = []
     monkeypatch.setattr(
         Scripted,

@@ -385,7 +385,7 @@ def test_bad_settings_prompts_and_scores_are_refused(base, open_run: Open):
         replace(RLOO, per_prompt=1),
         replace(RLOO, per_prompt=5),
         replace(RLOO, sampling=SamplingSettings(temperature=0.0)),
-        replace(RLOO, epsilon=0.0),
+        replace(RLOO, cliprange=0.0),
         replace(RLOO, adapter=AdapterSettings(rank=2, dropout=0.1)),
         replace(RLOO, kl_coef=-1.0),
         replace(RLOO, steps=0),

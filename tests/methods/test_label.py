@@ -34,7 +34,7 @@ from alignlab.settings import (
 from ..serving import Body, Reply, Server
 
 SETTINGS = LabelSettings(
-    principles=2, chunk=8, samples=2, held_out=0.25, sampling=SamplingSettings(max_new_tokens=12)
+    principles=2, chunk=8, per_prompt=2, held_out=0.25, sampling=SamplingSettings(max_new_tokens=12)
 )
 QUICK = EndpointSettings(timeout=0.5, retries=1, concurrency=1)
 
@@ -223,7 +223,7 @@ def test_people_are_mixed_in_and_a_prompt_is_held_out_on_both_sides_or_on_none(t
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"samples": 1}, "samples = 1"),
+        ({"per_prompt": 1}, "per_prompt = 1"),
         ({"certain": 0.5}, "certain = 0.5"),
         ({"sampling": SamplingSettings(temperature=0.0)}, "all be the same"),
         ({"temperature": 0.0}, "truth is known"),

@@ -34,7 +34,7 @@ ONLINE = OnlineDPOSettings(
 REJECTION = RejectionSettings(
     rounds=2,
     prompts=10,
-    n=4,
+    per_prompt=4,
     batch=4,
     micro_batch=3,
     sampling=SamplingSettings(max_new_tokens=60),
@@ -158,7 +158,7 @@ def test_micro_batches_of_online_dpo_change_nothing(base):
 
 def test_rejection_sampling_learns_round_by_round(base, open_run: Open):
     _, summary, metrics = train(
-        base, open_run("rule"), replace(REJECTION, rounds=3, epochs=3, n=6), judge=ENDED, gold=ENDED
+        base, open_run("rule"), replace(REJECTION, rounds=3, epochs=3, per_prompt=6), judge=ENDED, gold=ENDED
     )
     assert (
         summary["proxy_last"] > summary["proxy_first"] + 5
@@ -189,7 +189,7 @@ def test_the_best_that_ended_of_each_prompt_and_the_top_share_of_prompts(base):
         completions,
         scores,
         RuleJudge("gold", lambda c: float(c.text == "01")),
-        replace(REJECTION, n=3),
+        replace(REJECTION, per_prompt=3),
     )
     assert [row["completion"] for row in found["best"]] == ["01", "10", "30"] and found["figures"][
         "unfinished"
@@ -244,7 +244,7 @@ def test_bad_settings_prompts_and_scores_are_refused(base, open_run: Open):
         replace(ONLINE, per_prompt=3, ask="compare"),
         replace(ONLINE, beta=0.0),
         replace(ONLINE, sampling=greedy),
-        replace(REJECTION, n=1),
+        replace(REJECTION, per_prompt=1),
         replace(REJECTION, top_share=0.0),
         replace(REJECTION, rounds=1, keep_earlier=True),
         replace(REJECTION, sampling=greedy),
@@ -262,5 +262,5 @@ def test_bad_settings_prompts_and_scores_are_refused(base, open_run: Open):
         train(
             base,
             open_run("cut"),
-            replace(REJECTION, sampling=SamplingSettings(max_new_tokens=1), prompts=2, n=2),
+            replace(REJECTION, sampling=SamplingSettings(max_new_tokens=1), prompts=2, per_prompt=2),
         )

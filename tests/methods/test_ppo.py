@@ -367,13 +367,13 @@ def test_micro_batches_change_nothing(tokenizer):
 def test_passes_end_when_the_policy_has_moved_enough(tokenizer, tmp_path):
     settings = replace(SMALL, steps=2, epochs=5)
     *_, all_passes, _ = train(tmp_path / "all", tokenizer, settings)
-    *_, few, _ = train(tmp_path / "few", tokenizer, replace(settings, target_kl=1e-4))
+    *_, few, _ = train(tmp_path / "few", tokenizer, replace(settings, stop_at_kl=1e-4))
     assert [row["policy/updates"] for row in all_passes] == [15, 15]
     assert all(3 <= row["policy/updates"] < 15 and row["policy/updates"] % 3 == 0 for row in few)
 
 
 def test_the_coefficient_steers_for_the_target(tokenizer, tmp_path):
-    settings = replace(SMALL, kl_target=0.001, kl_horizon=100)
+    settings = replace(SMALL, adaptive_kl=0.001, kl_horizon=100)
     *_, metrics, summary = train(tmp_path / "run", tokenizer, settings)
     coefs = [row["objective/kl_coef"] for row in metrics] + [summary["kl_coef_last"]]
     assert coefs[1] == pytest.approx(0.05 * (1 - 0.2 * 12 / 100))  # no KL at first: down
@@ -399,7 +399,14 @@ def test_a_resumed_run_equals_an_undisturbed_one(rank, tokenizer, tmp_path, monk
     the same bits.
     """
     settings = replace(
-        SMALL, steps=5, kl_target=0.5, kl_horizon=100, ptx_coef=0.5, ptx_batch=2, value_lr=2e-2, per_prompt=2
+        SMALL,
+        steps=5,
+        adaptive_kl=0.5,
+        kl_horizon=100,
+        ptx_coef=0.5,
+        ptx_batch=2,
+        value_lr=2e-2,
+        per_prompt=2,
     )
     arguments: dict[str, Any] = {
         "settings": settings,

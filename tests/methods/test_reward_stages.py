@@ -204,7 +204,7 @@ def test_best_of_n_and_ppo_take_an_ensemble(base: Path, ensemble: str, tmp_path:
             **common,
             reward=f"ensemble:{how}:{ensemble}",
             out=tmp_path / how,
-            settings=BestOfNSettings(n=4, sampling=SAMPLING),
+            settings=BestOfNSettings(per_prompt=4, sampling=SAMPLING),
         )
         proxies[how] = found["summary"]["proxy"]["mean"]
     assert proxies["worst"] < proxies["mean"] > proxies["uncertainty=2"]

@@ -22,10 +22,10 @@ TOY = (
 ).split()
 MORE = {
     "llama2": (
-        "--budget 176 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --rounds 1 --rejection.n 2 "
+        "--budget 176 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --rounds 1 --rejection.per_prompt 2 "
         "--reward.epochs 1"
     ),
-    "llama3": "--budget 96 --rounds 2 --rejection.n 2 --reward.epochs 1",
+    "llama3": "--budget 96 --rounds 2 --rejection.per_prompt 2 --reward.epochs 1",
     "zephyr": "--budget 64",
     "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
     "constitutional": "--red-team 24 --labelled 24 --compared 12 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --critic.tokens 20000 --critic.cases 4 --revise.helpful-count 24 --revise.rounds 2 "
@@ -77,7 +77,7 @@ def test_recipes_sample_as_much_as_instructgpt(name: str, tmp_path: Path) -> Non
         if method == "collect":
             total += a["count"] * own_completions(s)
         elif method == "rejection":
-            total += a["settings"].prompts * a["settings"].n * a["settings"].rounds
+            total += a["settings"].prompts * a["settings"].per_prompt * a["settings"].rounds
         elif method == "ppo" and stage.name == "ppo":
             total += s.ppo.steps * s.ppo.rollouts
         elif method == "grpo":

@@ -117,7 +117,7 @@ def test_closed_form_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 TOY = (
-    "--demonstrations 48 --sft.epochs 1 --point.prompts 8 --point.samples 2 "
+    "--demonstrations 48 --sft.epochs 1 --point.prompts 8 --point.per-prompt 2 "
     "--point.sampling.max-new-tokens 16"
 ).split()
 RANKED = "--prompts 40 --reward.epochs 1 --collect.sampling.max-new-tokens 16 --dpo.epochs 0.5".split()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
-
-from .. import settings
-from ..recipes.settings import FAST, PipelineSettings
-from ..studies.settings import FAST_STUDY, StudySettings
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,12 @@ def data_option(default: str, what: str) -> Option:
     )
 
 
+def imported(name: str) -> Any:
+    """What `module:name` stands for, modules of this package."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(f"alignlab.{module}"), attribute)
+
+
 @dataclass(frozen=True)
 class Command:
     """One command: what it does, its options beside the shared ones, its settings, and the function in
@@ -93,7 +96,7 @@ class Command:
     help: str
     target: str
     options: tuple[Option, ...] = ()
-    settings: type | None = None
+    settings_at: str = ""  # the class of its settings, imported when it is asked for
     out: str = ""  # default run folder; empty = the command makes no run
     live: bool = False  # it prints lines while it runs, and is told (as_json) whether they are to be JSON
     kind: str = ""  # of a command of several kinds, the name of this one
@@ -101,7 +104,11 @@ class Command:
     spoken: bool = False
     # the command whose runs are made for every combination of the settings that are given several values
     swept: str = ""
-    fast: Any = None  # the settings that `--fast` stands for
+    fast: str = ""  # the settings that `--fast` stands for
+
+    @property
+    def settings(self) -> type | None:
+        return imported(self.settings_at) if self.settings_at else None
 
 
 ATTACKED = replace(MODEL, names="target")
@@ -172,7 +179,7 @@ REDTEAM = {
             VERDICTS,
             Option("gold", "the judge of helpfulness", "town:gold", names="judge"),
         ),
-        settings.FrontierSettings,
+        "settings:FrontierSettings",
         "runs/redteam-frontier",
     ),
     "attacker": Command(
@@ -185,7 +192,7 @@ REDTEAM = {
             data_option("town:harmful", "requests it learns to ask for"),
             VERDICTS,
         ),
-        settings.AttackerSettings,
+        "settings:AttackerSettings",
         "runs/redteam-attacker",
     ),
 }
@@ -205,14 +212,14 @@ DEMONSTRATIONS = {
                 "",
             ),
         ),
-        settings.HumanSettings,
+        "settings:HumanSettings",
         "runs/human",
     ),
     "crowd": Command(
         "demonstrations by several writers a prompt: reviewers vote, an adjudicator settles",
         "stages:crowd_demonstrations",
         (data_option("town:prompts", "prompts"), COUNT, GOLD),
-        settings.CrowdSettings,
+        "settings:CrowdSettings",
         "runs/crowd",
     ),
     "distil": Command(
@@ -225,7 +232,7 @@ DEMONSTRATIONS = {
             Option("judge", "who picks the best of per_prompt answers: reward:RUN", "", names="judge"),
             GOLD,
         ),
-        settings.DistilSettings,
+        "settings:DistilSettings",
         "runs/distil",
     ),
     "self-instruct": Command(
@@ -239,7 +246,7 @@ DEMONSTRATIONS = {
             Option("avoid", "data whose prompts must not be made, as those of a test", "", names="data"),
             GOLD,
         ),
-        settings.SelfInstructSettings,
+        "settings:SelfInstructSettings",
         "runs/self-instruct",
     ),
 }
@@ -339,7 +346,7 @@ CONSTITUTIONAL = {
                 names="judge",
             ),
         ),
-        settings.LabelSettings,
+        "settings:LabelSettings",
         "runs/label",
     ),
     "agreement": Command(
@@ -366,7 +373,7 @@ CONSTITUTIONAL = {
                 switch=True,
             ),
         ),
-        settings.AIJudgeSettings,
+        "settings:AIJudgeSettings",
         "runs/agreement",
     ),
     "ablate": Command(
@@ -384,7 +391,7 @@ CONSTITUTIONAL = {
                 names="judge",
             ),
         ),
-        settings.AIJudgeSettings,
+        "settings:AIJudgeSettings",
         "runs/ablate",
     ),
     "diff": Command(
@@ -421,14 +428,14 @@ CONSTITUTIONAL = {
             ),
             Option("asked", "prompts that the two models answer", "town:risky-test", names="data"),
         ),
-        settings.BehaviourSettings,
+        "settings:BehaviourSettings",
         "runs/diff",
     ),
     "critic": Command(
         "train a base model of the town to criticise, revise and judge under a given principle",
         "stages:critic",
         (MODEL, data_option("town:columns", "documents"), COUNT),
-        settings.CriticSettings,
+        "settings:CriticSettings",
         "runs/critic",
     ),
     "revise": Command(
@@ -452,7 +459,7 @@ CONSTITUTIONAL = {
             BETTER,
             GOLD,
         ),
-        settings.ReviseSettings,
+        "settings:ReviseSettings",
         "runs/revise",
     ),
     "walk": Command(
@@ -472,7 +479,7 @@ CONSTITUTIONAL = {
             GOLD,
             Option("page", "an HTML file to write; the same as JSON is written beside it", ""),
         ),
-        settings.WalkSettings,
+        "settings:WalkSettings",
     ),
 }
 COMMANDS: dict[str, Command] = {
@@ -484,22 +491,22 @@ COMMANDS: dict[str, Command] = {
             Option("recipe", "how the pipeline is put together", "instructgpt", names="recipe"),
             Option("fast", "small sizes, about a minute and a half", False, switch=True),
         ),
-        PipelineSettings,
+        "recipes.settings:PipelineSettings",
         "runs/demo",
-        fast=FAST,
+        fast="recipes.settings:FAST",
     ),
     "pretrain": Command(
         "train a base model of the town from nothing",
         "stages:pretrain",
         (data_option("town:corpus", "documents"),),
-        settings.PretrainSettings,
+        "settings:PretrainSettings",
         "runs/pretrain",
     ),
     "sft": Command(
         "supervised fine-tuning on demonstrations",
         "stages:sft",
         (MODEL, data_option("town:demos", "demonstrations"), COUNT),
-        settings.SFTSettings,
+        "settings:SFTSettings",
         "runs/sft",
     ),
     "collect": Command(
@@ -526,7 +533,7 @@ COMMANDS: dict[str, Command] = {
                 names="data",
             ),
         ),
-        settings.CollectSettings,
+        "settings:CollectSettings",
         "runs/collect",
         kind="rankings",
         kinds=DEMONSTRATIONS,
@@ -535,42 +542,42 @@ COMMANDS: dict[str, Command] = {
         "train a reward model on rankings or comparisons",
         "stages:reward",
         (ANY, data_option("", "rankings or comparisons"), COUNT, GOLD),
-        settings.RewardSettings,
+        "settings:RewardSettings",
         "runs/reward",
     ),
     "best-of-n": Command(
         "pick the best of N samples by a reward model",
         "stages:best_of_n",
         (MODEL, REWARD, INSTEAD, data_option("town:test", "prompts"), COUNT, GOLD),
-        settings.BestOfNSettings,
+        "settings:BestOfNSettings",
         "runs/best-of-n",
     ),
     "dpo": Command(
         "direct preference optimisation on rankings or comparisons",
         "stages:dpo",
         (MODEL, data_option("", "rankings or comparisons"), COUNT),
-        settings.DPOSettings,
+        "settings:DPOSettings",
         "runs/dpo",
     ),
     "kto": Command(
         "Kahneman-Tversky optimisation on completions that were liked or not",
         "stages:kto",
         (MODEL, data_option("", "labelled completions, rankings or comparisons"), COUNT),
-        settings.KTOSettings,
+        "settings:KTOSettings",
         "runs/kto",
     ),
     "orpo": Command(
         "odds-ratio preference optimisation on rankings or comparisons, without a reference",
         "stages:orpo",
         (MODEL, data_option("", "rankings or comparisons"), COUNT),
-        settings.ORPOSettings,
+        "settings:ORPOSettings",
         "runs/orpo",
     ),
     "simpo": Command(
         "simple preference optimisation on rankings or comparisons, without a reference",
         "stages:simpo",
         (MODEL, data_option("", "rankings or comparisons"), COUNT),
-        settings.SimPOSettings,
+        "settings:SimPOSettings",
         "runs/simpo",
     ),
     "ppo": Command(
@@ -594,35 +601,35 @@ COMMANDS: dict[str, Command] = {
                 names="cost",
             ),
         ),
-        settings.PPOSettings,
+        "settings:PPOSettings",
         "runs/ppo",
     ),
     "rloo": Command(
         "REINFORCE with the prompt's other completions, or the batch's mean, as baseline",
         "stages:rloo",
         (MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD),
-        settings.RLOOSettings,
+        "settings:RLOOSettings",
         "runs/rloo",
     ),
     "grpo": Command(
         "group relative policy optimisation, or Dr. GRPO: no value model",
         "stages:grpo",
         (MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD),
-        settings.GRPOSettings,
+        "settings:GRPOSettings",
         "runs/grpo",
     ),
     "online-dpo": Command(
         "DPO on pairs that the policy writes and a judge compares while it learns",
         "stages:online_dpo",
         (MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD),
-        settings.OnlineDPOSettings,
+        "settings:OnlineDPOSettings",
         "runs/online-dpo",
     ),
     "rejection": Command(
         "rounds of sampling, scoring and SFT on the best",
         "stages:rejection",
         (MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD),
-        settings.RejectionSettings,
+        "settings:RejectionSettings",
         "runs/rejection",
     ),
     "constitution": Command(
@@ -656,7 +663,7 @@ COMMANDS: dict[str, Command] = {
             Option("baseline", "a finished eval run to compare with, prompt by prompt", "", names="eval"),
             Option("reference", "the model that KL is measured from; empty = none", "", names="policy"),
         ),
-        settings.EvalSettings,
+        "settings:EvalSettings",
         "runs/eval",
     ),
     "likelihood": Command(
@@ -688,7 +695,7 @@ COMMANDS: dict[str, Command] = {
                 names="likelihood",
             ),
         ),
-        settings.LikelihoodSettings,
+        "settings:LikelihoodSettings",
         "runs/likelihood",
     ),
     "reward-shift": Command(
@@ -706,7 +713,7 @@ COMMANDS: dict[str, Command] = {
             data_option("town:test", "prompts"),
             Option("gold", "the judge that knows the truth", "town:gold", names="judge"),
         ),
-        settings.ShiftSettings,
+        "settings:ShiftSettings",
         "runs/reward-shift",
     ),
     "redteam": Command(
@@ -765,7 +772,7 @@ COMMANDS: dict[str, Command] = {
             ),
             Option("fail-on", 'exit code 5 if this holds, as "asr>0.1,over_refusal>0.05"', ""),
         ),
-        settings.RedteamSettings,
+        "settings:RedteamSettings",
         "runs/redteam",
         kind="campaign",
         kinds=REDTEAM,
@@ -787,9 +794,9 @@ COMMANDS: dict[str, Command] = {
             ),
             Option("fast", "small sizes, to see that it works", False, switch=True),
         ),
-        StudySettings,
+        "studies.settings:StudySettings",
         "runs/study-{name}",
-        fast=FAST_STUDY,
+        fast="studies.settings:FAST_STUDY",
     ),
     "chat": Command(
         "talk to a model in the terminal, or to two side by side",
@@ -800,7 +807,7 @@ COMMANDS: dict[str, Command] = {
             Option("reward", "a reward model that scores each answer", "", names="reward"),
             Option("once", "ask this one question, print the answer and leave", ""),
         ),
-        settings.ChatSettings,
+        "settings:ChatSettings",
     ),
     "serve": Command(
         "an OpenAI-compatible server for models of this machine",
@@ -818,7 +825,7 @@ COMMANDS: dict[str, Command] = {
                 names="served",
             ),
         ),
-        settings.ServeSettings,
+        "settings:ServeSettings",
         live=True,
     ),
     "doctor": Command(
@@ -967,7 +974,7 @@ def _swept(name: str) -> Command:
         f"runs of alignlab {name}: {command.help}",
         "pipeline.sweep:sweep",
         command.options + SWEEP,
-        command.settings,
+        command.settings_at,
         f"runs/sweep-{name}",
         swept=name,
     )

@@ -69,13 +69,18 @@ def run(
     picks: list[Pick] = []
     for number, chunk in enumerate(run.track(chunks, desc="best of n")):
         picks += pick(
-            sampler, judge, chunk, n=settings.n, sampling=s, seed=derive_seed(seed, "best-of-n", number)
+            sampler,
+            judge,
+            chunk,
+            n=settings.per_prompt,
+            sampling=s,
+            seed=derive_seed(seed, "best-of-n", number),
         )
     run.add_data("completions", [p.best for p in picks])
     summary: dict[str, Any] = {
-        "n": settings.n,
+        "n": settings.per_prompt,
         "temperature": s.temperature,
-        "kl": best_of_n_kl(settings.n),
+        "kl": best_of_n_kl(settings.per_prompt),
         "proxy": mean_ci([max(p.values) for p in picks]),
         "proxy_one": mean_ci([p.values[0] for p in picks]),
     }

@@ -73,7 +73,7 @@ def run(
 
     def made(number: int, asked: Sequence[tuple[int, Prompt]]) -> list[Comparison]:
         # 1. answers of the policy; two different ones of each prompt, in random order
-        prompts_asked, drawn = [prompt for _, prompt in asked], Sampling.of(s, n=settings.samples)
+        prompts_asked, drawn = [prompt for _, prompt in asked], Sampling.of(s, n=settings.per_prompt)
         groups = policy.sample(prompts_asked, drawn, seed=derive_seed(seed, "label", number))
         if beside:
             others = beside.sample(prompts_asked, drawn, seed=derive_seed(seed, "label beside", number))

@@ -12,12 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import fmean as mean
 from typing import Any
+
+from .history import History, Hit, at, error
 
 WINDOW = 16
 """Steps that are averaged before anything is said, in a short run a quarter of them: batches differ by more than a step moves the policy."""
+FAR_PART, FAR_NATS = 0.5, 3.0
+"""The same of a run that counted no tokens: a fall by this part of the log-probability, and of at least so many nats per completion."""
 FAR = 0.2
-"""Nats a token from which on a fall of the chosen completions is a failure: a fifth off the probability of each of their tokens."""
+"""Nats per token from which on a fall of the chosen completions is a failure: a fifth off the probability of each of their tokens."""
 
 
 @dataclass
@@ -30,7 +35,7 @@ class Watch:
         relative: what is seen are differences from where the policy started. Otherwise they are the
             log-probabilities themselves: the first window then stands for the start, and what batches differ
             by has to be outdone.
-        seen: of the newest steps [chosen, rejected], nats a token.
+        seen: of the newest steps [chosen, rejected], nats per token.
         start: of those two and twice the standard error of the first, of the first window; empty until there
             is one.
         set_in: the step since which there has been displacement; None where there is none.
@@ -46,7 +51,7 @@ class Watch:
     failed: bool = False
 
     def see(self, step: int, chosen: float, rejected: float) -> str:
-        """Take in a step's mean log-probabilities, nats a token; returns what to tell the person who is
+        """Take in a step's mean log-probabilities, nats per token; returns what to tell the person who is
         watching, or "".
         """
         self.seen = [*self.seen, [chosen, rejected]][-self.window :]
@@ -73,7 +78,7 @@ class Watch:
 
     @property
     def moved(self) -> tuple[float, float]:
-        """How far chosen and rejected have moved since the start, nats a token, over the newest window; 0
+        """How far chosen and rejected have moved since the start, nats per token, over the newest window; 0
         before there is one.
         """
         if not self.start:
@@ -83,7 +88,9 @@ class Watch:
 
     @property
     def verdict(self) -> str:
-        return "failure" if self.failed else "none" if self.set_in is None else "normal"
+        if self.failed:
+            return "failure"
+        return "none" if self.set_in is None else "normal"
 
     @property
     def text(self) -> str:
@@ -91,13 +98,14 @@ class Watch:
         if self.set_in is None:
             return ""
         chosen, rejected = self.moved
-        said = (
-            f"likelihood displacement since step {self.set_in}: against the start the chosen completions have moved by {chosen:+.2f} nats a token and the "
-            f"rejected ones by {rejected:+.2f}, so that margins grow while both fall. "
+        moved = (
+            f"likelihood displacement since step {self.set_in}: against the start the chosen completions have "
+            f"moved by {chosen:+.2f} nats per token and the rejected ones by {rejected:+.2f}, so that margins "
+            "grow while both fall. "
         )
         if not self.failed:
-            return said + "This is normal: a little of it is in nearly every run."
-        return said + (
+            return moved + "This is normal: a little of it is in nearly every run."
+        return moved + (
             "This is a failure: the probability goes to completions that nobody compared. Turn one "
             f"setting: {self.turn}."
         )
@@ -117,17 +125,12 @@ class Watch:
         return {"seen": self.seen, "start": self.start, "set_in": self.set_in, "failed": self.failed}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.seen, self.start, self.set_in, self.failed = (
-            state["seen"],
-            state["start"],
-            state["set_in"],
-            state["failed"],
-        )
+        self.seen, self.start = state["seen"], state["start"]
+        self.set_in, self.failed = state["set_in"], state["failed"]
 
     def _means(self) -> tuple[float, float]:
-        return sum(chosen for chosen, _ in self.seen) / len(self.seen), sum(
-            rejected for _, rejected in self.seen
-        ) / len(self.seen)
+        count = len(self.seen)
+        return sum(chosen for chosen, _ in self.seen) / count, sum(other for _, other in self.seen) / count
 
     def _doubt(self) -> float:
         """Twice the standard error of the window's mean; nothing is sure of a single step where the start
@@ -137,3 +140,59 @@ class Watch:
         if n == 1:
             return 0.0 if self.relative else math.inf
         return 2 * math.sqrt(sum((chosen - mean) ** 2 for chosen, _ in self.seen) / (n - 1) / n)
+
+
+def likelihood_displacement(h: History) -> Hit | None:
+    """The rule of this name. Direct methods count tokens while they train (`Watch`), and their verdict is the
+    one; of a run that has none, the log-probabilities of whole completions say it.
+    """
+    found = h.summary.get("likelihood_displacement")
+    if isinstance(found, Mapping) and found.get("verdict") in ("none", "normal", "failure"):
+        return _told(h, found)
+    if h.stage in ("dpo", "kto", "orpo", "simpo") and h.share < 1:
+        return None  # it is being watched
+    return _without_tokens(h)
+
+
+def _told(h: History, found: Mapping[str, Any]) -> Hit | None:
+    if found["verdict"] == "none":
+        return None
+    steps = (int(found.get("step") or 0), int(h.rows[-1]["step"]) if h.rows else 0)
+    chosen, rejected = float(found.get("chosen") or 0), float(found.get("rejected") or 0)
+    evidence = (
+        f"the chosen completions moved by {chosen:+.2f} nats per token and the rejected ones by "
+        f"{rejected:+.2f}, since step {steps[0]}"
+    )
+    return Hit("broken" if found["verdict"] == "failure" else "normal", evidence, steps)
+
+
+def _without_tokens(h: History) -> Hit | None:
+    """The chosen log-probability against where it began: the reference's where the rewards tell it, else the
+    first rows'.
+    """
+    logps, rewards = h.series("logps/chosen"), h.series("rewards/chosen")
+    if len(logps) < 8 or not rewards or len(rewards) != len(logps):
+        return None
+    few = max(4, len(logps) // 5)
+    steps = (logps.steps[-few], logps.steps[-1])
+    now = mean(logps.values[-few:])
+    no_reference = h.stage in ("orpo", "simpo")
+    if no_reference or h.setting("loss_type") == "sigmoid_norm":  # rewards tell nothing: the first rows do
+        before = mean(logps.values[:few])
+        moved = [value - before for value in logps.values[-few:]]
+    else:
+        beta = h.number("beta", 0.1) or 0.1
+        moved = [value / beta for value in rewards.values[-few:]]
+        before = now - mean(moved)
+    fall, noise = -mean(moved), 2 * error(moved)
+    if fall - noise <= 0 or not before:
+        return None
+    part = fall / abs(before)
+    evidence = f"the log-probability of the chosen completions fell by {fall:.1f} nats from {before:.1f}, {at(steps)}"
+    if margins := h.series("rewards/margins"):
+        evidence += f", while the margin is {mean(margins.values[-few:]):+.2f}"
+    if part > FAR_PART and fall > FAR_NATS:
+        return Hit("broken", evidence, steps)
+    if h.share >= 0.5 and part > 0.02:
+        return Hit("normal", evidence, steps)
+    return None

@@ -24,7 +24,7 @@ from ..data.split import by_prompt
 from ..errors import ConfigError, DataError
 from ..evals import statistics
 from ..health.displacement import Watch
-from ..health.rules import FEWEST
+from ..health.history import FEWEST
 from ..losses import dpo_loss, orpo_loss, simpo_loss
 from ..models.batch import by_length, chunks
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of

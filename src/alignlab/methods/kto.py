@@ -25,7 +25,7 @@ from ..data.split import by_prompt
 from ..errors import DataError
 from ..evals import statistics
 from ..health.displacement import Watch
-from ..health.rules import FEWEST
+from ..health.history import FEWEST
 from ..losses import kto_baseline, kto_loss
 from ..models.batch import chunks
 from ..models.chat import Rendered, example

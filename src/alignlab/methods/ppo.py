@@ -153,7 +153,7 @@ def train(
                     guard_finite(row[name], step=step, what=name, sample=completions[minibatch[0][0]].text)
                 found.append(row)
             moved = mean([row["policy/approxkl_avg"] for row in found[-len(minibatches) :]])
-            if settings.target_kl and moved > settings.target_kl:
+            if settings.stop_at_kl and moved > settings.stop_at_kl:
                 break
         log.lap("updating")
 
@@ -168,11 +168,11 @@ def train(
         }
         kl_B = (batch.old_logprobs_BT - batch.ref_logprobs_BT).sum(1)
         log.write(step, metrics, completions, batch.scores_B.tolist(), kl_B.tolist())
-        if settings.kl_target:
+        if settings.adaptive_kl:
             numbers["kl_coef"] = losses.adaptive_kl_coef(
                 kl_coef,
                 metrics["objective/kl"],
-                target=settings.kl_target,
+                target=settings.adaptive_kl,
                 horizon=settings.kl_horizon,
                 n=len(completions),
             )

@@ -85,7 +85,7 @@ def train(
 
     policy.model.eval()
     sampler = LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
-    sampling = Sampling.of(settings.sampling, settings.n)
+    sampling = Sampling.of(settings.sampling, settings.per_prompt)
 
     def sampled(number: int, step: int) -> dict[str, Any]:
         """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written
@@ -197,11 +197,11 @@ def pick(
     that was sampled.
     """
     truth = [score.value for score in gold.score(completions)] if gold else []
-    starts = range(0, len(completions), settings.n)
-    groups = [completions[at : at + settings.n] for at in starts]
+    starts = range(0, len(completions), settings.per_prompt)
+    groups = [completions[at : at + settings.per_prompt] for at in starts]
     best: list[int] = []
     for at in starts:
-        ended = [i for i in range(at, at + settings.n) if completions[i].finished]
+        ended = [i for i in range(at, at + settings.per_prompt) if completions[i].finished]
         if ended:
             best.append(max(ended, key=lambda i: scores[i]))
     first = Rollouts.read(policy, [group[0] for group in groups])  # one sample per prompt is enough for KL

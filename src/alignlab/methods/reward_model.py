@@ -28,7 +28,7 @@ from ..errors import ConfigError, DataError
 from ..evals import preference
 from ..feedback import Judge
 from ..feedback.reward_model import RewardModelJudge
-from ..health.rules import FEWEST
+from ..health.history import FEWEST
 from ..losses import safety_loss
 from ..models.batch import by_length
 from ..models.chat import example
@@ -194,7 +194,7 @@ def train(
 
     # 6. the scale that PPO, best-of-N and serving share
     reward_model.model.eval()
-    judge = RewardModelJudge(reward_model, normalise=False)
+    judge = RewardModelJudge(reward_model, normalize=False)
     sample = learn[:: math.ceil(len(learn) / SCALED_ON)]
     scale = [value for values in preference.scores_of(judge, sample) for value in values]
     reward_model.normalise(float(np.mean(scale)), max(float(np.std(scale)), 1e-6))

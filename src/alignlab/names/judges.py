@@ -100,7 +100,7 @@ def _single(path: str, settings: ModelSettings | None, normalize: bool = True) -
     from ..models.load import load_reward_model
     from ..settings import ModelSettings
 
-    return RewardModelJudge(load_reward_model(path, settings or ModelSettings()), normalise=normalize)
+    return RewardModelJudge(load_reward_model(path, settings or ModelSettings()), normalize=normalize)
 
 
 def _together(name: str, members: list[models.Model], settings: ModelSettings | None) -> Judge:

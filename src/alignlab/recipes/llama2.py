@@ -26,7 +26,7 @@ def llama2(plan: Plan) -> None:
     each = (
         s.budget - s.ppo.steps * s.ppo.rollouts
     ) // s.rounds  # completions a round: half to be compared, half to select from
-    compared, selected = each // 4 // own_completions(s), each // 2 // s.rejection.n
+    compared, selected = each // 4 // own_completions(s), each // 2 // s.rejection.per_prompt
 
     # 1. supervised fine-tuning
     sft = policy = plan.stage(

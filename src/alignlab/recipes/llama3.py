@@ -21,7 +21,7 @@ def llama3(plan: Plan) -> None:
     """
     s = plan.settings
     asked = s.budget // s.rounds
-    compared, selected = asked // 2 // own_completions(s), asked // 2 // s.rejection.n
+    compared, selected = asked // 2 // own_completions(s), asked // 2 // s.rejection.per_prompt
 
     # 1. supervised fine-tuning
     sft = policy = plan.stage(

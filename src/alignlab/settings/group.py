@@ -31,15 +31,17 @@ class GroupSettings(PromptTraining):
     kl_coef: float = setting(
         0.05, "weight of the KL penalty (TRL calls it beta); 0 = none, and no reference is asked", at_least=0
     )
-    epsilon: float = setting(0.2, "clip of the probability ratio (Schulman et al. 2017)", above=0, below=1)
-    epsilon_high: float = setting(
-        0.0, "another clip above 1; 0 = epsilon (Yu et al. 2025, clip-higher: 0.28)", at_least=0
+    cliprange: float = setting(
+        0.2, "clip of the probability ratio (Schulman et al. 2017); TRL calls it epsilon", above=0, below=1
+    )
+    cliprange_high: float = setting(
+        0.0, "another clip above 1; 0 = cliprange (Yu et al. 2025, clip-higher: 0.28)", at_least=0
     )
     ratio_level: Literal["token", "sequence"] = setting(
         "token",
         (
             "whose probability ratio is clipped; sequence = the completion's, to the power 1 / length "
-            "(GSPO, Zheng et al. 2025, epsilon 3e-4, epsilon_high 4e-4)"
+            "(GSPO, Zheng et al. 2025, cliprange 3e-4, cliprange_high 4e-4)"
         ),
     )
     importance_cap: float = setting(

@@ -54,7 +54,7 @@ class LabelSettings(AIJudgeSettings):
     learns from.
     """
 
-    samples: int = setting(4, "answers a prompt, of which two different ones are compared", at_least=2)
+    per_prompt: int = setting(4, "answers a prompt, of which two different ones are compared", at_least=2)
     labels: Literal["soft", "hard"] = setting(
         "soft", "soft = the probability itself; hard = 0 or 1, whichever is nearer: an ablation"
     )

@@ -9,7 +9,7 @@ from .shared import ModelSettings, SamplingSettings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSettings:
-    prompts: int = setting(1000, "held-out prompts, the same for every model", at_least=1)
+    prompts: int = setting(1000, "held-out prompts, the same for every model; 0 = all", at_least=0)
     sampled: bool = setting(True, "also at temperature 1")
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(temperature=0.0))
     model: ModelSettings = field(default_factory=ModelSettings)

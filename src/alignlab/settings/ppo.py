@@ -21,7 +21,7 @@ class PPOSettings(PromptTraining):
     minibatch: int = setting(16, "completions an optimiser update", at_least=1)
     micro_batch: int = setting(0, "completions a forward pass; 0 = the whole minibatch", at_least=0)
     kl_coef: float = setting(0.05, "weight of the KL penalty in the reward", at_least=0)
-    kl_target: float = setting(
+    adaptive_kl: float = setting(
         0.0,
         "nats a completion that an adaptive kl_coef steers for; 0 = fixed (Ziegler et al. 2019: 6)",
         at_least=0,
@@ -75,7 +75,7 @@ class PPOSettings(PromptTraining):
         at_least=0,
     )
     lambda_max: float = setting(10.0, "the price rises no further", above=0)
-    target_kl: float = setting(
+    stop_at_kl: float = setting(
         0.0,
         "stop the epochs of a step when approx_kl (k3) against the old policy exceeds this; 0 = never",
         at_least=0,

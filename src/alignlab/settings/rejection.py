@@ -17,7 +17,7 @@ class RejectionSettings(PromptTraining):
         3, "times that the policy is sampled and then trained on its best completions", at_least=1
     )
     prompts: int = setting(500, "prompts a round", at_least=1)
-    n: int = setting(
+    per_prompt: int = setting(
         8, "completions a prompt, of which the best is kept (Dong et al. 2023: 8 to 32)", at_least=2
     )
     top_share: float = setting(

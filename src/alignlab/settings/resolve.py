@@ -162,6 +162,14 @@ def from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     return config
 
 
+def by_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run that may be older than their names."""
+    new: dict[str, Any] = {}
+    for name, value in values.items():
+        new[RENAMED.get(name, name)] = by_new_names(value) if isinstance(value, Mapping) else value
+    return new
+
+
 def config_hash(values: Mapping[str, Any]) -> str:
     """Sixteen hex digits of a dictionary's canonical JSON."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -51,6 +51,6 @@ def best_of_n(
     run.finish(summary)
     return result(
         run,
-        f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} "
+        f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.per_prompt} "
         f"{rate(summary['proxy'])}",
     )

@@ -134,7 +134,7 @@ def constrained(scores: Judge, cost: names.models.Model, settings: PPOSettings) 
         )
     return LagrangeJudge(
         scores,
-        RewardModelJudge(cost_model, normalise=False),
+        RewardModelJudge(cost_model, normalize=False),
         limit=settings.cost_limit,
         kind=settings.cost_kind,
         start=settings.lambda_start,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .. import names, plugins
-from ..health.rules import FEWEST
+from ..health.history import FEWEST
 from ..names.named import Named
 from ..records import Prompt
 from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, whole_file, writing

@@ -77,7 +77,7 @@ class PointSettings:
     """A policy as one point of a frontier: KL, proxy and gold of its own samples at temperature 1."""
 
     prompts: int = setting(400, "prompts", at_least=1)
-    samples: int = setting(2, "samples a prompt", at_least=1)
+    per_prompt: int = setting(2, "samples a prompt", at_least=1)
     sampling: SamplingSettings = field(default_factory=wide)
     model: ModelSettings = field(default_factory=ModelSettings)
 

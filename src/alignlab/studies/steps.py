@@ -147,14 +147,14 @@ def point(
     sampler = LocalSampler.of(policy, slots=s.slots, name="point")
     groups = sampler.sample(
         prompts.records,
-        Sampling.of(s, n=settings.samples, temperature=1.0),
+        Sampling.of(s, n=settings.per_prompt, temperature=1.0),
         seed=derive_seed(seed, "study-point"),
     )
     sampler.close()
     completions = [c for group in groups for c in group]
     kl = kl_from(completions, policy, load_policy(base.path, settings.model))
     scores = {name: [score.value for score in judge.score(completions)] for name, judge in who.items()}
-    means = {name: mean_ci(by_prompt(values, settings.samples)) for name, values in scores.items()}
+    means = {name: mean_ci(by_prompt(values, settings.per_prompt)) for name, values in scores.items()}
     summary = {
         "kl": kl | {"n": kl["n"]},
         "scores": means,
@@ -165,7 +165,7 @@ def point(
         0,
         [
             c.to_json() | {"scores": {name: values[i] for name, values in scores.items()}}
-            for i, c in enumerate(completions[:: settings.samples])
+            for i, c in enumerate(completions[:: settings.per_prompt])
         ],
     )
     run.finish(summary)
