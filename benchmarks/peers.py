@@ -331,7 +331,7 @@ def main() -> None:
     if args.precision == "auto":
         args.precision = "bf16" if not args.town and multiplies_bf16(torch.device("cpu")) else "fp32"
     if args.town:
-        from alignlab.names.known import model_path
+        from alignlab.names.weights import model_path
 
         args.model, args.whole = model_path("town"), True
     args.model = str(Path(args.model).resolve())

@@ -159,6 +159,7 @@ class LocalSampler:
         sequences = self._sequences(prompts, sampling, seed)
         for _ in self._decode(sequences, sampling):
             pass
+        read = {s.prompt: tuple(s.prompt_ids) for s in sequences}
         completions = [
             Completion(
                 prompt if isinstance(prompt := prompts[s.prompt], Prompt) else Prompt(()),
@@ -167,6 +168,7 @@ class LocalSampler:
                 tuple(s.logprobs),
                 s.finished,
                 self.name,
+                prompt_ids=read[s.prompt],
             )
             for s in sequences
         ]
