@@ -141,6 +141,7 @@ WRONG = {
     "verdicts": ["refussal", "strongreject:", "strongreject:{w}/nil"],
     "served": ["{w}/nil", "x=town+self-remindr", "{w}/reward"],
     "want": ["demonstrations"],
+    "task": ["gsm9k"],
 }
 """Names that are none of their kind, `{w}` being the world."""
 
