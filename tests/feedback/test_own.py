@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import names
-from alignlab.cli.main import main
+from alignlab.cli import main
 from alignlab.errors import DataError, UserError
 from alignlab.feedback.own import OwnJudge
 from alignlab.names import known

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import names
-from alignlab.cli.main import main
+from alignlab.cli import main
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.names.weights import model_path
 from alignlab.redteam import command, exports, findings, fix

@@ -1,10 +1,17 @@
 """What a name of a judge stands for, and what else the world of a gold judge knows.
 
-judge   town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable ·
-        ai:MODEL[,constitution=F][,principles=N]... ·
-        reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE ·
-        constant (a control: every completion scores 0) ·
-        module:function (of the user's own: feedback/own.py)
+One grammar, two views: whoever scores is asked by `judge`, whoever says whether an answer refuses by `verdicts`.
+
+    town:gold                               knows the truth of the town; both views
+    town:harmless  town:verifiable          1, or 0 for help with harm · 1 or 0 for what can be checked
+    reward:RUN  ensemble:[HOW:]RUN,RUN,...  reward models; HOW is in names/models
+    gated:HELPFUL,SAFE                      two of them: safety where it is in danger
+    ai:MODEL[,constitution=F][,principles=N]...   a model that reads a constitution
+    constant                                a control: every completion scores 0
+    refusal[:FILE]                          a classifier of refusals; both views: the score is P(refuses)
+    strongreject:M  harmbench:M  llamaguard:M     a judge model with a published rubric; both views
+    canary[:X]  nonce[:X]  expected[:X]     whether a planted text came out (X, or the one of each row's meta); both views
+    module:function, or an installed NAME   of the user's own (feedback/own.py); both views
 """
 
 from __future__ import annotations
@@ -24,23 +31,64 @@ if TYPE_CHECKING:
     from ..feedback import Judge
     from ..feedback.ai import AIJudge
     from ..feedback.ai_name import AIName
+    from ..feedback.safety.verdicts import VerdictJudge
     from ..settings import EndpointSettings, ModelSettings
 
 
 def judge(name: str) -> Named[Judge]:
     """The judge of that name. Raises UserError for one that names none."""
     known.judge(name)
-    if name in town.JUDGES:
+    kind, _, rest = name.partition(":")
+    if kind == "town":
         return Named(name, lambda: town.judge(name))
-    if name.startswith("ai:"):
+    if kind == "ai":
         return _ai(name)
-    if name.startswith(("reward:", "ensemble:")):
+    if kind in ("reward", "ensemble"):
         return reward_judge(name.removeprefix("reward:"))
-    if name.startswith("gated:"):
-        return _gated(name)
+    if kind == "gated":
+        return _gated(name, rest)
+    if kind == "refusal" or kind in known.PLANTED or kind in known.RUBRICS:
+        return Named(name, lambda: _refusal_score(name), *_read_by(rest if kind in known.RUBRICS else ""))
     if name == "constant":
         return Named(name, lambda: _constant(name))
     return Named(name, lambda: _own(name))
+
+
+def verdicts(name: str) -> VerdictJudge:
+    """The judge of that name, asked for verdicts. Raises UserError for one that names none, or that only
+    scores.
+    """
+    known.verdicts(name)
+    kind, _, rest = name.partition(":")
+    if kind == "refusal":
+        from ..feedback.safety.refusal import RefusalClassifier, load
+
+        return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
+    if kind in known.PLANTED:
+        from ..feedback.safety.planted import PlantedJudge
+
+        return PlantedJudge(kind, rest)
+    if name == town.GOLD:
+        from ..feedback.safety.planted import GoldVerdicts
+
+        return GoldVerdicts(town.judge(name))
+    if kind in known.RUBRICS:
+        from ..feedback.safety.rubrics import RUBRICS, RubricJudge
+        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+
+        asked = models.sampler(
+            rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
+        )
+        return RubricJudge(RUBRICS[kind], asked, name=name)
+    from ..feedback.own import own_judge
+
+    return own_judge(name, "verdicts")
+
+
+def _refusal_score(name: str) -> Judge:
+    from ..feedback.safety.verdicts import RefusalScore
+
+    return RefusalScore(verdicts(name))
 
 
 def maybe_judge(name: str) -> Named[Judge | None]:
@@ -105,9 +153,9 @@ def _together(name: str, members: list[models.Model], settings: ModelSettings | 
     return EnsembleJudge(judges, aggregation=parsed.aggregation, weight=parsed.weight, name=name)
 
 
-def _gated(name: str) -> Named[Judge]:
+def _gated(name: str, rewards: str) -> Named[Judge]:
     """A reward model of helpfulness, and one of safety that it is held to."""
-    both = [reward_judge(part) for part in name.removeprefix("gated:").split(",") if part]
+    both = [reward_judge(part) for part in rewards.split(",") if part]
     if len(both) != 2 or any(len(each.models) != 1 for each in both):
         raise UserError(
             f"{name!r} does not name two single reward models",
@@ -141,9 +189,13 @@ def _own(name: str) -> Judge:
 def _ai(name: str) -> Named[Judge]:
     from ..feedback.ai_name import parse
 
-    readers = models.loaded_here(parse(name).model)
-    runs = tuple(run for reader in readers for run in reader.runs)
-    return Named(name, lambda: ai_judge(name), runs, tuple(reader.name for reader in readers))
+    return Named(name, lambda: ai_judge(name), *_read_by(parse(name).model))
+
+
+def _read_by(model: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The runs and the names of the models behind a judge that reads with a model, if it runs here."""
+    readers = models.loaded_here(model)
+    return tuple(run for reader in readers for run in reader.runs), tuple(reader.name for reader in readers)
 
 
 def ai_judge(

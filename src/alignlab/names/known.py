@@ -98,20 +98,24 @@ def run_of(*stages: str) -> Callable[[str], None]:
     return check
 
 
-JUDGES = (
-    *town.JUDGES,
-    "constant",
-    "reward:RUN",
-    "ensemble:HOW:RUN,RUN",
-    "gated:HELPFUL,SAFE",
-    "ai:MODEL",
-    "module:function",
-)
+SCORES = (*town.JUDGES, "constant")
+OF_MODELS = ("reward:RUN", "ensemble:HOW:RUN,RUN", "gated:HELPFUL,SAFE", "ai:MODEL")
+RUBRICS = ("strongreject", "harmbench", "llamaguard")
+PLANTED = ("canary", "nonce", "expected")
+OF_REFUSALS = ("refusal", "refusal:FILE", "canary:TEXT", "nonce:TEXT", "expected")
+VERDICTS = (*OF_REFUSALS, *(f"{rubric}:MODEL" for rubric in RUBRICS))
+OWN = "module:function"
+JUDGES = (*SCORES, *OF_MODELS, *VERDICTS, OWN)
+"""Every judge's name. All of them score; "town:gold", those of VERDICTS and a function of the user's also say
+whether an answer refuses (`verdicts`)."""
 
 
 def judge(name: str) -> None:
     """Whoever scores, and what its name names."""
-    if name.startswith("ai:"):
+    kind, _, rest = name.partition(":")
+    if kind in ("refusal", *PLANTED, *RUBRICS):
+        verdicts(name)
+    elif kind == "ai":
         from ..feedback.ai_name import parse
 
         found = parse(name)
@@ -121,7 +125,7 @@ def judge(name: str) -> None:
     elif name.startswith(("reward:", "ensemble:")):
         reward(name.removeprefix("reward:"))
     elif name.startswith("gated:"):
-        parts = [part for part in name.removeprefix("gated:").split(",") if part]
+        parts = [part for part in rest.split(",") if part]
         if len(parts) != 2:
             raise UserError(
                 f"{name!r} does not name two single reward models",
@@ -129,15 +133,39 @@ def judge(name: str) -> None:
             )
         for part in parts:
             reward(part)
-    elif name not in JUDGES[:4]:
+    elif name not in SCORES:
         if Path(name).exists():
             raise UserError(
                 f"there is no judge {name!r:.80}", remedy=f"reward:{name}, if that is a reward model"
             )
-        if plugins.is_one("judge", name):
-            plugins.find("judge", name)
-            return
-        one_of(name, (*JUDGES, *plugins.installed("judge")), "there is no judge")
+        _own_judge(name, JUDGES, "there is no judge")
+
+
+def verdicts(name: str) -> None:
+    """Whoever says whether an answer refuses, and the model or file that its name names."""
+    kind, _, rest = name.partition(":")
+    if kind == "refusal":
+        if rest and not Path(rest).is_file():
+            raise ModelError(
+                "there is no file of weights", where=rest, remedy=nearest_path(Path(rest)) or "check the path"
+            )
+    elif kind in RUBRICS and rest:
+        sampler(rest)
+    elif kind not in PLANTED and name != "town:gold":
+        if name in (*SCORES, *OF_MODELS) or kind in ("reward", "ensemble", "gated", "ai"):
+            raise UserError(
+                f"{name!r:.80} gives scores, and verdicts are needed here",
+                remedy=f"one of: {', '.join(('town:gold', *VERDICTS, OWN))}",
+            )
+        _own_judge(name, ("town:gold", *VERDICTS, OWN), "there is no judge of verdicts")
+
+
+def _own_judge(name: str, others: tuple[str, ...], what: str) -> None:
+    """A plug-in; anything else is none of `others`."""
+    if plugins.is_one("judge", name):
+        plugins.find("judge", name)
+    else:
+        one_of(name, (*others, *plugins.installed("judge")), what)
 
 
 def annotator(name: str) -> None:
@@ -149,9 +177,10 @@ def annotator(name: str) -> None:
     elif name.startswith(town.PREFIX) and name not in JUDGES:
         _town_word(name, town.people_who_rank(), "annotator")
     elif name != "random":
-        if ":" not in name and name != "constant":
+        if ":" not in name and name not in ("constant", "refusal", *PLANTED):
             of_the_town = [town.PREFIX + person for person in town.people_who_rank() if person != "pool"]
-            one_of(name, [*of_the_town, "random", *JUDGES], "there is no annotator")
+            judges = (*JUDGES, *plugins.installed("judge"))
+            one_of(name, [*of_the_town, "random", *judges], "there is no annotator")
         judge(name)
 
 
@@ -209,6 +238,7 @@ KINDS: dict[str, Callable[[str], None]] = {
     "file": file,
     "constitution": constitution,
     "judge": judge,
+    "verdicts": each(verdicts),
     "annotator": annotator,
     "annotators": each(annotator),
     "writers": each(writer),

@@ -22,7 +22,6 @@ from ..settings import FrontierSettings
 from ..stages.stage import open_run, result
 from .attacks.catalogue import attacks
 from .campaign import Plan, attack_all, document, usable
-from .judging import by_name
 from .pages import frontier_page, void_lines
 from .session import Budget, Session, goals_of, local_sampler
 
@@ -102,7 +101,7 @@ def frontier(
         from ..stages.stage import done
 
         return done(run)
-    scorer, who = helpfulness.load(), by_name(judge)
+    scorer, who = helpfulness.load(), names.judges.verdicts(judge)
     if scorer is None:
         raise UserError("the frontier needs a judge of helpfulness", remedy="--gold town:gold, or reward:RUN")
     rows: list[dict[str, Any]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -13,11 +12,12 @@ from .. import names, plugins
 from ..health.rules import FEWEST
 from ..names.named import Named
 from ..records import Prompt
-from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, writing
+from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, whole_file
 from ..settings import SamplingSettings, Training, rules
 from ..settings.defaults import known
 from ..settings.resolve import to_dict
 from ..text.escapes import visible
+from ..text.lines import append_lines
 
 Use: TypeAlias = names.models.Model | names.data.Data | Named[Any]
 """What a run is made from, each by its name, with the runs that it comes from."""
@@ -101,8 +101,7 @@ def train_policy(
 
 def keep(run: RunDir, model: Any, summary: Summary, save: Callable[..., Any], card: str) -> None:
     """The model that a run made, with its card; and the run is closed."""
-    with writing(run.path):
-        save(model, run.path / "checkpoint", card=card)
+    save(model, run.path / "checkpoint", card=card)
     run.finish(summary)
 
 
@@ -172,10 +171,12 @@ def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) ->
 
     def after() -> dict[str, Any]:
         (before, first), (now, last) = run.kept("general", measured), general.measure(policy)
-        with writing(run.path), open(run.path / "general.jsonl", "w", encoding="utf-8") as file:
-            for then, here in zip(first, last, strict=True):
-                row = {"question": then["question"], "before": then["answer"], "after": here["answer"]}
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        answers = [
+            {"question": then["question"], "before": then["answer"], "after": here["answer"]}
+            for then, here in zip(first, last, strict=True)
+        ]
+        with whole_file(run.path / "general.jsonl") as staging:
+            append_lines(staging, answers)
         script = general.other_script(list(learnt))
         return {"general": {"before": before, "after": now, "data_other_script": script}}
 

@@ -301,14 +301,13 @@ def train_attacker(
     from ...methods import group, sft
     from ...models.load import load_policy, save_policy
     from ...sampling.local import LocalSampler
-    from ..judging import by_name
 
     attacked = names.models.target(
         model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling
     )
     session = Session(
         attacked,
-        by_name(judge),
+        names.judges.verdicts(judge),
         sampling=Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=0.0),
         identity=model,
     )
