@@ -12,7 +12,7 @@ from .. import names, plugins
 from ..health.rules import FEWEST
 from ..names.named import Named
 from ..records import Prompt
-from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, whole_file
+from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, whole_file, writing
 from ..settings import SamplingSettings, Training, rules
 from ..settings.defaults import known
 from ..settings.resolve import to_dict
@@ -101,7 +101,8 @@ def train_policy(
 
 def keep(run: RunDir, model: Any, summary: Summary, save: Callable[..., Any], card: str) -> None:
     """The model that a run made, with its card; and the run is closed."""
-    save(model, run.path / "checkpoint", card=card)
+    with writing(run.path):
+        save(model, run.path / "checkpoint", card=card)
     run.finish(summary)
 
 
