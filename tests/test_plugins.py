@@ -87,10 +87,8 @@ def test_an_installed_judge_is_named_and_listed_and_imported_only_when_asked(pac
 
 
 def test_a_class_judges_many_at_once(package: str) -> None:
-    assert [score.value for score in names.judges.judge("lengths").load().score(answers("a", "abc"))] == [
-        1.0,
-        3.0,
-    ]
+    lengths = names.judges.judge("lengths").load()
+    assert [score.value for score in lengths.score(answers("a", "abc"))] == [1.0, 3.0]
     with pytest.raises(DataError, match="TooFew gave 1 score for 2"):
         names.judges.judge(f"{package}:TooFew").load().score(answers("a", "b"))
     with pytest.raises(UserError, match="no method score"):

@@ -24,7 +24,6 @@ from ..errors import ConfigError, ModelError, UserError
 from ..records import Prompt
 from ..town import names as town
 from . import known, models
-from .models import sampler
 from .named import Named, runs_among
 
 if TYPE_CHECKING:
@@ -39,20 +38,57 @@ if TYPE_CHECKING:
 def judge(name: str) -> Named[Judge]:
     """The judge of that name. Raises UserError for one that names none."""
     known.judge(name)
-    if name in town.JUDGES:
+    kind, _, rest = name.partition(":")
+    if kind == "town":
         return Named(name, lambda: town.judge(name))
-    if name.startswith("ai:"):
+    if kind == "ai":
         return _ai(name)
-    if name.startswith(("reward:", "ensemble:")):
+    if kind in ("reward", "ensemble"):
         return reward_judge(name.removeprefix("reward:"))
-    if name.startswith("gated:"):
-        return _gated(name)
-    kind = name.partition(":")[0]
+    if kind == "gated":
+        return _gated(name, rest)
     if kind == "refusal" or kind in known.PLANTED or kind in known.RUBRICS:
-        return Named(name, lambda: _refusals(name))
+        return Named(name, lambda: _refusal_score(name), *_read_by(rest if kind in known.RUBRICS else ""))
     if name == "constant":
         return Named(name, lambda: _constant(name))
     return Named(name, lambda: _own(name))
+
+
+def verdicts(name: str) -> VerdictJudge:
+    """The judge of that name, asked for verdicts. Raises UserError for one that names none, or that only
+    scores.
+    """
+    known.verdicts(name)
+    kind, _, rest = name.partition(":")
+    if kind == "refusal":
+        from ..feedback.safety.refusal import RefusalClassifier, load
+
+        return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
+    if kind in known.PLANTED:
+        from ..feedback.safety.planted import PlantedJudge
+
+        return PlantedJudge(kind, rest)
+    if name == town.GOLD:
+        from ..feedback.safety.planted import GoldVerdicts
+
+        return GoldVerdicts(town.judge(name))
+    if kind in known.RUBRICS:
+        from ..feedback.safety.rubrics import RUBRICS, RubricJudge
+        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+
+        asked = models.sampler(
+            rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
+        )
+        return RubricJudge(RUBRICS[kind], asked, name=name)
+    from ..feedback.own import own_judge
+
+    return own_judge(name, "verdicts")
+
+
+def _refusal_score(name: str) -> Judge:
+    from ..feedback.safety.verdicts import RefusalScore
+
+    return RefusalScore(verdicts(name))
 
 
 def maybe_judge(name: str) -> Named[Judge | None]:
@@ -117,9 +153,9 @@ def _together(name: str, members: list[models.Model], settings: ModelSettings | 
     return EnsembleJudge(judges, aggregation=parsed.aggregation, weight=parsed.weight, name=name)
 
 
-def _gated(name: str) -> Named[Judge]:
+def _gated(name: str, rewards: str) -> Named[Judge]:
     """A reward model of helpfulness, and one of safety that it is held to."""
-    both = [reward_judge(part) for part in name.removeprefix("gated:").split(",") if part]
+    both = [reward_judge(part) for part in rewards.split(",") if part]
     if len(both) != 2 or any(len(each.models) != 1 for each in both):
         raise UserError(
             f"{name!r} does not name two single reward models",
@@ -147,50 +183,19 @@ def _own(name: str) -> Judge:
     return own_judge(name)
 
 
-def _refusals(name: str) -> Judge:
-    from ..feedback.safety.verdicts import RefusalScore
-
-    return RefusalScore(verdicts(name))
-
-
-def verdicts(name: str) -> VerdictJudge:
-    """The judge of that name, asked for verdicts. Raises UserError for one that names none, or that only
-    scores.
-    """
-    known.verdicts(name)
-    kind, _, rest = name.partition(":")
-    if kind == "refusal":
-        from ..feedback.safety.refusal import RefusalClassifier, load
-
-        return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
-    if kind in known.PLANTED:
-        from ..feedback.safety.planted import PlantedJudge
-
-        return PlantedJudge(kind, rest)
-    if name == "town:gold":
-        from ..feedback.safety.planted import GoldVerdicts
-
-        return GoldVerdicts(town.judge(name))
-    if kind in known.RUBRICS:
-        from ..feedback.safety.rubrics import RUBRICS, RubricJudge
-        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
-
-        asked = sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
-        return RubricJudge(RUBRICS[kind], asked, name=name)
-    from ..feedback.own import own_judge
-
-    return own_judge(name, "verdicts")
-
-
 # --- AI judges
 
 
 def _ai(name: str) -> Named[Judge]:
     from ..feedback.ai_name import parse
 
-    readers = models.loaded_here(parse(name).model)
-    runs = tuple(run for reader in readers for run in reader.runs)
-    return Named(name, lambda: ai_judge(name), runs, tuple(reader.name for reader in readers))
+    return Named(name, lambda: ai_judge(name), *_read_by(parse(name).model))
+
+
+def _read_by(model: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The runs and the names of the models behind a judge that reads with a model, if it runs here."""
+    readers = models.loaded_here(model)
+    return tuple(run for reader in readers for run in reader.runs), tuple(reader.name for reader in readers)
 
 
 def ai_judge(

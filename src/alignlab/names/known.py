@@ -98,9 +98,6 @@ def run_of(*stages: str) -> Callable[[str], None]:
     return check
 
 
-# --- people and judges
-# ----------------------------------------------------------------------------------------------------------------
-
 SCORES = (*town.JUDGES, "constant")
 OF_MODELS = ("reward:RUN", "ensemble:HOW:RUN,RUN", "gated:HELPFUL,SAFE", "ai:MODEL")
 RUBRICS = ("strongreject", "harmbench", "llamaguard")
@@ -180,9 +177,9 @@ def annotator(name: str) -> None:
     elif name.startswith(town.PREFIX) and name not in JUDGES:
         _town_word(name, town.people_who_rank(), "annotator")
     elif name != "random":
-        judges = (*JUDGES, *plugins.installed("judge"))
         if ":" not in name and name not in ("constant", "refusal", *PLANTED):
             of_the_town = [town.PREFIX + person for person in town.people_who_rank() if person != "pool"]
+            judges = (*JUDGES, *plugins.installed("judge"))
             one_of(name, [*of_the_town, "random", *judges], "there is no annotator")
         judge(name)
 

@@ -84,9 +84,9 @@ def reward_shift(
     ]
     rows.sort(key=lambda row: row["kl"]["mean"])
 
-    title = f"{Path(reward).name}: right about pairs that gold tells apart"
+    drawn = charts.reward_shift(rows, title=f"{Path(reward).name}: right about pairs that gold tells apart")
     with whole_file(run.path / "shift.svg") as staging:
-        staging.write_text(charts.reward_shift(rows, title=title), encoding="utf-8")
+        staging.write_text(drawn, encoding="utf-8")
     run.finish({"reward": reward, "rows": rows})
     lines = [
         f"{row['policy']:<20} KL {row['kl']['mean']:7.2f}   accuracy {rate(row['accuracy'])}   "

@@ -126,15 +126,15 @@ def request_reader() -> Callable[[str], Prompt | None]:
 
 def breach_reader() -> Callable[[Prompt, str, Principle], bool | None]:
     """Who knows whether an answer breaks a principle; of one that is none of the town's nobody knows."""
-    from . import flaws, tasks, world
+    from . import tasks, world
+    from .flaws import BROKEN_BY, broken, flaws
 
     town = world.build()
 
     def breaks(prompt: Prompt, text: str, principle: Principle) -> bool | None:
-        if principle.id not in flaws.BROKEN_BY:
+        if principle.id not in BROKEN_BY:
             return None
-        found = flaws.flaws(town, tasks.Request.of(prompt), text)
-        return bool(flaws.broken(principle, found))
+        return bool(broken(principle, flaws(town, tasks.Request.of(prompt), text)))
 
     return breaks
 
