@@ -1,11 +1,11 @@
 """Learning from comparisons directly, the policy itself as the reward model: DPO (Rafailov et al. 2023) and
 its family against a reference, ORPO (Hong et al. 2024) and SimPO (Meng et al. 2024) without one.
 
-I read chosen and rejected of each comparison side by side, sum the log-probabilities of either completion, and
-hand the two sums to a loss: the methods differ in that loss alone (`PAIR_LOSSES`), and in whether a reference
-is asked. The reference is the policy before the first step. I ask it once for all epochs, in the batches that
-the policy is read in, so that the first margin is exactly 0. I leave out a likelihood term of my own beside
-the pairs; that chosen completions grow less likely too is watched and said, and not mended.
+I read chosen and rejected of each comparison side by side, sum the log-probabilities of either completion,
+and hand the two sums to a loss: the methods differ in that loss alone (`PAIR_LOSSES`), and in whether a
+reference is asked. The reference is the policy before the first step. I ask it once for all epochs, in the
+batches that the policy is read in, so that the first margin is exactly 0. I leave out a likelihood term of my
+own beside the pairs; that chosen completions grow less likely too is watched and said, and not mended.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 completions, with no value model.
 
 I sample several completions of each prompt, have a judge score them, and ask of each how much better it was
-than the others of its prompt. That is its advantage, the same for all of its tokens; what was no better and no
-worse teaches nothing and gets no forward pass. The methods differ in three places only: the baseline
-(`advantage`), where the KL penalty stands (`kl_penalty`) and what a token weighs (`loss_mean`). With one update
-per step the ratio is 1, and I take the old log-probabilities from the update's own forward pass. I leave out
-dropout, since the policy that is updated has to be the one that wrote the tokens; credit for single tokens,
-which is what PPO pays a value model for; and sampling anew where all completions of a prompt score alike.
+than the others of its prompt. That is its advantage, the same for all of its tokens; what was no better and
+no worse teaches nothing and gets no forward pass. The methods differ in three places only: the baseline
+(`advantage`), where the KL penalty stands (`kl_penalty`) and what a token weighs (`loss_mean`). With one
+update per step the ratio is 1, and I take the old log-probabilities from the update's own forward pass. I
+leave out dropout, since the policy that is updated has to be the one that wrote the tokens; credit for single
+tokens, which is what PPO pays a value model for; and sampling anew where all completions of a prompt score
+alike.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@ itself.
 
 I weigh each completion's implicit reward against a baseline, how far the policy has moved in general: a liked
 one is to lie above it and a disliked one below, and the further off it already is the less it pulls. The
-baseline is measured on prompts with the completions of other prompts, of the same batch and without a gradient.
-Batches are drawn from all data and not by length: completions of one length can be of one label. I leave out
-completions that are labeled both ways, and pairs, which DPO is for.
+baseline is measured on prompts with the completions of other prompts, of the same batch and without a
+gradient. Batches are drawn from all data and not by length: completions of one length can be of one label. I
+leave out completions that are labeled both ways, and pairs, which DPO is for.
 """
 
 from __future__ import annotations

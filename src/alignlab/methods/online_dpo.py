@@ -1,10 +1,10 @@
 """Online DPO: the policy writes the pairs, a judge compares them, DPO learns from them, step by step (Guo et
 al. 2024; Calandriello et al. 2024).
 
-I sample two completions of each prompt (or more, of which I set the best against the worst), ask a judge which
-is better, and take one DPO step on the pairs that it could tell apart. The reference stays the model that I
-started from. I leave out dropout, since a pair has to be the policy's own; and a second pass over the pairs,
-since they would then be another policy's.
+I sample two completions of each prompt (or more, of which I set the best against the worst), ask a judge
+which is better, and take one DPO step on the pairs that it could tell apart. The reference stays the model
+that I started from. I leave out dropout, since a pair has to be the policy's own; and a second pass over the
+pairs, since they would then be another policy's.
 """
 
 from __future__ import annotations

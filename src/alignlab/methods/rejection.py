@@ -3,8 +3,8 @@ al. 2023, section 3.2.3; RAFT, Dong et al. 2023).
 
 In each round I sample N completions of each prompt from the policy as it is, keep of each prompt the one that
 the judge likes best and that ended by itself, keep of these the top share, and take SFT steps on them; with
-`keep_earlier` the best of all rounds so far compete. I leave out a penalty on leaving the start: rounds are few
-and every target is something that the policy wrote; KL is measured, and not held.
+`keep_earlier` the best of all rounds so far compete. I leave out a penalty on leaving the start: rounds are
+few and every target is something that the policy wrote; KL is measured, and not held.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Supervised fine-tuning: learn to answer as the demonstrations do (InstructGPT, section 3.5, step 1).
 
-I render each demonstration by the model's own chat template, and learn to predict the tokens of the answer and
-the end of the turn; what the user said is read and not learnt, unless `train_on` says so. The loss of a batch is
-the mean over all of its trained tokens, so that a long answer weighs more than a short one, and micro-batches
-change nothing. Batches hold rows of similar length, in an order that follows from the seed. I leave out
-evaluation while training, but for the loss on held-out prompts after each epoch, and picking a best checkpoint:
-the last one is the result.
+I render each demonstration by the model's own chat template, and learn to predict the tokens of the answer
+and the end of the turn; what the user said is read and not learnt, unless `train_on` says so. The loss of a
+batch is the mean over all of its trained tokens, so that a long answer weighs more than a short one, and
+micro-batches change nothing. Batches hold rows of similar length, in an order that follows from the seed. I
+leave out evaluation while training, but for the loss on held-out prompts after each epoch, and picking a best
+checkpoint: the last one is the result.
 """
 
 from __future__ import annotations

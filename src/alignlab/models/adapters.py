@@ -195,7 +195,7 @@ def cast(model: Any, dtype: torch.dtype) -> Any:
 
 def bare(model: Any) -> Any:
     """The model of transformers inside PEFT's wrapper; the adapter stays in its layers and at work."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def tied(model: Any) -> bool:

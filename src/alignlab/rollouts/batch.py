@@ -69,7 +69,7 @@ class Rollouts:
                     f"the sampler gave {len(c.prompt_ids)} ids of the prompt, and {len(c.logprobs)} "
                     f"log-probabilities for {len(c.ids)} tokens",
                     where=f"{c.prompt.text} | {c.text}"[:300],
-                    remedy="a sampler that returns what it read, and the log-probability of each token it draws",
+                    remedy="a sampler that returns what it read and the log-probability of each token drawn",
                 )
             rows.append(Rendered([*c.prompt_ids, *c.ids], [0] * len(c.prompt_ids) + [1] * len(c.ids)))
         mask_BT = pad(rows, policy.pad_id).loss_mask_BT.to(policy.device)
