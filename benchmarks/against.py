@@ -39,8 +39,7 @@ def side(work: str, model: str, rows: str, prompts: str, steps: int, threads: in
     torch.set_num_threads(threads)
     if work == "generate":
         return _generate(model, Path(prompts), steps)
-    from alignlab import names
-    from alignlab import cli
+    from alignlab import cli, names
     from alignlab.feedback import RuleJudge
     from alignlab.run import RunDir
 

@@ -35,7 +35,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-
 WORKS = ("generate", "sft", "dpo", "reward", "rloo", "grpo", "ppo")
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -124,8 +123,7 @@ def ours(
     whole: bool,
     profile: str,
 ) -> dict[str, Any]:
-    from alignlab import names
-    from alignlab import cli
+    from alignlab import cli, names
     from alignlab.feedback import RuleJudge
     from alignlab.run import RunDir
 
