@@ -116,7 +116,7 @@ class Side:
             ["sh", "-c", f'exec "$@" 3>&{tells}', "sh", sys.executable, __file__, "--side", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=None if "-v" in os.environ.get("AGAINST", "") else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             pass_fds=(tells,),
             env=os.environ | peers.OFFLINE | {"PYTHONPATH": str(checkout / "src")},
         )

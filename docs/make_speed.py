@@ -28,13 +28,21 @@ WHY = (
     ),
     "Memory of training: micro-batches of two rows or pairs keep activations small; weights, gradients and Adam's two moments (16 bytes a parameter, 2.2 GB here) stay, and PPO has them twice and a "
     "reference and a reward model beside them.",
-    "The town's model has 1.05 million parameters: a step takes hundredths of a second, most of them the calls into PyTorch and not the arithmetic, so what is left out counts for less. Memory there is "
+    "The town's model has 1.05 million parameters: a step takes hundredths of a second. Matrix products are a little more than half of it (`benchmarks/limits.py`: .54 of an SFT step, .67 of a PPO update), the rest is what stands around them; sampling is the other way round (.31). Memory there is "
     "the runtime's own 430 MB, on both sides. Ours reads a batch whole there (the default); in "
     "micro-batches of two, as on SmolLM2, its SFT was slower than TRL's.",
     (
         "The machine is not steady: TRL's SFT step took 10.9 s on one day and 17.5 s on another, ours 6.8 "
         "and 8.1 s. Of a ratio from one round only the first digit counts."
     ),
+)
+
+
+LIMITS = (
+    "`python benchmarks/limits.py` counts the matrix products of a step, times these very products "
+    "alone, and the step. `products` is the share of the step that they take; `useful` is what the "
+    "shapes of the real tokens ask for. `python benchmarks/against.py --old CHECKOUT` runs two "
+    "checkouts step by step in turns."
 )
 
 
@@ -97,6 +105,7 @@ def main() -> None:
             "|---|---|---|---|---|---|---|---|---|---|",
             *(line(work, row) for work, row in table["works"].items() if "speed" in row),
         ]
+    parts += ["", "## How near the machine's limit", "", LIMITS]
     parts += ["", "## Where a goal is missed, and why", "", *(f"- {text}" for text in WHY)]
     parts += [
         "",

@@ -137,7 +137,7 @@ def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> T
     plain, targets_N = adapters.bare(model), batch.targets_N
     head = head_of(plain)
     if head is not None and type(plain) is LlamaForCausalLM:
-        hidden_NH = _states(plain, batch, batch.sources_N, head=head.weight)
+        hidden_NH = _states(model, batch, batch.sources_N, head=head.weight)
     else:
         hidden_NH, logits_NV = _before_the_head(plain, batch, read=head is None)
     if head is not None:
