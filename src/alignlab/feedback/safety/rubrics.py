@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ...records import Completion, Prompt
 from ...sampling import Sampler, Sampling
-from .refusal import request_of
+from .features import request_of
 from .verdicts import Verdict, plain, unscored
 
 LONGEST = 12_000
