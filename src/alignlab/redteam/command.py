@@ -27,10 +27,11 @@ from ..stages.stage import open_run
 from ..text.escapes import visible
 from . import pages
 from .attacks.catalogue import attacks
+from .attempt import Budget, goals_of
 from .campaign import Plan, document
 from .findings import findings_of
 from .fix import fixed
-from .session import Budget, Session, goals_of
+from .session import Session
 from .steps import campaign, correction, kept, label_of, prepared
 
 Document = dict[str, Any]

@@ -24,8 +24,8 @@ from ..run import RunInfo, check_file, read_run, whole_file
 from ..text.escapes import visible
 from ..text.lines import read_lines
 from . import pages
+from .attempt import Attempt
 from .findings import findings_of
-from .session import Attempt
 
 
 def attempts_of(info: RunInfo) -> list[Attempt]:

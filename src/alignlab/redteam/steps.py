@@ -14,9 +14,11 @@ from ..feedback.safety.verdicts import VerdictJudge
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from ..settings import RedteamSettings
+from .attempt import as_records
 from .campaign import Outcome, Plan, attack_all, usable
 from .findings import Finding, find
-from .session import Session, as_records, local_sampler
+from .session import Session
+from .target import local_sampler
 
 
 def prepared(
