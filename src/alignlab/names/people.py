@@ -30,7 +30,7 @@ def annotator(name: str, *, seed: int) -> Any:
     if name == "random":
         return SimulatedAnnotator("random", judge("constant"), weights={}, temperature=1.0, seed=seed)
     if name.startswith("ai:"):
-        from ..feedback.ai import AIAnnotator
+        from ..feedback.ai_annotator import AIAnnotator
 
         return AIAnnotator(ai_judge(name, seed=seed))
     if not name:
