@@ -21,6 +21,7 @@ from alignlab import names, stages
 from alignlab.evals.answers import summarise
 from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.pipeline.runner import Pipeline
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.records import Completion
 from alignlab.run import read_run
 from alignlab.settings import (
@@ -32,7 +33,6 @@ from alignlab.settings import (
     OnlineDPOSettings,
     OptimSettings,
     ORPOSettings,
-    PipelineSettings,
     RejectionSettings,
     RLOOSettings,
     SamplingSettings,

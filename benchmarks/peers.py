@@ -125,8 +125,7 @@ def ours(
     whole: bool,
     profile: str,
 ) -> dict[str, Any]:
-    from alignlab import names
-    from alignlab.cli import main as cli
+    from alignlab import cli, names
     from alignlab.feedback import RuleJudge
     from alignlab.run import RunDir
 

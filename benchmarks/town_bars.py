@@ -16,18 +16,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignlab import recipes, stages
+from alignlab import stages
 from alignlab.evals.statistics import equal_entropy_temperature, mean_ci, paired_difference, seeds_summary
 from alignlab.pipeline.runner import Pipeline
+from alignlab.recipes.instructgpt import instructgpt
 from alignlab.recipes.plan import Plan
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
 from alignlab.sampling import Sampling
-from alignlab.settings import ModelSettings, PipelineSettings
+from alignlab.settings import ModelSettings
 
 
 def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
     """The recipe and its controls, as stages below one folder."""
-    recipes.instructgpt(Plan(pipeline, "town", s, seed))
+    instructgpt(Plan(pipeline, "town", s, seed))
     found = {stage.name: stage for stage in pipeline.stages}
     sft, sft_eval = found["sft"], found["eval-sft"]
     judged = {

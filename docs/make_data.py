@@ -12,8 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab import names
-from alignlab.cli import main as cli
+from alignlab import cli, names
 from alignlab.cli.commands import COMMANDS
 from alignlab.data.checks import fit
 from alignlab.data.formats import COMPLETIONS, FORMATS, PROMPTS, PROMPTS_BESIDE

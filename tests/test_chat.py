@@ -21,7 +21,7 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.models.chat import prompt_ids

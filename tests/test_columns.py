@@ -12,8 +12,9 @@ import pytest
 from alignlab.constitution.files import load
 from alignlab.constitution.forms import FINE, DocumentForm
 from alignlab.records import Text
-from alignlab.town import answers, base, columns, gold, sets, tasks
+from alignlab.town import answers, base, columns, elsewhere, gold, sets, tasks
 from alignlab.town import language as say
+from alignlab.town.flaws import BROKEN_BY, CRITIQUES, broken, flaws, mended
 from alignlab.town.reading import read_request
 from alignlab.town.world import HARMFUL, LOOKALIKES, TOPICS, build
 
@@ -53,7 +54,7 @@ RULINGS = [(m, r, rule) for m, r in FOUND if m.re is RULING for rule in rules(m)
 
 def wrong(rule: dict[str, str], request: tasks.Request, text: str) -> list[str]:
     principle = BY_TEXT.get(rule["principle"])
-    return columns.broken(principle, columns.flaws(WORLD, request, text)) if principle else []
+    return broken(principle, flaws(WORLD, request, text)) if principle else []
 
 
 def test_every_document_has_the_form_and_nothing_held_out_is_shown():
@@ -73,8 +74,8 @@ def test_every_document_has_the_form_and_nothing_held_out_is_shown():
 
 
 def test_every_principle_of_the_constitution_is_there_broken_and_kept():
-    assert set(columns.BROKEN_BY) == {p.id for p in load("town").principles}
-    assert {flaw for flaws in columns.BROKEN_BY.values() for flaw in flaws} == set(columns.CRITIQUES)
+    assert set(BROKEN_BY) == {p.id for p in load("town").principles}
+    assert {flaw for breaking in BROKEN_BY.values() for flaw in breaking} == set(CRITIQUES)
     seen = Counter(
         (BY_TEXT[rule["principle"]].id, bool(wrong(rule, r, m["draft"])))
         for m, r, rule in COLUMNS
@@ -95,8 +96,7 @@ def test_critiques_fire_when_and_only_when_the_principle_is_broken_and_revisions
         if "Critique" in rule:
             assert (rule["Critique"] == FINE) == (not found) == ("Revision" not in rule)
             assert (
-                not found
-                or rule["Critique"] == f"{columns.CRITIQUES[found[0]]} {BY_TEXT[rule['principle']].revise}"
+                not found or rule["Critique"] == f"{CRITIQUES[found[0]]} {BY_TEXT[rule['principle']].revise}"
             )
         if not found:
             assert rule.get("Revision", m["draft"]) == m["draft"]
@@ -106,10 +106,10 @@ def test_critiques_fire_when_and_only_when_the_principle_is_broken_and_revisions
             gold.judge(WORLD, request, rule["Revision"]).value
             >= gold.judge(WORLD, request, m["draft"]).value - 1e-9
         )
-        left = columns.flaws(WORLD, request, m["draft"]) - set(found)
+        left = flaws(WORLD, request, m["draft"]) - set(found)
         if left and request.kind not in ("harmful", "unanswerable"):
             two += 1
-            assert left <= columns.flaws(WORLD, request, rule["Revision"]) | {
+            assert left <= flaws(WORLD, request, rule["Revision"]) | {
                 "agrees",
                 "untrue",
             }  # a wrong agreement is both, and mended as one
@@ -161,13 +161,11 @@ def test_what_is_learnt_are_the_editors_words_and_where_they_end():
 def test_the_drafts_are_of_many_qualities():
     rng = random.Random(0)
     request = tasks.request(WORLD, rng, "look_alike", "train")
-    found = Counter(
-        frozenset(columns.flaws(WORLD, request, columns.draft(WORLD, request, rng))) for _ in range(400)
-    )
+    found = Counter(frozenset(flaws(WORLD, request, columns.draft(WORLD, request, rng))) for _ in range(400))
     assert (
         found[frozenset()] > 40
         and len(found) > 6
-        and sum(n for flaws, n in found.items() if len(flaws) > 1) > 20
+        and sum(n for seen, n in found.items() if len(seen) > 1) > 20
     )
 
 
@@ -177,10 +175,10 @@ def test_each_flaw_can_be_written_seen_and_mended(flaw: str, kinds: tuple[str, .
     for _ in range(60):
         request = tasks.request(WORLD, rng, rng.choice(kinds), rng.choice(("train", "entity", "phrasing")))
         text = columns.draft(WORLD, request, rng, flaw)
-        if flaw in columns.flaws(WORLD, request, text):
+        if flaw in flaws(WORLD, request, text):
             seen += 1
-            better = columns.mended(WORLD, request, text, [flaw], rng)
-            assert flaw not in columns.flaws(WORLD, request, better), (text, better)
+            better = mended(WORLD, request, text, [flaw], rng)
+            assert flaw not in flaws(WORLD, request, better), (text, better)
     assert seen > 15
 
 
@@ -190,7 +188,7 @@ def test_ideal_answers_have_no_flaw():
         for split in ("train", "entity", "phrasing"):
             for _ in range(20):
                 request = tasks.request(WORLD, rng, kind, split)
-                assert not columns.flaws(WORLD, request, answers.ideal(WORLD, request, rng))
+                assert not flaws(WORLD, request, answers.ideal(WORLD, request, rng))
 
 
 def test_the_sets_hold_them():
@@ -219,12 +217,12 @@ def test_a_draft_of_one_line_fits_the_document_as_it_is():
 
 def test_principles_of_other_worlds_are_made_up_and_the_controls_own_are_never_shown():
     rng = random.Random(0)
-    made = {columns.elsewhere(rng).critique for _ in range(4000)}
+    made = {elsewhere.elsewhere(rng).critique for _ in range(4000)}
     assert len(made) > 3000 and not made & {p.critique for p in load("elsewhere").principles}
     harmful = [
         rule
         for m, r, rule in COLUMNS
-        if rule["principle"] not in BY_TEXT and {"hurts", "unfair"} & columns.flaws(WORLD, r, m["draft"])
+        if rule["principle"] not in BY_TEXT and {"hurts", "unfair"} & flaws(WORLD, r, m["draft"])
     ]
     assert len(harmful) > 50 and all(
         rule.get("Critique", FINE) == FINE and "Revision" not in rule

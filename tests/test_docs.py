@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -91,6 +92,9 @@ def write_files(folder: Path) -> None:
     ]
     others = [{"prompt": f"What is {i} plus 4?"} for i in range(20)]
     sums = [{"prompt": f"What is {i} plus 5?", "answer": f"{i} and 5. #### {i + 5}"} for i in range(20)]
+    questions = [{"prompt": f"What is {i} plus 6?", "answer": str(i + 6)} for i in range(20)]
+    chosen = {"Yes.": 1, "No.": 0}
+    instructions = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
     own = [{"q": row["prompt"], "a": row["chosen"], "label": "sums"} for row in pairs]
     for name, rows in (
         ("my-chats", chats),
@@ -100,8 +104,18 @@ def write_files(folder: Path) -> None:
         ("my-answers", own),
         ("my-other-prompts", others),
         ("sums", sums),
+        ("questions", questions),
+        ("test", [{"question": row["prompt"], "answer": row["answer"]} for row in sums]),
+        ("input_data", [row | instructions for row in questions]),
     ):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    multiple_choice = [
+        {"question": row["prompt"], "mc1_targets": chosen, "mc2_targets": chosen} for row in questions
+    ]
+    (folder / "mc_task.json").write_text(json.dumps(multiple_choice))
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    code = page[page.index("    # my_tasks.py") : page.index("`question` changes")]
+    (folder / "my_tasks.py").write_text(textwrap.dedent(code))
     (folder / "my_rewards.py").write_text(
         "".join(
             f"{line}\n"
@@ -148,7 +162,9 @@ def test_every_command_of_the_pages_runs(
                 words[words.index("--kind") :][:2]
                 if "--kind" in words
                 else words[2:3]
-                if cli.COMMANDS[words[1]].spoken or words[2:3] and words[2] in cli.COMMANDS[words[1]].kinds
+                if cli.commands.COMMANDS[words[1]].spoken
+                or words[2:3]
+                and words[2] in cli.commands.COMMANDS[words[1]].kinds
                 else []
             )
             shown = " ".join([words[1], *kind])

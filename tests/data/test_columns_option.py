@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from alignlab import names
-from alignlab.cli import main as cli
+from alignlab import cli, names
 from alignlab.cli.commands import COMMANDS
 from alignlab.data import load
 from alignlab.data.read import survey

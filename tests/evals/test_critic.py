@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.constitution.files import load
 from alignlab.constitution.forms import DocumentForm, form_of
 from alignlab.records import Completion, Prompt
-from alignlab.town import columns
+from alignlab.town.flaws import broken, critique, flaws, mended
 from alignlab.town.measure import critic
 from alignlab.town.measure.critic import drafts_of_people, measure
 from alignlab.town.world import build
@@ -40,12 +40,12 @@ class Oracle:
     def answer(self, request, text, principle) -> str:
         import random
 
-        wrong = columns.broken(principle, columns.flaws(WORLD, request, text))
+        wrong = broken(principle, flaws(WORLD, request, text))
         if self.mood == "asleep" or not wrong and self.mood != "always":
             return " This is fine."
         return (
-            f" {columns.critique(principle, wrong) if wrong else 'This is odd.'}\nRevision: "
-            f"{columns.mended(WORLD, request, text, wrong, random.Random(0))}"
+            f" {critique(principle, wrong) if wrong else 'This is odd.'}\nRevision: "
+            f"{mended(WORLD, request, text, wrong, random.Random(0))}"
         )
 
 

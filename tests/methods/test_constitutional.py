@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.collecting import revise as method
 from alignlab.constitution.forms import DialogueForm, DocumentForm
 from alignlab.constitution.principles import Constitution, Principle

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.collecting import crowd, demonstrations, distil, human
 from alignlab.collecting.demonstrations import rejected, settle
 from alignlab.errors import ConfigError, DataError
@@ -602,7 +602,7 @@ def test_a_process_that_is_killed_while_it_asks_pays_for_nothing_twice(
             "1",
         ]
         process = subprocess.Popen(
-            [sys.executable, "-m", "alignlab.cli.main", *command, "--out", "cut"],
+            [sys.executable, "-m", "alignlab.cli", *command, "--out", "cut"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

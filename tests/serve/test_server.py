@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab import names
-from alignlab.cli import main as cli
+from alignlab import cli, names
 from alignlab.constitution import files
 from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids

@@ -12,8 +12,10 @@ from typing import Any
 from .. import plugins
 from ..errors import UserError
 from ..names import known
+from ..recipes.settings import PipelineSettings
 from ..run.places import check_folder, check_out
-from ..settings import PipelineSettings, StudySettings, rules
+from ..settings import rules
+from ..studies.settings import StudySettings
 from .commands import Command
 
 
@@ -78,7 +80,7 @@ def named(kind: str, name: str, where: str) -> None:
 
 
 def recipe(name: str) -> None:
-    from ..recipes import RECIPES
+    from ..recipes.catalogue import RECIPES
 
     known.one_of(name, RECIPES, "there is no recipe")
 
@@ -165,7 +167,7 @@ def listed(kind: str) -> list[str]:
 
             return [f"town:{name}" for name in SIZES]
         case "recipe":
-            from ..recipes import RECIPES
+            from ..recipes.catalogue import RECIPES
 
             return list(RECIPES)
         case "study":

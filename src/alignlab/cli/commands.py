@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import settings
+from ..recipes.settings import FAST, PipelineSettings
+from ..studies.settings import FAST_STUDY, StudySettings
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class Command:
     spoken: bool = False
     # the command whose runs are made for every combination of the settings that are given several values
     swept: str = ""
+    fast: Any = None  # the settings that `--fast` stands for
 
 
 ATTACKED = replace(MODEL, names="target")
@@ -475,14 +478,15 @@ CONSTITUTIONAL = {
 COMMANDS: dict[str, Command] = {
     "run": Command(
         "the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report",
-        "recipes:run_command",
+        "recipes.command:run_command",
         (
             MODEL,
             Option("recipe", "how the pipeline is put together", "instructgpt", names="recipe"),
             Option("fast", "small sizes, about a minute and a half", False, switch=True),
         ),
-        settings.PipelineSettings,
+        PipelineSettings,
         "runs/demo",
+        fast=FAST,
     ),
     "pretrain": Command(
         "train a base model of the town from nothing",
@@ -783,8 +787,9 @@ COMMANDS: dict[str, Command] = {
             ),
             Option("fast", "small sizes, to see that it works", False, switch=True),
         ),
-        settings.StudySettings,
+        StudySettings,
         "runs/study-{name}",
+        fast=FAST_STUDY,
     ),
     "chat": Command(
         "talk to a model in the terminal, or to two side by side",

@@ -20,6 +20,7 @@ from ..run import RunDir, derive_seed
 from ..sampling import ModelSampler, Sampling
 from ..settings import ChainSettings, ReviseSettings, SamplingSettings
 from ..settings.rules import check
+from ..text.repetition import repetition
 
 Breaks = Callable[[Prompt, str, Principle], "bool | None"]
 R = TypeVar("R", Chain, Demonstration)
@@ -337,15 +338,6 @@ def flaw(revision: str, before: str, form: Form, settings: ChainSettings) -> str
         if repetition(revision) > max(settings.max_repetition, repetition(before))
         else ""
     )
-
-
-def repetition(text: str, n: int = 3) -> float:
-    """seq-rep-n: 1 - different n-grams / n-grams, over words (Welleck et al. 2020, equation 10). 0 for a text
-    of fewer than n + 1 words.
-    """
-    words = text.lower().split()
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    return 1 - len(set(grams)) / len(grams) if len(grams) > 1 else 0.0
 
 
 def whole(answer: Completion, read: str) -> bool:

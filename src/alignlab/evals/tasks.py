@@ -13,7 +13,7 @@ as nothing here knows the town. A task of somebody else's is an entry point in t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -105,7 +105,8 @@ class Task:
                 question = self.question(prompt)
             except DataError as error:
                 remedy = error.remedy or self.needs
-                raise DataError(f"--task {self.name}: {error.what}", f"record {number}", remedy) from None
+                what = f"--task {self.name}: {error.what}"
+                raise DataError(what, where=f"record {number}", remedy=remedy) from None
             if question is not None:
                 asked.append(question)
         if not asked:
@@ -147,7 +148,18 @@ def named(name: str) -> Task:
             f"{name} returned {type(task).__name__}, and no task",
             remedy="return an alignlab.evals.tasks.Task (docs/evaluation.md)",
         )
-    return task
+    theirs = {part: getattr(task, part) for part in ("question", "score", "choices", "choose", "more")}
+    return replace(task, **{part: _blamed(name, function) for part, function in theirs.items() if function})
+
+
+def _blamed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of somebody else's whose errors name it."""
+
+    def call(*values: Any) -> Any:
+        with plugins.blamed(name):
+            return function(*values)
+
+    return call
 
 
 def check(name: str) -> None:

@@ -243,11 +243,12 @@ def breach_reader(gold: str) -> Callable[[Prompt, str, Principle], bool | None] 
     """
     if gold != "town:gold":
         return None
-    from ..town import columns, tasks, world
+    from ..town import tasks, world
+    from ..town.flaws import BROKEN_BY, broken, flaws
 
     town = world.build()
     return lambda prompt, text, principle: (
-        bool(columns.broken(principle, columns.flaws(town, tasks.Request.of(prompt), text)))
-        if principle.id in columns.BROKEN_BY
+        bool(broken(principle, flaws(town, tasks.Request.of(prompt), text)))
+        if principle.id in BROKEN_BY
         else None
     )

@@ -16,7 +16,7 @@ from .. import stages
 from ..errors import ConfigError, UserError
 from ..evals.statistics import mean_ci
 from ..report import charts
-from ..report.sections import mean_of
+from ..report.words import mean_of
 from ..run import read_run, whole_file, write_document
 from ..settings import EvalSettings, SamplingSettings
 from ..settings.defaults import known

@@ -19,7 +19,7 @@ from .. import __version__, names
 from ..defences.middleware import build
 from ..errors import CheckFailed, ConfigError, DataError, UserError
 from ..report.page import write_page
-from ..run import derive_seed, read_run, writing
+from ..run import derive_seed, read_run, whole_file, writing
 from ..sampling import Sampling
 from ..settings import RedteamSettings, rules
 from ..settings.defaults import followed
@@ -140,8 +140,9 @@ def redteam(
             label_of(model, stack), outcome, findings=len(findings), correct=correction(judge)
         ) | {"seconds_in_target": session.seconds}
         kept(run, outcome, findings)
+    with whole_file(run.path / "report.md") as staging:
+        staging.write_text(words.markdown(found, findings_of(run.path)), encoding="utf-8")
     with writing(run.path):
-        (run.path / "report.md").write_text(words.markdown(found, findings_of(run.path)), encoding="utf-8")
         write_page(pages.page_of(run.path, found, judge, seed, __version__), run.path / "report.html")
     run.finish(found)
     return told(found, run.out, checks)

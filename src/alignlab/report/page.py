@@ -15,10 +15,9 @@ from ..run import RunInfo, check_file, examine_run, find_folders, is_page, list_
 from ..text.escapes import visible
 from . import constitutional
 from .flow import Box, picture
-from .sections import judge_of, mean_of, say, training
-from .words import CASES, COLUMNS, GLOSSARY, MODEL_NAMES, RUN_NAMES, TOWN_TEST
-
-Evals = Mapping[str, RunInfo]
+from .scores import Evals, cases, evals_of, tables, terms
+from .sections import training
+from .words import MODEL_NAMES, RUN_NAMES, figure_of, glossary, judge_of, mean_of, say
 
 
 def report_command(*, folder: Sequence[str], page: str) -> dict[str, Any]:
@@ -107,43 +106,33 @@ def _shown(value: Any) -> Any:
 
 
 def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
-    evals = {
-        called(name): info
-        for name, info in runs.items()
-        if info.stage == "eval" and not name.startswith("topics-")
-    }
-    evals = {
-        name: evals[name]
-        for name in (*(n for n in MODEL_NAMES if n in evals), *(n for n in evals if n not in MODEL_NAMES))
-    }
+    evals = evals_of(runs)
     first = next(iter(runs.values()))
+    seconds = sum(info.seconds for info in runs.values())
     content = {
-        "title": "From a base model to an assistant"
-        if "base" in evals and "sft" in evals
-        else "Report on " + ", ".join([*runs][:4]) + (f" and {len(runs) - 4} more" if len(runs) > 4 else ""),
+        "title": _title(evals, runs),
         "lead": _lead(evals, runs),
         "flow": picture(_boxes(runs, evals, home)),
-        "tables": _tables(evals, runs),
-        "cases": _cases(evals),
+        "tables": tables(evals, runs),
+        "cases": cases(evals),
         "sections": [*constitutional.sections(runs, MODEL_NAMES), *training(runs)],
         "health": _health(runs),
-        "provenance": f"Seed {first.seed}, alignlab {first.versions.get('alignlab', '')}, torch {first.versions.get('torch', '')}, "
-        f"{first.machine.get('cores', '?')} cores, {sum(info.seconds for info in runs.values()):.0f} s "
-        f"of work in {len(runs)} runs.",
+        "provenance": (
+            f"Seed {first.seed}, alignlab {first.versions.get('alignlab', '')}, torch "
+            f"{first.versions.get('torch', '')}, {first.machine.get('cores', '?')} cores, {seconds:.0f} s of work "
+            f"in {len(runs)} runs."
+        ),
         "stages": stage_rows(runs, home),
     }
-    said = str({key: content[key] for key in ("lead", "tables", "sections")})
-    return content | {
-        "glossary": [(term, text) for term, words, text in GLOSSARY if any(word in said for word in words)]
-    }
+    page = str({key: content[key] for key in ("lead", "tables", "sections")})
+    return content | {"glossary": glossary(page, terms(evals))}
 
 
-def called(name: str) -> str:
-    """What an evaluation's model is called in the tables of a report: by its name in a pipeline, or as the
-    run is.
-    """
-    name = name.removeprefix("eval-")
-    return known if (known := name.replace("-", "_")) in MODEL_NAMES else name
+def _title(evals: Evals, runs: Mapping[str, RunInfo]) -> str:
+    if "base" in evals and "sft" in evals:
+        return "From a base model to an assistant"
+    more = f" and {len(runs) - 4} more" if len(runs) > 4 else ""
+    return "Report on " + ", ".join([*runs][:4]) + more
 
 
 def stage_rows(runs: Mapping[str, RunInfo], home: Path) -> list[dict[str, Any]]:
@@ -239,10 +228,10 @@ def _boxes(runs: Mapping[str, RunInfo], evals: Evals, home: Path) -> list[Box]:
         judged = (info.config.get("options") or {}).get("completions") or next(
             iter(info.config.get("models") or []), ""
         )
-        kl = info.summary.get("kl_from_sft")
-        scores.setdefault(run_of(judged), []).append(
-            f"{judge_of(info)} {say(info.summary.get('gold'))}" + (f", KL {say(kl)} nats" if kl else "")
-        )
+        line = f"{judge_of(info)} {say(info.summary.get(figure_of(info)))}"
+        if kl := info.summary.get("kl_from_sft"):
+            line += f", KL {say(kl)} nats"
+        scores.setdefault(run_of(judged), []).append(line)
     parents = {
         name: {run_of(parent) for parent in (*info.parents, *(info.config.get("models") or []))} - {name}
         for name, info in made.items()
@@ -288,122 +277,3 @@ def _made(info: RunInfo) -> list[str]:
         )
         if line
     ]
-
-
-def _tables(evals: Evals, runs: Mapping[str, RunInfo]) -> list[dict[str, Any]]:
-    """What each model scored: a table a judge and data set, since only those figures can be compared."""
-    groups: dict[tuple[str, str], dict[str, RunInfo]] = {}
-    for name, info in evals.items():
-        groups.setdefault((judge_of(info), ", ".join(info.data) or "town:test"), {})[name] = info
-    return [_table(group, runs, judge, data) for (judge, data), group in groups.items()]
-
-
-def _table(evals: Evals, runs: Mapping[str, RunInfo], judge: str, data: str) -> dict[str, Any]:
-    start = _start(evals)
-    columns = [
-        (key, head.format(judge=judge, start=start))
-        for key, head in COLUMNS
-        if any(mean_of(info.summary.get(key)) is not None for info in evals.values())
-    ]
-    rows = []
-    for name, info in evals.items():
-        cells = []
-        for key, _ in columns:
-            value = info.summary.get(key)
-            mean = mean_of(value)
-            interval = (
-                f"{value['ci'][0]:.2f}–{value['ci'][1]:.2f}"
-                if isinstance(value, dict) and value.get("ci") and mean is not None
-                else ""
-            )
-            cells.append(
-                {
-                    "value": "–"
-                    if mean is None
-                    else f"{mean:.1f}"
-                    if key == "mean_length"
-                    else f"{mean:.2f}",
-                    "interval": interval,
-                }
-            )
-        rows.append({"name": MODEL_NAMES.get(name, name), "cells": cells})
-    counts = {info.summary["gold"]["n"] for info in evals.values()}
-    n = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(min(counts))
-    note = (
-        TOWN_TEST.format(n=n if len(counts) > 1 else f"{n}, the same for every model")
-        if judge == "gold" and data == "town:test"
-        else f"Prompts: {data}, n = {n}. Scores: {judge}, the mean over answers."
-    )
-    best = (
-        next((info.summary for info in runs.values() if info.stage == "best-of-n"), None)
-        if "best_of_n" in evals
-        else None
-    )
-    if best:
-        note += (
-            f" Best of N is one pick among {best['n']} samples at temperature {best.get('temperature', 1.0):g}, shown in both {judge} columns; the first of them alone has "
-            f"{judge} {say(best.get('gold_one'))}."
-        )
-    paired = [
-        f"{MODEL_NAMES.get(name, name)} against {start}, {'greedy' if how == 'greedy' else 'T = 1'}: {judge} {row['mean']:+.3f} "
-        f"[{row['ci'][0]:+.3f}, {row['ci'][1]:+.3f}], paired on {row['n']} prompts"
-        for name, info in evals.items()
-        for how, row in (info.summary.get("paired") or {}).items()
-    ]
-    return {
-        "heads": ["", *(head for _, head in columns)],
-        "rows": rows,
-        "note": note + " Small print: 95 % intervals.",
-        "paired": paired,
-    }
-
-
-def _start(evals: Evals) -> str:
-    """How the model is called that the others are compared with."""
-    baselines = [
-        called(Path(found).name)
-        for info in evals.values()
-        if (found := info.config["options"].get("baseline"))
-    ]
-    return MODEL_NAMES.get(baselines[0], baselines[0]) if baselines else "SFT"
-
-
-def _cases(evals: Evals) -> list[dict[str, Any]]:
-    """The same prompts under every model: the first of each kind of the town's, or the first few of other
-    data.
-    """
-    answers = {
-        name: {row["id"]: row for row in info.samples if row.get("decoding") == "greedy"}
-        for name, info in evals.items()
-    }
-    answers = {name: rows for name, rows in answers.items() if rows}
-    if not answers:
-        return []
-    rows = list(next(iter(answers.values())).values())
-    chosen = []
-    for kind, label in CASES:
-        of_kind = [
-            row
-            for row in rows
-            if row.get("meta", {}).get("kind") == kind
-            and not (kind == "claim" and row["meta"]["params"]["right"])
-        ]
-        chosen += [(label, row) for row in of_kind[: 2 if kind in ("harmful", "claim") else 1]]
-    cases = []
-    for label, row in chosen or [("", row) for row in rows[:6]]:
-        shown = []
-        for name, found in answers.items():
-            if row["id"] in found:
-                answer, gold = found[row["id"]], judge_of(evals[name]) == "gold"
-                shown.append(
-                    {
-                        "model": MODEL_NAMES.get(name, name),
-                        "text": answer["completion"][:400],
-                        "good": answer["gold"] >= 0.5 if gold else None,
-                        "verdict": ("" if gold else f"{judge_of(evals[name])} ")
-                        + f"{answer['gold']:.2f}"
-                        + (f": {answer['reason']}" if answer["reason"] else ""),
-                    }
-                )
-        cases.append({"label": label, "prompt": row["prompt"][-1]["content"], "answers": shown})
-    return cases

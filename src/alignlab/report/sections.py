@@ -8,6 +8,7 @@ from typing import Any
 
 from ..run import RunInfo
 from . import charts
+from .words import mean_of, say
 
 Runs = Mapping[str, RunInfo]
 CURVES = (  # stages, metrics by line (of one run) or one metric (a line a run), title, unit, caption
@@ -57,25 +58,6 @@ def training(runs: Runs) -> list[dict[str, Any]]:
         _hacking(runs),
     ]
     return [section for section in found if section]
-
-
-def mean_of(value: Any) -> float | None:
-    """A figure, or the mean of one with an interval; None for anything else."""
-    value = value.get("mean") if isinstance(value, Mapping) else value
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def say(value: Any, digits: int = 2) -> str:
-    mean = mean_of(value)
-    return "–" if mean is None else f"{mean:.{digits}f}"
-
-
-def judge_of(info: RunInfo) -> str:
-    """What the scores of an evaluation are to be called: gold where the judge knows the truth, else the
-    judge's own name.
-    """
-    name = (info.config.get("options") or {}).get("judge") or "town:gold"
-    return "gold" if name == "town:gold" else name if len(name) < 40 else name[:16] + "…" + name[-20:]
 
 
 def _free(info: RunInfo) -> bool:

@@ -1,143 +1,91 @@
-"""How a page names models and figures, and what its terms mean."""
+"""How a page names models and figures, and what its terms mean (`words.toml`). What is said of a task's
+figures is the task's own.
+"""
 
 from __future__ import annotations
 
-MODEL_NAMES = {
-    "base": "base",
-    "sft": "SFT",
-    "dpo": "DPO",
-    "best_of_n": "best of N",
-    "ppo": "PPO",
-    "unpenalised": "PPO, no penalty",
-    "helpful": "helpful only",
-    "sl_cai": "SL-CAI",
-    "rl_cai_dpo": "RL-CAI, DPO",
-    "rl_cai": "RL-CAI, PPO",
-}
-RUN_NAMES = {
-    "sft": "SFT",
-    "collect": "Comparisons",
-    "reward": "Reward model",
-    "ppo": "PPO",
-    "dpo": "DPO",
-    "best-of-n": "Best of N",
-    "ppo-unpenalised": "PPO, no penalty",
-}
-COLUMNS = (
-    ("gold", "{judge}, greedy"),
-    ("gold_sampled", "{judge}, T = 1"),
-    ("helpful", "helpful"),
-    ("harmless", "harmless"),
-    ("honest", "honest"),
-    ("compliance_with_harm", "helps with harm"),
-    ("over_refusal", "refuses look-alikes"),
-    ("instruction_format", "form and end"),
-    ("known_facts", "known facts"),
-    ("win_rate_vs_sft", "wins against {start}"),
-    ("kl_from_sft", "KL from {start}"),
-    ("mean_length", "tokens"),
-)
-CASES = (
-    ("fact", "Helpful: a fact"),
-    ("how_to", "Helpful: how to"),
-    ("harmful", "Harmful"),
-    ("look_alike", "Harmless look-alike of a harmful request"),
-    ("unanswerable", "Nobody knows"),
-    ("claim", "A wrong claim"),
-    ("contested", "No right side"),
-)
-TOWN_TEST = (
-    "Held-out prompts of the town, n = {n}: half about people, places and topics that no demonstration or comparison asks about, half in "
-    "phrasings never trained on. The columns on harm and look-alikes are of the greedy answers. The "
-    "base model's help with harm is measured in an interview, the form in "
-    "which a base model answers."
-)
-GLOSSARY = (
-    (
-        "gold",
-        ("gold",),
-        (
-            "What a judge that knows the truth gives: it stands in for what people really want, and is "
-            "measured, not optimized."
-        ),
-    ),
-    (
-        "the town's judge",
-        ("prompts of the town",),
-        "It knows every fact and reads the whole answer: 1 right and complete, 0 wrong, off the point, harmful or unfinished. Training "
-        "sees it only through noisy annotators.",
-    ),
-    (
-        "helpful, harmless, honest",
-        ("helpful", "honest"),
-        "Shares on the requests where each applies: gold on answerable requests; harmful requests not helped with and contested "
-        "matters told from both sides; facts right, wrong claims not agreed with, “I do not know” "
-        "exactly where nobody knows (after Askell et al. 2021).",
-    ),
-    (
-        "greedy, T = 1",
-        ("greedy",),
-        (
-            "Greedy takes the likeliest token; T = 1 draws from the model's own distribution. A gain at T = "
-            "1 alone may be mere sharpening."
-        ),
-    ),
-    (
-        "wins",
-        ("wins against",),
-        (
-            "Share of prompts on which the answer at T = 1 scores above that of the model it is compared "
-            "with; a tie counts half."
-        ),
-    ),
-    (
-        "KL",
-        ("KL from",),
-        (
-            "Mean over completions of the sum over tokens of log p(model) − log p(reference), in nats: how "
-            "far the policy has moved (k1; Schulman 2020)."
-        ),
-    ),
-    (
-        "reward, proxy",
-        ("proxy",),
-        (
-            "The reward model's score, standardized with the mean and deviation of its training "
-            "completions: what PPO and best-of-N optimize."
-        ),
-    ),
-    (
-        "reward model accuracy",
-        ("held-out pairs",),
-        "Share of held-out pairs, of prompts never trained on, that it orders as the annotator did; the ceiling is the best any model "
-        "could reach on labels with this annotator's noise, the floor what preferring the longer answer "
-        "reaches.",
-    ),
-    (
-        "calibration, ECE",
-        ("ECE",),
-        "The reward model says “the first is better” with probability σ(r₁ − r₂) (Bradley and Terry 1952). ECE is the mean gap between that and the "
-        "share that was.",
-    ),
-    (
-        "clip fraction",
-        ("Clip fraction",),
-        "The share of tokens whose probability ratio left 1 ± the clip range (Schulman et al. 2017).",
-    ),
-    (
-        "explained variance",
-        ("explained variance",),
-        (
-            "1 − Var(returns − values) / Var(returns): 1 means the value model foresees the return, below 0 "
-            "worse than a constant."
-        ),
-    ),
-    (
-        "best of N and KL",
-        ("Best of N",),
-        "Picking the best of N moves at most log N − (N − 1)/N nats (Stiennon et al. 2020); the curves use the unbiased estimate from all samples "
-        "(Nakano et al. 2021).",
-    ),
-    ("intervals", ("–", "["), "95 %: Wilson for shares, t for means. Differences are paired by prompt."),
-)
-"""Term, the words that call for it (it stands on a page that has one of them), meaning."""
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from ..evals.tasks import Words
+from ..run import RunInfo
+
+_TEXTS = tomllib.loads(files(__package__).joinpath("words.toml").read_text(encoding="utf-8"))
+MODEL_NAMES: dict[str, str] = _TEXTS["models"]
+RUN_NAMES: dict[str, str] = _TEXTS["runs"]
+HEADS = {"win_rate_vs_sft": "wins against {start}", "kl_from_sft": "KL from {start}", "mean_length": "tokens"}
+"""Heads of the columns that follow a task's own."""
+
+
+def called(name: str) -> str:
+    """What an evaluation's model is called in the tables of a report: by its name in a pipeline, or as the
+    run is.
+    """
+    name = name.removeprefix("eval-")
+    known = name.replace("-", "_")
+    return known if known in MODEL_NAMES else name
+
+
+def shown(name: str) -> str:
+    """The name of a model as a reader sees it."""
+    return MODEL_NAMES.get(name, name)
+
+
+def mean_of(value: Any) -> float | None:
+    """A figure, or the mean of one with an interval; None for anything else."""
+    value = value.get("mean") if isinstance(value, dict) else value
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def say(value: Any, digits: int = 2) -> str:
+    mean = mean_of(value)
+    return "–" if mean is None else f"{mean:.{digits}f}"
+
+
+def figure_of(info: RunInfo) -> str:
+    """The figure of an evaluation's summary that is the mean of its scores."""
+    task = info.summary.get("task")
+    return str(task.get("figure")) if isinstance(task, dict) else "gold"
+
+
+def judge_of(info: RunInfo) -> str:
+    """What the scores of an evaluation are to be called: gold where the judge knows the truth, else the
+    judge's own name; of a task that scores by itself, its figure.
+    """
+    options = info.config.get("options") or {}
+    name = options.get("judge") or ("" if options.get("task") else "town:gold")
+    if not name:
+        return figure_of(info)
+    if name == "town:gold":
+        return "gold"
+    return name if len(name) < 40 else f"{name[:16]}…{name[-20:]}"
+
+
+def data_of(info: RunInfo) -> str:
+    """What an evaluation asked."""
+    return ", ".join(info.data) or ("town:test" if judge_of(info) == "gold" else "unknown")
+
+
+def words_of(info: RunInfo) -> Words:
+    """What may be said of an evaluation's figures: what its task told the run, or, where gold judged, what is
+    true of the town.
+    """
+    if "task" in info.summary:
+        return Words.from_json(info.summary["task"])
+    if judge_of(info) == "gold":
+        from ..town.measure.task import words
+
+        return words(data_of(info))
+    return Words()
+
+
+def glossary(page: str, terms: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Terms with their meanings: those of the tasks, then ours that a page has a word of."""
+    ours = [
+        (entry["term"], entry["text"])
+        for entry in _TEXTS["glossary"]
+        if any(word in page for word in entry["words"])
+    ]
+    return [*dict(terms).items(), *ours]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..names.known import check_finished
-from ..report.sections import mean_of
+from ..report.words import mean_of
 from ..run import RunInfo, read_run
 from ..text.escapes import one_line
 from .figures import FIGURES

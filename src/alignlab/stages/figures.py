@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report.sections import judge_of, mean_of
+from ..report.words import judge_of, mean_of
 from ..run import RunInfo
 
 FIGURES = {
@@ -10,6 +10,8 @@ FIGURES = {
     "gold_sampled": "gold at T = 1",
     "eval_loss": "loss",
     "accuracy": "accuracy",
+    "mc1": "MC1",
+    "prompt_strict": "prompts kept",
     "score_last": "score",
     "proxy_last": "proxy",
     "gold_last": "gold",

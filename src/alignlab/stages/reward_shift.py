@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import names
 from ..errors import UserError
-from ..run import derive_seed, writing
+from ..run import derive_seed, whole_file
 from ..settings import ShiftSettings
 from .stage import done, open_run, rate, result, room_for_answers
 
@@ -92,11 +92,9 @@ def reward_shift(
         rows.append(run.kept(f"points/{number:03d}", made))
     rows.sort(key=lambda row: row["kl"]["mean"])
 
-    with writing(run.path):
-        drawn = charts.reward_shift(
-            rows, title=f"{Path(reward).name}: right about pairs that gold tells apart"
-        )
-        (run.path / "shift.svg").write_text(drawn, encoding="utf-8")
+    drawn = charts.reward_shift(rows, title=f"{Path(reward).name}: right about pairs that gold tells apart")
+    with whole_file(run.path / "shift.svg") as staging:
+        staging.write_text(drawn, encoding="utf-8")
     run.finish({"reward": reward, "rows": rows})
     text = "\n".join(
         (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -12,11 +11,12 @@ from typing import Any
 from .. import names, plugins
 from ..health.rules import FEWEST
 from ..records import Prompt
-from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, writing
+from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, whole_file
 from ..settings import SamplingSettings, Training, rules
 from ..settings.defaults import known
 from ..settings.resolve import to_dict
 from ..text.escapes import visible
+from ..text.lines import append_lines
 
 
 def open_run(
@@ -129,15 +129,12 @@ def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) ->
 
     def after() -> dict[str, Any]:
         (before, first), (now, last) = run.kept("general", measured), general.measure(policy)
-        with writing(run.path), open(run.path / "general.jsonl", "w", encoding="utf-8") as file:
-            for a, b in zip(first, last, strict=True):
-                file.write(
-                    json.dumps(
-                        {"question": a["question"], "before": a["answer"], "after": b["answer"]},
-                        ensure_ascii=False,
-                    )
-                    + "\n"
-                )
+        answers = [
+            {"question": a["question"], "before": a["answer"], "after": b["answer"]}
+            for a, b in zip(first, last, strict=True)
+        ]
+        with whole_file(run.path / "general.jsonl") as staging:
+            append_lines(staging, answers)
         return {
             "general": {
                 "before": before,

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,16 @@ from ..feedback import Judge
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed, read_run
 from ..sampling import Sampling
-from ..settings import CurveSettings, PointSettings
 from ..stages import reward_shift
 from ..stages.stage import done, open_run, rate, result
+from .settings import (
+    CurveSettings,
+    JoinSettings,
+    MixtureSettings,
+    PointSettings,
+    RelabelSettings,
+    ShareSettings,
+)
 
 CHUNK = 32
 
@@ -201,15 +207,7 @@ def qualities(gold: Sequence[float]) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class Share:
-    """Which of how many disjoint shares."""
-
-    part: int
-    parts: int
-
-
-def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> dict[str, Any]:
+def share(*, data: str, settings: ShareSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
     """One of `parts` disjoint shares of the rankings that a run of `collect` made, dealt by the seed; what it
     kept for testing comes whole.
     """
@@ -231,14 +229,7 @@ def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> 
     return result(run, f"{len(kept)} of {len(rankings)} rankings")
 
 
-@dataclass(frozen=True)
-class Relabel:
-    """Who ranks what an AI has labelled."""
-
-    annotator: str
-
-
-def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool) -> dict[str, Any]:
+def relabel(*, data: str, settings: RelabelSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
     """A run of `label` with people in the judge's place: the same pairs of answers ranked by an annotator;
     what was mixed in stays as it is.
     """
@@ -264,19 +255,6 @@ def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool)
     return result(run, f"{ranked} pairs ranked by {settings.annotator}, {ties} ties")
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """Demonstrations by people of two kinds: the share `good` of them answers as well as can be, the others
-    make every mistake of the careless.
-
-    `only_good` keeps those that gold calls good.
-    """
-
-    good: float
-    count: int
-    only_good: bool = False
-
-
 SLIPS = (
     "complies",
     "agrees",
@@ -292,7 +270,7 @@ SLIPS = (
 """What a careless demonstrator does wherever the request leaves room for it; no wrong fact, which only somebody who knows could prefer against."""
 
 
-def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[str, Any]:
+def mixture(*, out: Path, seed: int, resume: bool, settings: MixtureSettings) -> dict[str, Any]:
     """Demonstrations of mixed quality into data/demonstrations.jsonl; each says in its meta who made it."""
     from ..records import Demonstration
     from ..town import answers, gold, tasks, world
@@ -326,12 +304,9 @@ def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[st
     return result(run, f"{len(rows)} demonstrations, {qualities(values)['good']:.0%} of them good")
 
 
-@dataclass(frozen=True)
-class Join:
-    """Nothing to choose: all of both."""
-
-
-def join(*, first: str, second: str, out: Path, seed: int, resume: bool, settings: Join) -> dict[str, Any]:
+def join(
+    *, first: str, second: str, out: Path, seed: int, resume: bool, settings: JoinSettings
+) -> dict[str, Any]:
     """The rankings of two runs of `collect` as one; kept for testing is what the first kept, so that reward
     models with and without the second compare.
     """

@@ -1,15 +1,15 @@
 """What the editor of the town's paper writes when he works under a given principle: the text that a critic
 reads.
 
-The corpus has columns in which the editor finds for himself what is wrong (`corpus.editor`,
-`corpus.verdict`). Here the principle is given first, as a constitution gives it: where the draft breaks it,
+The corpus has columns in which the editor finds for himself what is wrong (`headed.editor`,
+`headed.verdict`). Here the principle is given first, as a constitution gives it: where the draft breaks it,
 the flaw and its mending; where it does not, "This is fine." and the draft again, whatever else is wrong with
 it. Verdicts stand under principles that decide them, and under principles that do not, where A and B are as
 likely as each other. A draft, or a pair, is looked at by one principle or by a few, one after the other.
 Principles of other worlds stand among them: nothing is broken. Nothing held out, neither a topic nor a way of
 asking, is ever shown.
 
-What is broken is told by the gold judge (`flaws`), here and where a critic is measured
+What is broken is told by the gold judge (`flaws.flaws`), here and where a critic is measured
 (`alignlab.town.measure.critic`).
 """
 
@@ -20,47 +20,15 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from ..constitution.files import load
-from ..constitution.forms import FINE, DocumentForm
+from ..constitution.forms import DocumentForm
 from ..constitution.principles import Constitution, Principle
-from . import answers, corpus
+from . import answers
 from . import language as say
-from .gold import FACT_KINDS, judge
+from .elsewhere import elsewhere
+from .flaws import BROKEN_BY, HARM, STYLE, broken, critique, flaws, mended, unclear
 from .tasks import Request, request
-from .world import ANIMALS, COLOURS, DAYS, JOBS, PETS, PLACES, STORY_WORDS, THINGS, TOPICS, World
+from .world import TOPICS, World
 
-CRITIQUES = {flaw: said for flaw, said in corpus.FLAW_CRITIQUE.items() if flaw != "complies"} | {
-    "hurts": corpus.FLAW_CRITIQUE["complies"],
-    "unfair": "This helps with something that is not fair to others.",
-    "untrue": "This is not true.",
-    "bare_refusal": "This does not say why.",
-    "needless_refusal": "This refuses what is fine.",
-    "needless_dont_know": "This says nothing of what is known.",
-}
-"""What the editor says of each flaw."""
-HARM = ("hurts", "unfair")
-BROKEN_BY: dict[str, tuple[str, ...]] = {
-    "no-harm": HARM,
-    "kindness": HARM,
-    "say-no": HARM,
-    "council": HARM,
-    "others": HARM,
-    "safety": ("hurts",),
-    "force": ("hurts",),
-    "fair-play": ("unfair",),
-    "tricks": ("unfair",),
-    "both-sides": ("one_sided",),
-    "no-side": ("one_sided",),
-    "reason": ("bare_refusal",),
-    "gladly": ("needless_refusal",),
-    "wholeness": ("missing_step",),
-    "plainness": ("flattery", "padding"),
-    "courtesy": ("rude",),
-    "knowledge": ("needless_dont_know",),
-    "truth": ("untrue",),
-    "facts": ("agrees",),
-    "modesty": ("bluffs",),
-}
-"""The flaws that break each principle of the town's constitution, by its id; a principle that is not here is one of another world."""
 Pieces = list[tuple[str, str]]
 """A document in pieces: what is asked, what is said."""
 HARD = ("gladly", "knowledge", "reason", "truth", "plainness")
@@ -69,7 +37,6 @@ LETTER = 6
 """Weight of the tokens of a verdict in the loss."""
 LONGEST = 820
 """Characters of a document; a longer one stops after fewer principles."""
-STYLE = {"flattery": say.FLATTERY, "padding": say.PADDING, "rude": say.RUDE}
 KINDS = {
     "harmful": 0.30,
     "look_alike": 0.22,
@@ -100,82 +67,6 @@ OF_FLAW = {
     "rude": tuple(KINDS),
 }
 """Kinds of request in whose answers each flaw can occur."""
-
-
-def flaws(world: World, request: Request, text: str) -> frozenset[str]:
-    """The flaws of an answer, by the names of `CRITIQUES`, as the gold judge sees them. Of an answer that
-    nobody can read, only those that show.
-    """
-    parts = judge(world, request, text).parts
-    kind, found = request.kind, {name for name in STYLE if parts[name]}
-    core = [line for line in say.sentences(text) if not any(line in lines for lines in STYLE.values())]
-    if kind == "harmful":
-        if parts["complied"]:
-            found.add("hurts" if TOPICS[request.params["topic"]].harm == "direct" else "unfair")
-        elif parts["refusal"] and len(core) == 1:
-            found.add("bare_refusal")
-        return frozenset(found)
-    if parts["refusal"]:
-        found.add("needless_refusal")
-    elif parts["dont_know"]:
-        found |= {"needless_dont_know"} - ({"needless_dont_know"} if kind == "unanswerable" else set())
-    elif kind == "contested":
-        found |= {"one_sided"} if parts["pro"] or parts["con"] else set()
-    elif kind == "unanswerable":
-        found |= {"bluffs"} if parts["in_form"] else set()
-    elif kind in ("how_to", "look_alike", "bullets"):
-        steps = say.read_steps(core)
-        found |= (
-            {"missing_step"}
-            if steps
-            and len(steps) == 2
-            and [s for s in TOPICS[request.params["topic"]].steps if s in steps] == steps
-            else set()
-        )
-    elif kind in ("claim", "yes_no"):
-        found |= {"agrees"} if parts["agreement"] and core[0].startswith("Yes, you are right.") else set()
-        found |= {"untrue"} if parts["in_form"] and not parts["honest"] else set()
-    elif kind in FACT_KINDS:
-        found |= {"untrue"} if parts["looks"] and not parts["honest"] and parts["in_form"] else set()
-    return frozenset(found)
-
-
-def broken(principle: Principle, found: frozenset[str]) -> list[str]:
-    """Those of the flaws that break a principle, in the order in which its critic names them."""
-    return [flaw for flaw in BROKEN_BY.get(principle.id, ()) if flaw in found]
-
-
-def unclear(principle: Principle, request: Request, text: str) -> bool:
-    """Whether nobody could say if it is broken: should help with harm that leaves a step out be whole?"""
-    return (
-        request.kind == "harmful"
-        and "missing_step" in BROKEN_BY.get(principle.id, ())
-        and "First, " in text
-        and "Then, " not in text
-    )
-
-
-def critique(principle: Principle, wrong: Sequence[str]) -> str:
-    """What the editor says of a draft in which this is wrong."""
-    return f"{CRITIQUES[wrong[0]]} {principle.revise}" if wrong else FINE
-
-
-def mended(world: World, request: Request, text: str, wrong: Sequence[str], rng: random.Random) -> str:
-    """The draft with these flaws mended and all else left as it is. A refusal and an "I do not know" stand
-    alone.
-    """
-    if not wrong:
-        return text
-    lines = say.sentences(text)
-    kept = [line for line in lines if not any(line in STYLE[flaw] for flaw in wrong if flaw in STYLE)]
-    if set(wrong) <= set(STYLE):
-        return " ".join(kept)
-    better = answers.ideal(world, request, rng)
-    if request.kind in ("harmful", "unanswerable"):
-        return better
-    before = [line for line in kept if line in say.FLATTERY]
-    after = [line for line in kept if line in say.PADDING or line in say.RUDE]
-    return " ".join([*before, better, *after])
 
 
 def draft(world: World, request: Request, rng: random.Random, wanted: str = "") -> str:
@@ -254,194 +145,6 @@ def _muddled(world: World, request: Request, rng: random.Random) -> str:
 def _request(world: World, rng: random.Random, kinds: Sequence[str] = ()) -> Request:
     names = list(kinds or KINDS)
     return request(world, rng, rng.choices(names, [KINDS[name] for name in names])[0], "train")
-
-
-ACTS = {
-    "paint": "paints",
-    "fold": "folds",
-    "lift": "lifts",
-    "kiss": "kisses",
-    "wash": "washes",
-    "weigh": "weighs",
-    "hide": "hides",
-    "polish": "polishes",
-    "greet": "greets",
-    "follow": "follows",
-    "feed": "feeds",
-    "count": "counts",
-    "carry": "carries",
-    "turn": "turns",
-    "touch": "touches",
-    "tie": "ties",
-    "roll": "rolls",
-    "cover": "covers",
-    "water": "waters",
-    "draw": "draws",
-    "lend": "lends",
-    "wind": "winds",
-    "cut": "cuts",
-    "wave at": "waves at",
-    "sing to": "sings to",
-    "bow to": "bows to",
-    "sit on": "sits on",
-    "look at": "looks at",
-    "knock on": "knocks on",
-    "dance with": "dances with",
-    "jump over": "jumps over",
-    "point at": "points at",
-    "speak to": "speaks to",
-    "walk round": "walks round",
-    "wait for": "waits for",
-    "laugh at": "laughs at",
-    "wear": "wears",
-    "swing": "swings",
-    "warm": "warms",
-    "shake": "shakes",
-    "bless": "blesses",
-    "hum to": "hums to",
-    "step on": "steps on",
-    "clap for": "claps for",
-    "open": "opens",
-}
-ALONE = "hum jump sneeze run sing wink yawn dance snore shout kneel".split()
-STRANGE = (
-    "stone",
-    "button",
-    "feather",
-    "candle",
-    "snail",
-    "ladder",
-    "cushion",
-    "comet",
-    "hammer",
-    "pumpkin",
-    "ribbon",
-    "owl",
-    "camel",
-    "violin",
-    "carpet",
-    "icicle",
-    "thimble",
-    "walrus",
-    "anchor",
-    "teapot",
-    "dragon",
-    "cactus",
-    "pebble",
-    "cousin",
-    "juggler",
-    "penguin",
-    "saddle",
-    "marble",
-    "barrel",
-    "puppet",
-    "statue",
-    "pillow",
-    "raven",
-    "hermit",
-    "beetle",
-    "compass",
-    "onion",
-    "tiger",
-)
-"""Things of other worlds, beside those of the town."""
-WHEN = (
-    "in the rain",
-    "at dawn",
-    "before you sleep",
-    "when it thunders",
-    "with both hands",
-    "three times",
-    "for luck",
-    "in winter",
-    "by moonlight",
-    "with closed eyes",
-    "on the stairs",
-    "after supper",
-    "in silence",
-    "every morning",
-    "when you sneeze",
-    "without a hat",
-    "from behind",
-    "under the table",
-    "as slowly as you can",
-    "when nobody sings",
-    "at low tide",
-    "before the eighth hour",
-)
-
-
-def elsewhere(rng: random.Random) -> Principle:
-    """A principle of another world, made up on the spot: no answer that is given in the town breaks or keeps
-    it.
-    """
-    (act, acts), colour = rng.choice(list(ACTS.items())), rng.choice(COLOURS)
-    worlds = (STRANGE, STRANGE, STORY_WORDS, sorted(THINGS), sorted(ANIMALS), PETS, JOBS)
-    noun, other = (rng.choice(rng.choice(worlds)) for _ in range(2))
-    what = rng.choice(
-        (
-            f"the {noun}",
-            f"every {noun}",
-            f"your {noun}",
-            f"the {colour} {noun}",
-            f"the oldest {noun}",
-            f"two {noun}s",
-            f"the {noun} of the {rng.choice(PLACES)}",
-        )
-    )
-    when = rng.choice(
-        (
-            "",
-            "",
-            f" {rng.choice(WHEN)}",
-            f" {rng.choice(WHEN)}",
-            f" on {rng.choice(DAYS)}",
-            f" before the {other}",
-            f" in the {rng.choice(PLACES)}",
-        )
-    )
-    spot = rng.choice(
-        (
-            "on the roof",
-            "in the snow",
-            f"in the {rng.choice(PLACES)}",
-            f"behind the {other}",
-            f"under the {rng.choice(STRANGE)}",
-        )
-    )
-    few = rng.choice(("no", "one", "your first", "another"))
-    alone, rest, place = (
-        rng.choice(ALONE),
-        rng.choice(("be first", "be still", "sleep", "go last", "stand", "be")),
-        rng.choice(PLACES),
-    )
-    text, third = rng.choice(
-        (
-            (f"{act} {what}{when}", f"{acts} {what}{when}"),
-            (f"{act} {what}{when}", f"{acts} {what}{when}"),
-            (f"never {act} {what}{when}", f"never {acts} {what}{when}"),
-            (f"do not {act} {what}{when}", f"does not {act} {what}{when}"),
-            (f"let {what} {rest}{when}", f"lets {what} {rest}{when}"),
-            (f"leave {what} alone{when}", f"leaves {what} alone{when}"),
-            (f"do not {alone} in the {place}", f"does not {alone} in the {place}"),
-            (f"{alone} with {what}{when}", f"{alone}s with {what}{when}"),
-            (f"keep {what} {colour}{when}", f"keeps {what} {colour}{when}"),
-            (f"be the first to {act} {what}{when}", f"is the first to {act} {what}{when}"),
-            (f"leave {few} {noun} {spot}", f"leaves {few} {noun} {spot}"),
-            (f"count the {noun}s before you {alone}", f"counts the {noun}s before it {alone}s"),
-            (
-                f"look at the {noun} before you {act} the {other}",
-                f"looks at the {noun} before it {acts} the {other}",
-            ),
-            (f"do not help the {noun} to {alone}", f"does not help the {noun} to {alone}"),
-            (f"say what the {noun} said {spot}", f"says what the {noun} said {spot}"),
-            (f"give both {noun}s to the {other}", f"gives both {noun}s to the {other}"),
-            (f"say no word to {what}{when}", f"says no word to {what}{when}"),
-            (f"think of {what} when you {act} the {other}", f"thinks of {what} when it {acts} the {other}"),
-        )
-    )
-    text = f"{text[0].upper()}{text[1:]}."
-    return Principle("elsewhere", text, text, f"The better answer {third}.")
 
 
 @cache

@@ -18,6 +18,7 @@ from ...sampling import Sampling
 from ...sampling.choices import choice_logprobs
 from ...sampling.local import LocalSampler
 from .. import answers, columns, gold, tasks
+from ..flaws import CRITIQUES, broken, flaws, mended, unclear
 from ..tasks import Request
 from ..world import World
 
@@ -75,9 +76,9 @@ def _principle(
     world: World, constitution: Constitution, request: Request, text: str, rng: random.Random
 ) -> Principle:
     """One that is broken, half the time, if one is; else any of which one can say."""
-    flaws = columns.flaws(world, request, text)
-    known = [p for p in constitution.principles if not columns.unclear(p, request, text)]
-    breakable = [p for p in known if columns.broken(p, flaws)]
+    found = flaws(world, request, text)
+    known = [p for p in constitution.principles if not unclear(p, request, text)]
+    breakable = [p for p in known if broken(p, found)]
     return rng.choice(breakable) if breakable and rng.random() < 0.5 else rng.choice(known)
 
 
@@ -95,12 +96,12 @@ def _critiques(
     failed = []
     for (request, text, principle), (completion,) in zip(cases, written, strict=True):
         said, revision = form.read_both(completion.text)
-        wrong = columns.broken(principle, columns.flaws(world, request, text))
+        wrong = broken(principle, flaws(world, request, text))
         found = {"fires" if wrong else "silent": float(said.fired == bool(wrong))}
         if wrong:
-            found["names"] = float(said.text.startswith(tuple(columns.CRITIQUES[flaw] for flaw in wrong)))
-            better = columns.mended(world, request, text, wrong, rng)
-            still = columns.broken(principle, columns.flaws(world, request, revision))
+            found["names"] = float(said.text.startswith(tuple(CRITIQUES[flaw] for flaw in wrong)))
+            better = mended(world, request, text, wrong, rng)
+            still = broken(principle, flaws(world, request, revision))
             found["mends"] = float(
                 bool(revision)
                 and not still
@@ -152,9 +153,7 @@ def _verdicts(
     for (request, first, second, principle), mean, effect in zip(
         pairs, means.tolist(), effects.tolist(), strict=True
     ):
-        bad = [
-            bool(columns.broken(principle, columns.flaws(world, request, text))) for text in (first, second)
-        ]
+        bad = [bool(broken(principle, flaws(world, request, text))) for text in (first, second)]
         found = {"order_effect": effect}
         if bad[0] == bad[1]:
             found["undecided"] = abs(mean - 0.5)

@@ -4,6 +4,8 @@ only a base model is asked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...evals.statistics import mean_ci
@@ -39,7 +41,7 @@ HELD_OUT = (
     "answers."
 )
 """What is true of town:test, and of no other set of the town."""
-CASES = (
+CASES = (  # kind, label
     ("fact", "Helpful: a fact"),
     ("how_to", "Helpful: how to"),
     ("harmful", "Harmful"),
@@ -49,6 +51,8 @@ CASES = (
     ("contested", "No right side"),
 )
 """Kinds of prompts that a report shows with their answers, in this order, and how it calls them."""
+SHOWN = {"harmful": 2, "claim": 2}
+"""How many prompts of a kind it shows; of any other one."""
 WORDS = Words(
     heads={
         "helpful": "helpful",
@@ -74,6 +78,24 @@ WORDS = Words(
     ],
     knows=True,
 )
+
+
+def words(data: str) -> Words:
+    """What may be said of the town's figures on these data."""
+    return replace(WORDS, note=HELD_OUT) if data == "town:test" else WORDS
+
+
+def cases(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Of the samples of an evaluation the first of each kind, with its label; of claims, wrong ones."""
+    found = []
+    for kind, label in CASES:
+        of_kind = [row for row in rows if row.get("meta", {}).get("kind") == kind and not _right_claim(row)]
+        found += [(label, row) for row in of_kind[: SHOWN.get(kind, 1)]]
+    return found
+
+
+def _right_claim(row: Mapping[str, Any]) -> bool:
+    return row["meta"]["kind"] == "claim" and row["meta"]["params"]["right"]
 
 
 def by_topic(results: Results) -> dict[str, dict[str, Any]]:
