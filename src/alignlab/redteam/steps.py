@@ -36,13 +36,11 @@ def prepared(
         model, model=s.model, endpoint=s.endpoint, sampling=s.sampling, cache=run.path / "endpoint.jsonl"
     )
     local = local_sampler(target) is not None
-    can = {"attacker"} | (
-        {"prefill", "logprobs", "gradients"}
-        if local and not stack
-        else {"prefill"}
-        if local or names.models.is_bot(model) or s.endpoint.prefill
-        else set()
-    )
+    can = {"attacker"}
+    if local or names.models.is_bot(model) or s.endpoint.prefill:
+        can.add("prefill")
+    if local and not stack:
+        can |= {"logprobs", "gradients"}
     left, without = usable(plan.attacks, frozenset(can))
     if without:
         run.note(f"redteam: left out: {', '.join(without)}")
