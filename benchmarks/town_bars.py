@@ -138,12 +138,12 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     torch.set_num_threads(2)
     prompts, gold = (
         names.data.read("town:test", "prompt", count=s.eval.prompts).records,
-        names.judges.judge("town:gold"),
+        names.judges.judge("town:gold").load(),
     )
     assert gold is not None
     samplers = {}
     for name in ("sft", "ppo"):
-        policy = load_policy(names.known.model_path(str(folder / name)), ModelSettings())
+        policy = load_policy(names.models.model(str(folder / name)).path, ModelSettings())
         samplers[name] = LocalSampler.of(policy)
 
     def entropy(name: str, temperature: float) -> float:

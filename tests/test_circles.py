@@ -9,8 +9,8 @@ from pathlib import Path
 import alignlab
 
 ROOT = Path(alignlab.__file__).parent
+KNOWN = ("evals.tasks", "evals.scored")  # a task by name is looked up where tasks are defined: to be mended
 FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
-KNOWN = {("defences.guards", "defences.middleware"), ("evals.tasks", "evals.scored")}  # until they are mended
 
 
 def file_of(module: str) -> str:
@@ -40,7 +40,8 @@ def circle(arrows: dict[str, set[str]]) -> list[str]:
 
 
 def test_no_circle_of_files() -> None:
-    arrows = {name: {other for other in imports(name) if (name, other) not in KNOWN} for name in FILES}
+    arrows = {name: imports(name) for name in FILES}
+    arrows[KNOWN[0]].discard(KNOWN[1])
     assert circle(arrows) == []
 
 

@@ -22,7 +22,7 @@ from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
 
 
 def session(bot: str) -> Session:
-    judge = names.judges.judge("town:gold")
+    judge = names.judges.judge("town:gold").load()
     assert judge is not None
     return Session(
         names.models.target(

@@ -75,7 +75,8 @@ def redteam(
         from .attacks.attackers import with_attacker
 
         chosen += with_attacker(attacker, s)
-    lineage = [name for name in (model, attacker) if name and names.models.is_local(name)]
+    lineage = names.models.loaded_here(model, attacker)
+    truth = names.judges.maybe_judge(gold if fix else "")
     more = (
         [
             names.data.read(name, "prompt", seed=seed, count=count)
@@ -95,8 +96,7 @@ def redteam(
         s,
         seed,
         resume,
-        models=lineage,
-        data=[goals, *([twins] if twins else []), *more],
+        uses=[*lineage, goals, *([twins] if twins else []), *more, truth],
         model=model,
         defence=",".join(stack),
         judge=judge,

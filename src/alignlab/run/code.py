@@ -21,6 +21,8 @@ _GLUE = (
     "names.models",
     "names.people",
     "names.known",
+    "names.named",
+    "names.weights",
     "cli",
     "pipeline.view",
     "stages",
@@ -45,7 +47,7 @@ _GLUE = (
     "redteam.exports",
     "redteam.command",
 )
-"""What only names, plans, shows or keeps: no part of any run's code, nor anything that is reached through it."""
+"""What only names, plans, shows or keeps: no part of any run's code, nor what is reached through it."""
 _DATA = (".toml", ".json", ".jinja")
 _REWARDS = ("feedback.reward_model", "feedback.ensemble", "feedback.gated")
 _TOWN = ("town.gold", "town.people", "town.columns")

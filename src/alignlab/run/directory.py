@@ -35,6 +35,7 @@ from .wanted import Resume, Wanted, finished_key
 
 State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
+CHUNK = 512  # items of long work between two points that a run goes on from, if nobody says otherwise
 
 
 class RunDir:
@@ -169,12 +170,13 @@ class RunDir:
         make: Callable[[int, Sequence[T]], Any],
         kind: type[Any] | None = None,
         *,
-        size: int = 512,
+        size: int = 0,
         desc: str,
     ) -> Iterator[Any]:
         """Long work on many items, `size` at a time and with progress: what `make` gives for each chunk
         (called with its number and its items), by `kept`.
         """
+        size = size or CHUNK
         starts = range(0, len(items), size)
         for number, start in enumerate(self.track(starts, desc=desc)):
             made = partial(make, number, items[start : start + size])

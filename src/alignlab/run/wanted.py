@@ -20,8 +20,9 @@ from .identity import commit, difference, in_words, run_key, versions
 from .reading import is_run, read_run
 
 Resume = bool | Literal["again", "changed"]
-"""What to do with what is there: True goes on with it; False throws an unfinished run away; "again" makes a finished one anew too; "changed" does so
-where other code or other parents made it. A run that is made anew stays until the new one is whole."""
+"""What to do with what is there: True goes on with it; False throws an unfinished run away; "again" makes a
+finished one anew too; "changed" does so where other code or other parents made it. A run that is made anew
+stays until the new one is whole."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Wanted:
         )
 
     def goes_on(self, staging: Path, resume: Resume) -> bool:
-        """Whether an unfinished run is kept. Where one is made again, only another try at that very thing is."""
+        """Whether an unfinished run is kept. Where one is made again, only a try at that very thing is."""
         if not resume or not (staging / "run.json").exists() or holds_nothing(staging):
             return False
         if resume is True:
