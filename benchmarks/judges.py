@@ -25,9 +25,10 @@ from typing import Any
 
 from alignlab.evals.scorers import scorer_card
 from alignlab.evals.statistics import mean_ci
-from alignlab.feedback.safety import refusal
-from alignlab.feedback.safety.refusal import RefusalClassifier, shipped
+from alignlab.feedback.safety.features import CUES
+from alignlab.feedback.safety.refusal import RefusalClassifier
 from alignlab.feedback.safety.verdicts import LABELS
+from alignlab.feedback.safety.weights import shipped
 
 Row = dict[str, Any]
 
@@ -125,7 +126,7 @@ def main() -> None:
     lists: dict[str, Callable[[str], bool]] = phrase_lists(
         given.data / "refusal_phrases" / "refusal_phrases.json"
     )
-    unwilling = refusal.CUES["unwilling"]
+    unwilling = CUES["unwilling"]
     lists["one regular expression of ours, first 200 characters"] = lambda text: (
         unwilling.search(text[:200].lower().replace("\u2019", "'")) is not None
     )

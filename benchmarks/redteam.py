@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import stages
-from alignlab.redteam.attacks.attackers import train_attacker
 from alignlab.redteam.command import redteam
 from alignlab.redteam.frontier import frontier
+from alignlab.redteam.train_attacker import train_attacker
 from alignlab.run import read_run
 from alignlab.settings import (
     AttackerSettings,

@@ -13,7 +13,8 @@ from alignlab.feedback.safety.planted import PlantedJudge
 from alignlab.names import known
 from alignlab.records import Completion, Prompt
 from alignlab.redteam.attacks import catalogue
-from alignlab.redteam.session import Budget, Session, goals_of
+from alignlab.redteam.attempt import Budget, goals_of
+from alignlab.redteam.session import Session
 
 MODULE = """
 def polite(completion):

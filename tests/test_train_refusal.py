@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from alignlab.errors import DataError
-from alignlab.feedback.safety.refusal import RefusalClassifier, load
+from alignlab.feedback.safety.refusal import RefusalClassifier
+from alignlab.feedback.safety.weights import load
 
 from .scripts import ROOT
 

@@ -40,16 +40,10 @@ from alignlab.errors import DataError
 from alignlab.evals.scorers import agreement, scorer_card
 from alignlab.evals.statistics import ece
 from alignlab.feedback import sigmoid
-from alignlab.feedback.safety import refusal
-from alignlab.feedback.safety.refusal import (
-    HELPS,
-    Reading,
-    RefusalClassifier,
-    Weights,
-    besides_refusal,
-    key_of,
-    read,
-)
+from alignlab.feedback.safety.checks import besides_refusal
+from alignlab.feedback.safety.features import CUES, DENSE, HEAD, Reading, key_of, read
+from alignlab.feedback.safety.refusal import HELPS, RefusalClassifier
+from alignlab.feedback.safety.weights import Weights, letter_pairs
 from alignlab.records import Demonstration
 
 FOLDS = 5
@@ -96,7 +90,7 @@ def harmless_rows(path: Path, limit: int, seed: int) -> list[Row]:
     found = []
     for shown in load(path, "demonstration").records:
         head = shown.completion[:400].lower()
-        if not any(refusal.CUES[cue].search(head) for cue in ("unwilling", "apology", "self", "no_access")):
+        if not any(CUES[cue].search(head) for cue in ("unwilling", "apology", "self", "no_access")):
             found.append(Row(shown.prompt.text, shown.completion, "compliance", "", "harmless"))
     order = np.random.default_rng(seed).permutation(len(found))[:limit]
     return [found[i] for i in sorted(order)]
@@ -210,7 +204,7 @@ def held_out(
 
 def letters_of(texts: Sequence[str]) -> np.ndarray:
     """(27, 27) log P(next letter | letter), one added to every count."""
-    counts = sum((refusal.letter_pairs(text[: refusal.HEAD]) for text in texts), np.zeros((27, 27))) + 1
+    counts = sum((letter_pairs(text[:HEAD]) for text in texts), np.zeros((27, 27))) + 1
     return np.log(counts / counts.sum(1, keepdims=True))
 
 
@@ -231,7 +225,7 @@ def gibberish_line(weights: Weights, texts: Sequence[str]) -> dict[str, float]:
         return np.array(long)
 
     rng = np.random.default_rng(0)
-    real = known([weights.letter_score(text[: refusal.HEAD]) for text in texts])
+    real = known([weights.letter_score(text[:HEAD]) for text in texts])
     mixed = ["".join(rng.permutation(list(text[:400]))) for text in texts]
     nonsense = known(
         [
@@ -376,9 +370,7 @@ def train(
     rows = [*people, *own, *easy, *town_rows(town, seed)]
     readings = [read(row.prompt, row.completion) for row in rows]
     letters = letters_of([row.completion for row in (*people, *easy)])
-    blank = Weights(
-        np.zeros(0, np.uint32), np.zeros((0, 2)), np.zeros((refusal.DENSE, 2)), np.zeros(2), letters, {}
-    )
+    blank = Weights(np.zeros(0, np.uint32), np.zeros((0, 2)), np.zeros((DENSE, 2)), np.zeros(2), letters, {})
     gibberish = gibberish_line(blank, [row.completion for row in (*people, *easy)])
     card: dict[str, Any] = {
         "gibberish_below": round(gibberish["line"], 3),

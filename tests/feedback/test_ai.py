@@ -17,8 +17,10 @@ from alignlab.constitution.forms import DialogueForm, DocumentForm
 from alignlab.constitution.principles import Constitution, Principle
 from alignlab.errors import ConfigError, UserError
 from alignlab.feedback import ai
-from alignlab.feedback.ai import AIAnnotator, AIJudge, at_temperature, of_orders
+from alignlab.feedback.ai import AIJudge
+from alignlab.feedback.ai_annotator import AIAnnotator
 from alignlab.feedback.ai_name import AIName, parse
+from alignlab.feedback.log_odds import at_temperature, of_orders
 from alignlab.records import Completion, Prompt
 
 WORTH = {"good": 2.0, "fair": 0.5, "bad": -1.0}

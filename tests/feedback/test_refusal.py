@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from alignlab.errors import ModelError
 from alignlab.evals.scorers import scorer_card
-from alignlab.feedback.safety import refusal
-from alignlab.feedback.safety.refusal import RefusalClassifier, load, read, shipped
+from alignlab.feedback.safety.features import read
+from alignlab.feedback.safety.refusal import RefusalClassifier
 from alignlab.feedback.safety.verdicts import LABELS
+from alignlab.feedback.safety.weights import HERE, load, shipped
 from alignlab.records import Completion, Prompt
 from alignlab.town import gold, sets, world
 
@@ -254,7 +255,7 @@ def test_the_card_says_what_was_measured_and_meets_the_bar():
 
 
 def test_weights_are_small_and_hold_no_text():
-    file = refusal.HERE / "refusal.safetensors"
+    file = HERE / "refusal.safetensors"
     assert file.stat().st_size < 500_000
     from safetensors.numpy import load_file
 
@@ -352,7 +353,7 @@ def test_on_pyrits_gold_labels(data_dir):
 
 
 def test_the_card_is_json_and_names_the_town():
-    card = json.loads((refusal.HERE / "refusal.json").read_text())
+    card = json.loads((HERE / "refusal.json").read_text())
     assert card["town_crowd"]["accuracy"]["mean"] >= 0.99
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from alignlab import names, stages
 from alignlab.errors import UserError
-from alignlab.feedback.ai import AIAnnotator, AIJudge
+from alignlab.feedback.ai import AIJudge
+from alignlab.feedback.ai_annotator import AIAnnotator
 from alignlab.records import Ranking, read_jsonl
 from alignlab.run import read_run
 from alignlab.settings import (

@@ -13,17 +13,10 @@ from alignlab import names
 from alignlab.cli import main
 from alignlab.feedback.safety.planted import GoldVerdicts
 from alignlab.records import Completion, Prompt
-from alignlab.redteam.attacks.attackers import (
-    AttackReward,
-    Pair,
-    TrainedAttacker,
-    asked,
-    first_lessons,
-    on_topic,
-    tap,
-    variety,
-)
-from alignlab.redteam.session import Budget, Goal, Session, fallen, goals_of
+from alignlab.redteam.attacks.attackers import Pair, TrainedAttacker, asked, on_topic, tap
+from alignlab.redteam.attempt import Budget, Goal, fallen, goals_of
+from alignlab.redteam.session import Session
+from alignlab.redteam.train_attacker import AttackReward, first_lessons, variety
 from alignlab.run import read_run
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
 

@@ -9,9 +9,10 @@ import pytest
 from alignlab import names
 from alignlab.feedback.safety.planted import GoldVerdicts
 from alignlab.redteam.attacks.catalogue import attacks
+from alignlab.redteam.attempt import Budget, fallen, goals_of
 from alignlab.redteam.campaign import Outcome, Plan, attack_all, document
 from alignlab.redteam.findings import find
-from alignlab.redteam.session import Budget, Session, fallen, goals_of
+from alignlab.redteam.session import Session
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
 
 HOLES = {

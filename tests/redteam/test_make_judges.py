@@ -7,7 +7,7 @@ import json
 import pytest
 
 from alignlab.evals.scorers import scorer_card
-from alignlab.feedback.safety.refusal import shipped
+from alignlab.feedback.safety.weights import shipped
 
 from ..scripts import ROOT, script
 

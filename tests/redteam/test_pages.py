@@ -9,6 +9,7 @@ from typing import Any
 from alignlab.records import Prompt
 from alignlab.redteam import pages
 from alignlab.redteam.findings import Finding, alike
+from alignlab.redteam.frontier_page import frontier_page
 from alignlab.report.page import render
 
 S = dict[str, Any]
@@ -176,7 +177,7 @@ def test_a_frontier_numbers_its_stacks_and_marks_the_front() -> None:
             ("output-filter", 0.2, 0.8, True),
         )
     ]
-    page = render(pages.frontier_page("runs/dpo", rows, provenance=""))
+    page = render(frontier_page("runs/dpo", rows, provenance=""))
     assert (
         "3 stacks, 2 of them on the Pareto front" in page
         and "* 1. none" in page

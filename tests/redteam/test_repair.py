@@ -16,9 +16,10 @@ from alignlab.models.chat import open_turn
 from alignlab.records import Message, Prompt
 from alignlab.redteam import repair
 from alignlab.redteam.attacks.catalogue import attacks
+from alignlab.redteam.attempt import Budget, goals_of
 from alignlab.redteam.campaign import Plan, attack_all
 from alignlab.redteam.fix import read_lessons, write_lessons
-from alignlab.redteam.session import Budget, Session, goals_of
+from alignlab.redteam.session import Session
 from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
 from alignlab.town import answers, tasks, world
 

@@ -12,9 +12,10 @@ import torch
 
 from alignlab.models.chat import prompt_ids
 from alignlab.records import Completion, Message, Prompt
-from alignlab.redteam.attacks.search import GCG, EmbeddingAttack, RandomSearch, augmented
+from alignlab.redteam.attacks.search import augmented
 from alignlab.redteam.attacks.slot import Slot, readable_tokens
-from alignlab.redteam.session import Budget, Goal, fallen
+from alignlab.redteam.attacks.suffixes import GCG, EmbeddingAttack, RandomSearch
+from alignlab.redteam.attempt import Budget, Goal, fallen
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 
@@ -80,7 +81,7 @@ def test_a_search_lowers_the_loss_and_is_not_done_twice(attack, session_of, tmp_
 
 
 def session_policy(session):
-    from alignlab.redteam.session import policy_of
+    from alignlab.redteam.attacks.suffixes import policy_of
 
     return policy_of(session, "test")
 

@@ -184,7 +184,7 @@ REDTEAM = {
     ),
     "attacker": Command(
         "train an attacker by reinforcement learning against a target",
-        "redteam.attacks.attackers:train_attacker",
+        "redteam.train_attacker:train_attacker",
         (
             TARGET,
             ATTACKED,

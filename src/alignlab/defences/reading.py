@@ -30,7 +30,7 @@ class Words:
         """Log odds that a text is harmful; grams that were never seen say nothing."""
         harmful, harmless = self.totals
         odds = 0.0
-        for gram in grams(text):
+        for gram in sorted(grams(text)):
             if gram in self.harmful or gram in self.harmless:
                 odds += math.log((self.harmful[gram] + 1) / harmful)
                 odds -= math.log((self.harmless[gram] + 1) / harmless)

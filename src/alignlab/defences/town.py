@@ -21,7 +21,7 @@ def filters() -> tuple[Words, Words]:
 
     town, rng = world.build(), random.Random(0)
 
-    def asked(kinds: Sequence[str], count: int) -> list[Prompt]:
+    def asked(kinds: tuple[str, ...], count: int) -> list[Prompt]:
         requests = tasks.requests(town, count, split="train", seed=1, kinds=kinds, distinct=True)
         return [request.prompt() for request in requests]
 

@@ -16,7 +16,8 @@ import numpy as np
 from ..constitution.principles import Constitution
 from ..errors import ConfigError, DataError
 from ..feedback import Judge
-from ..feedback.ai import AIJudge, PairVerdict, of_orders
+from ..feedback.ai import AIJudge, PairVerdict
+from ..feedback.log_odds import of_orders
 from ..records import Comparison, Completion, Prompt
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling

@@ -21,7 +21,7 @@ from ..constitution.principles import Constitution, Principle
 from ..errors import ConfigError
 from ..models.chat import prompt_ids, text_ids
 from ..models.load import context_of
-from ..records import Completion, Prompt, Ranking, Score
+from ..records import Completion, Prompt, Score
 from ..run import derive_seed
 from ..sampling import Sampling
 from ..sampling.choices import choice_logprobs
@@ -31,6 +31,7 @@ from .ai_name import CHOICES
 
 if TYPE_CHECKING:
     from ..sampling.local import LocalSampler
+from .log_odds import FARTHEST, at_temperature, fine_log_odds, of_orders
 
 CLAMP = (0.4, 0.6)
 """Chain-of-thought labels stay within these: a model that has argued itself into a verdict is nearly always sure of it (Bai et al. 2022, section 4.3)."""
@@ -40,8 +41,6 @@ NOTHING = 1e-4
 """With less than this it refuses to judge, and the ratio is noise."""
 ROOM = 16
 """Tokens left for a choice, and for the other order's and other principles' slightly other tokens."""
-FARTHEST = 30.0
-"""Log-odds are held within plus and minus this: a probability of exactly 0 has none that could be averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,57 +146,37 @@ class AIJudge:
 
     def verdicts(self, first: Sequence[Completion], second: Sequence[Completion]) -> list[PairVerdict]:
         """What it makes of each pair. Two equal texts are one half without being asked about."""
-        drawn = [
-            () if a.text == b.text else self._drawn(a.prompt, a.text, b.text)
-            for a, b in zip(first, second, strict=True)
-        ]
+        drawn: list[tuple[Principle, ...]] = []
+        for a, b in zip(first, second, strict=True):
+            drawn.append(() if a.text == b.text else self._drawn(a.prompt, a.text, b.text))
         if self.ask == "each":
             return self._each(first, second, drawn)
 
         # 1. every (pair, principle, order) as one question, all of them in one call
         turns = (False, True) if self.orders == "both" else (False,)
-        cases = [
-            (i, principle, turned)
-            for i, principles in enumerate(drawn)
-            for principle in principles
-            for turned in turns
-        ]
-        shown = [
-            (first[i], second[i].text, first[i].text, p)
-            if turned
-            else (first[i], first[i].text, second[i].text, p)
-            for i, p, turned in cases
-        ]
-        thoughts = (
-            self._thoughts([self.form.reasoning(c.prompt, a, b, p) for c, a, b, p in shown])
-            if self.cot
-            else [""] * len(cases)
-        )
-        found = self._answers(
-            [
-                self.form.verdict(c.prompt, a, b, p, reasoning=thought)
-                for (c, a, b, p), thought in zip(shown, thoughts, strict=True)
-            ]
-        )
+        shown: list[tuple[Completion, str, str, Principle]] = []
+        for a, b, principles in zip(first, second, drawn, strict=True):
+            for principle in principles:
+                for turned in turns:
+                    texts = (b.text, a.text) if turned else (a.text, b.text)
+                    shown.append((a, *texts, principle))
+        thoughts = [""] * len(shown)
+        if self.cot:
+            thoughts = self._thoughts([self.form.reasoning(c.prompt, a, b, p) for c, a, b, p in shown])
+        questions = []
+        for (completion, a, b, principle), thought in zip(shown, thoughts, strict=True):
+            questions.append(self.form.verdict(completion.prompt, a, b, principle, reasoning=thought))
+        answers = iter(self._answers(questions))
 
         # 2. log-odds averaged over the orders, probabilities over the principles
-        answers = iter(found)
         verdicts = []
         for principles in drawn:
             own = [[next(answers) for _ in turns] for _ in principles]
-            orders = tuple((one[0].p_a, 1 - one[1].p_a if len(one) > 1 else None) for one in own)
-            plain = sum(of_orders(*pair) for pair in orders) / len(orders) if orders else 0.5
+            orders = tuple(_in_both_orders(one) for one in own)
             masses = [answer.mass for one in own for answer in one]
-            verdicts.append(
-                PairVerdict(
-                    self.label(plain),
-                    plain,
-                    tuple(p.id for p in principles),
-                    orders,
-                    neither=sum(NOTHING <= mass < MASS for mass in masses),
-                    refused=sum(mass < NOTHING for mass in masses),
-                )
-            )
+            neither = sum(NOTHING <= mass < MASS for mass in masses)
+            refused = sum(mass < NOTHING for mass in masses)
+            verdicts.append(self._verdict(principles, orders, neither, refused))
         return verdicts
 
     def _each(
@@ -211,28 +190,35 @@ class AIJudge:
         coin decides: P(first preferred) = 1/2 + (f_first - f_second) / 2. There is no order to have an
         effect, and two fine answers are one half however fine one of them is.
         """
-        cases = [
-            (c, p)
-            for a, b, principles in zip(first, second, drawn, strict=True)
-            for p in principles
-            for c in (a, b)
-        ]
-        odds = iter(self._fine(cases))
+        cases: list[tuple[Completion, Principle]] = []
+        for a, b, principles in zip(first, second, drawn, strict=True):
+            for principle in principles:
+                cases += [(a, principle), (b, principle)]
+        fine = map(sigmoid, self._fine(cases))
         verdicts = []
         for principles in drawn:
-            orders = tuple((0.5 + (sigmoid(next(odds)) - sigmoid(next(odds))) / 2, None) for _ in principles)
-            plain = sum(p for p, _ in orders) / len(orders) if orders else 0.5
-            verdicts.append(PairVerdict(self.label(plain), plain, tuple(p.id for p in principles), orders))
+            orders = tuple((0.5 + (next(fine) - next(fine)) / 2, None) for _ in principles)
+            verdicts.append(self._verdict(principles, orders))
         return verdicts
+
+    def _verdict(
+        self,
+        principles: tuple[Principle, ...],
+        orders: tuple[tuple[float, float | None], ...],
+        neither: int = 0,
+        refused: int = 0,
+    ) -> PairVerdict:
+        """The verdict of what was said under each principle; one half where nothing was asked."""
+        plain = sum(of_orders(*pair) for pair in orders) / len(orders) if orders else 0.5
+        ids = tuple(principle.id for principle in principles)
+        return PairVerdict(self.label(plain), plain, ids, orders, neither, refused)
 
     def _fine(self, cases: Sequence[tuple[Completion, Principle]]) -> list[float]:
         """Log-odds that each answer keeps its principle."""
+        if not cases:
+            return []
         asked = [self.form.standing(c.prompt, c.text, p) for c, p in cases]
-        return (
-            [fine_log_odds(row) for row in choice_logprobs(self.reader, asked, self.form.fine)]
-            if asked
-            else []
-        )
+        return [fine_log_odds(row) for row in choice_logprobs(self.reader, asked, self.form.fine)]
 
     def _drawn(self, prompt: Prompt, *texts: str) -> tuple[Principle, ...]:
         """The principles that judge a pair: the same whoever comes first, and whatever else is judged with
@@ -258,8 +244,12 @@ class AIJudge:
         for log_a, log_b in choice_logprobs(self.reader, asked, self.form.choices):
             mass = math.exp(log_a) + math.exp(log_b)
             p = sigmoid(max(-FARTHEST, min(FARTHEST, log_a - log_b))) if mass >= NOTHING else 0.5
-            found.append(Answer(min(max(p, CLAMP[0]), CLAMP[1]) if self.cot else p, mass))
+            found.append(Answer(self._clamped(p), mass))
         return found
+
+    def _clamped(self, p: float) -> float:
+        """A probability after a chain of thought within CLAMP; as it is without one."""
+        return min(max(p, CLAMP[0]), CLAMP[1]) if self.cot else p
 
     def label(self, plain: float) -> float:
         """The label that an averaged probability becomes: at the judge's temperature, and hard or clamped as
@@ -267,8 +257,7 @@ class AIJudge:
         """
         if self.labels == "hard":
             return 0.5 + 0.5 * ((plain > 0.5) - (plain < 0.5))
-        p = at_temperature(plain, self.temperature)
-        return min(max(p, CLAMP[0]), CLAMP[1]) if self.cot else p
+        return self._clamped(at_temperature(plain, self.temperature))
 
     def fits(self, first: Completion, second: Completion) -> bool:
         """Whether the pair, under its longest principle, fits the context of a judge in this process; an
@@ -287,83 +276,22 @@ class AIJudge:
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         """Mean log-odds that each answer keeps the principles; the part `fine` is the mean probability of it."""
-        odds = self.standings(completions)
-        return [Score(sum(own) / len(own), {"fine": sum(sigmoid(x) for x in own) / len(own)}) for own in odds]
+        scores = []
+        for odds in self.standings(completions):
+            fine = sum(map(sigmoid, odds)) / len(odds)
+            scores.append(Score(sum(odds) / len(odds), {"fine": fine}))
+        return scores
 
     def standings(self, completions: Sequence[Completion]) -> list[list[float]]:
         """Log-odds that each answer keeps each of its prompt's principles."""
         drawn = [self._drawn(c.prompt) for c in completions]
-        odds = iter(
-            self._fine([(c, p) for c, principles in zip(completions, drawn, strict=True) for p in principles])
-        )
+        cases: list[tuple[Completion, Principle]] = []
+        for completion, principles in zip(completions, drawn, strict=True):
+            cases += [(completion, principle) for principle in principles]
+        odds = iter(self._fine(cases))
         return [[next(odds) for _ in principles] for principles in drawn]
 
 
-class AIAnnotator:
-    """An AI judge that ranks: by how often, in the mean, each completion is preferred to the others. The
-    labels of all pairs lie in `meta["labels"]`.
-    """
-
-    def __init__(self, judge: AIJudge) -> None:
-        self.judge, self.name = judge, judge.name
-
-    def rank(self, index: int, completions: Sequence[Completion]) -> Ranking:
-        return self.rank_all([(index, completions)])[0]
-
-    def rank_all(self, items: Sequence[tuple[int, Sequence[Completion]]]) -> list[Ranking]:
-        """Several prompts at a time, each with its completions: all their pairs are put before the judge at
-        once.
-        """
-        pairs = [
-            (group[i], group[j])
-            for _, group in items
-            for i in range(len(group))
-            for j in range(i + 1, len(group))
-        ]
-        labels = iter(self.judge.compare([a for a, _ in pairs], [b for _, b in pairs]))
-        rankings = []
-        for _, group in items:
-            k = len(group)
-            own = [next(labels) for _ in range(k * (k - 1) // 2)]
-            unranked = Ranking(group[0].prompt, tuple(group), (1,) * k, self.name, {"labels": own})
-            wins = [sum(unranked.label(i, j) or 0.0 for j in range(k) if j != i) for i in range(k)]
-            ranks = tuple(1 + sum(other > mine + 1e-9 for other in wins) for mine in wins)
-            rankings.append(
-                Ranking(
-                    group[0].prompt,
-                    tuple(group),
-                    ranks,
-                    self.name,
-                    {"labels": own, "constitution": self.judge.constitution.digest},
-                )
-            )
-        return rankings
-
-
-def of_orders(p_first: float, p_second: float | None) -> float:
-    """P(first preferred) of both orders together: the mean of the log-odds, in which a fixed liking for a
-    place cancels. With one order, that one.
-    """
-    return p_first if p_second is None else sigmoid((log_odds(p_first) + log_odds(p_second)) / 2)
-
-
-def at_temperature(p: float, temperature: float) -> float:
-    """The probability whose log-odds are those of p over the temperature; at 1 p itself."""
-    return p if temperature == 1 else sigmoid(log_odds(p) / temperature)
-
-
-def log_odds(p: float) -> float:
-    """log p / (1 - p), at most FARTHEST from 0."""
-    if p in (0.0, 1.0):
-        return math.copysign(FARTHEST, p - 0.5)
-    return max(-FARTHEST, min(FARTHEST, math.log(p) - math.log1p(-p)))
-
-
-def fine_log_odds(logprobs: Sequence[float]) -> float:
-    """Log-odds of "fine" from the log-probabilities of a form's `fine`: against the other word, or, of one
-    alone, against all else.
-    """
-    if len(logprobs) == 2:
-        difference = 0.0 if max(logprobs) == -math.inf else logprobs[0] - logprobs[1]
-        return max(-FARTHEST, min(FARTHEST, difference))
-    return log_odds(min(1.0, math.exp(logprobs[0])))
+def _in_both_orders(answers: Sequence[Answer]) -> tuple[float, float | None]:
+    """P(first preferred) with the first as (A), and with the first as (B) where that was asked."""
+    return answers[0].p_a, (1 - answers[1].p_a if len(answers) > 1 else None)

@@ -29,23 +29,15 @@ class AIName:
     form: str = "auto"
 
     def __str__(self) -> str:
-        usual = AIName(self.model)
-        said = {
-            name: getattr(self, name)
-            for name in self.__slots__
-            if name != "model" and getattr(self, name) != getattr(usual, name)
-        }
-        return PREFIX + ",".join(
-            [
-                self.model,
-                *(
-                    "cot"
-                    if name == "cot"
-                    else f"{name}={'+'.join(value) or 'all' if name == 'tags' else value}"
-                    for name, value in said.items()
-                ),
-            ]
-        )
+        usual, parts = AIName(self.model), [self.model]
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value == getattr(usual, name):
+                continue
+            if name == "tags":
+                value = "+".join(value) or "all"
+            parts.append("cot" if name == "cot" else f"{name}={value}")
+        return PREFIX + ",".join(parts)
 
 
 def parse(name: str) -> AIName:

@@ -117,7 +117,7 @@ class SimulatedAnnotator:
                         and ranking.completions[i].text != ranking.completions[j].text
                     ):
                         agrees = (utilities[i] - utilities[j]) * (ranking.ranks[j] - ranking.ranks[i])
-                        right += 1.0 if agrees > 0 else 0.5 if agrees == 0 else 0.0
+                        right += 0.5 + 0.5 * ((agrees > 0) - (agrees < 0))
                         total += 1
         return right / total if total else float("nan")
 

@@ -61,7 +61,8 @@ def verdicts(name: str) -> VerdictJudge:
     known.verdicts(name)
     kind, _, rest = name.partition(":")
     if kind == "refusal":
-        from ..feedback.safety.refusal import RefusalClassifier, load
+        from ..feedback.safety.refusal import RefusalClassifier
+        from ..feedback.safety.weights import load
 
         return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
     if kind in known.PLANTED:

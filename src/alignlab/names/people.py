@@ -47,7 +47,7 @@ def _by_score(name: str, judge: Named[Any], **settings: Any) -> Named[Any]:
 
 
 def _by_comparisons(name: str, seed: int) -> Any:
-    from ..feedback.ai import AIAnnotator
+    from ..feedback.ai_annotator import AIAnnotator
 
     return AIAnnotator(judges.ai_judge(name, seed=seed))
 

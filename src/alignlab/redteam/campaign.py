@@ -11,7 +11,8 @@ from ..feedback.safety.verdicts import Verdict
 from ..records import Completion, Prompt
 from ..run import derive_seed
 from .attacks.catalogue import plain
-from .session import Attack, Attempt, Budget, Goal, Session, curve, fallen, unscored_goals
+from .attempt import Attempt, Budget, Goal, curve, fallen, unscored_goals
+from .session import Attack, Session
 
 S = dict[str, Any]
 

@@ -25,12 +25,13 @@ from ..settings import RedteamSettings, rules
 from ..settings.defaults import followed
 from ..stages.stage import open_run
 from ..text.escapes import visible
-from . import pages
+from . import pages, words
 from .attacks.catalogue import attacks
+from .attempt import Budget, goals_of
 from .campaign import Plan, document
 from .findings import findings_of
 from .fix import fixed
-from .session import Budget, Session, goals_of
+from .session import Session
 from .steps import campaign, correction, kept, label_of, prepared
 
 Document = dict[str, Any]
@@ -140,7 +141,7 @@ def redteam(
         ) | {"seconds_in_target": session.seconds}
         kept(run, outcome, findings)
     with whole_file(run.path / "report.md") as staging:
-        staging.write_text(pages.markdown(found, findings_of(run.path)), encoding="utf-8")
+        staging.write_text(words.markdown(found, findings_of(run.path)), encoding="utf-8")
     with writing(run.path):
         write_page(pages.page_of(run.path, found, judge, seed, __version__), run.path / "report.html")
     run.finish(found)
@@ -318,7 +319,8 @@ def told(found: Document, out: Path, checks: Sequence[tuple[str, str, float]]) -
         for name, sign, limit in checks
         if SIGNS[sign](figure(last, name), limit)
     ]
-    lines, page = pages.fix_lines(found) if "after" in found else pages.lines_of(found), out / "report.html"
+    page = out / "report.html"
+    lines = words.fix_lines(found) if "after" in found else words.lines_of(found)
     return {
         **found,
         "run": str(out),

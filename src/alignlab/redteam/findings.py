@@ -19,8 +19,9 @@ from ..run import derive_seed
 from ..text.lines import read_lines
 from ..text.rouge import rouge_l
 from ..text.rouge import words as words_of
+from .attempt import Attempt
 from .campaign import Outcome
-from .session import Attempt, Session
+from .session import Session
 
 SAME = 0.7  # residues that have so much of their words in common are one mechanism
 TRIED = 3  # hits of a group that are shortened; the shortest stands for it

@@ -17,9 +17,10 @@ from ..settings import DPOSettings, RedteamSettings, SFTSettings
 from ..stages.stage import train_policy, within_context
 from ..text.lines import read_lines
 from . import repair
+from .attempt import as_records, goals_of
 from .campaign import Outcome, Plan, attack_all, document, voids
 from .findings import Finding, findings_of
-from .session import Attack, as_records, goals_of
+from .session import Attack
 from .steps import campaign, correction, kept, prepared
 
 

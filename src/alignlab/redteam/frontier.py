@@ -21,9 +21,12 @@ from ..sampling import Sampler, Sampling
 from ..settings import FrontierSettings
 from ..stages.stage import open_run, result
 from .attacks.catalogue import attacks
+from .attempt import Budget, goals_of
 from .campaign import Plan, attack_all, document, usable
-from .pages import frontier_page, void_lines
-from .session import Budget, Session, goals_of, local_sampler
+from .frontier_page import frontier_page
+from .session import Session
+from .target import local_sampler
+from .words import void_lines
 
 AXES = (("asr", -1), ("over_refusal", -1), ("helpful", 1), ("tokens", -1))
 """What a stack is compared by, and which way is better. Time is shown and not compared by: it is the machine's."""

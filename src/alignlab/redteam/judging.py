@@ -76,7 +76,9 @@ class Judged:
                 f"{name} says {label or 'nothing'}" for name, label in said.items()
             )
         first = next(iter(self.verdicts.values()))
-        return "unscored: " + first.reason if not first.scored else first.reason if first.unsure else ""
+        if not first.scored:
+            return "unscored: " + first.reason
+        return first.reason if first.unsure else ""
 
     def to_json(self) -> dict[str, Any]:
         row = dict(self.row) if isinstance(self.row, Mapping) else {"row": self.row}

@@ -30,8 +30,9 @@ from ..records import Comparison, Completion, Demonstration, Message, Prompt
 from ..run import derive_seed
 from .attacks.catalogue import plain
 from .attacks.templates import Template
+from .attempt import Attempt
 from .campaign import Outcome
-from .session import Attack, Attempt, Session
+from .session import Attack, Session
 
 Kind = Literal["refuse", "recover", "keep", "help"]
 DEPTH = 12  # words, at most, after which an answer that began harmfully turns

@@ -1,6 +1,4 @@
-"""What every attack works with: goals, attempts, and a session that asks the target, keeps its answers,
-counts what they cost and has them judged.
-"""
+"""A session asks the target on behalf of attacks, keeps its answers, counts what they cost and has them judged."""
 
 from __future__ import annotations
 
@@ -8,153 +6,24 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol
 
-from ..data.harms import harms
-from ..errors import DataError, UserError
+from ..errors import DataError
 from ..feedback.safety.planted import PlantedJudge
 from ..feedback.safety.verdicts import Verdict, VerdictJudge, judge_all
 from ..models.chat import open_turn, prompt_ids
-from ..records import Completion, Message, Prompt, messages_from_json
+from ..records import Completion, Prompt
 from ..run import derive_seed, writing
 from ..sampling import Sampler, Sampling
 from ..text.lines import append_lines, take_up
-
-if TYPE_CHECKING:
-    from ..models.load import Policy
-    from ..sampling.local import LocalSampler
+from .attempt import Attempt, Budget, Goal
+from .target import innermost, local_sampler
 
 CHUNK = 256  # prompts asked together: what a kill can lose
 TOO_LONG = "context"  # what "blocks" a prompt that does not fit into the model's context
-
-
-@dataclass(frozen=True)
-class Goal:
-    """Something that the target ought to refuse.
-
-    Attributes:
-        prompt: the request as one would ask it plainly; its judge reads the meta.
-        category: what kind of harm it is, for reports.
-    """
-
-    prompt: Prompt
-    category: str = ""
-
-    @property
-    def id(self) -> str:
-        return self.prompt.id
-
-    @property
-    def text(self) -> str:
-        return self.prompt.text
-
-
-def goals_of(prompts: Sequence[Prompt]) -> list[Goal]:
-    """Each prompt once. The category is what the meta calls so (`category`), else the group of its harm
-    (direct, indirect, contested), where that is known.
-    """
-
-    def category(prompt: Prompt) -> str:
-        harm = harms().of_prompt(prompt)
-        return str(prompt.meta.get("category") or (harm.group if harm else prompt.meta.get("kind") or ""))
-
-    return list({prompt.id: Goal(prompt, category(prompt)) for prompt in prompts}.values())
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One question to the target and what came of it.
-
-    Attributes:
-        goal: the goal's id; attack, family: whose attempt it is.
-        place: which attempt of this attack on this goal, from 0. A refusal that a later attempt overcomes
-            stays here as it was.
-        prompt: what was sent, the judge's meta with it. A last turn of the assistant is a prefill.
-        completion: the whole answer, a prefill included.
-        verdict: what the judge made of it; unscored where it failed.
-        queries, tokens: what the attack had asked of the target for this goal by then, this attempt included.
-        blocked: the defence that answered instead of the model.
-        notes: what the attack has to say about itself (a loss, a score, a strategy).
-    """
-
-    goal: str
-    attack: str
-    family: str
-    place: int
-    prompt: Prompt
-    completion: str
-    verdict: Verdict
-    queries: int
-    tokens: int
-    category: str = ""
-    finished: bool = True
-    blocked: str = ""
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def hit(self) -> bool:
-        return self.verdict.hit
-
-    def to_json(self) -> dict[str, Any]:
-        v = self.verdict
-        row = self.prompt.to_json() | {
-            "completion": self.completion,
-            "goal": self.goal,
-            "attack": self.attack,
-            "family": self.family,
-            "category": self.category,
-            "place": self.place,
-            "label": v.label,
-            "p_refusal": v.p_refusal,
-            "hit": v.hit,
-            "reason": v.reason,
-            "queries": self.queries,
-            "tokens": self.tokens,
-            "finished": self.finished,
-        }
-        return (
-            row
-            | ({"blocked": self.blocked} if self.blocked else {})
-            | ({"notes": dict(self.notes)} if self.notes else {})
-        )
-
-    @staticmethod
-    def from_json(row: Mapping[str, Any]) -> Attempt:
-        verdict = Verdict(row["label"], row["p_refusal"], row["hit"], reason=row["reason"])
-        return Attempt(
-            row["goal"],
-            row["attack"],
-            row["family"],
-            row["place"],
-            Prompt(messages_from_json(row["prompt"]), row.get("meta") or {}),
-            row["completion"],
-            verdict,
-            row["queries"],
-            row["tokens"],
-            row["category"],
-            row["finished"],
-            row.get("blocked", ""),
-            row.get("notes") or {},
-        )
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What one attack may ask of the target for one goal; 0 tokens = no bound.
-
-    Attributes:
-        tries: different wordings that a template may try; an attack that searches goes by `queries`.
-        steps: of a search that looks inside the model (its evaluations count as queries, and are not bounded
-            by `queries`).
-    """
-
-    tries: int = 1
-    queries: int = 16
-    tokens: int = 0
-    steps: int = 100
 
 
 class Attack(Protocol):
@@ -263,6 +132,10 @@ class Session:
         self.spent[attack.name, goal.id] = now = before[0] + queries, before[1] + tokens
         return now
 
+    def queries_of(self, attack: Attack, goal: Goal) -> int:
+        """What the attack has asked for this goal so far."""
+        return self.spent.get((attack.name, goal.id), (0, 0))[0]
+
     def left(self, attack: Attack, goal: Goal, budget: Budget) -> bool:
         """Whether the attack may ask once more for this goal."""
         queries, tokens = self.spent.get((attack.name, goal.id), (0, 0))
@@ -314,14 +187,15 @@ class Session:
                 judge_all(planted(key) if key else self.judge, [written[i] for i in places]),
                 strict=True,
             )
-        return [
-            Verdict("void", found[i].p_refusal, reason="reads the order aloud")
-            if reads_aloud(answer)
-            else Verdict("void", found[i].p_refusal, reason="wrote nothing")
-            if not written[i].text.strip()
-            else found[i]
-            for i, answer in enumerate(answers)
-        ]
+        verdicts = []
+        for i, answer in enumerate(answers):
+            why = ""
+            if reads_aloud(answer):
+                why = "reads the order aloud"
+            elif not written[i].text.strip():
+                why = "wrote nothing"
+            verdicts.append(Verdict("void", found[i].p_refusal, reason=why) if why else found[i])
+        return verdicts
 
     def remembered(self, what: Sequence[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of a long search, made once: `what` says of what, `make` makes it."""
@@ -430,82 +304,3 @@ def by_the_target(answer: Completion) -> Completion:
         return answer
     plain = Prompt(before.messages, {key: value for key, value in before.meta.items() if key != "lead"})
     return replace(answer, prompt=plain, text=answer.text.removeprefix(said).lstrip())
-
-
-def continued(goal: Goal, history: Sequence[Message], text: str, **meta: Any) -> Prompt:
-    """A prompt in which the conversation goes on with another turn of the user."""
-    return Prompt((*history, Message("user", text)), {**goal.prompt.meta, **meta})
-
-
-def curve(
-    attempts: Sequence[Attempt], goals: Sequence[Goal], budgets: Sequence[int]
-) -> list[dict[str, float]]:
-    """Success against budget: for each number of target queries the share of the goals that had fallen by
-    then, and the mean tokens spent on a goal.
-    """
-    first: dict[str, int] = {}
-    for attempt in attempts:
-        if attempt.hit:
-            first[attempt.goal] = min(first.get(attempt.goal, attempt.queries), attempt.queries)
-    rows = []
-    for budget in budgets:
-        spent: dict[str, int] = {}
-        for attempt in attempts:
-            if attempt.queries <= budget:
-                spent[attempt.goal] = max(spent.get(attempt.goal, 0), attempt.tokens)
-        rows.append(
-            {
-                "queries": budget,
-                "asr": sum(queries <= budget for queries in first.values()) / max(1, len(goals)),
-                "tokens": sum(spent.values()) / max(1, len(goals)),
-            }
-        )
-    return rows
-
-
-def fallen(attempts: Sequence[Attempt]) -> set[str]:
-    """The goals that an attempt reached."""
-    return {attempt.goal for attempt in attempts if attempt.hit}
-
-
-def unscored_goals(attempts: Sequence[Attempt]) -> set[str]:
-    """Goals that did not fall and on which the judge failed at least once: whether they are safe is not
-    known.
-    """
-    return {attempt.goal for attempt in attempts if not attempt.verdict.scored} - fallen(attempts)
-
-
-def as_records(attempts: Sequence[Attempt]) -> Any:
-    """Attempts for `RunDir.add_data`, which asks for `to_json` alone."""
-    return cast("Any", attempts)
-
-
-def innermost(target: Any) -> Any:
-    """The sampler inside whatever is wrapped round it."""
-    while hasattr(target, "target"):
-        target = target.target
-    return target
-
-
-def local_sampler(target: Any) -> LocalSampler | None:
-    """The target if it is a model in this process, whose insides and tokenizer are there to be used."""
-    from ..sampling.local import LocalSampler
-
-    return target if isinstance(target, LocalSampler) else None
-
-
-def policy_of(session: Session, attack: str) -> Policy:
-    """The model behind a session's target, for attacks that look inside.
-
-    Raises:
-        UserError: the target is a server, a bot, or a model behind defences: there is nothing to look into.
-    """
-    from ..models.load import Policy
-
-    if not (sampler := local_sampler(session.target)):
-        raise UserError(
-            f"the attack {attack} looks inside the model, and this target shows nothing",
-            where=session.identity,
-            remedy="a model in this process, without a defence; or leave the attack out",
-        )
-    return Policy(sampler.model, sampler.tokenizer, session.identity, sampler.model.device)

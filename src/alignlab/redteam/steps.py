@@ -14,9 +14,11 @@ from ..feedback.safety.verdicts import VerdictJudge
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from ..settings import RedteamSettings
+from .attempt import as_records
 from .campaign import Outcome, Plan, attack_all, usable
 from .findings import Finding, find
-from .session import Session, as_records, local_sampler
+from .session import Session
+from .target import local_sampler
 
 
 def prepared(
@@ -34,13 +36,11 @@ def prepared(
         model, model=s.model, endpoint=s.endpoint, sampling=s.sampling, cache=run.path / "endpoint.jsonl"
     )
     local = local_sampler(target) is not None
-    can = {"attacker"} | (
-        {"prefill", "logprobs", "gradients"}
-        if local and not stack
-        else {"prefill"}
-        if local or names.models.is_bot(model) or s.endpoint.prefill
-        else set()
-    )
+    can = {"attacker"}
+    if local or names.models.is_bot(model) or s.endpoint.prefill:
+        can.add("prefill")
+    if local and not stack:
+        can |= {"logprobs", "gradients"}
     left, without = usable(plan.attacks, frozenset(can))
     if without:
         run.note(f"redteam: left out: {', '.join(without)}")

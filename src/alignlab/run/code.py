@@ -98,7 +98,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "redteam.fix",
     ),
     "redteam-frontier": ("redteam.frontier",),
-    "redteam-attacker": ("redteam.attacks.attackers",),
+    "redteam-attacker": ("redteam.train_attacker",),
     "study-closed-form": ("studies.closed_form_study",),
     **{
         f"study-{name}": ("studies.steps", *_REWARDS)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from ...records import Completion
 from ...text.encodings import readings
 from .. import Judge
-from .refusal import RefusalClassifier, request_of
+from .features import request_of
+from .refusal import RefusalClassifier
 from .verdicts import Verdict, plain
 
 

@@ -10,17 +10,13 @@ from ...errors import UserError
 from ...text.lines import first_paragraph
 from ...text.nearest import nearest
 from ..session import Attack
+from .conversations import conversations
 from .own import own_attack
-from .search import GCG, READABLE, Bandit, BestOfN, EmbeddingAttack, RandomSearch
-from .templates import (
-    Injection,
-    Plain,
-    SystemExtraction,
-    Template,
-    TemplateInjection,
-    conversations,
-    prefills,
-)
+from .planted import Injection, SystemExtraction
+from .prefills import prefills
+from .search import READABLE, Bandit, BestOfN
+from .suffixes import GCG, EmbeddingAttack, RandomSearch
+from .templates import Plain, Template, TemplateInjection
 
 FAMILIES = ("jailbreak", "obfuscation", "context", "multi-turn", "automatic", "prefill")
 

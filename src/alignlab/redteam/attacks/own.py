@@ -25,7 +25,8 @@ from ...errors import DataError, UserError
 from ...records import Prompt, messages_from_json
 from ...run import derive_seed
 from ...text.lines import first_paragraph
-from ..session import Attack, Attempt, Budget, Goal, Session
+from ..attempt import Attempt, Budget, Goal
+from ..session import Attack, Session
 from .templates import tries
 
 PARTS = ("name", "family", "needs", "run")

@@ -14,7 +14,7 @@ from ...data.wrappers import rewritten
 from ...models.chat import completion_ids, prompt_ids, texts
 from ...models.load import Policy
 from ...records import Prompt
-from ..session import Goal
+from ..attempt import Goal
 
 
 @dataclass(frozen=True)
