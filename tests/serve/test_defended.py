@@ -14,7 +14,8 @@ from alignlab.models.load import Policy
 from alignlab.records import Completion, Message, Prompt
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
-from alignlab.serve.engine import Engine, EngineTarget
+from alignlab.serve.engine import Engine
+from alignlab.serve.targets import EngineTarget
 
 from .conftest import Running
 

@@ -46,8 +46,11 @@ class Words:
     def from_json(value: Any) -> Words:
         """Words that a run folder holds, which may be anybody's: what is no text is left out."""
         row = value if isinstance(value, Mapping) else {}
-        heads = row.get("heads") if isinstance(row.get("heads"), Mapping) else {}
-        terms = row.get("glossary") if isinstance(row.get("glossary"), list) else []
+        heads, terms = row.get("heads"), row.get("glossary")
+        if not isinstance(heads, Mapping):
+            heads = {}
+        if not isinstance(terms, list):
+            terms = []
         pairs = [tuple(term) for term in terms if isinstance(term, list) and len(term) == 2]
         return Words(
             note=str(row.get("note", Words.note)),
