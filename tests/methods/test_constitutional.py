@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from alignlab.cli import main as cli
 from alignlab.collecting import revise as method
-from alignlab.constitution.forms import DialogueForm, DocumentForm
+from alignlab.constitution.dialogue import DialogueForm
+from alignlab.constitution.forms import DocumentForm
 from alignlab.constitution.principles import Constitution, Principle
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.feedback import RuleJudge

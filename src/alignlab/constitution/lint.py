@@ -20,8 +20,8 @@ from itertools import combinations
 from typing import Any, Literal
 
 from ..text.near_duplicates import near_duplicates
-from .forms import breaks_frame
 from .principles import ABOUT, Constitution, Principle
+from .quoting import breaks_frame
 
 ID = re.compile(r"[\w.-]{1,100}")
 COMMON = 40  # a word that so many principles share says little of what any two have in common

@@ -62,25 +62,26 @@ def diff_constitutions(
     )
     if run.done:
         return done(run)
-    from ..evals import verdicts
+    from ..evals import judges as method
+    from ..evals import labels
 
     truth, found, judges = (
         names.judges.maybe_judge(gold),
         [],
         [ai_judge(run, who, settings, seed) for who in whos],
     )
-    dealt, happened = verdicts.dealt(fitting(run, judges[0], pairs.records), seed)
+    dealt, happened = method.dealt(fitting(run, judges[0], pairs.records), seed)
     for side, judge in zip("ab", judges, strict=True):
-        found.append(verdicts.judged(run, judge, dealt, chunk=settings.chunk, name=f"verdicts-{side}"))
-    known = happened if truth is None else verdicts.truths(truth, found[0])
+        found.append(method.judged(run, judge, dealt, chunk=settings.chunk, name=f"verdicts-{side}"))
+    known = happened if truth is None else method.truths(truth, found[0])
     summary: dict[str, Any] = {
         "a": words[0],
         "b": words[1],
-        "principles": verdicts.differ(judges[0].constitution, judges[1].constitution),
-        "labels": verdicts.measure.change(verdicts.stated_of(found[0]), verdicts.stated_of(found[1]), known),
-        "judge": {side: verdicts.tally(rows) for side, rows in zip("ab", found, strict=True)},
+        "principles": method.differ(judges[0].constitution, judges[1].constitution),
+        "labels": labels.change(method.stated_of(found[0]), method.stated_of(found[1]), known),
+        "judge": {side: method.tally(rows) for side, rows in zip("ab", found, strict=True)},
     }
-    run.log_samples(0, verdicts.flips(found[0], found[1], known))
+    run.log_samples(0, method.flips(found[0], found[1], known))
     lines = [
         (
             f"{rate(summary['labels']['flips'])} of the labels flip, mean change "
@@ -94,7 +95,7 @@ def diff_constitutions(
             )
             for name in both
         }
-        summary["behaviour"] = verdicts.behaviour(
+        summary["behaviour"] = method.behaviour(
             samplers, prompts.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed
         )
         lines += [
