@@ -79,9 +79,7 @@ def judge_agreement(
     }
     if injections and judge:
         ordered = [better_first(c, y) for c, y in zip(shown, happened, strict=True) if y != 0.5]
-        summary["injections"] = inject(
-            judge, [c for c in ordered if (c.label or 0) > 0.5][:100], seed=seed
-        )
+        summary["injections"] = inject(judge, [c for c in ordered if (c.label or 0) > 0.5][:100], seed=seed)
     run.log_samples(
         0,
         [

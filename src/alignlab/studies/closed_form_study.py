@@ -182,7 +182,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             "title": "Distance to the optimum",
             "charts": [
                 charts.captioned(
-                    charts.lengths(
+                    bar_charts.lengths(
                         {
                             name: (mean(v), seeds_summary(v)["sd"])
                             for name in (*names, *best)

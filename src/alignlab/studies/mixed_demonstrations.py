@@ -295,7 +295,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                     ),
                 ),
                 charts.captioned(
-                    charts.shares(
+                    bar_charts.shares(
                         stacks,
                         title=f"From {shares[at]:g} good demonstrators",
                         x="share of the answers",
