@@ -8,7 +8,7 @@ from typing import Any
 
 from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
-from ..report import charts
+from ..report import bar_charts, charts
 from ..run import RunInfo, derive_seed
 from ..settings import ClosedFormSettings, StudySettings
 from ..stages.stage import done, open_run, result

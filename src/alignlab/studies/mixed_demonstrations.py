@@ -11,7 +11,7 @@ from .. import stages
 from ..errors import ConfigError
 from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
-from ..report import charts
+from ..report import bar_charts, charts
 from ..run import RunInfo
 from ..settings import StudySettings
 from . import steps
