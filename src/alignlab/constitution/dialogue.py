@@ -1,4 +1,4 @@
-"""A chat in which a model is shown a conversation and a reply to it, for any model that was taught to chat."""
+"""A chat in which a model is shown a conversation and a reply to it, for any that was taught to chat."""
 
 from __future__ import annotations
 
@@ -194,6 +194,6 @@ def _choose(prompt: Prompt, first: str, second: str, principle: Principle) -> Me
 def _kept(prompt: Prompt, draft: str, principle: Principle) -> Message:
     return Message(
         "user",
-        f"{_conversation(prompt)}\n\nThe reply to it:\n{quoted_lines(draft)}\n\nThe principle: {principle.compare}\n"
-        "Does the reply do as the principle asks? Answer with one word, Yes or No.",
+        f"{_conversation(prompt)}\n\nThe reply to it:\n{quoted_lines(draft)}\n\nThe principle: "
+        f"{principle.compare}\nDoes the reply do as the principle asks? Answer with one word, Yes or No.",
     )

@@ -145,7 +145,8 @@ def form_of(
         raise UserError(
             "this model of the town has learnt to answer, not to criticize, revise or judge",
             where=model,
-            remedy="train a critic once (alignlab constitution critic --out runs/critic: some minutes on two cores) and name it, --critic or --judge-model runs/critic; "
+            remedy="train a critic once (alignlab constitution critic --out runs/critic: some minutes on two "
+            "cores) and name it, --critic or --judge-model runs/critic; "
             "or name town, the base model, which criticizes without reading the principle it is given",
         )
     return DialogueForm(constitution, shots=shots)

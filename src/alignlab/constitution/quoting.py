@@ -1,4 +1,4 @@
-"""Text of a candidate or a user inside a question to a judge: quoted so that none of it reads as the frame."""
+"""Text of a candidate or a user inside a question to a judge: none of it reads as the frame."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def breaks_frame(text: str, *, lines: bool = False) -> str:
 def quoted(text: str) -> str:
     """A text of a candidate or of a user as part of a document: one line, and none of it reads as the frame.
 
-    Line breaks become spaces; "(A)" becomes "[A]"; a label's colon becomes a comma, a head's full stop too; marks such as <|end|> are pulled apart.
+    Line breaks become spaces; "(A)" becomes "[A]"; a label's colon becomes a comma, a head's full stop too;
+    marks such as <|end|> are pulled apart.
     """
     text = _CONTROL.sub("", _BREAKS.sub(" ", text)).strip()
     return _pulled_apart(HEAD.sub(r"\1,", LABEL.sub(r"\1,", text)))

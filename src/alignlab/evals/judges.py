@@ -74,8 +74,8 @@ def stated_of(shown: Sequence[Comparison]) -> list[float]:
 
 def tally(shown: Sequence[Comparison]) -> dict[str, Any]:
     """Counts over pairs as shown: `pairs`, `undecided` (labels within UNDECIDED of one half), `verdicts`
-    (pair, principle, order), of which the judge
-    would rather have said something else (`neither_a_nor_b`) or refused to judge (`refused_to_judge`; see `feedback.ai`); and `certainty` (S: mean |2 p - 1|)."""
+    (pair, principle, order), of which the judge would rather have said something else (`neither_a_nor_b`) or
+    refused to judge (`refused_to_judge`; see `feedback.ai`); and `certainty` (S: mean |2 p - 1|)."""
     stated = stated_of(shown)
     return {
         "pairs": len(shown),

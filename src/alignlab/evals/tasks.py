@@ -2,12 +2,13 @@
 
     alignlab eval --model M                                          the town, judged by gold
     alignlab eval --model M --data my-prompts.jsonl --judge NAME     prompts of one's own under any judge
-    alignlab eval --model M --task gsm8k --data test.jsonl           a benchmark, in the file that its authors give
-    alignlab eval --model M --task exact:answer --data my.jsonl      a scorer by name, and the column it reads
-    alignlab eval --model M --task my_tasks:spelling --data my.jsonl a function of one's own that returns a `Task`
+    alignlab eval --model M --task gsm8k --data test.jsonl           a benchmark, in its authors' file
+    alignlab eval --model M --task exact:answer --data my.jsonl      a scorer, and the column it reads
+    alignlab eval --model M --task my_tasks:spelling --data my.jsonl a function that returns a `Task`
 
-A task of ours is one file with a `TASK` in it and a row in `TASKS`; the town's stands there by its name alone,
-as nothing here knows the town. A task of somebody else's is an entry point in the group `alignlab.tasks`.
+A task of ours is one file with a `TASK` in it and a row in `TASKS`; the town's stands there by its name
+alone, as nothing here knows the town. A task of somebody else's is an entry point in the group
+`alignlab.tasks`.
 """
 
 from __future__ import annotations

@@ -247,7 +247,8 @@ class Engine:
                     self._give_up(job)
                 self._score()
                 self._step()
-            except Exception as error:  # a bug, or memory that ran out: whoever waits is told, and the next ones find the engine ready
+            # a bug, or memory that ran out: whoever waits is told, and the next ones find the engine ready
+            except Exception as error:
                 traceback.print_exc()
                 self._fail_all(error)
         self.sampler.reset()

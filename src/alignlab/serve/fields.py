@@ -1,4 +1,6 @@
-"""Fields of a request body: each is read as one kind of value within its bounds, or refused with what it may be."""
+"""Fields of a request body: each is read as one kind of value within its bounds, or refused with what it may
+be.
+"""
 
 from __future__ import annotations
 

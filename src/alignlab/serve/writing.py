@@ -54,8 +54,8 @@ def _overlap(text: str, stop: str) -> int:
 
 
 Piece = tuple[Writing, str, str | None]
-"""More of a completion's text, and why it ended there, as it was when the piece was made: the engine writes on
-while the piece waits to be sent.
+"""More of a completion's text, and why it ended there, as it was when the piece was made: the engine writes
+on while the piece waits to be sent.
 """
 Tell = Callable[[list[Piece], bool], None]
 
