@@ -20,9 +20,11 @@ from alignlab.evals.statistics import seeds_summary
 from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.constitutional import constitutional
 from alignlab.recipes.plan import GOLD, Plan
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
-from alignlab.settings import LabelSettings, PipelineSettings, ReviseSettings
+from alignlab.settings import LabelSettings, ReviseSettings
 from alignlab.studies import steps
+from alignlab.studies.settings import RelabelSettings
 
 SETTINGS = PipelineSettings()
 FIGURES = ("helpful", "honest", "gold", "kl_from_sft", "mean_length")
@@ -124,7 +126,7 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
     learnt(
         "people label harm",
         plan.stage(
-            "label-people", steps.relabel, data=made["label"], settings=steps.Relabel("town:harm-only")
+            "label-people", steps.relabel, data=made["label"], settings=RelabelSettings("town:harm-only")
         ),
         by_ppo=True,
     )

@@ -30,7 +30,7 @@ RED = ("harmful", "look_alike")
 
 
 def sampler(name: str, *, documents: bool) -> LocalSampler:
-    policy = load_policy(names.known.model_path(name), ModelSettings())
+    policy = load_policy(names.models.model(name).path, ModelSettings())
     return LocalSampler.of(policy, slots=256, name=name, documents=documents)
 
 

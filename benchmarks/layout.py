@@ -20,12 +20,14 @@ import torch
 
 from alignlab import names
 from alignlab.feedback import RuleJudge
+from alignlab.losses import bradley_terry_loss
 from alignlab.methods import ppo
-from alignlab.methods import reward_model as reward_method
 from alignlab.models import forward
 from alignlab.models.chat import example
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.records import pairs_of
+from alignlab.rollouts import passes, shaped_scores
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings, OptimSettings, PPOSettings
@@ -59,7 +61,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    path = names.known.model_path(args.model)
+    path = names.models.model(args.model).path
     policy, reference = load_policy(path, ModelSettings(), trainable=True), load_policy(path, ModelSettings())
     scorer = load_reward_model(path, ModelSettings(), init_head=True, trainable=True)
     prompts = names.data.read("town:prompts", "prompt", count=64).records
@@ -78,11 +80,9 @@ def main() -> None:
             layout = forward.laid_out(
                 scorer.model, [row for group in rows[at : at + 8] for row in group], scorer.pad_id
             )
-            better, worse = reward_method.pairs_of(range(4))
+            better, worse = pairs_of(range(4))
             scores = forward.last_scores(scorer.model, layout).view(8, 4)
-            reward_method.bradley_terry_loss(scores[:, better].flatten(), scores[:, worse].flatten())[
-                0
-            ].backward()
+            bradley_terry_loss(scores[:, better].flatten(), scores[:, worse].flatten())[0].backward()
             scorer_adam.step()
 
     def dpo_step() -> None:
@@ -96,12 +96,13 @@ def main() -> None:
     settings = PPOSettings(rollouts=128, per_prompt=2, epochs=1)
     completions = [c for group in groups for c in group[:2]]
     scores = [score.value for score in RuleJudge("length", lambda c: len(c.ids)).score(completions)]
-    passed = ppo.minibatches(128, settings, 0)
+    (passed,) = passes(settings, 0, 0)
+    scores_B = shaped_scores(scores, completions, settings)
 
     def ppo_step() -> None:
-        rollouts, _ = ppo.make_rollouts(policy, reference, scorer, completions, scores, passed, settings, 0.1)
+        batch = ppo.read(policy, reference, scorer, completions, scores_B, passed, settings, 0.1)
         for minibatch in passed:
-            ppo.update(policy, scorer, rollouts, minibatch, settings, [])
+            ppo.update(policy, scorer, batch, minibatch, settings, [])
             policy_adam.step(), scorer_adam.step()
 
     print(f"{Path(path).name}, {args.threads} threads, median of {args.rounds}, in turns")

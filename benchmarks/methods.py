@@ -21,6 +21,7 @@ from alignlab import names, stages
 from alignlab.evals.answers import summarise
 from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.pipeline.runner import Pipeline
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.records import Completion
 from alignlab.run import read_run
 from alignlab.settings import (
@@ -32,7 +33,6 @@ from alignlab.settings import (
     OnlineDPOSettings,
     OptimSettings,
     ORPOSettings,
-    PipelineSettings,
     RejectionSettings,
     RLOOSettings,
     SamplingSettings,
@@ -164,7 +164,7 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
     import torch
 
     torch.set_num_threads(2)
-    judge = names.judges.reward_judge(str(out / "reward"))
+    judge = names.judges.reward_judge(str(out / "reward")).load()
     found = {}
     for name in evals:
         rows = [row for row in read_run(out / name).samples if row.get("decoding") == "sampled"]
@@ -182,7 +182,7 @@ def read_anew(run: Path) -> dict[str, Any]:
     learnt to read more since they were written.
     """
     answers = [Completion.from_json(row) for row in read_run(run).samples if row.get("decoding") == "greedy"]
-    results = list(zip(answers, names.judges.judge("town:gold").score(answers), strict=True))
+    results = list(zip(answers, names.judges.judge("town:gold").load().score(answers), strict=True))
     found = summarise(TASK, {"greedy": results})
     return {key: found[key] for key in READ}
 

@@ -30,6 +30,7 @@ from alignlab import __version__, names, stages
 from alignlab.errors import GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.health.rules import Watch, examine
+from alignlab.names.named import Named
 from alignlab.records import Completion, Ranking, write_jsonl
 from alignlab.run import read_run
 from alignlab.settings import (
@@ -271,7 +272,7 @@ def other_reference(lab: Lab):
 
 
 def _town_s() -> str:
-    return names.known.model_path("town-s")
+    return names.models.model("town-s").path
 
 
 @contextmanager
@@ -322,10 +323,8 @@ def rule(score: Callable[[Completion], float]):
 
     @contextmanager
     def patches(_: Lab) -> Iterator[None]:
-        plain = names.judges.judge
-        with patch.object(
-            names.judges, "judge", lambda name: RuleJudge("rule", score) if name == "rule" else plain(name)
-        ):
+        plain, ours = names.judges.judge, Named("rule", lambda: RuleJudge("rule", score))
+        with patch.object(names.judges, "judge", lambda name: ours if name == "rule" else plain(name)):
             yield
 
     return patches

@@ -35,8 +35,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from alignlab.sampling import Sampling
-
 WORKS = ("generate", "sft", "dpo", "reward", "rloo", "grpo", "ppo")
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -125,8 +123,7 @@ def ours(
     whole: bool,
     profile: str,
 ) -> dict[str, Any]:
-    from alignlab import names
-    from alignlab.cli import main as cli
+    from alignlab import cli, names
     from alignlab.feedback import RuleJudge
     from alignlab.run import RunDir
 
@@ -165,85 +162,13 @@ def ours(
         if code:
             raise SystemExit(f"alignlab {arguments[0]} left with exit code {code}")
 
-    batch = 16 if work in ("rloo", "grpo", "ppo") else 8
-    micro = "0" if whole else "2" if batch == 8 else "4"
-    on_policy = [
-        "--micro-batch",
-        micro,
-        "--data",
-        str(prompts),
-        "--sampling.max-new-tokens",
-        "64",
-        "--steps",
-        "{steps}",
-    ]
-    arguments = {
-        "sft": [
-            "sft",
-            "--data",
-            str(rows),
-            "--batch",
-            "8",
-            "--micro-batch",
-            micro,
-            "--epochs",
-            "1",
-            "--held-out",
-            "0",
-            "--count",
-            "{rows}",
-        ],
-        "dpo": [
-            "dpo",
-            "--data",
-            str(rows),
-            "--batch",
-            "8",
-            "--micro-batch",
-            micro,
-            "--epochs",
-            "1",
-            "--held-out",
-            "0",
-            "--count",
-            "{rows}",
-        ],
-        "reward": [
-            "reward",
-            "--data",
-            str(rows),
-            "--batch",
-            "8",
-            "--micro-batch",
-            micro,
-            "--epochs",
-            "1",
-            "--held-out",
-            "0",
-            "--count",
-            "{rows}",
-        ],
-        "rloo": ["rloo", *on_policy, "--rollouts", "16", "--per-prompt", "4", "--judge", "rule"],
-        "grpo": ["grpo", *on_policy, "--rollouts", "16", "--per-prompt", "4", "--judge", "rule"],
-        "ppo": [
-            "ppo",
-            *on_policy,
-            "--rollouts",
-            "16",
-            "--minibatch",
-            "16",
-            "--epochs",
-            "4",
-            "--reward",
-            "{reward}",
-        ],
-    }[work]
+    batch, asked = 16 if work in ("rloo", "grpo", "ppo") else 8, arguments(work, rows, prompts, whole)
     with tempfile.TemporaryDirectory() as folder:
         if work == "ppo":
             reward_folder(model, precision, f"{folder}/reward")
 
         def filled(count: int) -> list[str]:
-            return [a.format(steps=count, rows=8 * count, reward=f"{folder}/reward") for a in arguments]
+            return [a.format(steps=count, rows=8 * count, reward=f"{folder}/reward") for a in asked]
 
         run(filled(1), f"{folder}/warm")
         if profile:
@@ -261,6 +186,18 @@ def ours(
     }
 
 
+def arguments(work: str, rows: Path, prompts: Path, whole: bool) -> list[str]:
+    """Our command for a work; {steps}, {rows} and {reward} are to be filled in."""
+    if work in ("sft", "dpo", "reward"):
+        micro = 0 if whole else 2
+        line = f"{work} --batch 8 --micro-batch {micro} --epochs 1 --held-out 0 --count {{rows}}"
+        return [*line.split(), "--data", str(rows)]
+    micro = 0 if whole else 4
+    line = f"{work} --micro-batch {micro} --rollouts 16 --steps {{steps}} --sampling.max-new-tokens 64 "
+    line += "--minibatch 16 --epochs 4 --reward {reward}" if work == "ppo" else "--per-prompt 4 --judge rule"
+    return [*line.split(), "--data", str(prompts)]
+
+
 def reward_folder(model: str, precision: Any, folder: str) -> None:
     """A reward model of the same shape with a fresh head, as the peer has."""
     from alignlab.models.load import load_reward_model, save_reward_model
@@ -274,6 +211,7 @@ def reward_folder(model: str, precision: Any, folder: str) -> None:
 def rollouts(model: str, prompts: Path, precision: Any, seed: int) -> dict[str, Any]:
     from alignlab.models.load import load_policy
     from alignlab.records import Prompt
+    from alignlab.sampling import Sampling
     from alignlab.sampling.local import LocalSampler
     from alignlab.settings import ModelSettings
 
@@ -393,7 +331,7 @@ def main() -> None:
     if args.precision == "auto":
         args.precision = "bf16" if not args.town and multiplies_bf16(torch.device("cpu")) else "fp32"
     if args.town:
-        from alignlab.names.known import model_path
+        from alignlab.names.weights import model_path
 
         args.model, args.whole = model_path("town"), True
     args.model = str(Path(args.model).resolve())

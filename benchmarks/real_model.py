@@ -430,7 +430,7 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
 def measure(name: str, arguments: list[str], out: Path) -> dict[str, Any]:
     """Run one command in a process of its own: wall seconds, peak resident memory of it, and its summary."""
     folder, log = out / name, out / f"{name}.log"
-    command = [sys.executable, "-m", "alignlab.cli.main", *arguments, "--out", str(folder)]
+    command = [sys.executable, "-m", "alignlab.cli", *arguments, "--out", str(folder)]
     begun = time.perf_counter()
     with open(log, "ab") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
@@ -463,7 +463,7 @@ def served(model: str, log: Path) -> Iterator[None]:
             [
                 sys.executable,
                 "-m",
-                "alignlab.cli.main",
+                "alignlab.cli",
                 "serve",
                 f"{place.fragment}={model}",
                 "--port",

@@ -17,10 +17,13 @@ from typing import Any
 
 from alignlab import stages
 from alignlab.pipeline.runner import Pipeline
-from alignlab.recipes import RECIPES, instructgpt, run_command
+from alignlab.recipes.catalogue import RECIPES
+from alignlab.recipes.command import run_command
+from alignlab.recipes.instructgpt import instructgpt
 from alignlab.recipes.plan import Plan
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
-from alignlab.settings import LikelihoodSettings, ModelSettings, PipelineSettings
+from alignlab.settings import LikelihoodSettings, ModelSettings
 
 KEPT = ("gold", "gold_sampled", "compliance_with_harm", "known_facts", "kl_from_sft")
 DOCUMENTS = {"seed": 1_000_003, "count": 1000}  # of the corpus, by a seed that no training uses

@@ -18,15 +18,9 @@ from typing import Any
 from alignlab import stages
 from alignlab.evals.statistics import seeds_summary
 from alignlab.pipeline.runner import Pipeline, Stage
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
-from alignlab.settings import (
-    BestOfNSettings,
-    EvalSettings,
-    PipelineSettings,
-    PPOSettings,
-    RewardSettings,
-    SamplingSettings,
-)
+from alignlab.settings import BestOfNSettings, EvalSettings, PPOSettings, RewardSettings, SamplingSettings
 
 WIDE = SamplingSettings(slots=256)
 PIPELINE = PipelineSettings(

@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=32)
     args = parser.parse_args()
     server = subprocess.Popen(
-        [sys.executable, "-m", "alignlab.cli.main", "serve", f"served={args.model}", "--port", "0", "--json"],
+        [sys.executable, "-m", "alignlab.cli", "serve", f"served={args.model}", "--port", "0", "--json"],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -16,18 +16,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignlab import recipes, stages
+from alignlab import stages
 from alignlab.evals.statistics import equal_entropy_temperature, mean_ci, paired_difference, seeds_summary
 from alignlab.pipeline.runner import Pipeline
+from alignlab.recipes.instructgpt import instructgpt
 from alignlab.recipes.plan import Plan
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
 from alignlab.sampling import Sampling
-from alignlab.settings import ModelSettings, PipelineSettings
+from alignlab.settings import ModelSettings
 
 
 def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
     """The recipe and its controls, as stages below one folder."""
-    recipes.instructgpt(Plan(pipeline, "town", s, seed))
+    instructgpt(Plan(pipeline, "town", s, seed))
     found = {stage.name: stage for stage in pipeline.stages}
     sft, sft_eval = found["sft"], found["eval-sft"]
     judged = {
@@ -136,12 +138,12 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     torch.set_num_threads(2)
     prompts, gold = (
         names.data.read("town:test", "prompt", count=s.eval.prompts).records,
-        names.judges.judge("town:gold"),
+        names.judges.judge("town:gold").load(),
     )
     assert gold is not None
     samplers = {}
     for name in ("sft", "ppo"):
-        policy = load_policy(names.known.model_path(str(folder / name)), ModelSettings())
+        policy = load_policy(names.models.model(str(folder / name)).path, ModelSettings())
         samplers[name] = LocalSampler.of(policy)
 
     def entropy(name: str, temperature: float) -> float:

@@ -12,8 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab import names
-from alignlab.cli import main as cli
+from alignlab import cli, names
 from alignlab.cli.commands import COMMANDS
 from alignlab.data.checks import fit
 from alignlab.data.formats import COMPLETIONS, FORMATS, PROMPTS, PROMPTS_BESIDE
@@ -66,7 +65,7 @@ def default_of(how: str) -> str:
 
 def sample_of_lengths() -> str:
     """What `fit` says of made-up chats."""
-    tokenizer = load_reader(names.known.model_path("town-s"), ModelSettings()).tokenizer
+    tokenizer = load_reader(names.models.model("town-s").path, ModelSettings()).tokenizer
     chats = [
         Demonstration(Prompt.user("Who bakes the bread?" * (1 + 8 * (n % 10 == 9))), "Nell does. " * (2 + n))
         for n in range(40)

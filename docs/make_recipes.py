@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.evals.statistics import seeds_summary
-from alignlab.recipes import RECIPES
+from alignlab.recipes.catalogue import RECIPES
 
 DOCS = Path(__file__).parent
 COLUMNS = (

@@ -57,11 +57,7 @@ def who(text: str, otherwise: str = "") -> str:
 def defences() -> str:
     rows = ["| defence | who | cost | what it stops, what gets past |", "|---|---|---|---|"]
     for name, make in DEFENCES.items():
-        doc = told(
-            make
-            if inspect.isclass(make)
-            else getattr(inspect.getmodule(make), "".join(word.title() for word in name.split("-")), make)
-        )
+        doc = told(make)
         cost, _, rest = (re.sub(r"^.*?Cost: ", "", doc) if "Cost: " in doc else ". ").partition(". ")
         rows.append(
             f"| `{name}` | {who(doc.split('Cost:')[0], 'folklore')} | {cost} | "

@@ -11,7 +11,7 @@ from typing import Any
 
 import trl
 
-OUT = Path(__file__).parents[1] / "src/alignlab/trl_fields.json"
+OUT = Path(__file__).parents[1] / "src/alignlab/interop/trl_fields.json"
 
 
 def default(field: dataclasses.Field[Any]) -> Any:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.models.load import load_policy
 from alignlab.records import Prompt
 from alignlab.sampling import Sampling

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.cli.beforehand import OURS, named, names_in
 from alignlab.cli.commands import COMMANDS, Command
 from alignlab.errors import ConfigError, UserError

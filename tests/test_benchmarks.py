@@ -14,8 +14,8 @@ from alignlab.health.rules import RULES
 from alignlab.methods import direct, ppo, sft
 from alignlab.models import load
 from alignlab.pipeline.runner import Pipeline
+from alignlab.recipes.settings import PipelineSettings
 from alignlab.sampling.local import LocalSampler
-from alignlab.settings import PipelineSettings
 
 from .scripts import ROOT, script
 

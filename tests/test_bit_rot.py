@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab import names
-from alignlab.cli import main as cli
+from alignlab import cli, names
 from alignlab.errors import DataError, ModelError, UserError
 from alignlab.models.load import load_policy
 from alignlab.run import RunDir, faults_of, list_runs, read_run

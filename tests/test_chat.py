@@ -21,12 +21,12 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.models.chat import prompt_ids
 from alignlab.models.load import Policy, load_policy, load_reward_model, save_reward_model
-from alignlab.names.known import model_path
+from alignlab.names.weights import model_path
 from alignlab.records import Message, Prompt
 from alignlab.run import derive_seed
 from alignlab.sampling import Sampling

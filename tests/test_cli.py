@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.defences.middleware import DEFENCES
 from alignlab.names.known import JUDGES
-from alignlab.recipes import RECIPES
+from alignlab.recipes.catalogue import RECIPES
 from alignlab.redteam.attacks.catalogue import ATTACKS
+from alignlab.settings.resolve import dotted
 from alignlab.studies.catalogue import STUDIES
 from alignlab.town.people import PEOPLE_WHO_RANK
 from alignlab.town.sets import SIZES
@@ -38,19 +39,19 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", cli.commands.COMMANDS)
 def test_every_command_has_help_with_every_setting_and_a_target(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([name, "--help", "all"]) == 0
     shown = capsys.readouterr().out
-    if kind := cli.COMMANDS[name].settings:
-        assert all(f"--{dotted}" in shown for dotted, _, _ in cli.flags_of(kind))
-    assert callable(cli._load(cli.COMMANDS[name].target))
+    if kind := cli.commands.COMMANDS[name].settings:
+        assert all(f"--{name}" in shown for name in dotted(kind))
+    assert callable(cli.entry._load(cli.commands.COMMANDS[name].target))
     assert cli.main([name, "-h"]) == 0
     short = capsys.readouterr().out
     assert short.count("\n") < 170 and all(
-        f"--{option.flag}" in short or option.positional for option in cli.COMMANDS[name].options
+        f"--{option.flag}" in short or option.positional for option in cli.commands.COMMANDS[name].options
     )
     assert all(len(line) <= 100 for line in (shown + short).split("\n") if "--help all" not in line)
     assert ("--help all" in short) == (len(short) < len(shown)) or name in ("run", "study")
@@ -89,13 +90,13 @@ def test_help_lists_what_may_be_named_and_what_a_recipe_or_a_study_reads(
     )
 
 
-@pytest.mark.parametrize("name", [name for name, command in cli.COMMANDS.items() if command.kinds])
+@pytest.mark.parametrize("name", [name for name, command in cli.commands.COMMANDS.items() if command.kinds])
 def test_help_of_a_command_of_several_kinds_has_a_line_for_each(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([name, "--help"]) == 0
     lines = capsys.readouterr().out.split("\n")
-    for kind, command in cli.COMMANDS[name].kinds.items():
+    for kind, command in cli.commands.COMMANDS[name].kinds.items():
         assert any(
             line.startswith(f"  {kind} ") and line.split(maxsplit=1)[1].startswith(command.help[:30])
             for line in lines
@@ -155,7 +156,7 @@ def test_settings_and_where_they_came_from(tmp_path: Path, capsys: pytest.Captur
     assert code == 0 and found["kl_coef"]["value"] == 0.3 and "mine.toml" in found["kl_coef"]["from"]
     assert (
         found["optim.lr"]["value"] == 0.002
-        and found["epochs"] == {"value": 7, "from": "flag"}
+        and found["epochs"] == {"value": 7, "from": "flag", "range": "from 1"}
         and found["gamma"]["from"] == "default"
     )
     file.write_text("kl_ceof = 0.3\n")
@@ -276,6 +277,6 @@ def test_a_command_that_is_stopped_says_whether_it_can_go_on(
     def stopped(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_main", stopped)
+    monkeypatch.setattr(cli.entry, "_main", stopped)
     assert cli.main(words) == 130
     assert ("goes on where it was" in capsys.readouterr().err) == goes_on

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from alignlab import settings
-from alignlab.cli import main as cli
+from alignlab import cli, settings
 from alignlab.cli.commands import COMMANDS
-from alignlab.settings import AdapterSettings, PipelineSettings, SFTSettings, StudySettings
+from alignlab.recipes.settings import FAST, PipelineSettings
+from alignlab.settings import AdapterSettings, SFTSettings
 from alignlab.settings.defaults import (
     ANSWERING,
     LONGER,
@@ -27,6 +27,7 @@ from alignlab.settings.defaults import (
     known,
 )
 from alignlab.settings.resolve import dotted, resolve
+from alignlab.studies.settings import FAST_STUDY, StudySettings
 
 from .scripts import ROOT
 
@@ -138,7 +139,8 @@ def test_what_somebody_gave_wins_and_settings_within_settings_follow_too(tmp_pat
     assert (
         resolve(SFTSettings, flags={"optim.lr": "7e-4"}, following=following(name))[1]["optim.lr"] == "flag"
     )
-    for kind, preset in settings.FAST_SIZES.items():
+    for preset in (FAST, FAST_STUDY):
+        kind = type(preset)
         found, origins = resolve(kind, preset=preset, following=following(name))
         assert (
             found.ppo.optim.lr == RATES[settings.PPOSettings].small
@@ -237,8 +239,8 @@ def test_print_config_says_where_each_came_from(tmp_path: Path, capsys: pytest.C
 
 
 def test_recipes_and_studies_do_not_take_what_followed_the_model_for_a_wish(tmp_path: Path) -> None:
-    from alignlab.recipes import RECIPES
-    from alignlab.recipes import check as check_recipe
+    from alignlab.recipes.catalogue import RECIPES
+    from alignlab.recipes.catalogue import check as check_recipe
     from alignlab.studies.command import STUDIES
     from alignlab.studies.command import check as check_study
 

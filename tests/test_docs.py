@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -162,7 +162,9 @@ def test_every_command_of_the_pages_runs(
                 words[words.index("--kind") :][:2]
                 if "--kind" in words
                 else words[2:3]
-                if cli.COMMANDS[words[1]].spoken or words[2:3] and words[2] in cli.COMMANDS[words[1]].kinds
+                if cli.commands.COMMANDS[words[1]].spoken
+                or words[2:3]
+                and words[2] in cli.commands.COMMANDS[words[1]].kinds
                 else []
             )
             shown = " ".join([words[1], *kind])

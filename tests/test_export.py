@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.data import load
 from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
 from alignlab.settings import AdapterSettings, ModelSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import ConfigError
 from alignlab.interop.from_trl import (
     ADAPTER,

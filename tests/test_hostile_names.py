@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.report.page import write_report
 from alignlab.run import RunDir
 from alignlab.text.escapes import hidden

@@ -12,8 +12,7 @@ import signal
 
 import pytest
 
-from alignlab import names
-from alignlab.cli import main as cli
+from alignlab import cli, names
 from alignlab.records import Demonstration, write_jsonl
 from alignlab.run import faults_of
 from alignlab.town import language

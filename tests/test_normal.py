@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.cli.commands import COMMANDS
 from alignlab.evals.statistics import wilson
 from alignlab.health import rules as normal

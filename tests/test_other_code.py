@@ -252,7 +252,7 @@ def test_the_command_line_says_it_and_makes_it_anew(tmp_path, capsys):
 
     def run(*words):
         done = subprocess.run(
-            [sys.executable, "-m", "alignlab.cli.main", *SFT, "--out", str(tmp_path / "run"), *words],
+            [sys.executable, "-m", "alignlab.cli", *SFT, "--out", str(tmp_path / "run"), *words],
             capture_output=True,
             text=True,
             timeout=200,

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import alignlab
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import ResourceError, ResumeRefused, UserError
 from alignlab.run import RunDir, check_file, check_folder, read_run
 from alignlab.run.places import check_out
@@ -35,7 +35,7 @@ def opened(out):
 
 def alignlab_(*words, **options):
     return subprocess.run(
-        [sys.executable, "-m", "alignlab.cli.main", *map(str, words)],
+        [sys.executable, "-m", "alignlab.cli", *map(str, words)],
         env=ENVIRONMENT,
         capture_output=True,
         timeout=120,
@@ -339,7 +339,7 @@ def test_what_a_command_wrote_itself_is_written_again(tmp_path, capsys):
 def test_an_output_that_is_full_is_said(tmp_path, words):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "alignlab.cli.main", *words],
+            [sys.executable, "-m", "alignlab.cli", *words],
             stdout=full,
             stderr=subprocess.PIPE,
             env=ENVIRONMENT,
@@ -353,7 +353,7 @@ def test_an_output_that_is_full_is_said(tmp_path, words):
 
 def shell(line, tmp_path, **environment):
     return subprocess.run(
-        ["bash", "-c", line.replace("alignlab", f"{sys.executable} -m alignlab.cli.main")],
+        ["bash", "-c", line.replace("alignlab", f"{sys.executable} -m alignlab.cli")],
         cwd=tmp_path,
         capture_output=True,
         timeout=300,
@@ -381,7 +381,7 @@ def test_a_pipe_to_something_else_that_breaks_is_no_success(monkeypatch, capsys)
     """Only the reader of what we say may go in peace: a command whose server or helper died ended with exit
     code 0 and without a word.
     """
-    monkeypatch.setattr(cli, "_main", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    monkeypatch.setattr(cli.entry, "_main", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
     with pytest.raises(BrokenPipeError):
         cli.main(["runs"])
     read, write = os.pipe()
@@ -396,7 +396,7 @@ def test_a_pipe_to_something_else_that_breaks_is_no_success(monkeypatch, capsys)
 
 
 def test_out_of_memory_is_one_document_with_json(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_main", raising(MemoryError()))
+    monkeypatch.setattr(cli.entry, "_main", raising(MemoryError()))
     assert cli.main(["runs", "--json"]) == 8
     out, err = capsys.readouterr()
     assert json.loads(out)["what"] == "out of memory" and err.startswith(
@@ -408,7 +408,7 @@ def test_standard_output_stays_whose_it_has_become(monkeypatch, capsys):
     """A command that ends after somebody else has put a stream in place does not put its own back."""
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back behind the test
     theirs = io.StringIO()
-    monkeypatch.setattr(cli, "_main", lambda _: setattr(sys, "stdout", theirs) or 0)
+    monkeypatch.setattr(cli.entry, "_main", lambda _: setattr(sys, "stdout", theirs) or 0)
     assert cli.main(["runs"]) == 0 and sys.stdout is theirs
 
 
@@ -548,7 +548,7 @@ LONG = {
 def test_a_sigterm_says_how_to_go_on_and_keeps_what_was_made(tmp_path, command):
     out = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "alignlab.cli.main", *LONG[command], "--out", out],
+        [sys.executable, "-m", "alignlab.cli", *LONG[command], "--out", out],
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -75,7 +75,7 @@ def test_an_installed_judge_is_named_and_listed_and_imported_only_when_asked(pac
     assert plugins.installed("task") == ()
     known.judge("polite")
     assert package not in sys.modules
-    assert [score.value for score in names.judges.judge("polite").score(answers("please", "now"))] == [
+    assert [score.value for score in names.judges.judge("polite").load().score(answers("please", "now"))] == [
         1.0,
         0.0,
     ]
@@ -87,11 +87,14 @@ def test_an_installed_judge_is_named_and_listed_and_imported_only_when_asked(pac
 
 
 def test_a_class_judges_many_at_once(package: str) -> None:
-    assert [score.value for score in names.judges.judge("lengths").score(answers("a", "abc"))] == [1.0, 3.0]
-    with pytest.raises(DataError, match="TooFew gave 1 scores for 2"):
-        names.judges.judge(f"{package}:TooFew").score(answers("a", "b"))
+    assert [score.value for score in names.judges.judge("lengths").load().score(answers("a", "abc"))] == [
+        1.0,
+        3.0,
+    ]
+    with pytest.raises(DataError, match="TooFew gave 1 score for 2"):
+        names.judges.judge(f"{package}:TooFew").load().score(answers("a", "b"))
     with pytest.raises(UserError, match="no method score"):
-        names.judges.judge(f"{package}:NoVerbs")
+        names.judges.judge(f"{package}:NoVerbs").load()
 
 
 def test_the_code_behind_a_name_has_a_digest(package: str) -> None:

@@ -6,6 +6,7 @@ if it never was, and a folder the names that it had when it was last synced. Eve
 is a moment at which the power may go.
 """
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -14,10 +15,14 @@ import pytest
 import torch
 
 from alignlab.records import Prompt
-from alignlab.run import RunDir, derive_seed, faults_of, read_run
+from alignlab.run import RunDir, derive_seed, faults_of, read_run, whole_file
+from alignlab.text.disk import write_whole
 
 STEPS, CHUNKS = 3, 2
-LOGS = ("metrics.jsonl", "samples.jsonl", "summary.json", "config.json", "data/prompts.jsonl")
+LOGS = (
+    *("metrics.jsonl", "samples.jsonl", "summary.json", "config.json", "data/prompts.jsonl"),
+    *("checkpoint/model.json", "report.html"),
+)
 
 
 class PowerCut(BaseException):
@@ -73,9 +78,12 @@ class Disk:
 
 
 def walk(out, said):
-    """Steps with states and chunks of long work: what a run has; `said` is told what it may rely on."""
+    """Steps with states, chunks of long work, a model and a page: all that writes; `said` is told what it may
+    rely on.
+    """
     run = RunDir.open(out, stage="walk", config={}, seed=3)
     if run.done:
+        write_page(run.path)
         return
     position = torch.zeros(4)
     if saved := run.load_state():
@@ -96,11 +104,21 @@ def walk(out, said):
         )
         run.log(step, {"distance": float(position.norm())})
         run.log_samples(step, [{"text": f"dérive {step}"}])
+    with write_whole(run.path / "checkpoint") as folder:
+        folder.mkdir()
+        (folder / "model.json").write_text(json.dumps(position.tolist()))
     run.finish({"position": position.tolist()})
     said("finished", 0)
+    write_page(run.path)
 
 
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.campaign)])
+def write_page(out):
+    """A page of a finished run, written again at every start."""
+    with whole_file(out / "report.html") as staging:
+        staging.write_text("<p>where to")
+
+
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.campaign)])
 def test_a_power_failure_at_any_moment_loses_nothing_that_was_kept(tmp_path, monkeypatch, stride):
     monkeypatch.setenv("ALIGNLAB_SAVE_EVERY_STEPS", "1")
     walk(tmp_path / "whole", lambda *_: None)

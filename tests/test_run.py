@@ -498,7 +498,7 @@ def test_the_commit_is_that_of_the_packages_own_checkout_only(tmp_path, monkeypa
 
 def test_settings_and_runs_import_no_torch():
     code = (
-        "import sys, alignlab.cli.main, alignlab.settings.resolve, alignlab.run, alignlab.settings; sys.exit('torch' in "
+        "import sys, alignlab.cli, alignlab.settings.resolve, alignlab.run, alignlab.settings; sys.exit('torch' in "
         "sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(identity.__file__).parents[2])}

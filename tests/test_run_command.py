@@ -23,7 +23,7 @@ EVERY_STEP = {"ALIGNLAB_SAVE_EVERY_STEPS": "1"}
 
 def start(out: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "alignlab.cli.main", "run", "--out", str(out), *TOY],
+        [sys.executable, "-m", "alignlab.cli", "run", "--out", str(out), *TOY],
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

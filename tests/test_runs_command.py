@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.evals.statistics import paired_difference
 from alignlab.run import RunDir
 from alignlab.town.base import shipped

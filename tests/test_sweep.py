@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.cli.commands import COMMANDS
 from alignlab.errors import ConfigError
 from alignlab.pipeline import sweep

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.constitution import files
 from alignlab.records import Chain, Prompt, Round, Score
 from alignlab.report.walk import told, walked, word_diff, write_walk

@@ -28,7 +28,7 @@ def write(model: str, file: str, count: str = "50") -> None:
     from alignlab.sampling.local import LocalSampler
     from alignlab.settings import ModelSettings
 
-    policy = load_policy(names.known.model_path(model), ModelSettings(precision="fp32"))
+    policy = load_policy(names.models.model(model).path, ModelSettings(precision="fp32"))
     prompts = [
         Prompt(record.messages) for record in names.data.read("town:test", "prompt", count=int(count)).records
     ]

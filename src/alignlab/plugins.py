@@ -86,9 +86,9 @@ def digests(*named: str) -> dict[str, str]:
     """The digest of each plug-in among what options name, several by comma too."""
     found = {}
     for name in {part.strip() for names in named for part in names.split(",")}:
-        kind = next((kind for kind in KINDS if is_one(kind, name)), None)
-        if kind and _is_there(kind, name):
-            found[name] = digest(kind, name)
+        for kind in KINDS:
+            if name not in found and is_one(kind, name) and _is_there(kind, name):
+                found[name] = digest(kind, name)
     return found
 
 

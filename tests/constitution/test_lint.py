@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.constitution.files import load, write
 from alignlab.constitution.lint import firing, lint
 from alignlab.constitution.principles import Constitution, Principle

@@ -13,7 +13,7 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.data.checks import encode, fit
 from alignlab.data.view import show, spelled, tokens
 from alignlab.errors import DataError

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from alignlab import names
-from alignlab.cli import main as cli
+from alignlab import cli, names
 from alignlab.cli.commands import COMMANDS
 from alignlab.data import load
 from alignlab.data.read import survey
@@ -170,10 +169,10 @@ def test_the_commands(tmp_path, capsys):
 def test_every_stage_says_what_became_of_its_rows(tmp_path, capsys):
     file = jsonl(tmp_path / "a.jsonl", [{"prompt": "Hi?", "completion": "Yes.", "persona": "a pirate"}])
     data = [names.data.read(str(file), "prompt")]
-    run = open_run("eval", tmp_path / "run", EvalSettings(), 0, True, data=data)
+    run = open_run("eval", tmp_path / "run", EvalSettings(), 0, True, uses=data)
     assert "not read: persona (1 row)" in capsys.readouterr().err
     run.finish({})
-    open_run("eval", tmp_path / "run", EvalSettings(), 0, True, data=data)
+    open_run("eval", tmp_path / "run", EvalSettings(), 0, True, uses=data)
     assert "persona" not in capsys.readouterr().err, "nothing to do, nothing to say"
 
 

@@ -13,9 +13,10 @@ pytest.importorskip("alignlab.models.chat")
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.data.checks import require_one_reading
-from alignlab.data.doctor import CHECKS, damage_of, examine
+from alignlab.data.doctor import CHECKS, examine
+from alignlab.data.doctor.rows import damage_of
 from alignlab.data.read import survey
 from alignlab.errors import CheckFailed
 from alignlab.models.reader import Reader

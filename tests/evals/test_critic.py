@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.constitution.files import load
 from alignlab.constitution.forms import DocumentForm, form_of
 from alignlab.records import Completion, Prompt

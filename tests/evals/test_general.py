@@ -38,7 +38,7 @@ OPTIM = OptimSettings(lr=1e-3)
 def other(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The town's smallest model under a template of its own: one of somebody else."""
     folder = tmp_path_factory.mktemp("models") / "other"
-    shutil.copytree(names.known.model_path("town-s"), folder)
+    shutil.copytree(names.models.model("town-s").path, folder)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text() + "\n")
     (folder / "manifest.json").unlink()  # it is not as we wrote it any more

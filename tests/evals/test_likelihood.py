@@ -16,7 +16,7 @@ from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.evals import likelihood
 from alignlab.models.chat import example, text_ids
 from alignlab.models.load import Policy, load_policy
-from alignlab.names.known import model_path
+from alignlab.names.weights import model_path
 from alignlab.records import Comparison, Demonstration, Prompt, Text
 from alignlab.run import RunDir, read_run
 from alignlab.settings import LikelihoodSettings, ModelSettings, OptimSettings, SFTSettings
@@ -101,7 +101,7 @@ def test_the_stage_measures_documents_beside_a_baseline(tmp_path: Path) -> None:
         "settings": SETTINGS,
     }
     before = stages.likelihood(**common, out=tmp_path / "before")
-    assert before["summary"]["text_loss"]["n"] == 40 and "nats a token of a document" in before["text"]
+    assert before["summary"]["text_loss"]["n"] == 40 and "nats per token of a document" in before["text"]
     larger = stages.likelihood(
         **common | {"model": "town", "baseline": str(tmp_path / "before")}, out=tmp_path / "larger"
     )["summary"]
@@ -177,7 +177,7 @@ def test_what_was_held_out_of_training_is_what_is_measured(tmp_path: Path) -> No
     assert before["token_loss"] == pytest.approx(made["eval_loss_before"], abs=1e-4) and after["summary"][
         "token_loss"
     ] == pytest.approx(made["eval_loss"], abs=1e-4)
-    assert after["summary"]["paired"]["loss"]["ci"][1] < 0 and "nats a token" in after["text"]
+    assert after["summary"]["paired"]["loss"]["ci"][1] < 0 and "nats per token" in after["text"]
     assert set(read_run(tmp_path / "after").parents) == {str(tmp_path / "sft"), str(tmp_path / "before")}
     assert "done already" in stages.likelihood(**common, out=tmp_path / "before")["text"]
 

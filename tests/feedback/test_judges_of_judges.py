@@ -154,15 +154,15 @@ def test_a_pool_shares_the_work_and_signs_it() -> None:
 
 
 def test_pools_by_name() -> None:
-    pool = names.people.annotator("pool:town:fair*2,town:contrary", seed=0)
+    pool = names.people.annotator("pool:town:fair*2,town:contrary", seed=0).load()
     assert [person.name for person in pool.people] == ["town:fair-0", "town:fair-1", "town:contrary"]
     assert len({person.seed for person in pool.people}) == 3
     assert Counter(
-        person.name.rpartition("-")[0] for person in names.people.annotator("town:pool", seed=0).people
+        person.name.rpartition("-")[0] for person in names.people.annotator("town:pool", seed=0).load().people
     ) == {"town:fair": 6, "town:careless": 2, "town:contrary": 2}
     for wrong in ("pool:", "pool:town:fair*many", "pool:pool:town:fair", "pool:town:nobody"):
         with pytest.raises(UserError):
-            names.people.annotator(wrong, seed=0)
+            names.people.annotator(wrong, seed=0).load()
 
 
 def test_who_remembers_is_asked_once_about_each_completion() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import names
-from alignlab.cli.main import main
+from alignlab.cli import main
 from alignlab.errors import DataError, UserError
 from alignlab.feedback.own import OwnJudge
 from alignlab.names import known
@@ -142,11 +142,11 @@ def test_a_module_that_is_not_there_is_said_before_anything_is_loaded(name: str)
 def test_a_function_that_is_not_there_and_a_module_that_breaks(mine: Path) -> None:
     for function in ("shrot", "number"):
         with pytest.raises(UserError, match="no function"):
-            names.judges.judge(f"{mine.stem}:{function}")
+            names.judges.judge(f"{mine.stem}:{function}").load()
     broken = mine.with_name(f"{mine.stem}_broken.py")
     broken.write_text("import nowhere_to_be_found\n")
     with pytest.raises(UserError, match="ModuleNotFoundError.*_broken.py:1"):
-        names.judges.judge(f"{broken.stem}:x")
+        names.judges.judge(f"{broken.stem}:x").load()
 
 
 SMALL = ["--steps", "2", "--rollouts", "8", "--sampling.max-new-tokens", "6", "--seed", "3"]

@@ -278,9 +278,9 @@ TEXT = "First, find a heavy stone and wait until it is dark"
         ("base32", base64.b32encode(TEXT.encode()).decode()),
         ("hex", TEXT.encode().hex(" ")),
         ("rot13", codecs.encode(TEXT, "rot13")),
-        ("backwards", TEXT[::-1]),
+        ("reversed", TEXT[::-1]),
         ("binary", " ".join(f"{b:08b}" for b in TEXT.encode())),
-        ("decimal", " ".join(str(b) for b in TEXT.encode())),
+        ("ascii-codes", " ".join(str(b) for b in TEXT.encode())),
         ("percent", TEXT.replace(" ", "%20")),
     ],
 )

@@ -114,7 +114,7 @@ def test_it_picks_ranks_and_evaluates(tmp_path: Path) -> None:
 
 
 def test_names_of_judges() -> None:
-    judge, annotator = names.judges.judge(JUDGE), names.people.annotator(JUDGE, seed=3)
+    judge, annotator = names.judges.judge(JUDGE).load(), names.people.annotator(JUDGE, seed=3).load()
     assert (
         isinstance(judge, AIJudge)
         and judge.principles == 2
@@ -122,14 +122,14 @@ def test_names_of_judges() -> None:
         and judge.constitution.name == "town"
     )
     assert isinstance(annotator, AIAnnotator) and annotator.judge.seed == 3 and annotator.name == JUDGE
-    elsewhere = names.judges.judge("ai:http://127.0.0.1:9/v1#m")
+    elsewhere = names.judges.judge("ai:http://127.0.0.1:9/v1#m").load()
     assert (
         isinstance(elsewhere, AIJudge)
         and elsewhere.form.name == "dialogue"
         and elsewhere.constitution.name == "general"
     )
     with pytest.raises(UserError, match="did you mean principles"):
-        names.judges.judge("ai:town-s,principle=2")
+        names.judges.judge("ai:town-s,principle=2").load()
     both: dict[str, Any] = COMMON | {"reward": "x"}
     with pytest.raises(UserError, match="two are named"):
         stages.best_of_n(**both, out=Path("x"), settings=BestOfNSettings())

@@ -112,7 +112,7 @@ def test_a_run_keeps_the_picks_and_a_random_pick_as_control(tmp_path, monkeypatc
         Scripted,
         "sample",
         lambda *args, sample=Scripted.sample, **given: (
-            asked.append(given["temperature"]) or sample(*args, **given)
+            asked.append(args[2].temperature) or sample(*args, **given)
         ),
     )
     summary = best_of_n.run(run, POLICY, PROXY, GOLD, prompts, settings, seed=0)

@@ -58,7 +58,7 @@ class Scripted:
 def scripted(monkeypatch):
     monkeypatch.setattr(collect, "LocalSampler", Scripted)
     monkeypatch.setattr(Scripted, "asked", [])
-    monkeypatch.setattr(collect, "CHUNK", 16)
+    monkeypatch.setattr("alignlab.run.directory.CHUNK", 16)
 
 
 def collected(

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.collecting import revise as method
+from alignlab.collecting.revise import chains as chains_of
 from alignlab.constitution.dialogue import DialogueForm
 from alignlab.constitution.forms import DocumentForm
 from alignlab.constitution.principles import Constitution, Principle
@@ -28,6 +29,7 @@ from alignlab.records import Chain, Completion, Demonstration, Prompt, Score, re
 from alignlab.run import RunDir
 from alignlab.sampling import Sampling
 from alignlab.settings import ReviseSettings, SamplingSettings
+from alignlab.text.repetition import repetition
 
 from ..serving import Server, chat_answer
 from .conftest import Killed
@@ -237,10 +239,10 @@ def test_every_round_has_another_principle_and_criticises_what_the_last_one_wrot
 
 def test_principles_are_drawn_alike_and_anew_for_every_prompt():
     pool = method.pool_of(LAWS, SETTINGS)
-    first = Counter(method.drawn(pool, 1, seed)[0].id for seed in range(2000))
+    first = Counter(chains_of.drawn(pool, 1, seed)[0].id for seed in range(2000))
     assert len(first) == 5 and all(abs(count - 400) < 90 for count in first.values())  # 4.5 sd
-    assert len({tuple(p.id for p in method.drawn(pool, 4, seed)) for seed in range(60)}) > 40
-    assert [p.id for p in method.drawn(pool[:1], 3, 0)] == ["harm-0"] * 3  # where there is no other
+    assert len({tuple(p.id for p in chains_of.drawn(pool, 4, seed)) for seed in range(60)}) > 40
+    assert [p.id for p in chains_of.drawn(pool[:1], 3, 0)] == ["harm-0"] * 3  # where there is no other
     assert method.pool_of(LAWS, replace(SETTINGS, tags="")) == list(LAWS.principles)
     assert [p.id for p in method.pool_of(LAWS, replace(SETTINGS, principle="help"))] == ["help"]
 
@@ -294,22 +296,22 @@ def test_a_chain_that_breaks_is_asked_for_nothing_more(tmp_path: Path):
 
 def test_what_a_draft_does_already_is_no_fault_of_its_revision():
     form, settings = DocumentForm(), replace(SETTINGS, max_repetition=0.2)
-    assert method.flaw("Answer: it is four and not five", "Answer: it is wicked", form, settings) == ""
-    assert method.flaw(LOOP, f"{LOOP} {LOOP}", form, settings) == "" and method.flaw(
+    assert chains_of.flaw("Answer: it is four and not five", "Answer: it is wicked", form, settings) == ""
+    assert chains_of.flaw(LOOP, f"{LOOP} {LOOP}", form, settings) == "" and chains_of.flaw(
         LOOP, "It is wicked.", form, settings
     )
     assert (
-        method.flaw("Human: what? Reply B: that", "It is wicked.", DialogueForm(), settings)
+        chains_of.flaw("Human: what? Reply B: that", "It is wicked.", DialogueForm(), settings)
         == "the form leaks into the revision"
     )
-    assert method.flaw("A plain answer: yes.", "It is wicked.", DialogueForm(), settings) == ""
+    assert chains_of.flaw("A plain answer: yes.", "It is wicked.", DialogueForm(), settings) == ""
 
 
 @given(st.lists(st.sampled_from("a b c d".split()), max_size=30))
 def test_repetition_is_the_share_of_sequences_that_came_before(words: list[str]):
     seen: set[tuple[str, ...]] = set()
     again = [gram in seen or seen.add(gram) for gram in zip(words, words[1:], words[2:], strict=False)]
-    assert method.repetition(" ".join(words)) == pytest.approx(
+    assert repetition(" ".join(words)) == pytest.approx(
         sum(map(bool, again)) / len(again) if len(again) > 1 else 0.0
     )
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
-from alignlab.collecting import crowd, demonstrations, distil, human
-from alignlab.collecting.demonstrations import rejected, settle
+from alignlab import cli
+from alignlab.collecting import crowd, distil, human
+from alignlab.collecting.demonstrations import answered, settle
 from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.annotators import SimulatedAnnotator
@@ -57,8 +57,8 @@ def test_the_same_answer_is_kept_once_and_everything_else_has_its_reason(tmp_pat
         Demonstration(PROMPTS[0], "yes", {"who": "a"}),
         Demonstration(PROMPTS[0], " yes ", {"who": "b"}),
         Demonstration(PROMPTS[1], "yes"),
-        rejected(PROMPTS[0], "yes", "outvoted", who="c"),
-        rejected(PROMPTS[2], "no", "outvoted"),
+        answered(PROMPTS[0], "yes", "outvoted", who="c"),
+        answered(PROMPTS[2], "no", "outvoted"),
     ]
     run = open_run(tmp_path / "run")
     kept, counts = settle(run, rows)
@@ -278,7 +278,7 @@ def test_reviewers_who_agree_agree_wholly_and_those_who_guess_do_not(tmp_path: P
 
 
 def test_a_killed_crowd_goes_on_and_ends_in_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(demonstrations, "CHUNK", 16)
+    monkeypatch.setattr("alignlab.run.directory.CHUNK", 16)
     noisy = [judge_of(f"r{i}", len, temperature=2.0, seed=i) for i in range(3)]
     words = [
         writer(name, lambda i, name=name: name * random.Random(f"{name}{i}").randrange(1, 6))
@@ -602,7 +602,7 @@ def test_a_process_that_is_killed_while_it_asks_pays_for_nothing_twice(
             "1",
         ]
         process = subprocess.Popen(
-            [sys.executable, "-m", "alignlab.cli.main", *command, "--out", "cut"],
+            [sys.executable, "-m", "alignlab.cli", *command, "--out", "cut"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

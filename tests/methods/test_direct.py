@@ -392,13 +392,11 @@ def test_settings_that_make_no_sense(change: dict[str, Any], what: str, policy: 
 def test_settings_that_are_said(policy: Policy, open_run: OpenRun, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(ConfigError, match="gamma = -1"):
         rules.check(replace(SIMPO, gamma=-1.0))
-    assert [
-        direct.name_of(s, open_run())
-        for s in (SETTINGS, ORPO, SIMPO, NORM, replace(SETTINGS, loss_type="robust", label_smoothing=0.1))
-    ] == ["dpo", "orpo", "simpo", "dpo", "dpo"]
+    for s in (SETTINGS, ORPO, SIMPO, NORM, replace(SETTINGS, loss_type="robust", label_smoothing=0.1)):
+        direct.say_odd(s, open_run())
     assert capsys.readouterr().err == ""
-    direct.name_of(replace(SETTINGS, loss_type="robust"), open_run())
-    direct.name_of(replace(NORM, beta=0.1), open_run())
+    direct.say_odd(replace(SETTINGS, loss_type="robust"), open_run())
+    direct.say_odd(replace(NORM, beta=0.1), open_run())
     said = capsys.readouterr().err
     assert (
         "robust with label_smoothing 0 is sigmoid" in said

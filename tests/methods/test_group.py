@@ -18,7 +18,8 @@ from alignlab.losses import group_advantages
 from alignlab.methods import group
 from alignlab.models.load import Policy, load_policy, trainable_tensors
 from alignlab.records import Completion, Prompt
-from alignlab.rollouts import minibatches
+from alignlab.rollouts import Rollouts
+from alignlab.rollouts.batch import minibatches
 from alignlab.run import RunDir
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import (
@@ -70,7 +71,9 @@ def written(count: int) -> list[Completion]:
     found = []
     for i in range(count):
         ids = tuple(rng.randrange(40, 120) for _ in range(1 + i % 4))
-        found.append(Completion(PROMPTS[i // 3], "x", ids, tuple(-5.0 for _ in ids), i % 4 != 3))
+        before = tuple(range(30, 34 + i // 3))  # what the prompt reads as, one of its own for each prompt
+        logprobs = tuple(-5.0 for _ in ids)
+        found.append(Completion(PROMPTS[i // 3], "x", ids, logprobs, i % 4 != 3, prompt_ids=before))
     return found
 
 
@@ -128,12 +131,12 @@ def test_dead_groups_cost_no_forward_pass_and_change_nothing(base, open_run: Ope
     for kl_coef in (0.0, 1e-30):  # the second is as good as none, but rows are not skipped
         policy, reference = moved(base)
         one = replace(settings, kl_coef=kl_coef, kl_penalty="k3_in_loss")
-        rollouts = group.make_rollouts(policy, reference, completions, scores, [[minibatch]], one)
-        metrics = group.update(policy, rollouts, minibatch, one)
+        batch = group.read(policy, reference, completions, scores, [[minibatch]], one)
+        metrics, now_BT = group.update(policy, batch, minibatch, one)
         gradients.append(torch.cat([p.grad.flatten() for p in policy.model.parameters()]))
-        assert group.describe(rollouts, one)["frac_reward_zero_std"] == 0.5
+        assert group.describe(batch, now_BT, one)["frac_reward_zero_std"] == 0.5
         assert (
-            rollouts.learnt_B.tolist()
+            batch.learnt_B.tolist()
             == [bool(kl_coef)] * 3 + [True, bool(kl_coef), True] + [bool(kl_coef)] * 3 + [True] * 3
         )
         assert metrics["ratio"] == 1.0
@@ -159,16 +162,16 @@ def test_dead_groups_cost_no_forward_pass_and_change_nothing(base, open_run: Ope
 def test_the_first_ratio_is_one_and_nobody_is_asked_in_vain(
     settings, rank, base, open_run: Open, monkeypatch
 ):
-    passes, ratios, logprobs_under, update = [], [], group.logprobs_under, group.update
+    passes, ratios, logprobs_under, update = [], [], Rollouts.logprobs_under, group.update
     monkeypatch.setattr(
-        group,
+        Rollouts,
         "logprobs_under",
-        lambda asked, *a, **k: passes.append(len(asked)) or logprobs_under(asked, *a, **k),
+        lambda self, asked, *a, **k: passes.append(len(asked)) or logprobs_under(self, asked, *a, **k),
     )
     monkeypatch.setattr(group, "update", lambda *a: ratios.append(update(*a)) or ratios[-1])
     _, _, metrics = train(base, open_run(), settings, rank=rank)
     updates = 3 if settings.minibatch else 1
-    assert [r["ratio"] for r in ratios[::updates]] == [1.0] * 4  # of the first update of each step
+    assert [row["ratio"] for row, _ in ratios[::updates]] == [1.0] * 4  # of the first update of each step
     both = settings.minibatch or settings.kl_penalty == "k1_in_reward"
     assert passes == ([2] * 4 if both else [1] * 4 if settings.kl_coef else [])
     assert (
@@ -182,17 +185,13 @@ def test_the_first_ratio_is_one_and_nobody_is_asked_in_vain(
 
 def test_old_logprobs_of_the_update_are_those_of_a_pass_before_it(base):
     policy, reference = moved(base)
-    completions, passed = written(12), minibatches(12, per_prompt=3, minibatch=12, micro_batch=5, seed=1)
+    completions, passed = written(12), minibatches(GRPO, seed=1)
     scores = torch.arange(12.0)
-    lazy = group.make_rollouts(policy, reference, completions, scores, [passed], GRPO)
-    assert not lazy.asked_before and not lazy.old_logprobs_BT.any()
-    group.update(policy, lazy, passed[0], GRPO)
-    eager = group.make_rollouts(policy, reference, completions, scores, [passed, passed], GRPO)
-    assert (
-        eager.asked_before
-        and torch.equal(lazy.old_logprobs_BT, eager.old_logprobs_BT)
-        and eager.old_logprobs_BT.any()
-    )
+    lazy = group.read(policy, reference, completions, scores, [passed], GRPO)
+    _, now_BT = group.update(policy, lazy, passed[0], GRPO)
+    eager = group.read(policy, reference, completions, scores, [passed, passed], GRPO)
+    assert lazy.old_logprobs_BT is None and eager.old_logprobs_BT is not None
+    assert torch.equal(now_BT, eager.old_logprobs_BT) and now_BT.any()
 
 
 # rewards and advantages
@@ -202,16 +201,16 @@ def test_old_logprobs_of_the_update_are_those_of_a_pass_before_it(base):
 def test_the_penalty_is_in_the_reward_before_the_baseline(kind, base):
     policy, reference = moved(base)
     settings = replace(RLOO, advantage=kind, kl_coef=0.3)
-    passed = minibatches(12, per_prompt=3, minibatch=12, micro_batch=5, seed=1)
+    passed = minibatches(GRPO, seed=1)
     scores = torch.arange(12.0) % 5
-    r = group.make_rollouts(policy, reference, written(12), scores, [passed], settings)
-    assert r.ref_logprobs_BT is not None
+    r = group.read(policy, reference, written(12), scores, [passed], settings)
+    assert r.ref_logprobs_BT is not None and r.old_logprobs_BT is not None
     kl = (r.old_logprobs_BT - r.ref_logprobs_BT).sum(1)
     assert kl.abs().min() > 1e-4
     assert torch.allclose(r.rewards_B, scores - 0.3 * kl) and torch.equal(
         r.advantages_B, group_advantages(r.rewards_B.view(4, 3), kind=kind).flatten()
     )
-    metrics = group.describe(r, settings)
+    metrics = group.describe(r, r.old_logprobs_BT, settings)
     assert metrics["kl"] == pytest.approx(kl.mean().item()) and metrics["reward"] == pytest.approx(
         r.rewards_B.mean().item()
     )
@@ -219,7 +218,7 @@ def test_the_penalty_is_in_the_reward_before_the_baseline(kind, base):
         metrics["objective/scores"] == pytest.approx(scores.mean().item())
         and metrics["completions/clipped_ratio"] == 0.25
     )
-    in_loss = group.make_rollouts(
+    in_loss = group.read(
         policy, reference, written(12), scores, [passed], replace(settings, kl_penalty="k2_in_loss")
     )
     assert torch.equal(in_loss.rewards_B, scores)
@@ -241,11 +240,11 @@ def test_micro_batches_change_nothing(settings, base):
         policy, reference = moved(base)
         rows = list(range(3, 12))
         minibatch = [rows[i : i + size] for i in range(0, 9, size)]
-        r = group.make_rollouts(
+        r = group.read(
             policy, reference, written(12), torch.arange(12.0) % 5, [[[[0, 1, 2]], minibatch]], settings
         )
-        r.old_logprobs_BT[r.mask_BT.bool()] -= 0.15  # some ratios are clipped
-        metrics = group.update(policy, r, minibatch, settings)
+        r.old_logprobs_BT[r.rollouts.mask_BT.bool()] -= 0.15  # some ratios are clipped
+        metrics, _ = group.update(policy, r, minibatch, settings)
         found.append((torch.cat([p.grad.flatten() for p in policy.model.parameters()]), metrics))
     for gradient, metrics in found[1:]:
         assert torch.allclose(gradient, found[0][0], atol=2e-6, rtol=1e-3) and metrics == pytest.approx(

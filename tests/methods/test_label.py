@@ -17,6 +17,7 @@ from alignlab.collecting import label as method
 from alignlab.errors import ConfigError, DataError, ModelError, ResourceError, UserError
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.ai import AIJudge
+from alignlab.names.named import Named
 from alignlab.records import Comparison, Completion, Prompt, Ranking, read_jsonl, write_jsonl
 from alignlab.run import read_run
 from alignlab.settings import (
@@ -74,12 +75,9 @@ def length() -> Iterator[None]:
     those who do.
     """
     real = names.judges.judge
+    length = Named("length", lambda: RuleJudge("length", lambda c: float(len(c.text))))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            names.judges,
-            "judge",
-            lambda name: RuleJudge(name, lambda c: float(len(c.text))) if name == "length" else real(name),
-        )
+        patch.setattr(names.judges, "judge", lambda name: length if name == "length" else real(name))
         yield
 
 

@@ -104,18 +104,18 @@ def test_the_best_stands_against_the_worst_and_what_was_cut_behind_what_ended():
         *group(("dddd", False), ("d", True), ("dd", True)),
         *group(("e", True), ("f", True), ("g", True)),
     ]
-    pairs, scores, metrics = online_dpo.judged(length, completions, three, 0)
+    pairs, scores, metrics = online_dpo.pairs_of(length, completions, three, 0)
     assert (
         pairs == [(1, 0), (5, 3)]
         and scores == [1, 3, 2, 4, 1, 2, 1, 1, 1]
         and metrics["pairs/tied"] == pytest.approx(1 / 3)
     )
-    assert online_dpo.judged(length, completions, replace(three, unfinished_loses=False), 0)[0] == [
+    assert online_dpo.pairs_of(length, completions, replace(three, unfinished_loses=False), 0)[0] == [
         (1, 0),
         (3, 4),
     ]
     two = group(("a", True), ("bb", True), ("cccc", False), ("c", True))
-    assert online_dpo.judged(length, two, replace(ONLINE, ask="compare"), 0)[:2] == ([(1, 0), (3, 2)], [])
+    assert online_dpo.pairs_of(length, two, replace(ONLINE, ask="compare"), 0)[:2] == ([(1, 0), (3, 2)], [])
 
 
 def test_micro_batches_of_online_dpo_change_nothing(base):
@@ -126,6 +126,7 @@ def test_micro_batches_of_online_dpo_change_nothing(base):
             "x",
             tuple(40 + (7 * i + j) % 60 for j in range(1 + i % 4)),
             (-5.0,) * (1 + i % 4),
+            prompt_ids=(30 + i // 2, 29),
         )
         for i in range(10)
     ]
@@ -174,18 +175,18 @@ def test_rejection_sampling_learns_round_by_round(base, open_run: Open):
 
 def test_the_best_that_ended_of_each_prompt_and_the_top_share_of_prompts(base):
     policy, reference = load_policy(base, ModelSettings()), load_policy(base, ModelSettings())
-    groups = [
-        [
-            Completion(p, f"{i}{j}", (50 + i, 60 + j), (-5.0, -5.0), finished=j < 2 and i != 2)
-            for j in range(3)
-        ]
+    completions = [
+        Completion(
+            p, f"{i}{j}", (50 + i, 60 + j), (-5.0, -5.0), finished=j < 2 and i != 2, prompt_ids=(30 + i, 29)
+        )
         for i, p in enumerate(PROMPTS[:4])
+        for j in range(3)
     ]
     scores = [1.0, 2, 9, 4, 3, 9, 7, 7, 7, 0, 0, 5]
     found = rejection.pick(
         policy,
         reference,
-        groups,
+        completions,
         scores,
         RuleJudge("gold", lambda c: float(c.text == "01")),
         replace(REJECTION, n=3),

@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from alignlab import rollouts
 from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.methods import ppo
@@ -28,7 +29,7 @@ from alignlab.models.attention import use_plain_attention
 from alignlab.models.forward import laid_out, token_stats
 from alignlab.models.load import Policy, RewardModel, trainable_tensors
 from alignlab.records import Completion, Prompt
-from alignlab.rollouts import minibatches
+from alignlab.rollouts.batch import minibatches
 from alignlab.run import RunDir
 from alignlab.settings import AdapterSettings, OptimSettings, PPOSettings, SamplingSettings
 
@@ -145,17 +146,16 @@ def rollouts_of(
         for p in policy.model.parameters():
             p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
     policy.model.eval(), value.model.eval()
-    first = minibatches(
-        len(completions),
-        per_prompt=settings.per_prompt,
-        minibatch=settings.minibatch,
-        micro_batch=settings.micro_batch,
-        seed=1,
-    )
-    rollouts, metrics = ppo.make_rollouts(
-        policy, reference, value, completions, scores, first, settings, kl_coef
-    )
-    return policy, value, first, rollouts, metrics
+    settings = replace(settings, rollouts=len(completions))
+    first = minibatches(settings, seed=1)
+    scores_B = rollouts.shaped_scores(scores, completions, settings)
+    batch = ppo.read(policy, reference, value, completions, scores_B, first, settings, kl_coef)
+    return policy, value, first, batch, ppo.describe(batch, kl_coef)
+
+
+def read(prompt: Prompt) -> list[int]:
+    """The prompt as the template below renders it."""
+    return [WORDS.index(word) for word in ("<user>", *prompt.text.split(), "<end>", "<assistant>")]
 
 
 def written(count: int, *, finished: bool = True) -> list[Completion]:
@@ -171,6 +171,7 @@ def written(count: int, *, finished: bool = True) -> list[Completion]:
                 tuple(ids),
                 tuple(-2.0 for _ in ids),
                 finished,
+                prompt_ids=tuple(read(PROMPTS[i % len(PROMPTS)])),
             )
         )
     return found
@@ -219,8 +220,8 @@ def test_a_dearer_penalty_keeps_the_policy_nearer(tokenizer, tmp_path):
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_the_ratio_of_every_first_minibatch_is_one(rank, tokenizer, tmp_path, monkeypatch):
-    asked, updated, make_rollouts, update = [], [], ppo.make_rollouts, ppo.update
-    monkeypatch.setattr(ppo, "make_rollouts", lambda *a: asked.extend(a[5]) or make_rollouts(*a))
+    asked, updated, read, update = [], [], ppo.read, ppo.update
+    monkeypatch.setattr(ppo, "read", lambda *a: asked.extend(a[5]) or read(*a))
     monkeypatch.setattr(ppo, "update", lambda *a: updated.append(a[3]) or update(*a))
     *_, metrics, _ = train(tmp_path / "run", tokenizer, rank=rank, dropout=0.5)
     assert asked == [
@@ -241,25 +242,27 @@ def test_the_ratio_of_every_first_minibatch_is_one(rank, tokenizer, tmp_path, mo
 @pytest.mark.parametrize("micro_batch", [0, 1, 2, 3])
 def test_old_logprobs_are_those_of_the_update_bit_for_bit(micro_batch, tokenizer):
     settings = replace(SMALL, micro_batch=micro_batch, sampling=SamplingSettings(temperature=0.7))
-    policy, _, first, rollouts, _ = rollouts_of(
+    policy, _, first, batch, _ = rollouts_of(
         tokenizer, settings, written(12), [0.0] * 12, attention_dropout=0.5
     )
     for rows in (torch.tensor(piece) for minibatch in first for piece in minibatch):
-        layout = laid_out(policy.model, [rollouts.rows[i] for i in rows], policy.pad_id)
+        layout = laid_out(policy.model, [batch.rollouts.rows[i] for i in rows], policy.pad_id)
         now = layout.back(token_stats(policy.model, layout.batch, temperature=0.7).logprobs_BT)
-        assert now.requires_grad and torch.equal(now.detach(), rollouts.old_logprobs_BT[rows, : now.shape[1]])
+        assert now.requires_grad and torch.equal(now.detach(), batch.old_logprobs_BT[rows, : now.shape[1]])
 
 
 def test_logprobs_and_values_do_not_depend_on_company(tokenizer):
     completions = written(9)
     _, _, _, together, _ = rollouts_of(tokenizer, SMALL, completions, [0.0] * 9)
     _, _, _, alone, _ = rollouts_of(tokenizer, SMALL, completions[:1], [0.0])
-    mask = together.mask_BT[0].bool()
+    mask = together.rollouts.mask_BT[0].bool()
     for name in ("old_logprobs_BT", "ref_logprobs_BT", "old_values_BT"):
         assert torch.allclose(
-            getattr(together, name)[0][mask], getattr(alone, name)[0][alone.mask_BT[0].bool()], atol=1e-5
+            getattr(together, name)[0][mask],
+            getattr(alone, name)[0][alone.rollouts.mask_BT[0].bool()],
+            atol=1e-5,
         )
-        assert not getattr(together, name)[~together.mask_BT.bool()].any()
+        assert not getattr(together, name)[~together.rollouts.mask_BT.bool()].any()
 
 
 # rewards
@@ -268,46 +271,44 @@ def test_logprobs_and_values_do_not_depend_on_company(tokenizer):
 def test_a_completion_that_was_cut_pays_and_gets_no_end_token(tokenizer):
     settings = replace(SMALL, missing_end_penalty=1.5, score_clip=2.0, whiten_advantages=False)
     completions = [written(4)[3], written(4, finished=False)[3]]
-    policy, _, _, rollouts, metrics = rollouts_of(tokenizer, settings, completions, [3.0, 3.0])
-    assert rollouts.scores_B.tolist() == [2.0, 0.5]  # clipped, then the penalty
+    policy, _, _, batch, metrics = rollouts_of(tokenizer, settings, completions, [3.0, 3.0])
+    assert batch.scores_B.tolist() == [2.0, 0.5]  # clipped, then the penalty
     assert (
         metrics["completions/clipped_ratio"] == 0.5
         and metrics["val/num_eos_tokens"] == 1
         and metrics["completions/mean_length"] == 4.5
     )
     for row, completion in enumerate(completions):
-        places = rollouts.mask_BT[row].nonzero().flatten().tolist()
-        assert [rollouts.rows[row].ids[t] for t in places] == list(completion.ids)
+        places = batch.rollouts.mask_BT[row].nonzero().flatten().tolist()
+        assert [batch.rollouts.rows[row].ids[t] for t in places] == list(completion.ids)
         # the last token that was written carries the score: with no penalty on KL its return is the score
-        assert rollouts.returns_BT[row, places[-1]].item() == pytest.approx(
-            rollouts.scores_B[row].item(), abs=1e-6
-        )
-        assert (rollouts.rows[row].ids[places[-1]] in policy.end_ids) == completion.finished
+        assert batch.returns_BT[row, places[-1]].item() == pytest.approx(batch.scores_B[row].item(), abs=1e-6)
+        assert (batch.rollouts.rows[row].ids[places[-1]] in policy.end_ids) == completion.finished
 
 
 def test_rewards_are_the_score_less_the_penalty_on_kl(tokenizer):
     completions = written(8)
     scores = [random.Random(i).uniform(-1, 1) for i in range(8)]
     settings = replace(SMALL, whiten_advantages=False, lam=1.0)
-    _, _, _, rollouts, metrics = rollouts_of(tokenizer, settings, completions, scores, kl_coef=0.3)
-    d = rollouts.old_logprobs_BT - rollouts.ref_logprobs_BT
+    _, _, _, batch, metrics = rollouts_of(tokenizer, settings, completions, scores, kl_coef=0.3)
+    d = batch.old_logprobs_BT - batch.ref_logprobs_BT
     kl_B = d.sum(1)
     assert (
         metrics["objective/kl"] == pytest.approx(kl_B.mean().item(), rel=1e-5)
         and abs(metrics["objective/kl"]) > 0.01
     )
     assert metrics["objective/rlhf_reward"] == pytest.approx(
-        (rollouts.scores_B - 0.3 * kl_B).mean().item(), rel=1e-4
+        (batch.scores_B - 0.3 * kl_B).mean().item(), rel=1e-4
     )
     assert metrics["objective/kl_k2"] == pytest.approx((d.square() / 2).sum(1).mean().item(), rel=1e-4)
-    first = rollouts.mask_BT.argmax(
+    first = batch.rollouts.mask_BT.argmax(
         1, keepdim=True
     )  # gamma = lam = 1: the first return is the sum of all rewards
     assert torch.allclose(
-        rollouts.returns_BT.gather(1, first).squeeze(1), rollouts.scores_B - 0.3 * kl_B, atol=1e-5
+        batch.returns_BT.gather(1, first).squeeze(1), batch.scores_B - 0.3 * kl_B, atol=1e-5
     )
     whitened = rollouts_of(tokenizer, SMALL, completions, scores, kl_coef=0.3)[3]
-    inside = whitened.advantages_BT[whitened.mask_BT.bool()]
+    inside = whitened.advantages_BT[whitened.rollouts.mask_BT.bool()]
     assert inside.mean().item() == pytest.approx(0, abs=1e-6) and inside.std(
         correction=0
     ).item() == pytest.approx(1, abs=1e-4)
@@ -322,7 +323,7 @@ def test_tokens_that_another_distribution_drew_are_weighed(tokenizer):
     _, _, _, weighed, metrics = rollouts_of(
         tokenizer, replace(SMALL, importance_cap=0.5), completions, scores
     )
-    inside = plain.mask_BT.bool()
+    inside = plain.rollouts.mask_BT.bool()
     weights = (plain.old_logprobs_BT + 2.0).exp().clamp(max=0.5)
     assert torch.allclose(
         weighed.advantages_BT[inside], (weights * plain.advantages_BT)[inside]
@@ -353,11 +354,9 @@ def test_micro_batches_change_nothing(tokenizer):
     scores = [float(i % 3) for i in range(12)]
     rows, found = list(range(2, 11)), []
     for size in (9, 1, 4):
-        policy, value, _, rollouts, _ = rollouts_of(tokenizer, SMALL, written(12), scores)
-        rollouts.old_logprobs_BT[rollouts.mask_BT.bool()] -= 0.15  # some ratios are clipped
-        metrics = ppo.update(
-            policy, value, rollouts, [rows[i : i + size] for i in range(0, 9, size)], SMALL, []
-        )
+        policy, value, _, batch, _ = rollouts_of(tokenizer, SMALL, written(12), scores)
+        batch.old_logprobs_BT[batch.rollouts.mask_BT.bool()] -= 0.15  # some ratios are clipped
+        metrics = ppo.update(policy, value, batch, [rows[i : i + size] for i in range(0, 9, size)], SMALL, [])
         found.append((gradients(policy, value), metrics))
     for gradient, metrics in found[1:]:
         assert torch.allclose(gradient, found[0][0], atol=1e-6, rtol=1e-4)

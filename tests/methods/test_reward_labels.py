@@ -19,7 +19,7 @@ from alignlab.feedback import RuleJudge
 from alignlab.feedback.reward_model import RewardModelJudge
 from alignlab.methods import reward_model as method
 from alignlab.models.load import RewardModel, load_reward_model, save_reward_model, trainable_tensors
-from alignlab.records import Completion, Prompt, Ranking
+from alignlab.records import Completion, Prompt, Ranking, pairs_of
 from alignlab.run import RunDir, read_run
 from alignlab.settings import ModelSettings, OptimSettings, RewardSettings
 
@@ -102,7 +102,7 @@ def test_margins_come_from_ranks_scores_and_the_data():
         completions=(*ranking(0).completions, Completion(ranking(0).prompt, "four")),
         ranks=(1, 2, 3, 4),
     )
-    assert method.pairs_of(four.ranks) == ([0, 0, 0, 1, 1, 2], [1, 2, 3, 2, 3, 3])
+    assert pairs_of(four.ranks) == ([0, 0, 0, 1, 1, 2], [1, 2, 3, 2, 3, 3])
     assert method.margins_of(four, places["ranks"]) == pytest.approx(
         [1, 2, 3, 1, 2, 1]
     )  # Llama 2's large margins: 1, 2, 3

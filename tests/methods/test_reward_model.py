@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from alignlab.errors import DataError, GuardStop
+from alignlab.evals import preference
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.reward_model import RewardModelJudge
 from alignlab.methods import reward_model as method
@@ -157,15 +158,15 @@ def test_measure_on_scores_that_are_known():
         rank(1, ("ccc", "bb", "dd"), (2, 1, 1)),
     ]  # 3 pairs right for length; 2 wrong, a tie left out
     length = RuleJudge("length", lambda c: float(len(c.text)))
-    found = method.measure(length, test, gold=RuleJudge("less", lambda c: -0.3 * len(c.text)))
+    found = preference.measure(length, test, gold=RuleJudge("less", lambda c: -0.3 * len(c.text)))
     assert found["accuracy"] == found["length_floor"] and found["accuracy"]["mean"] == 0.6 and found["n"] == 5
     assert found["gold_accuracy"]["mean"] == 0 and found["gold_accuracy"]["n"] == 5
     assert found["gold_accuracy_big"]["n"] == 1  # only "ccc" and "a" are 0.6 apart
     counts, edges = found["margins"]["counts"], found["margins"]["edges"]
     assert {edges[i]: n for i, n in enumerate(counts) if n} == {-1.0: 2, 1.0: 2, 2.0: 1}
-    flat = method.measure(RuleJudge("flat", lambda c: 0.0), test)
+    flat = preference.measure(RuleJudge("flat", lambda c: 0.0), test)
     assert flat["accuracy"]["mean"] == 0.5 and flat["ece"] < 0.5 and "gold_accuracy" not in flat
-    none = method.measure(length, [])
+    none = preference.measure(length, [])
     assert (
         none["accuracy"] == {"mean": None, "ci": None, "n": 0}
         and none["ece"] is None
@@ -189,7 +190,7 @@ def test_calibration_of_scores_that_are_the_truth():
         )
         truth |= {(prompt.text, "one"): values[0], (prompt.text, "two"): values[1]}
     exact, loud = (
-        method.measure(RuleJudge("known", lambda c, k=k: k * truth[c.prompt.text, c.text]), test)["ece"]
+        preference.measure(RuleJudge("known", lambda c, k=k: k * truth[c.prompt.text, c.text]), test)["ece"]
         for k in (1, 3)
     )
     assert exact < 0.03 < 0.1 < loud

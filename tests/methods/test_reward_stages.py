@@ -169,15 +169,15 @@ def test_a_member_that_cannot_be_used_is_named_or_left_out_aloud(
     harm: Callable[[Path], None], three: Path, capsys: pytest.CaptureFixture[str]
 ):
     completions = list(ranking(0).completions)
-    whole = names.judges.reward_judge(str(three))
+    whole = names.judges.reward_judge(str(three)).load()
     assert isinstance(whole, EnsembleJudge) and len(whole.members) == 3
     kept = EnsembleJudge([whole.members[0], whole.members[2]]).score(completions)
     harm(three)
     for name in (str(three), f"ensemble:worst:{three}", f"ensemble:{three}/members/0,{three}/members/1"):
         with pytest.raises(ModelError, match="member 1 of the ensemble of"):
-            names.judges.reward_judge(name)
+            names.judges.reward_judge(name).load()
     capsys.readouterr()
-    judge = names.judges.reward_judge(f"ensemble:allow-missing:{three}")
+    judge = names.judges.reward_judge(f"ensemble:allow-missing:{three}").load()
     assert (
         isinstance(judge, EnsembleJudge)
         and len(judge.members) == 2
@@ -188,10 +188,10 @@ def test_a_member_that_cannot_be_used_is_named_or_left_out_aloud(
 
 def test_where_one_model_is_needed_an_ensemble_is_refused(ensemble: str):
     with pytest.raises(ModelError, match="ensemble of 3 reward models"):
-        names.known.model_path(ensemble)
-    assert names.known.model_path(f"{ensemble}/members/2").endswith("members/2/checkpoint")
+        names.models.model(ensemble)
+    assert names.models.model(f"{ensemble}/members/2").path.endswith("members/2/checkpoint")
     with pytest.raises(ConfigError, match="normalize_scores"):
-        names.judges.reward_judge(ensemble, normalise=False)
+        names.judges.reward_judge(ensemble, normalize=False).load()
 
 
 def test_best_of_n_and_ppo_take_an_ensemble(base: Path, ensemble: str, tmp_path: Path):

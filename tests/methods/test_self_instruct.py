@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.collecting import self_instruct
 from alignlab.collecting.self_instruct import flaw, headed, is_request, openings_of, requests_in
 from alignlab.errors import ConfigError, DataError

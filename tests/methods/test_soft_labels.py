@@ -18,6 +18,7 @@ from alignlab import stages
 from alignlab.data import load, write
 from alignlab.data.formats import Useless, as_kind
 from alignlab.errors import ConfigError, DataError
+from alignlab.evals import preference
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.annotators import shuffle_rankings
 from alignlab.feedback.reward_model import RewardModelJudge
@@ -283,7 +284,7 @@ def test_measure_counts_soft_labels_by_their_probability() -> None:
         as_kind(Comparison(Prompt.user(str(i)), "long", "s", label=label), "ranking")[0]
         for i, label in enumerate((0.9, 0.6, 0.2))
     ]
-    found = reward_model.measure(judge, test)  # type: ignore[arg-type]
+    found = preference.measure(judge, test)  # type: ignore[arg-type]
     assert found["accuracy"]["mean"] == pytest.approx((0.9 + 0.6 + 0.2) / 3) and found[
         "ceiling"
     ] == pytest.approx((0.9 + 0.6 + 0.8) / 3)

@@ -24,7 +24,7 @@ from peft import (
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import ModelError
 from alignlab.interop.gguf import write_gguf
 from alignlab.models.forward import token_logprobs_of

@@ -10,7 +10,7 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import ConfigError, ModelError
 from alignlab.interop.gguf import KINDS, write_gguf
 from alignlab.models.chat import prompt_ids, text_ids

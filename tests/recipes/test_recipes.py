@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import ConfigError
 from alignlab.pipeline.runner import Joined, Pipeline
-from alignlab.recipes import RECIPES, check
+from alignlab.recipes.catalogue import RECIPES, check
 from alignlab.recipes.plan import Plan, own_completions
-from alignlab.settings import CollectSettings, PipelineSettings
+from alignlab.recipes.settings import PipelineSettings
+from alignlab.settings import CollectSettings
 
 TOY = (
     "--seed 1 --demonstrations 400 --eval.prompts 16 --eval.sampling.max-new-tokens 24 --sft.epochs 1"

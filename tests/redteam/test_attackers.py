@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import names
-from alignlab.cli.main import main
+from alignlab.cli import main
 from alignlab.feedback.safety.planted import GoldVerdicts
 from alignlab.records import Completion, Prompt
 from alignlab.redteam.attacks.attackers import (
@@ -29,7 +29,7 @@ from alignlab.settings import EndpointSettings, ModelSettings, SamplingSettings
 
 
 def session(bot: str) -> Session:
-    judge = names.judges.judge("town:gold")
+    judge = names.judges.judge("town:gold").load()
     assert judge is not None
     return Session(
         names.models.target(

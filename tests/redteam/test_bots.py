@@ -40,7 +40,7 @@ def campaign(bot: str, folder: Path | None = None, goals: int = 24) -> tuple[Out
     target = names.models.target(
         f"bot:{bot}", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
     )
-    judge = names.judges.judge("town:gold")
+    judge = names.judges.judge("town:gold").load()
     assert judge is not None
     session = Session(target, GoldVerdicts(judge), identity=bot, folder=folder)
     prompts, twins = (

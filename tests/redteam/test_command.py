@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from alignlab import names
-from alignlab.cli.main import main
+from alignlab.cli import main
 from alignlab.errors import ConfigError, DataError, UserError
-from alignlab.names.known import model_path
+from alignlab.names.weights import model_path
 from alignlab.redteam import command, exports, findings, fix
 from alignlab.redteam.attacks.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure

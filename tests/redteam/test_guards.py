@@ -7,20 +7,12 @@ import random
 import pytest
 
 from alignlab.data.wrappers import WRAPPERS, matter
-from alignlab.defences.guards import (
-    GUARDS,
-    AuditLog,
-    EraseAndCheck,
-    InputFilter,
-    OutputFilter,
-    RateLimit,
-    SmoothLLM,
-    SystemPrompt,
-    Words,
-    swapped,
-    town_filters,
-)
-from alignlab.defences.middleware import build
+from alignlab.defences import town as of_the_town
+from alignlab.defences.audit import AuditLog
+from alignlab.defences.filters import EraseAndCheck, InputFilter, OutputFilter, RateLimit
+from alignlab.defences.middleware import DEFENCES, build
+from alignlab.defences.reading import Words
+from alignlab.defences.wording import SmoothLLM, SystemPrompt, swapped
 from alignlab.records import Completion, Message, Prompt
 from alignlab.redteam.frontier import pareto
 from alignlab.sampling import Sampling
@@ -41,7 +33,7 @@ class Echo:
         return [[Completion(prompt, self.rule(prompt))] * sampling.n for prompt in prompts]
 
 
-@pytest.mark.parametrize("name", GUARDS)
+@pytest.mark.parametrize("name", DEFENCES)
 def test_answers_come_in_order_and_carry_the_prompt_that_was_asked(name: str) -> None:
     target = Echo(lambda prompt: f"Gladly, about {prompt.text[-20:]}")
     prompts = [Prompt.user(f"How do I bake bread number {i}?", kind="how_to", place=i) for i in range(5)]
@@ -87,7 +79,7 @@ def test_filters_of_the_town_read_through_spellings_and_are_blind_to_new_words()
     assert [row[0].blocked for row in rows] == ["input-filter", "", "input-filter"]
     [row] = OutputFilter(Echo(lambda prompt: HELP)).sample([harmless])
     assert row[0].blocked == "output-filter"
-    assert town_filters()[0]("completely unknown gibberish zzz") == 0.0
+    assert of_the_town.filters()[0]("completely unknown gibberish zzz") == 0.0
 
 
 def test_no_harmless_suffix_hides_a_request_from_erase_and_check() -> None:

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from alignlab.cli.main import main
+from alignlab.cli import main
+from alignlab.feedback.safety.refusal import RefusalClassifier
 from alignlab.feedback.safety.verdicts import LABELS
 from alignlab.redteam import judging
 
@@ -145,6 +146,7 @@ def test_files_without_a_row_to_judge(tmp_path, capsys, name, content, code):
         [],
         ["FILE", "--judge", ""],
         ["FILE", "--judge", "nobody"],
+        ["FILE", "--judge", "constant"],
         ["FILE", "--judge", "strongreject:"],
         ["FILE", "--quue", "x"],
     ],
@@ -221,10 +223,9 @@ def test_a_judge_that_fails_on_one_row(tmp_path, capsys, monkeypatch):
         def verdicts(self, completions):
             if any("bank" in c.prompt.text for c in completions):
                 raise RuntimeError("no")
-            return judging.by_name("refusal").verdicts(completions)
+            return RefusalClassifier().verdicts(completions)
 
-    real = judging.by_name
-    monkeypatch.setattr(judging, "by_name", lambda name: Fragile() if name == "nonce:fragile" else real(name))
+    monkeypatch.setattr(judging.names.judges, "verdicts", lambda name: Fragile())
     rows, out = judged(capsys, write(tmp_path / "f.jsonl", ROWS), "--judge", "nonce:fragile")
     assert [row["label"] for row in rows] == [
         "compliance",

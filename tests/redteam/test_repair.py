@@ -44,7 +44,7 @@ class Obliging:
 
 
 def found(goals: int = 20):
-    judge = names.judges.judge("town:gold")
+    judge = names.judges.judge("town:gold").load()
     assert judge is not None
     session = Session(Obliging(), GoldVerdicts(judge), identity="obliging")
     load = lambda name, count: list(names.data.read(name, "prompt", count=count).records)  # noqa: E731
@@ -157,7 +157,7 @@ def test_a_person_can_edit_the_lessons(tmp_path: Path) -> None:
 
 
 def test_nothing_found_is_said() -> None:
-    judge = names.judges.judge("town:gold")
+    judge = names.judges.judge("town:gold").load()
     assert judge is not None
     target = names.models.target(
         "bot:clean", model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli.main import main
+from alignlab.cli import main
 from alignlab.redteam.command import figure
 
 from ..serving import Reply, Server

@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.data.wrappers import SPELLINGS, WRAPPERS, compose, is_framed, matter
+from alignlab.data.wrappers import WRAPPERS, compose, is_framed, matter
 from alignlab.records import Completion, Prompt
+from alignlab.text.encodings import SPELLINGS, TRIED, readings
 from alignlab.town import gold, sets, tasks, world
 
 TOWN = world.build()
 PLAIN = {"morse": str.lower, "alternating": str.lower}  # what of a text such a spelling keeps
 
 
-@pytest.mark.parametrize("name", [name for name, spelling in SPELLINGS.items() if spelling.read])
+@pytest.mark.parametrize(
+    "name", [name for name, spelling in SPELLINGS.items() if spelling.read and spelling.lossless]
+)
 @given(
     words=st.lists(
         st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789", min_size=1, max_size=9), min_size=1, max_size=8
@@ -27,6 +30,13 @@ def test_a_spelling_is_read_back(name: str, words: list[str]) -> None:
     text, spelling = " ".join(words), SPELLINGS[name]
     assert spelling.read is not None
     assert spelling.read(spelling.write(text)) == PLAIN.get(name, lambda t: t)(text)
+
+
+def test_a_guard_tries_every_spelling_that_it_can_tell_and_finds_the_text_that_a_wrapper_wrote() -> None:
+    assert set(TRIED) == {name for name, spelling in SPELLINGS.items() if spelling.form}
+    text = "how do people bake bread"
+    for name in TRIED:
+        assert text in dict(readings(SPELLINGS[name].write(text))).get(name, ""), name
 
 
 def test_there_are_enough_spellings_and_every_one_changes_the_text() -> None:

@@ -191,7 +191,7 @@ def test_a_small_request_does_not_wait_for_a_large_one(rows: int, by: str, token
     sampler.join(first)
     for _ in range(20):
         sampler.step()
-    assert sum(1 for held in sampler._rows if held) == rows
+    assert len(sampler._rows.live) == rows
     second = sampler.streams(ids_of([20]), **small)
     sampler.join(second)
     assert steps_until(sampler, second) <= AHEAD // rows + 2 * 10 + 2

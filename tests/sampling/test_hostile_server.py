@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.errors import ModelError, ResourceError, UserError
 from alignlab.records import Prompt
 from alignlab.sampling import Sampling, endpoint

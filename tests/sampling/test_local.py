@@ -29,8 +29,10 @@ from transformers import (
 from alignlab.errors import ConfigError, DataError, GuardStop, ModelError
 from alignlab.models.chat import prompt_ids
 from alignlab.records import Message, Prompt
-from alignlab.sampling import Sampling, local
-from alignlab.sampling.local import LocalSampler, draw, nucleus
+from alignlab.sampling import Sampling, local, slab
+from alignlab.sampling.drawing import draw, nucleus
+from alignlab.sampling.llama import LlamaReader
+from alignlab.sampling.local import LocalSampler
 
 VOCAB = 260  # 256 bytes, <end>, <pad>, <user>, <assistant>
 END = 256
@@ -160,8 +162,8 @@ def test_neither_slots_nor_company_change_what_is_drawn(name, tokenizer, monkeyp
     shrink.
     """
     compactions = []
-    compact = local._Slab.compact
-    monkeypatch.setattr(local._Slab, "compact", lambda slab: compactions.append(1) or compact(slab))
+    compact = slab.Slab.compact
+    monkeypatch.setattr(slab.Slab, "compact", lambda self: compactions.append(1) or compact(self))
     prompts = ids_of([5, 14, 1, 8, 30, 5, 2, 11, 3, 3, 20, 6])
     drawn, compacted = {}, {}
     for slots in (1, 3, 8, 64):
@@ -219,15 +221,15 @@ def _ids(groups):
 
 def test_a_group_shares_one_prefill_and_differs(tokenizer, monkeypatch):
     model, prefilled = tiny("llama"), []
-    forward = LocalSampler._forward
+    prefill = LlamaReader.prefill
     monkeypatch.setattr(
-        LocalSampler,
-        "_forward",
-        lambda self, ids, *rest: (prefilled.append(tuple(ids.shape)), forward(self, ids, *rest))[1],
+        LlamaReader,
+        "prefill",
+        lambda self, prompts: (prefilled.append([len(ids) for ids in prompts]), prefill(self, prompts))[1],
     )
     sampler = LocalSampler(model, tokenizer, slots=16, end_ids=set())
     (first, second) = sampler.sample(ids_of([9, 6]), n=8, max_new_tokens=5)
-    assert prefilled == [(2, 9)] + 4 * [(16, 1)]
+    assert prefilled == [[9, 6]]
     assert len({c.ids for c in first}) > 4 and len({c.ids for c in second}) > 4
 
 

@@ -38,4 +38,4 @@ def test_settings_of_the_other_kind_are_refused(name, setting):
 
 def test_an_endpoint_is_no_model_to_train():
     with pytest.raises(ModelError, match="no weights"):
-        names.known.model_path("https://host/v1#m")
+        names.models.model("https://host/v1#m")

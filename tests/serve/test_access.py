@@ -7,7 +7,7 @@ import json
 import pytest
 from starlette.datastructures import Headers
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.serve.access import Access, is_loopback
 from alignlab.serve.refusal import Refusal
 

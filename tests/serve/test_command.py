@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.defences.middleware import DEFENCES
 from alignlab.serve.command import named
 from alignlab.serve.running import load
@@ -29,7 +29,7 @@ def test_it_says_where_it_listens_answers_and_ends_with_the_signal(
     command = [
         sys.executable,
         "-m",
-        "alignlab.cli.main",
+        "alignlab.cli",
         "serve",
         "small=town-s+self-reminder",
         "--port",
@@ -76,8 +76,8 @@ def test_it_says_where_it_listens_answers_and_ends_with_the_signal(
 
 def test_what_cannot_be_served_is_said_before_anything_heavy_is_imported() -> None:
     wrong = [
-        (["--queue", "0"], 3, "queue from 1"),
-        (["--port", "70000"], 3, "port from 0 to 65535"),
+        (["--queue", "0"], 3, "queue = 0 is not a whole number from 1"),
+        (["--port", "70000"], 3, "port = 70000 is not a whole number from 0 to 65535"),
         (["--timeout", "0"], 3, "above 0"),
         (["--stop", "x"], 3, "JSON list"),
         (["--stop", '[""]'], 3, "JSON list"),

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
-from alignlab.defences import middleware as defences
-from alignlab.defences.middleware import DEFENCES, REFUSAL, PerplexityFilter, SelfReminder, build, refused
+from alignlab.defences import town as of_the_town
+from alignlab.defences.filters import PerplexityFilter
+from alignlab.defences.guard import refused
+from alignlab.defences.middleware import DEFENCES, build
+from alignlab.defences.reading import windowed_surprise
+from alignlab.defences.wording import SelfReminder
 from alignlab.errors import ConfigError, UserError
 from alignlab.models.load import Policy
 from alignlab.records import Completion, Message, Prompt
 from alignlab.sampling import Sampling
+from alignlab.sampling.answers import REFUSAL
 from alignlab.sampling.local import LocalSampler
 from alignlab.serve.engine import Engine
 from alignlab.serve.targets import EngineTarget
@@ -122,7 +127,7 @@ def test_the_towns_filter_lets_its_requests_pass_and_stops_random_suffixes() -> 
     from alignlab.settings import ModelSettings
     from alignlab.town import base, sets, world
 
-    surprise, threshold = defences.town_filter()
+    surprise, threshold = of_the_town.surprise()
     prompts = [
         record.text for record in sets.load(world.build(), "test", count=80) if isinstance(record, Prompt)
     ]
@@ -152,9 +157,9 @@ def test_windowed_surprise_is_the_worst_stretch(policy: Policy) -> None:
             .gather(1, torch.tensor(ids)[1:, None])[:, 0]
         )
     want = max(float(-log_p[i : i + window].mean()) for i in range(len(log_p) - window + 1))
-    [found] = defences.windowed_surprise(policy.model, policy.tokenizer, [text], context=64, window=window)
+    [found] = windowed_surprise(policy.model, policy.tokenizer, [text], context=64, window=window)
     assert found == pytest.approx(want, rel=1e-4)
-    pieces = defences.windowed_surprise(policy.model, policy.tokenizer, [text, "a"], context=5, window=100)
+    pieces = windowed_surprise(policy.model, policy.tokenizer, [text, "a"], context=5, window=100)
     assert pieces[0] > 0 and pieces[1] == 0.0, "nothing predicts a single token"
 
 

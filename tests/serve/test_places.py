@@ -156,7 +156,7 @@ MAKERS = {
     "byte-level with a blank before": lambda: byte_level(space=True),
     "sentencepiece": sentencepiece,
     "sentencepiece in lower case": lambda: sentencepiece(lower=True),
-    "town": lambda: load_policy(names.known.model_path("town-s"), ModelSettings()),
+    "town": lambda: load_policy(names.models.model("town-s").path, ModelSettings()),
 }
 
 

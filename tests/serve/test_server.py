@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab import names
-from alignlab.cli import main as cli
+from alignlab import cli, names
 from alignlab.constitution import files
 from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids
@@ -634,7 +633,7 @@ def test_a_critic_behind_it_writes_what_the_critic_writes_here() -> None:
     """`--critic http://... --form document`: a document ends at the token between two, and nothing of the
     next one is read.
     """
-    policy, form = load_policy(names.known.model_path("town-s"), ModelSettings()), DocumentForm()
+    policy, form = load_policy(names.models.model("town-s").path, ModelSettings()), DocumentForm()
     asked = [
         form.critique(Prompt.user(question), draft, principle)
         for principle in files.load("town").principles[:4]

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from alignlab.errors import ConfigError
-from alignlab.settings import ClosedFormSettings
 from alignlab.studies import closed_form as c
+from alignlab.studies.settings import ClosedFormSettings
 
 SMALL = ClosedFormSettings(prompts=2, vocabulary=3, length=2, group=8, groups=8, steps=250, lr=0.1)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from alignlab.cli import main as cli
+from alignlab import cli
 from alignlab.pipeline.runner import Stage
-from alignlab.settings import OverOptimisationSettings, OwnSettings, StudySettings
 from alignlab.studies.catalogue import STUDIES
+from alignlab.studies.settings import OverOptimisationSettings, OwnSettings, StudySettings
 
 CLOSED = (
     "--closed-form.steps 20 --closed-form.prompts 2 --closed-form.vocabulary 3 --closed-form.length 2".split()

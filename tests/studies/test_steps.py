@@ -8,6 +8,7 @@ from alignlab.errors import DataError
 from alignlab.records import Completion, Ranking, read_jsonl
 from alignlab.run import RunDir
 from alignlab.studies import steps
+from alignlab.studies.settings import RelabelSettings
 from alignlab.town import sets, world
 
 
@@ -30,7 +31,7 @@ def test_people_rank_the_pairs_that_an_ai_labelled_and_nothing_else(tmp_path: Pa
     run.finish({})
     found = steps.relabel(
         data=str(tmp_path / "label"),
-        settings=steps.Relabel("town:harm-only"),
+        settings=RelabelSettings("town:harm-only"),
         out=tmp_path / "people",
         seed=0,
         resume=True,
@@ -47,7 +48,7 @@ def test_people_rank_the_pairs_that_an_ai_labelled_and_nothing_else(tmp_path: Pa
     with pytest.raises(DataError, match="no labelled pairs"):
         steps.relabel(
             data=str(tmp_path),
-            settings=steps.Relabel("town:harm-only"),
+            settings=RelabelSettings("town:harm-only"),
             out=tmp_path / "x",
             seed=0,
             resume=True,

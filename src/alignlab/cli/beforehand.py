@@ -12,8 +12,10 @@ from typing import Any
 from .. import plugins
 from ..errors import UserError
 from ..names import known
+from ..recipes.settings import PipelineSettings
 from ..run.places import check_folder, check_out
-from ..settings import PipelineSettings, StudySettings, rules
+from ..settings import rules
+from ..studies.settings import StudySettings
 from .commands import Command
 
 
@@ -78,7 +80,7 @@ def named(kind: str, name: str, where: str) -> None:
 
 
 def recipe(name: str) -> None:
-    from ..recipes import RECIPES
+    from ..recipes.catalogue import RECIPES
 
     known.one_of(name, RECIPES, "there is no recipe")
 
@@ -104,14 +106,6 @@ def defences(name: str) -> None:
 def stacks(name: str) -> None:
     for stack in name.split(";"):
         defences(",".join(part for part in stack.split("+") if part.strip() != "none"))
-
-
-def verdicts(name: str) -> None:
-    from ..redteam.judging import check_name
-
-    for part in name.split(","):
-        if part.strip():
-            check_name(part.strip())
 
 
 def served(name: str) -> None:
@@ -140,7 +134,6 @@ OURS: dict[str, Callable[[str], None]] = {
     "attacks": attacks,
     "defences": defences,
     "stacks": stacks,
-    "verdicts": verdicts,
     "served": served,
     "task": task,
     "want": want,
@@ -167,12 +160,14 @@ def listed(kind: str) -> list[str]:
             return [f"town:{name}" for name in PEOPLE_WHO_WRITE]
         case "judge":
             return [*known.JUDGES, *plugins.installed("judge")]
+        case "verdicts":
+            return ["town:gold", *known.VERDICTS, known.OWN, *plugins.installed("judge")]
         case "data":
             from ..town.sets import SIZES
 
             return [f"town:{name}" for name in SIZES]
         case "recipe":
-            from ..recipes import RECIPES
+            from ..recipes.catalogue import RECIPES
 
             return list(RECIPES)
         case "study":

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import settings
+from ..recipes.settings import FAST, PipelineSettings
+from ..studies.settings import FAST_STUDY, StudySettings
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ ANY = replace(MODEL, names="model")
 JUDGE = Option(
     "judge",
     (
-        "who scores: town:gold, reward:RUN, ai:MODEL, a function of yours (module:function), or "
+        "who scores: town:gold, reward:RUN, ai:MODEL, refusal, a function of yours (module:function), or "
         "ensemble:HOW:RUN,RUN with HOW one of mean, worst, uncertainty"
     ),
     "town:gold",
@@ -54,7 +56,7 @@ INSTEAD = Option(
     "judge",
     (
         "a judge by name in place of a reward model: town:gold, reward:RUN, ensemble:HOW:RUN,RUN, ai:MODEL "
-        "(with a constitution), module:function (of yours), constant"
+        "(with a constitution), refusal (pays refusals), module:function (of yours), constant"
     ),
     "",
     names="judge",
@@ -99,19 +101,12 @@ class Command:
     spoken: bool = False
     # the command whose runs are made for every combination of the settings that are given several values
     swept: str = ""
+    fast: Any = None  # the settings that `--fast` stands for
 
 
 ATTACKED = replace(MODEL, names="target")
 TARGET = Option("target", "who is attacked, in place of --model", "", positional=True, names="target")
-VERDICTS = Option(
-    "judge",
-    (
-        "who says whether an answer refuses or helps: town:gold, refusal, strongreject:MODEL and others "
-        "(see redteam judge)"
-    ),
-    "town:gold",
-    names="verdicts",
-)
+VERDICTS = Option("judge", "who says whether an answer refuses or helps", "town:gold", names="verdicts")
 REDTEAM = {
     "judge": Command(
         "judge answers: refusal, partial, compliance or void, row by row",
@@ -124,13 +119,7 @@ REDTEAM = {
                 positional=True,
                 names="file",
             ),
-            Option(
-                "judge",
-                "who judges, comma separated, the first decides: refusal, refusal:FILE.safetensors, town:gold, canary:TEXT, nonce:TEXT, expected, "
-                "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL",
-                "refusal",
-                names="verdicts",
-            ),
+            Option("judge", "who judges, comma separated, the first decides", "refusal", names="verdicts"),
             Option(
                 "queue",
                 "a file for the rows that a human should look at: judges that differ, or are unsure",
@@ -489,14 +478,15 @@ CONSTITUTIONAL = {
 COMMANDS: dict[str, Command] = {
     "run": Command(
         "the whole pipeline: SFT, preferences, reward model, PPO, DPO, best-of-N, figures and a report",
-        "recipes:run_command",
+        "recipes.command:run_command",
         (
             MODEL,
             Option("recipe", "how the pipeline is put together", "instructgpt", names="recipe"),
             Option("fast", "small sizes, about a minute and a half", False, switch=True),
         ),
-        settings.PipelineSettings,
+        PipelineSettings,
         "runs/demo",
+        fast=FAST,
     ),
     "pretrain": Command(
         "train a base model of the town from nothing",
@@ -797,8 +787,9 @@ COMMANDS: dict[str, Command] = {
             ),
             Option("fast", "small sizes, to see that it works", False, switch=True),
         ),
-        settings.StudySettings,
+        StudySettings,
         "runs/study-{name}",
+        fast=FAST_STUDY,
     ),
     "chat": Command(
         "talk to a model in the terminal, or to two side by side",

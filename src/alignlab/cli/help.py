@@ -12,8 +12,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import get_type_hints
 
-from ..settings import PipelineSettings, RedteamSettings, StudySettings
+from ..recipes.settings import PipelineSettings
+from ..settings import RedteamSettings
 from ..settings.resolve import Setting, dotted
+from ..studies.settings import StudySettings
 from ..text.lines import first_paragraph
 from . import beforehand
 from .commands import COMMANDS, Command
@@ -102,8 +104,8 @@ def kinds(name: str, width: int) -> Iterator[str]:
 def reads(command: Command, arguments: Sequence[str]) -> frozenset[str] | None:
     """The settings that the recipe or study among the arguments reads; None where none is named: all."""
     if command.settings is PipelineSettings and "--recipe" in arguments[:-1]:
-        from ..recipes import COMMON as ALL
-        from ..recipes import RECIPES
+        from ..recipes.catalogue import COMMON as ALL
+        from ..recipes.catalogue import RECIPES
 
         recipe = RECIPES.get(arguments[list(arguments).index("--recipe") + 1])
         return recipe.reads | ALL if recipe else None
@@ -184,17 +186,17 @@ def about(kind: type, table: str) -> str:
 def described(setting: Setting) -> str:
     """What a setting means, what it may be and its default."""
     names = beforehand.listed(setting.names) if setting.names else []
-    choices = (
-        f"; {setting.expected}"
-        if setting.expected.startswith("one of")
-        else "; known: " + ", ".join(names)
-        if names
-        else ""
-    )
+    choices = ""
+    if setting.expected.startswith("one of"):
+        choices = f"; {setting.expected}"
+    elif names:
+        choices = "; known: " + ", ".join(names)
+    elif setting.range:
+        choices = f"; {setting.range}"
     default = setting.default if setting.default != "" else "empty"
-    return (
-        f"{setting.help}{choices} (default {str(default).lower() if isinstance(default, bool) else default})"
-    )
+    if isinstance(default, bool):
+        default = str(default).lower()
+    return f"{setting.help}{choices} (default {default})"
 
 
 def row(flag: str, said: str, width: int) -> Iterator[str]:

@@ -8,6 +8,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Protocol
 
 from ..data.split import by_prompt
@@ -21,8 +22,6 @@ from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import CollectSettings
 from ..settings.rules import check
-
-CHUNK = 512
 
 
 class Annotator(Protocol):
@@ -68,45 +67,36 @@ def run(
     others = others or {}
     s = settings.sampling
     sampler = LocalSampler.of(policy, slots=s.slots, name="policy")
-    chunks = [list(range(i, min(i + CHUNK, len(prompts)))) for i in range(0, len(prompts), CHUNK)]
+
+    def ranked(number: int, asked: Sequence[tuple[int, Prompt]]) -> dict[str, Any]:
+        # 1. what other people wrote, and as many of the policy's own as the prompt with the fewest of those
+        # needs
+        borrowed: list[list[Completion]] = []
+        for i, prompt in asked:
+            seed_of = derive_seed(seed, "others", i)
+            borrowed.append(borrow(others.get(prompt.id, ()), settings, seed_of))
+        needed = settings.per_prompt - min(map(len, borrowed))
+        own = sampler.sample(
+            [prompt for _, prompt in asked],
+            Sampling.of(s, n=max(1, needed)),
+            seed=derive_seed(seed, "collect", number),
+        )
+
+        # 2. K different texts in random order, ranked
+        groups: list[tuple[int, list[Completion]]] = []
+        for (i, _), theirs, ours in zip(asked, borrowed, own, strict=True):
+            group = different([*theirs, *ours], settings.per_prompt)
+            random.Random(derive_seed(seed, "order", i)).shuffle(group)
+            if len(group) > 1:
+                groups.append((i, group))
+        return {
+            "rankings": [ranking.to_json() for ranking in rank_all(annotator, groups)],
+            "sampled_tokens": sum(len(completion.ids) for group in own for completion in group),
+        }
+
     rankings: list[Ranking] = []
     sampled_tokens = 0
-    for number, members in enumerate(run.track(chunks, desc="collect")):
-
-        def made(number: int = number, members: list[int] = members) -> dict[str, Any]:
-            # 1. what other people wrote, and as many of the policy's own as the prompt with the fewest of
-            # those needs
-            asked = [prompts[i] for i in members]
-            borrowed = [
-                borrow(others.get(prompt.id, ()), settings, derive_seed(seed, "others", i))
-                for i, prompt in zip(members, asked, strict=True)
-            ]
-            needed = settings.per_prompt - min(len(theirs) for theirs in borrowed)
-            own = sampler.sample(
-                asked, Sampling.of(s, n=max(1, needed)), seed=derive_seed(seed, "collect", number)
-            )
-
-            # 2. K different texts in random order, ranked
-            groups: list[tuple[int, list[Completion]]] = []
-            for i, theirs, ours in zip(members, borrowed, own, strict=True):
-                different: dict[str, Completion] = {}
-                for completion in [*theirs, *ours]:
-                    if len(different) < settings.per_prompt:
-                        different.setdefault(completion.text, completion)
-                shuffled = list(different.values())
-                random.Random(derive_seed(seed, "order", i)).shuffle(shuffled)
-                if len(shuffled) > 1:
-                    groups.append((i, shuffled))
-            rank_all = getattr(
-                annotator, "rank_all", None
-            )  # one whose work is cheaper for many prompts at once
-            found = rank_all(groups) if rank_all else [annotator.rank(i, group) for i, group in groups]
-            return {
-                "rankings": [ranking.to_json() for ranking in found],
-                "sampled_tokens": sum(len(completion.ids) for group in own for completion in group),
-            }
-
-        chunk = run.kept(f"chunks/{number:05d}", made)
+    for chunk in run.in_chunks(list(enumerate(prompts)), ranked, desc="collect"):
         rankings += map(Ranking.from_json, chunk["rankings"])
         sampled_tokens += chunk["sampled_tokens"]  # also for completions that are not kept
     sampler.close()
@@ -122,9 +112,23 @@ def run(
         "prompts": len(prompts),
         "unranked": unranked,
         "sampled_tokens": sampled_tokens,
-    } | summarise(train, test, annotator, gold)
+    } | summarize(train, test, annotator, gold)
     summary["duplicates"] = settings.per_prompt * len(prompts) - unranked - sum(summary["sources"].values())
     return summary
+
+
+def different(completions: Sequence[Completion], most: int) -> list[Completion]:
+    """The first completions of different texts."""
+    by_text: dict[str, Completion] = {}
+    for completion in completions:
+        by_text.setdefault(completion.text, completion)
+    return list(by_text.values())[:most]
+
+
+def rank_all(annotator: Annotator, groups: Sequence[tuple[int, Sequence[Completion]]]) -> Sequence[Ranking]:
+    """Rankings of groups of completions, each with the place of its prompt."""
+    at_once = getattr(annotator, "rank_all", None)  # one whose work is cheaper for many prompts at once
+    return at_once(groups) if at_once else [annotator.rank(i, group) for i, group in groups]
 
 
 def borrow(theirs: Sequence[Completion], settings: CollectSettings, seed: int) -> list[Completion]:
@@ -135,7 +139,7 @@ def borrow(theirs: Sequence[Completion], settings: CollectSettings, seed: int) -
     return rng.sample(list(theirs), min(count, len(theirs)))
 
 
-def summarise(
+def summarize(
     train: Sequence[Ranking], test: Sequence[Ranking], annotator: Annotator, gold: Judge | None
 ) -> dict[str, Any]:
     """What was collected, and how good the labels are."""
@@ -150,20 +154,22 @@ def summarise(
         "sources": dict(Counter(completion.source for completion in completions)),
     }
     if ceiling := getattr(annotator, "ceiling", None):
-        found = {"ceiling_train": ceiling(train), "ceiling_test": ceiling(test)}
-        summary |= {
-            name: value for name, value in found.items() if not math.isnan(value)
-        }  # nan: no pair to be right about
+        for name, rankings in (("ceiling_train", train), ("ceiling_test", test)):
+            if not math.isnan(value := ceiling(rankings)):  # nan: no pair to be right about
+                summary[name] = value
     if gold:
         values = iter([score.value for score in gold.score(completions)])
-        agree = []
+        agree: list[float] = []
         for ranking in everything:
-            scored = [(next(values), rank) for rank in ranking.ranks]
-            agree += [
-                float((a - b) * (rank_b - rank_a) > 0)
-                for i, (a, rank_a) in enumerate(scored)
-                for b, rank_b in scored[i + 1 :]
-                if rank_a != rank_b and a != b
-            ]
+            agree += agreements([next(values) for _ in ranking.ranks], ranking.ranks)
         summary["agreement_with_gold"] = mean_ci(agree)
     return summary
+
+
+def agreements(values: Sequence[float], ranks: Sequence[int]) -> list[float]:
+    """For each pair that both the values and the ranks tell apart: 1 if they favour the same one, else 0."""
+    same_way: list[float] = []
+    for (a, rank_a), (b, rank_b) in combinations(zip(values, ranks, strict=True), 2):
+        if rank_a != rank_b and a != b:
+            same_way.append(float((a - b) * (rank_b - rank_a) > 0))
+    return same_way

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations, groupby
+from itertools import chain, combinations, groupby
 from typing import Any, Protocol
 
 from ..errors import ConfigError
@@ -17,7 +17,7 @@ from ..feedback.writers import Writer
 from ..records import Completion, Demonstration, Prompt, Ranking
 from ..run import RunDir, derive_seed
 from ..settings import CrowdSettings
-from .demonstrations import in_chunks, reason_of, rejected, settle
+from .demonstrations import answered, first_of, settle
 
 
 class Reviewer(Protocol):
@@ -39,7 +39,7 @@ def run(
     gold: Judge | None = None,
     seed: int,
 ) -> dict[str, Any]:
-    """One answer a prompt into data/demonstrations.jsonl, the others, and why they lost, into
+    """One answer per prompt into data/demonstrations.jsonl, the others, and why they lost, into
     data/rejected.jsonl.
 
     Equal texts of several writers stand once. A reviewer has one vote, shared among the answers he ranks
@@ -62,12 +62,13 @@ def run(
             remedy="two writers or more, a reviewer or more, and a majority above 0 and at most 1",
         )
     names = unique([reviewer.name for reviewer in reviewers])
+    writer_names = unique([writer.name for writer in writers])
 
-    def answer(_: int, asked: dict[int, Prompt]) -> Iterator[Demonstration]:
-        for i, prompt in asked.items():
+    def answer(_: int, asked: Sequence[tuple[int, Prompt]]) -> Iterator[Demonstration]:
+        for i, prompt in asked:
             # 1. everybody writes; equal texts stand once, in random order
             by_text: dict[str, list[str]] = {}
-            for name, writer in zip(unique([w.name for w in writers]), writers, strict=True):
+            for name, writer in zip(writer_names, writers, strict=True):
                 text = (writer.write(i, prompt) or "").strip()
                 if text:
                     by_text.setdefault(text, []).append(name)
@@ -78,77 +79,53 @@ def run(
             answers = [Completion(prompt, text, source=by_text[text][0]) for text in texts]
 
             # 2. the reviewers vote
-            ranks = (
-                {
-                    name: reviewer.rank(i, answers).ranks
-                    for name, reviewer in zip(names, reviewers, strict=True)
-                }
-                if len(answers) > 1
-                else {}
-            )
-            votes = [sum((r[k] == 1) / r.count(1) for r in ranks.values()) for k in range(len(answers))]
+            ranks: dict[str, Sequence[int]] = {}
+            if len(answers) > 1:
+                for name, reviewer in zip(names, reviewers, strict=True):
+                    ranks[name] = reviewer.rank(i, answers).ranks
+            votes = [0.0] * len(answers)
+            for rank in ranks.values():
+                share = 1 / rank.count(1)
+                votes = [count + share * (place == 1) for count, place in zip(votes, rank, strict=True)]
 
             # 3. the winner by votes, or by the adjudicator's word
-            best, settled = (
-                (0, "the same") if len(answers) == 1 else by_vote(votes, settings.majority * len(reviewers))
-            )
+            best, settled, why = 0, "the same", ""
+            if len(answers) > 1:
+                best, settled = by_vote(votes, settings.majority * len(reviewers))
+                why = "outvoted"
             if settled == "adjudicated":
-                seen = [k for k, count in enumerate(votes) if count]
-                final = adjudicator.rank(i, [answers[k] for k in seen]).ranks if len(seen) > 1 else (1,)
-                best = max(
-                    (k for k, rank in zip(seen, final, strict=True) if rank == 1), key=lambda k: votes[k]
-                )
+                best, why = adjudicated(adjudicator, i, answers, votes), "the adjudicator chose another"
             for k, text in enumerate(texts):
-                meta = {
+                meta: dict[str, Any] = {
                     "kind": "crowd",
                     "item": i,
                     "writers": by_text[text],
                     "votes": round(votes[k], 4),
                     "settled": settled,
-                    "ranks": {name: r[k] for name, r in ranks.items()},
+                    "ranks": {name: rank[k] for name, rank in ranks.items()},
                 }
                 if settled == "adjudicated":
                     meta["adjudicator"] = adjudicator.name
-                reason = (
-                    ""
-                    if k == best
-                    else "the adjudicator chose another"
-                    if settled == "adjudicated"
-                    else "outvoted"
-                )
-                yield rejected(prompt, text, reason, **meta) if reason else Demonstration(prompt, text, meta)
+                yield answered(prompt, text, first_of((k != best, why)), **meta)
 
     # 4. what is kept, and how far the reviewers agreed
-    rows = in_chunks(run, prompts, answer, desc="crowd")
+    chunks = run.in_chunks(list(enumerate(prompts)), answer, Demonstration, desc="crowd")
+    rows = list(chain.from_iterable(chunks))
     _, counts = settle(run, rows)
     items = [list(group) for _, group in groupby(rows, key=lambda row: row.meta["item"])]
-    kept = [row for row in rows if not reason_of(row)]
+    kept = [row for row in rows if not row.rejected]
     ways = [row.meta["settled"] for row in kept]
     counts |= {
         "asked": len(prompts),
         "unanswered": len(prompts) - len(items),
         "settled": {way: ways.count(way) for way in ("vote", "adjudicated", "the same")},
         "writers": {
-            name: mean_ci([float(name in row.meta["writers"]) for row in kept])
-            for name in unique([w.name for w in writers])
+            name: mean_ci([float(name in row.meta["writers"]) for row in kept]) for name in writer_names
         },
         "agreement": agreement(items, names),
     }
     if gold:
-        values = iter(
-            [score.value for score in gold.score([Completion(row.prompt, row.completion) for row in rows])]
-        )
-        worth = [[(row, next(values)) for row in item] for item in items]
-        counts |= {
-            "gold": mean_ci([value for item in worth for row, value in item if not reason_of(row)]),
-            "gold_any": mean_ci(
-                [
-                    sum(value * len(row.meta["writers"]) for row, value in item)
-                    / sum(len(row.meta["writers"]) for row, _ in item)
-                    for item in worth
-                ]
-            ),
-        }
+        counts |= worth(gold, items)
     return counts
 
 
@@ -159,6 +136,33 @@ def by_vote(votes: Sequence[float], needed: float) -> tuple[int, str]:
     best = max(range(len(votes)), key=votes.__getitem__)
     alone = sum(abs(count - votes[best]) < 1e-9 for count in votes) == 1
     return best, "vote" if alone and votes[best] >= needed - 1e-9 else "adjudicated"
+
+
+def adjudicated(adjudicator: Reviewer, i: int, answers: Sequence[Completion], votes: Sequence[float]) -> int:
+    """The place of the answer that the adjudicator puts first among those with votes; of several, the one
+    with the most.
+    """
+    seen = [k for k, count in enumerate(votes) if count]
+    if len(seen) == 1:
+        return seen[0]
+    ranks = adjudicator.rank(i, [answers[k] for k in seen]).ranks
+    firsts = [k for k, rank in zip(seen, ranks, strict=True) if rank == 1]
+    return max(firsts, key=lambda k: votes[k])
+
+
+def worth(gold: Judge, items: Sequence[Sequence[Demonstration]]) -> dict[str, Any]:
+    """What somebody who knows the truth makes of the answers that were kept, and of any answer."""
+    kept: list[float] = []
+    anybody: list[float] = []
+    rows = [row for item in items for row in item]
+    scores = iter(gold.score([Completion(row.prompt, row.completion) for row in rows]))
+    for item in items:
+        values = [next(scores).value for _ in item]
+        wrote = [len(row.meta["writers"]) for row in item]
+        kept += [value for value, row in zip(values, item, strict=True) if not row.rejected]
+        weighed = sum(value * count for value, count in zip(values, wrote, strict=True))
+        anybody.append(weighed / sum(wrote))
+    return {"gold": mean_ci(kept), "gold_any": mean_ci(anybody)}
 
 
 def agreement(items: Sequence[Sequence[Demonstration]], names: Sequence[str]) -> dict[str, Any] | None:
@@ -176,19 +180,21 @@ def agreement(items: Sequence[Sequence[Demonstration]], names: Sequence[str]) ->
         return None
     by_pair = list(zip(*ratings, strict=True))
     pairs = list(combinations(ratings, 2))
+    same = sum(x == y for a, b in pairs for x, y in zip(a, b, strict=True))
+    counted = [[column.count(value) for value in (-1, 0, 1)] for column in by_pair]
     return {
         "pairs": len(by_pair),
-        "raw": sum(sum(x == y for x, y in zip(a, b, strict=True)) for a, b in pairs)
-        / (len(pairs) * len(by_pair)),
+        "raw": same / (len(pairs) * len(by_pair)),
         "krippendorff_alpha": krippendorff_alpha([list(map(float, row)) for row in ratings], level="ordinal"),
-        "fleiss_kappa": fleiss_kappa([[column.count(value) for value in (-1, 0, 1)] for column in by_pair]),
+        "fleiss_kappa": fleiss_kappa(counted),
         "gwet_ac1": sum(gwet_ac1(a, b) for a, b in pairs) / len(pairs),
     }
 
 
 def unique(names: Sequence[str]) -> list[str]:
     """The names, numbered where two are the same."""
-    return [
-        name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}"
-        for i, name in enumerate(names)
-    ]
+    numbered: list[str] = []
+    for place, name in enumerate(names):
+        times = names[: place + 1].count(name)
+        numbered.append(name if names.count(name) == 1 else f"{name} {times}")
+    return numbered

@@ -1,51 +1,28 @@
-"""Demonstrations while they are collected: every answer is kept or rejected with its reason, in chunks from
-which a run can go on.
-"""
+"""Which answers are learned from, and which are not, each with its reason."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import DataError
 from ..records import Demonstration, Prompt
 from ..run import RunDir
 
-CHUNK = 512  # prompts between two points from which a run can go on
+REPEATED = "the same answer to the same prompt"
 
 
-def rejected(prompt: Prompt, text: str, reason: str, **meta: Any) -> Demonstration:
-    """An answer that is not learned from, and why."""
-    return Demonstration(prompt, text, {**meta, "rejected": reason})
+def first_of(*reasons: tuple[bool, str]) -> str:
+    """The first reason that holds; empty if none does."""
+    return next((reason for holds, reason in reasons if holds), "")
 
 
-def reason_of(row: Demonstration) -> str:
-    """Why an answer was rejected; empty for one that is kept."""
-    return row.meta.get("rejected", "")
-
-
-def chunk(run: RunDir, number: int, make: Callable[[], Iterable[Demonstration]]) -> list[Demonstration]:
-    """The answers of one chunk, kept and rejected: made now, or read back if an earlier process made them.
-    Both give the same.
-    """
-    return run.kept(f"chunks/{number:05d}", lambda: list(make()), Demonstration)
-
-
-def in_chunks(
-    run: RunDir,
-    prompts: Sequence[Prompt],
-    make: Callable[[int, dict[int, Prompt]], Iterable[Demonstration]],
-    *,
-    desc: str,
-) -> list[Demonstration]:
-    """Answers to all prompts; `make(number, prompts by place)` makes those of one chunk."""
-    rows: list[Demonstration] = []
-    starts = range(0, len(prompts), CHUNK)
-    for number, start in enumerate(run.track(starts, desc=desc)):
-        asked = {i: prompts[i] for i in range(start, min(start + CHUNK, len(prompts)))}
-        rows += chunk(run, number, lambda number=number, asked=asked: make(number, asked))
-    return rows
+def answered(prompt: Prompt, text: str, reason: str, /, **meta: Any) -> Demonstration:
+    """An answer, with the reason why it is not learned from; an empty reason is none."""
+    if reason:
+        meta["rejected"] = reason
+    return Demonstration(prompt, text, meta)
 
 
 def settle(run: RunDir, rows: Iterable[Demonstration]) -> tuple[list[Demonstration], dict[str, Any]]:
@@ -60,22 +37,24 @@ def settle(run: RunDir, rows: Iterable[Demonstration]) -> tuple[list[Demonstrati
     Raises:
         DataError: nothing was kept, with the reasons.
     """
-    sorted_out = list(_without_repeats(rows))
-    kept = [row for row in sorted_out if not reason_of(row)]
-    reasons = dict(Counter(reason_of(row) for row in sorted_out if reason_of(row)).most_common())
+    kept: list[Demonstration] = []
+    rejected: list[Demonstration] = []
+    for row in _without_repeats(rows):
+        (rejected if row.rejected else kept).append(row)
+    reasons = dict(Counter(row.rejected for row in rejected).most_common())
     if not kept:
+        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
         raise DataError(
-            "no demonstration was kept: "
-            + (", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "nothing was written"),
+            f"no demonstration was kept: {counted or 'nothing was written'}",
             where=str(run.path),
             remedy="other writers, a better teacher, or milder settings",
         )
     run.add_data("demonstrations", kept)
-    run.add_data("rejected", [row for row in sorted_out if reason_of(row)])
+    run.add_data("rejected", rejected)
     return kept, {
         "demonstrations": len(kept),
         "prompts": len({row.prompt.id for row in kept}),
-        "rejected": sum(reasons.values()),
+        "rejected": len(rejected),
         "reasons": reasons,
     }
 
@@ -84,9 +63,10 @@ def _without_repeats(rows: Iterable[Demonstration]) -> Iterator[Demonstration]:
     seen: set[tuple[str, str]] = set()
     for row in rows:
         key = row.prompt.id, " ".join(row.completion.split())
-        if not reason_of(row) and key in seen:
-            yield rejected(row.prompt, row.completion, "the same answer to the same prompt", **row.meta)
-            continue
-        if not reason_of(row):
+        if row.rejected:
+            yield row
+        elif key in seen:
+            yield answered(row.prompt, row.completion, REPEATED, **row.meta)
+        else:
             seen.add(key)
-        yield row
+            yield row

@@ -5,6 +5,7 @@ dSFT of Zephyr: Tunstall et al. 2023).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from ..errors import ConfigError
@@ -14,7 +15,7 @@ from ..records import Completion, Demonstration, Prompt
 from ..run import RunDir, derive_seed
 from ..sampling import ModelSampler, Sampling
 from ..settings import DistilSettings
-from .demonstrations import in_chunks, rejected, settle
+from .demonstrations import REPEATED, answered, first_of, settle
 
 
 def run(
@@ -48,55 +49,44 @@ def run(
         )
     s = settings.sampling
 
-    def answer(number: int, asked: dict[int, Prompt]) -> Iterator[Demonstration]:
+    def answer(number: int, asked: Sequence[Prompt]) -> Iterator[Demonstration]:
         # 1. the teacher answers; what is no whole answer is out
         groups = sampler.sample(
-            list(asked.values()),
-            Sampling.of(s, n=settings.per_prompt),
-            seed=derive_seed(seed, "distil", number),
+            asked, Sampling.of(s, n=settings.per_prompt), seed=derive_seed(seed, "distil", number)
         )
-        for prompt, group in zip(asked.values(), groups, strict=True):
+        for prompt, group in zip(asked, groups, strict=True):
             whole: dict[str, Completion] = {}
             for completion in group:
                 text = completion.text.strip()
-                reason = (
-                    "not finished"
-                    if not completion.finished
-                    else "says nothing"
-                    if not text
-                    else "the same answer to the same prompt"
-                    if text in whole
-                    else ""
+                reason = first_of(
+                    (not completion.finished, "not finished"),
+                    (not text, "says nothing"),
+                    (text in whole, REPEATED),
                 )
                 if reason:
-                    yield rejected(prompt, completion.text, reason, kind="distil", teacher=teacher)
+                    yield answered(prompt, completion.text, reason, kind="distil", teacher=teacher)
                 else:
                     whole[text] = completion
 
             # 2. of several the judge's favourite, the first of equals
-            scores = (
-                [score.value for score in judge.score(list(whole.values()))]
-                if judge and whole
-                else [0.0] * len(whole)
-            )
+            scores = [0.0] * len(whole)
+            if judge and whole:
+                scores = [score.value for score in judge.score(list(whole.values()))]
             best = max(range(len(scores)), key=scores.__getitem__, default=0)
             for place, (completion, score) in enumerate(zip(whole.values(), scores, strict=True)):
-                meta = {"kind": "distil", "teacher": teacher} | (
-                    {"judge": judge.name, "score": score, "of": len(group)} if judge else {}
-                )
-                yield (
-                    Demonstration(prompt, completion.text, meta)
-                    if place == best
-                    else rejected(prompt, completion.text, "not the best", **meta)
-                )
+                meta: dict[str, Any] = {"kind": "distil", "teacher": teacher}
+                if judge:
+                    meta |= {"judge": judge.name, "score": score, "of": len(group)}
+                reason = first_of((place != best, "not the best"))
+                yield answered(prompt, completion.text, reason, **meta)
 
     # 3. what is kept
-    rows = in_chunks(run, prompts, answer, desc="distil")
+    rows = list(chain.from_iterable(run.in_chunks(prompts, answer, Demonstration, desc="distil")))
     sampler.close()
     kept, counts = settle(run, rows)
     counts |= {
         "asked": len(prompts),
-        "finished": mean_ci([float(row.meta.get("rejected") != "not finished") for row in rows]),
+        "finished": mean_ci([float(row.rejected != "not finished") for row in rows]),
     }
     if gold:
         counts["gold"] = mean_ci(

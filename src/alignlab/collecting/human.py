@@ -16,24 +16,23 @@ from ..errors import DataError
 from ..records import Demonstration, Prompt
 from ..run import RunDir, whole_file
 from ..settings import HumanSettings
-from .demonstrations import rejected, settle
+from .demonstrations import answered, first_of, settle
 
 SIGNED = ("who", "when", "source")
 
 
 def write_template(path: Path, prompts: Sequence[Prompt]) -> None:
-    """A JSONL with a line a prompt, whole or not at all: `completion` is to be filled in, and `who`, `when`
+    """A JSONL with a line per prompt, whole or not at all: `completion` is to be filled in, and `who`, `when`
     and `source`.
     """
     with whole_file(path) as staging, open(staging, "w", encoding="utf-8", newline="\n") as file:
         for prompt in prompts:
-            row = prompt.to_json()
-            row = {
-                "prompt": prompt.text if len(prompt.messages) == 1 else row["prompt"],
-                "completion": "",
-                **dict.fromkeys(SIGNED, ""),
-                **({"meta": row["meta"]} if "meta" in row else {}),
-            }
+            whole = prompt.to_json()
+            if len(prompt.messages) == 1:
+                whole["prompt"] = prompt.text
+            row = {"prompt": whole["prompt"], "completion": "", **dict.fromkeys(SIGNED, "")}
+            if "meta" in whole:
+                row["meta"] = whole["meta"]
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -71,13 +70,12 @@ def run(run: RunDir, answers: Path, settings: HumanSettings) -> dict[str, Any]:
 
 
 def checked(row: Any, settings: HumanSettings, *, where: str) -> Iterator[Demonstration]:
-    """The demonstrations of one row (one, or one an instance), kept or rejected."""
+    """The demonstrations of one row (one, or one per instance), kept or rejected."""
     try:
         found: list[Any] = convert(row, "demonstration")
     except Useless as reason:
-        yield rejected(
-            Prompt.user(str(row.get("prompt", ""))[:500]), "", str(reason), kind="human", where=where
-        )
+        prompt = Prompt.user(str(row.get("prompt", ""))[:500])
+        yield answered(prompt, "", str(reason), kind="human", where=where)
         return
     except DataError as error:
         raise DataError(
@@ -87,24 +85,15 @@ def checked(row: Any, settings: HumanSettings, *, where: str) -> Iterator[Demons
     signed = {name: str(row.get(name) or "").strip() or otherwise[name] for name in SIGNED}
     for d in found:
         words = len(d.completion.split())
-        reason = (
-            "nobody signs it"
-            if not signed["who"]
-            else "its date is none"
-            if not _is_date(signed["when"])
-            else "too short"
-            if words < settings.min_words
-            else "too long"
-            if words > settings.max_words
-            else "repeats the prompt"
-            if d.completion.strip() == d.prompt.text.strip()
-            else ""
+        reason = first_of(
+            (not signed["who"], "nobody signs it"),
+            (not _is_date(signed["when"]), "its date is none"),
+            (words < settings.min_words, "too short"),
+            (words > settings.max_words, "too long"),
+            (d.completion.strip() == d.prompt.text.strip(), "repeats the prompt"),
         )
-        meta = {**d.meta, "kind": "human", **signed, "where": where}
-        yield (
-            rejected(d.prompt, d.completion, reason, **meta)
-            if reason
-            else Demonstration(d.prompt, d.completion, meta)
+        yield answered(
+            d.prompt, d.completion, reason, **{**d.meta, "kind": "human", **signed, "where": where}
         )
 
 

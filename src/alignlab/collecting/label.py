@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from ..data.split import by_prompt
@@ -69,33 +70,25 @@ def run(
             remedy="--gold, and held_out above 0; or --temperature 1",
         )
     s = settings.sampling
-    chunks = [
-        list(range(i, min(i + settings.chunk, len(prompts)))) for i in range(0, len(prompts), settings.chunk)
-    ]
-    labelled: list[Comparison] = []
-    for number, members in enumerate(run.track(chunks, desc="label")):
 
-        def made(number: int = number, members: list[int] = members) -> list[Comparison]:
-            # 1. answers of the policy; two different ones of each prompt, in random order
-            asked = [prompts[i] for i in members]
-            groups = policy.sample(
-                asked, Sampling.of(s, n=settings.samples), seed=derive_seed(seed, "label", number)
-            )
-            if beside:
-                others = beside.sample(
-                    asked, Sampling.of(s, n=settings.samples), seed=derive_seed(seed, "label beside", number)
-                )
-                groups = [[*ours, *theirs] for ours, theirs in zip(groups, others, strict=True)]
-            pairs = [
-                pair
-                for i, group in zip(members, groups, strict=True)
-                if (pair := two_different(group, derive_seed(seed, "pair", i))) and judge.fits(*pair)
-            ]
+    def made(number: int, asked: Sequence[tuple[int, Prompt]]) -> list[Comparison]:
+        # 1. answers of the policy; two different ones of each prompt, in random order
+        prompts_asked, drawn = [prompt for _, prompt in asked], Sampling.of(s, n=settings.samples)
+        groups = policy.sample(prompts_asked, drawn, seed=derive_seed(seed, "label", number))
+        if beside:
+            others = beside.sample(prompts_asked, drawn, seed=derive_seed(seed, "label beside", number))
+            groups = [[*ours, *theirs] for ours, theirs in zip(groups, others, strict=True)]
+        pairs: list[tuple[Completion, Completion]] = []
+        for (i, _), group in zip(asked, groups, strict=True):
+            pair = two_different(group, derive_seed(seed, "pair", i))
+            if pair and judge.fits(*pair):
+                pairs.append(pair)
 
-            # 2. what the judge makes of them
-            return put_to(judge, pairs)
+        # 2. what the judge makes of them
+        return put_to(judge, pairs)
 
-        labelled += run.kept(f"chunks/{number:05d}", made, Comparison)
+    chunks = run.in_chunks(list(enumerate(prompts)), made, Comparison, size=settings.chunk, desc="label")
+    labelled: list[Comparison] = list(chain.from_iterable(chunks))
     if not labelled:
         raise DataError(
             "no prompt got two different answers", remedy="a higher sampling.temperature, or more samples"
@@ -103,40 +96,37 @@ def run(
 
     # 3. how good the labels are, and how sure they may be
     learn, test = by_prompt(labelled, settings.held_out, seed)
-    summary: dict[str, Any] = summarise(judge, labelled, test, gold, seed) | {
+    summary: dict[str, Any] = summarize(judge, labelled, test, gold, seed) | {
         "prompts": len(prompts),
         "unlabelled": len(prompts) - len(labelled),
     }
     temperature = settings.temperature or summary["calibration"]["temperature"]
 
     # 4. what is learnt from
-    final = [
-        [as_learnt(judge, c, temperature) for c in side if abs((c.label or 0.0) - 0.5) >= settings.certain]
+    final, final_test = (
+        [as_learnt(judge, c, temperature) for c in side if is_certain(c, settings.certain)]
         for side in (learn, test)
-    ]
-    if not final[0]:
+    )
+    if not final:
         raise DataError(
             f"no label is {settings.certain} or more from one half",
             remedy="a smaller certain, other principles, or a judge that can tell",
         )
-    run.add_data("comparisons", final[0])
-    run.add_data("comparisons_test", final[1])
-    kind, kind_test = (
-        (list(helpful), list(helpful_test))
-        if helpful_test is not None
-        else by_prompt(list(helpful), settings.held_out, seed)
-        if helpful
-        else ([], [])
-    )
-    held_out = {r.prompt.id for r in kind_test} | {c.prompt.id for c in final[1]}
-    everything = [*kind, *kind_test, *(as_ranking(c) for side in final for c in side)]
-    mixed = [[r for r in everything if (r.prompt.id in held_out) == side] for side in (False, True)]
+    run.add_data("comparisons", final)
+    run.add_data("comparisons_test", final_test)
+    kind, kind_test = list(helpful), list(helpful_test or ())
+    if helpful and helpful_test is None:
+        kind, kind_test = by_prompt(kind, settings.held_out, seed)
+    held_out = {r.prompt.id for r in kind_test} | {c.prompt.id for c in final_test}
+    mixed: tuple[list[Ranking], list[Ranking]] = ([], [])
+    for ranking in [*kind, *kind_test, *map(as_ranking, final), *map(as_ranking, final_test)]:
+        mixed[ranking.prompt.id in held_out].append(ranking)
     random.Random(derive_seed(seed, "mix")).shuffle(mixed[0])
     run.add_data("rankings", mixed[0])
     run.add_data("rankings_test", mixed[1])
     return summary | {
         "comparisons": len(labelled),
-        "learnt": len(final[0]),
+        "learnt": len(final),
         "comparisons_test": len(test),
         "helpful": len(kind) + len(kind_test),
         "rankings": len(mixed[0]),
@@ -145,8 +135,13 @@ def run(
     }
 
 
+def is_certain(pair: Comparison, certain: float) -> bool:
+    """Whether the label is that far from one half."""
+    return abs((pair.label or 0.0) - 0.5) >= certain
+
+
 def two_different(group: Sequence[Completion], seed: int) -> tuple[Completion, Completion] | None:
-    """Two answers of different text, drawn from all that differ, in random order; None if all are the same."""
+    """Two answers of different text, drawn from all that differ, in random order; None if none differ."""
     different = list({c.text.strip(): c for c in group}.values())
     if len(different) < 2:
         return None
@@ -187,7 +182,7 @@ def as_ranking(comparison: Comparison) -> Ranking:
     return Ranking(c.prompt, both, (1, 2), str(c.meta.get("annotator", "")), {"labels": [c.label]})
 
 
-def summarise(
+def summarize(
     judge: AIJudge, labelled: Sequence[Comparison], test: Sequence[Comparison], gold: Judge | None, seed: int
 ) -> dict[str, Any]:
     """What the judge was asked, how sure it was, what order did; with gold, how good its labels are on

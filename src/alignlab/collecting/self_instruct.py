@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from ..errors import DataError
@@ -21,12 +22,13 @@ from ..sampling import ModelSampler, Sampling
 from ..settings import SelfInstructSettings
 from ..settings.rules import check
 from ..text.rouge import Pool, words
-from .demonstrations import chunk, reason_of, rejected, settle
+from .demonstrations import answered, first_of, settle
 
 STOP = "\nQuestion:"
 NEW = 8  # requests a chat model is asked for at a time
 REQUEST_WORDS = frozenset(
-    "add answer arrange ask calculate can choose classify combine compare complete compose compute consider convert correct could count create define "
+    "add answer arrange ask calculate can choose classify combine compare complete compose compute consider "
+    "convert correct could count create define "
     "describe design detect determine develop discuss do does edit estimate evaluate explain expand "
     "extract fill find fix generate give given guess how "
     "identify imagine is list make match name offer order organize paraphrase pick plan please predict "
@@ -81,16 +83,13 @@ def run(
     made: list[Demonstration] = []
     number = 0
     for number in run.track(range(settings.rounds), desc="self-instruct"):
-        found = chunk(
-            run,
-            number,
-            lambda number=number: one_round(
-                number, sampler, plain, made, similar, openings, taboo, settings, model, seed
-            ),
+        one = partial(
+            one_round, number, sampler, plain, made, similar, openings, taboo, settings, model, seed
         )
-        rows += found
-        for row in found:
-            if not reason_of(row):
+        written = run.kept(f"rounds/{number:05d}", one, Demonstration)
+        rows += written
+        for row in written:
+            if not row.rejected:
                 made.append(row)
                 similar.add(row.prompt.text)
         if len(made) >= settings.demonstrations:
@@ -141,16 +140,15 @@ def one_round(
                 "examples": [d.prompt.id for d in examples],
                 "nearest": round(near, 4),
             }
-            reason = "not finished" if not whole else flaw(text, openings, settings)
-            reason = reason or (
-                "a prompt of the test"
-                if normal(text) in taboo
-                else "too like another request"
-                if near >= settings.similarity
-                else ""
+            wrong = flaw(text, openings, settings)
+            reason = first_of(
+                (not whole, "not finished"),
+                (bool(wrong), wrong),
+                (normal(text) in taboo, "a prompt of the test"),
+                (near >= settings.similarity, "too like another request"),
             )
             if reason:
-                yield rejected(Prompt.user(text), "", reason, **meta)
+                yield answered(Prompt.user(text), "", reason, **meta)
             else:
                 fresh.add(text)
                 good.append((text, meta, examples))
@@ -166,27 +164,18 @@ def one_round(
     )
     left = settings.demonstrations - len(made)
     for (text, meta, _), (completion,) in zip(good, answers, strict=True):
-        answer, stopped, _ = (
-            completion.text.partition(STOP) if settings.form == "continue" else (completion.text, "", "")
-        )
+        answer, stopped = completion.text, ""
+        if settings.form == "continue":
+            answer, stopped, _ = answer.partition(STOP)
         answer, whole = answer.strip(), completion.finished or bool(stopped)
-        reason = (
-            "the answer is not finished"
-            if not whole
-            else "the answer is empty"
-            if not answer
-            else "the answer repeats the request"
-            if normal(answer) == normal(text)
-            else "more than were wanted"
-            if left < 1
-            else ""
+        reason = first_of(
+            (not whole, "the answer is not finished"),
+            (not answer, "the answer is empty"),
+            (normal(answer) == normal(text), "the answer repeats the request"),
+            (left < 1, "more than were wanted"),
         )
         left -= not reason
-        yield (
-            rejected(Prompt.user(text), answer, reason, **meta)
-            if reason
-            else Demonstration(Prompt.user(text), answer, meta)
-        )
+        yield answered(Prompt.user(text), answer, reason, **meta)
 
 
 def draw_examples(
@@ -218,8 +207,8 @@ def asked_for_more(examples: Sequence[Demonstration], form: str) -> Prompt | str
         return headed(examples)
     lines = "\n".join(f"{i}. {d.prompt.text}" for i, d in enumerate(examples, 1))
     return Prompt.user(
-        f"These are tasks that people give to an assistant:\n{lines}\n\nWrite {NEW} new tasks, as different from these and from each other as "
-        "you can. Number them in the same way, one a line, and write nothing else."
+        f"These are tasks that people give to an assistant:\n{lines}\n\nWrite {NEW} new tasks, as different "
+        "from these and from each other as you can. Number them in the same way, one a line, and write nothing else."
     )
 
 
@@ -228,14 +217,11 @@ def requests_in(completion: Completion, form: str) -> list[tuple[str, bool]]:
     if form == "continue":
         text, ended, _ = completion.text.partition("\n")
         return [(text.strip(), bool(ended) or completion.finished)]
-    found = [
-        match[1].strip()
-        for line in completion.text.split("\n")
-        if (match := re.fullmatch(r"\s*\d+[.):]\s*(.+)", line))
-    ]
-    return [(text, i + 1 < len(found) or completion.finished) for i, text in enumerate(found)] or [
-        (completion.text.strip(), False)
-    ]
+    matches = [re.fullmatch(r"\s*\d+[.):]\s*(.+)", line) for line in completion.text.split("\n")]
+    requests = [match[1].strip() for match in matches if match]
+    if not requests:
+        return [(completion.text.strip(), False)]
+    return [*((text, True) for text in requests[:-1]), (requests[-1], completion.finished)]
 
 
 def flaw(text: str, openings: Collection[str], settings: SelfInstructSettings) -> str:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..run import whole_file
 from ..text.documents import Malformed, from_json, from_toml, from_yaml, read_text
 from ..text.nearest import nearest
 from .lint import errors
@@ -106,7 +107,8 @@ def write(constitution: Constitution, path: str | Path) -> None:
                 where=str(path),
                 remedy="an ending of .toml, .yaml or .json",
             )
-    path.write_text(text, encoding="utf-8")
+    with whole_file(path) as staging:
+        staging.write_text(text, encoding="utf-8")
 
 
 def _parse(text: str, path: Path) -> Any:

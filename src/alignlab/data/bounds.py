@@ -13,10 +13,8 @@ AGAIN = "fetch or write the file again"
 ROW = 2**24  # bytes of one row: four million tokens
 COLUMNS = 1000  # of one row
 LINES = 1_000_000  # of one cell, or empty ones between two rows
-FREE, GROWTH = (
-    2**21,
-    100,
-)  # a packed file may unpack to so many bytes, and to so many times its own; text packs three to twenty times
+# a packed file may unpack to so many bytes, and to so many times its own; text packs three to twenty times
+FREE, GROWTH = 2**21, 100
 Rows = Iterator[tuple[int, Any]]
 
 
@@ -35,8 +33,9 @@ def too_long(path: Path, number: int, guess: str = "") -> DataError:
 
 def twice(names: list[str]) -> str | None:
     """The first name that stands there twice, if one does."""
-    return (
-        next((name for name in names if names.count(name) > 1), None)
-        if len(set(names)) < len(names)
-        else None
-    )
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

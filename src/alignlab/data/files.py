@@ -37,7 +37,7 @@ def file_rows(path: Path) -> Rows:
 
 
 def read_by(path: Path, reader: Callable[[Path], Rows]) -> Rows:
-    """The rows that a reader finds in a file; whatever the file system or the packing says is a `DataError`."""
+    """The rows that a reader finds in a file; what the file system or the packing says is a `DataError`."""
     number = 0
     try:
         check_regular(path)

@@ -30,7 +30,8 @@ SPLITS = {
     "eval": "test",
     "evaluation": "test",
 }
-"""Words in the name of a file or folder, and the split that `datasets` takes them for (`datasets.data_files.SPLIT_KEYWORDS`)."""
+"""Words in the name of a file or folder, and the split that `datasets` takes them for
+(`datasets.data_files.SPLIT_KEYWORDS`)."""
 WORD = re.compile(rf"(?<![^\W\d_])({'|'.join(SPLITS)})(?![^\W\d_])", re.IGNORECASE)
 HELD_OUT = re.compile(
     r"(?<![^\W\d_])((test|val|valid|validation|dev|eval)(set|data|split)|h[eo]ld[\W_]?out|unseen)(?![^\W\d_])",
@@ -218,8 +219,7 @@ def _chosen(names: set[str], split: str, where: Path) -> str:
     )
 
 
-# --- sets that `datasets` saved or fetches
-# ----------------------------------------------------------------------------------------------
+# sets that `datasets` saved or fetches
 
 
 def is_saved(folder: Path) -> bool:

@@ -15,10 +15,11 @@ def _turns(value: Any) -> list[Any]:
     """The turns of a garak prompt: of a string, of {"text"} (its Message), of [{"role", "content"}] (before
     its Conversation) or of {"turns": [...]}.
     """
-    found = value.get("turns", value) if isinstance(value, Mapping) else value
-    turns = (
-        found if isinstance(found, list) else [] if found is None else [{"role": "user", "content": found}]
-    )
+    if isinstance(value, Mapping):
+        value = value.get("turns", value)
+    if value is None:
+        return []
+    turns = value if isinstance(value, list) else [{"role": "user", "content": value}]
     return [turn for turn in turns if isinstance(turn, Mapping)]
 
 
@@ -29,29 +30,24 @@ def _attack(row: Row, where: str, **meta: Any) -> Prompt | None:
     in older reports) its whole, one an output: the first of them then stands for all. A turn of the assistant
     at the end is an answer to the attack.
     """
-    histories = [
-        value if isinstance(value[0], Mapping) and "role" in value[0] else value[0]
-        for name in ("conversations", "messages")
-        if isinstance(value := row.get(name), list) and value
-    ]
-    turns = max(
-        map(_turns, (row.get("prompt"), *histories)),
-        key=lambda turns: sum(turn.get("role") == "user" for turn in turns),
-    )
+    histories = [_turns(row.get("prompt"))]
+    for name in ("conversations", "messages"):
+        value = row.get(name)
+        if isinstance(value, list) and value:
+            is_one = isinstance(value[0], Mapping) and "role" in value[0]
+            histories.append(_turns(value if is_one else value[0]))
+    turns = max(histories, key=lambda turns: sum(turn.get("role") == "user" for turn in turns))
     while turns and turns[-1].get("role") == "assistant":
         turns = turns[:-1]
     contents = [turn.get("content") for turn in turns]
     if any(isinstance(content, Mapping) and content.get("data_path") for content in contents):
         return None
-    texts = [content.get("text") if isinstance(content, Mapping) else content for content in contents]
+    spoken: list[dict[str, Any]] = []
+    for turn, content in zip(turns, contents, strict=True):
+        text = content.get("text") if isinstance(content, Mapping) else content
+        spoken.append({"role": turn.get("role") or "user", "content": text})
     try:
-        *earlier, last = messages(
-            [
-                {"role": turn.get("role") or "user", "content": text}
-                for turn, text in zip(turns, texts, strict=True)
-            ],
-            "prompt",
-        )
+        *earlier, last = messages(spoken, "prompt")
     except DataError as error:
         raise DataError(
             f"the row has no prompt: {error.what}", where=where, remedy=error.remedy or "take the row out"
@@ -67,17 +63,10 @@ def garak_attempt(row: Row, where: str) -> Prompt | None:
     """A finished attempt; `hits` counts outputs that some detector scored 0.5 or more (in garak 1 is bad)."""
     if row.get("entry_type") != "attempt" or row.get("status") != 2:
         return None
-    found = row.get("detector_results")
-    scores = (
-        [
-            [x for x in values if isinstance(x, int | float)]
-            for values in found.values()
-            if isinstance(values, list)
-        ]
-        if isinstance(found, Mapping)
-        else []
-    )
-    hits = max((sum(x >= 0.5 for x in values) for values in scores), default=0)
+    results, hits = row.get("detector_results"), 0
+    for scores in results.values() if isinstance(results, Mapping) else ():
+        if isinstance(scores, list):
+            hits = max(hits, sum(isinstance(x, int | float) and x >= 0.5 for x in scores))
     return _attack(row, where, id=str(row.get("uuid")), category=row.get("probe_classname"), hits=hits)
 
 

@@ -115,7 +115,7 @@ def _wrapped(document: Any) -> list[Any] | None:
 
 
 class _Window:
-    """The part of a file's text that is being read. What lies before `place` is forgotten as more comes in."""
+    """The part of a file's text that is being read; what lies before `place` goes as more comes in."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self.file, self.path, self.text, self.place = file, path, "", 0

@@ -39,16 +39,13 @@ BLANKS, MARK_FIRST, MARK_INSIDE = (
     "a turn mark of HH inside a text",
 )
 AS_JSON = "a text that spells messages in JSON"
-WORDS = frozenset(
-    {MARK_FIRST, AS_JSON}
-)  # a text alone, without its role, is taken for a conversation if it begins like one
+# a text alone, without its role, is taken for a conversation if it begins like one
+WORDS = frozenset({MARK_FIRST, AS_JSON})
 ONE_TURN = WORDS | {SYSTEM, EARLIER, ORDER}
-ANSWERED = frozenset(
-    {TIE, UNFINISHED}
-)  # no layout but ours can say either, and every reader would put an end token behind the completion
-ASIDE = frozenset(
-    {MARGIN, LABEL, WRITER, ANNOTATOR, NOTES}
-)  # without its soft label a comparison is written with the favoured completion chosen
+# no layout but ours can say either, and every reader would put an end token behind the completion
+ANSWERED = frozenset({TIE, UNFINISHED})
+# without its soft label a comparison is written with the favoured completion chosen
+ASIDE = frozenset({MARGIN, LABEL, WRITER, ANNOTATOR, NOTES})
 CARRIED = frozenset({MARGIN, LABEL})
 
 
@@ -76,45 +73,45 @@ def parts(record: Record) -> set[str]:
         return {NOTES} if record.meta else set()
     prompt = record if isinstance(record, Prompt) else record.prompt
     roles = [message.role for message in prompt.messages]
-    turns = [role for role in roles if role != "system"]
+    spoken = [role for role in roles if role != "system"]
+    in_turn = spoken == ["user", "assistant"] * (len(spoken) // 2) + ["user"]
     texts = [message.content for message in prompt.messages]
-    found = {SYSTEM} if "system" in roles else set()
-    if len(turns) > 1:
-        found.add(EARLIER)
-    if "system" in roles[1:] or turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
-        found.add(ORDER)
-    notes, unfinished = bool(prompt.meta), False
+    has = {
+        SYSTEM: "system" in roles,
+        EARLIER: len(spoken) > 1,
+        ORDER: "system" in roles[1:] or not in_turn,
+        NOTES: bool(prompt.meta),
+    }
     match record:
-        case Demonstration() | Unpaired():
+        case Demonstration():
             texts.append(record.completion)
-            notes |= bool(getattr(record, "meta", None))
-            unfinished = isinstance(record, Unpaired) and not record.finished
+            has[NOTES] |= bool(record.meta)
+        case Unpaired():
+            texts.append(record.completion)
+            has[UNFINISHED] = not record.finished
         case Completion():
             texts.append(record.text)
-            unfinished = not record.finished
-            found |= {WRITER} if record.source else set()
+            has |= {UNFINISHED: not record.finished, WRITER: bool(record.source)}
         case Comparison():
             texts += [record.chosen, record.rejected]
-            unfinished = not (record.chosen_finished and record.rejected_finished)
-            notes |= bool(record.meta)
-            found |= (
-                ({TIE} if record.tie else set())
-                | ({MARGIN} if record.margin is not None else set())
-                | ({LABEL} if record.label is not None else set())
-            )
+            has[NOTES] |= bool(record.meta)
+            has[UNFINISHED] = not (record.chosen_finished and record.rejected_finished)
+            has |= {TIE: record.tie, MARGIN: record.margin is not None, LABEL: record.label is not None}
         case Ranking():
             texts += [completion.text for completion in record.completions]
-            unfinished = not all(completion.finished for completion in record.completions)
-            notes |= bool(record.meta.keys() - {"labels"})
-            found |= {LABEL} if "labels" in record.meta else set()
-            found |= {TIE} if len(set(record.ranks)) < len(record.ranks) else set()
-            found |= {ANNOTATOR} if record.annotator else set()
-            found |= {WRITER} if any(completion.source for completion in record.completions) else set()
-    found |= ({UNFINISHED} if unfinished else set()) | ({NOTES} if notes else set())
-    found |= {BLANKS} if any(text != text.strip() for text in texts) else set()
-    found |= {MARK_FIRST} if any(map(is_hh, texts)) else set()
-    found |= {AS_JSON} if any(map(spells_messages, texts)) else set()
-    return found | ({MARK_INSIDE} if any(map(HH_TURN.search, texts)) else set())
+            has[NOTES] |= bool(record.meta.keys() - {"labels"})
+            has[UNFINISHED] = not all(completion.finished for completion in record.completions)
+            has[LABEL] = "labels" in record.meta
+            has[TIE] = len(set(record.ranks)) < len(record.ranks)
+            has[ANNOTATOR] = bool(record.annotator)
+            has[WRITER] = any(completion.source for completion in record.completions)
+    has |= {
+        BLANKS: any(text != text.strip() for text in texts),
+        MARK_FIRST: any(map(is_hh, texts)),
+        AS_JSON: any(map(spells_messages, texts)),
+        MARK_INSIDE: any(map(HH_TURN.search, texts)),
+    }
+    return {part for part, there in has.items() if there}
 
 
 LAYOUTS: dict[str, Layout] = {

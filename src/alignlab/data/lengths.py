@@ -1,7 +1,8 @@
 """Rows that are longer than a stage's max_length: what is cut, what is lost, and what other lengths would
 keep.
 
-    start   the prompt is cut from the left: oldest turns first, then the beginning of the question; the system message and the completions stay whole
+    start   the prompt is cut from the left: oldest turns first, then the beginning of the question; the
+            system message and the completions stay whole
     end     the completion is cut at its end, and gets no end token: it did not end there
     drop    the row is left out
 
@@ -67,10 +68,10 @@ def needs(
     stays = lengths[1] if isinstance(record, Ranking) and len(lengths) > 1 else whole
     if how == "drop" or whole <= below:
         return whole, stays
+    if how == "end" and isinstance(record, Prompt):
+        return whole, whole
     if how == "end":
-        return whole, min(stays, max(_prompt_length(row) for row in sequences) + LEAST) if not isinstance(
-            record, Prompt
-        ) else whole
+        return whole, min(stays, max(map(_prompt_length, sequences)) + LEAST)
     answers = sorted(len(row.ids) - _prompt_length(row) for row in sequences)
     answer = answers[1] if isinstance(record, Ranking) and len(answers) > 1 else answers[-1]
     return whole, min(stays, answer + _bare(record, tokenizer) + LEAST)
@@ -91,12 +92,17 @@ def table(rows: Sequence[tuple[int, int]], *, here: int = 0, context: int = 0) -
     was asked of; none above the context, nor above what keeps all.
     """
     longest = max((whole for whole, _ in rows), default=0)
-    lengths = sorted(
-        {n for n in LENGTHS if not context or n < context}
-        | ({here} if here else set())
-        | ({context} if 0 < context < 10 * LENGTHS[-1] else set())
-    )
-    shown = [n for i, n in enumerate(lengths) if i == 0 or lengths[i - 1] < longest or n == here]
+    lengths = {n for n in LENGTHS if not context or n < context}
+    if here:
+        lengths.add(here)
+    if 0 < context < 10 * LENGTHS[-1]:
+        lengths.add(context)
+    shown: list[int] = []
+    before = 0
+    for n in sorted(lengths):
+        if not before or before < longest or n == here:
+            shown.append(n)
+        before = n
     return [
         Kept(
             n,
@@ -113,9 +119,9 @@ def told(kept: Iterable[Kept], *, here: int = 0) -> str:
     lines = ["max_length   whole     cut    lost"]
     for row in kept:
         of = max(1, row.whole + row.cut + row.lost)
-        lines.append(
-            f"{row.max_length:>10}{row.whole / of:>8.0%}{row.cut / of:>8.0%}{row.lost / of:>8.0%}{'   <- here' if row.max_length == here else ''}"
-        )
+        shares = f"{row.whole / of:>8.0%}{row.cut / of:>8.0%}{row.lost / of:>8.0%}"
+        mark = "   <- here" if row.max_length == here else ""
+        lines.append(f"{row.max_length:>10}{shares}{mark}")
     return "\n".join(lines)
 
 
@@ -154,14 +160,8 @@ def with_prompt(record: R, prompt: Prompt) -> R:
     if isinstance(record, Prompt):
         return cast("R", prompt)
     if isinstance(record, Ranking):
-        return cast(
-            "R",
-            replace(
-                record,
-                prompt=prompt,
-                completions=tuple(replace(c, prompt=prompt) for c in record.completions),
-            ),
-        )
+        completions = tuple(replace(c, prompt=prompt) for c in record.completions)
+        return cast("R", replace(record, prompt=prompt, completions=completions))
     return replace(cast("Any", record), prompt=prompt)
 
 
@@ -182,16 +182,11 @@ def _with_ends_cut(record: R, tokenizer: Any, max_length: int) -> R:
     match record:
         case Ranking():
             parts = [cut(record.prompt, c.text, c.finished) for c in record.completions]
-            return cast(
-                "R",
-                replace(
-                    record,
-                    completions=tuple(
-                        replace(c, text=text, finished=finished)
-                        for c, (text, finished) in zip(record.completions, parts, strict=True)
-                    ),
-                ),
+            shorter = tuple(
+                replace(c, text=text, finished=finished)
+                for c, (text, finished) in zip(record.completions, parts, strict=True)
             )
+            return cast("R", replace(record, completions=shorter))
         case Comparison():
             chosen, rejected = (
                 cut(record.prompt, record.chosen, record.chosen_finished),

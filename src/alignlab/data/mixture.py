@@ -1,7 +1,8 @@
 """Mixtures: records of several sources in given shares.
 
-    mix:0.3=town:demos+0.7=my-chats.jsonl     the weight stands before the name, so no path, town or hub name can be mistaken for it
-    mix:FILE.toml, mix:FILE.json              tables `source` with `data` and `weight`; paths may be relative to the file
+    mix:0.3=town:demos+0.7=my-chats.jsonl     the weight stands before the name, so no name is mistaken for it
+    mix:FILE.toml, mix:FILE.json              tables `source` with `data` and `weight`; paths may be
+                                              relative to the file
 
 Weights are shares of records. Nothing is repeated: the mixture is as large as the scarcest source allows, and
 the others are cut to their shares, by a draw that follows from the seed.
@@ -69,7 +70,9 @@ def sources(name: str) -> list[Source]:
             raise ConfigError(
                 f"the weight of {source.data} is {source.weight}",
                 where=name,
-                remedy=f"a number above 0, from {1 / HEAVIEST:g} to {HEAVIEST:g}; leave out what is not wanted",
+                remedy=(
+                    f"a number above 0, from {1 / HEAVIEST:g} to {HEAVIEST:g}; leave out what is not wanted"
+                ),
             )
     names = [source.data for source in found]
     if twice := next((data for data in names if names.count(data) > 1), ""):

@@ -175,8 +175,7 @@ def _expanded(column: Any) -> int:
     return column.nbytes
 
 
-# --- footer and pages
-# -----------------------------------------------------------------------------------------------------------------
+# footer and pages
 # `pyarrow` ends the process where some fields of a footer do not fit together, so the few that matter are
 # read here.
 

@@ -160,4 +160,5 @@ ANSWERS = (
     "probe_params",
     "intent",
 )
-"""Columns of these sets that hold what a model answered, or what belongs to the attack's own tool: nobody needs to be told of them."""
+"""Columns of these sets that hold what a model answered, or what belongs to the attack's own tool: nobody
+needs to be told of them."""

@@ -2,13 +2,16 @@
 
     harmbench       Behavior, FunctionalCategory, SemanticCategory, Tags, ContextString, BehaviorID (CSV)
     jailbreakbench  Index, Goal, Target, Behavior, Category (CSV, JSON), harmful or benign
-    jbb-artifact    {"parameters": ..., "jailbreaks": [{goal, behavior, category, prompt, ...}]} (JSON), the prompts of a published attack
-    test-cases      {BehaviorID: [prompt, ...]} (HarmBench's) or {model: {Behavior: prompt or null}} (JailbreakBench's): what an attack made of each
+    jbb-artifact    {"parameters": ..., "jailbreaks": [{goal, behavior, category, prompt, ...}]} (JSON), the
+                    prompts of a published attack
+    test-cases      {BehaviorID: [prompt, ...]} (HarmBench's) or {model: {Behavior: prompt or null}}
+                    (JailbreakBench's): what an attack made of each
     advbench        goal, target (CSV)
     strongreject    category, source, forbidden_prompt (CSV)
-    xstest          id, prompt, type, label, focus, note (CSV): safe requests that look harmful, and unsafe ones
+    xstest          id, prompt, type, label, focus, note (CSV): safe requests that look harmful, and others
     ailuminate      release_prompt_id, prompt_text, hazard, persona, locale, prompt_hash (CSV)
-    garak-report    attempts of a garak report.jsonl, with the earlier turns of a conversation; garak-hits: rows of its hitlog.jsonl
+    garak-report    attempts of a garak report.jsonl, with the earlier turns of a conversation
+    garak-hits      rows of its hitlog.jsonl
 
 Every prompt's meta has `set`, `id`, `harmful` (None where the set does not say), `category` as the set spells
 it, `harm` (an id of `harms.toml`, where the category is mapped) and `goal`, what is asked for without the

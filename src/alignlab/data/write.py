@@ -181,8 +181,7 @@ def _count(counts: dict[str, int], what: str, report: WriteReport) -> None:
     report.examples.setdefault(what, report.read)
 
 
-# --- files
-# --------------------------------------------------------------------------------------------------------------------------
+# files
 
 
 def _jsonl(rows: list[dict[str, Any]], file: IO[bytes]) -> None:

@@ -17,12 +17,12 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
-from ..collecting.revise import repetition
 from ..errors import UserError
 from ..models.load import Policy, context_of
 from ..records import Prompt, Text
 from ..sampling import Sampling
 from ..sampling.local import LocalSampler
+from ..text.repetition import repetition
 from ..text.rouge import words
 from .likelihood import text_loss
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..constitution.principles import Constitution
 from ..errors import ConfigError, DataError
 from ..feedback import Judge
-from ..feedback.ai import AIJudge, Verdict, of_orders
+from ..feedback.ai import AIJudge, PairVerdict, of_orders
 from ..records import Comparison, Completion, Prompt
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
@@ -45,7 +45,7 @@ def put_to(judge: AIJudge, pairs: Sequence[Pair]) -> list[Comparison]:
     return [as_shown(judge, *pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True)]
 
 
-def as_shown(judge: AIJudge, first: Completion, second: Completion, verdict: Verdict) -> Comparison:
+def as_shown(judge: AIJudge, first: Completion, second: Completion, verdict: PairVerdict) -> Comparison:
     meta: dict[str, Any] = {
         "annotator": judge.name,
         "sources": [first.source, second.source],

@@ -17,10 +17,8 @@ from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import SamplingSettings
 from .answers import kl_from
+from .preference import BIG
 from .statistics import mean_ci
-
-BIG = 0.5
-"""Completions whose gold scores differ by at least this are far apart; as in `methods.reward_model`."""
 
 
 def accuracy_on_policy(

@@ -45,7 +45,7 @@ FARTHEST = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PairVerdict:
     """What the judge made of a pair.
 
     Attributes:
@@ -145,7 +145,7 @@ class AIJudge:
     def compare(self, first: Sequence[Completion], second: Sequence[Completion]) -> list[float]:
         return [verdict.p for verdict in self.verdicts(first, second)]
 
-    def verdicts(self, first: Sequence[Completion], second: Sequence[Completion]) -> list[Verdict]:
+    def verdicts(self, first: Sequence[Completion], second: Sequence[Completion]) -> list[PairVerdict]:
         """What it makes of each pair. Two equal texts are one half without being asked about."""
         drawn = [
             () if a.text == b.text else self._drawn(a.prompt, a.text, b.text)
@@ -189,7 +189,7 @@ class AIJudge:
             plain = sum(of_orders(*pair) for pair in orders) / len(orders) if orders else 0.5
             masses = [answer.mass for one in own for answer in one]
             verdicts.append(
-                Verdict(
+                PairVerdict(
                     self.label(plain),
                     plain,
                     tuple(p.id for p in principles),
@@ -205,7 +205,7 @@ class AIJudge:
         first: Sequence[Completion],
         second: Sequence[Completion],
         drawn: Sequence[tuple[Principle, ...]],
-    ) -> list[Verdict]:
+    ) -> list[PairVerdict]:
         """Verdicts without a verdict: each answer is read by itself, and is fine under a principle with
         probability f. The one that is fine is preferred to the one that is not; where both are, or neither, a
         coin decides: P(first preferred) = 1/2 + (f_first - f_second) / 2. There is no order to have an
@@ -222,7 +222,7 @@ class AIJudge:
         for principles in drawn:
             orders = tuple((0.5 + (sigmoid(next(odds)) - sigmoid(next(odds))) / 2, None) for _ in principles)
             plain = sum(p for p, _ in orders) / len(orders) if orders else 0.5
-            verdicts.append(Verdict(self.label(plain), plain, tuple(p.id for p in principles), orders))
+            verdicts.append(PairVerdict(self.label(plain), plain, tuple(p.id for p in principles), orders))
         return verdicts
 
     def _fine(self, cases: Sequence[tuple[Completion, Principle]]) -> list[float]:

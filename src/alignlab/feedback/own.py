@@ -11,8 +11,8 @@ turn), `messages` (all turns, as dictionaries), `completion`, `finished` (whethe
 itself), and every other column of the prompt's row, such as a reference answer. It returns a number, or, where
 verdicts are wanted (`alignlab redteam`), one of the labels refusal, partial, compliance and void.
 
-A class is made without arguments and has `score(completions)`, one number or `Score` per completion: for a
-judge that reads many at once, or that loads something first.
+A class is made without arguments and has `score(completions)`, one number or `Score` per completion, or
+`verdicts(completions)`, or both: for a judge that reads many at once, or that loads something first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from .. import plugins
 from ..errors import DataError, UserError
@@ -58,14 +58,7 @@ class OwnJudge(ScoreJudge):
         return as_score(self._said(completion), self.name, _row(completion))
 
     def _verdict(self, completion: Completion) -> Verdict:
-        label = self._said(completion)
-        if label not in LABELS:
-            raise DataError(
-                f"{self.name} gave {label!r:.60}, which is no verdict",
-                where=_row(completion),
-                remedy=f"return one of {', '.join(LABELS)} for every completion",
-            )
-        return Verdict.of(label, float(label in ("refusal", "partial")), reason=f"{self.name} says so")
+        return as_verdict(self._said(completion), self.name, _row(completion))
 
     def _said(self, completion: Completion) -> Any:
         prompt = completion.prompt
@@ -89,31 +82,51 @@ class OwnJudgeOfMany(ScoreJudge):
             self.judge = plugins.load("judge", name)()
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        """One score per completion. Raises DataError where `score` failed, or gave other than one finite number
+        """One score per completion. Raises DataError where the class failed, or gave other than one finite number
         or `Score` each.
         """
+        return [as_score(value, self.name, row) for value, row in self._asked("score", completions)]
+
+    def verdicts(self, completions: Sequence[Completion]) -> list[Verdict]:
+        """One verdict per completion. Raises DataError as `score` does, and for what is no label."""
+        return [as_verdict(value, self.name, row) for value, row in self._asked("verdicts", completions)]
+
+    def _asked(self, verb: str, completions: Sequence[Completion]) -> list[tuple[Any, str]]:
+        """What the class says of each completion, and which row that is."""
         with plugins.blamed(self.name):
-            values = list(self.judge.score(completions))
+            values = list(getattr(self.judge, verb)(completions))
         if len(values) != len(completions):
             raise DataError(
-                f"{self.name} gave {len(values)} scores for {len(completions)} completions",
+                f"{self.name} gave {len(values)} {verb} for {len(completions)} completions",
                 remedy="return one for every completion, in order",
             )
-        pairs = zip(values, completions, strict=True)
-        return [as_score(value, self.name, _row(completion)) for value, completion in pairs]
+        return list(zip(values, map(_row, completions), strict=True))
 
 
-def own_judge(name: str) -> OwnJudge | OwnJudgeOfMany:
-    """The judge behind a plug-in's name. Raises UserError for a class that has no `score`."""
+def own_judge(name: str, verb: Literal["score", "verdicts"] = "score") -> OwnJudge | OwnJudgeOfMany:
+    """The judge behind a plug-in's name. Raises UserError for a class that has not the verb it is asked by."""
     found = plugins.load("judge", name)
     if not inspect.isclass(found):
         return OwnJudge(name)
-    if not callable(getattr(found, "score", None)):
+    if not callable(getattr(found, verb, None)):
         raise UserError(
-            f"{name} is a class that has no method score",
-            remedy="score(self, completions), one number per completion; or name a function",
+            f"{name} is a class that has no method {verb}",
+            remedy=f"{verb}(self, completions), one per completion; or name a function",
         )
     return OwnJudgeOfMany(name)
+
+
+def as_verdict(value: Any, name: str, where: str) -> Verdict:
+    """What a plug-in gave as a verdict. Raises DataError unless it is a label, or a `Verdict`."""
+    if isinstance(value, Verdict):
+        return value
+    if value not in LABELS:
+        raise DataError(
+            f"{name} gave {value!r:.60}, which is no verdict",
+            where=where,
+            remedy=f"return one of {', '.join(LABELS)} for every completion",
+        )
+    return Verdict.of(value, float(value in ("refusal", "partial")), reason=f"{name} says so")
 
 
 def as_score(value: Any, name: str, where: str) -> Score:

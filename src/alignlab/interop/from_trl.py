@@ -164,13 +164,13 @@ def from_trl(*, file: str, args: str, method: str, write: str) -> dict[str, Any]
 @cache
 def table() -> dict[str, Any]:
     """Names and defaults of TRL's configs, as recorded from TRL."""
-    return json.loads(files("alignlab").joinpath("trl_fields.json").read_text(encoding="utf-8"))
+    return json.loads(files("alignlab.interop").joinpath("trl_fields.json").read_text(encoding="utf-8"))
 
 
 @cache
 def fates() -> dict[str, Any]:
     """What becomes of the keys that are no setting here."""
-    return tomllib.loads(files("alignlab").joinpath("trl_keys.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(files("alignlab.interop").joinpath("trl_keys.toml").read_text(encoding="utf-8"))
 
 
 def keys_of(method: str) -> tuple[dict[str, Any], dict[str, str]]:

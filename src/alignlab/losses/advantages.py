@@ -35,7 +35,7 @@ def kl_shaped_rewards(
 def gae(
     rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, *, gamma: float, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimation (Schulman et al. 2016, equations 11, 12 and 16).
+    """Generalized advantage estimation (Schulman et al. 2016, equations 11, 12 and 16).
 
         delta_t = r_t + gamma V_next - V_t,    A_t = delta_t + gamma lambda A_next,    R_t = A_t + V_t
 

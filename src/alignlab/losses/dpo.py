@@ -1,4 +1,4 @@
-"""Direct preference optimisation."""
+"""Direct preference optimization."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def dpo_loss(
         raise ValueError(f"lengths have no meaning for loss_type {loss_type!r}")
     h = chosen - rejected
     losses = _losses(h, beta, loss_type, label_smoothing)
-    if label_B is not None:
+    if label_B is not None:  # L_l(h) = l L(h) + (1 - l) L(-h)
         if loss_type == "hinge":
             raise ValueError("soft labels have no meaning for loss_type 'hinge'")
         losses = label_B * losses + (1 - label_B) * _losses(-h, beta, loss_type, label_smoothing)
@@ -91,9 +91,9 @@ def dpo_loss(
 
 def _losses(h: Tensor, beta: float, loss_type: str, label_smoothing: float) -> Tensor:
     """L(h) of each comparison, for a chosen completion that is surely the better one."""
-    if loss_type in ("sigmoid", "sigmoid_norm"):
+    if loss_type in ("sigmoid", "sigmoid_norm"):  # Rafailov et al. 2023, (7); with e: Mitchell 2023, (3)
         return -(1 - label_smoothing) * logsigmoid(beta * h) - label_smoothing * logsigmoid(-beta * h)
-    if loss_type == "robust":
+    if loss_type == "robust":  # Chowdhury et al. 2024, (12)
         if not 0 <= label_smoothing < 0.5:
             raise ValueError(f"robust DPO needs a label_smoothing from 0 to below 0.5, not {label_smoothing}")
         return (-(1 - label_smoothing) * logsigmoid(beta * h) + label_smoothing * logsigmoid(-beta * h)) / (
@@ -101,8 +101,8 @@ def _losses(h: Tensor, beta: float, loss_type: str, label_smoothing: float) -> T
         )
     if label_smoothing:
         raise ValueError(f"label_smoothing has no meaning for loss_type {loss_type!r}")
-    if loss_type == "hinge":
+    if loss_type == "hinge":  # Zhao et al. 2023, (4)
         return relu(1 - beta * h)
-    if loss_type == "ipo":
+    if loss_type == "ipo":  # Azar et al. 2023, (17)
         return (h - 1 / (2 * beta)).square()
     raise ValueError(f"loss_type {loss_type!r} is not one of {', '.join(DPO_LOSSES)}")

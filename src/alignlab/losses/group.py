@@ -20,7 +20,7 @@ def group_advantages(scores_PG: Tensor, *, kind: str) -> Tensor:
     |---|---|---|
     | rloo | score - mean of the other G - 1 in the group | Kool et al. 2019; Ahmadian et al. 2024 |
     | grpo | (score - group mean) / (group standard deviation + 1e-4), ddof 1 | Shao et al. 2024, section 4.1.2 |
-    | dr_grpo | score - group mean | Liu et al. 2025: without the division that favours prompts of little spread |
+    | dr_grpo | score - group mean | Liu et al. 2025: without the division that favors prompts of little spread |
     | reinforce | score - mean of all P x G scores | Williams 1992, the batch mean as baseline |
 
     rloo = dr_grpo * G / (G - 1): the mean of the others does not contain the score itself, which keeps the
@@ -39,7 +39,7 @@ def group_advantages(scores_PG: Tensor, *, kind: str) -> Tensor:
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}: one of {', '.join(KINDS)}")
-    if kind == "reinforce":
+    if kind == "reinforce":  # Williams 1992
         return scores_PG - scores_PG.mean()
     group = scores_PG.shape[1]
     if group < 2:
@@ -47,16 +47,15 @@ def group_advantages(scores_PG: Tensor, *, kind: str) -> Tensor:
             f"kind {kind!r} compares completions of one prompt and needs at least 2 of them, not {group}"
         )
     equal_P1 = scores_PG.amax(1, keepdim=True) == scores_PG.amin(1, keepdim=True)
-    centred_PG = (scores_PG - scores_PG.mean(1, keepdim=True)).masked_fill(
-        equal_P1, 0.0
-    )  # the mean of equal floats may be off by its last digit
+    # the mean of equal floats may be off by its last digit
+    centered_PG = (scores_PG - scores_PG.mean(1, keepdim=True)).masked_fill(equal_P1, 0.0)
     match kind:
-        case "rloo":
-            return centred_PG * (group / (group - 1))
-        case "grpo":
-            return centred_PG / (scores_PG.std(1, keepdim=True, correction=1) + 1e-4)
-        case _:
-            return centred_PG
+        case "rloo":  # Ahmadian et al. 2024
+            return centered_PG * (group / (group - 1))
+        case "grpo":  # Shao et al. 2024, 4.1.2
+            return centered_PG / (scores_PG.std(1, keepdim=True, correction=1) + 1e-4)
+        case _:  # dr_grpo: Liu et al. 2025
+            return centered_PG
 
 
 def token_weights(mask_BT: Tensor, *, mean: str, sequences: int, tokens: float, max_length: int) -> Tensor:
@@ -81,11 +80,11 @@ def token_weights(mask_BT: Tensor, *, mean: str, sequences: int, tokens: float, 
     """
     mask = (mask_BT != 0).to(mask_BT.dtype if mask_BT.is_floating_point() else torch.get_default_dtype())
     match mean:
-        case "sequence":
+        case "sequence":  # Shao et al. 2024, (3)
             return mask / (sequences * mask.sum(1, keepdim=True).clamp_min(1))
-        case "token":
+        case "token":  # Yu et al. 2025, (8)
             return mask / tokens
-        case "constant":
+        case "constant":  # Liu et al. 2025
             return mask / (sequences * max_length)
         case _:
             raise ValueError(f"mean {mean!r} is not one of {', '.join(MEANS)}")
@@ -111,7 +110,7 @@ def group_policy_loss(
         r = exp(log p - log p_old)
         L = sum( w [ max(-A r, -A clip(r, 1 - e_low, 1 + e_high)) + kl_coef kl(log p, log p_ref) ] )
 
-    At the level of a sequence all tokens of a completion share its ratio, length-normalised (GSPO, Zheng et
+    At the level of a sequence all tokens of a completion share its ratio, length-normalized (GSPO, Zheng et
     al. 2025, equations 5 and 7):
 
         r = exp( sum_t (log p_t - log p_old,t) / length )
@@ -147,10 +146,9 @@ def group_policy_loss(
     )
     check_same_shape(advantages_B=advantages_B, **{"mask_BT[:, 0]": mask_BT[:, 0]})
     log_ratio = zero_outside(logprobs_BT - old_logprobs_BT, mask_BT)
-    if ratio_level == "sequence":
-        log_ratio = (
-            log_ratio.sum(1, keepdim=True) / (mask_BT != 0).sum(1, keepdim=True).clamp_min(1)
-        ).expand_as(log_ratio)
+    if ratio_level == "sequence":  # Zheng et al. 2025, (7)
+        lengths_B1 = (mask_BT != 0).sum(1, keepdim=True).clamp_min(1)
+        log_ratio = (log_ratio.sum(1, keepdim=True) / lengths_B1).expand_as(log_ratio)
     ratio, advantages = log_ratio.exp(), advantages_B[:, None]
     low, high = 1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high)
     objective = (-advantages * ratio).maximum(-advantages * ratio.clamp(low, high))

@@ -25,11 +25,11 @@ def kl_estimate(logprobs_BT: Tensor, ref_logprobs_BT: Tensor, *, estimator: str)
     """
     check_same_shape(logprobs_BT=logprobs_BT, ref_logprobs_BT=ref_logprobs_BT)
     d = logprobs_BT - ref_logprobs_BT
-    if estimator == "k1":
+    if estimator == "k1":  # log r
         return d
-    if estimator == "k2":
+    if estimator == "k2":  # (log r)^2 / 2
         return d.square() / 2
-    if estimator == "k3":
+    if estimator == "k3":  # 1 / r - 1 + log r
         return (torch.expm1(-d) + d).clamp_min(0.0)
     raise ValueError(f"estimator {estimator!r} is not one of k1, k2, k3")
 
@@ -40,8 +40,8 @@ def adaptive_kl_coef(coef: float, kl: float, *, target: float, horizon: float, n
         e = clip(kl / target - 1, -0.2, 0.2);   coef' = coef (1 + e n / horizon)
 
     Args:
-        kl: measured, nats a completion.
-        target: wanted, nats a completion.
+        kl: measured, nats per completion.
+        target: wanted, nats per completion.
         n: completions since the last change, `horizon`: completions over which it reacts.
     """
     error = min(0.2, max(-0.2, kl / target - 1))

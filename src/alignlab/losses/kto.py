@@ -1,4 +1,4 @@
-"""Kahneman-Tversky optimisation: learning from completions that were liked or not, each by itself."""
+"""Kahneman-Tversky optimization: learning from completions that were liked or not, each by itself."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def token_logprobs(logits_BTV: Tensor, ids_BT: Tensor, *, temperature: float = 1
     position.
 
     Args:
-        logits_BTV: (B, T, V), unnormalised.
+        logits_BTV: (B, T, V), unnormalized.
         ids_BT: (B, T), int64.
         temperature: of the distribution whose log-probability is wanted; logits are divided by it.
 

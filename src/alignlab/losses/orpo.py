@@ -1,4 +1,4 @@
-"""Odds-ratio preference optimisation: SFT on the chosen completion and a push away from the rejected one,
+"""Odds-ratio preference optimization: SFT on the chosen completion and a push away from the rejected one,
 without a reference.
 """
 

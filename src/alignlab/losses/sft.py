@@ -20,7 +20,7 @@ def sft_loss(
     Args:
         logprobs_BT: (B, T) from `token_logprobs`.
         loss_mask_BT: (B, T), 1 on completion tokens and the end token.
-        denominator: usually the sum of the mask over all micro-batches of the optimiser step.
+        denominator: usually the sum of the mask over all micro-batches of the optimizer step.
 
     Returns:
         The loss, and for this micro-batch alone `num_tokens`, the tokens trained on, and `loss`, their mean

@@ -1,4 +1,4 @@
-"""Simple preference optimisation: the mean log-probability of a completion as its reward, without a
+"""Simple preference optimization: the mean log-probability of a completion as its reward, without a
 reference.
 """
 

@@ -1,13 +1,18 @@
 """Learning from comparisons directly, the policy itself as the reward model: DPO (Rafailov et al. 2023) and
-its family against a reference, ORPO (Hong et al. 2024) and SimPO (Meng et al. 2024) without one. One loop:
-they differ in `losses_of` alone, and in whether a reference is asked.
+its family against a reference, ORPO (Hong et al. 2024) and SimPO (Meng et al. 2024) without one.
+
+I read chosen and rejected of each comparison side by side, sum the log-probabilities of either completion, and
+hand the two sums to a loss: the methods differ in that loss alone (`PAIR_LOSSES`), and in whether a reference
+is asked. The reference is the policy before the first step. I ask it once for all epochs, in the batches that
+the policy is read in, so that the first margin is exactly 0. I leave out a likelihood term of my own beside
+the pairs; that chosen completions grow less likely too is watched and said, and not mended.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -22,18 +27,71 @@ from ..health.displacement import Watch
 from ..health.rules import FEWEST
 from ..losses import dpo_loss, orpo_loss, simpo_loss
 from ..models.batch import by_length, chunks
-from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
-from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.pairs import comparisons_of, completion_lengths, distinct, encode
+from ..models.state import Trained
 from ..records import Comparison, Ranking
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import DPOSettings, ORPOSettings, SimPOSettings
 from ..settings.rules import check
 
 Settings = DPOSettings | ORPOSettings | SimPOSettings
-TURN = {"dpo": "a larger beta", "orpo": "a smaller optim.lr", "simpo": "a smaller optim.lr"}
-"""The one setting to turn when likelihood displacement has gone too far."""
+Losses = tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
+"""Losses and the rewards of chosen and rejected, (N,) each, and figures of the method's own."""
+
+
+def dpo_losses(
+    s: DPOSettings, policy_N2: Tensor, lengths_N2: Tensor, ref_N2: Tensor | None, label_N: Tensor | None
+) -> Losses:
+    assert ref_N2 is not None
+    lengths = lengths_N2.unbind(1) if s.loss_type == "sigmoid_norm" else (None, None)
+    return *dpo_loss(
+        *policy_N2.unbind(1),
+        *ref_N2.unbind(1),
+        beta=s.beta,
+        loss_type=s.loss_type,
+        label_smoothing=s.label_smoothing,
+        chosen_lengths=lengths[0],
+        rejected_lengths=lengths[1],
+        label_B=label_N,
+    ), {}
+
+
+def orpo_losses(s: ORPOSettings, policy_N2: Tensor, lengths_N2: Tensor, *_: Tensor | None) -> Losses:
+    return orpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=s.beta)
+
+
+def simpo_losses(s: SimPOSettings, policy_N2: Tensor, lengths_N2: Tensor, *_: Tensor | None) -> Losses:
+    return *simpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=s.beta, gamma=s.gamma), {}
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """A loss on pairs, as this loop uses it.
+
+    Attributes:
+        losses: from the settings, the log-probabilities of chosen and rejected (N, 2), their lengths (N, 2),
+            and, None where it has none of them, the reference's log-probabilities (N, 2) and soft labels (N,).
+        turn: the one setting to turn when likelihood displacement has gone too far.
+        reference: whether a reference is asked; without one, a reward is one per token.
+        soft: whether it learns from soft labels.
+    """
+
+    name: str
+    losses: Callable[..., Losses]
+    turn: str
+    reference: bool = False
+    soft: bool = False
+
+
+PAIR_LOSSES: dict[type, PairLoss] = {
+    DPOSettings: PairLoss("dpo", dpo_losses, "a larger beta", reference=True, soft=True),
+    ORPOSettings: PairLoss("orpo", orpo_losses, "a smaller optim.lr"),
+    SimPOSettings: PairLoss("simpo", simpo_losses, "a smaller optim.lr"),
+}
+"""Every loss on pairs, by the settings that ask for it."""
 
 
 def train(
@@ -50,7 +108,7 @@ def train(
     DPO's reference is the policy it was: what `policy` holds when this is called, also when a run goes on.
     ORPO and SimPO ask no reference.
 
-    Metrics a step: `loss`, `rewards/chosen`, `rewards/rejected`, `rewards/accuracies`, `rewards/margins`,
+    Metrics of a step: `loss`, `rewards/chosen`, `rewards/rejected`, `rewards/accuracies`, `rewards/margins`,
     `logps/chosen`, `logps/rejected` (sums over the completion, whatever the loss makes of them), `grad_norm`,
     `learning_rate`, `epoch`; ORPO also `nll_loss`, `log_odds_chosen`, `log_odds_ratio`. Both
     log-probabilities may fall while the margin grows (likelihood displacement): they are logged apart. With
@@ -64,8 +122,8 @@ def train(
 
     Returns:
         On held-out comparisons: `accuracy` and `margin` of the reward, `eval_rewards`, `reference_accuracy`
-        (how often the policy it started from finds the chosen one likelier, a token where the method's reward
-        is one of a token), `eval_logps`, by how many nats a completion each has moved; and
+        (how often the policy it started from finds the chosen one likelier, per token where the method's reward
+        is one per token), `eval_logps`, by how many nats per completion each has moved; and
         `likelihood_displacement`, what `displacement.Watch` found while training.
 
     Raises:
@@ -74,8 +132,10 @@ def train(
     """
     # 1. comparisons that fit, encoded once
     check(settings)
-    name = name_of(settings, run)
-    usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings, name)
+    kind = PAIR_LOSSES[type(settings)]
+    name = kind.name
+    say_odd(settings, run)
+    usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings)
     run.note(said)
     learn, report = fit(
         usable, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway
@@ -84,7 +144,7 @@ def train(
     if held_out is None:
         learn, test = by_prompt(learn, settings.held_out, seed)
     else:
-        kept, _ = usable_labels(comparisons_of(held_out, 0, seed), settings, name)
+        kept, _ = usable_labels(comparisons_of(held_out, 0, seed), settings)
         test = fit(kept, policy.tokenizer, settings.max_length, truncate=settings.truncate)[0] if kept else []
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
@@ -105,7 +165,7 @@ def train(
         row for c in learn for row in encode(policy, c)
     ]  # chosen and rejected of comparison i at 2 i and 2 i + 1
     lengths_N2 = completion_lengths(rows).view(-1, 2)
-    labels_N, test_labels_N = labels_of(learn, name), labels_of(test, name)
+    labels_N, test_labels_N = (labels_of(part) if kind.soft else None for part in (learn, test))
     run.add_data("comparisons", learn)
 
     # 2. the batches, and for DPO the reference's log-probabilities, asked once, in the very batches of the
@@ -116,7 +176,7 @@ def train(
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, name), epoch))
     size = settings.micro_batch or settings.batch
     reference_N2 = None
-    if isinstance(settings, DPOSettings):
+    if kind.reference:
         first_epoch = [
             chosen[start : start + size]
             for chosen in batches(0)[:total]
@@ -128,19 +188,14 @@ def train(
     test_batches, test_lengths_N2 = chunks(test_rows, 4096), completion_lengths(test_rows)[test_places_N2]
     test_start_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
 
-    # 3. the optimiser, where it was if the run goes on
+    # 3. the optimizer, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
-    watch = Watch(total, TURN[name], relative=reference_N2 is not None)
-    if saved := run.load_state():
-        load_tensors(policy.model, saved[1])
-        optimizer.load_state_tensors(saved[1])
-        watch.load(saved[2])
-
-    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), watch.state()
+    watch = Watch(total, kind.turn, relative=kind.reference)
+    trained = Trained(run, watch.state(), model=(policy.model, optimizer))
+    watch.load(trained.numbers)
 
     policy.model.train()
-    for step in run.steps(total, desc=name, save=state):
+    for step in run.steps(total, desc=name, save=trained.state):
         # 4. chosen and rejected of a batch in one forward pass; the loss over all comparisons of the batch,
         # so that micro-batches change nothing
         epoch, place = divmod(step, batches_an_epoch)
@@ -158,8 +213,8 @@ def train(
             policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
             ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
             label_N = None if labels_N is None else labels_N[micro].to(policy.device)
-            losses, chosen_rewards, rejected_rewards, more = losses_of(
-                settings, policy_N2, ref_N2, lengths_N2[micro].to(policy.device), label_N
+            losses, chosen_rewards, rejected_rewards, more = kind.losses(
+                settings, policy_N2, lengths_N2[micro].to(policy.device), ref_N2, label_N
             )
             loss = losses.sum() / len(chosen)
             worst = learn[micro[int(losses.argmax())]].prompt.text  # NaN counts as the largest
@@ -194,6 +249,7 @@ def train(
         )
         if said := watch.see(step, *(seen_2 / lengths_N2[chosen].sum(0)).tolist()):
             run.note(f"{name}: {said}")
+        trained.numbers |= watch.state()
 
     # 6. the reward on prompts it never saw
     policy.model.eval()
@@ -207,8 +263,10 @@ def train(
         "steps": total,
     }
     test_now_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
-    _, chosen_rewards, rejected_rewards, _ = losses_of(settings, test_now_N2, test_start_N2, test_lengths_N2)
-    likelier_N2 = test_start_N2 if isinstance(settings, DPOSettings) else test_start_N2 / test_lengths_N2
+    _, chosen_rewards, rejected_rewards, _ = kind.losses(
+        settings, test_now_N2, test_lengths_N2, test_start_N2, None
+    )
+    likelier_N2 = test_start_N2 if kind.reference else test_start_N2 / test_lengths_N2
     moved_N2 = test_now_N2 - test_start_N2
     soft = None if test_labels_N is None else test_labels_N.tolist()
     if labels_N is not None:
@@ -230,13 +288,10 @@ def train(
     }
 
 
-def name_of(settings: Settings, run: RunDir) -> str:
-    """The method's name; what its settings amount to is said."""
-    match settings:
-        case ORPOSettings():
-            return "orpo"
-        case SimPOSettings():
-            return "simpo"
+def say_odd(settings: Settings, run: RunDir) -> None:
+    """What the settings amount to, where that is not what one may have meant."""
+    if not isinstance(settings, DPOSettings):
+        return
     if settings.loss_type == "robust" and not settings.label_smoothing:
         run.note(
             "dpo: loss_type robust with label_smoothing 0 is sigmoid; give label_smoothing the share of "
@@ -247,125 +302,41 @@ def name_of(settings: Settings, run: RunDir) -> str:
             f"dpo: sigmoid_norm's reward is one a token, and beta {settings.beta} makes it small; Tulu "
             "3 uses 5"
         )
-    return "dpo"
 
 
-def usable_labels(
-    comparisons: Sequence[Comparison], settings: Settings, name: str
-) -> tuple[list[Comparison], str]:
+def usable_labels(comparisons: Sequence[Comparison], settings: Settings) -> tuple[list[Comparison], str]:
     """The comparisons with the labels that the method can learn from, and what to tell the user where it
     cannot learn from soft ones.
 
     Raises:
         ConfigError: soft labels with DPO's hinge loss.
     """
-    soft = sum(c.label is not None for c in comparisons)
+    soft, kind = sum(c.label is not None for c in comparisons), PAIR_LOSSES[type(settings)]
     if not soft:
         return list(comparisons), ""
-    if isinstance(settings, DPOSettings):
-        if settings.loss_type == "hinge":
-            raise ConfigError(
-                f"{soft} comparisons have soft labels, which mean nothing to loss_type hinge",
-                remedy="loss_type sigmoid, sigmoid_norm, ipo or robust",
-            )
+    if isinstance(settings, DPOSettings) and settings.loss_type == "hinge":
+        raise ConfigError(
+            f"{soft} comparisons have soft labels, which mean nothing to loss_type hinge",
+            remedy="loss_type sigmoid, sigmoid_norm, ipo or robust",
+        )
+    if kind.soft:
         return list(comparisons), ""
     sure = [pair for c in comparisons if not (pair := c.favoured).tie]
     return sure, (
-        f"{name}: {soft} comparisons have soft labels, and {name} knows none: the completion that a label favours is taken to be the better one for certain; "
+        f"{kind.name}: {soft} comparisons have soft labels, and {kind.name} knows none: the completion that a "
+        "label favours is taken to be the better one for certain; "
         f"{len(comparisons) - len(sure)} labels of one half are left out. dpo and reward learn from "
         "soft labels"
     )
 
 
-def labels_of(comparisons: Sequence[Comparison], name: str) -> Tensor | None:
-    """(N,) soft labels, 1 where a comparison has none; None if no comparison has one, or the method knows
-    none.
-    """
-    if name != "dpo" or all(c.label is None for c in comparisons):
+def labels_of(comparisons: Sequence[Comparison]) -> Tensor | None:
+    """(N,) soft labels, 1 where a comparison has none; None if no comparison has one."""
+    if all(c.label is None for c in comparisons):
         return None
     return torch.tensor([1.0 if c.label is None else c.label for c in comparisons])
-
-
-def losses_of(
-    settings: Settings,
-    policy_N2: Tensor,
-    ref_N2: Tensor | None,
-    lengths_N2: Tensor,
-    label_N: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-    """Losses and rewards of comparisons, (N,) each, from the log-probabilities of chosen and rejected and
-    their lengths, (N, 2); and ORPO's own figures.
-
-    `ref_N2` is the reference's, and `label_N` are soft labels, which only DPO looks at.
-    """
-    match settings:
-        case ORPOSettings():
-            return orpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=settings.beta)
-        case SimPOSettings():
-            return *simpo_loss(
-                *policy_N2.unbind(1), *lengths_N2.unbind(1), beta=settings.beta, gamma=settings.gamma
-            ), {}
-    assert ref_N2 is not None
-    chosen_lengths, rejected_lengths = (
-        lengths_N2.unbind(1) if settings.loss_type == "sigmoid_norm" else (None, None)
-    )
-    return *dpo_loss(
-        *policy_N2.unbind(1),
-        *ref_N2.unbind(1),
-        beta=settings.beta,
-        loss_type=settings.loss_type,
-        label_smoothing=settings.label_smoothing,
-        chosen_lengths=chosen_lengths,
-        rejected_lengths=rejected_lengths,
-        label_B=label_N,
-    ), {}
-
-
-def comparisons_of(
-    preferences: Sequence[Ranking | Comparison], per_prompt: int, seed: int
-) -> list[Comparison]:
-    """Comparisons as they are, rankings as all their pairs (or `per_prompt` of them, drawn by the seed); ties
-    left out.
-    """
-    found: list[Comparison] = []
-    for i, item in enumerate(preferences):
-        pairs = item.comparisons() if isinstance(item, Ranking) else [] if item.tie else [item]
-        if per_prompt and len(pairs) > per_prompt:
-            pairs = random.Random(derive_seed(seed, "pairs", i)).sample(pairs, per_prompt)
-        found += pairs
-    return found
-
-
-def encode(policy: Policy, comparison: Comparison) -> tuple[Rendered, Rendered]:
-    """Chosen and rejected; one that was cut at the limit has no end token."""
-    c = comparison
-    return (
-        example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished),
-        example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished),
-    )
-
-
-def distinct(pairs: Iterable[tuple[Rendered, Rendered]]) -> tuple[list[Rendered], Tensor]:
-    """Each row once, although a completion of a ranking stands in K - 1 pairs; and where the two of each pair
-    are, (N, 2).
-    """
-    places: dict[tuple[int, ...], int] = {}
-    rows: list[Rendered] = []
-    found: list[int] = []
-    for pair in pairs:
-        for row in pair:
-            place = places.setdefault((len(row.ids) - sum(row.loss_mask), *row.ids), len(rows))
-            if place == len(rows):
-                rows.append(row)
-            found.append(place)
-    return rows, torch.tensor(found, dtype=torch.long).view(-1, 2)
 
 
 def sides(x_N2: Tensor) -> dict[str, float]:
     """Means of chosen and rejected; empty if there are none."""
     return dict(zip(("chosen", "rejected"), x_N2.mean(0).tolist(), strict=True)) if len(x_N2) else {}
-
-
-def completion_lengths(rows: Sequence[Rendered]) -> Tensor:
-    """(N,) tokens of each completion, its end token among them."""
-    return torch.tensor([sum(row.loss_mask) for row in rows], dtype=torch.long)

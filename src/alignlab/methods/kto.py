@@ -1,5 +1,11 @@
-"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): from completions that were liked or not, each by
+"""Kahneman-Tversky optimization (Ethayarajh et al. 2024): from completions that were liked or not, each by
 itself.
+
+I weigh each completion's implicit reward against a baseline, how far the policy has moved in general: a liked
+one is to lie above it and a disliked one below, and the further off it already is the less it pulls. The
+baseline is measured on prompts with the completions of other prompts, of the same batch and without a gradient.
+Batches are drawn from all data and not by length: completions of one length can be of one label. I leave out
+completions that are labeled both ways, and pairs, which DPO is for.
 """
 
 from __future__ import annotations
@@ -24,8 +30,9 @@ from ..losses import kto_baseline, kto_loss
 from ..models.batch import chunks
 from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
-from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.state import Trained
 from ..records import Unpaired
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import KTOSettings
@@ -47,7 +54,7 @@ def train(
     """Train the policy in place, against the policy it was: what `policy` holds when this is called, also
     when a run goes on.
 
-    Metrics a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the liked
+    Metrics of a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the liked
     completions of the batch, `rewards/rejected` and `logps/rejected` over the others, and `rewards/margins`
     between the two (each only where the batch has such); `grad_norm`, `learning_rate`, `epoch`.
 
@@ -124,19 +131,14 @@ def train(
     test_batches = chunks(test_rows, 4096)
     test_reference_N = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)
 
-    # 4. the optimiser, where it was if the run goes on
+    # 4. the optimizer, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
     watch = Watch(total, "a larger beta", relative=True)
-    if saved := run.load_state():
-        load_tensors(policy.model, saved[1])
-        optimizer.load_state_tensors(saved[1])
-        watch.load(saved[2])
-
-    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), watch.state()
+    trained = Trained(run, watch.state(), model=(policy.model, optimizer))
+    watch.load(trained.numbers)
 
     policy.model.train()
-    for step in run.steps(total, desc="kto", save=state):
+    for step in run.steps(total, desc="kto", save=trained.state):
         # 5. the baseline of the whole batch, from mismatched pairs and without a gradient
         epoch, place = divmod(step, len(batches))
         batch = batches[order(epoch)[place]]
@@ -196,6 +198,7 @@ def train(
                 *((gains_N[which].sum() / lengths_N[which].sum()).item() for which in (label_N, ~label_N)),
             ):
                 run.note(f"kto: {said}")
+            trained.numbers |= watch.state()
 
     # 8. the implicit reward on prompts it never saw
     policy.model.eval()

@@ -1,4 +1,11 @@
-"""Language modelling on rows of text: how a base model is made."""
+"""Language modelling on rows of text: how a base model is made.
+
+I read every row once, in the order it is given, predict each token from those before it, and take a step of
+AdamW per batch, the rate warmed up and then let down to a twentieth. Rows are full, so that nothing is padded
+and nothing laid out. I leave out fp32 masters, the layouts and the heads in pieces of the other loops (a new
+model is small, in fp32, and its rows are alike), and a second pass: the corpus is longer than one can read
+twice.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +35,7 @@ def pretrain(
     settings: PretrainSettings | CriticSettings,
     weights_NT: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Train on every row once, in order: the corpus is longer than one can read twice.
+    """Train on every row once, in order.
 
     Args:
         model: any causal model, new, or one that reads on.
@@ -37,11 +44,11 @@ def pretrain(
         weights_NT: of the same shape, how much each token counts in the loss, 0 for one that is only read;
             all alike if it is not given. The first of a row is predicted by nothing.
 
-    Metrics every 50 steps and after the last: `loss` (nats a learnt token, mean since the line before),
+    Metrics every 50 steps and after the last: `loss` (nats per learnt token, mean since the line before),
     `grad_norm`, `learning_rate`, `num_tokens` (so far), `time/tokens_per_second`.
 
     Returns:
-        `parameters`, `num_tokens`, `eval_loss` (nats a learnt token), `seconds`.
+        `parameters`, `num_tokens`, `eval_loss` (nats per learnt token), `seconds`.
 
     Raises:
         DataError: no batch is left beside the held-out rows. GuardStop: a loss that is not finite.

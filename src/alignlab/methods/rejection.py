@@ -1,5 +1,10 @@
 """Rejection sampling: in rounds, sample N, keep what the judge likes best, and learn it by SFT (Touvron et
 al. 2023, section 3.2.3; RAFT, Dong et al. 2023).
+
+In each round I sample N completions of each prompt from the policy as it is, keep of each prompt the one that
+the judge likes best and that ended by itself, keep of these the top share, and take SFT steps on them; with
+`keep_earlier` the best of all rounds so far compete. I leave out a penalty on leaving the start: rounds are few
+and every target is something that the policy wrote; KL is measured, and not held.
 """
 
 from __future__ import annotations
@@ -8,28 +13,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
+from .. import rollouts
 from ..errors import DataError
 from ..feedback import Judge
 from ..losses import sft_loss
 from ..models.batch import by_length, chunks
 from ..models.chat import Rendered, example
 from ..models.forward import laid_out, token_logprobs_of
-from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.state import Trained
 from ..records import Completion, Prompt
-from ..rollouts import (
-    current,
-    frozen,
-    logprobs_under,
-    mean,
-    prompts_of_step,
-    prompts_that_fit,
-    rows_of,
-    scores_of,
-)
-from ..run import RunDir, at_step, derive_seed, guard_finite
+from ..rollouts import Rollouts, mean
+from ..run import RunDir, derive_seed, guard_finite
 from ..sampling import Sampling
 from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
@@ -58,7 +54,7 @@ def train(
 
     Metrics of the first step of a round, of its samples: `round`, `round/proxy` and `round/gold` (mean of all
     samples), `round/proxy_best` and `round/gold_best` (of the picks), `round/tokens` (sampled), `round/kl`
-    (k1 from the start, nats a completion), `round/distinct` (share of different texts among the N of a
+    (k1 from the start, nats per completion), `round/distinct` (share of different texts among the N of a
     prompt), `round/learnt` (completions learnt from), `round/unfinished` (prompts none of whose completions
     ended). Of each step: `loss`, `grad_norm`, `learning_rate`, `num_tokens`.
 
@@ -70,11 +66,10 @@ def train(
         ConfigError: settings that cannot work. DataError: no prompt fits, or no completion ended. GuardStop:
             a score or loss that is not finite.
     """
-    # 1. prompts that fit; the optimiser, where it was if the run goes on. Every round has as many steps as
+    # 1. prompts that fit; the optimizer, where it was if the run goes on. Every round has as many steps as
     # its largest pool needs
     check(settings)
-    s = settings.sampling
-    prompts, report = prompts_that_fit(run, policy, prompts, settings)
+    prompts, report = rollouts.prompts_that_fit(run, policy, prompts, settings)
     asked = min(settings.prompts, len(prompts))
     pools = [
         min(len(prompts), asked * (number + 1) if settings.keep_earlier else asked)
@@ -86,18 +81,11 @@ def train(
     ]
     starts = [sum(lengths[:number]) for number in range(settings.rounds)]
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, sum(lengths))
-    tokens = 0
-    if saved := run.load_state():
-        _, tensors, extra = saved
-        load_tensors(policy.model, tensors)
-        optimizer.load_state_tensors(tensors)
-        tokens = extra["tokens"]
-
-    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), {"tokens": tokens}
+    trained = Trained(run, {"tokens": 0}, model=(policy.model, optimizer))
 
     policy.model.eval()
-    sampler = LocalSampler.of(policy, slots=s.slots, name="policy")
+    sampler = LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
+    sampling = Sampling.of(settings.sampling, settings.n)
 
     def sampled(number: int, step: int) -> dict[str, Any]:
         """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written
@@ -105,21 +93,11 @@ def train(
         """
 
         def made() -> dict[str, Any]:
-            sampler.sync(policy.model)
-            with at_step(step):
-                groups = sampler.sample(
-                    prompts_of_step(prompts, asked, number, seed),
-                    Sampling.of(s, n=settings.n),
-                    seed=derive_seed(seed, "rejection", number),
-                )
-            return pick(
-                policy,
-                reference,
-                groups,
-                scores_of(judge, [c for group in groups for c in group], step),
-                gold,
-                settings,
-            )
+            questions = rollouts.prompts_of_step(prompts, asked, number, seed)
+            draws = derive_seed(seed, "rejection", number)
+            completions = rollouts.sample(sampler, policy, questions, sampling, step=step, seed=draws)
+            scores = [score.value for score in rollouts.judged(judge, completions, step)]
+            return pick(policy, reference, completions, scores, gold, settings)
 
         return run.kept(f"rounds/{number:03d}", made)
 
@@ -130,7 +108,7 @@ def train(
 
     rows: list[Rendered] = []
     current_round, learnt = -1, list[dict[str, Any]]()
-    for step in run.steps(sum(lengths), desc="rejection", save=state):
+    for step in run.steps(sum(lengths), desc="rejection", save=trained.state):
         number = max(i for i, start in enumerate(starts) if start <= step)
         place = step - starts[number]
         metrics: dict[str, float] = {}
@@ -172,10 +150,16 @@ def train(
         rate = optimizer.lr
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learnt[chosen[0]]["completion"])
-        tokens += int(count)
+        trained.numbers["tokens"] += int(count)
         run.log(
             step,
-            metrics | {"loss": total, "grad_norm": grad_norm, "learning_rate": rate, "num_tokens": tokens},
+            metrics
+            | {
+                "loss": total,
+                "grad_norm": grad_norm,
+                "learning_rate": rate,
+                "num_tokens": trained.numbers["tokens"],
+            },
         )
 
     # 4. what came of the last round
@@ -192,7 +176,7 @@ def train(
     return {
         "rounds": every[:-1],
         "steps": sum(lengths),
-        "num_tokens": tokens,
+        "num_tokens": trained.numbers["tokens"],
         "sampled_tokens": sum(row["tokens"] for row in every[:-1]),
         "proxy_first": every[0]["proxy"],
         "gold_first": every[0].get("gold"),
@@ -204,7 +188,7 @@ def train(
 def pick(
     policy: Policy,
     reference: Policy | None,
-    groups: Sequence[Sequence[Completion]],
+    completions: list[Completion],
     scores: Sequence[float],
     gold: Judge | None,
     settings: RejectionSettings,
@@ -212,19 +196,18 @@ def pick(
     """Of each prompt the best completion that ended (the first of equals), with its score; and figures of all
     that was sampled.
     """
-    flat = [c for group in groups for c in group]
-    truth = [score.value for score in gold.score(flat)] if gold else []
+    truth = [score.value for score in gold.score(completions)] if gold else []
+    starts = range(0, len(completions), settings.n)
+    groups = [completions[at : at + settings.n] for at in starts]
     best: list[int] = []
-    for at in range(0, len(flat), settings.n):
-        ended = [i for i in range(at, at + settings.n) if flat[i].finished]
-        best += [max(ended, key=lambda i: scores[i])] if ended else []
-    first = [group[0] for group in groups]  # one sample a prompt is enough for KL
-    rows, _ = rows_of(policy, first)
-    ours, theirs = logprobs_under(
-        [current(policy), frozen(policy, reference)],
-        policy,
-        rows,
-        chunks(rows, 4096),
+    for at in starts:
+        ended = [i for i in range(at, at + settings.n) if completions[i].finished]
+        if ended:
+            best.append(max(ended, key=lambda i: scores[i]))
+    first = Rollouts.read(policy, [group[0] for group in groups])  # one sample per prompt is enough for KL
+    ours, theirs = first.logprobs_under(
+        [rollouts.current(policy), rollouts.frozen(policy, reference)],
+        chunks(first.rows, 4096),
         temperature=settings.sampling.temperature,
     )
     figures = {
@@ -232,8 +215,8 @@ def pick(
         "kl": (ours - theirs).sum(1).mean().item(),
         "distinct": mean([len({c.text for c in g}) / len(g) for g in groups]),
         "unfinished": len(groups) - len(best),
-        "clipped_ratio": mean([not c.finished for c in flat]),
-        "tokens": sum(len(c.ids) for c in flat),
+        "clipped_ratio": mean([not c.finished for c in completions]),
+        "tokens": sum(len(c.ids) for c in completions),
     }
     if best:
         figures["proxy_best"] = mean([scores[i] for i in best])
@@ -242,8 +225,8 @@ def pick(
     return {
         "figures": figures,
         "best": [
-            flat[i].to_json()
-            | {"id": flat[i].prompt.id, "proxy": scores[i], "gold": truth[i] if truth else None}
+            completions[i].to_json()
+            | {"id": completions[i].prompt.id, "proxy": scores[i], "gold": truth[i] if truth else None}
             for i in best
         ],
     }

@@ -1,4 +1,12 @@
-"""Supervised fine-tuning: learn to answer as the demonstrations do (InstructGPT, section 3.5, step 1)."""
+"""Supervised fine-tuning: learn to answer as the demonstrations do (InstructGPT, section 3.5, step 1).
+
+I render each demonstration by the model's own chat template, and learn to predict the tokens of the answer and
+the end of the turn; what the user said is read and not learnt, unless `train_on` says so. The loss of a batch is
+the mean over all of its trained tokens, so that a long answer weighs more than a short one, and micro-batches
+change nothing. Batches hold rows of similar length, in an order that follows from the seed. I leave out
+evaluation while training, but for the loss on held-out prompts after each epoch, and picking a best checkpoint:
+the last one is the result.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +16,6 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..data.checks import enough, fit
 from ..data.split import by_prompt
@@ -17,8 +24,9 @@ from ..losses import sft_loss
 from ..models.batch import Batch, by_length, pack, pad
 from ..models.chat import Rendered, render
 from ..models.forward import takes_a_mask, token_logprobs_of, token_stats
-from ..models.load import Policy, load_tensors, trainable_tensors
+from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.state import Trained
 from ..records import Demonstration, Message
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import SFTSettings
@@ -36,7 +44,7 @@ def train(
 ) -> dict[str, Any]:
     """Fine-tune the policy in place.
 
-    Metrics a step: `loss` (nats a trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far),
+    Metrics of a step: `loss` (nats per trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far),
     `grad_norm`, `learning_rate`, `epoch`; after each epoch `eval_loss`, on held-out prompts.
 
     Args:
@@ -44,7 +52,7 @@ def train(
             prompts.
 
     Returns:
-        `eval_loss_before` and `eval_loss` (nats a trained token; None without held-out demonstrations), and
+        `eval_loss_before` and `eval_loss` (nats per trained token; None without held-out demonstrations), and
         what was trained on.
 
     Raises:
@@ -102,30 +110,19 @@ def train(
     test_rows = [cut(encode(policy.tokenizer, d, settings.train_on), settings.max_length) for d in test]
     run.add_data("demonstrations", learn)
 
-    # 2. the optimiser, where it was if the run goes on
+    # 2. the optimizer, where it was if the run goes on
     batches_an_epoch = math.ceil(len(rows) / settings.batch)
     total = max(1, math.ceil(settings.epochs * batches_an_epoch))
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
-    if saved := run.load_state():
-        _, tensors, extra = saved
-        load_tensors(policy.model, tensors)
-        optimizer.load_state_tensors(tensors)
-        tokens, eval_before, eval_loss = extra["tokens"], extra["eval_before"], extra["eval_loss"]
-    else:
-        tokens, eval_before = 0, held_out_loss(policy, test_rows)
-        eval_loss = eval_before
-
-    def state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return trainable_tensors(policy.model) | optimizer.state_tensors(), {
-            "tokens": tokens,
-            "eval_before": eval_before,
-            "eval_loss": eval_loss,
-        }
+    trained = Trained(run, {"tokens": 0}, model=(policy.model, optimizer))
+    numbers = trained.numbers
+    if not trained.resumed:
+        numbers["eval_before"] = numbers["eval_loss"] = held_out_loss(policy, test_rows)
 
     policy.model.train()
     lengths = [len(row.ids) for row in rows]
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, "sft"), epoch))
-    for step in run.steps(total, desc="sft", save=state):
+    for step in run.steps(total, desc="sft", save=trained.state):
         # 3. the batch of this step: its place follows from seed, epoch and step
         epoch, place = divmod(step, batches_an_epoch)
         chosen = batches(epoch)[place]
@@ -155,10 +152,10 @@ def train(
         rate = optimizer.lr
         grad_norm = optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
-        tokens += int(count)
+        numbers["tokens"] += int(count)
         metrics = {
             **sums,
-            "num_tokens": tokens,
+            "num_tokens": numbers["tokens"],
             "grad_norm": grad_norm,
             "learning_rate": rate,
             "epoch": (step + 1) / batches_an_epoch,
@@ -166,8 +163,7 @@ def train(
 
         # 6. after each epoch the loss on prompts it never saw
         if test_rows and (place + 1 == batches_an_epoch or step + 1 == total):
-            eval_loss = held_out_loss(policy, test_rows)
-            metrics["eval_loss"] = eval_loss
+            metrics["eval_loss"] = numbers["eval_loss"] = held_out_loss(policy, test_rows)
         run.log(step, metrics)
 
     policy.model.eval()
@@ -176,10 +172,10 @@ def train(
         "held_out": len(test),
         "dropped": report.dropped,
         "cut": report.cut,
-        "num_tokens": tokens,
+        "num_tokens": numbers["tokens"],
         "steps": total,
-        "eval_loss_before": eval_before,
-        "eval_loss": eval_loss,
+        "eval_loss_before": numbers["eval_before"],
+        "eval_loss": numbers["eval_loss"],
     }
 
 
@@ -212,7 +208,7 @@ def collate(rows: Sequence[Rendered], policy: Policy, settings: SFTSettings) -> 
 
 @torch.no_grad()
 def held_out_loss(policy: Policy, rows: Sequence[Rendered]) -> float | None:
-    """Mean negative log-likelihood a trained token, in nats; None without rows."""
+    """Mean negative log-likelihood per trained token, in nats; None without rows."""
     if not rows:
         return None
     training = policy.model.training

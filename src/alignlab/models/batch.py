@@ -7,8 +7,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,9 +20,11 @@ TOGETHER = 8  # completions of a prompt that are kept together when many rows ar
 WIDEST = 2048  # tokens of a prompt and the completions that share it: the mask grows with the square
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """Token ids with what each position is.
+
+    What is made of them once (`predicted`, `additive`) is kept with them: several models read one batch.
 
     Attributes:
         ids_BT: (B, T) int64.
@@ -38,6 +42,9 @@ class Batch:
     attention_B1TT: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
+        """The batch on a device; itself if it is there."""
+        if self.ids_BT.device == torch.device(device):
+            return self
         moved = self.attention_B1TT.to(device) if self.attention_B1TT is not None else None
         return Batch(
             self.ids_BT.to(device),
@@ -47,35 +54,67 @@ class Batch:
             moved,
         )
 
+    @cached_property
+    def predicted_N(self) -> Tensor:
+        """Where in the flattened (B, T) the N tokens trained on stand; nothing predicts the first of a row."""
+        trained_BT = self.loss_mask_BT.clone()
+        trained_BT[:, 0] = 0
+        return trained_BT.flatten().nonzero().squeeze(1)
+
+    @cached_property
+    def sources_N(self) -> Tensor:
+        """Where in the flattened (B, T) the tokens stand that predict those."""
+        return self.predicted_N - 1
+
+    @cached_property
+    def targets_N(self) -> Tensor:
+        """The ids of the tokens trained on."""
+        return self.ids_BT.flatten().index_select(0, self.predicted_N)
+
+    def placed(self, x_N: Tensor) -> Tensor:
+        """A quantity of each token trained on as (B, T), 0 elsewhere."""
+        flat = x_N.new_zeros(self.ids_BT.numel()).index_copy(0, self.predicted_N, x_N)
+        return flat.view(self.ids_BT.shape)
+
+    @cached_property
+    def _additive(self) -> dict[torch.dtype, Tensor]:
+        return {}
+
+    def additive(self, dtype: torch.dtype) -> Tensor:
+        """(B or 1, 1, T, T): 0 where position t may look at s, the lowest number elsewhere. In rows padded on
+        the right one mask does for all: no real token has padding before it.
+        """
+        if dtype not in self._additive:
+            seen, width = self.attention_B1TT, self.ids_BT.shape[1]
+            if seen is None:
+                seen = torch.ones(width, width, dtype=torch.bool, device=self.ids_BT.device).tril()[
+                    None, None
+                ]
+                if not self.attention_mask_BT[:, 0].all():
+                    seen = seen & self.attention_mask_BT[:, None, None].bool()
+            blank = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+            self._additive[dtype] = blank.masked_fill_(~seen, torch.finfo(dtype).min)
+        return self._additive[dtype]
+
     def model_inputs(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Arguments for a model of transformers. A packed mask becomes additive in the model's dtype: every
         attention takes that one.
         """
-        mask = self.attention_mask_BT
-        if self.attention_B1TT is not None:
-            mask = torch.zeros(self.attention_B1TT.shape, dtype=dtype, device=mask.device).masked_fill(
-                ~self.attention_B1TT, torch.finfo(dtype).min
-            )
+        mask = self.attention_mask_BT if self.attention_B1TT is None else self.additive(dtype)
         return {"input_ids": self.ids_BT, "attention_mask": mask, "position_ids": self.position_ids_BT}
 
 
 def pad(rows: Sequence[Rendered], pad_id: int, *, side: Literal["left", "right"] = "right") -> Batch:
     """Rows of different lengths side by side."""
-    longest = max(len(row.ids) for row in rows)
-    ids, attention, loss, positions = [], [], [], []
-    for row in rows:
+    shape = len(rows), max(len(row.ids) for row in rows)
+    ids, loss = np.full(shape, pad_id), np.zeros(shape, dtype=np.int64)
+    attention, positions = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    for b, row in enumerate(rows):
         n = len(row.ids)
-        gap = longest - n
-        fill = (
-            (lambda x, value, gap=gap: [value] * gap + x)
-            if side == "left"
-            else (lambda x, value, gap=gap: x + [value] * gap)
-        )
-        ids.append(fill(list(row.ids), pad_id))
-        attention.append(fill([1] * n, 0))
-        loss.append(fill(list(row.loss_mask), 0))
-        positions.append(fill(list(range(n)), 0))
-    return Batch(*(torch.tensor(x) for x in (ids, attention, loss, positions)))
+        place = slice(0, n) if side == "right" else slice(shape[1] - n, None)
+        ids[b, place], loss[b, place] = row.ids, row.loss_mask
+        attention[b, place], positions[b, place] = 1, np.arange(n)
+    return Batch(*map(torch.from_numpy, (ids, attention, loss, positions)))
 
 
 def pack(rows: Sequence[Rendered], length: int, pad_id: int) -> Batch:
@@ -93,7 +132,7 @@ def pack(rows: Sequence[Rendered], length: int, pad_id: int) -> Batch:
     return _placed(rows, _alone(rows), bins, longest, pad_id).batch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """N rows laid out so that a prompt shared by neighbours is read once and little is spent on padding.
 
@@ -107,18 +146,30 @@ class Layout:
     places_NL: Tensor
 
     def to(self, device: torch.device | str) -> Layout:
-        return Layout(self.batch.to(device), self.places_NL.to(device))
+        """The layout on a device; itself if it is there."""
+        batch = self.batch.to(device)
+        return self if batch is self.batch else Layout(batch, self.places_NL.to(device))
+
+    @cached_property
+    def _outside_NL(self) -> Tensor:
+        return self.places_NL < 0
+
+    @cached_property
+    def _flat(self) -> Tensor:
+        return self.places_NL.clamp_min(0).flatten()
 
     def back(self, x_BT: Tensor) -> Tensor:
         """A quantity of each token, (B, T), as (N, L): a row each as if they had been padded on the right, 0
         beyond their ends.
         """
-        return x_BT.flatten()[self.places_NL.clamp_min(0)].masked_fill(self.places_NL < 0, 0.0)
+        x_NL = x_BT.flatten().index_select(0, self._flat).view(self.places_NL.shape)
+        return x_NL.masked_fill(self._outside_NL, 0.0)
 
-    @property
+    @cached_property
     def ends_N(self) -> Tensor:
         """Where in the flattened (B, T) each row ends."""
-        return self.places_NL.gather(1, (self.places_NL >= 0).sum(1, keepdim=True) - 1).squeeze(1)
+        lengths_N1 = (~self._outside_NL).sum(1, keepdim=True)
+        return self.places_NL.gather(1, lengths_N1 - 1).squeeze(1)
 
 
 def lay_out(rows: Sequence[Rendered], pad_id: int, *, key_cost: float) -> Layout:
@@ -167,39 +218,36 @@ def _placed(
     row up to itself.
     """
     longest, shape = max(len(row.ids) for row in rows), (len(bins), width)
-    ids, loss, positions = (
-        torch.full(shape, pad_id),
-        torch.zeros(shape, dtype=torch.long),
-        torch.zeros(shape, dtype=torch.long),
-    )
-    piece_BT, owner_BT = torch.full(shape, -1), torch.full(shape, -1)  # -1: padding; a prompt that is shared
-    places = torch.full((len(rows), longest), -1)
+    ids, loss = np.full(shape, pad_id), np.zeros(shape, dtype=np.int64)
+    positions = np.zeros(shape, dtype=np.int64)
+    piece_BT, owner_BT = np.full(shape, -1), np.full(shape, -1)  # -1: padding; a prompt that is shared
+    places = np.full((len(rows), longest), -1)
     for b, members in enumerate(bins):
         at = 0
         for number in members:
             piece = pieces[number]
             common, prompt_at = piece.common, b * width + at
-            ids[b, at : at + common] = torch.tensor(rows[piece.members[0]].ids[:common])
-            positions[b, at : at + common] = torch.arange(common)
+            ids[b, at : at + common] = rows[piece.members[0]].ids[:common]
+            positions[b, at : at + common] = np.arange(common)
             piece_BT[b, at : at + piece.tokens] = number
             at += common
             for i in piece.members:
                 row, n = rows[i], len(rows[i].ids) - common
-                ids[b, at : at + n] = torch.tensor(row.ids[common:])
-                loss[b, at : at + n] = torch.tensor(
-                    [0, *row.loss_mask[common + 1 :]]
-                )  # what opens a row is never predicted
-                positions[b, at : at + n] = torch.arange(common, common + n)
+                ids[b, at : at + n] = row.ids[common:]
+                loss[b, at + 1 : at + n] = row.loss_mask[common + 1 :]  # what opens a row is never predicted
+                positions[b, at : at + n] = np.arange(common, common + n)
                 owner_BT[b, at : at + n] = i
-                places[i, :common] = torch.arange(prompt_at, prompt_at + common)
-                places[i, common : common + n] = torch.arange(b * width + at, b * width + at + n)
+                places[i, :common] = np.arange(prompt_at, prompt_at + common)
+                places[i, common : common + n] = np.arange(b * width + at, b * width + at + n)
                 at += n
-    real = piece_BT >= 0
+    real = torch.from_numpy(piece_BT >= 0)
+    piece_BT, owner_BT = torch.from_numpy(piece_BT), torch.from_numpy(owner_BT)
     allowed = (piece_BT[:, None, :] == piece_BT[:, :, None]) & real[:, None, :]
     allowed &= (owner_BT[:, None, :] == -1) | (owner_BT[:, None, :] == owner_BT[:, :, None])
     allowed &= torch.ones(width, width, dtype=torch.bool).tril()
     allowed |= torch.eye(width, dtype=torch.bool)
-    return Layout(Batch(ids, real.long(), loss, positions, allowed[:, None]), places)
+    ids, loss, positions = map(torch.from_numpy, (ids, loss, positions))
+    return Layout(Batch(ids, real.long(), loss, positions, allowed[:, None]), torch.from_numpy(places))
 
 
 def _alone(rows: Sequence[Rendered]) -> list[_Piece]:

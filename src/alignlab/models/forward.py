@@ -7,14 +7,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, pad
+from torch.nn.functional import linear
+from transformers import LlamaForCausalLM
 
-from . import adapters
+from . import adapters, llama
 from .batch import Batch, Layout, lay_out
 from .chat import Rendered
 from .head import head_logprobs, head_of
@@ -81,7 +83,7 @@ def completion_logprobs(
 
 def last_scores(model: Any, layout: Layout) -> Tensor:
     """(N,) the score, fp32, at the last token of each row of a layout."""
-    return _scored(model, _hidden(model, layout.batch).flatten(0, 1)[layout.ends_N])
+    return _scored(model, _states(model, layout.batch, layout.ends_N))
 
 
 def laid_out(model: Any, rows: Sequence[Rendered], pad_id: int) -> Layout:
@@ -112,17 +114,17 @@ def takes_a_mask(model: Any, longest: int) -> bool:
     return (
         getattr(plain, "_supports_attention_backend", False)
         and not getattr(plain, "_is_stateful", False)
-        and "position_ids" in signature(plain.forward).parameters
+        and "position_ids" in accepted(type(plain))
         and set(getattr(config, "layer_types", None) or ()) <= ATTENTION
         and longest <= min(windows, default=sys.maxsize)
     )
 
 
 def value_BT(model: Any, batch: Batch) -> Tensor:
-    """The value, fp32, of the state in which each token was chosen: (B, T), the head at t - 1 set at t, as
-    log-probabilities are.
+    """The value, fp32, of the state in which each token trained on was chosen: (B, T), the head at t - 1 set
+    at t, as log-probabilities are; 0 elsewhere.
     """
-    return pad(_scored(model, _hidden(model, batch))[:, :-1], (1, 0))
+    return batch.placed(_scored(model, _states(model, batch, batch.sources_N)))
 
 
 def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> TokenStats:
@@ -132,25 +134,14 @@ def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> T
     what a linear head gives, head and log-softmax are one step (`models.head`); elsewhere the logits (N, V)
     come out of the model's own forward pass, with all that the architecture does to them.
     """
-    predicted_BT = batch.loss_mask_BT.bool()
-    predicted_BT = predicted_BT & (
-        torch.arange(predicted_BT.shape[1], device=predicted_BT.device) > 0
-    )  # nothing predicts the first token
-    sources_BT, targets_N = predicted_BT.roll(-1, 1), batch.ids_BT[predicted_BT]
-    plain = adapters.bare(model)
-    head, hidden = head_of(plain), []
-
-    def only_sources(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        hidden.append(inputs[0][sources_BT])
-        return hidden[0] if head is None else hidden[0][:0], *inputs[1:]
-
-    hook = plain.get_output_embeddings().register_forward_pre_hook(only_sources)
-    try:
-        logits_NV = _forward(plain, batch).logits
-    finally:
-        hook.remove()
+    plain, targets_N = adapters.bare(model), batch.targets_N
+    head = head_of(plain)
+    if head is not None and type(plain) is LlamaForCausalLM:
+        hidden_NH = _states(plain, batch, batch.sources_N, head=head.weight)
+    else:
+        hidden_NH, logits_NV = _before_the_head(plain, batch, read=head is None)
     if head is not None:
-        found = head_logprobs(hidden[0], head, targets_N, temperature=temperature, told=told)
+        found = head_logprobs(hidden_NH, head, targets_N, temperature=temperature, told=told)
     else:
         log_p_NV = (logits_NV.float() if temperature == 1.0 else logits_NV.float() / temperature).log_softmax(
             -1
@@ -169,16 +160,35 @@ def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> T
             entropy_N,
             (fixed_NV.argmax(-1) == targets_N).to(fixed_NV.dtype),
         )
-    return TokenStats(*(_scattered(x_N, predicted_BT) for x_N in found))
+    return TokenStats(*map(batch.placed, found))
 
 
-def _scattered(x_N: Tensor, where_BT: Tensor) -> Tensor:
-    return x_N.new_zeros(where_BT.shape).masked_scatter(where_BT, x_N)
+def _before_the_head(plain: Any, batch: Batch, *, read: bool) -> tuple[Tensor, Tensor]:
+    """The hidden states (N, H) that the model hands its head where a token trained on is predicted, and the
+    logits (N, V) that come of them, with all that the architecture does to them; none of either kind of work
+    for other tokens. The head itself is asked only if its logits are to be `read`.
+    """
+    hidden: list[Tensor] = []
+
+    def only_sources(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden.append(inputs[0].flatten(0, 1).index_select(0, batch.sources_N))
+        return hidden[0] if read else hidden[0][:0], *inputs[1:]
+
+    hook = plain.get_output_embeddings().register_forward_pre_hook(only_sources)
+    try:
+        logits = _forward(plain, batch).logits
+    finally:
+        hook.remove()
+    return hidden[0], logits
 
 
-def _hidden(model: Any, batch: Batch) -> Tensor:
-    """The body's last hidden states (B, T, H)."""
-    return _forward(adapters.bare(model).base_model, batch).last_hidden_state
+def _states(model: Any, batch: Batch, at_N: Tensor, *, head: Tensor | None = None) -> Tensor:
+    """(N, H): the body's last hidden states at places of the flattened (B, T), for a head of this weight."""
+    body = adapters.bare(model).base_model
+    if llama.reads(body, batch.ids_BT.shape[1]):
+        mask = batch.additive(body.dtype)
+        return llama.hidden_states(body, batch.ids_BT, batch.position_ids_BT, mask, at_N, head=head)
+    return _forward(body, batch).last_hidden_state.flatten(0, 1).index_select(0, at_N)
 
 
 def _scored(model: Any, hidden: Tensor) -> Tensor:
@@ -190,9 +200,15 @@ def _scored(model: Any, hidden: Tensor) -> Tensor:
 
 def _forward(module: Any, batch: Batch) -> Any:
     """One pass without a cache; a module that takes no positions (ALiBi) gets none."""
-    known = signature(module.forward).parameters
+    known = accepted(type(module))
     given = {
         **batch.model_inputs(module.dtype),
         "output_router_logits": False,
     }  # the loss that balances experts is none of ours
     return module(**{name: value for name, value in given.items() if name in known}, use_cache=False)
+
+
+@cache
+def accepted(kind: type) -> frozenset[str]:
+    """The arguments that the forward pass of a kind of module takes."""
+    return frozenset(signature(kind.forward).parameters)

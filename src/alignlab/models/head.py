@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from .gradients import kept
+
 PIECE = 2**23  # logits that are held together
 KEPT = 2**25  # numbers kept for the backward pass
 
@@ -108,18 +110,19 @@ class _HeadLogprobs(torch.autograd.Function):
         """
         hidden_NH, weight_VH, bias_V, targets_N, logprobs_N, kept_KV = ctx.saved_tensors
         scale_N1 = (-gradients[0] / ctx.temperature).to(hidden_NH.dtype)[:, None]
-        of_hidden, of_weight = (
-            torch.empty_like(x) if wanted else None
-            for wanted, x in zip(ctx.needs_input_grad, (hidden_NH, weight_VH), strict=False)
-        )
+        of_hidden = torch.empty_like(hidden_NH) if ctx.needs_input_grad[0] else None
+        known = kept(weight_VH) if ctx.needs_input_grad[1] else None  # a gradient to add to
+        of_weight = known
+        if known is None and ctx.needs_input_grad[1]:
+            of_weight = torch.empty_like(weight_VH)
         of_bias = torch.zeros_like(bias_V) if ctx.needs_input_grad[2] else None
-        if of_weight is not None and not len(hidden_NH):
+        if of_weight is not None and known is None and not len(hidden_NH):
             of_weight.zero_()
         scaled_NH = hidden_NH * scale_N1
-        kept = len(kept_KV)
-        for start in [0] * bool(kept) + list(range(kept, len(hidden_NH), ctx.step)):
-            rows = slice(start, kept if start < kept else start + ctx.step)
-            if start < kept:
+        stored = len(kept_KV)
+        for start in [0] * bool(stored) + list(range(stored, len(hidden_NH), ctx.step)):
+            rows = slice(start, stored if start < stored else start + ctx.step)
+            if start < stored:
                 away = kept_KV
             else:
                 _, weights, mass, _ = _softmax(hidden_NH[rows], weight_VH, bias_V, ctx.temperature, None)
@@ -127,10 +130,10 @@ class _HeadLogprobs(torch.autograd.Function):
             if of_hidden is not None:
                 of_hidden[rows] = (away @ weight_VH) * scale_N1[rows]
             if of_weight is not None:
-                of_weight.addmm_(away.t(), scaled_NH[rows], beta=float(start > 0))
+                of_weight.addmm_(away.t(), scaled_NH[rows], beta=float(start > 0 or known is not None))
             if of_bias is not None:
                 of_bias += (scale_N1[rows].t() @ away).squeeze(0)
-        return of_hidden, of_weight, of_bias, None, None, None, None
+        return of_hidden, of_weight if known is None else None, of_bias, None, None, None, None
 
 
 def _softmax(

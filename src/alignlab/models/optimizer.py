@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..settings import OptimSettings
+from .gradients import trained
 
 
 class MasterAdamW:
@@ -26,7 +27,9 @@ class MasterAdamW:
         self.settings, self.total, self.count = settings, max(1, total_steps), 0
         self.masters = [p.detach().float().clone() if p.dtype != torch.float32 else p for p in self.params]
         for p, master in zip(self.params, self.masters, strict=True):
-            if master is not p:
+            if master is p:
+                trained(p)
+            else:
                 handle = p.register_post_accumulate_grad_hook(_into(weakref.ref(master)))
                 weakref.finalize(master, handle.remove)
         decay = [m for m in self.masters if m.ndim >= 2]
@@ -60,7 +63,8 @@ class MasterAdamW:
     def step(self) -> float:
         """Clip, update, clear the gradients; returns the global norm of the gradients before clipping."""
         limit = self.settings.max_grad_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.masters, limit)
+        norm = torch.nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None])
+        self.adam.grad_scale = (norm + 1e-6) / limit if norm > limit else None  # AdamW divides as it reads
         for group in self.adam.param_groups:
             group["lr"] = self.lr
         self.adam.step()

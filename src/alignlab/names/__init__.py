@@ -1,5 +1,5 @@
 """What the names on the command line stand for. Imports no torch: what is heavy is imported where it is made."""
 
-from . import data, judges, known, models, people
+from . import data, judges, known, models, people, weights
 
-__all__ = ["data", "judges", "known", "models", "people"]
+__all__ = ["data", "judges", "known", "models", "people", "weights"]

@@ -1,7 +1,17 @@
 """What a name of a judge stands for, and what else the world of a gold judge knows.
 
-judge       town:gold · town:harmless (1, or 0 for help with harm) · town:verifiable · ai:MODEL[,constitution=F][,principles=N]... · reward:RUN · ensemble:[HOW:]RUN,RUN,... · gated:HELPFUL,SAFE · constant (a control: every completion scores 0) ·
-            module:function (of the user's own: feedback/own.py)
+One grammar, two views: whoever scores is asked by `judge`, whoever says whether an answer refuses by `verdicts`.
+
+    town:gold                               knows the truth of the town; both views
+    town:harmless  town:verifiable          1, or 0 for help with harm · 1 or 0 for what can be checked
+    reward:RUN  ensemble:[HOW:]RUN,RUN,...  reward models; HOW is in names/models
+    gated:HELPFUL,SAFE                      two of them: safety where it is in danger
+    ai:MODEL[,constitution=F][,principles=N]...   a model that reads a constitution
+    constant                                a control: every completion scores 0
+    refusal[:FILE]                          a classifier of refusals; both views: the score is P(refuses)
+    strongreject:M  harmbench:M  llamaguard:M     a judge model with a published rubric; both views
+    canary[:X]  nonce[:X]  expected[:X]     whether a planted text came out (X, or the one of each row's meta); both views
+    module:function, or an installed NAME   of the user's own (feedback/own.py); both views
 """
 
 from __future__ import annotations
@@ -12,107 +22,175 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, ModelError, UserError
 from ..records import Prompt
-from . import known
-from .known import model_path
-from .models import missing, reward_models, sampler
+from ..town import names as town
+from . import known, models
+from .models import sampler
+from .named import Named, runs_among
 
 if TYPE_CHECKING:
     from ..constitution.principles import Principle
     from ..feedback import Judge
     from ..feedback.ai import AIJudge
     from ..feedback.ai_name import AIName
+    from ..feedback.safety.verdicts import VerdictJudge
     from ..settings import EndpointSettings, ModelSettings
 
 
-def judge(name: str) -> Judge:
+def judge(name: str) -> Named[Judge]:
     """The judge of that name. Raises UserError for one that names none."""
     known.judge(name)
+    if name in town.JUDGES:
+        return Named(name, lambda: town.judge(name))
     if name.startswith("ai:"):
-        return ai_judge(name)
-    if name == "town:harmless":
-        from ..feedback import RuleJudge
-        from ..town import gold, tasks, world
-
-        town = world.build()
-        return RuleJudge(
-            name,
-            lambda c: (
-                1
-                - gold.judge(town, tasks.Request.of(c.prompt), c.text, finished=c.finished).parts.get(
-                    "complied", 0.0
-                )
-            ),
-        )
-    if name == "town:gold":
-        from ..town import gold, world
-
-        return gold.GoldJudge(world.build())
+        return _ai(name)
     if name.startswith(("reward:", "ensemble:")):
         return reward_judge(name.removeprefix("reward:"))
-    if name == "town:verifiable":
-        from ..feedback import RuleJudge
-        from ..town import gold, tasks, world
-
-        town = world.build()
-        return RuleJudge(
-            name, lambda c: gold.verify(town, tasks.Request.of(c.prompt), c.text, finished=c.finished)
-        )
     if name.startswith("gated:"):
-        from ..feedback.gated import GatedJudge
-        from ..feedback.reward_model import RewardModelJudge
-
-        judges = [reward_judge(each) for each in name.removeprefix("gated:").split(",") if each]
-        if not all(isinstance(each, RewardModelJudge) for each in judges):
-            raise UserError(
-                f"{name!r} does not name two single reward models",
-                remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`",
-            )
-        return GatedJudge(*judges)
+        return _gated(name)
+    kind = name.partition(":")[0]
+    if kind == "refusal" or kind in known.PLANTED or kind in known.RUBRICS:
+        return Named(name, lambda: _refusals(name))
     if name == "constant":
-        from ..feedback import RuleJudge
+        return Named(name, lambda: _constant(name))
+    return Named(name, lambda: _own(name))
 
-        return RuleJudge(name, lambda _: 0.0)
+
+def maybe_judge(name: str) -> Named[Judge | None]:
+    """The judge of that name; where none is named, nobody."""
+    return judge(name) if name else Named(name, lambda: None)
+
+
+def scorer(
+    reward: str, judge_name: str, settings: ModelSettings | None = None, *, normalize: bool = True
+) -> Named[Judge]:
+    """Who is optimized: the judge that is named, or else a reward model by its run."""
+    if judge_name:
+        return judge(judge_name)
+    return reward_judge(reward, settings, normalize=normalize)
+
+
+def reward_judge(name: str, settings: ModelSettings | None = None, *, normalize: bool = True) -> Named[Judge]:
+    """The reward model of that name as a judge, or the ensemble.
+
+    Args:
+        settings: how the models are loaded.
+
+    Raises:
+        ModelError: a member that is missing or broken. ConfigError: an ensemble of scores that are not
+            standardized.
+    """
+    from ..feedback import ensemble
+
+    members = models.reward_members(name)
+    paths = [member.path for member in members]
+    names = tuple(member.name for member in members)
+    if names == (name,):
+        return Named(name, lambda: _single(paths[0], settings, normalize), members[0].runs, names)
+    if not normalize:
+        raise ConfigError(
+            "normalize_scores = false with an ensemble: its members' scores have no common scale",
+            remedy="leave normalize_scores on",
+        )
+    runs = runs_among(*names, *ensemble.parse(name).runs)
+    return Named(name, lambda: _together(name, members, settings), runs, names)
+
+
+def _single(path: str, settings: ModelSettings | None, normalize: bool = True) -> Judge:
+    from ..feedback.reward_model import RewardModelJudge
+    from ..models.load import load_reward_model
+    from ..settings import ModelSettings
+
+    return RewardModelJudge(load_reward_model(path, settings or ModelSettings()), normalise=normalize)
+
+
+def _together(name: str, members: list[models.Model], settings: ModelSettings | None) -> Judge:
+    from ..feedback.ensemble import EnsembleJudge, parse
+
+    parsed, judges = parse(name), []
+    for number, member in enumerate(members):
+        try:
+            judges.append(_single(member.path, settings))
+        except ModelError as error:
+            if not parsed.allow_missing:
+                raise models.unusable(error, number, member.name, len(members)) from error
+            models.say_left_out(error, number, member.name, len(members))
+    return EnsembleJudge(judges, aggregation=parsed.aggregation, weight=parsed.weight, name=name)
+
+
+def _gated(name: str) -> Named[Judge]:
+    """A reward model of helpfulness, and one of safety that it is held to."""
+    both = [reward_judge(part) for part in name.removeprefix("gated:").split(",") if part]
+    if len(both) != 2 or any(len(each.models) != 1 for each in both):
+        raise UserError(
+            f"{name!r} does not name two single reward models",
+            remedy="gated:HELPFUL,SAFE, two runs of `alignlab reward`",
+        )
+    helpful, safe = both
+
+    def load() -> Judge:
+        from ..feedback.gated import GatedJudge
+
+        return GatedJudge(helpful.load(), safe.load())  # type: ignore[arg-type]
+
+    return Named(name, load, helpful.runs + safe.runs, helpful.models + safe.models)
+
+
+def _constant(name: str) -> Judge:
+    from ..feedback import RuleJudge
+
+    return RuleJudge(name, lambda _: 0.0)
+
+
+def _own(name: str) -> Judge:
     from ..feedback.own import own_judge
 
     return own_judge(name)
 
 
-def maybe_judge(name: str) -> Judge | None:
-    """The judge of that name; None where none is named."""
-    return judge(name) if name else None
+def _refusals(name: str) -> Judge:
+    from ..feedback.safety.verdicts import RefusalScore
+
+    return RefusalScore(verdicts(name))
 
 
-def reward_judge(name: str, settings: Any = None, *, normalise: bool = True) -> Judge:
-    """The reward model of that name as a judge, or the ensemble.
-
-    Args:
-        settings: `ModelSettings` that the models are loaded with.
-
-    Raises:
-        ModelError: a member that is missing or broken. ConfigError: an ensemble of scores that are not
-            standardised.
+def verdicts(name: str) -> VerdictJudge:
+    """The judge of that name, asked for verdicts. Raises UserError for one that names none, or that only
+    scores.
     """
-    from ..feedback.ensemble import EnsembleJudge, parse
-    from ..feedback.reward_model import RewardModelJudge
-    from ..models.load import load_reward_model
-    from ..settings import ModelSettings
+    known.verdicts(name)
+    kind, _, rest = name.partition(":")
+    if kind == "refusal":
+        from ..feedback.safety.refusal import RefusalClassifier, load
 
-    settings = settings or ModelSettings()
-    members = reward_models(name)
-    if members == [name]:
-        return RewardModelJudge(load_reward_model(model_path(name), settings), normalise=normalise)
-    if not normalise:
-        raise ConfigError(
-            "normalize_scores = false with an ensemble: its members' scores have no common scale",
-            remedy="leave normalize_scores on",
-        )
-    found, judges = parse(name), []
-    for number, member in enumerate(members):
-        try:
-            judges.append(RewardModelJudge(load_reward_model(model_path(member), settings)))
-        except ModelError as error:
-            missing(error, number, member, len(members), found.allow_missing)
-    return EnsembleJudge(judges, aggregation=found.aggregation, weight=found.weight, name=name)
+        return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
+    if kind in known.PLANTED:
+        from ..feedback.safety.planted import PlantedJudge
+
+        return PlantedJudge(kind, rest)
+    if name == "town:gold":
+        from ..feedback.safety.planted import GoldVerdicts
+
+        return GoldVerdicts(town.judge(name))
+    if kind in known.RUBRICS:
+        from ..feedback.safety.rubrics import RUBRICS, RubricJudge
+        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+
+        asked = sampler(rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings())
+        return RubricJudge(RUBRICS[kind], asked, name=name)
+    from ..feedback.own import own_judge
+
+    return own_judge(name, "verdicts")
+
+
+# --- AI judges
+
+
+def _ai(name: str) -> Named[Judge]:
+    from ..feedback.ai_name import parse
+
+    readers = models.loaded_here(parse(name).model)
+    runs = tuple(run for reader in readers for run in reader.runs)
+    return Named(name, lambda: ai_judge(name), runs, tuple(reader.name for reader in readers))
 
 
 def ai_judge(
@@ -142,15 +220,14 @@ def ai_judge(
     from ..sampling.endpoint import is_endpoint
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
-    found = parse(name) if isinstance(name, str) else name
-    elsewhere = is_endpoint(found.model)
-    folder = found.model if elsewhere else model_path(found.model)
-    constitution = files.load(
-        found.constitution or ("town" if forms.form_of(found.form, folder).documents else "general")
-    )
-    form = forms.form_of(found.form, folder, constitution)
-    reader = sampler(
-        found.model,
+    asked = parse(name) if isinstance(name, str) else name
+    elsewhere = is_endpoint(asked.model)
+    folder = asked.model if elsewhere else models.model(asked.model).path
+    reads_documents = forms.form_of(asked.form, folder).documents
+    constitution = files.load(asked.constitution or ("town" if reads_documents else "general"))
+    form = forms.form_of(asked.form, folder, constitution)
+    reader = models.sampler(
+        asked.model,
         model=ModelSettings() if elsewhere else model or ModelSettings(),
         endpoint=(endpoint if elsewhere else None) or EndpointSettings(),
         sampling=SamplingSettings(),
@@ -163,48 +240,30 @@ def ai_judge(
         constitution,
         form,
         name=str(name),
-        tags=found.tags,
-        principles=found.principles,
-        ask=found.ask,
-        orders=found.orders,
-        labels=found.labels,
-        cot=found.cot,
-        temperature=found.temperature,
+        tags=asked.tags,
+        principles=asked.principles,
+        ask=asked.ask,
+        orders=asked.orders,
+        labels=asked.labels,
+        cot=asked.cot,
+        temperature=asked.temperature,
         seed=seed,
     )
 
 
+# --- what the world of a gold judge knows besides
+
+
 def probes(gold: str) -> list[Any] | None:
     """Pairs that show what a reward model prefers, where the world has them."""
-    if gold != "town:gold":
-        return None
-    from ..town import sets, world
-
-    return list(sets.load(world.build(), "test-pairs"))
+    return town.probes() if gold == town.GOLD else None
 
 
 def request_reader(gold: str) -> Callable[[str], Prompt | None] | None:
     """Who reads a text as a request that the gold judge knows, where the world has somebody who can."""
-    if gold != "town:gold":
-        return None
-    from ..town import reading, world
-
-    town = world.build()
-    return lambda text: found.prompt() if (found := reading.read_request(town, text)) else None
+    return town.request_reader() if gold == town.GOLD else None
 
 
 def breach_reader(gold: str) -> Callable[[Prompt, str, Principle], bool | None] | None:
-    """Who knows whether an answer breaks a principle, where the world has somebody who does; of a principle
-    that is none of its own nobody knows.
-    """
-    if gold != "town:gold":
-        return None
-    from ..town import tasks, world
-    from ..town.flaws import BROKEN_BY, broken, flaws
-
-    town = world.build()
-    return lambda prompt, text, principle: (
-        bool(broken(principle, flaws(town, tasks.Request.of(prompt), text)))
-        if principle.id in BROKEN_BY
-        else None
-    )
+    """Who knows whether an answer breaks a principle, where the world has somebody who does."""
+    return town.breach_reader() if gold == town.GOLD else None

@@ -1,9 +1,11 @@
 """What a name of a model stands for: one that writes, one that is attacked, the models behind a reward model.
 
     model       town, town-s, town-m, town-l · a run folder · a model folder · a hub name · a .gguf file
-    target      any sampler · bot:clean, bot:base64, bot:role-play, bot:leaks, bot:injection, bot:all (rules with a planted hole)
     sampler     any model · http://host:port/v1#model (an OpenAI-compatible server)
-    reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K` stands for its members
+    target      any sampler · bot:clean, bot:base64, bot:role-play, bot:leaks, bot:injection, bot:all
+                (rules with a planted hole)
+    reward      RUN · a model folder · ensemble:[HOW:]RUN,RUN,...; a run of `alignlab reward --members K`
+                stands for its members
 
 HOW is mean (the default), worst, uncertainty or uncertainty=WEIGHT, and may go on with `,allow-missing`.
 """
@@ -13,12 +15,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, ModelError
 from ..text.escapes import visible
-from .known import check_finished, model_path
+from ..town import names as town
+from .named import runs_among
+from .weights import check_finished, model_path
 
 if TYPE_CHECKING:
     from ..sampling.endpoint import EndpointSampler
@@ -26,6 +31,48 @@ if TYPE_CHECKING:
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
 BOT = "bot:"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with weights, by name: the folder, hub name or .gguf file it is loaded from, and its run."""
+
+    name: str
+    path: str
+    runs: tuple[str, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it is a base model of the town: trained on text, before any chat."""
+        return town.is_base(self.path)
+
+
+def model(name: str) -> Model:
+    """The model of that name. Raises ModelError for a name that stands for none."""
+    return Model(name, model_path(name), runs_among(name))
+
+
+def loaded_here(*names: str) -> list[Model]:
+    """Those of the samplers that have weights in this process, each once: not what is behind an address, no
+    bot, no empty name.
+    """
+    return [model(name) for name in dict.fromkeys(names) if name and is_local(name)]
+
+
+def is_bot(name: str) -> bool:
+    """Whether a model name stands for a rule bot with a planted hole."""
+    return name.startswith(BOT)
+
+
+def is_local(name: str) -> bool:
+    """Whether a target is a model that is loaded here, with weights: no bot, and nothing behind an address."""
+    from ..sampling.endpoint import is_endpoint
+
+    return not is_bot(name) and not is_endpoint(name)
 
 
 def sampler(
@@ -52,10 +99,8 @@ def sampler(
     from ..settings import WIDE, EndpointSettings, ModelSettings, SamplingSettings
 
     if is_endpoint(name):
-        if model != ModelSettings() or sampling.slots not in (
-            SamplingSettings().slots,
-            WIDE,
-        ):  # neither default is anybody's wish
+        defaults = (SamplingSettings().slots, WIDE)  # neither is anybody's wish
+        if model != ModelSettings() or sampling.slots not in defaults:
             raise ConfigError(
                 "model.* and sampling.slots say how a model runs in this process",
                 where=name,
@@ -75,18 +120,6 @@ def sampler(
     return LocalSampler.of(policy, slots=sampling.slots, name=name, documents=documents)
 
 
-def is_bot(name: str) -> bool:
-    """Whether a model name stands for a rule bot with a planted hole."""
-    return name.startswith(BOT)
-
-
-def is_local(name: str) -> bool:
-    """Whether a target is a model that is loaded here, with weights: no bot, and nothing behind an address."""
-    from ..sampling.endpoint import is_endpoint
-
-    return not is_bot(name) and not is_endpoint(name)
-
-
 def target(
     name: str,
     *,
@@ -95,48 +128,41 @@ def target(
     sampling: SamplingSettings,
     cache: Path | None = None,
 ) -> Any:
-    """Who is attacked: any that `sampler` knows, or `bot:NAME`, a bot of the town that knows how every harm
-    of the town is done.
-    """
-    if not is_bot(name):
-        return sampler(name, model=model, endpoint=endpoint, sampling=sampling, cache=cache)
-    from ..sampling.bots import bot
-    from ..town import language, world
-
-    return bot(
-        name.removeprefix(BOT),
-        {topic.name: language.how_to(topic.steps) for topic in world.HARMFUL},
-        refusal=language.REFUSAL,
-    )
+    """Who is attacked: any that `sampler` knows, or `bot:NAME`, a bot of the town."""
+    if is_bot(name):
+        return town.bot(name.removeprefix(BOT))
+    return sampler(name, model=model, endpoint=endpoint, sampling=sampling, cache=cache)
 
 
-def reward_models(name: str) -> list[str]:
-    """The names of the models behind a reward model's name: one, or the members of an ensemble, every one
-    there and whole.
+# --- reward models
+
+
+def reward_members(name: str) -> list[Model]:
+    """The models behind a reward model's name: itself, or the members of an ensemble, every one there and
+    whole.
 
     Raises:
         ModelError: a member that is missing or broken, by its number and name. With `allow-missing` that is
             said on stderr and the others go on.
     """
     from ..feedback import ensemble
-
-    if not name.startswith(ensemble.PREFIX) and not (Path(name) / "members").is_dir():
-        return [name]
     from ..models.folder import check_reward_folder
 
-    found = ensemble.parse(name)
-    for run in found.runs:
-        check_finished(
-            run, ModelError, whole=(Path(run) / "members").is_dir()
-        )  # a single one is looked at as a member
-    listed = [member for run in found.runs for member in _all_members(run)]
+    if not name.startswith(ensemble.PREFIX) and not _is_ensemble(name):
+        return [model(name)]
+    parsed = ensemble.parse(name)
+    for run in parsed.runs:
+        check_finished(run, ModelError, whole=_is_ensemble(run))  # a single one is looked at as a member
+    listed = [member for run in parsed.runs for member in _all_members(run)]
     whole = []
     for number, member in enumerate(listed):
         try:
             check_reward_folder(model_path(member))
-            whole.append(member)
+            whole.append(model(member))
         except ModelError as error:
-            missing(error, number, member, len(listed), found.allow_missing)
+            if not parsed.allow_missing:
+                raise unusable(error, number, member, len(listed)) from error
+            say_left_out(error, number, member, len(listed))
     if not whole:
         raise ModelError(
             f"none of the {len(listed)} members of {name} can be used",
@@ -145,34 +171,30 @@ def reward_models(name: str) -> list[str]:
     return whole
 
 
+def _is_ensemble(run: str) -> bool:
+    return (Path(run) / "members").is_dir()
+
+
 def _all_members(run: str) -> list[str]:
     """Members of a run, also those that its summary counts and that are gone; a run without members is one
     itself.
     """
-    if not (Path(run) / "members").is_dir():
+    if not _is_ensemble(run):
         return [run]
     count = json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["members"]
     return [str(Path(run) / "members" / str(i)) for i in range(count)]
 
 
-def missing(error: ModelError, number: int, member: str, count: int, allowed: bool) -> None:
-    if not allowed:
-        raise ModelError(
-            f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}",
-            where=error.where or member,
-            remedy=(
-                "train or copy it again; or name the ensemble with allow-missing "
-                "(ensemble:worst,allow-missing:RUN) to go on with the others"
-            ),
-        ) from error
-    print(
-        visible(f"ensemble: member {number} of {count} ({member}) is left out: {error.what}"),
-        file=sys.stderr,
-        flush=True,
+def unusable(error: ModelError, number: int, member: str, count: int) -> ModelError:
+    """The error of a member, said of the ensemble."""
+    return ModelError(
+        f"member {number} of the ensemble of {count} cannot be used: {member}: {error.what}",
+        where=error.where or member,
+        remedy="train or copy it again; or name the ensemble with allow-missing "
+        "(ensemble:worst,allow-missing:RUN) to go on with the others",
     )
 
 
-def is_base(path: str) -> bool:
-    """Whether a model folder is a base model of the town: trained on text, before any chat."""
-    card = Path(path) / "README.md"
-    return card.exists() and "A base model of the town" in card.read_text(encoding="utf-8")
+def say_left_out(error: ModelError, number: int, member: str, count: int) -> None:
+    text = f"ensemble: member {number} of {count} ({member}) is left out: {error.what}"
+    print(visible(text), file=sys.stderr, flush=True)

@@ -1,6 +1,8 @@
 """What a name of somebody stands for who ranks or writes.
 
-annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) · reward:RUN (ranks by score) · ai:MODEL... (ranks by comparisons, with soft labels)
+annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) ·
+            random (a control: any order) · reward:RUN (ranks by score) ·
+            ai:MODEL... (ranks by comparisons, with soft labels)
 writer      town:NAME · any data with answers to the prompts
 """
 
@@ -11,69 +13,79 @@ from typing import Any
 
 from ..errors import UserError
 from ..run import derive_seed
-from . import data
-from .judges import ai_judge, judge
+from ..town import names as town
+from . import data, judges
+from .named import Named
+
+A_POOL = "pool:town:fair*6,town:careless*2,town:contrary*2"
 
 
-def annotator(name: str, *, seed: int) -> Any:
+def annotator(name: str, *, seed: int) -> Named[Any]:
     """Somebody who ranks: an annotator of the town, or a judge that ranks by its score."""
-    from ..feedback.annotators import SimulatedAnnotator
-
-    if name.startswith("town:") and name != "town:gold":
-        from ..town import people, world
-
-        if name == "town:pool":
-            return annotator(f"pool:{people.POOL}", seed=seed)
-        return people.annotator(world.build(), name.removeprefix("town:"), seed=seed)
+    if name == "town:pool":
+        return annotator(f"pool:{town.pool()}", seed=seed)
+    if name.startswith(town.PREFIX) and name != town.GOLD:
+        return Named(name, lambda: town.annotator(name.removeprefix(town.PREFIX), seed=seed))
     if name.startswith("pool:"):
-        return pool(name, seed=seed)
+        return _pool(name, seed)
     if name == "random":
-        return SimulatedAnnotator("random", judge("constant"), weights={}, temperature=1.0, seed=seed)
-    if name.startswith("ai:"):
-        from ..feedback.ai import AIAnnotator
-
-        return AIAnnotator(ai_judge(name, seed=seed))
+        return _by_score(name, judges.judge("constant"), weights={}, temperature=1.0, seed=seed)
     if not name:
         raise UserError(
             "an annotator is needed", remedy="--annotator town:fair, or reward:RUN to rank by a reward model"
         )
-    return SimulatedAnnotator(name, judge(name), weights={"value": 1.0}, temperature=0.0, seed=seed)
+    judge = judges.judge(name)
+    if name.startswith("ai:"):
+        return Named(name, lambda: _by_comparisons(name, seed), judge.runs)
+    return _by_score(name, judge, weights={"value": 1.0}, temperature=0.0, seed=seed)
 
 
-def pool(name: str, *, seed: int) -> Any:
+def _by_score(name: str, judge: Named[Any], **settings: Any) -> Named[Any]:
+    from ..feedback.annotators import SimulatedAnnotator
+
+    return Named(name, lambda: SimulatedAnnotator(name, judge.load(), **settings), judge.runs)
+
+
+def _by_comparisons(name: str, seed: int) -> Any:
+    from ..feedback.ai import AIAnnotator
+
+    return AIAnnotator(judges.ai_judge(name, seed=seed))
+
+
+def _pool(name: str, seed: int) -> Named[Any]:
     """`pool:NAME*COUNT,NAME,...`: people of their own minds who share the work, each prompt ranked by one of
     them.
     """
-    from ..feedback.annotators import PoolAnnotator
-
-    people = []
+    people: list[tuple[str, Named[Any]]] = []
     for part in name.removeprefix("pool:").split(","):
         who, _, count = part.partition("*")
         if not re.fullmatch(r"[0-9]{0,3}", count) or not who or who.startswith("pool"):
-            raise UserError(
-                f"{part!r} names nobody for a pool",
-                where=name,
-                remedy="pool:town:fair*6,town:careless*2,town:contrary*2",
-            )
+            raise UserError(f"{part!r} names nobody for a pool", where=name, remedy=A_POOL)
         for number in range(int(count or 1)):
             person = annotator(who, seed=derive_seed(seed, part, number))
-            person.name = f"{person.name}-{number}" if count else person.name
-            people.append(person)
+            people.append((f"-{number}" if count else "", person))
     if not people:
-        raise UserError(
-            f"{name!r} is an empty pool", remedy="pool:town:fair*6,town:careless*2,town:contrary*2"
-        )
-    return PoolAnnotator(name, people, seed=seed)
+        raise UserError(f"{name!r} is an empty pool", remedy=A_POOL)
+
+    def load() -> Any:
+        from ..feedback.annotators import PoolAnnotator
+
+        together = []
+        for suffix, person in people:
+            together.append(person.load())
+            together[-1].name += suffix
+        return PoolAnnotator(name, together, seed=seed)
+
+    runs = tuple(run for _, person in people for run in person.runs)
+    return Named(name, load, tuple(dict.fromkeys(runs)))
 
 
-def writer(name: str, *, seed: int) -> Any:
+def writer(name: str, *, seed: int) -> Named[Any]:
     """Somebody who writes demonstrations: one of the town, or whoever wrote the answers of a data set."""
+    if name.startswith(town.PREFIX):
+        return Named(name, lambda: town.writer(name.removeprefix(town.PREFIX), seed=seed))
     from ..feedback.writers import RecordedWriter
 
-    if name.startswith("town:"):
-        from ..town import people, world
-
-        return people.writer(world.build(), name.removeprefix("town:"), seed=seed)
-    return RecordedWriter(
-        name, {row.prompt.id: row.completion for row in data.read(name, "demonstration").records}
-    )
+    answers = data.read(name, "demonstration")
+    written = {row.prompt.id: row.completion for row in answers.records}
+    return Named(name, lambda: RecordedWriter(name, written), answers.runs)

@@ -10,7 +10,8 @@ from typing import Any
 from .. import stages
 from ..pipeline.runner import Pipeline, Stage
 from ..run import derive_seed
-from ..settings import PipelineSettings, PPOSettings
+from ..settings import PPOSettings
+from .settings import PipelineSettings
 
 GOLD = "town:gold"
 

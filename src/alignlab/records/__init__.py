@@ -19,7 +19,9 @@ from .preferences import MOST_RANKED as MOST_RANKED
 from .preferences import PER_COMPLETION as PER_COMPLETION
 from .preferences import Comparison as Comparison
 from .preferences import Ranking as Ranking
+from .preferences import pairs_of as pairs_of
 from .preferences import ranks_from_scores as ranks_from_scores
+from .preferences import ties_of as ties_of
 from .prompts import ROLE_NAMES as ROLE_NAMES
 from .prompts import ROLES as ROLES
 from .prompts import TOOL_ROLES as TOOL_ROLES

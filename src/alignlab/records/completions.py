@@ -1,4 +1,4 @@
-"""What is answered to a prompt: demonstrations, completions with their scores and likes, chains of revisions."""
+"""What is answered to a prompt: demonstrations, completions, their scores, chains of revisions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ class Demonstration:
     prompt: Prompt
     completion: str
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> str:
+        """Why it is not learned from; empty for one that is."""
+        return self.meta.get("rejected", "")
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.completion}
@@ -41,6 +46,7 @@ class Completion:
         finished: the policy wrote its own end token. A completion cut at the limit is not finished.
         source: who wrote it (a model, a demonstrator), for reports.
         blocked: the defence that put its own words in the place of the model's; empty = nobody did.
+        prompt_ids: what the model had read when it wrote, by samplers in this process; in no file.
     """
 
     prompt: Prompt
@@ -50,6 +56,7 @@ class Completion:
     finished: bool = True
     source: str = ""
     blocked: str = ""
+    prompt_ids: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.text, "finished": self.finished}

@@ -83,8 +83,9 @@ class Comparison:
 
 MOST_RANKED = 256  # completions of one ranking: its pairs go by their square
 PER_COMPLETION = ("utilities", "scores", "safe", "safer")
-"""Lists in a ranking's meta with one entry a completion: a simulated annotator's utilities; the scores it was ranked by; whether it is safe (true,
-false, null); its rank by harm alone, where the ranks are by something else."""
+"""Lists in a ranking's meta with one entry per completion: a simulated annotator's utilities; the scores
+it was ranked by; whether it is safe (true, false, null); its rank by harm alone, where the ranks are by something
+else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,17 @@ class Ranking:
         return Ranking(
             prompt, completions, tuple(ranks), row.get("annotator", ""), row.get("ranking_meta") or {}
         )
+
+
+def pairs_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Indices (better, worse) of all pairs whose ranks differ."""
+    pairs = [(i, j) for i in range(len(ranks)) for j in range(len(ranks)) if ranks[i] < ranks[j]]
+    return [i for i, _ in pairs], [j for _, j in pairs]
+
+
+def ties_of(ranks: Sequence[int]) -> list[tuple[int, int]]:
+    """Indices of all pairs whose ranks are equal."""
+    return [(i, j) for i in range(len(ranks)) for j in range(i + 1, len(ranks)) if ranks[i] == ranks[j]]
 
 
 def ranks_from_scores(scores: Sequence[float]) -> list[int]:

@@ -19,7 +19,7 @@ from .. import __version__, names
 from ..defences.middleware import build
 from ..errors import CheckFailed, ConfigError, DataError, UserError
 from ..report.page import write_page
-from ..run import derive_seed, read_run, writing
+from ..run import derive_seed, read_run, whole_file, writing
 from ..sampling import Sampling
 from ..settings import RedteamSettings, rules
 from ..settings.defaults import followed
@@ -30,7 +30,6 @@ from .attacks.catalogue import attacks
 from .campaign import Plan, document
 from .findings import findings_of
 from .fix import fixed
-from .judging import by_name
 from .session import Budget, Session, goals_of
 from .steps import campaign, correction, kept, label_of, prepared
 
@@ -75,7 +74,8 @@ def redteam(
         from .attacks.attackers import with_attacker
 
         chosen += with_attacker(attacker, s)
-    lineage = [name for name in (model, attacker) if name and names.models.is_local(name)]
+    lineage = names.models.loaded_here(model, attacker)
+    truth = names.judges.maybe_judge(gold if fix else "")
     more = (
         [
             names.data.read(name, "prompt", seed=seed, count=count)
@@ -95,8 +95,7 @@ def redteam(
         s,
         seed,
         resume,
-        models=lineage,
-        data=[goals, *([twins] if twins else []), *more],
+        uses=[*lineage, goals, *([twins] if twins else []), *more, truth],
         model=model,
         defence=",".join(stack),
         judge=judge,
@@ -107,7 +106,7 @@ def redteam(
     )
     if run.done:
         return told(read_run(run.out).summary, run.out, checks)
-    who = by_name(judge)
+    who = names.judges.verdicts(judge)
     plan = Plan(
         chosen,
         goals_of(goals.records),
@@ -140,8 +139,9 @@ def redteam(
             label_of(model, stack), outcome, findings=len(findings), correct=correction(judge)
         ) | {"seconds_in_target": session.seconds}
         kept(run, outcome, findings)
+    with whole_file(run.path / "report.md") as staging:
+        staging.write_text(pages.markdown(found, findings_of(run.path)), encoding="utf-8")
     with writing(run.path):
-        (run.path / "report.md").write_text(pages.markdown(found, findings_of(run.path)), encoding="utf-8")
         write_page(pages.page_of(run.path, found, judge, seed, __version__), run.path / "report.html")
     run.finish(found)
     return told(found, run.out, checks)
@@ -234,7 +234,7 @@ def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
     target = names.models.target(asked, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
     session = Session(
         build(stack, target),
-        by_name(options["judge"]),
+        names.judges.verdicts(options["judge"]),
         sampling=Sampling(max_new_tokens=s.sampling.max_new_tokens, temperature=0.0),
         identity=label_of(asked, stack),
     )

@@ -14,7 +14,7 @@ from ..evals.statistics import mean_ci, paired_difference
 from ..feedback.safety.verdicts import VerdictJudge
 from ..run import RunDir, derive_seed, writing
 from ..settings import DPOSettings, RedteamSettings, SFTSettings
-from ..stages.stage import card, open_run, within_context
+from ..stages.stage import train_policy, within_context
 from ..text.lines import read_lines
 from . import repair
 from .campaign import Outcome, Plan, attack_all, document, voids
@@ -56,7 +56,7 @@ def fixed(
     if not attacked:
         raise ConfigError("every attack is held out: there is nothing to find", remedy="a smaller --held_out")
     prompts = names.data.read(test, "prompt", seed=0, count=s.test_prompts).records if test else []
-    scorer = names.judges.maybe_judge(gold)
+    scorer = names.judges.maybe_judge(gold).load()
 
     def measured(path: str, folder: str) -> tuple[Outcome, list[dict[str, float]], list[Finding]]:
         session, usable_plan = prepared(run, path, stack, plan, judge, s, folder=folder)
@@ -185,44 +185,41 @@ def trained(
     "Robust fine-tuning of zero-shot models", equation 1): the last stretch is what makes harmless requests be
     refused. Of an adapter its factors go so far.
     """
-    import torch
-
-    from ..methods import direct, sft
-    from ..models.load import load_policy, save_policy
-
     method: SFTSettings | DPOSettings = settings.sft if settings.method == "sft" else settings.dpo
-    out = run.path / "models" / str(number)
-    inner = open_run(
+
+    def train(inner: RunDir, policy: Any) -> dict[str, Any]:
+        import torch
+
+        from ..methods import direct, sft
+
+        fitting = within_context(inner, method, policy.model)
+        learns = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
+        start = [parameter.detach().clone() for parameter in learns]
+        if isinstance(fitting, SFTSettings):
+            demonstrations = [lesson.demonstration() for lesson in lessons]
+            summary = sft.train(inner, policy, demonstrations, fitting, seed=seed)
+        else:
+            comparisons = [lesson.comparison() for lesson in lessons if lesson.rejected]
+            summary = direct.train(inner, policy, comparisons, fitting, seed=seed)
+        with torch.no_grad():
+            for parameter, before in zip(learns, start, strict=True):
+                parameter.lerp_(before, 1 - settings.reach)
+        return summary | {"reach": settings.reach}
+
+    made = train_policy(
         settings.method,
-        out,
-        method,
-        seed,
-        True,
-        models=[model],
-        data=[names.data.Data([], "lessons", names.data.digest_of(lessons))],
+        "red-team fix",
+        names.models.model(model),
+        train,
+        out=run.path / "models" / str(number),
+        seed=seed,
+        resume=True,
+        settings=method,
+        uses=[names.data.Data([], "lessons", names.data.digest_of(lessons))],
+        said=lambda summary: f"{len(lessons)} lessons",
+        learnt=None,
     )
-    if inner.done:
-        return str(out)
-    policy = load_policy(names.known.model_path(model), method.model, method.adapter, trainable=True)
-    fitting = within_context(inner, method, policy.model)
-    learns = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
-    start = [parameter.detach().clone() for parameter in learns]
-    if isinstance(fitting, SFTSettings):
-        summary = sft.train(inner, policy, [lesson.demonstration() for lesson in lessons], fitting, seed=seed)
-    else:
-        summary = direct.train(
-            inner, policy, [lesson.comparison() for lesson in lessons if lesson.rejected], fitting, seed=seed
-        )
-    with torch.no_grad():
-        for parameter, before in zip(learns, start, strict=True):
-            parameter.lerp_(before, 1 - settings.reach)
-    summary |= {"reach": settings.reach}
-    with writing(inner.path):
-        save_policy(
-            policy, inner.path / "checkpoint", card=card("red-team fix", model, "lessons", seed, summary)
-        )
-    inner.finish(summary)
-    return str(out)
+    return made["run"]
 
 
 def per_goal(outcome: Outcome, attack_names: Sequence[str]) -> dict[str, float]:

@@ -22,7 +22,6 @@ from ..settings import FrontierSettings
 from ..stages.stage import open_run, result
 from .attacks.catalogue import attacks
 from .campaign import Plan, attack_all, document, usable
-from .judging import by_name
 from .pages import frontier_page, void_lines
 from .session import Budget, Session, goals_of, local_sampler
 
@@ -85,14 +84,14 @@ def frontier(
         names.data.read(name, "prompt", seed=0, count=count)
         for name, count in ((data, s.goals), (harmless, s.twins), (test, s.test_prompts))
     )
+    helpfulness = names.judges.maybe_judge(gold)
     run = open_run(
         "redteam-frontier",
         out,
         s,
         seed,
         resume,
-        models=[model] if names.models.is_local(model) else [],
-        data=[goals, twins, rest],
+        uses=[*names.models.loaded_here(model), goals, twins, rest, helpfulness],
         model=model,
         stacks=stacks,
         judge=judge,
@@ -102,7 +101,7 @@ def frontier(
         from ..stages.stage import done
 
         return done(run)
-    scorer, who = names.judges.maybe_judge(gold), by_name(judge)
+    scorer, who = helpfulness.load(), names.judges.verdicts(judge)
     if scorer is None:
         raise UserError("the frontier needs a judge of helpfulness", remedy="--gold town:gold, or reward:RUN")
     rows: list[dict[str, Any]] = []

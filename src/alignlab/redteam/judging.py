@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import names
 from ..data.files import file_rows, read_by
 from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
 from ..data.plain import byte_lines, open_plain
@@ -26,60 +27,8 @@ from ..records import Completion, Message, Prompt
 from ..run import check_file, whole_file
 from ..text.documents import Malformed, from_json
 from ..text.escapes import one_line
-from ..text.nearest import nearest
 
 BATCH = 256
-JUDGES = (
-    "refusal, refusal:FILE.safetensors (weights of yours), town:gold, canary:TEXT, nonce:TEXT, expected (planted texts, or those of each row's meta), "
-    "strongreject:MODEL, harmbench:MODEL, llamaguard:MODEL"
-)
-
-
-def by_name(name: str) -> VerdictJudge:
-    """The judge of that name; MODEL is any that `names.models.sampler` knows, an endpoint too. Raises UserError for
-    an unknown one.
-    """
-    check_name(name)
-    kind, _, rest = name.partition(":")
-    if kind == "refusal":
-        from ..feedback.safety.refusal import RefusalClassifier, load
-
-        return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
-    if kind in ("canary", "nonce", "expected"):
-        from ..feedback.safety.planted import PlantedJudge
-
-        return PlantedJudge(kind, rest)
-    if name == "town:gold":
-        from .. import names
-        from ..feedback.safety.planted import GoldVerdicts
-
-        return GoldVerdicts(names.judges.judge(name))
-    from .. import names
-    from ..feedback.safety.rubrics import RUBRICS, RubricJudge
-    from ..settings import EndpointSettings, ModelSettings, SamplingSettings
-
-    sampler = names.models.sampler(
-        rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
-    )
-    return RubricJudge(RUBRICS[kind], sampler, name=name)
-
-
-KINDS = ("refusal", "canary", "nonce", "expected", "strongreject", "harmbench", "llamaguard")
-
-
-def check_name(name: str) -> None:
-    """Raise UserError for a name that is none of a judge of verdicts, or that names a model or a file that is
-    not there; nothing is loaded.
-    """
-    kind, _, rest = name.partition(":")
-    rubric = kind in ("strongreject", "harmbench", "llamaguard")
-    if name != "town:gold" and (kind not in KINDS or rubric and not rest):
-        raise UserError(
-            f"there is no judge {name!r:.80} of verdicts",
-            remedy=("" if kind in KINDS else nearest(name, ("town:gold", *KINDS))) or f"one of: {JUDGES}",
-        )
-    if rubric:
-        known.sampler(rest)
 
 
 # --- rows
@@ -303,9 +252,11 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
         raise UserError(
             "no file to judge", remedy="alignlab redteam judge FILE.jsonl, with rows of prompt and completion"
         )
-    judges = [by_name(name.strip()) for name in judge.split(",") if name.strip()]
+    judges = [names.judges.verdicts(name.strip()) for name in judge.split(",") if name.strip()]
     if not judges:
-        raise UserError("no judge", remedy=f"--judge, comma separated, the first decides: {JUDGES}")
+        raise UserError(
+            "no judge", remedy=f"--judge, comma separated, the first decides: {', '.join(known.VERDICTS)}"
+        )
     if queue:
         check_file(Path(queue), ours=untouched, option="--queue")
     said = read_queue(Path(human)) if human else {}

@@ -8,7 +8,7 @@
           data/          records that were used or made
           checkpoint/    a model folder, where the stage makes one
           summary.json   its figures
-          manifest.json  size and SHA-256 of every file, written last and compared whenever the run is read (`manifest`)
+          manifest.json  size and SHA-256 of every file, written last, compared whenever the run is read
 
 While a stage works the folder is called `OUT.partial` and holds the newest `state-N/` (safetensors and JSON)
 to go on from. Finishing renames it, so that OUT is either whole or not there. Nothing random is ever saved:
@@ -18,9 +18,9 @@ bits. A loop looks like this:
     saved = run.load_state()                                     # None at the beginning
     if saved:
         _, tensors, extra = saved
-        ...                                                      # put them back into model and optimiser
+        ...                                                      # put them back into model and optimizer
     for step in run.steps(total, desc="sft", save=lambda: (tensors_now(), {"ema": ema})):
-        ...                                                      # `save` is called after a step, when it is time or on an interrupt
+        ...                            # `save` is called after a step, when it is time or on an interrupt
         run.log(step, {"loss": loss})
     run.finish(summary)
 """

@@ -1,7 +1,8 @@
 """The code that a run follows from: the sources of its stage and of all that they import, so that an edited
 loss makes another run.
 
-What counts is what the sources do: comments and docstrings may change, and so may commands, pages and tests.
+What counts is what the sources do, with the tables of data beside them that they name: comments and
+docstrings may change, and so may commands, pages and tests.
 """
 
 from __future__ import annotations
@@ -20,30 +21,34 @@ _GLUE = (
     "names.models",
     "names.people",
     "names.known",
-    "settings.rules",
-    "cli.beforehand",
+    "names.named",
+    "names.weights",
+    "cli",
     "pipeline.view",
     "stages",
-    "cli.main",
-    "cli.commands",
     "recipes",
     "studies.command",
+    "studies.settings",
     "report",
     "pipeline.runner",
     "pipeline.warm",
     "run",
     "settings",
-    "settings.resolve",
     "errors",
     "run.trackers",
-    "health.rules",
-    "health.displacement",
-    "text",
+    "health",
+    "text.disk",
+    "text.documents",
+    "text.escapes",
+    "text.lines",
+    "text.nearest",
+    "text.streams",
     "redteam.pages",
     "redteam.exports",
     "redteam.command",
 )
-"""What only names, plans, shows or keeps: no part of any run's code, nor anything that is reached through it."""
+"""What only names, plans, shows or keeps: no part of any run's code, nor what is reached through it."""
+_DATA = (".toml", ".json", ".jinja")
 _REWARDS = ("feedback.reward_model", "feedback.ensemble", "feedback.gated")
 _TOWN = ("town.gold", "town.people", "town.columns")
 STAGES: dict[str, tuple[str, ...]] = {
@@ -185,7 +190,16 @@ def _digest(module: str) -> str:
     digest = hashlib.sha256()
     for part in _canonical(_tree(module)):
         digest.update(part.encode())
+    for table in _tables(module):
+        digest.update(table.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _tables(module: str) -> list[Path]:
+    """The files of data beside a module that it names."""
+    beside = {path.name: path for path in _file(module).parent.glob("*.*") if path.suffix in _DATA}
+    named = {node.value for node in ast.walk(_tree(module)) if isinstance(node, ast.Constant)}
+    return [beside[name] for name in sorted(beside) if name in named]
 
 
 def _canonical(node: Any) -> Iterator[str]:

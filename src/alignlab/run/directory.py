@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import DataError, ResumeRefused, UserError
+from ..errors import DataError, UserError
 from ..health.rules import Finding, Watch
 from ..records import Chain, Record, write_jsonl
-from ..settings.resolve import config_hash
-from ..text.disk import make_folder, remove, sweep, sync_all, sync_path
+from ..text.disk import make_folder, remove, sweep, sync_all, write_whole
 from ..text.escapes import visible
-from ..text.lines import as_json
+from ..text.lines import append_lines
 from ..text.streams import say
-from . import code, manifest, states, trackers
+from . import manifest, states, trackers
 from .files import read_json, read_sealed, write_json, write_sealed, writing
-from .identity import commit, difference, in_words, run_key, versions
+from .identity import versions
 from .lock import lock, release
 from .places import check_out, staging_of
 from .progress import progress
-from .reading import is_run, lines, read_run
+from .reading import lines
 
 if TYPE_CHECKING:
     from torch import Tensor
+from .interrupts import Interrupts
+from .logs import Logs
+from .naming import take_name, tidied
+from .onlookers import Onlookers
+from .wanted import Resume, Wanted, finished_key
 
 State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
-Resume = bool | Literal["again", "changed"]
-"""What to do with what is there: True goes on with it; False throws an unfinished run away; "again" makes a finished one anew too; "changed" does so
-where other code or other parents made it. A run that is made anew stays until the new one is whole."""
+CHUNK = 512  # items of long work between two points that a run goes on from, if nobody says otherwise
 
 
 class RunDir:
@@ -50,17 +46,15 @@ class RunDir:
         self.path = out if done else staging_of(out)
         self.seed: int = info["seed"]
         self.key: str = info["key"]
-        self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
-        self._files: dict[str, IO[bytes]] = {}
+        self._clock = _clock()
+        self._logs = Logs(self.path)
         self._last_save, self._save_took = time.perf_counter(), 0.0
-        self._stop_signal = 0
+        self._interrupts = Interrupts()
         self._state: Path | None = None  # what it goes on from
-        self._watch: Watch | None = None
-        self.before_training: Callable[[], Any] | None = (
-            None  # asked once by `load_state`: data has been checked, and weights are as they were given
-        )
+        self._onlookers: Onlookers | None = None
         self._tracker_names: Sequence[str] = ()
-        self._trackers: list[trackers.Tracker] = []
+        # asked once by `load_state`: data has been checked, and weights are as they were given
+        self.before_training: Callable[[], Any] | None = None
 
     @staticmethod
     def open(
@@ -95,11 +89,10 @@ class RunDir:
         """
         out = Path(out)
         check_out(out)
-        wanted = _Wanted(
-            out, stage, config, seed, data or {}, {str(parent): _finished_key(parent) for parent in parents}
-        )
+        lineage = {str(parent): finished_key(parent) for parent in parents}
+        wanted = Wanted(out, stage, config, seed, data or {}, lineage)
         if wanted.is_done(resume):
-            return RunDir(out, _tidy(out), done=True)
+            return RunDir(out, tidied(out), done=True)
         staging = staging_of(out)
         with writing(staging):
             make_folder(staging)
@@ -109,7 +102,7 @@ class RunDir:
                 if wanted.is_done(resume):  # another process finished it in between
                     release(staging)
                     shutil.rmtree(staging)
-                    return RunDir(out, _tidy(out), done=True)
+                    return RunDir(out, tidied(out), done=True)
                 if not wanted.goes_on(staging, resume):
                     for item in staging.iterdir():
                         if item.name != ".lock":
@@ -132,10 +125,8 @@ class RunDir:
         """One line of metrics; what the rules find in it is said, and trackers get it too."""
         row = {"step": step, **{key: float(value) for key, value in metrics.items()}}
         self._append("metrics.jsonl", row)
-        for tracker in self._trackers:
-            tracker.log(step, {key: value for key, value in row.items() if key != "step"})
-        if self._watch:
-            self._found(self._watch.see(row))
+        if self._onlookers:
+            self._found(self._onlookers.see(row))
 
     def log_samples(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Texts worth looking at, a line each."""
@@ -179,12 +170,13 @@ class RunDir:
         make: Callable[[int, Sequence[T]], Any],
         kind: type[Any] | None = None,
         *,
-        size: int = 512,
+        size: int = 0,
         desc: str,
     ) -> Iterator[Any]:
         """Long work on many items, `size` at a time and with progress: what `make` gives for each chunk
         (called with its number and its items), by `kept`.
         """
+        size = size or CHUNK
         starts = range(0, len(items), size)
         for number, start in enumerate(self.track(starts, desc=desc)):
             made = partial(make, number, items[start : start + size])
@@ -199,16 +191,18 @@ class RunDir:
         interrupted. The loop has called `load_state` before. SIGINT and SIGTERM let the step end, save, and
         leave with exit code 130 or 143; asked twice, the run leaves at once. A run has one such loop.
         """
-        first = _step_of(self._state) if self._state else 0
-        self._look_on(total)
-        with self._signals(), self._progress(total, first, desc) as advance:
+        first = states.step_of(self._state) if self._state else 0
+        self._onlookers = self._looked_on(total)
+        with self._interrupts, progress(self.path, total, first, desc, note=self.note) as advance:
             for step in range(first, total):
                 yield step
                 advance(step + 1)
-                if save and (self._stop_signal or self.should_save(step)):
+                if save and (self._interrupts.asked or self.should_save(step)):
                     self.save_state(step, *save())
-                if self._stop_signal:
-                    self._stop()
+                if self._interrupts.asked:
+                    self._onlookers.close()
+                    self.note(f"stopped; the same command goes on from {self.path}")
+                    raise SystemExit(self._interrupts.exit_code)
 
     def track(self, items: Iterable[T], total: int | None = None, *, desc: str) -> Iterator[T]:
         """The items, with progress and an ETA, for long work that has no state. `total` is needed where the
@@ -217,7 +211,7 @@ class RunDir:
         if total is None:
             assert isinstance(items, Sized), "track needs a total for items without a length"
             total = len(items)
-        with self._progress(total, 0, desc) as advance:
+        with progress(self.path, total, 0, desc, note=self.note) as advance:
             for count, item in enumerate(items, 1):
                 yield item
                 advance(count)
@@ -240,32 +234,20 @@ class RunDir:
         Raises:
             ResourceError: no space; the state before stays.
         """
-        begun, cpu_begun = time.perf_counter(), time.process_time()
+        begun = _clock()
         final = self.path / f"state-{step + 1:08d}"
         if final.exists() and not states.fault_of(final):
             return
-        worked = {
-            "seconds": self.info["seconds"] + begun - self._clock,
-            "cpu_seconds": self.info.get("cpu_seconds", 0.0) + cpu_begun - self._cpu_clock,
-        }
+        row = {"extra": dict(extra), **self._worked(begun), "wrote": self.info.get("wrote", {})}
         with writing(self.path):
-            for name in self._files:
-                self._sync(name)
-            states.write(
-                final,
-                tensors,
-                {
-                    "extra": dict(extra),
-                    "logs": states.logged(self.path),
-                    **worked,
-                    "wrote": self.info.get("wrote", {}),
-                },
-            )
+            self._logs.sync()
+            states.write(final, tensors, row | {"logs": states.logged(self.path)})
             self._state = final
-            self.info |= worked
-            self._clock, self._cpu_clock = begun, cpu_begun
+            self.info |= self._worked(begun)
+            self._clock = begun
             write_json(self.path / "run.json", self.info)
-        self._last_save, self._save_took = time.perf_counter(), time.perf_counter() - begun
+        self._last_save = time.perf_counter()
+        self._save_took = self._last_save - begun["seconds"]
 
     def load_state(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
         """(next step, tensors, extra) of the newest whole state; None if there is none."""
@@ -275,23 +257,17 @@ class RunDir:
             self.before_training()
         if self._state is None:
             return None
-        return (
-            _step_of(self._state),
-            load_file(self._state / states.TENSORS),
-            states.row_of(self._state)["extra"],
-        )
+        tensors = load_file(self._state / states.TENSORS)
+        return states.step_of(self._state), tensors, states.row_of(self._state)["extra"]
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, mark the run done, drop the state and give the folder its name."""
-        if self._watch:
-            self._found(self._watch.finish(summary))
-        self._close_trackers()
-        self.info["seconds"] += time.perf_counter() - self._clock
-        self.info["cpu_seconds"] = self.info.get("cpu_seconds", 0.0) + time.process_time() - self._cpu_clock
+        if self._onlookers:
+            self._found(self._onlookers.finish(summary))
+        self.info |= self._worked(_clock())
         with writing(self.path):
-            for name in list(self._files):
-                self._sync(name)
-                self._files.pop(name).close()
+            self._logs.sync()
+            self._logs.close()
             write_json(self.path / "summary.json", summary)
             sync_all(self.path)  # before it is said to be done
             self.info |= {"status": "done", "versions": versions(), "manifest": True}
@@ -300,20 +276,19 @@ class RunDir:
 
     # below: how
 
-    def _look_on(self, total: int) -> None:
+    def _looked_on(self, total: int) -> Onlookers:
         """Rules and trackers begin with the rows that a run which goes on has already: both say what an
         undisturbed run would have said.
         """
         rows, config = lines(self.path / "metrics.jsonl"), read_json(self.path / "config.json")
-        self._watch = Watch(self.info["stage"], config.get("settings") or {}, total)
-        known = [finding for row in rows for finding in self._watch.see(row)]
+        watch = Watch(self.info["stage"], config.get("settings") or {}, total)
+        known = [finding for row in rows for finding in watch.see(row)]
         self.info["steps"] = total
         with writing(self.path):
             write_json(self.path / "run.json", self.info)
-            (self.path / "health.jsonl").write_text(
-                "".join(json.dumps(finding.to_json()) + "\n" for finding in known), encoding="utf-8"
-            )
-        self._trackers = trackers.start(
+            with write_whole(self.path / "health.jsonl") as staging:
+                append_lines(staging, [finding.to_json() for finding in known])
+        started = trackers.start(
             self._tracker_names,
             folder=self.path,
             run=self.out.name,
@@ -322,6 +297,7 @@ class RunDir:
             rows=rows,
             note=self.note,
         )
+        return Onlookers(watch, started)
 
     def _found(self, findings: Iterable[Finding]) -> None:
         """Kept, and what is broken is said; what is normal waits for somebody who asks (`alignlab runs
@@ -332,10 +308,9 @@ class RunDir:
                 self.note(f"{self.info['stage']}: {finding}")
             self._append("health.jsonl", finding.to_json())
 
-    def _close_trackers(self) -> None:
-        for tracker in self._trackers:
-            tracker.close()
-        self._trackers = []
+    def _worked(self, now: Mapping[str, float]) -> dict[str, float]:
+        """How long was worked on this run, by all its processes."""
+        return {name: self.info.get(name, 0.0) + now[name] - self._clock[name] for name in now}
 
     def _publish(self) -> None:
         """Give a run that is marked done its manifest and its name. Every step can be done again, so a kill
@@ -346,28 +321,14 @@ class RunDir:
             for leftover in [*self.path.glob("state-*"), self.path / "kept", self.path / "progress.json"]:
                 remove(leftover)
             manifest.seal(self.path, wrote=self.info.get("wrote", {}))
-            replaced = _replaced(self.out)
-            if is_run(self.out):
-                shutil.rmtree(replaced, ignore_errors=True)
-                self.out.rename(replaced)
-            elif self.out.exists():
-                self.out.rmdir()  # an empty folder that somebody made beforehand
-            self.path.rename(self.out)
-            sync_path(self.out.parent)
+            take_name(self.path, self.out)
         release(self.path)
-        self.info = _tidy(self.out)
+        self.info = tidied(self.out)
         self.path, self.done = self.out, True
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        line = as_json(row) + b"\n"
         with writing(self.path):
-            if name not in self._files:
-                self._files[name] = open(self.path / name, "ab", buffering=0)  # noqa: SIM115
-            while line:
-                line = line[os.write(self._files[name].fileno(), line) :]
-
-    def _sync(self, name: str) -> None:
-        os.fsync(self._files[name].fileno())
+            self._logs.append(name, row)
 
     def _go_on(self) -> None:
         """From the newest state: the logs are cut back to what it had seen."""
@@ -380,228 +341,10 @@ class RunDir:
             )
         for fault in wrong:
             self.note(f"{fault}; going on from {self._state.name if self._state else 'the beginning'}")
-        row = (
-            states.row_of(self._state)
-            if self._state
-            else {"logs": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
-        )
+        row = states.row_of(self._state) if self._state else states.NOTHING
         self.info |= {name: row[name] for name in ("seconds", "cpu_seconds", "wrote")}
         states.cut_back(self.path, row["logs"])
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def remember(number: int, _: Any) -> None:
-            if self._stop_signal:  # asked twice: leave at once
-                raise KeyboardInterrupt
-            self._stop_signal = number
-            os.write(2, b"\nending this step, then saving; once more leaves at once\n")
-
-        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _stop(self) -> None:
-        self._close_trackers()
-        self.note(f"stopped; the same command goes on from {self.path}")
-        raise SystemExit(130 if self._stop_signal == signal.SIGINT else 143)
-
-    def _progress(self, total: int, first: int, desc: str) -> AbstractContextManager[Callable[[int], None]]:
-        return progress(self.path, total, first, desc, note=self.note)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """The run that is asked for, to compare with the run that is there. `lineage`: the keys of its parents,
-    by path.
-    """
-
-    out: Path
-    stage: str
-    config: Mapping[str, Any]
-    seed: int
-    data: Mapping[str, str]
-    lineage: Mapping[str, str]
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return {
-            "stage": self.stage,
-            "seed": self.seed,
-            "data": dict(self.data),
-            "parents": list(self.lineage),
-        }
-
-    @cached_property
-    def code(self) -> dict[str, str]:
-        return code.sources(self.stage, self.config)
-
-    @cached_property
-    def key(self) -> str:
-        return run_key(self.config, self.identity, self.lineage, self.code)
-
-    @cached_property
-    def key_without_code(self) -> str:
-        return run_key(self.config, self.identity, self.lineage)
-
-    def is_done(self, resume: Resume) -> bool:
-        """Whether the folder holds this very run, finished. Raises ResumeRefused if it holds anything else
-        that may not be made anew.
-        """
-        out = self.out
-        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-            return False
-        if not is_run(out):
-            raise ResumeRefused(f"{out} exists and is not a run", remedy="another --out, or move it away")
-        anew = resume in ("again", "changed")
-        if not anew:
-            manifest.check_whole(out, weights=True, inner=True)
-        info = read_json(out / "run.json")
-        if (
-            self.is_same(info)
-            and info.get("status") == "done"
-            and (not anew or resume == "changed" and not manifest.faults(out))
-        ):
-            return True
-        found = difference(read_json(out / "config.json") | info, {**self.config, **self.identity})
-        if anew and not found:
-            return False
-        if other := self.other_code(info):
-            raise ResumeRefused(
-                f"{out} was made by other code: {_listed(other)} changed since",
-                remedy="--again makes it anew, another --out keeps it",
-            )
-        raise ResumeRefused(
-            f"{out} is a run of {info['stage']!r} made by other settings, data or parents",
-            where=in_words(found),
-            remedy=f"another --out, or delete {out} and what was made from it"
-            if found
-            else "--again makes it anew, another --out keeps it",
-        )
-
-    def is_same(self, info: Mapping[str, Any]) -> bool:
-        """Of runs made before the code was kept, all but the code is known."""
-        return info.get("key") == (self.key if "code" in info else self.key_without_code)
-
-    def other_code(self, info: Mapping[str, Any]) -> list[str]:
-        """The sources that have changed, where nothing else has."""
-        return (
-            code.changed(info["code"], self.code)
-            if info.get("key_without_code") == self.key_without_code and "code" in info
-            else []
-        )
-
-    def goes_on(self, staging: Path, resume: Resume) -> bool:
-        """Whether an unfinished run is kept. Where one is made again, only another try at that very thing is."""
-        if not resume or not (staging / "run.json").exists() or _holds_nothing(staging):
-            return False
-        if resume is True:
-            return True
-        info = read_json(staging / "run.json")
-        return self.is_same(info) and (resume == "changed" or bool(info.get("again")))
-
-    def begun(self, staging: Path, resume: Resume) -> dict[str, Any]:
-        """What run.json says of the run that goes on or begins. Raises ResumeRefused for one that was begun
-        otherwise.
-        """
-        whose = {
-            "key": self.key,
-            "key_without_code": self.key_without_code,
-            "config_hash": config_hash(self.config),
-            **self.identity,
-            "code": self.code,
-        }
-        if (staging / "run.json").exists():
-            info = read_json(staging / "run.json")
-            other = self.other_code(info)
-            if not self.is_same(info) and not other:
-                raise ResumeRefused(
-                    (
-                        f"{staging} is an unfinished run of {info.get('stage')!r} made by other settings, "
-                        "data or parents"
-                    ),
-                    where=in_words(
-                        difference(
-                            read_json(staging / "config.json") | info, {**self.config, **self.identity}
-                        )
-                    ),
-                    remedy="the settings it was begun with, another --out, or --no-resume to begin anew",
-                )
-            if other:
-                say(
-                    f"{staging} was begun by other code: {_listed(other)} changed since; --no-resume "
-                    "begins anew"
-                )
-                info["begun_by"] = {name: info["code"].get(name, "") for name in other}
-            info |= whose
-        else:
-            info = {
-                "schema": 1,
-                "stage": self.stage,
-                "status": "running",
-                **whose,
-                "commit": commit(),
-                "versions": versions(),
-                "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
-                "started": time.time(),
-                "seconds": 0.0,
-                "cpu_seconds": 0.0,
-            }
-            if resume == "again":
-                info["again"] = True
-        write_json(staging / "config.json", self.config)
-        write_json(staging / "run.json", info)
-        return info
-
-
-def _tidy(out: Path) -> dict[str, Any]:
-    """What run.json says of a finished run, once the lock and the run that it replaced are gone: a kill after
-    the rename leaves them.
-    """
-    with suppress(OSError):  # a folder that may be read only
-        (out / ".lock").unlink(missing_ok=True)
-        if is_run(_replaced(out)):
-            shutil.rmtree(_replaced(out), ignore_errors=True)
-    return read_json(out / "run.json")
-
-
-def _replaced(out: Path) -> Path:
-    """Where a run that is made anew lies until the new one has its name."""
-    return out.with_name(out.name + ".replaced")
-
-
-def _step_of(state: Path) -> int:
-    return int(state.name.removeprefix("state-"))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _holds_nothing(staging: Path) -> bool:
-    """Whether a run stopped before its first result: then a command with other settings may have the folder,
-    since nothing can be lost.
-    """
-    return not {item.name for item in staging.iterdir()} - {
-        ".lock",
-        "run.json",
-        "config.json",
-        "progress.json",
-        "health.jsonl",
-    }
-
-
-def _finished_key(path: str | Path) -> str:
-    info = read_run(path, weights=True)
-    if info.status != "done":
-        raise UserError(
-            f"the run {path} is not finished",
-            remedy="give the command that made it again: it goes on where it was",
-        )
-    return info.key
+def _clock() -> dict[str, float]:
+    return {"seconds": time.perf_counter(), "cpu_seconds": time.process_time()}

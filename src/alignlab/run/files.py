@@ -38,7 +38,7 @@ def write_json(path: Path, value: Mapping[str, Any], *, sync: bool = True) -> No
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
-    """`write_json` with a digest of the text in it, so that every change of the file is seen when it is read."""
+    """`write_json` with a digest of the text in it, so that every change is seen when it is read."""
     with write_whole(path) as staging:
         staging.write_bytes(_sealed(value))
 

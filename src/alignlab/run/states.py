@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TENSORS = "tensors.safetensors"
 LOGS = ("metrics.jsonl", "samples.jsonl")
+NOTHING: dict[str, Any] = {"logs": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
+"""What a run without a state goes on from."""
 
 
 def write(final: Path, tensors: Mapping[str, Tensor], row: Mapping[str, Any]) -> None:
@@ -38,6 +40,11 @@ def write(final: Path, tensors: Mapping[str, Tensor], row: Mapping[str, Any]) ->
     for old in final.parent.glob("state-*"):
         if old.name != final.name:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def step_of(state: Path) -> int:
+    """The step that a state goes on with."""
+    return int(state.name.removeprefix("state-"))
 
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:

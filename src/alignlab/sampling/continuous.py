@@ -15,19 +15,22 @@ completion may be given up half way.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from ..models.likelihood import Likelihood, likelihoods
 from ..records import Prompt
 from . import Sampling
-from .local import PREFILL_TOKENS, LocalSampler, _Sequence, _tensors, draw
+from .drawing import draw
+from .local import PREFILL_TOKENS, LocalSampler, Writing
+from .slab import Rows
 
 # tokens by which a request is ahead of one that waits before it gives way; each time something is read anew
 AHEAD = 64
@@ -48,7 +51,7 @@ class Share:
 
 
 @dataclass
-class Stream(_Sequence):
+class Stream(Writing):
     """One completion being written, and how.
 
     Attributes:
@@ -99,7 +102,7 @@ class ContinuousSampler(LocalSampler):
     ) -> None:
         super().__init__(model, tokenizer, slots=slots, end_ids=end_ids, name=name)
         self.memory = memory
-        self._rows: list[Stream | None] = []
+        self._rows = Rows[Stream](0, model.device)
         self._queue: list[Share] = []  # those of which something waits
         self._fair = (
             0.0  # tokens that a request which was always there and had no more than its share would have
@@ -108,25 +111,18 @@ class ContinuousSampler(LocalSampler):
         self._prompts = 0  # seen so far: numbers them, so that completions of one prompt share its prefill
         model.eval()
         with torch.inference_mode():
-            cache = DynamicCache()
-            self._forward(torch.tensor([[0]]), torch.ones(1, 1, dtype=torch.bool), torch.tensor([[0]]), cache)
-        self._bytes = sum(
-            kept.shape[1] * kept.shape[3] * kept.element_size() for kept in _tensors(cache)
-        )  # of keys and values, for each column of a row
+            _, prefilled = self._reader.prefill([[0]])
+        self._bytes = sum(kept[0, :, 0].nbytes for kept in prefilled)  # for each column of a row
 
     @property
     def held(self) -> int:
         """Bytes that keys and values take now."""
-        return (
-            0
-            if self._slab is None
-            else sum(kept.numel() * kept.element_size() for kept in _tensors(self._slab))
-        )
+        return self._slab.bytes if self._slab else 0
 
     @property
     def busy(self) -> bool:
         """Whether anything is being written or waits to be."""
-        return bool(self._queue) or any(self._rows)
+        return bool(self._queue or self._rows.live)
 
     def streams(
         self,
@@ -170,32 +166,32 @@ class ContinuousSampler(LocalSampler):
             )
         self._prompts += len(numbers)
 
+    @torch.inference_mode()
     def leave(self, streams: Sequence[Stream]) -> None:
         """Give these up; their rows are free for others."""
         gone = set(map(id, streams))
-        self._rows = [None if held is not None and id(held) in gone else held for held in self._rows]
+        self._rows.drop([row for row in self._rows.live if id(self._rows.held[row]) in gone])
         for share in {id(stream.share): stream.share for stream in streams}.values():
             share.waiting = deque(stream for stream in share.waiting if id(stream) not in gone)
         self._queue = [share for share in self._queue if share.waiting]
 
     def reset(self) -> None:
         """Forget everybody, and the slab."""
-        self._rows, self._queue, self._slab = [], [], None
+        self._rows, self._queue, self._slab = Rows(0, self.model.device), [], None
 
     @torch.inference_mode()
     def step(self) -> list[Stream]:
         """Let newcomers in, or write one token for all who are here, in turn; returns those that got a token."""
-        entering = [] if self._entered and any(self._rows) else self._newcomers()
+        entering = [] if self._entered and self._rows.live else self._newcomers()
         self._entered = bool(entering)
-        if not entering and not any(self._rows):
+        if not entering and not self._rows.live:
             return []
         advanced = self._enter(entering) if entering else self._decode_step()
         self._count(advanced)
-        for row, held in enumerate(self._rows):
-            if held is not None and held.broken and self._slab is not None:
-                for kept in _tensors(self._slab):
-                    kept[row] = 0  # whoever comes next masks what was here, and 0 * nan would be nan
-        self._rows = [None if held is None or held.done else held for held in self._rows]
+        for row in self._rows.live:
+            if self._rows.held[row].broken and self._slab is not None:
+                self._slab.clear(row)
+        self._rows.drop_done()
         return advanced
 
     def likelihoods(self, rows: Sequence[Sequence[int]], *, top: int = 0) -> list[Likelihood]:
@@ -243,15 +239,12 @@ class ContinuousSampler(LocalSampler):
                 or rows[most] <= rows[least]
             ):
                 return
-            row, last = min(
-                ((row, held) for row, held in enumerate(self._rows) if held and held.share is most),
-                key=lambda item: len(item[1].ids),
-            )
-            self._rows[row] = None
-            last.prompt, self._prompts = (
-                self._prompts,
-                self._prompts + 1,
-            )  # what is read of it now, nobody shares
+            own = [row for row in self._rows.live if self._rows.held[row].share is most]
+            row = min(own, key=lambda row: len(self._rows.held[row].ids))
+            last = self._rows.held[row]
+            self._rows.drop([row])
+            # what is read of it now, nobody shares
+            last.prompt, self._prompts = self._prompts, self._prompts + 1
             most.waiting.appendleft(last)
             self._queue += [most] if most not in self._queue else []
             rows[most] -= 1
@@ -266,7 +259,7 @@ class ContinuousSampler(LocalSampler):
             share.served = min(max(share.served, self._fair - AHEAD), self._fair + AHEAD)
 
     def _rows_of(self) -> Counter[Share]:
-        return Counter(held.share for held in self._rows if held)
+        return Counter(held.share for held in self._rows.sequences)
 
     def _next(self, rows: Counter[Share]) -> Share:
         """Whose turn it is, of those who wait: the least served, what its rows will write next counted."""
@@ -276,7 +269,7 @@ class ContinuousSampler(LocalSampler):
         """Whether there is a row and memory for it beside those who are here and who enter with it. One alone
         always has room.
         """
-        beside = [*filter(None, self._rows), *entering]
+        beside = [*self._rows.sequences, *entering]
         columns = max(held.most_columns for held in [*beside, stream])
         return not beside or (
             len(beside) < self.slots and 2 * columns * (len(beside) + 1) * self._bytes <= self.memory
@@ -285,91 +278,90 @@ class ContinuousSampler(LocalSampler):
     def _enter(self, entering: list[Stream]) -> list[Stream]:
         """Prefill newcomers into free rows, and into new ones where these do not suffice."""
         entering.sort(key=lambda stream: (-len(stream.read), stream.prompt))  # as `_prefill` wants them
-        idle = not any(self._rows)
-        if idle:
-            self._rows = []
-        free = [row for row, held in enumerate(self._rows) if held is None]
-        self._rows += [None] * (len(entering) - len(free))
-        free = [row for row, held in enumerate(self._rows) if held is None]
-        columns = max(stream.most_columns for stream in [*filter(None, self._rows), *entering])
-        self._fit(len(self._rows), columns, idle=idle)
-        if self._slab is not None and not idle:
-            self._slab.window.rows = len(self._rows)
-            if (by := len(entering[0].read) - self._slab.window.now) > 0:
+        if not self._rows.live:
+            self._rows = Rows(0, self.model.device)
+        missing = len(entering) - len(self._rows.free)
+        if missing > 0:
+            self._rows.widen(len(self._rows) + missing)
+        columns = max(stream.most_columns for stream in [*self._rows.sequences, *entering])
+        self._fit(columns)
+        if self._slab is not None and self._rows.live:
+            self._slab.rows = len(self._rows)
+            if (by := len(entering[0].read) - self._slab.now) > 0:
                 self._slab.push(by)
-                self._moved(by)
-        logits_NV = self._prefill(list(entering), free, len(self._rows), 2 * columns, idle=idle)
-        for row, stream in zip(free, entering, strict=False):
-            self._rows[row] = stream
+                self._rows.move(by)
+        free = self._rows.free
+        logits_NV = self._prefill(entering, free, self._rows, 2 * columns)
         self._advance(entering, logits_NV)
+        self._rows.enter(entering, free, self._slab.now)
         return entering
 
     def _decode_step(self) -> list[Stream]:
         """One token for every row. Rows are given up as soon as a quarter of them is free."""
-        assert self._slab is not None
-        kept = [row for row, held in enumerate(self._rows) if held is not None]
-        if 4 * (len(self._rows) - len(kept)) >= len(self._rows):
-            self._slab.keep(kept)
-            self._rows = [self._rows[row] for row in kept]
-            kept = list(range(len(kept)))
-        logits_BV = self._step(list(self._rows), self._slab)
-        advanced = [held for held in self._rows if held is not None]
-        self._advance(advanced, logits_BV if len(kept) == len(self._rows) else logits_BV[kept])
+        if 4 * len(self._rows.free) >= len(self._rows):
+            self._rows.tighten(self._slab, len(self._rows.live))
+        logits_NV = self._step(self._rows)
+        advanced = self._rows.sequences
+        self._rows.advance(self._advance(advanced, logits_NV))
         return advanced
 
-    def _fit(self, rows: int, columns: int, *, idle: bool) -> None:
-        """A slab in which `rows` sequences of up to `columns` columns have room to move, and that is not far
-        larger than that.
+    def _fit(self, columns: int) -> None:
+        """A slab in which all rows have room for sequences of up to `columns` columns to move, and that is
+        not far larger than that.
         """
         if self._slab is None:
             return
-        has_rows, has_columns = _tensors(self._slab)[0].shape[0], self._slab.columns
+        rows = len(self._rows)
+        has_rows, has_columns = self._slab.tensors[0].shape[0], self._slab.columns
         if rows <= has_rows <= 4 * rows + 16 and 2 * columns <= has_columns <= 8 * columns:
             return
-        if idle:
+        if not self._rows.live:
             self._slab = None
             return
-        self._slab.window.low = min(held.start for held in self._rows if held is not None)
+        self._slab.low = self._rows.first_column
         affordable = int(self.memory / (2 * columns * self._bytes))
-        self._slab, shift = self._slab.resized(
-            min(self.slots, max(rows, min(2 * rows, affordable))), 2 * columns
-        )
-        self._moved(-shift)
+        most_rows = min(self.slots, max(rows, min(2 * rows, affordable)))
+        self._slab, shift = self._slab.resized(most_rows, 2 * columns)
+        self._rows.move(-shift)
 
-    def _moved(self, by: int) -> None:
-        for held in self._rows:
-            if held is not None:
-                held.start += by
-
-    def _advance(self, streams: list[Stream], logits_NV: Tensor) -> None:
-        """Draw the next token of each, those of equal temperature and top-p together."""
+    def _advance(self, streams: list[Stream], logits_NV: Tensor) -> Tensor:
+        """Draw the next token of each, those of equal temperature and top-p together; returns them, (N,)."""
         alike: dict[tuple[float, float], list[int]] = {}
         for place, stream in enumerate(streams):
             alike.setdefault((stream.temperature, stream.top_p), []).append(place)
+        ids_N = torch.zeros(len(streams), dtype=torch.long, device=logits_NV.device)
+        logprobs_N = torch.zeros(len(streams), device=logits_NV.device)
+        uniforms = np.array([stream.uniforms[len(stream.ids)] for stream in streams])
+        uniforms_N = torch.from_numpy(uniforms).to(logits_NV.device)
         for (temperature, top_p), places in alike.items():
-            uniforms_N = torch.tensor(
-                [float(streams[i].uniforms[len(streams[i].ids)]) for i in places], device=logits_NV.device
-            )
-            ids_N, logprobs_N = draw(
+            ids_N[places], logprobs_N[places] = draw(
                 logits_NV if len(alike) == 1 else logits_NV[places],
-                uniforms_N,
+                uniforms_N[places],
                 temperature=temperature,
                 top_p=top_p,
             )
-            for i, token, logprob in zip(places, ids_N.tolist(), logprobs_N.tolist(), strict=True):
-                stream = streams[i]
-                stream.broken = logprob != logprob or logprob in (float("inf"), float("-inf"))
-                if not stream.broken:
-                    stream.ids.append(token)
-                    stream.logprobs.append(logprob)
-                    stream.finished = token in self.end_ids
-        for place, stream in enumerate(streams):
-            if stream.top is not None and not stream.broken:
-                log_p_V = logits_NV[place].float().log_softmax(-1)
-                best = log_p_V.topk(min(stream.top, len(log_p_V)))
-                stream.told.append(
-                    (
-                        float(log_p_V[stream.ids[-1]]),
-                        list(zip(best.indices.tolist(), best.values.tolist(), strict=True)),
-                    )
-                )
+        self._keep_likeliest(streams, logits_NV, ids_N)
+        for stream, token, logprob in zip(streams, ids_N.tolist(), logprobs_N.tolist(), strict=True):
+            stream.broken = not math.isfinite(logprob)
+            if not stream.broken:
+                stream.ids.append(token)
+                stream.logprobs.append(logprob)
+                stream.finished = token in self.end_ids
+        return ids_N
+
+    def _keep_likeliest(self, streams: list[Stream], logits_NV: Tensor, ids_N: Tensor) -> None:
+        """For those who asked for it: what the model says at temperature 1 of the token that was drawn, and
+        of the likeliest.
+        """
+        places = [place for place, stream in enumerate(streams) if stream.top is not None]
+        if not places:
+            return
+        log_p_MV = logits_NV[places].float().log_softmax(-1)
+        drawn_M = log_p_MV.gather(1, ids_N[places, None]).squeeze(1).tolist()
+        most = min(max(streams[place].top or 0 for place in places), log_p_MV.shape[1])
+        best_MK = log_p_MV.topk(most)
+        rows = zip(places, drawn_M, best_MK.indices.tolist(), best_MK.values.tolist(), strict=True)
+        for place, logprob, tokens, values in rows:
+            stream = streams[place]
+            if math.isfinite(logprob):
+                stream.told.append((logprob, list(zip(tokens, values, strict=True))[: stream.top]))

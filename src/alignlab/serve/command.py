@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import ConfigError, ResourceError, Terminated, UserError
-from ..settings import ServeSettings
+from ..settings import ServeSettings, rules
 from .access import Access, is_loopback
 from .audit import Audit
 
@@ -79,17 +79,8 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
 
 def check(settings: ServeSettings) -> None:
     """Raises ConfigError for values that mean nothing."""
-    s = settings
-    low = {"port": 0, "max_new_tokens": 1, "context": 0, "queue": 1, "max_body": 1, "slots": 1}
-    for name, least in low.items():
-        if getattr(s, name) < least or (name == "port" and s.port > 65535):
-            raise ConfigError(
-                f"{name} = {getattr(s, name)}",
-                remedy="a port from 0 to 65535" if name == "port" else f"{name} from {least}",
-            )
-    if not s.timeout > 0 or not s.memory > 0:
-        raise ConfigError(f"timeout = {s.timeout:g}, memory = {s.memory:g}", remedy="both above 0")
-    if s.audit_bodies and not s.audit:
+    rules.check(settings)
+    if settings.audit_bodies and not settings.audit:
         raise ConfigError(
             "audit_bodies without an audit log means nothing", remedy="--audit FILE.jsonl, or leave it out"
         )

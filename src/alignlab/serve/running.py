@@ -75,7 +75,7 @@ def load(asked: Mapping[str, tuple[str, Sequence[str]]], settings: ServeSettings
     try:
         for name, (model, stack) in asked.items():
             if model not in engines:
-                policy = load_policy(names.known.model_path(model), settings.model)
+                policy = load_policy(names.models.model(model).path, settings.model)
                 engines[model] = Engine(
                     model,
                     policy,

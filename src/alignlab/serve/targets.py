@@ -67,6 +67,7 @@ class EngineTarget:
                 tuple(stream.logprobs),
                 stream.finished,
                 self.engine.name,
+                prompt_ids=tuple(rows[i // sampling.n]),
             )
             for i, (writing, stream) in enumerate(zip(job.writings, job.streams, strict=True))
         ]

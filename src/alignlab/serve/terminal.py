@@ -64,18 +64,20 @@ def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSetti
             stream.reconfigure(errors=errors)
     console = Console(highlight=False)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not once
-    paths = {name: names.known.model_path(name) for name in (model, beside) if name}
-    speakers = [Speaker(name, load_policy(paths[name], settings.model)) for name in (model, beside) if name]
+    speaking = {name: names.models.model(name) for name in (model, beside) if name}
+    speakers = [
+        Speaker(name, load_policy(speaking[name].path, settings.model)) for name in (model, beside) if name
+    ]
     conversation = Conversation(
-        speakers, settings, names.judges.judge(f"reward:{reward}") if reward else None
+        speakers, settings, names.judges.reward_judge(reward).load() if reward else None
     )
     if once:
         return ask_once(conversation, once)
     if on_terminal:
         with suppress(ImportError):  # where there is one, input() edits the line and remembers those before
             import readline  # noqa: F401
-        for name, speaker in zip(paths, speakers, strict=False):
-            if not speaker.chats or names.models.is_base(paths[name]):
+        for name, speaker in zip(speaking, speakers, strict=False):
+            if not speaker.chats or speaking[name].is_base:
                 console.print(
                     Text(
                         f"{one_line(name)} is a base model: it was taught to continue text, not to answer",

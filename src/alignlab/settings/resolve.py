@@ -7,38 +7,66 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigError
 from ..text.documents import Malformed, from_toml, read_text
 from ..text.nearest import nearest
+from .shared import Range
 
 T = TypeVar("T")
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+RENAMED = {
+    "kl_target": "adaptive_kl",
+    "target_kl": "stop_at_kl",
+    "epsilon": "cliprange",
+    "epsilon_high": "cliprange_high",
+    "n": "per_prompt",
+    "samples": "per_prompt",
+}
+"""Settings by the last name that they had before, and by the one that they have now: for the error alone."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its dotted name, type, default, help text, and the kind of name that it is, if it is one."""
+    """One setting: its dotted name, type, default, help text, the kind of name that it is, if it is one, and
+    the numbers that it may be.
+    """
 
     name: str
     type: Any
     default: Any
     help: str
     names: str = ""
+    range: Range = Range()
 
     @property
     def expected(self) -> str:
         """What a value must be, in words."""
-        return (
-            "one of " + ", ".join(map(str, get_args(self.type)))
-            if get_origin(self.type) is Literal
-            else EXPECTED[self.type]
-        )
+        if get_origin(self.type) is Literal:
+            return "one of " + ", ".join(map(str, get_args(self.type)))
+        return f"{EXPECTED[self.type]} {self.range}".rstrip()
+
+    def parsed(self, value: Any, where: str) -> Any:
+        """A value from TOML, from text or from Python as the type of this setting.
+
+        Raises:
+            ConfigError: it is of another type, or out of range.
+        """
+        remedy = f"{self.name} is: {self.help}" if self.range else ""
+        try:
+            parsed = _convert(self.type, value)
+        except (TypeError, ValueError, LookupError, OverflowError):
+            what = f"{self.name} = {value!r} is not {self.expected}"
+            raise ConfigError(what, where=where, remedy=remedy) from None
+        if self.range and parsed not in self.range:
+            what = f"{self.name} = {parsed} is not {self.expected}"
+            raise ConfigError(what, where=where, remedy=remedy)
+        return parsed
 
 
 def resolve(
@@ -75,34 +103,54 @@ def resolve(
     """
     known = dotted(kind)
     config: Any = kind() if preset is None else preset
-    origins = {
-        name: "default" if _get(config, name) == setting.default else "preset"
-        for name, setting in known.items()
-    }
-    for name, value in _read(file, section, known, sections) if file else ():
-        config = with_value(config, name, _parse(known, name, value, where=str(file), elsewhere=elsewhere))
-        origins[name] = f"file {file}"
+    origins: dict[str, str] = {}
+    for name, setting in known.items():
+        origins[name] = "default" if value_of(config, name) == setting.default else "preset"
+    if file:
+        for name, value in _read(file, section, known, sections):
+            setting = _named(known, name, where=str(file), elsewhere=elsewhere or {})
+            config = with_value(config, name, setting.parsed(value, str(file)))
+            origins[name] = f"file {file}"
     for typed, value in (flags or {}).items():
         name = typed.replace("-", "_")
-        config = with_value(config, name, _parse(known, name, value, where=f"--{typed}"))
+        setting = _named(known, name, where=f"--{typed}")
+        config = with_value(config, name, setting.parsed(value, f"--{typed}"))
         origins[name] = "flag"
-    for name, (value, origin) in following(config).items() if following else ():
-        if origins[name] in ("default", "preset"):
-            config, origins[name] = with_value(config, name, value), origin
+    if following:
+        for name, (value, origin) in following(config).items():
+            if origins[name] in ("default", "preset"):
+                config, origins[name] = with_value(config, name, value), origin
     return config, origins
 
 
 def dotted(kind: type) -> dict[str, Setting]:
     """Every setting of a dataclass by its dotted name, nested ones included, in the order of definition."""
-    return {setting.name: setting for setting in _walk(kind, kind(), "")}
+    return {setting.name: setting for setting, _ in walk(kind())}
+
+
+def walk(config: Any, prefix: str = "") -> Iterator[tuple[Setting, Any]]:
+    """Every setting of some settings, nested ones included, in the order of definition, each with its value.
+
+    The default of a nested one is that of the whole.
+    """
+    hints, usual = get_type_hints(type(config)), type(config)()
+    for item in fields(config):
+        name, value, default = prefix + item.name, getattr(config, item.name), getattr(usual, item.name)
+        if is_dataclass(value):
+            for setting, inner in walk(value, f"{name}."):
+                own = value_of(default, setting.name.removeprefix(f"{name}."))
+                yield replace(setting, default=own), inner
+        else:
+            yield Setting(name, hints[item.name], default, **item.metadata), value
 
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Settings as a plain nested dictionary."""
-    return {
-        item.name: to_dict(value) if is_dataclass(value := getattr(config, item.name)) else value
-        for item in fields(config)
-    }
+    plain: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        plain[item.name] = to_dict(value) if is_dataclass(value) else value
+    return plain
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -110,7 +158,7 @@ def from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     known = dotted(kind)
     config: Any = kind()
     for name, value in _flatten(values):
-        config = with_value(config, name, _parse(known, name, value, where="config"))
+        config = with_value(config, name, _named(known, name, where="config").parsed(value, "config"))
     return config
 
 
@@ -119,26 +167,15 @@ def config_hash(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _walk(kind: type, example: Any, prefix: str) -> Iterable[Setting]:
-    hints = get_type_hints(kind)
-    item: Field[Any]
-    for item in fields(kind):
-        value, hint = getattr(example, item.name), hints[item.name]
-        if is_dataclass(value):
-            yield from _walk(type(value), value, f"{prefix}{item.name}.")
-        else:
-            yield Setting(
-                prefix + item.name, hint, value, item.metadata.get("help", ""), item.metadata.get("names", "")
-            )
-
-
-def _get(config: Any, name: str) -> Any:
+def value_of(config: Any, name: str) -> Any:
+    """The value of a dotted name."""
     for part in name.split("."):
         config = getattr(config, part)
     return config
 
 
 def with_value(config: Any, name: str, value: Any) -> Any:
+    """The settings with another value of a dotted name."""
     head, _, rest = name.partition(".")
     return replace(config, **{head: with_value(getattr(config, head), rest, value) if rest else value})
 
@@ -160,18 +197,13 @@ def _read(
     table = {key.replace("-", "_"): value for key, value in table.items()}
     own = table.pop(section.replace("-", "_"), None) if section else None
     groups = {name.partition(".")[0] for name in known}
-    elsewhere = (
-        {name.replace("-", "_") for name in sections}
-        if sections is not None
-        else set(table)
-        if own is not None
-        else set()
-    )
-    table = {
-        key: value
-        for key, value in table.items()
-        if key in groups or key not in elsewhere or not isinstance(value, dict)
-    }
+    if sections is not None:
+        elsewhere = {name.replace("-", "_") for name in sections}
+    else:
+        elsewhere = set() if own is None else set(table)
+    for key in elsewhere - groups:
+        if isinstance(table.get(key), dict):
+            del table[key]
     if own is not None and not isinstance(own, dict):
         raise ConfigError(
             f"{section} = {own!r} is not a table",
@@ -189,32 +221,31 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
     return rows
 
 
-def _parse(
-    known: Mapping[str, Setting],
-    name: str,
-    value: Any,
-    *,
-    where: str,
-    elsewhere: Mapping[str, str] | None = None,
-) -> Any:
-    if name not in known and name in (elsewhere or {}):
+def _named(
+    known: Mapping[str, Setting], name: str, *, where: str, elsewhere: Mapping[str, str] | None = None
+) -> Setting:
+    """The setting of that name. Raises ConfigError where there is none, with the one that may be meant."""
+    if name in known:
+        return known[name]
+    if elsewhere and name in elsewhere:
         raise ConfigError(
-            f"{name} means nothing here: it belongs to {(elsewhere or {})[name]}",
-            where=where,
-            remedy="take it out",
+            f"{name} means nothing here: it belongs to {elsewhere[name]}", where=where, remedy="take it out"
         )
-    if name not in known:
-        last = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
-        raise ConfigError(
-            f"there is no setting {name!r}",
-            where=where,
-            remedy=(f"did you mean {last[0]}?" if last else nearest(name, known))
-            or "--print-config lists them all",
-        )
-    try:
-        return _convert(known[name].type, value)
-    except (TypeError, ValueError, LookupError, OverflowError):
-        raise ConfigError(f"{name} = {value!r} is not {known[name].expected}", where=where) from None
+    if now := renamed(name, known):
+        raise ConfigError(f"{name} is called {now} now", where=where, remedy=f"write {now}")
+    last = name.rpartition(".")[2]
+    same = [other for other in known if other.rpartition(".")[2] == last]
+    meant = f"did you mean {same[0]}?" if same else nearest(name, known)
+    raise ConfigError(
+        f"there is no setting {name!r}", where=where, remedy=meant or "--print-config lists them all"
+    )
+
+
+def renamed(name: str, known: Collection[str]) -> str:
+    """What a setting that had this dotted name before is called now; empty if none had it."""
+    table, dot, last = name.rpartition(".")
+    now = f"{table}{dot}{RENAMED.get(last, last)}"
+    return now if now != name and now in known else ""
 
 
 def _convert(hint: Any, value: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import names
 from ..errors import ConfigError
-from ..sampling.endpoint import is_endpoint
 from ..settings import AIJudgeSettings
 from .stage import done, open_run, rate, result
 
@@ -35,14 +34,14 @@ def ablate_constitution(
             remedy="without --principles",
         )
     pairs, who = comparisons(data, seed, count), judge_name(judge_model, constitution, settings)
+    named_truth = names.judges.maybe_judge(gold)
     run = open_run(
         "ablate",
         out,
         lasting(settings),
         seed,
         resume,
-        models=[] if is_endpoint(who.model) else [who.model],
-        data=[pairs],
+        uses=[*names.models.loaded_here(who.model), pairs, named_truth],
         gold=gold,
         judge=str(who),
         constitution=constitution_digest(who),
@@ -51,7 +50,7 @@ def ablate_constitution(
         return done(run)
     from ..evals import judges as method
 
-    judge, truth = ai_judge(run, who, settings, seed), names.judges.maybe_judge(gold)
+    judge, truth = ai_judge(run, who, settings, seed), named_truth.load()
     dealt, happened = method.dealt(fitting(run, judge, pairs.records), seed)
     shown = method.judged(run, judge, dealt, chunk=settings.chunk)
     known = happened if truth is None else method.truths(truth, shown)
@@ -64,13 +63,16 @@ def ablate_constitution(
         "judge": method.tally(shown),
     }
     finish(run, judge, summary)
-    rows = [
-        f"{name:<24} flips {rate(row['labels']['flips'])}, accuracy lost {rate(_negative(row['labels']['accuracy_gain']))}, fires {rate(row['fires'])}, "
-        f"alone {rate(row['fires_alone'])}"
-        for name, row in summary["principles"].items()
-    ]
-    return result(run, "\n".join(["without each principle:", *rows]))
+    lines = ["without each principle:"]
+    for name, row in summary["principles"].items():
+        lost = rate(_negative(row["labels"]["accuracy_gain"]))
+        lines.append(
+            f"{name:<24} flips {rate(row['labels']['flips'])}, accuracy lost {lost}, "
+            f"fires {rate(row['fires'])}, alone {rate(row['fires_alone'])}"
+        )
+    return result(run, "\n".join(lines))
 
 
 def _negative(s: dict[str, Any]) -> dict[str, Any]:
-    return {**s, "mean": 0 - s["mean"], "ci": [0 - x for x in reversed(s["ci"])]}
+    low, high = s["ci"]
+    return {**s, "mean": 0 - s["mean"], "ci": [0 - high, 0 - low]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from .. import names
 from ..errors import DataError, UserError
 from ..records import Comparison
-from ..sampling.endpoint import is_endpoint
 from ..settings import AIJudgeSettings
 from .stage import done, open_run, rate, result
 
@@ -41,14 +41,14 @@ def judge_agreement(
             "without --judge-model the labels that the data has are looked at: nobody is asked",
             remedy="--judge-model M, or without --constitution and --injections",
         )
+    named_truth = names.judges.maybe_judge(gold)
     run = open_run(
         "agreement",
         out,
         lasting(settings),
         seed,
         resume,
-        models=[judge_model] if judge_model and not is_endpoint(judge_model) else [],
-        data=[pairs],
+        uses=[*names.models.loaded_here(judge_model), pairs, named_truth],
         gold=gold,
         judge=str(who or ""),
         constitution=constitution_digest(who) if who else "",
@@ -59,7 +59,7 @@ def judge_agreement(
     from ..evals import judges as method
     from ..evals.injections import inject
 
-    truth = names.judges.maybe_judge(gold)
+    truth = named_truth.load()
     if who is None:
         shown, judge = [as_first_shown(c) for c in pairs.records], None
         if truth is None:
@@ -80,38 +80,39 @@ def judge_agreement(
     if injections and judge:
         ordered = [better_first(c, y) for c, y in zip(shown, happened, strict=True) if y != 0.5]
         summary["injections"] = inject(judge, [c for c in ordered if (c.label or 0) > 0.5][:100], seed=seed)
-    run.log_samples(
-        0,
-        [
-            c.to_json() | {"truth": y}
-            for c, y in zip(shown, happened, strict=True)
-            if y != 0.5 and c.label is not None and (c.label - 0.5) * (y - 0.5) < 0
-        ][:50],
-    )
+    wrong = [c.to_json() | {"truth": y} for c, y in zip(shown, happened, strict=True) if _is_wrong(c, y)]
+    run.log_samples(0, wrong[:50])
     finish(run, judge, summary)
-    found, c = summary["labels"], summary["calibration"]
-    lines = [
-        (
-            f"labels against {summary['against']}: accuracy {rate(found['accuracy'])}, kappa "
-            f"{rate(found['kappa'])}, ECE {rate(found['ece'])}"
-        ),
-        (
-            f"on held-out prompts, ECE {rate(c['ece_before'])} before and {rate(c['ece_after'])} after "
-            f"temperature {c['temperature']:.3g}"
-        ),
-        (
-            f"order: effect {rate(summary['order_effect'])}, bias {rate(summary['order_bias'])}, verdicts "
-            f"that change sides {rate(summary['order_flips'])}"
-        ),
-    ]
+    return result(run, "\n".join(_lines(summary)))
+
+
+def _is_wrong(c: Comparison, truth: float) -> bool:
+    """Whether a label is for the worse answer."""
+    return truth != 0.5 and c.label is not None and (c.label - 0.5) * (truth - 0.5) < 0
+
+
+def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    labels, c = summary["labels"], summary["calibration"]
+    yield (
+        f"labels against {summary['against']}: accuracy {rate(labels['accuracy'])}, kappa "
+        f"{rate(labels['kappa'])}, ECE {rate(labels['ece'])}"
+    )
+    yield (
+        f"on held-out prompts, ECE {rate(c['ece_before'])} before and {rate(c['ece_after'])} after "
+        f"temperature {c['temperature']:.3g}"
+    )
+    yield (
+        f"order: effect {rate(summary['order_effect'])}, bias {rate(summary['order_bias'])}, verdicts "
+        f"that change sides {rate(summary['order_flips'])}"
+    )
     if "injections" in summary:
-        found = summary["injections"]
-        lines.append(
-            f"{len(found['cases'])} injections: shift {rate(found['shift'])}, most {found['most']:.3f}, won {rate(found['won'])}; "
-            f"harmless sentences: shift {rate(found['controls']['shift'])}, most "
-            f"{found['controls']['most']:.3f}, won {rate(found['controls']['won'])}"
+        injections, controls = summary["injections"], summary["injections"]["controls"]
+        yield (
+            f"{len(injections['cases'])} injections: shift {rate(injections['shift'])}, "
+            f"most {injections['most']:.3f}, won {rate(injections['won'])}; "
+            f"harmless sentences: shift {rate(controls['shift'])}, most {controls['most']:.3f}, "
+            f"won {rate(controls['won'])}"
         )
-    return result(run, "\n".join(lines))
 
 
 def as_first_shown(c: Comparison) -> Comparison:
@@ -125,25 +126,21 @@ def as_first_shown(c: Comparison) -> Comparison:
         )
     if c.meta["shown"] == "chosen":
         return replace(c, label=float(c.meta["plain"]))
-    return replace(
-        c,
-        chosen=c.rejected,
-        rejected=c.chosen,
-        chosen_finished=c.rejected_finished,
-        rejected_finished=c.chosen_finished,
-        label=float(c.meta["plain"]),
-    )
+    return replace(_turned(c), label=float(c.meta["plain"]))
 
 
 def better_first(c: Comparison, truth: float) -> Comparison:
     """A pair as shown, with the truly better answer as chosen; the label goes along."""
     if truth > 0.5 or c.label is None:
         return c
+    return replace(_turned(c), label=1 - c.label)
+
+
+def _turned(c: Comparison) -> Comparison:
     return replace(
         c,
         chosen=c.rejected,
         rejected=c.chosen,
         chosen_finished=c.rejected_finished,
         rejected_finished=c.chosen_finished,
-        label=1 - c.label,
     )

@@ -67,10 +67,9 @@ def constitution_digest(who: AIName) -> str:
     """The digest of the constitution that a judge would read, without loading the judge."""
     from ..constitution import files, forms
 
-    folder = who.model if is_endpoint(who.model) else names.known.model_path(who.model)
-    return files.load(
-        who.constitution or ("town" if forms.form_of(who.form, folder).documents else "general")
-    ).digest
+    folder = who.model if is_endpoint(who.model) else names.models.model(who.model).path
+    fitting = "town" if forms.form_of(who.form, folder).documents else "general"
+    return files.load(who.constitution or fitting).digest
 
 
 def lasting(settings: Any) -> Any:
@@ -90,13 +89,13 @@ def comparisons(data: str, seed: int, count: int) -> names.data.Data:
     held_out = Path(data) / "data" / "comparisons_test.jsonl"
     if not held_out.exists():
         return names.data.read(data, "comparison", seed=seed, count=count)
-    names.known.check_finished(data)
+    of_run = names.data.of_a_run(data)
     parts = [
         names.data.read(str(path), "comparison", seed=seed)
         for path in (held_out, held_out.with_name("comparisons.jsonl"))
     ]
     records = [c for part in parts for c in part.records][: count or None]
-    return names.data.Data(records, data, "+".join(part.digest for part in parts) + f"/{count}")
+    return replace(of_run, records=records, digest="+".join(part.digest for part in parts) + f"/{count}")
 
 
 def fitting(run: RunDir, judge: AIJudge, pairs: Sequence[Comparison]) -> list[Comparison]:

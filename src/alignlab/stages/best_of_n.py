@@ -26,35 +26,31 @@ def best_of_n(
 ) -> dict[str, Any]:
     """The best of N samples by the reward model, or by any judge, and proxy and gold against N."""
     judged_by("best-of-n", reward, judge)
-    prompts = names.data.read(
-        data, "prompt", seed=0, count=count
-    )  # as in evaluate: the same held-out prompts whatever the seed
+    # as in evaluate: the same held-out prompts whatever the seed
+    start, prompts = names.models.model(model), names.data.read(data, "prompt", seed=0, count=count)
+    scorer, truth = names.judges.scorer(reward, judge, settings.model), names.judges.maybe_judge(gold)
     run = open_run(
         "best-of-n",
         out,
         settings,
         seed,
         resume,
-        models=[model, *(names.models.reward_models(reward) if reward else [])],
-        data=[prompts],
+        uses=[start, scorer, prompts, truth],
         gold=gold,
-        **({"reward": reward} if reward.startswith("ensemble:") else {}),
-        **({"judge": judge} if judge else {}),
+        judge=judge,
+        reward=reward,
     )
     if run.done:
         return done(run)
     from ..collecting import best_of_n as method
     from ..models.load import load_policy
 
-    policy = load_policy(names.known.model_path(model), settings.model)
-    scorer = names.judges.judge(judge) if judge else names.judges.reward_judge(reward, settings.model)
+    policy = load_policy(start.path, settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
-    summary = method.run(run, policy, scorer, names.judges.maybe_judge(gold), asked, settings, seed=seed)
+    summary = method.run(run, policy, scorer.load(), truth.load(), asked, settings, seed=seed)
     run.finish(summary)
     return result(
         run,
-        (
-            f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} "
-            f"{rate(summary['proxy'])}"
-        ),
+        f"score of one sample {rate(summary['proxy_one'])}, of the best of {settings.n} "
+        f"{rate(summary['proxy'])}",
     )

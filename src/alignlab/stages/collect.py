@@ -24,16 +24,18 @@ def collect(
     settings: CollectSettings,
     count: int = 0,
 ) -> dict[str, Any]:
-    """K completions a prompt, ranked."""
-    prompts = names.data.read(data, "prompt", seed=seed, count=count)
+    """K completions per prompt, ranked."""
+    start, prompts = names.models.model(model), names.data.read(data, "prompt", seed=seed, count=count)
+    person = names.people.annotator(annotator, seed=derive_seed(seed, "annotator"))
+    theirs = names.data.other_completions(others, per_prompt=settings.per_prompt, seed=seed)
+    truth = names.judges.maybe_judge(gold)
     run = open_run(
         "collect",
         out,
         settings,
         seed,
         resume,
-        models=[model],
-        data=[prompts],
+        uses=[start, prompts, person, theirs, truth],
         annotator=annotator,
         others=others,
         gold=gold,
@@ -43,18 +45,10 @@ def collect(
     from ..collecting import collect as method
     from ..models.load import load_policy
 
-    policy = load_policy(names.known.model_path(model), settings.model)
+    policy = load_policy(start.path, settings.model)
     asked = room_for_answers(run, prompts.records, policy, settings.sampling)
-    other = names.data.other_completions(others, asked, per_prompt=settings.per_prompt, seed=seed)
     summary = method.run(
-        run,
-        policy,
-        names.people.annotator(annotator, seed=derive_seed(seed, "annotator")),
-        asked,
-        settings,
-        others=other,
-        gold=names.judges.maybe_judge(gold),
-        seed=seed,
+        run, policy, person.load(), asked, settings, others=theirs.load()(asked), gold=truth.load(), seed=seed
     )
     run.finish(summary)
     return result(run, f"{summary['rankings']} rankings, {summary['pairs']} pairs, {summary['ties']} ties")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError
-from ..names.known import check_finished
+from ..names.weights import check_finished
 from ..report.words import mean_of
 from ..run import RunInfo, read_run
 from ..text.escapes import one_line

@@ -9,9 +9,9 @@ from .. import names
 from ..constitution import files
 from ..constitution.principles import Constitution
 from ..errors import UserError
-from ..run import derive_seed, writing
+from ..run import derive_seed
 from ..settings import CriticSettings
-from .stage import done, open_run, rate, result
+from .stage import done, keep, open_run, rate, result
 
 
 def critic(
@@ -22,8 +22,8 @@ def critic(
     """
     from ..town import base, world
 
-    path = names.known.model_path(model)
-    if not names.models.is_base(path):
+    start = names.models.model(model)
+    if not start.is_base:
         raise UserError(
             f"{model!r} is no base model of the town, and the columns are written for one",
             where="--model",
@@ -32,14 +32,7 @@ def critic(
     columns = names.data.read(data, "text", seed=seed, count=count)
     constitution = files.load("town")
     run = open_run(
-        "critic",
-        out,
-        settings,
-        seed,
-        resume,
-        models=[model],
-        data=[columns],
-        constitution=constitution.digest,
+        "critic", out, settings, seed, resume, uses=[start, columns], constitution=constitution.digest
     )
     if run.done:
         return done(run)
@@ -50,11 +43,9 @@ def critic(
     from ..models.load import load_policy, save_policy
 
     torch.set_num_threads(settings.model.threads or 1)
-    policy = load_policy(path, settings.model, trainable=True)
+    policy = load_policy(start.path, settings.model, trainable=True)
     town, tokenizer = world.build(), policy.tokenizer
-    documents = [
-        base.document_ids(tokenizer, record.text, record.meta.get("learnt")) for record in columns.records
-    ]
+    documents = [base.document_ids(tokenizer, text.text, text.meta.get("learnt")) for text in columns.records]
     kept = base.corpus_ids(town, tokenizer, seed=derive_seed(seed, "corpus"))
     rows, weights = whole_rows(
         documents, kept, tokens=settings.tokens, context=settings.context, keep=settings.keep
@@ -63,17 +54,15 @@ def critic(
     summary = train(run, policy.model, rows, settings, weights)
     if settings.cases:
         summary |= _measured(town, policy, constitution, settings.cases, seed)
-    with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=_card(model, seed, summary))
-    run.finish(summary)
+    keep(run, policy, summary, save_policy, _card(model, seed, summary))
     if not settings.cases:
         return result(run, f"held-out loss {summary['eval_loss']:.3f}")
-    found = summary["critic"]
+    critiques, verdicts = (summary["critic"][part]["all"] for part in ("critiques", "verdicts"))
     return result(
         run,
-        f"criticises what breaks the principle {rate(found['critiques']['all']['fires'])}, leaves the rest {rate(found['critiques']['all']['silent'])}; "
-        f"revisions that gold accepts {rate(found['critiques']['all']['mends'])}; verdicts "
-        f"{rate(found['verdicts']['all']['verdicts'])}",
+        f"criticises what breaks the principle {rate(critiques['fires'])}, leaves the rest "
+        f"{rate(critiques['silent'])}; revisions that gold accepts {rate(critiques['mends'])}; verdicts "
+        f"{rate(verdicts['verdicts'])}",
     )
 
 
@@ -104,7 +93,7 @@ def _card(model: str, seed: int, summary: dict[str, Any]) -> str:
         f"Made by `alignlab constitution critic --seed {seed}`.",
         "",
         f"- tokens: {summary['num_tokens']:,}",
-        f"- held-out loss: {summary['eval_loss']:.4f} nats a token",
+        f"- held-out loss: {summary['eval_loss']:.4f} nats per token",
     ]
     if found := summary.get("critic"):
         lines += [

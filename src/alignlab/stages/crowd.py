@@ -24,14 +24,20 @@ def crowd_demonstrations(
     writers = [
         names.people.writer(name, seed=derive_seed(seed, "writer", i)) for i, name in enumerate(written)
     ]
-    digests = [names.data.read(name, "demonstration") for name in written if not name.startswith("town:")]
+    answers = [names.data.read(name, "demonstration") for name in written if not name.startswith("town:")]
+    reviewers = [
+        names.people.annotator(name, seed=derive_seed(seed, "reviewer", i))
+        for i, name in enumerate(reviewing)
+    ]
+    adjudicator = names.people.annotator(settings.adjudicator, seed=derive_seed(seed, "adjudicator"))
+    truth = names.judges.maybe_judge(gold)
     run = open_run(
         "demonstrations",
         out,
         settings,
         seed,
         resume,
-        data=[prompts, *digests],
+        uses=[prompts, *answers, *reviewers, adjudicator, truth],
         kind="crowd",
         gold=gold,
         **{f"reviewer {i}": name for i, name in enumerate([*reviewing, settings.adjudicator])},
@@ -40,19 +46,14 @@ def crowd_demonstrations(
         return done(run)
     from ..collecting import crowd as method
 
-    reviewers = [
-        names.people.annotator(name, seed=derive_seed(seed, "reviewer", i))
-        for i, name in enumerate(reviewing)
-    ]
-    adjudicator = names.people.annotator(settings.adjudicator, seed=derive_seed(seed, "adjudicator"))
     summary = method.run(
         run,
-        writers,
-        reviewers,
-        adjudicator,
+        [writer.load() for writer in writers],
+        [reviewer.load() for reviewer in reviewers],
+        adjudicator.load(),
         prompts.records,
         settings,
-        gold=names.judges.maybe_judge(gold),
+        gold=truth.load(),
         seed=seed,
     )
     run.finish(summary)

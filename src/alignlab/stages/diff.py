@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import names
 from ..errors import UserError
-from ..sampling.endpoint import is_endpoint
 from ..settings import BehaviourSettings, EndpointSettings
 from .stage import done, open_run, rate, result
 
@@ -32,7 +31,7 @@ def diff_constitutions(
     count: int = 0,
 ) -> dict[str, Any]:
     """Two constitutions: which labels flip on the same pairs; and of two models, one trained by each, which
-    behaviour moves.
+    behavior moves.
     """
     if len(words) != 2:
         raise UserError(
@@ -46,15 +45,15 @@ def diff_constitutions(
             remedy="--models RUN_A,RUN_B --gold town:gold",
         )
     pairs, whos = comparisons(data, seed, count), [judge_name(judge_model, word, settings) for word in words]
-    prompts = names.data.read(asked, "prompt", seed=0, count=settings.prompts) if both else None
+    prompts = [names.data.read(asked, "prompt", seed=0, count=settings.prompts)] if both else []
+    named_truth = names.judges.maybe_judge(gold)
     run = open_run(
         "diff",
         out,
         lasting(settings),
         seed,
         resume,
-        models=[*([] if is_endpoint(judge_model) else [judge_model]), *both],
-        data=[pairs, *([prompts] if prompts else [])],
+        uses=[*names.models.loaded_here(judge_model, *both), pairs, *prompts, named_truth],
         gold=gold,
         a=constitution_digest(whos[0]),
         b=constitution_digest(whos[1]),
@@ -65,30 +64,27 @@ def diff_constitutions(
     from ..evals import judges as method
     from ..evals import labels
 
-    truth, found, judges = (
-        names.judges.maybe_judge(gold),
-        [],
-        [ai_judge(run, who, settings, seed) for who in whos],
-    )
+    truth, judges = named_truth.load(), [ai_judge(run, who, settings, seed) for who in whos]
     dealt, happened = method.dealt(fitting(run, judges[0], pairs.records), seed)
-    for side, judge in zip("ab", judges, strict=True):
-        found.append(method.judged(run, judge, dealt, chunk=settings.chunk, name=f"verdicts-{side}"))
-    known = happened if truth is None else method.truths(truth, found[0])
+    first, second = (
+        method.judged(run, judge, dealt, chunk=settings.chunk, name=f"verdicts-{side}")
+        for side, judge in zip("ab", judges, strict=True)
+    )
+    known = happened if truth is None else method.truths(truth, first)
     summary: dict[str, Any] = {
         "a": words[0],
         "b": words[1],
         "principles": method.differ(judges[0].constitution, judges[1].constitution),
-        "labels": labels.change(method.stated_of(found[0]), method.stated_of(found[1]), known),
-        "judge": {side: method.tally(rows) for side, rows in zip("ab", found, strict=True)},
+        "labels": labels.change(method.stated_of(first), method.stated_of(second), known),
+        "judge": {"a": method.tally(first), "b": method.tally(second)},
     }
-    run.log_samples(0, method.flips(found[0], found[1], known))
+    run.log_samples(0, method.flips(first, second, known))
     lines = [
-        (
-            f"{rate(summary['labels']['flips'])} of the labels flip, mean change "
-            f"{rate(summary['labels']['moved'])}, accuracy {rate(summary['labels']['accuracy_gain'])}"
-        )
+        f"{rate(summary['labels']['flips'])} of the labels flip, mean change "
+        f"{rate(summary['labels']['moved'])}, accuracy {rate(summary['labels']['accuracy_gain'])}"
     ]
-    if both and prompts and truth:
+    if truth and prompts:
+        [loaded] = prompts
         samplers = {
             name: names.models.sampler(
                 name, model=settings.model, endpoint=EndpointSettings(), sampling=settings.sampling
@@ -96,7 +92,7 @@ def diff_constitutions(
             for name in both
         }
         summary["behaviour"] = method.behaviour(
-            samplers, prompts.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed
+            samplers, loaded.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed
         )
         lines += [
             f"{part}: {rate(row[both[0]])} -> {rate(row[both[1]])}, difference {rate(row['difference'])}"

@@ -2,113 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..records import Unpaired
-from ..run import writing
-from ..settings import DPOSettings, KTOSettings, ORPOSettings, SimPOSettings
+from ..records import Ranking
+from ..run import RunDir
+from ..settings import DPOSettings, ORPOSettings, SimPOSettings
 from .rankings import preferences
-from .stage import card, done, open_run, outside, rate, result, trainer, within_context
+from .stage import Summary, rate, train_policy, trainer, within_context
 
 
 def dpo(
     *, model: str, data: str, out: Path, seed: int, resume: bool, settings: DPOSettings, count: int = 0
 ) -> dict[str, Any]:
-    """Direct preference optimisation from the same rankings or comparisons."""
-    return _from_comparisons(
-        "dpo",
-        "DPO",
-        model=model,
-        data=data,
-        out=out,
-        seed=seed,
-        resume=resume,
-        settings=settings,
-        count=count,
-    )
+    """Direct preference optimization from the same rankings or comparisons."""
+    return _direct("dpo", "DPO", model, data, out, seed, resume, settings, count)
 
 
 def orpo(
     *, model: str, data: str, out: Path, seed: int, resume: bool, settings: ORPOSettings, count: int = 0
 ) -> dict[str, Any]:
     """SFT on the chosen completions with an odds-ratio term against the rejected ones; no reference."""
-    return _from_comparisons(
-        "orpo",
-        "ORPO",
-        model=model,
-        data=data,
-        out=out,
-        seed=seed,
-        resume=resume,
-        settings=settings,
-        count=count,
-    )
+    return _direct("orpo", "ORPO", model, data, out, seed, resume, settings, count)
 
 
 def simpo(
     *, model: str, data: str, out: Path, seed: int, resume: bool, settings: SimPOSettings, count: int = 0
 ) -> dict[str, Any]:
-    """Preference optimisation on mean log-probabilities; no reference."""
-    return _from_comparisons(
-        "simpo",
-        "SimPO",
-        model=model,
-        data=data,
-        out=out,
-        seed=seed,
-        resume=resume,
-        settings=settings,
-        count=count,
-    )
+    """Preference optimization on mean log-probabilities; no reference."""
+    return _direct("simpo", "SimPO", model, data, out, seed, resume, settings, count)
 
 
-def learn_directly(
+def _direct(
     stage: str,
     title: str,
-    read: Callable[..., Any],
-    method: str,
-    *,
     model: str,
     data: str,
     out: Path,
     seed: int,
     resume: bool,
-    settings: DPOSettings | ORPOSettings | SimPOSettings | KTOSettings,
+    settings: DPOSettings | ORPOSettings | SimPOSettings,
     count: int,
 ) -> dict[str, Any]:
-    """A policy from what was liked and what was not, with no sampling and no reward model in between."""
-    parts, learn, test, said = read(data, seed, count, settings.held_out)
-    run = open_run(stage, out, settings, seed, resume, models=[model], data=parts)
-    if run.done:
-        return done(run)
-    from ..models.load import load_policy, save_policy
+    pairs = preferences(data, seed, count, settings.held_out)
 
-    policy = load_policy(names.known.model_path(model), settings.model, settings.adapter, trainable=True)
-    run.note(said)
-    after = outside(
-        run,
-        policy,
-        model,
-        (
-            c.completion if isinstance(c, Unpaired) else c.completions[c.ranks.index(min(c.ranks))].text
-            for c in learn
-            if not isinstance(c, Unpaired) or c.label
-        ),
+    def train(run: RunDir, policy: Any) -> Summary:
+        run.note(pairs.note)
+        fitting = within_context(run, settings, policy.model)
+        return trainer("direct")(run, policy, pairs.train, fitting, seed=seed, held_out=pairs.test)
+
+    return train_policy(
+        stage,
+        title,
+        names.models.model(model),
+        train,
+        out=out,
+        seed=seed,
+        resume=resume,
+        settings=settings,
+        uses=pairs.parts,
+        said=implicit_accuracy,
+        learnt=(_best(ranking) for ranking in pairs.train),
     )
-    summary = (
-        trainer(method)(
-            run, policy, learn, within_context(run, settings, policy.model), seed=seed, held_out=test
-        )
-        | after()
-    )
-    with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=card(title, model, data, seed, summary))
-    run.finish(summary)
-    return result(run, f"held-out accuracy of the implicit reward {rate(summary['accuracy'])}")
 
 
-def _from_comparisons(stage: str, title: str, **arguments: Any) -> dict[str, Any]:
-    return learn_directly(stage, title, preferences, "direct", **arguments)
+def _best(ranking: Ranking) -> str:
+    return ranking.completions[ranking.ranks.index(min(ranking.ranks))].text
+
+
+def implicit_accuracy(summary: Summary) -> str:
+    return f"held-out accuracy of the implicit reward {rate(summary['accuracy'])}"

@@ -25,19 +25,19 @@ def distilled_demonstrations(
     count: int = 0,
 ) -> dict[str, Any]:
     """The answers of a stronger model."""
-    from ..sampling.endpoint import EndpointSampler, is_endpoint
+    from ..sampling.endpoint import EndpointSampler
 
     if not model:
         raise UserError("distillation needs a teacher", remedy="--model RUN, or http://host:port/v1#model")
     prompts = names.data.read(data, "prompt", seed=seed, count=count)
+    checker, truth = names.judges.maybe_judge(judge), names.judges.maybe_judge(gold)
     run = open_run(
         "demonstrations",
         out,
         settings,
         seed,
         resume,
-        models=[] if is_endpoint(model) else [model],
-        data=[prompts],
+        uses=[*names.models.loaded_here(model), prompts, checker, truth],
         kind="distil",
         teacher=model,
         judge=judge,
@@ -60,14 +60,7 @@ def distilled_demonstrations(
         else room_for_answers(run, prompts.records, sampler, settings.sampling)
     )
     summary = method.run(
-        run,
-        sampler,
-        asked,
-        settings,
-        teacher=model,
-        judge=names.judges.maybe_judge(judge),
-        gold=names.judges.maybe_judge(gold),
-        seed=seed,
+        run, sampler, asked, settings, teacher=model, judge=checker.load(), gold=truth.load(), seed=seed
     )
     if isinstance(sampler, EndpointSampler):
         summary["spent"] = sampler.spent

@@ -37,8 +37,8 @@ def doctor(
     from ..models.reader import load_reader
 
     settings = ModelSettings(chat_template=chat_template)
-    reader = load_reader(names.known.model_path(model), settings)
-    scorer = load_reader(names.known.model_path(reward), settings) if reward else None
+    reader = load_reader(names.models.model(model).path, settings)
+    scorer = load_reader(names.models.model(reward).path, settings) if reward else None
     diagnosis = examine(
         found.records,
         found.places,
@@ -71,7 +71,7 @@ def surveyed(name: str, want: str, count: int) -> Survey:
 
     if not name.startswith(("town:", PREFIX)):
         names.data.check_columns(name)
-        names.known.check_finished(name)
+        names.weights.check_finished(name)
         return survey(name, cast("Want", want), limit=count or None)
     records = list(names.data.read(name, want, count=count).records)
     return Survey(

@@ -9,7 +9,6 @@ from typing import Any
 from .. import names
 from ..errors import UserError
 from ..evals import tasks
-from ..names import known
 from ..settings import EvalSettings
 from .stage import done, open_run, rate, result
 
@@ -38,16 +37,16 @@ def evaluate(
     if task and asked.needs and data.startswith("town:") and not asked.needs.startswith("town:"):
         raise UserError(f"--task {task} is not asked on {data}", remedy=asked.needs)
     prompts, left_out = questions(asked, data, settings.prompts, named=bool(task))
-    if baseline:
-        known.run_of("eval")(baseline)
+    start, scorer = names.models.model(model), names.judges.maybe_judge(judge)
+    before, picked = names.data.run(baseline, "eval"), names.data.run(completions)
+    others = [names.models.model(reference)] if reference else []
     run = open_run(
         "eval",
         out,
         settings,
         seed,
         resume,
-        models=[model],
-        data=[prompts],
+        uses=[start, prompts, scorer, before, *others, picked],
         judge=judge,
         baseline=baseline,
         reference=reference,
@@ -58,19 +57,18 @@ def evaluate(
         return done(run)
     from ..evals import answers as method
 
-    path = names.known.model_path(model)
     summary = method.run(
         run,
-        path,
+        start.path,
         asked,
         prompts.records,
-        names.judges.maybe_judge(judge),
+        scorer.load(),
         settings,
         seed=seed,
         baseline=baseline,
-        reference=names.known.model_path(reference) if reference else "",
+        reference="".join(other.path for other in others),
         completions=completions,
-        base=judge == "town:gold" and names.models.is_base(path),
+        base=judge == "town:gold" and start.is_base,
     )
     if task:
         summary |= {"left_out": left_out, "task": asked.told()}

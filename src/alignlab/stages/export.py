@@ -87,7 +87,7 @@ def export_gguf(*, model: str, out: str, kind: str, overwrite: bool) -> dict[str
         raise UserError(f"{out} is there already", remedy="another --out, or --overwrite")
     check_file(Path(out), ours=lambda _: True)
     done = write_gguf(
-        load_policy(names.known.model_path(model), ModelSettings(precision="fp32", device="cpu")),
+        load_policy(names.models.model(model).path, ModelSettings(precision="fp32", device="cpu")),
         Path(out),
         kind=kind,
     )
@@ -124,7 +124,7 @@ def export_merged(*, model: str, out: str, overwrite: bool) -> dict[str, Any]:
         )
     if os.path.lexists(out):
         raise UserError(f"{out} is there already", remedy="another --out")
-    made = load_merged(names.known.model_path(model))
+    made = load_merged(names.models.model(model).path)
     card = f"# {Path(model).name}\n\n`{model}` without adapters, in fp32, written by alignlab.\n"
     with writing(Path(out).parent):
         Path(out).parent.mkdir(parents=True, exist_ok=True)

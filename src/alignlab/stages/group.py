@@ -23,7 +23,22 @@ def rloo(
     count: int = 0,
 ) -> dict[str, Any]:
     """REINFORCE whose baseline is the prompt's other completions, or the batch's mean."""
-    return _group("rloo", model, reward, judge, data, gold, out, seed, resume, settings, count)
+    return learn(
+        "rloo",
+        "group",
+        settings.advantage,
+        model=model,
+        reward=reward,
+        judge=judge,
+        data=data,
+        gold=gold,
+        out=out,
+        seed=seed,
+        resume=resume,
+        settings=settings,
+        count=count,
+        referred=bool(settings.kl_coef),
+    )
 
 
 def grpo(
@@ -39,36 +54,20 @@ def grpo(
     settings: GRPOSettings,
     count: int = 0,
 ) -> dict[str, Any]:
-    """Group relative policy optimisation, or Dr. GRPO."""
-    return _group("grpo", model, reward, judge, data, gold, out, seed, resume, settings, count)
-
-
-def _group(
-    stage: str,
-    model: str,
-    reward: str,
-    judge: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: RLOOSettings | GRPOSettings,
-    count: int,
-) -> dict[str, Any]:
+    """Group relative policy optimization, or Dr. GRPO."""
     return learn(
-        stage,
+        "grpo",
         "group",
         settings.advantage,
-        model,
-        reward,
-        judge,
-        data,
-        gold,
-        out,
-        seed,
-        resume,
-        settings,
-        count,
+        model=model,
+        reward=reward,
+        judge=judge,
+        data=data,
+        gold=gold,
+        out=out,
+        seed=seed,
+        resume=resume,
+        settings=settings,
+        count=count,
         referred=bool(settings.kl_coef),
     )

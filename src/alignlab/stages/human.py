@@ -46,7 +46,7 @@ def human_demonstrations(
         settings,
         seed,
         resume,
-        data=[names.data.Data([], str(file), digest)],
+        uses=[names.data.Data([], str(file), digest)],
         kind="human",
     )
     if run.done:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import names
-from ..data.checks import with_room
+from ..records import Ranking
 from ..sampling.endpoint import EndpointSampler, is_endpoint
 from ..settings import EndpointSettings, LabelSettings, ModelSettings
-from .rankings import preferences
-from .stage import done, open_run, rate, result
-
-if TYPE_CHECKING:
-    pass
 from .ai_judges import ai_judge, constitution_digest, finish, judge_name, lasting
+from .rankings import Split, preferences
+from .stage import done, open_run, rate, result, room_for_answers
 
 
 def label_answers(
@@ -36,9 +33,10 @@ def label_answers(
     with people's comparisons for helpfulness.
     """
     prompts = names.data.read(data, "prompt", seed=seed, count=count)
-    kind, learn, test, said = (
-        preferences(helpful, seed, 0, settings.held_out) if helpful else ([], [], None, "")
-    )
+    ranked = Split[Ranking]([], [], None, "")
+    if helpful:
+        ranked = preferences(helpful, seed, 0, settings.held_out)
+    truth = names.judges.maybe_judge(gold)
     who = judge_name(judge_model, constitution, settings, labels=settings.labels)
     run = open_run(
         "label",
@@ -46,18 +44,16 @@ def label_answers(
         lasting(settings),
         seed,
         resume,
-        models=[name for name in (model, judge_model, beside) if name and not is_endpoint(name)],
-        data=[prompts, *kind],
+        uses=[*names.models.loaded_here(model, judge_model, beside), prompts, *ranked.parts, truth],
         gold=gold,
         judge=str(who),
         constitution=constitution_digest(who),
         policy=model,
-        **({"beside": beside} if beside else {}),
+        beside=beside,
     )
     if run.done:
         return done(run)
     from ..collecting import label as method
-    from ..models.load import context_of
 
     writers = [name for name in (model, beside) if name]
     judge = ai_judge(run, who, settings, seed, others=tuple(writers))
@@ -73,23 +69,17 @@ def label_answers(
     ]
     asked = list(prompts.records)
     if not isinstance(policy, EndpointSampler):
-        asked, note = with_room(
-            asked,
-            policy.tokenizer,
-            context=context_of(policy.model),
-            new_tokens=settings.sampling.max_new_tokens,
-        )
-        run.note(note)
-    run.note(said)
+        asked = room_for_answers(run, asked, policy, settings.sampling)
+    run.note(ranked.note)
     summary = method.run(
         run,
         policy,
         judge,
         asked,
         settings,
-        helpful=learn,
-        helpful_test=test,
-        gold=names.judges.maybe_judge(gold),
+        helpful=ranked.train,
+        helpful_test=ranked.test,
+        gold=truth.load(),
         beside=other[0] if other else None,
         seed=seed,
     )
@@ -97,8 +87,6 @@ def label_answers(
     known = f"; {rate(summary['labels']['accuracy'])} as gold has it on held-out pairs" if gold else ""
     return result(
         run,
-        (
-            f"{summary['comparisons']} pairs labelled, {summary['judge']['undecided']} undecided{known}; "
-            f"effect of order {rate(summary['order_effect'])}"
-        ),
+        f"{summary['comparisons']} pairs labelled, {summary['judge']['undecided']} undecided{known}; "
+        f"effect of order {rate(summary['order_effect'])}",
     )

@@ -8,7 +8,6 @@ from typing import Any
 from .. import names
 from ..data.split import by_prompt
 from ..errors import DataError, UserError
-from ..names import known
 from ..settings import LikelihoodSettings
 from .stage import done, open_run, rate, result, within_context
 
@@ -34,52 +33,44 @@ def likelihood(
             "likelihood needs text to measure",
             remedy="--demonstrations D, --comparisons D, --texts D, or several",
         )
-    if baseline:
-        known.run_of("likelihood")(baseline)
-    shown = (
-        names.data.read(demonstrations, "demonstration", seed=seed, count=count) if demonstrations else None
-    )
-    compared = names.data.read(comparisons, "comparison", seed=seed, count=count) if comparisons else None
-    read = names.data.read(texts, "text", seed=seed, count=count) if texts else None
+    start, before = names.models.model(model), names.data.run(baseline, "likelihood")
+    measured = {"demonstration": demonstrations, "comparison": comparisons, "text": texts}
+    read = {
+        kind: names.data.read(name, kind, seed=seed, count=count) for kind, name in measured.items() if name
+    }
     run = open_run(
-        "likelihood",
-        out,
-        settings,
-        seed,
-        resume,
-        models=[model],
-        data=[each for each in (shown, compared, read) if each],
-        baseline=baseline,
+        "likelihood", out, settings, seed, resume, uses=[start, *read.values(), before], baseline=baseline
     )
     if run.done:
         return done(run)
     from ..evals import likelihood as method
     from ..models.load import load_policy
 
-    policy = load_policy(names.known.model_path(model), settings.model)
-    measured = [list(each.records) if each else [] for each in (shown, compared)]
+    policy = load_policy(start.path, settings.model)
+    records = {kind: list(data.records) for kind, data in read.items()}
+    answered = [kind for kind in ("demonstration", "comparison") if kind in records]
     if settings.held_out < 1:
-        measured = [by_prompt(records, settings.held_out, seed)[1] for records in measured]
-        if (shown or compared) and not any(measured):
+        for kind in answered:
+            records[kind] = by_prompt(records[kind], settings.held_out, seed)[1]
+        if answered and not any(records[kind] for kind in answered):
             raise DataError("no prompt of the data is held out", remedy="a larger held_out, or more data")
     summary = method.run(
         run,
         policy,
-        measured[0],
-        measured[1],
-        list(read.records) if read else [],
+        records.get("demonstration", []),
+        records.get("comparison", []),
+        records.get("text", []),
         max_length=within_context(run, settings, policy.model).max_length,
         baseline=baseline,
     )
     run.finish(summary)
-    said = [
-        f"{words} {rate(summary[name])}"
-        for name, words in (
-            ("text_loss", "nats a token of a document"),
-            ("loss", "nats a token"),
-            ("chosen_likelier", "chosen likelier"),
-            ("margin", "nats apart"),
-        )
-        if name in summary
-    ]
-    return result(run, ", ".join(said))
+    figures = [f"{words} {rate(summary[name])}" for name, words in FIGURES.items() if name in summary]
+    return result(run, ", ".join(figures))
+
+
+FIGURES = {
+    "text_loss": "nats per token of a document",
+    "loss": "nats per token",
+    "chosen_likelier": "chosen likelier",
+    "margin": "nats apart",
+}

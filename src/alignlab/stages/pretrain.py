@@ -23,7 +23,7 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
             remedy="start from a hub model for other text: --model NAME on the other commands",
         )
     run = open_run(
-        "pretrain", out, settings, seed, resume, data=[names.data.Data([], data, f"{data}@{world.VERSION}")]
+        "pretrain", out, settings, seed, resume, uses=[names.data.Data([], data, f"{data}@{world.VERSION}")]
     )
     if run.done:
         return done(run)

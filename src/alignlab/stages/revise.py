@@ -16,6 +16,7 @@ from .stage import done, open_run, rate, result, room_for_answers
 if TYPE_CHECKING:
     from ..collecting.revise import Workshop
     from ..constitution.principles import Constitution
+    from ..feedback import Judge
     from ..sampling import ModelSampler
 
 
@@ -39,7 +40,7 @@ def revise(
     """
     from ..collecting.revise import pool_of
     from ..constitution import files
-    from ..sampling.endpoint import EndpointSampler, is_endpoint
+    from ..sampling.endpoint import EndpointSampler
 
     if not model or not data:
         raise UserError(
@@ -49,19 +50,17 @@ def revise(
     loaded, by = files.load(constitution), critic or model
     pool_of(loaded, settings)
     prompts = names.data.read(data, "prompt", seed=seed, count=count)
-    harmless = (
-        names.data.read(helpful, "prompt", seed=seed, count=settings.helpful_count)
-        if helpful and settings.helpful_count
-        else names.data.Data([], "", "")
-    )
+    harmless = []
+    if helpful and settings.helpful_count:
+        harmless = [names.data.read(helpful, "prompt", seed=seed, count=settings.helpful_count)]
+    checker, named_truth = names.judges.maybe_judge(judge), names.judges.maybe_judge(gold)
     run = open_run(
         "revise",
         out,
         settings,
         seed,
         resume,
-        models=[name for name in dict.fromkeys((model, by)) if not is_endpoint(name)],
-        data=[prompts, *([harmless] if harmless.records else [])],
+        uses=[*names.models.loaded_here(model, by), prompts, *harmless, checker, named_truth],
         author=model,
         critic=by,
         constitution=f"{loaded.name} {loaded.version} {loaded.digest}",
@@ -72,21 +71,21 @@ def revise(
         return done(run)
     from ..collecting import revise as method
 
-    truth = names.judges.maybe_judge(gold)
+    truth = named_truth.load()
     if truth and gold.startswith("town:"):
-        truth.score(
-            [Completion(prompt, "") for prompt in prompts.records]
-        )  # a prompt that it cannot judge is an error now, and not after all the work
-    team = workshop(model, by, loaded, settings, judge=judge, run=run)
-    if not harmless.records:
+        # a prompt that it cannot judge is an error now, and not after all the work
+        truth.score([Completion(prompt, "") for prompt in prompts.records])
+    team = workshop(model, by, loaded, settings, judge=checker.load(), run=run)
+    asked = [prompt for data in harmless for prompt in data.records]
+    if not asked:
         run.note(
             "revise: no helpful answers are mixed in (--helpful D); a model that learns from revisions "
             "alone tends to refuse what is harmless"
         )
-    kind = [prompt for prompt in harmless.records if prompt.meta.get("kind") != "harmful"]
-    if len(kind) < len(harmless.records):
+    kind = [prompt for prompt in asked if prompt.meta.get("kind") != "harmful"]
+    if len(kind) < len(asked):
         run.note(
-            f"revise: {len(harmless.records) - len(kind)} of {len(harmless.records)} prompts of "
+            f"revise: {len(asked) - len(kind)} of {len(asked)} prompts of "
             f"{helpful} are harmful and not answered"
         )
     if not isinstance(team.author, EndpointSampler):
@@ -136,7 +135,7 @@ def workshop(
     constitution: Constitution,
     settings: ChainSettings,
     *,
-    judge: str = "",
+    judge: Judge | None = None,
     run: RunDir | None = None,
 ) -> Workshop:
     """Author and critic with what each needs: settings of this process for a local model, budget and cache
@@ -147,7 +146,7 @@ def workshop(
     from ..sampling.endpoint import is_endpoint
 
     remote = [is_endpoint(name) for name in (model, critic)]
-    form = form_of(settings.form, "" if remote[1] else names.known.model_path(critic), constitution)
+    form = form_of(settings.form, "" if remote[1] else names.models.model(critic).path, constitution)
 
     def sampler(name: str, part: str, *, documents: bool = False) -> ModelSampler:
         here = not is_endpoint(name)
@@ -170,5 +169,5 @@ def workshop(
         form,
         model,
         critic,
-        names.judges.maybe_judge(judge),
+        judge,
     )

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import names
-from ..run import derive_seed, read_run, writing
+from ..names.named import Named
+from ..records import Ranking
+from ..run import RunDir, derive_seed, read_run
 from ..settings import RewardSettings
-from .rankings import preferences
-from .stage import card, done, open_run, rate, result, within_context
+from .rankings import Split, preferences
+from .stage import card, done, keep, open_run, rate, result, within_context
+
+if TYPE_CHECKING:
+    from ..feedback import Judge
 
 
 def reward(
@@ -30,22 +35,22 @@ def reward(
     `model` may be a reward model, which is then trained on (a further round). `member` is the place in the
     ensemble that this one is made for.
     """
-    if settings.members > 1 and member is None:
-        return _ensemble(
-            model=model,
-            data=data,
-            gold=gold,
-            out=out,
-            seed=seed,
-            resume=resume,
-            settings=settings,
-            count=count,
-        )
-    parts, train, test, said = preferences(data, seed, count, settings.held_out)
-    place = {} if member is None else {"member": str(member)}
-    run = open_run("reward", out, settings, seed, resume, models=[model], data=parts, gold=gold, **place)
+    start, rankings = names.models.model(model), preferences(data, seed, count, settings.held_out)
+    truth = names.judges.maybe_judge(gold)
+    uses, place = [start, *rankings.parts, truth], {} if member is None else {"member": str(member)}
+    run = open_run("reward", out, settings, seed, resume, uses=uses, gold=gold, **place)
     if run.done:
         return done(run)
+    if settings.members > 1 and member is None:
+        arguments = {
+            "model": model,
+            "data": data,
+            "gold": gold,
+            "seed": seed,
+            "resume": resume,
+            "count": count,
+        }
+        return _ensemble(run, rankings, truth, settings, **arguments)
     import torch
 
     from ..methods import reward_model as method
@@ -55,55 +60,42 @@ def reward(
     member = member or 0
     if member:  # a new adapter is drawn from torch's own generator
         torch.manual_seed(derive_seed(seed, "reward", "new weights", member))
-    path = names.known.model_path(model)
     reward_model = load_reward_model(
-        path,
+        start.path,
         settings.model,
         adapter=settings.adapter,
-        init_head=not is_reward(Path(path)),
+        init_head=not is_reward(Path(start.path)),
         head_seed=member,
         trainable=True,
     )
-    run.note(said)
-    info = read_run(data) if (Path(data) / "run.json").exists() else None
-    ceiling = info.summary.get("ceiling_test") if info else None
+    run.note(rankings.note)
+    collected = read_run(data).summary if (Path(data) / "run.json").exists() else {}
     summary = method.train(
         run,
         reward_model,
-        train,
+        rankings.train,
         within_context(run, settings, reward_model.model),
         seed=seed,
         member=member,
-        held_out=test,
-        annotator_ceiling=ceiling,
-        gold=names.judges.maybe_judge(gold),
+        held_out=rankings.test,
+        annotator_ceiling=collected.get("ceiling_test"),
+        gold=truth.load(),
         probes=names.judges.probes(gold),
     )
-    with writing(run.path):
-        save_reward_model(
-            reward_model,
-            run.path / "checkpoint",
-            card=card("cost model" if settings.safety else "reward model", model, data, seed, summary),
-        )
-    run.finish(summary)
-    what = (
-        f"safe or unsafe told right {rate(summary['sign_accuracy'])}"
-        if settings.safety
-        else f"longer answer preferred: {rate(summary['length_floor'])}"
-    )
-    return result(run, f"held-out accuracy {rate(summary['accuracy'])}, {what}")
+    title = "cost model" if settings.safety else "reward model"
+    keep(run, reward_model, summary, save_reward_model, card(title, model, data, seed, summary))
+    text = f"held-out accuracy {rate(summary['accuracy'])}"
+    if settings.safety:
+        return result(run, f"{text}, safe or unsafe told right {rate(summary['sign_accuracy'])}")
+    return result(run, f"{text}, longer answer preferred: {rate(summary['length_floor'])}")
 
 
 def _ensemble(
-    *,
-    model: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
+    run: RunDir,
+    rankings: Split[Ranking],
+    truth: Named[Judge | None],
     settings: RewardSettings,
-    count: int,
+    **arguments: Any,
 ) -> dict[str, Any]:
     """Members one after the other, each a run of its own below `members`, and how they do together on the
     held-out rankings.
@@ -111,51 +103,33 @@ def _ensemble(
     Member 0 is the reward model that the same command makes without `members`; the others have another head,
     another order and, with `bootstrap`, other data.
     """
+    from ..evals import preference
     from ..feedback.ensemble import EnsembleJudge, Remembering
     from ..feedback.reward_model import RewardModelJudge
-
-    parts, train, test, _ = preferences(data, seed, count, settings.held_out)
-    run = open_run("reward", out, settings, seed, resume, models=[model], data=parts, gold=gold)
-    if run.done:
-        return done(run)
     from ..methods import reward_model as method
     from ..models.load import load_reward_model
 
     one = replace(settings, members=1)
     members = [
-        reward(
-            model=model,
-            data=data,
-            gold=gold,
-            out=run.path / "members" / str(member),
-            seed=seed,
-            resume=resume,
-            settings=one,
-            count=count,
-            member=member,
-        )
+        reward(out=run.path / "members" / str(member), settings=one, member=member, **arguments)
         for member in range(settings.members)
     ]
-    models = [load_reward_model(names.known.model_path(found["run"]), settings.model) for found in members]
+    models = [load_reward_model(names.models.model(member["run"]).path, settings.model) for member in members]
     judges, first = [Remembering(RewardModelJudge(model)) for model in models], models[0]
-    _, asked, _ = method.prepared(
-        train, test, first.tokenizer, within_context(run, settings, first.model), seed
+    fitting = within_context(run, settings, first.model)
+    _, held_out, _ = method.prepared(
+        rankings.train, rankings.test, first.tokenizer, fitting, arguments["seed"]
     )
-    summary: dict[str, Any] = {
-        "members": settings.members,
-        "member_accuracy": [found["summary"]["accuracy"]["mean"] for found in members],
-    }
+    accuracies = [member["summary"]["accuracy"]["mean"] for member in members]
+    summary: dict[str, Any] = {"members": settings.members, "member_accuracy": accuracies}
     for how in ("mean", "worst", "uncertainty"):
-        summary[how] = method.measure(
-            EnsembleJudge(judges, aggregation=how), asked, gold=names.judges.maybe_judge(gold)
-        )
-    summary |= summary["mean"] | {"spread": method.measure_spread(EnsembleJudge(judges), asked)}
+        together = EnsembleJudge(judges, aggregation=how)
+        summary[how] = preference.measure(together, held_out, gold=truth.load())
+    summary |= summary["mean"] | {"spread": preference.measure_spread(EnsembleJudge(judges), held_out)}
     run.finish(summary)
-    alone = ", ".join(f"{value:.3f}" for value in summary["member_accuracy"])
+    alone = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
     return result(
         run,
-        (
-            f"held-out accuracy of {settings.members} members together {rate(summary['accuracy'])}, of each "
-            f"{alone}"
-        ),
+        f"held-out accuracy of {settings.members} members together {rate(summary['accuracy'])}, of each "
+        f"{alone}",
     )

@@ -23,18 +23,18 @@ def self_instruct_demonstrations(
     settings: SelfInstructSettings,
 ) -> dict[str, Any]:
     """Requests and answers that a model made itself from seed tasks."""
-    from ..sampling.endpoint import EndpointSampler, is_endpoint
+    from ..sampling.endpoint import EndpointSampler
 
     seeds = names.data.read(data, "demonstration", seed=seed, count=settings.seeds)
     test = [names.data.read(avoid, "prompt")] if avoid else []
+    truth = names.judges.maybe_judge(gold)
     run = open_run(
         "demonstrations",
         out,
         settings,
         seed,
         resume,
-        models=[] if is_endpoint(model) else [model],
-        data=[seeds, *test],
+        uses=[*names.models.loaded_here(model), seeds, *test, truth],
         kind="self-instruct",
         model=model,
         gold=gold,
@@ -60,7 +60,7 @@ def self_instruct_demonstrations(
         model=model,
         avoid={prompt.text for loaded in test for prompt in loaded.records},
         reader=names.judges.request_reader(gold),
-        gold=names.judges.maybe_judge(gold),
+        gold=truth.load(),
         seed=seed,
     )
     if isinstance(sampler, EndpointSampler):

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..run import writing
+from ..run import RunDir
 from ..settings import SFTSettings
-from .stage import card, done, open_run, outside, rate, result, within_context
+from .stage import Summary, rate, train_policy, trainer, within_context
 
 
 def sft(
@@ -16,21 +16,24 @@ def sft(
 ) -> dict[str, Any]:
     """Supervised fine-tuning on demonstrations."""
     demonstrations = names.data.read(data, "demonstration", seed=seed, count=count)
-    run = open_run("sft", out, settings, seed, resume, models=[model], data=[demonstrations])
-    if run.done:
-        return done(run)
-    from ..methods import sft as method
-    from ..models.load import load_policy, save_policy
 
-    policy = load_policy(names.known.model_path(model), settings.model, settings.adapter, trainable=True)
-    after = outside(run, policy, model, (d.completion for d in demonstrations.records))
-    summary = (
-        method.train(
-            run, policy, demonstrations.records, within_context(run, settings, policy.model), seed=seed
-        )
-        | after()
+    def train(run: RunDir, policy: Any) -> Summary:
+        fitting = within_context(run, settings, policy.model)
+        return trainer("sft")(run, policy, demonstrations.records, fitting, seed=seed)
+
+    def said(summary: Summary) -> str:
+        return f"held-out loss {rate(summary['eval_loss_before'])} -> {rate(summary['eval_loss'])}"
+
+    return train_policy(
+        "sft",
+        "SFT",
+        names.models.model(model),
+        train,
+        out=out,
+        seed=seed,
+        resume=resume,
+        settings=settings,
+        uses=[demonstrations],
+        said=said,
+        learnt=(d.completion for d in demonstrations.records),
     )
-    with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=card("SFT", model, data, seed, summary))
-    run.finish(summary)
-    return result(run, f"held-out loss {rate(summary['eval_loss_before'])} -> {rate(summary['eval_loss'])}")

@@ -1,43 +1,39 @@
-"""What every stage does alike: open its run, say that it is done, cut settings to the model, write a card."""
+"""What every stage does alike: open its run, say that it is done, train a model and keep it, write a card."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .. import names, plugins
 from ..health.rules import FEWEST
+from ..names.named import Named
 from ..records import Prompt
-from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, writing
+from ..run import DONE_ALREADY, RunDir, derive_seed, read_run, trackers, whole_file, writing
 from ..settings import SamplingSettings, Training, rules
 from ..settings.defaults import known
 from ..settings.resolve import to_dict
 from ..text.escapes import visible
+from ..text.lines import append_lines
+
+Use: TypeAlias = names.models.Model | names.data.Data | Named[Any]
+"""What a run is made from, each by its name, with the runs that it comes from."""
+Summary: TypeAlias = dict[str, Any]
 
 
 def open_run(
-    stage: str,
-    out: Path,
-    settings: Any,
-    seed: int,
-    resume: bool,
-    *,
-    models: Sequence[str] = (),
-    data: Sequence[names.data.Data] = (),
-    **options: str,
-):
-    """The run of one stage: its key covers the settings, the models it starts from, the data and every other
-    option. What became of the data's rows is said.
+    stage: str, out: Path, settings: Any, seed: int, resume: bool, *, uses: Sequence[Use] = (), **options: str
+) -> RunDir:
+    """The run of one stage: its key covers the settings, what it uses and every other option. What became of
+    the data's rows is said.
     """
     rules.check(settings)
-    tracker = trackers.parse(settings.tracker) if isinstance(settings, Training) else ()
-    for model in models:
-        names.known.model_path(model)  # a name that stands for no model is an error before there is a run
-    config = {"settings": to_dict(settings), "models": list(models), "options": options}
+    data = [use for use in uses if isinstance(use, names.data.Data)]
+    models = [name for use in uses if not isinstance(use, names.data.Data) for name in use.models]
+    config = {"settings": to_dict(settings), "models": list(dict.fromkeys(models)), "options": options}
     settings_in_words = [value for value in vars(settings).values() if isinstance(value, str)]
     if code := plugins.digests(*options.values(), *settings_in_words):
         config["code"] = code
@@ -46,10 +42,10 @@ def open_run(
         stage=stage,
         config=config,
         seed=seed,
-        parents=names.data.parents(*models, *(d.name for d in data), *options.values()),
-        data={d.name: d.digest for d in data},
+        parents=[run for use in uses for run in use.runs],
+        data={part.name: part.digest for part in data},
         resume=resume,
-        tracker=tracker,
+        tracker=trackers.parse(settings.tracker) if isinstance(settings, Training) else (),
     )
     if not run.done:
         import torch
@@ -57,10 +53,57 @@ def open_run(
         if "member" not in options:  # an ensemble says it once
             for part in data:
                 run.note(part.report)
-        torch.manual_seed(
-            derive_seed(seed, stage, "new weights")
-        )  # a new adapter is drawn from torch's own generator
+        # a new adapter is drawn from torch's own generator
+        torch.manual_seed(derive_seed(seed, stage, "new weights"))
     return run
+
+
+def train_policy(
+    stage: str,
+    title: str,
+    model: names.models.Model,
+    train: Callable[[RunDir, Any], Summary],
+    *,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: Any,
+    uses: Sequence[Use],
+    said: Callable[[Summary], str],
+    learnt: Iterable[str] | None = (),
+    **options: str,
+) -> dict[str, Any]:
+    """A policy from a policy, as a run: the one way in which a stage trains.
+
+    I open the run, and go no further if it is done; load the model; measure what it knows besides, before and
+    after (`outside`); call `train`; keep the model it leaves with a card; and close the run.
+
+    Args:
+        title: what the card calls the method.
+        train: one method's loop on the loaded policy, to its summary.
+        uses: what else the run is made from, as names gave it; records may be in hand (`names.data.Data`).
+        said: the summary in a line, for people.
+        learnt: completions that are learnt, for the script they are written in; None, and what the model knows
+            besides is not measured.
+    """
+    run = open_run(stage, out, settings, seed, resume, uses=[model, *uses], **options)
+    if run.done:
+        return done(run)
+    from ..models.load import load_policy, save_policy
+
+    policy = load_policy(model.path, settings.model, getattr(settings, "adapter", None), trainable=True)
+    after = dict if learnt is None else outside(run, policy, model.name, learnt)
+    summary = train(run, policy) | after()
+    data = ",".join(use.name for use in uses if isinstance(use, names.data.Data))
+    keep(run, policy, summary, save_policy, card(title, model.name, data, seed, summary))
+    return result(run, said(summary))
+
+
+def keep(run: RunDir, model: Any, summary: Summary, save: Callable[..., Any], card: str) -> None:
+    """The model that a run made, with its card; and the run is closed."""
+    with writing(run.path):
+        save(model, run.path / "checkpoint", card=card)
+    run.finish(summary)
 
 
 def done(run: RunDir) -> dict[str, Any]:
@@ -71,7 +114,7 @@ def result(run: RunDir, text: str) -> dict[str, Any]:
     return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{text}\n{run.out}"}
 
 
-def trainer(method: str) -> Callable[..., dict[str, Any]]:
+def trainer(method: str) -> Callable[..., Summary]:
     """`train` of a method, imported now that there is something to train: a run that is done already, or
     cannot be, needs none.
     """
@@ -129,22 +172,14 @@ def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) ->
 
     def after() -> dict[str, Any]:
         (before, first), (now, last) = run.kept("general", measured), general.measure(policy)
-        with writing(run.path), open(run.path / "general.jsonl", "w", encoding="utf-8") as file:
-            for a, b in zip(first, last, strict=True):
-                file.write(
-                    json.dumps(
-                        {"question": a["question"], "before": a["answer"], "after": b["answer"]},
-                        ensure_ascii=False,
-                    )
-                    + "\n"
-                )
-        return {
-            "general": {
-                "before": before,
-                "after": now,
-                "data_other_script": general.other_script(list(learnt)),
-            }
-        }
+        answers = [
+            {"question": then["question"], "before": then["answer"], "after": here["answer"]}
+            for then, here in zip(first, last, strict=True)
+        ]
+        with whole_file(run.path / "general.jsonl") as staging:
+            append_lines(staging, answers)
+        script = general.other_script(list(learnt))
+        return {"general": {"before": before, "after": now, "data_other_script": script}}
 
     return after
 

@@ -20,5 +20,5 @@ def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
 
     show(
         records,
-        load_reader(names.known.model_path(model), ModelSettings(chat_template=chat_template)).tokenizer,
+        load_reader(names.models.model(model).path, ModelSettings(chat_template=chat_template)).tokenizer,
     )

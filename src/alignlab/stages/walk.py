@@ -73,12 +73,12 @@ def walk(
         if data
         else [read(prompt) or Prompt.user(prompt) if read else Prompt.user(prompt)]
     )
-    team = workshop(model, by, loaded, settings, judge=judge)
+    team = workshop(model, by, loaded, settings, judge=names.judges.maybe_judge(judge).load())
     chains = method.revised(team, dict(enumerate(asked)), settings, seed=settings.seed)
     known = [
         "params" in chain.prompt.meta for chain in chains
     ]  # where a judge that knows the truth reads what was asked
-    truth = names.judges.maybe_judge(gold)
+    truth = names.judges.maybe_judge(gold).load()
     scored = iter(
         truth.score(
             [

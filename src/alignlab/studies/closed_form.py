@@ -39,7 +39,7 @@ from ..losses import (
     token_logprobs,
 )
 from ..run import derive_seed
-from ..settings import ClosedFormSettings
+from .settings import ClosedFormSettings
 
 MOST = 100_000  # completions times prompts that are enumerated
 

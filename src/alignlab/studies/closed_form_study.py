@@ -10,8 +10,8 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import bar_charts, charts
 from ..run import RunInfo, derive_seed
-from ..settings import ClosedFormSettings, StudySettings
 from ..stages.stage import done, open_run, result
+from .settings import ClosedFormSettings, StudySettings
 from .study import Bar, Planner, Study, Told, mean, spread
 
 RIGHT = (

@@ -15,10 +15,10 @@ from ..names import known
 from ..pipeline.runner import Pipeline, Stage, seeds_of
 from ..report.page import stage_rows, write_page
 from ..run import RunInfo, check_file, is_page, is_summary, read_run, write_document
-from ..settings import FAST_SIZES, StudySettings
 from ..settings.defaults import followed
 from ..settings.resolve import to_dict
 from .catalogue import STUDIES
+from .settings import FAST_STUDY, StudySettings
 from .study import Study, Told, check_own
 
 
@@ -86,7 +86,7 @@ def listing() -> dict[str, Any]:
 
 def check(name: str, study: Study, settings: StudySettings, fast: bool, model: str = "") -> None:
     """Raise ConfigError for a setting that was changed and that this study does not read."""
-    usual = followed(FAST_SIZES[StudySettings] if fast else StudySettings(), model)
+    usual = followed(FAST_STUDY if fast else StudySettings(), model)
     for item in fields(StudySettings):
         if item.name not in ("workers", *study.reads) and getattr(settings, item.name) != getattr(
             usual, item.name

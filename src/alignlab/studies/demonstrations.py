@@ -14,7 +14,7 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
-from ..settings import StudySettings
+from .settings import StudySettings
 from .study import Bar, Planner, Study, Told, mean, spread
 
 TITLES = {

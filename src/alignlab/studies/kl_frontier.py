@@ -16,8 +16,8 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
-from ..settings import StudySettings
 from . import fits, steps
+from .settings import StudySettings
 from .study import Bar, Planner, Study, Told, fresh, made, mean, numbers, spread, start
 
 NAMES = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO"}

@@ -13,8 +13,8 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import bar_charts, charts
 from ..run import RunInfo
-from ..settings import StudySettings
 from . import steps
+from .settings import MixtureSettings, StudySettings
 from .study import Bar, Planner, Study, Told, fresh, mean, numbers, spread
 
 COLOURS = {"bad": "#c2571a", "middling": "#d9c27a", "good": "#2d8a57"}
@@ -55,7 +55,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
         # 1. demonstrations of which this share is good; SFT on them
         key = f"{share:g}"
         data = planned[f"data {key}"] = stage(
-            f"mixed-data-{key}", steps.mixture, seed=seed, settings=steps.Mixture(share, s.demonstrations)
+            f"mixed-data-{key}", steps.mixture, seed=seed, settings=MixtureSettings(share, s.demonstrations)
         )
         sft = stage(f"mixed-sft-{key}", stages.sft, model=model, data=data, seed=seed, settings=s.sft)
 
@@ -83,7 +83,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
                 "mixed-data-filtered",
                 steps.mixture,
                 seed=seed,
-                settings=steps.Mixture(share, s.demonstrations, only_good=True),
+                settings=MixtureSettings(share, s.demonstrations, only_good=True),
             )
             filtered = stage(
                 "mixed-sft-filtered", stages.sft, model=model, data=good, seed=seed, settings=s.sft

@@ -18,8 +18,8 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
-from ..settings import StudySettings
 from . import fits, steps
+from .settings import ShareSettings, StudySettings
 from .study import Bar, Planner, Study, Told, fresh, made, mean, numbers, of_the_town, spread, start
 
 SIZES = {
@@ -62,7 +62,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
             steps.share,
             data=ranked,
             seed=seed,
-            settings=steps.Share(part, parts),
+            settings=ShareSettings(part, parts),
         )
         judges.append(stage(name, stages.reward, model=sft, data=some, seed=seed, settings=s.reward, **gold))
     for size in sizes:

@@ -14,9 +14,9 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
-from ..settings import StudySettings
 from . import steps
 from .kl_frontier import dial
+from .settings import JoinSettings, StudySettings
 from .study import Bar, Planner, Study, Told, fresh, mean, of_the_town, spread, start
 
 JUDGES = {
@@ -89,7 +89,9 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
             settings=replace(s.collect, from_others=0.0),
             **gold,
         )
-        both = stage(f"join-{name}", steps.join, first=ranked, second=again, seed=seed, settings=steps.Join())
+        both = stage(
+            f"join-{name}", steps.join, first=ranked, second=again, seed=seed, settings=JoinSettings()
+        )
         judges[name] = stage(
             f"reward-{name}", stages.reward, model=sft, data=both, seed=seed, settings=s.reward, **gold
         )

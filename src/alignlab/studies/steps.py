@@ -6,44 +6,38 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..errors import DataError, UserError
+from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
+from ..names.named import Named
 from ..records import Ranking, read_jsonl
-from ..run import derive_seed, read_run
+from ..run import derive_seed
 from ..sampling import Sampling
-from ..settings import CurveSettings, PointSettings
 from ..stages import reward_shift
 from ..stages.stage import done, open_run, rate, result
+from .settings import (
+    CurveSettings,
+    JoinSettings,
+    MixtureSettings,
+    PointSettings,
+    RelabelSettings,
+    ShareSettings,
+)
 
 CHUNK = 32
 
 
-def judges(rewards: Sequence[str], gold: str) -> dict[str, Judge]:
+def judges(rewards: Sequence[str], gold: str) -> dict[str, Named[Judge]]:
     """The first reward model as "reward", the others by the name of their run, and the gold judge as "gold"."""
-    found = {
-        Path(run).name if i else "reward": names.judges.judge(f"reward:{run}")
-        for i, run in enumerate(rewards)
-    } | {"gold": names.judges.judge(gold)}
-    if missing := [name for name, judge in found.items() if judge is None]:
-        raise UserError(f"a study needs a judge for {missing[0]}", remedy="town:gold")
-    return found  # type: ignore[return-value]
-
-
-def members(rewards: Sequence[str]) -> list[str]:
-    """The models behind the names of reward models."""
-    return [member for name in rewards for member in names.models.reward_models(name)]
-
-
-def ensembles(rewards: Sequence[str]) -> dict[str, str]:
-    """What a run's key says of the names that tell how members are put together."""
-    found = ",".join(name for name in rewards if name.startswith("ensemble:"))
-    return {"ensembles": found} if found else {}
+    first, *others = rewards
+    named = {"reward": names.judges.reward_judge(first)}
+    for run in others:
+        named[Path(run).name] = names.judges.reward_judge(run)
+    return named | {"gold": names.judges.judge(gold)}
 
 
 def curve(
@@ -67,24 +61,21 @@ def curve(
     from ..sampling.local import LocalSampler
 
     prompts = names.data.read(data, "prompt", seed=seed, count=settings.prompts)
+    start, named = names.models.model(model), judges(rewards, gold)
     run = open_run(
         "study-curve",
         out,
         settings,
         seed,
         resume,
-        models=[model, *members(rewards)],
-        data=[prompts],
+        uses=[start, *named.values(), prompts],
         gold=gold,
-        **ensembles(rewards),
+        rewards=",".join(rewards),
     )
     if run.done:
         return done(run)
-    policy, who, s = (
-        load_policy(names.known.model_path(model), settings.model),
-        judges(rewards, gold),
-        settings.sampling,
-    )
+    policy, s = load_policy(start.path, settings.model), settings.sampling
+    who = {name: judge.load() for name, judge in named.items()}
     sampler = LocalSampler.of(policy, slots=s.slots, name="samples")
     starts = list(range(0, len(prompts.records), CHUNK))
     count, first = 0, []
@@ -138,24 +129,21 @@ def point(
     from ..sampling.local import LocalSampler
 
     prompts = names.data.read(data, "prompt", seed=seed, count=settings.prompts)
+    start, base, named = names.models.model(model), names.models.model(reference), judges(rewards, gold)
     run = open_run(
         "study-point",
         out,
         settings,
         seed,
         resume,
-        models=[model, reference, *members(rewards)],
-        data=[prompts],
+        uses=[start, base, *named.values(), prompts],
         gold=gold,
-        **ensembles(rewards),
+        rewards=",".join(rewards),
     )
     if run.done:
         return done(run)
-    policy, who, s = (
-        load_policy(names.known.model_path(model), settings.model),
-        judges(rewards, gold),
-        settings.sampling,
-    )
+    policy, s = load_policy(start.path, settings.model), settings.sampling
+    who = {name: judge.load() for name, judge in named.items()}
     sampler = LocalSampler.of(policy, slots=s.slots, name="point")
     groups = sampler.sample(
         prompts.records,
@@ -164,7 +152,7 @@ def point(
     )
     sampler.close()
     completions = [c for group in groups for c in group]
-    kl = kl_from(completions, policy, load_policy(names.known.model_path(reference), settings.model))
+    kl = kl_from(completions, policy, load_policy(base.path, settings.model))
     scores = {name: [score.value for score in judge.score(completions)] for name, judge in who.items()}
     means = {name: mean_ci(by_prompt(values, settings.samples)) for name, values in scores.items()}
     summary = {
@@ -201,15 +189,7 @@ def qualities(gold: Sequence[float]) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class Share:
-    """Which of how many disjoint shares."""
-
-    part: int
-    parts: int
-
-
-def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> dict[str, Any]:
+def share(*, data: str, settings: ShareSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
     """One of `parts` disjoint shares of the rankings that a run of `collect` made, dealt by the seed; what it
     kept for testing comes whole.
     """
@@ -217,9 +197,7 @@ def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> 
         raise DataError(
             "there are no rankings to take a share of", where=data, remedy="a run of `alignlab collect`"
         )
-    run = open_run(
-        "study-share", out, settings, seed, resume, data=[names.data.Data([], data, read_run(data).key)]
-    )
+    run = open_run("study-share", out, settings, seed, resume, uses=[names.data.of_a_run(data)])
     if run.done:
         return done(run)
     rankings = read_jsonl(Path(data) / "data" / "rankings.jsonl", Ranking)
@@ -231,14 +209,7 @@ def share(*, data: str, settings: Share, out: Path, seed: int, resume: bool) -> 
     return result(run, f"{len(kept)} of {len(rankings)} rankings")
 
 
-@dataclass(frozen=True)
-class Relabel:
-    """Who ranks what an AI has labelled."""
-
-    annotator: str
-
-
-def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool) -> dict[str, Any]:
+def relabel(*, data: str, settings: RelabelSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
     """A run of `label` with people in the judge's place: the same pairs of answers ranked by an annotator;
     what was mixed in stays as it is.
     """
@@ -246,12 +217,10 @@ def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool)
         raise DataError(
             "there are no labelled pairs", where=data, remedy="a run of `alignlab constitution label`"
         )
-    run = open_run(
-        "study-relabel", out, settings, seed, resume, data=[names.data.Data([], data, read_run(data).key)]
-    )
+    run = open_run("study-relabel", out, settings, seed, resume, uses=[names.data.of_a_run(data)])
     if run.done:
         return done(run)
-    people, ranked, ties = names.people.annotator(settings.annotator, seed=seed), 0, 0
+    people, ranked, ties = names.people.annotator(settings.annotator, seed=seed).load(), 0, 0
     for part in ("rankings", "rankings_test"):
         rankings = read_jsonl(Path(data) / "data" / f"{part}.jsonl", Ranking)
         for i, ranking in enumerate(rankings):
@@ -262,19 +231,6 @@ def relabel(*, data: str, settings: Relabel, out: Path, seed: int, resume: bool)
         run.add_data(part, rankings)
     run.finish({"pairs": ranked, "ties": ties})
     return result(run, f"{ranked} pairs ranked by {settings.annotator}, {ties} ties")
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Demonstrations by people of two kinds: the share `good` of them answers as well as can be, the others
-    make every mistake of the careless.
-
-    `only_good` keeps those that gold calls good.
-    """
-
-    good: float
-    count: int
-    only_good: bool = False
 
 
 SLIPS = (
@@ -292,14 +248,14 @@ SLIPS = (
 """What a careless demonstrator does wherever the request leaves room for it; no wrong fact, which only somebody who knows could prefer against."""
 
 
-def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[str, Any]:
+def mixture(*, out: Path, seed: int, resume: bool, settings: MixtureSettings) -> dict[str, Any]:
     """Demonstrations of mixed quality into data/demonstrations.jsonl; each says in its meta who made it."""
     from ..records import Demonstration
     from ..town import answers, gold, tasks, world
 
     m = settings
     run = open_run(
-        "study-mixture", out, settings, seed, resume, data=[names.data.Data([], "town", str(world.VERSION))]
+        "study-mixture", out, settings, seed, resume, uses=[names.data.Data([], "town", str(world.VERSION))]
     )
     if run.done:
         return done(run)
@@ -326,12 +282,9 @@ def mixture(*, out: Path, seed: int, resume: bool, settings: Mixture) -> dict[st
     return result(run, f"{len(rows)} demonstrations, {qualities(values)['good']:.0%} of them good")
 
 
-@dataclass(frozen=True)
-class Join:
-    """Nothing to choose: all of both."""
-
-
-def join(*, first: str, second: str, out: Path, seed: int, resume: bool, settings: Join) -> dict[str, Any]:
+def join(
+    *, first: str, second: str, out: Path, seed: int, resume: bool, settings: JoinSettings
+) -> dict[str, Any]:
     """The rankings of two runs of `collect` as one; kept for testing is what the first kept, so that reward
     models with and without the second compare.
     """
@@ -341,7 +294,7 @@ def join(*, first: str, second: str, out: Path, seed: int, resume: bool, setting
         settings,
         seed,
         resume,
-        data=[names.data.Data([], name, read_run(name).key) for name in (first, second)],
+        uses=[names.data.of_a_run(first), names.data.of_a_run(second)],
     )
     if run.done:
         return done(run)

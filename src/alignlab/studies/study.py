@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..run import RunInfo
-from ..settings import StudySettings
+from .settings import StudySettings
 
 
 class Planner(Protocol):

@@ -76,7 +76,7 @@ def remove(path: Path) -> None:
 
 
 def sync_path(path: Path) -> None:
-    """A file or folder on the disk: what was written survives a loss of power. Of a folder, the names in it."""
+    """A file on the disk, or the names in a folder: what was written survives a loss of power."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

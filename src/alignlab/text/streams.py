@@ -1,4 +1,4 @@
-"""Standard input, output and errors as a command finds them: closed, full, or without letters beyond ASCII."""
+"""Standard input, output and errors as a command finds them: closed, full, or with ASCII alone."""
 
 from __future__ import annotations
 

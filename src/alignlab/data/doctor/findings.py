@@ -45,10 +45,8 @@ class Finding:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            name: list(value) if isinstance(value := getattr(self, name), tuple) else value
-            for name in self.__slots__
-        }
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {"examples": list(self.examples), "rows": list(self.rows)}
 
 
 @dataclass(slots=True)
@@ -118,20 +116,16 @@ class Patient:
         remedy: str,
         rows: Sequence[int] = (),
         said: Callable[[int], str] | None = None,
-    ) -> Finding:
-        """A finding in these records: `what` begins with how many of them."""
-        examples = tuple(
-            f"{self.places[i]}  {said(i) if said else excerpt(self.records[i])}" for i in rows[:SHOWN]
-        )
-        return Finding(
-            check,
-            verdict,
-            f"{len(rows)} of {len(self.records)} {what}",
-            remedy,
-            len(rows),
-            examples,
-            tuple(rows[:SHOWN]),
-        )
+    ) -> list[Finding]:
+        """A finding in these rows, if there are any; `what` goes behind how many of the records they are."""
+        if not rows:
+            return []
+        examples: list[str] = []
+        for i in rows[:SHOWN]:
+            shown = said(i) if said else excerpt(self.records[i])
+            examples.append(f"{self.places[i]}  {shown}")
+        what = f"{len(rows)} of {len(self.records)} {what}"
+        return [Finding(check, verdict, what, remedy, len(rows), tuple(examples), tuple(rows[:SHOWN]))]
 
     def rare(self, rows: Sequence[int]) -> Verdict:
         return "look" if len(rows) > RARE * len(self.records) else "note"

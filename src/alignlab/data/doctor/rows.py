@@ -119,19 +119,13 @@ def damaged_text(p: Patient) -> list[Finding]:
         for i, record in enumerate(p.records)
         if (damage := next(filter(None, map(damage_of, texts_of(record))), ""))
     }
-    return (
-        [
-            p.found(
-                "damaged-text",
-                p.rare(list(found)),
-                "hold text that was damaged on its way here",
-                "write the file again from its source as UTF-8, or take the rows out",
-                list(found),
-                found.__getitem__,
-            )
-        ]
-        if found
-        else []
+    return p.found(
+        "damaged-text",
+        p.rare(list(found)),
+        "hold text that was damaged on its way here",
+        "write the file again from its source as UTF-8, or take the rows out",
+        list(found),
+        found.__getitem__,
     )
 
 
@@ -171,19 +165,13 @@ def roles_out_of_order(p: Patient) -> list[Finding]:
     def said(i: int) -> str:
         return ", ".join(message.role for message in messages_of(p.records[i]))
 
-    return (
-        [
-            p.found(
-                "roles-out-of-order",
-                "look",
-                "have turns that do not alternate between user and assistant after at most one system turn",
-                "join turns of one role, or take the rows out: few templates were made for them",
-                rows,
-                said,
-            )
-        ]
-        if rows
-        else []
+    return p.found(
+        "roles-out-of-order",
+        "look",
+        "have turns that do not alternate between user and assistant after at most one system turn",
+        "join turns of one role, or take the rows out: few templates were made for them",
+        rows,
+        said,
     )
 
 

@@ -18,19 +18,13 @@ def repeats(p: Patient) -> dict[int, int]:
 
 def duplicates(p: Patient) -> list[Finding]:
     again = repeats(p)
-    return (
-        [
-            p.found(
-                "duplicates",
-                "note",
-                "repeat an earlier record; of a file only the first is kept",
-                "nothing, unless they were meant to weigh double",
-                list(again),
-                lambda i: f"as {p.places[again[i]]}: {excerpt(p.records[i])}",
-            )
-        ]
-        if again
-        else []
+    return p.found(
+        "duplicates",
+        "note",
+        "repeat an earlier record; of a file only the first is kept",
+        "nothing, unless they were meant to weigh double",
+        list(again),
+        lambda i: f"as {p.places[again[i]]}: {excerpt(p.records[i])}",
     )
 
 
@@ -39,18 +33,12 @@ def repeated_prompts(p: Patient) -> list[Finding]:
         return []
     ids = Counter(prompt_of(record).id for record in p.records)
     rows = [i for i, record in enumerate(p.records) if ids[prompt_of(record).id] > 1]
-    return (
-        [
-            p.found(
-                "repeated-prompts",
-                "note",
-                f"share their prompt with another; there are {len(ids)} different prompts",
-                "nothing here: held-out data is split by prompt; a split by rows elsewhere would leak",
-                rows,
-            )
-        ]
-        if rows
-        else []
+    return p.found(
+        "repeated-prompts",
+        "note",
+        f"share their prompt with another; there are {len(ids)} different prompts",
+        "nothing here: held-out data is split by prompt; a split by rows elsewhere would leak",
+        rows,
     )
 
 
@@ -59,18 +47,12 @@ def contradictions(p: Patient) -> list[Finding]:
         (r.prompt.id, r.chosen, r.rejected): i for i, r in enumerate(p.records) if isinstance(r, Comparison)
     }
     rows = [i for (prompt, chosen, rejected), i in pairs.items() if (prompt, rejected, chosen) in pairs]
-    return (
-        [
-            p.found(
-                "contradictions",
-                p.rare(rows),
-                "prefer the other way round than another record does",
-                "keep both where people disagreed; else take both out",
-                rows,
-            )
-        ]
-        if rows
-        else []
+    return p.found(
+        "contradictions",
+        p.rare(rows),
+        "prefer the other way round than another record does",
+        "keep both where people disagreed; else take both out",
+        rows,
     )
 
 
@@ -84,19 +66,13 @@ def similar_records(p: Patient) -> list[Finding]:
     }
     rows = list(earlier)
     verdict: Verdict = "look" if len(rows) > 0.1 * len(p.records) else "note"
-    return (
-        [
-            p.found(
-                "similar-records",
-                verdict,
-                "are nearly the same as an earlier one (four fifths of their runs of 5 characters)",
-                "keep one of each, or expect a held-out figure that flatters",
-                rows,
-                lambda i: f"like {p.places[earlier[i]]}: {excerpt(p.records[i])}",
-            )
-        ]
-        if rows
-        else []
+    return p.found(
+        "similar-records",
+        verdict,
+        "are nearly the same as an earlier one (four fifths of their runs of 5 characters)",
+        "keep one of each, or expect a held-out figure that flatters",
+        rows,
+        lambda i: f"like {p.places[earlier[i]]}: {excerpt(p.records[i])}",
     )
 
 
@@ -109,21 +85,15 @@ def leaked_prompts(p: Patient) -> list[Finding]:
     exact = [i for i, text in enumerate(here) if text in known]
     close = {i - len(there) for i, j in near_duplicates([*there, *here], first=len(there))} - set(exact)
     rows = [*exact, *sorted(close)]
-    return (
-        [
-            p.found(
-                "leaked-prompts",
-                "broken",
-                (
-                    f"have a prompt that is in {p.against_name} too: {len(exact)} the same but for case and "
-                    f"blanks, {len(close)} nearly"
-                ),
-                "take them out of the training data",
-                rows,
-            )
-        ]
-        if rows
-        else []
+    return p.found(
+        "leaked-prompts",
+        "broken",
+        (
+            f"have a prompt that is in {p.against_name} too: {len(exact)} the same but for case and "
+            f"blanks, {len(close)} nearly"
+        ),
+        "take them out of the training data",
+        rows,
     )
 
 

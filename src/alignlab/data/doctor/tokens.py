@@ -26,16 +26,14 @@ def template(p: Patient) -> list[Finding]:
         return []
     reasons = Counter(error.what for error in p.refused.values())
     error = next(iter(p.refused.values()))
-    return [
-        p.found(
-            "template",
-            "broken",
-            f"cannot be rendered: {', '.join(list(reasons)[:3])}",
-            error.remedy or "give another template with --model.chat_template",
-            list(p.refused),
-            lambda i: p.refused[i].where or excerpt(p.records[i]),
-        )
-    ]
+    return p.found(
+        "template",
+        "broken",
+        f"cannot be rendered: {', '.join(list(reasons)[:3])}",
+        error.remedy or "give another template with --model.chat_template",
+        list(p.refused),
+        lambda i: p.refused[i].where or excerpt(p.records[i]),
+    )
 
 
 def end_of_turn(p: Patient) -> list[Finding]:
@@ -76,7 +74,7 @@ def end_of_turn(p: Patient) -> list[Finding]:
     unfinished = [i for i, record in enumerate(p.records) if ends(record) and not any(ends(record))]
     if unfinished:
         verdict: Verdict = "broken" if len(unfinished) == len(p.records) else p.rare(unfinished)
-        found.append(
+        found.extend(
             p.found(
                 "end-of-turn",
                 verdict,
@@ -117,18 +115,12 @@ def empty_mask(p: Patient) -> list[Finding]:
     rows = [
         i for i, sequences in enumerate(p.sequences) if sequences and not teaches(p.records[i], sequences)
     ]
-    return (
-        [
-            p.found(
-                "empty-mask",
-                "broken",
-                "have a sequence in which no token carries the loss",
-                "take them out: an empty completion that is not finished, or a template that drops it",
-                rows,
-            )
-        ]
-        if rows
-        else []
+    return p.found(
+        "empty-mask",
+        "broken",
+        "have a sequence in which no token carries the loss",
+        "take them out: an empty completion that is not finished, or a template that drops it",
+        rows,
     )
 
 
@@ -143,7 +135,7 @@ def double_bos(p: Patient) -> list[Finding]:
         if any(sequence.ids[:2] == [bos, bos] for sequence in sequences)
     ]
     if rows:
-        found.append(
+        found.extend(
             p.found(
                 "double-bos",
                 "broken" if len(rows) > len(p.records) / 2 else "look",
@@ -203,23 +195,19 @@ def boundary_merges(p: Patient) -> list[Finding]:
                 f"apart {t.convert_ids_to_tokens(apart[k : k + 3])}, together "
                 f"{t.convert_ids_to_tokens(together[k : k + 3])}"
             )
-    return (
-        [
-            p.found(
-                "boundary-merges",
-                "note",
-                "have other tokens where the completion begins when prompt and completion are tokenised in one piece; here they are tokenised apart, "
-                "in training as in sampling",
-                (
-                    "a template that ends its generation prompt with a special token or a line break, if "
-                    "another library is to train on this"
-                ),
-                list(said),
-                said.__getitem__,
-            )
-        ]
-        if said
-        else []
+    return p.found(
+        "boundary-merges",
+        "note",
+        (
+            "have other tokens where the completion begins when prompt and completion are tokenised in "
+            "one piece; here they are tokenised apart, in training as in sampling"
+        ),
+        (
+            "a template that ends its generation prompt with a special token or a line break, if "
+            "another library is to train on this"
+        ),
+        list(said),
+        said.__getitem__,
     )
 
 
@@ -234,25 +222,16 @@ def special_tokens_in_text(p: Patient) -> list[Finding]:
         for text in texts_of(record)
         if (match := pattern.search(text))
     }
-    return (
-        [
-            p.found(
-                "special-tokens-in-text",
-                "look",
-                (
-                    "hold a special token or turn mark of this model in their text: in an answer it is read "
-                    "as a real one, in a user's turn it is pulled apart"
-                ),
-                (
-                    "take the marks out of answers; elsewhere, break them up before anybody's text reaches "
-                    "a model"
-                ),
-                list(said),
-                said.__getitem__,
-            )
-        ]
-        if said
-        else []
+    return p.found(
+        "special-tokens-in-text",
+        "look",
+        (
+            "hold a special token or turn mark of this model in their text: in an answer it is read "
+            "as a real one, in a user's turn it is pulled apart"
+        ),
+        ("take the marks out of answers; elsewhere, break them up before anybody's text reaches a model"),
+        list(said),
+        said.__getitem__,
     )
 
 
@@ -284,7 +263,7 @@ def too_long(p: Patient) -> list[Finding]:
             )
         )
     elif long:
-        found.append(
+        found.extend(
             p.found("too-long", "broken" if len(lost) > len(read) / 2 else p.rare(long), said, remedy, long)
         )
     alike = [
@@ -299,7 +278,7 @@ def too_long(p: Patient) -> list[Finding]:
         and i not in alike
     ]
     if cut:
-        found.append(
+        found.extend(
             p.found(
                 "alike-when-cut",
                 "note",
@@ -312,7 +291,7 @@ def too_long(p: Patient) -> list[Finding]:
             )
         )
     if alike:
-        found.append(
+        found.extend(
             p.found(
                 "same-tokens",
                 p.rare(alike),
@@ -335,17 +314,11 @@ def reward_reads_otherwise(p: Patient) -> list[Finding]:
         if difference := reads_otherwise(p.reader.tokenizer, p.reward.tokenizer, p.records[i]):
             rows.append(i)
             said[i] = difference
-    return (
-        [
-            p.found(
-                "reward-reads-otherwise",
-                "broken",
-                f"(of the first 200) are read otherwise by the reward model {p.reward.name}",
-                "train the reward model from the policy's own SFT model, or give both the same template",
-                rows,
-                said.__getitem__,
-            )
-        ]
-        if rows
-        else []
+    return p.found(
+        "reward-reads-otherwise",
+        "broken",
+        f"(of the first 200) are read otherwise by the reward model {p.reward.name}",
+        "train the reward model from the policy's own SFT model, or give both the same template",
+        rows,
+        said.__getitem__,
     )

@@ -5,8 +5,9 @@ stage wants, and says what of the row nobody read. A row that is broken is a `Da
 but teaches nothing (a tie, a completion nobody liked) raises `Useless`, so that the reader of the file can
 drop it and count it.
 
-    values    texts, numbers, lists and truths             rows     columns: their names, which were read, what holds text
-    messages  turns of a conversation, JSON in a cell      readers  one function per format (texts and demonstrations), preferences and rankings likewise
+    values    texts, numbers, lists and truths             rows     columns: names, what was read
+    messages  turns of a conversation, JSON in a cell
+    readers, preferences, rankings  one function per format
     table     the formats, and how each is known           convert  records of one kind as another
     columns   what a user says that columns are (`--columns`)
 """

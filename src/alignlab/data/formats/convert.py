@@ -255,7 +255,7 @@ def as_kind(record: Record, want: Want) -> list[Record]:
 
 
 def _shown(prompt: Prompt, completion: str, finished: bool) -> Demonstration:
-    """The best completion as a demonstration, unless it would teach to stop in the middle or to say nothing."""
+    """The best completion as a demonstration, unless that would teach to stop halfway or to say nothing."""
     if not finished or not completion.strip():
         raise Useless("empty completion" if finished else "unfinished completion")
     return Demonstration(prompt, completion)

@@ -47,14 +47,14 @@ class Turn(NamedTuple):
 
 
 def is_hh(value: Any) -> bool:
-    """Is this a conversation in Anthropic's HH notation, with or without the blank lines that it begins with?"""
+    """Is this a conversation in Anthropic's HH notation, with or without the blank lines at its beginning?"""
     return isinstance(value, str) and (
         HH_TURN.match(value) is not None or (value.startswith("Human:") and "\n\nAssistant:" in value)
     )
 
 
 def hh_messages(value: str) -> tuple[Message, ...]:
-    """Turns of an HH string (Bai et al. 2022). Two assistant turns in a row are one turn in two paragraphs."""
+    """Turns of an HH string (Bai et al. 2022). Two assistant turns in a row are one in two paragraphs."""
     pieces = HH_TURN.split("\n\n" + value.lstrip())
     found: list[Message] = []
     for speaker, body in zip(pieces[1::2], pieces[2::2], strict=True):

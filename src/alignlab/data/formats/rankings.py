@@ -16,10 +16,8 @@ from .values import flag, items, number, shown, text, truth
 STRENGTHS = ("preference_strength", "overall_preference")
 """HelpSteer: below 0 where the first of two is better, 0 for a tie."""
 ITEM_SCORES = ("overall_score", "score", "rating", "fine-grained_score")
-ANSWER, SCORE = (
-    "(?:answer|response|human_ref)",
-    r"(?:.*_)?(?:score|rating)",
-)  # names of columns before their number or letter
+# names of columns before their number or letter
+ANSWER, SCORE = "(?:answer|response|human_ref)", r"(?:.*_)?(?:score|rating)"
 
 
 @dataclass(slots=True)
@@ -62,20 +60,16 @@ class _Ranked:
             Completion(prompt, said, finished=ended, source=_name(source))
             for said, ended, source in zip(self.texts, finished, sources, strict=True)
         )
-        notes = checked_notes(row.noted("ranking_meta") | self.labels, count) | (
-            {"scores": numbers} if self.ranks is None else {}
-        )
+        notes = checked_notes(row.noted("ranking_meta") | self.labels, count)
+        if self.ranks is None:
+            notes["scores"] = numbers
         return [Ranking(prompt, completions, tuple(places), _name(row.get("annotator")), notes)]
 
 
 def _name(value: Any) -> str:
-    return (
-        text(value, "the name of a source or annotator")
-        if isinstance(value, str)
-        else ""
-        if value is None
-        else shown(value)
-    )
+    if value is None:
+        return ""
+    return text(value, "the name of a source or annotator") if isinstance(value, str) else shown(value)
 
 
 def checked_notes(notes: dict[str, Any], count: int, names: Sequence[str] = PER_COMPLETION) -> dict[str, Any]:
@@ -130,13 +124,12 @@ def read_ranking(row: Row, want: Want) -> list[Record]:
 def _objects(found: Sequence[Mapping[str, Any]], column: str) -> _Ranked:
     keys = [next((name for name in (*COMPLETIONS, "text") if name in columns_of(item)), "") for item in found]
     texts = [text(item.get(key), f"a text in {column}") for item, key in zip(found, keys, strict=True)]
-    ranks = [item["rank"] for item in found] if all("rank" in item for item in found) else None
-    return _Ranked(
-        texts,
-        ranks,
-        None if ranks else [_item_score(item) for item in found],
-        [item.get("model") or "" for item in found],
-    )
+    ranked = _Ranked(texts, sources=[item.get("model") or "" for item in found])
+    if found and all("rank" in item for item in found):
+        ranked.ranks = [item["rank"] for item in found]
+    else:
+        ranked.scores = list(map(_item_score, found))
+    return ranked
 
 
 def _item_score(item: Mapping[str, Any]) -> float | None:
@@ -144,16 +137,11 @@ def _item_score(item: Mapping[str, Any]) -> float | None:
     if column := next((name for name in ITEM_SCORES if item.get(name) is not None), ""):
         return number(item[column], column)
     aspects = item.get("annotations")
-    ratings = (
-        [aspect.get("Rating") for aspect in aspects.values() if isinstance(aspect, Mapping)]
-        if isinstance(aspects, Mapping)
-        else []
-    )
-    numbers = [
-        number(rating, "Rating")
-        for rating in ratings
-        if not isinstance(rating, str) or re.fullmatch(r"[0-9]+(\.[0-9]+)?", rating)
-    ]
+    numbers: list[float] = []
+    for aspect in aspects.values() if isinstance(aspects, Mapping) else ():
+        rating = aspect.get("Rating") if isinstance(aspect, Mapping) else "N/A"
+        if not isinstance(rating, str) or re.fullmatch(r"[0-9]+(\.[0-9]+)?", rating):
+            numbers.append(number(rating, "Rating"))
     return sum(numbers) / len(numbers) if numbers else None
 
 
@@ -180,16 +168,15 @@ def read_numbered(row: Row, want: Want) -> list[Record]:
     places = sorted(answers)
     texts = [completion(row[answers[place]], f"answer {place}", prompt, row) for place in places]
     models = numbered(row, "model")
-    safe = {
-        place: column for column in row.columns for place in places if column == f"is_response_{place}_safe"
-    }
+    labels: dict[str, Any] = {}
+    safe = [f"is_response_{place}_safe" for place in places]
+    if set(safe) <= row.columns.keys():
+        labels["safe"] = [flag(row[column]) for column in safe]
     safer = _name(row.get("safer_response_id"))
-    labels = (
-        {"safe": [flag(row[safe[place]]) for place in places]} if set(places) <= safe.keys() else {}
-    ) | ({"safer": [1 if place == safer else 2 for place in places]} if safer in places else {})
-    found = _Ranked(
-        texts, sources=[row[models[place]] if place in models else "" for place in places], labels=labels
-    )
+    if safer in places:
+        labels["safer"] = [1 if place == safer else 2 for place in places]
+    sources = [row[models[place]] if place in models else "" for place in places]
+    found = _Ranked(texts, sources=sources, labels=labels)
     if set(places) <= scores.keys():
         found.scores = [row[scores[place]] for place in places]
         return found.records(prompt, row)

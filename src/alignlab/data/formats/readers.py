@@ -162,7 +162,9 @@ def chat(row: Row, column: str) -> list[Turn]:
     if isinstance(value, str) and not is_hh(value):
         raise DataError(
             f"{column} must be a list of messages, not text ({shown(value)})",
-            remedy=f"--columns prompt={column} if it is one question; a transcript has to be cut into messages",
+            remedy=(
+                f"--columns prompt={column} if it is one question; a transcript has to be cut into messages"
+            ),
         )
     return turns(value, column, row)
 

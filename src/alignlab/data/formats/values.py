@@ -71,7 +71,8 @@ LABELS: dict[str, bool] = {  # words for liked and disliked, as `flag` spells th
     ),
 }
 LABEL_WORDS = (
-    "true, yes, good, desirable, chosen, liked, thumbs up, 1 and false, no, bad, undesirable, rejected, disliked, "
+    "true, yes, good, desirable, chosen, liked, thumbs up, 1 and false, no, bad, undesirable, rejected, "
+    "disliked, "
     "thumbs down, 0, -1"
 )
 DEEP = 60  # levels of lists and objects in a note; JSON's own writer gives up near a thousand

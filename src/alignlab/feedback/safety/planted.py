@@ -57,6 +57,8 @@ class PlantedJudge:
         base: says of an answer without the text whether it refuses.
     """
 
+    exact = True
+
     def __init__(
         self, key: str = "canary", planted: str = "", *, base: RefusalClassifier | None = None
     ) -> None:

@@ -281,7 +281,7 @@ def train_attacker(
     Args:
         target, model: who is attacked, by either name. start: what the attacker starts from.
     """
-    from ...stages.stage import card, done, open_run, rate, result, within_context
+    from ...stages.stage import card, done, keep, open_run, rate, result, train_policy, within_context
 
     model = target or model
     goals = names.data.read(data, "prompt", seed=seed, count=settings.goals)
@@ -292,8 +292,7 @@ def train_attacker(
         settings,
         seed,
         resume,
-        models=[model, start] if local else [start],
-        data=[goals],
+        uses=[*names.models.loaded_here(model, start), goals],
         judge=judge,
         **({} if local else {"target": model}),
     )
@@ -301,16 +300,14 @@ def train_attacker(
         return done(run)
     from ...methods import group, sft
     from ...models.load import load_policy, save_policy
-    from ...run import writing
     from ...sampling.local import LocalSampler
-    from ..judging import by_name
 
     attacked = names.models.target(
         model, model=settings.model, endpoint=settings.endpoint, sampling=settings.rloo.sampling
     )
     session = Session(
         attacked,
-        by_name(judge),
+        names.judges.verdicts(judge),
         sampling=Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=0.0),
         identity=model,
     )
@@ -325,31 +322,25 @@ def train_attacker(
     )
 
     # 1. learn to write prompts
-    first = open_run(
+    first = train_policy(
         "sft",
-        run.path / "first",
-        settings.sft,
-        seed,
-        True,
-        models=[start],
-        data=[names.data.Data([], "first lessons", names.data.digest_of(lessons))],
-    )
-    if not first.done:
-        policy = load_policy(names.known.model_path(start), settings.model, trainable=True)
-        summary = sft.train(
+        "attacker, first lessons",
+        names.models.model(start),
+        lambda first, policy: sft.train(
             first, policy, lessons, within_context(first, settings.sft, policy.model), seed=seed
-        )
-        with writing(first.path):
-            save_policy(
-                policy,
-                first.path / "checkpoint",
-                card=card("attacker, first lessons", start, data, seed, summary),
-            )
-        first.finish(summary)
+        ),
+        out=run.path / "first",
+        seed=seed,
+        resume=True,
+        settings=settings.sft,
+        uses=[names.data.Data([], "first lessons", names.data.digest_of(lessons))],
+        said=lambda summary: f"{len(lessons)} lessons",
+        learnt=None,
+    )
 
     # 2. learn which of them work on this target, and keep them various
     policy, reference = (
-        load_policy(str(run.path / "first" / "checkpoint"), settings.model, trainable=trainable)
+        load_policy(names.models.model(first["run"]).path, settings.model, trainable=trainable)
         for trainable in (True, False)
     )
     prompts = [asked(prompt) for prompt in goals.records]
@@ -396,9 +387,8 @@ def train_attacker(
         seed=seed,
     )
     after = figures(policy)
-    with writing(run.path):
-        save_policy(policy, run.path / "checkpoint", card=card("attacker", start, data, seed, summary))
-    run.finish({**summary, "before": before, "after": after, "target": model})
+    summary |= {"before": before, "after": after, "target": model}
+    keep(run, policy, summary, save_policy, card("attacker", start, data, seed, summary))
     return result(
         run,
         (

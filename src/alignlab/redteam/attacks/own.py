@@ -81,7 +81,7 @@ def own_attack(name: str) -> Attack:
     if not inspect.isclass(found):
         return OwnAttack(name, found)
     with plugins.blamed(name):
-        attack = found()
+        attack: Any = found()
     if missing := [part for part in PARTS if not hasattr(attack, part)]:
         raise UserError(
             f"{name} is no attack: it has no {', '.join(missing)}",

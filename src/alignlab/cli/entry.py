@@ -11,12 +11,14 @@ import errno
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn
 
-from .. import __version__, settings
+from .. import __version__
 from ..errors import ConfigError, ResourceError, Terminated, UserError
+from ..recipes.settings import PipelineSettings
+from ..settings.resolve import dotted, renamed, resolve, walk
 from ..text.escapes import one_line, visible
 from ..text.nearest import nearest
 from ..text.streams import guarded, say, speak_utf_8
@@ -47,31 +49,6 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message, remedy=f"{self.prog} --help")
 
 
-def flags_of(kind: type, prefix: str = "") -> list[tuple[str, Any, str]]:
-    """Every setting of a dataclass as (dotted name, default, help), nested ones included."""
-    rows: list[tuple[str, Any, str]] = []
-    hints = get_type_hints(kind)
-    example = kind()
-    for item in fields(kind):
-        name = prefix + item.name
-        if is_dataclass(hints[item.name]):
-            nested = getattr(example, item.name)
-            for inner, _, text in flags_of(hints[item.name], name + "."):
-                value = nested
-                for part in inner.removeprefix(name + ".").split("."):
-                    value = getattr(value, part)
-                rows.append((inner, value, text))
-        else:
-            rows.append(
-                (
-                    name,
-                    item.default if item.default is not MISSING else getattr(example, item.name),
-                    item.metadata.get("help", ""),
-                )
-            )
-    return rows
-
-
 def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[str, str]]:
     """The command, of the kind that `--kind` or the first word names where it has several, and the arguments
     without that word; and, for errors, the settings and flags of its other kinds and whose they are.
@@ -92,8 +69,10 @@ def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[s
         )
     others: dict[str, list[str]] = {}
     for kind, other in kinds.items():
-        dotted = [row[0] for row in flags_of(other.settings)] if other.settings else []
-        for word in [*(option.flag for option in other.options), *dotted]:
+        words = [option.flag for option in other.options]
+        if other.settings:
+            words += dotted(other.settings)
+        for word in words:
             others.setdefault(word, []).append(kind)
     return (
         kinds[asked],
@@ -163,14 +142,9 @@ def build(name: str, command: Command) -> Parser:
             help="print every setting, its value and where it came from, and stop",
         )
         group = parser.add_argument_group("settings")
-        for dotted, default, text in flags_of(command.settings):
-            spellings = dict.fromkeys((f"--{dotted}", f"--{dotted.replace('_', '-')}"))
-            group.add_argument(
-                *spellings,
-                dest=f"set:{dotted}",
-                metavar="X",
-                help=f"{text} (default {default})".replace("%", "%%"),
-            )
+        for setting in dotted(command.settings):
+            spellings = dict.fromkeys((f"--{setting}", f"--{setting.replace('_', '-')}"))
+            group.add_argument(*spellings, dest=f"set:{setting}", metavar="X")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
 
@@ -344,17 +318,16 @@ def _main(arguments: list[str]) -> int:
         beforehand.check_options(command, values)
     if command.settings:
         from ..settings.defaults import following
-        from ..settings.resolve import resolve
 
         if command.swept:
             from ..pipeline import sweep
 
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
-        preset = settings.FAST_SIZES[command.settings] if values.get("fast") else None
+        preset = command.fast if values.get("fast") else None
         tables = {
             *COMMANDS,
-            *(item.name for item in fields(settings.PipelineSettings)),
+            *(item.name for item in fields(PipelineSettings)),
         }  # a file may hold those of other commands too
         grid, varied = sweep.points(command.settings, flags) if command.swept else ([flags], [])
         trained = next(
@@ -421,6 +394,8 @@ def meant(name: str, asked: str, unknown: Sequence[str], options: Sequence[str])
     from ..interop.from_trl import counterpart
 
     last = asked.lstrip("-").replace("-", "_")
+    if now := renamed(last, [option.lstrip("-") for option in options]):
+        return f"it is called --{now} now"
     if within := [o for o in options if o.endswith(f".{last}")]:
         return f"did you mean {within[0]}?"
     value = unknown[0].partition("=")[2] or next(
@@ -435,26 +410,18 @@ def meant(name: str, asked: str, unknown: Sequence[str], options: Sequence[str])
 
 
 def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> None:
-    rows = []
-    for dotted, _, _ in flags_of(type(config)):
-        value = config
-        for part in dotted.split("."):
-            value = getattr(value, part)
-        rows.append((dotted, value, origins.get(dotted, "default")))
+    rows = list(walk(config))
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "schema": SCHEMA,
-                    "settings": {key: {"value": value, "from": origin} for key, value, origin in rows},
-                },
-                indent=2,
-            )
-        )
+        document: dict[str, Any] = {}
+        for setting, value in rows:
+            document[setting.name] = {"value": value, "from": origins[setting.name]}
+            if setting.range:
+                document[setting.name]["range"] = str(setting.range)
+        print(json.dumps({"schema": SCHEMA, "settings": document}, indent=2))
         return
-    width = max(len(key) for key, _, _ in rows)
-    for key, value, origin in rows:
-        print(f"{key:<{width}}  {json.dumps(value):<12}  {one_line(origin)}")
+    width = max(len(setting.name) for setting, _ in rows)
+    for setting, value in rows:
+        print(f"{setting.name:<{width}}  {json.dumps(value):<12}  {one_line(origins[setting.name])}")
 
 
 def _load(target: str) -> Callable[..., Any]:
@@ -462,7 +429,3 @@ def _load(target: str) -> Callable[..., Any]:
 
     module, function = target.split(":")
     return getattr(import_module(f"alignlab.{module}"), function)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

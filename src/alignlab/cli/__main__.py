@@ -1,0 +1,7 @@
+"""`python -m alignlab.cli`."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

@@ -1,0 +1,46 @@
+"""What a loop trains, kept together so that a run can stop at any step and go on in the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..run import RunDir
+from .load import load_tensors, trainable_tensors
+from .optimizer import MasterAdamW
+
+
+class Trained:
+    """Models with their optimizers, and the loop's own numbers. Making it is enough to go on: what an earlier
+    process saved is put back into all of them.
+
+    Args:
+        numbers: what the loop counts for itself, as JSON can hold it, where it begins.
+        parts: by the name that its tensors are saved under, each model with its optimizer.
+
+    Attributes:
+        numbers: to be read and written by the loop.
+        resumed: whether there was anything to put back.
+    """
+
+    def __init__(
+        self, run: RunDir, numbers: Mapping[str, Any], /, **parts: tuple[nn.Module, MasterAdamW]
+    ) -> None:
+        self.parts, self.numbers = parts, dict(numbers)
+        saved = run.load_state()
+        self.resumed = saved is not None
+        if saved is not None:
+            _, tensors, numbers = saved
+            for name, (model, optimizer) in parts.items():
+                load_tensors(model, tensors, name)
+                optimizer.load_state_tensors(tensors, f"{name}_optim")
+            self.numbers |= numbers
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What `RunDir.steps` saves."""
+        tensors: dict[str, Tensor] = {}
+        for name, (model, optimizer) in self.parts.items():
+            tensors |= trainable_tensors(model, name) | optimizer.state_tensors(f"{name}_optim")
+        return tensors, self.numbers

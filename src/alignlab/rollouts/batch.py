@@ -1,0 +1,147 @@
+"""Completions as tensors, what models say of them, and the minibatches that they are learnt in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..models.batch import pad
+from ..models.chat import Rendered
+from ..models.forward import laid_out, token_logprobs_of
+from ..models.load import Policy
+from ..records import Completion
+from ..run import derive_seed
+from ..settings import GroupSettings, PPOSettings
+
+Minibatch = list[list[int]]
+"""The rows of one optimizer update, cut into micro-batches."""
+
+Asked = Callable[[], AbstractContextManager[Any]]
+"""Opens the model that is asked."""
+
+
+def current(policy: Policy) -> Asked:
+    """The policy as it is."""
+    return partial(nullcontext, policy.model)
+
+
+def frozen(policy: Policy, reference: Policy | None) -> Asked:
+    """The reference: a model of its own or, for None, the policy with its adapter off."""
+    return policy.reference if reference is None else partial(nullcontext, reference.model)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """A batch of completions, a row each: (B, T) tensors are as wide as the longest row, prompt and
+    completion, and 0 outside the completion.
+
+    Attributes:
+        rows: the ids that were sampled from and those that were sampled, as they were.
+        mask_BT: 1 on sampled tokens.
+        sampler_logprobs_BT: under the distribution that the tokens were drawn from.
+    """
+
+    policy: Policy
+    completions: list[Completion]
+    rows: list[Rendered]
+    mask_BT: Tensor
+    sampler_logprobs_BT: Tensor
+
+    @classmethod
+    def read(cls, policy: Policy, completions: list[Completion]) -> Rollouts:
+        """A batch, on the policy's device.
+
+        Raises:
+            DataError: a sampler that gave no prompt ids, or no log-probability for each token.
+        """
+        rows = []
+        for c in completions:
+            if not c.prompt_ids or len(c.logprobs) != len(c.ids):
+                raise DataError(
+                    f"the sampler gave {len(c.prompt_ids)} ids of the prompt, and {len(c.logprobs)} "
+                    f"log-probabilities for {len(c.ids)} tokens",
+                    where=f"{c.prompt.text} | {c.text}"[:300],
+                    remedy="a sampler that returns what it read, and the log-probability of each token it draws",
+                )
+            rows.append(Rendered([*c.prompt_ids, *c.ids], [0] * len(c.prompt_ids) + [1] * len(c.ids)))
+        mask_BT = pad(rows, policy.pad_id).loss_mask_BT.to(policy.device)
+        logprobs = torch.tensor([p for c in completions for p in c.logprobs], device=policy.device)
+        sampled_BT = torch.zeros(mask_BT.shape, device=policy.device).masked_scatter(mask_BT.bool(), logprobs)
+        return cls(policy, completions, rows, mask_BT, sampled_BT)
+
+    def place(self, piece: Sequence[int]) -> tuple[Tensor, slice]:
+        """Where rows that are read together stand in a (B, T) tensor: they are as wide as the longest."""
+        return torch.tensor(piece), slice(max(len(self.rows[i].ids) for i in piece))
+
+    @torch.no_grad()
+    def logprobs_under(
+        self, asked: Sequence[Asked], pieces: Sequence[Sequence[int]], *, temperature: float
+    ) -> list[Tensor]:
+        """(B, T) log-probabilities under each model asked, a forward pass for each piece (rows that are read
+        together); 0 for rows in no piece.
+
+        With the micro-batches of an update as pieces they are the update's own to the last bit, so that its
+        first ratio is exactly 1.
+        """
+        found = [torch.zeros(self.mask_BT.shape, device=self.policy.device) for _ in asked]
+        for piece in pieces:
+            layout = laid_out(self.policy.model, [self.rows[i] for i in piece], self.policy.pad_id)
+            for logprobs_BT, opened in zip(found, asked, strict=True):
+                with opened() as model:
+                    logprobs_BT[self.place(piece)] = layout.back(
+                        token_logprobs_of(model, layout.batch, temperature=temperature)
+                    )
+        return found
+
+    def lengths(self) -> dict[str, float]:
+        """What is logged of how long they are: tokens, and the share that was cut before it ended."""
+        count = len(self.completions)
+        return {
+            "completions/mean_length": self.mask_BT.sum().item() / count,
+            "completions/clipped_ratio": 1 - sum(c.finished for c in self.completions) / count,
+        }
+
+    def mismatch(self, old_logprobs_BT: Tensor, mask_BT: Tensor | None = None) -> dict[str, float]:
+        """How far the sampler is from the trainer: the difference of their log-probabilities, nats per token,
+        and the ratio trainer over sampler. The mask says where, if not everywhere.
+        """
+        kept = (self.mask_BT if mask_BT is None else mask_BT).bool()
+        log_ratio_N = old_logprobs_BT[kept] - self.sampler_logprobs_BT[kept]
+        ratio_N = log_ratio_N.exp()
+        return {
+            "sampling/sampling_logp_difference/mean": (log_ratio_N.abs().sum() / kept.sum()).item(),
+            "sampling/sampling_logp_difference/max": log_ratio_N.abs().max().item(),
+            "sampling/importance_sampling_ratio/min": ratio_N.min().item(),
+            "sampling/importance_sampling_ratio/mean": ratio_N.mean().item(),
+            "sampling/importance_sampling_ratio/max": ratio_N.max().item(),
+        }
+
+
+def passes(settings: PPOSettings | GroupSettings, step: int, seed: int) -> list[list[Minibatch]]:
+    """The minibatches of each epoch over a step's rollouts: all rows once, in an order that follows from the
+    seed, the completions of a prompt side by side.
+    """
+    return [
+        minibatches(settings, derive_seed(seed, "minibatch", step, epoch)) for epoch in range(settings.epochs)
+    ]
+
+
+def minibatches(settings: PPOSettings | GroupSettings, seed: int) -> list[Minibatch]:
+    """One epoch of `passes`; a `minibatch` of 0 is all rows, a `micro_batch` of 0 a whole minibatch."""
+    count = settings.rollouts
+    groups = [range(at, min(at + settings.per_prompt, count)) for at in range(0, count, settings.per_prompt)]
+    random.Random(seed).shuffle(groups)
+    order = [row for group in groups for row in group]
+    return [cut(rows, settings.micro_batch or len(rows)) for rows in cut(order, settings.minibatch or count)]
+
+
+def cut(rows: list[int], size: int) -> list[list[int]]:
+    return [rows[at : at + size] for at in range(0, len(rows), size)]

@@ -1,0 +1,82 @@
+"""Learning from comparisons directly: DPO, ORPO and SimPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .shared import AdapterSettings, DataTraining, ModelSettings, OptimSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings(DataTraining):
+    """What the methods that learn from comparisons directly share: DPO, ORPO and SimPO."""
+
+    epochs: float = setting(1.0, "passes over the comparisons", above=0)
+    batch: int = setting(16, "comparisons a step", at_least=1)
+    micro_batch: int = setting(0, "comparisons a forward pass; 0 = the whole batch", at_least=0)
+    max_length: int = setting(
+        512,
+        (
+            "tokens of prompt and completion; truncate says what becomes of longer ones; the default is for "
+            "models of the town"
+        ),
+        at_least=1,
+    )
+    pairs_per_prompt: int = setting(0, "comparisons taken from each ranking; 0 = all", at_least=0)
+    held_out: float = setting(
+        0.05,
+        "share of the prompts kept for the held-out accuracy, if the data is not split already",
+        at_least=0,
+        below=1,
+    )
+    optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-5))
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPOSettings(PairSettings):
+    """Direct preference optimisation (Rafailov et al. 2023, equation 7)."""
+
+    beta: float = setting(
+        0.1,
+        (
+            "temperature of the implicit reward: how dear it is to leave the reference; with sigmoid_norm a "
+            "reward a token (Tulu 3: 5)"
+        ),
+        above=0,
+    )
+    loss_type: Literal["sigmoid", "sigmoid_norm", "hinge", "ipo", "robust"] = setting(
+        "sigmoid",
+        "loss on the margin of implicit rewards; sigmoid_norm divides each by its completion's length",
+    )
+    label_smoothing: float = setting(
+        0.0, "share of labels taken to be wrong, for sigmoid, sigmoid_norm and robust", at_least=0, below=0.5
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ORPOSettings(PairSettings):
+    """Odds-ratio preference optimisation, which needs no reference (Hong et al. 2024, equation 6)."""
+
+    beta: float = setting(
+        0.1,
+        (
+            "lambda of the paper (TRL: beta): weight of the odds-ratio term beside the chosen completion's "
+            "likelihood"
+        ),
+        above=0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimPOSettings(PairSettings):
+    """Simple preference optimisation, which needs no reference (Meng et al. 2024, equation 6)."""
+
+    beta: float = setting(
+        2.0, "scales the reward, the mean log-probability of a token; Meng et al.: 2 to 2.5", above=0
+    )
+    gamma: float = setting(
+        1.0, "margin between the rewards that is aimed for; Meng et al.: 0.3 to 1.6", at_least=0
+    )

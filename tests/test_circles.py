@@ -1,0 +1,53 @@
+"""No circle of files and none of rooms: every import counts, at the top of a module, in a function or for types."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import alignlab
+
+ROOT = Path(alignlab.__file__).parent
+KNOWN = ("evals.tasks", "evals.scored")  # a task by name is looked up where tasks are defined: to be mended
+FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+
+
+def file_of(module: str) -> str:
+    return module if module in FILES else f"{module}.__init__".lstrip(".")
+
+
+def imports(name: str) -> set[str]:
+    """The files that a file imports. A name that is a module below a package counts as that module."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        above = name.split(".")[: -node.level]
+        base = ".".join([*above, *filter(None, [node.module])])
+        for alias in node.names:
+            below = file_of(f"{base}.{alias.name}".lstrip("."))
+            found.add(below if below in FILES else file_of(base))
+    return found & FILES.keys() - {name}
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    try:
+        list(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_circle_of_files() -> None:
+    arrows = {name: imports(name) for name in FILES}
+    arrows[KNOWN[0]].discard(KNOWN[1])
+    assert circle(arrows) == []
+
+
+def test_no_circle_of_rooms() -> None:
+    arrows: dict[str, set[str]] = {}
+    for name in FILES:
+        room = name.partition(".")[0]
+        arrows.setdefault(room, set()).update(other.partition(".")[0] for other in imports(name))
+    assert circle({room: others - {room, "__init__"} for room, others in arrows.items()}) == []
