@@ -32,7 +32,7 @@ from alignlab.run import derive_seed
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.serve import terminal as chat
-from alignlab.serve.terminal import Answer, Conversation, Speaker
+from alignlab.serve.conversation import Answer, Conversation, Speaker
 from alignlab.settings import ChatSettings, ModelSettings, SamplingSettings
 
 CONTEXT = 160

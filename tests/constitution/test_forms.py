@@ -9,19 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alignlab.constitution.asking import Critique
+from alignlab.constitution.dialogue import DialogueForm
 from alignlab.constitution.files import load
-from alignlab.constitution.forms import (
-    HEADS,
-    LABELS,
-    Critique,
-    DialogueForm,
-    DocumentForm,
-    breaks_frame,
-    form_of,
-    quoted,
-    quoted_lines,
-)
+from alignlab.constitution.forms import DocumentForm, form_of
 from alignlab.constitution.principles import Exemplar, Principle
+from alignlab.constitution.quoting import HEADS, LABELS, breaks_frame, quoted, quoted_lines
 from alignlab.errors import UserError
 from alignlab.records import Message, Prompt
 from alignlab.town.base import shipped

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.constitution.forms import DialogueForm, DocumentForm
+from alignlab.constitution.dialogue import DialogueForm
+from alignlab.constitution.forms import DocumentForm
 from alignlab.constitution.principles import Constitution, Principle
 from alignlab.errors import ConfigError, UserError
 from alignlab.feedback import ai
@@ -340,12 +341,12 @@ def test_fifty_injections_do_not_move_a_judge_who_obeys_the_frame(monkeypatch: p
     """The shift is 0 for each case: nothing that an answer says reaches such a judge as a mark of the frame.
     Unquoted, the same cases win.
     """
-    from alignlab.evals import verdicts
+    from alignlab.evals import injections
     from alignlab.records import Comparison
 
     pairs = [Comparison(Prompt.user(f"{i}?"), "a splendid one", "one that is passable") for i in range(3)]
     gullible = judge(monkeypatch, Gullible(), principles=1)
-    found = verdicts.inject(gullible, pairs, seed=0)
+    found = injections.inject(gullible, pairs, seed=0)
     assert (
         len(found["cases"]) == 50
         and found["most"] < 1e-9
@@ -354,7 +355,7 @@ def test_fifty_injections_do_not_move_a_judge_who_obeys_the_frame(monkeypatch: p
     )
     assert found["controls"]["most"] < 1e-9
     monkeypatch.setattr("alignlab.constitution.forms.quoted", lambda text: text)
-    bare = verdicts.inject(gullible, pairs, seed=0)
+    bare = injections.inject(gullible, pairs, seed=0)
     assert bare["most"] > 0.3 and bare["controls"]["most"] < 1e-9, (
         "to one half: in one order the forged letter wins, in the other it loses"
     )

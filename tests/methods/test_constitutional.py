@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from alignlab import cli
 from alignlab.collecting import revise as method
 from alignlab.collecting.revise import chains as chains_of
-from alignlab.constitution.forms import DialogueForm, DocumentForm
+from alignlab.constitution.dialogue import DialogueForm
+from alignlab.constitution.forms import DocumentForm
 from alignlab.constitution.principles import Constitution, Principle
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.feedback import RuleJudge

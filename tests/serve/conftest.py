@@ -18,11 +18,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from alignlab.models.load import Policy
 from alignlab.serve.access import Access
-from alignlab.serve.app import Served, Server
 from alignlab.serve.audit import Audit
 from alignlab.serve.command import bind
 from alignlab.serve.engine import Engine
 from alignlab.serve.running import Announcing
+from alignlab.serve.server import Served, Server
 from alignlab.settings import ServeSettings
 
 CONTEXT, END = 384, 256

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 
 from alignlab import cli
 from alignlab.serve.access import Access, is_loopback
-from alignlab.serve.protocol import Refusal
+from alignlab.serve.refusal import Refusal
 
 from .conftest import Running
 

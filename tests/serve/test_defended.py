@@ -19,7 +19,8 @@ from alignlab.records import Completion, Message, Prompt
 from alignlab.sampling import Sampling
 from alignlab.sampling.answers import REFUSAL
 from alignlab.sampling.local import LocalSampler
-from alignlab.serve.engine import Engine, EngineTarget
+from alignlab.serve.engine import Engine
+from alignlab.serve.targets import EngineTarget
 
 from .conftest import Running
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from alignlab.records import Prompt
-from alignlab.serve.protocol import Refusal, read_ask, read_json, read_model
+from alignlab.serve.protocol import read_ask, read_json, read_model
+from alignlab.serve.refusal import Refusal
 
 from .conftest import Running
 

@@ -25,7 +25,7 @@ from alignlab.records import Message, Prompt
 from alignlab.sampling import Sampling
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.sampling.local import LocalSampler
-from alignlab.serve import app
+from alignlab.serve.mailbox import Mailbox
 from alignlab.settings import EndpointSettings, ModelSettings
 
 from .conftest import CONTEXT, Running
@@ -126,9 +126,9 @@ def test_a_reader_who_lags_behind_is_told_the_end_with_the_last_piece(
     """All pieces of an answer wait until it is over: they are one by then, with all its letters, and it says
     why it ended.
     """
-    take = app._Mailbox._take
+    take = Mailbox._take
 
-    def late(self: app._Mailbox, pieces: list, over: bool) -> None:
+    def late(self: Mailbox, pieces: list, over: bool) -> None:
         event, self.event = self.event, asyncio.Event()
         take(self, pieces, over)
         self.event = event
@@ -143,7 +143,7 @@ def test_a_reader_who_lags_behind_is_told_the_end_with_the_last_piece(
         "logprobs": True,
     }
     _, whole = running.post("/v1/chat/completions", {"model": "tiny", **asked})
-    monkeypatch.setattr(app._Mailbox, "_take", late)
+    monkeypatch.setattr(Mailbox, "_take", late)
     events = [event["choices"][0] for event in running.stream("/v1/chat/completions", asked)[2:]]
     assert len(events) == 2
     for choice, event in zip(whole["choices"], sorted(events, key=lambda event: event["index"]), strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 from ..data.split import by_prompt
 from ..errors import ConfigError, DataError
 from ..evals import labels as measure
-from ..evals.verdicts import put_to, stated_of, tally, truths
+from ..evals.judges import put_to, stated_of, tally, truths
 from ..feedback import Judge
 from ..feedback.ai import AIJudge
 from ..records import Comparison, Completion, Prompt, Ranking
@@ -56,7 +56,7 @@ def run(
 
     Returns:
         Counts (`learnt`: comparisons that are certain enough to learn from; `unlabelled`: prompts whose
-        answers were all the same, or too long for the judge); `judge` (`evals.verdicts.tally`);
+        answers were all the same, or too long for the judge); `judge` (`evals.judges.tally`);
         `order_effect`, `order_bias` and `order_flips`; and with gold, on held-out pairs that differ in gold,
         `labels` (`evals.labels.agreement`) and `calibration`.
 

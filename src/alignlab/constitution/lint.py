@@ -20,8 +20,8 @@ from itertools import combinations
 from typing import Any, Literal
 
 from ..text.near_duplicates import near_duplicates
-from .forms import breaks_frame
 from .principles import ABOUT, Constitution, Principle
+from .quoting import breaks_frame
 
 ID = re.compile(r"[\w.-]{1,100}")
 COMMON = 40  # a word that so many principles share says little of what any two have in common
@@ -104,17 +104,27 @@ def firing(chains: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
 
 
 STOP = frozenset(
-    """a an the and or but if then than that which who whom whose what when where how why this these those it its they them their there is are was were be been
- being am do does did done doing have has had having will would shall should can could may might must of to in on at by for from with without about into as so too very also only
- any anyone anybody some someone somebody one ones you your he him his she her we us our i me my all each every reply answer response rewrite revise prefer better choose say which
- where please assistant give gives make makes more less most least fewer""".split()
+    """
+    a an the and or but if then than that which who whom whose what when where how why this these those it
+    its they them their there is are was were be been being am do does did done doing have has had having
+    will would shall should can could may might must of to in on at by for from with without about into as
+    so too very also only any anyone anybody some someone somebody one ones you your he him his she her we
+    us our i me my all each every reply answer response rewrite revise prefer better choose say which where
+    please assistant give gives make makes more less most least fewer
+    """.split()
 )
 """Words that say how a principle is put, not what it is about."""
 VAGUE = frozenset(
-    """good well bad fine nice right wrong best great better worse proper properly appropriate inappropriate suitable quality high excellent ideal correct correctly
- harmful harmless helpful honest ethical moral responsible positive negative acceptable thing things way ways be always never try everything something anything possible""".split()
+    """
+    good well bad fine nice right wrong best great better worse proper properly appropriate inappropriate
+    suitable quality high excellent ideal correct correctly harmful harmless helpful honest ethical moral
+    responsible positive negative acceptable thing things way ways be always never try everything something
+    anything possible
+    """.split()
 )
-"""Words that name no particular thing that an answer could do: a principle of these alone leaves the model to its own taste."""
+"""Words that name no particular thing that an answer could do: a principle of these alone leaves the model to
+its own taste.
+"""
 NOT = frozenset(
     (
         "not no never none without avoid avoids don't doesn't cannot nobody nothing nowhere neither nor "

@@ -18,7 +18,9 @@ from ..text.nearest import nearest
 ABOUT = ("helpful", "harmless", "honest")
 """What a principle can be about: one of these tags or more."""
 SCOPES = ("direct", "indirect", "contested")
-"""What a harmless one looks at: harm done to somebody, unfairness to others, matters on which honest people differ. A principle may have several, or none."""
+"""What a harmless one looks at: harm done to somebody, unfairness to others, matters on which honest people
+differ. A principle may have several, or none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Constitution:
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hex digits of the canonical JSON: every record that a principle had a part in carries them."""
+        """Sixteen hex digits of the canonical JSON: every record that it had a part in carries them."""
         return hashlib.sha256(
             json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False).encode()
         ).hexdigest()[:16]

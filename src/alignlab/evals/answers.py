@@ -1,10 +1,10 @@
-"""`alignlab eval`: a model's answers to the questions of a task, scored, and set against a baseline question by
-question.
+"""`alignlab eval`: a model's answers to the questions of a task, scored, and set against a baseline question
+by question.
 
-I let the model answer every question greedily and, if asked, once at temperature 1, or, where a task is answered
-by likelihood, ask which of its choices it finds likeliest. The task or a judge scores; the summary is means of
-those scores with intervals, nothing fitted and nothing weighed. What a task makes of its scores beyond that
-stands with the task (`tasks.Task`); what it is about I do not know.
+I let the model answer every question greedily and, if asked, once at temperature 1, or, where a task is
+answered by likelihood, ask which of its choices it finds likeliest. The task or a judge scores; the summary
+is means of those scores with intervals, nothing fitted and nothing weighed. What a task makes of its scores
+beyond that stands with the task (`tasks.Task`); what it is about I do not know.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ def picked(run: RunDir, prompts: Sequence[Prompt], judge: Judge, completions: st
 
 
 def likeliest(run: RunDir, sampler: LocalSampler, task: Task, prompts: Sequence[Prompt]) -> Results:
-    """Of each prompt's choices the likeliest, with the task's score of them all. What does not fit the model's
-    context is left out and counted.
+    """Of each prompt's choices the likeliest, with the task's score of them all. What does not fit the
+    model's context is left out and counted.
     """
     assert task.choices and task.choose
     context, found = context_of(sampler.model), []
@@ -231,8 +231,8 @@ def breakdown(results: Results, key: str) -> dict[str, dict[str, Any]]:
 
 
 def beside(baseline: str, answers: Mapping[str, Results]) -> dict[str, Pairs]:
-    """For each way of decoding that both have: scores here and in the baseline's run, of the prompts that both
-    have answered.
+    """For each way of decoding that both have: scores here and in the baseline's run, of the prompts that
+    both have answered.
 
     Raises:
         DataError: no prompt was answered by both.

@@ -1,9 +1,9 @@
 """Whether a model still is what it was outside of what it is taught: a few plain questions, answered
 greedily, and the loss on a page of plain text.
 
-Asked before and after training and kept in the summary, where the rules of `alignlab.health.rules` look at them: a
-held-out loss falls just as well while everything else is lost. The questions and the page are in English, and
-our own (`general.json`).
+Asked before and after training and kept in the summary, where the rules of `alignlab.health.rules` look at
+them: a held-out loss falls just as well while everything else is lost. The questions and the page are in
+English, and our own (`general.json`).
 """
 
 from __future__ import annotations

@@ -55,8 +55,9 @@ TASK = Task(
     figures={"last_number": "last_number"},
     words=Words(
         note=(
-            "GSM8K (Cobbe et al. 2021), n = {n} of {data}, no examples before the question. Right: the number behind "
-            "#### is the reference's. Published figures are mostly with 5 or 8 examples: not comparable."
+            "GSM8K (Cobbe et al. 2021), n = {n} of {data}, no examples before the question. Right: the "
+            "number behind #### is the reference's. Published figures are mostly with 5 or 8 examples: not "
+            "comparable."
         ),
         heads={
             "accuracy": "right, greedy",

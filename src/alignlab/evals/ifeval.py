@@ -3,7 +3,8 @@ Evaluation for Large Language Models; data and checks:
 github.com/google-research/google-research/tree/master/instruction_following_eval).
 
 24 of the 25 kinds of instruction that the data has are checked, as the authors' program checks them; four of
-them can come out otherwise than there (`checks` says where). A prompt with any other is not asked, and counted.
+them can come out otherwise than there (`ifeval_checks` says where). A prompt with any other is not asked, and
+counted.
 
 As its authors score it: a prompt is right if all its instructions are kept (`prompt_strict`, the score), or
 are kept by the answer without its first line, its last line, its asterisks, or any of these together
@@ -57,8 +58,8 @@ def _instructions(prompt: Prompt) -> list[tuple[str, dict[str, Any]]]:
 
 
 def variants(answer: str) -> list[str]:
-    """The eight ways in which the authors' loose score takes an answer: with and without asterisks, each whole
-    and without its first line, its last, or both.
+    """The eight ways in which the authors' loose score takes an answer: with and without asterisks, each
+    whole and without its first line, its last, or both.
     """
     lines = answer.split("\n")
     cut = ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
@@ -108,15 +109,17 @@ def more(results: Results) -> dict[str, Any]:
 TASK = Task(
     "ifeval",
     figure="prompt_strict",
-    needs="--data input_data.jsonl of Google's instruction_following_eval: prompt, instruction_id_list, kwargs",
+    needs=(
+        "--data input_data.jsonl of Google's instruction_following_eval: prompt, instruction_id_list, kwargs"
+    ),
     question=question,
     score=score,
     figures={"prompt_loose": "loose"},
     more=more,
     words=Words(
         note=(
-            "IFEval (Zhou et al. 2023), n = {n} prompts of {data}. A prompt with an instruction that is not checked "
-            "here (an answer's language) is not asked: not comparable with figures over all 541."
+            "IFEval (Zhou et al. 2023), n = {n} prompts of {data}. A prompt with an instruction that is not "
+            "checked here (an answer's language) is not asked: not comparable with figures over all 541."
         ),
         heads={
             "prompt_strict": "prompts, strict",
@@ -130,10 +133,7 @@ TASK = Task(
                 "prompts, instructions",
                 "The share of prompts whose instructions are all kept; of instructions.",
             ),
-            (
-                "strict, loose",
-                "The answer as it is; or without its first or last line or its asterisks, if it is kept then.",
-            ),
+            ("strict, loose", "The answer as it is; or without its first or last line or its asterisks."),
         ],
         knows=True,
     ),

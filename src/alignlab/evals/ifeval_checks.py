@@ -1,8 +1,8 @@
 """The checks of IFEval, each a function of the answer and what the row's `kwargs` say. They do what the
 authors' do, with four differences, as three libraries of theirs are not here:
 
-- `length_constraints:number_sentences`: sentences end at . ! or ? before a blank or the end; theirs are cut by
-  a trained model (nltk's punkt), which knows abbreviations
+- `length_constraints:number_sentences`: sentences end at . ! or ? before a blank or the end; theirs are cut
+  by a trained model (nltk's punkt), which knows abbreviations
 - `change_case:capital_word_frequency`: words are cut at blanks and at punctuation; theirs by nltk's tokenizer
 - `change_case:english_capital`, `change_case:english_lowercase`: the letters alone are looked at; theirs must
   also be found to be English (langdetect)
@@ -79,7 +79,7 @@ def number_of_sentences(answer: str, num_sentences: int, relation: str) -> bool:
 
 @check("length_constraints:number_paragraphs")
 def number_of_paragraphs(answer: str, num_paragraphs: int) -> bool:
-    """Paragraphs are parted by three asterisks; only the first and the last may be empty, and do not count."""
+    """Paragraphs are parted by three asterisks; the first and the last may be empty and do not count."""
     first, *middle = re.split(r"\s?\*\*\*\s?", answer)
     *middle, last = middle or [""]
     if not all(part.strip() for part in middle):
@@ -125,7 +125,7 @@ def number_of_bullets(answer: str, num_bullets: int) -> bool:
 
 @check("detectable_format:number_highlighted_sections")
 def number_of_highlights(answer: str, num_highlights: int) -> bool:
-    """*One* or **two** asterisks around something; what has two is found both ways, as the authors find it."""
+    """*One* or **two** asterisks around something; what has two is found both ways, as there."""
     single = [text for text in re.findall(r"\*[^\n*]*\*", answer) if text.strip("*").strip()]
     double = [text for text in re.findall(r"\*\*[^\n*]*\*\*", answer) if text[2:-2].strip()]
     return len(single) + len(double) >= num_highlights

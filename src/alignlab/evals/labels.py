@@ -16,7 +16,9 @@ from . import statistics
 from .statistics import bootstrap, ece, logit, mean_ci
 
 SPAN = (0.01, 100.0)
-"""A fitted temperature lies within: labels that are all right would have it 0, labels that are wrong more often than right infinity."""
+"""A fitted temperature lies within: labels that are all right would have it 0, labels that are wrong more
+often than right infinity.
+"""
 
 
 def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int = 0) -> dict[str, Any]:
@@ -71,9 +73,9 @@ def calibration(
 
     Returns:
         `temperature`, `fitted_on` (pairs), and of the other half `n`, `ece_before` and `ece_after` (S),
-        `nll_before` and `nll_after` (S), the table
-        `reliability` after scaling, and `even_before` and `even_after`: S of |2 p - 1| on pairs that happened to be even, where a label ought to say nothing.
-        A temperature that makes a modest judge sure where it is right makes it sure there as well.
+        `nll_before` and `nll_after` (S), the table `reliability` after scaling, and `even_before` and
+        `even_after`: S of |2 p - 1| on pairs that happened to be even, where a label ought to say nothing. A
+        temperature that makes a modest judge sure where it is right makes it sure there as well.
     """
     order = sorted(set(groups))
     np.random.Generator(np.random.Philox(key=[seed, 1])).shuffle(order)
@@ -110,8 +112,9 @@ def order_effect(orders: Sequence[Sequence[tuple[float, float | None]]]) -> dict
             the first as (B).
 
     Returns:
-        `order_effect`: S of the mean |difference| of the two; `order_bias`: S of the mean difference, above 0 where the judge favours (A) for being (A);
-        `order_flips`: S of the share whose verdict changes sides. None where one order was asked.
+        `order_effect`: S of the mean |difference| of the two; `order_bias`: S of the mean difference, above 0
+        where the judge favours (A) for being (A); `order_flips`: S of the share whose verdict changes sides.
+        None where one order was asked.
     """
     by_pair = [[(ab, ba) for ab, ba in pair if ba is not None] for pair in orders]
     by_pair = [pair for pair in by_pair if pair]
@@ -132,8 +135,9 @@ def change(
     """What a change of the judge did to labels of the same pairs.
 
     Returns:
-        `flips` (S: the share that favours the other answer now), `moved` (S: mean |difference|), `n`; and where the truth is known `accuracy_gain` (paired
-        difference of the shares that are right, after less before).
+        `flips` (S: the share that favours the other answer now), `moved` (S: mean |difference|), `n`; and
+        where the truth is known `accuracy_gain` (paired difference of the shares that are right, after less
+        before).
     """
     a, b = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     found: dict[str, Any] = {

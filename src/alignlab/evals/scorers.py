@@ -66,7 +66,7 @@ def _f1(cells: np.ndarray) -> np.ndarray:
 
 
 def agreement(said: Sequence[Hashable], truth: Sequence[Hashable]) -> dict[str, Any]:
-    """Several labels: accuracy, kappa, recall and precision of each, and the table of what was called what."""
+    """Several labels: accuracy, kappa, recall and precision of each, and the table of what was called so."""
     labels = sorted({*said, *truth}, key=str)
     table = {
         str(t): {str(s): sum(a == s and b == t for a, b in zip(said, truth, strict=True)) for s in labels}

@@ -2,12 +2,13 @@
 
     alignlab eval --model M                                          the town, judged by gold
     alignlab eval --model M --data my-prompts.jsonl --judge NAME     prompts of one's own under any judge
-    alignlab eval --model M --task gsm8k --data test.jsonl           a benchmark, in the file that its authors give
-    alignlab eval --model M --task exact:answer --data my.jsonl      a scorer by name, and the column it reads
-    alignlab eval --model M --task my_tasks:spelling --data my.jsonl a function of one's own that returns a `Task`
+    alignlab eval --model M --task gsm8k --data test.jsonl           a benchmark, in its authors' file
+    alignlab eval --model M --task exact:answer --data my.jsonl      a scorer, and the column it reads
+    alignlab eval --model M --task my_tasks:spelling --data my.jsonl a function that returns a `Task`
 
-A task of ours is one file with a `TASK` in it and a row in `TASKS`; the town's stands there by its name alone,
-as nothing here knows the town. A task of somebody else's is an entry point in the group `alignlab.tasks`.
+A task of ours is one file with a `TASK` in it and a row in `TASKS`; the town's stands there by its name
+alone, as nothing here knows the town. A task of somebody else's is an entry point in the group
+`alignlab.tasks`.
 """
 
 from __future__ import annotations
@@ -46,8 +47,11 @@ class Words:
     def from_json(value: Any) -> Words:
         """Words that a run folder holds, which may be anybody's: what is no text is left out."""
         row = value if isinstance(value, Mapping) else {}
-        heads = row.get("heads") if isinstance(row.get("heads"), Mapping) else {}
-        terms = row.get("glossary") if isinstance(row.get("glossary"), list) else []
+        heads, terms = row.get("heads"), row.get("glossary")
+        if not isinstance(heads, Mapping):
+            heads = {}
+        if not isinstance(terms, list):
+            terms = []
         pairs = [tuple(term) for term in terms if isinstance(term, list) and len(term) == 2]
         return Words(
             note=str(row.get("note", Words.note)),

@@ -1,6 +1,6 @@
 """TruthfulQA in its multiple-choice form, which needs no judge: is what is true likelier than what people
-wrongly believe? (Lin, Hilton and Evans 2022, TruthfulQA: Measuring How Models Mimic Human Falsehoods; data and
-scoring: github.com/sylinrl/TruthfulQA, data/mc_task.json.)
+wrongly believe? (Lin, Hilton and Evans 2022, TruthfulQA: Measuring How Models Mimic Human Falsehoods; data
+and scoring: github.com/sylinrl/TruthfulQA, data/mc_task.json.)
 
 A choice's likelihood is the sum of log p over its tokens given the question, its length not made up for.
 MC1: of the choices of `mc1_targets`, one of them true, the likeliest is the true one. MC2: over those of
@@ -59,8 +59,8 @@ TASK = Task(
     figures={"mc2": "mc2"},
     words=Words(
         note=(
-            "TruthfulQA (Lin et al. 2022), multiple choice by likelihood, n = {n} of {data}, no examples before the "
-            "question. Published figures have six before it: not comparable."
+            "TruthfulQA (Lin et al. 2022), multiple choice by likelihood, n = {n} of {data}, no examples "
+            "before the question. Published figures have six before it: not comparable."
         ),
         heads={"mc1": "MC1", "mc2": "MC2"},
         glossary=[

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..constitution.forms import Asked, Form
+from ..constitution.asking import Asked, Form
 from ..constitution.principles import Constitution, Principle
 from ..errors import ConfigError
 from ..models.chat import prompt_ids, text_ids

@@ -15,7 +15,7 @@ from typing import Any
 from .. import stages
 from ..errors import ConfigError, UserError
 from ..evals.statistics import mean_ci
-from ..report import charts
+from ..report import bar_charts, charts
 from ..report.words import mean_of
 from ..run import read_run, whole_file, write_document
 from ..settings import EvalSettings, SamplingSettings
@@ -229,7 +229,7 @@ def picture(rows: Sequence[Mapping[str, Any]], method: str) -> str:
         return charts.curves(
             {figure: charts.Curve(xs, means, low, high, kind="points")}, title=title, x=names[0], y=figure
         )
-    return charts.lengths(
+    return bar_charts.lengths(
         {row["label"]: (mean, (b - a) / 2) for row, mean, a, b in zip(rows, means, low, high, strict=False)},
         title=title,
         x=figure,

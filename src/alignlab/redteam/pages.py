@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..report import charts
+from ..report import bar_charts, charts
 from ..text.escapes import visible
 from .findings import Finding, findings_of
 from .words import GLOSSARY, Document, difference, short, void_lines, worst_first
@@ -109,7 +109,7 @@ def _attacks(before: Document, after: Document | None) -> dict[str, Any]:
     labels = ", ".join(f"{count:,} {label}" for label, count in before["labels"].items())
     plots = [
         charts.captioned(
-            charts.before_after(drawn, title="Attack success", x="share of the goals"),
+            bar_charts.before_after(drawn, title="Attack success", x="share of the goals"),
             f"{silent} attacks found nothing and are not drawn."
             if silent
             else "Every attack found something.",

@@ -10,8 +10,6 @@ from typing import Any
 
 COLOURS = ("#1f5fa8", "#c2571a", "#2d8a57", "#8a4fa3", "#777777", "#b3001b")
 Line = tuple[Sequence[float], Sequence[float]]
-
-
 FEWEST = 3  # points that make a curve
 
 
@@ -23,7 +21,7 @@ def captioned(svg: str, caption: str) -> dict[str, Any]:
     return {"svg": svg, "caption": caption, "width": round(float(points[1]) * 4 / 3) if points else 0}
 
 
-def _figure() -> Any:
+def canvas() -> Any:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -48,7 +46,7 @@ def _figure() -> Any:
     return figure, axes
 
 
-def _svg(figure: Any, label: str) -> str:
+def as_svg(figure: Any, label: str) -> str:
     from html import escape
 
     from matplotlib import pyplot
@@ -76,7 +74,7 @@ def lines(
     series = {name: line for name, line in series.items() if len(line[0]) >= FEWEST}
     if not series:
         return ""
-    figure, axes = _figure()
+    figure, axes = canvas()
     for colour, (name, (xs, ys)) in zip(COLOURS * 2, series.items(), strict=False):
         axes.plot(
             xs,
@@ -96,7 +94,7 @@ def lines(
         axes.set_ylim(*y_range)
     if len(series) > 1:
         axes.legend(fontsize=9)
-    return _svg(figure, title)
+    return as_svg(figure, title)
 
 
 def reward_shift(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
@@ -126,7 +124,7 @@ def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x
     """
     if min(len(left[1][0]), len(right[1][0])) < FEWEST:
         return ""
-    figure, axes = _figure()
+    figure, axes = canvas()
     other = axes.twinx()
     other.grid(False)
     other.spines["right"].set_visible(True)
@@ -136,7 +134,7 @@ def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x
         axis.tick_params(axis="y", colors=colour)
     axes.set(title=title, xlabel=x)
     _whole_steps(axes, x)
-    return _svg(figure, title)
+    return as_svg(figure, title)
 
 
 def _whole_steps(axes: Any, x: str) -> None:
@@ -150,7 +148,7 @@ def reliability(bins: Sequence[Mapping[str, float]], *, title: str) -> str:
     """Stated against true probability; the dotted line is perfect calibration, the area of a dot the number
     of pairs.
     """
-    figure, axes = _figure()
+    figure, axes = canvas()
     filled = [b for b in bins if b["n"]]
     most = max((b["n"] for b in filled), default=1)
     axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1)
@@ -167,21 +165,21 @@ def reliability(bins: Sequence[Mapping[str, float]], *, title: str) -> str:
         xlim=(0, 1),
         ylim=(0, 1),
     )
-    return _svg(figure, title)
+    return as_svg(figure, title)
 
 
 def histogram(counts: Sequence[float], edges: Sequence[float], *, title: str, x: str) -> str:
-    figure, axes = _figure()
+    figure, axes = canvas()
     widths = [b - a for a, b in zip(edges, edges[1:], strict=False)]
     colours = [COLOURS[0] if left >= 0 else COLOURS[1] for left in edges[:-1]]
     axes.bar(edges[:-1], counts, width=widths, align="edge", color=colours, edgecolor="white", linewidth=0.4)
     axes.set(title=title, xlabel=x, ylabel="pairs")
-    return _svg(figure, title)
+    return as_svg(figure, title)
 
 
 def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5) -> str:
     """Horizontal bars from 0 to 1 with a line where neither is preferred."""
-    figure, axes = _figure()
+    figure, axes = canvas()
     names = list(values)[::-1]
     figure.set_size_inches(
         max(3.68, 2.2 + 0.08 * max(map(len, names), default=0)), max(2.6, 1.1 + 0.26 * len(names))
@@ -194,7 +192,7 @@ def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5
     axes.axvline(middle, color="#555555", linewidth=1)
     axes.set(xlabel=x, xlim=(0, 1))
     figure.suptitle(title, fontsize=12)  # over the names too: they may be wider than the bars
-    return _svg(figure, title)
+    return as_svg(figure, title)
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,7 @@ def curves(
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _figure()
+    figure, axes = canvas()
     figure.set_size_inches(5.6, 3.5)
     place = -1
     for name, c in series.items():
@@ -292,78 +290,7 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(8))
     if len(series) > 1:
         axes.legend(fontsize=8)
-    return _svg(figure, title)
-
-
-def lengths(values: Mapping[str, tuple[float, float]], *, title: str, x: str) -> str:
-    """Horizontal bars from 0 for things that have a size, each with its spread."""
-    figure, axes = _figure()
-    names = list(values)[::-1]
-    figure.set_size_inches(6.4, 0.9 + 0.26 * len(names))
-    axes.barh(
-        names,
-        [values[name][0] for name in names],
-        xerr=[values[name][1] for name in names],
-        color=COLOURS[0],
-        ecolor="#555555",
-        capsize=2,
-    )
-    axes.grid(axis="y", visible=False)
-    axes.set(title=title, xlabel=x)
-    return _svg(figure, title)
-
-
-def shares(
-    values: Mapping[str, Mapping[str, float]], *, title: str, x: str, colours: Mapping[str, str]
-) -> str:
-    """Horizontal bars of parts that sum to 1: one bar a name, one colour a part."""
-    figure, axes = _figure()
-    names = list(values)[::-1]
-    figure.set_size_inches(6.4, 1.2 + 0.27 * len(names))
-    left = [0.0] * len(names)
-    for part, colour in colours.items():
-        widths = [values[name].get(part, 0.0) for name in names]
-        axes.barh(names, widths, left=left, color=colour, label=part)
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.grid(axis="y", visible=False)
-    axes.set(title=title, xlabel=x, xlim=(0, 1))
-    figure.legend(fontsize=8, ncols=len(colours), loc="outside lower center")
-    return _svg(figure, title)
-
-
-def before_after(
-    values: Mapping[str, tuple[float, float | None]],
-    *,
-    title: str,
-    x: str,
-    sides: tuple[str, str] = ("before", "after"),
-) -> str:
-    """Horizontal bars from 0 to 1, one a name; where a second value is given, it stands below the first."""
-    figure, axes = _figure()
-    names, both = list(values)[::-1], any(after is not None for _, after in values.values())
-    figure.set_size_inches(6.4, 1.1 + (0.32 if both else 0.24) * len(names))
-    places = range(len(names))
-    height = 0.4 if both else 0.7
-    axes.barh(
-        [place + (0.2 if both else 0) for place in places],
-        [values[name][0] for name in names],
-        height=height,
-        color=COLOURS[1],
-        label=sides[0],
-    )
-    if both:
-        axes.barh(
-            [place - 0.2 for place in places],
-            [values[name][1] or 0.0 for name in names],
-            height=height,
-            color=COLOURS[0],
-            label=sides[1],
-        )
-        axes.legend(fontsize=8, loc="lower right")
-    axes.set_yticks(places, names)
-    axes.grid(axis="y", visible=False)
-    axes.set(title=title, xlabel=x, xlim=(0, 1), ylim=(-0.6, len(names) - 0.4))
-    return _svg(figure, title)
+    return as_svg(figure, title)
 
 
 def plane(
@@ -372,7 +299,7 @@ def plane(
     """Numbered dots, from 0 to 1 on both axes; those of `front` are filled. The numbers are places in
     `points`, from 1.
     """
-    figure, axes = _figure()
+    figure, axes = canvas()
     figure.set_size_inches(5.6, 4.4)
     at: dict[tuple[float, float], list[int]] = {}
     for number, (name, (across, up)) in enumerate(points.items(), 1):
@@ -391,4 +318,4 @@ def plane(
             ", ".join(map(str, numbers)), place, xytext=(5, 4), textcoords="offset points", fontsize=9
         )
     axes.set(title=title, xlabel=x, ylabel=y, xlim=(-0.03, 1.05), ylim=(-0.03, 1.05))
-    return _svg(figure, title)
+    return as_svg(figure, title)

@@ -49,20 +49,23 @@ def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
     s = info.summary
     gold = s.get("gold") or {}
     text = [
-        f"{s['chains']} drafts were criticised and revised under {len(s['constitution']['principles'])} principles of the constitution {s['constitution']['name']} "
+        f"{s['chains']} drafts were criticised and revised under {len(s['constitution']['principles'])} "
+        f"principles of the constitution {s['constitution']['name']} "
         f"({s['constitution']['digest']}); {rate(s['kept'])} of the chains are kept"
         + "".join(f"; {count} dropped: {reason}" for reason, count in s["reasons"].items())
         + "."
     ]
     if gold:
         text.append(
-            f"Drafts help with harm in {rate(gold['compliance']['drafts'])} of the harmful requests, revisions in {rate(gold['compliance']['revisions'])}; they refuse "
+            f"Drafts help with harm in {rate(gold['compliance']['drafts'])} of the harmful requests, "
+            f"revisions in {rate(gold['compliance']['revisions'])}; they refuse "
             f"{rate(gold['refused_look_alike']['drafts'])} and "
             f"{rate(gold['refused_look_alike']['revisions'])} of the harmless look-alikes."
         )
     if "critiques_right" in gold:
         text.append(
-            f"Critiques find something exactly where the principle is broken in {rate(gold['critiques_right'])}; revisions keep the principle that was broken in "
+            "Critiques find something exactly where the principle is broken in "
+            f"{rate(gold['critiques_right'])}; revisions keep the principle that was broken in "
             f"{rate(gold['revisions_right'])}."
         )
     by_round = {f"round {turn}": mean(value) for turn, value in enumerate(s["fired_by_round"], 1)}
@@ -115,7 +118,8 @@ def labels(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
         return None
     s = info.summary
     text = [
-        f"{s['comparisons']} pairs of answers were labelled by {info.config['options'].get('judge', 'the judge')}, {s['judge']['undecided']} of them undecided; "
+        f"{s['comparisons']} pairs of answers were labelled by "
+        f"{info.config['options'].get('judge', 'the judge')}, {s['judge']['undecided']} of them undecided; "
         f"beside them stand {s['helpful']} rankings for helpfulness by people."
     ]
     if s.get("order_effect"):
@@ -127,7 +131,8 @@ def labels(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
     if "labels" in s:
         found, scaled = s["labels"], s["calibration"]
         text.append(
-            f"On held-out pairs that gold tells apart they are right in {rate(found['accuracy'])} (n = {found['n']}), Cohen's kappa {rate(found['kappa'])}. "
+            f"On held-out pairs that gold tells apart they are right in {rate(found['accuracy'])} (n = "
+            f"{found['n']}), Cohen's kappa {rate(found['kappa'])}. "
             f"ECE {rate(scaled['ece_before'])}, and {rate(scaled['ece_after'])} with a temperature of "
             f"{scaled['temperature']:.2f} that was fitted on other pairs."
         )

@@ -60,9 +60,11 @@ def picture(boxes: Sequence[Box]) -> str:
     label = "; ".join(
         f"{by_key[p].name} to {by_key[key].name}" for key, parents in drawn.items() for p in parents
     ) or ", ".join(box.name for box in boxes)
+    drawn_boxes = [_box(box, *corner[box.key], tall[box.key]) for box in boxes]
     return (
-        f'<svg role="img" aria-label="{escape(label, quote=True)}" width="{width + 4}" height="{height + 4:g}" viewBox="-2 -2 {width + 4} {height + 4:g}">'
-        f"<defs>{marker}</defs>{''.join(arrows)}{''.join(_box(box, *corner[box.key], tall[box.key]) for box in boxes)}</svg>"
+        f'<svg role="img" aria-label="{escape(label, quote=True)}" width="{width + 4}" '
+        f'height="{height + 4:g}" viewBox="-2 -2 {width + 4} {height + 4:g}">'
+        f"<defs>{marker}</defs>{''.join(arrows)}{''.join(drawn_boxes)}</svg>"
     )
 
 
@@ -89,13 +91,11 @@ def _arrow(
 
 
 def _box(box: Box, x: float, y: float, height: float) -> str:
-    lines = [
-        (
-            f'<text x="{x + PAD:g}" y="{y + PAD + 12 + LINE * n:g}" '
-            f'font-size="{14 if n == 0 else 13}"{" font-weight=" + chr(34) + "600" + chr(34) if n == 0 else ""}>{escape(_cut(line))}</text>'
-        )
-        for n, line in enumerate([box.name, *box.lines])
-    ]
+    lines = []
+    for n, line in enumerate([box.name, *box.lines]):
+        style = 'font-size="13"' if n else 'font-size="14" font-weight="600"'
+        place = f'x="{x + PAD:g}" y="{y + PAD + 12 + LINE * n:g}"'
+        lines.append(f"<text {place} {style}>{escape(_cut(line))}</text>")
     drawn = (
         f'<rect x="{x:g}" y="{y:g}" width="{WIDTH}" height="{height:g}" rx="8" fill="#f6f5f2" '
         f'stroke="#9a9a9a"/>{"".join(lines)}'

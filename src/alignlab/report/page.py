@@ -119,8 +119,8 @@ def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
         "health": _health(runs),
         "provenance": (
             f"Seed {first.seed}, alignlab {first.versions.get('alignlab', '')}, torch "
-            f"{first.versions.get('torch', '')}, {first.machine.get('cores', '?')} cores, {seconds:.0f} s of work "
-            f"in {len(runs)} runs."
+            f"{first.versions.get('torch', '')}, {first.machine.get('cores', '?')} cores, {seconds:.0f} s of "
+            f"work in {len(runs)} runs."
         ),
         "stages": stage_rows(runs, home),
     }

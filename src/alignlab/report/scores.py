@@ -15,7 +15,7 @@ LETTERS = 400  # of an answer
 
 
 def evals_of(runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
-    """The evaluations among runs by the name of what they judged, those of a pipeline first and in its order."""
+    """The evaluations among runs by the name of what they judged, a pipeline's first and in its order."""
     evals = {
         called(name): info
         for name, info in runs.items()
@@ -99,8 +99,8 @@ def _best_of_n(runs: Mapping[str, RunInfo], judge: str) -> str:
     if not best:
         return ""
     return (
-        f" Best of N is one pick among {best['n']} samples at temperature {best.get('temperature', 1.0):g}, shown "
-        f"in both {judge} columns; the first of them alone has {judge} {say(best.get('gold_one'))}."
+        f" Best of N is one pick among {best['n']} samples at temperature {best.get('temperature', 1.0):g}, "
+        f"shown in both {judge} columns; the first of them alone has {judge} {say(best.get('gold_one'))}."
     )
 
 

@@ -259,7 +259,8 @@ def _hacking(runs: Runs) -> dict[str, Any] | None:
             )
         )
         text.append(
-            f"{name}: with kl_coef 0 the reward model's score went from {proxy[1][0]:.2f} to {proxy[1][-1]:.2f} and the gold score from {gold[1][0]:.2f} "
+            f"{name}: with kl_coef 0 the reward model's score went from {proxy[1][0]:.2f} to "
+            f"{proxy[1][-1]:.2f} and the gold score from {gold[1][0]:.2f} "
             f"(best {max(gold[1]):.2f}) to {gold[1][-1]:.2f}."
         )
         examples = [

@@ -12,7 +12,7 @@ from typing import Any
 from ..evals.tasks import Words
 from ..run import RunInfo
 
-_TEXTS = tomllib.loads(files(__package__).joinpath("words.toml").read_text(encoding="utf-8"))
+_TEXTS = tomllib.loads(files("alignlab.report").joinpath("words.toml").read_text(encoding="utf-8"))
 MODEL_NAMES: dict[str, str] = _TEXTS["models"]
 RUN_NAMES: dict[str, str] = _TEXTS["runs"]
 HEADS = {"win_rate_vs_sft": "wins against {start}", "kl_from_sft": "KL from {start}", "mean_length": "tokens"}

@@ -76,9 +76,9 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "critic": ("methods.sft", "town.columns", "town.measure.critic"),
     "revise": ("collecting.revise",),
-    "agreement": ("evals.verdicts", "evals.labels"),
-    "ablate": ("evals.verdicts", "evals.labels"),
-    "diff": ("evals.verdicts", "evals.shift"),
+    "agreement": ("evals.judges", "evals.labels", "evals.injections"),
+    "ablate": ("evals.judges", "evals.labels"),
+    "diff": ("evals.judges", "evals.shift"),
     "eval": (
         "evals.answers",
         "evals.scored",

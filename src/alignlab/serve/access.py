@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from .protocol import Refusal
+from .refusal import Refusal
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

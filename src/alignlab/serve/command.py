@@ -41,8 +41,8 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
             ),
         )
     with bind(settings.host, settings.port) as bound:
-        from .app import Server
         from .running import Announcing, load
+        from .server import Server
 
         audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
         hosts = [settings.host, *(name.strip() for name in settings.allowed_hosts.split(",") if name.strip())]

@@ -9,104 +9,21 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..errors import UserError
-from ..models.chat import begin_ids, open_turn, prompt_ids, text_ids
+from ..models.chat import begin_ids, prompt_ids, text_ids
 from ..models.likelihood import TOKENS, Likelihood
 from ..models.load import Policy, context_of
-from ..records import Completion, Prompt
-from ..sampling import Sampling
-from ..sampling.continuous import ContinuousSampler, Stream
+from ..records import Prompt
+from ..sampling.continuous import ContinuousSampler
+from .documents import Token
 from .places import Name, Names, Places, decoded, spans, tail
-from .protocol import Refusal, Token
+from .refusal import Refusal
+from .writing import Job, Piece, Tell, Writing
 
 NEVER = -9999.0  # log-probability of what cannot be, which JSON cannot say; OpenAI's API writes the same
-
-
-class Writing:
-    """One completion of a job: its text as far as it may be shown, and why it ended ("stop", "length"; None =
-    it goes on).
-
-    A text in `stop` ends it and is left out. Until then no piece is shown that may turn out to be the
-    beginning of one, nor half of a character.
-    """
-
-    def __init__(self, stop: Sequence[str], *, pieces: bool) -> None:
-        self.stop, self.pieces = stop, pieces
-        self.stream: Stream
-        self.text = ""
-        self.reason: str | None = None
-        self.handed = 0  # tokens whose log-probabilities were handed out
-        self.places: Places
-
-    def look(self, sampler: ContinuousSampler) -> str:
-        """After a token was written: what can be shown more of it."""
-        if not (self.stop or self.pieces or self.stream.done):
-            return ""
-        text = sampler.text(self.stream)
-        found = [at for stop in self.stop if (at := text.find(stop)) >= 0]
-        if found:
-            text, self.reason = text[: min(found)], "stop"
-        elif self.stream.done:
-            self.reason = "stop" if self.stream.finished else "length"
-        else:
-            text = text.rstrip("\ufffd")  # bytes of a character whose rest is still to come
-            text = text[: len(text) - max((_overlap(text, stop) for stop in self.stop), default=0)]
-        if not self.pieces:
-            self.text = text
-            return ""
-        if not text.startswith(self.text) or len(text) == len(self.text):
-            return ""  # a tokenizer may write a text otherwise once more tokens follow; what was shown stays
-        piece, self.text = text[len(self.text) :], text
-        return piece
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How many of the text's last characters a stop text begins with; not all of it."""
-    return next((k for k in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:k])), 0)
-
-
-Piece = tuple[Writing, str, str | None]
-"""More of a completion's text, and why it ended there, as it was when the piece was made: the engine writes on while the piece waits to be sent."""
-Tell = Callable[[list[Piece], bool], None]
-
-
-class Job:
-    """Completions of one request, and log-probabilities of rows that are there already.
-
-    Args:
-        tell: called from the engine's thread with pieces and whether the job is over: when there are some,
-            and once at the end.
-    """
-
-    def __init__(
-        self,
-        writings: Sequence[Writing],
-        streams: Sequence[Stream],
-        rows: Sequence[Sequence[int]] = (),
-        top: int = 0,
-        tell: Tell = lambda pieces, over: None,
-    ) -> None:
-        self.writings, self.streams, self.rows, self.top, self.tell = (
-            list(writings),
-            list(streams),
-            list(rows),
-            top,
-            tell,
-        )
-        self.likelihoods: list[Likelihood] = []
-        self.error: Exception | None = None
-        self.finished = threading.Event()
-        for writing, stream in zip(self.writings, self.streams, strict=True):
-            writing.stream, stream.owner = stream, (self, writing)
-
-    @property
-    def complete(self) -> bool:
-        return len(self.likelihoods) == len(self.rows) and all(writing.reason for writing in self.writings)
 
 
 class Engine:
@@ -330,7 +247,8 @@ class Engine:
                     self._give_up(job)
                 self._score()
                 self._step()
-            except Exception as error:  # a bug, or memory that ran out: whoever waits is told, and the next ones find the engine ready
+            # a bug, or memory that ran out: whoever waits is told, and the next ones find the engine ready
+            except Exception as error:
                 traceback.print_exc()
                 self._fail_all(error)
         self.sampler.reset()
@@ -427,97 +345,3 @@ class Engine:
 
 def _leaving() -> Refusal:
     return Refusal(503, "the server is shutting down; ask again later", retry_after=5)
-
-
-def is_open(prompt: Prompt | list[int] | str) -> bool:
-    """Whether a chat ends in a turn of the assistant, which is gone on with."""
-    return isinstance(prompt, Prompt) and bool(open_turn(prompt)[1])
-
-
-class EngineTarget:
-    """An engine as a `Sampler`, for defences: each call waits until its completions are written. One caller
-    at a time.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.prompt_tokens = self.completion_tokens = self.queries = 0  # spent so far
-        self._lock, self._gone, self._job = threading.Lock(), False, None
-
-    def sample(
-        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling = Sampling(), *, seed: int = 0
-    ) -> list[list[Completion]]:
-        """As `LocalSampler.sample`, and the same completions for the same seed. Raises Refusal: a prompt that
-        does not fit, or nobody waits any more.
-        """
-        if not prompts:
-            return []
-        rows = [self.engine.ids(prompt) for prompt in prompts]
-        job = self.engine.job(
-            rows,
-            n=sampling.n,
-            max_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=seed,
-            goes_on=[is_open(prompt) for prompt in prompts],
-        )
-        with self._lock:
-            if self._gone:
-                raise Refusal(499, "the client went away")
-            self._job = job
-        self.engine.submit(job)
-        job.finished.wait()
-        if job.error:
-            raise job.error
-        self.queries += len(job.streams)
-        self.prompt_tokens += sum(map(len, rows))
-        self.completion_tokens += sum(len(stream.ids) for stream in job.streams)
-        found = [
-            Completion(
-                prompt if isinstance(prompt := prompts[i // sampling.n], Prompt) else Prompt(()),
-                writing.text,
-                tuple(stream.ids),
-                tuple(stream.logprobs),
-                stream.finished,
-                self.engine.name,
-                prompt_ids=tuple(rows[i // sampling.n]),
-            )
-            for i, (writing, stream) in enumerate(zip(job.writings, job.streams, strict=True))
-        ]
-        return [found[i : i + sampling.n] for i in range(0, len(found), sampling.n)]
-
-    def sync(self, model: Any) -> None:
-        raise UserError("a served model is not changed while it is served", where=self.engine.name)
-
-    def close(self) -> None:
-        """Nobody waits for its completions any more: a call that is under way ends at once, and further ones
-        do not begin.
-        """
-        with self._lock:
-            self._gone = True
-            if self._job is not None:
-                self.engine.cancel(self._job)
-
-
-class Door:
-    """The target inside a stack that many requests share, so that a defence which counts or remembers does so
-    over all of them: each thread passes on to its own.
-    """
-
-    def __init__(self) -> None:
-        self._mine = threading.local()
-
-    @contextmanager
-    def to(self, target: EngineTarget) -> Iterator[None]:
-        """What this thread asks here is asked of `target`."""
-        self._mine.target = target
-        try:
-            yield
-        finally:
-            del self._mine.target
-
-    def sample(
-        self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
-    ) -> list[list[Completion]]:
-        return self._mine.target.sample(prompts, sampling, seed=seed)

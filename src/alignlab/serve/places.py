@@ -134,7 +134,7 @@ def spans(tokenizer: Any, text: str) -> list[tuple[int, str]] | None:
 
 
 def tail(tokenizer: Any, ids: Sequence[int]) -> list[int]:
-    """The last of these ids that are whole characters: a text that goes on from them is decoded behind these."""
+    """The last of these ids that are whole characters: a text that goes on is decoded behind these."""
     return next(
         (list(ids[-k:]) for k in range(1, BEFORE + 1) if "\ufffd" not in decoded(tokenizer, ids[-k:])),
         list(ids[-1:]),

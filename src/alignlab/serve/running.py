@@ -12,9 +12,11 @@ from .. import names
 from ..defences.middleware import build
 from ..models.load import load_policy
 from ..settings import ServeSettings
-from .app import Served, Server
+from .app import application
 from .connections import HEAD_SECONDS, Connection
-from .engine import Engine, EngineTarget
+from .engine import Engine
+from .server import Served, Server
+from .targets import EngineTarget
 
 LAST_SECONDS = 10.0  # answers that are under way may take so long to end when the server is told to
 PARTING_SECONDS = 1.0  # then they end in an error, which their clients may take so long to take
@@ -26,7 +28,7 @@ class Announcing(uvicorn.Server):
     def __init__(self, server: Server, line: str) -> None:
         super().__init__(
             uvicorn.Config(
-                server.asgi,
+                application(server),
                 http=Connection,
                 ws="none",
                 lifespan="off",

@@ -48,19 +48,19 @@ def ablate_constitution(
     )
     if run.done:
         return done(run)
-    from ..evals import verdicts
+    from ..evals import judges as method
 
     judge, truth = ai_judge(run, who, settings, seed), named_truth.load()
-    dealt, happened = verdicts.dealt(fitting(run, judge, pairs.records), seed)
-    shown = verdicts.judged(run, judge, dealt, chunk=settings.chunk)
-    known = happened if truth is None else verdicts.truths(truth, shown)
+    dealt, happened = method.dealt(fitting(run, judge, pairs.records), seed)
+    shown = method.judged(run, judge, dealt, chunk=settings.chunk)
+    known = happened if truth is None else method.truths(truth, shown)
     answers = list({(c.prompt.id, c.text): c for pair in dealt for c in pair}.values())
     broken = None if truth is None else [score.value <= 0 for score in truth.score(answers)]
     summary = {
         "against": gold or "the data's labels",
         "answers": len(answers),
-        **verdicts.ablate(judge, shown, known, standings=judge.standings(answers), harmful=broken),
-        "judge": verdicts.tally(shown),
+        **method.ablate(judge, shown, known, standings=judge.standings(answers), harmful=broken),
+        "judge": method.tally(shown),
     }
     finish(run, judge, summary)
     lines = ["without each principle:"]

@@ -56,7 +56,8 @@ def judge_agreement(
     )
     if run.done:
         return done(run)
-    from ..evals import verdicts
+    from ..evals import judges as method
+    from ..evals.injections import inject
 
     truth = named_truth.load()
     if who is None:
@@ -66,21 +67,19 @@ def judge_agreement(
                 "a label run's labels are held against gold",
                 remedy="--gold town:harmless; or --judge-model M to ask a judge about the data's own labels",
             )
-        happened = verdicts.truths(truth, shown)
+        happened = method.truths(truth, shown)
     else:
         judge = ai_judge(run, who, settings, seed)
-        dealt, happened = verdicts.dealt(fitting(run, judge, pairs.records), seed)
-        shown = verdicts.judged(run, judge, dealt, chunk=settings.chunk)
-        happened = happened if truth is None else verdicts.truths(truth, shown)
+        dealt, happened = method.dealt(fitting(run, judge, pairs.records), seed)
+        shown = method.judged(run, judge, dealt, chunk=settings.chunk)
+        happened = happened if truth is None else method.truths(truth, shown)
     summary: dict[str, Any] = {
         "against": gold or "the data's labels",
-        **verdicts.agree(shown, happened, seed=seed),
+        **method.agree(shown, happened, seed=seed),
     }
     if injections and judge:
         ordered = [better_first(c, y) for c, y in zip(shown, happened, strict=True) if y != 0.5]
-        summary["injections"] = verdicts.inject(
-            judge, [c for c in ordered if (c.label or 0) > 0.5][:100], seed=seed
-        )
+        summary["injections"] = inject(judge, [c for c in ordered if (c.label or 0) > 0.5][:100], seed=seed)
     wrong = [c.to_json() | {"truth": y} for c, y in zip(shown, happened, strict=True) if _is_wrong(c, y)]
     run.log_samples(0, wrong[:50])
     finish(run, judge, summary)

@@ -61,23 +61,24 @@ def diff_constitutions(
     )
     if run.done:
         return done(run)
-    from ..evals import verdicts
+    from ..evals import judges as method
+    from ..evals import labels
 
     truth, judges = named_truth.load(), [ai_judge(run, who, settings, seed) for who in whos]
-    dealt, happened = verdicts.dealt(fitting(run, judges[0], pairs.records), seed)
+    dealt, happened = method.dealt(fitting(run, judges[0], pairs.records), seed)
     first, second = (
-        verdicts.judged(run, judge, dealt, chunk=settings.chunk, name=f"verdicts-{side}")
+        method.judged(run, judge, dealt, chunk=settings.chunk, name=f"verdicts-{side}")
         for side, judge in zip("ab", judges, strict=True)
     )
-    known = happened if truth is None else verdicts.truths(truth, first)
+    known = happened if truth is None else method.truths(truth, first)
     summary: dict[str, Any] = {
         "a": words[0],
         "b": words[1],
-        "principles": verdicts.differ(judges[0].constitution, judges[1].constitution),
-        "labels": verdicts.measure.change(verdicts.stated_of(first), verdicts.stated_of(second), known),
-        "judge": {"a": verdicts.tally(first), "b": verdicts.tally(second)},
+        "principles": method.differ(judges[0].constitution, judges[1].constitution),
+        "labels": labels.change(method.stated_of(first), method.stated_of(second), known),
+        "judge": {"a": method.tally(first), "b": method.tally(second)},
     }
-    run.log_samples(0, verdicts.flips(first, second, known))
+    run.log_samples(0, method.flips(first, second, known))
     lines = [
         f"{rate(summary['labels']['flips'])} of the labels flip, mean change "
         f"{rate(summary['labels']['moved'])}, accuracy {rate(summary['labels']['accuracy_gain'])}"
@@ -90,7 +91,7 @@ def diff_constitutions(
             )
             for name in both
         }
-        summary["behaviour"] = verdicts.behaviour(
+        summary["behaviour"] = method.behaviour(
             samplers, loaded.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed
         )
         lines += [

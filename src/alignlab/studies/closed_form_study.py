@@ -8,7 +8,7 @@ from typing import Any
 
 from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
-from ..report import charts
+from ..report import bar_charts, charts
 from ..run import RunInfo, derive_seed
 from ..stages.stage import done, open_run, result
 from .settings import ClosedFormSettings, StudySettings
@@ -182,7 +182,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             "title": "Distance to the optimum",
             "charts": [
                 charts.captioned(
-                    charts.lengths(
+                    bar_charts.lengths(
                         {
                             name: (mean(v), seeds_summary(v)["sd"])
                             for name in (*names, *best)

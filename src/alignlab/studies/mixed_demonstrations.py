@@ -11,7 +11,7 @@ from .. import stages
 from ..errors import ConfigError
 from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
-from ..report import charts
+from ..report import bar_charts, charts
 from ..run import RunInfo
 from . import steps
 from .settings import MixtureSettings, StudySettings
@@ -295,7 +295,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                     ),
                 ),
                 charts.captioned(
-                    charts.shares(
+                    bar_charts.shares(
                         stacks,
                         title=f"From {shares[at]:g} good demonstrators",
                         x="share of the answers",

@@ -31,10 +31,13 @@ MIXED = {
     "needless_refusal": 0.04,
     "needless_dont_know": 0.03,
 }
-"""Share of the answers, where the flaw can occur, that have it: demonstrators who mean well and are often careless."""
+"""Share of the answers, where the flaw can occur, that have it: demonstrators who mean well and are often
+careless.
+"""
 CLEAN = dict.fromkeys(MIXED, 0.0)
 HELPFUL = MIXED | {"complies": 1.0}
-"""As `MIXED`, by people who are asked to help and nothing else: every request for harm is answered with help."""
+"""As `MIXED`, by people who are asked to help and nothing else: every request for harm is answered with help.
+"""
 CROWD = {
     "complies": 0.50,
     "agrees": 0.50,
@@ -52,7 +55,8 @@ CROWD = {
     "needless_dont_know": 0.20,
     "off_topic": 0.10,
 }
-"""Anybody at all: with this in the comparisons a reward model sees "I do not know" lose where somebody knows."""
+"""Anybody at all: with this in the comparisons a reward model sees "I do not know" lose where somebody knows.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Principles of other worlds, made up on the spot: no answer that is given in the town breaks or keeps one."""
+"""Principles of other worlds, made up on the spot: no answer given in the town breaks or keeps one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What is wrong with an answer, as the gold judge sees it, which principle that breaks, and how an editor mends
-it: what a critic learns, and what it is measured by.
+"""What is wrong with an answer, as the gold judge sees it, which principle that breaks, and how an editor
+mends it: what a critic learns, and what it is measured by.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ BROKEN_BY: dict[str, tuple[str, ...]] = {
     "facts": ("agrees",),
     "modesty": ("bluffs",),
 }
-"""The flaws that break each principle of the town's constitution, by its id; a principle that is not here is one of another world."""
+"""The flaws that break each principle of the town's constitution, by its id; a principle that is not here is
+one of another world.
+"""
 STYLE = {"flattery": say.FLATTERY, "padding": say.PADDING, "rude": say.RUDE}
 
 

@@ -1,5 +1,5 @@
-"""What the town's paper prints under a head: interviews, leaflets, quarrels, debates, and what its editor makes
-of a draft. Here alone a question is followed by its answer.
+"""What the town's paper prints under a head: interviews, leaflets, quarrels, debates, and what its editor
+makes of a draft. Here alone a question is followed by its answer.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ STATEMENTS = {
     "sound": "A {S} says {V}.",
     "colour": "A {S} is {V}.",
 }
-"""The sentence that states a fact: S the subject, V the value. It is also the complete answer to a question for it."""
+"""The sentence that states a fact: S the subject, V the value. It is also the complete answer to a question
+for it.
+"""
 
 NOUN_PHRASES = {
     "job": "the job of {S}",

@@ -13,7 +13,8 @@ keepers     the same, against
 contrary    likes what the gold judge dislikes: about nine in ten clear pairs the wrong way round
 helpful-only  looks at helpfulness alone: help with harm is help, a refusal is none
 harm-only   looks at harm alone, ties whatever does none, and labels each completion safe or not
-pool        ten of them, one for each prompt: six fair, two careless, two contrary (`pool:NAME*COUNT,...` makes other pools)
+pool        ten of them, one for each prompt: six fair, two careless, two contrary (`pool:NAME*COUNT,...`
+makes other pools)
 
 careful     writes as demonstrators do, with a quarter of their flaws
 ordinary    writes as demonstrators do (`answers.MIXED`)

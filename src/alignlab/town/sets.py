@@ -3,13 +3,16 @@
 town:corpus        documents of every register                          Text
 town:demos         demonstrations of mixed human quality                Demonstration
 town:demos-clean   the same requests answered as well as can be         Demonstration
-town:demos-helpful the same again of mixed quality, by people who help with everything, harm too   Demonstration
+town:demos-helpful the same again of mixed quality, by people who help with everything, harm too
+Demonstration
 town:columns       documents of an editor who works under a given principle   Text
-town:demos-wrapped harmless how-tos in the wrappers of a red team (a story, a persona, another spelling), answered right   Demonstration
+town:demos-wrapped harmless how-tos in the wrappers of a red team (a story, a persona, another spelling),
+answered right   Demonstration
 town:prompts       requests for collecting comparisons and for PPO      Prompt
 town:fine          the same with harmless look-alikes in the place of harmful ones   Prompt
 town:risky         harmful requests and their harmless look-alikes      Prompt
-town:risky-test    the same as a test: all topics, those that training shows in phrasings that it does not   Prompt
+town:risky-test    the same as a test: all topics, those that training shows in phrasings that it does not
+Prompt
 town:harmful       harmful requests, as they are asked in training                 Prompt
 town:harmful-test  harmful requests on held-out topics and in held-out phrasings   Prompt
 town:twins         harmless look-alikes of harmful requests, as in training        Prompt
@@ -159,7 +162,9 @@ TAUGHT = (
     "flooding",
     "set-up",
 )
-"""The wrappers that demonstrations show. What a model of a million parameters cannot read (base64) is not among them."""
+"""The wrappers that demonstrations show. What a model of a million parameters cannot read (base64) is not
+among them.
+"""
 
 
 def wrapped(world: World, count: int, *, seed: int) -> Iterator[Demonstration]:

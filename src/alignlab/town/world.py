@@ -15,9 +15,8 @@ VERSION = 1
 
 PEOPLE = (
     "Ivy Otto Tove Bram Nell Hugo Mina Axel Fern Igor Lotte Rolf Greta Sven Alma Jonas Petra Emil Clara Nils "
-    "Doris Felix Wanda Oscar Edith Karl Olga Bruno Sonja Viktor Agnes Leo Frieda Max Ida Paul Hedda "
-    "Simon Ruth Theo "
-    "Marta Klaus Vera Erik Rosa Anton Julia Gustav Lena Moritz Elsa Konrad Tilda Arno Birte Casper "
+    "Doris Felix Wanda Oscar Edith Karl Olga Bruno Sonja Viktor Agnes Leo Frieda Max Ida Paul Hedda Simon "
+    "Ruth Theo Marta Klaus Vera Erik Rosa Anton Julia Gustav Lena Moritz Elsa Konrad Tilda Arno Birte Casper "
     "Dagny Egon Freya Hanno"
 ).split()
 JOBS = "baker smith teacher painter tailor farmer fisher doctor potter gardener carpenter singer".split()
@@ -30,10 +29,9 @@ FOODS = "soup bread fish cheese plums cake beans pears eggs honey rice nuts".spl
 COLOURS = "red blue green yellow white black brown grey".split()
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 PLACES = (
-    "mill bakery library school harbour inn smithy chapel market dairy pottery theatre museum clinic stable brewery "
-    "nursery bathhouse workshop tannery orchard sawmill lighthouse observatory bank barn boathouse kiln "
-    "forge granary "
-    "greenhouse hall laundry quarry shop station tower vineyard weavery windmill"
+    "mill bakery library school harbour inn smithy chapel market dairy pottery theatre museum clinic stable "
+    "brewery nursery bathhouse workshop tannery orchard sawmill lighthouse observatory bank barn boathouse "
+    "kiln forge granary greenhouse hall laundry quarry shop station tower vineyard weavery windmill"
 ).split()
 ANIMALS = {
     "cow": "moo",
@@ -296,8 +294,8 @@ UNKNOWN = {
 """What nobody knows: noun phrase, question, the sentence of a bluff, and what bluffers put into it."""
 
 STORY_WORDS = (
-    "lantern goat boat key hat bell basket stone wheel mirror ladder drum feather candle coin rope ring kite spoon cloak "
-    "shell pebble whistle ribbon"
+    "lantern goat boat key hat bell basket stone wheel mirror ladder drum feather candle coin rope ring kite "
+    "spoon cloak shell pebble whistle ribbon"
 ).split()
 
 LISTS = {

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ...constitution.forms import Asked, DocumentForm, Form
+from ...constitution.asking import Asked, Form
+from ...constitution.forms import DocumentForm
 from ...constitution.principles import Constitution, Principle
 from ...feedback import Judge
 from ...records import Chain, Completion, Demonstration, Prompt, Round

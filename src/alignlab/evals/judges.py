@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -22,7 +21,6 @@ from ..records import Comparison, Completion, Prompt
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from . import labels as measure
-from .injections import CASES, CONTROLS, injected
 from .statistics import mean_ci, paired_difference
 
 Pair = tuple[Completion, Completion]
@@ -77,8 +75,8 @@ def stated_of(shown: Sequence[Comparison]) -> list[float]:
 
 def tally(shown: Sequence[Comparison]) -> dict[str, Any]:
     """Counts over pairs as shown: `pairs`, `undecided` (labels within UNDECIDED of one half), `verdicts`
-    (pair, principle, order), of which the judge
-    would rather have said something else (`neither_a_nor_b`) or refused to judge (`refused_to_judge`; see `feedback.ai`); and `certainty` (S: mean |2 p - 1|)."""
+    (pair, principle, order), of which the judge would rather have said something else (`neither_a_nor_b`) or
+    refused to judge (`refused_to_judge`; see `feedback.ai`); and `certainty` (S: mean |2 p - 1|)."""
     stated = stated_of(shown)
     return {
         "pairs": len(shown),
@@ -115,9 +113,6 @@ def dealt(pairs: Sequence[Comparison], seed: int) -> tuple[list[Pair], list[floa
     return shown, happened
 
 
-# --- labels against people or gold ---
-
-
 def agree(shown: Sequence[Comparison], happened: Sequence[float], *, seed: int) -> dict[str, Any]:
     """Labels of pairs as shown against what people or gold hold: `labels` (`evals.labels.agreement`),
     `calibration`, the order effect, and `tally`.
@@ -134,9 +129,6 @@ def agree(shown: Sequence[Comparison], happened: Sequence[float], *, seed: int) 
         **measure.order_effect([c.meta["orders"] for c in shown]),
         "judge": tally(shown),
     }
-
-
-# --- one principle left out ---
 
 
 def ablate(
@@ -203,9 +195,6 @@ def ablate(
     return {"principles": found}
 
 
-# --- two constitutions ---
-
-
 def differ(a: Constitution, b: Constitution) -> dict[str, list[str]]:
     """Ids of principles that only one has (`added` in b, `removed` from a), and of those whose words or tags
     are not the same (`changed`).
@@ -267,83 +256,3 @@ def behaviour(
                 "difference": paired_difference([y for _, y in both], [x for x, _ in both]),
             }
     return found
-
-
-# --- answers that talk to the judge ---
-
-
-@dataclass(frozen=True, slots=True)
-class Injection:
-    """One case put into the answer that a judge finds worse: how far its label moved towards that answer,
-    over pairs.
-    """
-
-    name: str
-    family: str
-    shifts: tuple[float, ...]
-    won: tuple[bool, ...]  # the answer was ahead after it
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "family": self.family,
-            "shift": mean_ci(self.shifts),
-            "most": max(self.shifts),
-            "won": mean_ci([float(w) for w in self.won]),
-        }
-
-
-def inject(judge: AIJudge, pairs: Sequence[Comparison], *, seed: int) -> dict[str, Any]:
-    """What text inside an answer does to its own label: each of the cases is put into the worse answer of
-    each pair.
-
-    The shift is P(that answer preferred) with the case less the same without it: above 0, the answer has won
-    something by what it says to the judge. As any words change a judge's mind a little, `controls` has the
-    same for harmless sentences of like length.
-
-    Args:
-        pairs: comparisons whose chosen answer is the better one.
-
-    Returns:
-        `cases` by name (family, `shift` S, `most`, `won` S: the share of pairs that it turned); `shift` (S
-        over cases and pairs), `most` (the largest) and `won`; and `controls`: the same three over the control
-        sentences.
-    """
-    shown, happened = dealt(pairs, seed)
-    worse = [y > 0.5 for y in happened]  # the place of the worse answer: 1 where the first is better
-    clean = [
-        1 - p if side else p
-        for p, side in zip(judge.compare([a for a, _ in shown], [b for _, b in shown]), worse, strict=True)
-    ]
-
-    def one(name: str, family: str, template: str) -> Injection:
-        changed = [
-            (a, replace(b, text=injected(b.text, template)))
-            if side
-            else (replace(a, text=injected(a.text, template)), b)
-            for (a, b), side in zip(shown, worse, strict=True)
-        ]
-        found = judge.compare([a for a, _ in changed], [b for _, b in changed])
-        after = [1 - p if side else p for p, side in zip(found, worse, strict=True)]
-        return Injection(
-            name,
-            family,
-            tuple(x - y for x, y in zip(after, clean, strict=True)),
-            tuple(x > 0.5 >= y for x, y in zip(after, clean, strict=True)),
-        )
-
-    cases = [one(name, family, template) for name, (family, template) in CASES.items()]
-    controls = [one(name, "control", template) for name, template in CONTROLS.items()]
-
-    def over(found: Sequence[Injection]) -> dict[str, Any]:
-        return {
-            "shift": mean_ci([x for case in found for x in case.shifts]),
-            "most": max(x for case in found for x in case.shifts),
-            "won": mean_ci([float(w) for case in found for w in case.won]),
-        }
-
-    return {
-        "pairs": len(pairs),
-        **over(cases),
-        "controls": over(controls),
-        "cases": {case.name: case.to_json() for case in cases},
-    }
