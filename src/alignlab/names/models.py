@@ -49,13 +49,10 @@ def sampler(
         ConfigError: settings that mean nothing for this kind of model.
     """
     from ..sampling.endpoint import EndpointSampler, is_endpoint
-    from ..settings import WIDE, EndpointSettings, ModelSettings, SamplingSettings
+    from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
     if is_endpoint(name):
-        if model != ModelSettings() or sampling.slots not in (
-            SamplingSettings().slots,
-            WIDE,
-        ):  # neither default is anybody's wish
+        if model != ModelSettings() or sampling.slots != SamplingSettings().slots:
             raise ConfigError(
                 "model.* and sampling.slots say how a model runs in this process",
                 where=name,

@@ -24,7 +24,7 @@ from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models import adapters
 from ..models.attention import use_plain_attention
 from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
-from ..models.load import Policy
+from ..models.load import BIG, Policy
 from ..records import Completion, Prompt
 from . import Sampling
 from .drawing import draw
@@ -66,7 +66,7 @@ class LocalSampler:
         model: a causal model, or PEFT's wrapper of one. It is used as it is at each call, so training it in
             place needs no sync. On a CPU it is switched to `alignlab.models.attention`.
         tokenizer: of the model, with a chat template if prompts are messages.
-        slots: sequences decoded side by side.
+        slots: sequences decoded side by side; 0 for `usual_slots`.
         end_ids: tokens that end a completion; by default those of `Policy.end_ids`.
         name: written into each completion as its source.
 
@@ -79,14 +79,14 @@ class LocalSampler:
         model: Any,
         tokenizer: Any,
         *,
-        slots: int = 64,
+        slots: int = 0,
         end_ids: frozenset[int] | set[int] | None = None,
         name: str = "",
     ) -> None:
-        if slots < 1:
-            raise ConfigError(f"slots must be at least 1, not {slots}")
+        if slots < 0:
+            raise ConfigError(f"slots must be at least 0, not {slots}")
         self.model: Any = None
-        self.tokenizer, self.slots, self.name = tokenizer, slots, name
+        self.tokenizer, self.slots, self.name = tokenizer, slots or usual_slots(model), name
         self._slab: Slab | None = None
         self.sync(model)
         self.end_ids = (
@@ -94,7 +94,7 @@ class LocalSampler:
         )
 
     @classmethod
-    def of(cls, policy: Policy, *, slots: int = 64, name: str = "", documents: bool = False) -> Self:
+    def of(cls, policy: Policy, *, slots: int = 0, name: str = "", documents: bool = False) -> Self:
         """The sampler of a policy: its model, its tokenizer, the tokens that end its turn; with `documents`
         the token that stands between two of them ends a completion too.
         """
@@ -342,6 +342,14 @@ class LocalSampler:
             sequence.logprobs.append(logprob)
             sequence.finished = token in self.end_ids
         return ids_N
+
+
+def usual_slots(model: Any) -> int:
+    """Sequences side by side, as is fast for the model. A step of a small one is calls more than arithmetic,
+    and costs little more for 256 than for 64; for a large one it is arithmetic, and keys and values are what
+    fills the memory.
+    """
+    return 256 if model.num_parameters() <= BIG else 64
 
 
 @contextmanager
