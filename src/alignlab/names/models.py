@@ -48,7 +48,8 @@ def sampler(
     Raises:
         ConfigError: settings that mean nothing for this kind of model.
     """
-    from ..sampling.endpoint import EndpointSampler, is_endpoint
+    from ..sampling.address import is_endpoint
+    from ..sampling.endpoint import EndpointSampler
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
     if is_endpoint(name):
@@ -79,7 +80,7 @@ def is_bot(name: str) -> bool:
 
 def is_local(name: str) -> bool:
     """Whether a target is a model that is loaded here, with weights: no bot, and nothing behind an address."""
-    from ..sampling.endpoint import is_endpoint
+    from ..sampling.address import is_endpoint
 
     return not is_bot(name) and not is_endpoint(name)
 

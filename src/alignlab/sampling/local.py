@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -29,34 +29,9 @@ from ..records import Completion, Prompt
 from . import Sampling
 from .drawing import draw
 from .reading import Reader, reader_of
-from .slab import Rows, Slab, width
+from .slab import Rows, Slab, Writing, width
 
 PREFILL_TOKENS = 4096  # prompts are prefilled together up to this many tokens, padding included
-
-
-@dataclass
-class Writing:
-    """One completion being written."""
-
-    prompt: int
-    completion: int
-    prompt_ids: list[int]
-    uniforms: np.ndarray  # one per token it may have
-    said: list[int]  # the last of the prompt's ids: what the assistant has said already in this turn
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    finished: bool = False
-
-    @property
-    def done(self) -> bool:
-        return self.finished or len(self.ids) == len(self.uniforms)
-
-    @property
-    def read(self) -> list[int]:
-        """What has to be read before its next token: the prompt, and what was written before it had to give
-        way.
-        """
-        return self.prompt_ids + self.ids if self.ids else self.prompt_ids
 
 
 class LocalSampler:

@@ -20,7 +20,8 @@ from ..models.likelihood import TOKENS, Likelihood
 from ..models.load import Policy, context_of
 from ..records import Completion, Prompt
 from ..sampling import Sampling
-from ..sampling.continuous import ContinuousSampler, Stream
+from ..sampling.continuous import ContinuousSampler
+from ..sampling.shares import Stream
 from .places import Name, Names, Places, decoded, spans, tail
 from .protocol import Refusal, Token
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import names
 from ..errors import DataError, UserError
 from ..records import Comparison
-from ..sampling.endpoint import is_endpoint
+from ..sampling.address import is_endpoint
 from ..settings import AIJudgeSettings
 from .stage import done, open_run, rate, result
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import names
 from ..errors import UserError
-from ..sampling.endpoint import is_endpoint
+from ..sampling.address import is_endpoint
 from ..settings import BehaviourSettings, EndpointSettings
 from .stage import done, open_run, rate, result
 

@@ -25,7 +25,8 @@ def distilled_demonstrations(
     count: int = 0,
 ) -> dict[str, Any]:
     """The answers of a stronger model."""
-    from ..sampling.endpoint import EndpointSampler, is_endpoint
+    from ..sampling.address import is_endpoint
+    from ..sampling.endpoint import EndpointSampler
 
     if not model:
         raise UserError("distillation needs a teacher", remedy="--model RUN, or http://host:port/v1#model")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import names
 from ..data.checks import with_room
-from ..sampling.endpoint import EndpointSampler, is_endpoint
+from ..sampling.address import is_endpoint
+from ..sampling.endpoint import EndpointSampler
 from ..settings import EndpointSettings, LabelSettings, ModelSettings
 from .rankings import preferences
 from .stage import done, open_run, rate, result

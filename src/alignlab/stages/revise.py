@@ -39,7 +39,8 @@ def revise(
     """
     from ..collecting.revise import pool_of
     from ..constitution import files
-    from ..sampling.endpoint import EndpointSampler, is_endpoint
+    from ..sampling.address import is_endpoint
+    from ..sampling.endpoint import EndpointSampler
 
     if not model or not data:
         raise UserError(
@@ -144,7 +145,7 @@ def workshop(
     """
     from ..collecting.revise import Workshop
     from ..constitution.forms import form_of
-    from ..sampling.endpoint import is_endpoint
+    from ..sampling.address import is_endpoint
 
     remote = [is_endpoint(name) for name in (model, critic)]
     form = form_of(settings.form, "" if remote[1] else names.known.model_path(critic), constitution)

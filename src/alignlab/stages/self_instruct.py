@@ -23,7 +23,8 @@ def self_instruct_demonstrations(
     settings: SelfInstructSettings,
 ) -> dict[str, Any]:
     """Requests and answers that a model made itself from seed tasks."""
-    from ..sampling.endpoint import EndpointSampler, is_endpoint
+    from ..sampling.address import is_endpoint
+    from ..sampling.endpoint import EndpointSampler
 
     seeds = names.data.read(data, "demonstration", seed=seed, count=settings.seeds)
     test = [names.data.read(avoid, "prompt")] if avoid else []
