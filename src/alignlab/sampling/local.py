@@ -62,7 +62,7 @@ class LocalSampler:
             raise ConfigError(f"slots must be at least 0, not {slots}")
         self.model: Any = None
         self.tokenizer, self.slots, self.name = tokenizer, slots or usual_slots(model), name
-        self._slab: Slab | None = None
+        self._slab: Any = None  # a `Slab`, once something was read
         self.sync(model)
         self.end_ids = (
             Policy(model, tokenizer, name, model.device).end_ids if end_ids is None else frozenset(end_ids)

@@ -147,7 +147,7 @@ class Rows(Generic[S]):
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
-        self.held: list[S | None] = [None] * count
+        self.held: list[Any] = [None] * count
         self.device = device
         self.starts_B = torch.full((count,), NOBODY, device=device)  # first columns
         self.ids_B = torch.zeros_like(self.starts_B)  # last tokens
