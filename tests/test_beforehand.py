@@ -288,7 +288,7 @@ SETTINGS = {
     "sampling.temperature": "-1",
     "sampling.top_p": "0",
     "sampling.max_new_tokens": "0",
-    "sampling.slots": "0",
+    "sampling.slots": "-1",
     "endpoint.timeout": "0",
     "endpoint.concurrency": "0",
     "held_out": "1.5",

@@ -136,7 +136,7 @@ def made(tmp_path_factory):
     for name, adapter in (("reward", lora), ("whole-reward", None)):
         scorer = load_reward_model(folder / "two", CPU, init_head=True, adapter=adapter, trainable=True)
         learnt(scorer.model)
-        scorer.normalise(1.5, 0.5)
+        scorer.normalize(1.5, 0.5)
         save_reward_model(scorer, folder / name, card="")
     return folder
 

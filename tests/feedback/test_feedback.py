@@ -71,7 +71,7 @@ def test_ties_ceiling_and_the_shuffled_control() -> None:
 
 
 class Fixed(ScoreJudge):
-    """Gives each completion the raw score that its text spells, and the standardised one."""
+    """Gives each completion the raw score that its text spells, and the standardized one."""
 
     def __init__(self, name: str, raw: dict[str, float], mean: float, std: float) -> None:
         super().__init__(name)

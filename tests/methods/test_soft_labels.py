@@ -257,7 +257,7 @@ def test_a_reward_model_states_the_labels_it_was_taught(base: Path, open_run: Op
         and 0.75 < summary["ceiling"] < 0.9
     )
     assert summary["ece"] < 0.15
-    judge = RewardModelJudge(fresh, normalise=False)
+    judge = RewardModelJudge(fresh, normalize=False)
     stated = {
         word: torch.sigmoid(
             torch.tensor(

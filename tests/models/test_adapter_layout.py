@@ -154,7 +154,7 @@ def test_reward_adapters_keep_their_scale_and_open_elsewhere(folder, tmp_path):
     ref, made = tmp_path / "sft", None
     for name in ("reward", "value"):
         made, batch = taught_reward(ref, init_head=name == "reward")
-        made.normalise(1.5, 0.25)
+        made.normalize(1.5, 0.25)
         made.model.config.cost_model = True
         save_reward_model(made, ref := tmp_path / name, card="")
         assert not (ref / "config.json").exists()

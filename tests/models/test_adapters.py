@@ -140,7 +140,7 @@ def test_a_reward_adapter_carries_its_head(folder, tmp_path, precision):
     """TRL #578, #1379: without the head in the file, scores after a reload are random."""
     settings = ModelSettings(device="cpu", precision=precision)
     reward_model, batch = taught_reward(folder, settings=settings)
-    reward_model.normalise(-2.0, 0.5)
+    reward_model.normalize(-2.0, 0.5)
     save_reward_model(reward_model, tmp_path / "rm", card="")
     assert any(
         name.endswith("score.weight") for name in load_file(tmp_path / "rm" / "adapter_model.safetensors")
@@ -182,10 +182,10 @@ def test_a_reward_adapter_without_its_head_is_refused(folder, tmp_path):
 def test_a_value_model_is_an_adapter_on_a_reward_model(folder, tmp_path):
     """As PPO makes it: from a whole reward model, and from one that is an adapter itself."""
     whole = load_reward_model(folder, CPU, init_head=True)
-    whole.normalise(3.0, 2.0)
+    whole.normalize(3.0, 2.0)
     save_reward_model(whole, tmp_path / "whole", card="")
     thin, batch = taught_reward(folder)
-    thin.normalise(4.0, 5.0)
+    thin.normalize(4.0, 5.0)
     save_reward_model(thin, tmp_path / "thin", card="")
     for name, source in (("whole", whole), ("thin", thin)):
         value = load_reward_model(tmp_path / name, CPU, adapter=LORA, trainable=True)

@@ -392,7 +392,7 @@ def test_a_saved_reward_model_is_the_reward_model(tmp_path, folder, precision):
     reward_model = load_reward_model(folder, settings, init_head=True, trainable=True)
     assert reward_model.model.score.weight.std().item() == pytest.approx(33**-0.5, rel=0.4)
     assert (reward_model.mean, reward_model.std) == (0.0, 1.0)
-    reward_model.normalise(1.5, 0.25)
+    reward_model.normalize(1.5, 0.25)
     save_reward_model(reward_model, tmp_path / "rm", card="# RM")
     assert {item.name for item in (tmp_path / "rm").iterdir()} >= {
         "config.json",

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab.sampling.continuous import AHEAD, ContinuousSampler, Stream
+from alignlab.sampling.continuous import ContinuousSampler
 from alignlab.sampling.local import LocalSampler
+from alignlab.sampling.shares import AHEAD, Stream
 
 from .test_local import ARCHITECTURES, END, ids_of, llama, tiny, tokenizer
 

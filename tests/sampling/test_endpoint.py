@@ -16,7 +16,8 @@ from alignlab.errors import ConfigError, ModelError, ResourceError, UserError
 from alignlab.records import Message, Prompt
 from alignlab.run import RunDir
 from alignlab.sampling import Sampling
-from alignlab.sampling.endpoint import Address, EndpointSampler, is_endpoint
+from alignlab.sampling.address import Address, is_endpoint
+from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.settings import EndpointSettings
 
 from ..serving import Reply, Server, chat_answer, echo, slowly, text_answer

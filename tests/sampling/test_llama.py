@@ -110,7 +110,12 @@ def test_what_is_no_llama_to_the_letter_is_read_by_its_own_forward_pass():
     dynamic = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
     assert not LlamaReader.fits(tiny(rope_parameters=dynamic))
     assert not LlamaReader.fits(tiny(hidden_act="gelu"))
-    small = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    small: dict[str, Any] = {
+        "vocab_size": 32,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+    }
     mistral = MistralConfig(**small, num_attention_heads=2, num_key_value_heads=1)
     assert not LlamaReader.fits(MistralForCausalLM(mistral))
     replaced = tiny()

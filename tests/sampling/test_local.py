@@ -421,7 +421,7 @@ def test_errors_say_which_prompt(tokenizer):
         with pytest.raises(ConfigError):
             sampler.sample([[1]], **wrong)
     with pytest.raises(ConfigError):
-        LocalSampler(tiny("gpt2"), tokenizer, slots=0)
+        LocalSampler(tiny("gpt2"), tokenizer, slots=-1)
 
 
 def test_weights_that_are_not_finite_stop_the_sampler(tokenizer):

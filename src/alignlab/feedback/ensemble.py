@@ -46,7 +46,7 @@ class EnsembleJudge(ScoreJudge):
     is in the unit of the score, so that one weight suits any model.
 
     Args:
-        members: judges whose scores are standardised already, as a `RewardModelJudge` does with the mean and
+        members: judges whose scores are standardized already, as a `RewardModelJudge` does with the mean and
             deviation saved in its model.
         weight: deviations taken off by `uncertainty`; 1 is Eisenstein et al.'s mean minus deviation.
 

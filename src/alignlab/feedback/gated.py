@@ -14,12 +14,12 @@ class GatedJudge(ScoreJudge):
 
         R = R_safe if tagged(prompt) or sigmoid(raw R_safe) < threshold else R_helpful
 
-    Each standardised by its own model's mean and deviation; the paper whitens the logits of the combination
+    Each standardized by its own model's mean and deviation; the paper whitens the logits of the combination
     over a batch. The raw scores need a zero that means something: train both models with `center`. Without
     tags a refusal of a dangerous request is paid as unhelpful, and hardly more than the help.
 
     Args:
-        helpful, safe: reward models as judges; the second reports its `raw` score beside the standardised
+        helpful, safe: reward models as judges; the second reports its `raw` score beside the standardized
             one.
         threshold: below this probability of being safe, safety decides.
     """

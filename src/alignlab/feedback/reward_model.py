@@ -18,15 +18,15 @@ class RewardModelJudge(ScoreJudge):
     """Scores prompt and completion at the last token that was really written.
 
     An unfinished completion has no end token, so it is read at its last word, as it is. `value` is
-    standardised with the mean and deviation saved in the model (unless `normalise` is off); the raw score is
+    standardized with the mean and deviation saved in the model (unless `normalize` is off); the raw score is
     in `parts`.
     """
 
     def __init__(
-        self, reward_model: RewardModel, *, normalise: bool = True, batch_tokens: int = 4096
+        self, reward_model: RewardModel, *, normalize: bool = True, batch_tokens: int = 4096
     ) -> None:
         super().__init__(f"reward:{reward_model.name}")
-        self.reward_model, self.normalise, self.batch_tokens = reward_model, normalise, batch_tokens
+        self.reward_model, self.normalize, self.batch_tokens = reward_model, normalize, batch_tokens
 
     @torch.inference_mode()
     def score(self, completions: Sequence[Completion]) -> list[Score]:
@@ -40,5 +40,5 @@ class RewardModelJudge(ScoreJudge):
             for i, value in zip(chunk, scores.tolist(), strict=True):
                 raw[i] = value
         rm.model.train(training)
-        mean, std = (rm.mean, rm.std) if self.normalise else (0.0, 1.0)
+        mean, std = (rm.mean, rm.std) if self.normalize else (0.0, 1.0)
         return [Score((value - mean) / std, {"raw": value}) for value in raw]

@@ -197,7 +197,7 @@ def train(
     judge = RewardModelJudge(reward_model, normalize=False)
     sample = learn[:: math.ceil(len(learn) / SCALED_ON)]
     scale = [value for values in preference.scores_of(judge, sample) for value in values]
-    reward_model.normalise(float(np.mean(scale)), max(float(np.std(scale)), 1e-6))
+    reward_model.normalize(float(np.mean(scale)), max(float(np.std(scale)), 1e-6))
     summary = {
         "rankings": len(learn),
         "held_out": len(test),

@@ -78,8 +78,10 @@ def hidden_states(
     last = len(body.layers) - 1
     for number, layer in enumerate(body.layers):
         weights = [module.weight for module in _parts(layer)]
-        shape = _Shape(*ids_BT.shape, layer)
-        x_MH = _Layer.apply(x_MH, mask_B1TT, tables, at_N if number == last else None, shape, *weights)
+        rows, width = ids_BT.shape
+        shape = _Shape(rows, width, layer)
+        here = at_N if number == last else None
+        x_MH = _Layer.apply(x_MH, mask_B1TT, tables, here, shape, *weights)  # type: ignore[call-arg]
     return _Norm.apply(x_MH, body.norm.weight, body.norm.variance_epsilon)
 
 
@@ -127,7 +129,7 @@ class _Shape:
         return x_BhTD.reshape(self.rows * self.groups, -1, self.dim)
 
 
-def _parts(layer: nn.Module) -> list[Any]:
+def _parts(layer: Any) -> list[Any]:
     attention, mlp = layer.self_attn, layer.mlp
     return [
         layer.input_layernorm,
@@ -316,13 +318,13 @@ class _Layer(torch.autograd.Function):
             of_x = torch.zeros_like(x_MH).index_copy_(0, at_N, of_y)
         of_out = shape.grouped(shape.by_head(of_mixed))
         of_v = p.transpose(1, 2) @ of_out
-        of_p = torch._softmax_backward_data(of_out @ v.transpose(1, 2), p, -1, p.dtype)
+        of_p = torch.ops.aten._softmax_backward_data(of_out @ v.transpose(1, 2), p, -1, p.dtype)
         of_q, of_k = of_p @ k, of_p.transpose(1, 2) @ q
         made = []
         for of_part, c, s in ((of_q, cos_q, sin_q), (of_k, cos, sin), (of_v, None, None)):
             part_BhTD = of_part.view(rows, -1, width, shape.dim)
             flat_MH = x_MH.new_empty(len(x_MH), part_BhTD.shape[1] * shape.dim)
-            if c is None:
+            if c is None or s is None:
                 shape.by_head(flat_MH).copy_(part_BhTD)
             else:
                 rotate(part_BhTD, c, s, shape.by_head(flat_MH), back=True)

@@ -82,7 +82,7 @@ class RewardModel:
     def std(self) -> float:
         return float(getattr(self.model.config, "score_std", 1.0))
 
-    def normalise(self, mean: float, std: float) -> None:
+    def normalize(self, mean: float, std: float) -> None:
         """Set mean and standard deviation, so that PPO, best-of-N and serving agree on the scale."""
         self.model.config.score_mean, self.model.config.score_std = mean, std
 

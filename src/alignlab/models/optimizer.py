@@ -64,7 +64,8 @@ class MasterAdamW:
         """Clip, update, clear the gradients; returns the global norm of the gradients before clipping."""
         limit = self.settings.max_grad_norm or math.inf
         norm = torch.nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None])
-        self.adam.grad_scale = (norm + 1e-6) / limit if norm > limit else None  # AdamW divides as it reads
+        # AdamW divides as it reads
+        self.adam.grad_scale = (norm + 1e-6) / limit if norm > limit else None  # type: ignore[attr-defined]
         for group in self.adam.param_groups:
             group["lr"] = self.lr
         self.adam.step()

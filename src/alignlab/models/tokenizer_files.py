@@ -20,7 +20,7 @@ MOST_ADDED_CHARACTERS = 2**21
 LONG_TOKENS = 10**9
 """The squares of the tokens' lengths, together: some converters split every token in every way. Vocabularies of the field come to some 10 million."""
 GROWTH = 1024
-"""How much longer a normaliser may make a text."""
+"""How much longer a normalizer may make a text."""
 STEPS = 1000
 FIXED = 2**17
 

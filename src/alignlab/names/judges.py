@@ -223,7 +223,7 @@ def ai_judge(
     from ..constitution import files, forms
     from ..feedback.ai import AIJudge
     from ..feedback.ai_name import parse
-    from ..sampling.endpoint import is_endpoint
+    from ..sampling.address import is_endpoint
     from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
     asked = parse(name) if isinstance(name, str) else name

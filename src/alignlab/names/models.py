@@ -70,7 +70,7 @@ def is_bot(name: str) -> bool:
 
 def is_local(name: str) -> bool:
     """Whether a target is a model that is loaded here, with weights: no bot, and nothing behind an address."""
-    from ..sampling.endpoint import is_endpoint
+    from ..sampling.address import is_endpoint
 
     return not is_bot(name) and not is_endpoint(name)
 
@@ -95,12 +95,12 @@ def sampler(
     Raises:
         ConfigError: settings that mean nothing for this kind of model.
     """
-    from ..sampling.endpoint import EndpointSampler, is_endpoint
-    from ..settings import WIDE, EndpointSettings, ModelSettings, SamplingSettings
+    from ..sampling.address import is_endpoint
+    from ..sampling.endpoint import EndpointSampler
+    from ..settings import EndpointSettings, ModelSettings, SamplingSettings
 
     if is_endpoint(name):
-        defaults = (SamplingSettings().slots, WIDE)  # neither is anybody's wish
-        if model != ModelSettings() or sampling.slots not in defaults:
+        if model != ModelSettings() or sampling.slots != SamplingSettings().slots:
             raise ConfigError(
                 "model.* and sampling.slots say how a model runs in this process",
                 where=name,

@@ -125,7 +125,7 @@ def cost(name: str) -> None:
 
 def sampler(name: str) -> None:
     """A model that writes, here or behind an address."""
-    from ..sampling.endpoint import Address, is_endpoint
+    from ..sampling.address import Address, is_endpoint
 
     if is_endpoint(name):
         Address.parse(name)

@@ -19,10 +19,10 @@ from ..settings import (
     RejectionSettings,
     ReviseSettings,
     RewardSettings,
+    SamplingSettings,
     SFTSettings,
     setting,
 )
-from ..settings.shared import wide
 
 
 def on_policy(*, lr: float, epochs: int = 1, steps: int = 24, **more: Any) -> PPOSettings:
@@ -31,7 +31,7 @@ def on_policy(*, lr: float, epochs: int = 1, steps: int = 24, **more: Any) -> PP
         steps=steps,
         epochs=epochs,
         per_prompt=2,
-        sampling=wide(),
+        sampling=SamplingSettings(),
         optim=OptimSettings(lr=lr, schedule="constant", weight_decay=0.0),
         **more,
     )
@@ -56,7 +56,7 @@ class PipelineSettings:
     hacking: bool = setting(True, "also run PPO without a KL penalty, to see the proxy being gamed")
     sft: SFTSettings = field(default_factory=SFTSettings)
     collect: CollectSettings = field(
-        default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=wide())
+        default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=SamplingSettings())
     )
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
     ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
@@ -64,7 +64,7 @@ class PipelineSettings:
         default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=7e-5))
     )
     best_of_n: BestOfNSettings = field(
-        default_factory=lambda: BestOfNSettings(curve_max=32, sampling=wide(temperature=0.8))
+        default_factory=lambda: BestOfNSettings(curve_max=32, sampling=SamplingSettings(temperature=0.8))
     )
     unpenalised: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.0, lr=5e-4, steps=32))
     budget: int = setting(
@@ -78,18 +78,22 @@ class PipelineSettings:
     rounds: int = setting(
         2, "recipes llama2 and llama3: times that new comparisons are collected", at_least=1
     )
-    rejection: RejectionSettings = field(default_factory=lambda: RejectionSettings(sampling=wide()))
+    rejection: RejectionSettings = field(
+        default_factory=lambda: RejectionSettings(sampling=SamplingSettings())
+    )
     teacher: str = setting(
         "",
         "recipe zephyr: the model that writes its demonstrations; empty = town-l, trained on clean ones",
         names="sampler",
     )
-    distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=wide(temperature=0.7)))
+    distil: DistilSettings = field(
+        default_factory=lambda: DistilSettings(sampling=SamplingSettings(temperature=0.7))
+    )
     rlvr: GRPOSettings = field(
         default_factory=lambda: GRPOSettings(
             steps=24,
             rollouts=128,
-            sampling=wide(),
+            sampling=SamplingSettings(),
             optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0),
         )
     )
@@ -118,14 +122,18 @@ class PipelineSettings:
     critic: CriticSettings = field(default_factory=CriticSettings)
     revise: ReviseSettings = field(
         default_factory=lambda: ReviseSettings(
-            rounds=2, sampling=wide(), critic_sampling=wide(max_new_tokens=96)
+            rounds=2, sampling=SamplingSettings(), critic_sampling=SamplingSettings(max_new_tokens=96)
         )
     )
     sl_cai: SFTSettings = field(default_factory=SFTSettings)
     label: LabelSettings = field(
-        default_factory=lambda: LabelSettings(ask="each", principles=2, certain=0.05, sampling=wide())
+        default_factory=lambda: LabelSettings(
+            ask="each", principles=2, certain=0.05, sampling=SamplingSettings()
+        )
     )
-    eval: EvalSettings = field(default_factory=lambda: EvalSettings(sampling=wide(temperature=0.0)))
+    eval: EvalSettings = field(
+        default_factory=lambda: EvalSettings(sampling=SamplingSettings(temperature=0.0))
+    )
 
 
 FAST = PipelineSettings(
@@ -135,10 +143,10 @@ FAST = PipelineSettings(
     reward=RewardSettings(epochs=1.0),
     ppo=on_policy(kl_coef=0.1, lr=2e-4, rollouts=128, steps=12),
     dpo=DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)),
-    best_of_n=BestOfNSettings(sampling=wide(temperature=0.8)),
+    best_of_n=BestOfNSettings(sampling=SamplingSettings(temperature=0.8)),
     red_team=300,
     labelled=500,
     compared=400,
     critic=CriticSettings(tokens=300_000, cases=0),
-    eval=EvalSettings(prompts=400, sampling=wide(temperature=0.0)),
+    eval=EvalSettings(prompts=400, sampling=SamplingSettings(temperature=0.0)),
 )

@@ -1,4 +1,4 @@
-"""Tulu 3: SFT on a mixture, length-normalised DPO on AI feedback, then reinforcement learning from rewards
+"""Tulu 3: SFT on a mixture, length-normalized DPO on AI feedback, then reinforcement learning from rewards
 that a program verifies.
 """
 

@@ -30,7 +30,7 @@ def choice_logprobs(
 ) -> list[tuple[float, ...]]:
     """log P(choice | asked), in nats, of each choice after each prompt or beginning of a document: N rows of as many numbers as there are choices.
 
-    They are not normalised among the choices: a sum far below 1 says that the model would answer something
+    They are not normalized among the choices: a sum far below 1 says that the model would answer something
     else. The tokens that all choices begin with count for none of them. An endpoint is asked for one token
     and its likeliest alternatives; see `EndpointSampler.choice_logprobs`.
 

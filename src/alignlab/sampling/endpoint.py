@@ -24,11 +24,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from ..errors import ConfigError, ModelError, ResourceError, UserError
 from ..records import Completion, Prompt
@@ -37,6 +35,7 @@ from ..settings import EndpointSettings
 from ..text.escapes import one_line
 from ..text.lines import append_lines, take_up
 from . import Sampling
+from .address import Address
 from .answers import REFUSAL, NoAnswer, filtered, read_answer
 
 MOST_BYTES = 8_000_000  # of one answer; as objects they may take thirty times as much
@@ -44,57 +43,6 @@ LONGEST_PAUSE = 60.0  # seconds between two attempts, whatever the server asks f
 PATIENT = frozenset({408, 425, 429})  # asked again, as is every status from 500 up
 UNSAID = math.log(1e-6)  # of a choice of which nothing is known but that it was not said
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """`http://host:port/v1#model` in its parts."""
-
-    secure: bool
-    host: str
-    port: int | None
-    path: str
-    model: str
-
-    @property
-    def url(self) -> str:
-        """The address without the model."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return (
-            f"{'https' if self.secure else 'http'}://{host}{f':{self.port}' if self.port else ''}{self.path}"
-        )
-
-    @staticmethod
-    def parse(name: str) -> Address:
-        """Raises UserError for what is no such address. Without a path, `/v1` is meant."""
-        try:
-            parts = urlsplit(name)
-            port = parts.port
-        except ValueError as error:
-            raise UserError(
-                f"not an address: {error}", where=name[:200], remedy="http://host:port/v1#model"
-            ) from None
-        if (
-            parts.username is not None or parts.password is not None or parts.query
-        ):  # the name is not shown: it may hold a secret
-            raise UserError(
-                "the address of an endpoint holds a user, a password or a query",
-                remedy="http://host:port/v1#model, and the key in the environment",
-            )
-        if not parts.fragment or not parts.hostname or any(ord(c) <= 32 or ord(c) > 126 for c in parts.path):
-            raise UserError(
-                "the address of an endpoint lacks " + ("the model" if parts.hostname else "the host"),
-                where=name[:200],
-                remedy="http://host:port/v1#model, with the name by which the server knows the model",
-            )
-        return Address(
-            parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/") or "/v1", parts.fragment
-        )
-
-
-def is_endpoint(name: str) -> bool:
-    """Whether a model name is the address of a server."""
-    return name.startswith(("http://", "https://"))
 
 
 class _Refused(UserError):

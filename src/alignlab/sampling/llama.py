@@ -40,7 +40,7 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 class LlamaReader:
     """Reads prompts and writes by a Llama's weights as they are; see `alignlab.sampling.reading.Reader`."""
 
-    def __init__(self, model: theirs.LlamaForCausalLM) -> None:
+    def __init__(self, model: Any) -> None:
         config, body = model.config, model.model
         self.queries, self.heads = config.num_attention_heads, config.num_key_value_heads
         self.dim = body.layers[0].self_attn.head_dim
@@ -173,7 +173,8 @@ class _Product:
 
     def __init__(self, layer: Any) -> None:
         self.layer = None if type(layer) is nn.Linear and not _hooked(layer) else layer
-        self.weight, self.bias = (None, None) if self.layer is not None else (layer.weight, layer.bias)
+        self.weight: Any = None if self.layer is not None else layer.weight
+        self.bias = None if self.layer is not None else layer.bias
         self.onednn = (
             _onednn is not None
             and self.layer is None
@@ -184,7 +185,7 @@ class _Product:
         self, x: Tensor, *, act: str = "none", plus: Tensor | None = None, times: Tensor | None = None
     ) -> Tensor:
         """The product, then silu of it (`act` "swish"), or plus or times a tensor of its shape."""
-        if self.onednn and len(x) >= ONEDNN_FROM:
+        if _onednn is not None and self.onednn and len(x) >= ONEDNN_FROM:
             if plus is not None:
                 return _onednn.binary(x, plus, self.weight, self.bias, "add")
             if times is not None:

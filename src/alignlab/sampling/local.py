@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -24,39 +24,14 @@ from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models import adapters
 from ..models.attention import use_plain_attention
 from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
-from ..models.load import Policy
+from ..models.load import BIG, Policy
 from ..records import Completion, Prompt
 from . import Sampling
 from .drawing import draw
 from .reading import Reader, reader_of
-from .slab import Rows, Slab, width
+from .slab import Rows, Slab, Writing, width
 
 PREFILL_TOKENS = 4096  # prompts are prefilled together up to this many tokens, padding included
-
-
-@dataclass
-class Writing:
-    """One completion being written."""
-
-    prompt: int
-    completion: int
-    prompt_ids: list[int]
-    uniforms: np.ndarray  # one per token it may have
-    said: list[int]  # the last of the prompt's ids: what the assistant has said already in this turn
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    finished: bool = False
-
-    @property
-    def done(self) -> bool:
-        return self.finished or len(self.ids) == len(self.uniforms)
-
-    @property
-    def read(self) -> list[int]:
-        """What has to be read before its next token: the prompt, and what was written before it had to give
-        way.
-        """
-        return self.prompt_ids + self.ids if self.ids else self.prompt_ids
 
 
 class LocalSampler:
@@ -66,7 +41,7 @@ class LocalSampler:
         model: a causal model, or PEFT's wrapper of one. It is used as it is at each call, so training it in
             place needs no sync. On a CPU it is switched to `alignlab.models.attention`.
         tokenizer: of the model, with a chat template if prompts are messages.
-        slots: sequences decoded side by side.
+        slots: sequences decoded side by side; 0 for `usual_slots`.
         end_ids: tokens that end a completion; by default those of `Policy.end_ids`.
         name: written into each completion as its source.
 
@@ -79,22 +54,22 @@ class LocalSampler:
         model: Any,
         tokenizer: Any,
         *,
-        slots: int = 64,
+        slots: int = 0,
         end_ids: frozenset[int] | set[int] | None = None,
         name: str = "",
     ) -> None:
-        if slots < 1:
-            raise ConfigError(f"slots must be at least 1, not {slots}")
+        if slots < 0:
+            raise ConfigError(f"slots must be at least 0, not {slots}")
         self.model: Any = None
-        self.tokenizer, self.slots, self.name = tokenizer, slots, name
-        self._slab: Slab | None = None
+        self.tokenizer, self.slots, self.name = tokenizer, slots or usual_slots(model), name
+        self._slab: Any = None  # a `Slab`, once something was read
         self.sync(model)
         self.end_ids = (
             Policy(model, tokenizer, name, model.device).end_ids if end_ids is None else frozenset(end_ids)
         )
 
     @classmethod
-    def of(cls, policy: Policy, *, slots: int = 64, name: str = "", documents: bool = False) -> Self:
+    def of(cls, policy: Policy, *, slots: int = 0, name: str = "", documents: bool = False) -> Self:
         """The sampler of a policy: its model, its tokenizer, the tokens that end its turn; with `documents`
         the token that stands between two of them ends a completion too.
         """
@@ -344,6 +319,14 @@ class LocalSampler:
             sequence.logprobs.append(logprob)
             sequence.finished = token in self.end_ids
         return ids_N
+
+
+def usual_slots(model: Any) -> int:
+    """Sequences side by side, as is fast for the model. A step of a small one is calls more than arithmetic,
+    and costs little more for 256 than for 64; for a large one it is arithmetic, and keys and values are what
+    fills the memory.
+    """
+    return 256 if model.num_parameters() <= BIG else 64
 
 
 @contextmanager

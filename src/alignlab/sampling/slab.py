@@ -8,8 +8,10 @@ padding sees. Within a row columns and positions run in step, so that sliding wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -110,19 +112,32 @@ class Slab:
         return made, shift
 
 
-class Written(Protocol):
-    """A sequence as far as it is there."""
+@dataclass
+class Writing:
+    """One completion being written."""
+
+    prompt: int
+    completion: int
+    prompt_ids: list[int]
+    uniforms: np.ndarray  # one per token it may have
+    said: list[int]  # the last of the prompt's ids: what the assistant has said already in this turn
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finished: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.finished or len(self.ids) == len(self.uniforms)
 
     @property
     def read(self) -> list[int]:
-        """What has to be read before its next token."""
-        ...
+        """What has to be read before its next token: the prompt, and what was written before it had to give
+        way.
+        """
+        return self.prompt_ids + self.ids if self.ids else self.prompt_ids
 
-    @property
-    def done(self) -> bool: ...
 
-
-S = TypeVar("S", bound=Written)
+S = TypeVar("S", bound=Writing)
 NOBODY = 2**62  # where the sequence of an empty row begins: it sees itself alone
 
 
@@ -132,7 +147,7 @@ class Rows(Generic[S]):
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
-        self.held: list[S | None] = [None] * count
+        self.held: list[Any] = [None] * count
         self.device = device
         self.starts_B = torch.full((count,), NOBODY, device=device)  # first columns
         self.ids_B = torch.zeros_like(self.starts_B)  # last tokens

@@ -19,7 +19,6 @@ from .reward_model import RewardSettings
 from .serving import ChatSettings, ServeSettings
 from .sft import SFTSettings
 from .shared import (
-    WIDE,
     AdapterSettings,
     DataTraining,
     EndpointSettings,
@@ -74,7 +73,6 @@ __all__ = [
     "ShiftSettings",
     "SimPOSettings",
     "Training",
-    "WIDE",
     "WalkSettings",
     "setting",
 ]

@@ -50,7 +50,7 @@ class GroupSettings(PromptTraining):
         at_least=0,
     )
     normalize_scores: bool = setting(
-        True, "scores standardised with the mean and deviation saved in the reward model"
+        True, "scores standardized with the mean and deviation saved in the reward model"
     )
     score_clip: float = setting(
         5.0, "scores are clipped to plus and minus this after normalisation; 0 = off", at_least=0

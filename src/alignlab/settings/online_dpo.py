@@ -33,7 +33,7 @@ class OnlineDPOSettings(PromptTraining):
         True, "a completion that was cut loses against one that ended, whatever the judge says"
     )
     normalize_scores: bool = setting(
-        True, "scores standardised with the mean and deviation saved in the reward model"
+        True, "scores standardized with the mean and deviation saved in the reward model"
     )
     gold_every: int = setting(1, "steps between looks at the gold judge, where one is known", at_least=1)
     max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt", at_least=1)

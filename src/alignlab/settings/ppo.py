@@ -47,7 +47,7 @@ class PPOSettings(PromptTraining):
     whiten_advantages: bool = setting(True, "advantages to mean 0 and variance 1 over the batch")
     whiten_rewards: bool = setting(False, "rewards to variance 1 over the batch, mean kept")
     normalize_scores: bool = setting(
-        True, "scores standardised with the mean and deviation saved in the reward model"
+        True, "scores standardized with the mean and deviation saved in the reward model"
     )
     score_clip: float = setting(
         5.0, "scores are clipped to plus and minus this after normalisation; 0 = off", at_least=0

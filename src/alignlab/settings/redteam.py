@@ -8,7 +8,7 @@ from typing import Literal
 from .direct import DPOSettings
 from .group import RLOOSettings
 from .sft import SFTSettings
-from .shared import EndpointSettings, ModelSettings, OptimSettings, SamplingSettings, setting, wide
+from .shared import EndpointSettings, ModelSettings, OptimSettings, SamplingSettings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class RedteamSettings:
             "over what was said"
         ),
     )
-    sampling: SamplingSettings = field(default_factory=lambda: wide(temperature=0.0))
+    sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(temperature=0.0))
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     sft: SFTSettings = field(
         default_factory=lambda: SFTSettings(epochs=1.0, held_out=0.02, optim=OptimSettings(lr=3e-4))
@@ -122,7 +122,7 @@ class FrontierSettings:
     queries: int = setting(
         8, "target queries for one goal of an attack that tries until it succeeds", at_least=1
     )
-    sampling: SamplingSettings = field(default_factory=lambda: wide(temperature=0.0))
+    sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(temperature=0.0))
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
 
@@ -157,7 +157,7 @@ class AttackerSettings:
             kl_coef=0.05,
             normalize_scores=False,
             missing_end_penalty=0.2,
-            sampling=wide(max_new_tokens=64),
+            sampling=SamplingSettings(max_new_tokens=64),
             optim=OptimSettings(lr=2e-4, schedule="constant", weight_decay=0.0),
         )
     )

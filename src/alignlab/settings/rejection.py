@@ -37,7 +37,7 @@ class RejectionSettings(PromptTraining):
     batch: int = setting(16, "completions an optimiser update", at_least=1)
     micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch", at_least=0)
     normalize_scores: bool = setting(
-        True, "scores standardised with the mean and deviation saved in the reward model"
+        True, "scores standardized with the mean and deviation saved in the reward model"
     )
     max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt", at_least=1)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)

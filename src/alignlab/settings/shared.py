@@ -56,10 +56,6 @@ def setting(
     return field(default=default, metadata={"help": help, "names": names, "range": bounds})
 
 
-WIDE = 256
-"""Sequences side by side, as suits a model of a million parameters: the more of them, the less each costs."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class OptimSettings:
     """AdamW with fp32 master weights, linear warm-up, then constant, linear or cosine decay."""
@@ -129,12 +125,11 @@ class SamplingSettings:
     temperature: float = setting(1.0, "0 = greedy", at_least=0)
     top_p: float = setting(1.0, "nucleus sampling; 1 = off", above=0, at_most=1)
     slots: int = setting(
-        64, "sequences decoded side by side; a finished one gives its slot to the next", at_least=1
+        0,
+        "sequences decoded side by side; a finished one gives its slot to the next; 0 = as many as is fast: "
+        "256 for a model of up to 20 million parameters, 64 for a larger one",
+        at_least=0,
     )
-
-
-def wide(**more: Any) -> SamplingSettings:
-    return SamplingSettings(slots=WIDE, **more)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from .. import names
 from ..errors import ConfigError, DataError, UserError
 from ..records import Comparison, Completion
 from ..run import RunDir
-from ..sampling.endpoint import EndpointSampler, is_endpoint
+from ..sampling.address import is_endpoint
+from ..sampling.endpoint import EndpointSampler
 from ..settings import AIJudgeSettings, EndpointSettings
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def _measured(town: Any, policy: Any, constitution: Constitution, cases: int, se
     from ..town.columns import KINDS
     from ..town.measure.critic import drafts_of_people, measure
 
-    reader = LocalSampler.of(policy, slots=256, documents=True)
+    reader = LocalSampler.of(policy, documents=True)
     found = {}
     for name, kinds in (("critic", tuple(KINDS)), ("critic_risky", ("harmful", "look_alike"))):
         found[name] = measure(

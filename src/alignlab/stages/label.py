@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import names
 from ..records import Ranking
-from ..sampling.endpoint import EndpointSampler, is_endpoint
+from ..sampling.address import is_endpoint
+from ..sampling.endpoint import EndpointSampler
 from ..settings import EndpointSettings, LabelSettings, ModelSettings
 from .ai_judges import ai_judge, constitution_digest, finish, judge_name, lasting
 from .rankings import Split, preferences

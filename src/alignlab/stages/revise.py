@@ -143,7 +143,7 @@ def workshop(
     """
     from ..collecting.revise import Workshop
     from ..constitution.forms import form_of
-    from ..sampling.endpoint import is_endpoint
+    from ..sampling.address import is_endpoint
 
     remote = [is_endpoint(name) for name in (model, critic)]
     form = form_of(settings.form, "" if remote[1] else names.models.model(critic).path, constitution)

@@ -216,7 +216,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                         proxies,
                         title="Proxy",
                         x="KL from the SFT model, nats (root scale)",
-                        y="standardised score",
+                        y="standardized score",
                         root_x=True,
                     ),
                     caption,

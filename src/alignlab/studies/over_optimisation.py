@@ -451,7 +451,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                         proxies,
                         title="Proxy, gain over the start",
                         x="KL from the SFT model, nats (root scale)",
-                        y="standardised score",
+                        y="standardized score",
                         root_x=True,
                     ),
                     "What was optimised (DPO never saw it): the same reward model scores all.",

@@ -23,7 +23,6 @@ from ..settings import (
     ShiftSettings,
     setting,
 )
-from ..settings.shared import wide
 
 
 def _group(*, lr: float, steps: int = 24, **more: Any) -> RLOOSettings:
@@ -32,7 +31,7 @@ def _group(*, lr: float, steps: int = 24, **more: Any) -> RLOOSettings:
         steps=steps,
         rollouts=128,
         minibatch=32,
-        sampling=wide(),
+        sampling=SamplingSettings(),
         optim=OptimSettings(lr=lr, schedule="constant", weight_decay=0.0),
         **more,
     )
@@ -68,7 +67,7 @@ class CurveSettings:
     most: int = setting(
         64, "samples a prompt, at temperature 1: N runs over the powers of 2 up to it", at_least=1
     )
-    sampling: SamplingSettings = field(default_factory=wide)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
 
 
@@ -77,8 +76,8 @@ class PointSettings:
     """A policy as one point of a frontier: KL, proxy and gold of its own samples at temperature 1."""
 
     prompts: int = setting(400, "prompts", at_least=1)
-    per_prompt: int = setting(2, "samples a prompt", at_least=1)
-    sampling: SamplingSettings = field(default_factory=wide)
+    per_prompt: int = setting(2, "samples per prompt", at_least=1)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
 
 
@@ -163,7 +162,7 @@ class MixedSettings:
     )
     prompts: int = setting(1200, "prompts whose samples are ranked, for each share", at_least=1)
     collect: CollectSettings = field(
-        default_factory=lambda: CollectSettings(from_others=0.0, held_out=0.1, sampling=wide())
+        default_factory=lambda: CollectSettings(from_others=0.0, held_out=0.1, sampling=SamplingSettings())
     )
     dpo: DPOSettings = field(
         default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=3, optim=OptimSettings(lr=1e-4))
@@ -177,14 +176,16 @@ class SourcesSettings:
 
     count: int = setting(1000, "demonstrations of each source", at_least=1)
     crowd: CrowdSettings = field(default_factory=CrowdSettings)
-    distil: DistilSettings = field(default_factory=lambda: DistilSettings(sampling=wide(temperature=0.7)))
+    distil: DistilSettings = field(
+        default_factory=lambda: DistilSettings(sampling=SamplingSettings(temperature=0.7))
+    )
     self_instruct: SelfInstructSettings = field(
         default_factory=lambda: SelfInstructSettings(
-            batch=128, similarity=1.0, sampling=wide(temperature=0.7)
+            batch=128, similarity=1.0, sampling=SamplingSettings(temperature=0.7)
         )
     )
     eval: EvalSettings = field(
-        default_factory=lambda: EvalSettings(prompts=600, sampling=wide(temperature=0.0))
+        default_factory=lambda: EvalSettings(prompts=600, sampling=SamplingSettings(temperature=0.0))
     )
 
 
@@ -225,7 +226,7 @@ class StudySettings:
     own: OwnSettings = field(default_factory=OwnSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
     collect: CollectSettings = field(
-        default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=wide())
+        default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=SamplingSettings())
     )
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
     dpo: DPOSettings = field(
@@ -238,7 +239,9 @@ class StudySettings:
     closed_form: ClosedFormSettings = field(default_factory=ClosedFormSettings)
     mixed: MixedSettings = field(default_factory=MixedSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
-    shift: ShiftSettings = field(default_factory=lambda: ShiftSettings(prompts=200, sampling=wide()))
+    shift: ShiftSettings = field(
+        default_factory=lambda: ShiftSettings(prompts=200, sampling=SamplingSettings())
+    )
     shift_prompts: int = setting(
         1200,
         (
@@ -272,7 +275,9 @@ FAST_STUDY = StudySettings(
         rloo=_group(kl_coef=0.1, lr=4e-4, steps=8),
     ),
     mixed=MixedSettings(shares="0,0.5,1", prompts=300),
-    shift=ShiftSettings(prompts=60, best_of="4", sampling=wide()),
+    shift=ShiftSettings(prompts=60, best_of="4", sampling=SamplingSettings()),
     shift_prompts=300,
-    sources=SourcesSettings(count=300, eval=EvalSettings(prompts=200, sampling=wide(temperature=0.0))),
+    sources=SourcesSettings(
+        count=300, eval=EvalSettings(prompts=200, sampling=SamplingSettings(temperature=0.0))
+    ),
 )
