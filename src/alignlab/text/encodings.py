@@ -298,7 +298,7 @@ SPELLINGS: dict[str, Spelling] = {
     "words-reversed": Spelling(words_reversed, words_reversed, "with the words from last to first", FLIP),
     "spaced": Spelling(spaced, unspaced, "with spaces between the letters", form=APART),
     "hyphened": Spelling(hyphened, lambda text: text.replace("-", ""), "with dashes between the letters"),
-    "stuffed": Spelling(stuffed, lambda text: " ".join(text.split()[::2]), "with a word too many after each word"),
+    "stuffed": Spelling(stuffed, lambda t: " ".join(t.split()[::2]), "with a word too many after each word"),
     "pig-latin": Spelling(pig_latin, None, "in pig Latin", PYRIT),
     "leet": Spelling(leet, unleet, "", WEI, lossless=False, form=LETTERS),
     "no-vowels": Spelling(no_vowels, None, "without its vowels", WEI),
