@@ -201,17 +201,9 @@ def hyphened(text: str) -> str:
     return " ".join("-".join(word) for word in text.split())
 
 
-def unhyphened(text: str) -> str:
-    return text.replace("-", "")
-
-
 def stuffed(text: str, filler: str = "hey") -> str:
     """A word of no meaning after every word."""
     return " ".join(f"{word} {filler}" for word in text.split())
-
-
-def unstuffed(text: str) -> str:
-    return " ".join(text.split()[::2])
 
 
 def pig_latin(text: str) -> str:
@@ -244,10 +236,6 @@ ZERO_WIDTH, COMBINING = "\u200b", ("\u0300", "\u0301", "\u0302", "\u0303", "\u03
 
 def zero_width(text: str) -> str:
     return ZERO_WIDTH.join(text)
-
-
-def no_zero_width(text: str) -> str:
-    return text.replace(ZERO_WIDTH, "")
 
 
 def zalgo(text: str) -> str:
@@ -309,14 +297,14 @@ SPELLINGS: dict[str, Spelling] = {
     "reversed": Spelling(backwards, backwards, "from right to left", FLIP, form=LETTERS),
     "words-reversed": Spelling(words_reversed, words_reversed, "with the words from last to first", FLIP),
     "spaced": Spelling(spaced, unspaced, "with spaces between the letters", form=APART),
-    "hyphened": Spelling(hyphened, unhyphened, "with dashes between the letters"),
-    "stuffed": Spelling(stuffed, unstuffed, "with a word too many after each word"),
+    "hyphened": Spelling(hyphened, lambda text: text.replace("-", ""), "with dashes between the letters"),
+    "stuffed": Spelling(stuffed, lambda t: " ".join(t.split()[::2]), "with a word too many after each word"),
     "pig-latin": Spelling(pig_latin, None, "in pig Latin", PYRIT),
     "leet": Spelling(leet, unleet, "", WEI, lossless=False, form=LETTERS),
     "no-vowels": Spelling(no_vowels, None, "without its vowels", WEI),
     "alternating": Spelling(alternating, str.lower, "", PYRIT),
     "homoglyphs": Spelling(homoglyphs, latin, "", BAD_CHARACTERS),
-    "zero-width": Spelling(zero_width, no_zero_width, "", BAD_CHARACTERS),
+    "zero-width": Spelling(zero_width, lambda text: text.replace(ZERO_WIDTH, ""), "", BAD_CHARACTERS),
     "zalgo": Spelling(zalgo, unzalgo, "", GARAK),
     "full-width": Spelling(wide, unwide, "", PYRIT),
     "tags": Spelling(tagged, untagged, "", "Goodside 2024, ASCII smuggling"),
