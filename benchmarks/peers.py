@@ -200,7 +200,8 @@ def arguments(work: str, rows: Path, prompts: Path, whole: bool) -> list[str]:
 
 def reward_folder(model: str, precision: Any, folder: str) -> None:
     """A reward model of the same shape with a fresh head, as the peer has."""
-    from alignlab.models.load import load_reward_model, save_reward_model
+    from alignlab.models.load import load_reward_model
+    from alignlab.models.saving import save_reward_model
     from alignlab.settings import ModelSettings
 
     save_reward_model(
@@ -326,7 +327,7 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
-    from alignlab.models.load import multiplies_bf16
+    from alignlab.models.devices import multiplies_bf16
 
     if args.precision == "auto":
         args.precision = "bf16" if not args.town and multiplies_bf16(torch.device("cpu")) else "fp32"
