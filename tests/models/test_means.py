@@ -115,7 +115,7 @@ def test_every_way_to_say_so(folder, monkeypatch, wrapped):
         assert caught.value.exit_code == 8 and caught.value.remedy, what
 
 
-@pytest.mark.parametrize("place", ["find", "tokenizer_of", "_ready"])
+@pytest.mark.parametrize("place", ["find_model", "tokenizer_of", "_ready"])
 def test_wherever_it_happens(folder, tmp_path, monkeypatch, place):
     policy = load_policy(folder, CPU, AdapterSettings(rank=2), trainable=True)
     save_policy(policy, tmp_path / "adapter", card="")

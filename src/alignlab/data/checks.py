@@ -5,13 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CheckFailed, DataError, ModelError
 from ..models.chat import Rendered, example, prompt_ids, text_ids
 from ..models.chat_template import begin_ids
 from ..models.template import TemplateBound
-from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
+from ..records import (
+    Comparison,
+    Completion,
+    Demonstration,
+    Prompt,
+    Ranking,
+    Record,
+    Text,
+    Unpaired,
+    prompt_in,
+)
 from . import lengths
 from .lengths import Truncate
 
@@ -49,16 +60,16 @@ class FitReport:
 
     def __str__(self) -> str:
         line = (
-            f"{self.kept} of {self.read} records fit into {self.max_length} tokens (longest "
-            f"{self.longest}){f', {self.cut} of them cut' if self.cut else ''}; "
+            f"{self.kept} of {self.read} records fit into {self.max_length} tokens (longest {self.longest})"
         )
-        line += f"{self.learned:,} of {self.tokens:,} tokens are trained on"
-        line += (
-            f"\n  dropped: {', '.join(f'{count} {reason}' for reason, count in self.dropped.items())}"
-            if self.dropped
-            else ""
-        )
-        return line + (f"\n{self.lengths()}" if self.cut or self.lost else "")
+        if self.cut:
+            line += f", {self.cut} of them cut"
+        line += f"; {self.learned:,} of {self.tokens:,} tokens are trained on"
+        if self.dropped:
+            line += f"\n  dropped: {', '.join(f'{count} {reason}' for reason, count in self.dropped.items())}"
+        if self.cut or self.lost:
+            line += f"\n{self.lengths()}"
+        return line
 
     def lengths(self) -> str:
         """What other lengths would keep, as a table."""
@@ -66,7 +77,7 @@ class FitReport:
 
 
 def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]:
-    """The token sequences of a record with their loss masks, one a completion: chosen before rejected, a
+    """The token sequences of a record with their loss masks, one per completion: chosen before rejected, a
     ranking's in its order.
 
     A prompt ends with the generation prompt and has nothing to learn; every token of a text is learned.
@@ -90,9 +101,10 @@ def encode(record: Record, tokenizer: PreTrainedTokenizerBase) -> list[Rendered]
                 example(tokenizer, record.prompt, record.rejected, finished=record.rejected_finished),
             ]
         case Ranking():
-            return [
-                rendered for completion in record.completions for rendered in encode(completion, tokenizer)
-            ]
+            encoded: list[Rendered] = []
+            for completion in record.completions:
+                encoded += encode(completion, tokenizer)
+            return encoded
 
 
 FEWEST_STEPS = 10  # in which rows that fill no batch teach anything
@@ -116,7 +128,7 @@ def enough(
     Args:
         report: of `fit`: where it was the rows that were lost to their length that would have made enough, it
             does not go on unless `anyway`.
-        learn, test: rows to learn from, and to measure on; batch: rows a step; epochs: passes over them.
+        learn, test: rows to learn from, and to measure on; batch: rows per step; epochs: passes over them.
         asked: the share to be held out, 0 if nothing is to be measured; least: rows below which no figure can
             be stated.
 
@@ -124,31 +136,25 @@ def enough(
         DataError: without the rows that were lost to their length those that are left are too few.
     """
     few, steps = [], math.ceil(epochs * math.ceil(learn / batch))
-    if hardly := learn < batch and steps < FEWEST_STEPS:
+    grown = report.read / max(1, report.kept)  # by how much what was lost would have made it more
+    missed, ways = False, []
+    if learn < batch and steps < FEWEST_STEPS:
+        passes = "pass makes" if epochs == 1 else "passes make"
         few.append(
-            f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} "
-            f"{'pass makes' if epochs == 1 else 'passes make'} {steps} "
-            f"{'step' if steps == 1 else 'steps'}"
+            f"{learn} rows to learn from do not fill one batch of {batch}, and {epochs:g} {passes} {steps} "
+            f"step{'s' * (steps != 1)}"
         )
+        ways.append("a smaller --batch or more --epochs")
+        missed = learn * grown >= batch
     if asked and test < least:
         few.append(f"{test} held-out rows are too few to measure anything on ({least} or more)")
-    grown = report.read / max(1, report.kept)  # by how much what was lost would have made it more
-    missed = (
-        hardly
-        and learn * grown >= batch
-        or asked
-        and test < least <= max(test, asked * (learn + test) if asked < 1 else 0) * grown
-    )
+        ways.append("a larger --held_out, or --held_out 0 to measure nothing")
+        share = asked if asked < 1 else 0
+        missed = missed or least <= max(test, share * (learn + test)) * grown
     if few and report.lost and missed and not anyway:
-        ways = [
-            *(["a smaller --batch or more --epochs"] if hardly else []),
-            *(["a larger --held_out, or --held_out 0 to measure nothing"] if asked and test < least else []),
-        ]
         raise DataError(
-            (
-                f"{name}: {report.lost} of {report.read} rows are lost to max_length {report.max_length}, "
-                f"and {'; '.join(few)}\n{report.lengths()}"
-            ),
+            f"{name}: {report.lost} of {report.read} rows are lost to max_length {report.max_length}, "
+            f"and {'; '.join(few)}\n{report.lengths()}",
             remedy=f"a larger --max_length; another --truncate; {'; '.join(ways)}; or --anyway true",
         )
     return f"{name}: {'; '.join(few)}" if few else ""
@@ -172,11 +178,12 @@ def with_room(
             "another model"
         ),
     )
-    said = (
+    if not report.dropped:
+        return kept, ""
+    return kept, (
         f"{report.kept} of {report.read} prompts leave room for {new_tokens} new tokens in the model's "
         f"context of {context} (longest {report.longest})"
     )
-    return kept, said if report.dropped else ""
 
 
 def fit(
@@ -228,11 +235,9 @@ def fit(
         report.needs.append(
             lengths.needs(record, sequences, tokenizer, truncate, below=min(max_length, lengths.LENGTHS[0]))
         )
-        cut = (
-            lengths.shortened(record, sequences, tokenizer, max_length, truncate, encode)
-            if longest > max_length
-            else None
-        )
+        cut = None
+        if longest > max_length:
+            cut = lengths.shortened(record, sequences, tokenizer, max_length, truncate, encode)
         fitting = without_long(*(cut or (record, sequences)), max_length, report, ties=ties)
         report.cut += bool(cut and fitting)
         report.lost += longest > max_length and not fitting
@@ -243,12 +248,11 @@ def fit(
         report.learned += sum(sum(sequence.loss_mask) for sequence in fitting[1])
     report.kept = len(kept)
     if not kept:
+        raised = remedy or f"raise {setting} to {report.longest}, if the model's context holds as many"
         raise DataError(
             f"no record fits: {report}",
             where=f"the longest has {report.longest} tokens",
-            remedy=(remedy or f"raise {setting} to {report.longest}, if the model's context holds as many")
-            if report.longest > max_length
-            else "",
+            remedy=raised if report.longest > max_length else "",
         )
     if not anyway and report.lost > report.read / 2:
         raise DataError(
@@ -301,8 +305,7 @@ def without_long(
 
 
 def _excerpt(record: Record) -> str:
-    text = record.text if isinstance(record, Text | Prompt) else record.prompt.text
-    return f"{type(record).__name__.lower()} {text!r:.60}"
+    return f"{type(record).__name__.lower()} {prompt_in(record).text!r:.60}"
 
 
 def reads_otherwise(policy: Any, reward: Any, record: Record) -> str:
@@ -318,14 +321,8 @@ def reads_otherwise(policy: Any, reward: Any, record: Record) -> str:
             mine, other = policy.decode(a.ids), reward.decode(b.ids)
             if mine == other:
                 return "the same text in other tokens: the vocabularies differ"
-            place = next(
-                (k for k, (x, y) in enumerate(zip(mine, other, strict=False)) if x != y),
-                min(len(mine), len(other)),
-            )
-            return (
-                f"policy {mine[max(0, place - 10) :][:40]!r}, reward model "
-                f"{other[max(0, place - 10) :][:40]!r}"
-            )
+            near = slice(max(0, len(commonprefix([mine, other])) - 10), None)
+            return f"policy {mine[near][:40]!r}, reward model {other[near][:40]!r}"
     return ""
 
 

@@ -79,11 +79,9 @@ def sources(source: str | Path, want: Want, split: str) -> list[tuple[str, Rows]
     """
     path = local(source)
     if not path.is_dir():
-        return (
-            [(str(path), file_rows(path))]
-            if path.exists()
-            else [(str(source), _hub_rows(str(source), path, split))]
-        )
+        if path.exists():
+            return [(str(path), file_rows(path))]
+        return [(str(source), _hub_rows(str(source), path, split))]
     if (path / "run.json").exists():
         return [(str(file), file_rows(file)) for file in run_files(path, want, split)]
     if is_saved(path):
@@ -110,8 +108,9 @@ def local(source: str | Path) -> Path:
 
 
 def run_files(run: Path, want: Want, split: str) -> list[Path]:
+    of_split = "" if split == "train" else f"_{split}"
     for name in RUN_FILES[want]:
-        file = run / "data" / (f"{name}.jsonl" if split == "train" else f"{name}_{split}.jsonl")
+        file = run / "data" / f"{name}{of_split}.jsonl"
         if file.exists():
             return [file]
     held = ", ".join(sorted(f.stem for f in (run / "data").glob("*.jsonl"))) or "nothing"
@@ -175,11 +174,9 @@ def folder_files(folder: Path, split: str) -> list[Path]:
         found = dict.fromkeys(files, {"train"})
     for file, names in found.items():
         if len(names) != 1:
-            what = (
-                f"the file is of two splits by its path: {' and '.join(sorted(names))}"
-                if names
-                else "the file is of no split, and others in the folder are"
-            )
+            what = "the file is of no split, and others in the folder are"
+            if names:
+                what = f"the file is of two splits by its path: {' and '.join(sorted(names))}"
             raise DataError(
                 what,
                 where=str(file),
@@ -203,20 +200,25 @@ def _chosen(names: set[str], split: str, where: Path) -> str:
     DataError.
     """
     split = SPLITS.get(split, split)
-    near = (
-        [split]
-        if split in names
-        else sorted(name for name in names if split in {SPLITS[word.lower()] for word in WORD.findall(name)})
-    )
+    if split in names:
+        return split
+    near = sorted(name for name in names if split in _splits_in(name))
     if len(near) == 1:
         return near[0]
+    if near:
+        raise DataError(
+            f"the folder has several splits for {split!r}: {', '.join(near)}",
+            where=str(where),
+            remedy="give the files of one of them",
+        )
     raise DataError(
-        f"the folder has several splits for {split!r}: {', '.join(near)}"
-        if near
-        else f"the folder has no split {split!r}",
-        where=str(where),
-        remedy="give the files of one of them" if near else f"it has: {', '.join(sorted(names))}",
+        f"the folder has no split {split!r}", where=str(where), remedy=f"it has: {', '.join(sorted(names))}"
     )
+
+
+def _splits_in(name: str) -> set[str]:
+    """The splits that a name has the words of."""
+    return {SPLITS[word.lower()] for word in WORD.findall(name)}
 
 
 # sets that `datasets` saved or fetches

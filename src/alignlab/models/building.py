@@ -17,7 +17,8 @@ from ..errors import ModelError
 from . import folder
 
 SPARE = 2**24
-"""Numbers that a model may have beyond twice those in its files (its head is counted twice where it is the embeddings)."""
+"""Numbers that a model may have beyond twice those in its files (its head is counted twice where it is the
+embeddings)."""
 BUFFERS = 2**28
 """Bytes of buffers, such as a mask of positions by positions."""
 
@@ -27,16 +28,16 @@ def within(source: Path) -> Iterator[None]:
     """Raise ModelError out of whatever builds a model of `source` (a folder or a .gguf file), if it grows
     larger than its tensors.
     """
-    found = folder.tensors(source)
-    numbers = sum(math.prod(shape) for shape in found.values())
-    packed = (
-        4 if any("qweight" in name or "absmax" in name or name.endswith("_blocks") for name in found) else 1
-    )
+    shapes = folder.tensors(source)
+    numbers = sum(math.prod(shape) for shape in shapes.values())
+    most_numbers = 2 * numbers + SPARE
+    if any("qweight" in name or "absmax" in name or name.endswith("_blocks") for name in shapes):
+        most_numbers = 8 * numbers + SPARE  # up to four in one that is stored
     limits = {
-        "numbers": 2 * packed * numbers + SPARE,
+        "numbers": most_numbers,
         "bytes of buffers": BUFFERS + numbers,
-        "weights": 4 * len(found) + 1000,
-        "layers and parts": 16 * len(found) + 10_000,
+        "weights": 4 * len(shapes) + 1000,
+        "layers and parts": 16 * len(shapes) + 10_000,
     }
     seen: dict[tuple[str, int, str], int] = {}
     sums = dict.fromkeys(limits, 0)
@@ -47,10 +48,8 @@ def within(source: Path) -> Iterator[None]:
         seen[key] = size
         if sums[what] > limits[what]:
             raise ModelError(
-                (
-                    f"the configuration claims a model of more than {limits[what]:,} {what}, and its files "
-                    f"hold {len(found):,} tensors of {numbers:,} numbers"
-                ),
+                f"the configuration claims a model of more than {limits[what]:,} {what}, and its files "
+                f"hold {len(shapes):,} tensors of {numbers:,} numbers",
                 where=str(source),
                 remedy="copy or download the model again: its configuration is not that of its weights",
             )

@@ -78,7 +78,7 @@ def check_settings(settings: dict[str, Any], path: Path, widest: int) -> None:
                 where=str(path),
                 remedy="copy the model folder again",
             )
-        if name in ("score_mean", "score_std") and not _is_finite(value):
+        if name in ("score_mean", "score_std") and not is_finite(value):
             raise ModelError(
                 f"{name} = {value!r:.60} is no number", where=str(path), remedy="copy the model folder again"
             )
@@ -114,7 +114,8 @@ def _is_token_id(value: Any) -> bool:
     return value is None or type(value) is int
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether the value is a number."""
     return isinstance(value, int | float) and abs(value) < math.inf
 
 

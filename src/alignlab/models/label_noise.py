@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from ..settings import RewardSettings
 
 
 class Labels(nn.Module):
-    """What is assumed, or learnt along, of the labels: how often equals tie, how often a label is turned
+    """What is assumed, or learned along, of the labels: how often equals tie, how often a label is turned
     round and by whom.
 
     Each is a share, kept as its logit: the tie rate begins at the share of ties in the data; a flip rate at
@@ -26,28 +28,23 @@ class Labels(nn.Module):
     def __init__(self, settings: RewardSettings, rankings: Sequence[Ranking]) -> None:
         super().__init__()
         self.settings = settings
-        self.people = (
-            {name: i for i, name in enumerate(sorted({r.annotator for r in rankings}))}
-            if settings.annotators == "reliability"
-            else {}
-        )
-        if settings.annotators == "reliability" and len(self.people) < 2:
-            raise DataError(
-                (
-                    "annotators = reliability, but all labels are by one annotator "
-                    f"({next(iter(self.people))!r})"
-                ),
-                remedy="--noise learnt, which learns how reliable that one is",
-            )
+        self.people: dict[str, int] = {}
+        if settings.annotators == "reliability":
+            names = sorted({ranking.annotator for ranking in rankings})
+            if len(names) < 2:
+                raise DataError(
+                    f"annotators = reliability, but all labels are by one annotator ({names[0]!r})",
+                    remedy="--noise learnt, which learns how reliable that one is",
+                )
+            self.people = {name: i for i, name in enumerate(names)}
         self.tie = self.flip = None
         if settings.ties != "drop":
-            pairs = [
-                r.ranks[i] == r.ranks[j] for r in rankings for i in range(len(r.ranks)) for j in range(i)
-            ]
-            start = settings.tie_rate or min(max(sum(pairs) / len(pairs), 0.01), 0.9)
+            start = settings.tie_rate or min(max(_share_of_ties(rankings), 0.01), 0.9)
             self.tie = nn.Parameter(logit([start])[0], requires_grad=not settings.tie_rate)
         if self.people or settings.noise != "smoothing":
-            start = 0.1 if self.people else settings.label_smoothing or 0.1
+            start = 0.1
+            if not self.people and settings.label_smoothing:
+                start = settings.label_smoothing
             self.flip = nn.Parameter(
                 logit([start] * max(1, len(self.people))),
                 requires_grad=bool(self.people) or settings.noise == "learnt",
@@ -63,69 +60,66 @@ class Labels(nn.Module):
         """The mean loss over a prompt's pairs, soft labels where it has them; of a prompt without any, 0 and
         no metrics.
         """
-        s, first, second = self.settings, *pairs_of(ranking.ranks)
-        tie_B = None
+        first, second = pairs_of(ranking.ranks)
+        noise: dict[str, Any] = {"center": center}
         if self.tie is not None:
             even = ties_of(ranking.ranks)
-            tie_B = torch.tensor([False] * len(first) + [True] * len(even), device=scores_K.device)
+            noise["tie_B"] = torch.tensor([False] * len(first) + [True] * len(even), device=scores_K.device)
+            noise |= {"ties": self.settings.ties, "tie_rate": self.tie.sigmoid().to(scores_K.device)}
             first, second = first + [i for i, _ in even], second + [j for _, j in even]
         if not first:
             return scores_K.sum() * 0.0, {}
-        flip = (
-            None
-            if self.flip is None
-            else self.flip[self.people.get(ranking.annotator, 0)].sigmoid().to(scores_K.device)
-        )
-        soft = [
-            1.0 if (label := ranking.label(i, j)) is None else label
-            for i, j in zip(first, second, strict=True)
-        ]
-        return preference_loss(
-            scores_K[first],
-            scores_K[second],
-            tie_B=tie_B,
-            ties="" if self.tie is None else s.ties,
-            tie_rate=None if self.tie is None else self.tie.sigmoid().to(scores_K.device),
-            margin_B=None
-            if margins is None
-            else torch.tensor(margins, dtype=scores_K.dtype, device=scores_K.device),
-            center=center,
-            label_smoothing=0.0 if flip is not None else s.label_smoothing,
-            flip_B=flip,
-            label_B=torch.tensor(soft, dtype=scores_K.dtype, device=scores_K.device)
-            if "labels" in ranking.meta
-            else None,
-        )
+        if self.flip is None:
+            noise["label_smoothing"] = self.settings.label_smoothing
+        else:
+            by_whom = self.people.get(ranking.annotator, 0)
+            noise["flip_B"] = self.flip[by_whom].sigmoid().to(scores_K.device)
+        if margins is not None:
+            noise["margin_B"] = scores_K.new_tensor(margins)
+        if "labels" in ranking.meta:
+            labels = [ranking.label(i, j) for i, j in zip(first, second, strict=True)]
+            noise["label_B"] = scores_K.new_tensor([1.0 if label is None else label for label in labels])
+        return preference_loss(scores_K[first], scores_K[second], **noise)
 
     def metrics(self) -> dict[str, float]:
         """`labels/tie_rate`, `labels/flip_rate` or `labels/reliability/NAME`, as they stand."""
-        found = {} if self.tie is None else {"labels/tie_rate": self.tie.sigmoid().item()}
-        if self.flip is not None:
-            names = [f"labels/reliability/{name}" for name in self.people] or ["labels/flip_rate"]
-            rates = self.flip.sigmoid().tolist()
-            found |= dict(zip(names, [1 - rate for rate in rates] if self.people else rates, strict=True))
-        return found
+        rates: dict[str, float] = {}
+        if self.tie is not None:
+            rates["labels/tie_rate"] = self.tie.sigmoid().item()
+        if self.flip is not None and not self.people:
+            rates["labels/flip_rate"] = self.flip.sigmoid().item()
+        for name, reliability in self._reliabilities().items():
+            rates[f"labels/reliability/{name}"] = reliability
+        return rates
+
+    def _reliabilities(self) -> dict[str, float]:
+        """By annotator, the share of labels that are not turned round, where that is learned."""
+        if self.flip is None or not self.people:
+            return {}
+        return {name: 1 - rate for name, rate in zip(self.people, self.flip.sigmoid().tolist(), strict=True)}
 
     def summary(self, rankings: Sequence[Ranking]) -> dict[str, Any]:
         """Plain numbers for the summary and the model's config."""
-        found: dict[str, Any] = (
-            {}
-            if self.tie is None
-            else {
-                "ties": self.settings.ties,
-                "tie_rate": self.tie.sigmoid().item(),
-                "tie_rate_learnt": self.tie.requires_grad,
-            }
-        )
+        numbers: dict[str, Any] = {}
+        if self.tie is not None:
+            numbers["ties"] = self.settings.ties
+            numbers |= {"tie_rate": self.tie.sigmoid().item(), "tie_rate_learnt": self.tie.requires_grad}
         if self.flip is not None and not self.people:
-            found |= {"flip_rate": self.flip.sigmoid().item(), "flip_rate_learnt": self.flip.requires_grad}
-        if self.flip is not None and self.people:
-            rates = self.flip.sigmoid().tolist()
-            found["annotators"] = {
-                name: {"reliability": 1 - rates[i], "rankings": sum(r.annotator == name for r in rankings)}
-                for name, i in self.people.items()
+            numbers |= {"flip_rate": self.flip.sigmoid().item(), "flip_rate_learnt": self.flip.requires_grad}
+        if self.people:
+            counts = Counter(ranking.annotator for ranking in rankings)
+            numbers["annotators"] = {
+                name: {"reliability": reliability, "rankings": counts[name]}
+                for name, reliability in self._reliabilities().items()
             }
-        return found
+        return numbers
+
+
+def _share_of_ties(rankings: Sequence[Ranking]) -> float:
+    """Of all pairs of completions, those that are ranked alike."""
+    ties = sum(len(ties_of(ranking.ranks)) for ranking in rankings)
+    pairs = sum(math.comb(len(ranking.ranks), 2) for ranking in rankings)
+    return ties / pairs
 
 
 def logit(shares: Sequence[float]) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .adapters import bare
+
 TOKENS = 4096  # read in one forward pass, padding included
 LOGITS = 64_000_000  # entries of (tokens, V) that one forward pass may give; a single row may have more
 
@@ -34,9 +36,9 @@ def likelihoods(model: Any, rows: Sequence[Sequence[int]], *, top: int = 0) -> l
     The model is used in the mode it is in. A row that is longer than the model's context is the caller's to
     cut.
     """
-    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    plain = bare(model)
     accepts, vocabulary = signature(plain.forward).parameters, plain.config.get_text_config().vocab_size
-    found: dict[int, Likelihood] = {}
+    by_row: dict[int, Likelihood] = {}
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
     while order:
         longest = max(len(rows[order[0]]), 1)
@@ -53,25 +55,21 @@ def likelihoods(model: Any, rows: Sequence[Sequence[int]], *, top: int = 0) -> l
         inputs = {name: value.to(plain.device) for name, value in inputs.items() if name in accepts}
         logits_BTV = model(**inputs, use_cache=False).logits
         for place, row in enumerate(batch):
-            found[row] = _of_row(
+            by_row[row] = _of_row(
                 logits_BTV[place, : max(len(rows[row]) - 1, 0)],
                 ids_BT[place, 1 : len(rows[row])].to(logits_BTV.device),
                 top,
             )
-    return [found[i] for i in range(len(rows))]
+    return [by_row[i] for i in range(len(rows))]
 
 
 def _of_row(logits_TV: Tensor, targets_T: Tensor, top: int) -> Likelihood:
     """Logits that predict the targets; the token before them has no prediction."""
     log_p_TV = logits_TV.float().log_softmax(-1)
     logprobs = log_p_TV.gather(-1, targets_T[:, None]).squeeze(-1).tolist()
-    best = log_p_TV.topk(min(top, log_p_TV.shape[-1])) if top else None
-    pairs = (
-        [
-            list(zip(ids, values, strict=True))
-            for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
-        if best
-        else [[]] * len(logprobs)
-    )
-    return Likelihood([None, *logprobs], [[], *pairs])
+    likeliest: list[list[tuple[int, float]]] = [[]] * len(logprobs)
+    if top:
+        best = log_p_TV.topk(min(top, log_p_TV.shape[-1]))
+        ids_and_values = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        likeliest = [list(zip(ids, values, strict=True)) for ids, values in ids_and_values]
+    return Likelihood([None, *logprobs], [[], *likeliest])

@@ -22,6 +22,7 @@ LACKS = {
     "files that may be open at once": ("too many open files", "os error 24)", "os error 23)"),
 }
 """What a machine may be short of, and how torch, safetensors (in Rust) and the system say so."""
+NUMBERS = {"memory": (errno.ENOMEM,), "files that may be open at once": (errno.EMFILE, errno.ENFILE)}
 REMEDIES = {
     "memory": "end other programs, take a smaller model, or a machine with more; the model itself may be sound",
     "files that may be open at once": "`ulimit -n 4096` in this shell, then the same command again",
@@ -48,11 +49,11 @@ def within_means(ref: str | Path) -> Iterator[None]:
 
 def _says(error: BaseException, lack: str) -> bool:
     """Whether the error, or one that it came from, says that this is lacking."""
-    numbers = (errno.ENOMEM,) if lack == "memory" else (errno.EMFILE, errno.ENFILE)
-    found = (
-        getattr(error, "errno", None) in numbers
-        or (lack == "memory" and isinstance(error, MemoryError))
-        or any(text in str(error).lower() for text in LACKS[lack])
-    )
+    if getattr(error, "errno", None) in NUMBERS[lack] or any(
+        text in str(error).lower() for text in LACKS[lack]
+    ):
+        return True
+    if lack == "memory" and isinstance(error, MemoryError):
+        return True
     before = error.__cause__ or error.__context__
-    return found or (before is not None and _says(before, lack))
+    return before is not None and _says(before, lack)

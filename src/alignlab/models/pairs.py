@@ -20,13 +20,18 @@ def comparisons_of(
     """Comparisons as they are, rankings as all their pairs (or `per_prompt` of them, drawn by the seed); ties
     left out.
     """
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for i, item in enumerate(preferences):
-        pairs = item.comparisons() if isinstance(item, Ranking) else [] if item.tie else [item]
+        if isinstance(item, Ranking):
+            pairs = item.comparisons()
+        elif item.tie:
+            pairs = []
+        else:
+            pairs = [item]
         if per_prompt and len(pairs) > per_prompt:
             pairs = random.Random(derive_seed(seed, "pairs", i)).sample(pairs, per_prompt)
-        found += pairs
-    return found
+        comparisons += pairs
+    return comparisons
 
 
 def encode(policy: Policy, comparison: Comparison) -> tuple[Rendered, Rendered]:
@@ -44,14 +49,14 @@ def distinct(pairs: Iterable[tuple[Rendered, Rendered]]) -> tuple[list[Rendered]
     """
     places: dict[tuple[int, ...], int] = {}
     rows: list[Rendered] = []
-    found: list[int] = []
+    members: list[int] = []
     for pair in pairs:
         for row in pair:
             place = places.setdefault((len(row.ids) - sum(row.loss_mask), *row.ids), len(rows))
             if place == len(rows):
                 rows.append(row)
-            found.append(place)
-    return rows, torch.tensor(found, dtype=torch.long).view(-1, 2)
+            members.append(place)
+    return rows, torch.tensor(members, dtype=torch.long).view(-1, 2)
 
 
 def completion_lengths(rows: Sequence[Rendered]) -> Tensor:

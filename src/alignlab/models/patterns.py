@@ -59,10 +59,10 @@ def _alternatives(pattern: str, at: int, depth: int) -> tuple[_Node, int]:
         raise _Refused("it is nested too deep")
     rows: list[list[_Node]] = [[]]
     while at < len(pattern):
-        found = _TOKEN.match(pattern, at)
-        if found is None or found.lastgroup == "close":
+        token = _TOKEN.match(pattern, at)
+        if token is None or token.lastgroup == "close":
             break
-        kind, text, at = found.lastgroup, found[0], found.end()
+        kind, text, at = token.lastgroup, token[0], token.end()
         if kind == "or":
             rows.append([])
         elif kind == "repeat":
@@ -80,7 +80,8 @@ def _alternatives(pattern: str, at: int, depth: int) -> tuple[_Node, int]:
         elif kind == "escape" and (text[1].isdigit() and text[1] != "0" or text[1] in "kgRX"):
             raise _Refused("it refers to a group")
         else:
-            at = _class_end(pattern, at) if kind == "class" else at
+            if kind == "class":
+                at = _class_end(pattern, at)
             rows[-1].append(_Node())
     alternatives = [_row(row) for row in rows]
     if len(alternatives) == 1:
@@ -97,9 +98,8 @@ def _row(nodes: list[_Node]) -> _Node:
     ways, endless, fails = 1, 0, False
     for node in reversed(nodes):
         ways *= node.ways
-        endless += (
-            node.endless if fails or node.endless > 1 else 0
-        )  # nothing behind it fails: it is never taken back
+        if fails or node.endless > 1:  # where nothing behind it fails, it is never taken back
+            endless += node.endless
         fails |= node.fails
     return _Node(ways, endless, all(node.fixed for node in nodes), fails)
 
@@ -108,18 +108,7 @@ def _repeated(node: _Node, times: str) -> _Node:
     counts = re.match(r"\{(\d*)(,?)(\d*)\}", times)
     if counts and not (counts[1] or counts[3]):
         return node  # brackets that are text
-    if counts and max(len(counts[1]), len(counts[3])) > 4:
-        raise _Refused("it repeats too often")
-    least = int(counts[1] or 0) if counts else int(times[0] == "+")
-    most = (
-        int(counts[3])
-        if counts and counts[3]
-        else None
-        if times[0] in "*+" or (counts and counts[2])
-        else 1
-        if not counts
-        else least
-    )
+    least, most = _how_often(times, counts)
     if most is not None and most == least:
         if most > 1 and not node.fixed:
             raise _Refused("it repeats what can match in several ways")
@@ -133,10 +122,26 @@ def _repeated(node: _Node, times: str) -> _Node:
     return _Node(most - least + 1, 0, False, least > 0)
 
 
+def _how_often(times: str, counts: re.Match[str] | None) -> tuple[int, int | None]:
+    """The least and the most that a mark of repetition allows, None for without end.
+
+    Args:
+        counts: the numbers in its brackets, if it has some: {2}, {2,}, {,3}, {2,3}.
+    """
+    if counts is None:
+        return {"*": (0, None), "+": (1, None), "?": (0, 1)}[times[0]]
+    if max(len(counts[1]), len(counts[3])) > 4:
+        raise _Refused("it repeats too often")
+    least = int(counts[1] or 0)
+    if counts[3]:
+        return least, int(counts[3])
+    return least, None if counts[2] else least
+
+
 def _class_end(pattern: str, at: int) -> int:
     """Behind the bracket that closes a class; classes may hold classes, as Oniguruma reads them."""
     depth = 1
-    at += len(re.match(r"\^?\]?", pattern[at:])[0])  # type: ignore[index]  # a bracket at the very front is a character
+    at += len(re.match(r"\^?\]?", pattern[at:])[0])  # type: ignore[index]  # a bracket in front is a character
     while at < len(pattern):
         depth += {"[": 1, "]": -1}.get(pattern[at], 0)
         at += 2 if pattern[at] == "\\" else 1

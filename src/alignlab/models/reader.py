@@ -8,7 +8,6 @@ other folder (a GGUF file, SentencePiece without a tokenizer.json, a rarer famil
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import sys
@@ -21,13 +20,14 @@ from ..run import check_model
 from ..settings import ModelSettings
 from ..text.escapes import first_line
 from .chat_template import install_template, tried
+from .claims import is_finite
 from .folder import TOKENIZERS, check_folder, check_gguf, is_adapter
 from .folder_files import read_json
 from .means import within_means
 
 NOTES = "alignlab.json"
-"""Beside an adapter: where its base lies as seen from there, and the scale of a reward model's scores. No config.json, for transformers takes a folder with
-one for a whole model."""
+"""Beside an adapter: where its base lies as seen from there, and the scale of a reward model's scores. No
+config.json, for transformers takes a folder with one for a whole model."""
 SCALE = ("score_mean", "score_std", "cost_model")
 GENERIC = ("TokenizersBackend", "PreTrainedTokenizer")
 CLASSES = ("GPT2Tokenizer", "Qwen2Tokenizer", "GemmaTokenizer", "GPTNeoXTokenizer", "LlamaTokenizer")
@@ -38,7 +38,8 @@ FAMILIES = {
     "qwen2": "Qwen2Tokenizer",
     **dict.fromkeys(("phi3", "olmo2", "olmo3", "granite"), "TokenizersBackend"),
 }
-"""By `model_type` ("": an adapter's folder, which names none) the class of its tokenizer; "" where it is the one that tokenizer_config.json names."""
+"""By `model_type` ("": an adapter's folder, which names none) the class of its tokenizer; "" where it is the one
+that tokenizer_config.json names."""
 hub_names: dict[Path, str] = {}  # of snapshots in the hub's cache, by folder
 
 
@@ -80,7 +81,7 @@ def located(ref: str | Path, settings: ModelSettings) -> Path:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    source = at = find(ref)
+    source = at = find_model(ref)
     seen = set()
     while is_adapter(at):
         if at.resolve() in seen:
@@ -94,7 +95,7 @@ def located(ref: str | Path, settings: ModelSettings) -> Path:
     return source
 
 
-def find(ref: str | Path, *, ask: bool = True) -> Path:
+def find_model(ref: str | Path, *, ask: bool = True) -> Path:
     """The folder (or .gguf file) of a model name, checked. Of a hub name only what may be opened is fetched,
     into the hub's cache.
 
@@ -147,24 +148,24 @@ def find(ref: str | Path, *, ask: bool = True) -> Path:
 def tokenizer_of(source: Path, settings: ModelSettings) -> Any:
     """The tokenizer of a checked folder or .gguf file, with the chat template that is asked for."""
     if source.is_dir() and not any((source / name).exists() for name in TOKENIZERS):
-        return tokenizer_of(
-            base_of(source, settings), settings
-        )  # an adapter folder: `check_folder` has seen to the rest
-    options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
+        # An adapter folder: `check_folder` has seen to the rest.
+        return tokenizer_of(base_of(source, settings), settings)
 
-    def load() -> Any:
+    def from_files() -> Any:
         import transformers
 
-        return tried(
-            getattr(transformers, _class_of(source)).from_pretrained(
-                folder_of(source), trust_remote_code=False, **options
-            )
-        )
+        return tried(_from_pretrained(getattr(transformers, _class_of(source)), source))
 
-    tokenizer = calling_libraries(source, load)
+    tokenizer = calling_libraries(source, from_files)
     if settings.chat_template:
         install_template(tokenizer, settings.chat_template)
     return tokenizer
+
+
+def _from_pretrained(auto: Any, source: Path) -> Any:
+    """What a class of transformers makes of a folder or a .gguf file; no code of a folder is run."""
+    options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
+    return auto.from_pretrained(folder_of(source), trust_remote_code=False, **options)
 
 
 def _class_of(source: Path) -> str:
@@ -205,15 +206,12 @@ def _limits(source: Path) -> tuple[int, list[int]]:
     else:  # what its architecture has by default
         from transformers import AutoConfig
 
-        options = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
-        config = calling_libraries(
-            source, lambda: AutoConfig.from_pretrained(folder_of(source), trust_remote_code=False, **options)
-        )
+        config = calling_libraries(source, lambda: _from_pretrained(AutoConfig, source))
         context, stops = context_in(config), listed(config.get_text_config().eos_token_id)
     generation = source / "generation_config.json"
-    return context, (
-        listed(read_json(generation).get("eos_token_id")) if generation.exists() else []
-    ) or stops
+    if generation.exists():
+        stops = listed(read_json(generation).get("eos_token_id")) or stops
+    return context, stops
 
 
 def context_in(config: Any) -> int:
@@ -223,7 +221,9 @@ def context_in(config: Any) -> int:
 
 def listed(ids: int | list[int] | None) -> list[int]:
     """The end ids of a generation config, which holds one, several or none."""
-    return [] if ids is None else sorted(ids) if isinstance(ids, list) else [ids]
+    if isinstance(ids, list):
+        return sorted(ids)
+    return [] if ids is None else [ids]
 
 
 def base_of(source: Path, settings: ModelSettings) -> Path:
@@ -236,17 +236,16 @@ def base_of(source: Path, settings: ModelSettings) -> Path:
         if not base or not isinstance(base, str):
             raise ModelError("none is named")
         beside = os.path.normpath(source / notes.get("from_here", ""))
-        if (
-            base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside)
-        ):  # moved together
-            base = beside
-        return find(base, ask=settings.download)
+        moved_together = base == notes.get("base") and not os.path.exists(base) and os.path.exists(beside)
+        return find_model(beside if moved_together else base, ask=settings.download)
     except ModelError as error:
+        remedy = f"set base_model_name_or_path in {file} to where the base model lies"
+        if error.remedy and base:
+            remedy = f"{error.remedy}; or {remedy}"
         raise ModelError(
             f"the adapter's base model cannot be used: {error.what}",
             where=error.where or str(file),
-            remedy=(f"{error.remedy}; or " if error.remedy and base else "")
-            + f"set base_model_name_or_path in {file} to where the base model lies",
+            remedy=remedy,
         ) from error
 
 
@@ -255,13 +254,9 @@ def notes_of(source: Path) -> dict[str, Any]:
     if not (source / NOTES).exists():
         return {}
     notes = read_json(source / NOTES)
-    paths, numbers = (
-        (notes.get("base", ""), notes.get("from_here", "")),
-        [notes[key] for key in SCALE if key in notes],
-    )
-    if {*map(type, paths)} != {str} or not all(
-        isinstance(n, (int, float)) and abs(n) < math.inf for n in numbers
-    ):
+    paths = notes.get("base", ""), notes.get("from_here", "")
+    numbers = [notes[key] for key in SCALE if key in notes]
+    if {*map(type, paths)} != {str} or not all(map(is_finite, numbers)):
         raise ModelError(
             "where the base lies is no path, or the scale of the scores no number",
             where=str(source / NOTES),
@@ -283,15 +278,11 @@ def calling_libraries(source: Path, call: Any) -> Any:
     except ModelError:
         raise
     except Exception as error:  # tokenizers raises Exception itself
-        lacking = (
-            'pip install "alignlab[gguf]"'
-            if source.suffix == ".gguf"
-            else "install that, or take the model as it was before it was quantized"
-        )
+        remedy = "copy or download it again; it should be as transformers or PEFT wrote it"
+        if isinstance(error, ImportError) and source.suffix == ".gguf":
+            remedy = 'pip install "alignlab[gguf]"'
+        elif isinstance(error, ImportError):
+            remedy = "install that, or take the model as it was before it was quantized"
         raise ModelError(
-            f"cannot load the model: {first_line(error)}",
-            where=str(source),
-            remedy=lacking
-            if isinstance(error, ImportError)
-            else "copy or download it again; it should be as transformers or PEFT wrote it",
+            f"cannot load the model: {first_line(error)}", where=str(source), remedy=remedy
         ) from error

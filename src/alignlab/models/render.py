@@ -102,14 +102,13 @@ def filled(template: str, names: dict[str, Any], most: int) -> dict[str, str]:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    allowed = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
     with suppress(OSError, ValueError):  # macOS bounds no addresses
-        resource.setrlimit(
-            resource.RLIMIT_AS, (MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most), most)
-        )
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
     for line in sys.stdin.buffer:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # nobody handles its signal: the process ends
-        asked = json.loads(line)
-        answer = json.dumps(filled(asked["template"], asked["names"], asked["most"])).encode()
+        request = json.loads(line)
+        answer = json.dumps(filled(request["template"], request["names"], request["most"])).encode()
         signal.setitimer(signal.ITIMER_PROF, 0)
         sys.stdout.buffer.write(answer + b"\n")
         sys.stdout.buffer.flush()

@@ -91,11 +91,9 @@ class _Filler:
             except BrokenPipeError:
                 pass
             code = self.end()
-            return {
-                "bound": f"takes more than {render.SECONDS:g} s of processor time"
-                if code == -signal.SIGPROF
-                else f"ends the process that fills it in ({code})"
-            }
+            if code == -signal.SIGPROF:
+                return {"bound": f"takes more than {render.SECONDS:g} s of processor time"}
+            return {"bound": f"ends the process that fills it in ({code})"}
 
     @staticmethod
     def _begun() -> subprocess.Popen[bytes]:

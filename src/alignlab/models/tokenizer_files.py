@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +14,12 @@ from typing import Any
 from .patterns import why_harmful
 from .template import LONGEST
 
-MOST_ADDED = (
-    40_000  # each takes some 0.1 ms to read; models of the field have up to 33,000 (pictures as tokens)
-)
+MOST_ADDED = 40_000
+"""Each takes some 0.1 ms to read; models of the field have up to 33,000 (pictures as tokens)."""
 MOST_ADDED_CHARACTERS = 2**21
 LONG_TOKENS = 10**9
-"""The squares of the tokens' lengths, together: some converters split every token in every way. Vocabularies of the field come to some 10 million."""
+"""The squares of the tokens' lengths, together: some converters split every token in every way. Vocabularies of
+the field come to some 10 million."""
 GROWTH = 1024
 """How much longer a normalizer may make a text."""
 STEPS = 1000
@@ -50,21 +51,21 @@ def _tokenizer(row: dict[str, Any]) -> str:
     parts = [list(_nodes(row.get(part))) for part in ("normalizer", "pre_tokenizer", "decoder")]
     if max(map(len, parts)) > STEPS:
         return f"it goes through more than {STEPS:,} steps"
-    for node in (node for part in parts for node in part):
+    for node in itertools.chain(*parts):
         if isinstance(pattern := node.get("Regex"), str) and (why := why_harmful(pattern)):
             return f"an expression that may take for ever, {pattern:.80} ({why})"
-    for part in (parts[0], parts[2]):
+    normalizer, _, decoder = parts
+    for part in (normalizer, decoder):
         growth = 1
         for node in part:
-            growth *= max(
-                1,
-                *(len(node[key]) for key in ("content", "prepend") if isinstance(node.get(key), str)),
-                _longest(node.get("precompiled_charsmap")),
-            )
+            growth *= _growth(node)
             if growth > GROWTH:
                 return f"it makes a text {growth:,} times as long"
     padding = row.get("padding") or {}
-    fixed = padding.get("strategy", {}).get("Fixed", 0) if isinstance(padding.get("strategy"), dict) else 0
+    strategy = padding.get("strategy")
+    fixed = 0
+    if isinstance(strategy, dict):
+        fixed = strategy.get("Fixed", 0)
     if max(fixed, padding.get("pad_to_multiple_of") or 0) > FIXED:
         return "it pads every text without bound"
     if len(json.dumps(row.get("post_processor"))) > FIXED:
@@ -77,11 +78,10 @@ def _tokenizer(row: dict[str, Any]) -> str:
 def _config(row: dict[str, Any]) -> str:
     template = row.get("chat_template") or ""
     templates = template if isinstance(template, list) else [{"template": template}]
-    if not all(
-        isinstance(one, dict) and isinstance(one.get("template"), str) and len(one["template"]) <= LONGEST
-        for one in templates
-    ):
-        return f"its chat template is no text of at most {LONGEST:,} characters"
+    for one in templates:
+        text = one.get("template") if isinstance(one, dict) else None
+        if not isinstance(text, str) or len(text) > LONGEST:
+            return f"its chat template is no text of at most {LONGEST:,} characters"
     files = [row.get(key) for key in ("vocab_file", "merges_file", "spm_file", "tokenizer_file")] + list(
         row.get("fast_tokenizer_files") or []
     )
@@ -94,11 +94,9 @@ def _added(tokens: Any) -> str:
     """Added tokens as tokenizer.json lists them, as tokenizer_config.json has them by number, or as
     added_tokens.json has their numbers.
     """
-    rows = (
-        list(tokens.values())
-        if isinstance(tokens, dict) and not all(type(one) is int for one in tokens.values())
-        else list(tokens)
-    )
+    rows = list(tokens)
+    if isinstance(tokens, dict) and not all(type(one) is int for one in tokens.values()):
+        rows = list(tokens.values())
     contents = [one["content"] if isinstance(one, dict) else str(one) for one in rows]
     if len(contents) > MOST_ADDED or sum(map(len, contents)) > MOST_ADDED_CHARACTERS:
         return f"it adds {len(contents):,} tokens of {sum(map(len, contents)):,} characters"
@@ -106,8 +104,11 @@ def _added(tokens: Any) -> str:
 
 
 def _vocabulary(vocabulary: Any) -> str:
-    tokens = (one[0] if isinstance(one, list) else one for one in vocabulary)
-    return "its tokens are as long as texts" if sum(len(token) ** 2 for token in tokens) > LONG_TOKENS else ""
+    squares = 0
+    for one in vocabulary:
+        token = one[0] if isinstance(one, list) else one
+        squares += len(token) ** 2
+    return "its tokens are as long as texts" if squares > LONG_TOKENS else ""
 
 
 def _nodes(part: Any) -> Iterator[dict[str, Any]]:
@@ -120,6 +121,12 @@ def _nodes(part: Any) -> Iterator[dict[str, Any]]:
             rest += one.values()
         elif isinstance(one, list):
             rest += one
+
+
+def _growth(node: dict[str, Any]) -> int:
+    """How many times as long a step may make a text: by a text that it puts in for a character."""
+    texts = [node[key] for key in ("content", "prepend") if isinstance(node.get(key), str)]
+    return max(1, *map(len, texts), _longest(node.get("precompiled_charsmap")))
 
 
 def _longest(charsmap: Any) -> int:

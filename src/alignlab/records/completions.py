@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import DataError
-from .prompts import Prompt
+from .prompts import Prompt, filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Demonstration:
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.completion}
-        return row | ({"completion_meta": dict(self.meta)} if self.meta else {})
+        return row | filled(completion_meta=dict(self.meta))
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Demonstration:
@@ -60,11 +60,7 @@ class Completion:
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {"completion": self.text, "finished": self.finished}
-        return (
-            row
-            | ({"source": self.source} if self.source else {})
-            | ({"blocked": self.blocked} if self.blocked else {})
-        )
+        return row | filled(source=self.source, blocked=self.blocked)
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Completion:
@@ -172,14 +168,12 @@ class Chain:
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {
             "draft": self.draft,
-            "rounds": [{name: getattr(one, name) for name in Round.__slots__} for one in self.rounds],
+            "rounds": [asdict(one) for one in self.rounds],
             "kept": not self.dropped,
         }
-        return (
-            row
-            | ({"dropped": self.dropped} if self.dropped else {})
-            | {name: getattr(self, name) for name in ("author", "critic", "constitution", "seed")}
-        )
+        writers = {"author": self.author, "critic": self.critic}
+        drawn_by = {"constitution": self.constitution, "seed": self.seed}
+        return row | filled(dropped=self.dropped) | writers | drawn_by
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Chain:

@@ -1,4 +1,4 @@
-"""Files of records, one a line."""
+"""Files of records, one per line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ from .prompts import Prompt, Text
 Record = Prompt | Text | Demonstration | Completion | Comparison | Ranking | Unpaired
 
 
+def prompt_in(record: Record) -> Prompt:
+    """The prompt that a record is or belongs to; of a document, its text as one."""
+    if isinstance(record, Text):
+        return Prompt.user(record.text)
+    return record if isinstance(record, Prompt) else record.prompt
+
+
 def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain]) -> str:
-    """Write records one a line, whole or not at all; returns the SHA-256 of the file."""
+    """Write records one per line, whole or not at all; returns the SHA-256 of the file."""
     digest = hashlib.sha256()
     with write_whole(Path(path)) as staging, open(staging, "wb") as file:
         for record in records:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import DataError
 from .completions import Completion, Unpaired, check_label, completion_text
-from .prompts import Prompt
+from .prompts import Prompt, filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Comparison:
             row["chosen_finished"] = False
         if not self.rejected_finished:
             row["rejected_finished"] = False
-        return row | ({"comparison_meta": dict(self.meta)} if self.meta else {})
+        return row | filled(comparison_meta=dict(self.meta))
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Comparison:
@@ -168,11 +168,9 @@ class Ranking:
                 tie = self.ranks[i] == self.ranks[j]
                 if (tie and not ties) or first.text == second.text:
                     continue
-                (good, label), bad = (
-                    ((first, self.label(i, j)), second)
-                    if self.ranks[i] <= self.ranks[j]
-                    else ((second, self.label(j, i)), first)
-                )
+                good, bad, label = first, second, self.label(i, j)
+                if self.ranks[i] > self.ranks[j]:
+                    good, bad, label = second, first, self.label(j, i)
                 pairs.append(
                     Comparison(
                         self.prompt,
@@ -195,17 +193,21 @@ class Ranking:
         Without ties that is the better half, the worse half, and of an odd number the middle one. A soft
         label counts for whom it favours.
         """
-        found, places = [], range(len(self.ranks))
+        liked_or_not = []
         for i, completion in enumerate(self.completions):
-            wins = [
-                (self.label(i, j) or 0.0, 0.5) if "labels" in self.meta else (self.ranks[j], self.ranks[i])
-                for j in places
-                if j != i
-            ]
-            ahead = sum((a > b) - (a < b) for a, b in wins)
+            ahead = sum(self._favor(i, j) for j in range(len(self.ranks)) if j != i)
             if ahead:
-                found.append(Unpaired(self.prompt, completion.text, ahead > 0, completion.finished))
-        return found
+                liked_or_not.append(Unpaired(self.prompt, completion.text, ahead > 0, completion.finished))
+        return liked_or_not
+
+    def _favor(self, i: int, j: int) -> int:
+        """1 if completion i beats completion j, -1 if it is beaten, else 0; by the soft labels where there
+        are some.
+        """
+        if "labels" not in self.meta:
+            return (self.ranks[j] > self.ranks[i]) - (self.ranks[j] < self.ranks[i])
+        label = self.label(i, j) or 0.0
+        return (label > 0.5) - (label < 0.5)
 
     def to_json(self) -> dict[str, Any]:
         row = self.prompt.to_json() | {
@@ -214,9 +216,7 @@ class Ranking:
             "finished": [c.finished for c in self.completions],
             "sources": [c.source for c in self.completions],
         }
-        if self.annotator:
-            row["annotator"] = self.annotator
-        return row | ({"ranking_meta": dict(self.meta)} if self.meta else {})
+        return row | filled(annotator=self.annotator, ranking_meta=dict(self.meta))
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Ranking:

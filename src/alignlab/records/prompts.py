@@ -11,9 +11,7 @@ from ..errors import DataError
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
-ROLE_NAMES: dict[
-    str, Role
-] = {  # what formats of the field and chat APIs call whom; of data files and of requests to the server alike
+ROLE_NAMES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -29,6 +27,7 @@ ROLE_NAMES: dict[
     "chatbot": "assistant",
     "ai": "assistant",
 }
+"""What formats of the field and chat APIs call whom, in data files and in requests to the server alike."""
 TOOL_ROLES = (
     "tool",
     "function",
@@ -40,6 +39,11 @@ TOOL_ROLES = (
     "tool_response",
     "ipython",
 )
+
+
+def filled(**columns: Any) -> dict[str, Any]:
+    """Those of the columns of a row that hold something."""
+    return {name: value for name, value in columns.items() if value}
 
 
 def role_of(name: Any) -> Role:
@@ -96,9 +100,7 @@ class Prompt:
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        return {"prompt": [m.to_json() for m in self.messages]} | (
-            {"meta": dict(self.meta)} if self.meta else {}
-        )
+        return {"prompt": [m.to_json() for m in self.messages]} | filled(meta=dict(self.meta))
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Prompt:
@@ -113,7 +115,9 @@ def messages_from_json(value: Any) -> tuple[Message, ...]:
         raise DataError(f"a prompt must be a string or a list of messages, not {type(value).__name__}")
     messages = []
     for item in value:
-        role, content = (item.get("role"), item.get("content")) if isinstance(item, Mapping) else (None, None)
+        role = content = None
+        if isinstance(item, Mapping):
+            role, content = item.get("role"), item.get("content")
         if not isinstance(role, str) or not isinstance(content, str):
             raise DataError(
                 f"a message needs a role ({', '.join(ROLES)}) and a text content, not {item!r:.80}"
@@ -130,7 +134,7 @@ class Text:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {"text": self.text} | ({"meta": dict(self.meta)} if self.meta else {})
+        return {"text": self.text} | filled(meta=dict(self.meta))
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Text:

@@ -9,7 +9,17 @@ from typing import Any, Literal
 from ...errors import DataError, ModelError
 from ...models.chat import Rendered
 from ...models.reader import Reader
-from ...records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Text, Unpaired
+from ...records import (
+    Comparison,
+    Completion,
+    Demonstration,
+    Message,
+    Ranking,
+    Record,
+    Text,
+    Unpaired,
+    prompt_in,
+)
 from ..formats import completions_of
 from ..lengths import Kept, Truncate
 from ..read import LoadReport
@@ -120,30 +130,28 @@ class Patient:
         """A finding in these rows, if there are any; `what` goes behind how many of the records they are."""
         if not rows:
             return []
+        describe = said or (lambda i: excerpt(self.records[i]))
         examples: list[str] = []
         for i in rows[:SHOWN]:
-            shown = said(i) if said else excerpt(self.records[i])
-            examples.append(f"{self.places[i]}  {shown}")
+            examples.append(f"{self.places[i]}  {describe(i)}")
         what = f"{len(rows)} of {len(self.records)} {what}"
         return [Finding(check, verdict, what, remedy, len(rows), tuple(examples), tuple(rows[:SHOWN]))]
 
     def rare(self, rows: Sequence[int]) -> Verdict:
-        return "look" if len(rows) > RARE * len(self.records) else "note"
+        return look_if(len(rows) > RARE * len(self.records))
 
 
 def excerpt(record: Record) -> str:
-    text = record.text if isinstance(record, Text | Prompt) else record.prompt.text
-    return f"{text!r:.70}"
+    return f"{prompt_in(record).text!r:.70}"
 
 
-def prompt_of(record: Record) -> Prompt:
-    if isinstance(record, Text):
-        return Prompt.user(record.text)
-    return record if isinstance(record, Prompt) else record.prompt
+def look_if(doubtful: bool) -> Verdict:
+    """The verdict on what may well be meant so."""
+    return "look" if doubtful else "note"
 
 
 def messages_of(record: Record) -> tuple[Message, ...]:
-    return prompt_of(record).messages
+    return prompt_in(record).messages
 
 
 def ends(record: Record) -> list[bool]:

@@ -9,7 +9,7 @@ from collections import Counter
 from ...records import Prompt, Unpaired
 from ..formats import GUESSED, NEGATIVE, REPEATED, TEMPLATED
 from ..layouts import ORDER, parts
-from .findings import RARE, SHOWN, Finding, Patient, Verdict, messages_of, texts_of
+from .findings import RARE, SHOWN, Finding, Patient, look_if, messages_of, texts_of
 
 
 def unreadable_rows(p: Patient) -> list[Finding]:
@@ -51,9 +51,9 @@ def teaches_nothing(p: Patient) -> list[Finding]:
     if p.report is None or not p.report.dropped:
         return []
     dropped = sum(p.report.dropped.values())
-    verdict: Verdict = (
-        "broken" if not p.records and not p.broken else "look" if dropped > RARE * p.report.read else "note"
-    )
+    verdict = look_if(dropped > RARE * p.report.read)
+    if not p.records and not p.broken:
+        verdict = "broken"
     return [
         Finding(
             "teaches-nothing",
@@ -69,11 +69,9 @@ def columns_not_read(p: Patient) -> list[Finding]:
     """Columns with text that no reader used: a part of the prompt, perhaps, or marks on messages."""
     if p.report is None or not p.report.not_read:
         return []
-    what = (
-        "text that is no part of the prompt, but goes with it for a scorer,"
-        if p.records and isinstance(p.records[0], Prompt)
-        else "text that nobody reads"
-    )
+    what = "text that nobody reads"
+    if p.records and isinstance(p.records[0], Prompt):
+        what = "text that is no part of the prompt, but goes with it for a scorer,"
     return [
         Finding(
             "columns-not-read",
@@ -106,26 +104,27 @@ def doubtful_rows(p: Patient) -> list[Finding]:
     """Rows that were read, and teach something else if they are not meant as they were read."""
     if p.report is None:
         return []
-    return [
-        Finding(check, "look" if count > RARE * p.report.read else "note", f"{count} {remark}", remedy, count)
-        for remark, (check, remedy) in DOUBTS.items()
-        if (count := p.report.remarks.get(remark, 0))
-    ]
+    findings = []
+    for remark, (check, remedy) in DOUBTS.items():
+        if count := p.report.remarks.get(remark, 0):
+            verdict = look_if(count > RARE * p.report.read)
+            findings.append(Finding(check, verdict, f"{count} {remark}", remedy, count))
+    return findings
 
 
 def damaged_text(p: Patient) -> list[Finding]:
-    found = {
-        i: damage
-        for i, record in enumerate(p.records)
-        if (damage := next(filter(None, map(damage_of, texts_of(record))), ""))
-    }
+    damages: dict[int, str] = {}
+    for i, record in enumerate(p.records):
+        damage = next(filter(None, map(damage_of, texts_of(record))), "")
+        if damage:
+            damages[i] = damage
     return p.found(
         "damaged-text",
-        p.rare(list(found)),
+        p.rare(list(damages)),
         "hold text that was damaged on its way here",
         "write the file again from its source as UTF-8, or take the rows out",
-        list(found),
-        found.__getitem__,
+        list(damages),
+        damages.__getitem__,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ...records import Comparison, Ranking, Text
+from ...records import Comparison, Ranking, Text, prompt_in
 from ...text.near_duplicates import near_duplicates
 from ..read import same
-from .findings import Finding, Patient, Verdict, excerpt, folded, prompt_of, texts_of
+from .findings import Finding, Patient, excerpt, folded, look_if, texts_of
 
 
 def repeats(p: Patient) -> dict[int, int]:
@@ -31,8 +31,8 @@ def duplicates(p: Patient) -> list[Finding]:
 def repeated_prompts(p: Patient) -> list[Finding]:
     if p.records and isinstance(p.records[0], Text):
         return []
-    ids = Counter(prompt_of(record).id for record in p.records)
-    rows = [i for i, record in enumerate(p.records) if ids[prompt_of(record).id] > 1]
+    ids = Counter(prompt_in(record).id for record in p.records)
+    rows = [i for i, record in enumerate(p.records) if ids[prompt_in(record).id] > 1]
     return p.found(
         "repeated-prompts",
         "note",
@@ -65,7 +65,7 @@ def similar_records(p: Patient) -> list[Finding]:
         if i not in again
     }
     rows = list(earlier)
-    verdict: Verdict = "look" if len(rows) > 0.1 * len(p.records) else "note"
+    verdict = look_if(len(rows) > 0.1 * len(p.records))
     return p.found(
         "similar-records",
         verdict,
@@ -103,17 +103,12 @@ def length_bias(p: Patient) -> list[Finding]:
     """
     from scipy.special import betaincinv
 
-    pairs = [
-        pair
-        for record in p.records
-        for pair in (
-            record.comparisons()
-            if isinstance(record, Ranking)
-            else [record]
-            if isinstance(record, Comparison)
-            else []
-        )
-    ]
+    pairs: list[Comparison] = []
+    for record in p.records:
+        if isinstance(record, Ranking):
+            pairs += record.comparisons()
+        elif isinstance(record, Comparison):
+            pairs.append(record)
     ids = p.reader.tokenizer
     lengths = [
         (
@@ -126,11 +121,12 @@ def length_bias(p: Patient) -> list[Finding]:
     if len(apart) < 20:
         return []
     k, n = sum(apart), len(apart)
-    low, high = (
-        float(betaincinv(k, n - k + 1, 0.025)) if k else 0.0,
-        float(betaincinv(k + 1, n - k, 0.975)) if k < n else 1.0,
-    )
-    verdict: Verdict = "look" if low > 0.6 or high < 0.4 else "note"
+    low, high = 0.0, 1.0
+    if k:
+        low = float(betaincinv(k, n - k + 1, 0.025))
+    if k < n:
+        high = float(betaincinv(k + 1, n - k, 0.975))
+    verdict = look_if(low > 0.6 or high < 0.4)
     return [
         Finding(
             "length-bias",

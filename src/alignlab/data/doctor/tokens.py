@@ -6,10 +6,10 @@ from collections import Counter
 
 from ...models.chat import completion_ids, prompt_ids, texts
 from ...models.chat_template import begin_ids, end_token_id, marks, template_of, writes_its_end
-from ...records import Comparison, Text
+from ...records import Comparison, Text, prompt_in
 from ..checks import reads_otherwise, teaches
 from ..formats import completions_of
-from .findings import Finding, Patient, Verdict, ends, excerpt, prompt_of, texts_of
+from .findings import Finding, Patient, Verdict, ends, excerpt, texts_of
 
 
 def template(p: Patient) -> list[Finding]:
@@ -84,12 +84,15 @@ def end_of_turn(p: Patient) -> list[Finding]:
 def pad_is_end(p: Patient) -> list[Finding]:
     t = p.reader.tokenizer
     pad = t.pad_token_id
-    if pad is not None and pad not in {
-        *p.reader.stops,
-        *([end_token_id(t)] if template_of(t) and not p.refused else []),
-    }:
+    ends = set(p.reader.stops)
+    if template_of(t) and not p.refused:
+        ends.add(end_token_id(t))
+    if pad is None:
+        what = "there is no pad token"
+    elif pad in ends:
+        what = f"the pad token is an end token ({t.pad_token})"
+    else:
         return []
-    what = f"the pad token is an end token ({t.pad_token})" if pad is not None else "there is no pad token"
     return [
         Finding(
             "pad-is-end",
@@ -175,7 +178,7 @@ def boundary_merges(p: Patient) -> list[Finding]:
     for i, record in enumerate(p.records):
         if i in p.refused or not completions_of(record):
             continue
-        prompt, completion = prompt_of(record), completions_of(record)[0]
+        prompt, completion = prompt_in(record), completions_of(record)[0]
         apart = [*prompt_ids(t, prompt), *completion_ids(t, prompt, completion, finished=False)]
         together = t("".join(texts(t, prompt, completion)), add_special_tokens=False)["input_ids"]
         if apart != together:

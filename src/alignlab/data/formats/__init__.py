@@ -22,7 +22,7 @@ from .convert import (
     completions_of,
     convert,
     detect,
-    flaw,
+    flaw_of,
     kind_of,
     shaped,
 )
@@ -63,7 +63,7 @@ __all__ = [
     "columns_of",
     "convert",
     "detect",
-    "flaw",
+    "flaw_of",
     "hh_messages",
     "is_hh",
     "kind_of",

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import DataError
-from ...records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
+from ...records import (
+    Comparison,
+    Completion,
+    Demonstration,
+    Prompt,
+    Ranking,
+    Record,
+    Text,
+    Unpaired,
+    prompt_in,
+)
 from . import readers
 from .columns import Columns
 from .messages import MARKS
@@ -74,19 +84,18 @@ class Shaped:
         remarks: list[str] = []
         for record in self.form.read(self.row, want):
             if not isinstance(record, Text):
-                turns, answers = (
-                    (record if isinstance(record, Prompt) else record.prompt).messages,
-                    completions_of(record),
-                )
+                turns, answers = prompt_in(record).messages, completions_of(record)
                 said += [*(turn.content for turn in turns), *answers]
-                rendered = "\n".join([turns[-1].content, answers[0]]).splitlines() if answers else []
+                rendered = []
+                if answers:
+                    rendered = "\n".join([turns[-1].content, answers[0]]).splitlines()
                 if answers and all(_repeats(answer, turns[-1].content) for answer in answers):
                     remarks.append(REPEATED)
                 if TEMPLATES.match(turns[-1].content):
                     remarks.append(TEMPLATED)
-            reason = flaw(
-                record.prompt if want == "prompt" and not isinstance(record, Prompt | Text) else record
-            )
+            reason = flaw_of(record)
+            if want == "prompt" and not isinstance(record, Text):
+                reason = flaw_of(prompt_in(record))
             if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
                 raise Useless(reason)
             records += as_kind(record, want)
@@ -142,9 +151,8 @@ def kind_of(row: Any, columns: Columns | None = None) -> Want:
         chat = row_of(found.row)
         chat.prompt_only = True
         with suppress(Useless):
-            return (
-                "prompt" if isinstance(readers.conversation(chat, "prompt")[0], Prompt) else found.form.kind
-            )
+            if isinstance(readers.conversation(chat, "prompt")[0], Prompt):
+                return "prompt"
     return found.form.kind
 
 
@@ -165,16 +173,18 @@ def convert(row: Any, want: Want) -> list[Record]:
     return shaped(row).read(want).records
 
 
-def flaw(record: Record) -> str:
+def flaw_of(record: Record) -> str:
     """Why a record teaches nothing, or the empty string.
 
     In a ranking an empty completion may stand: a policy wrote it and an annotator placed it.
     """
     match record:
-        case Text(text):
-            return "" if text.strip() else "empty text"
-        case Prompt():
-            return "" if record.text.strip() else "empty prompt"
+        case Text() if not record.text.strip():
+            return "empty text"
+        case Prompt() if not record.text.strip():
+            return "empty prompt"
+        case Text() | Prompt():
+            return ""
         case Comparison(tie=True):
             return TIED[0]
         case Comparison() if record.chosen.strip() == record.rejected.strip():
@@ -187,7 +197,7 @@ def flaw(record: Record) -> str:
             return "fewer than two different completions"
         case Ranking() if len(set(record.ranks)) < 2:
             return TIED[1]
-    return "" if isinstance(record, Text) else flaw(record.prompt)
+    return flaw_of(prompt_in(record))
 
 
 def as_kind(record: Record, want: Want) -> list[Record]:
@@ -214,29 +224,7 @@ def as_kind(record: Record, want: Want) -> list[Record]:
                 Unpaired(record.prompt, record.rejected, False, record.rejected_finished),
             ]
         case Comparison() if want == "ranking":
-            named = record.meta.get("sources")  # as `Ranking.comparisons` notes them
-            sources = (
-                [str(name or "") for name in named]
-                if isinstance(named, list) and len(named) == 2
-                else ["", ""]
-            )
-            completions = (
-                Completion(record.prompt, record.chosen, finished=record.chosen_finished, source=sources[0]),
-                Completion(
-                    record.prompt, record.rejected, finished=record.rejected_finished, source=sources[1]
-                ),
-            )
-            meta = {} if record.margin is None else {"margin": record.margin}
-            meta |= {"safe": record.meta["safe"]} if "safe" in record.meta else {}
-            meta |= {} if record.label is None else {"labels": [record.label]}
-            ranks = (
-                (1, 1)
-                if record.tie
-                else (2, 1)
-                if record.label is not None and record.label < 0.5
-                else (1, 2)
-            )
-            return [Ranking(record.prompt, completions, ranks, str(record.meta.get("annotator") or ""), meta)]
+            return [_ranking_of(record)]
         case Ranking() if want == "comparison":
             return list(record.comparisons())
         case Ranking() if want == "unpaired":
@@ -252,6 +240,31 @@ def as_kind(record: Record, want: Want) -> list[Record]:
         f"a {type(record).__name__.lower()} cannot be read as {ONE[want]}",
         remedy=f"{ONE[want]} needs {NEEDS[want]}; --columns ours=theirs names what is called otherwise",
     )
+
+
+def _ranking_of(pair: Comparison) -> Ranking:
+    """A comparison as a ranking of two."""
+    sources = ["", ""]
+    named = pair.meta.get("sources")  # as `Ranking.comparisons` notes them
+    if isinstance(named, list) and len(named) == 2:
+        sources = [str(name or "") for name in named]
+    completions = (
+        Completion(pair.prompt, pair.chosen, finished=pair.chosen_finished, source=sources[0]),
+        Completion(pair.prompt, pair.rejected, finished=pair.rejected_finished, source=sources[1]),
+    )
+    meta: dict[str, Any] = {}
+    if pair.margin is not None:
+        meta["margin"] = pair.margin
+    if "safe" in pair.meta:
+        meta["safe"] = pair.meta["safe"]
+    if pair.label is not None:
+        meta["labels"] = [pair.label]
+    ranks = (1, 2)
+    if pair.tie:
+        ranks = (1, 1)
+    elif pair.label is not None and pair.label < 0.5:
+        ranks = (2, 1)
+    return Ranking(pair.prompt, completions, ranks, str(pair.meta.get("annotator") or ""), meta)
 
 
 def _shown(prompt: Prompt, completion: str, finished: bool) -> Demonstration:
