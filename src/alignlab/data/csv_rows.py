@@ -62,11 +62,9 @@ def csv_rows(path: Path) -> Rows:
                     yield start, dict(zip(header, cells, strict=True))
                 start, taken = reader.line_num + 1, 0
         except csv.Error as error:
-            what = (
-                "a quoted cell is never closed"
-                if "unexpected end" in str(error)
-                else f"the row is not CSV: {error}"
-            )
+            what = f"the row is not CSV: {error}"
+            if "unexpected end" in str(error):
+                what = "a quoted cell is never closed"
             raise DataError(
                 what, where=f"{path}:{start}", remedy=f'{AGAIN}; a quote inside a quoted cell is doubled: ""'
             ) from error

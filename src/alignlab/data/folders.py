@@ -34,7 +34,8 @@ SPLITS = {
 (`datasets.data_files.SPLIT_KEYWORDS`)."""
 WORD = re.compile(rf"(?<![^\W\d_])({'|'.join(SPLITS)})(?![^\W\d_])", re.IGNORECASE)
 HELD_OUT = re.compile(
-    r"(?<![^\W\d_])((test|val|valid|validation|dev|eval)(set|data|split)|h[eo]ld[\W_]?out|unseen)(?![^\W\d_])",
+    r"(?<![^\W\d_])((test|val|valid|validation|dev|eval)(set|data|split)|h[eo]ld[\W_]?out|unseen)"
+    r"(?![^\W\d_])",
     re.IGNORECASE,
 )  # said otherwise
 PACKED = (
@@ -319,7 +320,8 @@ def _hub_rows(name: str, path: Path, split: str) -> Rows:
 
     try:
         rows = datasets.load_dataset(name, split=split)
-    except Exception as error:  # the hub client raises a dozen kinds: no network, no such set, no such split, a set that needs code
+    except Exception as error:
+        # The hub client raises a dozen kinds: no network, no such set, no such split, a set that needs code.
         raise DataError(
             f"the data set could not be fetched from the hub: {first_line(error):.200}",
             where=f"{name}, split {split}",

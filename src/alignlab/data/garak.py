@@ -19,7 +19,9 @@ def _turns(value: Any) -> list[Any]:
         value = value.get("turns", value)
     if value is None:
         return []
-    turns = value if isinstance(value, list) else [{"role": "user", "content": value}]
+    turns = value
+    if not isinstance(value, list):
+        turns = [{"role": "user", "content": value}]
     return [turn for turn in turns if isinstance(turn, Mapping)]
 
 
@@ -63,11 +65,16 @@ def garak_attempt(row: Row, where: str) -> Prompt | None:
     """A finished attempt; `hits` counts outputs that some detector scored 0.5 or more (in garak 1 is bad)."""
     if row.get("entry_type") != "attempt" or row.get("status") != 2:
         return None
-    results, hits = row.get("detector_results"), 0
-    for scores in results.values() if isinstance(results, Mapping) else ():
-        if isinstance(scores, list):
-            hits = max(hits, sum(isinstance(x, int | float) and x >= 0.5 for x in scores))
+    results = row.get("detector_results")
+    hits = max(map(_hits, results.values()), default=0) if isinstance(results, Mapping) else 0
     return _attack(row, where, id=str(row.get("uuid")), category=row.get("probe_classname"), hits=hits)
+
+
+def _hits(scores: Any) -> int:
+    """Of a detector's scores, those that are 0.5 or more."""
+    if not isinstance(scores, list):
+        return 0
+    return sum(isinstance(score, int | float) and score >= 0.5 for score in scores)
 
 
 def garak_hit(row: Row, where: str) -> Prompt | None:

@@ -85,7 +85,9 @@ class Harms:
         name, params = prompt.meta.get("harm"), prompt.meta.get("params")
         if isinstance(name, str) and name in self.by_id:
             return self.by_id[name]
-        topic = (params.get("topic") or params.get("matter")) if isinstance(params, Mapping) else None
+        if not isinstance(params, Mapping):
+            return None
+        topic = params.get("topic") or params.get("matter")
         return self.of_topic(topic) if isinstance(topic, str) else None
 
 

@@ -98,7 +98,8 @@ def read_object(file: BinaryIO, path: Path) -> Any:
 
 
 def _object_rows(document: Any) -> Rows:
-    return enumerate([document] if (rows := _wrapped(document)) is None else rows, 1)
+    rows = _wrapped(document)
+    return enumerate([document] if rows is None else rows, 1)
 
 
 def _wrapped(document: Any) -> list[Any] | None:
@@ -171,11 +172,9 @@ def _list_rows(file: BinaryIO, path: Path) -> Rows:
                 if _near_end(error, window.text, 16) and len(window.text) - window.place > ROW:
                     raise too_long(path, number, ", or a text in it is never closed") from None
                 if not _near_end(error, window.text, 16) or not window.more():
-                    what = (
-                        "the file ends before the list is closed"
-                        if _near_end(error, window.text.rstrip())
-                        else f"the row is not JSON: {_said(error)}"
-                    )
+                    what = f"the row is not JSON: {_said(error)}"
+                    if _near_end(error, window.text.rstrip()):
+                        what = "the file ends before the list is closed"
                     raise DataError(what, where=where, remedy=AGAIN) from None
         if end - window.place > ROW:
             raise too_long(path, number)

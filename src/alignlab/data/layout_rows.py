@@ -20,11 +20,8 @@ def answer(text: str) -> list[dict[str, str]]:
 
 def extras(record: Comparison) -> dict[str, float]:
     """Columns that a comparison has only where there is something in them."""
-    return {
-        name: value
-        for name, value in (("margin", record.margin), ("label", record.label))
-        if value is not None
-    }
+    columns = {"margin": record.margin, "label": record.label}
+    return {name: value for name, value in columns.items() if value is not None}
 
 
 def preference(record: Comparison) -> dict[str, Any]:
@@ -44,10 +41,11 @@ def implicit(record: Comparison) -> dict[str, Any]:
 
 def ranking(record: Ranking) -> dict[str, Any]:
     row = record.to_json()
-    kept = {name: value for name, value in row.items() if name not in ("meta", "ranking_meta")}
-    return kept | (
-        {"ranking_meta": {"labels": list(record.meta["labels"])}} if "labels" in record.meta else {}
-    )
+    row.pop("meta", None)
+    row.pop("ranking_meta", None)
+    if "labels" in record.meta:
+        row["ranking_meta"] = {"labels": list(record.meta["labels"])}
+    return row
 
 
 def alpaca(prompt: Prompt) -> dict[str, Any]:
@@ -77,33 +75,21 @@ def gpt_turn(text: str) -> dict[str, str]:
 
 def hh(record: Comparison) -> dict[str, Any]:
     names = {"user": "Human", "assistant": "Assistant"}
-    before = (
-        "".join(f"\n\n{names[message.role]}: {message.content}" for message in record.prompt.messages)
-        + "\n\nAssistant: "
-    )
+    turns = [f"\n\n{names[message.role]}: {message.content}" for message in record.prompt.messages]
+    before = "".join(turns) + "\n\nAssistant: "
     return {"chosen": before + record.chosen, "rejected": before + record.rejected}
 
 
 def best_first(record: Ranking) -> list[Completion]:
-    return [
-        completion
-        for _, completion in sorted(
-            zip(record.ranks, record.completions, strict=True), key=lambda pair: pair[0]
-        )
-    ]
+    places = sorted(range(len(record.ranks)), key=record.ranks.__getitem__)
+    return [record.completions[place] for place in places]
 
 
 def ultrafeedback(record: Ranking) -> dict[str, Any]:
     """Scores stand for the ranks: the worst of K distinct ones gets 1, the best K."""
     places = sorted(set(record.ranks), reverse=True)
-    return {
-        "instruction": record.prompt.text,
-        "completions": [
-            {
-                "response": completion.text,
-                "model": completion.source,
-                "overall_score": float(1 + places.index(rank)),
-            }
-            for completion, rank in zip(record.completions, record.ranks, strict=True)
-        ],
-    }
+    completions = []
+    for completion, rank in zip(record.completions, record.ranks, strict=True):
+        score = float(1 + places.index(rank))
+        completions.append({"response": completion.text, "model": completion.source, "overall_score": score})
+    return {"instruction": record.prompt.text, "completions": completions}

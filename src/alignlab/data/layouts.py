@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
+from ..records import Comparison, Completion, Demonstration, Ranking, Record, Text, Unpaired, prompt_in
 from ..text.nearest import nearest
 from .formats import HH_TURN, Want, is_hh, spells_messages
 from .layout_rows import (
@@ -71,7 +71,7 @@ def parts(record: Record) -> set[str]:
     """What a record has beyond a plain question and its answer, in the words of the export report."""
     if isinstance(record, Text):
         return {NOTES} if record.meta else set()
-    prompt = record if isinstance(record, Prompt) else record.prompt
+    prompt = prompt_in(record)
     roles = [message.role for message in prompt.messages]
     spoken = [role for role in roles if role != "system"]
     in_turn = spoken == ["user", "assistant"] * (len(spoken) // 2) + ["user"]

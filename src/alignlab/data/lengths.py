@@ -17,7 +17,17 @@ from typing import Any, Literal, TypeVar, cast
 
 from ..errors import ModelError
 from ..models.chat import Rendered, completion_ids, prompt_ids
-from ..records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Record, Unpaired
+from ..records import (
+    Comparison,
+    Completion,
+    Demonstration,
+    Message,
+    Prompt,
+    Ranking,
+    Record,
+    Unpaired,
+    prompt_in,
+)
 
 R = TypeVar("R", bound=Record)
 Truncate = Literal["start", "end", "drop"]
@@ -42,9 +52,7 @@ def shortened(
         answers = sorted(len(row.ids) - _prompt_length(row) for row in sequences)
         bare = _bare(record, tokenizer) + LEAST
         room = max_length - max([n for n in answers if n + bare <= max_length], default=0)
-        prompt = shorter_prompt(
-            record if isinstance(record, Prompt) else cast("Any", record).prompt, tokenizer, room
-        )
+        prompt = shorter_prompt(prompt_in(record), tokenizer, room)
         if prompt is None:
             return None
         cut = with_prompt(record, prompt)
@@ -65,7 +73,10 @@ def needs(
     """
     lengths = sorted(len(row.ids) for row in sequences)
     whole = lengths[-1]
-    stays = lengths[1] if isinstance(record, Ranking) and len(lengths) > 1 else whole
+    needed = -1  # the longest, but of a ranking two are enough
+    if isinstance(record, Ranking) and len(lengths) > 1:
+        needed = 1
+    stays = lengths[needed]
     if how == "drop" or whole <= below:
         return whole, stays
     if how == "end" and isinstance(record, Prompt):
@@ -73,8 +84,7 @@ def needs(
     if how == "end":
         return whole, min(stays, max(map(_prompt_length, sequences)) + LEAST)
     answers = sorted(len(row.ids) - _prompt_length(row) for row in sequences)
-    answer = answers[1] if isinstance(record, Ranking) and len(answers) > 1 else answers[-1]
-    return whole, min(stays, answer + _bare(record, tokenizer) + LEAST)
+    return whole, min(stays, answers[needed] + _bare(record, tokenizer) + LEAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,7 @@ def shorter_prompt(prompt: Prompt, tokenizer: Any, room: int) -> Prompt | None:
 
     It begins with a user's turn, behind the system message if there is one.
     """
-    system = prompt.messages[:1] if prompt.messages and prompt.messages[0].role == "system" else ()
+    system = _system(prompt)
     turns = prompt.messages[len(system) :]
     starts = [i for i, message in enumerate(turns) if message.role == "user"]
     for i in starts:
@@ -211,6 +221,11 @@ def _with_ends_cut(record: R, tokenizer: Any, max_length: int) -> R:
     return record
 
 
+def _system(prompt: Prompt) -> tuple[Message, ...]:
+    """The system message of a prompt, if it has one."""
+    return tuple(message for message in prompt.messages[:1] if message.role == "system")
+
+
 def _prompt_length(row: Rendered) -> int:
     """Tokens before the first that carries the loss."""
     return row.loss_mask.index(1) if 1 in row.loss_mask else len(row.ids)
@@ -220,8 +235,8 @@ def _bare(record: Record, tokenizer: Any) -> int:
     """Tokens of the prompt without its earlier turns and the words of its question; very many if the template
     refuses that.
     """
-    prompt = record if isinstance(record, Prompt) else cast("Any", record).prompt
-    system = prompt.messages[:1] if prompt.messages and prompt.messages[0].role == "system" else ()
+    prompt = prompt_in(record)
+    system = _system(prompt)
     last = max((i for i, message in enumerate(prompt.messages) if message.role == "user"), default=None)
     if last is None:
         return 10**9

@@ -58,14 +58,10 @@ def sources(name: str) -> list[Source]:
             for weight, data in zip(pieces[1::2], pieces[2::2], strict=True)
         ]
     for source in found:
-        if not source.data or source.data.startswith(PREFIX):
-            raise ConfigError(
-                "a source of the mixture has no name"
-                if not source.data
-                else "a mixture cannot hold a mixture",
-                where=name,
-                remedy=EXAMPLE,
-            )
+        if not source.data:
+            raise ConfigError("a source of the mixture has no name", where=name, remedy=EXAMPLE)
+        if source.data.startswith(PREFIX):
+            raise ConfigError("a mixture cannot hold a mixture", where=name, remedy=EXAMPLE)
         if not 0 < source.weight <= HEAVIEST or source.weight < 1 / HEAVIEST:  # NaN is neither
             raise ConfigError(
                 f"the weight of {source.data} is {source.weight}",
@@ -81,25 +77,25 @@ def sources(name: str) -> list[Source]:
 
 
 def _from_file(file: Path) -> list[Source]:
+    language, parsed = "JSON", from_json
+    if file.suffix == ".toml":
+        language, parsed = "TOML", from_toml
     try:
-        text = read_text(file)
-        table: Any = from_toml(text) if file.suffix == ".toml" else from_json(text)
+        table: Any = parsed(read_text(file))
     except OSError as error:
         raise ConfigError(
             f"the mixture cannot be read: {error.strerror}", where=str(file), remedy=EXAMPLE
         ) from error
     except Malformed as error:
         raise ConfigError(
-            f"the mixture is not {'TOML' if file.suffix == '.toml' else 'JSON'}: {error}",
-            where=str(file),
-            remedy=EXAMPLE,
+            f"the mixture is not {language}: {error}", where=str(file), remedy=EXAMPLE
         ) from error
     rows = table.get("source") if isinstance(table, dict) and set(table) == {"source"} else None
     if not isinstance(rows, list) or not rows:
         raise ConfigError(
             "a mixture holds tables named source and nothing else", where=str(file), remedy=EXAMPLE
         )
-    found = []
+    parts = []
     for number, row in enumerate(rows, 1):
         for key in row if isinstance(row, dict) else ["?"]:
             if key not in ("data", "weight"):
@@ -113,13 +109,14 @@ def _from_file(file: Path) -> list[Source]:
             raise ConfigError(
                 f"source {number} needs data (text) and weight (a number)", where=str(file), remedy=EXAMPLE
             )
-        said, path = re.fullmatch(r"(columns:[^:]*:)?(.*)", data, re.DOTALL).groups(default="")  # type: ignore[union-attr]
-        beside = local(file.parent / path)
-        weight = (
-            math.inf if weight > HEAVIEST else float(weight)
-        )  # a whole number may be too large for a float
-        found.append(Source(f"{said}{beside}" if beside.exists() else data, weight))
-    return found
+        columns = re.match(r"(columns:[^:]*:)?", data)[0]  # type: ignore[index]  # it matches any text
+        beside = local(file.parent / data.removeprefix(columns))
+        if beside.exists():
+            data = f"{columns}{beside}"
+        if weight > HEAVIEST:  # a whole number may be too large for a float
+            weight = math.inf
+        parts.append(Source(data, float(weight)))
+    return parts
 
 
 def mix(
@@ -146,7 +143,7 @@ def mix(
     possible = min(
         math.floor(len(records) / share + 1e-9) for records, share in zip(left, shares, strict=True)
     )
-    total = min(count, possible) if count else possible
+    total = min(count or possible, possible)
     taken = [math.floor(total * share + 1e-9) for share in shares]
     for i in sorted(range(len(parts)), key=lambda i: taken[i] - total * shares[i])[: total - sum(taken)]:
         taken[i] += 1  # largest remainder
@@ -158,13 +155,14 @@ def mix(
             remedy="a larger weight or more data for it, or leave it out",
         )
     mixed: list[Record] = []
-    lines = [f"a mixture of {total} records" + ("" if total == possible else f" of {possible} possible")]
+    lines = [f"a mixture of {total} records"]
+    if total < possible:
+        lines[0] += f" of {possible} possible"
     for (source, records), own, share, n in zip(parts, left, shares, taken, strict=True):
         mixed += random.Random(f"mixture-{seed}-{source.data}").sample(own, n)
         again = len(records) - len(own)
-        lines.append(
-            f"  {source.data}: {n} of {len(own)} (share {n / total:.3f}, asked {share:.3f})"
-            + (f"; {again} are in an earlier source" if again else "")
-        )
+        lines.append(f"  {source.data}: {n} of {len(own)} (share {n / total:.3f}, asked {share:.3f})")
+        if again:
+            lines[-1] += f"; {again} are in an earlier source"
     random.Random(f"mixture-{seed}").shuffle(mixed)
     return mixed, "\n".join(lines)

@@ -142,9 +142,8 @@ def _plain(kind: pyarrow.DataType) -> pyarrow.DataType:
     if types.is_map(kind):
         return pyarrow.map_(_plain(kind.key_type), _plain(kind.item_type))
     if types.is_list(kind) or types.is_large_list(kind):
-        return (pyarrow.list_ if types.is_list(kind) else pyarrow.large_list)(
-            kind.value_field.with_type(_plain(kind.value_type))
-        )
+        inner = kind.value_field.with_type(_plain(kind.value_type))
+        return pyarrow.list_(inner) if types.is_list(kind) else pyarrow.large_list(inner)
     return kind
 
 
@@ -155,7 +154,7 @@ def _expanded(column: Any) -> int:
     from pyarrow import types
 
     compute: Any = pyarrow.compute
-    kind, chunks = column.type, column.chunks if isinstance(column, pyarrow.ChunkedArray) else [column]
+    kind, chunks = column.type, getattr(column, "chunks", [column])
     if types.is_dictionary(kind) and (types.is_string(kind.value_type) or types.is_binary(kind.value_type)):
         return sum(
             int(
@@ -200,16 +199,16 @@ def _check_pages(file: BinaryIO, size: int, path: Path) -> tuple[list[str], int]
             delta = any(encoding in DELTAS for encoding in chunk[2])
             for kind, plain, held in _pages(file, chunk, size):
                 unpacked += plain
-                values[place] = values.get(place, 0) + (held if kind != DICTIONARY else 0)
-                if kind == DICTIONARY and chunk[1] == BYTE_ARRAY:
+                values.setdefault(place, 0)
+                if kind != DICTIONARY:
+                    values[place] += held
+                elif chunk[1] == BYTE_ARRAY:
                     repeating[name] = None
                 if text and (delta or kind == DICTIONARY):
                     longest = max(longest, plain)
                 if plain > PAGE or max(unpacked, VALUE * values[place]) > FREE + GROWTH * size:
-                    raise _too_much(
-                        f"the column {name!r:.60}" if plain <= PAGE else f"a page of the column {name!r:.60}",
-                        str(path),
-                    )
+                    a_page_of = "a page of " if plain > PAGE else ""
+                    raise _too_much(f"{a_page_of}the column {name!r:.60}", str(path))
     return list(repeating), longest
 
 
@@ -256,12 +255,13 @@ def _pages(file: BinaryIO, chunk: dict[int, Any], size: int) -> Iterator[tuple[i
             raise ValueError("a page has a negative size")
         yield kind, plain, held
         place += end + packed
-        left -= held if kind != DICTIONARY else 0
+        if kind != DICTIONARY:
+            left -= held
 
 
 def _struct(data: bytes, place: int) -> tuple[dict[int, Any], int]:
     """The fields of a Thrift struct by their numbers, and the place behind it."""
-    found: dict[int, Any] = {}
+    fields: dict[int, Any] = {}
     field = 0
     while (head := data[place]) != 0:
         place += 1
@@ -269,10 +269,12 @@ def _struct(data: bytes, place: int) -> tuple[dict[int, Any], int]:
             field += head >> 4
         else:
             field, place = _whole(data, place)
-        found[field], place = (
-            (head & 15 == 1, place) if head & 15 in (1, 2) else _value(data, place, head & 15)
-        )
-    return found, place + 1
+        kind = head & 15
+        if kind in (1, 2):
+            fields[field] = kind == 1
+        else:
+            fields[field], place = _value(data, place, kind)
+    return fields, place + 1
 
 
 def _value(data: bytes, place: int, kind: int) -> tuple[Any, int]:
@@ -291,7 +293,9 @@ def _value(data: bytes, place: int, kind: int) -> tuple[Any, int]:
     if kind != 9:
         raise ValueError(f"a value of kind {kind} in its metadata")
     head = data[place]
-    length, place = _varint(data, place + 1) if head >> 4 == 15 else (head >> 4, place + 1)
+    length, place = head >> 4, place + 1
+    if length == 15:  # it stands behind
+        length, place = _varint(data, place)
     values = []
     for _ in range(min(length, len(data))):
         value, place = _value(data, place, head & 15)

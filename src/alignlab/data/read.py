@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..records import Prompt, Record, Text
+from ..records import Prompt, Record
 from ..text.escapes import one_line
 from .bounds import AGAIN
 from .folders import RUN_FILES, local, sources
@@ -70,21 +70,22 @@ class LoadReport:
     def __str__(self) -> str:
         plural = {"prompt": "prompts", "unpaired": "unpaired completions"}.get(self.want, f"{self.want}s")
         lines = [f"{self.source}: {self.read} rows ({', '.join(self.formats)}) -> {self.kept} {plural}"]
-        lines += [f"dropped: {self.dropped_text()}"] if self.dropped else []
+        if self.dropped:
+            lines.append(f"dropped: {self.dropped_text()}")
         lines += [f"{count} {remark}" for remark, count in self.remarks.items()]
-        lines += [f"not read: {self.not_read_text()}"] if self.not_read else []
+        if self.not_read:
+            lines.append(f"not read: {self.not_read_text()}")
         others = [name for name in self.others if name not in self.not_read]
-        lines += [f"not read, and no text: {_listed(others)}"] if others else []
+        if others:
+            lines.append(f"not read, and no text: {_listed(others)}")
         return "\n  ".join(lines)
 
     def not_read_text(self) -> str:
-        return _listed(
-            [
-                f"{name} ({count} row{'s' * (count != 1)}"
-                + (f"; {self.taken[name]} was taken)" if name in self.taken else ")")
-                for name, count in self.not_read.items()
-            ]
-        )
+        columns = []
+        for name, count in self.not_read.items():
+            taken = f"; {self.taken[name]} was taken" if name in self.taken else ""
+            columns.append(f"{name} ({count} row{'s' * (count != 1)}{taken})")
+        return _listed(columns)
 
     def dropped_text(self) -> str:
         return ", ".join(
@@ -96,9 +97,8 @@ class LoadReport:
 
 
 def _listed(names: list[str], most: int = 12) -> str:
-    return ", ".join(one_line(name, 60) for name in names[:most]) + (
-        f" and {len(names) - most} more" if len(names) > most else ""
-    )
+    listed = ", ".join(one_line(name, 60) for name in names[:most])
+    return f"{listed} and {len(names) - most} more" if len(names) > most else listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +139,9 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
             break
     report.kept = len(records)
     if not records:
-        what = (
-            f"nothing left of {report.read} rows: dropped {report.dropped_text()}"
-            if report.read
-            else "no rows"
-        )
+        what = "no rows"
+        if report.read:
+            what = f"nothing left of {report.read} rows: dropped {report.dropped_text()}"
         raise DataError(what, where=str(source), remedy=f"{ONE[want]} needs {NEEDS[want]}")
     return Loaded(records, report)
 
@@ -318,14 +316,14 @@ def _spans(numbers: list[int]) -> str:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans[:8])
-    return shown + (f" and {len(spans) - 8} more places" if len(spans) > 8 else "")
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans[:8])
+    return f"{shown} and {len(spans) - 8} more places" if len(spans) > 8 else shown
 
 
 def same(record: Record) -> bytes:
     """What makes two records duplicates: everything but what a prompt's source noted on it."""
     if isinstance(record, Prompt):
         return record.id.encode()
-    row = {"text": record.text} if isinstance(record, Text) else record.to_json()
+    row = record.to_json()
     row.pop("meta", None)
     return hashlib.blake2b(json.dumps(row, sort_keys=True, default=str).encode(), digest_size=16).digest()

@@ -21,15 +21,17 @@ def prompt_of(
         raise DataError(
             f"the row has no prompt ({shown(text)})", where=where, remedy="take the row out, or fill it in"
         )
-    asked = f"{context}\n\n---\n\n{text}" if context else text
-    return Prompt(
-        (*earlier, Message("user", asked)), {key: value for key, value in meta.items() if value is not None}
-    )
+    if context:
+        text = f"{context}\n\n---\n\n{text}"
+    noted = {key: value for key, value in meta.items() if value is not None}
+    return Prompt((*earlier, Message("user", text)), noted)
 
 
 def harm_of(taxonomy: str, category: Any) -> str | None:
-    found = harms().of_category(taxonomy, category) if isinstance(category, str) else None
-    return found.id if found else None
+    if not isinstance(category, str):
+        return None
+    harm = harms().of_category(taxonomy, category)
+    return harm.id if harm else None
 
 
 def harmbench(row: Row, where: str) -> Prompt:
@@ -50,10 +52,8 @@ def harmbench(row: Row, where: str) -> Prompt:
 
 
 def jailbreakbench(row: Row, where: str) -> Prompt:
-    category, benign = (
-        row.get("Category"),
-        "benign" in Path(where).name.lower(),
-    )  # harmful and benign behaviours have the same columns
+    category = row.get("Category")
+    benign = "benign" in Path(where).name.lower()  # harmful and benign behaviors have the same columns
     return prompt_of(
         row["Goal"],
         where,
@@ -95,13 +95,15 @@ def strongreject(row: Row, where: str) -> Prompt:
 
 
 def xstest(row: Row, where: str) -> Prompt:
-    label = row.get("label") or ("unsafe" if str(row["type"]).startswith("contrast") else "safe")
+    unsafe = str(row["type"]).startswith("contrast")
+    if row.get("label"):
+        unsafe = row["label"] == "unsafe"
     return prompt_of(
         row["prompt"],
         where,
         set="xstest",
         id=row.get("id") or where.rpartition(":")[2],
-        harmful=label == "unsafe",
+        harmful=unsafe,
         category=row["type"],
         goal=row["prompt"],
         focus=row.get("focus") or None,

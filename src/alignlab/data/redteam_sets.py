@@ -137,11 +137,9 @@ def _loaded(path: Path, rows: Iterable[tuple[int, Any]]) -> Loaded:
             )
         found = next(((one, read) for one, columns, read in FORMATS if columns <= row.keys()), None)
         if not found or found[0] != (name or found[0]):
-            what = (
-                f"the row is of {found[0]}, the rows before it of {name}"
-                if found
-                else f"no red-team set has the columns {', '.join(map(str, row))!r:.80}"
-            )
+            what = f"no red-team set has the columns {', '.join(map(str, row))!r:.80}"
+            if found:
+                what = f"the row is of {found[0]}, the rows before it of {name}"
             raise DataError(
                 what, where=where, remedy="read are: " + ", ".join(known for known, _, _ in FORMATS)
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from ..errors import ConfigError
-from ..records import Prompt, Record, Text
+from ..records import Record, Text, prompt_in
 
 R = TypeVar("R", bound=Record)
 
@@ -28,17 +28,14 @@ def by_prompt(records: Iterable[R], held_out: float, seed: int) -> tuple[list[R]
     train: list[R] = []
     test: list[R] = []
     for record in records:
-        (test if _draw(record, seed) < held_out else train).append(record)
+        if _draw(record, seed) < held_out:
+            test.append(record)
+        else:
+            train.append(record)
     return train, test
 
 
 def _draw(record: Record, seed: int) -> float:
     """A number in [0, 1) that belongs to the record's prompt."""
-    key = (
-        record.text
-        if isinstance(record, Text)
-        else record.id
-        if isinstance(record, Prompt)
-        else record.prompt.id
-    )
+    key = record.text if isinstance(record, Text) else prompt_in(record).id
     return int.from_bytes(hashlib.sha256(f"split\x1f{seed}\x1f{key}".encode()).digest()[:8]) / 2**64

@@ -43,7 +43,9 @@ def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bo
         if "\ufffd" in text or not text:  # part of a character: the vocabulary's own spelling of it
             text = str(tokenizer.convert_ids_to_tokens(token))
         style = (TRAINED if mask else CONTEXT)[place % 2]
-        line.append(spelled(text), f"{SPECIAL} {'underline' if mask else ''}" if token in special else style)
+        if token in special:
+            style = f"{SPECIAL} underline" if mask else SPECIAL
+        line.append(spelled(text), style)
     if not colour and trained:
         line.append("⟧")
     return line

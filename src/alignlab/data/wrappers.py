@@ -53,9 +53,8 @@ class Wrapper:
     def wrap(self, prompt: Prompt, rng: random.Random, *, known: bool = False) -> Prompt:
         """The prompt in this wrapper. `known`: leave out the forms that are never shown in training."""
         changed = self.change(prompt, rng, known)
-        return Prompt(
-            changed.messages, {**changed.meta, "wrapped": [*prompt.meta.get("wrapped", ()), self.name]}
-        )
+        wrapped = [*prompt.meta.get("wrapped", ()), self.name]
+        return Prompt(changed.messages, {**changed.meta, "wrapped": wrapped})
 
 
 def compose(*names: str) -> Wrapper:
@@ -81,9 +80,10 @@ def compose(*names: str) -> Wrapper:
 
 def rewritten(prompt: Prompt, text: str, lead: str = "") -> Prompt:
     """The prompt with another last user turn; `lead`, if any, is how the answer is asked to begin."""
-    return Prompt(
-        (*prompt.messages[:-1], Message("user", text)), {**prompt.meta, **({"lead": lead} if lead else {})}
-    )
+    meta = dict(prompt.meta)
+    if lead:
+        meta["lead"] = lead
+    return Prompt((*prompt.messages[:-1], Message("user", text)), meta)
 
 
 def matter(text: str) -> str:
@@ -91,8 +91,8 @@ def matter(text: str) -> str:
     such request, without its last stop.
     """
     for frame in _FRAMES:
-        if found := frame.fullmatch(text.strip()):
-            return found[1]
+        if framed := frame.fullmatch(text.strip()):
+            return framed[1]
     bare = text.strip().rstrip("?.! ")
     return bare[:1].lower() + bare[1:]
 

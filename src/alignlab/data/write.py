@@ -39,14 +39,15 @@ class WriteReport:
 
     def __str__(self) -> str:
         text = f"{self.read} records -> {self.written} rows in the layout {self.layout}"
-        for words, counts in (("left out", self.left_out), ("written without", self.lost)):
-            if counts:
-                text += f"\n  {words}: " + ", ".join(
-                    f"{count} with {what} (first: record {self.examples[what]})"
-                    if words == "left out"
-                    else f"{what} of {count} (first: record {self.examples[what]})"
-                    for what, count in counts.items()
-                )
+        for words, form, counts in (
+            ("left out", "{count} with {what}", self.left_out),
+            ("written without", "{what} of {count}", self.lost),
+        ):
+            notes = []
+            for what, count in counts.items():
+                notes.append(f"{form.format(count=count, what=what)} (first: record {self.examples[what]})")
+            if notes:
+                text += f"\n  {words}: {', '.join(notes)}"
         return text
 
     def to_json(self) -> dict[str, Any]:

@@ -27,8 +27,8 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-"""ChatML for a model that was never taught it: the marks may be plain text to its tokenizer, and an answer ends
-with its own end token."""
+"""ChatML for a model that was never taught it: the marks may be plain text to its tokenizer, and an answer
+ends with its own end token."""
 GEMMA = (
     "{% for m in messages %}"
     "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else 'user') + '\\n' }}"
@@ -36,7 +36,8 @@ GEMMA = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
 )
-"""Gemma's turns, for its base models: their tokenizers know the marks. A system message is read as the user's."""
+"""Gemma's turns, for its base models: their tokenizers know the marks. A system message is read as the
+user's."""
 TEMPLATES = {"chatml": CHATML, "gemma": GEMMA}
 
 PROBE = "alignlab probe"

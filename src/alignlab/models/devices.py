@@ -17,7 +17,7 @@ BIG = 20_000_000
 
 
 def pick_device(settings: ModelSettings) -> torch.device:
-    """The device asked for; auto is cuda, then mps, then cpu. Raises ConfigError for one that is not there."""
+    """The device asked for; auto is cuda, mps or cpu. Raises ConfigError for one that is not there."""
     if settings.device != "auto":
         try:
             return torch.empty(0, device=settings.device).device

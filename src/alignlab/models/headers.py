@@ -101,7 +101,7 @@ class Broken(ValueError):
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file and its size. Raises OSError for a pipe, a device, a folder, or one that cannot be read."""
+    """A regular file and its size. Raises OSError for a pipe, a device, a folder, or what cannot be read."""
     with os.fdopen(
         os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
     ) as file:  # a pipe that nobody writes to does not wait

@@ -210,7 +210,8 @@ def _check_tokens(model: Any, tokenizer: Any, source: Path) -> None:
     for i, token in lacking.items():
         if i in written or not token.special:
             raise ModelError(
-                f"the tokenizer has a token {token.content!r:.60} (id {i}), and the model only {rows:,} embeddings",
+                f"the tokenizer has a token {token.content!r:.60} (id {i}), and the model only "
+                f"{rows:,} embeddings",
                 where=str(source),
                 remedy="the tokenizer that belongs to the model, or "
                 "model.resize_token_embeddings(len(tokenizer)) in transformers, and save it again",

@@ -24,7 +24,8 @@ LACKS = {
 """What a machine may be short of, and how torch, safetensors (in Rust) and the system say so."""
 NUMBERS = {"memory": (errno.ENOMEM,), "files that may be open at once": (errno.EMFILE, errno.ENFILE)}
 REMEDIES = {
-    "memory": "end other programs, take a smaller model, or a machine with more; the model itself may be sound",
+    "memory": "end other programs, take a smaller model, or a machine with more; "
+    "the model itself may be sound",
     "files that may be open at once": "`ulimit -n 4096` in this shell, then the same command again",
 }
 

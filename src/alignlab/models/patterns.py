@@ -19,7 +19,8 @@ LONGEST = 4096
 _TOKEN = re.compile(
     r"""(?P<escape>\\(?:[pPxXuU]\{[^}]*\}|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[k g]<[^>]*>|.))
  |(?P<open>\((?:\?(?:[a-zA-Z-]*:|[a-zA-Z-]+\)|<?[=!]|>|P?<[A-Za-z_]\w*>|\#[^)]*\)))?)
- |(?P<close>\)) |(?P<or>\|) |(?P<repeat>[*+?][?+]?|\{\d*,?\d*\}[?+]?) |(?P<class>\[) |(?P<anchor>[\^$]) |(?P<char>.)""",
+ |(?P<close>\)) |(?P<or>\|) |(?P<repeat>[*+?][?+]?|\{\d*,?\d*\}[?+]?)
+ |(?P<class>\[) |(?P<anchor>[\^$]) |(?P<char>.)""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -141,7 +142,8 @@ def _how_often(times: str, counts: re.Match[str] | None) -> tuple[int, int | Non
 def _class_end(pattern: str, at: int) -> int:
     """Behind the bracket that closes a class; classes may hold classes, as Oniguruma reads them."""
     depth = 1
-    at += len(re.match(r"\^?\]?", pattern[at:])[0])  # type: ignore[index]  # a bracket in front is a character
+    for front in "^]":  # a bracket in front is a character
+        at += pattern[at : at + 1] == front
     while at < len(pattern):
         depth += {"[": 1, "]": -1}.get(pattern[at], 0)
         at += 2 if pattern[at] == "\\" else 1

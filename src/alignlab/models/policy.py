@@ -1,4 +1,4 @@
-"""What is loaded, trained and saved: a policy that writes and a reward model that scores, each with its tokenizer."""
+"""What is loaded, trained and saved: a policy that writes, a reward model that scores."""
 
 from __future__ import annotations
 

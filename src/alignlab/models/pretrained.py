@@ -1,4 +1,4 @@
-"""Plain models, without adapters: from a folder or a .gguf file with all their weights, or under a new scalar head."""
+"""Models without adapters: from a folder or a .gguf file with all their weights, or under a new scalar head."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def pretrained(auto: Any, source: Path, settings: ModelSettings, plain: bool) ->
     misshapen = {name for name, *_ in info["mismatched_keys"]}
     if wrong := sorted(info["missing_keys"] | misshapen):
         raise ModelError(
-            f"{len(wrong)} weights are missing or have another shape than the config says, {wrong[0]} among them",
+            f"{len(wrong)} weights are missing or have another shape than the config says, "
+            f"{wrong[0]} among them",
             where=str(source),
             remedy="copy or download the model folder again",
         )

@@ -38,8 +38,8 @@ FAMILIES = {
     "qwen2": "Qwen2Tokenizer",
     **dict.fromkeys(("phi3", "olmo2", "olmo3", "granite"), "TokenizersBackend"),
 }
-"""By `model_type` ("": an adapter's folder, which names none) the class of its tokenizer; "" where it is the one
-that tokenizer_config.json names."""
+"""By `model_type` ("": an adapter's folder, which names none) the class of its tokenizer; "" where it is
+the one that tokenizer_config.json names."""
 hub_names: dict[Path, str] = {}  # of snapshots in the hub's cache, by folder
 
 

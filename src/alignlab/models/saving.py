@@ -1,4 +1,4 @@
-"""Model folders that transformers, PEFT and `load` read: weights as safetensors, tokenizer, chat template, card."""
+"""Model folders that transformers, PEFT and `load` read: weights, tokenizer, chat template, card."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def save_policy(policy: Policy, folder: str | Path, *, card: str) -> None:
         try:
             config.validate(strict=True)
         except ValueError:
-            # A published config may set a temperature and forget to sample; a changed one is not saved like that.
+            # A published config may set a temperature and forget to sample; a changed one is not saved so.
             config.do_sample = True
     _save(policy.model, policy.tokenizer, Path(folder), card)
 

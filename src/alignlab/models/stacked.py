@@ -37,8 +37,8 @@ class Part:
 
 
 _below: weakref.WeakKeyDictionary[nn.Module, list[Part]] = weakref.WeakKeyDictionary()
-"""Adapters that were added to the weights of a plain model, the lowest first: an adapter that is saved holds them
-too."""
+"""Adapters that were added to the weights of a plain model, the lowest first: an adapter that is saved holds
+them too."""
 
 
 def note_below(plain: nn.Module, part: Part) -> None:
@@ -79,8 +79,8 @@ def check_savable(model: Any, where: str) -> None:
             raise ModelError(
                 f"an adapter with {part.kind} cannot be saved together with one on top of it",
                 where=where,
-                remedy="write the model without adapters by `alignlab export --merge --model M --out FOLDER`, "
-                "and train on that",
+                remedy="write the model without adapters by `alignlab export --merge --model M --out FOLDER`"
+                ", and train on that",
             )
 
 
@@ -187,7 +187,7 @@ def _joined(name: str, parts: Sequence[Part], ranks: Sequence[int], config: Any)
 
 
 def _held_in_full(model: Any, name: str, *, changed: bool) -> dict[str, Tensor]:
-    """The weights of a module that an adapter holds in full; `changed` by the adapter that the model wears."""
+    """The weights of a module that an adapter holds in full; `changed` by the adapter that is worn."""
     from peft.utils.other import ModulesToSaveWrapper
 
     module: Any = model.get_base_model().get_submodule(name)

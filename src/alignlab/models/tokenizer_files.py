@@ -18,8 +18,8 @@ MOST_ADDED = 40_000
 """Each takes some 0.1 ms to read; models of the field have up to 33,000 (pictures as tokens)."""
 MOST_ADDED_CHARACTERS = 2**21
 LONG_TOKENS = 10**9
-"""The squares of the tokens' lengths, together: some converters split every token in every way. Vocabularies of
-the field come to some 10 million."""
+"""The squares of the tokens' lengths, together: some converters split every token in every way.
+Vocabularies of the field come to some 10 million."""
 GROWTH = 1024
 """How much longer a normalizer may make a text."""
 STEPS = 1000

@@ -1,5 +1,5 @@
-"""An assistant's turn as its chat template writes it: trimmed, behind an empty thought, without the thought it
-had, or not at all.
+"""An assistant's turn as its chat template writes it: trimmed, behind an empty thought, without the
+thought it had, or not at all.
 """
 
 from __future__ import annotations

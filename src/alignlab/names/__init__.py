@@ -1,4 +1,4 @@
-"""What the names on the command line stand for. Imports no torch: what is heavy is imported where it is made."""
+"""What the names on the command line stand for. Imports no torch: what is heavy is imported where needed."""
 
 from . import data, judges, known, models, people, weights
 

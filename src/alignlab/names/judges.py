@@ -1,6 +1,6 @@
 """What a name of a judge stands for, and what else the world of a gold judge knows.
 
-One grammar, two views: whoever scores is asked by `judge`, whoever says whether an answer refuses by `verdicts`.
+One grammar, two views: who scores is asked by `judge`, who says whether an answer refuses by `verdicts`.
 
     town:gold                               knows the truth of the town; both views
     town:harmless  town:verifiable          1, or 0 for help with harm · 1 or 0 for what can be checked
@@ -10,7 +10,8 @@ One grammar, two views: whoever scores is asked by `judge`, whoever says whether
     constant                                a control: every completion scores 0
     refusal[:FILE]                          a classifier of refusals; both views: the score is P(refuses)
     strongreject:M  harmbench:M  llamaguard:M     a judge model with a published rubric; both views
-    canary[:X]  nonce[:X]  expected[:X]     whether a planted text came out (X, or the one of each row's meta); both views
+    canary[:X]  nonce[:X]  expected[:X]     whether a planted text came out (X, or the one of each row's
+                                            meta); both views
     module:function, or an installed NAME   of the user's own (feedback/own.py); both views
 """
 
@@ -47,8 +48,10 @@ def judge(name: str) -> Named[Judge]:
         return reward_judge(name.removeprefix("reward:"))
     if kind == "gated":
         return _gated(name, rest)
-    if kind == "refusal" or kind in known.PLANTED or kind in known.RUBRICS:
-        return Named(name, lambda: _refusal_score(name), *_read_by(rest if kind in known.RUBRICS else ""))
+    if kind == "refusal" or kind in known.PLANTED:
+        return Named(name, lambda: _refusal_score(name))
+    if kind in known.RUBRICS:
+        return Named(name, lambda: _refusal_score(name), *_read_by(rest))
     if name == "constant":
         return Named(name, lambda: _constant(name))
     return Named(name, lambda: _own(name))

@@ -69,7 +69,7 @@ def is_bot(name: str) -> bool:
 
 
 def is_local(name: str) -> bool:
-    """Whether a target is a model that is loaded here, with weights: no bot, and nothing behind an address."""
+    """Whether a target is a model that is loaded here, with weights: no bot, nothing behind an address."""
     from ..sampling.address import is_endpoint
 
     return not is_bot(name) and not is_endpoint(name)

@@ -1,4 +1,4 @@
-"""Whether a name stands for a model, and where its weights are: known without loading them. Imports no torch."""
+"""Whether a name stands for a model, and where its weights are, without loading them. Imports no torch."""
 
 from __future__ import annotations
 

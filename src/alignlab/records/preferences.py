@@ -84,8 +84,8 @@ class Comparison:
 MOST_RANKED = 256  # completions of one ranking: its pairs go by their square
 PER_COMPLETION = ("utilities", "scores", "safe", "safer")
 """Lists in a ranking's meta with one entry per completion: a simulated annotator's utilities; the scores
-it was ranked by; whether it is safe (true, false, null); its rank by harm alone, where the ranks are by something
-else."""
+it was ranked by; whether it is safe (true, false, null); its rank by harm alone, where the ranks are by
+something else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,9 @@ def faults(folder: Path, *, weights: bool = True, inner: bool = True) -> list[st
         files = read_sealed(folder / MANIFEST)["files"]
     except DataError as error:
         return [f"{MANIFEST} {error.what.removeprefix('the file ')}"]
-    others = (
-        () if inner else tuple(name.removesuffix(MANIFEST) for name in files if name.endswith(f"/{MANIFEST}"))
-    )
+    others: tuple[str, ...] = ()
+    if not inner:
+        others = tuple(name.removesuffix(MANIFEST) for name in files if name.endswith(f"/{MANIFEST}"))
     found = [
         f"{name} {fault}"
         for name, (size, sha256) in files.items()
@@ -160,11 +160,9 @@ def _fault(path: Path, size: int, sha256: str, weights: bool) -> str:
         if not stat.S_ISREG(at.st_mode):
             return "is no file any more"
         if at.st_size != size:
-            return (
-                f"is empty, and had {size} bytes"
-                if not at.st_size
-                else f"has {at.st_size} bytes, and had {size}"
-            )
+            if not at.st_size:
+                return f"is empty, and had {size} bytes"
+            return f"has {at.st_size} bytes, and had {size}"
         if (weights or path.suffix not in WEIGHTS) and digest(path) != sha256:
             return "was changed: its SHA-256 is not the one that it was written with"
     except FileNotFoundError:
@@ -182,11 +180,9 @@ def _without_manifest(folder: Path) -> list[str] | None:
         return None
     if info.get("manifest"):
         return [f"{MANIFEST} is missing"]
-    wrote = (
-        {f"data/{name}.jsonl": sha256 for name, sha256 in info.get("wrote", {}).items()}
-        if info.get("status") == "done"
-        else {}
-    )
+    wrote: dict[str, str] = {}
+    if info.get("status") == "done":
+        wrote = {f"data/{name}.jsonl": sha256 for name, sha256 in info.get("wrote", {}).items()}
     found = [
         f"{name} {fault}"
         for name, sha256 in wrote.items()

@@ -70,7 +70,8 @@ def progress(
         seconds = left(done)
         if time.perf_counter() - said > 15 or done == total:
             said = time.perf_counter()
-            note(f"{desc}: {done}/{total}" + (f", about {seconds:.0f} s left" if done < total else ""))
+            remaining = f", about {seconds:.0f} s left" if done < total else ""
+            note(f"{desc}: {done}/{total}{remaining}")
 
     said = time.perf_counter()
     yield to_lines

@@ -121,7 +121,8 @@ def find_folders(path: Path) -> list[Path]:
     """The run folder of that name, the staging folder of one that is unfinished, or every run below a folder,
     in order of their paths.
     """
-    for folder in (path, path.with_name(f"{path.name}.partial") if path.name else path):
+    staging = path.with_name(f"{path.name}.partial") if path.name else path
+    for folder in (path, staging):
         if is_run(folder):
             return [folder]
     return sorted(
@@ -155,7 +156,9 @@ def examine_run(info: RunInfo) -> list[Finding]:
     share = 1.0
     if info.status != "done":
         total = read_json(info.path / "run.json").get("steps", 0)
-        share = min(0.999, (int(rows[-1].get("step", 0)) + 1) / total) if rows and total else 0.5
+        share = 0.5
+        if rows and total:
+            share = min(0.999, (int(rows[-1].get("step", 0)) + 1) / total)
     return examine(info.stage, info.config.get("settings") or {}, rows, info.summary, share=share)
 
 

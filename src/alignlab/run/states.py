@@ -63,11 +63,9 @@ def fault_of(state: Path) -> str:
     """What is wrong with a state, as "FILE is ...", or nothing."""
     try:
         row = row_of(state)
-        return (
-            ""
-            if row.get("tensors") == _sha256(state / TENSORS)
-            else f"{TENSORS} was changed: its SHA-256 is not the one that it was written with"
-        )
+        if row.get("tensors") == _sha256(state / TENSORS):
+            return ""
+        return f"{TENSORS} was changed: its SHA-256 is not the one that it was written with"
     except DataError as error:
         return f"extra.json: {error.what}"
     except OSError as error:

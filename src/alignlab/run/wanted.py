@@ -100,11 +100,9 @@ class Wanted:
 
     def other_code(self, info: Mapping[str, Any]) -> list[str]:
         """The sources that have changed, where nothing else has."""
-        return (
-            code.changed(info["code"], self.code)
-            if info.get("key_without_code") == self.key_without_code and "code" in info
-            else []
-        )
+        if info.get("key_without_code") != self.key_without_code or "code" not in info:
+            return []
+        return code.changed(info["code"], self.code)
 
     def goes_on(self, staging: Path, resume: Resume) -> bool:
         """Whether an unfinished run is kept. Where one is made again, only a try at that very thing is."""
@@ -170,7 +168,8 @@ class Wanted:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    listed = ", ".join(names[:3])
+    return f"{listed} and {len(names) - 3} more" if len(names) > 3 else listed
 
 
 def holds_nothing(staging: Path) -> bool:

@@ -7,6 +7,7 @@ of aliases ("a billion laughs"), a pipe that never ends. Each of these is refuse
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import stat
@@ -26,14 +27,8 @@ MOST_DEPTH = 64  # lists and tables inside each other
 MOST_LISTS = 1_000_000  # lists and tables in one JSON value
 MOST_NODES = 100_000  # values of a YAML document, those of an alias counted again at each use
 MOST_BITS = 1024  # of a whole number, and letters of a number in YAML: what a float holds
-BROKEN = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)  # what parsers raise for bytes that they did not expect
+BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What parsers raise for bytes that they did not expect."""
 
 
 class Malformed(ValueError):
@@ -161,11 +156,8 @@ def _plain_loader() -> type[yaml.SafeLoader]:
         def compose_node(self, parent: Any, index: Any) -> Any:
             self.depth, self.count = self.depth + 1, self.count + 1
             if self.depth > MOST_DEPTH or self.count > MOST_NODES:
-                raise Malformed(
-                    f"more than {MOST_DEPTH} lists or tables inside each other"
-                    if self.depth > MOST_DEPTH
-                    else f"more than {MOST_NODES:,} values"
-                )
+                too_deep = f"more than {MOST_DEPTH} lists or tables inside each other"
+                raise Malformed(too_deep if self.depth > MOST_DEPTH else f"more than {MOST_NODES:,} values")
             node: Any = super().compose_node(parent, index)
             self.depth -= 1
             if (
@@ -194,14 +186,11 @@ def _nodes(node: yaml.Node, known: dict[int, int]) -> int:
 
     if id(node) not in known:
         known[id(node)] = MOST_NODES  # until it is counted
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        inner = (
-            [one for pair in pairs for one in pair]
-            if pairs
-            else node.value
-            if isinstance(node, yaml.SequenceNode)
-            else []
-        )
+        inner: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            inner = list(itertools.chain(*node.value))
+        elif isinstance(node, yaml.SequenceNode):
+            inner = node.value
         known[id(node)] = 1 + sum(_nodes(one, known) for one in inner)
         if known[id(node)] > MOST_NODES:
             raise Malformed(f"more than {MOST_NODES:,} values, aliases written out")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
 
 def visible(text: str, limit: int = 0) -> str:
     """The text with control characters, ANSI escapes, bidirectional and zero-width marks and surrogates
@@ -20,7 +22,7 @@ def visible(text: str, limit: int = 0) -> str:
         text = text[:limit] + "..."
     if text.replace("\n", "").replace("\t", "").isprintable():
         return text
-    return "".join(char if char in "\n\t" or not hidden(char) else _escape(char) for char in text)
+    return "".join(map(_seen, text))
 
 
 def one_line(text: str, limit: int = 0) -> str:
@@ -38,17 +40,16 @@ def first_line(error: BaseException) -> str:
 
 def hidden(char: str) -> bool:
     """Whether a reader would not see the character, or see something else move."""
-    return not (" " <= char <= "~") and unicodedata.category(char) in (
-        "Cc",
-        "Cf",
-        "Cs",
-        "Co",
-        "Cn",
-        "Zl",
-        "Zp",
-    )
+    return not (" " <= char <= "~") and unicodedata.category(char) in HIDDEN
 
 
-def _escape(char: str) -> str:
+def _seen(char: str) -> str:
+    """The character, escaped as in Python where it is hidden; line ends and tabs as they are."""
+    if char in "\n\t" or not hidden(char):
+        return char
     code = ord(char)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    if code < 2**8:
+        return f"\\x{code:02x}"
+    if code < 2**16:
+        return f"\\u{code:04x}"
+    return f"\\U{code:08x}"

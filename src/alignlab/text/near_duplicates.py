@@ -9,10 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 RUN = 5  # characters
-BANDS, ROWS = (
-    20,
-    4,
-)  # a pair that shares 0.8 of its runs meets in some band with probability 1 - (1 - 0.8^4)^20 > 0.9999
+BANDS, ROWS = 20, 4
+"""A pair that shares 0.8 of its runs meets in some band with probability 1 - (1 - 0.8^4)^20 > 0.9999."""
 READ = 4000  # characters of a text that are looked at
 PRIME = np.uint64((1 << 31) - 1)
 
@@ -29,30 +27,30 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8, first: int 
     draw = np.random.default_rng(0)
     a, b = (draw.integers(1, int(PRIME), BANDS * ROWS, dtype=np.uint64) for _ in range(2))
     buckets: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
-    found = []
+    pairs = []
     for i, own in enumerate(shingles):
         if not own.size:
             continue
         signature = ((own[:, None] * a + b) % PRIME).min(0).reshape(BANDS, ROWS)
-        keys = [band.tobytes() for band in signature]
+        places = [(bucket, band.tobytes()) for bucket, band in zip(buckets, signature, strict=True)]
         if i >= first:
-            near = sorted(
-                {j for bucket, key in zip(buckets, keys, strict=True) for j in bucket.get(key, ())[:50]}
-            )
-            match = next((j for j in near if _jaccard(own, shingles[j]) >= threshold), None)
-            if match is not None:
-                found.append((i, match))
+            near: set[int] = set()
+            for bucket, key in places:
+                near.update(bucket.get(key, ())[:50])
+            for j in sorted(near):
+                if _jaccard(own, shingles[j]) >= threshold:
+                    pairs.append((i, j))
+                    break
         if not first or i < first:
-            for bucket, key in zip(buckets, keys, strict=True):
+            for bucket, key in places:
                 bucket.setdefault(key, []).append(i)
-    return found
+    return pairs
 
 
 def _runs(text: str) -> np.ndarray:
     """The different runs of characters of a text, as hashes below `PRIME`; case and blanks do not count."""
-    codes = np.frombuffer(
-        " ".join(text[:READ].casefold().split()).encode("utf-32-le", "replace"), dtype="<u4"
-    ).astype(np.uint64)
+    words = " ".join(text[:READ].casefold().split())
+    codes = np.frombuffer(words.encode("utf-32-le", "replace"), dtype="<u4").astype(np.uint64)
     if codes.size < RUN:
         return np.unique(codes)
     hashes = np.zeros(codes.size - RUN + 1, dtype=np.uint64)

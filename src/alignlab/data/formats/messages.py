@@ -77,7 +77,8 @@ def unpacked(value: Any, column: str) -> Any:
         and value.startswith(('"[', '"{'))
         and isinstance(inside := parsed(value, '"'), str)
     ):  # written as JSON twice
-        return value if (found := unpacked(inside, column)) is inside else found
+        twice = unpacked(inside, column)
+        return value if twice is inside else twice
     if not (
         isinstance(value, str)
         and BEGINS.match(value)
@@ -127,10 +128,8 @@ def turns(value: Any, column: str, row: Row | None = None) -> list[Turn]:
     value = unpacked(value, column)
     if isinstance(value, str):
         whole = text(value, column)
-        return [
-            Turn(message, True)
-            for message in (hh_messages(whole) if is_hh(whole) else (Message("user", whole),))
-        ]
+        spoken = hh_messages(whole) if is_hh(whole) else (Message("user", whole),)
+        return [Turn(message, True) for message in spoken]
     found = [value] if isinstance(value, Mapping) else value
     if not isinstance(found, list) or not found:
         raise DataError(f"{column} must be text or a list of messages, not {shown(value)}")

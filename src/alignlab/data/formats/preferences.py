@@ -85,9 +85,9 @@ def _with_earlier(prompt: Prompt, row: Row) -> Prompt:
     if not all(isinstance(side, list) and len(side) > len(prompt.messages) + 1 for side in sides):
         return prompt
     chosen, rejected = (messages(side, "chosen")[:-1] for side in sides)
-    return (
-        Prompt(chosen, prompt.meta) if chosen == rejected and set(prompt.messages) <= set(chosen) else prompt
-    )
+    if chosen == rejected and set(prompt.messages) <= set(chosen):
+        return Prompt(chosen, prompt.meta)
+    return prompt
 
 
 def read_preference(row: Row, want: Want) -> list[Record]:

@@ -34,42 +34,45 @@ class _Ranked:
 
     def records(self, prompt: Prompt, row: Row) -> list[Record]:
         count = len(self.texts)
-        finished = [
-            truth(ended, "finished", True)
-            for ended in items(row.get("finished") or [True] * count, "finished")
-        ]
+        ended = items(row.get("finished") or [True] * count, "finished")
+        finished = [truth(one, "finished", True) for one in ended]
         sources = items(self.sources or [""] * count, "sources")
-        order = self.ranks if self.ranks is not None else self.scores
+        kind, order = "ranks", self.ranks
+        if order is None:
+            kind, order = "scores", self.scores
         if order is None:
             raise DataError("a ranking needs `ranks` or `scores`")
         if not len(order) == count == len(finished) == len(sources):
             raise DataError(
-                f"{count} completions have {len(order)} {'scores' if self.ranks is None else 'ranks'}, "
-                f"{len(finished)} `finished` and {len(sources)} sources"
+                f"{count} completions have {len(order)} {kind}, {len(finished)} `finished` and "
+                f"{len(sources)} sources"
             )
         if None in order:
             raise Useless("a completion without a score")
         numbers = [number(value, "a rank or score") for value in order]
-        places = ranks_from_scores(numbers) if self.ranks is None else [int(value) for value in numbers]
-        if self.ranks is not None and [float(place) for place in places] != numbers:
+        notes = checked_notes(row.noted("ranking_meta") | self.labels, count)
+        if kind == "scores":
+            places = ranks_from_scores(numbers)
+            notes["scores"] = numbers
+        elif all(value.is_integer() for value in numbers):
+            places = list(map(int, numbers))
+        else:
             raise DataError(
                 f"ranks must be whole numbers, not {shown(self.ranks)}",
                 remedy="name the column `scores` if more is better",
             )
-        completions = tuple(
-            Completion(prompt, said, finished=ended, source=_name(source))
-            for said, ended, source in zip(self.texts, finished, sources, strict=True)
-        )
-        notes = checked_notes(row.noted("ranking_meta") | self.labels, count)
-        if self.ranks is None:
-            notes["scores"] = numbers
-        return [Ranking(prompt, completions, tuple(places), _name(row.get("annotator")), notes)]
+        completions = []
+        for words, stopped, source in zip(self.texts, finished, sources, strict=True):
+            completions.append(Completion(prompt, words, finished=stopped, source=_name(source)))
+        return [Ranking(prompt, tuple(completions), tuple(places), _name(row.get("annotator")), notes)]
 
 
 def _name(value: Any) -> str:
     if value is None:
         return ""
-    return text(value, "the name of a source or annotator") if isinstance(value, str) else shown(value)
+    if isinstance(value, str):
+        return text(value, "the name of a source or annotator")
+    return shown(value)
 
 
 def checked_notes(notes: dict[str, Any], count: int, names: Sequence[str] = PER_COMPLETION) -> dict[str, Any]:
@@ -97,8 +100,8 @@ def checked_notes(notes: dict[str, Any], count: int, names: Sequence[str] = PER_
 
 def _counted(value: Any, name: str) -> Any:
     """A number as it is written (a whole one stays one), looked at."""
-    found = number(value, name)
-    return value if isinstance(value, int | float) else found
+    as_float = number(value, name)
+    return value if isinstance(value, int | float) else as_float
 
 
 def read_ranking(row: Row, want: Want) -> list[Record]:
@@ -117,7 +120,9 @@ def read_ranking(row: Row, want: Want) -> list[Record]:
         return _objects(found, column).records(prompt, row)
     texts = [completion(item, f"a text in {column}", prompt, row) for item in found]
     ranks = items(row["ranks"], "ranks") if holds_something(row.columns.get("ranks")) else None
-    scores = items(row[score_column], score_column) if score_column else None
+    scores = None
+    if score_column:
+        scores = items(row[score_column], score_column)
     return _Ranked(texts, ranks, scores, row.get("sources") or row.get("models")).records(prompt, row)
 
 
@@ -132,14 +137,20 @@ def _objects(found: Sequence[Mapping[str, Any]], column: str) -> _Ranked:
     return ranked
 
 
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
 def _item_score(item: Mapping[str, Any]) -> float | None:
     """UltraFeedback's overall score, or the mean of its ratings by aspect ("N/A" left out)."""
     if column := next((name for name in ITEM_SCORES if item.get(name) is not None), ""):
         return number(item[column], column)
     aspects = item.get("annotations")
     numbers: list[float] = []
-    for aspect in aspects.values() if isinstance(aspects, Mapping) else ():
-        rating = aspect.get("Rating") if isinstance(aspect, Mapping) else "N/A"
+    if not isinstance(aspects, Mapping):
+        return None
+    for aspect in filter(_is_table, aspects.values()):
+        rating = aspect.get("Rating")
         if not isinstance(rating, str) or re.fullmatch(r"[0-9]+(\.[0-9]+)?", rating):
             numbers.append(number(rating, "Rating"))
     return sum(numbers) / len(numbers) if numbers else None
@@ -147,7 +158,7 @@ def _item_score(item: Mapping[str, Any]) -> float | None:
 
 def read_best_first(row: Row, want: Want) -> list[Record]:
     prompt = prompt_of(row)
-    texts = [text(said, "a text in output") for said in row["output"]]
+    texts = [text(one, "a text in output") for one in row["output"]]
     return _Ranked(texts, range(1, len(texts) + 1)).records(prompt, row)
 
 

@@ -73,10 +73,10 @@ def prompt_of(row: Row) -> Prompt:
     """
     column = row.first(PROMPTS) or row.first(PROMPTS_BESIDE)
     value = row[column]
-    as_text = column == "instruction" and isinstance(
-        unpacked(value, column), str | None
-    )  # a task may begin as HH's turns do
-    found = (Message("user", text(value, column)),) if as_text else messages(value, column, row)
+    if column == "instruction" and isinstance(unpacked(value, column), str | None):
+        found = (Message("user", text(value, column)),)  # a task may begin as HH's turns do
+    else:
+        found = messages(value, column, row)
     if is_hh(value) and len(found) > 1 and found[-1] == Message("assistant", ""):
         found = found[:-1]  # HH prompts end with the cue "Assistant:"
     elif column in PROMPTS[1:] and len(found) == 1 and found[0].role == "user" and not is_hh(value):
@@ -84,8 +84,10 @@ def prompt_of(row: Row) -> Prompt:
             [name for name in INPUTS if column == "instruction" or isinstance(row.columns.get(name), str)],
             filled=True,
         )
-        parts = [found[0].content, text(row[about], about) if about else ""]
-        found = (Message("user", "\n".join(part for part in parts if part)),)
+        parts = [found[0].content]
+        if about:
+            parts.append(text(row[about], about))
+        found = (Message("user", "\n".join(filter(None, parts))),)
     return whole(found, row)
 
 
@@ -117,7 +119,9 @@ def to_learn(turn: Turn) -> str:
 
 def read_string(row: str, want: Want) -> list[Record]:
     whole_text = text(row, "the row")
-    return [Text(whole_text)] if want == "text" else [whole(messages(whole_text, "the row"), Row({}))]
+    if want == "text":
+        return [Text(whole_text)]
+    return [whole(messages(whole_text, "the row"), Row({}))]
 
 
 def read_text(row: Row, want: Want) -> list[Record]:

@@ -33,8 +33,10 @@ NEEDS: dict[Want, str] = {
     "prompt": "a column `prompt` (text, or messages that end with the user's turn)",
     "demonstration": "columns `prompt` and `completion`, or `messages` with an assistant turn",
     "comparison": "columns `prompt`, `chosen` and `rejected`",
-    "ranking": "columns `prompt`, `completions` and `ranks` or `scores`, or `prompt`, `chosen` and `rejected`",
-    "unpaired": "columns `prompt`, `completion` and `label` (true or false), or `prompt`, `chosen` and `rejected`",
+    "ranking": "columns `prompt`, `completions` and `ranks` or `scores`, or `prompt`, `chosen` and "
+    "`rejected`",
+    "unpaired": "columns `prompt`, `completion` and `label` (true or false), or `prompt`, `chosen` and "
+    "`rejected`",
 }
 ONE: dict[Want, str] = {**{want: f"a {want}" for want in NEEDS}, "unpaired": "an unpaired completion"}
 KINDS: dict[Want, type[Any]] = {

@@ -129,11 +129,10 @@ def items(value: Any, column: str) -> list[Any]:
     if isinstance(value, str) and isinstance(inside := parsed(value, "["), list):
         return inside
     if not isinstance(value, list):
+        in_a_cell = 'as JSON in its cell (["a", "b"]), or in a file of JSONL, JSON or Parquet'
         raise DataError(
             f"{column} must be a list, not {type(value).__name__} ({shown(value)})",
-            remedy='as JSON in its cell (["a", "b"]), or in a file of JSONL, JSON or Parquet'
-            if isinstance(value, str)
-            else "",
+            remedy=in_a_cell if isinstance(value, str) else "",
         )
     return value
 
