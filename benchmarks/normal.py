@@ -1,8 +1,8 @@
 """Is this normal? Healthy runs and runs with one fault each, on the town, and what the rules of
 `alignlab.health.rules` say of them.
 
-    python benchmarks/normal.py --out runs/normal                       the runs, then the table (reruns go on where they were)
-    python benchmarks/normal.py --out runs/normal --record FILE.gz      also keep what the rules read, for the test suite
+    python benchmarks/normal.py --out runs/normal                     the runs (they go on), the table
+    python benchmarks/normal.py --out runs/normal --record FILE.gz    keeps what the rules read, for the tests
 
 Each fault is put into a real training run, through a setting where one does it and by patching the loop where
 it is a bug that somebody might write. A fault counts as named when one of the rules expected for it says
@@ -654,7 +654,8 @@ def table(runs: list[dict[str, Any]]) -> str:
         )
     count = {kind: sum(run["kind"] == kind for run in runs) for kind in right}
     lines.append(
-        f"faults named: {right['fault']} of {count['fault']} (while training ran: {early['fault']}); healthy runs without an alarm: {right['healthy']} of "
+        f"faults named: {right['fault']} of {count['fault']} (while training ran: {early['fault']}); "
+        f"healthy runs without an alarm: {right['healthy']} of "
         f"{count['healthy']} (while training ran: {early['healthy']})"
     )
     return "\n".join(lines)

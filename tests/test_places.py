@@ -463,7 +463,8 @@ def test_an_ascii_locale_changes_no_file_and_breaks_no_line(tmp_path):
     )
     assert (
         shell(
-            "alignlab report modèle && alignlab runs verify modèle && alignlab runs doctor modèle && alignlab view --data données.jsonl --model town-s && "
+            "alignlab report modèle && alignlab runs verify modèle && alignlab runs doctor modèle && "
+            "alignlab view --data données.jsonl --model town-s && "
             "alignlab export --data données.jsonl --out zurück.csv",
             tmp_path,
             **ASCII,

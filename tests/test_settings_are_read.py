@@ -18,7 +18,8 @@ CARRIED = {
     "Plan": {"PipelineSettings"},
     "judged_by": {"PPOSettings", "GroupSettings", "OnlineDPOSettings", "RejectionSettings"},
 }
-"""Names that bring settings with them, without the name of their class: the recipes' plan, and the stage of all who learn on policy."""
+"""Names that bring settings with them, without the name of their class: the recipes' plan, and the stage of
+all who learn on policy."""
 
 
 def classes() -> list[type]:

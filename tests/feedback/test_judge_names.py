@@ -1,5 +1,5 @@
-"""One grammar of names, two views: every judge scores, and those of refusals, of planted texts and of the town say
-verdicts too.
+"""One grammar of names, two views: every judge scores, and those of refusals, of planted texts and of the
+town say verdicts too.
 """
 
 from __future__ import annotations
