@@ -60,7 +60,7 @@ COMMANDS = {
         "2",
         "--prompts",
         "6",
-        "--n",
+        "--per_prompt",
         "2",
         "--count",
         "16",
