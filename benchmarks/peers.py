@@ -195,13 +195,16 @@ def arguments(work: str, rows: Path, prompts: Path, whole: bool) -> list[str]:
         return [*line.split(), "--data", str(rows)]
     micro = 0 if whole else 4
     line = f"{work} --micro-batch {micro} --rollouts 16 --steps {{steps}} --sampling.max-new-tokens 64 "
-    line += "--minibatch 16 --epochs 4 --reward {reward}" if work == "ppo" else "--per-prompt 4 --judge town:gold"
+    line += (
+        "--minibatch 16 --epochs 4 --reward {reward}" if work == "ppo" else "--per-prompt 4 --judge town:gold"
+    )
     return [*line.split(), "--data", str(prompts)]
 
 
 def reward_folder(model: str, precision: Any, folder: str) -> None:
     """A reward model of the same shape with a fresh head, as the peer has."""
-    from alignlab.models.load import load_reward_model, save_reward_model
+    from alignlab.models.load import load_reward_model
+    from alignlab.models.saving import save_reward_model
     from alignlab.settings import ModelSettings
 
     save_reward_model(
@@ -327,7 +330,7 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
-    from alignlab.models.load import multiplies_bf16
+    from alignlab.models.devices import multiplies_bf16
 
     if args.precision == "auto":
         args.precision = "bf16" if not args.town and multiplies_bf16(torch.device("cpu")) else "fp32"

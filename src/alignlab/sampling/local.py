@@ -24,7 +24,8 @@ from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models import adapters
 from ..models.attention import use_plain_attention
 from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
-from ..models.load import BIG, Policy
+from ..models.devices import BIG
+from ..models.policy import Policy
 from ..models.products import width
 from ..records import Completion, Prompt
 from . import Sampling
