@@ -105,13 +105,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def say(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Says]:
     """Gives a command; its exit code and what it wrote to stderr. Without --model and --out it gets the tiny
-    model and tmp_path/run.
+    model and tmp_path/run, `eval` on a file the constant judge.
     """
 
     def say(*command: Any) -> Says:
         arguments = [str(argument) for argument in command]
         arguments += [] if "--model" in arguments else ["--model", str(world / "model")]
         arguments += [] if "--out" in arguments or command[0] == "chat" else ["--out", str(tmp_path / "run")]
+        if command[0] == "eval" and "--data" in arguments and "--judge" not in arguments:
+            arguments += ["--judge", "constant"]
         capsys.readouterr()
         code = cli.main(arguments)
         err = capsys.readouterr().err

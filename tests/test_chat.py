@@ -367,7 +367,7 @@ def test_ctrl_c_in_the_sampler_leaves_it_fit_for_the_next_question(
         count += 1
         if count == 10:
             raise KeyboardInterrupt
-        extend(*args, **options)
+        return extend(*args, **options)
 
     monkeypatch.setattr(speaker.sampler, "_extend", extend_and_interrupt)
     (stopped,) = conversation.ask("one", lambda answers: chat.show(screen(60), answers))

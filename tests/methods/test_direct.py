@@ -305,7 +305,7 @@ def test_they_learn_what_is_preferred_and_the_opposite_of_it(settings: Any, base
 
 
 def test_orpo_and_simpo_by_hand(base: Path, open_run: OpenRun):
-    """The first step's figures from log-probabilities of rows by themselves, and the held-out ones after it."""
+    """The first step's figures from log-probabilities of rows by themselves, and held-out ones after it."""
     learn, test = PAIRS[:6], PAIRS[6:11]
     start = load_policy(base, ModelSettings())
 

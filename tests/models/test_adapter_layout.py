@@ -346,11 +346,12 @@ from alignlab.models.reader import load_reader
 from alignlab.settings import AdapterSettings, ModelSettings
 lora = AdapterSettings(rank=2)
 for folder in sys.argv[1:]:
-    settings, out, said = ModelSettings(device="cpu", download=folder.endswith("-download")), folder + "-out", []
+    settings = ModelSettings(device="cpu", download=folder.endswith("-download"))
+    head, out, said = dict(init_head=True, adapter=lora, trainable=True), folder + "-out", []
     asked.clear()
     for call in (lambda: load_policy(folder, settings), lambda: load_reader(folder, settings),
                  lambda: save_policy(load_policy(folder, settings, lora, trainable=True), out, card=""),
-                 lambda: save_reward_model(load_reward_model(folder, settings, init_head=True, adapter=lora, trainable=True), out + "-rm", card=""),
+                 lambda: save_reward_model(load_reward_model(folder, settings, **head), out + "-rm", card=""),
                  lambda: load_reward_model(out + "-rm", settings)):
         try:
             call()

@@ -49,7 +49,8 @@ TEMPLATES = {
 }
 ENDS = {"llama-2": EOS, "zephyr": EOS, "chatml": END, "spaced": END, "plain text": EOS}
 THINKS = (
-    "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}(hm) {% endif %}{{ m.content }}<end>{% endfor %}"
+    "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}(hm) {% endif %}{{ "
+    "m.content }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )  # shows the thought of the last turn only, as Qwen 3 does
 OPENS_A_THOUGHT = (
@@ -246,14 +247,16 @@ THINKING = {
     # opens it
     "qwen3-thinking": ANSWER.replace(
         "BODY",
-        "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if '</think>' in m.content else '' }}\n</think>\n\n"
+        "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if "
+        "'</think>' in m.content else '' }}\n</think>\n\n"
         "{% endif %}" + AFTER_THOUGHT,
     )
     + "{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
     # Qwen 3 that may think: the same answer behind a prompt that opens nothing
     "qwen3": ANSWER.replace(
         "BODY",
-        "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if '</think>' in m.content else '' }}\n</think>\n\n"
+        "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if "
+        "'</think>' in m.content else '' }}\n</think>\n\n"
         "{% endif %}" + AFTER_THOUGHT,
     )
     + "{% if add_generation_prompt %}<assistant>{% endif %}",
@@ -330,11 +333,13 @@ def test_other_ways_to_open_an_answer(tokenizer, opens, completion, said):
 
 REWRITTEN = {
     # Mistral's: the system message stands before the last question, so nowhere once that is answered
-    "mistral": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}\n\n{% endif %}"
+    "mistral": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] "
+    "{% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}\n\n{% endif %}"
     "{{ m.content }}[/INST]{% elif m.role == 'assistant' %} {{ m.content | trim }}{{ eos_token }}{% "
     "endif %}{% endfor %}",
     # a reminder behind the last question
-    "reminder": "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if loop.last and m.role == 'user' %} (be kind){% endif %}<end>{% endfor %}"
+    "reminder": "{% for m in messages %}<{{ m.role }}>{{ m.content }}"
+    "{% if loop.last and m.role == 'user' %} (be kind){% endif %}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant> {% endif %}",
     # the number of messages
     "count": (
