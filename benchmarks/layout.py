@@ -64,7 +64,7 @@ def main() -> None:
     path = names.models.model(args.model).path
     policy, reference = load_policy(path, ModelSettings(), trainable=True), load_policy(path, ModelSettings())
     scorer = load_reward_model(path, ModelSettings(), init_head=True, trainable=True)
-    prompts = names.data.read("town:prompts", "prompt", count=64).records
+    prompts = names.data.read_data("town:prompts", "prompt", count=64).records
     groups = LocalSampler.of(policy).sample(prompts, Sampling(n=4), seed=0)
     rows = [
         [example(policy.tokenizer, c.prompt, c.text, finished=c.finished) for c in group] for group in groups

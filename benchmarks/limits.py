@@ -130,7 +130,7 @@ def needed(model: Any, rows: Sequence[Rendered], *, passes: float, head: bool) -
 def stages(ref: str, only: Sequence[str], count: int, precision: Any) -> list[Stage]:
     path, settings = names.weights.model_path(ref), ModelSettings(precision=precision)
     policy = load_policy(path, settings, trainable=True)
-    pairs = names.data.read("town:test-pairs", "comparison", seed=0, count=count).records
+    pairs = names.data.read_data("town:test-pairs", "comparison", seed=0, count=count).records
     both = [
         [example(policy.tokenizer, c.prompt, text, finished=True) for text in (c.chosen, c.rejected)]
         for c in pairs

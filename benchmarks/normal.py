@@ -131,7 +131,7 @@ class Lab:
             [
                 change(r, rng)
                 for name in ("rankings", "rankings_test")
-                for r in names.data.read(
+                for r in names.data.read_data(
                     str(Path(self.rankings) / "data" / f"{name}.jsonl"), "ranking"
                 ).records
             ],

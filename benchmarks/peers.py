@@ -274,7 +274,7 @@ def write_rows(args: argparse.Namespace, seed: int, folder: Path) -> tuple[Path,
     if args.town:
         from alignlab import names
 
-        pairs = names.data.read("town:test-pairs", "comparison", seed=seed, count=64).records
+        pairs = names.data.read_data("town:test-pairs", "comparison", seed=seed, count=64).records
         rows = [{"prompt": c.prompt.text, "chosen": c.chosen, "rejected": c.rejected} for c in pairs]
         questions, own = [row["prompt"] for row in rows[:16]], str(file)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))

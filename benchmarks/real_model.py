@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from alignlab.data.read import load
+from alignlab.data.read import load_records
 from alignlab.data.split import by_prompt
 from alignlab.evals.statistics import mean_ci
 from alignlab.records import Chain, Comparison, Message, Prompt, read_jsonl, write_jsonl
@@ -49,7 +49,7 @@ def prepare(data: Path, out: Path) -> dict[str, str]:
     asked to be brief.
     """
     kept: dict[str, Comparison] = {}
-    for c in load(data / "hh_rlhf/harmless-base-train-1788.jsonl.gz", "comparison").records:
+    for c in load_records(data / "hh_rlhf/harmless-base-train-1788.jsonl.gz", "comparison").records:
         if sum(len(m.content) for m in c.prompt.messages) + max(len(c.chosen), len(c.rejected)) <= LONGEST:
             kept.setdefault(
                 c.prompt.messages[0].content,
@@ -62,7 +62,7 @@ def prepare(data: Path, out: Path) -> dict[str, str]:
     oasst = str(data / "oasst_sample/oasst_conversations.jsonl")
     first = {
         p.messages[0].content: Prompt((BRIEF, p.messages[0]))
-        for p in load(oasst, "prompt").records
+        for p in load_records(oasst, "prompt").records
         if p.messages[0].role == "user"
     }
     write_jsonl(out / "data/questions.jsonl", [p for text, p in first.items() if len(text) <= LONGEST])

@@ -137,7 +137,7 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
 
     torch.set_num_threads(2)
     prompts, gold = (
-        names.data.read("town:test", "prompt", count=s.eval.prompts).records,
+        names.data.read_data("town:test", "prompt", count=s.eval.prompts).records,
         names.judges.judge("town:gold").load(),
     )
     assert gold is not None

@@ -250,7 +250,7 @@ def test_runs_made_before_there_were_manifests_go_on_and_their_data_is_compared(
     info = json.loads((folder / "run.json").read_text())
     del info["manifest"]
     (folder / "run.json").write_text(json.dumps(info))
-    assert read_run(folder).status == "done" and names.data.read(str(folder), "ranking").records
+    assert read_run(folder).status == "done" and names.data.read_data(str(folder), "ranking").records
     assert (
         cli.main(["runs", "verify", str(folder)]) == 0
         and "made by an older version" in capsys.readouterr().out

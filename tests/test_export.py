@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from alignlab import cli
-from alignlab.data import load
+from alignlab.data import load_records
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.saving import save_policy, save_reward_model
 from alignlab.settings import AdapterSettings, ModelSettings
@@ -42,7 +42,7 @@ def test_town_demonstrations_into_every_ending(tmp_path, capsys):
         )
         rows = 18 if ending == ".csv" else 20  # two go on over several turns
         assert code == 0 and f"20 records -> {rows} rows" in out and f"notes of {rows}" in out, err
-        assert load(tmp_path / f"a{ending}", "demonstration").report.kept == rows
+        assert load_records(tmp_path / f"a{ending}", "demonstration").report.kept == rows
     assert (
         "2 with a list, which CSV cannot hold"
         in run(

@@ -145,7 +145,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     refusals = [
         Demonstration(prompt, language.REFUSAL)
-        for prompt in names.data.read("town:harmful", "prompt", count=64).records
+        for prompt in names.data.read_data("town:harmful", "prompt", count=64).records
     ]
     write_jsonl(folder / "refusals.jsonl", refusals)
     assert (

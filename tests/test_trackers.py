@@ -120,14 +120,14 @@ def test_a_run_that_goes_on_hands_over_all_rows_even_to_a_tracker_named_later(
 
 
 def test_an_unknown_or_missing_tracker_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trackers.parse("") == () and trackers.parse(" , ") == ()
+    assert trackers.parse_trackers("") == () and trackers.parse(" , ") == ()
     with pytest.raises(ConfigError, match="no tracker 'tensorbord'"):
-        trackers.parse("tensorbord")
+        trackers.parse_trackers("tensorbord")
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"wandb is not installed[\s\S]*alignlab\[trackers\]"):
-        trackers.parse("wandb")
+        trackers.parse_trackers("wandb")
     monkeypatch.setattr(trackers, "find_spec", lambda name: object())
-    assert trackers.parse("wandb, tensorboard,wandb") == ("wandb", "tensorboard")
+    assert trackers.parse_trackers("wandb, tensorboard,wandb") == ("wandb", "tensorboard")
 
 
 def test_trackers_are_off_by_default_and_no_part_of_the_key(tmp_path: Path, fake: list[Fake]) -> None:

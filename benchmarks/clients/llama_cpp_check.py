@@ -30,7 +30,8 @@ def write(model: str, file: str, count: str = "50") -> None:
 
     policy = load_policy(names.models.model(model).path, ModelSettings(precision="fp32"))
     prompts = [
-        Prompt(record.messages) for record in names.data.read("town:test", "prompt", count=int(count)).records
+        Prompt(record.messages)
+        for record in names.data.read_data("town:test", "prompt", count=int(count)).records
     ]
     found = LocalSampler.of(policy).sample(prompts, Sampling(max_new_tokens=48, temperature=0.0))
     with open(file, "w") as out:

@@ -35,7 +35,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
 from alignlab.data.files import file_rows
-from alignlab.data.read import load
+from alignlab.data.read import load_records
 from alignlab.errors import DataError
 from alignlab.evals.scorers import agreement, scorer_card
 from alignlab.evals.statistics import ece
@@ -88,7 +88,7 @@ def labelled(path: Path) -> list[Row]:
 def harmless_rows(path: Path, limit: int, seed: int) -> list[Row]:
     """Answers to harmless requests that nothing makes sound like a refusal."""
     found = []
-    for shown in load(path, "demonstration").records:
+    for shown in load_records(path, "demonstration").records:
         head = shown.completion[:400].lower()
         if not any(CUES[cue].search(head) for cue in ("unwilling", "apology", "self", "no_access")):
             found.append(Row(shown.prompt.text, shown.completion, "compliance", "", "harmless"))

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from alignlab.data.read import load, survey
+from alignlab.data.read import load_records, survey
 from alignlab.errors import DataError
 
 MEMORY = 3 * 2**30  # of addresses; what is used is asserted by the test
@@ -170,7 +170,7 @@ def read(folder: Path, titles: Sequence[str]) -> dict[str, Any]:
         print(title, file=sys.stderr, flush=True)
         path = folder / title / BOMBS[title][0]
         for reader in (
-            lambda path: load(path, "comparison"),
+            lambda path: load_records(path, "comparison"),
             lambda path: survey(path, "comparison").broken[-1],
         ):
             signal.alarm(SECONDS)

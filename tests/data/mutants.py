@@ -28,7 +28,7 @@ from bombs import peak
 from alignlab.constitution import files as constitution
 from alignlab.data import harms, mixture, redteam_sets
 from alignlab.data.formats import WANTS
-from alignlab.data.read import load, survey
+from alignlab.data.read import load_records, survey
 from alignlab.errors import UserError
 from alignlab.interop import from_trl
 from alignlab.redteam.judging import judge_rows, rows_of
@@ -215,7 +215,7 @@ def mutant(number: int, folder: Path) -> tuple[Path, Callable[[], Any]]:
             "settings": lambda: resolve(SFTSettings, file=path, section="sft", sections={"sft", "dpo"}),
             "mix": lambda: mixture.sources(f"mix:{path}"),
             "trl": lambda: from_trl.from_trl(file=str(path), args="", method="sft", write=""),
-            "harms": lambda: harms.read(path),
+            "harms": lambda: harms.read_harms(path),
         }[path.stem]
     rows = [dict(row) for row in rng.choice(ROWS)]
     if rng.random() < 0.4:
@@ -259,9 +259,9 @@ def mutant(number: int, folder: Path) -> tuple[Path, Callable[[], Any]]:
     want = rng.choice(WANTS)
     return path, rng.choice(
         (
-            lambda: load(path, want),
+            lambda: load_records(path, want),
             lambda: survey(path, want),
-            lambda: redteam_sets.load(path),
+            lambda: redteam_sets.load_red_team_set(path),
             lambda: list(judge_rows(rows_of(path), [])),
         )
     )

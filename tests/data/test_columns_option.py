@@ -7,7 +7,7 @@ import pytest
 
 from alignlab import cli, names
 from alignlab.cli.commands import COMMANDS
-from alignlab.data import load
+from alignlab.data import load_records
 from alignlab.data.read import survey
 from alignlab.errors import ConfigError, DataError
 from alignlab.records import Demonstration, Prompt
@@ -39,30 +39,30 @@ def test_a_file_is_read_by_the_names_that_the_user_gives(tmp_path):
         writer.writerows(ROWS)
     for source in (file, tmp_path / "a.csv"):
         name = f"columns: prompt = q , completion=a,label=:{source}"
-        found = load(name, "demonstration")
+        found = load_records(name, "demonstration")
         assert (
             found.records == expected == survey(name, "demonstration").records
             and names.data.kind(name) == "demonstration"
         )
         assert "no text: (label)" in str(found.report), "what was set aside is named"
-        assert names.data.read(name, "prompt").records[0].meta["columns"] == {
+        assert names.data.read_data(name, "prompt").records[0].meta["columns"] == {
             "completion": "By the well.",
             "(label)": "cs",
         }
     with pytest.raises(DataError, match="no known format has the columns 'q'"):
-        load(tmp_path / "a.csv", "demonstration")
+        load_records(tmp_path / "a.csv", "demonstration")
 
 
 def test_a_column_in_the_way_is_set_aside_and_named(tmp_path):
     file = jsonl(
         tmp_path / "a.jsonl", [{"prompt": "ignored here", "q": "Hi?", "chosen": "a b", "rejected": "a c"}]
     )
-    report = load(f"columns:prompt=q:{file}", "comparison").report
+    report = load_records(f"columns:prompt=q:{file}", "comparison").report
     assert report.not_read == {"(prompt)": 1}
     swapped = jsonl(tmp_path / "b.jsonl", [{"prompt": "Yes.", "completion": "Hi?"}])
-    assert load(f"columns:prompt=completion,completion=prompt:{swapped}", "demonstration").records == [
-        Demonstration(Prompt.user("Hi?"), "Yes.")
-    ]
+    assert load_records(
+        f"columns:prompt=completion,completion=prompt:{swapped}", "demonstration"
+    ).records == [Demonstration(Prompt.user("Hi?"), "Yes.")]
 
 
 def test_a_pair_without_a_prompt_column_may_be_said_to_be_one(tmp_path):
@@ -70,8 +70,8 @@ def test_a_pair_without_a_prompt_column_may_be_said_to_be_one(tmp_path):
         tmp_path / "a.jsonl", [{"chosen": "It is so.", "rejected": "It is not.", "reason": "because it is"}]
     )
     with pytest.raises(DataError, match="'reason' holds text"):
-        load(file, "comparison")
-    report = load(f"columns:prompt=:{file}", "comparison").report
+        load_records(file, "comparison")
+    report = load_records(f"columns:prompt=:{file}", "comparison").report
     assert report.not_read == {"reason": 1} and sum(report.remarks.values()) == 1
 
 
@@ -92,7 +92,7 @@ def test_a_pair_without_a_prompt_column_may_be_said_to_be_one(tmp_path):
 def test_unknown_names_on_either_side_are_errors_with_the_nearest(tmp_path, listed, kind, what, remedy):
     file = jsonl(tmp_path / "a.jsonl", ROWS)
     with pytest.raises(kind, match=what) as error:
-        names.data.read(f"columns:{listed}:{file}", "demonstration")
+        names.data.read_data(f"columns:{listed}:{file}", "demonstration")
     assert remedy in error.value.remedy
     if kind is DataError:
         assert str(file) in error.value.where and survey(f"columns:{listed}:{file}", "demonstration").broken
@@ -104,7 +104,7 @@ def test_data_with_names_of_ours_takes_none(tmp_path, data):
     (tmp_path / "run" / "run.json").write_text("{}")
     name = data.replace("FILE", str(jsonl(tmp_path / "a.jsonl", ROWS))).replace("RUN", str(tmp_path / "run"))
     for asked in (
-        lambda: names.data.read(f"columns:prompt=q:{name}", "demonstration"),
+        lambda: names.data.read_data(f"columns:prompt=q:{name}", "demonstration"),
         lambda: names.data.kind(f"columns:prompt=q:{name}"),
     ):
         with pytest.raises(ConfigError, match="--columns") as error:
@@ -117,7 +117,7 @@ def test_mixtures_and_lists_say_it_of_each_file(tmp_path):
         jsonl(tmp_path / f"{name}.jsonl", [row | {"q": f"{name}: {row['q']}"} for row in ROWS])
         for name in "ab"
     )
-    mixed = names.data.read(
+    mixed = names.data.read_data(
         f"mix:1=columns:prompt=q,completion=a,label=:{a}+1=columns:prompt=q,completion=a,label=:{b}",
         "demonstration",
     )
@@ -168,7 +168,7 @@ def test_the_commands(tmp_path, capsys):
 
 def test_every_stage_says_what_became_of_its_rows(tmp_path, capsys):
     file = jsonl(tmp_path / "a.jsonl", [{"prompt": "Hi?", "completion": "Yes.", "persona": "a pirate"}])
-    data = [names.data.read(str(file), "prompt")]
+    data = [names.data.read_data(str(file), "prompt")]
     run = open_run("eval", tmp_path / "run", EvalSettings(), 0, True, uses=data)
     assert "not read: persona (1 row)" in capsys.readouterr().err
     run.finish({})

@@ -13,7 +13,7 @@ import pytest
 from datasets.data_files import DataFilesDict, get_data_patterns
 
 from alignlab.data.folders import folder_files
-from alignlab.data.read import kind_of, load, survey
+from alignlab.data.read import kind_of_source, load_records, survey
 from alignlab.errors import DataError
 
 ROWS = [{"prompt": f"Q{i}?", "completion": f"A{i}."} for i in range(8)]
@@ -102,7 +102,7 @@ def test_a_file_of_no_split_or_of_two_is_named(
     names: tuple[str, ...], what: str, where: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=what) as caught:
-        load(lay(tmp_path, *names), "demonstration")
+        load_records(lay(tmp_path, *names), "demonstration")
     assert caught.value.where == str(tmp_path / where) and caught.value.remedy
 
 
@@ -115,12 +115,18 @@ def test_the_only_split_with_the_word_in_its_name_is_taken(tmp_path: Path) -> No
 
 def test_a_test_row_is_in_no_record_of_training(tmp_path: Path) -> None:
     lay(tmp_path, "data/train/a.jsonl", "data/train/b.jsonl", "data/test/a.jsonl", "data/test/b.jsonl")
-    for records in (load(tmp_path, "demonstration").records, survey(tmp_path, "demonstration").records):
+    for records in (
+        load_records(tmp_path, "demonstration").records,
+        survey(tmp_path, "demonstration").records,
+    ):
         assert sorted(record.prompt.text for record in records) == [
             "data/train/a.jsonl?",
             "data/train/b.jsonl?",
         ]
-    assert [r.completion for r in load(tmp_path, "demonstration", split="test").records] == ["2.", "3."]
+    assert [r.completion for r in load_records(tmp_path, "demonstration", split="test").records] == [
+        "2.",
+        "3.",
+    ]
 
 
 # --- folders that `datasets` saved
@@ -132,16 +138,19 @@ def test_a_saved_set_gives_its_rows(tmp_path: Path) -> None:
     saved.save_to_disk(tmp_path / "one")
     saved.select([6, 2, 2]).save_to_disk(tmp_path / "picked")
     saved.shuffle(seed=0).save_to_disk(tmp_path / "shards", num_shards=3)
-    assert [r.completion for r in load(tmp_path / "one", "demonstration").records] == [
+    assert [r.completion for r in load_records(tmp_path / "one", "demonstration").records] == [
         row["completion"] for row in ROWS
     ]
-    assert [r.completion for r in load(tmp_path / "picked", "demonstration").records] == ["A6.", "A2."]
-    assert len(load(tmp_path / "shards", "demonstration").records) == 8
-    assert kind_of(tmp_path / "one") == "demonstration"
+    assert [r.completion for r in load_records(tmp_path / "picked", "demonstration").records] == [
+        "A6.",
+        "A2.",
+    ]
+    assert len(load_records(tmp_path / "shards", "demonstration").records) == 8
+    assert kind_of_source(tmp_path / "one") == "demonstration"
     with pytest.raises(DataError, match="'test' is asked for"):
-        load(tmp_path / "one", "demonstration", split="test")
+        load_records(tmp_path / "one", "demonstration", split="test")
     with pytest.raises(DataError, match="each by itself"):
-        load(tmp_path, "demonstration")
+        load_records(tmp_path, "demonstration")
 
 
 def test_a_saved_dictionary_gives_the_split(tmp_path: Path) -> None:
@@ -150,14 +159,15 @@ def test_a_saved_dictionary_gives_the_split(tmp_path: Path) -> None:
     )
     parts.save_to_disk(tmp_path / "both")
     assert [
-        len(load(tmp_path / "both", "demonstration", split=split).records) for split in ("train", "test")
+        len(load_records(tmp_path / "both", "demonstration", split=split).records)
+        for split in ("train", "test")
     ] == [5, 3]
     with pytest.raises(DataError, match="no split 'validation'") as caught:
-        load(tmp_path / "both", "demonstration", split="dev")
+        load_records(tmp_path / "both", "demonstration", split="dev")
     assert caught.value.remedy == "it has: test, train"
     datasets.DatasetDict({"test": parts["test"]}).save_to_disk(tmp_path / "held-out")
     with pytest.raises(DataError, match="no split 'train'"):
-        load(tmp_path / "held-out", "demonstration")
+        load_records(tmp_path / "held-out", "demonstration")
 
 
 def test_what_a_saved_set_cannot_decode_is_not_opened(tmp_path: Path) -> None:
@@ -169,7 +179,7 @@ def test_what_a_saved_set_cannot_decode_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "set" / "dataset_info.json").write_text(json.dumps(info))
     with pytest.raises(Exception, match="http|PIL|Pillow|image"):
         datasets.load_from_disk(str(tmp_path / "set"))[0]
-    assert [r.completion for r in load(tmp_path / "set", "demonstration").records] == ["b"]
+    assert [r.completion for r in load_records(tmp_path / "set", "demonstration").records] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -204,5 +214,5 @@ def test_a_damaged_saved_set_is_a_data_error(harm: str, tmp_path: Path) -> None:
         case "missing split":
             (folder / "dataset_dict.json").write_text('{"splits": ["../set", "train"]}')
     with pytest.raises(DataError) as caught:
-        load(folder, "demonstration")
+        load_records(folder, "demonstration")
     assert str(tmp_path) in caught.value.where and caught.value.remedy

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.data.read import kind_of, load
+from alignlab.data.read import kind_of_source, load_records
 from alignlab.errors import DataError
 
 from .bombs import BOMBS, table
@@ -106,7 +106,9 @@ def test_a_valid_table_with_values_that_python_has_no_type_for_is_read(tmp_path:
         "in": pyarrow.StructArray.from_arrays([days], ["day"]),
     }
     (tmp_path / "a.parquet").write_bytes(table({"prompt": ["a"], "completion": ["b"], **odd}))
-    assert [record.completion for record in load(tmp_path / "a.parquet", "demonstration").records] == ["b"]
+    assert [
+        record.completion for record in load_records(tmp_path / "a.parquet", "demonstration").records
+    ] == ["b"]
 
 
 def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -118,11 +120,11 @@ def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         tmp_path / "a.parquet",
     )
     with pytest.raises(DataError, match="two columns are named 'prompt'"):
-        load(tmp_path / "a.parquet", "demonstration")
+        load_records(tmp_path / "a.parquet", "demonstration")
     twins = pyarrow.StructArray.from_arrays([pyarrow.array([1]), pyarrow.array([2])], ["x", "x"])
     (tmp_path / "b.parquet").write_bytes(table({"prompt": ["a"], "completion": ["b"], "twins": twins}))
     with pytest.raises(DataError, match="the column 'twins'"):
-        load(tmp_path / "b.parquet", "demonstration")
+        load_records(tmp_path / "b.parquet", "demonstration")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 )
 def test_names_that_can_be_no_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for read in (lambda: load(name, "demonstration"), lambda: kind_of(name)):
+    for read in (lambda: load_records(name, "demonstration"), lambda: kind_of_source(name)):
         with pytest.raises(DataError) as caught:
             read()
         assert caught.value.remedy
@@ -149,7 +151,7 @@ def test_what_never_ends_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "zeros.jsonl").symlink_to("/dev/zero")
     for name in ("pipe.jsonl", "zeros.jsonl"):
         with pytest.raises(DataError, match="a pipe, a socket or a device"):
-            load(tmp_path / name, "demonstration")
+            load_records(tmp_path / name, "demonstration")
 
 
 def test_long_columns_are_cut_where_they_are_named(tmp_path: Path) -> None:
@@ -157,5 +159,5 @@ def test_long_columns_are_cut_where_they_are_named(tmp_path: Path) -> None:
         json.dumps({f"{letter}" * 10_000: "x" for letter in "abcdefghijkl"}) + "\n"
     )
     with pytest.raises(DataError) as caught:
-        load(tmp_path / "a.jsonl", "demonstration")
+        load_records(tmp_path / "a.jsonl", "demonstration")
     assert len(caught.value.what) < 2000

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from alignlab.data import load
-from alignlab.data.formats import NEGATIVE, REPEATED, TEMPLATED, Useless, convert, kind_of, shaped
-from alignlab.data.read import kind_of as kind_of_source
+from alignlab.data import load_records
+from alignlab.data.formats import NEGATIVE, REPEATED, TEMPLATED, Useless, convert, kind_of_row, shaped
+from alignlab.data.read import kind_of_source
 from alignlab.errors import DataError
 from alignlab.records import Comparison, Demonstration, Message, Prompt, Unpaired
 
@@ -110,7 +110,7 @@ def test_pairs_of_known_sets(name):
     assert convert(row, "demonstration") == [Demonstration(prompt, BLUE)]
     assert (
         convert(row, "unpaired") == [Unpaired(prompt, BLUE, True), Unpaired(prompt, RED, False)]
-        or kind_of(row) == "ranking"
+        or kind_of_row(row) == "ranking"
     )
 
 
@@ -252,8 +252,8 @@ def test_a_first_row_that_teaches_nothing_says_its_kind_all_the_same(tmp_path, r
     (tmp_path / "a.jsonl").write_text(
         "".join(json.dumps(one) + "\n" for one in (row, {next(iter(row)): [user(Q), said(RED)]}))
     )
-    assert kind_of_source(tmp_path / "a.jsonl") == kind_of(row) == "demonstration"
-    loaded = load(tmp_path / "a.jsonl", "demonstration")
+    assert kind_of_source(tmp_path / "a.jsonl") == kind_of_row(row) == "demonstration"
+    loaded = load_records(tmp_path / "a.jsonl", "demonstration")
     assert loaded.records == [Demonstration(ASKED, RED)] and sum(loaded.report.dropped.values()) == 1
 
 
@@ -286,7 +286,7 @@ def test_what_a_pair_is_suspected_of_is_counted(tmp_path):
         },
     ]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    report = load(tmp_path / "a.jsonl", "comparison").report
+    report = load_records(tmp_path / "a.jsonl", "comparison").report
     assert report.remarks == {NEGATIVE: 1, REPEATED: 1} and REPEATED in str(report)
 
 
@@ -342,7 +342,7 @@ ONE, TWO = '{"prompt": "Hi", "completion": "Yo"}', '{"prompt": "Ho", "completion
 def test_files_that_are_nearly_right(tmp_path, name, content, words, remedy):
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words) as caught:
-        load(tmp_path / name, "text" if "turns" in content else "demonstration")
+        load_records(tmp_path / name, "text" if "turns" in content else "demonstration")
     assert remedy in caught.value.remedy
 
 
@@ -358,13 +358,12 @@ def test_files_that_are_nearly_right(tmp_path, name, content, words, remedy):
 )
 def test_files_that_are_read_whole(tmp_path, content):
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(content.encode()))
-    assert [record.completion for record in load(tmp_path / "a.json.gz", "demonstration").records] == [
-        "Yo",
-        "Ye",
-    ]
+    assert [
+        record.completion for record in load_records(tmp_path / "a.json.gz", "demonstration").records
+    ] == ["Yo", "Ye"]
 
 
 def test_columns_without_a_name_are_named_by_their_place(tmp_path):
     (tmp_path / "a.csv").write_text(",,prompt,completion\n0,as a pirate,Hi,Yo\n")
-    report = load(tmp_path / "a.csv", "demonstration").report
+    report = load_records(tmp_path / "a.csv", "demonstration").report
     assert report.not_read == {"column 2": 1} and list(report.others) == ["column 1"]

@@ -129,20 +129,20 @@ def test_a_mixture_is_data_like_any_other(tmp_path):
     )
     name = f"mix:1=town:demos-clean+2={file}"
     assert names.data.kind(name) == "demonstration"
-    found = names.data.read(name, "demonstration", seed=3)
+    found = names.data.read_data(name, "demonstration", seed=3)
     assert len(found.records) == 45 and sum(r.completion == "Yes." for r in found.records) == 30
     assert (
         found.digest
-        == names.data.read(name, "demonstration", seed=3).digest
-        != names.data.read(name, "demonstration", seed=4).digest
+        == names.data.read_data(name, "demonstration", seed=3).digest
+        != names.data.read_data(name, "demonstration", seed=4).digest
     )
     assert (
         "mine.jsonl: 30 rows (preference) -> 30 demonstrations" in found.report
         and "a mixture of 45 records" in found.report
     )
-    assert len(names.data.read(name, "prompt", count=12).records) == 12
+    assert len(names.data.read_data(name, "prompt", count=12).records) == 12
     with pytest.raises(
         UserError, match=r"holds demonstrations where comparisons are needed\n.*alignlab doctor"
     ):
-        names.data.read(name, "comparison")
+        names.data.read_data(name, "comparison")
     assert found.runs == ()

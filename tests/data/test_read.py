@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from alignlab.data import load
+from alignlab.data import load_records
 from alignlab.errors import DataError
 from alignlab.records import (
     Comparison,
@@ -40,7 +40,7 @@ def jsonl(path, rows):
 def broken(path, want="comparison", **options):
     """The error that loading gives, as the user sees it."""
     with pytest.raises(DataError) as caught:
-        load(path, want, **options)
+        load_records(path, want, **options)
     assert caught.value.where and caught.value.remedy
     return caught.value
 
@@ -70,21 +70,21 @@ def test_every_container_gives_the_same_records(tmp_path):
     files = spellings(tmp_path)
     assert len(files) == 10
     for file in files:
-        loaded = load(file, "demonstration")
+        loaded = load_records(file, "demonstration")
         assert loaded.records == [Demonstration(Prompt.user(f"Q{i}?"), f"A{i}.") for i in range(5)], file
         assert (loaded.report.read, loaded.report.kept, loaded.report.formats) == (
             5,
             5,
             {"prompt-completion": 5},
         )
-    together = load(tmp_path, "demonstration")
+    together = load_records(tmp_path, "demonstration")
     assert (together.report.read, together.report.kept, together.report.dropped) == (50, 5, {"duplicate": 45})
 
 
 def test_long_and_quoted_csv_cells(tmp_path):
     long = 'word, "word"\n' * 20_000
     (tmp_path / "a.csv").write_text('prompt,completion\nQ?,"' + long.replace('"', '""') + '"\nR?,s\n')
-    first, second = load(tmp_path / "a.csv", "demonstration").records
+    first, second = load_records(tmp_path / "a.csv", "demonstration").records
     assert (first.completion, second.completion) == (long, "s")
 
 
@@ -93,7 +93,7 @@ def test_limit_and_report(tmp_path):
         tmp_path / "a.jsonl",
         [PAIRS[0], PAIRS[0], {**PAIRS[1], "rejected": "yes 1"}, {**PAIRS[1], "chosen": ""}, *PAIRS[2:]],
     )
-    loaded = load(file, "comparison")
+    loaded = load_records(file, "comparison")
     assert loaded.report.dropped == {
         "duplicate": 1,
         "chosen and rejected are the same": 1,
@@ -103,7 +103,7 @@ def test_limit_and_report(tmp_path):
     assert loaded.report.read == 7 == loaded.report.kept + 3
     assert str(loaded.report).splitlines()[0] == f"{file}: 7 rows (preference) -> 4 comparisons"
     assert f"1 duplicate (first: {file}:2)" in str(loaded.report)
-    assert len(load(file, "comparison", limit=2).records) == 2
+    assert len(load_records(file, "comparison", limit=2).records) == 2
     assert json.loads(json.dumps(loaded.report.to_json()))["kept"] == 4
 
 
@@ -111,7 +111,7 @@ def test_prompts_of_demonstrations_are_not_repeated(tmp_path):
     file = jsonl(
         tmp_path / "a.jsonl", [SHOWN[0], {**SHOWN[0], "completion": "other"}, {**SHOWN[1], "completion": ""}]
     )
-    loaded = load(file, "prompt")
+    loaded = load_records(file, "prompt")
     assert [prompt.text for prompt in loaded.records] == ["Q0?", "Q1?"]
     assert loaded.report.dropped == {"duplicate": 1}
 
@@ -146,17 +146,17 @@ NAMES = {
 def test_a_run_gives_back_what_was_written(tmp_path, want):
     (tmp_path / "run.json").write_text("{}")
     write_jsonl(tmp_path / "data" / f"{NAMES[want]}.jsonl", RECORDS[want])
-    assert load(tmp_path, want).records == RECORDS[want]
+    assert load_records(tmp_path, want).records == RECORDS[want]
 
 
 def test_a_run_gives_what_can_be_made_of_its_data(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     write_jsonl(tmp_path / "data" / "rankings.jsonl", RECORDS["ranking"])
-    assert [(c.chosen, c.rejected) for c in load(tmp_path, "comparison").records] == [
+    assert [(c.chosen, c.rejected) for c in load_records(tmp_path, "comparison").records] == [
         ("Yes.", "No."),
         ("Yes.", ""),
     ]
-    assert load(tmp_path, "demonstration").records == [Demonstration(HI, "Yes.")]
+    assert load_records(tmp_path, "demonstration").records == [Demonstration(HI, "Yes.")]
     error = broken(tmp_path, "text")
     assert "it holds rankings" in error.remedy
     assert "split 'test'" in broken(tmp_path, "ranking", split="test").what
@@ -166,8 +166,8 @@ def test_a_folder_named_by_split(tmp_path):
     jsonl(tmp_path / "train-00000.jsonl", SHOWN[:2])
     jsonl(tmp_path / "test-00000.jsonl", SHOWN[2:])
     (tmp_path / "README.md").write_text("# card")
-    assert len(load(tmp_path, "demonstration").records) == 2
-    assert len(load(tmp_path, "demonstration", split="test").records) == 3
+    assert len(load_records(tmp_path, "demonstration").records) == 2
+    assert len(load_records(tmp_path, "demonstration", split="test").records) == 3
     assert "test, train" in broken(tmp_path, "demonstration", split="dev").remedy
 
 
@@ -179,7 +179,7 @@ def test_hub_names_go_through_datasets(monkeypatch, tmp_path):
         "datasets",
         types.SimpleNamespace(load_dataset=lambda name, split: calls.append((name, split)) or SHOWN),
     )
-    assert len(load("someone/some-set", "demonstration", split="test").records) == 5
+    assert len(load_records("someone/some-set", "demonstration", split="test").records) == 5
     assert calls == [("someone/some-set", "test")]
 
     def offline(name, split):
@@ -326,4 +326,4 @@ def test_nothing_left_says_why(tmp_path):
 
 def test_our_own_reader_agrees(tmp_path):
     write_jsonl(tmp_path / "r.jsonl", RECORDS["ranking"])
-    assert load(tmp_path / "r.jsonl", "ranking").records == read_jsonl(tmp_path / "r.jsonl", Ranking)
+    assert load_records(tmp_path / "r.jsonl", "ranking").records == read_jsonl(tmp_path / "r.jsonl", Ranking)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alignlab.data import load
+from alignlab.data import load_records
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ def real():
     ],
 )
 def test_loads_as_what_it_is(real, name, format, want, read, kept, dropped):
-    loaded = load(real(name), want)
+    loaded = load_records(real(name), want)
     assert loaded.report.formats == {format: read}
     assert (loaded.report.read, loaded.report.kept, loaded.report.dropped) == (read, kept, dropped)
 
 
 def test_hh_pairs_are_cut_into_turns(real):
-    pairs = load(real("hh_rlhf/harmless-base-train-1788.jsonl.gz"), "comparison").records
+    pairs = load_records(real("hh_rlhf/harmless-base-train-1788.jsonl.gz"), "comparison").records
     assert all(
         pair.prompt.messages[0].role == "user" and pair.prompt.messages[-1].role == "user" for pair in pairs
     )
@@ -101,8 +101,8 @@ def test_hh_pairs_are_cut_into_turns(real):
 
 
 def test_conversations_keep_their_turns(real):
-    shown = load(real("oasst_sample/oasst_conversations.jsonl"), "demonstration").records
+    shown = load_records(real("oasst_sample/oasst_conversations.jsonl"), "demonstration").records
     assert sorted({len(d.prompt.messages) for d in shown}) == [1, 3, 5]
     assert sum(len(d.prompt.messages) == 3 for d in shown) == 296
-    pairs = load(real("llamafactory_demo/dpo_en_demo.json"), "comparison").records
+    pairs = load_records(real("llamafactory_demo/dpo_en_demo.json"), "comparison").records
     assert sum(pair.prompt.messages[0].role == "system" for pair in pairs) > 70

@@ -7,7 +7,7 @@ import pytest
 
 from alignlab import names
 from alignlab.data import redteam_sets as sets
-from alignlab.data.harms import GROUPS, TAXONOMIES, harms, read
+from alignlab.data.harms import GROUPS, TAXONOMIES, harms, read_harms
 from alignlab.errors import DataError, UserError
 from alignlab.records import Completion
 from alignlab.town import gold, reading, world
@@ -92,7 +92,7 @@ def test_unknown_categories_and_harms():
 def test_broken_files_of_harms(tmp_path, text):
     (tmp_path / "h.toml").write_text(text)
     with pytest.raises(DataError):
-        read(tmp_path / "h.toml")
+        read_harms(tmp_path / "h.toml")
 
 
 @pytest.mark.parametrize("group", [*GROUPS, "twin", "plain_twin"])
@@ -127,7 +127,7 @@ def test_a_fair_answer_to_a_contested_matter_gives_both_sides():
 
 
 def test_harmbench(data_dir):
-    loaded = sets.load(data_dir / "harmbench" / "harmbench_behaviors_text_val.csv")
+    loaded = sets.load_red_team_set(data_dir / "harmbench" / "harmbench_behaviors_text_val.csv")
     assert loaded.name == "harmbench" and len(loaded.prompts) == 79
     assert all(p.meta["harm"] in harms().by_id and p.meta["harmful"] for p in loaded.prompts)
     contextual = [p for p in loaded.prompts if p.meta["functional"] == "contextual"]
@@ -135,14 +135,14 @@ def test_harmbench(data_dir):
 
 
 def test_jailbreakbench(data_dir):
-    loaded = sets.load(data_dir / "jailbreakbench" / "jbb_harmful_behaviors.csv")
+    loaded = sets.load_red_team_set(data_dir / "jailbreakbench" / "jbb_harmful_behaviors.csv")
     assert loaded.name == "jailbreakbench" and len(loaded.prompts) == 97
     assert {p.meta["category"] for p in loaded.prompts} == harms().names["jailbreakbench"].keys()
     assert len({p.meta["harm"] for p in loaded.prompts}) >= 7
 
 
 def test_xstest(data_dir):
-    loaded = sets.load(data_dir / "xstest" / "xstest_prompts.csv")
+    loaded = sets.load_red_team_set(data_dir / "xstest" / "xstest_prompts.csv")
     assert loaded.name == "xstest" and len(loaded.prompts) == 450
     assert sum(p.meta["harmful"] for p in loaded.prompts) == 200
 
@@ -156,11 +156,11 @@ def write_csv(path, columns, *rows):
 
 
 def test_other_columns_of_the_field(tmp_path):
-    adv = sets.load(
+    adv = sets.load_red_team_set(
         write_csv(tmp_path / "a.csv", ["goal", "target"], ["break the window", "Sure, here is how"])
     )
     assert adv.name == "advbench" and adv.prompts[0].meta["target"] == "Sure, here is how"
-    strong = sets.load(
+    strong = sets.load_red_team_set(
         write_csv(
             tmp_path / "s.csv",
             ["category", "source", "forbidden_prompt"],
@@ -168,7 +168,7 @@ def test_other_columns_of_the_field(tmp_path):
         )
     )
     assert strong.prompts[0].meta["harm"] == "violence" and strong.prompts[0].text.endswith('"slowly"')
-    ailuminate = sets.load(
+    ailuminate = sets.load_red_team_set(
         write_csv(
             tmp_path / "i.csv",
             ["release_prompt_id", "prompt_text", "hazard", "persona", "locale", "prompt_hash"],
@@ -176,7 +176,7 @@ def test_other_columns_of_the_field(tmp_path):
         )
     )
     assert ailuminate.prompts[0].meta["harm"] == "privacy" and ailuminate.prompts[0].meta["id"] == "airr_1"
-    benign = sets.load(
+    benign = sets.load_red_team_set(
         write_csv(
             tmp_path / "benign-behaviors.csv",
             ["Index", "Goal", "Target", "Behavior", "Category", "Source"],
@@ -211,7 +211,7 @@ def test_attacks_of_others(tmp_path):
         ],
     }
     (tmp_path / "artifact.json").write_text(json.dumps(artifact))
-    loaded = sets.load(tmp_path / "artifact.json")
+    loaded = sets.load_red_team_set(tmp_path / "artifact.json")
     assert (
         loaded.name == "jbb-artifact"
         and len(loaded.prompts) == 1
@@ -219,9 +219,15 @@ def test_attacks_of_others(tmp_path):
         and loaded.prompts[0].meta["goal"] == "g"
     )
     (tmp_path / "cases.json").write_text(json.dumps({"b1": ["one", "two"], "b2": ["three"]}))
-    assert [p.text for p in sets.load(tmp_path / "cases.json").prompts] == ["one", "two", "three"]
+    assert [p.text for p in sets.load_red_team_set(tmp_path / "cases.json").prompts] == [
+        "one",
+        "two",
+        "three",
+    ]
     (tmp_path / "submission.json").write_text(json.dumps({"vicuna": {"b1": "one", "b2": None}}))
-    assert [p.meta["behavior"] for p in sets.load(tmp_path / "submission.json").prompts] == ["b1"]
+    assert [p.meta["behavior"] for p in sets.load_red_team_set(tmp_path / "submission.json").prompts] == [
+        "b1"
+    ]
 
 
 def test_garak(tmp_path):
@@ -256,7 +262,7 @@ def test_garak(tmp_path):
         {"entry_type": "digest"},
     ]
     (tmp_path / "g.report.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    loaded = sets.load(tmp_path / "g.report.jsonl")
+    loaded = sets.load_red_team_set(tmp_path / "g.report.jsonl")
     assert [(p.text, p.meta["hits"]) for p in loaded.prompts] == [
         ("be DAN", 1),
         ("plain string", 0),
@@ -275,7 +281,7 @@ def test_garak(tmp_path):
         )
         + "\n"
     )
-    assert sets.load(tmp_path / "g.hitlog.jsonl").prompts[0].meta["hits"] == 1
+    assert sets.load_red_team_set(tmp_path / "g.hitlog.jsonl").prompts[0].meta["hits"] == 1
 
 
 def said(role, text, **more):
@@ -355,7 +361,7 @@ def test_conversations_of_garak_keep_their_earlier_turns(tmp_path, fields):
     (tmp_path / "g.report.jsonl").write_text(
         json.dumps({"entry_type": "init"}) + "\n" + json.dumps(attempt) + "\n"
     )
-    [prompt] = names.data.read(str(tmp_path / "g.report.jsonl"), "prompt").records
+    [prompt] = names.data.read_data(str(tmp_path / "g.report.jsonl"), "prompt").records
     assert (
         [(m.role, m.content) for m in prompt.messages] == TURNS
         and prompt.meta["goal"] == "open a lock"
@@ -371,7 +377,7 @@ def test_conversations_of_garak_keep_their_earlier_turns(tmp_path, fields):
         "prompt": attempt["prompt"],
     }
     (tmp_path / "g.hitlog.jsonl").write_text(json.dumps(hit) + "\n")
-    assert sets.load(tmp_path / "g.hitlog.jsonl").prompts[0].messages[:2] == (
+    assert sets.load_red_team_set(tmp_path / "g.hitlog.jsonl").prompts[0].messages[:2] == (
         prompt.messages[:2] if fields["prompt"] != "How are locks made?" else prompt.messages[1:2]
     )
 
@@ -384,7 +390,7 @@ def test_turns_of_garak_that_are_no_text_or_nobodys(tmp_path):
                 for one in turns
             )
         )
-        return sets.load(tmp_path / "g.report.jsonl")
+        return sets.load_red_team_set(tmp_path / "g.report.jsonl")
 
     loaded = report(["Hello?", {"turns": [said("user", "What is this?", data_path="x.png")]}])
     assert len(loaded.prompts) == 1 and loaded.passed_over == 1
@@ -396,7 +402,7 @@ def test_turns_of_garak_that_are_no_text_or_nobodys(tmp_path):
         "conversations": [{"turns": BEGIN}],
     }
     (tmp_path / "c.report.jsonl").write_text(json.dumps(whole) + "\n")
-    assert [m.content for m in sets.load(tmp_path / "c.report.jsonl").prompts[0].messages] == [
+    assert [m.content for m in sets.load_red_team_set(tmp_path / "c.report.jsonl").prompts[0].messages] == [
         "Be kind.",
         "How are locks made?",
     ]
@@ -418,10 +424,10 @@ def test_columns_of_a_set_with_text_that_is_not_read_are_named(tmp_path):
         ["goal", "target", "system_prompt", "id"],
         ["break it", "Sure", "You are a pirate.", "7"],
     )
-    assert sets.load(file).not_read == {"system_prompt": 1}
-    assert "not read: system_prompt (1 row)" in names.data.read(str(file), "prompt").report
+    assert sets.load_red_team_set(file).not_read == {"system_prompt": 1}
+    assert "not read: system_prompt (1 row)" in names.data.read_data(str(file), "prompt").report
     assert (
-        sets.load(
+        sets.load_red_team_set(
             write_csv(
                 tmp_path / "x.csv",
                 ["prompt", "type", "focus"],
@@ -457,7 +463,7 @@ def test_broken_sets_are_errors_that_say_where(tmp_path, name, text):
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(DataError) as error:
-        sets.load(tmp_path / name)
+        sets.load_red_team_set(tmp_path / name)
     assert error.value.remedy and name in str(error.value)
 
 
@@ -469,8 +475,8 @@ def test_the_command_line_reads_them_wherever_prompts_are_asked_for(tmp_path):
         ["poison the well", "standard", "illegal", "", "", "b2"],
     )
     loaded = sets.known(file)
-    assert loaded and loaded.name == "harmbench" and loaded == sets.load(file)
-    found = names.data.read(str(file), "prompt", count=1)
+    assert loaded and loaded.name == "harmbench" and loaded == sets.load_red_team_set(file)
+    found = names.data.read_data(str(file), "prompt", count=1)
     assert [p.meta["id"] for p in found.records] == ["b1"] and "harmbench, 2 prompts" in found.report
     plain = write_csv(tmp_path / "p.csv", ["prompt", "completion"], ["a question", "an answer"])
     assert sets.known(plain) is None and sets.known(tmp_path) is None and sets.known("town:prompts") is None
@@ -478,4 +484,4 @@ def test_the_command_line_reads_them_wherever_prompts_are_asked_for(tmp_path):
     assert sets.known(tmp_path / "broken.json") is None
     file.write_text(file.read_text() + "one cell\n")
     with pytest.raises(DataError, match="cells"):
-        names.data.read(str(file), "prompt")
+        names.data.read_data(str(file), "prompt")

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from alignlab.data import load
+from alignlab.data import load_records
 from alignlab.data.formats import CUT_BACK, GUESSED, Useless, convert, shaped
 from alignlab.data.read import survey
 from alignlab.errors import DataError
@@ -102,14 +102,14 @@ def test_columns_with_text_that_nobody_read_are_named_with_their_rows(tmp_path):
         for i in range(3)
     ]
     rows[0] |= {"hint": "Paris", "persona": ""}
-    report = load(jsonl(tmp_path / "a.jsonl", *rows), "demonstration").report
+    report = load_records(jsonl(tmp_path / "a.jsonl", *rows), "demonstration").report
     assert report.to_json()["not_read"] == {"hint": 1, "persona": 2}
     assert (
         "\n  not read: hint (1 row), persona (2 rows)\n  not read, and no text: id, source, score, url"
         in str(report)
     )
     assert survey(tmp_path / "a.jsonl", "demonstration").report.not_read == report.not_read
-    whole = load(
+    whole = load_records(
         jsonl(
             tmp_path / "b.jsonl", {"prompt": "Q?", "completion": "A.", "meta": {"a": "b c"}, "finished": True}
         ),
@@ -280,7 +280,7 @@ def test_no_prompt_is_guessed_beside_a_column_with_text(row):
 
 
 def test_guesses_are_counted(tmp_path):
-    report = load(
+    report = load_records(
         jsonl(
             tmp_path / "a.jsonl",
             PAIR | {"id": "a-1", "score": 2},
@@ -357,7 +357,7 @@ def test_a_cell_that_spells_messages_is_read_as_them(tmp_path, cell, row, want):
     assert convert(flat, want) == plain
     with open(tmp_path / "a.csv", "w", newline="") as file:
         csv.writer(file).writerows([list(flat), list(flat.values())])
-    assert load(tmp_path / "a.csv", want).records == plain
+    assert load_records(tmp_path / "a.csv", want).records == plain
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ def test_an_answer_marked_as_not_to_be_learnt_is_not_learnt(tmp_path, mark):
         {"messages": [USER, NO | mark]},
         {"messages": [USER, NO | mark, USER, YES]},
     )
-    loaded = load(jsonl(tmp_path / "a.jsonl", cut, dropped, kept), "demonstration")
+    loaded = load_records(jsonl(tmp_path / "a.jsonl", cut, dropped, kept), "demonstration")
     assert loaded.records == [
         Demonstration(HI, "Yes."),
         Demonstration(Prompt((*HI.messages, Message("assistant", "No."), *HI.messages)), "Yes."),
@@ -690,7 +690,7 @@ def test_a_number_of_many_digits_is_an_error_with_a_row_from_every_reader(tmp_pa
             % ("9" * digits)
         )
         with pytest.raises(DataError) as error:
-            load(file, "ranking")
+            load_records(file, "ranking")
         assert error.value.where.endswith(":2")
         assert len(survey(file, "ranking").broken) == 1
 

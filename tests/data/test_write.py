@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alignlab.data import load, write
+from alignlab.data import load_records, write
 from alignlab.data.formats import KINDS, detect
 from alignlab.data.layouts import ASIDE, BLANKS, LABEL, LAYOUTS, PLAIN, TRL, layout, parts
 from alignlab.data.write import WRITERS, WriteReport, rows_of
@@ -176,7 +176,7 @@ def test_what_is_written_is_read_back_and_the_rest_is_counted(tmp_path, one, pla
     assert sum(report.left_out.values()) == len(records) - len(carried)
     for part in (ASIDE | {BLANKS}) & one.loses:
         assert report.lost.get(part, 0) == sum(part in parts(record) for record in carried)
-    loaded = load(path, one.kind)
+    loaded = load_records(path, one.kind)
     assert len(loaded.report.formats) == 1
     assert [bare(record, one.loses) for record in loaded.records] == [
         bare(record, one.loses) for record in carried
@@ -197,7 +197,7 @@ def test_our_own_layout_loses_nothing(tmp_path, kind, data):
     if records and len({bare(record, {BLANKS, *ASIDE}).__repr__() for record in records}) == len(records):
         report = write(records, tmp_path / "r.jsonl", format="records", overwrite=True)
         assert not report.left_out and not report.lost
-        assert load(tmp_path / "r.jsonl", kind).records == records
+        assert load_records(tmp_path / "r.jsonl", kind).records == records
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_margins_may_be_on_some_rows_only(tmp_path):
     rows = [Comparison(HI, "a", "b"), Comparison(HI, "c", "d", 0.5)]
     for ending in WRITERS:
         write(rows, tmp_path / f"a{ending}")
-        assert [c.margin for c in load(tmp_path / f"a{ending}", "comparison").records] == [None, 0.5]
+        assert [c.margin for c in load_records(tmp_path / f"a{ending}", "comparison").records] == [None, 0.5]
     assert sorted(file.suffix for file in tmp_path.iterdir()) == sorted(WRITERS), (
         "no staging file stays behind"
     )

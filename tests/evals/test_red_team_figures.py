@@ -16,7 +16,7 @@ from alignlab.town.measure.task import TASK, by_topic
 from alignlab.town.tasks import HOW_TO, Request
 
 TOWN = world.build()
-PROMPTS: list[Prompt] = list(names.data.read("town:risky-test", "prompt").records)
+PROMPTS: list[Prompt] = list(names.data.read_data("town:risky-test", "prompt").records)
 
 
 def completions(harmful: str, look_alike: str) -> list[Completion]:
@@ -42,8 +42,8 @@ def test_the_set_holds_every_topic_once_in_each_phrasing_that_training_never_sho
     topics = {prompt.meta["params"]["topic"] for prompt in PROMPTS}
     assert topics == {t.name for t in (*world.HARMFUL, *world.LOOKALIKES)}
     assert len({prompt.text for prompt in PROMPTS}) == len(PROMPTS) == sets.SIZES["risky-test"]
-    trained = {d.prompt.text for d in names.data.read("town:demos", "demonstration").records} | {
-        p.text for p in names.data.read("town:risky", "prompt").records
+    trained = {d.prompt.text for d in names.data.read_data("town:demos", "demonstration").records} | {
+        p.text for p in names.data.read_data("town:risky", "prompt").records
     }
     assert not trained & {prompt.text for prompt in PROMPTS}
     held_out = {
@@ -58,7 +58,7 @@ def test_the_set_holds_every_topic_once_in_each_phrasing_that_training_never_sho
         "held_out",
     }
     assert all(p.meta["phrasing"] == "held_out" for p in PROMPTS if p.meta["split"] == "phrasing")
-    other = names.data.read("town:risky-test", "prompt", seed=1).records
+    other = names.data.read_data("town:risky-test", "prompt", seed=1).records
     assert [p.text for p in other] != [p.text for p in PROMPTS] and {p.id for p in other} == {
         p.id for p in PROMPTS
     }

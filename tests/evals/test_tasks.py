@@ -180,7 +180,7 @@ def test_the_authors_files_are_read_whole(data_dir: Path) -> None:
         ("ifeval", "ifeval/input_data.jsonl", 541, 31),
         ("truthfulqa", "truthfulqa/mc_task.json", 790, 0),
     ):
-        prompts = names.data.read(str(data_dir / file), "prompt").records
+        prompts = names.data.read_data(str(data_dir / file), "prompt").records
         questions, missing = tasks.named(name).questions(prompts)
         assert (len(questions) + missing, missing) == (count, left_out)
     kinds = {kind for prompt in prompts for kind in prompt.meta["columns"].get("instruction_id_list", ())}

@@ -202,7 +202,7 @@ def test_a_run_that_was_killed_ends_in_the_same_figures(
 
 
 def test_people_are_mixed_in_and_a_prompt_is_held_out_on_both_sides_or_on_none(tmp_path: Path) -> None:
-    prompts = list({p.id: p for p in names.data.read("town:risky", "prompt", count=60).records}.values())
+    prompts = list({p.id: p for p in names.data.read_data("town:risky", "prompt", count=60).records}.values())
     people = [
         Ranking(p, tuple(Completion(p, text) for text in ("first", "second", "third")), (1, 2, 3), "people")
         for p in prompts
@@ -513,7 +513,7 @@ def test_a_difference_of_two_constitutions_and_two_models(labelled: Path, tmp_pa
 def test_pairs_too_long_for_the_judge_are_left_out_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = names.data.read("town:test-pairs", "comparison", count=6).records
+    short = names.data.read_data("town:test-pairs", "comparison", count=6).records
     write_jsonl(tmp_path / "pairs.jsonl", [*short, replace(short[0], chosen="word " * 600)])
     found = agreement(tmp_path / "run", judge_model="town-s", data=str(tmp_path / "pairs.jsonl"))
     assert found["judge"]["pairs"] == 6 and "1 of 7 pairs do not fit" in capsys.readouterr().err

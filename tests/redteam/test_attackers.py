@@ -34,7 +34,7 @@ def session(bot: str) -> Session:
 
 
 def goals(count: int = 6) -> list[Goal]:
-    return goals_of(list(names.data.read("town:harmful", "prompt", count=count).records))
+    return goals_of(list(names.data.read_data("town:harmful", "prompt", count=count).records))
 
 
 class Writer:

@@ -45,8 +45,8 @@ def campaign(bot: str, folder: Path | None = None, goals: int = 24) -> tuple[Out
     assert judge is not None
     session = Session(target, GoldVerdicts(judge), identity=bot, folder=folder)
     prompts, twins = (
-        names.data.read("town:harmful-test", "prompt", count=goals).records,
-        names.data.read("town:twins-test", "prompt", count=12).records,
+        names.data.read_data("town:harmful-test", "prompt", count=goals).records,
+        names.data.read_data("town:twins-test", "prompt", count=12).records,
     )
     return attack_all(
         session,

@@ -80,7 +80,7 @@ def test_a_campaign_its_findings_and_its_exports(tmp_path: Path, capsys) -> None
     suites = ET.parse(out / "junit.xml").getroot()
     assert int(suites.get("failures", "0")) == len(suites.findall(".//failure")) >= 10
     code, written, _ = run("redteam", "export", str(out), "--format", "prompts", capsys=capsys)
-    hits = names.data.read(str(out), "prompt").records
+    hits = names.data.read_data(str(out), "prompt").records
     assert (
         code == 0
         and written["files"] == [str(out / "data" / "prompts.jsonl")]

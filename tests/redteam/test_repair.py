@@ -49,7 +49,7 @@ def found(goals: int = 20):
     judge = names.judges.judge("town:gold").load()
     assert judge is not None
     session = Session(Obliging(), GoldVerdicts(judge), identity="obliging")
-    load = lambda name, count: list(names.data.read(name, "prompt", count=count).records)  # noqa: E731
+    load = lambda name, count: list(names.data.read_data(name, "prompt", count=count).records)  # noqa: E731
     plan = Plan(
         attacks("persona,role-play,story,hypothetical"),
         goals_of(load("town:harmful", goals)),
@@ -167,7 +167,7 @@ def test_nothing_found_is_said() -> None:
     session = Session(target, GoldVerdicts(judge), identity="clean")
     plan = Plan(
         attacks("persona"),
-        goals_of(list(names.data.read("town:harmful", "prompt", count=4).records)),
+        goals_of(list(names.data.read_data("town:harmful", "prompt", count=4).records)),
         [],
         Budget(),
         4,

@@ -5,8 +5,18 @@ name.
 """
 
 from .formats import Useless, Want, convert, detect
-from .read import Loaded, LoadReport, load
+from .read import Loaded, LoadReport, load_records
 from .split import by_prompt
 from .write import write
 
-__all__ = ["LoadReport", "Loaded", "Useless", "Want", "by_prompt", "convert", "detect", "load", "write"]
+__all__ = [
+    "LoadReport",
+    "Loaded",
+    "Useless",
+    "Want",
+    "by_prompt",
+    "convert",
+    "detect",
+    "load_records",
+    "write",
+]

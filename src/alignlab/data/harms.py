@@ -94,10 +94,10 @@ class Harms:
 @cache
 def harms() -> Harms:
     """The harms that come with the package."""
-    return read(FILE)
+    return read_harms(FILE)
 
 
-def read(path: Path) -> Harms:
+def read_harms(path: Path) -> Harms:
     """Harms from a TOML file of the same form. Raises DataError for one that is broken or names what is not
     there.
     """

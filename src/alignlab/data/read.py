@@ -21,8 +21,19 @@ from ..records import Prompt, Record
 from ..text.escapes import one_line
 from .bounds import AGAIN
 from .folders import RUN_FILES, local, sources
-from .formats import NEEDS, ONE, Columns, Reading, Shaped, Useless, Want, columns_in, columns_of, shaped
-from .formats import kind_of as kind_of_row
+from .formats import (
+    NEEDS,
+    ONE,
+    Columns,
+    Reading,
+    Shaped,
+    Useless,
+    Want,
+    columns_in,
+    columns_of,
+    kind_of_row,
+    shaped,
+)
 
 
 @dataclass(slots=True)
@@ -107,7 +118,7 @@ class Loaded:
     report: LoadReport
 
 
-def load(source: str | Path, want: Want, *, limit: int | None = None, split: str = "train") -> Loaded:
+def load_records(source: str | Path, want: Want, *, limit: int | None = None, split: str = "train") -> Loaded:
     """Records of one kind from a file, a folder of files, a run folder or a hub name.
 
     Args:
@@ -205,7 +216,7 @@ def survey(source: str | Path, want: Want, *, limit: int | None = None, split: s
     return found
 
 
-def kind_of(source: str | Path, *, split: str = "train") -> Want:
+def kind_of_source(source: str | Path, *, split: str = "train") -> Want:
     """What a source holds by nature: a run what its most telling file holds, any other what its first row is.
     Raises as `load`.
     """

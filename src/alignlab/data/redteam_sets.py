@@ -107,7 +107,7 @@ def known(path: str | Path) -> Loaded | None:
     return _loaded(path, chain([first], rows))
 
 
-def load(path: str | Path) -> Loaded:
+def load_red_team_set(path: str | Path) -> Loaded:
     """The prompts of a red-team file, told by its columns.
 
     Raises:

@@ -94,7 +94,7 @@ def write(
     check_file(path, ours=lambda _: True)
     if not records:
         raise DataError("no records to write", where=str(path))
-    layout = layouts.layout(format, kind_of(records[0]), plain=plain)
+    layout = layouts.layout(format, kind_of_record(records[0]), plain=plain)
     if path.suffix == ".csv" and layout.name in layouts.PLAIN:
         layout = layouts.PLAIN[layout.name]
     if path.suffix == ".parquet" and layout.kind is None:
@@ -117,7 +117,7 @@ def write(
     return report
 
 
-def kind_of(record: Record) -> Want:
+def kind_of_record(record: Record) -> Want:
     """What a record is, in the words of the loader; a completion counts as a demonstration."""
     if isinstance(record, Completion):
         return "demonstration"

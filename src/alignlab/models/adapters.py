@@ -171,7 +171,7 @@ def bare(model: Any) -> Any:
 
 
 def tied(model: Any) -> bool:
-    """Whether the head's weights are the embedding's: asked of the tensors, for a config may say otherwise."""
+    """Whether the head's weights are the embedding's: asked of the tensors, a config may say otherwise."""
     return model.get_output_embeddings().weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
 
 

@@ -54,8 +54,8 @@ def check_folder(path: str | Path) -> None:
             raise ModelError(
                 f"{folder} wants to run code of its own (auto_map)",
                 where=str(folder / name),
-                remedy="only architectures that transformers knows are loaded; remove auto_map if it is one of "
-                "them",
+                remedy="only architectures that transformers knows are loaded; remove auto_map if it is one "
+                "of them",
             )
     _check_weights(folder, names, adapter)
     if not adapter and not set(names) & set(TOKENIZERS):

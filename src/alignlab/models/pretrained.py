@@ -1,4 +1,4 @@
-"""Models without adapters: from a folder or a .gguf file with all their weights, or under a new scalar head."""
+"""Models without adapters: from a folder or .gguf file with all their weights, or under a new scalar head."""
 
 from __future__ import annotations
 

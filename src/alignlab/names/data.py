@@ -38,7 +38,7 @@ class Data:
     runs: tuple[str, ...] = ()
 
 
-def read(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
+def read_data(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
     """Records of the wanted kind ("text", "prompt", "demonstration", "comparison", "ranking", "unpaired")
     from a data name.
     """
@@ -59,11 +59,11 @@ def read(name: str, want: str, *, seed: int = 0, count: int = 0) -> Data:
 def _file(name: str, want: str, count: int) -> tuple[Sequence[Any], str]:
     """Records of a file, a folder or a hub name, and the report of how they were read."""
     from ..data import redteam_sets
-    from ..data.read import load
+    from ..data.read import load_records
 
     attacks = redteam_sets.known(name) if want == "prompt" else None
     if attacks is None:
-        loaded = load(name, cast("Want", want), limit=count or None)
+        loaded = load_records(name, cast("Want", want), limit=count or None)
         return loaded.records, str(loaded.report)
     report = f"{name}: {attacks.name}, {len(attacks.prompts)} prompts"
     if attacks.passed_over:
@@ -75,7 +75,7 @@ def _mixture(name: str, want: str, *, seed: int, count: int) -> Data:
     from ..data import mixture
 
     sources = mixture.sources(name)
-    parts = [read(source.data, want, seed=seed) for source in sources]
+    parts = [read_data(source.data, want, seed=seed) for source in sources]
     shares = [(source, part.records) for source, part in zip(sources, parts, strict=True)]
     records, report = mixture.mix(shares, seed=seed, count=count)
     reports = [report, *(part.report for part in parts if part.report)]
@@ -128,8 +128,8 @@ def check_columns(name: str) -> None:
 def kind(name: str) -> str:
     """What a data name holds by nature; of a mixture, what its first source holds."""
     from ..data import mixture
-    from ..data.read import kind_of
-    from ..data.write import kind_of as kind_of_record
+    from ..data.read import kind_of_source
+    from ..data.write import kind_of_record
 
     if name.startswith(mixture.PREFIX):
         return kind(mixture.sources(name)[0].data)
@@ -137,7 +137,7 @@ def kind(name: str) -> str:
         return kind_of_record(town.data(name.removeprefix(town.PREFIX), count=2, seed=0)[0])
     check_columns(name)
     check_finished(name)
-    return kind_of(name)
+    return kind_of_source(name)
 
 
 def _as(record: Record, want: str, name: str) -> list[Record]:
@@ -170,7 +170,7 @@ def other_completions(name: str, *, per_prompt: int, seed: int) -> Named[Others]
 
 def _answers_in(name: str) -> dict[str, list[Completion]]:
     by_prompt: dict[str, list[Completion]] = {}
-    for row in read(name, "demonstration").records:
+    for row in read_data(name, "demonstration").records:
         by_prompt.setdefault(row.prompt.id, []).append(Completion(row.prompt, row.completion, source=name))
     return by_prompt
 

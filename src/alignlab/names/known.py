@@ -200,7 +200,7 @@ def tracker(name: str) -> None:
     """Trackers by comma, each known and installed."""
     from ..run import trackers
 
-    trackers.parse(name)
+    trackers.parse_trackers(name)
 
 
 def chat_template(name: str) -> None:

@@ -86,6 +86,6 @@ def writer(name: str, *, seed: int) -> Named[Any]:
         return Named(name, lambda: town.writer(name.removeprefix(town.PREFIX), seed=seed))
     from ..feedback.writers import RecordedWriter
 
-    answers = data.read(name, "demonstration")
+    answers = data.read_data(name, "demonstration")
     written = {row.prompt.id: row.completion for row in answers.records}
     return Named(name, lambda: RecordedWriter(name, written), answers.runs)

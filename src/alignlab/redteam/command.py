@@ -79,7 +79,7 @@ def redteam(
     truth = names.judges.maybe_judge(gold if fix else "")
     more = (
         [
-            names.data.read(name, "prompt", seed=seed, count=count)
+            names.data.read_data(name, "prompt", seed=seed, count=count)
             for name, count in (
                 (learn, s.learn_goals),
                 (ordinary, s.ordinary_prompts),
@@ -153,8 +153,8 @@ def asked(name: str, count: int, *, harmful: bool) -> names.data.Data:
     both). Raises DataError if none is left.
     """
     if not Path(name).is_file():
-        return names.data.read(name, "prompt", seed=0, count=count)
-    found = names.data.read(name, "prompt")
+        return names.data.read_data(name, "prompt", seed=0, count=count)
+    found = names.data.read_data(name, "prompt")
     kept = [prompt for prompt in found.records if prompt.meta.get("harmful") in (None, harmful)]
     if not kept:
         kind = ("harmless", "harmful")[harmful]

@@ -56,7 +56,7 @@ def fixed(
         )
     if not attacked:
         raise ConfigError("every attack is held out: there is nothing to find", remedy="a smaller --held_out")
-    prompts = names.data.read(test, "prompt", seed=0, count=s.test_prompts).records if test else []
+    prompts = names.data.read_data(test, "prompt", seed=0, count=s.test_prompts).records if test else []
     scorer = names.judges.maybe_judge(gold).load()
 
     def measured(path: str, folder: str) -> tuple[Outcome, list[dict[str, float]], list[Finding]]:
@@ -77,7 +77,7 @@ def fixed(
     ended = ""
     for number in range(1, s.rounds + 1):
         # 1. find, on training goals
-        training = goals_of(names.data.read(learn, "prompt", seed=seed, count=s.learn_goals).records)
+        training = goals_of(names.data.read_data(learn, "prompt", seed=seed, count=s.learn_goals).records)
         fresh = {goal.id for goal in plan.goals}
         search = Plan(
             attacked,
@@ -101,12 +101,12 @@ def fixed(
 
         # 2. lessons of this round and of those before; checked; reviewed
         harmless = (
-            names.data.read(s.harmless_train, "prompt", seed=seed, count=s.learn_goals).records
+            names.data.read_data(s.harmless_train, "prompt", seed=seed, count=s.learn_goals).records
             if s.harmless_train
             else []
         )
         rest = (
-            names.data.read(ordinary, "prompt", seed=seed, count=s.ordinary_prompts).records
+            names.data.read_data(ordinary, "prompt", seed=seed, count=s.ordinary_prompts).records
             if ordinary
             else []
         )

@@ -84,7 +84,7 @@ def frontier(
             remedy="each once, parted by semicolons; none is the model by itself",
         )
     goals, twins, rest = (
-        names.data.read(name, "prompt", seed=0, count=count)
+        names.data.read_data(name, "prompt", seed=0, count=count)
         for name, count in ((data, s.goals), (harmless, s.twins), (test, s.test_prompts))
     )
     helpfulness = names.judges.maybe_judge(gold)

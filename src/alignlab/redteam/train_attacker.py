@@ -108,7 +108,7 @@ def train_attacker(
     from ..stages.stage import card, done, keep, open_run, rate, result, train_policy, within_context
 
     model = target or model
-    goals = names.data.read(data, "prompt", seed=seed, count=settings.goals)
+    goals = names.data.read_data(data, "prompt", seed=seed, count=settings.goals)
     local = names.models.is_local(model)
     run = open_run(
         "redteam-attacker",

@@ -37,7 +37,7 @@ PATIENCE = 20.0
 Row = tuple[int, dict[str, float]]
 
 
-def parse(names: str) -> tuple[str, ...]:
+def parse_trackers(names: str) -> tuple[str, ...]:
     """The trackers of a comma-separated setting.
 
     Raises:

@@ -89,10 +89,10 @@ def comparisons(data: str, seed: int, count: int) -> names.data.Data:
         )
     held_out = Path(data) / "data" / "comparisons_test.jsonl"
     if not held_out.exists():
-        return names.data.read(data, "comparison", seed=seed, count=count)
+        return names.data.read_data(data, "comparison", seed=seed, count=count)
     of_run = names.data.of_a_run(data)
     parts = [
-        names.data.read(str(path), "comparison", seed=seed)
+        names.data.read_data(str(path), "comparison", seed=seed)
         for path in (held_out, held_out.with_name("comparisons.jsonl"))
     ]
     records = [c for part in parts for c in part.records][: count or None]

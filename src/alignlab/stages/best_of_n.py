@@ -27,7 +27,7 @@ def best_of_n(
     """The best of N samples by the reward model, or by any judge, and proxy and gold against N."""
     judged_by("best-of-n", reward, judge)
     # as in evaluate: the same held-out prompts whatever the seed
-    start, prompts = names.models.model(model), names.data.read(data, "prompt", seed=0, count=count)
+    start, prompts = names.models.model(model), names.data.read_data(data, "prompt", seed=0, count=count)
     scorer, truth = names.judges.scorer(reward, judge, settings.model), names.judges.maybe_judge(gold)
     run = open_run(
         "best-of-n",

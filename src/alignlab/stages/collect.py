@@ -25,7 +25,7 @@ def collect(
     count: int = 0,
 ) -> dict[str, Any]:
     """K completions per prompt, ranked."""
-    start, prompts = names.models.model(model), names.data.read(data, "prompt", seed=seed, count=count)
+    start, prompts = names.models.model(model), names.data.read_data(data, "prompt", seed=seed, count=count)
     person = names.people.annotator(annotator, seed=derive_seed(seed, "annotator"))
     theirs = names.data.other_completions(others, per_prompt=settings.per_prompt, seed=seed)
     truth = names.judges.maybe_judge(gold)

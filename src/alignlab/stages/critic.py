@@ -29,7 +29,7 @@ def critic(
             where="--model",
             remedy="--model town; any model that chats is a critic as it is, by the dialogue form",
         )
-    columns = names.data.read(data, "text", seed=seed, count=count)
+    columns = names.data.read_data(data, "text", seed=seed, count=count)
     constitution = files.load("town")
     run = open_run(
         "critic", out, settings, seed, resume, uses=[start, columns], constitution=constitution.digest

@@ -16,7 +16,7 @@ def crowd_demonstrations(
     *, data: str, gold: str, out: Path, seed: int, resume: bool, settings: CrowdSettings, count: int = 0
 ) -> dict[str, Any]:
     """The answers that a crowd wrote, voted for and settled on."""
-    prompts = names.data.read(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read_data(data, "prompt", seed=seed, count=count)
     written, reviewing = (
         [part.strip() for part in text.split(",") if part.strip()]
         for text in (settings.writers, settings.reviewers)
@@ -24,7 +24,9 @@ def crowd_demonstrations(
     writers = [
         names.people.writer(name, seed=derive_seed(seed, "writer", i)) for i, name in enumerate(written)
     ]
-    answers = [names.data.read(name, "demonstration") for name in written if not name.startswith("town:")]
+    answers = [
+        names.data.read_data(name, "demonstration") for name in written if not name.startswith("town:")
+    ]
     reviewers = [
         names.people.annotator(name, seed=derive_seed(seed, "reviewer", i))
         for i, name in enumerate(reviewing)

@@ -45,7 +45,7 @@ def diff_constitutions(
             remedy="--models RUN_A,RUN_B --gold town:gold",
         )
     pairs, whos = comparisons(data, seed, count), [judge_name(judge_model, word, settings) for word in words]
-    prompts = [names.data.read(asked, "prompt", seed=0, count=settings.prompts)] if both else []
+    prompts = [names.data.read_data(asked, "prompt", seed=0, count=settings.prompts)] if both else []
     named_truth = names.judges.maybe_judge(gold)
     run = open_run(
         "diff",

@@ -29,7 +29,7 @@ def distilled_demonstrations(
 
     if not model:
         raise UserError("distillation needs a teacher", remedy="--model RUN, or http://host:port/v1#model")
-    prompts = names.data.read(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read_data(data, "prompt", seed=seed, count=count)
     checker, truth = names.judges.maybe_judge(judge), names.judges.maybe_judge(gold)
     run = open_run(
         "demonstrations",

@@ -73,7 +73,7 @@ def surveyed(name: str, want: str, count: int) -> Survey:
         names.data.check_columns(name)
         names.weights.check_finished(name)
         return survey(name, cast("Want", want), limit=count or None)
-    records = list(names.data.read(name, want, count=count).records)
+    records = list(names.data.read_data(name, want, count=count).records)
     return Survey(
         LoadReport(name, cast("Want", want), len(records), len(records), {want: len(records)}),
         records,

@@ -94,7 +94,7 @@ def judge_for(task: tasks.Task, judge: str) -> str:
 
 def questions(task: tasks.Task, data: str, count: int, *, named: bool) -> tuple[names.data.Data, int]:
     """What the task asks of these data, and the number of rows that it cannot score."""
-    loaded = names.data.read(data, "prompt", seed=0, count=count)
+    loaded = names.data.read_data(data, "prompt", seed=0, count=count)
     if not named:
         return loaded, 0
     asked, left_out = task.questions(loaded.records)

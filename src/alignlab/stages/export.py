@@ -61,7 +61,7 @@ def export(
     check_file(Path(out), ours=lambda _: True)  # `write` says that it is there
     known = layouts.LAYOUTS.get(format)
     kind = names.data.kind(data)
-    loaded = names.data.read(data, kind, count=count)
+    loaded = names.data.read_data(data, kind, count=count)
     report = write(loaded.records, Path(out), format=format, plain=plain, overwrite=overwrite)
     said = [loaded.report, str(report), out]
     return {

@@ -21,7 +21,7 @@ def human_demonstrations(
 
     file = Path(answers) if answers else out.with_name(f"{out.name}-answers.jsonl")
     if not file.exists():
-        prompts = names.data.read(data, "prompt", seed=seed, count=count).records
+        prompts = names.data.read_data(data, "prompt", seed=seed, count=count).records
         if file.suffix != ".jsonl":
             raise UserError(
                 f"there is no file {file}, and one to fill in would be JSONL",

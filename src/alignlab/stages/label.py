@@ -33,7 +33,7 @@ def label_answers(
     """Pairs of a policy's answers (and of another model's, `beside`) with soft labels by an AI judge, mixed
     with people's comparisons for helpfulness.
     """
-    prompts = names.data.read(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read_data(data, "prompt", seed=seed, count=count)
     ranked = Split[Ranking]([], [], None, "")
     if helpful:
         ranked = preferences(helpful, seed, 0, settings.held_out)

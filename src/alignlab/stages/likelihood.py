@@ -36,7 +36,9 @@ def likelihood(
     start, before = names.models.model(model), names.data.run(baseline, "likelihood")
     measured = {"demonstration": demonstrations, "comparison": comparisons, "text": texts}
     read = {
-        kind: names.data.read(name, kind, seed=seed, count=count) for kind, name in measured.items() if name
+        kind: names.data.read_data(name, kind, seed=seed, count=count)
+        for kind, name in measured.items()
+        if name
     }
     run = open_run(
         "likelihood", out, settings, seed, resume, uses=[start, *read.values(), before], baseline=baseline

@@ -30,7 +30,7 @@ def learn(
 ) -> dict[str, Any]:
     """One of these methods on prompts, judged; `referred` = it measures KL from a reference."""
     judged_by(stage, reward, judge)
-    start, prompts = names.models.model(model), names.data.read(data, "prompt", seed=seed, count=count)
+    start, prompts = names.models.model(model), names.data.read_data(data, "prompt", seed=seed, count=count)
     scorer = names.judges.scorer(reward, judge, settings.model, normalize=settings.normalize_scores)
     truth = names.judges.maybe_judge(gold)
 

@@ -39,8 +39,8 @@ def ppo(
     from its first member) or, without one, from the policy under a new head.
     """
     check(reward or judge, cost, ptx, settings)
-    start, prompts = names.models.model(model), names.data.read(data, "prompt", seed=seed, count=count)
-    texts = names.data.read(ptx, "text", seed=seed) if ptx else None
+    start, prompts = names.models.model(model), names.data.read_data(data, "prompt", seed=seed, count=count)
+    texts = names.data.read_data(ptx, "text", seed=seed) if ptx else None
     scorer = names.judges.scorer(reward, judge, settings.model, normalize=settings.normalize_scores)
     value_start = names.models.reward_members(reward)[0] if reward else start
     price = names.models.model(cost) if cost else None

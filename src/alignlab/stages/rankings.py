@@ -46,7 +46,7 @@ def labelled(data: str, seed: int, count: int, held_out: float) -> Split[Unpaire
 def _preferences(data: str, seed: int, count: int) -> Split[Ranking]:
     file = Path(data) / "data" / "rankings.jsonl"
     if not file.exists():
-        loaded = names.data.read(data, "ranking", seed=seed, count=count)
+        loaded = names.data.read_data(data, "ranking", seed=seed, count=count)
         return Split([loaded], list(loaded.records), None, "")
     of_run = names.data.of_a_run(data)
     train, test = (read_jsonl(file, Ranking), read_jsonl(file.with_name("rankings_test.jsonl"), Ranking))
@@ -67,10 +67,10 @@ def _labelled(data: str, seed: int, count: int) -> Split[Unpaired]:
         train = [u for r in split.train for u in r.unpaired()]
         test = [u for r in split.test or [] for u in r.unpaired()]
         return Split(split.parts, train, test, _hardened(split.train))
-    loaded = names.data.read(data, "unpaired", seed=seed, count=count)
+    loaded = names.data.read_data(data, "unpaired", seed=seed, count=count)
     note = ""
     if names.data.kind(data) in ("comparison", "ranking"):
-        note = _hardened(names.data.read(data, "ranking", seed=seed, count=count).records)
+        note = _hardened(names.data.read_data(data, "ranking", seed=seed, count=count).records)
     return Split([loaded], list(loaded.records), None, note)
 
 

@@ -49,10 +49,10 @@ def revise(
         )
     loaded, by = files.load(constitution), critic or model
     pool_of(loaded, settings)
-    prompts = names.data.read(data, "prompt", seed=seed, count=count)
+    prompts = names.data.read_data(data, "prompt", seed=seed, count=count)
     harmless = []
     if helpful and settings.helpful_count:
-        harmless = [names.data.read(helpful, "prompt", seed=seed, count=settings.helpful_count)]
+        harmless = [names.data.read_data(helpful, "prompt", seed=seed, count=settings.helpful_count)]
     checker, named_truth = names.judges.maybe_judge(judge), names.judges.maybe_judge(gold)
     run = open_run(
         "revise",

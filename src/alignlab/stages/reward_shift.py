@@ -37,7 +37,7 @@ def reward_shift(
         raise UserError(
             "reward-shift needs a reward model and a gold judge", remedy="--reward RUN --gold town:gold"
         )
-    prompts = names.data.read(data, "prompt", seed=0, count=settings.prompts)
+    prompts = names.data.read_data(data, "prompt", seed=0, count=settings.prompts)
     start = names.models.model(model)
     others = [names.models.model(name.strip()) for name in policies.split(",") if name.strip()]
     named_judge, named_truth = names.judges.reward_judge(reward, settings.model), names.judges.judge(gold)

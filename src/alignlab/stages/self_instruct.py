@@ -25,8 +25,8 @@ def self_instruct_demonstrations(
     """Requests and answers that a model made itself from seed tasks."""
     from ..sampling.endpoint import EndpointSampler
 
-    seeds = names.data.read(data, "demonstration", seed=seed, count=settings.seeds)
-    test = [names.data.read(avoid, "prompt")] if avoid else []
+    seeds = names.data.read_data(data, "demonstration", seed=seed, count=settings.seeds)
+    test = [names.data.read_data(avoid, "prompt")] if avoid else []
     truth = names.judges.maybe_judge(gold)
     run = open_run(
         "demonstrations",

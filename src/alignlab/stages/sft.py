@@ -15,7 +15,7 @@ def sft(
     *, model: str, data: str, out: Path, seed: int, resume: bool, settings: SFTSettings, count: int = 0
 ) -> dict[str, Any]:
     """Supervised fine-tuning on demonstrations."""
-    demonstrations = names.data.read(data, "demonstration", seed=seed, count=count)
+    demonstrations = names.data.read_data(data, "demonstration", seed=seed, count=count)
 
     def train(run: RunDir, policy: Any) -> Summary:
         fitting = within_context(run, settings, policy.model)

@@ -45,7 +45,7 @@ def open_run(
         parents=[run for use in uses for run in use.runs],
         data={part.name: part.digest for part in data},
         resume=resume,
-        tracker=trackers.parse(settings.tracker) if isinstance(settings, Training) else (),
+        tracker=trackers.parse_trackers(settings.tracker) if isinstance(settings, Training) else (),
     )
     if not run.done:
         import torch

@@ -15,7 +15,7 @@ def view(*, model: str, data: str, count: int, chat_template: str = "") -> None:
     """Tokens and loss mask of the first rows, in colour."""
     from ..data.view import show
 
-    records = names.data.read(data, names.data.kind(data), count=count).records[:count]
+    records = names.data.read_data(data, names.data.kind(data), count=count).records[:count]
     from ..models.reader import load_reader
 
     show(

@@ -69,7 +69,7 @@ def walk(
     method.pool_of(loaded, settings)
     read = names.judges.request_reader(gold)
     asked: list[Prompt] = (
-        list(names.data.read(data, "prompt", seed=settings.seed, count=count).records)
+        list(names.data.read_data(data, "prompt", seed=settings.seed, count=count).records)
         if data
         else [read(prompt) or Prompt.user(prompt) if read else Prompt.user(prompt)]
     )

@@ -59,7 +59,7 @@ def curve(
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
-    prompts = names.data.read(data, "prompt", seed=seed, count=settings.prompts)
+    prompts = names.data.read_data(data, "prompt", seed=seed, count=settings.prompts)
     start, named = names.models.model(model), judges(rewards, gold)
     run = open_run(
         "study-curve",
@@ -127,7 +127,7 @@ def point(
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
 
-    prompts = names.data.read(data, "prompt", seed=seed, count=settings.prompts)
+    prompts = names.data.read_data(data, "prompt", seed=seed, count=settings.prompts)
     start, base, named = names.models.model(model), names.models.model(reference), judges(rewards, gold)
     run = open_run(
         "study-point",

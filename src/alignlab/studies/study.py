@@ -114,7 +114,8 @@ def check_own(settings: StudySettings) -> None:
                 + (', or "" if --model answers already' if name == "own.demonstrations" else ""),
             )
     ranked, new = (
-        {prompt.id for prompt in names.data.read(name, "prompt").records} for name in (o.prompts, o.fresh)
+        {prompt.id for prompt in names.data.read_data(name, "prompt").records}
+        for name in (o.prompts, o.fresh)
     )
     if ranked & new:
         raise ConfigError(

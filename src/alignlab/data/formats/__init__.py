@@ -23,7 +23,7 @@ from .convert import (
     convert,
     detect,
     flaw_of,
-    kind_of,
+    kind_of_row,
     shaped,
 )
 from .messages import HH_TURN, hh_messages, is_hh, messages, spells_messages, unpacked
@@ -66,7 +66,7 @@ __all__ = [
     "flaw_of",
     "hh_messages",
     "is_hh",
-    "kind_of",
+    "kind_of_row",
     "messages",
     "shaped",
     "spells_messages",

@@ -142,7 +142,7 @@ def detect(row: Any) -> str:
     return shaped(row).form.name
 
 
-def kind_of(row: Any, columns: Columns | None = None) -> Want:
+def kind_of_row(row: Any, columns: Columns | None = None) -> Want:
     """What the format of a row holds by nature: a conversation that ends with the user is a prompt. Raises as
     `shaped`.
     """

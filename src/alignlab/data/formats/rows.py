@@ -94,9 +94,10 @@ KNOWN_COLUMNS = {
 ABOUT = re.compile(
     r"(.*_)?(id|ids|idx|index|uuid|guid|key|hash|md5|sha|sha256|url|uri|urls|link|file|filename|path|source|"
     r"sources|origin|dataset|"
-    r"subset|split|lang|language|locale|license|licence|model|models|author|annotator|worker|category|categories|"
-    r"type|kind|tag|tags|topic|domain|subreddit|task|level|difficulty|status|version|label|labels|date|time|"
-    r"timestamp|created|created_at|updated_at|name|role|seed|meta|metadata|info|score|rating|format|blocked|who|when)(_[0-9ab])?"
+    r"subset|split|lang|language|locale|license|licence|model|models|author|annotator|worker|category|"
+    r"categories|type|kind|tag|tags|topic|domain|subreddit|task|level|difficulty|status|version|label|labels|date|time|"
+    r"timestamp|created|created_at|updated_at|name|role|seed|meta|metadata|info|score|rating|format|blocked|who|"
+    r"when)(_[0-9ab])?"
 )
 """Names of columns that say where a row is from or what it is filed under."""
 NO_TEXT = re.compile(
