@@ -157,7 +157,7 @@ SMALL = ["--steps", "2", "--rollouts", "8", "--sampling.max-new-tokens", "6", "-
     [
         ["grpo", *SMALL],
         ["ppo", *SMALL, "--minibatch", "8", "--epochs", "1"],
-        ["best-of-n", "--n", "2", "--sampling.max-new-tokens", "6"],
+        ["best-of-n", "--per_prompt", "2", "--sampling.max-new-tokens", "6"],
         ["eval", "--sampling.max-new-tokens", "6"],
     ],
 )
