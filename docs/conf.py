@@ -47,7 +47,7 @@ def as_rst(lines: Sequence[str]) -> list[str]:
         elif block[0].startswith(">>>"):
             written += block
         elif block[0].startswith(" "):
-            written += ["::", "", *(f"    {line}" for line in block)]
+            written += ["::", "", *(f"    {line}" for line in block if line)]
         else:
             written += [escaped(line) for line in block]
         written.append("")

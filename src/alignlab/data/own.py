@@ -77,7 +77,7 @@ def numbered(items: Iterable[Any], where: str) -> Rows:
     """Rows and records as the rows of a file, from 1 on. Raises DataError for what is neither."""
     for number, item in enumerate(items, 1):
         if isinstance(item, RECORDS):
-            yield number, item.to_json()
+            yield number, item
         elif isinstance(item, Mapping):
             yield number, dict(item)
         else:
