@@ -12,12 +12,14 @@ import sys
 import textwrap
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from alignlab import lab, names, plugins
 from alignlab.errors import DataError, UserError
-from alignlab.records import Completion, Prompt, Ranking, write_jsonl
+from alignlab.records import Comparison, Completion, Prompt, Ranking, write_jsonl
 
 from .scripts import ROOT, script
 
@@ -38,21 +40,32 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_page_from_python_runs_and_the_reward_rises(
+def test_the_page_from_python_runs_and_dpo_learns_what_the_function_prefers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_jsonl("my-chats.jsonl", lab.demonstrations("town:demos", count=480))
-    write_jsonl("my-prompts.jsonl", lab.prompts("town:prompts", count=48, seed=1))
+    write_jsonl("my-chats.jsonl", lab.demonstrations("town:demos", count=320))
+    write_jsonl("my-prompts.jsonl", lab.prompts("town:prompts", count=40, seed=1))
     page = blocks("python.md", "python")
     dpo = next(block for block in page if "dpo_loss" in block)
     code = [line for line in dpo.splitlines() if line.strip() and not line.strip().startswith("#")]
     assert len(code) <= 30, "thirty lines"
-    space: dict[str, object] = {}
+    space: dict[str, Any] = {}
     for number, block in enumerate(page):
-        exec(compile(block, f"docs/python.md, block {number}", "exec"), space)
-    assert space["after"] > space["before"]  # type: ignore[operator]
+        small = block.replace('"town"', '"town-s"')
+        exec(compile(small, f"docs/python.md, block {number}", "exec"), space)
+        if block is dpo:
+            learned = moved(space["policy"], space["reference"], space["pairs"])
+    assert learned > 0.01
     assert Path("my-run/summary.json").exists() and Path("my-dpo/config.json").exists()
+
+
+@torch.no_grad()
+def moved(policy: Any, reference: Any, pairs: list[Comparison]) -> float:
+    """By how many nats log p(chosen) gained on log p(rejected), in the mean."""
+    batch = lab.batch(policy, pairs)
+    gained_N2 = (lab.logprobs(policy, batch) - lab.logprobs(reference, batch)).sum(1).view(-1, 2)
+    return (gained_N2[:, 0] - gained_N2[:, 1]).mean().item()
 
 
 @pytest.mark.parametrize("page", REFERENCE)
