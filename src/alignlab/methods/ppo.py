@@ -27,8 +27,8 @@ from ..feedback.lagrange import LagrangeJudge
 from ..models.batch import pad
 from ..models.chat import Rendered
 from ..models.forward import laid_out, token_logprobs_of, token_stats, value_BT
-from ..models.load import Policy, RewardModel, context_of
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy, RewardModel, context_of
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Minibatch, Rollouts, mean

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.checks import FitReport, fit
 from ..feedback import Judge
-from ..models.load import Policy, context_of
+from ..models.policy import Policy, context_of
 from ..records import Completion, Prompt, Score
 from ..run import RunDir, at_step, derive_seed, guard_finite
 from ..sampling import ModelSampler, Sampling
