@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .feedback import Judge
     from .models.batch import Batch
     from .models.chat import Rendered
-    from .models.load import Policy, RewardModel
+    from .models.policy import Policy, RewardModel
     from .models.optimizer import MasterAdamW
 
 __all__ = [
@@ -112,7 +112,8 @@ def save(model: Policy | RewardModel, folder: str | Path, *, card: str = "") -> 
     Args:
         card: the text of the folder's README.
     """
-    from .models.load import Policy, save_policy, save_reward_model
+    from .models.policy import Policy
+    from .models.saving import save_policy, save_reward_model
 
     keep = save_policy if isinstance(model, Policy) else save_reward_model
     keep(cast("Any", model), folder, card=card)
@@ -432,7 +433,7 @@ def _rows(model: Policy | RewardModel, item: Item) -> list[Rendered]:
 
 def _padded(model: Policy | RewardModel, rows: Sequence[Rendered]) -> Batch:
     from .models.batch import pad
-    from .models.load import context_of
+    from .models.policy import context_of
 
     longest, context = max(len(row.ids) for row in rows), context_of(model.model)
     if longest > context:
