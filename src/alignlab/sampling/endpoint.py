@@ -223,7 +223,7 @@ class EndpointSampler:
         return [future.result() for future in futures]
 
     def _answer(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """`choices` (text, finished, blocked) and `tokens` of one request, from the cache or from the server."""
+        """`choices` (text, finished, blocked) and `tokens` of one request, from the cache or the server."""
         data = json.dumps(body, sort_keys=True).encode()
         key = hashlib.sha256(f"{self.address.url}{path}\n".encode() + data).hexdigest()[:32]
         with self._lock:
