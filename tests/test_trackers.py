@@ -120,7 +120,7 @@ def test_a_run_that_goes_on_hands_over_all_rows_even_to_a_tracker_named_later(
 
 
 def test_an_unknown_or_missing_tracker_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trackers.parse_trackers("") == () and trackers.parse(" , ") == ()
+    assert trackers.parse_trackers("") == () and trackers.parse_trackers(" , ") == ()
     with pytest.raises(ConfigError, match="no tracker 'tensorbord'"):
         trackers.parse_trackers("tensorbord")
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)

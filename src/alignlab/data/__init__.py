@@ -5,7 +5,8 @@ name.
 """
 
 from .formats import Useless, Want, convert, detect
-from .read import Loaded, LoadReport, load_records
+from .load_report import LoadReport
+from .read import Loaded, load_records
 from .split import by_prompt
 from .write import write
 

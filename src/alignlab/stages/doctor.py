@@ -66,8 +66,9 @@ def surveyed(name: str, want: str, count: int) -> Survey:
     """All of a data name, whatever is wrong with it; sets of the town and mixtures come as training gets
     them.
     """
+    from ..data.load_report import LoadReport
     from ..data.mixture import PREFIX
-    from ..data.read import LoadReport, Survey, survey
+    from ..data.read import Survey, survey
 
     if not name.startswith(("town:", PREFIX)):
         names.data.check_columns(name)

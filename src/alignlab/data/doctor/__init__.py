@@ -17,7 +17,7 @@ from ...models.template import TemplateBound
 from ...records import Record
 from ..checks import encode
 from ..lengths import LENGTHS, needs, table
-from ..read import LoadReport
+from ..load_report import LoadReport
 from .findings import Diagnosis, Finding, Patient
 from .rows import (
     columns_not_read,

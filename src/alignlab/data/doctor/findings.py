@@ -22,7 +22,7 @@ from ...records import (
 )
 from ..formats import completions_of
 from ..lengths import Kept, Truncate
-from ..read import LoadReport
+from ..load_report import LoadReport
 
 Verdict = Literal["broken", "look", "note"]
 RARE = 0.01  # a share of the records above which a flaw of single rows is worth a look
