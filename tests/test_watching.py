@@ -24,7 +24,7 @@ from alignlab.recipes.summary import closing
 SCRIPT = """
 import sys
 from pathlib import Path
-from alignlab import pipeline
+from alignlab.pipeline import runner as pipeline
 from tests_stages import stage
 def main():
     pipeline.PRELOAD = "json"
