@@ -115,7 +115,7 @@ class Pipeline:
         previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
             with view:
-                while any(stage.state != "done" for stage in self.stages):
+                while len(self._in_state("done")) < len(self.stages):
                     self._start_ready(context)
                     self._collect(view, timeout=0.25)
                     view.show()
@@ -130,8 +130,8 @@ class Pipeline:
 
     def _start_ready(self, context: Any) -> None:
         """Start what can be started, the longest way to the end first; cores that are left are lent."""
-        running = [stage for stage in self.stages if stage.state == "running"]
-        ready = [stage for stage in self.stages if stage.state == "waiting" and stage.is_ready]
+        running = self._in_state("running")
+        ready = [stage for stage in self._in_state("waiting") if stage.is_ready]
         ready.sort(key=lambda stage: -self._stages_behind(stage))
         for stage in ready[: self.workers - len(running)]:
             self._start(stage, context)
@@ -150,13 +150,16 @@ class Pipeline:
         sender.close()
         stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
 
+    def _in_state(self, state: str) -> list[Stage]:
+        return [stage for stage in self.stages if stage.state == state]
+
     def _stages_behind(self, stage: Stage) -> int:
         """How many stages, one after the other, wait for this one."""
         waiting = [other for other in self.stages if stage in other.needs]
         return max((1 + self._stages_behind(other) for other in waiting), default=0)
 
     def _collect(self, view: View, timeout: float) -> None:
-        running = {stage.pipe: stage for stage in self.stages if stage.state == "running" and stage.pipe}
+        running = {stage.pipe: stage for stage in self._in_state("running")}
         for pipe in wait(list(running), timeout):
             stage = running[pipe]  # type: ignore[index]
             try:

@@ -146,14 +146,16 @@ def row_of(
     """One combination: its runs, and each main figure over the seeds; of a single seed the figure's own
     interval.
     """
-    infos = [read_run(run.out) for run, _ in runs]
-    evals = [read_run(judged.out) for _, judged in runs if judged]
-    summaries = [info.summary for info in infos]
-    for summary, judged in zip(summaries, evals, strict=bool(evals)):
-        summary |= judged.summary
-    runs_listed = [{"seed": info.seed, "run": str(info.path), "eval": ""} for info in infos]
-    for listed, judged in zip(runs_listed, evals, strict=bool(evals)):
-        listed["eval"] = str(judged.path)
+    listed: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
+    for run, judged in runs:
+        info = read_run(run.out)
+        listed.append({"seed": info.seed, "run": str(info.path), "eval": ""})
+        summaries.append(info.summary)
+        if judged:
+            evaluation = read_run(judged.out)
+            listed[-1]["eval"] = str(evaluation.path)
+            summaries[-1] |= evaluation.summary
     figures: dict[str, Any] = {}
     for key, name in FIGURES.items():
         values = [summary[key] for summary in summaries if mean_of(summary.get(key)) is not None]
@@ -164,7 +166,7 @@ def row_of(
             figures[name] = {part: first[part] for part in ("mean", "ci", "n")}
         else:
             figures[name] = over_seeds([float(mean_of(value) or 0.0) for value in values])
-    return {"label": label, "settings": dict(varied), "runs": runs_listed, "figures": figures}
+    return {"label": label, "settings": dict(varied), "runs": listed, "figures": figures}
 
 
 def over_seeds(values: list[float]) -> dict[str, Any]:
@@ -211,16 +213,21 @@ def picture(rows: Sequence[Mapping[str, Any]], method: str) -> str:
     for row in rows:
         shared = [name for name in shared if name in row["figures"]]
     figure = shared[0] if shared else ""
-    values = [row["figures"][figure] for row in rows] if figure else []
-    means = [value["mean"] for value in values]
-    low, high = [value["ci"][0] for value in values], [value["ci"][1] for value in values]
+    means: list[float] = []
+    low: list[float] = []
+    high: list[float] = []
+    bars: dict[str, tuple[float, float]] = {}
+    for row in rows if figure else ():
+        value = row["figures"][figure]
+        least, most = value["ci"]
+        means.append(value["mean"])
+        low.append(least)
+        high.append(most)
+        bars[row["label"]] = value["mean"], (most - least) / 2
     xs = numbers_of(rows)
     if xs and figure:
         curve = charts.Curve(xs, means, low, high, kind="points")
         return charts.curves({figure: curve}, title=title, x=next(iter(rows[0]["settings"])), y=figure)
-    bars = {}
-    for row, mean, least, most in zip(rows, means, low, high, strict=False):
-        bars[row["label"]] = mean, (most - least) / 2
     return bar_charts.lengths(bars, title=title, x=figure)
 
 
