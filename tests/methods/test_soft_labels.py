@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from alignlab import stages
-from alignlab.data import load, write
+from alignlab.data import load_records, write
 from alignlab.data.formats import Useless, as_kind
 from alignlab.errors import ConfigError, DataError
 from alignlab.evals import preference
@@ -134,19 +134,21 @@ def test_labels_in_files_of_others(tmp_path: Path) -> None:
             tmp_path / f"x{ending}",
             plain=True,
         )
-        assert [c.label for c in load(tmp_path / f"x{ending}", "comparison").records] == [value, None]
+        assert [c.label for c in load_records(tmp_path / f"x{ending}", "comparison").records] == [value, None]
     report = write(
         [Comparison(HI, "a", "b", label=0.25), Comparison(HI, "a", "c", label=0.5)],
         tmp_path / "hh.jsonl",
         format="hh",
     )
     assert report.lost == {"a soft label": 1} and report.left_out == {"a tie": 1}
-    assert load(tmp_path / "hh.jsonl", "comparison").records[0].chosen == "b", "the favoured one is chosen"
+    assert load_records(tmp_path / "hh.jsonl", "comparison").records[0].chosen == "b", (
+        "the favoured one is chosen"
+    )
     (tmp_path / "bad.jsonl").write_text(
         json.dumps({"prompt": "Hi?", "chosen": "a", "rejected": "b", "label": "safe"}) + "\n"
     )
     with pytest.raises(DataError, match="probability from 0 to 1, not 'safe'") as caught:
-        load(tmp_path / "bad.jsonl", "comparison")
+        load_records(tmp_path / "bad.jsonl", "comparison")
     assert "bad.jsonl:1" in str(caught.value) and "otherwise" in caught.value.remedy
 
 
@@ -174,7 +176,7 @@ def test_dpo_learns_from_soft_labels_in_any_micro_batch(
 
 
 def summary_pairs(run: RunDir) -> list[Comparison]:
-    return load(run.path / "data" / "comparisons.jsonl", "comparison").records
+    return load_records(run.path / "data" / "comparisons.jsonl", "comparison").records
 
 
 def test_labels_of_1_leave_dpo_as_it_is_and_labels_near_0_turn_it(base: Path, open_run: OpenRun) -> None:
