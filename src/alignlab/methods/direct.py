@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -34,10 +33,9 @@ from ..models.pairs import comparisons_of, completion_lengths, distinct, encode
 from ..models.state import Trained
 from ..records import Comparison, Ranking
 from ..run import RunDir, derive_seed, guard_finite
-from ..settings import DPOSettings, ORPOSettings, SimPOSettings
+from ..settings import DPOSettings, ORPOSettings, PairSettings, SimPOSettings
 from ..settings.rules import check
 
-Settings = DPOSettings | ORPOSettings | SimPOSettings
 Losses = tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
 """Losses and the rewards of chosen and rejected, (N,) each, and figures of the method's own."""
 
@@ -67,38 +65,22 @@ def simpo_losses(s: SimPOSettings, policy_N2: Tensor, lengths_N2: Tensor, *_: Te
     return *simpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=s.beta, gamma=s.gamma), {}
 
 
-@dataclass(frozen=True)
-class PairLoss:
-    """A loss on pairs, as this loop uses it.
-
-    Attributes:
-        losses: from the settings, the log-probabilities of chosen and rejected (N, 2), their lengths (N, 2),
-            and, None where it has none of them, the reference's log-probabilities (N, 2) and soft labels (N,).
-        turn: the one setting to turn when likelihood displacement has gone too far.
-        reference: whether a reference is asked; without one, a reward is one per token.
-        soft: whether it learns from soft labels.
-    """
-
-    name: str
-    losses: Callable[..., Losses]
-    turn: str
-    reference: bool = False
-    soft: bool = False
-
-
-PAIR_LOSSES: dict[type, PairLoss] = {
-    DPOSettings: PairLoss("dpo", dpo_losses, "a larger beta", reference=True, soft=True),
-    ORPOSettings: PairLoss("orpo", orpo_losses, "a smaller optim.lr"),
-    SimPOSettings: PairLoss("simpo", simpo_losses, "a smaller optim.lr"),
+PAIR_LOSSES: dict[type[PairSettings], Callable[..., Losses]] = {
+    DPOSettings: dpo_losses,
+    ORPOSettings: orpo_losses,
+    SimPOSettings: simpo_losses,
 }
-"""Every loss on pairs, by the settings that ask for it."""
+"""Every loss on pairs, by the settings that ask for it: from these, the log-probabilities of chosen and rejected
+(N, 2), their lengths (N, 2), and, None where it has none of them, the reference's log-probabilities (N, 2) and soft
+labels (N,).
+"""
 
 
 def train(
     run: RunDir,
     policy: Policy,
     preferences: Sequence[Ranking | Comparison],
-    settings: Settings,
+    settings: PairSettings,
     *,
     seed: int,
     held_out: Sequence[Ranking | Comparison] | None = None,
@@ -132,8 +114,7 @@ def train(
     """
     # 1. comparisons that fit, encoded once
     check(settings)
-    kind = PAIR_LOSSES[type(settings)]
-    name = kind.name
+    losses_of, name = PAIR_LOSSES[type(settings)], settings.method
     say_odd(settings, run)
     usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings)
     run.note(said)
@@ -165,7 +146,7 @@ def train(
         row for c in learn for row in encode(policy, c)
     ]  # chosen and rejected of comparison i at 2 i and 2 i + 1
     lengths_N2 = completion_lengths(rows).view(-1, 2)
-    labels_N, test_labels_N = (labels_of(part) if kind.soft else None for part in (learn, test))
+    labels_N, test_labels_N = (labels_of(part) if settings.soft_labels else None for part in (learn, test))
     run.add_data("comparisons", learn)
 
     # 2. the batches, and for DPO the reference's log-probabilities, asked once, in the very batches of the
@@ -176,7 +157,7 @@ def train(
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, name), epoch))
     size = settings.micro_batch or settings.batch
     reference_N2 = None
-    if kind.reference:
+    if settings.reference:
         first_epoch = [
             chosen[start : start + size]
             for chosen in batches(0)[:total]
@@ -190,7 +171,7 @@ def train(
 
     # 3. the optimizer, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
-    watch = Watch(total, kind.turn, relative=kind.reference)
+    watch = Watch(total, settings.turn, relative=settings.reference)
     trained = Trained(run, watch.state(), model=(policy.model, optimizer))
     watch.load(trained.numbers)
 
@@ -213,7 +194,7 @@ def train(
             policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
             ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
             label_N = None if labels_N is None else labels_N[micro].to(policy.device)
-            losses, chosen_rewards, rejected_rewards, more = kind.losses(
+            losses, chosen_rewards, rejected_rewards, more = losses_of(
                 settings, policy_N2, lengths_N2[micro].to(policy.device), ref_N2, label_N
             )
             loss = losses.sum() / len(chosen)
@@ -263,10 +244,10 @@ def train(
         "steps": total,
     }
     test_now_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
-    _, chosen_rewards, rejected_rewards, _ = kind.losses(
+    _, chosen_rewards, rejected_rewards, _ = losses_of(
         settings, test_now_N2, test_lengths_N2, test_start_N2, None
     )
-    likelier_N2 = test_start_N2 if kind.reference else test_start_N2 / test_lengths_N2
+    likelier_N2 = test_start_N2 if settings.reference else test_start_N2 / test_lengths_N2
     moved_N2 = test_now_N2 - test_start_N2
     soft = None if test_labels_N is None else test_labels_N.tolist()
     if labels_N is not None:
@@ -288,7 +269,7 @@ def train(
     }
 
 
-def say_odd(settings: Settings, run: RunDir) -> None:
+def say_odd(settings: PairSettings, run: RunDir) -> None:
     """What the settings amount to, where that is not what one may have meant."""
     if not isinstance(settings, DPOSettings):
         return
@@ -304,14 +285,14 @@ def say_odd(settings: Settings, run: RunDir) -> None:
         )
 
 
-def usable_labels(comparisons: Sequence[Comparison], settings: Settings) -> tuple[list[Comparison], str]:
+def usable_labels(comparisons: Sequence[Comparison], settings: PairSettings) -> tuple[list[Comparison], str]:
     """The comparisons with the labels that the method can learn from, and what to tell the user where it
     cannot learn from soft ones.
 
     Raises:
         ConfigError: soft labels with DPO's hinge loss.
     """
-    soft, kind = sum(c.label is not None for c in comparisons), PAIR_LOSSES[type(settings)]
+    soft, name = sum(c.label is not None for c in comparisons), settings.method
     if not soft:
         return list(comparisons), ""
     if isinstance(settings, DPOSettings) and settings.loss_type == "hinge":
@@ -319,11 +300,11 @@ def usable_labels(comparisons: Sequence[Comparison], settings: Settings) -> tupl
             f"{soft} comparisons have soft labels, which mean nothing to loss_type hinge",
             remedy="loss_type sigmoid, sigmoid_norm, ipo or robust",
         )
-    if kind.soft:
+    if settings.soft_labels:
         return list(comparisons), ""
     sure = [pair for c in comparisons if not (pair := c.favoured).tie]
     return sure, (
-        f"{kind.name}: {soft} comparisons have soft labels, and {kind.name} knows none: the completion that a "
+        f"{name}: {soft} comparisons have soft labels, and {name} knows none: the completion that a "
         "label favours is taken to be the better one for certain; "
         f"{len(comparisons) - len(sure)} labels of one half are left out. dpo and reward learn from "
         "soft labels"

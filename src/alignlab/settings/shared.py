@@ -164,6 +164,18 @@ class EndpointSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Learning rates for other people's models: of all weights of one below 5B parameters, from there, and from
+    30B on; and of a LoRA adapter.
+    """
+
+    small: float
+    middle: float
+    large: float
+    lora: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """What every stage that trains has."""

@@ -84,7 +84,7 @@ TRAIN: dict[str, Command] = {
     ),
     "dpo": Command(
         "direct preference optimisation on rankings or comparisons",
-        "stages:dpo",
+        "stages:direct",
         PAIRS,
         "settings:DPOSettings",
         "runs/dpo",
@@ -100,7 +100,7 @@ TRAIN: dict[str, Command] = {
     ),
     "orpo": Command(
         "odds-ratio preference optimisation on rankings or comparisons, without a reference",
-        "stages:orpo",
+        "stages:direct",
         PAIRS,
         "settings:ORPOSettings",
         "runs/orpo",
@@ -108,7 +108,7 @@ TRAIN: dict[str, Command] = {
     ),
     "simpo": Command(
         "simple preference optimisation on rankings or comparisons, without a reference",
-        "stages:simpo",
+        "stages:direct",
         PAIRS,
         "settings:SimPOSettings",
         "runs/simpo",
