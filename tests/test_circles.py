@@ -1,4 +1,4 @@
-"""No circle of files and none of rooms: every import counts, at the top of a module, in a function or for types."""
+"""No circle of files and none of rooms. Every import counts: at the top, in a function, or for types."""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ SMALL = {
     "constitution lint": "",
     "constitution walk": "--count 2 --rounds 1 --model.threads 1",
     # so that it ends its answers
-    "alignlab sft --model town --data town:demos-helpful --out runs/helpful": "--count 1000 --epochs 1 --model.threads 1",
+    "alignlab sft --model town --data town:demos-helpful --out runs/helpful": (
+        "--count 1000 --epochs 1 --model.threads 1"
+    ),
     "constitution revise": "--count 24 --helpful_count 12 --rounds 1 --model.threads 1",
     "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
     "redteam judge": "",
@@ -55,7 +57,8 @@ SMALL = {
     "constitution ablate": "--count 4 --model.threads 1",
     "constitution diff": "--count 4 --principles 1 --model.threads 1",
     "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
-    "grpo": "--steps 1 --rollouts 8 --per_prompt 4 --minibatch 8 --sampling.max_new_tokens 16 --model.threads 1",
+    "grpo": "--steps 1 --rollouts 8 --per_prompt 4 --minibatch 8 --sampling.max_new_tokens 16 "
+    "--model.threads 1",
     "likelihood": "--max_length 128 --count 40 --model.threads 1",
     "sweep dpo": "--eval-prompts 8 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",

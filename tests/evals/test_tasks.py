@@ -114,7 +114,9 @@ KEPT = {  # kind: kwargs, an answer that keeps it, one that does not
     "detectable_format:number_bullet_lists": ({"num_bullets": 2}, "* one\n- two", "* one\n** two"),
     "detectable_format:number_highlighted_sections": ({"num_highlights": 2}, "*a* and *b*", "*a* and * *"),
     "detectable_format:multiple_sections": (
-        {"section_spliter": "Section", "num_sections": 2}, "Section 1\na\nSection 2\nb", "Section 1 Section b",
+        {"section_spliter": "Section", "num_sections": 2},
+        "Section 1\na\nSection 2\nb",
+        "Section 1 Section b",
     ),
     "detectable_format:title": ({}, "<<a title>>", "<<>>"),
     "detectable_format:json_format": ({}, "```json\n{\"a\": 1}\n```", "{a: 1}"),
@@ -208,7 +210,8 @@ def test_a_task_of_ones_own_from_file_to_report(tmp_path: Path, monkeypatch: pyt
         "from alignlab.records import Score\n"
         "def brief():\n"
         "    return Task('brief', figure='brevity', score=lambda c: Score(1 / (1 + len(c.text))),\n"
-        "                words=Words(note='n = {n} of {data}, {0.__class__}', heads={'brevity': 'brevity <b>'}))\n"
+        "                words=Words(note='n = {n} of {data}, {0.__class__}', heads={'brevity': 'brevity "
+        "<b>'}))\n"
     )
     exact = ask(Path("runs/exact"), task="number:answer", data="sums.jsonl")
     brief = ask(Path("runs/brief"), task="own_tasks:brief", data="sums.jsonl")

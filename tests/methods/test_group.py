@@ -16,7 +16,9 @@ from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.losses import group_advantages
 from alignlab.methods import group
-from alignlab.models.load import Policy, load_policy, trainable_tensors
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
+from alignlab.models.state import trainable_tensors
 from alignlab.records import Completion, Prompt
 from alignlab.rollouts import Rollouts
 from alignlab.rollouts.batch import minibatches

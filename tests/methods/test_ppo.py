@@ -27,7 +27,8 @@ from alignlab.feedback import RuleJudge
 from alignlab.methods import ppo
 from alignlab.models.attention import use_plain_attention
 from alignlab.models.forward import laid_out, token_stats
-from alignlab.models.load import Policy, RewardModel, trainable_tensors
+from alignlab.models.policy import Policy, RewardModel
+from alignlab.models.state import trainable_tensors
 from alignlab.records import Completion, Prompt
 from alignlab.rollouts.batch import minibatches
 from alignlab.run import RunDir

@@ -24,8 +24,8 @@ from torch import Tensor
 from .. import losses, rollouts
 from ..feedback import Judge
 from ..models.forward import laid_out, token_stats
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Minibatch, Rollouts

@@ -19,8 +19,8 @@ from .. import rollouts
 from ..feedback import Judge
 from ..losses import dpo_loss
 from ..models.forward import laid_out, token_logprobs_of
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Rollouts, mean

@@ -23,8 +23,8 @@ from .. import losses, rollouts
 from ..feedback import Judge
 from ..models.chat import Rendered
 from ..models.forward import laid_out, token_stats, value_BT
-from ..models.load import Policy, RewardModel
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy, RewardModel
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Minibatch, Rollouts, mean

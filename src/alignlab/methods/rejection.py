@@ -21,8 +21,8 @@ from ..losses import sft_loss
 from ..models.batch import by_length, chunks
 from ..models.chat import Rendered, example
 from ..models.forward import laid_out, token_logprobs_of
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Rollouts, mean

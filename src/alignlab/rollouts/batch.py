@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..models.batch import pad
 from ..models.chat import Rendered
 from ..models.forward import laid_out, token_logprobs_of
-from ..models.load import Policy
+from ..models.policy import Policy
 from ..records import Completion
 from ..run import derive_seed
 from ..settings import GroupSettings, PPOSettings

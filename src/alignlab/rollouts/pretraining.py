@@ -12,7 +12,7 @@ from ..losses import sft_loss
 from ..models.batch import pad
 from ..models.chat import Rendered
 from ..models.forward import token_logprobs_of
-from ..models.load import Policy, context_of
+from ..models.policy import Policy, context_of
 from ..run import derive_seed
 from ..settings import PPOSettings
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from ..data.checks import fit
-from ..models.load import Policy, context_of
+from ..models.policy import Policy, context_of
 from ..records import Completion, Prompt
 from ..run import RunDir, at_step, derive_seed
 from ..sampling import ModelSampler, Sampling
