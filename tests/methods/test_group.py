@@ -31,6 +31,7 @@ from alignlab.settings import (
     OptimSettings,
     RLOOSettings,
     SamplingSettings,
+    rules,
 )
 
 PROMPTS = [Prompt.user(f"{i}?") for i in range(14)]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import torch
@@ -104,8 +105,8 @@ def train(
 
     Returns:
         On held-out comparisons: `accuracy` and `margin` of the reward, `eval_rewards`, `reference_accuracy`
-        (how often the policy it started from finds the chosen one likelier, per token where the method's reward
-        is one per token), `eval_logps`, by how many nats per completion each has moved; and
+        (how often the policy it started from finds the chosen one likelier, per token where the method's
+        reward is one per token), `eval_logps`, by how many nats per completion each has moved; and
         `likelihood_displacement`, what `displacement.Watch` found while training.
 
     Raises:
@@ -142,29 +143,26 @@ def train(
             anyway=settings.anyway,
         )
     )
-    rows = [
-        row for c in learn for row in encode(policy, c)
-    ]  # chosen and rejected of comparison i at 2 i and 2 i + 1
+    rows = list(chain.from_iterable(encode(policy, c) for c in learn))  # those of comparison i: `pair_rows`
     lengths_N2 = completion_lengths(rows).view(-1, 2)
-    labels_N, test_labels_N = (labels_of(part) if settings.soft_labels else None for part in (learn, test))
+    labels_N = test_labels_N = None
+    if settings.soft_labels:
+        labels_N, test_labels_N = labels_of(learn), labels_of(test)
     run.add_data("comparisons", learn)
 
     # 2. the batches, and for DPO the reference's log-probabilities, asked once, in the very batches of the
     # first epoch: the first margin is exactly 0
-    batches_an_epoch = math.ceil(len(learn) / settings.batch)
-    total = max(1, math.ceil(settings.epochs * batches_an_epoch))
+    batches_per_epoch = math.ceil(len(learn) / settings.batch)
+    total = max(1, math.ceil(settings.epochs * batches_per_epoch))
     lengths = [len(rows[2 * i].ids) + len(rows[2 * i + 1].ids) for i in range(len(learn))]
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, name), epoch))
     size = settings.micro_batch or settings.batch
     reference_N2 = None
     if settings.reference:
-        first_epoch = [
-            chosen[start : start + size]
-            for chosen in batches(0)[:total]
-            for start in range(0, len(chosen), size)
-        ]
-        asked = [[row for i in micro for row in (2 * i, 2 * i + 1)] for micro in first_epoch]
-        reference_N2 = completion_logprobs(policy.model, rows, asked, policy.pad_id).view(-1, 2)
+        pieces: list[list[int]] = []
+        for chosen in batches(0)[:total]:
+            pieces += [pair_rows(chosen[start : start + size]) for start in range(0, len(chosen), size)]
+        reference_N2 = completion_logprobs(policy.model, rows, pieces, policy.pad_id).view(-1, 2)
     test_rows, test_places_N2 = distinct(encode(policy, c) for c in test)
     test_batches, test_lengths_N2 = chunks(test_rows, 4096), completion_lengths(test_rows)[test_places_N2]
     test_start_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
@@ -179,18 +177,16 @@ def train(
     for step in run.steps(total, desc=name, save=trained.state):
         # 4. chosen and rejected of a batch in one forward pass; the loss over all comparisons of the batch,
         # so that micro-batches change nothing
-        epoch, place = divmod(step, batches_an_epoch)
+        epoch, place = divmod(step, batches_per_epoch)
         chosen = batches(epoch)[place]
         torch.manual_seed(derive_seed(seed, name, step))
         sums: dict[str, float] = {}
         seen_2 = torch.zeros(
             2
-        )  # what displacement is told by: log-probabilities of chosen and rejected, of DPO against the reference
+        )  # for `watch`: log-probabilities of chosen and rejected, against the reference
         for start in range(0, len(chosen), size):
             micro = chosen[start : start + size]
-            layout = laid_out(
-                policy.model, [rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id
-            )
+            layout = laid_out(policy.model, [rows[row] for row in pair_rows(micro)], policy.pad_id)
             policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
             ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
             label_N = None if labels_N is None else labels_N[micro].to(policy.device)
@@ -201,14 +197,13 @@ def train(
             worst = learn[micro[int(losses.argmax())]].prompt.text  # NaN counts as the largest
             guard_finite(loss.item(), step=step, what="the loss", sample=worst)
             loss.backward()
-            seen_2 += (policy_N2.detach() if ref_N2 is None else policy_N2.detach() - ref_N2).sum(0).cpu()
+            gained_N2 = policy_N2.detach() if ref_N2 is None else policy_N2.detach() - ref_N2
+            seen_2 += gained_N2.sum(0).cpu()
             margins = chosen_rewards - rejected_rewards
-            ahead = (
-                (margins > 0).float()
-                if label_N is None
-                else label_N * (margins > 0) + (1 - label_N) * (margins < 0)
-            )
-            for key, values in {
+            ahead = (margins > 0).float()
+            if label_N is not None:
+                ahead = label_N * (margins > 0) + (1 - label_N) * (margins < 0)
+            figures = {
                 "loss": losses,
                 "rewards/chosen": chosen_rewards,
                 "rewards/rejected": rejected_rewards,
@@ -217,17 +212,15 @@ def train(
                 "logps/chosen": policy_N2[:, 0],
                 "logps/rejected": policy_N2[:, 1],
                 **more,
-            }.items():
+            }
+            for key, values in figures.items():
                 sums[key] = sums.get(key, 0.0) + values.detach().sum().item() / len(chosen)
 
         # 5. the update
-        rate = optimizer.lr
-        grad_norm = optimizer.step()
+        learning_rate, grad_norm = optimizer.lr, optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
-        run.log(
-            step,
-            {**sums, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch},
-        )
+        epochs = (step + 1) / batches_per_epoch
+        run.log(step, {**sums, "grad_norm": grad_norm, "learning_rate": learning_rate, "epoch": epochs})
         if said := watch.see(step, *(seen_2 / lengths_N2[chosen].sum(0)).tolist()):
             run.note(f"{name}: {said}")
         trained.numbers |= watch.state()
@@ -249,14 +242,11 @@ def train(
     )
     likelier_N2 = test_start_N2 if settings.reference else test_start_N2 / test_lengths_N2
     moved_N2 = test_now_N2 - test_start_N2
-    soft = None if test_labels_N is None else test_labels_N.tolist()
+    soft = ceiling = None
+    if test_labels_N is not None:
+        soft, ceiling = test_labels_N.tolist(), test_labels_N.maximum(1 - test_labels_N).mean().item()
     if labels_N is not None:
-        summary |= {
-            "soft_labels": int((labels_N < 1).sum()),
-            "ceiling": None
-            if test_labels_N is None
-            else test_labels_N.maximum(1 - test_labels_N).mean().item(),
-        }
+        summary |= {"soft_labels": int((labels_N < 1).sum()), "ceiling": ceiling}
     return summary | {
         "accuracy": statistics.win_rate(chosen_rewards.tolist(), rejected_rewards.tolist(), soft),
         "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None,
@@ -267,6 +257,11 @@ def train(
         ),
         "likelihood_displacement": watch.summary(),
     }
+
+
+def pair_rows(comparisons: Sequence[int]) -> list[int]:
+    """Where chosen and rejected of these comparisons stand among the rows."""
+    return list(chain.from_iterable((2 * i, 2 * i + 1) for i in comparisons))
 
 
 def say_odd(settings: PairSettings, run: RunDir) -> None:
@@ -302,10 +297,11 @@ def usable_labels(comparisons: Sequence[Comparison], settings: PairSettings) -> 
         )
     if settings.soft_labels:
         return list(comparisons), ""
-    sure = [pair for c in comparisons if not (pair := c.favoured).tie]
+    favored = [c.favoured for c in comparisons]
+    sure = [pair for pair in favored if not pair.tie]
     return sure, (
-        f"{name}: {soft} comparisons have soft labels, and {name} knows none: the completion that a "
-        "label favours is taken to be the better one for certain; "
+        f"{name}: {soft} comparisons have soft labels, and {name} knows none: the completion that a label "
+        "favours is taken to be the better one for certain; "
         f"{len(comparisons) - len(sure)} labels of one half are left out. dpo and reward learn from "
         "soft labels"
     )
