@@ -65,9 +65,8 @@ def train(
 
     Args:
         reference: the frozen model that KL is measured from; None stands for the policy with its adapter off.
-        value_model: a model with a scalar head, trained along with an optimizer of its own; usually started
-            from the reward model.
-        judge: gives the score that is optimized; any judge will do (a `LagrangeJudge`: constrained PPO).
+        value_model: a model with a scalar head, trained along; usually started from the reward model.
+        judge: gives the score that is optimized; a `LagrangeJudge` makes it constrained PPO.
         gold: a judge that knows the truth, logged beside the proxy and never optimized.
         ptx_rows: token ids of pretraining text, for `ptx_coef` (`rollouts.PretrainingText`).
 
@@ -130,16 +129,7 @@ def train(
         log.lap("updating")
 
         # 6. what is logged, and the weight of the KL penalty in the next step
-        metrics = rollouts.metrics.of_ppo(
-            batch.rollouts,
-            scores_B,
-            batch.old_logprobs_BT,
-            batch.ref_logprobs_BT,
-            batch.old_values_BT,
-            batch.returns_BT,
-            kl_coef=kl_coef,
-        )
-        metrics |= metrics_of_judge | rollouts.metrics.means(rows)
+        metrics = rollouts.metrics.of_ppo(batch, kl_coef) | metrics_of_judge | rollouts.metrics.means(rows)
         metrics |= {
             "val/ratio_first": rows[0]["val/ratio"],
             "objective/kl_coef": kl_coef,
@@ -172,11 +162,7 @@ def read(
     settings: PPOSettings,
     kl_coef: float,
 ) -> Batch:
-    """What policy, reference and value model say of a batch of completions, and the advantages that follow.
-
-    A completion cut at the limit has no end token: its last token carries the score, less
-    `missing_end_penalty`.
-    """
+    """What policy, reference and value model say of a batch of completions, and the advantages that follow."""
     r = Rollouts.read(policy, completions)
     pieces = [piece for minibatch in first_pass for piece in minibatch]
     old_BT, ref_BT = r.logprobs_under(
@@ -206,9 +192,7 @@ def read(
 
 
 def values_of(value_model: RewardModel, rows: Sequence[Rendered]) -> Tensor:
-    """Values (N, L) in the unit of the normalized score: a value model that starts from the reward model then
-    starts near the returns.
-    """
+    """Values (N, L) in the unit of the normalized score, so that a reward model starts near the returns."""
     layout = laid_out(value_model.model, rows, value_model.pad_id)
     return (layout.back(value_BT(value_model.model, layout.batch)) - value_model.mean) / value_model.std
 
