@@ -1,4 +1,4 @@
-"""One command from its arguments to its result: options, settings, checks, the function behind it, what is printed."""
+"""One command from its arguments to its result: options, settings, checks, what is behind it and printed."""
 
 from __future__ import annotations
 

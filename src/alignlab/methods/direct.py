@@ -71,9 +71,9 @@ PAIR_LOSSES: dict[type[PairSettings], Callable[..., Losses]] = {
     ORPOSettings: orpo_losses,
     SimPOSettings: simpo_losses,
 }
-"""Every loss on pairs, by the settings that ask for it: from these, the log-probabilities of chosen and rejected
-(N, 2), their lengths (N, 2), and, None where it has none of them, the reference's log-probabilities (N, 2) and soft
-labels (N,).
+"""Every loss on pairs, by the settings that ask for it: from these, the log-probabilities of chosen and
+rejected (N, 2), their lengths (N, 2), and, None where it has none of them, the reference's log-probabilities
+(N, 2) and soft labels (N,).
 """
 
 
@@ -275,7 +275,7 @@ def say_odd(settings: PairSettings, run: RunDir) -> None:
         )
     if settings.loss_type == "sigmoid_norm" and settings.beta < 1:
         run.note(
-            f"dpo: sigmoid_norm's reward is one a token, and beta {settings.beta} makes it small; Tulu "
+            f"dpo: sigmoid_norm's reward is one per token, and beta {settings.beta} makes it small; Tulu "
             "3 uses 5"
         )
 

@@ -55,8 +55,9 @@ def train(
     when a run goes on.
 
     Metrics of a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the
-    liked completions of the batch, `rewards/rejected` and `logps/rejected` over the others, and `rewards/margins`
-    between the two (each only where the batch has such); `grad_norm`, `learning_rate`, `epoch`.
+    liked completions of the batch, `rewards/rejected` and `logps/rejected` over the others, and
+    `rewards/margins` between the two (each only where the batch has such); `grad_norm`, `learning_rate`,
+    `epoch`.
 
     Args:
         held_out: completions kept for testing; None keeps the share `settings.held_out` of the prompts.
@@ -113,8 +114,8 @@ def train(
     run.add_data("unpaired", learn)
 
     # 2. the batches, the same in each epoch but for their order, and drawn from all data: of one length, they
-    # could be of one label, and each baseline that of its length; and for each completion its prompt with that
-    # of another prompt of the batch
+    # could be of one label, and each baseline that of its length; and for each completion its prompt with
+    # that of another prompt of the batch
     batches = cut(shuffled(len(rows), derive_seed(seed, "kto")), settings.batch)
     total = max(1, math.ceil(settings.epochs * len(batches)))
     size = settings.micro_batch or settings.batch
@@ -236,8 +237,9 @@ def weights_of(run: RunDir, settings: KTOSettings, liked: int, disliked: int) ->
         return chosen, settings.undesirable_weight
     if not low <= settings.desirable_weight <= high:
         run.note(
-            f"kto: with {liked} liked and {disliked} disliked completions a desirable_weight from {low:.4g} to "
-            f"{high:.4g} is advised (Ethayarajh et al. 2024), not {settings.desirable_weight:.4g}; 0 chooses one"
+            f"kto: with {liked} liked and {disliked} disliked completions a desirable_weight from "
+            f"{low:.4g} to {high:.4g} is advised (Ethayarajh et al. 2024), not "
+            f"{settings.desirable_weight:.4g}; 0 chooses one"
         )
     return settings.desirable_weight, settings.undesirable_weight
 

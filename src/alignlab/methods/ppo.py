@@ -162,7 +162,9 @@ def read(
     settings: PPOSettings,
     kl_coef: float,
 ) -> Batch:
-    """What policy, reference and value model say of a batch of completions, and the advantages that follow."""
+    """What policy, reference and value model say of a batch of completions, and the advantages that
+    follow.
+    """
     r = Rollouts.read(policy, completions)
     pieces = [piece for minibatch in first_pass for piece in minibatch]
     old_BT, ref_BT = r.logprobs_under(

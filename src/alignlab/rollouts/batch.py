@@ -41,8 +41,8 @@ def frozen(policy: Policy, reference: Policy | None) -> Asked:
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
-    """A batch of completions, a row each of the ids that were read and those that were sampled. (B, T) tensors
-    are as wide as the longest row and 0 outside the completion; the mask is 1 on sampled tokens.
+    """A batch of completions, a row each of the ids that were read and those that were sampled. (B, T)
+    tensors are as wide as the longest row and 0 outside the completion; the mask is 1 on sampled tokens.
     """
 
     policy: Policy
@@ -85,7 +85,8 @@ class Rollouts:
         self, asked: Sequence[Asked], pieces: Sequence[Sequence[int]], *, temperature: float
     ) -> list[Tensor]:
         """(B, T) log-probabilities under each model asked, a forward pass for each piece (rows that are read
-        together). With an update's micro-batches as pieces they are its own to the last bit: its first ratio is 1.
+        together). With an update's micro-batches as pieces they are its own to the last bit: its first ratio
+        is 1.
         """
         answers = [torch.zeros(self.mask_BT.shape, device=self.policy.device) for _ in asked]
         for piece in pieces:

@@ -1,7 +1,7 @@
 """What on-policy loops log of a step, by the field's names. The legend, once for all of them:
 
 objective/scores, scores_std     the judge's, clipped, less what an unfinished completion pays
-objective/kl, kl_k2, kl_k3       nats per completion from the reference, before the update: sums over tokens of
+objective/kl, kl_k2, kl_k3       nats per completion from the reference, before the update: the sums of
                                  k1, k2 and k3 (`losses.kl_estimate`); RLOO and GRPO call them kl and kl_k3
 objective/non_score_reward       the KL penalty; objective/rlhf_reward: the score less it
 objective/entropy                nats per completion, from the log-probabilities that were sampled

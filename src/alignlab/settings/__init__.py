@@ -1,4 +1,6 @@
-"""Settings, beside their method's name: one file each; `resolve` reads them from flags and TOML, `rules` says what they cannot be."""
+"""Settings, beside their method's name: one file each; `resolve` reads them from flags and TOML, `rules` says
+what they cannot be.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Learning from comparisons directly: DPO, ORPO and SimPO. A class here says all that other rooms ask of a loss
-on pairs; its arithmetic is in `losses`, and how the loop calls it in `methods.direct`.
+"""Learning from comparisons directly: DPO, ORPO and SimPO. A class here says all that other rooms ask of a
+loss on pairs; its arithmetic is in `losses`, and how the loop calls it in `methods.direct`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class PairSettings(DataTraining):
     soft_labels: ClassVar[bool] = False
 
     epochs: float = setting(1.0, "passes over the comparisons", above=0)
-    batch: int = setting(16, "comparisons a step", at_least=1)
-    micro_batch: int = setting(0, "comparisons a forward pass; 0 = the whole batch", at_least=0)
+    batch: int = setting(16, "comparisons per step", at_least=1)
+    micro_batch: int = setting(0, "comparisons per forward pass; 0 = the whole batch", at_least=0)
     max_length: int = setting(
         512,
         (
@@ -64,7 +64,7 @@ class DPOSettings(PairSettings):
         0.1,
         (
             "temperature of the implicit reward: how dear it is to leave the reference; with sigmoid_norm a "
-            "reward a token (Tulu 3: 5)"
+            "reward per token (Tulu 3: 5)"
         ),
         above=0,
     )

@@ -1,4 +1,6 @@
-"""A policy from pairs, with no sampling and no reward model in between: DPO, ORPO, SimPO, or a loss of yours."""
+"""A policy from pairs, with no sampling and no reward model in between: DPO, ORPO, SimPO, or a loss of
+yours.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Rankings and labelled completions by name: several data sets as one, with what is kept for testing apart."""
+"""Rankings and labelled completions by name: several data sets as one, with what is kept for testing
+apart.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ R = TypeVar("R", Ranking, Unpaired)
 
 
 class Split(NamedTuple, Generic[R]):
-    """What is learnt from, what is kept for testing (None: nothing is yet), the data sets that they come from,
-    and what to tell the user of them.
+    """What is learnt from, what is kept for testing (None: nothing is yet), the data sets that they come
+    from, and what to tell the user of them.
     """
 
     parts: list[names.data.Data]

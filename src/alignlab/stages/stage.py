@@ -82,8 +82,8 @@ def train_policy(
         train: one method's loop on the loaded policy, to its summary.
         uses: what else the run is made from, as names gave it; records may be in hand (`names.data.Data`).
         said: the summary in a line, for people.
-        learnt: completions that are learnt, for the script they are written in; None, and what the model knows
-            besides is not measured.
+        learnt: completions that are learnt, for the script they are written in; None, and what the model
+            knows besides is not measured.
     """
     run = open_run(stage, out, settings, seed, resume, uses=[model, *uses], **options)
     if run.done:

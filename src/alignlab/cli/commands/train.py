@@ -83,7 +83,7 @@ TRAIN: dict[str, Command] = {
         "runs/best-of-n",
     ),
     "dpo": Command(
-        "direct preference optimisation on rankings or comparisons",
+        "direct preference optimization on rankings or comparisons",
         "stages:direct",
         PAIRS,
         "settings:DPOSettings",
@@ -91,7 +91,7 @@ TRAIN: dict[str, Command] = {
         method=True,
     ),
     "kto": Command(
-        "Kahneman-Tversky optimisation on completions that were liked or not",
+        "Kahneman-Tversky optimization on completions that were liked or not",
         "stages:kto",
         (MODEL, data_option("", "labelled completions, rankings or comparisons"), COUNT),
         "settings:KTOSettings",
@@ -99,7 +99,7 @@ TRAIN: dict[str, Command] = {
         method=True,
     ),
     "orpo": Command(
-        "odds-ratio preference optimisation on rankings or comparisons, without a reference",
+        "odds-ratio preference optimization on rankings or comparisons, without a reference",
         "stages:direct",
         PAIRS,
         "settings:ORPOSettings",
@@ -107,7 +107,7 @@ TRAIN: dict[str, Command] = {
         method=True,
     ),
     "simpo": Command(
-        "simple preference optimisation on rankings or comparisons, without a reference",
+        "simple preference optimization on rankings or comparisons, without a reference",
         "stages:direct",
         PAIRS,
         "settings:SimPOSettings",
@@ -143,7 +143,7 @@ TRAIN: dict[str, Command] = {
         method=True,
     ),
     "grpo": Command(
-        "group relative policy optimisation, or Dr. GRPO: no value model",
+        "group relative policy optimization, or Dr. GRPO: no value model",
         "stages:grpo",
         JUDGED,
         "settings:GRPOSettings",
