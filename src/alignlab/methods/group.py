@@ -207,7 +207,7 @@ def update(
     teaches nothing, and the (B, T) log-probabilities that it saw. The caller steps the optimizer.
     """
     r, cap = batch.rollouts, settings.importance_cap
-    members = [i for piece in minibatch for i in piece]
+    members = list(chain.from_iterable(minibatch))
     tokens = float(r.mask_BT[members].sum())
     kept = float((r.mask_BT[members] * batch.learnt_B[members, None]).sum())
     now_BT = torch.zeros(r.mask_BT.shape, device=policy.device)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -166,7 +167,7 @@ def read(
     follow.
     """
     r = Rollouts.read(policy, completions)
-    pieces = [piece for minibatch in first_pass for piece in minibatch]
+    pieces = list(chain.from_iterable(first_pass))
     old_BT, ref_BT = r.logprobs_under(
         [rollouts.current(policy), rollouts.frozen(policy, reference)],
         pieces,
@@ -208,7 +209,7 @@ def update(
     `max_grad_norm` begins to clip.
     """
     r = batch.rollouts
-    count = float(r.mask_BT[[i for piece in minibatch for i in piece]].sum())
+    count = float(r.mask_BT[list(chain.from_iterable(minibatch))].sum())
     totals: dict[str, float] = {}  # over tokens: divided once, the mean of ratios that are all 1 is 1
     for piece in minibatch:
         rows, place = [r.rows[i] for i in piece], r.place(piece)

@@ -16,6 +16,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -117,12 +118,11 @@ def train(
     run.add_data("rankings", learn)
 
     # 2. the optimizers, where they were if the run goes on
-    batches_an_epoch = math.ceil(len(rows) / settings.batch)
-    total = max(1, math.ceil(settings.epochs * batches_an_epoch))
+    batches_per_epoch = math.ceil(len(rows) / settings.batch)
+    total = max(1, math.ceil(settings.epochs * batches_per_epoch))
     optimizer = MasterAdamW(reward_model.model.parameters(), settings.optim, total)
-    of_labels = OptimSettings(
-        lr=settings.label_lr, schedule="constant", warmup=0.2, weight_decay=0.0
-    )  # slow at first: scores that are noise say nothing of labels
+    # slow at first: scores that are noise say nothing of labels
+    of_labels = OptimSettings(lr=settings.label_lr, schedule="constant", warmup=0.2, weight_decay=0.0)
     label_optimizer = MasterAdamW(labels.parameters(), of_labels, total) if labels.learnt else None
     along = {"labels": (labels, label_optimizer)} if label_optimizer else {}
     trained = Trained(run, {}, model=(reward_model.model, optimizer), **along)
@@ -131,13 +131,15 @@ def train(
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, order_seed, epoch))
     for step in run.steps(total, desc="reward model", save=trained.state):
         # 3. a batch of prompts, each read once with all its completions behind it
-        epoch, place = divmod(step, batches_an_epoch)
+        epoch, place = divmod(step, batches_per_epoch)
         chosen = batches(epoch)[place]
         size = settings.micro_batch or len(chosen)
         torch.manual_seed(derive_seed(order_seed, step))
         losses, metrics, signs, raws = [], [], [], []
-        for part in (chosen[i : i + size] for i in range(0, len(chosen), size)):
-            batch = laid_out(reward_model.model, [row for i in part for row in rows[i]], reward_model.pad_id)
+        for at in range(0, len(chosen), size):
+            part = chosen[at : at + size]
+            read = list(chain.from_iterable(rows[i] for i in part))
+            batch = laid_out(reward_model.model, read, reward_model.pad_id)
             scores = last_scores(reward_model.model, batch)
 
             # 4. all pairs of each prompt; the loss is the mean over a prompt's pairs, then over the batch's
@@ -149,9 +151,7 @@ def train(
                 losses.append(loss.detach())
                 metrics.append(found)
                 total_loss = total_loss + loss
-                if (
-                    settings.safety
-                ):  # both completions of a pair, in the equation: twice the mean over completions
+                if settings.safety:  # both completions of a pair: twice the mean over completions
                     sign = sign_term(own, learn[i])
                     signs.append(sign.detach())
                     total_loss = total_loss + settings.safety * 2 * sign
@@ -162,19 +162,16 @@ def train(
             (total_loss / len(chosen)).backward()
 
         # 5. the update
-        rate = optimizer.lr
-        grad_norm = optimizer.step()
+        learning_rate, grad_norm = optimizer.lr, optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=worst)
         decided = [m for m in metrics if m and not m["accuracy"].isnan()]
-        means = {
-            key: float(torch.stack([m[key] for m in decided]).mean())
-            for key in ("accuracy", "margin")
-            if decided
-        }
+        means = {}
+        for key in ("accuracy", "margin") if decided else ():
+            means[key] = float(torch.stack([m[key] for m in decided]).mean())
         raw = torch.cat(raws)
-        loss = torch.stack(losses).mean() + (
-            settings.safety * 2 * torch.stack(signs).mean() if settings.safety else 0.0
-        )
+        loss = torch.stack(losses).mean()
+        if settings.safety:
+            loss = loss + settings.safety * 2 * torch.stack(signs).mean()
         row = {
             "loss": loss.item(),
             **means,
@@ -182,8 +179,8 @@ def train(
             "mean_reward": raw.mean().item(),
             "max_reward": raw.max().item(),
             "grad_norm": grad_norm,
-            "learning_rate": rate,
-            "epoch": (step + 1) / batches_an_epoch,
+            "learning_rate": learning_rate,
+            "epoch": (step + 1) / batches_per_epoch,
         }
         if settings.safety:
             row["loss/safety"] = torch.stack(signs).mean().item()
@@ -196,7 +193,7 @@ def train(
     reward_model.model.eval()
     judge = RewardModelJudge(reward_model, normalize=False)
     sample = learn[:: math.ceil(len(learn) / SCALED_ON)]
-    scale = [value for values in preference.scores_of(judge, sample) for value in values]
+    scale = list(chain.from_iterable(preference.scores_of(judge, sample)))
     reward_model.normalize(float(np.mean(scale)), max(float(np.std(scale)), 1e-6))
     summary = {
         "rankings": len(learn),
@@ -208,9 +205,8 @@ def train(
         "score_std": reward_model.std,
     }
     if settings.ties != "drop" or settings.noise != "smoothing" or settings.annotators == "reliability":
-        summary["labels"] = reward_model.model.config.labels = labels.summary(
-            learn
-        )  # plain numbers, beside mean and deviation
+        # plain numbers, beside mean and deviation
+        summary["labels"] = reward_model.model.config.labels = labels.summary(learn)
     if settings.ties != "drop":
         summary["outcomes"] = preference.measure_outcomes(judge, test, labels)
     reward_model.model.config.cost_model = settings.safety > 0  # its zero parts safe from unsafe

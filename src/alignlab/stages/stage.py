@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,7 +32,8 @@ def open_run(
     """
     rules.check(settings)
     data = [use for use in uses if isinstance(use, names.data.Data)]
-    models = [name for use in uses if not isinstance(use, names.data.Data) for name in use.models]
+    others = [use for use in uses if not isinstance(use, names.data.Data)]
+    models = chain.from_iterable(use.models for use in others)
     config = {"settings": to_dict(settings), "models": list(dict.fromkeys(models)), "options": options}
     settings_in_words = [value for value in vars(settings).values() if isinstance(value, str)]
     if code := plugins.digests(*options.values(), *settings_in_words):
@@ -41,7 +43,7 @@ def open_run(
         stage=stage,
         config=config,
         seed=seed,
-        parents=[run for use in uses for run in use.runs],
+        parents=list(chain.from_iterable(use.runs for use in uses)),
         data={part.name: part.digest for part in data},
         resume=resume,
         tracker=trackers.parse(settings.tracker) if isinstance(settings, Training) else (),
