@@ -56,8 +56,8 @@ def data_option(default: str, what: str) -> Option:
     return Option(
         "data",
         (
-            f"{what}: town:NAME, a file or folder in a format of the field, a hub name, a run, or a mixture "
-            "(mix:0.3=A+0.7=B, mix:FILE.toml)"
+            f"{what}: town:NAME, a file or folder in a format of the field, a hub name, a run, a reader of "
+            "yours (module:function:PATH), or a mixture (mix:0.3=A+0.7=B, mix:FILE.toml)"
         ),
         default,
         names="data",
