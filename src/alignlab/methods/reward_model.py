@@ -4,8 +4,8 @@
 I read each completion once, with the prompt before it once for all of them, make all pairs of a prompt from
 those scores, and push the better one of each pair up and the worse one down. A prompt is one element of the
 batch, however many pairs it has: they share completions, and pairs spread over batches would be learnt by
-heart (InstructGPT, section 3.5). A batch is read in two halves, whose gradients are added (`models.halves`): a
-core that has nothing else to do takes one of them. At the end I measure the mean and deviation of the scores
+heart (InstructGPT, section 3.5). A batch is read in two halves, whose gradients are added (`models.halves`):
+a core that has nothing else to do takes one of them. At the end I measure the mean and deviation of the scores
 over training completions and keep them with the model, so that whoever uses it has one scale. I leave out a
 language-model loss beside the pairs, and early stopping.
 """
@@ -215,8 +215,8 @@ def train(
 
 @dataclass
 class Read:
-    """What was found in the prompts of a step, one after the other: plain numbers, as another process may have
-    read some of them.
+    """What was found in the prompts of a step, one after the other: plain numbers, as another process may
+    have read some of them.
     """
 
     losses: list[float] = field(default_factory=list)
