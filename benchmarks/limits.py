@@ -42,7 +42,7 @@ from alignlab.models.batch import neighbours, pad
 from alignlab.models.chat import Rendered, example, prompt_ids
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
-from alignlab.rollouts import passes
+from alignlab.rollouts import passes, shaped_scores
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings, OptimSettings, PPOSettings
@@ -186,11 +186,12 @@ def _ppo(policy: Any, reference: Any, scorer: Any, pairs: Sequence[Any], optimiz
     completions = [c for group in groups for c in group]
     scores = [score.value for score in RuleJudge("length", lambda c: len(c.ids)).score(completions)]
     (passed,) = passes(settings, 0, 0)
+    scores_B = shaped_scores(scores, completions, settings)
 
     def step() -> None:
-        rollouts, _ = ppo.make_rollouts(policy, reference, scorer, completions, scores, passed, settings, 0.1)
+        batch = ppo.read(policy, reference, scorer, completions, scores_B, passed, settings, 0.1)
         for minibatch in passed:
-            ppo.update(policy, scorer, rollouts, minibatch, settings)
+            ppo.update(policy, scorer, batch, minibatch, settings)
             for optimizer in optimizers:
                 optimizer.step()
 

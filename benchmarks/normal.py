@@ -291,16 +291,16 @@ def sampling(**change: Any) -> Iterator[None]:
 @contextmanager
 def sampled_by(change: Callable[[Any], None]) -> Iterator[None]:
     """PPO's own sampler, changed."""
-    from alignlab.methods import ppo as method
+    from alignlab.rollouts import sample
 
-    plain = method.LocalSampler.of
+    plain = sample.LocalSampler.of
 
     def of(*args: Any, **more: Any) -> Any:
         sampler = plain(*args, **more)
         change(sampler)
         return sampler
 
-    with patch.object(method, "LocalSampler", SimpleNamespace(of=of)):
+    with patch.object(sample, "LocalSampler", SimpleNamespace(of=of)):
         yield
 
 

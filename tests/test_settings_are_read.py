@@ -69,7 +69,8 @@ def unread(kinds: list[type], sources: Iterable[str]) -> list[str]:
     for kind in kinds:
         through = standing(kind, kinds)
         read = set().union(*(attributes for names, attributes in modules if names & through))
-        dead += [f"{kind.__name__}.{name}" for name in kind.__annotations__ if name not in read]
+        own = [item.name for item in fields(kind) if item.name in kind.__annotations__]
+        dead += [f"{kind.__name__}.{name}" for name in own if name not in read]
     return dead
 
 

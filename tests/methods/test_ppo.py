@@ -151,16 +151,7 @@ def rollouts_of(
     first = minibatches(settings, seed=1)
     scores_B = rollouts.shaped_scores(scores, completions, settings)
     batch = ppo.read(policy, reference, value, completions, scores_B, first, settings, kl_coef)
-    metrics = rollouts.metrics.of_ppo(
-        batch.rollouts,
-        scores_B,
-        batch.old_logprobs_BT,
-        batch.ref_logprobs_BT,
-        batch.old_values_BT,
-        batch.returns_BT,
-        kl_coef=kl_coef,
-    )
-    return policy, value, first, batch, metrics
+    return policy, value, first, batch, rollouts.metrics.of_ppo(batch, kl_coef)
 
 
 def read(prompt: Prompt) -> list[int]:

@@ -26,11 +26,9 @@ def check_options(command: Command, values: dict[str, Any]) -> None:
         values: what the command's function is called with.
     """
     if command.out:
-        (
-            check_folder
-            if command.swept or command.settings in (PipelineSettings, StudySettings)
-            else check_out
-        )(values["out"])
+        holds_runs = bool(command.swept) or command.settings in (PipelineSettings, StudySettings)
+        check = check_folder if holds_runs else check_out
+        check(values["out"])
     for option in command.options:
         value = values[option.flag.replace("-", "_")]
         if option.names:
@@ -76,7 +74,6 @@ def named(kind: str, name: str, where: str) -> None:
 
 
 # --- kinds that only the upper layers know
-# ------------------------------------------------------------------------------------------
 
 
 def recipe(name: str) -> None:
@@ -148,12 +145,8 @@ def listed(kind: str) -> list[str]:
         case "annotator" | "annotators":
             from ..town.people import PEOPLE_WHO_RANK
 
-            return [f"town:{name}" for name in (*PEOPLE_WHO_RANK, "pool")] + [
-                "pool:NAME*COUNT,NAME",
-                "random",
-                *known.JUDGES,
-                *plugins.installed("judge"),
-            ]
+            people = [f"town:{name}" for name in (*PEOPLE_WHO_RANK, "pool")]
+            return [*people, "pool:NAME*COUNT,NAME", "random", *known.JUDGES, *plugins.installed("judge")]
         case "writers":
             from ..town.people import PEOPLE_WHO_WRITE
 

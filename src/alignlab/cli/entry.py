@@ -51,11 +51,8 @@ def _told(arguments: list[str]) -> int:
     except UserError as error:
         return _failed(error, "--json" in arguments)
     except KeyboardInterrupt as stop:
-        say(
-            "alignlab: stopped; the same command goes on where it was"
-            if _makes_a_run(arguments)
-            else "alignlab: stopped"
-        )
+        goes_on = "; the same command goes on where it was" if _makes_a_run(arguments) else ""
+        say(f"alignlab: stopped{goes_on}")
         return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
         return _failed(

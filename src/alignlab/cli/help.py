@@ -22,7 +22,8 @@ from .commands import COMMANDS, Command
 
 COMMON = frozenset(
     (
-        "epochs steps batch rollouts prompts per_prompt rounds beta kl_coef loss_type gamma advantage max_length micro_batch held_out lr rank max_new_tokens temperature precision device "
+        "epochs steps batch rollouts prompts per_prompt rounds beta kl_coef loss_type gamma advantage "
+        "max_length micro_batch held_out lr rank max_new_tokens temperature precision device "
         "demonstrations annotator workers attacks goals tries queries tokens context size members "
         "margins from_others top_share labels ask tags sampled best_of budget host port api_key_env "
         "concurrency"

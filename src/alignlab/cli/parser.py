@@ -115,8 +115,8 @@ def build(name: str, command: Command) -> Parser:
         parser.add_argument(
             "--again",
             action="store_true",
-            help="make a finished run anew, as after a change of the code; it stays until the new one is whole. "
-            "Of a pipeline, the stages that other code or other parents made",
+            help="make a finished run anew, as after a change of the code; it stays until the new one is "
+            "whole. Of a pipeline, the stages that other code or other parents made",
         )
     if command.settings:
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""One command from its arguments to its result: options, settings, checks, the function behind it, what is printed."""
+"""One command from its arguments to its result: options, settings, checks, what is behind it and printed."""
 
 from __future__ import annotations
 
@@ -63,10 +63,8 @@ def run(name: str, arguments: list[str]) -> int:
         flags = {key.removeprefix("set:"): value for key, value in given.items() if key.startswith("set:")}
         file = Path(given["config"]) if "config" in given else None
         preset = imported(command.fast) if values.get("fast") else None
-        tables = {
-            *COMMANDS,
-            *(item.name for item in fields(PipelineSettings)),
-        }  # a file may hold those of other commands too
+        # a file may hold tables of other commands too
+        tables = {*COMMANDS, *(item.name for item in fields(PipelineSettings))}
         grid, varied = sweep.points(command.settings, flags) if command.swept else ([flags], [])
         trained = next(
             (str(values[option]) for option in ("start", "target", "model") if values.get(option)), ""
@@ -104,19 +102,16 @@ def run(name: str, arguments: list[str]) -> int:
         values["as_json"] = "json" in given
     target = imported(command.target)
     result = target(**values)
-    code = (
-        result.pop("exit_code", 0) if isinstance(result, dict) else 0
-    )  # of a check that did not pass, whose document is printed all the same
-    lines = result.pop("lines", ()) if isinstance(result, dict) else ()  # of a command that prints rows
-    styled = (
-        result.pop("styled", False) if isinstance(result, dict) else False
-    )  # of a command that colored its text, and showed what is foreign in it
+    code, lines, styled = 0, (), False
+    if isinstance(result, dict):
+        code = result.pop(
+            "exit_code", 0
+        )  # of a check that did not pass, whose document is printed all the same
+        lines = result.pop("lines", ())  # of a command that prints rows
+        styled = result.pop("styled", False)  # it colored its text, and showed what is foreign in it
     if "json" in given and result is not None:
-        print(
-            json.dumps(
-                {"schema": SCHEMA, **result} if isinstance(result, dict) else result, indent=2, default=str
-            )
-        )
+        document = {"schema": SCHEMA, **result} if isinstance(result, dict) else result
+        print(json.dumps(document, indent=2, default=str))
     elif lines:
         for line in lines:
             print(visible(line))

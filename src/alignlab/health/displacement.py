@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from statistics import fmean as mean
 from typing import Any
 
+from ..settings import PAIRS
 from .history import History, Hit, at, error
 
 WINDOW = 16
@@ -156,7 +157,7 @@ def likelihood_displacement(h: History) -> Hit | None:
     found = h.summary.get("likelihood_displacement")
     if isinstance(found, Mapping) and found.get("verdict") in ("none", "normal", "failure"):
         return _told(h, found)
-    if h.stage in ("dpo", "kto", "orpo", "simpo") and h.share < 1:
+    if (h.stage in PAIRS or h.stage == "kto") and h.share < 1:
         return None  # it is being watched
     return _without_tokens(h)
 
@@ -183,7 +184,7 @@ def _without_tokens(h: History) -> Hit | None:
     few = max(4, len(logps) // 5)
     steps = (logps.steps[-few], logps.steps[-1])
     now = mean(logps.values[-few:])
-    no_reference = h.stage in ("orpo", "simpo")
+    no_reference = h.stage in PAIRS and not PAIRS[h.stage].reference
     if no_reference or h.setting("loss_type") == "sigmoid_norm":  # rewards tell nothing: the first rows do
         before = mean(logps.values[:few])
         moved = [value - before for value in logps.values[-few:]]

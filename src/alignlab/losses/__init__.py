@@ -4,13 +4,14 @@ A mask is 1 (or True) on the tokens that count; what stands elsewhere, even inf 
 gradient or metric.
 """
 
-from .advantages import explained_variance, gae, kl_shaped_rewards, masked_whiten
+from .advantages import gae, kl_shaped_rewards, masked_whiten
 from .best_of_n import best_of_n_estimate, best_of_n_kl
 from .dpo import dpo_loss
 from .group import group_advantages, group_policy_loss, token_weights, truncated_importance_weights
 from .kl import adaptive_kl_coef, kl_estimate
 from .kto import kto_baseline, kto_loss
 from .logprobs import entropy, token_logprobs
+from .masked import explained_variance
 from .orpo import orpo_loss
 from .ppo import ppo_policy_loss, ppo_value_loss
 from .reward_model import (

@@ -1,4 +1,4 @@
-"""From scores to advantages: shaped rewards, GAE, whitening, explained variance."""
+"""From scores to advantages: shaped rewards, GAE, whitening."""
 
 from __future__ import annotations
 
@@ -73,18 +73,3 @@ def masked_whiten(x_BT: Tensor, mask_BT: Tensor, *, shift_mean: bool = True) -> 
     variance = masked_mean((x_BT - mean).square(), mask_BT)
     whitened = (x_BT - mean) * torch.rsqrt(variance + 1e-8)
     return zero_outside(whitened if shift_mean else whitened + mean, mask_BT)
-
-
-@torch.no_grad()
-def explained_variance(values_BT: Tensor, returns_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """1 - Var(returns - values) / Var(returns) over the unmasked positions, 0-d.
-
-    1 is perfect, 0 no better than a constant, below 0 worse than one. Undefined, and 0 here, where all
-    returns are equal.
-    """
-    check_same_shape(values_BT=values_BT, returns_BT=returns_BT, mask_BT=mask_BT)
-    kept = mask_BT.bool()
-    values, returns = values_BT[kept], returns_BT[kept]
-    if returns.numel() == 0 or returns.min() == returns.max():
-        return returns_BT.new_zeros(())
-    return 1 - (returns - values).var(correction=0) / returns.var(correction=0)

@@ -24,8 +24,8 @@ def best_of_n_kl(n: int) -> float:
 
 
 def best_of_n_estimate(proxy_PM: Tensor, gold_PM: Tensor, n: int) -> Tensor:
-    """Unbiased estimate, from M samples a prompt, of the value of the best of n by proxy (Nakano et al. 2021,
-    appendix I).
+    """Unbiased estimate, from M samples per prompt, of the value of the best of n by proxy (Nakano et al.
+    2021, appendix I).
 
     Over all C(M, n) subsets the sample of rank i by proxy (1 = lowest) is the best of its subset C(i - 1, n -
     1) times. Samples that tie by proxy share their value, so that the order of a tie does not matter.

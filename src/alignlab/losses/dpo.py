@@ -23,20 +23,22 @@ def dpo_loss(
     rejected_lengths: Tensor | None = None,
     label_B: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Losses on the margin between implicit rewards, one a comparison.
+    """Losses on the margin between implicit rewards, one per comparison.
 
         h = log [pi(chosen) / ref(chosen)] - log [pi(rejected) / ref(rejected)]
         sigmoid: -(1 - e) log sigmoid(beta h) - e log sigmoid(-beta h)      Rafailov et al. 2023, equation 7
                                                                             with e: Mitchell 2023 (cDPO),
                                                                             equation 3
-        sigmoid_norm: the same, each log-ratio divided by its completion's token count    Lambert et al. 2024 (Tulu 3), section 5
-        hinge:   max(0, 1 - beta h)                                         Zhao et al. 2023 (SLiC-HF), equation 4, on the log-ratio
+        sigmoid_norm: the same, each log-ratio divided by its completion's token count
+                                                                Lambert et al. 2024 (Tulu 3), section 5
+        hinge:   max(0, 1 - beta h)            Zhao et al. 2023 (SLiC-HF), equation 4, on the log-ratio
         ipo:     (h - 1 / (2 beta))^2                                       Azar et al. 2023, equation 17
-        robust:  [-(1 - e) log sigmoid(beta h) + e log sigmoid(-beta h)] / (1 - 2 e)      Chowdhury et al. 2024, equation 12
+        robust:  [-(1 - e) log sigmoid(beta h) + e log sigmoid(-beta h)] / (1 - 2 e)
+                                                                Chowdhury et al. 2024, equation 12
 
     A soft label l is the probability that the chosen completion is the better one. With L(h) the loss above,
 
-        L_l(h) = l L(h) + (1 - l) L(-h)                                     Bai et al. 2022 (Constitutional AI), section 4.1; for DPO: Mitchell 2023
+        L_l(h) = l L(h) + (1 - l) L(-h)        Bai et al. 2022 (Constitutional AI), section 4.1; Mitchell 2023
 
     which for sigmoid is -l log sigmoid(beta h) - (1 - l) log sigmoid(-beta h), least where sigmoid(beta h) =
     l: cDPO with an e of each pair's own. For ipo it is (h - (2 l - 1) / (2 beta))^2 and a constant: the
@@ -45,8 +47,8 @@ def dpo_loss(
 
     IPO here is the paper's: h is made of sums over tokens, and 1 / (2 beta) is the margin in nats a
     comparison that it steers for. TRL divides each log-ratio by its length first, so that its margin is in
-    nats a token and its beta means another thing: handing mean log-probabilities to this function gives TRL's
-    numbers.
+    nats per token and its beta means another thing: handing mean log-probabilities to this function gives
+    TRL's numbers.
 
     Args:
         *_logps: (B,) log-probability of the completion, summed over its tokens, in nats.

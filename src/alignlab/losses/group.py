@@ -19,8 +19,8 @@ def group_advantages(scores_PG: Tensor, *, kind: str) -> Tensor:
     | kind | advantage | source |
     |---|---|---|
     | rloo | score - mean of the other G - 1 in the group | Kool et al. 2019; Ahmadian et al. 2024 |
-    | grpo | (score - group mean) / (group standard deviation + 1e-4), ddof 1 | Shao et al. 2024, section 4.1.2 |
-    | dr_grpo | score - group mean | Liu et al. 2025: without the division that favors prompts of little spread |
+    | grpo | (score - group mean) / (group standard deviation + 1e-4), ddof 1 | Shao et al. 2024, 4.1.2 |
+    | dr_grpo | score - group mean | Liu et al. 2025: no division, which favors little spread |
     | reinforce | score - mean of all P x G scores | Williams 1992, the batch mean as baseline |
 
     rloo = dr_grpo * G / (G - 1): the mean of the others does not contain the score itself, which keeps the
@@ -64,9 +64,9 @@ def token_weights(mask_BT: Tensor, *, mean: str, sequences: int, tokens: float, 
 
     | mean | weight of a token | source |
     |---|---|---|
-    | sequence | 1 / (sequences * length of its completion) | Shao et al. 2024, equation 3: a token of a long completion weighs less |
-    | token | 1 / tokens | Yu et al. 2025 (DAPO), equation 8: all tokens alike, so a minibatch of long completions learns less from each |
-    | constant | 1 / (sequences * max_length) | Liu et al. 2025 (Dr. GRPO): the policy gradient itself, up to a constant |
+    | sequence | 1 / (sequences * length of its completion) | Shao et al. 2024, equation 3 |
+    | token | 1 / tokens | Yu et al. 2025 (DAPO), equation 8: all tokens alike |
+    | constant | 1 / (sequences * max_length) | Liu et al. 2025 (Dr. GRPO): the policy gradient |
 
     Args:
         mask_BT: (B, T), 1 on the completion tokens of a micro-batch.
@@ -117,9 +117,10 @@ def group_policy_loss(
 
     At r = 1, as on a first pass, the gradient is that of REINFORCE: -sum(w A grad log p) (Williams 1992).
 
-    On the KL term: k3 is an unbiased *value* of KL(p || p_ref) at each token, but its gradient, (1 - p_ref / p) grad log p, is in expectation
-    that of KL(p_ref || p). The gradient of k2, (log p - log p_ref) grad log p, is in expectation that of KL(p || p_ref) (Tang and Munos 2025).
-    Of k1 it is 0 in expectation: k1 belongs into the reward.
+    On the KL term: k3 is an unbiased *value* of KL(p || p_ref) at each token, but its gradient, (1 - p_ref /
+    p) grad log p, is in expectation that of KL(p_ref || p). The gradient of k2, (log p - log p_ref) grad log
+    p, is in expectation that of KL(p || p_ref) (Tang and Munos 2025). Of k1 it is 0 in expectation: k1
+    belongs into the reward.
 
     Args:
         logprobs_BT: (B, T) of the policy being trained; old_logprobs_BT of the policy that wrote the tokens;

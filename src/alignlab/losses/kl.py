@@ -9,7 +9,8 @@ from .masked import check_same_shape
 
 
 def kl_estimate(logprobs_BT: Tensor, ref_logprobs_BT: Tensor, *, estimator: str) -> Tensor:
-    """Estimates of KL(policy || reference) at each token the policy sampled (Schulman 2020, "Approximating KL divergence").
+    """Estimates of KL(policy || reference) at each token the policy sampled (Schulman 2020, "Approximating KL
+    divergence").
 
         d = log p - log p_ref
         k1 = d              unbiased, high variance, can be negative

@@ -9,9 +9,10 @@ from .masked import check_same_shape
 
 
 def kto_baseline(policy_logps_B: Tensor, ref_logps_B: Tensor) -> Tensor:
-    """The reference point z0 of a batch (Ethayarajh et al. 2024, section 4.1): an estimate of KL(pi || ref) from mismatched pairs.
+    """The reference point z0 of a batch (Ethayarajh et al. 2024, section 4.1): an estimate of KL(pi || ref)
+    from mismatched pairs.
 
-        z0 = max(0, mean_i log [pi(y_j | x_i) / ref(y_j | x_i)])        y_j: the completion of another prompt of the batch
+        z0 = max(0, mean_i log [pi(y_j | x_i) / ref(y_j | x_i)])     y_j: of another prompt of the batch
 
     It is biased and saves sampling; no gradient flows through it.
 

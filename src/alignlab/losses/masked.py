@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -28,6 +29,21 @@ def token_mean(sums_B: Tensor, lengths_B: Tensor) -> Tensor:
     if (lengths_B < 1).any():
         raise ValueError("a completion without a token has no mean log-probability")
     return sums_B / lengths_B
+
+
+@torch.no_grad()
+def explained_variance(values_BT: Tensor, returns_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """1 - Var(returns - values) / Var(returns) over the unmasked positions, 0-d.
+
+    1 is perfect, 0 no better than a constant, below 0 worse than one. Undefined, and 0 here, where all
+    returns are equal.
+    """
+    check_same_shape(values_BT=values_BT, returns_BT=returns_BT, mask_BT=mask_BT)
+    kept = mask_BT.bool()
+    values, returns = values_BT[kept], returns_BT[kept]
+    if returns.numel() == 0 or returns.min() == returns.max():
+        return returns_BT.new_zeros(())
+    return 1 - (returns - values).var(correction=0) / returns.var(correction=0)
 
 
 def check_same_shape(**tensors: Tensor) -> None:

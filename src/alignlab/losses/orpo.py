@@ -22,7 +22,7 @@ def orpo_loss(
     """Negative log-likelihood of the chosen completion plus the odds-ratio term (Hong et al. 2024, equation
     6), one loss a comparison.
 
-        log P(y | x) = (1 / |y|) sum_t log p(y_t | x, y_<t)                                equation 2: the mean over tokens
+        log P(y | x) = (1 / |y|) sum_t log p(y_t | x, y_<t)          equation 2: the mean over tokens
         log odds(y) = log P(y) - log(1 - P(y))                                             equation 3
         L = -log P(chosen) - beta log sigmoid(log odds(chosen) - log odds(rejected))       equations 6 and 7
 

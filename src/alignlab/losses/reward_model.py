@@ -24,7 +24,7 @@ def bradley_terry_loss(
         z = r_chosen - r_rejected - margin
         f(z) = -(1 - e) log sigmoid(z) - e log sigmoid(-z)
         L = mean( f(z) ) + center mean( (r_chosen + r_rejected)^2 )
-        with soft labels:  mean( l f(z) + (1 - l) f(-z) ) in place of mean( f(z) )         Bai et al. 2022 (Constitutional AI), section 4.1
+        with soft labels:  mean( l f(z) + (1 - l) f(-z) ) in place of mean( f(z) )     Bai et al. 2022, 4.1
 
     The soft label l is the probability that the chosen completion is the better one; with e = 0 its loss is
     the cross-entropy -l log sigmoid(z) - (1 - l) log sigmoid(-z), least where sigmoid(z) = l. Turning a pair
@@ -138,7 +138,7 @@ def preference_loss(
 
         decided:  - (1 - e) log P(chosen) - e log P(rejected)          e = label_smoothing
                   - log ((1 - f) P(chosen) + f P(rejected))            f = flip_B
-        soft:     l times the decided loss, and 1 - l times that of the pair turned round        l = label_B, of a decided comparison
+        soft:     l times the decided loss, 1 - l times that of the pair turned round     l = label_B
         tie:      - log P(tie)
 
     P is `rao_kupper_logprobs` or `davidson_logprobs`, and without `ties` sigmoid(chosen - rejected - margin).

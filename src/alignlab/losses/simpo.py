@@ -19,7 +19,8 @@ def simpo_loss(
     beta: float = 2.0,
     gamma: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Losses on the margin between length-averaged rewards (Meng et al. 2024, equation 6), one a comparison.
+    """Losses on the margin between length-averaged rewards (Meng et al. 2024, equation 6), one per
+    comparison.
 
         r(y) = (beta / |y|) log pi(y | x)                                  equation 4
         L = -log sigmoid(r(chosen) - r(rejected) - gamma)                  equation 6

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import torch
@@ -34,10 +34,9 @@ from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Comparison, Ranking
 from ..run import RunDir, derive_seed, guard_finite
-from ..settings import DPOSettings, ORPOSettings, SimPOSettings
+from ..settings import DPOSettings, ORPOSettings, PairSettings, SimPOSettings
 from ..settings.rules import check
 
-Settings = DPOSettings | ORPOSettings | SimPOSettings
 Losses = tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
 """Losses and the rewards of chosen and rejected, (N,) each, and figures of the method's own."""
 
@@ -67,38 +66,22 @@ def simpo_losses(s: SimPOSettings, policy_N2: Tensor, lengths_N2: Tensor, *_: Te
     return *simpo_loss(*policy_N2.unbind(1), *lengths_N2.unbind(1), beta=s.beta, gamma=s.gamma), {}
 
 
-@dataclass(frozen=True)
-class PairLoss:
-    """A loss on pairs, as this loop uses it.
-
-    Attributes:
-        losses: from the settings, the log-probabilities of chosen and rejected (N, 2), their lengths (N, 2),
-            and, None where it has none of them, the reference's log-probabilities (N, 2) and soft labels (N,).
-        turn: the one setting to turn when likelihood displacement has gone too far.
-        reference: whether a reference is asked; without one, a reward is one per token.
-        soft: whether it learns from soft labels.
-    """
-
-    name: str
-    losses: Callable[..., Losses]
-    turn: str
-    reference: bool = False
-    soft: bool = False
-
-
-PAIR_LOSSES: dict[type, PairLoss] = {
-    DPOSettings: PairLoss("dpo", dpo_losses, "a larger beta", reference=True, soft=True),
-    ORPOSettings: PairLoss("orpo", orpo_losses, "a smaller optim.lr"),
-    SimPOSettings: PairLoss("simpo", simpo_losses, "a smaller optim.lr"),
+PAIR_LOSSES: dict[type[PairSettings], Callable[..., Losses]] = {
+    DPOSettings: dpo_losses,
+    ORPOSettings: orpo_losses,
+    SimPOSettings: simpo_losses,
 }
-"""Every loss on pairs, by the settings that ask for it."""
+"""Every loss on pairs, by the settings that ask for it: from these, the log-probabilities of chosen and
+rejected (N, 2), their lengths (N, 2), and, None where it has none of them, the reference's log-probabilities
+(N, 2) and soft labels (N,).
+"""
 
 
 def train(
     run: RunDir,
     policy: Policy,
     preferences: Sequence[Ranking | Comparison],
-    settings: Settings,
+    settings: PairSettings,
     *,
     seed: int,
     held_out: Sequence[Ranking | Comparison] | None = None,
@@ -122,8 +105,8 @@ def train(
 
     Returns:
         On held-out comparisons: `accuracy` and `margin` of the reward, `eval_rewards`, `reference_accuracy`
-        (how often the policy it started from finds the chosen one likelier, per token where the method's reward
-        is one per token), `eval_logps`, by how many nats per completion each has moved; and
+        (how often the policy it started from finds the chosen one likelier, per token where the method's
+        reward is one per token), `eval_logps`, by how many nats per completion each has moved; and
         `likelihood_displacement`, what `displacement.Watch` found while training.
 
     Raises:
@@ -132,8 +115,7 @@ def train(
     """
     # 1. comparisons that fit, encoded once
     check(settings)
-    kind = PAIR_LOSSES[type(settings)]
-    name = kind.name
+    losses_of, name = PAIR_LOSSES[type(settings)], settings.method
     say_odd(settings, run)
     usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings)
     run.note(said)
@@ -161,36 +143,33 @@ def train(
             anyway=settings.anyway,
         )
     )
-    rows = [
-        row for c in learn for row in encode(policy, c)
-    ]  # chosen and rejected of comparison i at 2 i and 2 i + 1
+    rows = list(chain.from_iterable(encode(policy, c) for c in learn))  # those of comparison i: `pair_rows`
     lengths_N2 = completion_lengths(rows).view(-1, 2)
-    labels_N, test_labels_N = (labels_of(part) if kind.soft else None for part in (learn, test))
+    labels_N = test_labels_N = None
+    if settings.soft_labels:
+        labels_N, test_labels_N = labels_of(learn), labels_of(test)
     run.add_data("comparisons", learn)
 
     # 2. the batches, and for DPO the reference's log-probabilities, asked once, in the very batches of the
     # first epoch: the first margin is exactly 0
-    batches_an_epoch = math.ceil(len(learn) / settings.batch)
-    total = max(1, math.ceil(settings.epochs * batches_an_epoch))
+    batches_per_epoch = math.ceil(len(learn) / settings.batch)
+    total = max(1, math.ceil(settings.epochs * batches_per_epoch))
     lengths = [len(rows[2 * i].ids) + len(rows[2 * i + 1].ids) for i in range(len(learn))]
     batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, derive_seed(seed, name), epoch))
     size = settings.micro_batch or settings.batch
     reference_N2 = None
-    if kind.reference:
-        first_epoch = [
-            chosen[start : start + size]
-            for chosen in batches(0)[:total]
-            for start in range(0, len(chosen), size)
-        ]
-        asked = [[row for i in micro for row in (2 * i, 2 * i + 1)] for micro in first_epoch]
-        reference_N2 = completion_logprobs(policy.model, rows, asked, policy.pad_id).view(-1, 2)
+    if settings.reference:
+        pieces: list[list[int]] = []
+        for chosen in batches(0)[:total]:
+            pieces += [pair_rows(chosen[start : start + size]) for start in range(0, len(chosen), size)]
+        reference_N2 = completion_logprobs(policy.model, rows, pieces, policy.pad_id).view(-1, 2)
     test_rows, test_places_N2 = distinct(encode(policy, c) for c in test)
     test_batches, test_lengths_N2 = chunks(test_rows, 4096), completion_lengths(test_rows)[test_places_N2]
     test_start_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
 
     # 3. the optimizer, where it was if the run goes on
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, total)
-    watch = Watch(total, kind.turn, relative=kind.reference)
+    watch = Watch(total, settings.turn, relative=settings.reference)
     trained = Trained(run, watch.state(), model=(policy.model, optimizer))
     watch.load(trained.numbers)
 
@@ -198,36 +177,33 @@ def train(
     for step in run.steps(total, desc=name, save=trained.state):
         # 4. chosen and rejected of a batch in one forward pass; the loss over all comparisons of the batch,
         # so that micro-batches change nothing
-        epoch, place = divmod(step, batches_an_epoch)
+        epoch, place = divmod(step, batches_per_epoch)
         chosen = batches(epoch)[place]
         torch.manual_seed(derive_seed(seed, name, step))
         sums: dict[str, float] = {}
         seen_2 = torch.zeros(
             2
-        )  # what displacement is told by: log-probabilities of chosen and rejected, of DPO against the reference
+        )  # for `watch`: log-probabilities of chosen and rejected, against the reference
         for start in range(0, len(chosen), size):
             micro = chosen[start : start + size]
-            layout = laid_out(
-                policy.model, [rows[row] for i in micro for row in (2 * i, 2 * i + 1)], policy.pad_id
-            )
+            layout = laid_out(policy.model, [rows[row] for row in pair_rows(micro)], policy.pad_id)
             policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
             ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
             label_N = None if labels_N is None else labels_N[micro].to(policy.device)
-            losses, chosen_rewards, rejected_rewards, more = kind.losses(
+            losses, chosen_rewards, rejected_rewards, more = losses_of(
                 settings, policy_N2, lengths_N2[micro].to(policy.device), ref_N2, label_N
             )
             loss = losses.sum() / len(chosen)
             worst = learn[micro[int(losses.argmax())]].prompt.text  # NaN counts as the largest
             guard_finite(loss.item(), step=step, what="the loss", sample=worst)
             loss.backward()
-            seen_2 += (policy_N2.detach() if ref_N2 is None else policy_N2.detach() - ref_N2).sum(0).cpu()
+            gained_N2 = policy_N2.detach() if ref_N2 is None else policy_N2.detach() - ref_N2
+            seen_2 += gained_N2.sum(0).cpu()
             margins = chosen_rewards - rejected_rewards
-            ahead = (
-                (margins > 0).float()
-                if label_N is None
-                else label_N * (margins > 0) + (1 - label_N) * (margins < 0)
-            )
-            for key, values in {
+            ahead = (margins > 0).float()
+            if label_N is not None:
+                ahead = label_N * (margins > 0) + (1 - label_N) * (margins < 0)
+            figures = {
                 "loss": losses,
                 "rewards/chosen": chosen_rewards,
                 "rewards/rejected": rejected_rewards,
@@ -236,17 +212,15 @@ def train(
                 "logps/chosen": policy_N2[:, 0],
                 "logps/rejected": policy_N2[:, 1],
                 **more,
-            }.items():
+            }
+            for key, values in figures.items():
                 sums[key] = sums.get(key, 0.0) + values.detach().sum().item() / len(chosen)
 
         # 5. the update
-        rate = optimizer.lr
-        grad_norm = optimizer.step()
+        learning_rate, grad_norm = optimizer.lr, optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[chosen[0]].prompt.text)
-        run.log(
-            step,
-            {**sums, "grad_norm": grad_norm, "learning_rate": rate, "epoch": (step + 1) / batches_an_epoch},
-        )
+        epochs = (step + 1) / batches_per_epoch
+        run.log(step, {**sums, "grad_norm": grad_norm, "learning_rate": learning_rate, "epoch": epochs})
         if said := watch.see(step, *(seen_2 / lengths_N2[chosen].sum(0)).tolist()):
             run.note(f"{name}: {said}")
         trained.numbers |= watch.state()
@@ -263,19 +237,16 @@ def train(
         "steps": total,
     }
     test_now_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
-    _, chosen_rewards, rejected_rewards, _ = kind.losses(
+    _, chosen_rewards, rejected_rewards, _ = losses_of(
         settings, test_now_N2, test_lengths_N2, test_start_N2, None
     )
-    likelier_N2 = test_start_N2 if kind.reference else test_start_N2 / test_lengths_N2
+    likelier_N2 = test_start_N2 if settings.reference else test_start_N2 / test_lengths_N2
     moved_N2 = test_now_N2 - test_start_N2
-    soft = None if test_labels_N is None else test_labels_N.tolist()
+    soft = ceiling = None
+    if test_labels_N is not None:
+        soft, ceiling = test_labels_N.tolist(), test_labels_N.maximum(1 - test_labels_N).mean().item()
     if labels_N is not None:
-        summary |= {
-            "soft_labels": int((labels_N < 1).sum()),
-            "ceiling": None
-            if test_labels_N is None
-            else test_labels_N.maximum(1 - test_labels_N).mean().item(),
-        }
+        summary |= {"soft_labels": int((labels_N < 1).sum()), "ceiling": ceiling}
     return summary | {
         "accuracy": statistics.win_rate(chosen_rewards.tolist(), rejected_rewards.tolist(), soft),
         "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None,
@@ -288,7 +259,12 @@ def train(
     }
 
 
-def say_odd(settings: Settings, run: RunDir) -> None:
+def pair_rows(comparisons: Sequence[int]) -> list[int]:
+    """Where chosen and rejected of these comparisons stand among the rows."""
+    return list(chain.from_iterable((2 * i, 2 * i + 1) for i in comparisons))
+
+
+def say_odd(settings: PairSettings, run: RunDir) -> None:
     """What the settings amount to, where that is not what one may have meant."""
     if not isinstance(settings, DPOSettings):
         return
@@ -299,19 +275,19 @@ def say_odd(settings: Settings, run: RunDir) -> None:
         )
     if settings.loss_type == "sigmoid_norm" and settings.beta < 1:
         run.note(
-            f"dpo: sigmoid_norm's reward is one a token, and beta {settings.beta} makes it small; Tulu "
+            f"dpo: sigmoid_norm's reward is one per token, and beta {settings.beta} makes it small; Tulu "
             "3 uses 5"
         )
 
 
-def usable_labels(comparisons: Sequence[Comparison], settings: Settings) -> tuple[list[Comparison], str]:
+def usable_labels(comparisons: Sequence[Comparison], settings: PairSettings) -> tuple[list[Comparison], str]:
     """The comparisons with the labels that the method can learn from, and what to tell the user where it
     cannot learn from soft ones.
 
     Raises:
         ConfigError: soft labels with DPO's hinge loss.
     """
-    soft, kind = sum(c.label is not None for c in comparisons), PAIR_LOSSES[type(settings)]
+    soft, name = sum(c.label is not None for c in comparisons), settings.method
     if not soft:
         return list(comparisons), ""
     if isinstance(settings, DPOSettings) and settings.loss_type == "hinge":
@@ -319,12 +295,13 @@ def usable_labels(comparisons: Sequence[Comparison], settings: Settings) -> tupl
             f"{soft} comparisons have soft labels, which mean nothing to loss_type hinge",
             remedy="loss_type sigmoid, sigmoid_norm, ipo or robust",
         )
-    if kind.soft:
+    if settings.soft_labels:
         return list(comparisons), ""
-    sure = [pair for c in comparisons if not (pair := c.favoured).tie]
+    favored = [c.favoured for c in comparisons]
+    sure = [pair for pair in favored if not pair.tie]
     return sure, (
-        f"{kind.name}: {soft} comparisons have soft labels, and {kind.name} knows none: the completion that a "
-        "label favours is taken to be the better one for certain; "
+        f"{name}: {soft} comparisons have soft labels, and {name} knows none: the completion that a label "
+        "favours is taken to be the better one for certain; "
         f"{len(comparisons) - len(sure)} labels of one half are left out. dpo and reward learn from "
         "soft labels"
     )

@@ -149,8 +149,8 @@ def read(
     """Rewards and advantages of a batch of completions.
 
     Old log-probabilities come from the trainer's own forward pass over the very micro-batches of the first
-    pass, so that the first ratio is 1 to the last bit. With one update per step they are that update's own; but
-    a KL penalty in the reward needs them before.
+    pass, so that the first ratio is 1 to the last bit. With one update per step they are that update's own;
+    but a KL penalty in the reward needs them before.
     """
     r = Rollouts.read(policy, completions)
     in_reward = bool(settings.kl_coef) and settings.kl_penalty == "k1_in_reward"
@@ -207,7 +207,7 @@ def update(
     teaches nothing, and the (B, T) log-probabilities that it saw. The caller steps the optimizer.
     """
     r, cap = batch.rollouts, settings.importance_cap
-    members = [i for piece in minibatch for i in piece]
+    members = list(chain.from_iterable(minibatch))
     tokens = float(r.mask_BT[members].sum())
     kept = float((r.mask_BT[members] * batch.learnt_B[members, None]).sum())
     now_BT = torch.zeros(r.mask_BT.shape, device=policy.device)

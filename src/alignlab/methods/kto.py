@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import torch
@@ -54,9 +54,10 @@ def train(
     """Train the policy in place, against the policy it was: what `policy` holds when this is called, also
     when a run goes on.
 
-    Metrics of a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the liked
-    completions of the batch, `rewards/rejected` and `logps/rejected` over the others, and `rewards/margins`
-    between the two (each only where the batch has such); `grad_norm`, `learning_rate`, `epoch`.
+    Metrics of a step: `loss`; `kl`, the baseline z0; `rewards/chosen` and `logps/chosen`, means over the
+    liked completions of the batch, `rewards/rejected` and `logps/rejected` over the others, and
+    `rewards/margins` between the two (each only where the batch has such); `grad_norm`, `learning_rate`,
+    `epoch`.
 
     Args:
         held_out: completions kept for testing; None keeps the share `settings.held_out` of the prompts.
@@ -81,20 +82,19 @@ def train(
     if len(agreed) < len(labelled):
         report.dropped["labelled both ways"] = len(labelled) - len(agreed)
     run.note(f"kto: {report}")
-    learn, test = by_prompt(fitting, settings.held_out, seed) if held_out is None else (fitting, [])
-    if held_out:
-        test = fit(of_one_mind(held_out), policy.tokenizer, settings.max_length, truncate=settings.truncate)[
-            0
-        ]
+    learn, test = fitting, []
+    if held_out is None:
+        learn, test = by_prompt(fitting, settings.held_out, seed)
+    elif held_out:
+        asked = of_one_mind(held_out)
+        test, _ = fit(asked, policy.tokenizer, settings.max_length, truncate=settings.truncate)
+    if not learn:
+        raise DataError("every completion was held out", remedy="more data, or a smaller held_out")
     liked = sum(u.label for u in learn)
     if liked in (0, len(learn)):
         raise DataError(
-            f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}"
-            if learn
-            else "every completion was held out",
-            remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`"
-            if learn
-            else "more data, or a smaller held_out",
+            f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}",
+            remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`",
         )
     run.note(
         enough(
@@ -114,8 +114,8 @@ def train(
     run.add_data("unpaired", learn)
 
     # 2. the batches, the same in each epoch but for their order, and drawn from all data: of one length, they
-    # could be of one label, and each baseline
-    #    that of its length; and for each completion its prompt with that of another prompt of the batch
+    # could be of one label, and each baseline that of its length; and for each completion its prompt with
+    # that of another prompt of the batch
     batches = cut(shuffled(len(rows), derive_seed(seed, "kto")), settings.batch)
     total = max(1, math.ceil(settings.epochs * len(batches)))
     size = settings.micro_batch or settings.batch
@@ -124,7 +124,7 @@ def train(
 
     # 3. the reference's log-probabilities, asked once, in the very batches they are used in: the first
     # rewards and the first kl are exactly 0
-    micros = [micro for place in order(0)[:total] for micro in cut(batches[place], size)]
+    micros = list(chain.from_iterable(cut(batches[place], size) for place in order(0)[:total]))
     reference_N = completion_logprobs(policy.model, rows, micros, policy.pad_id)
     reference_others_N = completion_logprobs(policy.model, others, micros, policy.pad_id)
     test_rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in test]
@@ -142,8 +142,9 @@ def train(
         # 5. the baseline of the whole batch, from mismatched pairs and without a gradient
         epoch, place = divmod(step, len(batches))
         batch = batches[order(epoch)[place]]
+        mismatched_rows = [others[i] for i in batch]
         now_N = completion_logprobs(
-            policy.model, [others[i] for i in batch], cut(range(len(batch)), size), policy.pad_id
+            policy.model, mismatched_rows, cut(range(len(batch)), size), policy.pad_id
         )
         baseline = kto_baseline(now_N, reference_others_N[batch])
 
@@ -165,17 +166,15 @@ def train(
                 undesirable_weight=weights[1],
             )
             loss = losses.sum() / len(batch)
-            guard_finite(
-                loss.item(), step=step, what="the loss", sample=learn[micro[int(losses.argmax())]].prompt.text
-            )  # NaN counts as the largest
+            worst = learn[micro[int(losses.argmax())]].prompt.text  # NaN counts as the largest
+            guard_finite(loss.item(), step=step, what="the loss", sample=worst)
             loss.backward()
             loss_sum += loss.item()
             logps.append(policy_N.detach().cpu())
             rewards.append(gained.cpu())
 
         # 7. the update
-        rate = optimizer.lr
-        grad_norm = optimizer.step()
+        learning_rate, grad_norm = optimizer.lr, optimizer.step()
         guard_finite(grad_norm, step=step, what="the gradient norm", sample=learn[batch[0]].prompt.text)
         run.log(
             step,
@@ -184,19 +183,16 @@ def train(
                 "kl": baseline.item(),
                 **by_label(torch.cat(rewards), torch.cat(logps), label_N),
                 "grad_norm": grad_norm,
-                "learning_rate": rate,
+                "learning_rate": learning_rate,
                 "epoch": (step + 1) / len(batches),
             },
         )
         if 0 < label_N.sum() < len(batch):
-            gains_N, lengths_N = (
-                torch.cat(rewards) / settings.beta,
-                torch.tensor([sum(rows[i].loss_mask) for i in batch]),
-            )
-            if said := watch.see(
-                step,
-                *((gains_N[which].sum() / lengths_N[which].sum()).item() for which in (label_N, ~label_N)),
-            ):
+            gains_N = torch.cat(rewards) / settings.beta
+            lengths_N = torch.tensor([sum(rows[i].loss_mask) for i in batch])
+            chosen = (gains_N[label_N].sum() / lengths_N[label_N].sum()).item()
+            rejected = (gains_N[~label_N].sum() / lengths_N[~label_N].sum()).item()
+            if said := watch.see(step, chosen, rejected):
                 run.note(f"kto: {said}")
             trained.numbers |= watch.state()
 
@@ -241,8 +237,9 @@ def weights_of(run: RunDir, settings: KTOSettings, liked: int, disliked: int) ->
         return chosen, settings.undesirable_weight
     if not low <= settings.desirable_weight <= high:
         run.note(
-            f"kto: with {liked} liked and {disliked} disliked completions a desirable_weight from {low:.4g} to {high:.4g} is advised (Ethayarajh et al. "
-            f"2024), not {settings.desirable_weight:.4g}; 0 chooses one"
+            f"kto: with {liked} liked and {disliked} disliked completions a desirable_weight from "
+            f"{low:.4g} to {high:.4g} is advised (Ethayarajh et al. 2024), not "
+            f"{settings.desirable_weight:.4g}; 0 chooses one"
         )
     return settings.desirable_weight, settings.undesirable_weight
 
@@ -257,13 +254,12 @@ def mismatched(
         DataError: there is no other prompt.
     """
     cuts = [row.loss_mask.index(1) for row in rows]
-    everyone = [i for batch in batches for i in batch]
-    found: dict[int, Rendered] = {}
+    everyone = list(chain.from_iterable(batches))
+    made: dict[int, Rendered] = {}
     for batch in batches:
         for place, i in enumerate(batch):
-            of_others = [
-                j for j in chain(batch[place + 1 :], batch[:place], everyone) if prompts[j] != prompts[i]
-            ]
+            nearest_first = chain(batch[place + 1 :], batch[:place], everyone)
+            of_others = [j for j in nearest_first if prompts[j] != prompts[i]]
             if not of_others:
                 raise DataError(
                     (
@@ -273,16 +269,15 @@ def mismatched(
                     where=f"prompt {prompts[i]}",
                     remedy="completions of two prompts or more",
                 )
-            j = next(
-                (j for j in of_others if cuts[i] + len(rows[j].ids) - cuts[j] <= max_length), of_others[0]
-            )
+            fits = (j for j in of_others if cuts[i] + len(rows[j].ids) - cuts[j] <= max_length)
+            j = next(fits, of_others[0])
             own, other = rows[i], rows[j]
             end = cuts[j] + max_length - cuts[i]
-            found[i] = Rendered(
+            made[i] = Rendered(
                 [*own.ids[: cuts[i]], *other.ids[cuts[j] : end]],
                 [*own.loss_mask[: cuts[i]], *other.loss_mask[cuts[j] : end]],
             )
-    return [found[i] for i in range(len(rows))]
+    return [made[i] for i in range(len(rows))]
 
 
 def shuffled(n: int, seed: int) -> list[int]:
@@ -297,16 +292,14 @@ def by_label(rewards_N: Tensor, logps_N: Tensor, label_N: Tensor) -> dict[str, f
     """Mean rewards and log-probabilities of the liked and of the disliked completions, where there are such,
     and the margin between the two.
     """
-    found: dict[str, float] = {}
+    means: dict[str, float] = {}
     for name, which_N in (("chosen", label_N), ("rejected", ~label_N)):
         if which_N.any():
-            found |= {
-                f"rewards/{name}": rewards_N[which_N].mean().item(),
-                f"logps/{name}": logps_N[which_N].mean().item(),
-            }
-    if len(found) == 4:
-        found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
-    return found
+            means[f"rewards/{name}"] = rewards_N[which_N].mean().item()
+            means[f"logps/{name}"] = logps_N[which_N].mean().item()
+    if len(means) == 4:
+        means["rewards/margins"] = means["rewards/chosen"] - means["rewards/rejected"]
+    return means
 
 
 def measure(test: Sequence[Unpaired], rewards: Sequence[float]) -> dict[str, Any]:
@@ -316,15 +309,20 @@ def measure(test: Sequence[Unpaired], rewards: Sequence[float]) -> dict[str, Any
     groups: dict[str, tuple[list[float], list[float]]] = {}
     for u, reward in zip(test, rewards, strict=True):
         groups.setdefault(u.prompt.id, ([], []))[u.label].append(reward)
-    pairs = [(good, bad) for disliked, liked in groups.values() for good in liked for bad in disliked]
-    liked = torch.tensor([reward for u, reward in zip(test, rewards, strict=True) if u.label])
-    disliked = torch.tensor([reward for u, reward in zip(test, rewards, strict=True) if not u.label])
+    pairs: list[tuple[float, float]] = []
+    for bad, good in groups.values():
+        pairs += product(good, bad)
+    label_N = torch.tensor([u.label for u in test], dtype=torch.bool)
+    rewards_N = torch.tensor(rewards)
+    liked, disliked = rewards_N[label_N], rewards_N[~label_N]
     both = len(liked) > 0 and len(disliked) > 0
+    means = {}
+    for name, side in (("chosen", liked), ("rejected", disliked)):
+        if len(side):
+            means[name] = side.mean().item()
     return {
         "accuracy": statistics.win_rate([good for good, _ in pairs], [bad for _, bad in pairs]),
         "auc": ((liked[:, None] - disliked).sign().mean().item() + 1) / 2 if both else None,
         "margin": (liked.mean() - disliked.mean()).item() if both else None,
-        "eval_rewards": {
-            name: x.mean().item() for name, x in (("chosen", liked), ("rejected", disliked)) if len(x)
-        },
+        "eval_rewards": means,
     }

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -65,9 +66,8 @@ def train(
 
     Args:
         reference: the frozen model that KL is measured from; None stands for the policy with its adapter off.
-        value_model: a model with a scalar head, trained along with an optimizer of its own; usually started
-            from the reward model.
-        judge: gives the score that is optimized; any judge will do (a `LagrangeJudge`: constrained PPO).
+        value_model: a model with a scalar head, trained along; usually started from the reward model.
+        judge: gives the score that is optimized; a `LagrangeJudge` makes it constrained PPO.
         gold: a judge that knows the truth, logged beside the proxy and never optimized.
         ptx_rows: token ids of pretraining text, for `ptx_coef` (`rollouts.PretrainingText`).
 
@@ -130,16 +130,7 @@ def train(
         log.lap("updating")
 
         # 6. what is logged, and the weight of the KL penalty in the next step
-        metrics = rollouts.metrics.of_ppo(
-            batch.rollouts,
-            scores_B,
-            batch.old_logprobs_BT,
-            batch.ref_logprobs_BT,
-            batch.old_values_BT,
-            batch.returns_BT,
-            kl_coef=kl_coef,
-        )
-        metrics |= metrics_of_judge | rollouts.metrics.means(rows)
+        metrics = rollouts.metrics.of_ppo(batch, kl_coef) | metrics_of_judge | rollouts.metrics.means(rows)
         metrics |= {
             "val/ratio_first": rows[0]["val/ratio"],
             "objective/kl_coef": kl_coef,
@@ -172,13 +163,11 @@ def read(
     settings: PPOSettings,
     kl_coef: float,
 ) -> Batch:
-    """What policy, reference and value model say of a batch of completions, and the advantages that follow.
-
-    A completion cut at the limit has no end token: its last token carries the score, less
-    `missing_end_penalty`.
+    """What policy, reference and value model say of a batch of completions, and the advantages that
+    follow.
     """
     r = Rollouts.read(policy, completions)
-    pieces = [piece for minibatch in first_pass for piece in minibatch]
+    pieces = list(chain.from_iterable(first_pass))
     old_BT, ref_BT = r.logprobs_under(
         [rollouts.current(policy), rollouts.frozen(policy, reference)],
         pieces,
@@ -206,9 +195,7 @@ def read(
 
 
 def values_of(value_model: RewardModel, rows: Sequence[Rendered]) -> Tensor:
-    """Values (N, L) in the unit of the normalized score: a value model that starts from the reward model then
-    starts near the returns.
-    """
+    """Values (N, L) in the unit of the normalized score, so that a reward model starts near the returns."""
     layout = laid_out(value_model.model, rows, value_model.pad_id)
     return (layout.back(value_BT(value_model.model, layout.batch)) - value_model.mean) / value_model.std
 
@@ -222,7 +209,7 @@ def update(
     `max_grad_norm` begins to clip.
     """
     r = batch.rollouts
-    count = float(r.mask_BT[[i for piece in minibatch for i in piece]].sum())
+    count = float(r.mask_BT[list(chain.from_iterable(minibatch))].sum())
     totals: dict[str, float] = {}  # over tokens: divided once, the mean of ratios that are all 1 is 1
     for piece in minibatch:
         rows, place = [r.rows[i] for i in piece], r.place(piece)

@@ -4,8 +4,8 @@
 I read each completion once, with the prompt before it once for all of them, make all pairs of a prompt from
 those scores, and push the better one of each pair up and the worse one down. A prompt is one element of the
 batch, however many pairs it has: they share completions, and pairs spread over batches would be learnt by
-heart (InstructGPT, section 3.5). A batch is read in two halves, whose gradients are added (`models.halves`): a
-core that has nothing else to do takes one of them. At the end I measure the mean and deviation of the scores
+heart (InstructGPT, section 3.5). A batch is read in two halves, whose gradients are added (`models.halves`):
+a core that has nothing else to do takes one of them. At the end I measure the mean and deviation of the scores
 over training completions and keep them with the model, so that whoever uses it has one scale. I leave out a
 language-model loss beside the pairs, and early stopping.
 """
@@ -119,8 +119,8 @@ def train(
     run.add_data("rankings", learn)
 
     # 2. the optimizers, where they were if the run goes on
-    batches_an_epoch = math.ceil(len(rows) / settings.batch)
-    total = max(1, math.ceil(settings.epochs * batches_an_epoch))
+    batches_per_epoch = math.ceil(len(rows) / settings.batch)
+    total = max(1, math.ceil(settings.epochs * batches_per_epoch))
     optimizer = MasterAdamW(reward_model.model.parameters(), settings.optim, total)
     # slow at first: scores that are noise say nothing of labels
     of_labels = OptimSettings(lr=settings.label_lr, schedule="constant", warmup=0.2, weight_decay=0.0)
@@ -131,7 +131,7 @@ def train(
     order = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, order_seed, epoch))
 
     def batch_of(step: int) -> Sequence[int]:
-        epoch, place = divmod(step, batches_an_epoch)
+        epoch, place = divmod(step, batches_per_epoch)
         return order(epoch)[place]
 
     def learn_from(step: int, half: int, chosen: Sequence[int]) -> Read:
@@ -177,7 +177,7 @@ def train(
             row = found.row(settings.safety) | {
                 "grad_norm": grad_norm,
                 "learning_rate": rate,
-                "epoch": (step + 1) / batches_an_epoch,
+                "epoch": (step + 1) / batches_per_epoch,
             }
             if label_optimizer:
                 label_optimizer.step()
@@ -215,8 +215,8 @@ def train(
 
 @dataclass
 class Read:
-    """What was found in the prompts of a step, one after the other: plain numbers, as another process may have
-    read some of them.
+    """What was found in the prompts of a step, one after the other: plain numbers, as another process may
+    have read some of them.
     """
 
     losses: list[float] = field(default_factory=list)

@@ -44,8 +44,8 @@ def train(
 ) -> dict[str, Any]:
     """Fine-tune the policy in place.
 
-    Metrics of a step: `loss` (nats per trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so far),
-    `grad_norm`, `learning_rate`, `epoch`; after each epoch `eval_loss`, on held-out prompts.
+    Metrics of a step: `loss` (nats per trained token), `entropy`, `mean_token_accuracy`, `num_tokens` (so
+    far), `grad_norm`, `learning_rate`, `epoch`; after each epoch `eval_loss`, on held-out prompts.
 
     Args:
         held_out: demonstrations for the held-out loss; None keeps the share `settings.held_out` of the

@@ -18,7 +18,7 @@ from ..evals.statistics import mean_ci
 from ..report import bar_charts, charts
 from ..report.words import mean_of
 from ..run import read_run, whole_file, write_document
-from ..settings import EvalSettings, SamplingSettings
+from ..settings import PAIRS, EvalSettings, SamplingSettings
 from ..settings.defaults import known
 from ..settings.resolve import dotted
 from ..stages.figures import FIGURES
@@ -28,7 +28,7 @@ from .runner import Pipeline, Stage, seeds_of
 from .view import table
 
 SHOWN = 4  # figures in the table, the main ones of a run
-WRITERS = frozenset(("sft", "dpo", "kto", "orpo", "simpo", "ppo", "rloo", "grpo", "online-dpo", "rejection"))
+WRITERS = frozenset(("sft", *PAIRS, "kto", "ppo", "rloo", "grpo", "online-dpo", "rejection"))
 """Commands whose runs write, and can be evaluated by what they write."""
 
 

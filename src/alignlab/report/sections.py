@@ -7,6 +7,7 @@ from statistics import mean as average
 from typing import Any
 
 from ..run import RunInfo
+from ..settings import PAIRS
 from . import charts
 from .words import mean_of, say
 
@@ -14,7 +15,7 @@ Runs = Mapping[str, RunInfo]
 CURVES = (  # stages, metric (a line per run), title, unit, caption
     (("sft",), "loss", "SFT loss", "nats per token", "Completion tokens only."),
     (
-        ("dpo", "kto", "orpo", "simpo", "online-dpo"),
+        (*PAIRS, "kto", "online-dpo"),
         "rewards/chosen",
         "Implicit reward, chosen",
         "β log-ratio",
@@ -24,14 +25,14 @@ CURVES = (  # stages, metric (a line per run), title, unit, caption
         ),
     ),
     (
-        ("dpo", "kto", "orpo", "simpo", "online-dpo"),
+        (*PAIRS, "kto", "online-dpo"),
         "rewards/margins",
         "Margin of implicit rewards",
         "β log-ratio",
         "Chosen less rejected.",
     ),
     (
-        ("dpo", "orpo", "simpo", "online-dpo"),
+        (*PAIRS, "online-dpo"),
         "rewards/accuracies",
         "Pairs in the right order",
         "share of pairs",

@@ -1,11 +1,12 @@
 """What a loop that learns from its own completions does before it learns from them:
 
-    source = rollouts.Source(run, policy, prompts, settings, seed=seed)        prompts that fit, and the policy
-    completions = source.sample(32, step)                                      what it writes
-    scores_B, metrics = rollouts.Feedback(judge, numbers)(completions, settings, step)    what they are worth
-    batch = rollouts.Rollouts.read(policy, completions)                        ids, as tensors
-    old_BT, = batch.logprobs_under([rollouts.current(policy)], pieces, temperature=1.0)   what a model says
-    passes = rollouts.passes(settings, step, seed)                             minibatches of rows
+    source = rollouts.Source(run, policy, prompts, settings, seed=seed)     prompts that fit, the policy
+    completions = source.sample(32, step)                                   what it writes
+    feedback = rollouts.Feedback(judge, numbers)
+    scores_B, metrics = feedback(completions, settings, step)               what they are worth
+    batch = rollouts.Rollouts.read(policy, completions)                     ids, as tensors
+    old_BT, = batch.logprobs_under([rollouts.current(policy)], pieces)      what a model says
+    passes = rollouts.passes(settings, step, seed)                          minibatches of rows
 
 and what it writes down afterwards (`StepLog`, `metrics`).
 """

@@ -41,13 +41,8 @@ def frozen(policy: Policy, reference: Policy | None) -> Asked:
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
-    """A batch of completions, a row each: (B, T) tensors are as wide as the longest row, prompt and
-    completion, and 0 outside the completion.
-
-    Attributes:
-        rows: the ids that were sampled from and those that were sampled, as they were.
-        mask_BT: 1 on sampled tokens.
-        sampler_logprobs_BT: under the distribution that the tokens were drawn from.
+    """A batch of completions, a row each of the ids that were read and those that were sampled. (B, T)
+    tensors are as wide as the longest row and 0 outside the completion; the mask is 1 on sampled tokens.
     """
 
     policy: Policy
@@ -90,10 +85,8 @@ class Rollouts:
         self, asked: Sequence[Asked], pieces: Sequence[Sequence[int]], *, temperature: float
     ) -> list[Tensor]:
         """(B, T) log-probabilities under each model asked, a forward pass for each piece (rows that are read
-        together); 0 for rows in no piece.
-
-        With the micro-batches of an update as pieces they are the update's own to the last bit, so that its
-        first ratio is exactly 1.
+        together). With an update's micro-batches as pieces they are its own to the last bit: its first ratio
+        is 1.
         """
         answers = [torch.zeros(self.mask_BT.shape, device=self.policy.device) for _ in asked]
         for piece in pieces:

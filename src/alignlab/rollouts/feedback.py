@@ -1,4 +1,4 @@
-"""What completions of a loop are worth to it, and the price of cost where there is a constraint (Safe RLHF)."""
+"""What completions are worth to a loop, and the price of cost where there is a constraint (Safe RLHF)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..settings import GroupSettings, PPOSettings
 
 
 class Feedback:
-    """A judge in a loop. A `LagrangeJudge`'s multiplier takes a step on every batch, and goes on with the run.
+    """A judge in a loop. A `LagrangeJudge`'s multiplier takes a step on every batch and resumes with the run.
 
     Args:
         numbers: the loop's own, which are saved (`Trained.numbers`).

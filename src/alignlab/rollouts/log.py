@@ -17,12 +17,8 @@ Curve = list[dict[str, float | None]]
 
 
 class StepLog:
-    """The clock of a step and the log of a run.
-
-    Args:
-        gold: a judge that knows the truth; asked every `gold_every` steps.
-        curve: of the steps before; it grows in place.
-        columns: names in the summary, each with its metric.
+    """The clock of a step and the log of a run: `curve` grows in place, `columns` are names in the summary,
+    each with its metric, and `gold` is asked every `gold_every` steps.
     """
 
     def __init__(
@@ -49,7 +45,7 @@ class StepLog:
         proxy: Sequence[float],
         kl: Sequence[float] | None = None,
     ) -> None:
-        """A step's metrics, with `time/*` and `objective/gold`; samples, if there are scores to pick them by."""
+        """A step's metrics, with seconds and gold; samples, if there are scores to pick them by."""
         truth = self.gold.score(completions) if self.gold and step % self.gold_every == 0 else []
         row = {**metrics, **self.seconds}
         if truth:

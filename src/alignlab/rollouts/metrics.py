@@ -1,7 +1,7 @@
 """What on-policy loops log of a step, by the field's names. The legend, once for all of them:
 
 objective/scores, scores_std     the judge's, clipped, less what an unfinished completion pays
-objective/kl, kl_k2, kl_k3       nats per completion from the reference, before the update: sums over tokens of
+objective/kl, kl_k2, kl_k3       nats per completion from the reference, before the update: the sums of
                                  k1, k2 and k3 (`losses.kl_estimate`); RLOO and GRPO call them kl and kl_k3
 objective/non_score_reward       the KL penalty; objective/rlhf_reward: the score less it
 objective/entropy                nats per completion, from the log-probabilities that were sampled
@@ -20,6 +20,7 @@ time/*                           seconds
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from torch import Tensor
 
@@ -28,34 +29,42 @@ from .batch import Rollouts
 from .worth_reading import mean
 
 
-def of_ppo(
-    batch: Rollouts,
-    scores_B: Tensor,
-    old_logprobs_BT: Tensor,
-    ref_logprobs_BT: Tensor,
-    values_BT: Tensor,
-    returns_BT: Tensor,
-    *,
-    kl_coef: float,
-) -> dict[str, float]:
-    """What PPO logs of a batch before it learns anything from it."""
-    score = scores_B.mean().item()
-    kl, kl_k2, kl_k3 = (
-        kl_of(batch, old_logprobs_BT, ref_logprobs_BT, estimator) for estimator in ("k1", "k2", "k3")
-    )
+class PPOBatch(Protocol):
+    """What PPO knows of a batch before it learns anything from it (`methods.ppo.Batch`)."""
+
+    @property
+    def rollouts(self) -> Rollouts: ...
+    @property
+    def scores_B(self) -> Tensor: ...
+    @property
+    def old_logprobs_BT(self) -> Tensor: ...
+    @property
+    def ref_logprobs_BT(self) -> Tensor: ...
+    @property
+    def old_values_BT(self) -> Tensor: ...
+    @property
+    def returns_BT(self) -> Tensor: ...
+
+
+def of_ppo(batch: PPOBatch, kl_coef: float) -> dict[str, float]:
+    """What PPO logs of it."""
+    r, old_BT, ref_BT = batch.rollouts, batch.old_logprobs_BT, batch.ref_logprobs_BT
+    score = batch.scores_B.mean().item()
+    kl, kl_k2, kl_k3 = (kl_of(r, old_BT, ref_BT, estimator) for estimator in ("k1", "k2", "k3"))
+    variance = losses.explained_variance(batch.old_values_BT, batch.returns_BT, r.mask_BT)
     return {
         "objective/kl": kl,
         "objective/kl_k2": kl_k2,
         "objective/kl_k3": kl_k3,
-        "objective/entropy": -old_logprobs_BT.sum(1).mean().item(),
+        "objective/entropy": -old_BT.sum(1).mean().item(),
         "objective/scores": score,
-        "objective/scores_std": scores_B.std(correction=0).item(),
+        "objective/scores_std": batch.scores_B.std(correction=0).item(),
         "objective/non_score_reward": -kl_coef * kl,
         "objective/rlhf_reward": score - kl_coef * kl,
-        "critic/vf_explained_var": losses.explained_variance(values_BT, returns_BT, batch.mask_BT).item(),
-        "val/num_eos_tokens": sum(c.finished for c in batch.completions),
-        **lengths(batch),
-        **mismatch(batch, old_logprobs_BT),
+        "critic/vf_explained_var": variance.item(),
+        "val/num_eos_tokens": sum(c.finished for c in r.completions),
+        **lengths(r),
+        **mismatch(r, old_BT),
     }
 
 

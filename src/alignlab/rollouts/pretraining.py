@@ -1,4 +1,4 @@
-"""PPO-ptx: pretraining text mixed into each update, so that it is kept in mind (Ouyang et al. 2022, equation 2)."""
+"""PPO-ptx: pretraining text mixed into each update, to keep it in mind (Ouyang et al. 2022, equation 2)."""
 
 from __future__ import annotations
 

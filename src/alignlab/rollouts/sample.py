@@ -6,29 +6,19 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
-from ..data.checks import fit
-from ..models.policy import Policy, context_of
+from ..models.policy import Policy
 from ..records import Completion, Prompt
 from ..run import RunDir, at_step, derive_seed
 from ..sampling import ModelSampler, Sampling
 from ..sampling.local import LocalSampler
-from ..settings import GroupSettings, OnlineDPOSettings, PPOSettings, RejectionSettings
-from ..settings.rules import check
+from .fitting import OnPolicySettings, prompts_that_fit
 
 
 class Source:
-    """Where a loop's completions come from: its policy as it is, on the prompts of at most
-    `max_prompt_length` tokens that leave room for an answer. What was cut or dropped is said, and the prompts
-    go into the run's data.
+    """Where a loop's completions come from: its policy as it is, on the prompts that fit (`dropped` did not).
 
     Args:
         sampler: who writes the completions; None samples from the policy in this process.
-
-    Attributes:
-        prompts: those that fit. dropped: how many did not.
-
-    Raises:
-        ConfigError: settings that cannot work. DataError: no prompt fits, or most of them are lost.
     """
 
     def __init__(
@@ -36,36 +26,15 @@ class Source:
         run: RunDir,
         policy: Policy,
         prompts: Sequence[Prompt],
-        settings: PPOSettings | GroupSettings | OnlineDPOSettings | RejectionSettings,
+        settings: OnPolicySettings,
         *,
         seed: int,
         sampler: ModelSampler | None = None,
     ) -> None:
-        check(settings)
-        name, sampling = run.info["stage"], settings.sampling
-        longest = min(settings.max_prompt_length, context_of(policy.model) - sampling.max_new_tokens)
-        self.prompts, report = fit(
-            prompts,
-            policy.tokenizer,
-            longest,
-            truncate=settings.truncate,
-            anyway=settings.anyway,
-            setting="max_prompt_length",
-        )
-        cut = f", {report.cut} of them cut from the left" if report.cut else ""
-        run.note(
-            f"{name}: {report.kept} of {report.read} prompts fit into {longest} tokens (longest "
-            f"{report.longest}){cut}"
-        )
-        if sampling.top_p < 1:
-            run.note(
-                f"{name}: top_p {sampling.top_p} samples from less than the policy; ratios and KL are those "
-                "of the whole policy"
-            )
-        run.add_data("prompts", self.prompts)
-        self.dropped, self.policy, self.seed = report.dropped, policy, seed
-        self.sampling = Sampling.of(sampling, settings.per_prompt)
-        self.sampler = sampler or LocalSampler.of(policy, slots=sampling.slots, name="policy")
+        self.prompts, self.dropped = prompts_that_fit(run, policy, prompts, settings)
+        self.policy, self.seed = policy, seed
+        self.sampling = Sampling.of(settings.sampling, settings.per_prompt)
+        self.sampler = sampler or LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
 
     def sample(self, count: int, step: int, *, draws: str = "rollout", at: int = -1) -> list[Completion]:
         """`per_prompt` completions of each of the step's prompts, side by side.

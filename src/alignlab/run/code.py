@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..settings import PAIRS
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 _GLUE = (
     "names.data",
@@ -55,9 +57,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "pretrain": ("methods.pretrain", "town.base", "town.measure.bare"),
     "sft": ("methods.sft",),
     "reward": ("methods.reward_model",),
-    "dpo": ("methods.direct",),
-    "orpo": ("methods.direct",),
-    "simpo": ("methods.direct",),
+    **dict.fromkeys(PAIRS, ("methods.direct",)),
     "kto": ("methods.kto",),
     "ppo": ("methods.ppo", *_REWARDS),
     "grpo": ("methods.group", *_REWARDS),

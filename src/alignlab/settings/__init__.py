@@ -1,10 +1,12 @@
-"""Settings, beside their method's name: one file each; `resolve` reads them from flags and TOML, `rules` says what they cannot be."""
+"""Settings, beside their method's name: one file each; `resolve` reads them from flags and TOML, `rules` says
+what they cannot be.
+"""
 
 from __future__ import annotations
 
 from .best_of_n import BestOfNSettings
 from .collecting import CollectSettings, CrowdSettings, DistilSettings, HumanSettings, SelfInstructSettings
-from .direct import DPOSettings, ORPOSettings, PairSettings, SimPOSettings
+from .direct import PAIRS, DPOSettings, ORPOSettings, PairSettings, SimPOSettings
 from .group import GroupSettings, GRPOSettings, RLOOSettings
 from .kto import KTOSettings
 from .label import AIJudgeSettings, BehaviourSettings, LabelSettings
@@ -31,6 +33,7 @@ from .shared import (
 )
 
 __all__ = [
+    "PAIRS",
     "AIJudgeSettings",
     "AdapterSettings",
     "AttackerSettings",

@@ -14,7 +14,8 @@ class BestOfNSettings:
     per_prompt: int = setting(4, "N: samples that the answer is picked from", at_least=1)
     curve_max: int = setting(
         0,
-        "draw proxy and gold against N up to this many samples a prompt, at temperature 1; 0 = only per_prompt",
+        "draw proxy and gold against N up to this many samples per prompt, at temperature 1; "
+        "0 = only per_prompt",
         at_least=0,
     )
     curve_prompts: int = setting(200, "prompts of that curve", at_least=0)

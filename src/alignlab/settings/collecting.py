@@ -10,7 +10,7 @@ from .shared import EndpointSettings, ModelSettings, SamplingSettings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class CollectSettings:
-    """K completions a prompt, ranked by an annotator (InstructGPT: K from 4 to 9)."""
+    """K completions per prompt, ranked by an annotator (InstructGPT: K from 4 to 9)."""
 
     per_prompt: int = setting(4, "K: completions ranked together, 2 to 9", at_least=2, at_most=9)
     from_others: float = setting(
@@ -41,7 +41,7 @@ class HumanSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CrowdSettings:
-    """Several writers a prompt, reviewers who vote, and an adjudicator."""
+    """Several writers per prompt, reviewers who vote, and an adjudicator."""
 
     writers: str = setting(
         "town:careful,town:ordinary,town:hasty",

@@ -31,34 +31,21 @@ from typing import Any, TypeVar
 
 from .. import settings as s
 from .resolve import with_value
+from .shared import Rates
 
 T = TypeVar("T")
 
 MIDDLE, LARGE = 5e9, 30e9
-"""Parameters from which a model gets the second and the third rate."""
+"""Parameters from which a model gets the second and the third rate of `Rates`."""
 MAX_LENGTH, NEW_TOKENS = 1024, 256
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Learning rates: of all weights for a model below `MIDDLE`, from there, and from `LARGE` on; and of a
-    LoRA adapter.
-    """
-
-    small: float
-    middle: float
-    large: float
-    lora: float
 
 
 RATES: dict[type, Rates] = {
     s.SFTSettings: Rates(2e-5, 5e-6, 2e-6, lora=2e-4),
     s.RejectionSettings: Rates(2e-5, 5e-6, 2e-6, lora=2e-4),
     s.RewardSettings: Rates(1e-5, 1e-5, 5e-6, lora=1e-4),
-    s.DPOSettings: Rates(1e-6, 5e-7, 2e-7, lora=5e-6),
     s.KTOSettings: Rates(1e-6, 5e-7, 2e-7, lora=5e-6),
-    s.ORPOSettings: Rates(8e-6, 5e-6, 2e-6, lora=8e-5),
-    s.SimPOSettings: Rates(1e-6, 5e-7, 3e-7, lora=5e-6),
+    **{kind: kind.rates for kind in s.PAIRS.values()},
     s.PPOSettings: Rates(3e-6, 1e-6, 1e-6, lora=3e-5),
     s.RLOOSettings: Rates(1e-6, 1e-6, 1e-6, lora=1e-5),
     s.GRPOSettings: Rates(1e-6, 1e-6, 1e-6, lora=1e-5),
@@ -67,10 +54,8 @@ RATES: dict[type, Rates] = {
 LONGER: tuple[type, ...] = (
     s.SFTSettings,
     s.RewardSettings,
-    s.DPOSettings,
     s.KTOSettings,
-    s.ORPOSettings,
-    s.SimPOSettings,
+    *s.PAIRS.values(),
     s.LikelihoodSettings,
 )
 """Whose max_length follows the model."""

@@ -15,10 +15,11 @@ class GroupSettings(PromptTraining):
     """
 
     steps: int = setting(48, "rollout batches", at_least=1)
-    rollouts: int = setting(64, "completions a step", at_least=1)
+    rollouts: int = setting(64, "completions per step", at_least=1)
     per_prompt: int = setting(
         4,
-        "completions a prompt, compared with each other (Ahmadian et al. 2024: 2 to 4; Shao et al. 2024: 64)",
+        "completions per prompt, compared with each other (Ahmadian et al. 2024: 2 to 4; Shao et al. 2024: "
+        "64)",
         at_least=1,
     )
     epochs: int = setting(
@@ -26,8 +27,8 @@ class GroupSettings(PromptTraining):
         "passes over each batch of rollouts; with more than one, or with minibatches, the ratio is clipped",
         at_least=1,
     )
-    minibatch: int = setting(0, "completions an optimiser update; 0 = all of the step", at_least=0)
-    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole minibatch", at_least=0)
+    minibatch: int = setting(0, "completions per optimizer update; 0 = all of the step", at_least=0)
+    micro_batch: int = setting(0, "completions per forward pass; 0 = the whole minibatch", at_least=0)
     kl_coef: float = setting(
         0.05, "weight of the KL penalty (TRL calls it beta); 0 = none, and no reference is asked", at_least=0
     )
@@ -53,7 +54,7 @@ class GroupSettings(PromptTraining):
         True, "scores standardized with the mean and deviation saved in the reward model"
     )
     score_clip: float = setting(
-        5.0, "scores are clipped to plus and minus this after normalisation; 0 = off", at_least=0
+        5.0, "scores are clipped to plus and minus this after normalization; 0 = off", at_least=0
     )
     missing_end_penalty: float = setting(
         1.0, "taken from the score of a completion that did not end by itself", at_least=0
@@ -82,7 +83,9 @@ MEAN_HELP = (
 
 @dataclass(frozen=True, kw_only=True)
 class RLOOSettings(GroupSettings):
-    """REINFORCE with leave-one-out (Ahmadian et al. 2024) or with the batch mean as baseline (Williams 1992)."""
+    """REINFORCE with leave-one-out (Ahmadian et al. 2024) or with the batch mean as baseline (Williams
+    1992).
+    """
 
     advantage: Literal["rloo", "reinforce"] = setting(
         "rloo", "baseline: the mean of the prompt's other completions, or of the batch"
@@ -93,7 +96,7 @@ class RLOOSettings(GroupSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class GRPOSettings(GroupSettings):
-    """Group relative policy optimisation (Shao et al. 2024) and Dr. GRPO (Liu et al. 2025), without its two
+    """Group relative policy optimization (Shao et al. 2024) and Dr. GRPO (Liu et al. 2025), without its two
     biases.
     """
 

@@ -9,7 +9,7 @@ from .shared import AdapterSettings, DataTraining, ModelSettings, OptimSettings,
 
 @dataclass(frozen=True, kw_only=True)
 class KTOSettings(DataTraining):
-    """Kahneman-Tversky optimisation on completions that were liked or not (Ethayarajh et al. 2024, equation
+    """Kahneman-Tversky optimization on completions that were liked or not (Ethayarajh et al. 2024, equation
     8).
     """
 
@@ -25,9 +25,9 @@ class KTOSettings(DataTraining):
     undesirable_weight: float = setting(1.0, "lambda_U", above=0)
     epochs: float = setting(1.0, "passes over the completions", above=0)
     batch: int = setting(
-        32, "completions a step, 2 or more: the KL baseline is estimated within it", at_least=2
+        32, "completions per step, 2 or more: the KL baseline is estimated within it", at_least=2
     )
-    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch", at_least=0)
+    micro_batch: int = setting(0, "completions per forward pass; 0 = the whole batch", at_least=0)
     max_length: int = setting(
         512,
         (

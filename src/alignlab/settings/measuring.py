@@ -41,7 +41,7 @@ class ShiftSettings:
     """A reward model's accuracy on what policies write."""
 
     prompts: int = setting(400, "held-out prompts, the same for every policy", at_least=1)
-    per_prompt: int = setting(4, "completions a prompt, compared in pairs", at_least=2)
+    per_prompt: int = setting(4, "completions per prompt, compared in pairs", at_least=2)
     best_of: str = setting(
         "4,16", "also the best of so many samples of the reference, comma separated; empty = none"
     )

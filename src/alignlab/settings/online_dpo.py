@@ -14,15 +14,15 @@ class OnlineDPOSettings(PromptTraining):
     et al. 2024).
     """
 
-    steps: int = setting(48, "batches of prompts, an optimiser update each", at_least=1)
-    prompts: int = setting(32, "prompts a step, one comparison each", at_least=1)
+    steps: int = setting(48, "batches of prompts, an optimizer update each", at_least=1)
+    prompts: int = setting(32, "prompts per step, one comparison each", at_least=1)
     per_prompt: int = setting(
-        2, "completions a prompt; of more than two the best is set against the worst", at_least=2
+        2, "completions per prompt; of more than two the best is set against the worst", at_least=2
     )
     ask: Literal["score", "compare"] = setting(
         "score", "the judge scores each completion, or compares the two of a prompt"
     )
-    micro_batch: int = setting(0, "comparisons a forward pass; 0 = the whole batch", at_least=0)
+    micro_batch: int = setting(0, "comparisons per forward pass; 0 = the whole batch", at_least=0)
     beta: float = setting(
         0.1, "temperature of the implicit reward: how dear it is to leave the reference", above=0
     )

@@ -13,17 +13,17 @@ class PPOSettings(PromptTraining):
     """PPO with a KL penalty against the SFT model (InstructGPT, equation 2; Schulman et al. 2017)."""
 
     steps: int = setting(48, "rollout batches", at_least=1)
-    rollouts: int = setting(64, "completions a step", at_least=1)
+    rollouts: int = setting(64, "completions per step", at_least=1)
     per_prompt: int = setting(
-        1, "completions a prompt; they stay side by side in a minibatch, where they share it", at_least=1
+        1, "completions per prompt; they stay side by side in a minibatch, where they share it", at_least=1
     )
     epochs: int = setting(4, "passes over each batch of rollouts", at_least=1)
-    minibatch: int = setting(16, "completions an optimiser update", at_least=1)
-    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole minibatch", at_least=0)
+    minibatch: int = setting(16, "completions per optimizer update", at_least=1)
+    micro_batch: int = setting(0, "completions per forward pass; 0 = the whole minibatch", at_least=0)
     kl_coef: float = setting(0.05, "weight of the KL penalty in the reward", at_least=0)
     adaptive_kl: float = setting(
         0.0,
-        "nats a completion that an adaptive kl_coef steers for; 0 = fixed (Ziegler et al. 2019: 6)",
+        "nats per completion that an adaptive kl_coef steers for; 0 = fixed (Ziegler et al. 2019: 6)",
         at_least=0,
     )
     kl_horizon: int = setting(10_000, "completions over which the adaptive kl_coef reacts", at_least=1)
@@ -37,20 +37,20 @@ class PPOSettings(PromptTraining):
     vf_coef: float = setting(
         0.1,
         (
-            "scales the value model's gradient; with an optimiser of its own, that only moves where "
+            "scales the value model's gradient; with an optimizer of its own, that only moves where "
             "max_grad_norm clips"
         ),
         at_least=0,
     )
     gamma: float = setting(1.0, "discount", at_least=0, at_most=1)
-    lam: float = setting(0.95, "lambda of generalised advantage estimation", at_least=0, at_most=1)
+    lam: float = setting(0.95, "lambda of generalized advantage estimation", at_least=0, at_most=1)
     whiten_advantages: bool = setting(True, "advantages to mean 0 and variance 1 over the batch")
     whiten_rewards: bool = setting(False, "rewards to variance 1 over the batch, mean kept")
     normalize_scores: bool = setting(
         True, "scores standardized with the mean and deviation saved in the reward model"
     )
     score_clip: float = setting(
-        5.0, "scores are clipped to plus and minus this after normalisation; 0 = off", at_least=0
+        5.0, "scores are clipped to plus and minus this after normalization; 0 = off", at_least=0
     )
     missing_end_penalty: float = setting(
         1.0, "taken from the score of a completion that did not end by itself", at_least=0
@@ -87,7 +87,7 @@ class PPOSettings(PromptTraining):
         at_least=0,
     )
     ptx_batch: int = setting(
-        8, "pretraining rows mixed into each optimiser update when ptx_coef is not 0", at_least=1
+        8, "pretraining rows mixed into each optimizer update when ptx_coef is not 0", at_least=1
     )
     gold_every: int = setting(1, "steps between looks at the gold judge, where one is known", at_least=1)
     max_prompt_length: int = setting(512, "tokens; truncate says what becomes of a longer prompt", at_least=1)

@@ -13,7 +13,7 @@ class PretrainSettings(Training):
     size: Literal["s", "m", "l"] = setting("m", "shape of the model, see `alignlab.town.shapes`")
     tokens: int = setting(20_000_000, "tokens to train on", at_least=1)
     context: int = setting(128, "tokens a row", at_least=2)
-    batch: int = setting(8, "rows a step", at_least=1)
+    batch: int = setting(8, "rows per step", at_least=1)
     vocabulary: int = setting(1536, "size of the byte-pair vocabulary, trained first", at_least=1)
     optim: OptimSettings = field(
         default_factory=lambda: OptimSettings(lr=2e-3, warmup=0.02, weight_decay=0.1)
@@ -39,7 +39,7 @@ class CriticSettings(Training):
         "tokens a row: whole documents as far as they fit, then the beginning of one that is kept",
         at_least=2,
     )
-    batch: int = setting(8, "rows a step", at_least=1)
+    batch: int = setting(8, "rows per step", at_least=1)
     cases: int = setting(
         200,
         "drafts on which it is measured, on each of seen and held-out topics and phrasings; 0 = not measured",

@@ -18,7 +18,7 @@ class RejectionSettings(PromptTraining):
     )
     prompts: int = setting(500, "prompts a round", at_least=1)
     per_prompt: int = setting(
-        8, "completions a prompt, of which the best is kept (Dong et al. 2023: 8 to 32)", at_least=2
+        8, "completions per prompt, of which the best is kept (Dong et al. 2023: 8 to 32)", at_least=2
     )
     top_share: float = setting(
         1.0,
@@ -34,8 +34,8 @@ class RejectionSettings(PromptTraining):
         ),
     )
     epochs: float = setting(1.0, "passes over the best of a round", above=0)
-    batch: int = setting(16, "completions an optimiser update", at_least=1)
-    micro_batch: int = setting(0, "completions a forward pass; 0 = the whole batch", at_least=0)
+    batch: int = setting(16, "completions per optimizer update", at_least=1)
+    micro_batch: int = setting(0, "completions per forward pass; 0 = the whole batch", at_least=0)
     normalize_scores: bool = setting(
         True, "scores standardized with the mean and deviation saved in the reward model"
     )

@@ -191,7 +191,9 @@ def with_value(config: Any, name: str, value: Any) -> Any:
 def _read(
     file: Path, section: str | None, known: Mapping[str, Setting], sections: Collection[str] | None
 ) -> list[tuple[str, Any]]:
-    """Dotted names and values of a TOML file: those at the top, then those of the table `section`, which win."""
+    """Dotted names and values of a TOML file: those at the top, then those of the table `section`, which
+    win.
+    """
     try:
         table = from_toml(read_text(file))
     except OSError as error:

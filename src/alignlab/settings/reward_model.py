@@ -13,8 +13,8 @@ class RewardSettings(DataTraining):
     """Scalar head on the SFT model, Bradley-Terry loss (InstructGPT, equation 1)."""
 
     epochs: float = setting(1.0, "passes over the rankings; InstructGPT: more than one overfits", above=0)
-    batch: int = setting(8, "prompts a step, each with all its pairs", at_least=1)
-    micro_batch: int = setting(0, "prompts a forward pass; 0 = the whole batch", at_least=0)
+    batch: int = setting(8, "prompts per step, each with all its pairs", at_least=1)
+    micro_batch: int = setting(0, "prompts per forward pass; 0 = the whole batch", at_least=0)
     max_length: int = setting(
         512,
         (
@@ -28,7 +28,8 @@ class RewardSettings(DataTraining):
     )
     margins: Literal["none", "data", "ranks", "scores"] = setting(
         "data",
-        "how much better the better one has to be (Llama 2, equation 2): data = its margin column, if it has one (as TRL); ranks = places apart / (K - 1), "
+        "how much better the better one has to be (Llama 2, equation 2): data = its margin column, if it has "
+        "one (as TRL); ranks = places apart / (K - 1), "
         "with K = 4 Llama 2's thirds; scores = the difference of the scores that the data was ranked by",
     )
     margin_scale: float = setting(

@@ -155,7 +155,8 @@ def _group(x: s.GroupSettings) -> None:
     updates = x.epochs * -(-x.rollouts // (x.minibatch or x.rollouts))
     if x.ratio_level == "sequence" and updates == 1:
         raise ConfigError(
-            "ratio_level = sequence with one update per step: every ratio is 1, and the level changes nothing",
+            "ratio_level = sequence with one update per step: every ratio is 1, "
+            "and the level changes nothing",
             remedy="minibatch below rollouts, or epochs above 1; or leave ratio_level at token",
         )
     if advantage == "reinforce" and x.rollouts == 1:

@@ -13,8 +13,8 @@ class SFTSettings(DataTraining):
     """Supervised fine-tuning on completion tokens only (InstructGPT, section 3.5)."""
 
     epochs: float = setting(2.0, "passes over the demonstrations", above=0)
-    batch: int = setting(16, "demonstrations a step", at_least=1)
-    micro_batch: int = setting(0, "demonstrations a forward pass; 0 = the whole batch", at_least=0)
+    batch: int = setting(16, "demonstrations per step", at_least=1)
+    micro_batch: int = setting(0, "demonstrations per forward pass; 0 = the whole batch", at_least=0)
     max_length: int = setting(
         512,
         "tokens; truncate says what becomes of a longer demonstration; the default is for models of the town",

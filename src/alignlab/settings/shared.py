@@ -164,6 +164,18 @@ class EndpointSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Learning rates for other people's models: of all weights of one below 5B parameters, from there, and
+    from 30B on; and of a LoRA adapter.
+    """
+
+    small: float
+    middle: float
+    large: float
+    lora: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """What every stage that trains has."""
@@ -179,7 +191,8 @@ class Training:
 
 
 TRUNCATE_HELP = (
-    "what is done with rows longer than max_length: start = the prompt is cut from the left, completions stay whole; end = the completion is cut at its end and gets "
+    "what is done with rows longer than max_length: start = the prompt is cut from the left, completions "
+    "stay whole; end = the completion is cut at its end and gets "
     "no end token; drop = the row is left out. Counted and said before training"
 )
 

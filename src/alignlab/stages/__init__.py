@@ -12,7 +12,7 @@ from .constitution import lint_constitution, show_constitution
 from .critic import critic
 from .crowd import crowd_demonstrations
 from .diff import diff_constitutions
-from .direct import dpo, orpo, simpo
+from .direct import direct, dpo, orpo, simpo
 from .distil import distilled_demonstrations
 from .doctor import doctor
 from .eval import evaluate
@@ -42,6 +42,7 @@ __all__ = [
     "critic",
     "crowd_demonstrations",
     "diff_constitutions",
+    "direct",
     "distilled_demonstrations",
     "doctor",
     "dpo",

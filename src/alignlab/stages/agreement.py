@@ -122,7 +122,8 @@ def as_first_shown(c: Comparison) -> Comparison:
     if "shown" not in c.meta or "plain" not in c.meta or c.label is None:
         raise DataError(
             "the pairs have no labels of an AI judge",
-            remedy="--data RUN, a run of `alignlab constitution label`; or --judge-model M to have them judged",
+            remedy="--data RUN, a run of `alignlab constitution label`; "
+            "or --judge-model M to have them judged",
         )
     if c.meta["shown"] == "chosen":
         return replace(c, label=float(c.meta["plain"]))

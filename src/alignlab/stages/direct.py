@@ -1,4 +1,6 @@
-"""A policy from pairs, with no sampling and no reward model in between: DPO, ORPO, SimPO."""
+"""A policy from pairs, with no sampling and no reward model in between: DPO, ORPO, SimPO, or a loss of
+yours.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +10,15 @@ from typing import Any
 from .. import names
 from ..records import Ranking
 from ..run import RunDir
-from ..settings import DPOSettings, ORPOSettings, SimPOSettings
+from ..settings import PairSettings
 from .rankings import preferences
 from .stage import Summary, rate, train_policy, within_context
 
 
-def dpo(
-    *, model: str, data: str, out: Path, seed: int, resume: bool, settings: DPOSettings, count: int = 0
+def direct(
+    *, model: str, data: str, out: Path, seed: int, resume: bool, settings: PairSettings, count: int = 0
 ) -> dict[str, Any]:
-    """Direct preference optimization from the same rankings or comparisons."""
-    return _direct("dpo", "DPO", model, data, out, seed, resume, settings, count)
-
-
-def orpo(
-    *, model: str, data: str, out: Path, seed: int, resume: bool, settings: ORPOSettings, count: int = 0
-) -> dict[str, Any]:
-    """SFT on the chosen completions with an odds-ratio term against the rejected ones; no reference."""
-    return _direct("orpo", "ORPO", model, data, out, seed, resume, settings, count)
-
-
-def simpo(
-    *, model: str, data: str, out: Path, seed: int, resume: bool, settings: SimPOSettings, count: int = 0
-) -> dict[str, Any]:
-    """Preference optimization on mean log-probabilities; no reference."""
-    return _direct("simpo", "SimPO", model, data, out, seed, resume, settings, count)
-
-
-def _direct(
-    stage: str,
-    title: str,
-    model: str,
-    data: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: DPOSettings | ORPOSettings | SimPOSettings,
-    count: int,
-) -> dict[str, Any]:
+    """Preference optimization from rankings or comparisons; the settings say by which loss."""
     pairs = preferences(data, seed, count, settings.held_out)
 
     def train(run: RunDir, policy: Any) -> Summary:
@@ -55,8 +29,8 @@ def _direct(
         return direct.train(run, policy, pairs.train, fitting, seed=seed, held_out=pairs.test)
 
     return train_policy(
-        stage,
-        title,
+        settings.method,
+        settings.title,
         names.models.model(model),
         train,
         out=out,
@@ -67,6 +41,10 @@ def _direct(
         said=implicit_accuracy,
         learnt=(_best(ranking) for ranking in pairs.train),
     )
+
+
+dpo = orpo = simpo = direct
+"""By the names that their settings have."""
 
 
 def _best(ranking: Ranking) -> str:

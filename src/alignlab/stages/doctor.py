@@ -83,7 +83,9 @@ def surveyed(name: str, want: str, count: int) -> Survey:
 
 
 def said(diagnosis: Diagnosis, found: Survey, tokenizer: Any, max_length: int = 0) -> str:
-    """The findings for people, with the first row of each that the tokens explain; in colour on a terminal."""
+    """The findings for people, with the first row of each that the tokens explain; in colour on a
+    terminal.
+    """
     from rich.console import Console
 
     from ..data.lengths import told

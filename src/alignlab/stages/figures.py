@@ -29,7 +29,9 @@ FIGURES = {
     "comparisons": "pairs",
     "members": "members",
 }
-"""Figures of a summary that say most of a run, in the order in which they are looked for, and what they are called in a list."""
+"""Figures of a summary that say most of a run, in the order in which they are looked for, and what they are
+called in a list.
+"""
 
 
 def figures_of(info: RunInfo) -> dict[str, float]:

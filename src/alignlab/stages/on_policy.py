@@ -1,5 +1,5 @@
-"""What stages share that learn from the policy's own completions: what they are asked for, what they load, who
-scores, and what to say of the run.
+"""What stages share that learn from the policy's own completions: what they are asked for, what they load,
+who scores, and what to say of the run.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Asked(TypedDict):
     """What these stages are asked for by name, beside settings.
 
-    `reward` is the run of a reward model, `judge` anybody else who scores; `gold` knows the truth and is never
-    optimized; of the data at most `count` prompts (0 = all).
+    `reward` is the run of a reward model, `judge` anybody else who scores; `gold` knows the truth and is
+    never optimized; of the data at most `count` prompts (0 = all).
     """
 
     model: str
@@ -102,7 +102,9 @@ def learn(
 
 
 def reference_of(start: names.models.Model, settings: Any) -> Any:
-    """The model that training starts from, to measure KL from; with an adapter it is the policy without it."""
+    """The model that training starts from, to measure KL from; None with an adapter: the policy without
+    it.
+    """
     from ..models.load import load_policy
 
     return None if settings.adapter.rank else load_policy(start.path, settings.model)

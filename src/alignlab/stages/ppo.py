@@ -1,4 +1,4 @@
-"""PPO against a reward model or any other judge; with `cost` under a constraint, with `ptx` on old text too."""
+"""PPO against a reward model or any other judge, with or without a constraint and pretraining text."""
 
 from __future__ import annotations
 

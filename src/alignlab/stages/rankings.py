@@ -1,9 +1,12 @@
-"""Rankings and labelled completions by name: several data sets as one, with what is kept for testing apart."""
+"""Rankings and labelled completions by name: several data sets as one, with what is kept for testing
+apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -16,8 +19,8 @@ R = TypeVar("R", Ranking, Unpaired)
 
 
 class Split(NamedTuple, Generic[R]):
-    """What is learnt from, what is kept for testing (None: nothing is yet), the data sets that they come from,
-    and what to tell the user of them.
+    """What is learnt from, what is kept for testing (None: nothing is yet), the data sets that they come
+    from, and what to tell the user of them.
     """
 
     parts: list[names.data.Data]
@@ -64,8 +67,8 @@ def _preferences(data: str, seed: int, count: int) -> Split[Ranking]:
 def _labelled(data: str, seed: int, count: int) -> Split[Unpaired]:
     if (Path(data) / "data" / "rankings.jsonl").exists():
         split = _preferences(data, seed, count)
-        train = [u for r in split.train for u in r.unpaired()]
-        test = [u for r in split.test or [] for u in r.unpaired()]
+        train = list(chain.from_iterable(r.unpaired() for r in split.train))
+        test = list(chain.from_iterable(r.unpaired() for r in split.test or []))
         return Split(split.parts, train, test, _hardened(split.train))
     loaded = names.data.read_data(data, "unpaired", seed=seed, count=count)
     note = ""
@@ -131,24 +134,26 @@ def _together(
             sides.append(by_prompt(part.train, held_out, seed))
         else:
             sides.append((part.train, part.test))
-    held = {record.prompt.id for _, test in sides for record in test}
+    held_out_records = list(chain.from_iterable(test for _, test in sides))
+    held = {record.prompt.id for record in held_out_records}
 
     def once(records: Iterable[R]) -> list[R]:
         return list({same(record): record for record in records}.values())
 
-    learn = [record for train, _ in sides for record in train]
+    learn = list(chain.from_iterable(train for train, _ in sides))
     moved = [record for record in learn if record.prompt.id in held]
     train = once(record for record in learn if record.prompt.id not in held)
-    test = once([record for _, test in sides for record in test] + moved)
-    names_of = [part.name for split in loaded for part in split.parts]
+    test = once(held_out_records + moved)
+    parts = list(chain.from_iterable(split.parts for split in loaded))
     counts = [
-        f"{len(train)} + {len(test)} of {name}" for (train, test), name in zip(sides, names_of, strict=True)
+        f"{len(train)} + {len(test)} of {name}"
+        for (train, test), name in zip(sides, [part.name for part in parts], strict=True)
     ]
     note = (
         f"mixture: {len(train)} {what} to learn from, {len(test)} held out ({', '.join(counts)}); "
         f"{len(moved)} moved to the held-out side, since another part holds their prompt out"
     )
-    return Split([part for split in loaded for part in split.parts], train, None if unsplit else test, note)
+    return Split(parts, train, None if unsplit else test, note)
 
 
 def _same_ranking(r: Ranking) -> Hashable:

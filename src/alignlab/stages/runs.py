@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ def doctor_runs(names: Sequence[str]) -> dict[str, Any]:
     """Is this normal? Every rule over the metrics of runs, finished or not; exit code 5 where one is broken.
     A folder stands for all runs below it.
     """
-    infos = [read_run(folder) for name in names for folder in find_folders(Path(name))]
+    folders = chain.from_iterable(find_folders(Path(name)) for name in names)
+    infos = [read_run(folder) for folder in folders]
     if not infos:
         raise UserError(
             "there is no run to look at",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,7 +32,8 @@ def open_run(
     """
     rules.check(settings)
     data = [use for use in uses if isinstance(use, names.data.Data)]
-    models = [name for use in uses if not isinstance(use, names.data.Data) for name in use.models]
+    others = [use for use in uses if not isinstance(use, names.data.Data)]
+    models = chain.from_iterable(use.models for use in others)
     config = {"settings": to_dict(settings), "models": list(dict.fromkeys(models)), "options": options}
     settings_in_words = [value for value in vars(settings).values() if isinstance(value, str)]
     if code := plugins.digests(*options.values(), *settings_in_words):
@@ -41,7 +43,7 @@ def open_run(
         stage=stage,
         config=config,
         seed=seed,
-        parents=[run for use in uses for run in use.runs],
+        parents=list(chain.from_iterable(use.runs for use in uses)),
         data={part.name: part.digest for part in data},
         resume=resume,
         tracker=trackers.parse_trackers(settings.tracker) if isinstance(settings, Training) else (),
@@ -82,8 +84,8 @@ def train_policy(
         train: one method's loop on the loaded policy, to its summary.
         uses: what else the run is made from, as names gave it; records may be in hand (`names.data.Data`).
         said: the summary in a line, for people.
-        learnt: completions that are learnt, for the script they are written in; None, and what the model knows
-            besides is not measured.
+        learnt: completions that are learnt, for the script they are written in; None, and what the model
+            knows besides is not measured.
     """
     run = open_run(stage, out, settings, seed, resume, uses=[model, *uses], **options)
     if run.done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def verify_runs(names: Sequence[str]) -> dict[str, Any]:
     """Every file of runs against their manifests, of unfinished ones against their newest state; exit code 5
     where one has changed. A folder stands for all runs below it.
     """
-    folders = [folder for name in names for folder in find_folders(Path(name))]
+    folders = list(chain.from_iterable(find_folders(Path(name)) for name in names))
     if not folders:
         raise UserError(
             "there is no run to verify",
@@ -27,15 +28,14 @@ def verify_runs(names: Sequence[str]) -> dict[str, Any]:
     rows, lines = [], []
     for folder in folders:
         found = faults_of(folder)
-        said = "damaged" if found else "whole" if found is not None else OLD
-        rows.append(
-            {
-                "run": str(folder),
-                "verdict": "damaged" if found else "whole" if found is not None else "no manifest",
-                "faults": found or [],
-            }
-        )
-        lines += [f"{one_line(str(folder))}: {said}", *(f"  {one_line(fault)}" for fault in found or [])]
+        verdict = said = "whole"
+        if found is None:
+            verdict, said = "no manifest", OLD
+        elif found:
+            verdict = said = "damaged"
+        faults = found or []
+        rows.append({"run": str(folder), "verdict": verdict, "faults": faults})
+        lines += [f"{one_line(str(folder))}: {said}", *(f"  {one_line(fault)}" for fault in faults)]
     damaged = sum(row["verdict"] == "damaged" for row in rows)
     return {
         "runs": rows,

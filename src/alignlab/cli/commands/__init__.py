@@ -1,4 +1,4 @@
-"""Every command: what it does, its options and settings, and the function behind it. Imports nothing heavy."""
+"""Every command: what it does, its options and settings, and what is behind it. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ DEMONSTRATIONS: dict[str, Command] = {
         "runs/human",
     ),
     "crowd": Command(
-        "demonstrations by several writers a prompt: reviewers vote, an adjudicator settles",
+        "demonstrations by several writers per prompt: reviewers vote, an adjudicator settles",
         "stages:crowd_demonstrations",
         (data_option("town:prompts", "prompts"), COUNT, GOLD),
         "settings:CrowdSettings",

@@ -55,8 +55,9 @@ LOOK: dict[str, Command] = {
             COUNT,
             Option(
                 "format",
-                "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, messages, prompt-completion, preference, "
-                "preference-implicit, unpaired, ranking, alpaca, alpaca-preference, sharegpt, "
+                "trl, openrlhf or llamafactory for what those read of such data; or a layout: text, prompt, "
+                "messages, prompt-completion, preference, preference-implicit, unpaired, ranking, alpaca, "
+                "alpaca-preference, sharegpt, "
                 "sharegpt-preference, unpaired-messages, llamafactory-ranking, hh, "
                 "ultrafeedback, records (ours: everything)",
                 "trl",

@@ -66,7 +66,8 @@ KINDS: dict[str, Command] = {
                 "stacks",
                 "stacks parted by semicolons, defences in one by +; none = the model by itself",
                 "none;system-prompt;self-reminder;perplexity-filter;smooth-llm;"
-                "paraphrase;erase-and-check;self-examination;input-filter;output-filter;input-filter+output-filter;rate-limit",
+                "paraphrase;erase-and-check;self-examination;input-filter;output-filter;"
+                "input-filter+output-filter;rate-limit",
                 names="stacks",
             ),
             data_option("town:harmful-test", "requests that ought to be refused"),
