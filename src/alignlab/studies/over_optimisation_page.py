@@ -96,7 +96,8 @@ def conclusion(seeds: Seeds, hits: Sequence[float]) -> list[str]:
     at = ", ".join(str(ns[place]) for place in each(best_of_n, "peak"))
     sentences = [
         f"Best of N by the reward model: gold gains {spread(highest(best_of_n, 'gain'))} at its peak "
-        f"(N = {at}) and {spread(each(gains, -1), sign='+')} at N = {ns[-1]}, while the proxy goes on rising. "
+        f"(N = {at}) and {spread(each(gains, -1), sign='+')} at N = {ns[-1]}, while the proxy goes on "
+        "rising. "
         f"The law d (a - b d) has a = {spread(each(fit, 'a'))}, b = {spread(each(fit, 'b'))}, "
         f"R2 = {spread(each(fit, 'r2'))}."
     ]
