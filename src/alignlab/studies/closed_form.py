@@ -24,7 +24,9 @@ RIGHT = (
     "RLOO, k2 of the whole completion in the loss",
     "DPO, exact preferences",
 )
-"""Methods that ought to find the optimum; the others have another fixed point, for a reason the page gives."""
+"""Methods that ought to find the optimum; the others have another fixed point, for a reason the page
+gives.
+"""
 WHY = {
     "GRPO as published (k3 in the loss)": (
         "divides by the spread of the raw scores: a KL penalty of its own for each prompt; and k3 (below)"
@@ -137,8 +139,8 @@ def conclusion(seeds: Sequence[dict[str, Any]], names: Sequence[str], best: Sequ
             values = each(seeds, "methods", name, "kl_to_own_target")
             own.append(f"{name[0].upper()}{name[1:]}: {spread(values)} nats from its own target.")
     return [
-        f"The reference is {away('the reference', 2)} nats from the optimum. PPO ends {away('PPO')} away, RLOO "
-        f"{away('RLOO')}, DPO on exact preferences {away('DPO, exact preferences')}, GRPO "
+        f"The reference is {away('the reference', 2)} nats from the optimum. PPO ends {away('PPO')} away, "
+        f"RLOO {away('RLOO')}, DPO on exact preferences {away('DPO, exact preferences')}, GRPO "
         f"{away('GRPO, KL in the reward')} with the KL as part of the reward: at the optimum every group's "
         "shaped rewards are equal, whatever they are divided by.",
         "Where the KL goes matters more than the method: RLOO with the token-wise estimate in the loss ends "
@@ -200,8 +202,8 @@ def distance(
         "charts": [
             charts.captioned(
                 bars,
-                "Exact: every completion is enumerated. Times beta it is the regret of the objective that all "
-                "of them are said to maximise.",
+                "Exact: every completion is enumerated. Times beta it is the regret of the objective that "
+                "all of them are said to maximise.",
             ),
             charts.captioned(
                 frontier,
@@ -221,8 +223,8 @@ def distance(
             ],
             "rows": rows,
             "note": (
-                "Mean ± standard deviation over seeds; each seed is another task. `regret` is what is lost of "
-                "E r - beta KL; `short of the frontier` the reward lacking against the best policy of the "
+                "Mean ± standard deviation over seeds; each seed is another task. `regret` is what is lost "
+                "of E r - beta KL; `short of the frontier` the reward lacking against the best policy of the "
                 "same KL."
             ),
         },

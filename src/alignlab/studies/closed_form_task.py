@@ -2,7 +2,7 @@
 
 For a reward r and a reference, the policy that maximises E r - beta KL(policy || reference) is
 
-    pi*(y | x) = ref(y | x) exp(r(x, y) / beta) / Z(x)          Rafailov et al. 2023, equation 4; Korbak et al. 2022
+    pi*(y | x) = ref(y | x) exp(r(x, y) / beta) / Z(x)    Rafailov et al. 2023, equation 4; Korbak et al. 2022
 
 Here y is one of V^T sequences of tokens, so that pi*, every expectation and every KL are sums. The policy is
 a table of logits, one row for each prompt and prefix: it can be any distribution over sequences, so what a
@@ -162,9 +162,9 @@ def best_reward_at(task: Task, nats: float) -> float:
 
 
 def figures(task: Task, log_p_PC: Tensor, target_PC: Tensor | None = None) -> dict[str, float]:
-    """What a policy is worth, all exact: `kl_to_optimum` KL(pi || pi*), `regret` J(pi*) - J(pi), `reward`, `kl`
-    from the reference, and `frontier_gap`, the reward it lacks against the best policy of its own KL. With a target of the method's
-    own also `kl_to_own_target`.
+    """What a policy is worth, all exact: `kl_to_optimum` KL(pi || pi*), `regret` J(pi*) - J(pi), `reward`,
+    `kl` from the reference, and `frontier_gap`, the reward it lacks against the best policy of its own KL.
+    With a target of the method's own also `kl_to_own_target`.
     """
     log_ref = task.log_ref_PC
     best = optimum(log_ref, task.reward_PC, task.beta)

@@ -1,4 +1,4 @@
-"""`alignlab study NAME`: plan a study's stages for every seed, run them, and write summary.json and a page."""
+"""`alignlab study NAME`: plan a study's stages for every seed, run them, write summary.json and a page."""
 
 from __future__ import annotations
 
@@ -169,8 +169,9 @@ def page_of(
     return {
         "title": study.title,
         "lead": [study.question, *told.conclusion],
-        "provenance": f"Seeds {', '.join(map(str, seeds))} (n = {len(seeds)}); mean ± standard deviation over seeds where there are several. {summary['seconds']:.0f} s "
-        f"on {summary['machine']['cores']} cores, runs that were there already not counted.",
+        "provenance": f"Seeds {', '.join(map(str, seeds))} (n = {len(seeds)}); mean ± standard deviation "
+        f"over seeds where there are several. {summary['seconds']:.0f} "
+        f"s on {summary['machine']['cores']} cores, runs that were there already not counted.",
         "sections": [{"text": [], "charts": []} | dict(section) for section in (*told.sections, claims)],
         "glossary": (("controls", study.controls),),
         "stages": stage_rows(runs, home),

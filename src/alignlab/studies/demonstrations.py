@@ -145,38 +145,23 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     def gold(name: str, key: str = "gold") -> list[float]:
         return each(seeds, "rows", name, key, "mean")
 
-    def shown(name: str) -> list[float]:
-        return [
-            seed["rows"][name]["shown_gold"]["mean"] for seed in seeds if seed["rows"][name]["shown_gold"]
-        ]
-
-    def interval(name: str) -> str:
-        return "; ".join("{:.3f} to {:.3f}".format(*seed["rows"][name]["gold"]["ci"]) for seed in seeds)
-
     def above(a: str, b: str) -> list[bool]:
         return [x > y for x, y in zip(gold(a), gold(b), strict=True)]
 
-    count = seeds[0]["rows"]["people"]["demonstrations"]
-    rows = [
-        [
-            title,
-            spread(shown(name)) if shown(name) else "-",
-            spread(gold(name)),
-            interval(name),
-            spread(gold(name, "gold_sampled")) if seeds[0]["rows"][name]["gold_sampled"] else "-",
-        ]
-        for name, title in TITLES.items()
-    ]
-    out = [
-        [
-            TITLES[name],
-            *(
-                ", ".join(f"{n} {why}" for why, n in seed["rows"][name]["reasons"].items()) or "nothing"
-                for seed in seeds[:1]
-            ),
-        ]
-        for name in COLLECTED
-    ]
+    def worth(a: str, b: str) -> str:
+        return spread([x - y for x, y in zip(gold(a), gold(b), strict=True)], sign="+")
+
+    count, first = seeds[0]["rows"]["people"]["demonstrations"], seeds[0]["rows"]
+    rows: list[list[str]] = []
+    for name, title in TITLES.items():
+        shown = [found["mean"] for found in each(seeds, "rows", name, "shown_gold") if found]
+        interval = "; ".join("{:.3f} to {:.3f}".format(*ci) for ci in each(seeds, "rows", name, "gold", "ci"))
+        sampled = spread(gold(name, "gold_sampled")) if first[name]["gold_sampled"] else "-"
+        rows.append([title, spread(shown) if shown else "-", spread(gold(name)), interval, sampled])
+    out: list[list[str]] = []
+    for name in COLLECTED:
+        reasons = ", ".join(f"{n} {why}" for why, n in first[name]["reasons"].items())
+        out.append([TITLES[name], reasons or "nothing"])
     bars = [
         Bar(
             "a crowd that votes teaches more than a random pick of the same crowd's answers",
@@ -192,25 +177,21 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             above("distil", "self-instruct"),
         ),
     ]
-    agreed = [
-        seed["rows"]["crowd"]["agreement"]["krippendorff_alpha"]
-        for seed in seeds
-        if seed["rows"]["crowd"]["agreement"]
-    ]
-    valid = each(seeds, "rows", "self-instruct", "valid", "mean")
+    agreements = [found for found in each(seeds, "rows", "crowd", "agreement") if found]
+    of_the_crowd = (
+        f"A vote and an adjudicator are worth {worth('crowd', 'crowd-random')} over a random pick of the "
+        "same answers"
+    )
+    if agreements:
+        of_the_crowd += f"; the reviewers' alpha is {spread(each(agreements, 'krippendorff_alpha'), 2)}"
+    by_source = ", ".join(f"{name} {spread(gold(name))}" for name in TITLES)
     conclusion = [
-        f"The same SFT on {count} demonstrations of each source, gold on held-out prompts: "
-        + ", ".join(f"{name} {spread(gold(name))}" for name in TITLES)
-        + ".",
-        (
-            "A vote and an adjudicator are worth "
-            f"{spread([a - b for a, b in zip(gold('crowd'), gold('crowd-random'), strict=True)], sign='+')} "
-            "over a random pick of the same answers"
-        )
-        + (f"; the reviewers' alpha is {spread(agreed, 2)}." if agreed else "."),
-        f"Preferences travel in demonstrations: the DPO teacher's are worth {spread([a - b for a, b in zip(gold('distil'), gold('distil-sft'), strict=True)], sign='+')} over those of "
-        "the SFT model it came from.",
-        f"Of the requests that the base model made itself the town knows {spread(valid)}.",
+        f"The same SFT on {count} demonstrations of each source, gold on held-out prompts: {by_source}.",
+        f"{of_the_crowd}.",
+        f"Preferences travel in demonstrations: the DPO teacher's are worth {worth('distil', 'distil-sft')} "
+        "over those of the SFT model it came from.",
+        "Of the requests that the base model made itself the town knows "
+        f"{spread(gold('self-instruct', 'valid'))}.",
     ]
     means = {title: mean(gold(name)) for name, title in TITLES.items()}
     middle = means[TITLES["people"]]
@@ -232,9 +213,10 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                     "gold after SFT, temperature 1",
                 ],
                 "rows": rows,
-                "note": f"{count} demonstrations of each source; held-out prompts answered greedily. Self-Instruct's gold is of the requests the town can read. No prompt of the "
-                "test is among its requests, but what a base model has read of the town knows no split: "
-                "some are about held-out people, or asked in held-out ways.",
+                "note": f"{count} demonstrations of each source; held-out prompts answered greedily. "
+                "Self-Instruct's gold is of the requests the town can read. No prompt of the test is among "
+                "its requests, but what a base model has read of the town knows no split: some are about "
+                "held-out people, or asked in held-out ways.",
             },
         },
         {

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -90,13 +90,11 @@ def fit_over_prompts(
     """
     gains_PK = np.asarray(gold_PK, dtype=float) - np.asarray(start_P, dtype=float)[:, None]
     prompts = len(gains_PK)
-    draw = lambda rng: gains_PK[rng.integers(prompts, size=prompts)].mean(0)  # noqa: E731
-    return _with_intervals(
-        fit(kl, gains_PK.mean(0).tolist(), form),
-        lambda rng: fit(kl, draw(rng).tolist(), form),
-        resamples,
-        seed,
-    )
+
+    def again(rng: np.random.Generator) -> Fit:
+        return fit(kl, gains_PK[rng.integers(prompts, size=prompts)].mean(0).tolist(), form)
+
+    return _with_intervals(fit(kl, gains_PK.mean(0).tolist(), form), again, resamples, seed)
 
 
 def fit_over_points(
@@ -126,19 +124,13 @@ def _with_intervals(
             continue
     if not found:
         return point
-    a_ci, b_ci = (_percentiles([getattr(f, name) for f in found]) for name in ("a", "b"))
     peaks = [f.peak_kl for f in found if f.peak_kl is not None]
-    return Fit(
-        point.form,
-        point.a,
-        point.b,
-        point.r2,
-        point.n,
-        point.peak_kl,
-        a_ci,
-        b_ci,
-        _percentiles(peaks) if peaks else None,
-        len(peaks) / len(found),
+    return replace(
+        point,
+        a_ci=_percentiles([f.a for f in found]),
+        b_ci=_percentiles([f.b for f in found]),
+        peak_ci=_percentiles(peaks) if peaks else None,
+        bends=len(peaks) / len(found),
     )
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from ..report import charts
 from ..run import RunInfo
 from . import fits, steps
 from .settings import StudySettings
-from .study import Bar, Planner, Study, Told, each, fresh, made, mean, numbers, spread, start
+from .study import Bar, Planner, Study, Told, banded, each, fresh, made, mean, numbers, spread, start
 
 NAMES = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO"}
 DIALS = {"ppo": "kl_coef", "rloo": "kl_coef", "dpo": "beta"}
@@ -96,10 +98,8 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
             found["sweeps"].setdefault(method, []).append(row)
     for rows in found["sweeps"].values():
         rows.sort(key=lambda row: row["dial"])
-    table = {
-        name: np.array([row["scores"][name] for row in runs["curve"].samples]) for name in ("reward", "gold")
-    }
-    c = fits.best_of_n_curve(table["reward"], table["gold"])
+    scores = each(runs["curve"].samples, "scores")
+    c = fits.best_of_n_curve(np.array(each(scores, "reward")), np.array(each(scores, "gold")))
     found["best_of_n"] = {
         "n": c.ns,
         "kl": c.kl,
@@ -110,130 +110,110 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
     return found
 
 
-def falls(values: Sequence[float]) -> bool:
-    return all(b < a for a, b in zip(values, values[1:], strict=False))
-
-
 def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     sweeps = {method: each(seeds, "sweeps", method) for method in seeds[0]["sweeps"]}
-    over: dict[str, Any] = {"sft: gold": seeds_summary(each(seeds, "sft", "gold", "mean"))}
-    rows, series, proxies, said = [], {}, {}, []
-    for method, by_seed in sweeps.items():
-        title = NAMES[method]
-        for i, row in enumerate(by_seed[0]):
-            get = {key: each(by_seed, i, key, "mean") for key in ("kl", "gold", "proxy", "finished")}
-            rows.append(
-                [
-                    f"{title}, {DIALS[method]} {row['dial']:g}",
-                    *(spread(get[key]) for key in ("kl", "proxy", "gold", "finished")),
-                ]
-            )
-            over |= {f"{method} {row['dial']:g}: {key}": seeds_summary(values) for key, values in get.items()}
-        means = {
-            key: [mean(each(by_seed, i, key, "mean")) for i in range(len(by_seed[0]))]
-            for key in ("kl", "gold", "proxy")
-        }
-        errors = {
-            key: [
-                seeds_summary(each(by_seed, i, key, "mean"))["sd"]
-                if len(seeds) > 1
-                else half(by_seed[0][i][key])
-                for i in range(len(by_seed[0]))
-            ]
-            for key in ("gold", "proxy")
-        }
-        for store, key in ((series, "gold"), (proxies, "proxy")):
-            order = sorted(range(len(means["kl"])), key=lambda i: means["kl"][i])
-            ys, es = [means[key][i] for i in order], [errors[key][i] for i in order]
-            store[title] = charts.Curve(
-                [max(0.0, means["kl"][i]) for i in order],
-                ys,
-                [y - e for y, e in zip(ys, es, strict=True)],
-                [y + e for y, e in zip(ys, es, strict=True)],
-            )
-        best = [max(rows_, key=lambda row: row["gold"]["mean"]) for rows_ in by_seed]
-        said.append(
-            f"{title}: gold is best at {DIALS[method]} {', '.join(sorted({format(row['dial'], 'g') for row in best}))} ({spread(each(best, 'gold', 'mean'))}, "
-            f"{spread(each(best, 'kl', 'mean'), 1)} nats); from the largest to the smallest "
-            f"{DIALS[method]} KL goes from "
-            f"{spread(each(by_seed, -1, 'kl', 'mean'), 2)} to "
-            f"{spread(each(by_seed, 0, 'kl', 'mean'), 2)} nats and the proxy from "
-            f"{spread(each(by_seed, -1, 'proxy', 'mean'), 2)} to "
-            f"{spread(each(by_seed, 0, 'proxy', 'mean'), 2)}."
-        )
-    n = seeds[0]["best_of_n"]["n"]
-    of_n = {
-        key: [mean(each(seeds, "best_of_n", key, i)) for i in range(len(n))]
-        for key in ("kl", "gold", "proxy")
-    }
-    for store, key in ((series, "gold"), (proxies, "proxy")):
-        store["best of N (bound)"] = charts.Curve(of_n["kl"], of_n[key])
+    start, best_of_n = each(seeds, "sft", "gold", "mean"), average_best_of_n(seeds)
+    highest = max(best_of_n["gold"])
     conclusion = [
-        f"The SFT model has gold {spread(each(seeds, 'sft', 'gold', 'mean'))} at temperature 1; best of N by the same reward model reaches "
-        f"{max(of_n['gold']):.3f} at N = {n[of_n['gold'].index(max(of_n['gold']))]}.",
-        *said,
+        f"The SFT model has gold {spread(start)} at temperature 1; best of N by the same reward model "
+        f"reaches {highest:.3f} at N = {seeds[0]['best_of_n']['n'][best_of_n['gold'].index(highest)]}."
     ]
-    bars = []
+    over: dict[str, Any] = {"sft: gold": seeds_summary(start)}
+    rows: list[list[str]] = []
+    bars: list[Bar] = []
+    gold: dict[str, charts.Curve] = {}
+    proxy: dict[str, charts.Curve] = {}
     for method, by_seed in sweeps.items():
-        bars.append(
-            Bar(
-                f"{NAMES[method]}: the larger {DIALS[method]}, the smaller the KL",
-                [falls(each(rows_, "kl", "mean")) for rows_ in by_seed],
-            )
-        )
-        if len(by_seed[0]) > 2:
-            bars.append(
-                Bar(
-                    f"{NAMES[method]}: gold is best at neither end of the sweep",
-                    [
-                        0 < max(range(len(rows_)), key=lambda i: rows_[i]["gold"]["mean"]) < len(rows_) - 1
-                        for rows_ in by_seed
-                    ],
-                )
-            )
-    caption = "Each dot is a policy, measured on its own samples at temperature 1; " + (
-        "band: spread over seeds." if len(seeds) > 1 else "band: 95 % over prompts."
-    )
-    sections = [
-        {
-            "title": "Reward against KL",
-            "charts": [
-                charts.captioned(
-                    charts.curves(
-                        series,
-                        title="Gold",
-                        x="KL from the SFT model, nats (root scale)",
-                        y="gold",
-                        root_x=True,
-                    ),
-                    caption,
-                ),
-                charts.captioned(
-                    charts.curves(
-                        proxies,
-                        title="Proxy",
-                        x="KL from the SFT model, nats (root scale)",
-                        y="standardized score",
-                        root_x=True,
-                    ),
-                    caption,
-                ),
-            ],
-            "table": {
-                "heads": ["policy", "KL", "proxy", "gold", "ends by itself"],
-                "rows": rows,
-                "note": (
-                    "Gold by the judge that knows the truth (the town's: 0 to 1), proxy in deviations of "
-                    "the reward model's training scores; mean ± standard deviation over seeds."
-                ),
-            },
-        }
-    ]
-    return Told(conclusion, sections, bars, over)
+        for place, row in enumerate(by_seed[0]):
+            cells: list[str] = []
+            for key in ("kl", "proxy", "gold", "finished"):
+                values = each(by_seed, place, key, "mean")
+                over[f"{method} {row['dial']:g}: {key}"] = seeds_summary(values)
+                cells.append(spread(values))
+            rows.append([f"{NAMES[method]}, {DIALS[method]} {row['dial']:g}", *cells])
+        gold[NAMES[method]], proxy[NAMES[method]] = along_kl(by_seed, "gold"), along_kl(by_seed, "proxy")
+        conclusion.append(said_of(method, by_seed))
+        bars += claims(method, by_seed)
+    for curves, key in ((gold, "gold"), (proxy, "proxy")):
+        curves["best of N (bound)"] = charts.Curve(best_of_n["kl"], best_of_n[key])
+    return Told(conclusion, [section(gold, proxy, rows, len(seeds))], bars, over)
+
+
+def average_best_of_n(seeds: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """Means over the seeds at each N."""
+    found: dict[str, list[float]] = {}
+    for key in ("kl", "gold", "proxy"):
+        found[key] = list(map(mean, zip(*each(seeds, "best_of_n", key), strict=True)))
+    return found
+
+
+def along_kl(by_seed: Sequence[Sequence[dict[str, Any]]], key: str) -> charts.Curve:
+    """A figure against KL, means over the seeds; the band is their spread, or of one seed the interval."""
+    points: list[tuple[float, float, float]] = []
+    for rows in zip(*by_seed, strict=True):
+        values = each(rows, key, "mean")
+        error = seeds_summary(values)["sd"] if len(rows) > 1 else half(rows[0][key])
+        points.append((mean(each(rows, "kl", "mean")), mean(values), error))
+    points.sort(key=itemgetter(0))
+    return banded([max(0.0, kl) for kl in each(points, 0)], each(points, 1), each(points, 2))
 
 
 def half(s: dict[str, Any]) -> float:
     return (s["ci"][1] - s["ci"][0]) / 2
+
+
+def said_of(method: str, by_seed: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """Where gold is best, and what the ends of the sweep differ in."""
+    best = [max(rows, key=lambda row: row["gold"]["mean"]) for rows in by_seed]
+    dials = ", ".join(sorted({f"{row['dial']:g}" for row in best}))
+
+    def from_to(key: str) -> tuple[str, str]:
+        return spread(each(by_seed, -1, key, "mean"), 2), spread(each(by_seed, 0, key, "mean"), 2)
+
+    (kl, kl_at_last), (proxy, proxy_at_last) = from_to("kl"), from_to("proxy")
+    return (
+        f"{NAMES[method]}: gold is best at {DIALS[method]} {dials} ({spread(each(best, 'gold', 'mean'))}, "
+        f"{spread(each(best, 'kl', 'mean'), 1)} nats); from the largest to the smallest {DIALS[method]} KL "
+        f"goes from {kl} to {kl_at_last} nats and the proxy from {proxy} to {proxy_at_last}."
+    )
+
+
+def claims(method: str, by_seed: Sequence[Sequence[dict[str, Any]]]) -> list[Bar]:
+    falls: list[bool] = []
+    inside: list[bool] = []
+    for rows in by_seed:
+        kl, gold = each(rows, "kl", "mean"), each(rows, "gold", "mean")
+        falls.append(all(after < before for before, after in pairwise(kl)))
+        inside.append(0 < gold.index(max(gold)) < len(rows) - 1)
+    bars = [Bar(f"{NAMES[method]}: the larger {DIALS[method]}, the smaller the KL", falls)]
+    if len(by_seed[0]) > 2:
+        bars.append(Bar(f"{NAMES[method]}: gold is best at neither end of the sweep", inside))
+    return bars
+
+
+def section(
+    gold: dict[str, charts.Curve], proxy: dict[str, charts.Curve], rows: list[list[str]], seeds: int
+) -> dict[str, Any]:
+    caption = "Each dot is a policy, measured on its own samples at temperature 1; band: "
+    caption += "spread over seeds." if seeds > 1 else "95 % over prompts."
+    pictures: list[dict[str, str]] = []
+    for curves, title, unit in ((gold, "Gold", "gold"), (proxy, "Proxy", "standardized score")):
+        picture = charts.curves(
+            curves, title=title, x="KL from the SFT model, nats (root scale)", y=unit, root_x=True
+        )
+        pictures.append(charts.captioned(picture, caption))
+    return {
+        "title": "Reward against KL",
+        "charts": pictures,
+        "table": {
+            "heads": ["policy", "KL", "proxy", "gold", "ends by itself"],
+            "rows": rows,
+            "note": (
+                "Gold by the judge that knows the truth (the town's: 0 to 1), proxy in deviations of "
+                "the reward model's training scores; mean ± standard deviation over seeds."
+            ),
+        },
+    }
 
 
 KL_FRONTIER = Study(

@@ -5,7 +5,10 @@ pick the better.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from .. import stages
 from ..errors import ConfigError
@@ -15,7 +18,7 @@ from ..report import bar_charts, charts
 from ..run import RunInfo
 from . import steps
 from .settings import MixtureSettings, StudySettings
-from .study import Bar, Planner, Study, Told, each, fresh, mean, numbers, spread
+from .study import Bar, Planner, Study, Told, banded, each, fresh, mean, numbers, spread
 
 COLOURS = {"bad": "#c2571a", "middling": "#d9c27a", "good": "#2d8a57"}
 
@@ -140,207 +143,184 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
     }
 
 
+CONTROLS = {
+    "more sft": "more SFT on the same",
+    "filtered sft": "SFT on the good demonstrations alone (told which by gold)",
+    "random dpo": "DPO on random preferences",
+}
+
+
+def share_of(seeds: Sequence[dict[str, Any]], place: int, who: str, quality: str = "good") -> list[float]:
+    """The share of answers of one quality in one of the mixtures, by seed: shown, or given by a model."""
+    if who == "shown":
+        return each(seeds, "rows", place, "shown", quality)
+    return each(seeds, "rows", place, who, "qualities", quality)
+
+
 def tell(seeds: Sequence[dict[str, Any]]) -> Told:
-    shares = [row["share"] for row in seeds[0]["rows"]]
-    at = shares.index(seeds[0]["control"])
+    shares = each(seeds[0]["rows"], "share")
+    over: dict[str, Any] = {}
+    for place, share in enumerate(shares):
+        for who in ("shown", "sft", "dpo"):
+            over[f"{who} {share:g}: good"] = seeds_summary(share_of(seeds, place, who))
+    for name in CONTROLS:
+        over[f"{name}: good"] = seeds_summary(each(seeds, "controls", name, "qualities", "good"))
+    sections = [mixtures(seeds, shares), controls(seeds, shares)]
+    return Told(conclusion(seeds, shares), sections, claims(seeds, shares), over)
 
-    def get(i: int, who: str, quality: str = "good") -> list[float]:
-        return [
-            seed["rows"][i]["shown"][quality]
-            if who == "shown"
-            else seed["rows"][i][who]["qualities"][quality]
-            for seed in seeds
-        ]
 
-    def control(name: str, quality: str = "good") -> list[float]:
-        return each(seeds, "controls", name, "qualities", quality)
+def claims(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> list[Bar]:
+    dpo = share_of(seeds, shares.index(seeds[0]["control"]), "dpo")
 
-    gaps = {
-        who: [
-            mean(
-                [
-                    abs(seed["rows"][i][who]["qualities"]["good"] - seed["rows"][i]["shown"]["good"])
-                    for i in range(len(shares))
-                ]
-            )
-            for seed in seeds
-        ]
-        for who in ("sft", "dpo")
-    }
-    rows = [
-        [
-            f"{share:g} good",
-            spread(get(i, "shown")),
-            spread(get(i, "sft")),
-            spread(get(i, "dpo")),
-            spread(each(seeds, "rows", i, "sft", "gold", "mean")),
-            spread(each(seeds, "rows", i, "dpo", "gold", "mean")),
-            spread([float(s["rows"][i]["pairs"]) for s in seeds], 0),
-        ]
-        for i, share in enumerate(shares)
-    ]
-    titles = {
-        "more sft": "more SFT on the same",
-        "filtered sft": "SFT on the good demonstrations alone (told which by gold)",
-        "random dpo": "DPO on random preferences",
-    }
-    control_rows = [
-        [
-            titles[name],
-            spread(control(name)),
-            spread(control(name, "bad")),
-            spread(each(seeds, "controls", name, "gold", "mean")),
-        ]
-        for name in titles
-    ]
-    control_rows = [
-        [
-            "SFT",
-            spread(get(at, "sft")),
-            spread(get(at, "sft", "bad")),
-            spread(each(seeds, "rows", at, "sft", "gold", "mean")),
-        ],
-        [
-            "DPO",
-            spread(get(at, "dpo")),
-            spread(get(at, "dpo", "bad")),
-            spread(each(seeds, "rows", at, "dpo", "gold", "mean")),
-        ],
-        *control_rows,
-    ]
-    bars = [
+    def below_dpo(name: str) -> list[bool]:
+        values = each(seeds, "controls", name, "qualities", "good")
+        return [value < better for value, better in zip(values, dpo, strict=True)]
+
+    rising: list[bool] = []
+    better: list[bool] = []
+    for rows in each(seeds, "rows"):
+        good = each(rows, "sft", "qualities", "good")
+        rising.append(all(after > before for before, after in pairwise(good)))
+        mixed = [row for row in rows if 0 < row["share"] < 1]
+        gains = np.subtract(each(mixed, "dpo", "qualities", "good"), each(mixed, "sft", "qualities", "good"))
+        better.append(bool((gains > 0).all()))
+    return [
         Bar(
-            (
-                "SFT on a larger share of good demonstrations gives a larger share of good answers, at "
-                "every step"
-            ),
-            [
-                all(
-                    b["sft"]["qualities"]["good"] > a["sft"]["qualities"]["good"]
-                    for a, b in zip(seed["rows"], seed["rows"][1:], strict=False)
-                )
-                for seed in seeds
-            ],
+            "SFT on a larger share of good demonstrations gives a larger share of good answers, at every "
+            "step",
+            rising,
         ),
         Bar(
-            (
-                "where good and bad are mixed, DPO on rankings of the SFT model's own samples gives more "
-                "good answers than SFT"
-            ),
-            [
-                all(
-                    row["dpo"]["qualities"]["good"] > row["sft"]["qualities"]["good"]
-                    for row in seed["rows"]
-                    if 0 < row["share"] < 1
-                )
-                for seed in seeds
-            ],
+            "where good and bad are mixed, DPO on rankings of the SFT model's own samples gives more good "
+            "answers than SFT",
+            better,
         ),
         Bar(
             "more SFT on the same demonstrations does not: it gives fewer good answers than DPO",
-            [a < b for a, b in zip(control("more sft"), get(at, "dpo"), strict=True)],
+            below_dpo("more sft"),
         ),
-        Bar(
-            "nor do random preferences",
-            [a < b for a, b in zip(control("random dpo"), get(at, "dpo"), strict=True)],
-        ),
+        Bar("nor do random preferences", below_dpo("random dpo")),
     ]
-    conclusion = [
-        f"SFT imitates: of its answers at temperature 1 a share is good that differs from the share of good demonstrations by {spread(gaps['sft'])} in the mean "
-        f"(from {spread(get(0, 'sft'))} where {spread(get(0, 'shown'))} are good to "
-        f"{spread(get(len(shares) - 1, 'sft'))} where {spread(get(len(shares) - 1, 'shown'))} are).",
-        f"Preferences pick: from {shares[at]:g} good demonstrators SFT gives {spread(get(at, 'sft'))} good answers, DPO on rankings of these very answers {spread(get(at, 'dpo'))}; "
-        f"more SFT {spread(control('more sft'))}, random preferences {spread(control('random dpo'))}, "
-        f"SFT on the good demonstrations alone {spread(control('filtered sft'))}.",
-        (
+
+
+def conclusion(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> list[str]:
+    at, last = shares.index(seeds[0]["control"]), len(shares) - 1
+
+    def good(place: int, who: str) -> str:
+        return spread(share_of(seeds, place, who))
+
+    def control(name: str) -> str:
+        return spread(each(seeds, "controls", name, "qualities", "good"))
+
+    gaps: list[float] = []
+    for rows in each(seeds, "rows"):
+        given, shown = each(rows, "sft", "qualities", "good"), each(rows, "shown", "good")
+        gaps.append(mean([abs(a - b) for a, b in zip(given, shown, strict=True)]))
+    sentences = [
+        "SFT imitates: of its answers at temperature 1 a share is good that differs from the share of good "
+        f"demonstrations by {spread(gaps)} in the mean (from {good(0, 'sft')} where {good(0, 'shown')} are "
+        f"good to {good(last, 'sft')} where {good(last, 'shown')} are).",
+        f"Preferences pick: from {shares[at]:g} good demonstrators SFT gives {good(at, 'sft')} good answers, "
+        f"DPO on rankings of these very answers {good(at, 'dpo')}; more SFT {control('more sft')}, random "
+        f"preferences {control('random dpo')}, SFT on the good demonstrations alone "
+        f"{control('filtered sft')}.",
+    ]
+    if shares[0] == 0:
+        sentences.append(
             "What is never sampled cannot be preferred: from no good demonstrator at all DPO goes from "
-            f"{spread(get(0, 'sft'))} to {spread(get(0, 'dpo'))}."
+            f"{good(0, 'sft')} to {good(0, 'dpo')}."
         )
-        if shares[0] == 0
-        else "",
-    ]
-    shown = [mean(get(i, "shown")) for i in range(len(shares))]
-    sd = {who: [seeds_summary(get(i, who))["sd"] for i in range(len(shares))] for who in ("sft", "dpo")}
-    lines = {
-        title: charts.Curve(
-            shown,
-            ys := [mean(get(i, who)) for i in range(len(shares))],
-            [y - e for y, e in zip(ys, sd[who], strict=True)],
-            [y + e for y, e in zip(ys, sd[who], strict=True)],
-        )
-        for who, title in (("sft", "SFT"), ("dpo", "DPO on its own samples"))
-    }
+    return sentences
+
+
+def mixtures(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
+    """What each mixture makes of SFT and of DPO on its own samples."""
+    rows: list[list[str]] = []
+    shown: list[float] = []
+    for place, share in enumerate(shares):
+        by_seed = each(seeds, "rows", place)
+        good = [spread(share_of(seeds, place, who)) for who in ("shown", "sft", "dpo")]
+        gold = [spread(each(by_seed, who, "gold", "mean")) for who in ("sft", "dpo")]
+        pairs = spread([float(count) for count in each(by_seed, "pairs")], 0)
+        rows.append([f"{share:g} good", *good, *gold, pairs])
+        shown.append(mean(share_of(seeds, place, "shown")))
+    lines: dict[str, charts.Curve] = {}
+    for who, title in (("sft", "SFT"), ("dpo", "DPO on its own samples")):
+        values = [share_of(seeds, place, who) for place in range(len(shares))]
+        lines[title] = banded(shown, list(map(mean, values)), each(map(seeds_summary, values), "sd"))
     lines["what was shown"] = charts.Curve([min(shown), max(shown)], [min(shown), max(shown)])
-    stacks = {f"shown, {shares[at]:g} good": {q: mean(get(at, "shown", q)) for q in COLOURS}}
-    stacks |= {
-        title: {q: mean(get(at, who, q)) for q in COLOURS} for who, title in (("sft", "SFT"), ("dpo", "DPO"))
-    }
-    stacks |= {
-        title.split(" (")[0]: {q: mean(control(name, q)) for q in COLOURS} for name, title in titles.items()
-    }
-    sections = [
-        {
-            "title": "What SFT does not learn",
-            "charts": [
-                charts.captioned(
-                    charts.curves(
-                        lines,
-                        title="Good answers",
-                        x="share of good answers in the demonstrations",
-                        y="share of good answers",
-                    ),
-                    (
-                        "On the diagonal a model gives what it was shown. Good: gold of three quarters and "
-                        "more; answers at temperature 1."
-                    ),
-                ),
-                charts.captioned(
-                    bar_charts.shares(
-                        stacks,
-                        title=f"From {shares[at]:g} good demonstrators",
-                        x="share of the answers",
-                        colors=COLOURS,
-                    ),
-                    "Bad: gold below a quarter; good: three quarters and more.",
-                ),
+    curves = charts.curves(
+        lines,
+        title="Good answers",
+        x="share of good answers in the demonstrations",
+        y="share of good answers",
+    )
+    return {
+        "title": "What SFT does not learn",
+        "charts": [
+            charts.captioned(
+                curves,
+                "On the diagonal a model gives what it was shown. Good: gold of three quarters and more; "
+                "answers at temperature 1.",
+            ),
+            charts.captioned(
+                qualities_given(seeds, shares), "Bad: gold below a quarter; good: three quarters and more."
+            ),
+        ],
+        "table": {
+            "heads": [
+                "demonstrators",
+                "good, shown",
+                "good, SFT",
+                "good, DPO",
+                "gold, SFT",
+                "gold, DPO",
+                "pairs",
             ],
-            "table": {
-                "heads": [
-                    "demonstrators",
-                    "good, shown",
-                    "good, SFT",
-                    "good, DPO",
-                    "gold, SFT",
-                    "gold, DPO",
-                    "pairs",
-                ],
-                "rows": rows,
-                "note": (
-                    "Mean ± standard deviation over seeds. A careless demonstrator can still be right, "
-                    "where the request leaves no room for the flaw."
-                ),
-            },
+            "rows": rows,
+            "note": (
+                "Mean ± standard deviation over seeds. A careless demonstrator can still be right, "
+                "where the request leaves no room for the flaw."
+            ),
         },
-        {
-            "title": "The controls",
-            "charts": [],
-            "table": {
-                "heads": [f"from {shares[at]:g} good demonstrators", "good", "bad", "gold"],
-                "rows": control_rows,
-                "note": (
-                    f"The filter keeps {seeds[0]['filtered']} of {seeds[0]['rows'][at]['demonstrations']} "
-                    "demonstrations; it needs somebody who can tell, which is what a preference is."
-                ),
-            },
-        },
-    ]
-    over = {
-        f"{who} {share:g}: good": seeds_summary(get(i, who))
-        for i, share in enumerate(shares)
-        for who in ("shown", "sft", "dpo")
     }
-    over |= {f"{name}: good": seeds_summary(control(name)) for name in titles}
-    return Told([line for line in conclusion if line], sections, bars, over)
+
+
+def qualities_given(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> str:
+    """Shares of bad, middling and good answers, of what was shown and of each model, at the control's
+    mixture.
+    """
+    at = shares.index(seeds[0]["control"])
+    stacks: dict[str, dict[str, float]] = {}
+    for who, title in (("shown", f"shown, {shares[at]:g} good"), ("sft", "SFT"), ("dpo", "DPO")):
+        stacks[title] = {quality: mean(share_of(seeds, at, who, quality)) for quality in COLOURS}
+    for name, title in CONTROLS.items():
+        found = each(seeds, "controls", name, "qualities")
+        stacks[title.split(" (")[0]] = {quality: mean(each(found, quality)) for quality in COLOURS}
+    title = f"From {shares[at]:g} good demonstrators"
+    return bar_charts.shares(stacks, title=title, x="share of the answers", colors=COLOURS)
+
+
+def controls(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
+    at = shares.index(seeds[0]["control"])
+    models = {"SFT": each(seeds, "rows", at, "sft"), "DPO": each(seeds, "rows", at, "dpo")}
+    models |= {title: each(seeds, "controls", name) for name, title in CONTROLS.items()}
+    rows: list[list[str]] = []
+    for title, found in models.items():
+        good, bad = (spread(each(found, "qualities", quality)) for quality in ("good", "bad"))
+        rows.append([title, good, bad, spread(each(found, "gold", "mean"))])
+    return {
+        "title": "The controls",
+        "charts": [],
+        "table": {
+            "heads": [f"from {shares[at]:g} good demonstrators", "good", "bad", "gold"],
+            "rows": rows,
+            "note": (
+                f"The filter keeps {seeds[0]['filtered']} of {seeds[0]['rows'][at]['demonstrations']} "
+                "demonstrations; it needs somebody who can tell, which is what a preference is."
+            ),
+        },
+    }
 
 
 MIXED_DEMONSTRATIONS = Study(
@@ -349,8 +329,11 @@ MIXED_DEMONSTRATIONS = Study(
         "Demonstrations of mixed quality: does SFT imitate the mixture, and do preferences over its own "
         "answers pick the better?"
     ),
-    controls="As many more passes of SFT over the same demonstrations; SFT on the good demonstrations alone, told which they are; DPO on random preferences over the same samples; "
-    "mixtures of nothing but bad and nothing but good.",
+    controls=(
+        "As many more passes of SFT over the same demonstrations; SFT on the good demonstrations alone, told "
+        "which they are; DPO on random preferences over the same samples; mixtures of nothing but bad and "
+        "nothing but good."
+    ),
     reads=("demonstrations", "annotator", "sft", "point", "mixed"),
     plan=plan,
     measure=measure,

@@ -94,9 +94,9 @@ OVER_OPTIMISATION = Study(
         "reward-model size and comparisons change, and can one know where to stop without gold?"
     ),
     controls=(
-        "The start (a random pick, N = 1) is measured on the same samples; every reward model picks among the "
-        "same samples; prompts are new to all reward models; the laws' intervals come from a bootstrap; the "
-        "proposal is tried on many draws of its labelled sample."
+        "The start (a random pick, N = 1) is measured on the same samples; every reward model picks among "
+        "the same samples; prompts are new to all reward models; the laws' intervals come from a bootstrap; "
+        "the proposal is tried on many draws of its labelled sample."
     ),
     reads=(
         "demonstrations",

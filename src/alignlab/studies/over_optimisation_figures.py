@@ -1,4 +1,4 @@
-"""The figures of one seed of the study `over-optimisation`: curves, laws, and where each proposal would stop."""
+"""The figures of one seed of the study `over-optimisation`: curves, laws, and where proposals would stop."""
 
 from __future__ import annotations
 

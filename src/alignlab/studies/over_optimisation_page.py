@@ -95,16 +95,18 @@ def conclusion(seeds: Seeds, hits: Sequence[float]) -> list[str]:
     ns, fit, gains = best_of_n[0]["n"], each(best_of_n, "fit"), each(best_of_n, "gain")
     at = ", ".join(str(ns[place]) for place in each(best_of_n, "peak"))
     sentences = [
-        f"Best of N by the reward model: gold gains {spread(highest(best_of_n, 'gain'))} at its peak (N = {at}) "
-        f"and {spread(each(gains, -1), sign='+')} at N = {ns[-1]}, while the proxy goes on rising. The law "
-        f"d (a - b d) has a = {spread(each(fit, 'a'))}, b = {spread(each(fit, 'b'))}, "
+        f"Best of N by the reward model: gold gains {spread(highest(best_of_n, 'gain'))} at its peak "
+        f"(N = {at}) and {spread(each(gains, -1), sign='+')} at N = {ns[-1]}, while the proxy goes on "
+        "rising. "
+        f"The law d (a - b d) has a = {spread(each(fit, 'a'))}, b = {spread(each(fit, 'b'))}, "
         f"R2 = {spread(each(fit, 'r2'))}."
     ]
     for name in seeds[0]["rl"]:
         rows = each(seeds, "rl", name)
         said = (
             f"{name.upper()} with no penalty: gold gains {spread(highest(rows, 'gain'))} at best and "
-            f"{spread(each(rows, 'gain', -1), sign='+')} at the end, {spread(each(rows, 'kl', -1), 1)} nats away"
+            f"{spread(each(rows, 'gain', -1), sign='+')} at the end, {spread(each(rows, 'kl', -1), 1)} nats "
+            "away"
         )
         if all(each(rows, "fit")):
             said += f"; d (a - b log d) has R2 = {spread(each(rows, 'fit', 'r2'))}"
@@ -155,8 +157,8 @@ def one_axis(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 of_gold,
-                "Best of N at its bound log N - (N - 1)/N with standard errors over prompts; RL at each step's "
-                "k1, on its rollouts; DPO at k1 of its own samples. Dashed: the laws.",
+                "Best of N at its bound log N - (N - 1)/N with standard errors over prompts; RL at each "
+                "step's k1, on its rollouts; DPO at k1 of its own samples. Dashed: the laws.",
             ),
             charts.captioned(
                 of_proxy, "What was optimised (DPO never saw it): the same reward model scores all."
@@ -186,9 +188,9 @@ def laws(seeds: Seeds) -> dict[str, Any]:
         "table": {
             "heads": ["", "a", "b", "R2", "peak, nats", "points"],
             "rows": rows,
-            "note": "Least squares on gain over the start, d = sqrt(KL), best of N at every N from 2 (on powers "
-            f"of 2 alone its R2 is {coarse}); R2 about the mean of the gains. 95 % intervals: best of N by "
-            "bootstrap over prompts, RL over steps.",
+            "note": "Least squares on gain over the start, d = sqrt(KL), best of N at every N from 2 (on "
+            f"powers of 2 alone its R2 is {coarse}); R2 about the mean of the gains. 95 % intervals: best of "
+            "N by bootstrap over prompts, RL over steps.",
         },
     }
 

@@ -17,7 +17,7 @@ from ..run import RunInfo
 from . import steps
 from .kl_frontier import dial
 from .settings import JoinSettings, StudySettings
-from .study import Bar, Planner, Study, Told, fresh, mean, of_the_town, spread, start
+from .study import Bar, Planner, Study, Told, banded, each, fresh, mean, of_the_town, spread, start
 
 JUDGES = {
     "before": "comparisons of the SFT model's answers and other people's",
@@ -117,134 +117,141 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
     return {name: info.summary["rows"] for name, info in runs.items()}
 
 
-def tell(seeds: Sequence[dict[str, Any]]) -> Told:
-    policies = [row["policy"] for row in seeds[0]["before"]]
-    kinds = {row["policy"]: row["kind"] for row in seeds[0]["before"]}
+class Figures:
+    """What every seed says of a judge's accuracy on what a policy writes."""
 
-    def get(judge: str, policy: str, key: str) -> list[float]:
-        return [
-            value
-            for seed in seeds
-            for row in seed[judge]
-            if row["policy"] == policy and (value := row[key]["mean"]) is not None
-        ]
+    def __init__(self, seeds: Sequence[dict[str, Any]]) -> None:
+        self.seeds, self.judges = seeds, list(seeds[0])
+        self.policies = each(seeds[0]["before"], "policy")
+        self.trained = [row["policy"] for row in seeds[0]["before"] if row["kind"] == "policy"]
+        self.furthest = [furthest(seed["before"]) for seed in seeds]
 
-    judges = list(seeds[0])
-    trained = [name for name in policies if kinds[name] == "policy"]
-    begun, far = (
-        policies[0],
-        [
-            max(
-                (row for row in seed["before"] if row["kind"] == "policy"), key=lambda row: row["kl"]["mean"]
-            )["policy"]
-            for seed in seeds
-        ],
-    )
+    def of(self, judge: str, policy: str, key: str) -> list[float]:
+        """A figure by seed, where there is one."""
+        found: list[float] = []
+        for rows in each(self.seeds, judge):
+            values = [row[key]["mean"] for row in rows if row["policy"] == policy]
+            found += [value for value in values if value is not None]
+        return found
 
-    def at(judge: str) -> tuple[list[float], list[float]]:
-        """Accuracy at the start and at the furthest policy, a value a seed where there is one."""
-        rows = [{row["policy"]: row["accuracy"]["mean"] for row in seed[judge]} for seed in seeds]
-        pairs = [
-            (row[begun], row[name])
-            for row, name in zip(rows, far, strict=True)
-            if row[begun] is not None and row[name] is not None
-        ]
-        return [a for a, _ in pairs], [b for _, b in pairs]
+    def said(self, judge: str, policy: str, key: str) -> str:
+        values = self.of(judge, policy, key)
+        return spread(values) if values else "–"
 
-    ends = {judge: at(judge) for judge in judges}
-    rows = [
-        [
-            name,
-            *(
-                spread(get("before", name, key)) if get("before", name, key) else "–"
-                for key in ("kl", "proxy", "gold")
-            ),
-            *(
-                spread(get(judge, name, "accuracy")) if get(judge, name, "accuracy") else "–"
-                for judge in judges
-            ),
-        ]
-        for name in policies
-    ]
+    def ends(self, judge: str) -> tuple[list[float], list[float]]:
+        """Accuracy at the start and at the furthest policy, of the seeds that have both."""
+        start: list[float] = []
+        end: list[float] = []
+        for rows, far in zip(each(self.seeds, judge), self.furthest, strict=True):
+            accuracy = {row["policy"]: row["accuracy"]["mean"] for row in rows}
+            here, there = accuracy[self.policies[0]], accuracy[far]
+            if here is not None and there is not None:
+                start.append(here)
+                end.append(there)
+        return start, end
 
-    def line(judge: str, method: str) -> charts.Curve:
+    def curve(self, judge: str, method: str) -> charts.Curve:
         """The start and the policies of one method: those of another, as far away, write other answers."""
-        shown = sorted(
-            (mean(get(judge, name, "kl")), mean(values), seeds_summary(values)["sd"])
-            for name in trained
-            if (name == begun or name.startswith(f"{method}-")) and (values := get(judge, name, "accuracy"))
-        )
-        return charts.Curve(
-            [max(0.0, kl) for kl, _, _ in shown],
-            [y for _, y, _ in shown],
-            [y - e for _, y, e in shown],
-            [y + e for _, y, e in shown],
-        )
+        points: list[tuple[float, float, float]] = []
+        for name in self.trained:
+            values = self.of(judge, name, "accuracy")
+            if values and (name == self.policies[0] or name.startswith(f"{method}-")):
+                kl = mean(self.of(judge, name, "kl"))
+                points.append((kl, mean(values), seeds_summary(values)["sd"]))
+        points.sort()
+        return banded([max(0.0, kl) for kl in each(points, 0)], each(points, 1), each(points, 2))
 
-    conclusion = ["Not one policy's answers could be told apart by gold: larger sizes are needed."]
-    bars: list[Bar] = []
-    if ends["before"][0]:
-        conclusion = [
-            f"On pairs of the SFT model's own answers the reward model agrees with gold {spread(ends['before'][0])} of the time, on pairs of the furthest policy's "
-            f"({', '.join(dict.fromkeys(far))}) {spread(ends['before'][1])}.",
-            *(
-                f"Trained anew with {JUDGES[judge]}: {spread(ends[judge][0])} and {spread(ends[judge][1])}."
-                for judge in judges[1:]
-                if ends[judge][0]
-            ),
-        ]
-        bars = [
-            Bar(
-                "the reward model is less often right about the furthest policy than about the SFT model",
-                [b < a for a, b in zip(*ends["before"], strict=True)],
-            )
-        ]
-        if len(ends["refreshed"][1]) == len(ends["more"][1]):
-            bars.append(
-                Bar(
-                    (
-                        "about the furthest policy, comparisons of its answers help more than as many of "
-                        "the SFT model's"
-                    ),
-                    [a > b for a, b in zip(ends["refreshed"][1], ends["more"][1], strict=True)],
-                )
-            )
-    sections = [
-        {
-            "title": "Accuracy as the policy moves away",
-            "charts": [
-                charts.captioned(
-                    charts.curves(
-                        {judge: line(judge, method) for judge in judges},
-                        title=f"Right about pairs of one {method.upper()} policy's answers",
-                        x="KL from the SFT model, nats (root scale)",
-                        y="agreement with gold",
-                        root_x=True,
-                    ),
-                    (
-                        "Pairs that gold tells apart, mean over held-out prompts; ties by the reward model "
-                        "count half. Band: spread over seeds."
-                    ),
-                )
-                for method in ("ppo", "dpo")
-            ],
-            "table": {
-                "heads": ["who writes", "KL", "proxy", "gold", *(f"accuracy, {judge}" for judge in judges)],
-                "rows": rows,
-                "note": "; ".join(f"{name}: trained on {text}" for name, text in JUDGES.items())
-                + ". Best-of-N picks by the reward model that is measured; KL is its bound. "
-                "Accuracy compares policies only with care: a policy that makes fewer mistakes leaves "
-                "pairs that are harder to tell apart.",
-            },
-        }
+
+def furthest(rows: Sequence[dict[str, Any]]) -> str:
+    trained = [row for row in rows if row["kind"] == "policy"]
+    return max(trained, key=lambda row: row["kl"]["mean"])["policy"]
+
+
+def tell(seeds: Sequence[dict[str, Any]]) -> Told:
+    figures = Figures(seeds)
+    over: dict[str, Any] = {}
+    for judge in figures.judges:
+        for name in figures.policies:
+            if values := figures.of(judge, name, "accuracy"):
+                over[f"{judge}: {name}"] = seeds_summary(values)
+    return Told(conclusion(figures), [section(figures)], claims(figures), over)
+
+
+def conclusion(figures: Figures) -> list[str]:
+    start, end = figures.ends("before")
+    if not start:
+        return ["Not one policy's answers could be told apart by gold: larger sizes are needed."]
+    sentences = [
+        f"On pairs of the SFT model's own answers the reward model agrees with gold {spread(start)} of the "
+        f"time, on pairs of the furthest policy's ({', '.join(dict.fromkeys(figures.furthest))}) "
+        f"{spread(end)}."
     ]
-    over = {
-        f"{judge}: {name}": seeds_summary(values)
-        for judge in judges
-        for name in policies
-        if (values := get(judge, name, "accuracy"))
+    for judge in figures.judges[1:]:
+        start, end = figures.ends(judge)
+        if start:
+            sentences.append(f"Trained anew with {JUDGES[judge]}: {spread(start)} and {spread(end)}.")
+    return sentences
+
+
+def claims(figures: Figures) -> list[Bar]:
+    start, end = figures.ends("before")
+    if not start:
+        return []
+    bars = [
+        Bar(
+            "the reward model is less often right about the furthest policy than about the SFT model",
+            [there < here for here, there in zip(start, end, strict=True)],
+        )
+    ]
+    (_, refreshed), (_, more) = figures.ends("refreshed"), figures.ends("more")
+    if len(refreshed) == len(more):
+        bars.append(
+            Bar(
+                "about the furthest policy, comparisons of its answers help more than as many of the SFT "
+                "model's",
+                [new > old for new, old in zip(refreshed, more, strict=True)],
+            )
+        )
+    return bars
+
+
+def section(figures: Figures) -> dict[str, Any]:
+    rows: list[list[str]] = []
+    for name in figures.policies:
+        cells = [figures.said("before", name, key) for key in ("kl", "proxy", "gold")]
+        rows.append([name, *cells, *(figures.said(judge, name, "accuracy") for judge in figures.judges)])
+    pictures: list[dict[str, str]] = []
+    for method in ("ppo", "dpo"):
+        picture = charts.curves(
+            {judge: figures.curve(judge, method) for judge in figures.judges},
+            title=f"Right about pairs of one {method.upper()} policy's answers",
+            x="KL from the SFT model, nats (root scale)",
+            y="agreement with gold",
+            root_x=True,
+        )
+        caption = (
+            "Pairs that gold tells apart, mean over held-out prompts; ties by the reward model count half. "
+            "Band: spread over seeds."
+        )
+        pictures.append(charts.captioned(picture, caption))
+    judges = "; ".join(f"{name}: trained on {text}" for name, text in JUDGES.items())
+    return {
+        "title": "Accuracy as the policy moves away",
+        "charts": pictures,
+        "table": {
+            "heads": [
+                "who writes",
+                "KL",
+                "proxy",
+                "gold",
+                *(f"accuracy, {judge}" for judge in figures.judges),
+            ],
+            "rows": rows,
+            "note": f"{judges}. Best-of-N picks by the reward model that is measured; KL is its bound. "
+            "Accuracy compares policies only with care: a policy that makes fewer mistakes leaves pairs that "
+            "are harder to tell apart.",
+        },
     }
-    return Told(conclusion, sections, bars, over)
 
 
 REWARD_SHIFT = Study(
@@ -253,8 +260,10 @@ REWARD_SHIFT = Study(
         "How often is a reward model right about what policies write, as they move away from the data it "
         "was trained on, and do new comparisons repair it?"
     ),
-    controls="The SFT model's own answers; best-of-N beside trained policies; as many more comparisons of the old kind against as many of the new; every reward model is judged on the "
-    "same held-out prompts.",
+    controls=(
+        "The SFT model's own answers; best-of-N beside trained policies; as many more comparisons of the old "
+        "kind against as many of the new; every reward model is judged on the same held-out prompts."
+    ),
     reads=(
         "demonstrations",
         "prompts",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -77,34 +78,27 @@ def curve(
     who = {name: judge.load() for name, judge in named.items()}
     sampler = LocalSampler.of(policy, slots=s.slots, name="samples")
     starts = list(range(0, len(prompts.records), CHUNK))
-    count, first = 0, []
+    count = 0
+    first: list[float] = []
     for number, start in enumerate(run.track(starts, desc="curve")):
         groups = sampler.sample(
             prompts.records[start : start + CHUNK],
             Sampling.of(s, n=settings.most, temperature=1.0),
             seed=derive_seed(seed, "study-curve", number),
         )
-        scores = {
-            name: iter([score.value for score in judge.score([c for group in groups for c in group])])
-            for name, judge in who.items()
-        }
+        flat = list(chain.from_iterable(groups))
+        scores = {name: iter(judge.score(flat)) for name, judge in who.items()}
         for group in groups:
             numbers: dict[str, int] = {}
             same = [numbers.setdefault(c.text, len(numbers)) for c in group]
-            run.log_samples(
-                count,
-                [
-                    {
-                        "prompt": group[0].prompt.id,
-                        "same": same,
-                        "scores": {name: [next(it) for _ in group] for name, it in scores.items()},
-                    }
-                ],
-            )
-            first += [c.finished for c in group]
+            row: dict[str, Any] = {"prompt": group[0].prompt.id, "same": same, "scores": {}}
+            for name, of_all in scores.items():
+                row["scores"][name] = [score.value for score in islice(of_all, len(group))]
+            run.log_samples(count, [row])
+            first += [float(c.finished) for c in group]
             count += 1
     sampler.close()
-    run.finish({"prompts": count, "most": settings.most, "finished": mean_ci([float(x) for x in first])})
+    run.finish({"prompts": count, "most": settings.most, "finished": mean_ci(first)})
     return result(run, f"{count} prompts, {settings.most} samples each, scored by {', '.join(who)}")
 
 
@@ -150,7 +144,7 @@ def point(
         seed=derive_seed(seed, "study-point"),
     )
     sampler.close()
-    completions = [c for group in groups for c in group]
+    completions = list(chain.from_iterable(groups))
     kl = kl_from(completions, policy, load_policy(base.path, settings.model))
     scores = {name: [score.value for score in judge.score(completions)] for name, judge in who.items()}
     means = {name: mean_ci(by_prompt(values, settings.per_prompt)) for name, values in scores.items()}
@@ -160,13 +154,10 @@ def point(
         "qualities": qualities(scores["gold"]),
         "finished": mean_ci([float(c.finished) for c in completions]),
     }
-    run.log_samples(
-        0,
-        [
-            c.to_json() | {"scores": {name: values[i] for name, values in scores.items()}}
-            for i, c in enumerate(completions[:: settings.per_prompt])
-        ],
-    )
+    rows: list[dict[str, Any]] = []
+    for i, completion in enumerate(completions[:: settings.per_prompt]):
+        rows.append(completion.to_json() | {"scores": {name: values[i] for name, values in scores.items()}})
+    run.log_samples(0, rows)
     run.finish(summary)
     return result(run, f"KL {kl['mean']:.2f} nats, gold {rate(means['gold'])}")
 
@@ -183,9 +174,10 @@ def qualities(gold: Sequence[float]) -> dict[str, float]:
     """Share of the answers that gold calls bad (below a quarter), middling and good (three quarters and
     above).
     """
-    return {
-        name: sum(low <= value < high for value in gold) / max(1, len(gold)) for name, low, high in QUALITIES
-    }
+    shares: dict[str, float] = {}
+    for name, low, high in QUALITIES:
+        shares[name] = sum(low <= value < high for value in gold) / max(1, len(gold))
+    return shares
 
 
 def share(*, data: str, settings: ShareSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
@@ -244,7 +236,9 @@ SLIPS = (
     "flattery",
     "padding",
 )
-"""What a careless demonstrator does wherever the request leaves room for it; no wrong fact, which only somebody who knows could prefer against."""
+"""What a careless demonstrator does wherever the request leaves room for it; no wrong fact, which only
+somebody who knows could prefer against.
+"""
 
 
 def mixture(*, out: Path, seed: int, resume: bool, settings: MixtureSettings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a study is: a plan of stages, figures read from their run folders, and what they say over the seeds."""
+"""A study: a plan of stages, figures read from their run folders, and what they say over the seeds."""
 
 from __future__ import annotations
 
