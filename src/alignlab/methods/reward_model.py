@@ -32,7 +32,7 @@ from ..health.history import FEWEST
 from ..losses import safety_loss
 from ..models.batch import by_length
 from ..models.chat import example
-from ..models.forward import laid_out, last_scores
+from ..models.forward import laid_out, last_scores, seed_dropout
 from ..models.label_noise import Labels
 from ..models.load import RewardModel
 from ..models.optimizer import MasterAdamW
@@ -134,7 +134,7 @@ def train(
         epoch, place = divmod(step, batches_an_epoch)
         chosen = batches(epoch)[place]
         size = settings.micro_batch or len(chosen)
-        torch.manual_seed(derive_seed(order_seed, step))
+        seed_dropout(derive_seed(order_seed, step))
         losses, metrics, signs, raws = [], [], [], []
         for part in (chosen[i : i + size] for i in range(0, len(chosen), size)):
             batch = laid_out(reward_model.model, [row for i in part for row in rows[i]], reward_model.pad_id)

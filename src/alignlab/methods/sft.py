@@ -23,7 +23,7 @@ from ..errors import ConfigError, DataError
 from ..losses import sft_loss
 from ..models.batch import Batch, by_length, pack
 from ..models.chat import Rendered, render
-from ..models.forward import laid_out, takes_a_mask, token_logprobs_of, token_stats
+from ..models.forward import laid_out, seed_dropout, takes_a_mask, token_logprobs_of, token_stats
 from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
 from ..models.state import Trained
@@ -131,7 +131,7 @@ def train(
             collate([rows[i] for i in chosen[start : start + size]], policy, settings)
             for start in range(0, len(chosen), size)
         ]
-        torch.manual_seed(derive_seed(seed, "sft", step))  # dropout, where the model has it
+        seed_dropout(derive_seed(seed, "sft", step))  # dropout, where the model has it
 
         # 4. the loss over the whole batch's token count, so that micro-batches change nothing
         count = sum(trained_tokens(micro) for micro in micros)
