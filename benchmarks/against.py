@@ -187,7 +187,7 @@ def main() -> None:
     args = parser.parse_args()
     from alignlab import names
 
-    pairs = names.data.read_data("town:test-pairs", "comparison", seed=0, count=8 * (args.steps + 1)).records
+    pairs = names.data.read_data("town:test-pairs", "comparison", seed=0, count=16 * (args.steps + 1)).records
     print(f"| {Path(args.model).name} | times as fast, processor | of pairs | wall | figure apart by |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

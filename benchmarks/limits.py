@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +35,20 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from alignlab import names
-from alignlab.feedback import RuleJudge
 from alignlab.losses import sft_loss
 from alignlab.methods import ppo
-from alignlab.models import forward
-from alignlab.models.batch import neighbours, pad
+from alignlab.models import forward, products
+from alignlab.models.batch import neighbours
 from alignlab.models.chat import Rendered, example, prompt_ids
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
-from alignlab.rollouts import passes, shaped_scores
+from alignlab.rollouts import passes
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings, OptimSettings, PPOSettings
 
 PRODUCTS = {"mm", "addmm", "addmm_", "bmm", "baddbmm", "baddbmm_", "linear", "matmul"}
+ONEDNN = "_linear_pointwise"  # of `alignlab.models.products`, and of the sampler
 Product = tuple[str, tuple[tuple[tuple[int, ...], tuple[int, ...]], ...], torch.dtype]
 """An operator, the shapes and strides of its operands, and their precision."""
 
@@ -67,6 +68,10 @@ class Watch(TorchDispatchMode):
                 operands = [operands[0].flatten(0, -2), operands[1].t()]
             layout = tuple((tuple(x.shape), x.stride()) for x in operands)
             self.found[name, layout, operands[-1].dtype] += 1
+        elif name == ONEDNN:
+            x, weight = args[0], args[2 if func._overloadname == "binary" else 1]
+            layout = tuple((tuple(x.shape), x.stride()) for x in (x, weight.t()))
+            self.found[name, layout, x.dtype] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -86,12 +91,15 @@ def _operand(shape: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype
     return empty.normal_()
 
 
-def alone(products: Counter[Product]) -> float:
+def alone(found: Counter[Product]) -> float:
     """Processor seconds of the products, each shape timed by itself."""
     total = 0.0
-    for (name, layout, dtype), count in products.items():
+    for (name, layout, dtype), count in found.items():
         operands = [_operand(shape, stride, dtype) for shape, stride in layout]
-        call = getattr(torch, name.rstrip("_")) if len(operands) == 3 else torch.matmul
+        if name == ONEDNN:
+            call, operands[1] = products.linear, operands[1].t()
+        else:
+            call = getattr(torch, name.rstrip("_")) if len(operands) == 3 else torch.matmul
         repeats = max(2, min(50, int(2e8 / max(1, flops((name, layout, dtype))))))
         call(*operands)
         begun = time.process_time()
@@ -142,7 +150,7 @@ def stages(ref: str, only: Sequence[str], count: int, precision: Any) -> list[St
 
     def sft() -> None:
         for batch in batches:
-            padded = pad([rows[0] for rows in batch], policy.pad_id)
+            padded = forward.laid_out(policy.model, [rows[0] for rows in batch], policy.pad_id).batch
             stats = forward.token_stats(policy.model, padded)
             loss, _ = sft_loss(stats.logprobs_BT, padded.loss_mask_BT, denominator=1000.0)
             loss.backward()
@@ -184,14 +192,15 @@ def _ppo(policy: Any, reference: Any, scorer: Any, pairs: Sequence[Any], optimiz
     sampler = LocalSampler(policy.model, policy.tokenizer, end_ids=policy.end_ids)
     groups = sampler.sample([c.prompt for c in pairs], Sampling(n=2), seed=0)
     completions = [c for group in groups for c in group]
-    scores = [score.value for score in RuleJudge("length", lambda c: len(c.ids)).score(completions)]
+    scores_B = torch.tensor([float(len(c.ids)) for c in completions])
     (passed,) = passes(settings, 0, 0)
-    scores_B = shaped_scores(scores, completions, settings)
+    # text to mix in, where `update` is handed some
+    more = [[]] if "ptx" in signature(ppo.update).parameters else []
 
     def step() -> None:
         batch = ppo.read(policy, reference, scorer, completions, scores_B, passed, settings, 0.1)
         for minibatch in passed:
-            ppo.update(policy, scorer, batch, minibatch, settings)
+            ppo.update(policy, scorer, batch, minibatch, settings, *more)
             for optimizer in optimizers:
                 optimizer.step()
 
@@ -242,14 +251,14 @@ def main() -> None:
         with Watch() as watch:
             stage.step()
         done = sum(flops(product) * count for product, count in watch.found.items())
-        steps, products = [], []
+        steps, alones = [], []
         for _ in range(args.rounds):
             begun = time.process_time()
             stage.step()
             steps.append(time.process_time() - begun)
-            products.append(alone(watch.found))
-        share = statistics.median(p / s for p, s in zip(products, steps, strict=True))
-        step, product = statistics.median(steps), statistics.median(products)
+            alones.append(alone(watch.found))
+        share = statistics.median(p / s for p, s in zip(alones, steps, strict=True))
+        step, product = statistics.median(steps), statistics.median(alones)
         print(
             f"| {stage.name} | {stage.useful / 1e9:.1f} | {done / 1e9:.1f} | {step:.3f} | {product:.3f} | "
             f"{done / 1e9 / product:.0f} | {share:.2f} | {share * stage.useful / done:.2f} |",

@@ -85,6 +85,15 @@ def test_equal_to_transformers(kind, options, monkeypatch):
     check(both(model, lambda m: losses(m, layout_of(kind)), monkeypatch), 3e-6)
 
 
+def test_wide_rows_by_onednn(monkeypatch):
+    """Products large enough for it, at numbers of tokens (B T = 78, N = 66) that are read in a wider batch."""
+    model = built(hidden_size=64, intermediate_size=96)
+    generator = torch.Generator().manual_seed(2)
+    ids = torch.randint(6, 300, (6, 13), generator=generator).tolist()
+    layout = lay_out([Rendered(row, [0, 0] + [1] * 11) for row in ids], PAD, key_cost=0.0)
+    check(both(model, lambda m: losses(m, layout), monkeypatch), 3e-6)
+
+
 def test_scores_and_values_of_a_reward_model(monkeypatch):
     model = with_head(built())
     layout = layout_of("packed")

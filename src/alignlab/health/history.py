@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean as mean
 from typing import Any, Literal
 
@@ -77,9 +78,16 @@ class History:
     summary: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1.0
 
+    @cached_property
+    def _logged(self) -> frozenset[str]:
+        """The metrics that any row has."""
+        return frozenset().union(*self.rows)
+
     def series(self, *names: str) -> Series:
         """The first of the metrics that is logged, finite values only; empty if none is."""
         for name in names:
+            if name not in self._logged:
+                continue
             found = [
                 (int(row["step"]), float(row[name]))
                 for row in self.rows

@@ -27,7 +27,7 @@ from ..health.displacement import Watch
 from ..health.history import FEWEST
 from ..losses import dpo_loss, orpo_loss, simpo_loss
 from ..models.batch import by_length, chunks
-from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
+from ..models.forward import completion_logprobs, laid_out, seed_dropout, token_logprobs_of
 from ..models.optimizer import MasterAdamW
 from ..models.pairs import comparisons_of, completion_lengths, distinct, encode
 from ..models.policy import Policy
@@ -179,7 +179,7 @@ def train(
         # so that micro-batches change nothing
         epoch, place = divmod(step, batches_per_epoch)
         chosen = batches(epoch)[place]
-        torch.manual_seed(derive_seed(seed, name, step))
+        seed_dropout(derive_seed(seed, name, step))
         sums: dict[str, float] = {}
         seen_2 = torch.zeros(
             2

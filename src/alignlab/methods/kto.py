@@ -29,7 +29,7 @@ from ..health.history import FEWEST
 from ..losses import kto_baseline, kto_loss
 from ..models.batch import chunks
 from ..models.chat import Rendered, example
-from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
+from ..models.forward import completion_logprobs, laid_out, seed_dropout, token_logprobs_of
 from ..models.optimizer import MasterAdamW
 from ..models.policy import Policy
 from ..models.state import Trained
@@ -149,7 +149,7 @@ def train(
         baseline = kto_baseline(now_N, reference_others_N[batch])
 
         # 6. the losses, over all completions of the batch, so that micro-batches change nothing
-        torch.manual_seed(derive_seed(seed, "kto", step))
+        seed_dropout(derive_seed(seed, "kto", step))
         label_N = torch.tensor([learn[i].label for i in batch])
         loss_sum, logps, rewards = 0.0, [], []
         for micro in cut(batch, size):

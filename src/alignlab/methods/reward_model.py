@@ -33,7 +33,7 @@ from ..health.history import FEWEST
 from ..losses import safety_loss
 from ..models.batch import by_length
 from ..models.chat import example
-from ..models.forward import laid_out, last_scores
+from ..models.forward import laid_out, last_scores, seed_dropout
 from ..models.halves import Halves
 from ..models.label_noise import Labels, margins_of
 from ..models.optimizer import MasterAdamW
@@ -136,7 +136,7 @@ def train(
 
     def learn_from(step: int, half: int, chosen: Sequence[int]) -> Read:
         # 3. prompts read once each, with all their completions behind them
-        torch.manual_seed(derive_seed(order_seed, step, *([half] if half else [])))
+        seed_dropout(derive_seed(order_seed, step, *([half] if half else [])))
         found, size, whole = Read(), settings.micro_batch or len(chosen), len(batch_of(step))
         for part in (chosen[i : i + size] for i in range(0, len(chosen), size)):
             batch = laid_out(reward_model.model, [row for i in part for row in rows[i]], reward_model.pad_id)

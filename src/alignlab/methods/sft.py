@@ -21,9 +21,9 @@ from ..data.checks import enough, fit
 from ..data.split import by_prompt
 from ..errors import ConfigError, DataError
 from ..losses import sft_loss
-from ..models.batch import Batch, by_length, pack, pad
+from ..models.batch import Batch, by_length, pack
 from ..models.chat import Rendered, render
-from ..models.forward import takes_a_mask, token_logprobs_of, token_stats
+from ..models.forward import laid_out, seed_dropout, takes_a_mask, token_logprobs_of, token_stats
 from ..models.optimizer import MasterAdamW
 from ..models.policy import Policy
 from ..models.state import Trained
@@ -131,7 +131,7 @@ def train(
             collate([rows[i] for i in chosen[start : start + size]], policy, settings)
             for start in range(0, len(chosen), size)
         ]
-        torch.manual_seed(derive_seed(seed, "sft", step))  # dropout, where the model has it
+        seed_dropout(derive_seed(seed, "sft", step))  # dropout, where the model has it
 
         # 4. the loss over the whole batch's token count, so that micro-batches change nothing
         count = sum(trained_tokens(micro) for micro in micros)
@@ -139,12 +139,14 @@ def train(
         for micro in micros:
             stats = token_stats(policy.model, micro)
             loss, _ = sft_loss(stats.logprobs_BT, micro.loss_mask_BT, denominator=count)
-            worst = policy.tokenizer.decode(
-                micro.ids_BT[stats.logprobs_BT.detach().sum(1).neg().argmax()]
-            )  # NaN counts as the largest
-            guard_finite(loss.item(), step=step, what="the loss", sample=worst)
+            value = loss.item()
+            if not math.isfinite(value):
+                worst = stats.logprobs_BT.detach().sum(1).neg().argmax()  # NaN counts as the largest
+                guard_finite(
+                    value, step=step, what="the loss", sample=policy.tokenizer.decode(micro.ids_BT[worst])
+                )
             loss.backward()
-            sums["loss"] += loss.item()
+            sums["loss"] += value
             sums["entropy"] += stats.entropy_BT.sum().item() / count
             sums["mean_token_accuracy"] += stats.correct_BT.sum().item() / count
 
@@ -198,12 +200,12 @@ def trained_tokens(batch: Batch) -> float:
 
 
 def collate(rows: Sequence[Rendered], policy: Policy, settings: SFTSettings) -> Batch:
-    """Rows side by side, or with `packing` one after the other in rows of `max_length`."""
+    """Rows as they are read with the least work, or with `packing` in rows of `max_length`."""
     if settings.packing:
         return pack(rows, max(settings.max_length, *(len(row.ids) for row in rows)), policy.pad_id).to(
             policy.device
         )
-    return pad(rows, policy.pad_id).to(policy.device)
+    return laid_out(policy.model, rows, policy.pad_id).batch
 
 
 @torch.no_grad()
@@ -216,7 +218,7 @@ def held_out_loss(policy: Policy, rows: Sequence[Rendered]) -> float | None:
     total = count = 0.0
     ordered = sorted(rows, key=lambda row: len(row.ids))
     for start in range(0, len(ordered), 16):
-        batch = pad(ordered[start : start + 16], policy.pad_id).to(policy.device)
+        batch = laid_out(policy.model, ordered[start : start + 16], policy.pad_id).batch
         total -= token_logprobs_of(policy.model, batch).sum().item()
         count += trained_tokens(batch)
     policy.model.train(training)

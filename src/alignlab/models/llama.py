@@ -274,7 +274,7 @@ class _Layer(torch.autograd.Function):
         rows, width, groups, each = shape.rows, shape.width, shape.groups, shape.heads // shape.groups
         cos, sin, cos_q, sin_q = tables
 
-        # attention; the mask is what the scores are added to
+        # attention
         rms_M1 = inverse_rms(x_MH, shape.before)
         normed_MH = rms_norm(x_MH, before, rms_M1)
         q_BhTD = x_MH.new_empty(rows, shape.heads, width, shape.dim)
@@ -283,10 +283,9 @@ class _Layer(torch.autograd.Function):
         rotate(shape.by_head(linear(normed_MH, w_k)), cos, sin, k_BhTD)
         q, k = shape.grouped(q_BhTD), shape.grouped(k_BhTD)
         v = shape.grouped(shape.by_head(linear(normed_MH, w_v)))
-        mask = mask_B1TT[:, :, None].expand(rows, groups, each, width, width)
-        p = mask.reshape(rows * groups, each * width, width)
-        p = torch.baddbmm(p, q, k.transpose(1, 2))
-        torch.softmax(p, -1, out=p)
+        scores = torch.bmm(q, k.transpose(1, 2))
+        scores.view(rows, groups, each, width, width).add_(mask_B1TT[:, :, None])
+        p = torch.softmax(scores, -1)
         mixed_MH = shape.flat((p @ v).view(rows, shape.heads, width, shape.dim), len(x_MH))
 
         # beyond attention only what is asked for

@@ -36,9 +36,8 @@ def suits(left: Tensor, right: Tensor) -> bool:
 def linear(x_MI: Tensor, weight_OI: Tensor, *, plus: Tensor | None = None) -> Tensor:
     """x W^T (+ plus)."""
     if suits(x_MI, weight_OI):
-        if plus is None:
-            return onednn.default(x_MI, weight_OI, None, "none", [], "")
-        return onednn.binary(x_MI, plus, weight_OI, None, "add")
+        found = onednn.default(x_MI, weight_OI, None, "none", [], "")
+        return found if plus is None else found.add_(plus)  # its own sum would be one more kernel to compile
     if plus is None:
         return functional.linear(x_MI, weight_OI)
     return torch.addmm(plus, x_MI, weight_OI.t())
@@ -46,7 +45,14 @@ def linear(x_MI: Tensor, weight_OI: Tensor, *, plus: Tensor | None = None) -> Te
 
 def product(left: Tensor, right: Tensor, *, plus: Tensor | None = None) -> Tensor:
     """left @ right (+ plus)."""
+    if plus is None and _turns(left, right):
+        return linear(right.t(), left).t()
     return linear(left, right.t(), plus=plus)
+
+
+def _turns(left: Tensor, right: Tensor) -> bool:
+    """Whether (right^T left^T)^T is faster: oneDNN wants its left operand to lie in order, and copies it if not."""
+    return not left.is_contiguous() and left.shape[0] > right.shape[1] and suits(left, right)
 
 
 def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
@@ -59,7 +65,7 @@ def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
     )  # rows of a part that is read again at once
     for start in range(0, len(into), step):
         part = slice(start, start + step)
-        into[part].add_(linear(left[part], right.t()))
+        into[part].add_(product(left[part], right))
 
 
 def width(count: int) -> int:

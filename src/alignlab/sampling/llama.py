@@ -159,6 +159,8 @@ class _Norm:
         self.weight, self.eps, self.shape = norm.weight, norm.variance_epsilon, norm.weight.shape
 
     def __call__(self, x_NH: Tensor) -> Tensor:
+        if x_NH.dtype == torch.float32:
+            return rms_norm(x_NH, self.shape, self.weight, self.eps)
         return self.weight * rms_norm(x_NH.float(), self.shape, None, self.eps).to(x_NH.dtype)
 
 

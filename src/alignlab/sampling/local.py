@@ -316,10 +316,12 @@ class LocalSampler:
                 where=f"prompt {broken.prompt}, new token {len(broken.ids)}",
                 remedy="weights from before they became so, or --model.precision fp32",
             )
+        ends = self.end_ids
         for sequence, token, logprob in zip(sequences, ids_N.tolist(), logprobs_N.tolist(), strict=True):
             sequence.ids.append(token)
             sequence.logprobs.append(logprob)
-            sequence.finished = token in self.end_ids
+            if token in ends:
+                sequence.finished = True
         return ids_N
 
 
