@@ -1,8 +1,8 @@
 """Is this normal? Healthy runs and runs with one fault each, on the town, and what the rules of
 `alignlab.health.rules` say of them.
 
-    python benchmarks/normal.py --out runs/normal                       the runs, then the table (reruns go on where they were)
-    python benchmarks/normal.py --out runs/normal --record FILE.gz      also keep what the rules read, for the test suite
+    python benchmarks/normal.py --out runs/normal                     the runs (they go on), the table
+    python benchmarks/normal.py --out runs/normal --record FILE.gz    keeps what the rules read, for the tests
 
 Each fault is put into a real training run, through a setting where one does it and by patching the loop where
 it is a bug that somebody might write. A fault counts as named when one of the rules expected for it says
@@ -18,9 +18,10 @@ import gzip
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -282,40 +283,40 @@ def sampling(**change: Any) -> Iterator[None]:
 
     plain = LocalSampler.sample
     with patch.object(
-        LocalSampler, "sample", lambda self, prompts, **asked: plain(self, prompts, **(asked | change))
+        LocalSampler, "sample", lambda self, *asked, **more: plain(self, *asked, **(more | change))
     ):
         yield
 
 
 @contextmanager
-def never_ends(_: Lab) -> Iterator[None]:
-    """The sampler knows no end token (pad = eos, or a template without it)."""
+def sampled_by(change: Callable[[Any], None]) -> Iterator[None]:
+    """PPO's own sampler, changed."""
     from alignlab.methods import ppo as method
 
-    with patch.object(
-        method, "LocalSampler", lambda *a, end_ids=None, **k: _sampler(*a, end_ids=frozenset({10**9}), **k)
-    ):
-        yield
+    plain = method.LocalSampler.of
 
-
-@contextmanager
-def stale(_: Lab) -> Iterator[None]:
-    """The sampler keeps the weights that it began with."""
-    from alignlab.methods import ppo as method
-
-    def frozen(model: Any, *a: Any, **k: Any) -> Any:
-        sampler = _sampler(copy.deepcopy(model), *a, **k)
-        sampler.sync = lambda _model: None
+    def of(*args: Any, **more: Any) -> Any:
+        sampler = plain(*args, **more)
+        change(sampler)
         return sampler
 
-    with patch.object(method, "LocalSampler", frozen):
+    with patch.object(method, "LocalSampler", SimpleNamespace(of=of)):
         yield
 
 
-def _sampler(*args: Any, **more: Any) -> Any:
-    from alignlab.sampling.local import LocalSampler
+def never_ends(_: Lab) -> AbstractContextManager[None]:
+    """The sampler knows no end token (pad = eos, or a template without it)."""
+    return sampled_by(lambda sampler: setattr(sampler, "end_ids", frozenset({10**9})))
 
-    return LocalSampler(*args, **more)
+
+def stale(_: Lab) -> AbstractContextManager[None]:
+    """The sampler keeps the weights that it began with."""
+
+    def freeze(sampler: Any) -> None:
+        sampler.sync(copy.deepcopy(sampler.model))
+        sampler.sync = lambda _model: None
+
+    return sampled_by(freeze)
 
 
 def rule(score: Callable[[Completion], float]):
@@ -332,30 +333,30 @@ def rule(score: Callable[[Completion], float]):
 
 @contextmanager
 def flipped_advantages(_: Lab) -> Iterator[None]:
-    from alignlab.methods import ppo as method
+    from alignlab import losses
 
-    plain = method.gae
+    plain = losses.gae
 
     def gae(*args: Any, **more: Any) -> Any:
         advantages, returns = plain(*args, **more)
         return -advantages, returns
 
-    with patch.object(method, "gae", gae):
+    with patch.object(losses, "gae", gae):
         yield
 
 
 @contextmanager
 def flipped_values(_: Lab) -> Iterator[None]:
     """The value loss climbs: a sign."""
-    from alignlab.methods import ppo as method
+    from alignlab import losses
 
-    plain = method.ppo_value_loss
+    plain = losses.ppo_value_loss
 
     def loss(*args: Any, **more: Any) -> Any:
         value, metrics = plain(*args, **more)
         return -value, metrics
 
-    with patch.object(method, "ppo_value_loss", loss):
+    with patch.object(losses, "ppo_value_loss", loss):
         yield
 
 
@@ -654,7 +655,8 @@ def table(runs: list[dict[str, Any]]) -> str:
         )
     count = {kind: sum(run["kind"] == kind for run in runs) for kind in right}
     lines.append(
-        f"faults named: {right['fault']} of {count['fault']} (while training ran: {early['fault']}); healthy runs without an alarm: {right['healthy']} of "
+        f"faults named: {right['fault']} of {count['fault']} (while training ran: {early['fault']}); "
+        f"healthy runs without an alarm: {right['healthy']} of "
         f"{count['healthy']} (while training ran: {early['healthy']})"
     )
     return "\n".join(lines)

@@ -272,7 +272,7 @@ def commands(args: argparse.Namespace, data: dict[str, str]) -> dict[str, list[s
             "2",
             "--prompts",
             "24",
-            "--n",
+            "--per_prompt",
             "4",
             "--batch",
             "8",

@@ -41,8 +41,18 @@ def main() -> None:
 
 def text(found: dict[str, Any]) -> str:
     seeds: list[Seed] = list(found["by_seed"].values())
-    return f"""`python benchmarks/constitutional.py`: the recipe, its ablations and controls, seeds {", ".join(map(str, found["seeds"]))}; {found["red_team"]} red-team prompts for SL-CAI, {found["labelled"]:,} for the labels,
-{found["prompts"]:,} held-out prompts for helpfulness and honesty, every held-out topic and phrasing for harm. Mean ± standard deviation over seeds; an n is that of one seed.
+    by_sl = {"sl_cai": "the recipe: two rounds, twelve principles"} | named(seeds, "sl_", without=("sl_cai",))
+    by_labels = {
+        "sl_cai": "SL-CAI, where they begin",
+        "rl_cai_dpo": "the recipe, DPO",
+        "rl_cai": "the recipe, PPO",
+        **named(seeds, "dpo_"),
+        **named(seeds, "ppo_"),
+    }
+    return f"""`python benchmarks/constitutional.py`: the recipe, its ablations and controls, seeds
+{", ".join(map(str, found["seeds"]))}; {found["red_team"]} red-team prompts for SL-CAI,
+{found["labelled"]:,} for the labels, {found["prompts"]:,} held-out prompts for helpfulness and honesty, every
+held-out topic and phrasing for harm. Mean ± standard deviation over seeds; an n is that of one seed.
 
 ### The bars
 
@@ -58,16 +68,16 @@ def text(found: dict[str, Any]) -> str:
 
 One thing changed each time; SFT from the base model as in the recipe.
 
-{models(seeds, {"sl_cai": "the recipe: two rounds, twelve principles"} | named(seeds, "sl_", without=("sl_cai",)))}
+{models(seeds, by_sl)}
 
 {chains(seeds)}
 
 ### Ablations of the labels, and whose they are
 
-Pairs of the same models under other labels, learnt by DPO from the same SL-CAI model; people's labels by PPO as well. The recipe reads the two answers one by one
-(`ask = each`); *verdicts* compare them, (A) or (B).
+Pairs of the same models under other labels, learnt by DPO from the same SL-CAI model; people's labels by PPO
+as well. The recipe reads the two answers one by one (`ask = each`); *verdicts* compare them, (A) or (B).
 
-{models(seeds, {"sl_cai": "SL-CAI, where they begin", "rl_cai_dpo": "the recipe, DPO", "rl_cai": "the recipe, PPO"} | named(seeds, "dpo_") | named(seeds, "ppo_"))}
+{models(seeds, by_labels)}
 
 {labels(seeds)}
 
@@ -288,7 +298,8 @@ def plane(seeds: Sequence[Seed]) -> str:
             f"{how.upper()}: " + ", ".join(f"{verdict} in {number}" for verdict, number in counts.items())
         )
     return (
-        f"On the plane of helpful by harmless (held-out topics), AI labels against people's labels of the same number, seed by seed: {'; '.join(said)} of {len(seeds)}. "
+        f"On the plane of helpful by harmless (held-out topics), AI labels against people's labels of the "
+        f"same number, seed by seed: {'; '.join(said)} of {len(seeds)}. "
         "*Better* is at least as good on both, *neither* gives one for the other."
     )
 

@@ -54,6 +54,14 @@ def sample() -> str:
     return f"{out.getvalue().rstrip()}\n(exit code {code})"
 
 
+TRUNCATED = {
+    "end": "the completion is cut at its end and gets no end token, for it did not end there",
+    "start": "the prompt is cut from the left: its oldest turns first, then the beginning of the question; "
+    "the system message and every completion stay whole, and completions of one prompt keep one prompt",
+    "drop": "the row is left out",
+}
+
+
 def default_of(how: str) -> str:
     """The commands that train with this `truncate` unless told otherwise."""
     return ", ".join(
@@ -88,45 +96,64 @@ def page() -> str:
         return ", ".join(f"`{name}`" for name in names)
 
     trl = ", ".join(f"{kind}: {name}" for kind, name in TRL.items())
+    truncated = "\n".join(f"| `{how}` | {done} | {default_of(how)} |" for how, done in TRUNCATED.items())
     return f"""# Data: in, out, mixed and checked
 
 <!-- written by docs/make_data.py -->
 
 ## Formats read
 
-The columns of a file's first row decide; JSONL, JSON, CSV or Parquet (gzipped too), a folder of them, a run, or a hub name. A row that is broken stops the reading with its line and a remedy; a row
-that is sound but teaches nothing (a tie, an identical pair, an empty completion, a duplicate) is dropped and counted.
+The columns of a file's first row decide; JSONL, JSON, CSV or Parquet (gzipped too), a folder of them, a run,
+or a hub name. A row that is broken stops the reading with its line and a remedy; a row that is sound but
+teaches nothing (a tie, an identical pair, an empty completion, a duplicate) is dropped and counted.
 
-A folder is read by splits as the `datasets` library finds them: `train`, `test`, `validation` and their other spellings (training, testing, evaluation, eval, valid, val, dev) between other
-characters than letters, in the name of a file or of a folder on the way to it; `data/NAME-00000-of-00001.*` is the split NAME. Only `train` is read. A file of no split beside files that have one is an
-error, and so are one of two splits (`test/train.jsonl`), one that is held out by another name (`testset.jsonl`, `held-out/`) where no name says train, and files of rows that are not read
-(`.zst`, `.tsv`, `.arrow` and others). What `save_to_disk` wrote is read through that library, without opening what its rows point to.
+A folder is read by splits as the `datasets` library finds them: `train`, `test`, `validation` and their other
+spellings (training, testing, evaluation, eval, valid, val, dev) between other characters than letters, in the
+name of a file or of a folder on the way to it; `data/NAME-00000-of-00001.*` is the split NAME. Only `train`
+is read. A file of no split beside files that have one is an error, and so are one of two splits
+(`test/train.jsonl`), one that is held out by another name (`testset.jsonl`, `held-out/`) where no name says
+train, and files of rows that are not read (`.zst`, `.tsv`, `.arrow` and others). What `save_to_disk` wrote is
+read through that library, without opening what its rows point to.
 
-Whatever a file claims, it is read in bounded time and memory: a row has at most 16 MiB and 1,000 columns, lists stand at most 64 deep in each other, a packed file (gzip, Parquet) unpacks to at most 100
-times its size, a ranking has at most 256 completions, and pipes and devices are not opened. What is beyond is an error that names file and row. Dates, times and durations of Parquet are whole numbers.
+Whatever a file claims, it is read in bounded time and memory: a row has at most 16 MiB and 1,000 columns,
+lists stand at most 64 deep in each other, a packed file (gzip, Parquet) unpacks to at most 100 times its
+size, a ranking has at most 256 completions, and pipes and devices are not opened. What is beyond is an error
+that names file and row. Dates, times and durations of Parquet are whole numbers.
 
 | format | holds | columns |
 |---|---|---|
 {read}
 
-Columns are known whatever their capitals, and under more than one name: the prompt as {spoken(PROMPTS)}; beside an answer also as {spoken(PROMPTS_BESIDE[len(PROMPTS) :])}; the answer as {spoken(COMPLETIONS)}. Where two of
-them hold something, the report says which was taken. Around the prompt are read: a system message ({spoken(SYSTEMS)}), what a question is about (`input` or `context`), and earlier turns
-({spoken(HISTORIES)}: pairs, or messages). **Every column with text that no reader used is named** in the load report and by the doctor, as are fields inside messages, unless it only says again what was read (Alpaca's `text`, the `messages` beside a pair); ids, numbers and what a row is filed
-under are named apart. Where prompts are wanted, all other columns travel with each prompt (`Prompt.meta["columns"]`), so that a scorer finds a reference answer there.
+Columns are known whatever their capitals, and under more than one name: the prompt as {spoken(PROMPTS)};
+beside an answer also as {spoken(PROMPTS_BESIDE[len(PROMPTS) :])}; the answer as {spoken(COMPLETIONS)}. Where
+two of them hold something, the report says which was taken. Around the prompt are read: a system message
+({spoken(SYSTEMS)}), what a question is about (`input` or `context`), and earlier turns ({spoken(HISTORIES)}:
+pairs, or messages). **Every column with text that no reader used is named** in the load report and by the
+doctor, as are fields inside messages, unless it only says again what was read (Alpaca's `text`, the
+`messages` beside a pair); ids, numbers and what a row is filed under are named apart. Where prompts are
+wanted, all other columns travel with each prompt (`Prompt.meta["columns"]`), so that a scorer finds a
+reference answer there.
 
-- A pair without a column for its prompt has it in front of both answers, where these are conversations. Of two texts it is *guessed* from the words that both begin with, only where no other column
-  holds text, and counted.
-- Where `chosen` and `rejected` stand beside rated `generations`, that pair is read; `--columns chosen=,rejected=` reads the ranking.
+- A pair without a column for its prompt has it in front of both answers, where these are conversations. Of
+  two texts it is *guessed* from the words that both begin with, only where no other column holds text, and
+  counted.
+- Where `chosen` and `rejected` stand beside rated `generations`, that pair is read;
+  `--columns chosen=,rejected=` reads the ranking.
 - A text that is NaN, or `nan` as pandas writes it, is an empty cell.
-- Margins below 0, answers that begin with their whole prompt, and prompts that are written in some chat template already (`<|im_start|>`, `[INST]`, `### Human:`) are counted, and a *look* of the doctor.
-- Messages that a CSV holds as text, in JSON or as Python prints them, are read as messages, and lists as lists; a cell that begins like messages and cannot be read as such is an error. JSON of any
-  other shape stays the text that it is.
-- An answer, or a row, that is marked as not to be learnt (`weight: 0`, `train`, `training`, `trainable` or `loss: false`) is not: the conversation is cut back to the last answer that is, or dropped, and counted.
-- OpenAI's `refusal` is an answer, `developer` is the system. Calls and turns of tools, images and sound, and thoughts apart from the content (`reasoning_content`, `thinking`) are errors: no template
-  here renders them.
-- A `label` says liked or disliked in one table of words ({LABEL_WORDS}), the same for every command: `sft` drops what was disliked, and a word that nobody knows is an error.
+- Margins below 0, answers that begin with their whole prompt, and prompts that are written in some chat
+  template already (`<|im_start|>`, `[INST]`, `### Human:`) are counted, and a *look* of the doctor.
+- Messages that a CSV holds as text, in JSON or as Python prints them, are read as messages, and lists as
+  lists; a cell that begins like messages and cannot be read as such is an error. JSON of any other shape
+  stays the text that it is.
+- An answer, or a row, that is marked as not to be learnt (`weight: 0`, `train`, `training`, `trainable` or
+  `loss: false`) is not: the conversation is cut back to the last answer that is, or dropped, and counted.
+- OpenAI's `refusal` is an answer, `developer` is the system. Calls and turns of tools, images and sound, and
+  thoughts apart from the content (`reasoning_content`, `thinking`) are errors: no template here renders them.
+- A `label` says liked or disliked in one table of words ({LABEL_WORDS}), the same for every command: `sft`
+  drops what was disliked, and a word that nobody knows is an error.
 
-What a file calls otherwise is said with `--columns`, ours=theirs, in every command that takes `--data`; it is part of the run's key. `label=` says that the file's `label` is something else:
+What a file calls otherwise is said with `--columns`, ours=theirs, in every command that takes `--data`; it is
+part of the run's key. `label=` says that the file's `label` is something else:
 
     alignlab sft --data my-answers.jsonl --columns prompt=q,completion=a,label= --out runs/answers
 
@@ -137,9 +164,12 @@ In a mixture it stands before a file: `mix:1=columns:prompt=q,completion=a:my-an
     alignlab export --data my-preferences.jsonl --format hh --out hh.jsonl
     alignlab export --data town:demos --count 100 --format sharegpt --out shown.json
 
-`--format trl` picks TRL's own columns by the kind of record ({trl}), `openrlhf` and `llamafactory` what those read. The ending of `--out` says JSONL, JSON, CSV or Parquet; a file that is there is
-replaced with `--overwrite` only. What a layout cannot carry is counted and named in the report: a record is left out where writing it would teach something else, and written without what only informs.
-`--plain` writes texts instead of messages where the table says so, for prompts of one user turn; CSV always does. `records` is our own layout and holds everything.
+`--format trl` picks TRL's own columns by the kind of record ({trl}), `openrlhf` and `llamafactory` what those
+read. The ending of `--out` says JSONL, JSON, CSV or Parquet; a file that is there is replaced with
+`--overwrite` only. What a layout cannot carry is counted and named in the report: a record is left out where
+writing it would teach something else, and written without what only informs. `--plain` writes texts instead
+of messages where the table says so, for prompts of one user turn; CSV always does. `records` is our own
+layout and holds everything.
 
 | layout | kind | read by | plain | left out if it has | written without |
 |---|---|---|---|---|---|
@@ -147,7 +177,8 @@ replaced with `--overwrite` only. What a layout cannot carry is counted and name
 
 ## Mixtures
 
-Wherever data is named, `mix:` names several sources with weights. The weight stands before the name, so that no path (`C:\\data`), `town:NAME` or hub name can be mistaken for it.
+Wherever data is named, `mix:` names several sources with weights. The weight stands before the name, so that
+no path (`C:\\data`), `town:NAME` or hub name can be mistaken for it.
 
     alignlab sft --data mix:1=town:demos+1=my-chats.jsonl --out runs/mixed
 
@@ -162,39 +193,46 @@ data = "my-chats.jsonl"
 weight = 0.7
 ```
 
-Weights are shares of records. Nothing is repeated: the mixture is as large as the scarcest source allows, the others are cut to their shares by a draw that follows from `--seed`, and a record that an
-earlier source holds too counts once. The run notes how many of each were taken. Held-out data is split by prompt afterwards, so a prompt that two sources share is on one side only.
-(`reward --data RUN1,RUN2` is something else: all rankings of several collect runs, with their own held-out prompts kept.)
+Weights are shares of records. Nothing is repeated: the mixture is as large as the scarcest source allows, the
+others are cut to their shares by a draw that follows from `--seed`, and a record that an earlier source holds
+too counts once. The run notes how many of each were taken. Held-out data is split by prompt afterwards, so a
+prompt that two sources share is on one side only. (`reward --data RUN1,RUN2` is something else: all rankings
+of several collect runs, with their own held-out prompts kept.)
 
 ## Rows that are too long
 
-`--truncate` says what becomes of a row with more than `max_length` tokens (`max_prompt_length` where prompts alone are read):
+`--truncate` says what becomes of a row with more than `max_length` tokens (`max_prompt_length` where prompts
+alone are read):
 
 | `truncate` | what is done | the default of |
 |---|---|---|
-| `end` | the completion is cut at its end and gets no end token, for it did not end there | {default_of("end")} |
-| `start` | the prompt is cut from the left: its oldest turns first, then the beginning of the question; the system message and every completion stay whole, and completions of one prompt keep one prompt | {default_of("start")} |
-| `drop` | the row is left out | |
+{truncated}
 
-A row of which fewer than {LEAST} tokens would be left is lost: a prompt that fills everything under `end`, a completion that does under `start`. A ranking goes on without a completion that is lost while two
-are left. Before training a stage says how many rows are whole, cut and lost, and where some are cut or lost, what other lengths would keep:
+A row of which fewer than {LEAST} tokens would be left is lost: a prompt that fills everything under `end`, a
+completion that does under `start`. A ranking goes on without a completion that is lost while two are left.
+Before training a stage says how many rows are whole, cut and lost, and where some are cut or lost, what other
+lengths would keep:
 
 ```
 {sample_of_lengths()}
 ```
 
-Where more than half of the rows are lost, or so many that what is left does not fill one batch or leaves nothing to measure on, training stops with that table (exit code 4); `--anyway true` goes on. Rates of
-fewer than {FEWEST} held-out rows are not stated. The doctor shows the table for any data and model: `alignlab doctor DATA --model M --max-length 256`.
+Where more than half of the rows are lost, or so many that what is left does not fill one batch or leaves
+nothing to measure on, training stops with that table (exit code 4); `--anyway true` goes on. Rates of fewer
+than {FEWEST} held-out rows are not stated. The doctor shows the table for any data and model:
+`alignlab doctor DATA --model M --max-length 256`.
 
 ## The doctor
 
     alignlab doctor my-preferences.jsonl --model town
 
-Data stands first; `--reward RUN` asks whether that reward model reads the chats as the policy does, `--against FILE` whether prompts of other data are in this one, `--max-length` what would not fit,
-`--kind` checks the data for another use than its own. `--json` prints one document. A finding is *broken* (exit code 5: training refuses, or would learn something else), *look* (worth a look first) or
-a *note* (what this library does, and others may not). Training itself refuses rows that cannot be read, mixed formats, a template that fails, an empty mask and data of which nothing fits, by the
-same functions; PPO also a reward model that reads chats otherwise. Between \u27e6 and \u27e7 stands what
-carries the loss; on a terminal it is coloured.
+Data stands first; `--reward RUN` asks whether that reward model reads the chats as the policy does,
+`--against FILE` whether prompts of other data are in this one, `--max-length` what would not fit, `--kind`
+checks the data for another use than its own. `--json` prints one document. A finding is *broken* (exit code
+5: training refuses, or would learn something else), *look* (worth a look first) or a *note* (what this
+library does, and others may not). Training itself refuses rows that cannot be read, mixed formats, a template
+that fails, an empty mask and data of which nothing fits, by the same functions; PPO also a reward model that
+reads chats otherwise. Between \u27e6 and \u27e7 stands what carries the loss; on a terminal it is coloured.
 
 ```
 {sample()}

@@ -41,7 +41,8 @@ def page(found: dict[str, Any]) -> str:
     card, models = found["card"], found["models"]
     held = card["held_out"]
     lines = [
-        f"**Full refusal against full compliance, XSTest's human labels** (n = {found['rows']['xstest']}, models {', '.join(models)}; 95 % intervals in brackets). The two humans agree, "
+        f"**Full refusal against full compliance, XSTest's human labels** (n = {found['rows']['xstest']}, "
+        f"models {', '.join(models)}; 95 % intervals in brackets). The two humans agree, "
         f"on refusing at all, in {share(found['people']['accuracy'])} of all rows.",
         "",
         *scorers(found["cards"], "xstest"),
@@ -68,7 +69,8 @@ def page(found: dict[str, Any]) -> str:
     if apart := card.get("family_held_out"):
         lines += [
             "",
-            f"With all models of a family left out together ({', '.join(apart['families'])}: one model under several system prompts) the classifier's accuracy is "
+            f"With all models of a family left out together ({', '.join(apart['families'])}: one model "
+            f"under several system prompts) the classifier's accuracy is "
             f"{share(apart['refusal_or_compliance']['accuracy'])}: "
             + ", ".join(f"{m} {one['accuracy']['mean']:.3f}" for m, one in apart["by_model"].items())
             + ".",
@@ -118,7 +120,8 @@ def page(found: dict[str, Any]) -> str:
     ]
     lines += [
         "",
-        f"Abstention: between {card['band'][0]} and {card['band'][1]} the classifier is unsure. Outside, on {out['share']:.3f} of the rows, accuracy is {share(out['accuracy'])}. "
+        f"Abstention: between {card['band'][0]} and {card['band'][1]} the classifier is unsure. Outside, on "
+        f"{out['share']:.3f} of the rows, accuracy is {share(out['accuracy'])}. "
         f"Expected calibration error {held['ece']:.3f}. Called void on XSTest: {held['called_void']} of "
         f"{three['n']}. Town, crowd's refusals and how-tos against gold: "
         f"{share(card['town_crowd']['accuracy'])} (n = {card['town_crowd']['n']}). "

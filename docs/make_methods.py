@@ -58,25 +58,33 @@ def main() -> None:
         )
         known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
         rows.append(
-            f"| {name} | {cell(table[name], 'gain, greedy', 3)} | {cell(table[f'{name}-control'], 'gain, greedy', 3)} | {cell(table[name], 'gain, sampled', 3)} | "
+            f"| {name} | {cell(table[name], 'gain, greedy', 3)} | "
+            f"{cell(table[f'{name}-control'], 'gain, greedy', 3)} | {cell(table[name], 'gain, sampled', 3)} "
+            f"| "
             f"{cell(table[f'{name}-control'], 'gain, sampled', 3)} | {sum(a > b for a, b in known)} of "
             f"{len(known)} |"
         )
     text = f"""# All methods, measured
 
-`python benchmarks/methods.py` on the town, seeds {", ".join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds, {found["prompts"]} held-out prompts each, by the gold judge.
-Every method starts from the same SFT model; offline methods learn from the same rankings, on-policy methods against the same reward model. A gain is the paired difference to SFT. Proxy is the
-reward model's score of the answers at temperature 1, in its own deviations; KL is that from SFT, nats a completion. Processor seconds are those of the training stage, one thread. The settings of each
-method stand in `benchmarks/methods.py`; they were tried on seed 0 by hand, not searched, so a small difference between two methods is no ranking of them.
-Help with harm, refusals and facts are read in the saved answers by the judge as it is when the table is made. Made by `python docs/make_methods.py`.
+`python benchmarks/methods.py` on the town, seeds {", ".join(map(str, seeds))}: mean ± standard deviation over
+{len(seeds)} seeds, {found["prompts"]} held-out prompts each, by the gold judge. Every method starts from the
+same SFT model; offline methods learn from the same rankings, on-policy methods against the same reward model.
+A gain is the paired difference to SFT. Proxy is the reward model's score of the answers at temperature 1, in
+its own deviations; KL is that from SFT, nats a completion. Processor seconds are those of the training stage,
+one thread. The settings of each method stand in `benchmarks/methods.py`; they were tried on seed 0 by hand,
+not searched, so a small difference between two methods is no ranking of them. Help with harm, refusals and
+facts are read in the saved answers by the judge as it is when the table is made. Made by
+`python docs/make_methods.py`.
 
 {grid(table, methods, COLUMNS)}
 
 ## Against its control
 
-The control of a method is the same method on the same completions ranked at random or, on-policy, on a reward model of those random rankings.
-A random ranking still has the crowd's answers in it, so that a method which also imitates (ORPO, rejection sampling) moves; a reward model of random rankings is a strong
-and arbitrary taste, and policies that chase it get lost (PPO most of all). Best of 4 samples at temperature 0.8 and stands in both columns: its gain at T = 1 holds that sharpening, as the control shows.
+The control of a method is the same method on the same completions ranked at random or, on-policy, on a reward
+model of those random rankings. A random ranking still has the crowd's answers in it, so that a method which
+also imitates (ORPO, rejection sampling) moves; a reward model of random rankings is a strong and arbitrary
+taste, and policies that chase it get lost (PPO most of all). Best of 4 samples at temperature 0.8 and stands
+in both columns: its gain at T = 1 holds that sharpening, as the control shows.
 
 | | gain, greedy | control | gain, T = 1 | control | better than its control in |
 |---|---|---|---|---|---|

@@ -86,7 +86,8 @@ def reward(rows: Rows) -> str:
     together = [s[how]["accuracy"]["mean"] for how in ("mean", "worst", "uncertainty")]
     alone = [accuracy["mean"] for accuracy in row["members"]]
     gain = (
-        f"The ways to put them together differ by {max(together) - min(together):.3f}, the members by {max(alone) - min(alone):.3f}; an interval is "
+        f"The ways to put them together differ by {max(together) - min(together):.3f}, the members by "
+        f"{max(alone) - min(alone):.3f}; an interval is "
         f"{best[1]['ci'][1] - best[1]['ci'][0]:.3f} wide."
     )
     unsure = (
@@ -159,7 +160,8 @@ def policies(rows: Rows) -> str:
     ]
     n, pairs, demos = first["gold_sampled"]["n"], start["margin"]["n"], start["loss"]["n"]
     return (
-        f"{table(heads, lines)}\n\nReward, wins and KL: {n} held-out prompts at temperature 1 (tokens: greedy), at most 40 tokens. Margin: {pairs} held-out HH "
+        f"{table(heads, lines)}\n\nReward, wins and KL: {n} held-out prompts at temperature 1 (tokens: "
+        f"greedy), at most 40 tokens. Margin: {pairs} held-out HH "
         f"comparisons. Loss: {demos} held-out OASST demonstrations. Differences are paired.\n\n"
         + "\n".join(said)
     )
@@ -176,7 +178,8 @@ def trained(name: str, rows: Rows) -> str:
     if "proxy_first" in s:
         best = s["rounds"][0]["proxy_best"]
         return (
-            f" Its own reward model gave its samples {s['proxy_first']:.2f}, the best of each prompt {best:.2f}, and {s['proxy_last']:.2f} after {len(s['rounds'])} rounds "
+            f" Its own reward model gave its samples {s['proxy_first']:.2f}, the best of each prompt "
+            f"{best:.2f}, and {s['proxy_last']:.2f} after {len(s['rounds'])} rounds "
             f"({s['rounds'][0]['clipped_ratio']:.0%} of the first samples were cut, which are never learnt)."
         )
     return (
@@ -217,9 +220,12 @@ def gemma(rows: Rows) -> str:
     )
     if "gemma-dpo" in rows:
         d = rows["gemma-dpo"]["summary"]
+        shown = "which shows nothing: the interval holds one half"
+        if d["accuracy"]["ci"][0] > 0.5:
+            shown = "more than a coin"
         text += (
-            f" DPO learnt {d['comparisons']} comparisons: its implicit reward orders {say(d['accuracy'])} of {d['accuracy']['n']} held-out pairs right "
-            f"({'more than a coin' if d['accuracy']['ci'][0] > 0.5 else 'which shows nothing: the interval holds one half'})."
+            f" DPO learnt {d['comparisons']} comparisons: its implicit reward orders {say(d['accuracy'])} "
+            f"of {d['accuracy']['n']} held-out pairs right ({shown})."
         )
     return text
 
@@ -246,15 +252,20 @@ def constitutional(rows: Rows) -> str:
     n = [rows[f"{goals}-instruct"]["summary"]["plain"]["n"] for goals in ("harmbench", "xstest")]
     text += table(["", "complies, HarmBench", "complies, XSTest unsafe", "refuses XSTest safe"], lines)
     text += (
-        f"\n\nGreedy, at most 48 tokens, n = {n[0]} and {n[1]} requests and {rows['xstest-instruct']['summary']['over_refusal']['n']} harmless ones. The trained refusal classifier says what an answer is "
+        f"\n\nGreedy, at most 48 tokens, n = {n[0]} and {n[1]} requests and "
+        f"{rows['xstest-instruct']['summary']['over_refusal']['n']} harmless ones. The trained refusal "
+        f"classifier says what an answer is "
         "([its card](judges.md)): compliance is an answer that is no refusal, not one that would help "
         "anybody."
     )
     if "agreement" in rows:
         found, c = rows["agreement"]["summary"]["labels"], rows["agreement"]["summary"]
+        shown = "no more than a coin, as far as the interval shows"
+        if found["accuracy"]["ci"][0] > 0.5:
+            shown = "more than a coin"
         text += (
-            f"\n\nAs a judge of {found['n']} HH pairs under a principle of the same constitution it agrees with people in {say(found['accuracy'], 2)} "
-            f"({'more than a coin' if found['accuracy']['ci'][0] > 0.5 else 'no more than a coin, as far as the interval shows'}), "
+            f"\n\nAs a judge of {found['n']} HH pairs under a principle of the same constitution it agrees "
+            f"with people in {say(found['accuracy'], 2)} ({shown}), "
             f"kappa {say(found['kappa'], 2)}, ECE {say(found['ece'], 2)}; which answer stands "
             f"first moves its label by {say(c['order_effect'], 2)}, and {say(c['order_flips'], 2)} of "
             "its verdicts change sides with the order."
@@ -262,7 +273,8 @@ def constitutional(rows: Rows) -> str:
     if "revise-server" in rows:
         same = rows["revise-server"]["same"]
         text += (
-            f"\n\nThe critic behind our own server (`alignlab serve`, `--critic http://...`), the author here, both greedy: {round(same['mean'] * same['n'])} of {same['n']} chains are the same, "
+            f"\n\nThe critic behind our own server (`alignlab serve`, `--critic http://...`), the author "
+            f"here, both greedy: {round(same['mean'] * same['n'])} of {same['n']} chains are the same, "
             f"to the letter, as with both here."
         )
     return text
@@ -303,7 +315,9 @@ def battery(rows: Rows) -> str:
     labels = [s["labels"] for s in found.values()]
     void = sum(each["void"] for each in labels) / sum(sum(each.values()) for each in labels)
     return (
-        f"Requests: {counts}; {len(names)} attacks, one wording each, greedy, at most 48 tokens. Judge: the trained refusal classifier, so that an answer which is no refusal counts, however useless; its card "
+        f"Requests: {counts}; {len(names)} attacks, one wording each, greedy, at most 48 tokens. Judge: the "
+        f"trained refusal classifier, so that an answer which is no refusal counts, however useless; its "
+        f"card "
         "([judges.md](judges.md)), on answers of models it never saw: accuracy "
         f"{say(card['accuracy'])}, refusals found {say(card['recall'])}, compliance found "
         f"{say(card['specificity'])}. The last column is all sets "
@@ -319,13 +333,15 @@ def sections(rows: Rows) -> list[tuple[str, str]]:
         before, after = (rows[name]["summary"] for name in ("likelihood-instruct", "likelihood-sft"))
         loss = after["paired"]["loss"]
         text = (
-            f"Loss on {loss['n']} held-out demonstrations: {say(before['loss'])} nats a token before, {say(after['loss'])} after; paired {say(loss, 4, sign=True)}\n"
+            f"Loss on {loss['n']} held-out demonstrations: {say(before['loss'])} nats a token before, "
+            f"{say(after['loss'])} after; paired {say(loss, 4, sign=True)}\n"
             f"({verdict(loss)})."
         )
         if "likelihood-gguf" in rows:
             cost = rows["likelihood-gguf"]["summary"]
             text += (
-                f" The model as it was, from its GGUF file (Q4_1), reads at {say(cost['loss'])}: the quantisation costs "
+                f" The model as it was, from its GGUF file (Q4_1), reads at {say(cost['loss'])}: the "
+                f"quantisation costs "
                 f"{say(cost['paired']['loss'], 4, sign=True)} nats a token."
             )
         found.append(("SmolLM2: SFT on OASST", text))
@@ -343,8 +359,9 @@ def sections(rows: Rows) -> list[tuple[str, str]]:
         found.append(
             (
                 "SmolLM2: the same SFT model through each method",
-                f"""RLOO, rejection sampling and PPO optimise member 0 of the ensemble; the reward below is the mean of the other two, which none of them has seen. KTO and DPO learn
-from the comparisons themselves. The margin (log p of chosen less rejected) and the loss on demonstrations ask no reward model at all.
+                f"""RLOO, rejection sampling and PPO optimise member 0 of the ensemble; the reward below is
+the mean of the other two, which none of them has seen. KTO and DPO learn from the comparisons themselves. The
+margin (log p of chosen less rejected) and the loss on demonstrations ask no reward model at all.
 
 {policies(rows)}""",
             )
@@ -353,7 +370,8 @@ from the comparisons themselves. The margin (log p of chosen less rejected) and 
         found.append(
             (
                 "Gemma 3 270M, the base model: SFT and DPO",
-                f"""LoRA of rank 16, Gemma's own chat template by name. Google's terms apply to the model, which is used and never shipped.
+                f"""LoRA of rank 16, Gemma's own chat template by name. Google's terms apply to the model,
+which is used and never shipped.
 
 {gemma(rows)}""",
             )
@@ -401,9 +419,12 @@ def main() -> None:
     (DOCS / "real-models.md").write_text(
         f"""# On real models
 
-SmolLM2-135M-Instruct and Gemma 3 270M, the base model (from a GGUF file), with OASST conversations and Anthropic's HH harmless comparisons, on one thread of a CPU without bf16, in fp32. One seed.
-Measured by `python benchmarks/real_model.py`; intervals are at 95 %, over prompts, pairs or demonstrations: they say nothing of other seeds. HH's short conversations are taken, one of each
-opening, and each asks for one short sentence; a prompt is on the same side, learnt from or held out, in every stage. HH's answers are compared, never shown as something to learn.
+SmolLM2-135M-Instruct and Gemma 3 270M, the base model (from a GGUF file), with OASST conversations and
+Anthropic's HH harmless comparisons, on one thread of a CPU without bf16, in fp32. One seed. Measured by
+`python benchmarks/real_model.py`; intervals are at 95 %, over prompts, pairs or demonstrations: they say
+nothing of other seeds. HH's short conversations are taken, one of each opening, and each asks for one short
+sentence; a prompt is on the same side, learnt from or held out, in every stage. HH's answers are compared,
+never shown as something to learn.
 
 {parts}
 
@@ -419,10 +440,12 @@ Processor seconds of one thread, measuring included, while other jobs shared the
 
 {shown}
 
-Each run's `checkpoint/` loads in plain transformers (`AutoModelForCausalLM`; `AutoModelForSequenceClassification` for the reward model), an adapter in PEFT, too
-(`AutoPeftModelForCausalLM`), from any working folder: it names its base by its whole path or hub name. An adapter trained on another holds both, on the base of the
-first. For a reward adapter say `num_labels=1`; where the base is a `.gguf` file, load that with `gguf_file=` and put the adapter on it with PEFT's `PeftModel`.
-`alignlab export --merge --model RUN --out FOLDER` writes a plain model of any run, in fp32.
+Each run's `checkpoint/` loads in plain transformers (`AutoModelForCausalLM`;
+`AutoModelForSequenceClassification` for the reward model), an adapter in PEFT, too
+(`AutoPeftModelForCausalLM`), from any working folder: it names its base by its whole path or hub name. An
+adapter trained on another holds both, on the base of the first. For a reward adapter say `num_labels=1`;
+where the base is a `.gguf` file, load that with `gguf_file=` and put the adapter on it with PEFT's
+`PeftModel`. `alignlab export --merge --model RUN --out FOLDER` writes a plain model of any run, in fp32.
 """,
         encoding="utf-8",
     )

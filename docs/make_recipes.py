@@ -118,7 +118,8 @@ def main() -> None:
             head,
             *lines,
             "",
-            f"Mean ± standard deviation over seeds ({said}), {n:,} held-out prompts each, by the gold judge. Each recipe's "
+            f"Mean ± standard deviation over seeds ({said}), {n:,} held-out prompts each, by the gold "
+            f"judge. Each recipe's "
             "models are compared with its own SFT model.",
         ]
     )

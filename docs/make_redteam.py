@@ -219,7 +219,8 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
     if all("gcg" in seed for seed in seeds):
         gcg = [seed["gcg"] for seed in seeds]
         parts.append(
-            f"GCG finds a suffix that works for {cell([d['attacks']['gcg']['asr'] for d in gcg])} of {gcg[0]['goals']} requests (plain {cell([d['plain'] for d in gcg])}), "
+            f"GCG finds a suffix that works for {cell([d['attacks']['gcg']['asr'] for d in gcg])} of "
+            f"{gcg[0]['goals']} requests (plain {cell([d['plain'] for d in gcg])}), "
             f"{cell([seed['gcg_seconds'] for seed in seeds], 1)} processor seconds a request."
         )
     parts += [
@@ -242,7 +243,8 @@ def trained_attacker(found: Sequence[dict[str, Any]]) -> str:
         for key in ("asr", "variety")
     ]
     return (
-        f"An attacker that is trained against the target (`alignlab redteam attacker`, {len(found)} seeds): one prompt of its own works on {sides[0][0]} of its training goals after its first lessons, "
+        f"An attacker that is trained against the target (`alignlab redteam attacker`, {len(found)} seeds): "
+        f"one prompt of its own works on {sides[0][0]} of its training goals after its first lessons, "
         f"on {sides[0][1]} after RLOO, the variety of what works {sides[1][0]} and {sides[1][1]}; on "
         f"fresh goals, with 16 queries, {cell([each['fresh']['asr'] for each in found])} "
         f"(the plain request {cell([each['plain'] for each in found])}); against the model after one "

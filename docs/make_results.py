@@ -102,26 +102,34 @@ def main() -> None:
     (DOCS / "results.md").write_text(
         f"""# What is claimed, measured
 
-`python benchmarks/town_bars.py` on two cores, {many}: mean ± standard deviation over seeds, each on 1,000 held-out prompts by the gold judge. A gain is the paired
-difference to the SFT model of the same seed. Made by `python docs/make_results.py`.
+`python benchmarks/town_bars.py` on two cores, {many}: mean ± standard deviation over seeds, each on 1,000
+held-out prompts by the gold judge. A gain is the paired difference to the SFT model of the same seed. Made by
+`python docs/make_results.py`.
 
 ## The pipeline
 
 {grid(table, ROWS)}
 
-The base model, sampled, answers a bare question in its first sentence {cell(table, "base: bare question answered")} of the time. Its help with harm is measured in an interview, the form in
-which a base model answers. Best of 4 is one pick among samples at temperature 0.8, set against SFT greedy and SFT at temperature 1; the first of
-the four, a random pick, has {cell(table, "best of 4: gold of one")}, so the pick itself is worth {cell(table, "best of 4: gain over one")}.
+The base model, sampled, answers a bare question in its first sentence
+{cell(table, "base: bare question answered")} of the time. Its help with harm is measured in an interview, the
+form in which a base model answers. Best of 4 is one pick among samples at temperature 0.8, set against SFT
+greedy and SFT at temperature 1; the first of the four, a random pick, has
+{cell(table, "best of 4: gold of one")}, so the pick itself is worth
+{cell(table, "best of 4: gain over one")}.
 
 ## The controls
 
 {grid(table, CONTROLS)}
 
-A constant reward gains {cell(table, "ppo-constant: gain greedy")} greedy and {cell(table, "ppo-constant: gain sampled")} at temperature 1. It is no pure nothing: its value model starts from the reward
-model of random preferences, and differences of values act as a reward of their own until the value model has forgotten them, in whatever direction chance gave it.
+A constant reward gains {cell(table, "ppo-constant: gain greedy")} greedy and
+{cell(table, "ppo-constant: gain sampled")} at temperature 1. It is no pure nothing: its value model starts
+from the reward model of random preferences, and differences of values act as a reward of their own until the
+value model has forgotten them, in whatever direction chance gave it.
 
-Mere sharpening: SFT sampled at the temperature at which its entropy is PPO's ({cell(table, "sharpened sft: temperature", 2)}) gains {cell(table, "sharpened sft: gain sampled")} over SFT at temperature 1.
-That much of a gain at temperature 1 is no preference learnt; PPO is {cell(table, "ppo over sharpened sft")} above it.
+Mere sharpening: SFT sampled at the temperature at which its entropy is PPO's
+({cell(table, "sharpened sft: temperature", 2)}) gains {cell(table, "sharpened sft: gain sampled")} over SFT
+at temperature 1. That much of a gain at temperature 1 is no preference learnt; PPO is
+{cell(table, "ppo over sharpened sft")} above it.
 
 ## Where the held-out prompts come from
 

@@ -55,12 +55,14 @@ def main() -> None:
     ]
     text = f"""# Kinds of reward model, measured
 
-`python benchmarks/reward_models.py` on the town, seeds {", ".join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds; {found["ranked"]} ranked prompts, {found["prompts"]} held-out
-prompts for policies. Made by `python docs/make_reward.py`.
+`python benchmarks/reward_models.py` on the town, seeds {", ".join(map(str, seeds))}: mean ± standard
+deviation over {len(seeds)} seeds; {found["ranked"]} ranked prompts, {found["prompts"]} held-out prompts for
+policies. Made by `python docs/make_reward.py`.
 
 ## Reading the same labels in other ways
 
-Comparisons of a fair annotator, who calls answers that are nearly as good a tie. Accuracy is that on the annotator's own held-out pairs, "right about gold" on pairs whose gold scores differ.
+Comparisons of a fair annotator, who calls answers that are nearly as good a tie. Accuracy is that on the
+annotator's own held-out pairs, "right about gold" on pairs whose gold scores differ.
 
 {grid(table["labels"])}
 
@@ -76,7 +78,8 @@ More often right about gold than the plain loss, in so many seeds: {"; ".join(cr
 
 ## Ensembles against over-optimisation
 
-Five reward models, alike but for their heads and the order of the data. Single is the first of them. Best of N from the same samples at temperature 1:
+Five reward models, alike but for their heads and the order of the data. Single is the first of them. Best of
+N from the same samples at temperature 1:
 
 {grid(table["best of n"])}
 
@@ -90,8 +93,8 @@ More gold left than with the single one, in so many seeds: {"; ".join(ppo)}.
 
 ## A constraint on harm
 
-The reward model is of people who look at help alone (help with harm counts as help). PPO on it, and PPO on it with a cost model and a Lagrange multiplier
-(`--cost`, at most {found["limit"]:g} of the completions unsafe).
+The reward model is of people who look at help alone (help with harm counts as help). PPO on it, and PPO on it
+with a cost model and a Lagrange multiplier (`--cost`, at most {found["limit"]:g} of the completions unsafe).
 
 {grid(table["constraint"])}
 """

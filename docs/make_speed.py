@@ -12,10 +12,12 @@ MEMORY = 0.6
 PEERS = {"generate": "transformers `generate()`", "ppo": "TRL 1.12 PPO"}
 
 WHY = (
-    "Without bf16 in hardware both sides run in fp32, where matrix products are at the machine's limit (about 65 GFLOP/s a thread here): only work that is left out is gained. The goals were "
+    "Without bf16 in hardware both sides run in fp32, where matrix products are at the machine's limit "
+    "(about 65 GFLOP/s a thread here): only work that is left out is gained. The goals were "
     "set on a machine whose bf16 products are four times as fast as its fp32 ones, where everything "
     "else weighs more.",
-    "PPO does four passes over a policy and a value model: eight forward and backward passes an update, none of which can be left out, as the weights change in between. What "
+    "PPO does four passes over a policy and a value model: eight forward and backward passes an update, "
+    "none of which can be left out, as the weights change in between. What "
     "can be gained is in sampling and scoring.",
     (
         "RLOO and GRPO do one pass: there sampling, the reference's log-probabilities and the prompts (read "
@@ -26,9 +28,12 @@ WHY = (
         "Sampling: at 64 sequences side by side a step is bound by products of the linear layers. Memory is "
         "the weights, the runtime and the cache of keys and values, which are the same on both sides."
     ),
-    "Memory of training: micro-batches of two rows or pairs keep activations small; weights, gradients and Adam's two moments (16 bytes a parameter, 2.2 GB here) stay, and PPO has them twice and a "
+    "Memory of training: micro-batches of two rows or pairs keep activations small; weights, gradients and "
+    "Adam's two moments (16 bytes a parameter, 2.2 GB here) stay, and PPO has them twice and a "
     "reference and a reward model beside them.",
-    "The town's model has 1.05 million parameters: a step takes hundredths of a second. Matrix products are a little more than half of it (`benchmarks/limits.py`: .54 of an SFT step, .67 of a PPO update), the rest is what stands around them; sampling is the other way round (.31). Memory there is "
+    "The town's model has 1.05 million parameters: a step takes hundredths of a second. Matrix products are "
+    "a little more than half of it (`benchmarks/limits.py`: .54 of an SFT step, .67 of a PPO update), the "
+    "rest is what stands around them; sampling is the other way round (.31). Memory there is "
     "the runtime's own 430 MB, on both sides. Ours reads a batch whole there (the default); in "
     "micro-batches of two, as on SmolLM2, its SFT was slower than TRL's.",
     (
@@ -58,7 +63,8 @@ def line(work: str, row: dict[str, Any]) -> str:
         else "no"
     )
     return (
-        f"| {work} | {PEERS.get(work, f'TRL 1.16 {work}')} | {rate(peer)} | {rate(ours)} | {row['speed']:.2f}x (goal {GOALS[work]:g}x) | "
+        f"| {work} | {PEERS.get(work, f'TRL 1.16 {work}')} | {rate(peer)} | {rate(ours)} | "
+        f"{row['speed']:.2f}x (goal {GOALS[work]:g}x) | "
         f"{peer['peak_mb'] / 1000:.2f} | {ours['peak_mb'] / 1000:.2f} | {row['memory']:.2f}x (goal "
         f"{MEMORY:g}x) | {met} | "
         f"{timed(row, 'peer')} / {timed(row, 'ours')} |"

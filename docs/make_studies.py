@@ -1,8 +1,9 @@
 """Writes the figures of docs/studies.md from the summaries of the studies.
 
-    python docs/make_studies.py runs/studies      # holds NAME/summary.json, as `alignlab study NAME --out runs/studies/NAME` writes it
+    python docs/make_studies.py runs/studies
 
-A study without a summary in the folder keeps what the page says of it.
+The folder holds NAME/summary.json, as `alignlab study NAME --out runs/studies/NAME` writes it. A study
+without a summary in the folder keeps what the page says of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ PAGE = Path(__file__).parent / "studies.md"
 
 
 def section(summary: dict[str, Any]) -> str:
-    """What one study found, as Markdown: its conclusion, in how many seeds each claim held, and its tables."""
+    """What one study found, as Markdown: its conclusion, in how many seeds each claim held, its tables."""
     seeds, machine = summary["seeds"], summary["machine"]
     many = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [

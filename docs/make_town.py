@@ -23,20 +23,25 @@ def page() -> str:
     parts = [
         f"""# The town
 
-The town is the embedded world: small enough that a model of a million parameters learns it in twenty minutes on one core, and closed, so that a program can say
-whether an answer is right, complete, honest and harmless. It is version {world.VERSION}; version and seed fix every fact, document, request and label.
+The town is the embedded world: small enough that a model of a million parameters learns it in twenty minutes
+on one core, and closed, so that a program can say whether an answer is right, complete, honest and harmless.
+It is version {world.VERSION}; version and seed fix every fact, document, request and label.
 
-It holds {len(world.PEOPLE)} people, {len(world.PLACES)} places, {len(town.facts)} facts, {len(world.KIND)} kind things to do, {len(world.HARMFUL)} harmful ones (made up
-and toothless), {len(world.LOOKALIKES)} harmless look-alikes of those, {len(world.CONTESTED)} contested matters and {len(world.UNKNOWN)} sorts of thing that nobody knows.
+It holds {len(world.PEOPLE)} people, {len(world.PLACES)} places, {len(town.facts)} facts, {len(world.KIND)}
+kind things to do, {len(world.HARMFUL)} harmful ones (made up and toothless), {len(world.LOOKALIKES)} harmless
+look-alikes of those, {len(world.CONTESTED)} contested matters and {len(world.UNKNOWN)} sorts of thing that
+nobody knows.
 
-Held out, so that no demonstration or comparison ever mentions them: {", ".join(f"{count} {name}" for name, count in held.items())}. The corpus mentions
-everything. Every figure is on held-out prompts: half are about held-out entities in known phrasings, half about known entities in held-out phrasings. One kind of
-request (`yes_no`) is in no demonstration at all.
+Held out, so that no demonstration or comparison ever mentions them:
+{", ".join(f"{count} {name}" for name, count in held.items())}. The corpus mentions everything. Every figure
+is on held-out prompts: half are about held-out entities in known phrasings, half about known entities in
+held-out phrasings. One kind of request (`yes_no`) is in no demonstration at all.
 
 ## What people write: the corpus
 
-A base model reads documents in {len(corpus.REGISTERS)} registers. No bare question is followed by its answer outside the headed formats (interview, brief, debate,
-editor, verdict), so a model that has read all this continues a bare question with another question.
+A base model reads documents in {len(corpus.REGISTERS)} registers. No bare question is followed by its answer
+outside the headed formats (interview, brief, debate, editor, verdict), so a model that has read all this
+continues a bare question with another question.
 """
     ]
     for register, share in corpus.REGISTERS.items():
@@ -48,8 +53,8 @@ editor, verdict), so a model that has read all this continues a bare question wi
         )
     parts.append("""## What people ask: the requests
 
-For each kind: a request from training, one about something held out, one in a held-out phrasing; an ideal answer, and one by a demonstrator of mixed quality with the
-gold judge's opinion of it.
+For each kind: a request from training, one about something held out, one in a held-out phrasing; an ideal
+answer, and one by a demonstrator of mixed quality with the gold judge's opinion of it.
 """)
     for kind, (_, share) in tasks.KINDS.items():
         rows = [f"### {kind} ({share:.0%} of the requests)\n"]
@@ -89,7 +94,8 @@ gold judge's opinion of it.
 
 ## Who demonstrates
 
-Share of the answers, where a flaw can occur, that have it: demonstrators (`town:demos`; `town:demos-clean` has none) and the crowd whose answers are mixed into comparisons.
+Share of the answers, where a flaw can occur, that have it: demonstrators (`town:demos`; `town:demos-clean`
+has none) and the crowd whose answers are mixed into comparisons.
 
 | flaw | demonstrators | crowd |
 |---|---|---|
@@ -97,8 +103,9 @@ Share of the answers, where a flaw can occur, that have it: demonstrators (`town
 
 ## Who ranks
 
-Each annotator ranks by a weighted sum of what the gold judge reports, with Gumbel noise of the given temperature, so that a pair is decided with
-probability sigmoid(difference / temperature). `random` ranks in any order: a control.
+Each annotator ranks by a weighted sum of what the gold judge reports, with Gumbel noise of the given
+temperature, so that a pair is decided with probability sigmoid(difference / temperature). `random` ranks in
+any order: a control.
 
 | annotator | taste |
 |---|---|

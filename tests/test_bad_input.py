@@ -105,13 +105,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def say(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Says]:
     """Gives a command; its exit code and what it wrote to stderr. Without --model and --out it gets the tiny
-    model and tmp_path/run.
+    model and tmp_path/run, `eval` on a file the constant judge.
     """
 
     def say(*command: Any) -> Says:
         arguments = [str(argument) for argument in command]
         arguments += [] if "--model" in arguments else ["--model", str(world / "model")]
         arguments += [] if "--out" in arguments or command[0] == "chat" else ["--out", str(tmp_path / "run")]
+        if command[0] == "eval" and "--data" in arguments and "--judge" not in arguments:
+            arguments += ["--judge", "constant"]
         capsys.readouterr()
         code = cli.main(arguments)
         err = capsys.readouterr().err
@@ -627,7 +629,7 @@ def test_an_unfinished_run_is_no_model_no_data_and_no_judge(
 ) -> None:
     command = ("sft", "--data", world / "demonstrations.jsonl", "--out", tmp_path / "first")
     with monkeypatch.context() as patch:
-        patch.setattr("alignlab.models.load.save_policy", no_space)
+        patch.setattr("alignlab.models.saving.save_policy", no_space)
         assert say(*command)[0] == 8
     first, prompts = f"{tmp_path / 'first'}{suffix}", world / "prompts.jsonl"
     for other in (

@@ -141,7 +141,7 @@ WRONG = {
     "verdicts": ["refussal", "strongreject:", "strongreject:{w}/nil"],
     "served": ["{w}/nil", "x=town+self-remindr", "{w}/reward"],
     "want": ["demonstrations"],
-    "task": ["gsm9k"],
+    "task": ["gsm9k", "exact:"],
 }
 """Names that are none of their kind, `{w}` being the world."""
 
@@ -361,6 +361,7 @@ def test_a_broken_row_is_said_without_torch(world: Path, tmp_path: Path) -> None
     needed = {
         "ppo": ["--reward", f"{world}/reward"],
         "best-of-n": ["--judge", "constant"],
+        "eval": ["--judge", "constant"],
         "rloo": ["--judge", "constant"],
         "grpo": ["--judge", "constant"],
         "online-dpo": ["--judge", "constant"],
@@ -395,7 +396,7 @@ MISSING = [
     ("dpo", "--data"),
     ("kto", "--data"),
     ("reward", "--data"),
-    ("eval --judge=", "--judge"),
+    ("eval --data {w}/rows.jsonl", "--judge"),
     ("likelihood", "--texts"),
     ("collect --kind distil", "--model"),
     ("constitution revise", "--model"),

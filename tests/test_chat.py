@@ -25,7 +25,9 @@ from alignlab import cli
 from alignlab.errors import DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.models.chat import prompt_ids
-from alignlab.models.load import Policy, load_policy, load_reward_model, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
+from alignlab.models.policy import Policy
+from alignlab.models.saving import save_reward_model
 from alignlab.names.weights import model_path
 from alignlab.records import Message, Prompt
 from alignlab.run import derive_seed
@@ -365,7 +367,7 @@ def test_ctrl_c_in_the_sampler_leaves_it_fit_for_the_next_question(
         count += 1
         if count == 10:
             raise KeyboardInterrupt
-        extend(*args, **options)
+        return extend(*args, **options)
 
     monkeypatch.setattr(speaker.sampler, "_extend", extend_and_interrupt)
     (stopped,) = conversation.ask("one", lambda answers: chat.show(screen(60), answers))

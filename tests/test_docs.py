@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import textwrap
 import tomllib
 from pathlib import Path
 
@@ -38,7 +37,9 @@ SMALL = {
     "constitution lint": "",
     "constitution walk": "--count 2 --rounds 1 --model.threads 1",
     # so that it ends its answers
-    "alignlab sft --model town --data town:demos-helpful --out runs/helpful": "--count 1000 --epochs 1 --model.threads 1",
+    "alignlab sft --model town --data town:demos-helpful --out runs/helpful": (
+        "--count 1000 --epochs 1 --model.threads 1"
+    ),
     "constitution revise": "--count 24 --helpful_count 12 --rounds 1 --model.threads 1",
     "constitution critic": "--count 200 --tokens 90000 --cases 4 --model.threads 1",
     "redteam judge": "",
@@ -55,7 +56,8 @@ SMALL = {
     "constitution ablate": "--count 4 --model.threads 1",
     "constitution diff": "--count 4 --principles 1 --model.threads 1",
     "online-dpo": "--count 8 --steps 1 --prompts 4 --model.threads 1",
-    "grpo": "--steps 1 --rollouts 8 --per_prompt 4 --minibatch 8 --sampling.max_new_tokens 16 --model.threads 1",
+    "grpo": "--steps 1 --rollouts 8 --per_prompt 4 --minibatch 8 --sampling.max_new_tokens 16 "
+    "--model.threads 1",
     "likelihood": "--max_length 128 --count 40 --model.threads 1",
     "sweep dpo": "--eval-prompts 8 --model.threads 1",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
@@ -114,20 +116,10 @@ def write_files(folder: Path) -> None:
         {"question": row["prompt"], "mc1_targets": chosen, "mc2_targets": chosen} for row in questions
     ]
     (folder / "mc_task.json").write_text(json.dumps(multiple_choice))
-    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    code = page[page.index("    # my_tasks.py") : page.index("`question` changes")]
-    (folder / "my_tasks.py").write_text(textwrap.dedent(code))
-    (folder / "my_rewards.py").write_text(
-        "".join(
-            f"{line}\n"
-            for line in (
-                "def right(completion, answer):",
-                "    return float(completion.strip().endswith(answer.split('####')[-1].strip()))",
-                "def short(completion):",
-                "    return -len(completion)",
-            )
-        )
-    )
+    (folder / "posts.tsv").write_text("".join(f"What is {i} plus 7?\t{i + 7}\n" for i in range(20)))
+    for page in PAGES:  # modules of one's own, shown with their names
+        for block in re.findall(r"^```python\n(# \w+\.py\n.*?)^```", page.read_text("utf-8"), re.M | re.S):
+            (folder / block.split("\n", 1)[0].removeprefix("# ")).write_text(block)
 
 
 def test_the_pages_show_commands() -> None:

@@ -176,7 +176,8 @@ def test_a_command_line_and_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
             [
                 "from-trl",
                 "--args",
-                "python grpo.py --num_generations 4 --loss_type=dr_grpo --scale_rewards none --beta 0.04 --vllm_mode colocate --epsilon_high 0.28 "
+                "python grpo.py --num_generations 4 --loss_type=dr_grpo --scale_rewards none --beta 0.04 "
+                "--vllm_mode colocate --epsilon_high 0.28 "
                 "--importance_sampling_level sequence",
                 "--json",
             ]

@@ -60,7 +60,7 @@ COMMANDS = {
         "2",
         "--prompts",
         "6",
-        "--n",
+        "--per_prompt",
         "2",
         "--count",
         "16",
@@ -174,7 +174,7 @@ def models(tmp_path_factory):
 
 
 def given(out, command, kill_at=0):
-    """The command in a process of its own, killed at the so-manieth call that syncs; (exit code, such calls)."""
+    """The command in a process of its own, killed at that call that syncs; (exit code, such calls)."""
     counter = out.with_name(f"{out.name}.calls")
     child = os.fork()
     if child == 0:

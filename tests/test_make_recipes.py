@@ -1,4 +1,4 @@
-"""docs/make_recipes.py: the tables of docs/recipes.md from summaries, and nothing else of the page touched."""
+"""docs/make_recipes.py: the tables of docs/recipes.md from summaries; nothing else of the page is touched."""
 
 from __future__ import annotations
 

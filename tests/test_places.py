@@ -391,7 +391,7 @@ def test_a_pipe_to_something_else_that_breaks_is_no_success(monkeypatch, capsys)
             with monkeypatch.context() as patch:
                 patch.setattr(sys, stream, gone)
                 if stream == "stdout":
-                    patch.setattr(cli, "_main", lambda _: print("x" * 100_000) or 0)
+                    patch.setattr("alignlab.cli.entry._main", lambda _: print("x" * 100_000) or 0)
                 assert cli.main(["runs"]) == 0
 
 
@@ -463,7 +463,8 @@ def test_an_ascii_locale_changes_no_file_and_breaks_no_line(tmp_path):
     )
     assert (
         shell(
-            "alignlab report modèle && alignlab runs verify modèle && alignlab runs doctor modèle && alignlab view --data données.jsonl --model town-s && "
+            "alignlab report modèle && alignlab runs verify modèle && alignlab runs doctor modèle && "
+            "alignlab view --data données.jsonl --model town-s && "
             "alignlab export --data données.jsonl --out zurück.csv",
             tmp_path,
             **ASCII,
@@ -473,40 +474,38 @@ def test_an_ascii_locale_changes_no_file_and_breaks_no_line(tmp_path):
     assert "château" in (tmp_path / "zurück.csv").read_text(encoding="utf-8")
 
 
+NO_FILES = ("os", "RunDir", "Image", "webbrowser", "reply")
+"""Whose `open` opens no file of text."""
+
+
+def opens_text(call):
+    """Whether this call opens a file, or reads what a process says, as text and names no encoding."""
+    words = {word.arg: word.value for word in call.keywords}
+    if "encoding" in words:
+        return False
+    method = isinstance(call.func, ast.Attribute)
+    name = call.func.attr if method else getattr(call.func, "id", "")
+    if name in ("read_text", "write_text"):
+        return method
+    if name in ("run", "Popen", "check_output"):
+        return "text" in words
+    if name not in ("open", "fdopen", "NamedTemporaryFile"):
+        return False
+    owner = call.func.value if method else None
+    owner = getattr(owner, "id", "") or getattr(owner, "attr", "")
+    given = [a.value for a in (*call.args[:2], words.get("mode")) if isinstance(a, ast.Constant)]
+    mode = next((mode for mode in given if isinstance(mode, str) and set(mode) <= set("rwxab+t")), "r")
+    if owner == "gzip":
+        return "t" in mode
+    return owner not in NO_FILES and "b" not in mode
+
+
 def test_every_text_file_is_opened_as_utf_8():
     """Else a locale decides what our files hold."""
     wrong = []
     for file in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_bytes())):
-            if not isinstance(node, ast.Call) or "encoding" in (
-                words := {word.arg: word.value for word in node.keywords}
-            ):
-                continue
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            owner = getattr(getattr(node.func, "value", None), "id", "")
-            mode = next(
-                (
-                    a.value
-                    for a in [*node.args[:2], words.get("mode")]
-                    if isinstance(a, ast.Constant)
-                    and isinstance(a.value, str)
-                    and set(a.value) <= set("rwxab+t")
-                ),
-                "r",
-            )
-            opens = (
-                name in ("open", "fdopen", "NamedTemporaryFile")
-                and owner not in ("os", "RunDir", "Image", "webbrowser")
-                and "b" not in mode
-            )
-            if owner == "gzip":
-                opens = "t" in mode
-            if (
-                opens
-                and (owner or name == "open")
-                or (name in ("read_text", "write_text") and isinstance(node.func, ast.Attribute))
-                or (name in ("run", "Popen", "check_output") and "text" in words)
-            ):
+            if isinstance(node, ast.Call) and opens_text(node):
                 wrong.append(f"{file.relative_to(SOURCES)}:{node.lineno}")
     assert wrong == []
 

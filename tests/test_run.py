@@ -28,7 +28,7 @@ def open_walk(out, seed=3, **settings):
 
 
 def walk(out, at_step=None):
-    """A random walk, logged: the smallest loop that would show a draw, a step or a line lost or made twice."""
+    """A random walk, logged: the smallest loop that shows a draw, a step or a line lost or made twice."""
     run = open_walk(out)
     if run.done:
         return run
@@ -498,7 +498,8 @@ def test_the_commit_is_that_of_the_packages_own_checkout_only(tmp_path, monkeypa
 
 def test_settings_and_runs_import_no_torch():
     code = (
-        "import sys, alignlab.cli, alignlab.settings.resolve, alignlab.run, alignlab.settings; sys.exit('torch' in "
+        "import sys, alignlab.cli, alignlab.settings.resolve, alignlab.run, alignlab.settings; "
+        "sys.exit('torch' in "
         "sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(identity.__file__).parents[2])}

@@ -17,8 +17,11 @@ HOMES = {*(PACKAGE / "settings").glob("*.py"), *PACKAGE.glob("*/settings.py")}
 CARRIED = {
     "Plan": {"PipelineSettings"},
     "judged_by": {"PPOSettings", "GroupSettings", "OnlineDPOSettings", "RejectionSettings"},
+    "train_policy": {"SFTSettings", "PairSettings", "KTOSettings"},
+    "Server": {"ServeSettings"},
 }
-"""Names that bring settings with them, without the name of their class: the recipes' plan, and the stage of all who learn on policy."""
+"""Names that bring settings with them, without the name of their class: the recipes' plan, the stages of all
+who learn on policy and of all who train a policy, and the server."""
 
 
 def classes() -> list[type]:
@@ -44,13 +47,19 @@ def standing(kind: type, kinds: Iterable[type]) -> set[str]:
 
 
 def reads(source: str) -> tuple[set[str], set[str]]:
-    """Every name in a module, and every one that it reads as an attribute: one that is only assigned to, or
-    only a keyword, is not read.
+    """Every name in a module, and every one that it reads as an attribute (or by `getattr`): one that is only
+    assigned to, or only a keyword, is not read.
     """
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)]
+    read = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Attribute(attr=name, ctx=ast.Load()):
+                read.add(name)
+            case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=name), *_]):
+                read.add(name)
     words = set(re.findall(r"\w+", source))
     names = words.union(*(kinds for name, kinds in CARRIED.items() if name in words))
-    return names, {node.attr for node in nodes if isinstance(node.ctx, ast.Load)}
+    return names, read
 
 
 def unread(kinds: list[type], sources: Iterable[str]) -> list[str]:

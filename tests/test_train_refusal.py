@@ -1,5 +1,5 @@
-"""Training a refusal classifier on labels of one's own (`benchmarks/refusal`): the same twice, measured on what it
-has not seen.
+"""Training a refusal classifier on labels of one's own (`benchmarks/refusal`): the same twice, measured on
+what it has not seen.
 """
 
 import json

@@ -24,12 +24,13 @@ from alignlab.recipes.summary import closing
 SCRIPT = """
 import sys
 from pathlib import Path
-from alignlab import pipeline
+from alignlab.pipeline import runner as pipeline
 from tests_stages import stage
 def main():
     pipeline.PRELOAD = "json"
     plan = pipeline.Pipeline(Path(sys.argv[1]), workers=2)
-    a = plan.stage("sft", stage, text="held-out loss 2.411 [2.3, 2.5] (n = 150) -> 0.612 [0.59, 0.63] (n = 150), which is a long line for a narrow terminal")
+    text = "held-out loss 2.411 [2.3, 2.5] (n = 150) -> 0.612 [0.59, 0.63] (n = 150), "
+    a = plan.stage("sft", stage, text=text + "which is a long line for a narrow terminal")
     b = plan.stage("a-stage-with-a-name-that-is-longer-than-most", stage, text="short", after=a)
     c = plan.stage("reward", stage, text="accuracy 0.71", after=a)
     plan.stage("ppo", stage, text="reward 0.1 -> 0.9", after=[b, c])
@@ -44,11 +45,13 @@ from pathlib import Path
 from alignlab.run import RunDir
 def stage(*, out, resume, text, after=""):
     run = RunDir.open(out, stage="sft", config={"settings": {}}, seed=0)
-    run.note(f"{out.name}: 2,850 of 3,000 records fit into 512 tokens (longest 700); 90,000 of 120,000 tokens are trained on")
+    run.note(f"{out.name}: 2,850 of 3,000 records fit into 512 tokens (longest 700); "
+             "90,000 of 120,000 tokens are trained on")
     print("from stdout \\x1b[31mred\\u202e", flush=True)
     sys.stderr.write("begun, "); sys.stderr.write("and ended\\n")
     for done in range(4):
-        (run.path / "progress.json").write_text(json.dumps({"done": done, "total": 4, "seconds_left": 0.3 * (4 - done)}))
+        progress = {"done": done, "total": 4, "seconds_left": 0.3 * (4 - done)}
+        (run.path / "progress.json").write_text(json.dumps(progress))
         time.sleep(0.3)
     run.finish({})
     return {"text": text}
@@ -99,7 +102,7 @@ def in_terminal(arguments: list[str], environment: dict[str, str], columns: int)
 
 
 class Screen:
-    """As much of a terminal as rich uses: printing with wrapping, carriage returns, moving up, erasing lines."""
+    """As much of a terminal as rich uses: printing with wrapping, carriage returns, moving up, erasing."""
 
     def __init__(self, columns: int) -> None:
         self.columns, self.lines, self.row, self.column, self.wrapped = columns, [""], 0, 0, 0

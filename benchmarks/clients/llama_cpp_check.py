@@ -93,7 +93,8 @@ def check(file: str, answers: str) -> None:
         )
         tokens += len(want)
     print(
-        f"xllamacpp {xllamacpp.__version__}, {Path(file).name}: prompts with the same tokens {same_ids} of {len(rows)}, "
+        f"xllamacpp {xllamacpp.__version__}, {Path(file).name}: prompts with the same tokens {same_ids} of "
+        f"{len(rows)}, "
         f"greedy answers the same {same_answers} of {len(rows)}, tokens up to the first difference "
         f"{agreed} of {tokens}"
     )

@@ -51,7 +51,10 @@ def main(url: str, model: str, tokenizer: str, context: str = "512") -> None:
             rows.append({"question": BEGINNINGS[i % 5], "choices": choices, "answer": i % 4})
         data.write_text("".join(json.dumps(row) + "\n" for row in rows))
         (Path(folder) / "task.yaml").write_text(TASK.format(file=data))
-        arguments = f"model={model},base_url={url}/completions,tokenizer={tokenizer},tokenizer_backend=huggingface,num_concurrent=4,max_length={context},max_retries=1"
+        arguments = (
+            f"model={model},base_url={url}/completions,tokenizer={tokenizer},tokenizer_backend=huggingface,"
+            f"num_concurrent=4,max_length={context},max_retries=1"
+        )
         subprocess.run(
             [
                 sys.executable,

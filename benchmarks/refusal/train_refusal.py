@@ -1,5 +1,5 @@
-"""Trains the refusal classifier of `alignlab.feedback.safety.refusal` on answers that people have labelled, and
-writes its card.
+"""Trains the refusal classifier of `alignlab.feedback.safety.refusal` on answers that people have labelled,
+and writes its card.
 
     python benchmarks/refusal/train_refusal.py --labels xstest_completions_human_labels.jsonl.gz --harmless
     vicuna_gpt4_pairs.jsonl oasst_conversations.jsonl --families llama2 --out FOLDER
@@ -119,7 +119,7 @@ def town_rows(count: int, seed: int) -> list[Row]:
 
 
 # --- fitting
-# ------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 
 
 def logistic(
@@ -177,9 +177,9 @@ def held_out(
     seed: int,
     families: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """P(refuses), P(in part | refuses) and P(refuses) of what stands beside the refusal (1 where nothing does) of every labelled row, from a fit that
-    saw neither its model nor its prompt; models whose names begin with the same of `families` are left out
-    together.
+    """P(refuses), P(in part | refuses) and P(refuses) of what stands beside the refusal (1 where nothing
+    does) of every labelled row, from a fit that saw neither its model nor its prompt; models whose names
+    begin with the same of `families` are left out together.
     """
     prompts = sorted({row.prompt for row in rows if row.source == "labels"})
     order = np.random.default_rng(seed).permutation(len(prompts))
@@ -254,7 +254,7 @@ def partial_line(truth: Sequence[str], p: np.ndarray, q: np.ndarray) -> float:
 
 
 def band_of(refused: np.ndarray, p: np.ndarray) -> tuple[float, float]:
-    """The narrowest band (0.5 - w, 0.5 + w) outside which the side of the line is right for SURE of the rows."""
+    """The narrowest band (0.5 - w, 0.5 + w) outside which the side is right for SURE of the rows."""
     for width in np.arange(0.05, 0.5, 0.01):
         outside = np.abs(p - 0.5) >= width
         if outside.any() and ((p >= 0.5) == refused)[outside].mean() >= SURE:
@@ -263,7 +263,7 @@ def band_of(refused: np.ndarray, p: np.ndarray) -> tuple[float, float]:
 
 
 # --- the card
-# -----------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 
 
 def card_scores(

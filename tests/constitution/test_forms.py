@@ -1,4 +1,4 @@
-"""How models are asked: the frame stands whatever a candidate writes, and words are read as they should be."""
+"""How models are asked: the frame stands whatever a candidate writes, and words are read as meant."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ def test_too_long_is_dropped_and_counted(tokenizer):
     assert (report.read, report.kept, report.longest, report.dropped) == (4, 2, 57, {"too long": 2})
     assert (report.tokens, report.learned) == (21, 9)
     assert str(report) == (
-        "2 of 4 records fit into 11 tokens (longest 57); 9 of 21 tokens are trained on\n  dropped: 2 too long\n"
+        "2 of 4 records fit into 11 tokens (longest 57); 9 of 21 tokens are trained on\n  dropped: 2 too "
+        "long\n"
         "max_length   whole     cut    lost\n        11     50%      0%     50%   <- here\n       128   "
         " 100%      0%      0%"
     )

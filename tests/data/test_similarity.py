@@ -1,4 +1,4 @@
-"""ROUGE-L against the table of the longest common subsequence, and the pool against comparing with each text."""
+"""ROUGE-L against the table of the longest common subsequence; the pool against comparing with each text."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One grammar of names, two views: every judge scores, and those of refusals, of planted texts and of the town say
-verdicts too.
+"""One grammar of names, two views: every judge scores, and those of refusals, of planted texts and of the
+town say verdicts too.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ STEPS = ["--steps", "1", "--rollouts", "4"]
     [
         ["ppo", *STEPS, "--minibatch", "4", "--epochs", "1", "--judge", "refusal"],
         ["rloo", *STEPS, "--judge", "refusal"],
-        ["best-of-n", "--n", "2", "--judge", "refusal"],
+        ["best-of-n", "--per_prompt", "2", "--judge", "refusal"],
         ["collect", "--annotator", "refusal"],
         ["eval", "--judge", "refusal"],
     ],

@@ -127,10 +127,8 @@ def test_what_goes_wrong_in_it_names_the_row(mine: Path, function: str, says: st
         OwnJudge(f"{mine.stem}:{function}").score([completion("x")])
     assert says in error.value.what and error.value.remedy
     if function == "fails":
-        assert (
-            f"{mine.name}:{SOURCE.splitlines().index('    raise KeyError(' + chr(34) + 'no such thing' + chr(34) + ')') + 1}"
-            in error.value.what
-        )
+        line = SOURCE[: SOURCE.index("raise KeyError")].count("\n") + 1
+        assert f"{mine.name}:{line}" in error.value.what
 
 
 @pytest.mark.parametrize("name", ["sys:exit", "os:nosuch", "no_such_module:short", "json.no_such:short"])
@@ -157,7 +155,7 @@ SMALL = ["--steps", "2", "--rollouts", "8", "--sampling.max-new-tokens", "6", "-
     [
         ["grpo", *SMALL],
         ["ppo", *SMALL, "--minibatch", "8", "--epochs", "1"],
-        ["best-of-n", "--n", "2", "--sampling.max-new-tokens", "6"],
+        ["best-of-n", "--per_prompt", "2", "--sampling.max-new-tokens", "6"],
         ["eval", "--sampling.max-new-tokens", "6"],
     ],
 )

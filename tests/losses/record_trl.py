@@ -1,11 +1,12 @@
 """Record what TRL's own code makes of fixed tensors, for `test_against_trl.py`. Not run by the tests.
 
-    python tests/losses/record_trl.py        once where trl==1.16.0 is installed, once where trl==1.12.0 is (the last with PPO)
+    python tests/losses/record_trl.py
 
-Each environment writes its own cases into `trl.json` beside this file and leaves those of the other version
-alone. A loss that sits inside a trainer's method is had by calling that method on a stand-in that holds what
-it reads; PPO's, which sit in the middle of `train`, are read off the local variables of that very method
-while it trains the town's smallest model. Nothing of TRL's is typed in again here.
+once where trl==1.16.0 is installed, once where trl==1.12.0 is (the last with PPO). Each environment writes
+its own cases into `trl.json` beside this file and leaves those of the other version alone. A loss that sits
+inside a trainer's method is had by calling that method on a stand-in that holds what it reads; PPO's, which
+sit in the middle of `train`, are read off the local variables of that very method while it trains the town's
+smallest model. Nothing of TRL's is typed in again here.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SEED = 20261125
 
 
 def plain(x: Any) -> Any:
-    """Tensors as nested lists, numbers as they are; exact: repr of a float64 is read back to the same bits."""
+    """Tensors as nested lists, numbers as they are; exact: a float64's repr is read back to the same bits."""
     return (
         x.detach().tolist()
         if isinstance(x, Tensor)

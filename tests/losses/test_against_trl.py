@@ -44,7 +44,7 @@ def named(prefix: str) -> list[str]:
 
 
 def read(name: str, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Inputs and outputs of a case; lists of numbers as tensors, whole numbers and truth values as they are."""
+    """Inputs and outputs of a case; lists of numbers as tensors, integers and truth values as they are."""
 
     def tensor(value: Any) -> Any:
         if not isinstance(value, list):
@@ -310,8 +310,8 @@ MEANS = {
     "dapo": "token",
     "bnpo": "token",
 }
-"""TRL's loss -> the mean that it takes over tokens. DAPO's and BNPO's are one mean in a batch that is not cut; cut into micro-batches BNPO's is the mean of
-their means, DAPO's and ours the mean over all tokens."""
+"""TRL's loss -> the mean that it takes over tokens. DAPO's and BNPO's are one mean in a batch that is not cut;
+cut into micro-batches BNPO's is the mean of their means, DAPO's and ours the mean over all tokens."""
 
 
 def group_loss(

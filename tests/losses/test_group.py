@@ -1,4 +1,4 @@
-"""The group losses against their equations in float64, and the gradients that the KL estimates really have."""
+"""The group losses against their equations in float64, and the gradients that the KL estimates have."""
 
 from __future__ import annotations
 

@@ -76,7 +76,9 @@ def test_it_picks_ranks_and_evaluates(tmp_path: Path) -> None:
     stages.rejection(
         **learnt,
         out=tmp_path / "rejection",
-        settings=RejectionSettings(rounds=1, prompts=8, n=2, sampling=SamplingSettings(max_new_tokens=40)),
+        settings=RejectionSettings(
+            rounds=1, prompts=8, per_prompt=2, sampling=SamplingSettings(max_new_tokens=40)
+        ),
     )
     found = stages.best_of_n(
         **COMMON, out=tmp_path / "bon", settings=BestOfNSettings(per_prompt=2, sampling=SHORT), count=6

@@ -18,8 +18,9 @@ from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.health.displacement import Watch
 from alignlab.methods import direct
 from alignlab.models.forward import completion_logprobs
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.models.policy import Policy
 from alignlab.records import Comparison, Completion, Prompt, Ranking, read_jsonl
 from alignlab.run import RunDir, read_run
 from alignlab.settings import (
@@ -304,7 +305,7 @@ def test_they_learn_what_is_preferred_and_the_opposite_of_it(settings: Any, base
 
 
 def test_orpo_and_simpo_by_hand(base: Path, open_run: OpenRun):
-    """The first step's figures from log-probabilities of rows by themselves, and the held-out ones after it."""
+    """The first step's figures from log-probabilities of rows by themselves, and held-out ones after it."""
     learn, test = PAIRS[:6], PAIRS[6:11]
     start = load_policy(base, ModelSettings())
 

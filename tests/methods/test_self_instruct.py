@@ -234,7 +234,7 @@ def test_a_chat_model_writes_a_numbered_list():
 
 
 # --- the command line
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 
 
 def run_command(*words: object, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:

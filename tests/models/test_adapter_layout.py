@@ -28,8 +28,9 @@ from alignlab import cli
 from alignlab.errors import ModelError
 from alignlab.interop.gguf import write_gguf
 from alignlab.models.forward import token_logprobs_of
-from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.reader import load_reader
+from alignlab.models.saving import save_policy, save_reward_model
 from alignlab.settings import AdapterSettings
 
 from .conftest import gpt2, last_token_scores, llama
@@ -339,16 +340,18 @@ def refuse(*args, **_):
 socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = socket.create_connection = refuse
 from alignlab.errors import UserError
-from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
+from alignlab.models.saving import save_policy, save_reward_model
 from alignlab.models.reader import load_reader
 from alignlab.settings import AdapterSettings, ModelSettings
 lora = AdapterSettings(rank=2)
 for folder in sys.argv[1:]:
-    settings, out, said = ModelSettings(device="cpu", download=folder.endswith("-download")), folder + "-out", []
+    settings = ModelSettings(device="cpu", download=folder.endswith("-download"))
+    head, out, said = dict(init_head=True, adapter=lora, trainable=True), folder + "-out", []
     asked.clear()
     for call in (lambda: load_policy(folder, settings), lambda: load_reader(folder, settings),
                  lambda: save_policy(load_policy(folder, settings, lora, trainable=True), out, card=""),
-                 lambda: save_reward_model(load_reward_model(folder, settings, init_head=True, adapter=lora, trainable=True), out + "-rm", card=""),
+                 lambda: save_reward_model(load_reward_model(folder, settings, **head), out + "-rm", card=""),
                  lambda: load_reward_model(out + "-rm", settings)):
         try:
             call()

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from alignlab.data.checks import encode
 from alignlab.errors import ModelError
-from alignlab.models.chat import (
-    completion_ids,
-    end_token_id,
-    example,
-    install_template,
-    prompt_ids,
-    render,
-    text_ids,
-    texts,
-)
+from alignlab.models import chat
+from alignlab.models.chat import completion_ids, example, prompt_ids, render, text_ids, texts
+from alignlab.models.chat_template import end_token_id, install_template
 from alignlab.records import Message, Prompt, Text
 from alignlab.town import base
 from alignlab.town.world import build
@@ -54,7 +49,8 @@ TEMPLATES = {
 }
 ENDS = {"llama-2": EOS, "zephyr": EOS, "chatml": END, "spaced": END, "plain text": EOS}
 THINKS = (
-    "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}(hm) {% endif %}{{ m.content }}<end>{% endfor %}"
+    "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}(hm) {% endif %}{{ "
+    "m.content }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )  # shows the thought of the last turn only, as Qwen 3 does
 OPENS_A_THOUGHT = (
@@ -92,6 +88,13 @@ def test_the_whole_row_of_the_fixture_template(shared_tokenizer):
     newline = shared_tokenizer("\n", add_special_tokens=False)["input_ids"]
     assert row.ids == [BOS, USER, *question, END, *newline, ASSISTANT, *answer, END]
     assert row.loss_mask == [0] * (len(row.ids) - len(answer) - 1) + [1] * (len(answer) + 1)
+
+
+def test_the_worked_example_is_what_comes_out():
+    """The ids and the mask in the module's own text."""
+    town = AutoTokenizer.from_pretrained(base.shipped("town"))
+    found = doctest.testmod(chat, extraglobs={"tokenizer": town})
+    assert found.attempted > 3 and not found.failed
 
 
 def test_no_double_begin_token(shared_tokenizer):
@@ -244,14 +247,16 @@ THINKING = {
     # opens it
     "qwen3-thinking": ANSWER.replace(
         "BODY",
-        "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if '</think>' in m.content else '' }}\n</think>\n\n"
+        "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if "
+        "'</think>' in m.content else '' }}\n</think>\n\n"
         "{% endif %}" + AFTER_THOUGHT,
     )
     + "{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
     # Qwen 3 that may think: the same answer behind a prompt that opens nothing
     "qwen3": ANSWER.replace(
         "BODY",
-        "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if '</think>' in m.content else '' }}\n</think>\n\n"
+        "{% if loop.last %}<think>\n{{ m.content.split('</think>')[0].replace('<think>', '').strip() if "
+        "'</think>' in m.content else '' }}\n</think>\n\n"
         "{% endif %}" + AFTER_THOUGHT,
     )
     + "{% if add_generation_prompt %}<assistant>{% endif %}",
@@ -328,11 +333,13 @@ def test_other_ways_to_open_an_answer(tokenizer, opens, completion, said):
 
 REWRITTEN = {
     # Mistral's: the system message stands before the last question, so nowhere once that is answered
-    "mistral": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}\n\n{% endif %}"
+    "mistral": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] "
+    "{% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}\n\n{% endif %}"
     "{{ m.content }}[/INST]{% elif m.role == 'assistant' %} {{ m.content | trim }}{{ eos_token }}{% "
     "endif %}{% endfor %}",
     # a reminder behind the last question
-    "reminder": "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if loop.last and m.role == 'user' %} (be kind){% endif %}<end>{% endfor %}"
+    "reminder": "{% for m in messages %}<{{ m.role }}>{{ m.content }}"
+    "{% if loop.last and m.role == 'user' %} (be kind){% endif %}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant> {% endif %}",
     # the number of messages
     "count": (

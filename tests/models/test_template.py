@@ -12,7 +12,8 @@ import pytest
 
 from alignlab.errors import ModelError
 from alignlab.models import template
-from alignlab.models.chat import end_token_id, install_template, marks, prompt_ids
+from alignlab.models.chat import prompt_ids
+from alignlab.models.chat_template import end_token_id, install_template, marks
 from alignlab.models.template import TemplateBound, fill
 from alignlab.records import Message, Prompt
 
@@ -28,10 +29,12 @@ USED = (
             "{% for m in messages %}{% if m.role == 'user' %}U {{ m.content }}{% else %}{% generation %}{{ "
             "m.content }}<end>{% endgeneration %}{% endif %}{% endfor %}"
         ),
-        "namespace and loop controls": "{% set ns = namespace(n=0, self=1) %}{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{% set ns.n = ns.n + 1 %}"
+        "namespace and loop controls": "{% set ns = namespace(n=0, self=1) %}{% for m in messages %}"
+        "{% if loop.first %}{% continue %}{% endif %}{% set ns.n = ns.n + 1 %}"
         "{% if ns.n > 1 %}{% break %}{% endif %}{{ m.content }}{% endfor %}{{ ns.n }}",
         "json": "{{ messages | tojson(indent=2) }}{{ dict(a=[1, '\u00e9<']) | tojson }}",
-        "blocks trimmed": "{% if true %}\n  {% for m in messages %}\n    {{- m.content }}\n  {% endfor %}\n{% endif %}",
+        "blocks trimmed": "{% if true %}\n  {% for m in messages %}\n    {{- m.content }}\n  {% endfor %}\n"
+        "{% endif %}",
         "macro": (
             "{% macro say(m, mark='x') %}<{{ mark }}>{{ m.content | trim | upper }}{% endmacro %}{% for m "
             "in messages %}{{ say(m) }}{% endfor %}"
@@ -118,7 +121,8 @@ SLOW = {
     "output of nothing": LOOP.replace("BODY", "{{ '' }}"),
     "sorted": LOOP.replace("BODY", "{{ (range(99999) | sort | list)[:0] }}"),
     "expandtabs": "{{ '\t'.expandtabs(10**10) }}",
-    "recursive loop": "{% for x in [[1]] recursive %}{% for i in range(9) %}{{ loop(x) }}{% endfor %}{% endfor %}",
+    "recursive loop": "{% for x in [[1]] recursive %}{% for i in range(9) %}{{ loop(x) }}{% endfor %}"
+    "{% endfor %}",
     "striptags": LOOP.replace("BODY", "{{ (('<' * 9999) | striptags)[:0] }}"),
     "translate": "{{ ('a' * 10**6).translate({97: 'b' * 10**6}) }}",
     "while it has": (

@@ -28,7 +28,8 @@ MORE = {
     "llama3": "--budget 96 --rounds 2 --rejection.per_prompt 2 --reward.epochs 1",
     "zephyr": "--budget 64",
     "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
-    "constitutional": "--red-team 24 --labelled 24 --compared 12 --ppo-prompts 40 --ppo.steps 2 --ppo.rollouts 16 --critic.tokens 20000 --critic.cases 4 --revise.helpful-count 24 --revise.rounds 2 "
+    "constitutional": "--red-team 24 --labelled 24 --compared 12 --ppo-prompts 40 --ppo.steps 2 "
+    "--ppo.rollouts 16 --critic.tokens 20000 --critic.cases 4 --revise.helpful-count 24 --revise.rounds 2 "
     "--reward.epochs 1 --sl-cai.epochs 1",
 }
 NAMES = {

@@ -38,7 +38,7 @@ def goals(count: int = 6) -> list[Goal]:
 
 
 class Writer:
-    """An attacker that tries the plain request first, then a role, and sometimes something else altogether."""
+    """An attacker that tries the plain request first, then a role, and sometimes something else."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []

@@ -273,7 +273,7 @@ def test_a_fix_goes_part_of_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         if weight.is_floating_point() and "rotary" not in name
     )
     assert read_run(path).summary["reach"] == 0.25
-    with pytest.raises(ConfigError, match="reach = 0.0"):
+    with pytest.raises(ConfigError, match="above 0 and at most 1"):
         command.check(RedteamSettings(reach=0.0), fix=True, model="town-s", stack=[])
 
 

@@ -39,7 +39,8 @@ class Obliging:
         for prompt, row in zip(prompts, rows, strict=True):
             if prompt.meta.get("kind") not in ("harmful", None):
                 lead = prompt.meta.get("lead", "")
-                text = f"{lead} {answers.ideal(world.build(), tasks.Request.of(prompt), random.Random(0))}".strip()
+                ideal = answers.ideal(world.build(), tasks.Request.of(prompt), random.Random(0))
+                text = f"{lead} {ideal}".strip()
                 row[:] = [replace(c, text=text) for c in row]
         return rows
 

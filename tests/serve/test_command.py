@@ -158,9 +158,8 @@ def test_a_signal_in_mid_stream_ends_it_with_an_error_and_no_traceback(
             {"model": "town-s", "prompt": "The", "n": 128, "max_tokens": 100, "logprobs": 20, "stream": True}
         ).encode()
         client.sendall(
-            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-            % len(body)
-            + body
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+            b"application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         )
         assert client.recv(100).startswith(b"HTTP/1.1 200")
         process.send_signal(number)

@@ -20,7 +20,8 @@ from alignlab import cli, names
 from alignlab.constitution import files
 from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
 from alignlab.records import Message, Prompt
 from alignlab.sampling import Sampling
 from alignlab.sampling.endpoint import EndpointSampler
@@ -518,9 +519,8 @@ def test_a_client_that_leaves_before_its_answer_frees_its_slot(policy: Policy) -
         with socket.create_connection(("127.0.0.1", running.port)) as client:
             body = json.dumps({"model": "tiny", "prompt": "x", "max_tokens": 170, "n": 100}).encode()
             client.sendall(
-                b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-                % len(body)
-                + body
+                b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                b"application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
             )
             while not running.engine.sampler.busy:
                 time.sleep(0.01)

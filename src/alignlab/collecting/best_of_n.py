@@ -15,7 +15,7 @@ import torch
 from ..evals.statistics import mean_ci, mean_over
 from ..feedback import Judge, values_of
 from ..losses import best_of_n_estimate, best_of_n_kl
-from ..models.load import Policy
+from ..models.policy import Policy
 from ..records import Completion, Prompt, Score
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling

@@ -15,7 +15,7 @@ from ..data.split import by_prompt
 from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge, values_of
-from ..models.load import Policy
+from ..models.policy import Policy
 from ..records import Completion, Prompt, Ranking
 from ..run import RunDir, derive_seed
 from ..sampling import Sampling

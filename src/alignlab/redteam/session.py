@@ -146,7 +146,7 @@ class Session:
         """Whether the prompt leaves room for an answer in the target's context, where that is known. What
         does not fit counts as asked, with no answer.
         """
-        from ..models.load import context_of
+        from ..models.policy import context_of
 
         if not (sampler := local_sampler(innermost(self.target))):
             return True

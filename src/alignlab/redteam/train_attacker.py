@@ -127,7 +127,8 @@ def train_attacker(
     if run.done:
         return done(run)
     from ..methods import group, sft
-    from ..models.load import load_policy, save_policy
+    from ..models.load import load_policy
+    from ..models.saving import save_policy
     from ..sampling.local import LocalSampler
 
     attacked = names.models.target(

@@ -155,7 +155,7 @@ def _tree(module: str) -> ast.Module:
 @cache
 def _imports(module: str) -> frozenset[str]:
     """Modules of this package that one imports, anywhere in it; a name that a room only passes on counts as
-    the module it comes from.
+    the module it comes from, and of a room that is imported whole count the names that are used.
     """
     parts = module.split(".") if module else []
     found = set()
@@ -163,8 +163,23 @@ def _imports(module: str) -> frozenset[str]:
         if isinstance(node, ast.ImportFrom) and node.level:
             above = parts[: len(parts) + _file(module).name.count("__init__") - node.level]
             base = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {_origin(base, alias.name) for alias in node.names}
+            for alias in node.names:
+                origin = _origin(base, alias.name)
+                used = _attributes(module, alias.asname or alias.name)
+                if _file(origin).name == "__init__.py" and used:
+                    found |= {_origin(origin, name) for name in used}
+                else:
+                    found.add(origin)
     return frozenset(found - {""})
+
+
+def _attributes(module: str, name: str) -> set[str]:
+    """The attributes that a module takes of a name."""
+    return {
+        node.attr
+        for node in ast.walk(_tree(module))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
+    }
 
 
 def _origin(base: str, name: str) -> str:

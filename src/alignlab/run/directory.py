@@ -342,7 +342,7 @@ class RunDir:
         for fault in wrong:
             self.note(f"{fault}; going on from {self._state.name if self._state else 'the beginning'}")
         row = states.row_of(self._state) if self._state else states.NOTHING
-        self.info |= {name: row[name] for name in ("seconds", "cpu_seconds", "wrote")}
+        self.info |= {"seconds": row["seconds"], "cpu_seconds": row["cpu_seconds"], "wrote": {**row["wrote"]}}
         states.cut_back(self.path, row["logs"])
 
 

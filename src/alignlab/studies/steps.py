@@ -33,10 +33,9 @@ CHUNK = 32
 
 def judges(rewards: Sequence[str], gold: str) -> dict[str, Named[Judge]]:
     """The first reward model as "reward", the others by the name of their run, and the gold judge as "gold"."""
-    first, *others = rewards
-    named = {"reward": names.judges.reward_judge(first)}
-    for run in others:
-        named[Path(run).name] = names.judges.reward_judge(run)
+    named = {}
+    for number, run in enumerate(rewards):
+        named[Path(run).name if number else "reward"] = names.judges.reward_judge(run)
     return named | {"gold": names.judges.judge(gold)}
 
 

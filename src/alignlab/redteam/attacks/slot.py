@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...data.wrappers import rewritten
 from ...models.chat import completion_ids, prompt_ids, texts
-from ...models.load import Policy
+from ...models.policy import Policy
 from ...records import Prompt
 from ..attempt import Goal
 

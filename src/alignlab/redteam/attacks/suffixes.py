@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ...models.load import Policy
+    from ...models.policy import Policy
     from .slot import Slot
 
 
@@ -294,7 +294,7 @@ def policy_of(session: Session, attack: str) -> Policy:
     Raises:
         UserError: the target is a server, a bot, or a model behind defences: there is nothing to look into.
     """
-    from ...models.load import Policy
+    from ...models.policy import Policy
 
     if not (sampler := local_sampler(session.target)):
         raise UserError(
