@@ -21,6 +21,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ...records import Completion
 from ...text.encodings import readings
@@ -28,7 +29,7 @@ from .. import sigmoid
 from .checks import besides_refusal, echoes, is_packed, off_topic, reads_out, repeats_itself
 from .features import HEAD, Reading, both_ends, is_english, key_of, read, request_and_hidden, words_of
 from .verdicts import Verdict
-from .weights import Weights, shipped
+from .weights import Weights, load, shipped
 
 THOUGHT = re.compile(r"\A\s*<think>.*?</think>(?=.*\w)", re.DOTALL)
 """A thought before an answer, as servers without a parser for them leave it in; with nothing behind it, it is
@@ -156,3 +157,8 @@ class RefusalClassifier:
             if pair := self.weights.table.get(key_of(gram)):
                 added.append((gram, scale * pair[0]))
         return sorted(added, key=lambda item: (-abs(item[1]), item[0]))[:most]
+
+
+def named(name: str, weights: str) -> RefusalClassifier:
+    """`refusal`, or `refusal:FILE` with weights of one's own."""
+    return RefusalClassifier(load(Path(weights)) if weights else None, name=name)

@@ -207,3 +207,8 @@ class RubricJudge:
                 f"{self.name} gave no verdict: {' '.join(reply.text.split())!r:.120}"
             )
         return verdicts
+
+
+def named(name: str, sampler: Sampler) -> RubricJudge:
+    """`strongreject:MODEL` and its like, with the model of that name."""
+    return RubricJudge(RUBRICS[name.partition(":")[0]], sampler, name=name)
