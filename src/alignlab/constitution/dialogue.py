@@ -40,15 +40,9 @@ class DialogueForm:
         return Prompt((*shown, self._critique_request(prompt, draft, principle)))
 
     def read_critique(self, text: str) -> Critique:
-        said = text.strip()
-        begins = re.sub(r"^[\s\"'*>#-]+", "", said).lower()
-        return Critique(
-            said,
-            bool(said)
-            and not begins.startswith(
-                ("no critique needed", "no critique is needed", "this is fine", "none needed")
-            ),
-        )
+        critique = text.strip()
+        begins = re.sub(r"^[\s\"'*>#-]+", "", critique).lower()
+        return Critique(critique, bool(critique) and not begins.startswith(NOTHING_WRONG))
 
     def revision(self, prompt: Prompt, draft: str, principle: Principle, critique: str) -> Prompt:
         asked = self.critique(prompt, draft, principle)

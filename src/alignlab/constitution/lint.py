@@ -44,10 +44,10 @@ class Finding:
 
 def errors(constitution: Constitution) -> list[Finding]:
     """What makes a constitution unusable, in the order of its principles."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
 
     def error(kind: str, id: str, text: str) -> None:
-        found.append(Finding(kind, "error", (id,), text))
+        findings.append(Finding(kind, "error", (id,), text))
 
     seen: dict[str, int] = {}
     for place, p in enumerate(constitution.principles):
@@ -69,7 +69,7 @@ def errors(constitution: Constitution) -> list[Finding]:
                 error("breaks the template", id, f"{field} of an example: {broken}")
         if e.principle and e.principle not in seen:
             error("example", e.principle, "an example names a principle that is not there")
-    return found
+    return findings
 
 
 def lint(constitution: Constitution, fired: Mapping[str, tuple[int, int]] | None = None) -> list[Finding]:
