@@ -9,6 +9,8 @@ from .asking import Critique
 from .principles import Constitution, Exemplar, Principle
 from .quoting import ASKED, SPECIAL, quoted_lines
 
+NOTHING_WRONG = ("no critique needed", "no critique is needed", "this is fine", "none needed")
+
 
 class DialogueForm:
     """A chat in which the model is shown a conversation and a reply to it. Nothing it is shown stands outside
