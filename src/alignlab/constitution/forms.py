@@ -137,7 +137,8 @@ def form_of(
         constitution: whose worked examples a dialogue shows.
 
     Raises:
-        UserError: no such form, or a model of the town that has learned to answer and can be asked in neither.
+        UserError: no such form, or a model of the town that has learned to answer and can be asked in
+            neither.
     """
     if name not in FORMS:
         raise UserError(f"there is no form {name!r}", remedy="one of: " + ", ".join(FORMS))
