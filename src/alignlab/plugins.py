@@ -33,6 +33,7 @@ from typing import Any, Literal, get_args
 
 from .errors import DataError, UserError
 from .text.escapes import one_line
+from .text.lists import by_comma
 
 Kind = Literal["judge", "attack", "reader", "task"]
 """What can be plugged in; the group of its entry points is `alignlab.judges` and so on."""
@@ -48,10 +49,10 @@ HOW = "a function of yours as module:function, from a file module.py in this fol
 
 def parse(name: str) -> tuple[str, str] | None:
     """Module and function of a name such as `my_rewards:right`; None for a name that is none."""
-    found = NAME.fullmatch(name)
-    if found is None or (found[1] in OURS and not name.startswith("python:")):
+    match = NAME.fullmatch(name)
+    if match is None or (match[1] in OURS and not name.startswith("python:")):
         return None
-    return found[1], found[2]
+    return match[1], match[2]
 
 
 def installed(kind: Kind) -> tuple[str, ...]:
@@ -84,12 +85,12 @@ def digest(kind: Kind, name: str) -> str:
 
 def digests(*named: str) -> dict[str, str]:
     """The digest of each plug-in among what options name, several by comma too."""
-    found = {}
-    for name in {part.strip() for names in named for part in names.split(",")}:
+    by_name = {}
+    for name in set(by_comma(",".join(named))):
         for kind in KINDS:
-            if name not in found and is_one(kind, name) and _is_there(kind, name):
-                found[name] = digest(kind, name)
-    return found
+            if name not in by_name and is_one(kind, name) and _is_there(kind, name):
+                by_name[name] = digest(kind, name)
+    return by_name
 
 
 def load(kind: Kind, name: str) -> Any:
@@ -102,15 +103,15 @@ def load(kind: Kind, name: str) -> Any:
     find(kind, name)
     try:
         with _this_folder():
-            found = getattr(importlib.import_module(module), attribute, None)
+            plugin = getattr(importlib.import_module(module), attribute, None)
     except Exception as error:
         raise UserError(
             f"the module of {name} cannot be imported: {what_happened(error)}",
             remedy="mend it: python -m " + module,
         ) from error
-    if not callable(found):
+    if not callable(plugin):
         raise UserError(f"{module} has no function {attribute!r}", remedy=HOW)
-    return found
+    return plugin
 
 
 class Function:
@@ -136,7 +137,8 @@ class Function:
             raise DataError(
                 f"{self.name} asks for {', '.join(missing)}, and the row has no such column",
                 where=where,
-                remedy=f"it has {', '.join(offered)}; give the parameter a default, or add the column to the data",
+                remedy=f"it has {', '.join(offered)}; give the parameter a default, or add the column to the "
+                "data",
             )
         if not self.takes_all:
             offered = {name: offered[name] for name in self.asks_for if name in offered}

@@ -428,13 +428,13 @@ def test_goals_and_twins_of_one_file_that_holds_both(tmp_path: Path, capsys) -> 
     ]
     file = tmp_path / "xstest.csv"
     file.write_text("\n".join(rows) + "\n")
-    goals, twins = (command.asked(str(file), 10, harmful=harmful).records for harmful in (True, False))
+    goals, twins = (command.requests_of(str(file), 10, harmful=harmful).records for harmful in (True, False))
     assert sorted(p.meta["id"] for p in goals) == ["0", "2"] and sorted(p.meta["id"] for p in twins) == [
         "1",
         "3",
         "4",
     ]
-    assert len(command.asked(str(file), 2, harmful=False).records) == 2
+    assert len(command.requests_of(str(file), 2, harmful=False).records) == 2
     code, found, _ = run(
         "redteam",
         "bot:clean",
@@ -454,7 +454,7 @@ def test_goals_and_twins_of_one_file_that_holds_both(tmp_path: Path, capsys) -> 
     assert code == 0 and found["plain"]["n"] == 2 and found["over_refusal"]["n"] == 3
     file.write_text("\n".join(rows[:1] + rows[2:3]) + "\n")
     with pytest.raises(DataError, match="none of the 1 prompts is harmful"):
-        command.asked(str(file), 10, harmful=True)
+        command.requests_of(str(file), 10, harmful=True)
 
 
 def test_the_bare_requests_alone(tmp_path: Path, capsys) -> None:

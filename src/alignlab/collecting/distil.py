@@ -68,7 +68,7 @@ def run(
                 else:
                     whole[text] = completion
 
-            # 2. of several the judge's favourite, the first of equals
+            # 2. of several the judge's favorite, the first of equals
             scores = [0.0] * len(whole)
             if judge and whole:
                 scores = values_of(judge, list(whole.values()))

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from .principles import Constitution, Exemplar, Principle
 
 SHIPPED = ("town", "general", "elsewhere")
 """The town's; one for general models; and one whose principles nothing in the town breaks, the control."""
+TEXTS = ("id", "critique", "revise", "compare")
 EXAMPLE = ("prompt", "draft", "critique", "revision")
 
 
@@ -47,9 +48,10 @@ def load(name: str | Path) -> Constitution:
             `lint.errors` finds.
     """
     constitution = read(name)
-    if found := errors(constitution):
-        first = found[0]
-        more = f" (and {len(found) - 1} more: `alignlab constitution lint {name}`)" if len(found) > 1 else ""
+    if wrong := errors(constitution):
+        first, more = wrong[0], ""
+        if len(wrong) > 1:
+            more = f" (and {len(wrong) - 1} more: `alignlab constitution lint {name}`)"
         raise DataError(
             f"the principle {first.ids[0]!r} cannot be used, {first.kind}: {first.text}{more}",
             where=str(name),
@@ -63,7 +65,9 @@ def load(name: str | Path) -> Constitution:
 
 def read(name: str | Path) -> Constitution:
     """The constitution as it is written, so that `lint` can say all that is wrong with it."""
-    path = Path(__file__).parent / "defaults" / f"{name}.toml" if str(name) in SHIPPED else Path(name)
+    path = Path(name)
+    if str(name) in SHIPPED:
+        path = Path(__file__).parent / "defaults" / f"{name}.toml"
     try:
         text = read_text(path)
     except (OSError, Malformed) as error:
@@ -73,14 +77,11 @@ def read(name: str | Path) -> Constitution:
             remedy=f"a TOML, YAML or JSON file, or one of: {', '.join(SHIPPED)}",
         ) from None
     document = _parse(text, path)
-    if isinstance(document, Mapping) and isinstance(document.get("constitutions"), list):
-        return _llm_swarm(document, path)
-    if (
-        isinstance(document, Mapping)
-        and document
-        and all(isinstance(row, Mapping) and "edit_request" in row for row in document.values())
-    ):
-        return _paper(document, path)
+    if isinstance(document, Mapping) and document:
+        if isinstance(document.get("constitutions"), list):
+            return _llm_swarm(document, path)
+        if all(isinstance(row, Mapping) and "edit_request" in row for row in document.values()):
+            return _paper(document, path)
     return _ours(document, path)
 
 
@@ -142,13 +143,11 @@ def _ours(document: Any, path: Path) -> Constitution:
         )
     principles = []
     for place, row in enumerate(rows):
-        at = f"principle {place + 1}" + (
-            f" ({row['id']!r:.60})" if isinstance(row, Mapping) and "id" in row else ""
-        )
-        row = _table(row, at, ("id", "critique", "revise", "compare", "tags", "exemplars"), path)
-        id, critique, revise, compare = (
-            _text(row, field, at, path) for field in ("id", "critique", "revise", "compare")
-        )
+        at = f"principle {place + 1}"
+        if isinstance(row, Mapping) and "id" in row:
+            at += f" ({row['id']!r:.60})"
+        row = _table(row, at, (*TEXTS, "tags", "exemplars"), path)
+        texts = [_text(row, field, at, path) for field in TEXTS]
         tags = row.get("tags", [])
         if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):
             raise DataError(
@@ -156,38 +155,30 @@ def _ours(document: Any, path: Path) -> Constitution:
                 where=str(path),
                 remedy='tags = ["harmless", "direct"]',
             )
-        principles.append(
-            Principle(
-                id, critique, revise, compare, tuple(tags), _exemplars(row.get("exemplars", []), at, path)
-            )
-        )
+        exemplars = _exemplars(row.get("exemplars", []), at, path)
+        principles.append(Principle(*texts, tags=tuple(tags), exemplars=exemplars))
     version = table.get("version", "")
     if not isinstance(version, (str, int, float)) or isinstance(version, bool):
         raise DataError(f"version must be text, not {version!r:.60}", where=str(path))
-    return Constitution(
-        _text(table, "name", "the constitution", path) if "name" in table else path.stem,
-        str(version),
-        tuple(principles),
-        _exemplars(table.get("exemplars", []), "the constitution", path),
-    )
+    name = path.stem
+    if "name" in table:
+        name = _text(table, "name", "the constitution", path)
+    exemplars = _exemplars(table.get("exemplars", []), "the constitution", path)
+    return Constitution(name, str(version), tuple(principles), exemplars)
 
 
 def _exemplars(rows: Any, at: str, path: Path) -> tuple[Exemplar, ...]:
     if not isinstance(rows, list):
         raise DataError(f"{at}: exemplars must be a list, not {type(rows).__name__}", where=str(path))
-    found = []
+    exemplars = []
     for place, row in enumerate(rows):
         here = f"{at}, example {place + 1}"
         row = _table(row, here, (*EXAMPLE, "principle"), path)
-        found.append(
-            Exemplar(
-                **{
-                    field: _text(row, field, here, path)
-                    for field in (*EXAMPLE, *(("principle",) if "principle" in row else ()))
-                }
-            )
-        )
-    return tuple(found)
+        texts = {field: _text(row, field, here, path) for field in EXAMPLE}
+        if "principle" in row:
+            texts["principle"] = _text(row, "principle", here, path)
+        exemplars.append(Exemplar(**texts))
+    return tuple(exemplars)
 
 
 def _table(value: Any, at: str, fields: tuple[str, ...], path: Path) -> Mapping[str, Any]:
@@ -221,13 +212,14 @@ def _paper(document: Mapping[str, Any], path: Path) -> Constitution:
     """`{id: {"prompt": [critique request], "edit_request": revision request}}`."""
     principles = []
     for id, row in document.items():
-        prompt = row.get("prompt")
-        asked = prompt[-1] if isinstance(prompt, list) and prompt else prompt
-        if not isinstance(asked, str) or not isinstance(row["edit_request"], str):
+        critique = row.get("prompt")
+        if isinstance(critique, list) and critique:
+            critique = critique[-1]
+        if not isinstance(critique, str) or not isinstance(row["edit_request"], str):
             raise DataError(
                 f"{id!r:.60}: prompt must be text or a list of texts, and edit_request text", where=str(path)
             )
-        principles.append(_foreign(str(id), asked, row["edit_request"]))
+        principles.append(_foreign(str(id), critique, row["edit_request"]))
     return Constitution(path.stem, "", tuple(principles))
 
 
@@ -237,11 +229,11 @@ def _llm_swarm(document: Mapping[str, Any], path: Path) -> Constitution:
     """
     principles = []
     for place, row in enumerate(document["constitutions"]):
-        if not isinstance(row, Mapping) or not all(
-            isinstance(row.get(field), str) for field in ("critic", "revision")
-        ):
+        texts = row if isinstance(row, Mapping) else {}
+        critic, revision = texts.get("critic"), texts.get("revision")
+        if not isinstance(critic, str) or not isinstance(revision, str):
             raise DataError(f"constitutions[{place}] lacks the texts critic and revision", where=str(path))
-        principles.append(_foreign(f"critic-{place}", row["critic"], row["revision"]))
+        principles.append(_foreign(f"critic-{place}", critic, revision))
     if not principles:
         raise DataError(
             "the constitution holds no principle",
@@ -249,15 +241,12 @@ def _llm_swarm(document: Mapping[str, Any], path: Path) -> Constitution:
             remedy='"constitutions": [{"critic": "...", "revision": "..."}]',
         )
     known, exemplars = {p.critique: p.id for p in principles}, []
-    chats = document.get("system_chat", [])
-    for chat in chats if isinstance(chats, list) else ():
-        contents = (
-            [turn.get("content") if isinstance(turn, Mapping) else None for turn in chat]
-            if isinstance(chat, list)
-            else []
-        )
-        texts = [text for text in contents if isinstance(text, str)]
-        if not len(texts) == len(contents) == 6:
+    for chat in _list(document.get("system_chat")):
+        texts = []
+        for turn in _list(chat):
+            if isinstance(turn, Mapping) and isinstance(turn.get("content"), str):
+                texts.append(turn["content"])
+        if not len(texts) == len(_list(chat)) == 6:
             raise DataError(
                 (
                     "a chat of system_chat must have six turns: request, draft, critic, critique, revision, "
@@ -267,6 +256,11 @@ def _llm_swarm(document: Mapping[str, Any], path: Path) -> Constitution:
             )
         exemplars.append(Exemplar(texts[0], texts[1], texts[3], texts[5], known.get(_one_line(texts[2]), "")))
     return Constitution(path.stem, "", tuple(principles), tuple(exemplars))
+
+
+def _list(value: Any) -> list[Any]:
+    """The value if it is a list; an empty one instead of anything else."""
+    return value if isinstance(value, list) else []
 
 
 def _foreign(id: str, critique: str, revision: str) -> Principle:
@@ -290,23 +284,19 @@ def _one_line(text: str) -> str:
 
 
 def _toml(row: Mapping[str, Any]) -> str:
-    lines = [f"{key} = {_quoted(row[key])}" for key in ("name", "version")]
+    lines = _toml_lines(row, ("name", "version"))
     for principle in row["principles"]:
-        lines += [
-            "",
-            "[[principles]]",
-            *(f"{key} = {_quoted(principle[key])}" for key in ("id", "critique", "revise", "compare")),
-            f"tags = [{', '.join(map(_quoted, principle['tags']))}]",
-        ]
+        lines += ["", "[[principles]]", *_toml_lines(principle, TEXTS)]
+        lines.append(f"tags = [{', '.join(map(_quoted, principle['tags']))}]")
         for example in principle.get("exemplars", []):
-            lines += [
-                "",
-                "[[principles.exemplars]]",
-                *(f"{key} = {_quoted(value)}" for key, value in example.items()),
-            ]
+            lines += ["", "[[principles.exemplars]]", *_toml_lines(example, example)]
     for example in row.get("exemplars", []):
-        lines += ["", "[[exemplars]]", *(f"{key} = {_quoted(value)}" for key, value in example.items())]
+        lines += ["", "[[exemplars]]", *_toml_lines(example, example)]
     return "\n".join(lines) + "\n"
+
+
+def _toml_lines(table: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    return [f"{key} = {_quoted(table[key])}" for key in keys]
 
 
 def _quoted(text: str) -> str:

@@ -58,8 +58,8 @@ class DocumentForm:
         )
 
     def read_critique(self, text: str) -> Critique:
-        said = _first_line(text)
-        return Critique(said, bool(said) and not said.startswith(FINE.rstrip(".")))
+        critique = _first_line(text)
+        return Critique(critique, bool(critique) and not critique.startswith(FINE.rstrip(".")))
 
     def read_both(self, text: str) -> tuple[Critique, str]:
         """Critique and revision of a model that wrote on to the end of the document; the revision is "" if it
@@ -112,12 +112,14 @@ def _questions(prompt: Prompt) -> str:
     """The turns of a prompt as lines of a document. What a system message says stands before the first
     question.
     """
-    system = " ".join(quoted(m.content) for m in prompt.messages if m.role == "system")
-    lines = [
-        f"{'Question' if m.role == 'user' else 'Answer'}: {quoted(m.content)}"
-        for m in prompt.messages
-        if m.role != "system"
-    ]
+    before, lines = [], []
+    for message in prompt.messages:
+        text = quoted(message.content)
+        if message.role == "system":
+            before.append(text)
+        else:
+            lines.append(f"{'Question' if message.role == 'user' else 'Answer'}: {text}")
+    system = " ".join(before)
     if system and lines:
         label, _, rest = lines[0].partition(": ")
         lines[0] = f"{label}: {system} {rest}"
@@ -135,7 +137,8 @@ def form_of(
         constitution: whose worked examples a dialogue shows.
 
     Raises:
-        UserError: no such form, or a model of the town that has learnt to answer and can be asked in neither.
+        UserError: no such form, or a model of the town that has learned to answer and can be asked in
+            neither.
     """
     if name not in FORMS:
         raise UserError(f"there is no form {name!r}", remedy="one of: " + ", ".join(FORMS))

@@ -44,10 +44,10 @@ class Finding:
 
 def errors(constitution: Constitution) -> list[Finding]:
     """What makes a constitution unusable, in the order of its principles."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
 
     def error(kind: str, id: str, text: str) -> None:
-        found.append(Finding(kind, "error", (id,), text))
+        findings.append(Finding(kind, "error", (id,), text))
 
     seen: dict[str, int] = {}
     for place, p in enumerate(constitution.principles):
@@ -59,15 +59,17 @@ def errors(constitution: Constitution) -> list[Finding]:
         for field in ("critique", "revise", "compare"):
             if broken := breaks_frame(getattr(p, field)):
                 error("breaks the template", p.id, f"{field}: {broken}")
-    for id, e in [(p.id, e) for p in constitution.principles for e in p.exemplars] + [
-        (e.principle, e) for e in constitution.exemplars
-    ]:
+    exemplars = []
+    for p in constitution.principles:
+        exemplars += [(p.id, e) for e in p.exemplars]
+    exemplars += [(e.principle, e) for e in constitution.exemplars]
+    for id, e in exemplars:
         for field in ("prompt", "draft", "critique", "revision"):
             if broken := breaks_frame(getattr(e, field), lines=True):
                 error("breaks the template", id, f"{field} of an example: {broken}")
         if e.principle and e.principle not in seen:
             error("example", e.principle, "an example names a principle that is not there")
-    return found
+    return findings
 
 
 def lint(constitution: Constitution, fired: Mapping[str, tuple[int, int]] | None = None) -> list[Finding]:
@@ -78,14 +80,11 @@ def lint(constitution: Constitution, fired: Mapping[str, tuple[int, int]] | None
             (`firing`).
     """
     principles = constitution.principles
-    warnings = [
-        *_vacuous(principles),
-        *_duplicates(principles),
-        *_conflicts(principles),
-        *_tags(constitution),
-        *(_never_firing(principles, fired) if fired is not None else ()),
-    ]
-    return [*errors(constitution), *warnings]
+    findings = [*errors(constitution), *_vacuous(principles), *_duplicates(principles)]
+    findings += [*_conflicts(principles), *_tags(constitution)]
+    if fired is not None:
+        findings += _never_firing(principles, fired)
+    return findings
 
 
 def firing(chains: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
@@ -96,7 +95,9 @@ def firing(chains: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
     hits: Counter[str] = Counter()
     for chain in chains:
         rounds = chain.get("rounds")
-        for step in rounds if isinstance(rounds, list) else ():
+        if not isinstance(rounds, list):
+            continue
+        for step in rounds:
             if isinstance(step, Mapping) and isinstance(id := step.get("principle"), str):
                 asked[id] += 1
                 hits[id] += step.get("fired") is True
@@ -168,34 +169,24 @@ TURNED = frozenset(
 
 def _content(text: str) -> tuple[frozenset[str], int]:
     """The words that say what a text is about, by their stems, and its sign: -1 if it forbids."""
-    found, sign = set(), 1
+    stems, sign = set(), 1
     for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower()):
         if word in NOT:
             sign = -sign
         elif word in OPPOSITES:
-            found.add(_stem(OPPOSITES[word]))
-            sign = -sign if word in TURNED else sign
+            stems.add(_stem(OPPOSITES[word]))
+            if word in TURNED:
+                sign = -sign
         elif word not in STOP:
-            found.add(_stem(word))
-    return frozenset(found), sign
+            stems.add(_stem(word))
+    return frozenset(stems), sign
+
+
+ENDINGS = "ations ation ingly ings ing edly ied ies ed es ly s e".split()
 
 
 def _stem(word: str) -> str:
-    for ending in (
-        "ations",
-        "ation",
-        "ingly",
-        "ings",
-        "ing",
-        "edly",
-        "ied",
-        "ies",
-        "ed",
-        "es",
-        "ly",
-        "s",
-        "e",
-    ):
+    for ending in ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word
@@ -241,7 +232,9 @@ def _conflicts(principles: Sequence[Principle]) -> Iterable[Finding]:
             for word in words - _VAGUE:
                 holders[word].append(i)
         for group in holders.values():
-            for i, j in combinations(group, 2) if len(group) <= COMMON else ():
+            if len(group) > COMMON:
+                continue
+            for i, j in combinations(group, 2):
                 (first, a), (second, b) = contents[i], contents[j]
                 if a != b and (i, j) not in seen and len(first & second) >= SHARED * len(first | second):
                     seen.add((i, j))
@@ -256,7 +249,9 @@ def _conflicts(principles: Sequence[Principle]) -> Iterable[Finding]:
 
 def _tags(constitution: Constitution) -> Iterable[Finding]:
     if untagged := [p.id for p in constitution.principles if not set(p.tags) & set(ABOUT)]:
-        few = ", ".join(untagged[:5]) + (f" and {len(untagged) - 5} more" if len(untagged) > 5 else "")
+        few = ", ".join(untagged[:5])
+        if len(untagged) > 5:
+            few += f" and {len(untagged) - 5} more"
         yield Finding(
             "untagged",
             "warning",

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from ..errors import UserError
@@ -44,7 +45,16 @@ class Exemplar:
             "critique": self.critique,
             "revision": self.revision,
         }
-        return row | ({"principle": self.principle} if self.principle else {})
+        if self.principle:
+            row["principle"] = self.principle
+        return row
+
+
+def _with_exemplars(row: dict[str, Any], exemplars: Iterable[Exemplar]) -> dict[str, Any]:
+    """A row with its worked examples, where there are some."""
+    if exemplars:
+        row["exemplars"] = [exemplar.to_json() for exemplar in exemplars]
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ class Principle:
             "compare": self.compare,
             "tags": list(self.tags),
         }
-        return row | ({"exemplars": [e.to_json() for e in self.exemplars]} if self.exemplars else {})
+        return _with_exemplars(row, self.exemplars)
 
 
 @dataclass(frozen=True)
@@ -91,16 +101,15 @@ class Constitution:
         row: dict[str, Any] = {
             "name": self.name,
             "version": self.version,
-            "principles": [p.to_json() for p in self.principles],
+            "principles": [principle.to_json() for principle in self.principles],
         }
-        return row | ({"exemplars": [e.to_json() for e in self.exemplars]} if self.exemplars else {})
+        return _with_exemplars(row, self.exemplars)
 
     @cached_property
     def digest(self) -> str:
         """Sixteen hex digits of the canonical JSON: every record that it had a part in carries them."""
-        return hashlib.sha256(
-            json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False).encode()
-        ).hexdigest()[:16]
+        text = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def get(self, id: str) -> Principle:
         """Raises UserError for an id that is not there."""
@@ -124,18 +133,18 @@ class Constitution:
         Raises:
             UserError: no principle has one.
         """
-        found = tuple(p for p in self.principles if not tags or set(tags) & set(p.tags))
-        if not found:
-            known = sorted({tag for p in self.principles for tag in p.tags})
-            raise UserError(
-                f"no principle of the constitution {self.name!r} is tagged {' or '.join(tags)}"
-                if self.principles
-                else "the constitution holds no principle",
-                remedy=f"its tags are: {', '.join(known)}"
-                if known
-                else 'give its principles tags, as tags = ["harmless"]',
-            )
-        return found
+        if not tags and self.principles:
+            return self.principles
+        wanted = tuple(principle for principle in self.principles if set(tags) & set(principle.tags))
+        if wanted:
+            return wanted
+        what = "the constitution holds no principle"
+        if self.principles:
+            what = f"no principle of the constitution {self.name!r} is tagged {' or '.join(tags)}"
+        remedy = 'give its principles tags, as tags = ["harmless"]'
+        if known := set(chain.from_iterable(principle.tags for principle in self.principles)):
+            remedy = f"its tags are: {', '.join(sorted(known))}"
+        raise UserError(what, remedy=remedy)
 
     def sample(self, rng: random.Random, tags: Iterable[str] = ()) -> Principle:
         """One principle, each as likely as another; of those with one of the tags, if any are named."""

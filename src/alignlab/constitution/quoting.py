@@ -6,15 +6,15 @@ import re
 
 LABELS = ("Principle", "Question", "Answer", "Draft", "Critique", "Revision", "Reason", "Better", "Claim")
 HEADS = ("Editor", "Verdict")
-_BREAKS = re.compile(
-    r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029][\s\x00-\x1f\x7f-\x9f\u2028\u2029]*"
-)
+_BLANK = r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]"
+_BREAKS = re.compile(rf"{_BLANK}*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]{_BLANK}*")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069]")
 OPTION = re.compile(r"(?<!\w)[(\uff08]\s*([ABab\uff21\uff22])\s*[)\uff09]")
 LABEL = re.compile(rf"\b({'|'.join([*LABELS, *(label.upper() for label in LABELS)])})\s*[:\uff1a]")
 HEAD = re.compile(rf"(?:^|(?<=[.!?]\s))({'|'.join(HEADS)})\s*\.")
 SPECIAL = re.compile(
-    r"<(?=\|)|<(?=/?s>)|<(?=(?:start|end)_of_turn>)|<(?=/?(?:bos|eos|pad|unk|user|assistant|system)>)|\[(?=/?INST\])|<(?=/?<?SYS>)",
+    r"<(?=\|)|<(?=/?s>)|<(?=(?:start|end)_of_turn>)|<(?=/?(?:bos|eos|pad|unk|user|assistant|system)>)"
+    r"|\[(?=/?INST\])|<(?=/?<?SYS>)",
     re.IGNORECASE,
 )
 ASKED = re.compile(
@@ -59,12 +59,8 @@ def quoted(text: str) -> str:
 
 def quoted_lines(text: str) -> str:
     """The same for a chat: lines and labels are kept, each line behind "> "."""
-    lines = (
-        _CONTROL.sub("", re.sub(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", text))
-        .strip()
-        .split("\n")
-    )
-    return "\n".join(f"> {_pulled_apart(line)}".rstrip() for line in lines)
+    plain = _CONTROL.sub("", re.sub(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", text)).strip()
+    return "\n".join(f"> {_pulled_apart(line)}".rstrip() for line in plain.split("\n"))
 
 
 def _pulled_apart(text: str) -> str:

@@ -7,6 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from ..records import Completion, Prompt
@@ -31,11 +32,11 @@ class AuditLog(Guard):
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         rows = self.pass_on(prompts, prompts, sampling, seed)
-        made = [_entry(completion) for row in rows for completion in row]
-        self.rows += made
+        entries = list(map(_entry, chain.from_iterable(rows)))
+        self.rows += entries
         if self.file:
             with open(self.file, "a", encoding="utf-8") as file:
-                file.writelines(json.dumps(entry) + "\n" for entry in made)
+                file.writelines(json.dumps(entry) + "\n" for entry in entries)
         return rows
 
 

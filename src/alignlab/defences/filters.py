@@ -1,18 +1,19 @@
-"""Defences that block: by the words of a prompt or an answer, by how likely a prompt is, by asking the model, by
-how often somebody asks the same.
+"""Defences that block: by the words of a prompt or an answer, by how likely a prompt is, by asking the model,
+by how often somebody asks the same.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from ..records import Completion, Prompt
 from ..sampling import Sampler, Sampling
 from ..text.encodings import readings
 from ..text.rouge import rouge_l
 from . import town
-from .guard import Guard, last_user, refused, user_turns
+from .guard import Guard, last_user, user_turns
 from .reading import Words
 
 # --- by words
@@ -33,14 +34,17 @@ class InputFilter(Guard):
         self.odds = odds or town.filters()[0]
 
     def harmful(self, text: str) -> bool:
-        decoded = (reading for _, reading in readings(text[:20_000]))
-        return self.odds.above(text) or any(map(self.odds.above, decoded))
+        if self.odds.above(text):
+            return True
+        return any(self.odds.above(decoded) for _, decoded in readings(text[:20_000]))
 
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
-        passes = [not self.harmful(" ".join(user_turns(prompt))) for prompt in prompts]
-        return self.only(prompts, passes, sampling, seed)
+        def passes(prompt: Prompt) -> bool:
+            return not self.harmful(" ".join(user_turns(prompt)))
+
+        return self.only(prompts, list(map(passes, prompts)), sampling, seed)
 
 
 class EraseAndCheck(InputFilter):
@@ -49,15 +53,18 @@ class EraseAndCheck(InputFilter):
     from it.
 
     Cost: no query, up to `most` looks. Gets past: what comes before the request, and whatever the filter does
-        not know. It blocks more harmless requests than the filter alone, since any of their beginnings will do.
+        not know. It blocks more harmless requests than the filter alone, since any of their beginnings will
+        do.
     """
 
     NAME, most = "erase-and-check", 20
 
     def harmful(self, text: str) -> bool:
-        found = text.split()
-        ends = range(len(found), max(3, len(found) - self.most), -1)
-        return any(self.odds.above(" ".join(found[:end])) for end in ends)
+        words = text.split()
+        for end in range(len(words), max(3, len(words) - self.most), -1):
+            if self.odds.above(" ".join(words[:end])):
+                return True
+        return False
 
 
 class OutputFilter(Guard):
@@ -78,11 +85,11 @@ class OutputFilter(Guard):
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         rows = self.pass_on(prompts, prompts, sampling, seed)
-        return [[self.looked_at(completion) for completion in row] for row in rows]
+        return [list(map(self.checked, row)) for row in rows]
 
-    def looked_at(self, completion: Completion) -> Completion:
+    def checked(self, completion: Completion) -> Completion:
         """The answer, or a refusal in its place."""
-        return refused(completion.prompt, self.NAME)[0] if self.odds.above(completion.text) else completion
+        return self.withheld(completion) if self.odds.above(completion.text) else completion
 
 
 # --- by likelihood
@@ -93,13 +100,13 @@ class PerplexityFilter(Guard):
     prompts (Jain et al. 2023, windowed; Alon and Kamfonas 2023).
 
     Cost: one forward pass of a small model over the user's turns, no target query. It stops suffixes of
-        random tokens (GCG) and most encodings; a jailbreak in fluent words gets past, as does a suffix that was
-        searched for with the filter in the objective. Good prompts unlike those it knows (another language,
-        code, names it never saw) are blocked: that is its over-refusal.
+        random tokens (GCG) and most encodings; a jailbreak in fluent words gets past, as does a suffix that
+        was searched for with the filter in the objective. Good prompts unlike those it knows (another
+        language, code, names it never saw) are blocked: that is its over-refusal.
 
     Args:
-        surprise: for each text the highest mean surprise of a stretch (see `reading.windowed_surprise`); the town's
-            base model's, if none is given.
+        surprise: for each text the highest mean surprise of a stretch (see `reading.windowed_surprise`); the
+            town's base model's, if none is given.
         threshold: a text above it is blocked.
     """
 
@@ -112,7 +119,9 @@ class PerplexityFilter(Guard):
         threshold: float = math.inf,
     ) -> None:
         super().__init__(target)
-        self.surprise, self.threshold = (surprise, threshold) if surprise else town.surprise()
+        if surprise is None:
+            surprise, threshold = town.surprise()
+        self.surprise, self.threshold = surprise, threshold
 
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
@@ -139,14 +148,17 @@ class SelfExamination(Guard):
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         rows = self.pass_on(prompts, prompts, sampling, seed)
-        asked = [Prompt.user(self.ASK.format(A=completion.text)) for row in rows for completion in row]
-        said = iter(self.ask(asked, Sampling(max_new_tokens=8, temperature=0.0), seed))
-        return [[self.kept(completion, next(said)[0].text) for completion in row] for row in rows]
+        questions = list(map(self.question, chain.from_iterable(rows)))
+        verdicts = iter(self.ask(questions, Sampling(max_new_tokens=8, temperature=0.0), seed))
+        return [list(map(self.checked, row, verdicts)) for row in rows]
 
-    def kept(self, completion: Completion, said: str) -> Completion:
-        """The answer, or a refusal in its place where the model said yes."""
-        harmful = said.strip().lower().startswith("yes")
-        return refused(completion.prompt, self.NAME)[0] if harmful else completion
+    def question(self, completion: Completion) -> Prompt:
+        return Prompt.user(self.ASK.format(A=completion.text))
+
+    def checked(self, completion: Completion, verdict: Sequence[Completion]) -> Completion:
+        """The answer, or a refusal in its place where the model says yes."""
+        harmful = verdict[0].text.strip().lower().startswith("yes")
+        return self.withheld(completion) if harmful else completion
 
 
 class RateLimit(Guard):

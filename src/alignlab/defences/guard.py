@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 
 from ..records import Completion, Message, Prompt
 from ..sampling import Sampler, Sampling
@@ -31,7 +32,9 @@ class Guard:
 
     def ask(self, sent: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[Completion]]:
         """The target's answers; nothing is asked where nothing is sent."""
-        return self.target.sample(sent, sampling, seed=seed) if sent else []
+        if not sent:
+            return []
+        return self.target.sample(sent, sampling, seed=seed)
 
     def pass_on(
         self, prompts: Sequence[Prompt], sent: Sequence[Prompt], sampling: Sampling, seed: int
@@ -44,12 +47,16 @@ class Guard:
         self, prompts: Sequence[Prompt], passes: Sequence[bool], sampling: Sampling, seed: int
     ) -> list[list[Completion]]:
         """The target's answers to the prompts that pass, a refusal to the others."""
-        kept = [prompt for prompt, good in zip(prompts, passes, strict=True) if good]
-        answers = iter(self.pass_on(kept, kept, sampling, seed))
-        found = []
-        for prompt, good in zip(prompts, passes, strict=True):
-            found.append(next(answers) if good else refused(prompt, self.NAME, sampling.n))
-        return found
+        good = list(compress(prompts, passes))
+        answers = iter(self.pass_on(good, good, sampling, seed))
+        rows = []
+        for prompt, is_good in zip(prompts, passes, strict=True):
+            rows.append(next(answers) if is_good else refused(prompt, self.NAME, sampling.n))
+        return rows
+
+    def withheld(self, completion: Completion) -> Completion:
+        """A refusal in the place of an answer."""
+        return refused(completion.prompt, self.NAME)[0]
 
 
 def refused(prompt: Prompt, name: str, n: int = 1) -> list[Completion]:
@@ -69,7 +76,8 @@ def user_turns(prompt: Prompt) -> list[str]:
 
 def last_user(prompt: Prompt) -> str:
     """What the user said last; empty where the user said nothing."""
-    return user_turns(prompt)[-1] if user_turns(prompt) else ""
+    turns = user_turns(prompt)
+    return turns[-1] if turns else ""
 
 
 def with_last_user(prompt: Prompt, text: str) -> Prompt:

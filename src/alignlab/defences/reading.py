@@ -43,8 +43,8 @@ class Words:
 
 def grams(text: str) -> set[str]:
     """Words, and words that stand side by side."""
-    found = words(text)
-    return {*found, *(f"{a} {b}" for a, b in pairwise(found))}
+    single = words(text)
+    return {*single, *map(" ".join, pairwise(single))}
 
 
 def count_grams(texts: Sequence[str]) -> Counter[str]:
@@ -62,8 +62,8 @@ WINDOW = 8
 def windowed_surprise(
     model: Any, tokenizer: Any, texts: Sequence[str], *, context: int, window: int = WINDOW
 ) -> list[float]:
-    """For each text the highest mean negative log-probability, in nats per token, of `window` tokens in a row;
-    of all its tokens if it has fewer, 0 if none.
+    """For each text the highest mean negative log-probability, in nats per token, of `window` tokens in a
+    row; of all its tokens if it has fewer, 0 if none.
 
     Each text is read as a document that begins there; one that is longer than the model's context is read in
     pieces.

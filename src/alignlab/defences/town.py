@@ -1,5 +1,5 @@
-"""What the filters know unless they are told otherwise: the town's harms, its ordinary requests, its base model.
-The one place in which a defence knows the town.
+"""What the filters know unless they are told otherwise: the town's harms, its ordinary requests, its base
+model. The one place in which a defence knows the town.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ def filters() -> tuple[Words, Words]:
 
     town, rng = world.build(), random.Random(0)
 
-    def asked(kinds: tuple[str, ...], count: int) -> list[Prompt]:
-        requests = tasks.requests(town, count, split="train", seed=1, kinds=kinds, distinct=True)
-        return [request.prompt() for request in requests]
+    def requests(kinds: tuple[str, ...], count: int) -> list[Prompt]:
+        drawn = tasks.requests(town, count, split="train", seed=1, kinds=kinds, distinct=True)
+        return [request.prompt() for request in drawn]
 
-    def said(prompt: Prompt, flaws: dict[str, float]) -> str:
-        return answers.demonstrate(town, tasks.Request.of(prompt), rng, answers.CLEAN | flaws).text
+    def answers_to(prompts: Sequence[Prompt], flaws: dict[str, float]) -> list[str]:
+        texts = []
+        for prompt in prompts:
+            answer = answers.demonstrate(town, tasks.Request.of(prompt), rng, answers.CLEAN | flaws)
+            texts.append(answer.text)
+        return texts
 
-    harmful = asked(("harmful",), 200)
-    harmless = asked(("how_to", "look_alike"), 400)
-    harmless += asked(("fact", "advice", "claim", "list", "two_hop"), 100)
-    return (
-        Words([prompt.text for prompt in harmful], [prompt.text for prompt in harmless]),
-        Words(
-            [said(prompt, {"complies": 1.0}) for prompt in harmful], [said(prompt, {}) for prompt in harmless]
-        ),
-    )
+    harmful = requests(("harmful",), 200)
+    harmless = requests(("how_to", "look_alike"), 400)
+    harmless += requests(("fact", "advice", "claim", "list", "two_hop"), 100)
+    of_prompts = Words([prompt.text for prompt in harmful], [prompt.text for prompt in harmless])
+    return of_prompts, Words(answers_to(harmful, {"complies": 1.0}), answers_to(harmless, {}))
 
 
 @cache
 def surprise() -> tuple[Callable[[Sequence[str]], list[float]], float]:
-    """The surprise of the shipped town model and the highest that any of 1000
-    of the town's own requests has: none of these is blocked.
+    """The surprise of the shipped town model and the highest that any of 1000 of the town's own requests has:
+    none of these is blocked.
     """
     from ..models.load import load_policy
     from ..models.policy import context_of

@@ -1,4 +1,6 @@
-"""Defences that change what the model reads: words around the request, or the request in other letters or words."""
+"""Defences that change what the model reads: words around the request, or the request in other letters or
+words.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from ..feedback.safety.refusal import RefusalClassifier
 from ..records import Completion, Message, Prompt
 from ..run import derive_seed
 from ..sampling import Sampler, Sampling
+from ..text.lists import pieces
 from .guard import Guard, answers_to, last_user, with_last_user
 
 
@@ -16,9 +19,9 @@ class SelfReminder(Guard):
     """The user's turn between two reminders to be responsible (Xie et al. 2023, "Defending ChatGPT against
     jailbreak attack via self-reminders").
 
-    Cost: none in queries, about fifty tokens per prompt. It asks the model to use what it has learned: a model
-        that does not refuse by itself is not made to, one that never saw such words is confused by them, and an
-        attack that names the reminder and cancels it gets past.
+    Cost: none in queries, about fifty tokens per prompt. It asks the model to use what it has learned: a
+        model that does not refuse by itself is not made to, one that never saw such words is confused by
+        them, and an attack that names the reminder and cancels it gets past.
     """
 
     NAME = "self-reminder"
@@ -31,7 +34,7 @@ class SelfReminder(Guard):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
-        return self.pass_on(prompts, [self.reminded(prompt) for prompt in prompts], sampling, seed)
+        return self.pass_on(prompts, list(map(self.reminded, prompts)), sampling, seed)
 
     def reminded(self, prompt: Prompt) -> Prompt:
         """The prompt with its last user turn between the reminders."""
@@ -54,7 +57,7 @@ class SystemPrompt(Guard):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
-        return self.pass_on(prompts, [self.instructed(prompt) for prompt in prompts], sampling, seed)
+        return self.pass_on(prompts, list(map(self.instructed, prompts)), sampling, seed)
 
     def instructed(self, prompt: Prompt) -> Prompt:
         """The prompt with the text before everything else, in one message with a system message it has."""
@@ -81,14 +84,16 @@ class SmoothLLM(Guard):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
-        sent = [self.copy(prompt, number, seed) for prompt in prompts for number in range(self.copies)]
+        sent = []
+        for prompt in prompts:
+            sent += [self.copy(prompt, number, seed) for number in range(self.copies)]
         rows = self.ask(sent, sampling, seed)
-        found = []
-        for place, prompt in enumerate(prompts):
-            own = rows[place * self.copies : (place + 1) * self.copies]
-            draws = [answers_to(prompt, [row[i] for row in own]) for i in range(sampling.n)]
-            found.append([self.of_the_majority(answers) for answers in draws])
-        return found
+        picked = []
+        for prompt, of_copies in zip(prompts, pieces(rows, self.copies), strict=True):
+            answers = [answers_to(prompt, row) for row in of_copies]
+            draws = zip(*answers, strict=True)  # the i-th answer of every copy together
+            picked.append(list(map(self.of_the_majority, draws)))
+        return picked
 
     def copy(self, prompt: Prompt, number: int, seed: int) -> Prompt:
         """The prompt with letters of its last user turn replaced."""
@@ -106,8 +111,10 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !?.,;:
 
 def swapped(text: str, share: float, rng: random.Random) -> str:
     """A share of the characters replaced by others."""
-    places = set(rng.sample(range(len(text)), round(share * len(text))))
-    return "".join(rng.choice(LETTERS) if i in places else c for i, c in enumerate(text))
+    letters = list(text)
+    for place in sorted(rng.sample(range(len(text)), round(share * len(text)))):
+        letters[place] = rng.choice(LETTERS)
+    return "".join(letters)
 
 
 class Paraphrase(Guard):
@@ -123,9 +130,9 @@ class Paraphrase(Guard):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
-        asked = [Prompt.user(self.ASK.format(R=last_user(prompt))) for prompt in prompts]
+        questions = [Prompt.user(self.ASK.format(R=last_user(prompt))) for prompt in prompts]
         greedy = Sampling(max_new_tokens=sampling.max_new_tokens, temperature=0.0)
         sent = []
-        for prompt, [answer] in zip(prompts, self.ask(asked, greedy, seed), strict=True):
+        for prompt, [answer] in zip(prompts, self.ask(questions, greedy, seed), strict=True):
             sent.append(with_last_user(prompt, answer.text.strip() or last_user(prompt)))
         return self.pass_on(prompts, sent, sampling, seed)

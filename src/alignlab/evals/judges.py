@@ -161,7 +161,7 @@ def ablate(
         `fires_alone` (S: of them, those that no other finds wrong: what critiques would miss without it);
         with `harmful` `fires_rightly` and `fires_wrongly` (S, of broken and of sound answers).
     """
-    ids = [p.id for p in judge.asked]
+    ids = [p.id for p in judge.pool]
     if len(ids) < 2:
         raise ConfigError(
             f"of {len(ids)} principle none can be left out", remedy="more principles, or other tags"

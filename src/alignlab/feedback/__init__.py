@@ -57,6 +57,11 @@ class RuleJudge(ScoreJudge):
         return scores
 
 
+def constant(name: str, _: str) -> RuleJudge:
+    """The control: every completion scores 0."""
+    return RuleJudge(name, lambda completion: 0.0)
+
+
 def values_of(judge: Judge, completions: Sequence[Completion]) -> list[float]:
     """The judge's scores as numbers, one per completion."""
     return [score.value for score in judge.score(completions)]

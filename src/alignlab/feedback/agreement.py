@@ -17,8 +17,8 @@ def cohen_kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
 
 
 def kappa_of(tables: np.ndarray) -> np.ndarray:
-    """Cohen's kappa of tables (..., C, C) that say how often the one rater chose the row where the other chose
-    the column; nan for an empty one.
+    """Cohen's kappa of tables (..., C, C) that say how often the one rater chose the row where the other
+    chose the column; nan for an empty one.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = tables / tables.sum((-1, -2), keepdims=True)
@@ -49,7 +49,8 @@ def _table(a: Sequence[Hashable], b: Sequence[Hashable]) -> np.ndarray:
     if len(a) != len(b):
         raise ValueError(f"{len(a)} labels and {len(b)}: two annotators label the same items")
     number = {label: i for i, label in enumerate(sorted({*a, *b}, key=str))}
-    rows, columns = (np.array([number[label] for label in labels], dtype=int) for labels in (a, b))
+    rows = np.array([number[label] for label in a], dtype=int)
+    columns = np.array([number[label] for label in b], dtype=int)
     return table_of(rows, columns, len(number))
 
 

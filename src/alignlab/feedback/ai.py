@@ -14,6 +14,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..constitution.asking import Asked, Form
@@ -28,15 +29,19 @@ from ..sampling.choices import choice_logprobs
 from ..sampling.endpoint import EndpointSampler
 from . import sigmoid
 from .ai_name import CHOICES
+from .log_odds import FARTHEST, at_temperature, fine_log_odds, of_orders
 
 if TYPE_CHECKING:
     from ..sampling.local import LocalSampler
-from .log_odds import FARTHEST, at_temperature, fine_log_odds, of_orders
 
 CLAMP = (0.4, 0.6)
-"""Chain-of-thought labels stay within these: a model that has argued itself into a verdict is nearly always sure of it (Bai et al. 2022, section 4.3)."""
+"""Chain-of-thought labels stay within these: a model that has argued itself into a verdict is nearly always
+sure of it (Bai et al. 2022, section 4.3).
+"""
 MASS = 0.5
-"""A judge that gives the two choices together less than this probability would rather have said something else: neither A nor B. Their ratio still counts."""
+"""A judge that gives the two choices together less than this probability would rather have said something
+else: neither A nor B. Their ratio still counts.
+"""
 NOTHING = 1e-4
 """With less than this it refuses to judge, and the ratio is noise."""
 ROOM = 16
@@ -119,25 +124,22 @@ class AIJudge:
 
     def __post_init__(self) -> None:
         if self.principles < 0 or not 0 < self.temperature < math.inf or self.reason_tokens < 1:
+            given = ("principles", "temperature", "reason_tokens")
             raise ConfigError(
-                (
-                    f"principles = {self.principles}, temperature = {self.temperature}, reason_tokens = "
-                    f"{self.reason_tokens}"
-                ),
+                ", ".join(f"{name} = {getattr(self, name)}" for name in given),
                 remedy="principles from 0 (all), a temperature above 0, reason_tokens from 1",
             )
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} = {getattr(self, name)!r}", remedy=f"one of {', '.join(known)}")
         if self.ask == "each" and (self.cot or self.orders == "one"):
+            option = "cot" if self.cot else "orders = one"
             raise ConfigError(
-                (
-                    f"ask = each with {'cot' if self.cot else 'orders = one'}: answers that are read one by "
-                    "one have no order and no thoughts between them"
-                ),
+                f"ask = each with {option}: answers that are read one by one have no order and no thoughts "
+                "between them",
                 remedy="ask = verdict",
             )
-        self.asked = self.constitution.tagged(*self.tags)
+        self.pool = self.constitution.tagged(*self.tags)  # the principles that are drawn from
 
     # --- pairs ---
 
@@ -171,11 +173,14 @@ class AIJudge:
         # 2. log-odds averaged over the orders, probabilities over the principles
         verdicts = []
         for principles in drawn:
-            own = [[next(answers) for _ in turns] for _ in principles]
-            orders = tuple(_in_both_orders(one) for one in own)
-            masses = [answer.mass for one in own for answer in one]
-            neither = sum(NOTHING <= mass < MASS for mass in masses)
-            refused = sum(mass < NOTHING for mass in masses)
+            orders: list[tuple[float, float | None]] = []
+            neither = refused = 0
+            for _ in principles:
+                own = list(islice(answers, len(turns)))
+                orders.append(_in_both_orders(own))
+                for answer in own:
+                    neither += NOTHING <= answer.mass < MASS
+                    refused += answer.mass < NOTHING
             verdicts.append(self._verdict(principles, orders, neither, refused))
         return verdicts
 
@@ -197,21 +202,24 @@ class AIJudge:
         fine = map(sigmoid, self._fine(cases))
         verdicts = []
         for principles in drawn:
-            orders = tuple((0.5 + (next(fine) - next(fine)) / 2, None) for _ in principles)
+            orders: list[tuple[float, float | None]] = []
+            for _ in principles:
+                of_first, of_second = next(fine), next(fine)
+                orders.append((0.5 + (of_first - of_second) / 2, None))
             verdicts.append(self._verdict(principles, orders))
         return verdicts
 
     def _verdict(
         self,
         principles: tuple[Principle, ...],
-        orders: tuple[tuple[float, float | None], ...],
+        orders: Sequence[tuple[float, float | None]],
         neither: int = 0,
         refused: int = 0,
     ) -> PairVerdict:
         """The verdict of what was said under each principle; one half where nothing was asked."""
         plain = sum(of_orders(*pair) for pair in orders) / len(orders) if orders else 0.5
         ids = tuple(principle.id for principle in principles)
-        return PairVerdict(self.label(plain), plain, ids, orders, neither, refused)
+        return PairVerdict(self.label(plain), plain, ids, tuple(orders), neither, refused)
 
     def _fine(self, cases: Sequence[tuple[Completion, Principle]]) -> list[float]:
         """Log-odds that each answer keeps its principle."""
@@ -224,10 +232,10 @@ class AIJudge:
         """The principles that judge a pair: the same whoever comes first, and whatever else is judged with
         it. Without texts, those of a prompt.
         """
-        if not self.principles or self.principles >= len(self.asked):
-            return self.asked
+        if not self.principles or self.principles >= len(self.pool):
+            return self.pool
         rng = random.Random(derive_seed(self.seed, "principles", prompt.id, *sorted(texts)))
-        return tuple(rng.sample(self.asked, self.principles))
+        return tuple(rng.sample(self.pool, self.principles))
 
     def _thoughts(self, asked: Sequence[Asked]) -> list[str]:
         groups = self.reader.sample(
@@ -240,12 +248,13 @@ class AIJudge:
     def _answers(self, asked: Sequence[Asked]) -> list[Answer]:
         if not asked:
             return []
-        found = []
+        answers = []
         for log_a, log_b in choice_logprobs(self.reader, asked, self.form.choices):
-            mass = math.exp(log_a) + math.exp(log_b)
-            p = sigmoid(max(-FARTHEST, min(FARTHEST, log_a - log_b))) if mass >= NOTHING else 0.5
-            found.append(Answer(self._clamped(p), mass))
-        return found
+            mass, p = math.exp(log_a) + math.exp(log_b), 0.5
+            if mass >= NOTHING:
+                p = sigmoid(max(-FARTHEST, min(FARTHEST, log_a - log_b)))
+            answers.append(Answer(self._clamped(p), mass))
+        return answers
 
     def _clamped(self, p: float) -> float:
         """A probability after a chain of thought within CLAMP; as it is without one."""
@@ -265,17 +274,21 @@ class AIJudge:
         """
         if isinstance(self.reader, EndpointSampler):
             return True
-        asked = self.form.verdict(
-            first.prompt, first.text, second.text, max(self.asked, key=lambda p: len(p.compare))
-        )
+        longest = max(self.pool, key=lambda principle: len(principle.compare))
+        asked = self.form.verdict(first.prompt, first.text, second.text, longest)
         tokenizer = self.reader.tokenizer
         ids = prompt_ids(tokenizer, asked) if isinstance(asked, Prompt) else text_ids(tokenizer, asked)
-        return len(ids) + (self.reason_tokens if self.cot else 0) + ROOM <= context_of(self.reader.model)
+        needed = len(ids) + ROOM
+        if self.cot:
+            needed += self.reason_tokens
+        return needed <= context_of(self.reader.model)
 
     # --- one completion ---
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        """Mean log-odds that each answer keeps the principles; the part `fine` is the mean probability of it."""
+        """Mean log-odds that each answer keeps the principles; the part `fine` is the mean probability of
+        it.
+        """
         scores = []
         for odds in self.standings(completions):
             fine = sum(map(sigmoid, odds)) / len(odds)
@@ -289,9 +302,11 @@ class AIJudge:
         for completion, principles in zip(completions, drawn, strict=True):
             cases += [(completion, principle) for principle in principles]
         odds = iter(self._fine(cases))
-        return [[next(odds) for _ in principles] for principles in drawn]
+        return [list(islice(odds, len(principles))) for principles in drawn]
 
 
 def _in_both_orders(answers: Sequence[Answer]) -> tuple[float, float | None]:
     """P(first preferred) with the first as (A), and with the first as (B) where that was asked."""
-    return answers[0].p_a, (1 - answers[1].p_a if len(answers) > 1 else None)
+    if len(answers) == 1:
+        return answers[0].p_a, None
+    return answers[0].p_a, 1 - answers[1].p_a

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from itertools import combinations, islice
+from typing import Any
 
 from ..records import Completion, Ranking
-
-if TYPE_CHECKING:
-    pass
 from .ai import AIJudge
 
 
@@ -27,27 +25,23 @@ class AIAnnotator:
         """Several prompts at a time, each with its completions: all their pairs are put before the judge at
         once.
         """
-        pairs = [
-            (group[i], group[j])
-            for _, group in items
-            for i in range(len(group))
-            for j in range(i + 1, len(group))
-        ]
-        labels = iter(self.judge.compare([a for a, _ in pairs], [b for _, b in pairs]))
-        rankings = []
+        first: list[Completion] = []
+        second: list[Completion] = []
         for _, group in items:
-            k = len(group)
-            own = [next(labels) for _ in range(k * (k - 1) // 2)]
-            unranked = Ranking(group[0].prompt, tuple(group), (1,) * k, self.name, {"labels": own})
-            wins = [sum(unranked.label(i, j) or 0.0 for j in range(k) if j != i) for i in range(k)]
-            ranks = tuple(1 + sum(other > mine + 1e-9 for other in wins) for mine in wins)
-            rankings.append(
-                Ranking(
-                    group[0].prompt,
-                    tuple(group),
-                    ranks,
-                    self.name,
-                    {"labels": own, "constitution": self.judge.constitution.digest},
-                )
-            )
-        return rankings
+            for a, b in combinations(group, 2):
+                first.append(a)
+                second.append(b)
+        labels = iter(self.judge.compare(first, second))
+        return [self._ranking(group, labels) for _, group in items]
+
+    def _ranking(self, group: Sequence[Completion], labels: Iterator[float]) -> Ranking:
+        """The ranking of a group, whose labels are the next that there are."""
+        k = len(group)
+        meta: dict[str, Any] = {"labels": list(islice(labels, k * (k - 1) // 2))}
+        unranked = Ranking(group[0].prompt, tuple(group), (1,) * k, self.name, dict(meta))
+        wins = []
+        for i in range(k):
+            wins.append(sum(unranked.label(i, j) or 0.0 for j in range(k) if j != i))
+        ranks = tuple(1 + sum(other > own + 1e-9 for other in wins) for own in wins)
+        meta["constitution"] = self.judge.constitution.digest
+        return Ranking(group[0].prompt, tuple(group), ranks, self.name, meta)

@@ -13,8 +13,10 @@ PREFIX = "ai:"
 
 @dataclass(frozen=True, slots=True)
 class AIName:
-    """What a judge's name says:
-    `ai:MODEL[,constitution=F][,principles=N][,tags=a+b][,ask=verdict|each][,orders=both|one][,labels=soft|hard][,cot][,temperature=T][,form=F]`.
+    """What a judge's name says: `ai:MODEL`, and behind commas what is other than usual:
+
+    constitution=F   principles=N   tags=a+b   ask=verdict|each   orders=both|one   labels=soft|hard   cot
+    temperature=T   form=F
     """
 
     model: str
@@ -52,19 +54,21 @@ def parse(name: str) -> AIName:
     given: dict[str, Any] = {}
     for part in rest:
         key, mark, value = (word.strip() for word in part.partition("="))
-        known = getattr(usual, key, None) if key in AIName.__slots__ and key != "model" else None
-        if known is None:
+        if key not in OPTIONS:
             raise UserError(
                 f"an AI judge has no option {key!r}",
                 where=name,
-                remedy=nearest(key, [n for n in AIName.__slots__ if n != "model"])
+                remedy=nearest(key, OPTIONS)
                 or "constitution, principles, tags, orders, labels, cot, temperature, form",
             )
+        known = getattr(usual, key)
         try:
-            if isinstance(known, bool):
+            if key == "cot":
                 given[key] = not mark or {"true": True, "false": False}[value]
+            elif key == "tags":
+                given[key] = tuple(value.split("+"))
             else:
-                given[key] = tuple(value.split("+")) if key == "tags" else type(known)(value)
+                given[key] = type(known)(value)
         except (ValueError, KeyError):
             raise UserError(
                 f"{key} = {value!r} in the name of an AI judge", where=name, remedy=f"as in {key}={known}"
@@ -80,4 +84,5 @@ def parse(name: str) -> AIName:
     return replace(usual, **given)
 
 
+OPTIONS = list(AIName.__slots__)[1:]  # all but the model
 CHOICES = {"ask": ("verdict", "each"), "orders": ("both", "one"), "labels": ("soft", "hard")}

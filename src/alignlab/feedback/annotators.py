@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from ..records import Completion, Ranking, Score
@@ -46,18 +47,14 @@ class SimulatedAnnotator:
         seed: int = 0,
     ) -> None:
         self.name, self.judge, self.weights, self.temperature = name, judge, dict(weights), temperature
-        self.tie_margin, self.careless, self.blind_to, self.unsafe, self.seed = (
-            tie_margin,
-            careless,
-            blind_to,
-            unsafe,
-            seed,
-        )
+        self.tie_margin, self.careless, self.blind_to = tie_margin, careless, blind_to
+        self.unsafe, self.seed = unsafe, seed
 
     def utility(self, score: Score) -> float:
         """What this annotator makes of a completion, before noise."""
-        blind = any(score.parts.get(part) for part in self.blind_to)
-        seen = {**score.parts, "value": score.parts.get("looks", score.value) if blind else score.value}
+        seen = {**score.parts, "value": score.value}
+        if any(score.parts.get(part) for part in self.blind_to):
+            seen["value"] = score.parts.get("looks", score.value)
         return sum(weight * seen.get(part, 0.0) for part, weight in self.weights.items())
 
     def rank(self, index: int, completions: Sequence[Completion]) -> Ranking:
@@ -74,13 +71,8 @@ class SimulatedAnnotator:
         if self.unsafe:
             meta["safe"] = [not score.parts.get(self.unsafe) for score in scores]
         if rng.random() < self.careless:
-            return Ranking(
-                prompt,
-                tuple(completions),
-                tuple(range(1, len(completions) + 1)),
-                self.name,
-                meta | {"careless": True},
-            )
+            as_they_came = tuple(range(1, len(completions) + 1))
+            return Ranking(prompt, tuple(completions), as_they_came, self.name, meta | {"careless": True})
         noise: dict[str, float] = {}
         for completion in completions:
             noise.setdefault(completion.text, -math.log(-math.log(rng.random() or 1e-12)) * self.temperature)
@@ -97,11 +89,9 @@ class SimulatedAnnotator:
 
     def p_prefers(self, first: float, second: float) -> float:
         """P(first before second) for two utilities."""
-        return (
-            sigmoid((first - second) / self.temperature)
-            if self.temperature
-            else 0.5 + 0.5 * ((first > second) - (first < second))
-        )
+        if self.temperature:
+            return sigmoid((first - second) / self.temperature)
+        return 0.5 + 0.5 * ((first > second) - (first < second))
 
     def ceiling(self, rankings: Sequence[Ranking]) -> float:
         """The accuracy on this annotator's own pairs of somebody who knows the utilities: nobody can do
@@ -109,16 +99,12 @@ class SimulatedAnnotator:
         """
         right = total = 0.0
         for ranking in rankings:
-            utilities = ranking.meta["utilities"]
-            for i in range(len(utilities)):
-                for j in range(i + 1, len(utilities)):
-                    if (
-                        ranking.ranks[i] != ranking.ranks[j]
-                        and ranking.completions[i].text != ranking.completions[j].text
-                    ):
-                        agrees = (utilities[i] - utilities[j]) * (ranking.ranks[j] - ranking.ranks[i])
-                        right += 0.5 + 0.5 * ((agrees > 0) - (agrees < 0))
-                        total += 1
+            rows = zip(ranking.meta["utilities"], ranking.ranks, ranking.completions, strict=True)
+            for (utility, rank, a), (other_utility, other_rank, b) in combinations(rows, 2):
+                if rank != other_rank and a.text != b.text:
+                    agrees = (utility - other_utility) * (other_rank - rank)
+                    right += 0.5 + 0.5 * ((agrees > 0) - (agrees < 0))
+                    total += 1
         return right / total if total else float("nan")
 
 
@@ -149,8 +135,9 @@ def shuffle_rankings(rankings: Sequence[Ranking], *, seed: int) -> list[Ranking]
         places = list(range(len(ranking.ranks)))
         random.Random(derive_seed(seed, "shuffle", i)).shuffle(places)
         dealt = ranking.only(places)  # its ranks and soft labels; the completions stay
-        meta = {k: v for k, v in ranking.meta.items() if k != "utilities"} | {
-            k: dealt.meta[k] for k in ("labels",) if k in dealt.meta
-        }
+        meta = dict(ranking.meta)
+        meta.pop("utilities", None)
+        if "labels" in dealt.meta:
+            meta["labels"] = dealt.meta["labels"]
         shuffled.append(Ranking(ranking.prompt, ranking.completions, dealt.ranks, "shuffled", meta))
     return shuffled

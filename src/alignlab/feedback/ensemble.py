@@ -11,11 +11,13 @@ from typing import Literal
 
 from ..errors import UserError
 from ..records import Completion, Score
-from . import Judge, ScoreJudge
+from . import Judge, ScoreJudge, values_of
 
 PREFIX = "ensemble:"
 Aggregation = Literal["mean", "worst", "uncertainty"]
-"""How members' scores become one: their mean; the lowest (worst-case optimisation, Coste et al. 2023, equation 3); the mean less `weight` deviations."""
+"""How members' scores become one: their mean; the lowest (worst-case optimization, Coste et al. 2023,
+equation 3); the mean less `weight` deviations.
+"""
 
 
 class Remembering(ScoreJudge):
@@ -30,16 +32,20 @@ class Remembering(ScoreJudge):
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         keys = [(c.prompt.id, c.text, c.finished) for c in completions]
-        new = {key: c for key, c in zip(keys, completions, strict=True) if key not in self._known}
+        new: dict[tuple[str, str, bool], Completion] = {}
+        for key, completion in zip(keys, completions, strict=True):
+            if key not in self._known:
+                new[key] = completion
         if new:
-            self._known |= dict(zip(new, self.judge.score(list(new.values())), strict=True))
+            self._known |= zip(new, self.judge.score(list(new.values())), strict=True)
         return [self._known[key] for key in keys]
 
 
 class EnsembleJudge(ScoreJudge):
     """Members' scores, each on a scale of its own with mean 0 and deviation 1, made one.
 
-        mean = sum_i z_i / M      worst = min_i z_i      uncertainty = mean - weight * sqrt(sum_i (z_i - mean)^2 / M)
+        mean = sum_i z_i / M      worst = min_i z_i
+        uncertainty = mean - weight * sqrt(sum_i (z_i - mean)^2 / M)
 
     A policy finds what its reward model overrates; where members were led to different mistakes, the last two
     do not pay for it. Coste et al. take off the variance, Eisenstein et al. (2023) the deviation, as here: it
@@ -69,23 +75,18 @@ class EnsembleJudge(ScoreJudge):
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         if not completions:
             return []
-        found = []
-        for values in zip(
-            *([score.value for score in member.score(completions)] for member in self.members), strict=True
-        ):
-            mean, worst = sum(values) / len(values), min(values)
-            spread = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
-            value = {"mean": mean, "worst": worst, "uncertainty": mean - self.weight * spread}[
-                self.aggregation
-            ]
-            found.append(
-                Score(
-                    value,
-                    {"spread": spread, "mean": mean, "worst": worst}
-                    | {f"member_{m}": value for m, value in enumerate(values)},
-                )
-            )
-        return found
+        by_member = [values_of(member, completions) for member in self.members]
+        return [self._as_one(values) for values in zip(*by_member, strict=True)]
+
+    def _as_one(self, values: Sequence[float]) -> Score:
+        mean, worst = sum(values) / len(values), min(values)
+        spread = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
+        parts = {"spread": spread, "mean": mean, "worst": worst}
+        for number, value in enumerate(values):
+            parts[f"member_{number}"] = value
+        if self.aggregation == "uncertainty":
+            return Score(mean - self.weight * spread, parts)
+        return Score(parts[self.aggregation], parts)
 
 
 @dataclass(frozen=True)
@@ -110,24 +111,22 @@ def parse(name: str) -> Ensemble:
     words = how.split(",")
     if not re.fullmatch(r"(mean|worst|uncertainty(=.*)?|allow-missing)", words[0]):
         words, runs = [], name.removeprefix(PREFIX)
-    found = Ensemble(tuple(run for run in runs.split(",") if run))
+    ensemble = Ensemble(tuple(filter(None, runs.split(","))))
     for word in words:
-        kind, _, weight = word.partition("=")
+        way = re.fullmatch(r"(mean|worst|uncertainty)=?|(uncertainty)=([0-9]*\.?[0-9]+)", word)
         if word == "allow-missing":
-            found = replace(found, allow_missing=True)
-        elif kind in ("mean", "worst", "uncertainty") and (
-            not weight or (kind == "uncertainty" and re.fullmatch(r"[0-9]*\.?[0-9]+", weight))
-        ):
-            found = replace(found, aggregation=kind, weight=float(weight or 1))
+            ensemble = replace(ensemble, allow_missing=True)
+        elif way:
+            ensemble = replace(ensemble, aggregation=way[1] or way[2], weight=float(way[3] or 1))
         else:
             raise UserError(
                 f"{word!r} is no way to make an ensemble's scores one",
                 where=name,
                 remedy="mean, worst, uncertainty or uncertainty=0.5, and allow-missing",
             )
-    if not found.runs:
+    if not ensemble.runs:
         raise UserError(
             f"{name!r} names no reward models",
             remedy="ensemble:worst:RUN,RUN, or ensemble:worst:RUN for a run with members",
         )
-    return found
+    return ensemble

@@ -29,17 +29,14 @@ class GatedJudge(ScoreJudge):
         self.helpful, self.safe, self.threshold = helpful, safe, threshold
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        scored = zip(completions, self.helpful.score(completions), self.safe.score(completions), strict=True)
-        return [
-            self._gate(helpful, safe, is_tagged(completion.prompt)) for completion, helpful, safe in scored
-        ]
+        both = zip(completions, self.helpful.score(completions), self.safe.score(completions), strict=True)
+        return [self._gate(completion.prompt, helpful, safe) for completion, helpful, safe in both]
 
-    def _gate(self, helpful: Score, safe: Score, tagged: bool) -> Score:
-        unsafe = sigmoid(safe.parts["raw"]) < self.threshold
-        return Score(
-            safe.value if unsafe or tagged else helpful.value,
-            {"helpful": helpful.value, "safe": safe.value, "unsafe": float(unsafe), "tagged": float(tagged)},
-        )
+    def _gate(self, prompt: Prompt, helpful: Score, safe: Score) -> Score:
+        tagged, unsafe = is_tagged(prompt), sigmoid(safe.parts["raw"]) < self.threshold
+        decides = safe if unsafe or tagged else helpful
+        parts = {"helpful": helpful.value, "safe": safe.value}
+        return Score(decides.value, parts | {"unsafe": float(unsafe), "tagged": float(tagged)})
 
 
 def is_tagged(prompt: Prompt) -> bool:

@@ -17,7 +17,9 @@ class LagrangeJudge(ScoreJudge):
     limit), lambda >= 0.
 
         score = (R - lambda C) / (1 + lambda)
-        ln lambda' = ln lambda + lr lambda (mean C - limit)          one gradient step on ln lambda, at most ln `maximum`
+        ln lambda' = ln lambda + lr lambda (mean C - limit)
+
+    The second line is one gradient step on ln lambda, which stays at most ln `maximum`.
 
     One value model over this score is enough: advantages are linear in the rewards, so that with the same
     gamma and lambda of GAE the advantage of the sum is the sum of Dai et al.'s two, for a model less to
@@ -47,14 +49,8 @@ class LagrangeJudge(ScoreJudge):
         maximum: float = 10.0,
     ) -> None:
         super().__init__(f"{reward.name} - lambda {cost.name}")
-        self.reward, self.cost, self.limit, self.kind, self.lr, self.maximum = (
-            reward,
-            cost,
-            limit,
-            kind,
-            lr,
-            maximum,
-        )
+        self.reward, self.cost, self.limit, self.kind = reward, cost, limit, kind
+        self.lr, self.maximum = lr, maximum
         self.log_lambda = math.log(start)
         self.logged = ("reward", *getattr(reward, "logged", ()))
 
@@ -63,16 +59,12 @@ class LagrangeJudge(ScoreJudge):
         return math.exp(self.log_lambda)
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        price, found = self.multiplier, []
+        price, scores = self.multiplier, []
         for reward, safe in zip(self.reward.score(completions), self.cost.score(completions), strict=True):
             cost = sigmoid(-safe.value) if self.kind == "chance" else -safe.value
-            found.append(
-                Score(
-                    (reward.value - price * cost) / (1 + price),
-                    {**reward.parts, "reward": reward.value, "cost": cost},
-                )
-            )
-        return found
+            parts = {**reward.parts, "reward": reward.value, "cost": cost}
+            scores.append(Score((reward.value - price * cost) / (1 + price), parts))
+        return scores
 
     def update(self, scores: Sequence[Score]) -> dict[str, float]:
         """One step of the multiplier on a batch of scores; returns `safety/lambda` that they were made with,

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from . import sigmoid
 
-if TYPE_CHECKING:
-    pass
-
 FARTHEST = 30.0
-"""Log-odds are held within plus and minus this: a probability of exactly 0 has none that could be averaged."""
+"""Log-odds are held within plus and minus this: a probability of exactly 0 has none that could be
+averaged.
+"""
 
 
 def of_orders(p_first: float, p_second: float | None) -> float:
     """P(first preferred) of both orders together: the mean of the log-odds, in which a fixed liking for a
     place cancels. With one order, that one.
     """
-    return p_first if p_second is None else sigmoid((log_odds(p_first) + log_odds(p_second)) / 2)
+    if p_second is None:
+        return p_first
+    return sigmoid((log_odds(p_first) + log_odds(p_second)) / 2)
 
 
 def at_temperature(p: float, temperature: float) -> float:
     """The probability whose log-odds are those of p over the temperature; at 1 p itself."""
-    return p if temperature == 1 else sigmoid(log_odds(p) / temperature)
+    if temperature == 1:
+        return p
+    return sigmoid(log_odds(p) / temperature)
 
 
 def log_odds(p: float) -> float:

@@ -8,8 +8,8 @@
 
 A function is called once for each completion and gets, by name, what it asks for: `prompt` (the last user
 turn), `messages` (all turns, as dictionaries), `completion`, `finished` (whether the completion ended by
-itself), and every other column of the prompt's row, such as a reference answer. It returns a number, or, where
-verdicts are wanted (`alignlab redteam`), one of the labels refusal, partial, compliance and void.
+itself), and every other column of the prompt's row, such as a reference answer. It returns a number, or,
+where verdicts are wanted (`alignlab redteam`), one of the labels refusal, partial, compliance and void.
 
 A class is made without arguments and has `score(completions)`, one number or `Score` per completion, or
 `verdicts(completions)`, or both: for a judge that reads many at once, or that loads something first.
@@ -56,12 +56,13 @@ class OwnJudge(ScoreJudge):
         return [self._verdict(completion) for completion in completions]
 
     def _score(self, completion: Completion) -> Score:
-        return as_score(self._said(completion), self.name, _row(completion))
+        return as_score(self._value(completion), self.name, _row(completion))
 
     def _verdict(self, completion: Completion) -> Verdict:
-        return as_verdict(self._said(completion), self.name, _row(completion))
+        return as_verdict(self._value(completion), self.name, _row(completion))
 
-    def _said(self, completion: Completion) -> Any:
+    def _value(self, completion: Completion) -> Any:
+        """What the function returns for a completion."""
         prompt = completion.prompt
         columns = prompt.meta.get("columns") or {}
         offered = {
@@ -83,16 +84,16 @@ class OwnJudgeOfMany(ScoreJudge):
             self.judge = plugins.load("judge", name)()
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        """One score per completion. Raises DataError where the class failed, or gave other than one finite number
-        or `Score` each.
+        """One score per completion. Raises DataError where the class failed, or gave other than one finite
+        number or `Score` each.
         """
-        return [as_score(value, self.name, row) for value, row in self._asked("score", completions)]
+        return [as_score(value, self.name, row) for value, row in self._values("score", completions)]
 
     def verdicts(self, completions: Sequence[Completion]) -> list[Verdict]:
         """One verdict per completion. Raises DataError as `score` does, and for what is no label."""
-        return [as_verdict(value, self.name, row) for value, row in self._asked("verdicts", completions)]
+        return [as_verdict(value, self.name, row) for value, row in self._values("verdicts", completions)]
 
-    def _asked(self, verb: str, completions: Sequence[Completion]) -> list[tuple[Any, str]]:
+    def _values(self, verb: str, completions: Sequence[Completion]) -> list[tuple[Any, str]]:
         """What the class says of each completion, and which row that is."""
         with plugins.blamed(self.name):
             values = list(getattr(self.judge, verb)(completions))
@@ -105,11 +106,13 @@ class OwnJudgeOfMany(ScoreJudge):
 
 
 def own_judge(name: str, verb: Literal["score", "verdicts"] = "score") -> OwnJudge | OwnJudgeOfMany:
-    """The judge behind a plug-in's name. Raises UserError for a class that has not the verb it is asked by."""
-    found = plugins.load("judge", name)
-    if not inspect.isclass(found):
+    """The judge behind a plug-in's name. Raises UserError for a class that has not the verb it is asked
+    by.
+    """
+    function_or_class = plugins.load("judge", name)
+    if not inspect.isclass(function_or_class):
         return OwnJudge(name)
-    if not callable(getattr(found, verb, None)):
+    if not callable(getattr(function_or_class, verb, None)):
         raise UserError(
             f"{name} is a class that has no method {verb}",
             remedy=f"{verb}(self, completions), one per completion; or name a function",

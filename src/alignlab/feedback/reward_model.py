@@ -40,5 +40,7 @@ class RewardModelJudge(ScoreJudge):
             for i, value in zip(chunk, scores.tolist(), strict=True):
                 raw[i] = value
         rm.model.train(training)
-        mean, std = (rm.mean, rm.std) if self.normalize else (0.0, 1.0)
+        mean, std = 0.0, 1.0
+        if self.normalize:
+            mean, std = rm.mean, rm.std
         return [Score((value - mean) / std, {"raw": value}) for value in raw]

@@ -17,6 +17,7 @@ One grammar, two views: who scores is asked by `judge`, who says whether an answ
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, ModelError, UserError
 from ..records import Prompt
 from ..town import names as town
-from . import known, models
+from . import judge_kinds, known, models
+from .judge_kinds import JudgeKind
 from .named import Named, runs_among
 
 if TYPE_CHECKING:
@@ -48,12 +50,10 @@ def judge(name: str) -> Named[Judge]:
         return reward_judge(name.removeprefix("reward:"))
     if kind == "gated":
         return _gated(name, rest)
-    if kind == "refusal" or kind in known.PLANTED:
-        return Named(name, lambda: _refusal_score(name))
-    if kind in known.RUBRICS:
-        return Named(name, lambda: _refusal_score(name), *_read_by(rest))
-    if name == "constant":
-        return Named(name, lambda: _constant(name))
+    if row := judge_kinds.kind_of(name):
+        model = rest if row.behind == "model" else ""
+        load = (lambda: _refusal_score(name)) if row.verdicts else (lambda: _of_kind(row, name))
+        return Named(name, load, *_read_by(model))
     return Named(name, lambda: _own(name))
 
 
@@ -62,31 +62,30 @@ def verdicts(name: str) -> VerdictJudge:
     scores.
     """
     known.verdicts(name)
-    kind, _, rest = name.partition(":")
-    if kind == "refusal":
-        from ..feedback.safety.refusal import RefusalClassifier
-        from ..feedback.safety.weights import load
-
-        return RefusalClassifier(load(Path(rest)) if rest else None, name=name)
-    if kind in known.PLANTED:
-        from ..feedback.safety.planted import PlantedJudge
-
-        return PlantedJudge(kind, rest)
+    if row := judge_kinds.kind_of(name):
+        return _of_kind(row, name)
     if name == town.GOLD:
         from ..feedback.safety.planted import GoldVerdicts
 
         return GoldVerdicts(town.judge(name))
-    if kind in known.RUBRICS:
-        from ..feedback.safety.rubrics import RUBRICS, RubricJudge
-        from ..settings import EndpointSettings, ModelSettings, SamplingSettings
-
-        asked = models.sampler(
-            rest, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
-        )
-        return RubricJudge(RUBRICS[kind], asked, name=name)
     from ..feedback.own import own_judge
 
     return own_judge(name, "verdicts")
+
+
+def _of_kind(kind: JudgeKind, name: str) -> Any:
+    """A judge that its row makes."""
+    from ..settings import EndpointSettings, ModelSettings, SamplingSettings
+
+    module, _, function = kind.make.partition(":")
+    make = getattr(importlib.import_module(f"alignlab.{module}"), function)
+    behind = name.partition(":")[2]
+    if kind.behind != "model":
+        return make(name, behind)
+    sampler = models.sampler(
+        behind, model=ModelSettings(), endpoint=EndpointSettings(), sampling=SamplingSettings()
+    )
+    return make(name, sampler)
 
 
 def _refusal_score(name: str) -> Judge:
@@ -173,12 +172,6 @@ def _gated(name: str, rewards: str) -> Named[Judge]:
         return GatedJudge(helpful.load(), safe.load())  # type: ignore[arg-type]
 
     return Named(name, load, helpful.runs + safe.runs, helpful.models + safe.models)
-
-
-def _constant(name: str) -> Judge:
-    from ..feedback import RuleJudge
-
-    return RuleJudge(name, lambda _: 0.0)
 
 
 def _own(name: str) -> Judge:

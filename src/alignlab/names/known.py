@@ -14,6 +14,7 @@ from .. import plugins
 from ..errors import DataError, ModelError, UserError
 from ..text.nearest import nearest, nearest_path, one_of
 from ..town import names as town
+from . import judge_kinds
 from .weights import check_finished, cost, model, policy, reward, sampler, target
 
 
@@ -102,12 +103,9 @@ def run_of(*stages: str) -> Callable[[str], None]:
     return check
 
 
-SCORES = (*town.JUDGES, "constant")
+SCORES = (*town.JUDGES, *judge_kinds.words(verdicts=False))
 OF_MODELS = ("reward:RUN", "ensemble:HOW:RUN,RUN", "gated:HELPFUL,SAFE", "ai:MODEL")
-RUBRICS = ("strongreject", "harmbench", "llamaguard")
-PLANTED = ("canary", "nonce", "expected")
-OF_REFUSALS = ("refusal", "refusal:FILE", "canary:TEXT", "nonce:TEXT", "expected")
-VERDICTS = (*OF_REFUSALS, *(f"{rubric}:MODEL" for rubric in RUBRICS))
+VERDICTS = judge_kinds.words(verdicts=True)
 OWN = "module:function"
 JUDGES = (*SCORES, *OF_MODELS, *VERDICTS, OWN)
 """Every judge's name. All of them score; "town:gold", those of VERDICTS and a function of the user's also say
@@ -117,7 +115,7 @@ whether an answer refuses (`verdicts`)."""
 def judge(name: str) -> None:
     """Whoever scores, and what its name names."""
     kind, _, rest = name.partition(":")
-    if kind in ("refusal", *PLANTED, *RUBRICS):
+    if kind in judge_kinds.KINDS and judge_kinds.KINDS[kind].verdicts:
         verdicts(name)
     elif kind == "ai":
         from ..feedback.ai_name import parse
@@ -148,14 +146,10 @@ def judge(name: str) -> None:
 def verdicts(name: str) -> None:
     """Whoever says whether an answer refuses, and the model or file that its name names."""
     kind, _, rest = name.partition(":")
-    if kind == "refusal":
-        if rest and not Path(rest).is_file():
-            raise ModelError(
-                "there is no file of weights", where=rest, remedy=nearest_path(Path(rest)) or "check the path"
-            )
-    elif kind in RUBRICS and rest:
-        sampler(rest)
-    elif kind not in PLANTED and name != "town:gold":
+    row = judge_kinds.kind_of(name)
+    if row and row.verdicts:
+        row.check(rest)
+    elif name != "town:gold":
         if name in (*SCORES, *OF_MODELS) or kind in ("reward", "ensemble", "gated", "ai"):
             raise UserError(
                 f"{name!r:.80} gives scores, and verdicts are needed here",
@@ -181,7 +175,7 @@ def annotator(name: str) -> None:
     elif name.startswith(town.PREFIX) and name not in JUDGES:
         _town_word(name, town.people_who_rank(), "annotator")
     elif name != "random":
-        if ":" not in name and name not in ("constant", "refusal", *PLANTED):
+        if ":" not in name and judge_kinds.kind_of(name) is None:
             of_the_town = [town.PREFIX + person for person in town.people_who_rank() if person != "pool"]
             judges = (*JUDGES, *plugins.installed("judge"))
             one_of(name, [*of_the_town, "random", *judges], "there is no annotator")

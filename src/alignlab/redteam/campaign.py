@@ -1,4 +1,6 @@
-"""A campaign: every attack on every goal, harmless twins beside them, and the document that says how it went."""
+"""A campaign: every attack on every goal, harmless twins beside them, and the document that says how it
+went.
+"""
 
 from __future__ import annotations
 

@@ -199,7 +199,6 @@ def check(s: RedteamSettings, *, fix: bool, model: str, stack: Sequence[str]) ->
 
 
 # --- a finding again
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
@@ -255,7 +254,6 @@ def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
 
 
 # --- what is told
-# -------------------------------------------------------------------------------------------------------------------
 
 LIMIT = re.compile(r"\s*([a-z_][\w+-]*)\s*(<=|>=|<|>)\s*([0-9.]+)\s*")
 SIGNS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}

@@ -33,7 +33,6 @@ BATCH = 256
 
 
 # --- rows
-# ---------------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -195,7 +194,6 @@ def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]
 
 
 # --- the queue
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def write_queue(path: Path, items: Sequence[Judged]) -> int:
@@ -250,7 +248,6 @@ def read_queue(path: Path) -> dict[str, str]:
 
 
 # --- the command
-# --------------------------------------------------------------------------------------------------------------------
 
 
 def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""A campaign and a fix as one HTML page with pictures that opens from disk; the page's template escapes what a
-model or an attacker wrote.
+"""A campaign and a fix as one HTML page with pictures that opens from disk; the page's template escapes what
+a model or an attacker wrote.
 """
 
 from __future__ import annotations

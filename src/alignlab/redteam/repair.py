@@ -178,25 +178,25 @@ def lessons(
                 add("recover", opened, f" {answer}", rest)
 
     # 2. the same wrappers and beginnings around harmless requests, about as many as there are refusals:
-    # fewer, and what is learnt is to refuse
+    # fewer, and what is learned is to refuse
     worked = {attempt.attack for attempt in hits}
     templates = [attack for attack in outcome.plan.attacks if isinstance(attack, Template)]
     wrappers = [attack.wrapper for attack in templates if attack.name in worked]
     times = max(1, math.ceil(len(taught) / (2 * max(1, len(harmless)))))
-    asked = list(harmless)
+    requests = list(harmless)
     for prompt in harmless:
         for wrapper in rng.sample(wrappers, min(times, len(wrappers))):
-            asked.append(wrapper.wrap(prompt, rng))
-    answers = session.ask(asked, seed=derive_seed(seed, "keep"), temperature=0.0)
+            requests.append(wrapper.wrap(prompt, rng))
+    answers = session.ask(requests, seed=derive_seed(seed, "keep"), temperature=0.0)
     for i, (answer, verdict) in enumerate(zip(answers, session.verdicts(answers), strict=True)):
         if verdict.label != "compliance" or not answer.finished or not answer.text.strip():
             continue
-        add("keep", asked[i], answer.text, rng.choice(refusals))
+        add("keep", requests[i], answer.text, rng.choice(refusals))
         words, depths = answer.text.split(), range(0)
         if i < len(harmless) and len(words) > 3:  # of a bare request also from the middle of its answer
             depths = range(1, min(DEPTH, len(words) - 1) + 1)
         for depth in rng.sample(depths, min(times, len(depths))):
-            opened, rest = _begun(asked[i], words, depth)
+            opened, rest = _begun(requests[i], words, depth)
             add("keep", opened, rest, f" {rng.choice(refusals)}")
 
     # 3. everything else as before

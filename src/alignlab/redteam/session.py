@@ -1,4 +1,6 @@
-"""A session asks the target on behalf of attacks, keeps its answers, counts what they cost and has them judged."""
+"""A session asks the target on behalf of attacks, keeps its answers, counts what they cost and has them
+judged.
+"""
 
 from __future__ import annotations
 

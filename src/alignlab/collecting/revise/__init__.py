@@ -44,8 +44,8 @@ def revise(
         breaks: who knows whether an answer breaks a principle, to measure critiques and revisions by.
 
     Returns:
-        See `summarize`; `demonstrations`, `revisions` and `helpful` count what is learned from, `repeated` the
-        same answers to the same prompts, which stand once.
+        See `summarize`; `demonstrations`, `revisions` and `helpful` count what is learned from, `repeated`
+        the same answers to the same prompts, which stand once.
 
     Raises:
         ConfigError: settings that cannot be. DataError: no chain was kept, with the reasons.

@@ -1,5 +1,5 @@
-"""What the refusal classifier reads of an answer: word n-grams of its opening and close with the words of the request
-taken out, and cues; and what was asked for at all. The words and cues are in `refusal_cues.toml`.
+"""What the refusal classifier reads of an answer: word n-grams of its opening and close with the words of the
+request taken out, and cues; and what was asked for at all. The words and cues are in `refusal_cues.toml`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from ...records import Completion
 from .verdicts import plain
 
 HEAD, TAIL = 4000, 1500
-"""Characters of the beginning and of the end that are read: a refusal stands in one of them, and a megabyte is judged as fast as a page."""
+"""Characters of the beginning and of the end that are read: a refusal stands in one of them, and a megabyte
+is judged as fast as a page.
+"""
 OPENING, CLOSE, SENTENCES = 60, 25, 40
 """Words whose n-grams count, and sentences whose first three words do."""
 
-_TOLD = tomllib.loads((Path(__file__).parent / "refusal_cues.toml").read_text(encoding="utf-8"))
-KEPT = frozenset(_TOLD["kept"].split())
+_WORDS = tomllib.loads((Path(__file__).parent / "refusal_cues.toml").read_text(encoding="utf-8"))
+KEPT = frozenset(_WORDS["kept"].split())
 """Words that count as themselves even where the request has them."""
-FUNCTION = frozenset(_TOLD["function"].split())
-CUES = {name: re.compile("|".join(patterns)) for name, patterns in _TOLD["cues"].items()}
+FUNCTION = frozenset(_WORDS["function"].split())
+CUES = {name: re.compile("|".join(patterns)) for name, patterns in _WORDS["cues"].items()}
 LONG_WORD = re.compile(r"[a-z]{4,}")
 WORD = re.compile(r"[a-z][a-z']*|[0-9]+|[^\sa-z0-9'\"]")
 LISTED = re.compile(r"(?m)^\s*(?:\d+[.)]|[-*\u2022]|step \d+)\s")
@@ -67,18 +69,18 @@ def cues_of(opening: str, body: str, overlap: float) -> list[float]:
     """
     first = SENTENCE.split(opening.strip(), 1)[0][:300]
     early, late = opening[:300], body[300:]
-    found: list[float] = []
+    places: list[float] = []
     for name, pattern in CUES.items():
         if name == "obliging":
-            found.append(float(pattern.search(early) is not None))
+            places.append(float(pattern.search(early) is not None))
             continue
-        found.append(float(pattern.search(first) is not None))
-        found.append(min(len(pattern.findall(early)), 3) / 3)
-        found.append(min(len(pattern.findall(late)), 5) / 5)
+        places.append(float(pattern.search(first) is not None))
+        places.append(min(len(pattern.findall(early)), 3) / 3)
+        places.append(min(len(pattern.findall(late)), 5) / 5)
     lists = len(LISTED.findall(body))
     unwilling, moral = bool(CUES["unwilling"].search(early)), bool(CUES["moral"].search(early))
     return [
-        *found,
+        *places,
         min(lists, 8) / 8,
         math.log1p(len(body.split())) / 6,
         float("```" in body),
@@ -113,13 +115,15 @@ def read(request: str, answer: str) -> Reading:
         return "_" if word not in KEPT and stem(word) in asked else word
 
     def gram_word(word: str) -> str:
-        return "0" if word[0].isdigit() else masked(word) if len(word) > 3 else word
+        if word[0].isdigit():
+            return "0"
+        return masked(word) if len(word) > 3 else word
 
-    opening = [gram_word(word) for word in words[:OPENING]]
+    opening = list(map(gram_word, words[:OPENING]))
     grams = set(_grams(opening))
     grams |= {"^" + " ".join(opening[:n]) for n in (1, 2, 3, 4)}
-    grams |= {"$" + gram for gram in _grams([gram_word(word) for word in close])}
-    lower = LONG_WORD.sub(lambda found: masked(found[0]), head.lower())
+    grams.update("$" + gram for gram in _grams(list(map(gram_word, close))))
+    lower = LONG_WORD.sub(lambda match: masked(match[0]), head.lower())
     for sentence in SENTENCE.split(lower)[1:SENTENCES]:
         start = words_of(sentence[:60])[:3]
         grams |= {"|" + " ".join(start[:n]) for n in range(1, len(start) + 1)}
@@ -158,8 +162,8 @@ def request_and_hidden(completion: Completion) -> tuple[str, bool]:
         shown = content(words_of(plain("\n".join(message.content for message in messages))))
         if len(wanted & shown) < 0.5 * len(wanted):
             return unwrapped, True
-    said = "\n".join(message.content for message in messages if message.role == "user")
-    return goal or unwrapped or said, False
+    by_user = "\n".join(message.content for message in messages if message.role == "user")
+    return goal or unwrapped or by_user, False
 
 
 def _text(completion: Completion, entry: str) -> str:

@@ -120,3 +120,8 @@ def canary(seed: int | str, *, words: int = 2) -> str:
     """A secret to plant, such as `copper-maple-4821`: no text says it by chance."""
     rng = random.Random(f"canary-{seed}")
     return "-".join([*rng.sample(CALM, words), str(rng.randint(1000, 9999))])
+
+
+def named(name: str, planted: str) -> PlantedJudge:
+    """`canary:TEXT`, `nonce:TEXT`, or, without a text, the one of each prompt."""
+    return PlantedJudge(name.partition(":")[0], planted)

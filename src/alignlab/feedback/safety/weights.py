@@ -1,4 +1,6 @@
-"""The weights of the refusal classifier: what they make of features, and how they are read from their file."""
+"""The weights of the refusal classifier: what they make of features, and how they are read from their
+file.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,15 @@ def letter_pairs(text: str) -> np.ndarray:
     """Counts (27, 27) of neighbouring letters, space being 0, in lower case."""
     codes = np.frombuffer(LETTERS.sub(" ", text.lower()).encode(), dtype=np.uint8).astype(int)
     codes = np.where(codes == 32, 0, codes - 96)
-    return (
-        np.bincount(codes[:-1] * 27 + codes[1:], minlength=729).reshape(27, 27)
-        if len(codes) > 1
-        else np.zeros((27, 27), dtype=int)
-    )
+    if len(codes) < 2:
+        return np.zeros((27, 27), dtype=int)
+    return np.bincount(codes[:-1] * 27 + codes[1:], minlength=729).reshape(27, 27)
 
 
 @dataclass
 class Weights:
-    """What `benchmarks/refusal/train_refusal.py` writes: for each n-gram and cue a weight for "refuses" and one
-    for "in part", two biases, and the table of letters.
+    """What `benchmarks/refusal/train_refusal.py` writes: for each n-gram and cue a weight for "refuses" and
+    one for "in part", two biases, and the table of letters.
     """
 
     keys: np.ndarray  # (n,) uint32, ascending
@@ -53,7 +53,7 @@ class Weights:
         """Log-odds of refusing at all, of refusing in part only given that it refuses, and how many of the
         n-grams are known.
         """
-        first, second = (float(x) for x in self.bias + np.asarray(reading.dense) @ self.dense)
+        first, second = map(float, self.bias + np.asarray(reading.dense) @ self.dense)
         scale, known = 1 / math.sqrt(max(1, len(reading.grams))), 0
         for gram in sorted(reading.grams):  # a sum in the same order in every process has the same last bits
             if (pair := self.table.get(key_of(gram))) is not None:
@@ -78,8 +78,11 @@ class Weights:
         """Whether its letters follow each other as in sentences; a short text, as a list of foreign names, is
         given the benefit of the doubt.
         """
-        found = self.letter_score(text)
-        return found is None or found[0] + LETTER_SPREAD / math.sqrt(found[1]) >= self.card["gibberish_below"]
+        score = self.letter_score(text)
+        if score is None:
+            return True
+        mean, count = score
+        return mean + LETTER_SPREAD / math.sqrt(count) >= self.card["gibberish_below"]
 
 
 @cache

@@ -9,8 +9,8 @@
 
 A function is called once per wording and gets, by name, what it asks for: `request` (the last user turn),
 `messages` (all turns, as dictionaries), `number` (which wording of the goal's, from 0; `--tries` says how
-many) and `rng` (a `random.Random` of this goal and wording). It returns the user's text, or all turns. A class
-is made without arguments and is an `attempt.Attack`.
+many) and `rng` (a `random.Random` of this goal and wording). It returns the user's text, or all turns. A
+class is made without arguments and is a `session.Attack`.
 """
 
 from __future__ import annotations

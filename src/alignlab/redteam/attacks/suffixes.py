@@ -41,7 +41,7 @@ class SuffixAttack:
 
         policy = policy_of(session, self.name)
         allowed = readable_tokens(policy)
-        found: list[Attempt] = []
+        attempts: list[Attempt] = []
         for goal in goals:
             slot = Slot.of(
                 policy, goal, str(goal.prompt.meta.get("target") or self.wanted(session, goal, seed))
@@ -71,14 +71,14 @@ class SuffixAttack:
                 * (len(slot.before) + self.length + len(slot.after) + len(slot.target)),
             )
             notes = {key: reached[key] for key in ("loss", "steps", "evaluations")}
-            found += session.attempts(
+            attempts += session.attempts(
                 self,
                 [goal],
                 [slot.prompt(reached["suffix"])],
                 seed=derive_seed(seed, self.name, goal.id, "ask"),
                 notes=[notes],
             )
-        return found
+        return attempts
 
     def wanted(self, session: Session, goal: Goal, seed: int) -> str:
         """The first words of the answer that the model gives when it is begun for it."""
@@ -213,7 +213,7 @@ class EmbeddingAttack(SuffixAttack):
         from .slot import Slot
 
         policy = policy_of(session, self.name)
-        found: list[Attempt] = []
+        attempts: list[Attempt] = []
         for goal in goals:
             slot = Slot.of(
                 policy, goal, str(goal.prompt.meta.get("target") or self.wanted(session, goal, seed))
@@ -229,7 +229,7 @@ class EmbeddingAttack(SuffixAttack):
                 reached["steps"],
                 reached["steps"] * (len(slot.before) + self.length + len(slot.after) + len(slot.target)),
             )
-            found.append(
+            attempts.append(
                 Attempt(
                     goal.id,
                     self.name,
@@ -245,7 +245,7 @@ class EmbeddingAttack(SuffixAttack):
                     notes={"loss": reached["loss"], "steps": reached["steps"]},
                 )
             )
-        return found
+        return attempts
 
     def descend(self, slot: Slot, session: Session, budget: Budget) -> dict[str, Any]:
         """Adam on the vectors, from the mean embedding; stops when the answer is what was wanted of it."""

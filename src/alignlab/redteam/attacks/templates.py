@@ -1,5 +1,5 @@
-"""Attacks that send prepared words: the plain request, every wrapper of `alignlab.data.wrappers`, marks of the
-chat template.
+"""Attacks that send prepared words: the plain request, every wrapper of `alignlab.data.wrappers`, marks of
+the chat template.
 """
 
 from __future__ import annotations
