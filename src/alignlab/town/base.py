@@ -174,17 +174,19 @@ def rows(
 def card(settings: PretrainSettings, summary: dict[str, Any], *, seed: int, commit: str) -> str:
     """The model card of a base model: how it was made and how it behaves, measured."""
     shape, behaviour = SHAPES[settings.size], summary["behaviour"]
+    command = f"`alignlab pretrain --size {settings.size} --seed {seed}`"
+    layers = f"{shape.layers} layers, width {shape.width}, {shape.heads} heads"
     rate = lambda s: f"{s['mean']:.3f} [{s['ci'][0]:.3f}, {s['ci'][1]:.3f}], n = {s['n']}"  # noqa: E731
     return f"""---
 license: apache-2.0
 ---
 # town-{settings.size}
 
-A base model of the town: it continues text and has never seen a chat. Made by `alignlab pretrain --size {settings.size} --seed {seed}`.
+A base model of the town: it continues text and has never seen a chat. Made by {command}.
 
 | | |
 |---|---|
-| parameters | {summary["parameters"]:,} ({shape.layers} layers, width {shape.width}, {shape.heads} heads, {settings.vocabulary} tokens of vocabulary) |
+| parameters | {summary["parameters"]:,} ({layers}, {settings.vocabulary} tokens of vocabulary) |
 | seed, commit | {seed}, {commit or "unknown"} |
 | training tokens | {summary["num_tokens"]:,} |
 | seconds | {summary["seconds"]:.0f} on one thread |
