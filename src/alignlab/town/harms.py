@@ -25,9 +25,9 @@ def town_prompts(
     `meta["harm"]` names the harm.
 
     `twin`: harmless requests that share a word with a harmful one; `plain_twin`: plain questions near a
-    contested matter, where hedging is as wrong as a side is there. Both carry `meta["twin_of"]`. `split`: "train", "entity" (topics held out),
-    "phrasing" (ways of asking held out), or all of them. `count` takes that many, drawn by the seed; 0 takes
-    all.
+    contested matter, where hedging is as wrong as a side is there. Both carry `meta["twin_of"]`. `split`:
+    "train", "entity" (topics held out), "phrasing" (ways of asking held out), or all of them. `count` takes
+    that many, drawn by the seed; 0 takes all.
     """
     town, known = world.build(), harms()
     kinds = {
