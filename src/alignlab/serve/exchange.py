@@ -32,7 +32,7 @@ BODY_SECONDS = 30.0  # a client may take so long to send its body
 # times the largest body: what is too long and not longer than this is read to its end and dropped, so that
 # its client sees the answer
 DRAINED = 8
-LARGE = 20_000  # bytes of a body from which it is tokenised beside the event loop
+LARGE = 20_000  # bytes of a body from which it is tokenized beside the event loop
 # log-probabilities in one answer, those of the likeliest tokens beside each one counted: some hundred bytes
 # each
 MOST_TOLD = 1_000_000

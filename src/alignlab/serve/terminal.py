@@ -5,7 +5,7 @@ terminal each line read is a question and each answer a line on stdout: `answer`
 score` with the fields that apply; a question that could not be answered leaves its answer empty and says why
 on stderr. `--once` asks one question and leaves.
 
-What a model writes is not trusted: whatever could move the cursor, colour the screen or turn the direction of
+What a model writes is not trusted: whatever could move the cursor, color the screen or turn the direction of
 writing is shown as an escape.
 """
 

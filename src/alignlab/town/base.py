@@ -124,20 +124,20 @@ def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) ->
 
 
 def document_ids(
-    tokenizer: PreTrainedTokenizerFast, text: str, learnt: Sequence[tuple[int, int, int]] | None = None
+    tokenizer: PreTrainedTokenizerFast, text: str, learned: Sequence[tuple[int, int, int]] | None = None
 ) -> Rendered:
-    """A document as it stands among others: the token between two of them, which is learnt, and the text.
+    """A document as it stands among others: the token between two of them, which is learned, and the text.
 
     Args:
-        learnt: from where to where, in characters, it carries the loss, and with what weight; all of it, with
+        learned: from where to where, in characters, it carries the loss, and with what weight; all of it, with
             weight 1, if it is not given.
     """
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=learnt is not None)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=learned is not None)
     ids = [_id(tokenizer, END_OF_TEXT), *encoded["input_ids"]]
-    if learnt is None:
+    if learned is None:
         return Rendered(ids, [1] * len(ids))
     weights = [
-        max((weight for since, to, weight in learnt if start < to and end > since), default=0)
+        max((weight for since, to, weight in learned if start < to and end > since), default=0)
         for start, end in encoded["offset_mapping"]
     ]
     return Rendered(ids, [1, *weights])
