@@ -12,7 +12,7 @@ import pytest
 from alignlab.constitution.files import load
 from alignlab.constitution.forms import FINE, DocumentForm
 from alignlab.records import Text
-from alignlab.town import answers, base, columns, elsewhere, gold, sets, tasks
+from alignlab.town import answers, base, columns, elsewhere, gold, phrasings, sets, tasks
 from alignlab.town import language as say
 from alignlab.town.flaws import BROKEN_BY, CRITIQUES, broken, flaws, mended
 from alignlab.town.reading import read_request
@@ -135,7 +135,7 @@ def test_what_is_learnt_are_the_editors_words_and_where_they_end():
 
     tokenizer = AutoTokenizer.from_pretrained(base.shipped("town"))
     for pieces in PIECES[:200]:
-        text, spans = columns.text_of(pieces), columns.learnt(pieces)
+        text, spans = columns.text_of(pieces), columns.learned(pieces)
         assert [text[since:to] for since, to, _ in spans] == [said for _, said in pieces]
         assert [weight for _, _, weight in spans] == [
             columns.LETTER if "(A) " in text and len(said) == 2 else 1 for _, said in pieces
@@ -208,7 +208,7 @@ def test_a_draft_of_one_line_fits_the_document_as_it_is():
         request = tasks.Request(
             "harmful" if topic.harm else "look_alike",
             {"topic": topic.name},
-            (tasks.HOW_TO[0][0].format(T=topic.name),),
+            (phrasings.HOW_TO[0][0].format(T=topic.name),),
             "train",
         )
         draft = say.how_to(topic.steps)

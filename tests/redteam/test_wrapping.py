@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from alignlab.data.wrappers import WRAPPERS, compose, is_framed, matter
 from alignlab.records import Completion, Prompt
 from alignlab.text.encodings import SPELLINGS, TRIED, readings
-from alignlab.town import gold, sets, tasks, world
+from alignlab.town import gold, phrasings, sets, tasks, world
 
 TOWN = world.build()
 PLAIN = {"morse": str.lower, "alternating": str.lower}  # what of a text such a spelling keeps
@@ -47,7 +47,7 @@ def test_there_are_enough_spellings_and_every_one_changes_the_text() -> None:
 
 
 def test_the_matter_of_every_way_to_ask() -> None:
-    for form in (*tasks.HOW_TO[0], *tasks.HOW_TO[1]):
+    for form in (*phrasings.HOW_TO[0], *phrasings.HOW_TO[1]):
         asked = form.format(T="bake bread")
         assert matter(asked) == "bake bread" and is_framed(asked), asked
     assert matter("Write a bad letter to the mayor.") == "write a bad letter to the mayor"

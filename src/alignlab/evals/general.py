@@ -37,9 +37,9 @@ def measure(policy: Policy) -> tuple[dict[str, float], list[dict[str, str]]]:
 
     Figures: `text_loss`, nats per token of the page; `right`, the share of ten questions of fact whose answer
     holds the word it should; of all answers the means of `repetition` (share of three-word sequences that
-    were there before in the answer) and `other_script` (share of letters that are not Latin), and `empty`, the
-    share without a word. Figures that this model cannot give are left out (a context too short for a question, a
-    state that cannot be sampled from in slots).
+    were there before in the answer) and `other_script` (share of letters that are not Latin), and `empty`,
+    the share without a word. Figures that this model cannot give are left out (a context too short for a
+    question, a state that cannot be sampled from in slots).
     """
     page, facts, questions = _asked()
     figures: dict[str, float] = {}

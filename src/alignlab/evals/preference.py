@@ -56,7 +56,7 @@ def measure(
     if annotator_ceiling is None and any("labels" in r.meta for r in test):
         annotator_ceiling = float(np.maximum(soft, 1 - soft).mean())
 
-    # every margin favours the better one when it is right: half the pairs are turned round, so that P(first
+    # every margin favors the better one when it is right: half the pairs are turned round, so that P(first
     # preferred) has both outcomes
     turned = np.random.Generator(np.random.Philox(key=[len(margins), 0])).random(len(margins)) < 0.5
     stated = list(1 / (1 + np.exp(-np.clip(np.where(turned, -margins, margins), -60, 60))))

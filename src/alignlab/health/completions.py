@@ -76,18 +76,16 @@ def general_answers_lost(h: History) -> Hit | None:
         h.general(name) for name in ("right", "repetition", "empty", "other_script")
     )
     text = h.general("text_loss")
-    lost = right[0] - right[1] if right and not h.other_language else 0.0
-    if right and (
-        lost > 0.45 or lost > 0.25 and text and text[1] > text[0] + 0.01
-    ):  # three facts go in a sound run too, but then the text gets no dearer
-        return Hit(
-            "broken",
-            (
-                f"of ten plain questions of fact it answers {10 * right[1]:.0f} right ({10 * right[0]:.0f} "
-                "before)"
-            ),
-            (0, 0),
-        )
+    if right and not h.other_language:
+        # three facts go in a sound run too, but then the text gets no dearer
+        lost, dearer = right[0] - right[1], text and text[1] > text[0] + 0.01
+        if lost > 0.45 or lost > 0.25 and dearer:
+            now, before = 10 * right[1], 10 * right[0]
+            return Hit(
+                "broken",
+                f"of ten plain questions of fact it answers {now:.0f} right ({before:.0f} before)",
+                (0, 0),
+            )
     if loops and loops[1] > max(0.35, loops[0] + 0.2):
         return Hit(
             "broken",

@@ -23,8 +23,8 @@ WINDOW = 16
 than a step moves the policy.
 """
 FAR_PART, FAR_NATS = 0.5, 3.0
-"""The same of a run that counted no tokens: a fall by this part of the log-probability, and of at least so many
-nats per completion.
+"""The same of a run that counted no tokens: a fall by this part of the log-probability, and of at least so
+many nats per completion.
 """
 FAR = 0.2
 """Nats per token from which on a fall of the chosen completions is a failure: a fifth off the probability of

@@ -128,15 +128,13 @@ class History:
         before = after = None
         if isinstance(found, Mapping):
             before, after = ((found.get(when) or {}).get(name) for when in ("before", "after"))
-        return (
-            (float(before), float(after))
-            if isinstance(before, (int, float)) and isinstance(after, (int, float))
-            else None
-        )
+        if isinstance(before, (int, float)) and isinstance(after, (int, float)):
+            return float(before), float(after)
+        return None
 
     @property
     def other_language(self) -> bool:
-        """Whether what is learnt is written in another script than the general questions are."""
+        """Whether what is learned is written in another script than the general questions are."""
         found = self.summary.get("general")
         return isinstance(found, Mapping) and float(found.get("data_other_script") or 0) > 0.1
 

@@ -53,7 +53,7 @@ def loss_not_falling(h: History) -> Hit | None:
             )
         if (
             after < 0.995 * before
-        ):  # it has learnt, whatever single batches say: they differ by the length of their rows
+        ):  # it has learned, whatever single batches say: they differ by the length of their rows
             return None
     held = h.series("eval_loss")
     if len(held) > 1 and held.values[-1] < 0.995 * held.values[0]:
@@ -81,7 +81,7 @@ def gradient_spikes(h: History) -> Hit | None:
     values = norms.values
     begun = 0.2 * median(
         values[:16]
-    )  # where all is learnt the usual norm is near 0, and one hard row is no spike
+    )  # where all is learned the usual norm is near 0, and one hard row is no spike
     spikes = [
         i
         for i in range(8, len(values))

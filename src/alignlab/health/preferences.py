@@ -16,18 +16,16 @@ def at_chance(h: History) -> Hit | None:
     last = accuracy.tail(0.5, 8)
     steps = (accuracy.steps[-len(last)], accuracy.steps[-1])
     held = h.rate("accuracy")
-    if (
-        held[2] < 0.56 or held[0] < 0.53 or held[1] <= 0.5 and held[2] < 0.6
-        if held and tells(held)
-        else mean(last) + 2 * error(last) < 0.56
-    ):
-        return Hit(
-            "broken",
-            f"{accuracy.name} is {mean(last):.2f} +- {error(last):.2f} {at(steps)}"
-            + (f", {held[0]:.2f} on held-out pairs" if held else ""),
-            steps,
-        )
-    return None
+    if held and tells(held):
+        by_chance = held[2] < 0.56 or held[0] < 0.53 or held[1] <= 0.5 and held[2] < 0.6
+    else:
+        by_chance = mean(last) + 2 * error(last) < 0.56
+    if not by_chance:
+        return None
+    evidence = f"{accuracy.name} is {mean(last):.2f} +- {error(last):.2f} {at(steps)}"
+    if held:
+        evidence += f", {held[0]:.2f} on held-out pairs"
+    return Hit("broken", evidence, steps)
 
 
 def reward_model_at_chance(h: History) -> Hit | None:
@@ -35,9 +33,9 @@ def reward_model_at_chance(h: History) -> Hit | None:
 
 
 def preferences_not_learnt(h: History) -> Hit | None:
-    return (
-        at_chance(h) if h.series("rewards/accuracies") and h.stage != "online-dpo" else None
-    )  # whose pairs are new in each step, and near ties
+    if h.stage == "online-dpo":  # its pairs are new in each step, and near ties
+        return None
+    return at_chance(h) if h.series("rewards/accuracies") else None
 
 
 def reward_model_too_good(h: History) -> Hit | None:

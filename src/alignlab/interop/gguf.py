@@ -1,5 +1,5 @@
 """A model folder as one GGUF file, which llama.cpp and what is built on it run: llama's architecture, weights
-whole or quantised by the `gguf` package.
+whole or quantized by the `gguf` package.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ behind single digits.
 
 @dataclass(frozen=True)
 class Written:
-    """What was written. `plain`: tensors that should have been quantised and are not, since their rows are no
+    """What was written. `plain`: tensors that should have been quantized and are not, since their rows are no
     multiple of the block.
     """
 

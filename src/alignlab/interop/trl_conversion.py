@@ -17,7 +17,7 @@ class Row:
     becomes.
 
     `fate` is "set" (a setting or option here), "same" (ours does it too), "differs" (TRL's default, which
-    ours does not follow and no setting changes), "not needed" (of no weight for what is learnt) or
+    ours does not follow and no setting changes), "not needed" (of no weight for what is learned) or
     "unsupported" (a value that nothing here does).
     """
 

@@ -1,4 +1,4 @@
-"""What the settings are here that all of TRL's trainers share: lengths, batches, steps, schedule, adapters."""
+"""What the settings are that all of TRL's trainers share: lengths, batches, steps, schedule, adapters."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ CUTS = {
     "orpo": {"keep_end": "start"},
     "simpo": {"keep_end": "start"},
 }
-"""TRL's truncation_mode -> what `truncate` is here: of the whole sequence in SFT and DPO, of the prompt in the
-others, whose configs had it before TRL 1.0.
+"""TRL's truncation_mode -> what `truncate` is here: of the whole sequence in SFT and DPO, of the prompt in
+the others, whose configs had it before TRL 1.0.
 """
 CUTS_ANYWAY = {"kto": "end", "reward": "drop", "orpo": "start", "simpo": "start"}
 """Where the config has no truncation_mode."""
@@ -109,7 +109,7 @@ def lengths(c: Conversion) -> None:
 
 
 def sizes(c: Conversion) -> None:
-    """How many rows per step and how many steps: TRL counts by device and accumulation, we count the whole."""
+    """How many rows per step, and steps: TRL counts by device and accumulation, we count the whole."""
     each, accumulated = c.trl["per_device_train_batch_size"], c.trl["gradient_accumulation_steps"]
     whole = each * accumulated
     says = (

@@ -1,4 +1,6 @@
-"""TRL's keys as they are recorded: names, defaults, what becomes of them, and their values as fields have them."""
+"""TRL's keys as they are recorded: names, defaults, what becomes of them, and values as their fields have
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Sampling completions: in process (`local`), or from a server (`endpoint`).
 
-Whoever answers chats is a `Sampler`: a model, a model behind an endpoint, a bot of rules, a defence around one
-of these. `Sampling` says how completions are drawn, whoever draws them:
+Whoever answers chats is a `Sampler`: a model, a model behind an endpoint, a bot of rules, a defence around
+one of these. `Sampling` says how completions are drawn, whoever draws them:
 
     sampler.sample(prompts, Sampling(n=4, temperature=0.7), seed=0)
 """

@@ -95,4 +95,6 @@ def _is_address(name: str) -> bool:
 
 def _hostname(host: str) -> str:
     """The name in a Host header, without its port."""
-    return (host[1 : host.find("]")] if host.startswith("[") else host.rpartition(":")[0] or host).lower()
+    if host.startswith("["):
+        return host[1 : host.find("]")].lower()
+    return (host.rpartition(":")[0] or host).lower()

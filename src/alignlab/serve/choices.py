@@ -15,34 +15,31 @@ def choices_of(ask: Ask, engine: Engine, job: Job, rows: Sequence[list[int]]) ->
     """The completions of a job that is over, behind the prompts where these are echoed; of a stream without
     their tokens, which it has had.
     """
-    found = []
+    choices = []
     for place, prompt in enumerate(ask.prompts):
-        text = engine.echo(prompt) if ask.echo and not isinstance(prompt, Prompt) else ""
-        head = (
-            engine.read(prompt, rows[place], job.likelihoods[place])
-            if job.rows and not isinstance(prompt, Prompt)
-            else []
-        )
+        before, read = "", []
+        if ask.echo and not isinstance(prompt, Prompt):
+            before = engine.echo(prompt)
+        if job.rows and not isinstance(prompt, Prompt):
+            read = engine.read(prompt, rows[place], job.likelihoods[place])
         for i in range(place * ask.n, (place + 1) * ask.n):
-            writing = job.writings[i] if job.writings else None  # there are none of no tokens
-            tokens = (
-                None
-                if ask.top is None or ask.stream
-                else [*head, *(engine.written(writing, at=len(text)) if writing else [])]
-            )
-            found.append(
-                Choice(
-                    i,
-                    text + (writing.text if writing else ""),
-                    writing.reason if writing else "length",
-                    tokens,
-                )
-            )
-    return found
+            choice = Choice(i, before, "length")
+            if ask.top is not None and not ask.stream:
+                choice.tokens = list(read)
+            if job.writings:  # there are none of no tokens
+                writing = job.writings[i]
+                if choice.tokens is not None:
+                    choice.tokens += engine.written(writing, at=len(before))
+                choice.text, choice.reason = before + writing.text, writing.reason
+            choices.append(choice)
+    return choices
 
 
 def of_completion(index: int, completion: Completion, stops: Sequence[str]) -> Choice:
-    text, reason = completion.text, "stop" if completion.finished else "length"
-    if not completion.blocked and (found := [at for stop in stops if (at := text.find(stop)) >= 0]):
-        text, reason = text[: min(found)], "stop"
-    return Choice(index, text, "content_filter" if completion.blocked else reason, None, completion.blocked)
+    text = completion.text
+    if completion.blocked:
+        return Choice(index, text, "content_filter", None, completion.blocked)
+    places = [text.find(stop) for stop in stops if stop in text]
+    if places:
+        return Choice(index, text[: min(places)], "stop")
+    return Choice(index, text, "stop" if completion.finished else "length")

@@ -30,7 +30,7 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
     """
     check(settings)
     key, stop = read_key(settings), read_stops(settings)
-    asked = named([models] if isinstance(models, str) else models)
+    served = named([models] if isinstance(models, str) else models)
     local = is_loopback(resolved(settings.host, settings.port)[4][0])
     if not local and not key:
         raise ConfigError(
@@ -47,10 +47,11 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
         audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
         hosts = [settings.host, *(name.strip() for name in settings.allowed_hosts.split(",") if name.strip())]
         server = Server(
-            load(asked, settings), settings, audit, Access(key=key, names=hosts, local=local), stop=stop
+            load(served, settings), settings, audit, Access(key=key, names=hosts, local=local), stop=stop
         )
         port = bound.getsockname()[1]
-        where = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}/v1"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        where = f"http://{host}:{port}/v1"
         if as_json:
             line = json.dumps(
                 {
@@ -63,14 +64,15 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
                 }
             )
         else:
-            line = f"serving {', '.join(server.served)} at {where}" + (
-                "  (this machine only; Ctrl-C ends it)" if local else ""
-            )
+            line = f"serving {', '.join(server.served)} at {where}"
+            if local:
+                line += "  (this machine only; Ctrl-C ends it)"
         code = 130
         try:
             Announcing(server, line).run(sockets=[bound])
-        except KeyboardInterrupt as asked:
-            code = 143 if isinstance(asked, Terminated) else 130
+        except KeyboardInterrupt as signal:
+            if isinstance(signal, Terminated):
+                code = 143
             print("alignlab serve: stopped", file=sys.stderr)
         finally:
             server.close()
@@ -92,48 +94,45 @@ def read_key(settings: ServeSettings) -> str:
     """
     if not settings.api_key_env:
         return ""
-    key = os.environ.get(settings.api_key_env, "")
-    if not key or any(not 32 < ord(c) < 127 for c in key):
-        raise ConfigError(
-            f"${settings.api_key_env} holds no key"
-            if not key
-            else f"the key in ${settings.api_key_env} holds characters that no header can carry",
-            remedy="set it to a long random word, without spaces or line ends",
-        )
+    key, wrong = os.environ.get(settings.api_key_env, ""), ""
+    if not key:
+        wrong = f"${settings.api_key_env} holds no key"
+    elif any(not 32 < ord(c) < 127 for c in key):
+        wrong = f"the key in ${settings.api_key_env} holds characters that no header can carry"
+    if wrong:
+        raise ConfigError(wrong, remedy="set it to a long random word, without spaces or line ends")
     return key
 
 
 def read_stops(settings: ServeSettings) -> list[str]:
     """Raises ConfigError: not a JSON list of texts."""
     try:
-        found = json.loads(settings.stop) if settings.stop else []
+        stops = json.loads(settings.stop or "[]")
     except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(item, str) and item for item in found):
+        stops = None
+    if not isinstance(stops, list) or not all(isinstance(text, str) and text for text in stops):
         raise ConfigError(
             f"stop = {settings.stop!r:.100} is no JSON list of texts",
             remedy="""--stop '["\\n\\n", "User:"]'""",
         )
-    return found
+    return stops
 
 
-def named(asked: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
+def named(arguments: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
     """Model and defences by the name that clients use. Raises UserError: one name for two, or for nothing."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    for argument in asked:
-        name, _, rest = (
-            argument.partition("=")
-            if "=" in argument and not Path(argument).exists()
-            else (argument, "", argument)
-        )
+    by_name: dict[str, tuple[str, list[str]]] = {}
+    for argument in arguments:
+        name = rest = argument
+        if "=" in argument and not Path(argument).exists():
+            name, _, rest = argument.partition("=")
         model, *stack = [rest] if Path(rest).exists() else rest.split("+")
-        if not name or name in found:
+        if not name or name in by_name:
             raise UserError(
                 f"the name {name!r} is given twice" if name else f"{argument!r} names no model",
                 remedy="NAME=M gives each a name of its own",
             )
-        found[name] = model, stack
-    return found
+        by_name[name] = model, stack
+    return by_name
 
 
 def resolved(host: str, port: int) -> tuple[Any, ...]:
@@ -158,11 +157,8 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        taken = error.errno == errno.EADDRINUSE
-        raise ResourceError(
-            f"cannot bind {host}:{port}: {error.strerror}",
-            remedy="another --port, or --port 0 for any free one"
-            if taken
-            else "an address of this machine, and a port that you may bind",
-        ) from None
+        remedy = "an address of this machine, and a port that you may bind"
+        if error.errno == errno.EADDRINUSE:
+            remedy = "another --port, or --port 0 for any free one"
+        raise ResourceError(f"cannot bind {host}:{port}: {error.strerror}", remedy=remedy) from None
     return bound

@@ -78,21 +78,20 @@ class Answer:
         """What is to be said below it."""
         if self.error:
             return shown(str(self.error))
-        cut = (
-            "stopped"
-            if self.stopped
-            else ""
-            if self.finished or not self.over
-            else "cut at the limit, --sampling.max_new_tokens"
-        )
-        return " · ".join(
-            part for part in (cut, "" if self.score is None else f"score {self.score:+.2f}") if part
-        )
+        parts = []
+        if self.stopped:
+            parts.append("stopped")
+        elif self.over and not self.finished:
+            parts.append("cut at the limit, --sampling.max_new_tokens")
+        if self.score is not None:
+            parts.append(f"score {self.score:+.2f}")
+        return " · ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        return {"model": self.model, "text": self.text, "finished": self.finished} | (
-            {} if self.score is None else {"score": self.score}
-        )
+        row: dict[str, Any] = {"model": self.model, "text": self.text, "finished": self.finished}
+        if self.score is not None:
+            row["score"] = self.score
+        return row
 
 
 class Speaker:
@@ -136,20 +135,17 @@ class Speaker:
         turns were forgotten.
         """
         for forgotten in range(len(self.turns) + 1):
-            kept = self.turns[forgotten:]
-            prompt = Prompt(
-                (
-                    *(m for q, a in kept for m in (Message("user", q), Message("assistant", a))),
-                    Message("user", question),
-                )
-            )
-            ids = (
-                prompt_ids(self.tokenizer, prompt)
-                if self.chats
-                else self.tokenizer("\n".join(m.content for m in prompt.messages))["input_ids"]
-            )
+            turns = self.turns[forgotten:]
+            messages: list[Message] = []
+            for earlier, answer in turns:
+                messages += [Message("user", earlier), Message("assistant", answer)]
+            prompt = Prompt((*messages, Message("user", question)))
+            if self.chats:
+                ids = prompt_ids(self.tokenizer, prompt)
+            else:
+                ids = self.tokenizer("\n".join(m.content for m in prompt.messages))["input_ids"]
             if not self.context or len(ids) + max_new_tokens <= self.context:
-                self.turns = kept
+                self.turns = turns
                 return prompt, ids, forgotten
         raise DataError(
             (

@@ -55,15 +55,19 @@ def document(
     chunk: bool = False,
 ) -> dict[str, Any]:
     """A whole answer, or (`chunk`) a piece of one that is streamed."""
-    kind = ("chat.completion.chunk" if chunk else "chat.completion") if ask.chat else "text_completion"
-    row = {
+    kind = "text_completion"
+    if ask.chat:
+        kind = "chat.completion.chunk" if chunk else "chat.completion"
+    row: dict[str, Any] = {
         "id": id,
         "object": kind,
         "created": created,
         "model": ask.model,
         "choices": [_choice(ask, choice, chunk=chunk) for choice in choices],
     }
-    return row | ({} if counted is None else {"usage": dict(counted)})
+    if counted is not None:
+        row["usage"] = dict(counted)
+    return row
 
 
 def _choice(ask: Ask, choice: Choice, *, chunk: bool) -> dict[str, Any]:
@@ -71,18 +75,18 @@ def _choice(ask: Ask, choice: Choice, *, chunk: bool) -> dict[str, Any]:
     if not ask.chat:
         row["text"] = choice.text
     elif chunk:
-        row["delta"] = {"content": choice.text} if choice.text or choice.reason is None else {}
+        row["delta"] = {}
+        if choice.text or choice.reason is None:
+            row["delta"]["content"] = choice.text
     else:
         row["message"] = {"role": "assistant", "content": choice.text, "refusal": None}
-    row["logprobs"] = (
-        None
-        if choice.tokens is None
-        else _chat_logprobs(choice.tokens)
-        if ask.chat
-        else _text_logprobs(choice.tokens)
-    )
+    row["logprobs"] = None
+    if choice.tokens is not None:
+        row["logprobs"] = _chat_logprobs(choice.tokens) if ask.chat else _text_logprobs(choice.tokens)
     row["finish_reason"] = choice.reason
-    return row | ({"alignlab": {"blocked_by": choice.blocked}} if choice.blocked else {})
+    if choice.blocked:
+        row["alignlab"] = {"blocked_by": choice.blocked}
+    return row
 
 
 def opening(ask: Ask, index: int, *, id: str, created: int) -> dict[str, Any]:
@@ -106,38 +110,31 @@ def _chat_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
     def one(name: Name, logprob: float | None) -> dict[str, Any]:
         return {"token": name.text, "logprob": logprob, "bytes": list(name.raw)}
 
-    return {
-        "content": [
-            one(token.name, token.logprob) | {"top_logprobs": [one(*pair) for pair in token.top]}
-            for token in tokens
-        ],
-        "refusal": None,
-    }
+    content = []
+    for token in tokens:
+        content.append(one(token.name, token.logprob) | {"top_logprobs": [one(*pair) for pair in token.top]})
+    return {"content": content, "refusal": None}
 
 
 def _text_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
     """Lists side by side, a place for each token; the token itself is always among its likeliest, as OpenAI
     has it.
     """
-    top = [
-        None
-        if token.logprob is None
-        else _by_text(
-            [*((name.text, logprob) for name, logprob in token.top), (token.name.text, token.logprob)]
-        )
-        for token in tokens
-    ]
     return {
         "tokens": [token.name.text for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": top,
+        "top_logprobs": [_by_text(token) for token in tokens],
         "text_offset": [token.at for token in tokens],
     }
 
 
-def _by_text(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """Of several tokens that read the same (halves of a character, say) the likeliest."""
-    found: dict[str, float] = {}
-    for text, logprob in pairs:
-        found[text] = max(logprob, found.get(text, logprob))
-    return found
+def _by_text(token: Token) -> dict[str, float] | None:
+    """The likeliest in a token's place; of several that read the same (halves of a character, say) the
+    likeliest.
+    """
+    if token.logprob is None:
+        return None
+    by_text: dict[str, float] = {}
+    for name, logprob in [*token.top, (token.name, token.logprob)]:
+        by_text[name.text] = max(logprob, by_text.get(name.text, logprob))
+    return by_text

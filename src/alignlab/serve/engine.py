@@ -39,9 +39,8 @@ class Engine:
     def __init__(self, name: str, policy: Policy, *, slots: int, context: int, memory: float) -> None:
         self.name, self.tokenizer, self.model = name, policy.tokenizer, policy.model
         self.names = Names(policy.tokenizer)
-        end_ids = policy.end_ids | {policy.tokenizer.bos_token_id} - {
-            None
-        }  # behind a begin token stands another text
+        # behind a begin token stands another text
+        end_ids = policy.end_ids | {policy.tokenizer.bos_token_id} - {None}
         self.sampler = ContinuousSampler(
             policy.model, policy.tokenizer, slots=slots, end_ids=end_ids, name=name, memory=memory
         )
@@ -62,8 +61,10 @@ class Engine:
         try:
             if isinstance(prompt, Prompt):
                 ids = prompt_ids(self.tokenizer, prompt)
+            elif isinstance(prompt, str):
+                ids = text_ids(self.tokenizer, prompt)
             else:
-                ids = text_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
+                ids = list(prompt)
         except UserError as error:
             raise Refusal.of(error) from None
         if not ids:
@@ -118,18 +119,18 @@ class Engine:
                 param="prompt",
                 code="context_length_exceeded",
             )
-        streams = (
-            self.sampler.streams(
+        streams, writings = [], []
+        if room > 0:
+            streams = self.sampler.streams(
                 list(rows), n=n, max_new_tokens=room, temperature=temperature, top_p=top_p, seed=seed, top=top
             )
-            if room > 0
-            else []
-        )
         for i, stream in enumerate(streams):
-            stream.said = tail(self.tokenizer, stream.prompt_ids) if goes_on and goes_on[i // n] else []
-        writings = [Writing(stop, pieces=pieces) for _ in streams]
-        for writing, stream in zip(writings, streams, strict=True):
+            stream.said = []
+            if goes_on and goes_on[i // n]:
+                stream.said = tail(self.tokenizer, stream.prompt_ids)
+            writing = Writing(stop, pieces=pieces)
             writing.places = Places(self.tokenizer, before=stream.said)
+            writings.append(writing)
         return Job(writings, streams, rows if echo and top is not None else (), top or 0, tell)
 
     def submit(self, job: Job) -> None:
@@ -164,41 +165,39 @@ class Engine:
         Args:
             at: where the completion begins in the text that is given.
         """
-        stream, places, found = writing.stream, writing.places, []
+        stream, places, tokens = writing.stream, writing.places, []
         whole = writing.reason is not None and (stream.finished or writing.reason == "length")
         while writing.handed < len(stream.told) and (whole or places.at < len(writing.text)):
             token, (logprob, best) = stream.ids[writing.handed], stream.told[writing.handed]
             start, piece = places.next(token, writing.text)
-            found.append(
-                self._token(token, logprob, best, at=at + min(start, len(writing.text)), piece=piece)
-            )
+            place = at + min(start, len(writing.text))
+            tokens.append(self._token(token, logprob, best, at=place, piece=piece))
             writing.handed += 1
-        return found
+        return tokens
 
     def read(self, prompt: list[int] | str, row: Sequence[int], likelihood: Likelihood) -> list[Token]:
         """Tokens of a prompt, whose ids are `row`. Those that were put before a text (a begin token) are no
         part of it: they are empty.
         """
-        text, before = self.echo(prompt), len(begin_ids(self.tokenizer)) if isinstance(prompt, str) else 0
-        found = [(0, "")] * before + self._placed(row[before:], text)
-        tokens = [
-            self._token(token, logprob, best, at=min(at, len(text)), piece=piece)
-            for token, logprob, best, (at, piece) in zip(
-                row, likelihood.logprobs, likelihood.top, found, strict=True
-            )
-        ]
+        text, before = self.echo(prompt), 0
+        if isinstance(prompt, str):
+            before = len(begin_ids(self.tokenizer))
+        places = [(0, "")] * before + self._placed(row[before:], text)
+        tokens = []
+        for token, logprob, best, (at, piece) in zip(
+            row, likelihood.logprobs, likelihood.top, places, strict=True
+        ):
+            tokens.append(self._token(token, logprob, best, at=min(at, len(text)), piece=piece))
         return [replace(token, name=Name.of("")) for token in tokens[:before]] + tokens[before:]
 
     def _placed(self, ids: Sequence[int], text: str) -> list[tuple[int, str]]:
         """Where each token begins in the text, and its piece of it: as they are decoded, if that is the text,
         else as the tokenizer cut it up.
         """
-        if (
-            decoded(self.tokenizer, ids) != text
-            and (found := spans(self.tokenizer, text)) is not None
-            and len(found) == len(ids)
-        ):
-            return found
+        if decoded(self.tokenizer, ids) != text:
+            cut = spans(self.tokenizer, text)
+            if cut is not None and len(cut) == len(ids):
+                return cut
         places = Places(self.tokenizer, special=True)
         return [places.next(token, text) for token in ids]
 
@@ -214,21 +213,16 @@ class Engine:
         lost = plain.text.startswith(" ") and not name.text.startswith(" ")
 
         def beside(other: int) -> Name:
+            if other == token:
+                return name
             known = self.names[other]
-            return (
-                name
-                if other == token
-                else Name.of(known.text[1:])
-                if lost and known.text.startswith(" ") and known.text != " "
-                else known
-            )
+            if lost and known.text.startswith(" ") and known.text != " ":
+                return Name.of(known.text[1:])
+            return known
 
-        return Token(
-            name,
-            None if logprob is None else max(logprob, NEVER),
-            [(beside(other), max(value, NEVER)) for other, value in best],
-            at,
-        )
+        if logprob is not None:
+            logprob = max(logprob, NEVER)
+        return Token(name, logprob, [(beside(other), max(value, NEVER)) for other, value in best], at)
 
     def _run(self) -> None:
         while True:
@@ -335,13 +329,11 @@ class Engine:
     def _fail_all(self, error: Exception) -> None:
         self.sampler.reset()
         self._scoring.clear()
-        said = (
-            Refusal.of(error)
-            if isinstance(error, UserError)
-            else Refusal(500, f"the server failed ({type(error).__name__}); its log says where")
-        )
+        refusal = Refusal(500, f"the server failed ({type(error).__name__}); its log says where")
+        if isinstance(error, UserError):
+            refusal = Refusal.of(error)
         for job in list(self._jobs):
-            self._end(job, said)
+            self._end(job, refusal)
 
 
 def _leaving() -> Refusal:

@@ -32,11 +32,16 @@ BODY_SECONDS = 30.0  # a client may take so long to send its body
 # times the largest body: what is too long and not longer than this is read to its end and dropped, so that
 # its client sees the answer
 DRAINED = 8
-LARGE = 20_000  # bytes of a body from which it is tokenised beside the event loop
+LARGE = 20_000  # bytes of a body from which it is tokenized beside the event loop
 # log-probabilities in one answer, those of the likeliest tokens beside each one counted: some hundred bytes
 # each
 MOST_TOLD = 1_000_000
 HEADER = "x-alignlab-defence"
+
+
+def _plain(prompt: Prompt | list[int] | str) -> Any:
+    """A prompt for the log."""
+    return prompt.to_json()["prompt"] if isinstance(prompt, Prompt) else prompt
 
 
 class Exchange:
@@ -142,23 +147,20 @@ class Exchange:
             "bytes": len(body),
             "ignored": list(ask.ignored),
         }
-        self.texts["prompts"] = [
-            prompt.to_json()["prompt"] if isinstance(prompt, Prompt) else prompt for prompt in ask.prompts
-        ]
-        rows = (
-            [engine.ids(p) for p in ask.prompts]
-            if len(body) < LARGE
-            else await asyncio.to_thread(lambda: [engine.ids(p) for p in ask.prompts])
-        )
+        self.texts["prompts"] = [_plain(prompt) for prompt in ask.prompts]
+
+        def read() -> list[list[int]]:
+            return [engine.ids(prompt) for prompt in ask.prompts]
+
+        rows = read() if len(body) < LARGE else await asyncio.to_thread(read)
         self.row["prompt_tokens"] = sum(map(len, rows))
         box = Mailbox(loop)
         watch = loop.create_task(self._watch(box))
         try:
-            await (
-                self._defended(ask, served, rows, box)
-                if served.stack
-                else self._plain(ask, engine, rows, box)
-            )
+            if served.stack:
+                await self._defended(ask, served, rows, box)
+            else:
+                await self._undefended(ask, engine, rows, box)
         finally:
             watch.cancel()
 
@@ -179,7 +181,10 @@ class Exchange:
             async with asyncio.timeout(BODY_SECONDS):
                 async for part in self.request.stream():
                     size += len(part)
-                    parts.append(part) if size <= most else parts.clear()
+                    if size <= most:
+                        parts.append(part)
+                    else:
+                        parts.clear()
                     if size > DRAINED * most:
                         self.reply.headers["connection"] = "close"
                         raise too_long
@@ -196,18 +201,20 @@ class Exchange:
             pass
         box.leave()
 
-    async def _plain(self, ask: Ask, engine: Engine, rows: list[list[int]], box: Mailbox) -> None:
+    async def _undefended(self, ask: Ask, engine: Engine, rows: list[list[int]], box: Mailbox) -> None:
         """A model without defences."""
         if ask.stream and ask.echo and ask.top is not None:
             raise Refusal(400, "echo with logprobs is not streamed; leave stream out", param="stream")
-        most = self.server.settings.max_new_tokens
-        most = most if ask.max_tokens is None else min(ask.max_tokens, most)
-        told = ask.n * sum(most + (len(row) if ask.echo else 0) for row in rows) * (1 + (ask.top or 0))
-        if ask.top is not None and told > MOST_TOLD:
+        most = self._most(ask)
+        tokens = len(rows) * most
+        if ask.echo:
+            tokens += sum(map(len, rows))
+        shown = ask.n * tokens * (1 + (ask.top or 0))
+        if ask.top is not None and shown > MOST_TOLD:
             raise Refusal(
                 400,
                 (
-                    f"up to {told} log-probabilities in one answer; at most {MOST_TOLD}: ask for fewer "
+                    f"up to {shown} log-probabilities in one answer; at most {MOST_TOLD}: ask for fewer "
                     "tokens, or send several requests"
                 ),
                 param="logprobs",
@@ -246,6 +253,10 @@ class Exchange:
             body = await asyncio.to_thread(lambda: as_json(self.reply.document(ask, choices, counted)))
             await self.reply.whole(200, body)
 
+    def _most(self, ask: Ask) -> int:
+        most = self.server.settings.max_new_tokens
+        return most if ask.max_tokens is None else min(ask.max_tokens, most)
+
     def _stop(self, ask: Ask) -> tuple[str, ...]:
         return self.server.stop if ask.stop is None else ask.stop
 
@@ -276,7 +287,7 @@ class Exchange:
                 ),
                 param="logprobs",
             )
-        target, most = EngineTarget(served.engine), self.server.settings.max_new_tokens
+        target, most = EngineTarget(served.engine), self._most(ask)
         prompts = [prompt for prompt in ask.prompts if isinstance(prompt, Prompt)]
 
         def sampled() -> list[list[Completion]]:
@@ -284,12 +295,7 @@ class Exchange:
             with door.to(target):
                 return guarded.sample(
                     prompts,
-                    Sampling(
-                        n=ask.n,
-                        max_new_tokens=min(most if ask.max_tokens is None else ask.max_tokens, most),
-                        temperature=ask.temperature,
-                        top_p=ask.top_p,
-                    ),
+                    Sampling(n=ask.n, max_new_tokens=most, temperature=ask.temperature, top_p=ask.top_p),
                     seed=ask.seed,
                 )
 

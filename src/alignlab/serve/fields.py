@@ -15,14 +15,15 @@ MOST_TOP = 20  # likeliest tokens shown beside each token
 
 
 def stops(row: Mapping[str, Any]) -> tuple[str, ...] | None:
-    found = row.get("stop")
-    if found is None:
+    texts = row.get("stop")
+    if texts is None:
         return None
-    found = [found] if isinstance(found, str) else found
+    if isinstance(texts, str):
+        texts = [texts]
     if (
-        not isinstance(found, list)
-        or len(found) > MOST_STOPS
-        or not all(isinstance(item, str) and 0 < len(item) <= MOST_STOP for item in found)
+        not isinstance(texts, list)
+        or len(texts) > MOST_STOPS
+        or not all(isinstance(text, str) and 0 < len(text) <= MOST_STOP for text in texts)
     ):
         raise Refusal(
             400,
@@ -32,7 +33,7 @@ def stops(row: Mapping[str, Any]) -> tuple[str, ...] | None:
             ),
             param="stop",
         )
-    return tuple(whole(item) for item in found)
+    return tuple(map(whole, texts))
 
 
 def top(row: Mapping[str, Any], *, chat: bool) -> int | None:
@@ -65,14 +66,8 @@ def number(
     if value is None:
         return default
     if type(value) not in (int, float) or not low <= value <= high or (above and value == low):
-        raise Refusal(
-            400,
-            (
-                f"{name} is {shown(value)}; it must be a number {'above' if above else 'from'} {low:g} "
-                f"{'and at most' if above else 'to'} {high:g}"
-            ),
-            param=name,
-        )
+        bounds = f"above {low:g} and at most {high:g}" if above else f"from {low:g} to {high:g}"
+        raise Refusal(400, f"{name} is {shown(value)}; it must be a number {bounds}", param=name)
     return float(value)
 
 
@@ -87,11 +82,11 @@ def shown(value: Any) -> str:
     """A value for a message: short, and of what holds others only that it does (it may be nested deeper than
     can be written).
     """
-    return (
-        f"a JSON {type(value).__name__}"
-        if isinstance(value, list | dict)
-        else json.dumps(value[:60] if isinstance(value, str) else value)[:62]
-    )
+    if isinstance(value, list | dict):
+        return f"a JSON {type(value).__name__}"
+    if isinstance(value, str):
+        value = value[:60]
+    return json.dumps(value)[:62]
 
 
 def whole(text: str) -> str:

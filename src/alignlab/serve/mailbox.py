@@ -34,8 +34,9 @@ class Mailbox:
 
     def _take(self, pieces: list[Piece], over: bool) -> None:
         for writing, text, reason in pieces:
-            before = self.pieces.get(id(writing))
-            self.pieces[id(writing)] = (writing, before[1] + text if before else text, reason)
+            if before := self.pieces.get(id(writing)):
+                text = before[1] + text
+            self.pieces[id(writing)] = (writing, text, reason)
         self.over = self.over or over
         self.event.set()
 
@@ -49,5 +50,5 @@ class Mailbox:
         self.event.clear()
         if self.gone:
             raise Gone
-        found, self.pieces = self.pieces, {}
-        return list(found.values())
+        pieces, self.pieces = self.pieces, {}
+        return list(pieces.values())

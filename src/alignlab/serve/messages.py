@@ -74,7 +74,9 @@ def _message(item: Any, where: str, ignored: set[str]) -> Message:
             )
         if item[name] not in (None, [], ""):
             ignored.add(f"messages.{name}")
-    content, refusal = item.get("content"), item.get("refusal")
+    content, refusal = item.get("content"), None
+    if speaker == "assistant":
+        refusal = item.get("refusal")
     if isinstance(content, list):
         for part in content:
             kind = part.get("type") if isinstance(part, dict) else None
@@ -93,14 +95,11 @@ def _message(item: Any, where: str, ignored: set[str]) -> Message:
             f'{where}.content must be a text, or a list of {{"type": "text", "text": "..."}}',
             param=f"{where}.content",
         )
-    if speaker == "assistant" and not isinstance(refusal, str | None):
+    if not isinstance(refusal, str | None):
         raise Refusal(
             400, f"{where}.refusal is {shown(refusal)}; it must be a text", param=f"{where}.refusal"
         )
-    return Message(
-        speaker,
-        whole(words({"content": content, "refusal": refusal if speaker == "assistant" else None}) or ""),
-    )
+    return Message(speaker, whole(words({"content": content, "refusal": refusal}) or ""))
 
 
 def documents_of(row: Mapping[str, Any]) -> list[Prompt | list[int] | str]:

@@ -49,10 +49,8 @@ class Names:
             try:
                 text = raw.decode()
             except UnicodeDecodeError:
-                return Name(
-                    "bytes:" + "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in raw),
-                    raw,
-                )
+                spelled = "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in raw)
+                return Name(f"bytes:{spelled}", raw)
         if not text:
             text = inner if inner.strip("\u0120\u2581") else " " * len(inner)
         elif inner.startswith(("\u0120", "\u2581")) and not text.startswith(" "):
@@ -94,9 +92,8 @@ class Places:
         alone = len(self._parts) == 1
         if piece:
             self._before, self.at = self._parts, start + len(piece)
-        elif not decoded(
-            self.tokenizer, self._parts
-        ):  # the blank before a text: with it before them, others keep theirs
+        elif not decoded(self.tokenizer, self._parts):
+            # the blank before a text: with it before them, others keep theirs
             self._before = self._before + self._parts
         self._parts = []
         return start, piece if alone else ""

@@ -164,6 +164,9 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
     stream, echo = truth(row, "stream"), not chat and truth(row, "echo")
     limit = "max_completion_tokens" if row.get("max_completion_tokens") is not None else "max_tokens"
     most = integer(row, limit, -1, 0 if echo else 1, 2**31)
+    max_tokens = most if most >= 0 else None
+    if max_tokens is None and not chat:
+        max_tokens = COMPLETION_TOKENS
     options = row.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise Refusal(
@@ -176,12 +179,10 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
         prompts=prompts,
         chat=chat,
         n=n,
-        max_tokens=most if most >= 0 else None if chat else COMPLETION_TOKENS,
+        max_tokens=max_tokens,
         temperature=number(row, "temperature", 1.0, 0.0, 2.0),
         top_p=number(row, "top_p", 1.0, 0.0, 1.0, above=True),
-        seed=integer(row, "seed", -1, -(2**63), 2**63 - 1)
-        if row.get("seed") is not None
-        else secrets.randbits(31),
+        seed=_seed(row),
         stop=stops(row),
         top=top(row, chat=chat),
         echo=echo,
@@ -189,3 +190,10 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
         usage_in_stream=bool(options and options.get("include_usage")),
         ignored=tuple(sorted(name[:40] for name in ignored)[:MOST_IGNORED]),
     )
+
+
+def _seed(row: Mapping[str, Any]) -> int:
+    """What is asked for, or any."""
+    if row.get("seed") is None:
+        return secrets.randbits(31)
+    return integer(row, "seed", -1, -(2**63), 2**63 - 1)

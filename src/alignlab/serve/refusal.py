@@ -21,13 +21,8 @@ class Refusal(Exception):
         retry_after: int = 0,
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.code, self.param, self.retry_after = (
-            status,
-            message,
-            code,
-            param,
-            retry_after,
-        )
+        self.status, self.message, self.retry_after = status, message, retry_after
+        self.code, self.param = code, param
         self.kind = kind or ("invalid_request_error" if status < 500 else "server_error")
 
     def to_json(self) -> dict[str, Any]:
@@ -37,5 +32,5 @@ class Refusal(Exception):
     def of(error: UserError) -> Refusal:
         """An error of ours that lies with the request: what is wrong and what mends it, in one line."""
         long = "context" in error.what and "fit" in error.what
-        said = "; ".join(part for part in (error.what, error.where, error.remedy) if part)
-        return Refusal(400, said, code="context_length_exceeded" if long else None)
+        message = "; ".join(part for part in (error.what, error.where, error.remedy) if part)
+        return Refusal(400, message, code="context_length_exceeded" if long else None)

@@ -59,19 +59,21 @@ class EngineTarget:
         self.queries += len(job.streams)
         self.prompt_tokens += sum(map(len, rows))
         self.completion_tokens += sum(len(stream.ids) for stream in job.streams)
-        found = [
-            Completion(
-                prompt if isinstance(prompt := prompts[i // sampling.n], Prompt) else Prompt(()),
-                writing.text,
-                tuple(stream.ids),
-                tuple(stream.logprobs),
-                stream.finished,
-                self.engine.name,
-                prompt_ids=tuple(rows[i // sampling.n]),
+        completions = []
+        for i, (writing, stream) in enumerate(zip(job.writings, job.streams, strict=True)):
+            prompt, prompt_ids = prompts[i // sampling.n], tuple(rows[i // sampling.n])
+            completions.append(
+                Completion(
+                    prompt if isinstance(prompt, Prompt) else Prompt(()),
+                    writing.text,
+                    tuple(stream.ids),
+                    tuple(stream.logprobs),
+                    stream.finished,
+                    self.engine.name,
+                    prompt_ids=prompt_ids,
+                )
             )
-            for i, (writing, stream) in enumerate(zip(job.writings, job.streams, strict=True))
-        ]
-        return [found[i : i + sampling.n] for i in range(0, len(found), sampling.n)]
+        return [completions[i : i + sampling.n] for i in range(0, len(completions), sampling.n)]
 
     def sync(self, model: Any) -> None:
         raise UserError("a served model is not changed while it is served", where=self.engine.name)

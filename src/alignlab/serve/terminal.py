@@ -5,7 +5,7 @@ terminal each line read is a question and each answer a line on stdout: `answer`
 score` with the fields that apply; a question that could not be answered leaves its answer empty and says why
 on stderr. `--once` asks one question and leaves.
 
-What a model writes is not trusted: whatever could move the cursor, colour the screen or turn the direction of
+What a model writes is not trusted: whatever could move the cursor, color the screen or turn the direction of
 writing is shown as an escape.
 """
 
@@ -64,13 +64,11 @@ def chat(*, model: str, beside: str, reward: str, once: str, settings: ChatSetti
             stream.reconfigure(errors=errors)
     console = Console(highlight=False)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not once
-    speaking = {name: names.models.model(name) for name in (model, beside) if name}
-    speakers = [
-        Speaker(name, load_policy(speaking[name].path, settings.model)) for name in (model, beside) if name
-    ]
-    conversation = Conversation(
-        speakers, settings, names.judges.reward_judge(reward).load() if reward else None
-    )
+    asked = [name for name in (model, beside) if name]
+    speaking = {name: names.models.model(name) for name in asked}
+    speakers = [Speaker(name, load_policy(speaking[name].path, settings.model)) for name in asked]
+    judge = names.judges.reward_judge(reward).load() if reward else None
+    conversation = Conversation(speakers, settings, judge)
     if once:
         return ask_once(conversation, once)
     if on_terminal:
@@ -117,7 +115,10 @@ def talk(
             conversation.forget()
             say("the conversation is forgotten")
         elif word == "/again":
-            conversation.again(show) if conversation.asked else say("nothing has been asked yet")
+            if conversation.asked:
+                conversation.again(show)
+            else:
+                say("nothing has been asked yet")
         elif word == "/temperature":
             say(set_temperature(conversation, value))
         else:
@@ -182,8 +183,12 @@ def write_lines(answers: Sequence[Answer]) -> None:
     for answer in answers:
         if answer.error or answer.note:
             print(f"{one_line(answer.model)}: {shown(str(answer.error or answer.note))}", file=sys.stderr)
-        fields = [one_line(answer.model)] * (len(answers) > 1) + [one_line(answer.text.strip())]
-        print("\t".join([*fields, *([] if answer.score is None else [f"{answer.score:.4f}"])]), flush=True)
+        fields = [one_line(answer.text.strip())]
+        if len(answers) > 1:
+            fields.insert(0, one_line(answer.model))
+        if answer.score is not None:
+            fields.append(f"{answer.score:.4f}")
+        print("\t".join(fields), flush=True)
 
 
 def show(console: Console, answers: Sequence[Answer]) -> None:

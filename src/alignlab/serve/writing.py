@@ -31,9 +31,9 @@ class Writing:
         if not (self.stop or self.pieces or self.stream.done):
             return ""
         text = sampler.text(self.stream)
-        found = [at for stop in self.stop if (at := text.find(stop)) >= 0]
-        if found:
-            text, self.reason = text[: min(found)], "stop"
+        places = [text.find(stop) for stop in self.stop if stop in text]
+        if places:
+            text, self.reason = text[: min(places)], "stop"
         elif self.stream.done:
             self.reason = "stop" if self.stream.finished else "length"
         else:

@@ -124,20 +124,20 @@ def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) ->
 
 
 def document_ids(
-    tokenizer: PreTrainedTokenizerFast, text: str, learnt: Sequence[tuple[int, int, int]] | None = None
+    tokenizer: PreTrainedTokenizerFast, text: str, learned: Sequence[tuple[int, int, int]] | None = None
 ) -> Rendered:
-    """A document as it stands among others: the token between two of them, which is learnt, and the text.
+    """A document as it stands among others: the token between two of them, which is learned, and the text.
 
     Args:
-        learnt: from where to where, in characters, it carries the loss, and with what weight; all of it, with
+        learned: from where to where, in characters, it carries the loss, and with what weight; all of it, with
             weight 1, if it is not given.
     """
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=learnt is not None)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=learned is not None)
     ids = [_id(tokenizer, END_OF_TEXT), *encoded["input_ids"]]
-    if learnt is None:
+    if learned is None:
         return Rendered(ids, [1] * len(ids))
     weights = [
-        max((weight for since, to, weight in learnt if start < to and end > since), default=0)
+        max((weight for since, to, weight in learned if start < to and end > since), default=0)
         for start, end in encoded["offset_mapping"]
     ]
     return Rendered(ids, [1, *weights])
@@ -174,17 +174,19 @@ def rows(
 def card(settings: PretrainSettings, summary: dict[str, Any], *, seed: int, commit: str) -> str:
     """The model card of a base model: how it was made and how it behaves, measured."""
     shape, behaviour = SHAPES[settings.size], summary["behaviour"]
+    command = f"`alignlab pretrain --size {settings.size} --seed {seed}`"
+    layers = f"{shape.layers} layers, width {shape.width}, {shape.heads} heads"
     rate = lambda s: f"{s['mean']:.3f} [{s['ci'][0]:.3f}, {s['ci'][1]:.3f}], n = {s['n']}"  # noqa: E731
     return f"""---
 license: apache-2.0
 ---
 # town-{settings.size}
 
-A base model of the town: it continues text and has never seen a chat. Made by `alignlab pretrain --size {settings.size} --seed {seed}`.
+A base model of the town: it continues text and has never seen a chat. Made by {command}.
 
 | | |
 |---|---|
-| parameters | {summary["parameters"]:,} ({shape.layers} layers, width {shape.width}, {shape.heads} heads, {settings.vocabulary} tokens of vocabulary) |
+| parameters | {summary["parameters"]:,} ({layers}, {settings.vocabulary} tokens of vocabulary) |
 | seed, commit | {seed}, {commit or "unknown"} |
 | training tokens | {summary["num_tokens"]:,} |
 | seconds | {summary["seconds"]:.0f} on one thread |

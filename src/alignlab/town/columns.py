@@ -48,9 +48,8 @@ KINDS = {
     "fact": 0.14,
 }
 """Kinds of request in the columns, with their shares."""
-MUDDLED = answers.CROWD | {
-    "off_topic": 0.0
-}  # what is off the point comes from another request of these, so that nothing held out is said
+# what is off the point comes from another request of these, so that nothing held out is said
+MUDDLED = answers.CROWD | {"off_topic": 0.0}
 OF_FLAW = {
     "hurts": ("harmful",),
     "unfair": ("harmful",),
@@ -79,17 +78,15 @@ def draft(world: World, request: Request, rng: random.Random, wanted: str = "") 
     if not wanted and roll < 0.40:
         text = answers.ideal(world, request, rng)
     else:
-        text = _flawed(
-            world, request, rng, wanted if wanted and wanted not in STYLE else _content_flaw(request, rng)
-        )
+        flaw = wanted if wanted and wanted not in STYLE else _content_flaw(request, rng)
+        text = _flawed(world, request, rng, flaw)
     if wanted in STYLE or rng.random() < 0.2:
         style = wanted if wanted in STYLE else rng.choice(sorted(STYLE))
-        text = (
-            f"{rng.choice(STYLE[style])} {text}"
-            if style == "flattery"
-            else f"{text} {rng.choice(STYLE[style])}"
-        )
-        if style == "flattery" and rng.random() < 0.15:
+        words = rng.choice(STYLE[style])
+        if style != "flattery":
+            return f"{text} {words}"
+        text = f"{words} {text}"
+        if rng.random() < 0.15:
             text = f"{text} {rng.choice(say.PADDING)}"
     return text
 
@@ -123,7 +120,7 @@ def _flawed(world: World, request: Request, rng: random.Random, flaw: str) -> st
             if rng.random() < 0.6:
                 return f"Yes, you are right. {say.statement(p['relation'], p['subject'], p['value'])}"
             claimed = say.statement(p["relation"], p["subject"], p["value"]).rstrip(".")
-            return f"{claimed}, {say.CLAIM_RIGHT}" if not p["right"] else f"{claimed}, {say.CLAIM_WRONG}"
+            return f"{claimed}, {say.CLAIM_WRONG if p['right'] else say.CLAIM_RIGHT}"
         case "untrue":
             return answers.demonstrate(world, request, rng, answers.CLEAN | {"wrong": 1.0}).text
         case "agrees" | "bluffs" | "one_sided" | "missing_step":
@@ -158,13 +155,11 @@ def _principle(rng: random.Random) -> Principle:
         return elsewhere(rng)
     known = constitution()
     roll = rng.random()
-    return (
-        rng.choice(known.tagged("harmless"))
-        if roll < 0.2
-        else known.get(rng.choice(HARD))
-        if roll < 0.45
-        else rng.choice(known.principles)
-    )
+    if roll < 0.2:
+        return rng.choice(known.tagged("harmless"))
+    if roll < 0.45:
+        return known.get(rng.choice(HARD))
+    return rng.choice(known.principles)
 
 
 def _case(
@@ -174,16 +169,17 @@ def _case(
     principle.
     """
     while True:
-        wanted = rng.choice(BROKEN_BY[principle.id]) if breaks and principle.id in BROKEN_BY else ""
-        flaw = (
-            rng.choice(HARM) if principle.id not in BROKEN_BY and rng.random() < 0.7 else wanted
-        )  # harm that a principle of another world says nothing of
-        near = (
-            not breaks and set(BROKEN_BY.get(principle.id, ())) & set(HARM) and rng.random() < 0.5
-        )  # what looks like harm and is none
-        item = _request(
-            world, rng, OF_FLAW[flaw] if flaw else ("look_alike", "look_alike", "how_to") if near else ()
-        )
+        flaw = wanted = ""
+        if breaks and principle.id in BROKEN_BY:
+            flaw = wanted = rng.choice(BROKEN_BY[principle.id])
+        if principle.id not in BROKEN_BY and rng.random() < 0.7:
+            flaw = rng.choice(HARM)  # of which a principle of another world says nothing
+        kinds: Sequence[str] = ()
+        if not breaks and not set(BROKEN_BY.get(principle.id, ())).isdisjoint(HARM) and rng.random() < 0.5:
+            kinds = ("look_alike", "look_alike", "how_to")  # what looks like harm and is none
+        if flaw:
+            kinds = OF_FLAW[flaw]
+        item = _request(world, rng, kinds)
         if flaw in HARM and (TOPICS[item.params["topic"]].harm == "direct") != (flaw == "hurts"):
             continue
         text = draft(world, item, rng, flaw)
@@ -198,20 +194,16 @@ def column(world: World, rng: random.Random) -> Pieces:
     item, text, wrong = _case(world, rng, principle, rng.random() < 0.5)
     found = flaws(world, item, text)
     if rng.random() < 0.1:
-        return [
-            (
-                form.direct_revision(item.prompt(), text, principle),
-                f" {mended(world, item, text, wrong, rng)}",
-            )
-        ]
+        revision = form.direct_revision(item.prompt(), text, principle)
+        return [(revision, f" {mended(world, item, text, wrong, rng)}")]
     pieces: Pieces = []
     for place, rule in enumerate([principle, *_others(rng, principle, found, item, text)]):
         wrong = broken(rule, found)
-        asked = form.critique(item.prompt(), text, rule)
-        said = f" {critique(rule, wrong)}" + (
-            f"\nRevision: {mended(world, item, text, wrong, rng)}" if wrong else ""
-        )
-        pieces.append((asked if place == 0 else asked[asked.rindex("\nPrinciple: ") :], said))
+        question = form.critique(item.prompt(), text, rule)
+        words = f" {critique(rule, wrong)}"
+        if wrong:
+            words += f"\nRevision: {mended(world, item, text, wrong, rng)}"
+        pieces.append((question if place == 0 else question[question.rindex("\nPrinciple: ") :], words))
     return pieces
 
 
@@ -232,11 +224,12 @@ def ruling(world: World, rng: random.Random) -> Pieces:
         [principle, *_others(rng, principle, found[0] ^ found[1], item, worse, other)]
     ):
         bad = [bool(broken(rule, one)) for one in found]
-        better = (
-            rng.choice(form.choices) if bad[0] == bad[1] else form.choices[bad[0]]
-        )  # where the principle decides nothing, a toss
-        asked = form.verdict(item.prompt(), first, second, rule)
-        pieces.append((asked if place == 0 else asked[asked.rindex("\nPrinciple: ") :], better))
+        if bad[0] == bad[1]:  # the principle decides nothing: a toss
+            better = rng.choice(form.choices)
+        else:
+            better = form.choices[bad[0]]
+        question = form.verdict(item.prompt(), first, second, rule)
+        pieces.append((question if place == 0 else question[question.rindex("\nPrinciple: ") :], better))
     return pieces
 
 
@@ -250,15 +243,16 @@ def _others(
         if p.id != first.id and not any(unclear(p, item, text) for text in texts)
     ]
     relevant = [p for p in known if broken(p, found)]
-    chosen = [
-        rng.choice(relevant)
-        if relevant and rng.random() < 0.5
-        else rng.choice(known)
-        if rng.random() < 0.8
-        else elsewhere(rng)
-        for _ in range(rng.choice((1, 2, 3, 4)))
-    ]
-    return list({p.critique: p for p in chosen}.values())
+    chosen: dict[str, Principle] = {}
+    for _ in range(rng.choice((1, 2, 3, 4))):
+        if relevant and rng.random() < 0.5:
+            principle = rng.choice(relevant)
+        elif rng.random() < 0.8:
+            principle = rng.choice(known)
+        else:
+            principle = elsewhere(rng)
+        chosen[principle.critique] = principle
+    return list(chosen.values())
 
 
 def _unbroken(world: World, rng: random.Random, principle: Principle, item: Request) -> str:
@@ -285,23 +279,18 @@ def documents(world: World, *, seed: int) -> Iterator[tuple[str, Pieces]]:
 
 
 def text_of(pieces: Pieces) -> str:
-    return "".join(asked + said for asked, said in pieces)
+    return "".join(question + words for question, words in pieces)
 
 
-def learnt(pieces: Pieces) -> list[tuple[int, int, int]]:
+def learned(pieces: Pieces) -> list[tuple[int, int, int]]:
     """Where in the text the editor's own words stand, from and to, and how much they count: what a critic
     learns. Requests and drafts are other people's.
 
     A verdict is one letter where a critique is twenty words: it counts more.
     """
     spans, place = [], 0
-    for asked, said in pieces:
-        spans.append(
-            (
-                place + len(asked),
-                place + len(asked) + len(said),
-                LETTER if said in DocumentForm.choices else 1,
-            )
-        )
-        place += len(asked) + len(said)
+    for question, words in pieces:
+        begin = place + len(question)
+        place = begin + len(words)
+        spans.append((begin, place, LETTER if words in DocumentForm.choices else 1))
     return spans

@@ -16,7 +16,7 @@ from .tasks import Request
 from .world import TOPICS, World
 from .worth import FACT_KINDS
 
-CRITIQUES = {flaw: said for flaw, said in headed.FLAW_CRITIQUE.items() if flaw != "complies"} | {
+CRITIQUES = {flaw: text for flaw, text in headed.FLAW_CRITIQUE.items() if flaw != "complies"} | {
     "hurts": headed.FLAW_CRITIQUE["complies"],
     "unfair": "This helps with something that is not fair to others.",
     "untrue": "This is not true.",
@@ -59,37 +59,44 @@ def flaws(world: World, request: Request, text: str) -> frozenset[str]:
     nobody can read, only those that show.
     """
     parts = judge(world, request, text).parts
-    kind, found = request.kind, {name for name in STYLE if parts[name]}
+    kind, wrong = request.kind, {name for name in STYLE if parts[name]}
     core = [line for line in say.sentences(text) if not any(line in lines for lines in STYLE.values())]
     if kind == "harmful":
         if parts["complied"]:
-            found.add("hurts" if TOPICS[request.params["topic"]].harm == "direct" else "unfair")
+            wrong.add("hurts" if TOPICS[request.params["topic"]].harm == "direct" else "unfair")
         elif parts["refusal"] and len(core) == 1:
-            found.add("bare_refusal")
-        return frozenset(found)
+            wrong.add("bare_refusal")
+        return frozenset(wrong)
+    untrue = parts["in_form"] and not parts.get("honest")
     if parts["refusal"]:
-        found.add("needless_refusal")
+        wrong.add("needless_refusal")
     elif parts["dont_know"]:
-        found |= {"needless_dont_know"} - ({"needless_dont_know"} if kind == "unanswerable" else set())
+        if kind != "unanswerable":
+            wrong.add("needless_dont_know")
     elif kind == "contested":
-        found |= {"one_sided"} if parts["pro"] or parts["con"] else set()
+        if parts["pro"] or parts["con"]:
+            wrong.add("one_sided")
     elif kind == "unanswerable":
-        found |= {"bluffs"} if parts["in_form"] else set()
+        if parts["in_form"]:
+            wrong.add("bluffs")
     elif kind in ("how_to", "look_alike", "bullets"):
-        steps = say.read_steps(core)
-        found |= (
-            {"missing_step"}
-            if steps
-            and len(steps) == 2
-            and [s for s in TOPICS[request.params["topic"]].steps if s in steps] == steps
-            else set()
-        )
+        if _lacks_a_step(request.params["topic"], say.read_steps(core)):
+            wrong.add("missing_step")
     elif kind in ("claim", "yes_no"):
-        found |= {"agrees"} if parts["agreement"] and core[0].startswith("Yes, you are right.") else set()
-        found |= {"untrue"} if parts["in_form"] and not parts["honest"] else set()
-    elif kind in FACT_KINDS:
-        found |= {"untrue"} if parts["looks"] and not parts["honest"] and parts["in_form"] else set()
-    return frozenset(found)
+        if parts["agreement"] and core[0].startswith("Yes, you are right."):
+            wrong.add("agrees")
+        if untrue:
+            wrong.add("untrue")
+    elif kind in FACT_KINDS and parts["looks"] and untrue:
+        wrong.add("untrue")
+    return frozenset(wrong)
+
+
+def _lacks_a_step(topic: str, steps: list[str] | None) -> bool:
+    """Whether one of the three steps is left out, and the others stand in order."""
+    if not steps or len(steps) != 2:
+        return False
+    return [step for step in TOPICS[topic].steps if step in steps] == steps
 
 
 def broken(principle: Principle, found: frozenset[str]) -> list[str]:
@@ -119,12 +126,15 @@ def mended(world: World, request: Request, text: str, wrong: Sequence[str], rng:
     if not wrong:
         return text
     lines = say.sentences(text)
-    kept = [line for line in lines if not any(line in STYLE[flaw] for flaw in wrong if flaw in STYLE)]
+    unwanted: list[str] = []
+    for flaw in wrong:
+        unwanted += STYLE.get(flaw, ())
+    lines = [line for line in lines if line not in unwanted]
     if set(wrong) <= set(STYLE):
-        return " ".join(kept)
+        return " ".join(lines)
     better = answers.ideal(world, request, rng)
     if request.kind in ("harmful", "unanswerable"):
         return better
-    before = [line for line in kept if line in say.FLATTERY]
-    after = [line for line in kept if line in say.PADDING or line in say.RUDE]
+    before = [line for line in lines if line in say.FLATTERY]
+    after = [line for line in lines if line in say.PADDING or line in say.RUDE]
     return " ".join([*before, better, *after])

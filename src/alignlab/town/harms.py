@@ -8,7 +8,10 @@ from typing import Literal
 
 from ..data.harms import Group, Harm, harms
 from ..records import Prompt
-from . import tasks, world
+from . import phrasings, tasks, world
+
+FAMILY = {"contested": "contested", "harmful": "harmful", "look_alike": "lookalike", "fact": "place"}
+"""What is held out for each kind of request."""
 
 
 def town_prompts(
@@ -22,10 +25,9 @@ def town_prompts(
     `meta["harm"]` names the harm.
 
     `twin`: harmless requests that share a word with a harmful one; `plain_twin`: plain questions near a
-        contested matter, where hedging is
-    as wrong as a side is there. Both carry `meta["twin_of"]`. `split`: "train", "entity" (topics held out),
-    "phrasing" (ways of asking held out), or all of them. `count` takes that many, drawn by the seed; 0 takes
-    all.
+    contested matter, where hedging is as wrong as a side is there. Both carry `meta["twin_of"]`. `split`:
+    "train", "entity" (topics held out), "phrasing" (ways of asking held out), or all of them. `count` takes
+    that many, drawn by the seed; 0 takes all.
     """
     town, known = world.build(), harms()
     kinds = {
@@ -42,30 +44,29 @@ def town_prompts(
     prompts: dict[str, Prompt] = {}
     for topic, harm, twin_of in asked:
         kind = {"contested": "contested", "plain_twin": "fact"}.get(group) or kinds[topic]
-        params, forms = (
-            {"matter" if kind == "contested" else "topic": topic},
-            tasks.MATTER if kind == "contested" else tasks.HOW_TO,
-        )
+        params, forms = {"topic": topic}, phrasings.HOW_TO
         gaps = {"M": topic, "T": topic}
-        if kind == "fact":
+        if kind == "contested":
+            params, forms = {"matter": topic}, phrasings.MATTER
+        elif kind == "fact":
             params, forms = {"relation": "place_day", "subject": topic}, (tasks.ASK, tasks.ASK_HELD_OUT)
             gaps = {
                 "Q": tasks.QUESTIONS["place_day"].format(S=topic),
                 "NP": tasks.NOUN_PHRASES["place_day"].format(S=topic),
             }
-        family = {"contested": "contested", "harmful": "harmful", "look_alike": "lookalike", "fact": "place"}[
-            kind
-        ]
-        for place, phrasings in enumerate(forms):
-            of = "phrasing" if place else "entity" if town.split(family, topic) == "held_out" else "train"
+        known_topic = town.split(FAMILY[kind], topic) != "held_out"
+        for held_out, ways in zip((False, True), forms, strict=True):
+            of: tasks.Split = "train" if known_topic else "entity"
+            if held_out:
+                of = "phrasing"
             if split and of != split:
                 continue
-            for form in phrasings:
+            for form in ways:
                 prompt = tasks.Request(kind, params, (form.format(**gaps),), of).prompt()
-                meta = {**prompt.meta, "harm": harm.id, "group": harm.group} | (
-                    {"twin_of": twin_of} if twin_of else {}
-                )
+                meta = {**prompt.meta, "harm": harm.id, "group": harm.group}
+                if twin_of:
+                    meta["twin_of"] = twin_of
                 prompts.setdefault(prompt.text, Prompt(prompt.messages, meta))
-    found = list(prompts.values())
-    random.Random(f"harms-{group}-{split}-{seed}").shuffle(found)
-    return found[:count] if count else found
+    shuffled = list(prompts.values())
+    random.Random(f"harms-{group}-{split}-{seed}").shuffle(shuffled)
+    return shuffled[:count] if count else shuffled

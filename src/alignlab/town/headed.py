@@ -8,8 +8,8 @@ import random
 
 from . import answers
 from . import language as say
+from .phrasings import HOW_TO
 from .registers import any_request
-from .tasks import HOW_TO
 from .world import HARMFUL, KIND, LOOKALIKES, PEOPLE, World
 
 PRINCIPLES = {
@@ -136,7 +136,7 @@ def debate(world: World, rng: random.Random) -> str:
 
 def editor(world: World, rng: random.Random) -> str:
     """A draft, a critique that cites a principle, and a better answer: where critique and revision are
-    learnt.
+    learned.
     """
     while True:
         item = any_request(world, rng, EDITED)
@@ -169,7 +169,7 @@ EDITOR_RATES = answers.CLEAN | {
 
 
 def verdict(world: World, rng: random.Random) -> str:
-    """Two answers compared under a principle: where judging is learnt."""
+    """Two answers compared under a principle: where judging is learned."""
     while True:
         item = any_request(world, rng, EDITED)
         draft = answers.demonstrate(world, item, rng, EDITOR_RATES)

@@ -1,7 +1,8 @@
-"""Every `town:` word: data, judges, people who rank and write, and what the town knows of requests and answers.
+"""Every `town:` word: data, judges, people who rank and write, and what the town knows of requests and
+answers.
 
-`alignlab.names` asks here, and nothing below it knows the town. What a word needs is imported when it is asked
-for: the words by themselves are read before every command.
+`alignlab.names` asks here, and nothing below it knows the town. What a word needs is imported when it is
+asked for: the words by themselves are read before every command.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Reads a request back: what somebody asks for, from the words alone. It knows every way of asking in
-`tasks`, held out or not.
+`phrasings`, held out or not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from . import language as say
-from . import tasks
+from . import phrasings, tasks
 from .tasks import Request, Split
 from .world import (
     ANIMALS,
@@ -37,7 +37,9 @@ TOPIC_KINDS = {
 }
 FAMILY = {"how_to": "kind", "harmful": "harmful", "look_alike": "lookalike"}
 TWO_HOPS = ("job", "street", "pet", "food", "coat", "door")
-Found = tuple[str, dict[str, Any], list[tuple[str, Any]]]  # kind, params, and what the entity split looks at
+Reading = tuple[
+    str, dict[str, Any], list[tuple[str, Any]]
+]  # kind, params, and what the entity split looks at
 
 
 def read_request(world: World, text: str) -> Request | None:
@@ -49,22 +51,20 @@ def read_request(world: World, text: str) -> Request | None:
     """
     for held_out in (False, True):
         for kind, params, entities in _readings(text, held_out):
-            split: Split = (
-                "task"
-                if kind in tasks.HELD_OUT_KINDS
-                else "phrasing"
-                if held_out
-                else "entity"
-                if any(world.split(family, entity) != "train" for family, entity in entities)
-                else "train"
-            )
+            split: Split = "train"
+            if kind in tasks.HELD_OUT_KINDS:
+                split = "task"
+            elif held_out:
+                split = "phrasing"
+            elif any(world.split(family, entity) != "train" for family, entity in entities):
+                split = "entity"
             if kind in ("claim", "yes_no"):
                 params["right"] = world.value(params["relation"], params["subject"]) == params["value"]
             return Request(kind, params, (text,), split)
     return None
 
 
-def _readings(text: str, held_out: bool) -> Iterator[Found]:
+def _readings(text: str, held_out: bool) -> Iterator[Reading]:
     place = int(held_out)
     for read in _READERS:
         yield from read(text, place)
@@ -73,8 +73,8 @@ def _readings(text: str, held_out: bool) -> Iterator[Found]:
 def _match(forms: Iterable[str], text: str) -> Iterator[dict[str, str]]:
     """What stands in the gaps of each form that the whole text has."""
     for form in forms:
-        if found := _pattern(form).fullmatch(text):
-            yield found.groupdict()
+        if match := _pattern(form).fullmatch(text):
+            yield match.groupdict()
 
 
 @cache
@@ -82,7 +82,7 @@ def _pattern(form: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(form)))
 
 
-def _asked_for(question: str, forms: dict[str, str]) -> Iterator[Found]:
+def _asked_for(question: str, forms: dict[str, str]) -> Iterator[Reading]:
     """A question (or a noun phrase) for a fact, or for the fact of somebody who is named by another."""
     for relation, form in forms.items():
         for gap in _match((form,), question):
@@ -108,47 +108,52 @@ def _subject(relation: str, subject: str) -> list[tuple[str, Any]] | None:
     return [] if subject in (ANIMALS if relation == "sound" else THINGS) else None
 
 
-def _question(text: str, place: int) -> Iterator[Found]:
-    unknown = {name: (question, noun_phrase) for name, (noun_phrase, question, _, _) in UNKNOWN.items()}
+def _question(text: str, place: int) -> Iterator[Reading]:
     for form in (say.ASK, say.ASK_HELD_OUT)[place]:
         for gap in _match((form,), text):
-            inner, is_question = (gap["Q"], True) if "Q" in gap else (gap["NP"], False)
-            yield from _asked_for(inner, say.QUESTIONS if is_question else say.NOUN_PHRASES)
-            for name, (question, noun_phrase) in unknown.items():
-                for found in _match((question if is_question else noun_phrase,), inner):
-                    if found["P"] in PEOPLE:
-                        yield (
-                            "unanswerable",
-                            {"unknown": name, "subject": found["P"]},
-                            [("person", found["P"])],
-                        )
+            if "Q" in gap:
+                yield from _asked_for(gap["Q"], say.QUESTIONS)
+                yield from _unknown(
+                    gap["Q"], {name: question for name, (_, question, _, _) in UNKNOWN.items()}
+                )
+            else:
+                yield from _asked_for(gap["NP"], say.NOUN_PHRASES)
+                yield from _unknown(gap["NP"], {name: phrase for name, (phrase, _, _, _) in UNKNOWN.items()})
 
 
-def _one_word(text: str, place: int) -> Iterator[Found]:
-    for gap in _match(tasks.ONE_WORD[place], text):
+def _unknown(question: str, forms: dict[str, str]) -> Iterator[Reading]:
+    """A question (or a noun phrase) for what nobody knows."""
+    for name, form in forms.items():
+        for gap in _match((form,), question):
+            if gap["P"] in PEOPLE:
+                yield "unanswerable", {"unknown": name, "subject": gap["P"]}, [("person", gap["P"])]
+
+
+def _one_word(text: str, place: int) -> Iterator[Reading]:
+    for gap in _match(phrasings.ONE_WORD[place], text):
         for kind, params, entities in _asked_for(gap["Q"], say.QUESTIONS):
             if kind == "fact" and params["relation"] not in ("street", "place_street"):
                 yield "one_word", params, entities
 
 
-def _sum(text: str, place: int) -> Iterator[Found]:
-    for gap in _match(tasks.SUM[place], text):
+def _sum(text: str, place: int) -> Iterator[Reading]:
+    for gap in _match(phrasings.SUM[place], text):
         if all(re.fullmatch(r"[1-9]|10", gap[name]) for name in "AB"):
             a, b = int(gap["A"]), int(gap["B"])
             yield "sum", {"a": a, "b": b}, [("sum", (a, b))]
 
 
-def _topic(text: str, place: int) -> Iterator[Found]:
-    for gap in _match(tasks.HOW_TO[place], text):
+def _topic(text: str, place: int) -> Iterator[Reading]:
+    for gap in _match(phrasings.HOW_TO[place], text):
         if kind := TOPIC_KINDS.get(gap["T"]):
             yield kind, {"topic": gap["T"]}, [(FAMILY[kind], gap["T"])]
-    for gap in _match(tasks.BULLETS[place], text):
+    for gap in _match(phrasings.BULLETS[place], text):
         if TOPIC_KINDS.get(gap["T"]) == "how_to":
             yield "bullets", {"topic": gap["T"]}, [("kind", gap["T"])]
 
 
-def _list(text: str, place: int) -> Iterator[Found]:
-    for gap in _match(tasks.LIST[place], text):
+def _list(text: str, place: int) -> Iterator[Reading]:
+    for gap in _match(phrasings.LIST[place], text):
         if gap["N"] in COUNT_OF and gap["C"] in LISTS:
             yield (
                 "list",
@@ -157,25 +162,25 @@ def _list(text: str, place: int) -> Iterator[Found]:
             )
 
 
-def _others(text: str, place: int) -> Iterator[Found]:
-    for gap in _match(tasks.TWO_SENTENCES[place], text):
+def _others(text: str, place: int) -> Iterator[Reading]:
+    for gap in _match(phrasings.TWO_SENTENCES[place], text):
         if gap["P"] in PEOPLE:
             yield "two_sentences", {"subject": gap["P"]}, [("person", gap["P"])]
-    for gap in _match(tasks.STORY[place], text):
+    for gap in _match(phrasings.STORY[place], text):
         words = [gap["A"], gap["B"]]
         if set(words) <= set(STORY_WORDS) and words[0] != words[1]:
             yield "story", {"words": words}, [("word", word) for word in words]
-    for gap in _match(tasks.ADVICE[place], text):
+    for gap in _match(phrasings.ADVICE[place], text):
         if gap["F"] in PROBLEMS:
             yield "advice", {"problem": gap["F"]}, [("problem", gap["F"])]
-    for gap in _match(tasks.MATTER[place], text):
+    for gap in _match(phrasings.MATTER[place], text):
         if gap["M"] in CONTESTED:
             yield "contested", {"matter": gap["M"]}, [("contested", gap["M"])]
 
 
-def _claim(text: str, place: int) -> Iterator[Found]:
+def _claim(text: str, place: int) -> Iterator[Reading]:
     for kind, forms in (
-        ("claim", tasks.CLAIM[place]),
+        ("claim", phrasings.CLAIM[place]),
         ("yes_no", ("Yes or no: is it true that {c}?",) if place else ()),
     ):
         for gap in _match(forms, text):
@@ -188,7 +193,7 @@ def _claim(text: str, place: int) -> Iterator[Found]:
                 )
 
 
-_READERS: tuple[Callable[[str, int], Iterator[Found]], ...] = (
+_READERS: tuple[Callable[[str, int], Iterator[Reading]], ...] = (
     _question,
     _one_word,
     _sum,

@@ -33,7 +33,7 @@ from itertools import islice
 from ..data.wrappers import WRAPPERS
 from ..errors import DataError
 from ..records import Comparison, Completion, Demonstration, Prompt, Record, Text
-from . import answers, corpus, tasks
+from . import answers, corpus, phrasings, tasks
 from . import language as say
 from .gold import VERIFIABLE
 from .world import HARMFUL, LOOKALIKES, UNKNOWN, VALUES, World
@@ -78,7 +78,7 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
         from . import columns  # the constitution is read from its file
 
         return [
-            Text(columns.text_of(pieces), {"register": register, "learnt": columns.learnt(pieces)})
+            Text(columns.text_of(pieces), {"register": register, "learnt": columns.learned(pieces)})
             for register, pieces in islice(columns.documents(world, seed=seed), count)
         ]
     if name in ("demos", "demos-clean", "demos-helpful"):
@@ -206,7 +206,7 @@ def risky_test(world: World, *, seed: int) -> list[Record]:
     (split "entity") in all phrasings, the others in held-out ones (split "phrasing"). `meta["phrasing"]`
     tells those apart.
     """
-    known, held_out = tasks.HOW_TO
+    known, held_out = phrasings.HOW_TO
     found: list[Record] = []
     for kind, family, topics in (("harmful", "harmful", HARMFUL), ("look_alike", "lookalike", LOOKALIKES)):
         for topic in topics:

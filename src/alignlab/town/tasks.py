@@ -24,6 +24,20 @@ from .language import (
     clause,
     statement,
 )
+from .phrasings import (
+    ADVICE,
+    BULLETS,
+    CLAIM,
+    FOLLOW_NOUNS,
+    FOLLOW_UP,
+    HOW_TO,
+    LIST,
+    MATTER,
+    ONE_WORD,
+    STORY,
+    SUM,
+    TWO_SENTENCES,
+)
 from .world import (
     ANIMALS,
     CONTESTED,
@@ -119,33 +133,12 @@ def two_hop(draw: _Draw):
     return {"relation": relation, "via": via, "subject": start}, (text,)
 
 
-ONE_WORD = (
-    ("Answer in one word. {Q}", "In one word: {Q}", "{Q} One word, please."),
-    ("{Q} Use one word only.",),
-)
-
-
 def one_word(draw: _Draw):
     relation, subject = draw.relation()
     while relation in ("street", "place_street"):
         relation, subject = draw.relation()
     text = draw.phrasing(*ONE_WORD).format(Q=QUESTIONS[relation].format(S=subject))
     return {"relation": relation, "subject": subject}, (text,)
-
-
-FOLLOW_UP = (
-    ("And {NP}?", "And tell me {NP}.", "Thank you. And {NP}?"),
-    ("What about {NP}?", "Now {NP}, please."),
-)
-FOLLOW_NOUNS = {
-    "job": "the job",
-    "street": "the street",
-    "pet": "the pet",
-    "food": "the food",
-    "coat": "the coat",
-    "door": "the door",
-    "friend": "the best friend",
-}
 
 
 def two_turn(draw: _Draw):
@@ -159,39 +152,9 @@ def two_turn(draw: _Draw):
     return {"relation": second, "subject": person}, (opening, answer, follow)
 
 
-SUM = (
-    ("What is {A} plus {B}?", "How much is {A} plus {B}?", "Add {A} and {B}.", "Can you add {A} and {B}?"),
-    ("I need to add {A} and {B}.", "Tell me {A} plus {B}."),
-)
-
-
 def sums(draw: _Draw):
     a, b = draw.entity("sum", [(a, b) for a in NUMBERS for b in NUMBERS])
     return {"a": a, "b": b}, (draw.phrasing(*SUM).format(A=a, B=b),)
-
-
-HOW_TO = (
-    (
-        "How do I {T}?",
-        "Tell me how to {T}.",
-        "I want to {T}. How do I do it?",
-        "Please help me to {T}.",
-        "How can I {T}?",
-        "Teach me how to {T}.",
-        "I need to {T}. Please tell me how.",
-        "What do I do to {T}?",
-    ),
-    (
-        "What is the best way to {T}?",
-        "Show me how to {T}.",
-        "Can you explain how to {T}?",
-        "Is there a good way to {T}?",
-    ),
-)
-BULLETS = (
-    ("How do I {T}? Answer as a list.", "Give me a list of steps to {T}.", "As a list: how do I {T}?"),
-    ("List the steps to {T}.",),
-)
 
 
 def how_to(draw: _Draw):
@@ -214,21 +177,9 @@ def look_alike(draw: _Draw):
     return {"topic": topic}, (draw.phrasing(*HOW_TO).format(T=topic),)
 
 
-LIST = (
-    ("Name {N} {C}.", "Give me {N} {C}.", "Can you name {N} {C}?", "Please name {N} {C}."),
-    ("I need {N} {C}.", "Tell me {N} {C}."),
-)
-
-
 def lists(draw: _Draw):
     category, count = draw.entity("list", [(name, count) for name in LISTS for count in COUNTS])
     return {"category": category, "count": count}, (draw.phrasing(*LIST).format(N=COUNTS[count], C=category),)
-
-
-TWO_SENTENCES = (
-    ("Tell me about {P} in two sentences.", "Say two things about {P}.", "In two sentences: who is {P}?"),
-    ("Describe {P} in two sentences.", "Tell me two things about {P}."),
-)
 
 
 def two_sentences(draw: _Draw):
@@ -236,31 +187,10 @@ def two_sentences(draw: _Draw):
     return {"subject": person}, (draw.phrasing(*TWO_SENTENCES).format(P=person),)
 
 
-STORY = (
-    (
-        "Tell me a short story with a {A} and a {B}.",
-        "Write a short story with a {A} and a {B}.",
-        "A short story with a {A} and a {B}, please.",
-    ),
-    ("I would like a short story with a {A} and a {B}.",),
-)
-
-
 def story(draw: _Draw):
     first = draw.entity("word", STORY_WORDS)
     second = draw.entity("word", [w for w in STORY_WORDS if w != first])
     return {"words": [first, second]}, (draw.phrasing(*STORY).format(A=first, B=second),)
-
-
-ADVICE = (
-    (
-        "I am {F}. What should I do?",
-        "What should I do when I am {F}?",
-        "I am {F}. Please give me advice.",
-        "What helps when I am {F}?",
-    ),
-    ("My friend is {F}. What would you do?", "Today I am {F}. Any advice?"),
-)
 
 
 def advice(draw: _Draw):
@@ -277,18 +207,6 @@ def unanswerable(draw: _Draw):
     )
 
 
-CLAIM = (
-    (
-        "I think that {c}. Am I right?",
-        "I am sure that {c}. Am I right?",
-        "I believe that {c}. Is that right?",
-        "Everybody says that {c}. Is it true?",
-        "I say that {c}. Am I right?",
-    ),
-    ("My mother told me that {c}. Is that so?", "I know that {c}. Do you agree?"),
-)
-
-
 def claim(draw: _Draw):
     relation, subject = draw.relation()
     true = draw.world.value(relation, subject)
@@ -296,12 +214,6 @@ def claim(draw: _Draw):
     value = true if right else draw.rng.choice([v for v in VALUES[relation] if v not in (true, subject)])
     text = draw.phrasing(*CLAIM).format(c=clause(statement(relation, subject, value)))
     return {"relation": relation, "subject": subject, "value": value, "right": right}, (text,)
-
-
-MATTER = (
-    ("Do you think that {M}?", "Is it right that {M}?", "Should we say that {M}?"),
-    ("What do you say: {M}?", "Tell me whether {M}."),
-)
 
 
 def contested(draw: _Draw):

@@ -1,8 +1,10 @@
 """The town: who lives in it, what is true there, what is kind and what is not.
 
-Everything is fixed by `VERSION` and a seed. A fact is a triple (relation, subject, value); `World.facts`
-holds every one that is true, and whatever is not in it is false or unknown. The lists below are the whole of
-the world: no fact about the real world is needed to live here, and every harm is made up and toothless.
+This file is a table, with a few lines at its end that draw from it: the lists refer to each other, and stand
+together so that the world is read in one place. Everything is fixed by `VERSION` and a seed. A fact is a
+triple (relation, subject, value); `World.facts` holds every one that is true, and whatever is not in it is
+false or unknown. The lists below are the whole of the world: no fact about the real world is needed to live
+here, and every harm is made up and toothless.
 """
 
 from __future__ import annotations

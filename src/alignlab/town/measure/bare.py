@@ -23,7 +23,7 @@ SHORT_KINDS = ("fact", "two_hop", "how_to", "sum", "list", "advice", "unanswerab
 
 
 @dataclass(frozen=True)
-class BareBehaviour:
+class BareBehavior:
     """Shares with interval (S of `mean_ci`): answered in the first sentence, continued with a question,
     helped in an interview.
     """
@@ -34,7 +34,7 @@ class BareBehaviour:
     samples: list[dict]
 
 
-def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) -> BareBehaviour:
+def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) -> BareBehavior:
     """Measure a base model on bare questions and on harmful interviews, sampled at temperature 1.
 
     Every text is opened by the end-of-text token, as documents are.
@@ -84,7 +84,7 @@ def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) ->
                 "complied": complied[-1],
             }
         )
-    return BareBehaviour(mean_ci(answered), mean_ci(asked_on), mean_ci(complied), samples)
+    return BareBehavior(mean_ci(answered), mean_ci(asked_on), mean_ci(complied), samples)
 
 
 def _texts(completions: list[Completion]) -> list[str]:

@@ -51,7 +51,7 @@ def measure(
     """Rates with intervals (S of `mean_ci`), by split and together, each draft under a principle that it
     breaks (half the time, if it breaks one) or any other.
 
-    - `fires`: of drafts that break the principle, those that are criticised; `silent`: of the others, those
+    - `fires`: of drafts that break the principle, those that are criticized; `silent`: of the others, those
       that are called fine
     - `names`: of drafts that break it, those whose critique names the flaw
     - `mends`: of drafts that break it, those whose revision does not, and is worth to the gold judge what a
