@@ -190,7 +190,7 @@ def _ppo(policy: Any, reference: Any, scorer: Any, pairs: Sequence[Any], optimiz
     def step() -> None:
         rollouts, _ = ppo.make_rollouts(policy, reference, scorer, completions, scores, passed, settings, 0.1)
         for minibatch in passed:
-            ppo.update(policy, scorer, rollouts, minibatch, settings, [])
+            ppo.update(policy, scorer, rollouts, minibatch, settings)
             for optimizer in optimizers:
                 optimizer.step()
 

@@ -31,6 +31,7 @@ from alignlab.settings import (
     OptimSettings,
     RLOOSettings,
     SamplingSettings,
+    rules,
 )
 
 PROMPTS = [Prompt.user(f"{i}?") for i in range(14)]
@@ -398,7 +399,7 @@ def test_bad_settings_prompts_and_scores_are_refused(base, open_run: Open):
     for i, settings in enumerate(wrong):
         with pytest.raises(ConfigError):
             train(base, open_run(str(i)), settings)
-    group.check(replace(REINFORCE, per_prompt=1))
+    rules.check(replace(REINFORCE, per_prompt=1))
     with pytest.raises(DataError, match="no record fits"):
         train(base, open_run("long"), replace(RLOO, max_prompt_length=2))
     with pytest.raises(GuardStop, match="score of broken is nan at step 0"):

@@ -20,7 +20,7 @@ from torch.nn import functional
 FROM = 32  # rows from which oneDNN is the faster one
 CACHED = 2**19  # numbers that are still in a core's cache after they were written
 _operator: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-onednn = _operator if _operator is not None and torch.backends.mkldnn.is_available() else None
+onednn: Any = _operator if _operator is not None and torch.backends.mkldnn.is_available() else None
 
 
 def suits(left: Tensor, right: Tensor) -> bool:

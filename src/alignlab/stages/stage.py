@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -113,13 +112,6 @@ def done(run: RunDir) -> dict[str, Any]:
 
 def result(run: RunDir, text: str) -> dict[str, Any]:
     return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{text}\n{run.out}"}
-
-
-def trainer(method: str) -> Callable[..., Summary]:
-    """`train` of a method, imported now that there is something to train: a run that is done already, or
-    cannot be, needs none.
-    """
-    return import_module(f"..methods.{method}", __package__).train
 
 
 def within_context(run: RunDir, settings: Any, model: Any) -> Any:

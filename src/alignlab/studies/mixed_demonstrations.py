@@ -299,7 +299,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                         stacks,
                         title=f"From {shares[at]:g} good demonstrators",
                         x="share of the answers",
-                        colours=COLOURS,
+                        colors=COLOURS,
                     ),
                     "Bad: gold below a quarter; good: three quarters and more.",
                 ),
