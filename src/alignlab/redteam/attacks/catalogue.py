@@ -22,6 +22,10 @@ from .templates import Plain, Template, TemplateInjection
 FAMILIES = ("jailbreak", "obfuscation", "context", "multi-turn", "automatic", "prefill")
 
 
+def _by_name(attacks: Iterable[Attack]) -> dict[str, Attack]:
+    return {attack.name: attack for attack in attacks}
+
+
 def _catalogue() -> dict[str, Attack]:
     return _by_name(
         [
@@ -100,10 +104,6 @@ def _stands_for(name: str) -> list[Attack]:
 
 def _composed(name: str) -> Template:
     return Template(compose(*name.split("+")))
-
-
-def _by_name(attacks: Iterable[Attack]) -> dict[str, Attack]:
-    return {attack.name: attack for attack in attacks}
 
 
 def listed() -> list[str]:
