@@ -27,6 +27,7 @@ check: setup
 	$(PY)/ruff check .
 	$(PY)/pyright
 	$(PY)/lint-imports
+	$(MAKE) docs
 	$(MAKE) test
 
 # The documentation with its reference, in build/docs; a warning is an error.

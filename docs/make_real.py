@@ -156,7 +156,7 @@ def policies(rows: Rows) -> str:
         "tokens",
         "chosen likelier",
         "margin less SFT's, nats",
-        "loss less SFT's, nats a token",
+        "loss less SFT's, nats per token",
     ]
     n, pairs, demos = first["gold_sampled"]["n"], start["margin"]["n"], start["loss"]["n"]
     return (
@@ -205,7 +205,7 @@ def gemma(rows: Rows) -> str:
     text = table(
         [
             "",
-            "loss, nats a token",
+            "loss, nats per token",
             "less the row above's",
             "chosen likelier",
             "margin, nats",
@@ -333,7 +333,7 @@ def sections(rows: Rows) -> list[tuple[str, str]]:
         before, after = (rows[name]["summary"] for name in ("likelihood-instruct", "likelihood-sft"))
         loss = after["paired"]["loss"]
         text = (
-            f"Loss on {loss['n']} held-out demonstrations: {say(before['loss'])} nats a token before, "
+            f"Loss on {loss['n']} held-out demonstrations: {say(before['loss'])} nats per token before, "
             f"{say(after['loss'])} after; paired {say(loss, 4, sign=True)}\n"
             f"({verdict(loss)})."
         )
@@ -342,7 +342,7 @@ def sections(rows: Rows) -> list[tuple[str, str]]:
             text += (
                 f" The model as it was, from its GGUF file (Q4_1), reads at {say(cost['loss'])}: the "
                 f"quantisation costs "
-                f"{say(cost['paired']['loss'], 4, sign=True)} nats a token."
+                f"{say(cost['paired']['loss'], 4, sign=True)} nats per token."
             )
         found.append(("SmolLM2: SFT on OASST", text))
     if "reward" in rows:

@@ -49,7 +49,7 @@ PTX = (
     ("compliance_with_harm", "helps with harm"),
     ("known_facts", "known facts"),
     ("kl_from_sft", "KL from SFT"),
-    ("text_loss", "nats a token of the corpus"),
+    ("text_loss", "nats per token of the corpus"),
 )
 
 

@@ -221,7 +221,7 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
         parts.append(
             f"GCG finds a suffix that works for {cell([d['attacks']['gcg']['asr'] for d in gcg])} of "
             f"{gcg[0]['goals']} requests (plain {cell([d['plain'] for d in gcg])}), "
-            f"{cell([seed['gcg_seconds'] for seed in seeds], 1)} processor seconds a request."
+            f"{cell([seed['gcg_seconds'] for seed in seeds], 1)} processor seconds per request."
         )
     parts += [
         text
@@ -273,7 +273,7 @@ def stacks(found: Sequence[Sequence[dict[str, Any]]]) -> str:
         )
     return (
         "Stacks of defences before the model (5 attacks; the adaptive attacker adds the bandit, 8 "
-        "queries a goal):\n\n"
+        "queries per goal):\n\n"
     ) + table(
         [
             "stack",

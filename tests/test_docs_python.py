@@ -30,7 +30,7 @@ REFERENCE = {
     "api/records": ["records.prompts", "records.completions", "records.preferences", "records.jsonl"],
     "api/sampling": ["sampling", "sampling.local"],
     "api/feedback": ["feedback", "feedback.agreement"],
-    "api/tasks": ["evals.tasks"],
+    "api/tasks": ["evals.tasks", "evals.by_name"],
     "api/plugins": ["plugins"],
 }
 

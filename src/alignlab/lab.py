@@ -247,7 +247,7 @@ def judge(who: Who) -> Judge:
         return OwnJudge(getattr(who, "__name__", type(who).__name__), who)
     from .feedback.reward_model import RewardModelJudge
 
-    return RewardModelJudge(who)
+    return RewardModelJudge(cast("RewardModel", who))
 
 
 def score(who: Who, completions: Sequence[Completion]) -> Tensor:

@@ -36,7 +36,7 @@ def tulu3(plan: Plan) -> None:
     plan.measure("base", plan.model)
     plan.measure("sft", sft, parent="base")
 
-    # 2. AI feedback, and DPO on log-ratios a token
+    # 2. AI feedback, and DPO on log-ratios per token
     ranked = plan.stage(
         "collect",
         stages.collect,

@@ -18,7 +18,7 @@ from .settings import StudySettings
 from .study import Bar, Planner, Study, Told, each, mean, spread
 
 TITLES = {
-    "people": "one ordinary writer a prompt",
+    "people": "one ordinary writer per prompt",
     "crowd": "a crowd: three writers, a vote, an adjudicator",
     "distil": "distilled from a DPO run",
     "self-instruct": "the base model's own (Self-Instruct)",
@@ -167,7 +167,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             "a crowd that votes teaches more than a random pick of the same crowd's answers",
             above("crowd", "crowd-random"),
         ),
-        Bar("a crowd that votes teaches more than one ordinary writer a prompt", above("crowd", "people")),
+        Bar("a crowd that votes teaches more than one ordinary writer per prompt", above("crowd", "people")),
         Bar(
             "a teacher that learned from preferences teaches more than the SFT model it came from",
             above("distil", "distil-sft"),
@@ -201,7 +201,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             "charts": [
                 charts.captioned(
                     charts.bars(means, title="Gold after the same SFT", x="gold, greedy", middle=middle),
-                    "Mean over seeds; the line is one ordinary writer a prompt.",
+                    "Mean over seeds; the line is one ordinary writer per prompt.",
                 )
             ],
             "table": {
