@@ -1,6 +1,6 @@
 # Everything happens in .venv; ARGS goes through to the command: make run ARGS="--fast", make test ARGS="tests/test_run.py"
 PY := .venv/bin
-.PHONY: setup run test test-all check
+.PHONY: setup run test test-all check docs
 
 setup: .venv/.ready
 
@@ -28,3 +28,7 @@ check: setup
 	$(PY)/pyright
 	$(PY)/lint-imports
 	$(MAKE) test
+
+# The documentation with its reference, in build/docs; a warning is an error.
+docs: setup
+	OMP_NUM_THREADS=1 $(PY)/python -m sphinx -q -W --keep-going -b html docs build/docs

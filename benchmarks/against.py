@@ -58,11 +58,16 @@ def side(work: str, model: str, rows: str, prompts: str, steps: int, threads: in
         return plain_log(self, step, metrics, *rest, **more)
 
     RunDir.steps, RunDir.log = in_turn, noted  # type: ignore[method-assign]
-    judge, judges = RuleJudge("length", lambda c: float(len(c.text) % 7)), getattr(names, "judges", names)
-    judges.judge = lambda name: judge
+    rule = RuleJudge("length", lambda c: float(len(c.text) % 7))
+    if hasattr(names, "judges"):
+        from alignlab.names.named import Named
+
+        names.judges.judge = lambda name: Named(name, lambda: rule)
+    else:  # an older checkout
+        names.judge = lambda name: rule
     with tempfile.TemporaryDirectory() as folder:
         if work == "ppo":
-            peers.reward_folder(model, precision, f"{folder}/reward")
+            peers.reward_folder(folder_of(model), precision, f"{folder}/reward")
         asked = peers.arguments(work, Path(rows), Path(prompts), whole=model == "town")
         filled = [a.format(steps=steps, rows=8 * steps, reward=f"{folder}/reward") for a in asked]
         given = ["--model", model, "--out", f"{folder}/run", "--model.precision", precision]
@@ -76,7 +81,7 @@ def _generate(model: str, prompts: Path, steps: int) -> None:
     from alignlab.sampling.local import LocalSampler
     from alignlab.settings import ModelSettings
 
-    policy = load_policy(model, ModelSettings())
+    policy = load_policy(folder_of(model), ModelSettings())
     sampler = LocalSampler(policy.model, policy.tokenizer, slots=64, end_ids=policy.end_ids)
     asked = [Prompt.user(json.loads(line)["prompt"]) for line in prompts.read_text().splitlines()][:16]
 
@@ -92,6 +97,10 @@ def _generate(model: str, prompts: Path, steps: int) -> None:
         begun = time.process_time(), time.perf_counter()
         tokens = sum(len(c.ids) for group in drawn() for c in group)
         _tell(begun, tokens)
+
+
+def folder_of(model: str) -> str:
+    return str(Path(__file__).parents[1] / "src/alignlab/town/models/town-m") if model == "town" else model
 
 
 def _wait() -> None:

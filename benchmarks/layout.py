@@ -102,7 +102,7 @@ def main() -> None:
     def ppo_step() -> None:
         batch = ppo.read(policy, reference, scorer, completions, scores_B, passed, settings, 0.1)
         for minibatch in passed:
-            ppo.update(policy, scorer, batch, minibatch, settings, [])
+            ppo.update(policy, scorer, batch, minibatch, settings)
             policy_adam.step(), scorer_adam.step()
 
     print(f"{Path(path).name}, {args.threads} threads, median of {args.rounds}, in turns")

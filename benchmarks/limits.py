@@ -42,7 +42,7 @@ from alignlab.models.batch import neighbours, pad
 from alignlab.models.chat import Rendered, example, prompt_ids
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
-from alignlab.rollouts import minibatches
+from alignlab.rollouts import passes
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings, OptimSettings, PPOSettings
@@ -128,7 +128,7 @@ def needed(model: Any, rows: Sequence[Rendered], *, passes: float, head: bool) -
 
 
 def stages(ref: str, only: Sequence[str], count: int, precision: Any) -> list[Stage]:
-    path, settings = names.known.model_path(ref), ModelSettings(precision=precision)
+    path, settings = names.weights.model_path(ref), ModelSettings(precision=precision)
     policy = load_policy(path, settings, trainable=True)
     pairs = names.data.read("town:test-pairs", "comparison", seed=0, count=count).records
     both = [
@@ -185,12 +185,12 @@ def _ppo(policy: Any, reference: Any, scorer: Any, pairs: Sequence[Any], optimiz
     groups = sampler.sample([c.prompt for c in pairs], Sampling(n=2), seed=0)
     completions = [c for group in groups for c in group]
     scores = [score.value for score in RuleJudge("length", lambda c: len(c.ids)).score(completions)]
-    passed = minibatches(len(completions), per_prompt=2, minibatch=16, micro_batch=0, seed=0)
+    (passed,) = passes(settings, 0, 0)
 
     def step() -> None:
         rollouts, _ = ppo.make_rollouts(policy, reference, scorer, completions, scores, passed, settings, 0.1)
         for minibatch in passed:
-            ppo.update(policy, scorer, rollouts, minibatch, settings, [])
+            ppo.update(policy, scorer, rollouts, minibatch, settings)
             for optimizer in optimizers:
                 optimizer.step()
 

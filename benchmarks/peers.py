@@ -125,6 +125,7 @@ def ours(
 ) -> dict[str, Any]:
     from alignlab import cli, names
     from alignlab.feedback import RuleJudge
+    from alignlab.names.named import Named
     from alignlab.run import RunDir
 
     marks: dict[str, float] = {}
@@ -142,8 +143,8 @@ def ours(
         return found
 
     RunDir.steps, RunDir.add_data = clocked, noted  # type: ignore[method-assign]
-    judge = RuleJudge("length", lambda c: float(len(c.text) % 7))
-    names.judges.judge = lambda name: judge  # type: ignore[assignment]
+    rule = RuleJudge("length", lambda c: float(len(c.text) % 7))
+    names.judges.judge = lambda name: Named(name, lambda: rule)
 
     def run(arguments: list[str], folder: str) -> None:
         code = cli.main(
@@ -194,13 +195,16 @@ def arguments(work: str, rows: Path, prompts: Path, whole: bool) -> list[str]:
         return [*line.split(), "--data", str(rows)]
     micro = 0 if whole else 4
     line = f"{work} --micro-batch {micro} --rollouts 16 --steps {{steps}} --sampling.max-new-tokens 64 "
-    line += "--minibatch 16 --epochs 4 --reward {reward}" if work == "ppo" else "--per-prompt 4 --judge rule"
+    line += (
+        "--minibatch 16 --epochs 4 --reward {reward}" if work == "ppo" else "--per-prompt 4 --judge town:gold"
+    )
     return [*line.split(), "--data", str(prompts)]
 
 
 def reward_folder(model: str, precision: Any, folder: str) -> None:
     """A reward model of the same shape with a fresh head, as the peer has."""
-    from alignlab.models.load import load_reward_model, save_reward_model
+    from alignlab.models.load import load_reward_model
+    from alignlab.models.saving import save_reward_model
     from alignlab.settings import ModelSettings
 
     save_reward_model(
@@ -326,7 +330,7 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
-    from alignlab.models.load import multiplies_bf16
+    from alignlab.models.devices import multiplies_bf16
 
     if args.precision == "auto":
         args.precision = "bf16" if not args.town and multiplies_bf16(torch.device("cpu")) else "fp32"

@@ -629,7 +629,7 @@ def test_an_unfinished_run_is_no_model_no_data_and_no_judge(
 ) -> None:
     command = ("sft", "--data", world / "demonstrations.jsonl", "--out", tmp_path / "first")
     with monkeypatch.context() as patch:
-        patch.setattr("alignlab.models.load.save_policy", no_space)
+        patch.setattr("alignlab.models.saving.save_policy", no_space)
         assert say(*command)[0] == 8
     first, prompts = f"{tmp_path / 'first'}{suffix}", world / "prompts.jsonl"
     for other in (

@@ -25,7 +25,9 @@ from alignlab import cli
 from alignlab.errors import DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.models.chat import prompt_ids
-from alignlab.models.load import Policy, load_policy, load_reward_model, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
+from alignlab.models.policy import Policy
+from alignlab.models.saving import save_reward_model
 from alignlab.names.weights import model_path
 from alignlab.records import Message, Prompt
 from alignlab.run import derive_seed

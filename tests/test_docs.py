@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import textwrap
 import tomllib
 from pathlib import Path
 
@@ -117,20 +116,10 @@ def write_files(folder: Path) -> None:
         {"question": row["prompt"], "mc1_targets": chosen, "mc2_targets": chosen} for row in questions
     ]
     (folder / "mc_task.json").write_text(json.dumps(multiple_choice))
-    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    code = page[page.index("    # my_tasks.py") : page.index("`question` changes")]
-    (folder / "my_tasks.py").write_text(textwrap.dedent(code))
-    (folder / "my_rewards.py").write_text(
-        "".join(
-            f"{line}\n"
-            for line in (
-                "def right(completion, answer):",
-                "    return float(completion.strip().endswith(answer.split('####')[-1].strip()))",
-                "def short(completion):",
-                "    return -len(completion)",
-            )
-        )
-    )
+    (folder / "posts.tsv").write_text("".join(f"What is {i} plus 7?\t{i + 7}\n" for i in range(20)))
+    for page in PAGES:  # modules of one's own, shown with their names
+        for block in re.findall(r"^```python\n(# \w+\.py\n.*?)^```", page.read_text("utf-8"), re.M | re.S):
+            (folder / block.split("\n", 1)[0].removeprefix("# ")).write_text(block)
 
 
 def test_the_pages_show_commands() -> None:

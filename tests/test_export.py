@@ -8,7 +8,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from alignlab import cli
 from alignlab.data import load
-from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
+from alignlab.models.saving import save_policy, save_reward_model
 from alignlab.settings import AdapterSettings, ModelSettings
 from alignlab.town import base
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import names, plugins
-from alignlab.errors import DataError, UserError
+from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.feedback.safety.planted import PlantedJudge
 from alignlab.names import known
 from alignlab.records import Completion, Prompt
@@ -17,6 +17,8 @@ from alignlab.redteam.attempt import Budget, goals_of
 from alignlab.redteam.session import Session
 
 MODULE = """
+from alignlab.records import Demonstration, Prompt
+
 def polite(completion):
     return float("please" in completion)
 
@@ -32,6 +34,23 @@ def silent(request):
 
 def turns(messages):
     return [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hi."}, *messages]
+
+def lines(path):
+    for number, line in enumerate(path.read_text().splitlines()):
+        yield {"prompt": line, "answer": str(number)}
+
+def told(path):
+    return [Demonstration(Prompt.user("Who?"), path.read_text(), {"by": "Nell"})]
+
+def words(path):
+    return path.read_text().split()
+
+def one(path):
+    return 7
+
+def torn(path):
+    yield {"prompt": "Where?"}
+    raise KeyError("b")
 
 class Lengths:
     def score(self, completions):
@@ -51,6 +70,8 @@ lengths = {module}:Lengths
 gone = no_such_module_anywhere:x
 [alignlab.attacks]
 shout = {module}:shouted
+[alignlab.readers]
+lines = {module}:lines
 """
 
 
@@ -124,6 +145,50 @@ def test_an_attack_of_ones_own_is_chosen_listed_and_run(package: str) -> None:
         catalogue.attacks(f"{package}:silent")[0].run(goals, session, Budget(), seed=0)
     with pytest.raises(UserError, match="NoVerbs is no attack: it has no name, family, needs, run"):
         catalogue.attacks(f"{package}:NoVerbs")
+
+
+def test_a_reader_of_ones_own_gives_rows_or_records_and_is_blamed(package: str, tmp_path: Path) -> None:
+    (tmp_path / "posts").write_text("Where?\nWhen?\n")
+    name = f"lines:{tmp_path}/posts"
+    known.data(name)
+    assert package not in sys.modules
+    found = names.data.read(name, "prompt")
+    assert [prompt.text for prompt in found.records] == ["Where?", "When?"]
+    assert [prompt.meta["columns"] for prompt in found.records] == [{"answer": "0"}, {"answer": "1"}]
+    assert "2 rows" in found.report and names.data.kind(name) == "demonstration"
+    renamed = names.data.read(f"columns:prompt=answer:{name}", "prompt", count=1).records
+    assert [prompt.text for prompt in renamed] == ["0"]
+    mixed = names.data.read(f"mix:1={name}+1={package}:told:{tmp_path}/posts", "prompt").records
+    assert len(mixed) == 2 and "Who?" in [prompt.text for prompt in mixed]
+
+    told = f"{package}:told:{tmp_path}/posts"
+    [shown] = names.data.read(told, "demonstration").records
+    assert (shown.completion, shown.meta) == ("Where?\nWhen?\n", {"by": "Nell"})
+    for function, wrong in (
+        ("words", "'Where\\?' is str, and no row"),
+        ("one", "gave int, and no rows"),
+        ("torn", "torn failed: KeyError"),
+    ):
+        with pytest.raises(DataError, match=wrong):
+            names.data.read(f"{package}:{function}:{tmp_path}/posts", "prompt")
+    with pytest.raises(DataError, match="no such file or folder for lines"):
+        known.data(f"lines:{tmp_path}/pots")
+    with pytest.raises(UserError, match="no module 'no_such' for the reader"):
+        known.data(f"no_such:lines:{tmp_path}/posts")
+
+
+def test_a_reader_is_named_by_the_user_and_by_no_file(package: str, tmp_path: Path) -> None:
+    (tmp_path / "posts").write_text("Where?\n")
+    mixture = tmp_path / "mix.toml"
+    for named in (f"lines:{tmp_path}/posts", f"columns:prompt=answer:{package}:lines:{tmp_path}/posts"):
+        mixture.write_text(f'[[source]]\ndata = "{named}"\nweight = 1\n')
+        for ask in (known.data, lambda name: names.data.read(name, "prompt")):
+            with pytest.raises(ConfigError, match="source 1 names a reader"):
+                ask(f"mix:{mixture}")
+    assert package not in sys.modules
+    (tmp_path / "lines:posts.jsonl").write_text('{"prompt": "Who?"}\n')
+    [prompt] = names.data.read(f"{tmp_path}/lines:posts.jsonl", "prompt").records
+    assert prompt.text == "Who?"  # a file that is called so comes first
 
 
 class Parrot:

@@ -19,6 +19,7 @@ from alignlab.rollouts import (
     Rollouts,
     first_and_last,
     judged,
+    metrics,
     passes,
     prompts_of_step,
     samples_of_step,
@@ -80,7 +81,7 @@ def test_rows_are_what_was_read_and_written_and_the_mismatch_is_that_of_what_was
     assert batch.sampler_logprobs_BT.tolist() == [[0, -1, -2], [0, -3, 0]]
     # what stands outside counts for nothing
     trainer = torch.tensor([[math.nan, -1.5, -2.0], [math.nan, -2.0, math.nan]])
-    found = batch.mismatch(trainer)
+    found = metrics.mismatch(batch, trainer)
     assert found == pytest.approx(
         {
             "sampling/sampling_logp_difference/mean": 0.5,

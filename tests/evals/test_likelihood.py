@@ -15,7 +15,8 @@ from alignlab import stages
 from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.evals import likelihood
 from alignlab.models.chat import example, text_ids
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
 from alignlab.names.weights import model_path
 from alignlab.records import Comparison, Demonstration, Prompt, Text
 from alignlab.run import RunDir, read_run

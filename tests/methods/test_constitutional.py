@@ -239,10 +239,12 @@ def test_every_round_has_another_principle_and_criticises_what_the_last_one_wrot
 
 def test_principles_are_drawn_alike_and_anew_for_every_prompt():
     pool = method.pool_of(LAWS, SETTINGS)
-    first = Counter(chains_of.drawn(pool, 1, seed)[0].id for seed in range(2000))
+    first = Counter(chains_of.draw_principles(pool, 1, seed)[0].id for seed in range(2000))
     assert len(first) == 5 and all(abs(count - 400) < 90 for count in first.values())  # 4.5 sd
-    assert len({tuple(p.id for p in chains_of.drawn(pool, 4, seed)) for seed in range(60)}) > 40
-    assert [p.id for p in chains_of.drawn(pool[:1], 3, 0)] == ["harm-0"] * 3  # where there is no other
+    assert len({tuple(p.id for p in chains_of.draw_principles(pool, 4, seed)) for seed in range(60)}) > 40
+    assert [p.id for p in chains_of.draw_principles(pool[:1], 3, 0)] == [
+        "harm-0"
+    ] * 3  # where there is no other
     assert method.pool_of(LAWS, replace(SETTINGS, tags="")) == list(LAWS.principles)
     assert [p.id for p in method.pool_of(LAWS, replace(SETTINGS, principle="help"))] == ["help"]
 

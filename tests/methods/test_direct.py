@@ -18,8 +18,9 @@ from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.health.displacement import Watch
 from alignlab.methods import direct
 from alignlab.models.forward import completion_logprobs
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.models.policy import Policy
 from alignlab.records import Comparison, Completion, Prompt, Ranking, read_jsonl
 from alignlab.run import RunDir, read_run
 from alignlab.settings import (

@@ -16,7 +16,9 @@ from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.losses import group_advantages
 from alignlab.methods import group
-from alignlab.models.load import Policy, load_policy, trainable_tensors
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
+from alignlab.models.state import trainable_tensors
 from alignlab.records import Completion, Prompt
 from alignlab.rollouts import Rollouts
 from alignlab.rollouts.batch import minibatches
@@ -29,6 +31,7 @@ from alignlab.settings import (
     OptimSettings,
     RLOOSettings,
     SamplingSettings,
+    rules,
 )
 
 PROMPTS = [Prompt.user(f"{i}?") for i in range(14)]
@@ -396,7 +399,7 @@ def test_bad_settings_prompts_and_scores_are_refused(base, open_run: Open):
     for i, settings in enumerate(wrong):
         with pytest.raises(ConfigError):
             train(base, open_run(str(i)), settings)
-    group.check(replace(REINFORCE, per_prompt=1))
+    rules.check(replace(REINFORCE, per_prompt=1))
     with pytest.raises(DataError, match="no record fits"):
         train(base, open_run("long"), replace(RLOO, max_prompt_length=2))
     with pytest.raises(GuardStop, match="score of broken is nan at step 0"):

@@ -17,8 +17,9 @@ import torch
 from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.methods import kto
 from alignlab.models.chat import Rendered, example
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.models.policy import Policy
 from alignlab.records import Comparison, Completion, Prompt, Ranking, Unpaired, read_jsonl
 from alignlab.run import RunDir, read_run
 from alignlab.settings import AdapterSettings, KTOSettings, ModelSettings, OptimSettings

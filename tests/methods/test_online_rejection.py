@@ -13,7 +13,8 @@ import torch
 from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.feedback import RuleJudge
 from alignlab.methods import online_dpo, rejection
-from alignlab.models.load import load_policy, trainable_tensors
+from alignlab.models.load import load_policy
+from alignlab.models.state import trainable_tensors
 from alignlab.records import Completion, Prompt
 from alignlab.run import RunDir
 from alignlab.settings import (

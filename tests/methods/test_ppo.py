@@ -27,7 +27,8 @@ from alignlab.feedback import RuleJudge
 from alignlab.methods import ppo
 from alignlab.models.attention import use_plain_attention
 from alignlab.models.forward import laid_out, token_stats
-from alignlab.models.load import Policy, RewardModel, trainable_tensors
+from alignlab.models.policy import Policy, RewardModel
+from alignlab.models.state import trainable_tensors
 from alignlab.records import Completion, Prompt
 from alignlab.rollouts.batch import minibatches
 from alignlab.run import RunDir
@@ -150,7 +151,16 @@ def rollouts_of(
     first = minibatches(settings, seed=1)
     scores_B = rollouts.shaped_scores(scores, completions, settings)
     batch = ppo.read(policy, reference, value, completions, scores_B, first, settings, kl_coef)
-    return policy, value, first, batch, ppo.describe(batch, kl_coef)
+    metrics = rollouts.metrics.of_ppo(
+        batch.rollouts,
+        scores_B,
+        batch.old_logprobs_BT,
+        batch.ref_logprobs_BT,
+        batch.old_values_BT,
+        batch.returns_BT,
+        kl_coef=kl_coef,
+    )
+    return policy, value, first, batch, metrics
 
 
 def read(prompt: Prompt) -> list[int]:
@@ -356,7 +366,7 @@ def test_micro_batches_change_nothing(tokenizer):
     for size in (9, 1, 4):
         policy, value, _, batch, _ = rollouts_of(tokenizer, SMALL, written(12), scores)
         batch.old_logprobs_BT[batch.rollouts.mask_BT.bool()] -= 0.15  # some ratios are clipped
-        metrics = ppo.update(policy, value, batch, [rows[i : i + size] for i in range(0, 9, size)], SMALL, [])
+        metrics = ppo.update(policy, value, batch, [rows[i : i + size] for i in range(0, 9, size)], SMALL)
         found.append((gradients(policy, value), metrics))
     for gradient, metrics in found[1:]:
         assert torch.allclose(gradient, found[0][0], atol=1e-6, rtol=1e-4)
@@ -386,7 +396,8 @@ def test_pretraining_text_is_kept_in_mind(tokenizer, tmp_path):
     *_, metrics, _ = train(
         tmp_path / "run", tokenizer, settings, judge=RuleJudge("constant", lambda c: 0.0), ptx_rows=text
     )
-    assert sorted(len(row) for row in ppo.ptx_sample(text, settings, 32, seed=0)) == [12, 32]
+    mixed_in = rollouts.PretrainingText(models_of(tokenizer)[0], text, settings, seed=0)
+    assert sorted(len(row) for row in mixed_in.sample(seed=0)) == [12, 32]
     assert metrics[-1]["loss/ptx_avg"] < 0.5 * metrics[0]["loss/ptx_avg"]
 
 

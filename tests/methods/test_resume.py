@@ -13,8 +13,9 @@ import torch
 
 from alignlab.errors import DataError
 from alignlab.methods import direct, kto, pretrain, reward_model, sft
-from alignlab.models import load as loading
-from alignlab.models.load import load_policy, load_reward_model, trainable_tensors
+from alignlab.models import devices
+from alignlab.models.load import load_policy, load_reward_model
+from alignlab.models.state import trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, read_run
 from alignlab.settings import (
@@ -175,8 +176,8 @@ def test_pretraining_says_what_precision_is_only_emulated(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    monkeypatch.setattr(loading, "multiplies_bf16", lambda _: False)
-    loading._say_emulated.cache_clear()
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda _: False)
+    devices._say_emulated.cache_clear()
     settings = PretrainSettings(batch=2, context=8, optim=OPTIM, model=ModelSettings(precision=precision))
     pretrain.pretrain(
         open_run(), tiny_llama(), torch.zeros(pretrain.HELD_OUT_ROWS + 6, 9, dtype=torch.long), settings

@@ -18,7 +18,10 @@ from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.reward_model import RewardModelJudge
 from alignlab.methods import reward_model as method
-from alignlab.models.load import RewardModel, load_reward_model, save_reward_model, trainable_tensors
+from alignlab.models.load import load_reward_model
+from alignlab.models.policy import RewardModel
+from alignlab.models.saving import save_reward_model
+from alignlab.models.state import trainable_tensors
 from alignlab.records import Completion, Prompt, Ranking, pairs_of
 from alignlab.run import RunDir, read_run
 from alignlab.settings import ModelSettings, OptimSettings, RewardSettings

@@ -21,7 +21,9 @@ from alignlab.evals import preference
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.reward_model import RewardModelJudge
 from alignlab.methods import reward_model as method
-from alignlab.models.load import RewardModel, load_reward_model, save_reward_model
+from alignlab.models.load import load_reward_model
+from alignlab.models.policy import RewardModel
+from alignlab.models.saving import save_reward_model
 from alignlab.records import Comparison, Completion, Prompt, Ranking
 from alignlab.run import RunDir, read_run
 from alignlab.settings import AdapterSettings, ModelSettings, OptimSettings, RewardSettings

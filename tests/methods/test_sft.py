@@ -15,8 +15,9 @@ from torch.nn.functional import cross_entropy
 from alignlab.errors import ConfigError, DataError, GuardStop
 from alignlab.methods import sft
 from alignlab.models.chat import Rendered, example, render
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.models.policy import Policy
 from alignlab.records import Demonstration, Message, Prompt, read_jsonl
 from alignlab.run import RunDir, read_run
 from alignlab.settings import ModelSettings, OptimSettings, SFTSettings

@@ -28,8 +28,9 @@ from alignlab import cli
 from alignlab.errors import ModelError
 from alignlab.interop.gguf import write_gguf
 from alignlab.models.forward import token_logprobs_of
-from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.reader import load_reader
+from alignlab.models.saving import save_policy, save_reward_model
 from alignlab.settings import AdapterSettings
 
 from .conftest import gpt2, last_token_scores, llama
@@ -339,7 +340,8 @@ def refuse(*args, **_):
 socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = socket.create_connection = refuse
 from alignlab.errors import UserError
-from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
+from alignlab.models.saving import save_policy, save_reward_model
 from alignlab.models.reader import load_reader
 from alignlab.settings import AdapterSettings, ModelSettings
 lora = AdapterSettings(rank=2)

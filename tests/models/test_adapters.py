@@ -15,8 +15,9 @@ from alignlab.errors import ConfigError, ModelError
 from alignlab.models.batch import pad
 from alignlab.models.chat import example
 from alignlab.models.forward import token_logprobs_of, value_BT
-from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.models.saving import save_policy, save_reward_model
 from alignlab.records import Prompt
 from alignlab.settings import AdapterSettings, ModelSettings, OptimSettings
 

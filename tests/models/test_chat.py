@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from alignlab.data.checks import encode
 from alignlab.errors import ModelError
-from alignlab.models.chat import (
-    completion_ids,
-    end_token_id,
-    example,
-    install_template,
-    prompt_ids,
-    render,
-    text_ids,
-    texts,
-)
+from alignlab.models import chat
+from alignlab.models.chat import completion_ids, example, prompt_ids, render, text_ids, texts
+from alignlab.models.chat_template import end_token_id, install_template
 from alignlab.records import Message, Prompt, Text
 from alignlab.town import base
 from alignlab.town.world import build
@@ -93,6 +88,13 @@ def test_the_whole_row_of_the_fixture_template(shared_tokenizer):
     newline = shared_tokenizer("\n", add_special_tokens=False)["input_ids"]
     assert row.ids == [BOS, USER, *question, END, *newline, ASSISTANT, *answer, END]
     assert row.loss_mask == [0] * (len(row.ids) - len(answer) - 1) + [1] * (len(answer) + 1)
+
+
+def test_the_worked_example_is_what_comes_out():
+    """The ids and the mask in the module's own text."""
+    town = AutoTokenizer.from_pretrained(base.shipped("town"))
+    found = doctest.testmod(chat, extraglobs={"tokenizer": town})
+    assert found.attempted > 3 and not found.failed
 
 
 def test_no_double_begin_token(shared_tokenizer):

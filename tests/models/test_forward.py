@@ -19,7 +19,7 @@ from alignlab.losses import entropy, token_logprobs
 from alignlab.models.batch import Batch, pad
 from alignlab.models.chat import Rendered
 from alignlab.models.forward import token_logprobs_of, token_stats, value_BT
-from alignlab.models.load import _with_head
+from alignlab.models.pretrained import with_head
 
 from .conftest import EOS, KINDS, PAD, last_token_scores, llama
 
@@ -126,7 +126,7 @@ def test_scores_are_those_of_transformers_where_that_is_right(kind):
     """With a pad token that is nothing else, AutoModelForSequenceClassification reads the last real token; so
     do we.
     """
-    model = _with_head(KINDS[kind]())
+    model = with_head(KINDS[kind]())
     model.config.pad_token_id = PAD
     rows = [Rendered([7, 8, 9, EOS], []), Rendered([10, 11], []), Rendered([12], [])]
     rows = [Rendered(row.ids, [0] * len(row.ids)) for row in rows]
@@ -144,7 +144,7 @@ def test_scores_are_those_of_transformers_where_that_is_right(kind):
 
 def test_transformers_reads_one_token_too_early_when_pad_is_the_end():
     """The bug that `last_token_scores` is tested against, so that we notice when it is gone."""
-    model = _with_head(llama())
+    model = with_head(llama())
     model.config.pad_token_id = EOS
     batch = pad([Rendered([7, 8, 9, EOS], [0] * 4), Rendered([10, EOS], [0] * 2)], EOS)
     theirs = model(input_ids=batch.ids_BT, attention_mask=batch.attention_mask_BT).logits[:, 0]
@@ -152,7 +152,7 @@ def test_transformers_reads_one_token_too_early_when_pad_is_the_end():
 
 
 def test_values_stand_where_their_tokens_do():
-    model = _with_head(llama())
+    model = with_head(llama())
     batch = pad([Rendered([7, 8, 9, EOS], [0, 0, 1, 1]), Rendered([10, 11, 12], [0, 1, 1])], PAD)
     values = value_BT(model, batch)
     assert values.shape == (2, 4) and not values[:, 0].any()
@@ -162,6 +162,6 @@ def test_values_stand_where_their_tokens_do():
 
 
 def test_scores_of_bf16_weights_are_not_rounded_to_bf16():
-    model = _with_head(llama()).to(torch.bfloat16)
+    model = with_head(llama()).to(torch.bfloat16)
     scores = last_token_scores(model, pad([Rendered([i, i + 1], [0, 0]) for i in range(6, 40)], PAD))
     assert scores.dtype == torch.float32 and (scores != scores.bfloat16().float()).any()

@@ -15,7 +15,8 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, Llama
 from alignlab import stages
 from alignlab.models.chat import prompt_ids
 from alignlab.models.forward import token_logprobs_of
-from alignlab.models.load import load_policy, save_policy
+from alignlab.models.load import load_policy
+from alignlab.models.saving import save_policy
 from alignlab.records import Prompt
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler

@@ -21,7 +21,8 @@ from transformers import LlamaForCausalLM
 from alignlab.errors import ModelError
 from alignlab.interop.gguf import write_gguf
 from alignlab.models.chat import example
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
 from alignlab.models.reader import load_reader
 from alignlab.records import Prompt
 from alignlab.settings import ModelSettings

@@ -13,8 +13,8 @@ from alignlab.models import llama as ours
 from alignlab.models.attention import use_plain_attention
 from alignlab.models.batch import Layout, lay_out, pad
 from alignlab.models.chat import Rendered
-from alignlab.models.load import _with_head
 from alignlab.models.optimizer import MasterAdamW
+from alignlab.models.pretrained import with_head
 from alignlab.settings import AdapterSettings, OptimSettings
 
 from .conftest import PAD, llama, mistral
@@ -86,7 +86,7 @@ def test_equal_to_transformers(kind, options, monkeypatch):
 
 
 def test_scores_and_values_of_a_reward_model(monkeypatch):
-    model = _with_head(built())
+    model = with_head(built())
     layout = layout_of("packed")
     check(both(model, lambda m: forward.last_scores(m, layout), monkeypatch), 3e-6)
     check(both(model, lambda m: forward.value_BT(m, layout.batch), monkeypatch), 3e-6)

@@ -21,21 +21,15 @@ from transformers import (
 )
 
 from alignlab.errors import ModelError
-from alignlab.models import load as loading
+from alignlab.models import devices
 from alignlab.models.batch import pad
 from alignlab.models.chat import Rendered, example
+from alignlab.models.devices import multiplies_bf16
 from alignlab.models.folder import check_folder
 from alignlab.models.forward import token_logprobs_of
-from alignlab.models.load import (
-    is_reward,
-    load_policy,
-    load_reward_model,
-    load_tensors,
-    multiplies_bf16,
-    save_policy,
-    save_reward_model,
-    trainable_tensors,
-)
+from alignlab.models.load import is_reward, load_policy, load_reward_model
+from alignlab.models.saving import save_policy, save_reward_model
+from alignlab.models.state import load_tensors, trainable_tensors
 from alignlab.records import Prompt
 from alignlab.settings import AdapterSettings, ModelSettings
 
@@ -261,8 +255,8 @@ def test_training_tensors_go_out_and_in(folder):
     [(True, 10, torch.bfloat16), (True, 10**9, torch.float32), (False, 10, torch.float32)],
 )
 def test_auto_precision(folder, monkeypatch, native, big, expected):
-    monkeypatch.setattr(loading, "multiplies_bf16", lambda _: native)
-    monkeypatch.setattr(loading, "BIG", big)
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda _: native)
+    monkeypatch.setattr(devices, "BIG", big)
     assert load_policy(folder, AS_IS).model.dtype == expected
 
 
@@ -281,9 +275,9 @@ def test_auto_precision(folder, monkeypatch, native, big, expected):
 def test_a_precision_that_is_only_emulated_is_said_once_and_before_anything_is_done(
     folder, monkeypatch, capsys, kind, native, precision, size, says
 ):
-    monkeypatch.setattr(loading, "multiplies_bf16", lambda _: native)
-    monkeypatch.setattr(loading, "BIG", size)
-    loading._say_emulated.cache_clear()
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda _: native)
+    monkeypatch.setattr(devices, "BIG", size)
+    devices._say_emulated.cache_clear()
     settings, lora = ModelSettings(device="cpu", precision=precision), AdapterSettings(rank=2)
     for _ in range(2):
         if kind == "reward":

@@ -16,8 +16,9 @@ import torch
 from alignlab.errors import ModelError, ResourceError
 from alignlab.models import load as loading
 from alignlab.models import reader as reading
-from alignlab.models.load import load_merged, load_policy, load_reward_model, save_policy
+from alignlab.models.load import load_merged, load_policy, load_reward_model
 from alignlab.models.reader import load_reader
+from alignlab.models.saving import save_policy
 from alignlab.settings import AdapterSettings, ModelSettings
 
 from .conftest import llama
@@ -106,7 +107,7 @@ def failing(error: Exception, wrapped: bool) -> Any:
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_every_way_to_say_so(folder, monkeypatch, wrapped):
     for what, error in ERRORS.items():
-        monkeypatch.setattr(loading, "_pretrained", failing(error, wrapped))
+        monkeypatch.setattr(loading, "pretrained", failing(error, wrapped))
         with pytest.raises(
             ResourceError, match="short of files" if "descriptors" in what else "short of memory"
         ) as caught:

@@ -20,8 +20,9 @@ from alignlab.models.adapters import bare, merged, tied
 from alignlab.models.batch import pad
 from alignlab.models.chat import example
 from alignlab.models.forward import token_logprobs_of
-from alignlab.models.load import load_policy, load_reward_model, save_policy, save_reward_model
+from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.reader import load_reader
+from alignlab.models.saving import save_policy, save_reward_model
 from alignlab.records import Prompt
 from alignlab.settings import AdapterSettings, ModelSettings
 from alignlab.town import base as town

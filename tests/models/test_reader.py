@@ -16,9 +16,10 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from alignlab.errors import ModelError
-from alignlab.models.chat import tried
-from alignlab.models.load import load_policy, save_policy
+from alignlab.models.chat_template import tried
+from alignlab.models.load import load_policy
 from alignlab.models.reader import FAMILIES, load_reader, tokenizer_of
+from alignlab.models.saving import save_policy
 from alignlab.settings import AdapterSettings, ModelSettings
 from alignlab.town import base as town
 

@@ -12,7 +12,8 @@ import pytest
 
 from alignlab.errors import ModelError
 from alignlab.models import template
-from alignlab.models.chat import end_token_id, install_template, marks, prompt_ids
+from alignlab.models.chat import prompt_ids
+from alignlab.models.chat_template import end_token_id, install_template, marks
 from alignlab.models.template import TemplateBound, fill
 from alignlab.records import Message, Prompt
 

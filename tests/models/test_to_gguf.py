@@ -14,7 +14,8 @@ from alignlab import cli
 from alignlab.errors import ConfigError, ModelError
 from alignlab.interop.gguf import KINDS, write_gguf
 from alignlab.models.chat import prompt_ids, text_ids
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
 from alignlab.records import Prompt
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from alignlab.feedback.safety.verdicts import Verdict
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
 from alignlab.redteam.session import Session
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler

@@ -9,11 +9,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
+from alignlab.models.products import width
 from alignlab.sampling import local
 from alignlab.sampling.llama import LlamaReader
 from alignlab.sampling.local import LocalSampler
 from alignlab.sampling.reading import TransformersReader
-from alignlab.sampling.slab import width
 
 LLAMA3 = {
     "rope_type": "llama3",

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from alignlab.models.load import Policy
+from alignlab.models.policy import Policy
 from alignlab.serve.access import Access
 from alignlab.serve.audit import Audit
 from alignlab.serve.command import bind

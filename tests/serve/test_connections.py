@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from alignlab.models.load import Policy
+from alignlab.models.policy import Policy
 from alignlab.serve import connections
 
 from .conftest import Running

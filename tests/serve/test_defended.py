@@ -14,7 +14,7 @@ from alignlab.defences.middleware import DEFENCES, build
 from alignlab.defences.reading import windowed_surprise
 from alignlab.defences.wording import SelfReminder
 from alignlab.errors import ConfigError, UserError
-from alignlab.models.load import Policy
+from alignlab.models.policy import Policy
 from alignlab.records import Completion, Message, Prompt
 from alignlab.sampling import Sampling
 from alignlab.sampling.answers import REFUSAL

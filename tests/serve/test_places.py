@@ -14,7 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from alignlab import names
 from alignlab.models.chat import text_ids
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
 from alignlab.serve.places import Names, Places, decoded
 from alignlab.settings import ModelSettings
 

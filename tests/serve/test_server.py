@@ -20,7 +20,8 @@ from alignlab import cli, names
 from alignlab.constitution import files
 from alignlab.constitution.forms import DocumentForm
 from alignlab.models.chat import prompt_ids
-from alignlab.models.load import Policy, load_policy
+from alignlab.models.load import load_policy
+from alignlab.models.policy import Policy
 from alignlab.records import Message, Prompt
 from alignlab.sampling import Sampling
 from alignlab.sampling.endpoint import EndpointSampler

@@ -165,7 +165,8 @@ def listed(kind: str) -> list[str]:
         case "data":
             from ..town.sets import SIZES
 
-            return [f"town:{name}" for name in SIZES]
+            readers = [f"{reader}:PATH" for reader in plugins.installed("reader")]
+            return [f"town:{name}" for name in SIZES] + readers
         case "recipe":
             from ..recipes.catalogue import RECIPES
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import torch
 
-from ..evals.statistics import mean_ci
-from ..feedback import Judge
+from ..evals.statistics import mean_ci, mean_over
+from ..feedback import Judge, values_of
 from ..losses import best_of_n_estimate, best_of_n_kl
-from ..models.load import Policy
+from ..models.policy import Policy
 from ..records import Completion, Prompt, Score
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from ..sampling.local import LocalSampler
 from ..settings import BestOfNSettings, SamplingSettings
+from ..text.lists import pieces
 
 CHUNK = 256  # prompts sampled together, between two signs of progress
 
@@ -65,9 +67,8 @@ def run(
     """
     s = settings.sampling
     sampler = LocalSampler.of(policy, slots=s.slots, name="best of n")
-    chunks = [prompts[i : i + CHUNK] for i in range(0, len(prompts), CHUNK)]
     picks: list[Pick] = []
-    for number, chunk in enumerate(run.track(chunks, desc="best of n")):
+    for number, chunk in enumerate(run.track(pieces(prompts, CHUNK), desc="best of n")):
         picks += pick(
             sampler,
             judge,
@@ -76,19 +77,19 @@ def run(
             sampling=s,
             seed=derive_seed(seed, "best-of-n", number),
         )
-    run.add_data("completions", [p.best for p in picks])
+    best = [pick.best for pick in picks]
+    run.add_data("completions", best)
     summary: dict[str, Any] = {
         "n": settings.per_prompt,
         "temperature": s.temperature,
         "kl": best_of_n_kl(settings.per_prompt),
-        "proxy": mean_ci([max(p.values) for p in picks]),
-        "proxy_one": mean_ci([p.values[0] for p in picks]),
+        "proxy": mean_over(picks, lambda pick: max(pick.values)),
+        "proxy_one": mean_over(picks, lambda pick: pick.values[0]),
     }
     if gold:
-        summary |= {
-            "gold": mean_ci([score.value for score in gold.score([p.best for p in picks])]),
-            "gold_one": mean_ci([score.value for score in gold.score([p.completions[0] for p in picks])]),
-        }
+        first = [pick.completions[0] for pick in picks]
+        summary["gold"] = mean_ci(values_of(gold, best))
+        summary["gold_one"] = mean_ci(values_of(gold, first))
     if settings.curve_max > 1:
         summary["curve"], misleading = curve(
             sampler,
@@ -116,8 +117,8 @@ def pick(
 ) -> list[Pick]:
     """n completions of each prompt, scored."""
     groups = sampler.sample(prompts, Sampling.of(sampling, n=n), seed=seed)
-    scores = iter(judge.score([c for group in groups for c in group]))
-    return [Pick(tuple(group), tuple(next(scores) for _ in group)) for group in groups]
+    scores = iter(judge.score(list(chain.from_iterable(groups))))
+    return [Pick(tuple(group), tuple(islice(scores, len(group)))) for group in groups]
 
 
 def curve(
@@ -131,8 +132,8 @@ def curve(
     seed: int,
     track: Callable[[list[Sequence[Prompt]]], Iterable[Sequence[Prompt]]] = iter,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Proxy and gold of the best of n for n = 1, 2, 4, ... up to `max_n`, all from the same `max_n` samples a
-    prompt.
+    """Proxy and gold of the best of n for n = 1, 2, 4, ... up to `max_n`, all from the same `max_n` samples
+    per prompt.
 
     Args:
         track: shows how far it is.
@@ -142,35 +143,36 @@ def curve(
         estimate; and the 20 picks of `max_n` that mislead most: those with the lowest gold, the highest proxy
         first.
     """
+    # the same picks with the proxy's scores and with the truth's; without a gold judge the latter stay empty
     picks: list[Pick] = []
-    truth: list[list[Score]] = []
-    chunks = [prompts[i : i + 16] for i in range(0, len(prompts), 16)]
-    for number, chunk in enumerate(track(chunks)):
-        found = pick(
+    true_picks: list[Pick] = []
+    for number, chunk in enumerate(track(pieces(prompts, 16))):
+        drawn = pick(
             sampler, judge, chunk, n=max_n, sampling=sampling, seed=derive_seed(seed, "curve", number)
         )
-        picks += found
-        truth += [gold.score(p.completions) for p in found] if gold else []
-    proxy_PM = torch.tensor([p.values for p in picks], dtype=torch.float64)
-    gold_PM = (
-        torch.tensor([[score.value for score in scores] for scores in truth], dtype=torch.float64)
-        if gold
-        else None
-    )
-    rows = [
-        {
-            "n": n,
-            "kl": best_of_n_kl(n),
-            "proxy": mean_ci(best_of_n_estimate(proxy_PM, proxy_PM, n).tolist()),
-            "gold": mean_ci(best_of_n_estimate(proxy_PM, gold_PM, n).tolist())
-            if gold_PM is not None
-            else None,
-        }
-        for n in (2**k for k in range(max_n.bit_length()))
-    ]
-    picked = [
-        p.best.to_json()
-        | {"proxy": max(p.values), "gold": scores[p.place].value, "reason": scores[p.place].reason}
-        for p, scores in zip(picks, truth, strict=False)
-    ]  # no truth, no rows
-    return rows, sorted(picked, key=lambda row: (row["gold"], -row["proxy"]))[:20]
+        picks += drawn
+        if gold:
+            true_picks += [Pick(each.completions, tuple(gold.score(each.completions))) for each in drawn]
+    proxy_PM, gold_PM = _values_PM(picks), _values_PM(true_picks)
+    rows = []
+    for k in range(max_n.bit_length()):
+        n = 2**k
+        row = {"n": n, "kl": best_of_n_kl(n), "proxy": _estimate(proxy_PM, proxy_PM, n), "gold": None}
+        if gold:
+            row["gold"] = _estimate(proxy_PM, gold_PM, n)
+        rows.append(row)
+    misleading = []
+    for by_proxy, by_gold in zip(picks, true_picks, strict=False):  # no truth, no rows
+        true = by_gold.scores[by_proxy.place]
+        shown = {"proxy": max(by_proxy.values), "gold": true.value, "reason": true.reason}
+        misleading.append(by_proxy.best.to_json() | shown)
+    return rows, sorted(misleading, key=lambda row: (row["gold"], -row["proxy"]))[:20]
+
+
+def _values_PM(picks: Sequence[Pick]) -> torch.Tensor:
+    return torch.tensor([pick.values for pick in picks], dtype=torch.float64)
+
+
+def _estimate(by_PM: torch.Tensor, value_PM: torch.Tensor, n: int) -> dict[str, Any]:
+    """S of the value of the best of n, picked by the one and valued by the other."""
+    return mean_ci(best_of_n_estimate(by_PM, value_PM, n).tolist())

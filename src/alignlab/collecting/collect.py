@@ -8,14 +8,14 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations, islice
 from typing import Any, Protocol
 
 from ..data.split import by_prompt
 from ..errors import DataError
 from ..evals.statistics import mean_ci
-from ..feedback import Judge
-from ..models.load import Policy
+from ..feedback import Judge, values_of
+from ..models.policy import Policy
 from ..records import Completion, Prompt, Ranking
 from ..run import RunDir, derive_seed
 from ..sampling import Sampling
@@ -91,7 +91,7 @@ def run(
                 groups.append((i, group))
         return {
             "rankings": [ranking.to_json() for ranking in rank_all(annotator, groups)],
-            "sampled_tokens": sum(len(completion.ids) for group in own for completion in group),
+            "sampled_tokens": sum(len(completion.ids) for completion in chain.from_iterable(own)),
         }
 
     rankings: list[Ranking] = []
@@ -144,13 +144,17 @@ def summarize(
 ) -> dict[str, Any]:
     """What was collected, and how good the labels are."""
     everything = [*train, *test]
-    completions = [completion for ranking in everything for completion in ranking.completions]
-    pairs = sum(len(r.comparisons()) for r in everything)
+    completions: list[Completion] = []
+    pairs = with_ties = 0
+    for ranking in everything:
+        completions += ranking.completions
+        pairs += len(ranking.comparisons())
+        with_ties += len(ranking.comparisons(ties=True))
     summary: dict[str, Any] = {
         "rankings": len(everything),
         "test": len(test),
         "pairs": pairs,
-        "ties": sum(len(r.comparisons(ties=True)) for r in everything) - pairs,
+        "ties": with_ties - pairs,
         "sources": dict(Counter(completion.source for completion in completions)),
     }
     if ceiling := getattr(annotator, "ceiling", None):
@@ -158,16 +162,16 @@ def summarize(
             if not math.isnan(value := ceiling(rankings)):  # nan: no pair to be right about
                 summary[name] = value
     if gold:
-        values = iter([score.value for score in gold.score(completions)])
+        values = iter(values_of(gold, completions))
         agree: list[float] = []
         for ranking in everything:
-            agree += agreements([next(values) for _ in ranking.ranks], ranking.ranks)
+            agree += agreements(list(islice(values, len(ranking.ranks))), ranking.ranks)
         summary["agreement_with_gold"] = mean_ci(agree)
     return summary
 
 
 def agreements(values: Sequence[float], ranks: Sequence[int]) -> list[float]:
-    """For each pair that both the values and the ranks tell apart: 1 if they favour the same one, else 0."""
+    """For each pair that both the values and the ranks tell apart: 1 if they favor the same one, else 0."""
     same_way: list[float] = []
     for (a, rank_a), (b, rank_b) in combinations(zip(values, ranks, strict=True), 2):
         if rank_a != rank_b and a != b:

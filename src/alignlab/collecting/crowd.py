@@ -7,17 +7,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations, groupby
+from operator import eq
 from typing import Any, Protocol
 
 from ..errors import ConfigError
-from ..evals.statistics import mean_ci
-from ..feedback import Judge
+from ..evals.statistics import mean_ci, mean_over
+from ..feedback import Judge, values_of
 from ..feedback.agreement import fleiss_kappa, gwet_ac1, krippendorff_alpha
 from ..feedback.writers import Writer
 from ..records import Completion, Demonstration, Prompt, Ranking
 from ..run import RunDir, derive_seed
 from ..settings import CrowdSettings
-from .demonstrations import answered, first_of, settle
+from .demonstrations import answered, completions_of, first_of, settle
 
 
 class Reviewer(Protocol):
@@ -85,8 +86,8 @@ def run(
                     ranks[name] = reviewer.rank(i, answers).ranks
             votes = [0.0] * len(answers)
             for rank in ranks.values():
-                share = 1 / rank.count(1)
-                votes = [count + share * (place == 1) for count, place in zip(votes, rank, strict=True)]
+                for k, place in enumerate(rank):
+                    votes[k] += (place == 1) / rank.count(1)
 
             # 3. the winner by votes, or by the adjudicator's word
             best, settled, why = 0, "the same", ""
@@ -95,6 +96,7 @@ def run(
                 why = "outvoted"
             if settled == "adjudicated":
                 best, why = adjudicated(adjudicator, i, answers, votes), "the adjudicator chose another"
+            places = list(zip(*ranks.values(), strict=True))  # by answer, the place that each reviewer gave
             for k, text in enumerate(texts):
                 meta: dict[str, Any] = {
                     "kind": "crowd",
@@ -102,7 +104,7 @@ def run(
                     "writers": by_text[text],
                     "votes": round(votes[k], 4),
                     "settled": settled,
-                    "ranks": {name: rank[k] for name, rank in ranks.items()},
+                    "ranks": dict(zip(ranks, places[k], strict=True)) if ranks else {},
                 }
                 if settled == "adjudicated":
                     meta["adjudicator"] = adjudicator.name
@@ -114,14 +116,17 @@ def run(
     _, counts = settle(run, rows)
     items = [list(group) for _, group in groupby(rows, key=lambda row: row.meta["item"])]
     kept = [row for row in rows if not row.rejected]
-    ways = [row.meta["settled"] for row in kept]
+    settled_by = dict.fromkeys(("vote", "adjudicated", "the same"), 0)
+    for row in kept:
+        settled_by[row.meta["settled"]] += 1
+    shares = {}
+    for name in writer_names:
+        shares[name] = mean_over(kept, lambda row, name=name: name in row.meta["writers"])
     counts |= {
         "asked": len(prompts),
         "unanswered": len(prompts) - len(items),
-        "settled": {way: ways.count(way) for way in ("vote", "adjudicated", "the same")},
-        "writers": {
-            name: mean_ci([float(name in row.meta["writers"]) for row in kept]) for name in writer_names
-        },
+        "settled": settled_by,
+        "writers": shares,
         "agreement": agreement(items, names),
     }
     if gold:
@@ -154,14 +159,16 @@ def worth(gold: Judge, items: Sequence[Sequence[Demonstration]]) -> dict[str, An
     """What somebody who knows the truth makes of the answers that were kept, and of any answer."""
     kept: list[float] = []
     anybody: list[float] = []
-    rows = [row for item in items for row in item]
-    scores = iter(gold.score([Completion(row.prompt, row.completion) for row in rows]))
+    values = iter(values_of(gold, completions_of(list(chain.from_iterable(items)))))
     for item in items:
-        values = [next(scores).value for _ in item]
-        wrote = [len(row.meta["writers"]) for row in item]
-        kept += [value for value, row in zip(values, item, strict=True) if not row.rejected]
-        weighed = sum(value * count for value, count in zip(values, wrote, strict=True))
-        anybody.append(weighed / sum(wrote))
+        weighed, writers = [], 0
+        for row in item:
+            value, wrote = next(values), len(row.meta["writers"])
+            weighed.append(value * wrote)
+            writers += wrote
+            if not row.rejected:
+                kept.append(value)
+        anybody.append(sum(weighed) / writers)
     return {"gold": mean_ci(kept), "gold_any": mean_ci(anybody)}
 
 
@@ -180,12 +187,12 @@ def agreement(items: Sequence[Sequence[Demonstration]], names: Sequence[str]) ->
         return None
     by_pair = list(zip(*ratings, strict=True))
     pairs = list(combinations(ratings, 2))
-    same = sum(x == y for a, b in pairs for x, y in zip(a, b, strict=True))
-    counted = [[column.count(value) for value in (-1, 0, 1)] for column in by_pair]
+    same = sum(sum(map(eq, a, b)) for a, b in pairs)
+    counted = [(column.count(-1), column.count(0), column.count(1)) for column in by_pair]
     return {
         "pairs": len(by_pair),
         "raw": same / (len(pairs) * len(by_pair)),
-        "krippendorff_alpha": krippendorff_alpha([list(map(float, row)) for row in ratings], level="ordinal"),
+        "krippendorff_alpha": krippendorff_alpha(ratings, level="ordinal"),
         "fleiss_kappa": fleiss_kappa(counted),
         "gwet_ac1": sum(gwet_ac1(a, b) for a, b in pairs) / len(pairs),
     }

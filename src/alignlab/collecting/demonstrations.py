@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..errors import DataError
-from ..records import Demonstration, Prompt
+from ..records import Completion, Demonstration, Prompt
 from ..run import RunDir
 
 REPEATED = "the same answer to the same prompt"
@@ -23,6 +23,11 @@ def answered(prompt: Prompt, text: str, reason: str, /, **meta: Any) -> Demonstr
     if reason:
         meta["rejected"] = reason
     return Demonstration(prompt, text, meta)
+
+
+def completions_of(demonstrations: Sequence[Demonstration]) -> list[Completion]:
+    """The answers as a judge reads them."""
+    return [Completion(row.prompt, row.completion) for row in demonstrations]
 
 
 def settle(run: RunDir, rows: Iterable[Demonstration]) -> tuple[list[Demonstration], dict[str, Any]]:

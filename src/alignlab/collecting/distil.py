@@ -9,13 +9,13 @@ from itertools import chain
 from typing import Any
 
 from ..errors import ConfigError
-from ..evals.statistics import mean_ci
-from ..feedback import Judge
+from ..evals.statistics import mean_ci, mean_over
+from ..feedback import Judge, values_of
 from ..records import Completion, Demonstration, Prompt
 from ..run import RunDir, derive_seed
 from ..sampling import ModelSampler, Sampling
 from ..settings import DistilSettings
-from .demonstrations import REPEATED, answered, first_of, settle
+from .demonstrations import REPEATED, answered, completions_of, first_of, settle
 
 
 def run(
@@ -71,7 +71,7 @@ def run(
             # 2. of several the judge's favourite, the first of equals
             scores = [0.0] * len(whole)
             if judge and whole:
-                scores = [score.value for score in judge.score(list(whole.values()))]
+                scores = values_of(judge, list(whole.values()))
             best = max(range(len(scores)), key=scores.__getitem__, default=0)
             for place, (completion, score) in enumerate(zip(whole.values(), scores, strict=True)):
                 meta: dict[str, Any] = {"kind": "distil", "teacher": teacher}
@@ -84,12 +84,8 @@ def run(
     rows = list(chain.from_iterable(run.in_chunks(prompts, answer, Demonstration, desc="distil")))
     sampler.close()
     kept, counts = settle(run, rows)
-    counts |= {
-        "asked": len(prompts),
-        "finished": mean_ci([float(row.rejected != "not finished") for row in rows]),
-    }
+    counts["asked"] = len(prompts)
+    counts["finished"] = mean_over(rows, lambda row: row.rejected != "not finished")
     if gold:
-        counts["gold"] = mean_ci(
-            [score.value for score in gold.score([Completion(d.prompt, d.completion) for d in kept])]
-        )
+        counts["gold"] = mean_ci(values_of(gold, completions_of(kept)))
     return counts

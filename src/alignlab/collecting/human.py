@@ -5,6 +5,7 @@ and from what (Ouyang et al. 2022, section 3.4).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -61,18 +62,18 @@ def run(run: RunDir, answers: Path, settings: HumanSettings) -> dict[str, Any]:
             remedy="fill in `completion`, `who`, `when` and `source`, then again",
         )
     kept, counts = settle(run, rows)
-    people = [str(d.meta["who"]) for d in kept]
+    people = Counter(str(row.meta["who"]) for row in kept)
     return counts | {
         "unanswered": unanswered,
-        "undated": sum(not d.meta["when"] for d in kept),
-        "who": {name: people.count(name) for name in sorted(set(people))},
+        "undated": sum(not row.meta["when"] for row in kept),
+        "who": dict(sorted(people.items())),
     }
 
 
 def checked(row: Any, settings: HumanSettings, *, where: str) -> Iterator[Demonstration]:
     """The demonstrations of one row (one, or one per instance), kept or rejected."""
     try:
-        found: list[Any] = convert(row, "demonstration")
+        demonstrations: list[Any] = convert(row, "demonstration")
     except Useless as reason:
         prompt = Prompt.user(str(row.get("prompt", ""))[:500])
         yield answered(prompt, "", str(reason), kind="human", where=where)
@@ -81,9 +82,10 @@ def checked(row: Any, settings: HumanSettings, *, where: str) -> Iterator[Demons
         raise DataError(
             error.what, where=where, remedy=error.remedy or "mend the row, or take it out"
         ) from error
-    otherwise = {"who": settings.who, "when": settings.when, "source": settings.source}
-    signed = {name: str(row.get(name) or "").strip() or otherwise[name] for name in SIGNED}
-    for d in found:
+    signed = {"who": settings.who, "when": settings.when, "source": settings.source}
+    for name in SIGNED:
+        signed[name] = str(row.get(name) or "").strip() or signed[name]
+    for d in demonstrations:
         words = len(d.completion.split())
         reason = first_of(
             (not signed["who"], "nobody signs it"),

@@ -38,7 +38,7 @@ def run(
 ) -> dict[str, Any]:
     """Label a pair of the policy's answers to each prompt.
 
-    Writes data/comparisons.jsonl and, for held-out prompts, data/comparisons_test.jsonl: the favoured answer
+    Writes data/comparisons.jsonl and, for held-out prompts, data/comparisons_test.jsonl: the favored answer
     as chosen, its soft label, and in `comparison_meta` the judge, the constitution's digest, the principles
     and what each said in both orders. And data/rankings.jsonl and data/rankings_test.jsonl, which `reward`
     and `dpo` learn from: the same as rankings of two, mixed with `helpful`.
@@ -49,7 +49,7 @@ def run(
     Args:
         helpful: rankings by people for helpfulness, mixed in as they are. helpful_test: those kept for
             testing; None splits them as the others are.
-        beside: another model, as many of whose answers are drawn from too: a policy that has learnt its
+        beside: another model, as many of whose answers are drawn from too: a policy that has learned its
             lesson writes hardly a pair that differs in harm.
         gold: a judge that knows the truth, to measure the labels by, and to fit a temperature to where
             `settings.temperature` is 0.
@@ -73,14 +73,14 @@ def run(
 
     def made(number: int, asked: Sequence[tuple[int, Prompt]]) -> list[Comparison]:
         # 1. answers of the policy; two different ones of each prompt, in random order
-        prompts_asked, drawn = [prompt for _, prompt in asked], Sampling.of(s, n=settings.per_prompt)
-        groups = policy.sample(prompts_asked, drawn, seed=derive_seed(seed, "label", number))
+        chunk, sampling = [prompt for _, prompt in asked], Sampling.of(s, n=settings.per_prompt)
+        groups = policy.sample(chunk, sampling, seed=derive_seed(seed, "label", number))
+        others: list[list[Completion]] = [[] for _ in chunk]
         if beside:
-            others = beside.sample(prompts_asked, drawn, seed=derive_seed(seed, "label beside", number))
-            groups = [[*ours, *theirs] for ours, theirs in zip(groups, others, strict=True)]
+            others = beside.sample(chunk, sampling, seed=derive_seed(seed, "label beside", number))
         pairs: list[tuple[Completion, Completion]] = []
-        for (i, _), group in zip(asked, groups, strict=True):
-            pair = two_different(group, derive_seed(seed, "pair", i))
+        for (i, _), ours, theirs in zip(asked, groups, others, strict=True):
+            pair = two_different([*ours, *theirs], derive_seed(seed, "pair", i))
             if pair and judge.fits(*pair):
                 pairs.append(pair)
 
@@ -102,11 +102,11 @@ def run(
     }
     temperature = settings.temperature or summary["calibration"]["temperature"]
 
-    # 4. what is learnt from
-    final, final_test = (
-        [as_learnt(judge, c, temperature) for c in side if is_certain(c, settings.certain)]
-        for side in (learn, test)
-    )
+    # 4. what is learned from
+    def certain_ones(pairs: Sequence[Comparison]) -> list[Comparison]:
+        return [as_learned(judge, c, temperature) for c in pairs if is_certain(c, settings.certain)]
+
+    final, final_test = certain_ones(learn), certain_ones(test)
     if not final:
         raise DataError(
             f"no label is {settings.certain} or more from one half",
@@ -149,8 +149,8 @@ def two_different(group: Sequence[Completion], seed: int) -> tuple[Completion, C
     return first, second
 
 
-def as_learnt(judge: AIJudge, pair: Comparison, temperature: float) -> Comparison:
-    """The favoured answer as chosen, its label at the temperature; `meta["shown"]` says which of the two was
+def as_learned(judge: AIJudge, pair: Comparison, temperature: float) -> Comparison:
+    """The favored answer as chosen, its label at the temperature; `meta["shown"]` says which of the two was
     (A) in the first order, `meta["plain"]` the label before.
     """
     assert pair.label is not None

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from ..errors import DataError
-from ..evals.statistics import mean_ci
-from ..feedback import Judge
+from ..evals.statistics import mean_ci, mean_over
+from ..feedback import Judge, values_of
 from ..records import Completion, Demonstration, Prompt
 from ..run import RunDir, derive_seed
 from ..sampling import ModelSampler, Sampling
@@ -99,11 +99,14 @@ def run(
     counts |= {"rounds": number + 1, "generated": len(rows)}
     if reader:
         read = [reader(d.prompt.text) for d in kept]
-        counts["valid"] = mean_ci([float(prompt is not None) for prompt in read])
-        counts["valid_generated"] = mean_ci([float(reader(row.prompt.text) is not None) for row in rows])
+        counts["valid"] = mean_over(read, lambda prompt: prompt is not None)
+        counts["valid_generated"] = mean_over(rows, lambda row: reader(row.prompt.text) is not None)
         if gold:
-            known = [Completion(prompt, d.completion) for prompt, d in zip(read, kept, strict=True) if prompt]
-            counts["gold"] = mean_ci([score.value for score in gold.score(known)])
+            known = []
+            for prompt, demonstration in zip(read, kept, strict=True):
+                if prompt:
+                    known.append(Completion(prompt, demonstration.completion))
+            counts["gold"] = mean_ci(values_of(gold, known))
     return counts
 
 
@@ -154,9 +157,9 @@ def one_round(
                 good.append((text, meta, examples))
 
     # 3. the model answers the others itself
-    questions = [
-        Prompt.user(text) if settings.form == "chat" else headed(examples, text) for text, _, examples in good
-    ]
+    questions: list[Prompt | str] = []
+    for text, _, examples in good:
+        questions.append(Prompt.user(text) if settings.form == "chat" else headed(examples, text))
     answers = sampler.sample(
         questions,
         Sampling.of(s, temperature=settings.answer_temperature),
@@ -188,27 +191,30 @@ def draw_examples(
     model's own, the others seeds.
     """
     own = min(sum(rng.random() < settings.from_generated for _ in range(settings.examples)), len(made))
-    drawn = [*rng.sample(list(made), own), *rng.sample(list(seeds), settings.examples - own)]
-    rng.shuffle(drawn)
-    return drawn
+    examples = [*rng.sample(list(made), own), *rng.sample(list(seeds), settings.examples - own)]
+    rng.shuffle(examples)
+    return examples
 
 
 def headed(examples: Sequence[Demonstration], question: str = "") -> str:
     """Tasks under headings, as a document that goes on with a question or, to a question, with its answer:
     what any base model can continue.
     """
-    lines = [f"Question: {d.prompt.text}\nAnswer: {d.completion}" for d in examples]
-    return "\n".join([*lines, f"Question: {question}\nAnswer:" if question else "Question:"])
+    text = ""
+    for task in examples:
+        text += f"Question: {task.prompt.text}\nAnswer: {task.completion}\n"
+    return text + (f"Question: {question}\nAnswer:" if question else "Question:")
 
 
 def asked_for_more(examples: Sequence[Demonstration], form: str) -> Prompt | str:
     """What the model is given so that it writes new requests."""
     if form == "continue":
         return headed(examples)
-    lines = "\n".join(f"{i}. {d.prompt.text}" for i, d in enumerate(examples, 1))
+    tasks = "\n".join(f"{i}. {d.prompt.text}" for i, d in enumerate(examples, 1))
     return Prompt.user(
-        f"These are tasks that people give to an assistant:\n{lines}\n\nWrite {NEW} new tasks, as different "
-        "from these and from each other as you can. Number them in the same way, one a line, and write nothing else."
+        f"These are tasks that people give to an assistant:\n{tasks}\n\nWrite {NEW} new tasks, as different "
+        "from these and from each other as you can. Number them in the same way, one a line, and write "
+        "nothing else."
     )
 
 
@@ -217,11 +223,14 @@ def requests_in(completion: Completion, form: str) -> list[tuple[str, bool]]:
     if form == "continue":
         text, ended, _ = completion.text.partition("\n")
         return [(text.strip(), bool(ended) or completion.finished)]
-    matches = [re.fullmatch(r"\s*\d+[.):]\s*(.+)", line) for line in completion.text.split("\n")]
-    requests = [match[1].strip() for match in matches if match]
+    requests: list[tuple[str, bool]] = []
+    for line in completion.text.split("\n"):
+        if match := re.fullmatch(r"\s*\d+[.):]\s*(.+)", line):
+            requests.append((match[1].strip(), True))
     if not requests:
         return [(completion.text.strip(), False)]
-    return [*((text, True) for text in requests[:-1]), (requests[-1], completion.finished)]
+    requests[-1] = requests[-1][0], completion.finished  # the last one may be cut
+    return requests
 
 
 def flaw(text: str, openings: Collection[str], settings: SelfInstructSettings) -> str:
@@ -238,17 +247,24 @@ def flaw(text: str, openings: Collection[str], settings: SelfInstructSettings) -
 
 def openings_of(seeds: Sequence[Demonstration]) -> frozenset[str]:
     """The words with which requests begin: those of the seeds, and the usual ones."""
-    return REQUEST_WORDS | {first for d in seeds if (first := next(iter(words(d.prompt.text)), ""))}
+    openings: set[str] = set(REQUEST_WORDS)
+    for task in seeds:
+        openings.update(words(task.prompt.text)[:1])
+    return frozenset(openings)
 
 
 def is_request(text: str, openings: Collection[str]) -> bool:
     """By its form: it ends in a question mark, or one of its sentences begins as requests do; it begins with
     a letter or a digit.
     """
-    sentences = [words(sentence) for sentence in re.split(r"(?<=[.!?:])\s+", text)]
-    return text[:1].isalnum() and (
-        text.endswith("?") or any(sentence and sentence[0] in openings for sentence in sentences)
-    )
+    if not text[:1].isalnum():
+        return False
+    if text.endswith("?"):
+        return True
+    for sentence in re.split(r"(?<=[.!?:])\s+", text):
+        if words(sentence) and words(sentence)[0] in openings:
+            return True
+    return False
 
 
 def normal(text: str) -> str:

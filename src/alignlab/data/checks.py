@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CheckFailed, DataError, ModelError
-from ..models.chat import Rendered, begin_ids, example, prompt_ids, text_ids
+from ..models.chat import Rendered, example, prompt_ids, text_ids
+from ..models.chat_template import begin_ids
 from ..models.template import TemplateBound
 from ..records import Comparison, Completion, Demonstration, Prompt, Ranking, Record, Text, Unpaired
 from . import lengths

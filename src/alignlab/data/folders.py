@@ -17,6 +17,7 @@ from ..text.nearest import nearest_path
 from .bounds import SUFFIXES, Rows, suffix
 from .files import file_rows
 from .formats import Want
+from .own import own_rows, reader_in
 
 SPLITS = {
     "train": "train",
@@ -72,11 +73,14 @@ RUN_FILES: dict[
 
 
 def sources(source: str | Path, want: Want, split: str) -> list[tuple[str, Rows]]:
-    """The files (or the saved or fetched set) behind a source, each with its rows.
+    """The files (or the saved or fetched set, or what a reader of the user's own finds) behind a source, each
+    with its rows.
 
     Raises:
         DataError: there is no such source, or the split is not in it.
     """
+    if own := reader_in(str(source)):
+        return [(str(source), own_rows(*own))]
     path = local(source)
     if not path.is_dir():
         return (

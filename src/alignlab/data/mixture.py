@@ -23,6 +23,8 @@ from ..records import Record
 from ..text.documents import Malformed, from_json, from_toml, read_text
 from ..text.nearest import nearest
 from .folders import local
+from .formats import columns_in
+from .own import reader_in
 from .read import same
 
 PREFIX = "mix:"
@@ -112,6 +114,12 @@ def _from_file(file: Path) -> list[Source]:
         if not isinstance(data, str) or isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise ConfigError(
                 f"source {number} needs data (text) and weight (a number)", where=str(file), remedy=EXAMPLE
+            )
+        if reader_in(columns_in(data)[1]):
+            raise ConfigError(
+                f"source {number} names a reader, which is a program",
+                where=str(file),
+                remedy="name it on the command line: mix:0.3=my_readers:forum:posts.tsv+0.7=B.jsonl",
             )
         said, path = re.fullmatch(r"(columns:[^:]*:)?(.*)", data, re.DOTALL).groups(default="")  # type: ignore[union-attr]
         beside = local(file.parent / path)

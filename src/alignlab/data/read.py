@@ -19,10 +19,11 @@ from typing import Any
 from ..errors import DataError
 from ..records import Prompt, Record, Text
 from ..text.escapes import one_line
-from .bounds import AGAIN
+from .bounds import AGAIN, Rows
 from .folders import RUN_FILES, local, sources
 from .formats import NEEDS, ONE, Columns, Reading, Shaped, Useless, Want, columns_in, columns_of, shaped
 from .formats import kind_of as kind_of_row
+from .own import numbered
 
 
 @dataclass(slots=True)
@@ -111,8 +112,9 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
     """Records of one kind from a file, a folder of files, a run folder or a hub name.
 
     Args:
-        source: JSONL, JSON, CSV or Parquet (also gzipped), a folder of those, a run folder, or `owner/name`
-            on the hub; before it may stand what its columns are (`formats.columns`).
+        source: JSONL, JSON, CSV or Parquet (also gzipped), a folder of those, a run folder, `owner/name` on
+            the hub, or a reader of the user's own and its path (`own`); before it may stand what its columns
+            are (`formats.columns`).
         want: kind of record; other kinds are converted where that makes sense (`formats.convert`).
         limit: stop after this many records.
         split: which split of a hub data set, of a folder whose files are named by split, or of a run
@@ -122,12 +124,28 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
         DataError: nothing there, a broken file or row, several formats in one file, or nothing left after
             dropping.
     """
-    report = LoadReport(str(source), want)
-    columns, source = columns_in(str(source))
+    columns, name = columns_in(str(source))
+    return _loaded(LoadReport(str(source), want), sources(name, want, split), columns, limit)
+
+
+def records_of(
+    items: Iterable[Any], want: Want, *, name: str = "the list", limit: int | None = None
+) -> Loaded:
+    """Records of one kind from rows, or from records of any kind, that are there already; as `load` does of a
+    file.
+    """
+    return _loaded(LoadReport(name, want), [(name, numbered(items, name))], None, limit)
+
+
+def _loaded(
+    report: LoadReport, files: Iterable[tuple[str, Rows]], columns: Columns | None, limit: int | None
+) -> Loaded:
+    """The records of files, each with its rows, until there are enough."""
+    want = report.want
     records: list[Record] = []
     seen: set[bytes] = set()
     for where, record in chain.from_iterable(
-        _convert_rows(name, rows, want, report, columns) for name, rows in sources(source, want, split)
+        _convert_rows(name, rows, want, report, columns) for name, rows in files
     ):
         key = same(record)
         if key in seen:
@@ -144,7 +162,7 @@ def load(source: str | Path, want: Want, *, limit: int | None = None, split: str
             if report.read
             else "no rows"
         )
-        raise DataError(what, where=str(source), remedy=f"{ONE[want]} needs {NEEDS[want]}")
+        raise DataError(what, where=report.source, remedy=f"{ONE[want]} needs {NEEDS[want]}")
     return Loaded(records, report)
 
 

@@ -44,7 +44,8 @@ def surprise() -> tuple[Callable[[Sequence[str]], list[float]], float]:
     """The surprise of the shipped town model and the highest that any of 1000
     of the town's own requests has: none of these is blocked.
     """
-    from ..models.load import context_of, load_policy
+    from ..models.load import load_policy
+    from ..models.policy import context_of
     from ..settings import ModelSettings
     from ..town import base, sets, world
 

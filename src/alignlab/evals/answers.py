@@ -20,7 +20,8 @@ from ..feedback import Judge, RuleJudge
 from ..models.batch import chunks
 from ..models.chat import Rendered, completion_ids, prompt_ids
 from ..models.forward import laid_out, token_logprobs_of
-from ..models.load import Policy, context_of, load_policy
+from ..models.load import load_policy
+from ..models.policy import Policy, context_of
 from ..records import Completion, Prompt, Score, read_jsonl
 from ..run import RunDir, derive_seed, read_run
 from ..sampling import Sampler, Sampling

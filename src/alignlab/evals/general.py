@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 from ..errors import UserError
-from ..models.load import Policy, context_of
+from ..models.policy import Policy, context_of
 from ..records import Prompt, Text
 from ..sampling import Sampling
 from ..sampling.local import LocalSampler

@@ -19,7 +19,7 @@ from ..errors import DataError
 from ..models.batch import chunks
 from ..models.chat import Rendered, example, text_ids
 from ..models.forward import completion_logprobs
-from ..models.load import Policy
+from ..models.policy import Policy
 from ..records import Comparison, Demonstration, Text
 from ..run import RunDir, read_run
 from . import statistics

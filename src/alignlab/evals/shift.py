@@ -11,7 +11,7 @@ from typing import Any
 
 from ..feedback import Judge, part_means
 from ..losses import best_of_n_kl
-from ..models.load import Policy, context_of
+from ..models.policy import Policy, context_of
 from ..records import Completion, Prompt
 from ..sampling import Sampling
 from ..sampling.local import LocalSampler

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
 
+T = TypeVar("T")
 Z = 1.959963984540054
 
 
@@ -37,6 +38,11 @@ def mean_ci(values: Sequence[float]) -> dict[str, Any]:
         return {"mean": mean, "ci": [mean, mean], "n": 1}
     half = float(stdtrit(n - 1, 0.975) * x.std(ddof=1) / math.sqrt(n))
     return {"mean": mean, "ci": [mean - half, mean + half], "n": n}
+
+
+def mean_over(items: Iterable[T], value: Callable[[T], float]) -> dict[str, Any]:
+    """S of what `value` says of each item: of yes and no, the share of yes."""
+    return mean_ci([float(value(item)) for item in items])
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Judge(Protocol):
     name: str
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        """One score a completion; higher is better."""
+        """One score per completion; higher is better."""
         ...
 
     def compare(self, first: Sequence[Completion], second: Sequence[Completion]) -> list[float]:
@@ -50,17 +50,24 @@ class RuleJudge(ScoreJudge):
         self.rule = rule
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        return [
-            found if isinstance(found := self.rule(c), Score) else Score(float(found)) for c in completions
-        ]
+        scores = []
+        for completion in completions:
+            value = self.rule(completion)
+            scores.append(value if isinstance(value, Score) else Score(float(value)))
+        return scores
+
+
+def values_of(judge: Judge, completions: Sequence[Completion]) -> list[float]:
+    """The judge's scores as numbers, one per completion."""
+    return [score.value for score in judge.score(completions)]
 
 
 def part_means(judge: Judge, scores: Sequence[Score]) -> dict[str, float]:
     """`judge/NAME`, the means of the parts that the judge wants logged: an ensemble's `spread`."""
-    return {
-        f"judge/{part}": sum(score.parts[part] for score in scores) / len(scores)
-        for part in getattr(judge, "logged", ())
-    }
+    means = {}
+    for part in getattr(judge, "logged", ()):
+        means[f"judge/{part}"] = sum(score.parts[part] for score in scores) / len(scores)
+    return means
 
 
 def sigmoid(x: float) -> float:

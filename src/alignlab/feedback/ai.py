@@ -20,7 +20,7 @@ from ..constitution.asking import Asked, Form
 from ..constitution.principles import Constitution, Principle
 from ..errors import ConfigError
 from ..models.chat import prompt_ids, text_ids
-from ..models.load import context_of
+from ..models.policy import context_of
 from ..records import Completion, Prompt, Score
 from ..run import derive_seed
 from ..sampling import Sampling

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from .. import plugins
@@ -31,15 +31,16 @@ from .safety.verdicts import LABELS, Verdict
 
 
 class OwnJudge(ScoreJudge):
-    """A function of the user's as a judge, asked for scores or for verdicts.
+    """A function of the user's as a judge, asked for scores or for verdicts: one in hand, or the one of that
+    name.
 
     Raises:
         UserError: no such module or function, or a module that cannot be imported.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, function: Callable[..., Any] | None = None) -> None:
         super().__init__(name)
-        self.function = plugins.Function(name, plugins.load("judge", name))
+        self.function = plugins.Function(name, function or plugins.load("judge", name))
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         """One score per completion.

@@ -9,7 +9,7 @@ import torch
 from ..models.batch import chunks
 from ..models.chat import example
 from ..models.forward import laid_out, last_scores
-from ..models.load import RewardModel
+from ..models.policy import RewardModel
 from ..records import Completion, Score
 from . import ScoreJudge
 

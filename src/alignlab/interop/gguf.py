@@ -14,8 +14,8 @@ import torch
 
 from ..errors import ConfigError, ModelError, UserError
 from ..models import adapters
-from ..models.chat import begin_ids, end_token_id, template_of
-from ..models.load import Policy
+from ..models.chat_template import begin_ids, end_token_id, template_of
+from ..models.policy import Policy
 from ..run import whole_file
 
 KINDS = ("f32", "f16", "q8_0", "q4_1", "q4_0")

@@ -28,9 +28,9 @@ from ..health.history import FEWEST
 from ..losses import dpo_loss, orpo_loss, simpo_loss
 from ..models.batch import by_length, chunks
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
 from ..models.pairs import comparisons_of, completion_lengths, distinct, encode
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Comparison, Ranking
 from ..run import RunDir, derive_seed, guard_finite

@@ -15,24 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import losses, rollouts
-from ..feedback import Judge, part_means
+from ..feedback import Judge
 from ..models.forward import laid_out, token_stats
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Completion, Prompt
-from ..rollouts import Minibatch, Rollouts, mean
-from ..run import RunDir, derive_seed, guard_finite
-from ..sampling import ModelSampler, Sampling
-from ..sampling.local import LocalSampler
+from ..rollouts import Minibatch, Rollouts
+from ..run import RunDir, guard_finite
+from ..sampling import ModelSampler
 from ..settings import GRPOSettings, RLOOSettings
-from ..settings.rules import check
+
+COLUMNS = {"score": "objective/scores", "gold": "objective/gold", "kl": "kl", "dead": "frac_reward_zero_std"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,8 @@ def train(
         gold: a judge that knows the truth, logged beside the proxy and never optimized.
         sampler: who writes the completions; None samples from the policy in this process.
 
-    Metrics of a step: `reward` (score less KL penalty, if that is in the reward), `reward_std` (within a
-    prompt), `frac_reward_zero_std` (share of prompts whose completions all have one score: dead groups),
-    `objective/scores` (the judge's), `kl` and `kl_k3` (nats per completion, before the update), `entropy` (nats
-    per token), `clip_ratio/*`, `completions/*`, `sampling/*` (see `Rollouts.mismatch`),
-    `objective/gold`. What takes a forward pass is over the completions that were learnt from.
+    What the metrics mean: `rollouts.metrics`; `entropy` is in nats per token. What takes a forward pass is
+    over the completions that were learnt from.
 
     Returns:
         Score, KL and gold (None where unknown) over the first and the last tenth of the steps.
@@ -91,66 +89,53 @@ def train(
             gradient that is not finite.
     """
     # 1. prompts that fit; the optimizer, where it was if the run goes on
-    check(settings)
-    prompts, report = rollouts.prompts_that_fit(run, policy, prompts, settings)
-    updates = (
-        settings.steps * settings.epochs * -(-settings.rollouts // (settings.minibatch or settings.rollouts))
-    )
+    source = rollouts.Source(run, policy, prompts, settings, seed=seed, sampler=sampler)
+    minibatch_size = settings.minibatch or settings.rollouts
+    updates = settings.steps * settings.epochs * -(-settings.rollouts // minibatch_size)
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, updates)
     trained = Trained(run, {"curve": []}, model=(policy.model, optimizer))
-    columns = {
-        "score": "objective/scores",
-        "gold": "objective/gold",
-        "kl": "kl",
-        "dead": "frac_reward_zero_std",
-    }
+    feedback = rollouts.Feedback(judge, trained.numbers)
+    columns = COLUMNS | feedback.columns
     log = rollouts.StepLog(run, gold, settings.gold_every, trained.numbers["curve"], columns)
 
     policy.model.eval()
-    sampler = sampler or LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
-    sampling = Sampling.of(settings.sampling, settings.per_prompt)
     for step in run.steps(settings.steps, desc=settings.advantage, save=trained.state):
         # 2. several completions of each prompt, by the current policy
         log.begin()
-        asked = rollouts.prompts_of_step(prompts, settings.rollouts // settings.per_prompt, step, seed)
-        draws = derive_seed(seed, "rollout", step)
-        completions = rollouts.sample(sampler, policy, asked, sampling, step=step, seed=draws)
+        completions = source.sample(settings.rollouts // settings.per_prompt, step)
         log.lap("sampling")
 
         # 3. feedback
-        judged = rollouts.judged(judge, completions, step)
-        scores = [score.value for score in judged]
-        scores_B = rollouts.shaped_scores(scores, completions, settings).to(policy.device)
+        scores_B, metrics_of_judge = feedback(completions, settings, step)
         log.lap("feedback")
 
         # 4. rewards, and each completion against the others
-        rate, passes = optimizer.lr, rollouts.passes(settings, step, seed)
-        batch = read(policy, reference, completions, scores_B, passes, settings)
+        learning_rate, passes = optimizer.lr, rollouts.passes(settings, step, seed)
+        batch = read(policy, reference, completions, scores_B.to(policy.device), passes, settings)
         old_BT = batch.old_logprobs_BT
 
         # 5. clipped updates; a minibatch that nothing is learnt from is left out
-        found: list[dict[str, float]] = []
-        for minibatch in (minibatch for minibatches in passes for minibatch in minibatches):
+        rows: list[dict[str, float]] = []
+        for minibatch in chain.from_iterable(passes):
             row, now_BT = update(policy, batch, minibatch, settings)
             old_BT = now_BT if old_BT is None else old_BT
             if row:
                 row["grad_norm"] = optimizer.step()
                 for name in ("loss", "grad_norm"):
                     guard_finite(row[name], step=step, what=name, sample=completions[minibatch[0][0]].text)
-                found.append(row)
+                rows.append(row)
         log.lap("updating")
 
         # 6. what is logged: the field's names, and gold beside the proxy
         assert old_BT is not None
-        metrics = describe(batch, old_BT, settings) | part_means(judge, judged)
-        metrics |= {name: mean([row[name] for row in found]) for name in (found[0] if found else ())}
-        metrics |= {"learning_rate": rate, "updates": len(found)}
+        metrics = describe(batch, old_BT, settings) | metrics_of_judge | rollouts.metrics.means(rows)
+        metrics |= {"learning_rate": learning_rate, "updates": len(rows)}
         ref_BT = batch.ref_logprobs_BT
         kl = None if ref_BT is None else (old_BT - ref_BT).sum(1).tolist()
         log.write(step, metrics, completions, batch.scores_B.tolist(), kl)
 
-    sampler.close()
-    return {"steps": settings.steps, **log.ends(), "dropped": report.dropped}
+    source.close()
+    return {"steps": settings.steps, **log.ends(), **feedback.summary(), "dropped": source.dropped}
 
 
 def read(
@@ -167,28 +152,33 @@ def read(
     pass, so that the first ratio is 1 to the last bit. With one update per step they are that update's own; but
     a KL penalty in the reward needs them before.
     """
-    s, r = settings, Rollouts.read(policy, completions)
-    in_reward = bool(s.kl_coef) and s.kl_penalty == "k1_in_reward"
+    r = Rollouts.read(policy, completions)
+    in_reward = bool(settings.kl_coef) and settings.kl_penalty == "k1_in_reward"
     before = in_reward or len(passes) * len(passes[0]) > 1  # whether the old ones are asked now
 
     # without a KL penalty a completion that is as good as its baseline has no gradient: no forward pass then
-    advantages_B = against_others(scores_B, s)
-    learnt_B = torch.ones_like(advantages_B, dtype=torch.bool) if s.kl_coef else advantages_B != 0
-    pieces = [learnt(piece, learnt_B) for minibatch in passes[0] for piece in minibatch]
+    advantages_B = against_others(scores_B, settings)
+    learnt_B = (advantages_B != 0) | bool(settings.kl_coef)
+    pieces = [learnt(piece, learnt_B) for piece in chain.from_iterable(passes[0])]
+    pieces = [piece for piece in pieces if piece]
 
     # the policy, and the reference, where they are needed
-    asked = [rollouts.current(policy)] if before else []
-    asked += [rollouts.frozen(policy, reference)] if s.kl_coef else []
-    pieces, temperature = [piece for piece in pieces if piece], s.sampling.temperature
-    found = r.logprobs_under(asked, pieces, temperature=temperature) if asked else []
-    old_BT, ref_BT = (found[0] if before else None), (found[-1] if s.kl_coef else None)
+    old_BT = ref_BT = None
+    temperature = settings.sampling.temperature
+    if before and settings.kl_coef:
+        both = [rollouts.current(policy), rollouts.frozen(policy, reference)]
+        old_BT, ref_BT = r.logprobs_under(both, pieces, temperature=temperature)
+    elif before:
+        (old_BT,) = r.logprobs_under([rollouts.current(policy)], pieces, temperature=temperature)
+    elif settings.kl_coef:
+        (ref_BT,) = r.logprobs_under([rollouts.frozen(policy, reference)], pieces, temperature=temperature)
 
     # the penalty in the reward: that of the whole completion, which is one action (Ahmadian et al. 2024,
     # section 3)
     rewards_B = scores_B
     if in_reward and old_BT is not None and ref_BT is not None:
-        rewards_B = scores_B - s.kl_coef * (old_BT - ref_BT).sum(1)
-        advantages_B = against_others(rewards_B, s)
+        rewards_B = scores_B - settings.kl_coef * (old_BT - ref_BT).sum(1)
+        advantages_B = against_others(rewards_B, settings)
     return Batch(r, scores_B, rewards_B, advantages_B, learnt_B, old_BT, ref_BT)
 
 
@@ -277,13 +267,12 @@ def describe(batch: Batch, old_BT: Tensor, settings: RLOOSettings | GRPOSettings
         "frac_reward_zero_std": dead_P.mean().item() if several else 0.0,
         "objective/scores": batch.scores_B.mean().item(),
         "objective/scores_std": batch.scores_B.std(correction=0).item(),
-        **r.lengths(),
+        **rollouts.metrics.lengths(r),
         "completions/learnt": batch.learnt_B.float().mean().item(),
     }
     if batch.learnt_B.any():
-        metrics |= r.mismatch(old_BT, r.mask_BT * batch.learnt_B[:, None])
+        metrics |= rollouts.metrics.mismatch(r, old_BT, r.mask_BT * batch.learnt_B[:, None])
     if batch.ref_logprobs_BT is not None:
         for name, estimator in (("kl", "k1"), ("kl_k3", "k3")):
-            kl_BT = losses.kl_estimate(old_BT, batch.ref_logprobs_BT, estimator=estimator)
-            metrics[name] = (kl_BT * r.mask_BT).sum(1).mean().item()
+            metrics[name] = rollouts.metrics.kl_of(r, old_BT, batch.ref_logprobs_BT, estimator)
     return metrics

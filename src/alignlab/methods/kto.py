@@ -30,8 +30,8 @@ from ..losses import kto_baseline, kto_loss
 from ..models.batch import chunks
 from ..models.chat import Rendered, example
 from ..models.forward import completion_logprobs, laid_out, token_logprobs_of
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Unpaired
 from ..run import RunDir, derive_seed, guard_finite

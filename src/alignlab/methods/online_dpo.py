@@ -10,6 +10,7 @@ pairs, since they would then be another policy's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -18,16 +19,14 @@ from .. import rollouts
 from ..feedback import Judge
 from ..losses import dpo_loss
 from ..models.forward import laid_out, token_logprobs_of
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Rollouts, mean
-from ..run import RunDir, derive_seed, guard_finite
-from ..sampling import Sampling
-from ..sampling.local import LocalSampler
+from ..rollouts.batch import cut
+from ..run import RunDir, guard_finite
 from ..settings import OnlineDPOSettings
-from ..settings.rules import check
 
 Pair = tuple[int, int]
 """Places of the chosen and the rejected completion of one prompt."""
@@ -51,11 +50,10 @@ def train(
         judge: scores each completion, or compares the two of a prompt (`ask`).
         gold: a judge that knows the truth, logged beside the proxy and never optimized.
 
-    Metrics of a step: those of DPO (`loss`, `rewards/*`, `logps/*`, over the pairs); `pairs/tied`, the share
-    of prompts whose completions the judge cannot tell apart, which are left out; `objective/kl` (k1, nats a
-    completion, over the pairs' completions: with two a prompt, the policy's own samples); `objective/scores`
-    where the judge scores, `judge/certainty` (mean |2 p - 1|) where it compares; `objective/gold`, of all
-    completions.
+    Metrics are those of DPO over the pairs and those of `rollouts.metrics`; `objective/kl` is over the pairs'
+    completions (with two per prompt, the policy's own samples). `pairs/tied` is the share of prompts whose
+    completions the judge cannot tell apart, which are left out; `judge/certainty` is mean |2 p - 1| where it
+    compares.
 
     Returns:
         Score, KL and gold (None where unknown) over the first and the last tenth of the steps.
@@ -65,22 +63,17 @@ def train(
             gradient that is not finite.
     """
     # 1. prompts that fit; the optimizer, where it was if the run goes on
-    check(settings)
-    prompts, report = rollouts.prompts_that_fit(run, policy, prompts, settings)
+    source = rollouts.Source(run, policy, prompts, settings, seed=seed)
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, settings.steps)
     trained = Trained(run, {"curve": []}, model=(policy.model, optimizer))
     columns = {"score": "objective/scores", "gold": "objective/gold", "kl": "objective/kl"}
     log = rollouts.StepLog(run, gold, settings.gold_every, trained.numbers["curve"], columns)
 
     policy.model.eval()
-    sampler = LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
-    sampling = Sampling.of(settings.sampling, settings.per_prompt)
     for step in run.steps(settings.steps, desc="online dpo", save=trained.state):
         # 2. completions of the current policy
         log.begin()
-        asked = rollouts.prompts_of_step(prompts, settings.prompts, step, seed)
-        draws = derive_seed(seed, "rollout", step)
-        completions = rollouts.sample(sampler, policy, asked, sampling, step=step, seed=draws)
+        completions = source.sample(settings.prompts, step)
         log.lap("sampling")
 
         # 3. the judge: one pair of each prompt, or none if it cannot tell
@@ -88,28 +81,31 @@ def train(
         log.lap("feedback")
 
         # 4. DPO on them, over the count of all pairs of the step, so that micro-batches change nothing
-        rate = optimizer.lr
+        learning_rate = optimizer.lr
         if pairs:
-            found = update(policy, reference, completions, pairs, settings)
-            found["grad_norm"] = optimizer.step()
+            row = update(policy, reference, completions, pairs, settings)
+            row["grad_norm"] = optimizer.step()
             for name in ("loss", "grad_norm"):
-                guard_finite(found[name], step=step, what=name, sample=completions[pairs[0][0]].prompt.text)
-            metrics |= found
+                guard_finite(row[name], step=step, what=name, sample=completions[pairs[0][0]].prompt.text)
+            metrics |= row
         log.lap("updating")
 
         # 5. what is logged
         metrics |= {
-            "learning_rate": rate,
+            "learning_rate": learning_rate,
             "completions/mean_length": mean([len(c.ids) for c in completions]),
             "completions/clipped_ratio": mean([not c.finished for c in completions]),
         }
         log.write(step, metrics, completions, scores)
         if not scores:
-            shown = [(i, i == pair[0]) for pair in pairs[:2] for i in pair]
-            run.log_samples(step, [completions[i].to_json() | {"preferred": best} for i, best in shown])
+            shown = []
+            for best, worst in pairs[:2]:
+                shown.append(completions[best].to_json() | {"preferred": True})
+                shown.append(completions[worst].to_json() | {"preferred": False})
+            run.log_samples(step, shown)
 
-    sampler.close()
-    return {"steps": settings.steps, **log.ends(), "dropped": report.dropped}
+    source.close()
+    return {"steps": settings.steps, **log.ends(), "dropped": source.dropped}
 
 
 def pairs_of(
@@ -121,15 +117,14 @@ def pairs_of(
     The best is set against the worst, the first of equals. With `unfinished_loses` what ended by itself is
     ahead of what was cut.
     """
-    k = settings.per_prompt
-    groups = [list(range(at, at + k)) for at in range(0, len(completions), k)]
+    groups = cut(list(range(len(completions))), settings.per_prompt)
     if settings.ask == "compare":
         p_first = judge.compare([completions[a] for a, _ in groups], [completions[b] for _, b in groups])
         for (a, _), p in zip(groups, p_first, strict=True):
             guard_finite(
                 p, step=step, what=f"the preference of {judge.name}", sample=completions[a].prompt.text
             )
-        standing = [value for p in p_first for value in (p, 1 - p)]
+        standing = list(chain.from_iterable((p, 1 - p) for p in p_first))
         scores, metrics = [], {"judge/certainty": mean([abs(2 * p - 1) for p in p_first])}
     else:
         standing = scores = [score.value for score in rollouts.judged(judge, completions, step)]
@@ -138,12 +133,11 @@ def pairs_of(
     def key(i: int) -> tuple[bool, float]:
         return completions[i].finished or not settings.unfinished_loses, standing[i]
 
-    pairs = [(max(group, key=key), min(group, key=key)) for group in groups]
-    pairs = [
-        (best, worst)
-        for best, worst in pairs
-        if key(best) != key(worst) and completions[best].ids != completions[worst].ids
-    ]
+    pairs = []
+    for group in groups:
+        best, worst = max(group, key=key), min(group, key=key)
+        if key(best) != key(worst) and completions[best].ids != completions[worst].ids:
+            pairs.append((best, worst))
     return pairs, scores, metrics | {"pairs/tied": 1 - len(pairs) / len(groups)}
 
 
@@ -158,9 +152,8 @@ def update(
     caller steps the optimizer.
     """
     # chosen and rejected of pair i are rows 2 i and 2 i + 1
-    written = Rollouts.read(policy, [completions[i] for pair in pairs for i in pair])
-    size = settings.micro_batch or len(pairs)
-    pieces = [list(range(2 * at, 2 * min(at + size, len(pairs)))) for at in range(0, len(pairs), size)]
+    written = Rollouts.read(policy, [completions[i] for i in chain.from_iterable(pairs)])
+    pieces = cut(list(range(2 * len(pairs))), 2 * (settings.micro_batch or len(pairs)))
     temperature = settings.sampling.temperature
     asked = [rollouts.frozen(policy, reference)]
     (ref_BT,) = written.logprobs_under(asked, pieces, temperature=temperature)
@@ -191,8 +184,6 @@ def update(
             "logps/rejected": ours_N2[:, 1],
             "objective/kl": (ours_N2 - theirs_N2).mean(1),
         }
-        totals = {
-            name: totals.get(name, 0.0) + values.detach().sum().item() / len(pairs)
-            for name, values in sums.items()
-        }
-    return totals | written.mismatch(now_BT)
+        for name, values in sums.items():
+            totals[name] = totals.get(name, 0.0) + values.detach().sum().item() / len(pairs)
+    return totals | rollouts.metrics.mismatch(written, now_BT)

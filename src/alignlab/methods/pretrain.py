@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from ..errors import DataError
-from ..models.load import wants_bf16
+from ..models.devices import wants_bf16
 from ..run import RunDir, guard_finite
 from ..settings import CriticSettings, PretrainSettings
 from ..settings.rules import check

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from .. import rollouts
@@ -20,16 +21,14 @@ from ..losses import sft_loss
 from ..models.batch import by_length, chunks
 from ..models.chat import Rendered, example
 from ..models.forward import laid_out, token_logprobs_of
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Rollouts, mean
+from ..rollouts.batch import cut
 from ..run import RunDir, derive_seed, guard_finite
-from ..sampling import Sampling
-from ..sampling.local import LocalSampler
 from ..settings import RejectionSettings
-from ..settings.rules import check
 
 
 def train(
@@ -68,24 +67,20 @@ def train(
     """
     # 1. prompts that fit; the optimizer, where it was if the run goes on. Every round has as many steps as
     # its largest pool needs
-    check(settings)
-    prompts, report = rollouts.prompts_that_fit(run, policy, prompts, settings)
-    asked = min(settings.prompts, len(prompts))
-    pools = [
-        min(len(prompts), asked * (number + 1) if settings.keep_earlier else asked)
-        for number in range(settings.rounds)
-    ]
-    lengths = [
-        max(1, math.ceil(settings.epochs * math.ceil(settings.top_share * pool) / settings.batch))
-        for pool in pools
-    ]
-    starts = [sum(lengths[:number]) for number in range(settings.rounds)]
-    optimizer = MasterAdamW(policy.model.parameters(), settings.optim, sum(lengths))
+    source = rollouts.Source(run, policy, prompts, settings, seed=seed)
+    asked, steps = min(settings.prompts, len(source.prompts)), 0
+    starts = []
+    for number in range(settings.rounds):
+        starts.append(steps)
+        pool_size = asked
+        if settings.keep_earlier:
+            pool_size = min(len(source.prompts), asked * (number + 1))
+        learnt_at_most = math.ceil(settings.top_share * pool_size)
+        steps += max(1, math.ceil(settings.epochs * learnt_at_most / settings.batch))
+    optimizer = MasterAdamW(policy.model.parameters(), settings.optim, steps)
     trained = Trained(run, {"tokens": 0}, model=(policy.model, optimizer))
 
     policy.model.eval()
-    sampler = LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
-    sampling = Sampling.of(settings.sampling, settings.per_prompt)
 
     def sampled(number: int, step: int) -> dict[str, Any]:
         """What the policy of a round wrote, scored: figures, and of each prompt the best that ended. Written
@@ -93,9 +88,7 @@ def train(
         """
 
         def made() -> dict[str, Any]:
-            questions = rollouts.prompts_of_step(prompts, asked, number, seed)
-            draws = derive_seed(seed, "rejection", number)
-            completions = rollouts.sample(sampler, policy, questions, sampling, step=step, seed=draws)
+            completions = source.sample(asked, number, draws="rejection", at=step)
             scores = [score.value for score in rollouts.judged(judge, completions, step)]
             return pick(policy, reference, completions, scores, gold, settings)
 
@@ -104,11 +97,11 @@ def train(
     def pool(number: int, step: int) -> list[dict[str, Any]]:
         """What is learnt in a round."""
         rounds = range(number + 1) if settings.keep_earlier else [number]
-        return top([row for i in rounds for row in sampled(i, step)["best"]], settings.top_share)
+        return top(list(chain.from_iterable(sampled(i, step)["best"] for i in rounds)), settings.top_share)
 
     rows: list[Rendered] = []
     current_round, learnt = -1, list[dict[str, Any]]()
-    for step in run.steps(sum(lengths), desc="rejection", save=trained.state):
+    for step in run.steps(steps, desc="rejection", save=trained.state):
         number = max(i for i, start in enumerate(starts) if start <= step)
         place = step - starts[number]
         metrics: dict[str, float] = {}
@@ -123,20 +116,18 @@ def train(
                     where=f"round {number}",
                     remedy="a larger sampling.max_new_tokens, or another model",
                 )
-            rows = [example(policy.tokenizer, c.prompt, c.text) for c in map(Completion.from_json, learnt)]
+            completions = [Completion.from_json(row) for row in learnt]
+            rows = [example(policy.tokenizer, c.prompt, c.text) for c in completions]
             if place == 0:
-                metrics = (
-                    {"round": float(number)}
-                    | {f"round/{name}": value for name, value in sampled(number, step)["figures"].items()}
-                    | {"round/learnt": len(learnt)}
-                )
+                metrics = of_round(float(number), sampled(number, step)["figures"]) | {
+                    "round/learnt": len(learnt)
+                }
                 run.log_samples(step, [row | {"round": number} for row in (*learnt[:2], learnt[-1])])
 
         # 3. negative log-likelihood of a batch of them, over the count of all its tokens
         epoch, at = divmod(place, math.ceil(len(rows) / settings.batch))
-        chosen = by_length(
-            [len(row.ids) for row in rows], settings.batch, derive_seed(seed, "rejection", number), epoch
-        )[at]
+        lengths = [len(row.ids) for row in rows]
+        chosen = by_length(lengths, settings.batch, derive_seed(seed, "rejection", number), epoch)[at]
         count = float(sum(sum(rows[i].loss_mask) for i in chosen))
         size, total = settings.micro_batch or len(chosen), 0.0
         for start in range(0, len(chosen), size):
@@ -147,41 +138,27 @@ def train(
             loss.backward()
             total += loss.item()
         guard_finite(total, step=step, what="the loss", sample=learnt[chosen[0]]["completion"])
-        rate = optimizer.lr
-        grad_norm = optimizer.step()
-        guard_finite(grad_norm, step=step, what="the gradient norm", sample=learnt[chosen[0]]["completion"])
+        metrics |= {"loss": total, "learning_rate": optimizer.lr, "grad_norm": optimizer.step()}
+        worst = learnt[chosen[0]]["completion"]
+        guard_finite(metrics["grad_norm"], step=step, what="the gradient norm", sample=worst)
         trained.numbers["tokens"] += int(count)
-        run.log(
-            step,
-            metrics
-            | {
-                "loss": total,
-                "grad_norm": grad_norm,
-                "learning_rate": rate,
-                "num_tokens": trained.numbers["tokens"],
-            },
-        )
+        run.log(step, metrics | {"num_tokens": trained.numbers["tokens"]})
 
     # 4. what came of the last round
-    every = [sampled(number, sum(lengths))["figures"] for number in range(settings.rounds + 1)]
-    run.log(
-        sum(lengths),
-        {"round": settings.rounds} | {f"round/{name}": value for name, value in every[-1].items()},
-    )
-    sampler.close()
+    every = [sampled(number, steps)["figures"] for number in range(settings.rounds + 1)]
+    run.log(steps, of_round(settings.rounds, every[-1]))
+    source.close()
     last = {f"{name}_last": every[-1].get(name) for name in ("proxy", "gold", "kl", "distinct")}
-    run.add_data(
-        "completions", [Completion.from_json(row) for row in pool(settings.rounds - 1, sum(lengths))]
-    )
+    run.add_data("completions", [Completion.from_json(row) for row in pool(settings.rounds - 1, steps)])
     return {
         "rounds": every[:-1],
-        "steps": sum(lengths),
+        "steps": steps,
         "num_tokens": trained.numbers["tokens"],
         "sampled_tokens": sum(row["tokens"] for row in every[:-1]),
         "proxy_first": every[0]["proxy"],
         "gold_first": every[0].get("gold"),
         **last,
-        "dropped": report.dropped,
+        "dropped": source.dropped,
     }
 
 
@@ -197,14 +174,17 @@ def pick(
     that was sampled.
     """
     truth = [score.value for score in gold.score(completions)] if gold else []
-    starts = range(0, len(completions), settings.per_prompt)
-    groups = [completions[at : at + settings.per_prompt] for at in starts]
+    groups = cut(list(range(len(completions))), settings.per_prompt)
     best: list[int] = []
-    for at in starts:
-        ended = [i for i in range(at, at + settings.per_prompt) if completions[i].finished]
+    distinct: list[float] = []
+    for group in groups:
+        ended = [i for i in group if completions[i].finished]
         if ended:
             best.append(max(ended, key=lambda i: scores[i]))
-    first = Rollouts.read(policy, [group[0] for group in groups])  # one sample per prompt is enough for KL
+        distinct.append(len({completions[i].text for i in group}) / len(group))
+    first = Rollouts.read(
+        policy, completions[:: settings.per_prompt]
+    )  # one sample per prompt is enough for KL
     ours, theirs = first.logprobs_under(
         [rollouts.current(policy), rollouts.frozen(policy, reference)],
         chunks(first.rows, 4096),
@@ -213,7 +193,7 @@ def pick(
     figures = {
         "proxy": mean(scores),
         "kl": (ours - theirs).sum(1).mean().item(),
-        "distinct": mean([len({c.text for c in g}) / len(g) for g in groups]),
+        "distinct": mean(distinct),
         "unfinished": len(groups) - len(best),
         "clipped_ratio": mean([not c.finished for c in completions]),
         "tokens": sum(len(c.ids) for c in completions),
@@ -221,23 +201,27 @@ def pick(
     if best:
         figures["proxy_best"] = mean([scores[i] for i in best])
     if truth:
-        figures |= {"gold": mean(truth)} | ({"gold_best": mean([truth[i] for i in best])} if best else {})
-    return {
-        "figures": figures,
-        "best": [
-            completions[i].to_json()
-            | {"id": completions[i].prompt.id, "proxy": scores[i], "gold": truth[i] if truth else None}
-            for i in best
-        ],
-    }
+        figures["gold"] = mean(truth)
+    if truth and best:
+        figures["gold_best"] = mean([truth[i] for i in best])
+    picked = []
+    for i in best:
+        worth = {"id": completions[i].prompt.id, "proxy": scores[i], "gold": truth[i] if truth else None}
+        picked.append(completions[i].to_json() | worth)
+    return {"figures": figures, "best": picked}
+
+
+def of_round(number: float, figures: dict[str, float]) -> dict[str, float]:
+    """A round's figures as metrics."""
+    return {"round": number} | {f"round/{name}": value for name, value in figures.items()}
 
 
 def top(rows: Sequence[dict[str, Any]], share: float) -> list[dict[str, Any]]:
     """The better one of each prompt (the newer of equals), and of those the share with the highest scores,
     highest first.
     """
-    kept: dict[str, dict[str, Any]] = {}
+    best: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row["id"] not in kept or row["proxy"] >= kept[row["id"]]["proxy"]:
-            kept[row["id"]] = row
-    return sorted(kept.values(), key=lambda row: -row["proxy"])[: math.ceil(share * len(kept))]
+        if row["id"] not in best or row["proxy"] >= best[row["id"]]["proxy"]:
+            best[row["id"]] = row
+    return sorted(best.values(), key=lambda row: -row["proxy"])[: math.ceil(share * len(best))]

@@ -34,8 +34,8 @@ from ..models.batch import by_length
 from ..models.chat import example
 from ..models.forward import laid_out, last_scores
 from ..models.label_noise import Labels
-from ..models.load import RewardModel
 from ..models.optimizer import MasterAdamW
+from ..models.policy import RewardModel
 from ..models.state import Trained
 from ..records import Comparison, Ranking, pairs_of
 from ..run import RunDir, derive_seed, guard_finite

@@ -24,8 +24,8 @@ from ..losses import sft_loss
 from ..models.batch import Batch, by_length, pack, pad
 from ..models.chat import Rendered, render
 from ..models.forward import takes_a_mask, token_logprobs_of, token_stats
-from ..models.load import Policy
 from ..models.optimizer import MasterAdamW
+from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Demonstration, Message
 from ..run import RunDir, derive_seed, guard_finite

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from . import products
+
 TRAINED = "_alignlab_trained"
 
 
@@ -33,6 +35,6 @@ def product(weight: Tensor, left: Tensor, right: Tensor, *, wanted: bool) -> Ten
         return None
     grad = kept(weight)
     if grad is None:
-        return left @ right
-    grad.addmm_(left, right)
+        return products.product(left, right)
+    products.add_product(grad, left, right)
     return None

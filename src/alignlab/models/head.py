@@ -9,14 +9,15 @@ each log-probability, a scale of its row, goes onto the hidden states instead of
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from .gradients import kept
+from .products import add_product, linear, product, widened
 
 PIECE = 2**23  # logits that are held together
 KEPT = 2**25  # numbers kept for the backward pass
@@ -64,9 +65,11 @@ def head_logprobs(
         Each (N,), in fp32: log-probability in nats; and, detached, the entropy in nats and 1 where the target
         is the likeliest token (0 unless `told`).
     """
-    return _HeadLogprobs.apply(
-        hidden_NH, head.weight, head.bias, targets_N, temperature, told, torch.is_grad_enabled()
-    )
+    count, learns = len(targets_N), torch.is_grad_enabled()
+    hidden_NH, targets_N = widened(hidden_NH), widened(targets_N)
+    found = _HeadLogprobs.apply(hidden_NH, head.weight, head.bias, targets_N, temperature, told, learns)
+    logprobs_N, entropy_N, correct_N = (x_N[:count] for x_N in found)
+    return logprobs_N, entropy_N, correct_N
 
 
 class _HeadLogprobs(torch.autograd.Function):
@@ -82,7 +85,7 @@ class _HeadLogprobs(torch.autograd.Function):
         learns: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         count, vocabulary = len(hidden_NH), len(weight_VH)
-        step = max(1, PIECE // vocabulary)
+        step = 2 ** int(math.log2(max(1, PIECE // vocabulary)))  # a power of two: few shapes of products
         room = KEPT // vocabulary // step * step if learns and any(ctx.needs_input_grad) else 0
         kept_KV = weight_VH.new_empty(min(room, count), vocabulary)
         logprobs_N, entropy_N, correct_N = (hidden_NH.new_zeros(count, dtype=torch.float32) for _ in range(3))
@@ -113,11 +116,9 @@ class _HeadLogprobs(torch.autograd.Function):
         of_hidden = torch.empty_like(hidden_NH) if ctx.needs_input_grad[0] else None
         known = kept(weight_VH) if ctx.needs_input_grad[1] else None  # a gradient to add to
         of_weight = known
-        if known is None and ctx.needs_input_grad[1]:
-            of_weight = torch.empty_like(weight_VH)
+        if known is None and ctx.needs_input_grad[1] and not len(hidden_NH):
+            of_weight = torch.zeros_like(weight_VH)
         of_bias = torch.zeros_like(bias_V) if ctx.needs_input_grad[2] else None
-        if of_weight is not None and known is None and not len(hidden_NH):
-            of_weight.zero_()
         scaled_NH = hidden_NH * scale_N1
         stored = len(kept_KV)
         for start in [0] * bool(stored) + list(range(stored, len(hidden_NH), ctx.step)):
@@ -128,9 +129,11 @@ class _HeadLogprobs(torch.autograd.Function):
                 _, weights, mass, _ = _softmax(hidden_NH[rows], weight_VH, bias_V, ctx.temperature, None)
                 away = _less_target(weights, mass, targets_N[rows], logprobs_N[rows]).to(weight_VH.dtype)
             if of_hidden is not None:
-                of_hidden[rows] = (away @ weight_VH) * scale_N1[rows]
-            if of_weight is not None:
-                of_weight.addmm_(away.t(), scaled_NH[rows], beta=float(start > 0 or known is not None))
+                of_hidden[rows] = product(away, weight_VH).mul_(scale_N1[rows])
+            if of_weight is None and ctx.needs_input_grad[1]:
+                of_weight = product(away.t(), scaled_NH[rows])
+            elif of_weight is not None:
+                add_product(of_weight, away.t(), scaled_NH[rows])
             if of_bias is not None:
                 of_bias += (scale_N1[rows].t() @ away).squeeze(0)
         return of_hidden, of_weight if known is None else None, of_bias, None, None, None, None
@@ -142,7 +145,8 @@ def _softmax(
     """Logits less their row's maximum, their exponentials (in `into` if it is fp32), the sums of those, and
     where the maximum is.
     """
-    logits = linear(hidden_nH, weight_VH, bias_V).float()
+    logits = linear(hidden_nH, weight_VH)
+    logits = (logits if bias_V is None else logits.add_(bias_V)).float()
     if temperature != 1.0:
         logits /= temperature
     top, likeliest = logits.max(-1, keepdim=True)

@@ -6,7 +6,8 @@ weights and the two halves of its MLP, works in place where nobody looks, adds r
 products, and hands on only those tokens that are asked for: beyond attention the last layer reads nothing else.
 Values agree with transformers' to the rounding of the precision (tests/models/test_llama.py).
 
-Suffixes: B rows, T tokens of a row, M = B T tokens, N tokens asked for, H hidden, I inner, D of a head.
+Suffixes: B rows, T tokens of a row, M tokens (B T, and some that are none, up to a `products.width`), N tokens
+asked for (and the first once more, up to a width), H hidden, I inner, D of a head. Of what is none the gradient is 0.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, silu
+from torch.nn.functional import silu
 from transformers.activations import SiLUActivation
 from transformers.models.llama import modeling_llama as theirs
 
 from .attention import LONG, NAME
 from .gradients import kept, product
+from .products import linear, widened
+from .products import product as times
 
 PARTS = (
     "input_layernorm",
@@ -73,16 +76,16 @@ def hidden_states(
         head: the weight that the hidden states are multiplied with next.
     """
     embedding = body.embed_tokens.weight
-    x_MH = _Embedding.apply(embedding, ids_BT.flatten(), head is embedding)
+    x_MH = _Embedding.apply(embedding, widened(ids_BT.flatten()), head is embedding)
     tables = rotary_tables(body.rotary_emb, x_MH, positions_BT, body.layers[0].self_attn.scaling)
     last = len(body.layers) - 1
     for number, layer in enumerate(body.layers):
         weights = [module.weight for module in _parts(layer)]
         rows, width = ids_BT.shape
         shape = _Shape(rows, width, layer)
-        here = at_N if number == last else None
+        here = widened(at_N) if number == last else None
         x_MH = _Layer.apply(x_MH, mask_B1TT, tables, here, shape, *weights)  # type: ignore[call-arg]
-    return _Norm.apply(x_MH, body.norm.weight, body.norm.variance_epsilon)
+    return _Norm.apply(x_MH, body.norm.weight, body.norm.variance_epsilon)[: len(at_N)]
 
 
 class _Embedding(torch.autograd.Function):
@@ -122,7 +125,20 @@ class _Shape:
 
     def by_head(self, x_MH: Tensor) -> Tensor:
         """(M, heads D) as (B, heads, T, D), a view."""
-        return x_MH.view(self.rows, self.width, -1, self.dim).transpose(1, 2)
+        tokens = x_MH[: self.rows * self.width]
+        return tokens.view(self.rows, self.width, -1, self.dim).transpose(1, 2)
+
+    def flat(self, x_BhTD: Tensor, count: int) -> Tensor:
+        """(B, heads, T, D) as (M, heads D) for M = `count`."""
+        flat_MH = self.blank(x_BhTD, count)
+        self.by_head(flat_MH).copy_(x_BhTD)
+        return flat_MH
+
+    def blank(self, like_BhTD: Tensor, count: int) -> Tensor:
+        """(M, heads D) to be filled by `by_head`; 0 where there is no token."""
+        blank_MH = like_BhTD.new_empty(count, like_BhTD.shape[1] * self.dim)
+        blank_MH[self.rows * self.width :].zero_()
+        return blank_MH
 
     def grouped(self, x_BhTD: Tensor) -> Tensor:
         """(B, Hkv, T, D) or (B, Hq, T, D) as (B Hkv, T or Hq / Hkv T, D)."""
@@ -271,16 +287,16 @@ class _Layer(torch.autograd.Function):
         p = mask.reshape(rows * groups, each * width, width)
         p = torch.baddbmm(p, q, k.transpose(1, 2))
         torch.softmax(p, -1, out=p)
-        mixed_MH = (p @ v).view(rows, shape.heads, width, shape.dim).transpose(1, 2).reshape(len(x_MH), -1)
+        mixed_MH = shape.flat((p @ v).view(rows, shape.heads, width, shape.dim), len(x_MH))
 
         # beyond attention only what is asked for
         mixed_NH = mixed_MH if at_N is None else mixed_MH.index_select(0, at_N)
         x_NH = x_MH if at_N is None else x_MH.index_select(0, at_N)
-        y_NH = torch.addmm(x_NH, mixed_NH, w_o.t())
+        y_NH = linear(mixed_NH, w_o, plus=x_NH)
         rms_N1 = inverse_rms(y_NH, shape.between)
         normed_NH = rms_norm(y_NH, between, rms_N1)
         gate_NI, up_NI = linear(normed_NH, w_gate), linear(normed_NH, w_up)
-        out_NH = torch.addmm(y_NH, silu(gate_NI).mul_(up_NI), w_down.t())
+        out_NH = linear(silu(gate_NI).mul_(up_NI), w_down, plus=y_NH)
         ctx.save_for_backward(
             x_MH, rms_M1, q, k, v, p, mixed_NH, y_NH, rms_N1, gate_NI, up_NI, at_N, *tables, *weights
         )
@@ -298,12 +314,12 @@ class _Layer(torch.autograd.Function):
         wanted = ctx.needs_input_grad[5:]
 
         # the MLP
-        of_inner = grad_NH @ w_down
+        of_inner = times(grad_NH, w_down)
         open_NI = silu(gate_NI)
         of_down = product(w_down, grad_NH.t(), open_NI * up_NI, wanted=wanted[8])
         of_up_NI = open_NI.mul_(of_inner)
         of_gate_NI = torch.ops.aten.silu_backward(of_inner.mul_(up_NI), gate_NI)
-        of_normed = (of_gate_NI @ w_gate).addmm_(of_up_NI, w_up)
+        of_normed = times(of_up_NI, w_up, plus=times(of_gate_NI, w_gate))
         normed_NH = rms_norm(y_NH, between, rms_N1)
         of_gate = product(w_gate, of_gate_NI.t(), normed_NH, wanted=wanted[6])
         of_up = product(w_up, of_up_NI.t(), normed_NH, wanted=wanted[7])
@@ -311,11 +327,11 @@ class _Layer(torch.autograd.Function):
 
         # attention
         of_o = product(w_o, of_y.t(), mixed_NH, wanted=wanted[4])
-        of_mixed = of_y @ w_o
+        of_mixed = times(of_y, w_o)
         of_x = of_y
         if at_N is not None:
-            of_mixed = x_MH.new_zeros(len(x_MH), of_mixed.shape[1]).index_copy_(0, at_N, of_mixed)
-            of_x = torch.zeros_like(x_MH).index_copy_(0, at_N, of_y)
+            of_mixed = x_MH.new_zeros(len(x_MH), of_mixed.shape[1]).index_add_(0, at_N, of_mixed)
+            of_x = torch.zeros_like(x_MH).index_add_(0, at_N, of_y)
         of_out = shape.grouped(shape.by_head(of_mixed))
         of_v = p.transpose(1, 2) @ of_out
         of_p = torch.ops.aten._softmax_backward_data(of_out @ v.transpose(1, 2), p, -1, p.dtype)
@@ -323,17 +339,18 @@ class _Layer(torch.autograd.Function):
         made = []
         for of_part, c, s in ((of_q, cos_q, sin_q), (of_k, cos, sin), (of_v, None, None)):
             part_BhTD = of_part.view(rows, -1, width, shape.dim)
-            flat_MH = x_MH.new_empty(len(x_MH), part_BhTD.shape[1] * shape.dim)
             if c is None or s is None:
-                shape.by_head(flat_MH).copy_(part_BhTD)
+                made.append(shape.flat(part_BhTD, len(x_MH)))
             else:
-                rotate(part_BhTD, c, s, shape.by_head(flat_MH), back=True)
-            made.append(flat_MH)
+                made.append(shape.blank(part_BhTD, len(x_MH)))
+                rotate(part_BhTD, c, s, shape.by_head(made[-1]), back=True)
         normed_MH = rms_norm(x_MH, before, rms_M1)
         of_weights = [
             product(weight, part.t(), normed_MH, wanted=want)
             for weight, part, want in zip((w_q, w_k, w_v), made, wanted[1:4], strict=True)
         ]
-        of_normed = (made[0] @ w_q).addmm_(made[1], w_k).addmm_(made[2], w_v)
+        of_normed = times(made[0], w_q)
+        of_normed = times(made[1], w_k, plus=of_normed)
+        of_normed = times(made[2], w_v, plus=of_normed)
         of_x, of_before = _norm_backward(of_normed, x_MH, before, rms_M1, of_x)
         return of_x, None, None, None, None, of_before, *of_weights, of_o, of_between, of_gate, of_up, of_down

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..records import Comparison, Ranking
 from ..run import derive_seed
 from .chat import Rendered, example
-from .load import Policy
+from .policy import Policy
 
 
 def comparisons_of(

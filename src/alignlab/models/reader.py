@@ -20,8 +20,9 @@ from ..errors import ModelError
 from ..run import check_model
 from ..settings import ModelSettings
 from ..text.escapes import first_line
-from . import chat
-from .folder import TOKENIZERS, check_folder, check_gguf, is_adapter, read_json
+from .chat_template import install_template, tried
+from .folder import TOKENIZERS, check_folder, check_gguf, is_adapter
+from .folder_files import read_json
 from .means import within_means
 
 NOTES = "alignlab.json"
@@ -154,7 +155,7 @@ def tokenizer_of(source: Path, settings: ModelSettings) -> Any:
     def load() -> Any:
         import transformers
 
-        return chat.tried(
+        return tried(
             getattr(transformers, _class_of(source)).from_pretrained(
                 folder_of(source), trust_remote_code=False, **options
             )
@@ -162,7 +163,7 @@ def tokenizer_of(source: Path, settings: ModelSettings) -> Any:
 
     tokenizer = calling_libraries(source, load)
     if settings.chat_template:
-        chat.install_template(tokenizer, settings.chat_template)
+        install_template(tokenizer, settings.chat_template)
     return tokenizer
 
 

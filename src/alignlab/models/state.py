@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..run import RunDir
-from .load import load_tensors, trainable_tensors
 from .optimizer import MasterAdamW
 
 
@@ -44,3 +44,16 @@ class Trained:
         for name, (model, optimizer) in self.parts.items():
             tensors |= trainable_tensors(model, name) | optimizer.state_tensors(f"{name}_optim")
         return tensors, self.numbers
+
+
+def trainable_tensors(model: nn.Module, prefix: str = "model") -> dict[str, Tensor]:
+    """The parameters that train, by name, for `RunDir.save_state`."""
+    return {f"{prefix}.{name}": p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "model") -> None:
+    """The inverse of `trainable_tensors`."""
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.requires_grad:
+                p.copy_(tensors[f"{prefix}.{name}"])

@@ -23,6 +23,7 @@ def data(name: str) -> None:
     from ..data.bounds import SUFFIXES, suffix
     from ..data.folders import local
     from ..data.formats import columns_in
+    from ..data.own import check, reader_in
 
     name = columns_in(name)[1]
     if name.startswith(mixture.PREFIX):
@@ -31,6 +32,9 @@ def data(name: str) -> None:
         return
     if name.startswith(town.PREFIX):
         _town_word(name, town.data_words(), "data set", DataError)
+        return
+    if own := reader_in(name):
+        check(*own)
         return
     path = local(name)
     if "," in name and not path.exists():

@@ -146,7 +146,7 @@ def reward_members(name: str) -> list[Model]:
             said on stderr and the others go on.
     """
     from ..feedback import ensemble
-    from ..models.folder import check_reward_folder
+    from ..models.folder import check_folder, check_scalar_head
 
     if not name.startswith(ensemble.PREFIX) and not _is_ensemble(name):
         return [model(name)]
@@ -157,7 +157,8 @@ def reward_members(name: str) -> list[Model]:
     whole = []
     for number, member in enumerate(listed):
         try:
-            check_reward_folder(model_path(member))
+            check_folder(model_path(member))
+            check_scalar_head(Path(model_path(member)))
             whole.append(model(member))
         except ModelError as error:
             if not parsed.allow_missing:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from ..errors import DataError, ModelError, UserError
-from ..models.folder import check_folder, is_reward, read_json
+from ..models.folder import check_folder, check_scalar_head, is_reward
+from ..models.folder_files import read_json
 from ..run import check_whole
 from ..text.nearest import nearest_path, one_of
 from ..town import names as town
@@ -99,12 +100,8 @@ def reward(name: str) -> None:
         check_finished(run, ModelError)
         if found.allow_missing or members_of(run) or (Path(run) / "members").is_dir():
             continue  # which of them are there is for `names.models.reward_members` to say
-        if (folder := _weights(run)) and not is_reward(folder):
-            raise ModelError(
-                "the model has no scalar head",
-                where=str(folder),
-                remedy="make a reward model with `alignlab reward`",
-            )
+        if folder := _weights(run):
+            check_scalar_head(folder)
 
 
 def cost(name: str) -> None:

@@ -38,8 +38,10 @@ def goals_of(prompts: Sequence[Prompt]) -> list[Goal]:
     """
 
     def category(prompt: Prompt) -> str:
+        if named := prompt.meta.get("category"):
+            return str(named)
         harm = harms().of_prompt(prompt)
-        return str(prompt.meta.get("category") or (harm.group if harm else prompt.meta.get("kind") or ""))
+        return str(harm.group if harm else prompt.meta.get("kind") or "")
 
     return list({prompt.id: Goal(prompt, category(prompt)) for prompt in prompts}.values())
 
@@ -95,11 +97,11 @@ class Attempt:
             "tokens": self.tokens,
             "finished": self.finished,
         }
-        return (
-            row
-            | ({"blocked": self.blocked} if self.blocked else {})
-            | ({"notes": dict(self.notes)} if self.notes else {})
-        )
+        if self.blocked:
+            row["blocked"] = self.blocked
+        if self.notes:
+            row["notes"] = dict(self.notes)
+        return row
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Attempt:
@@ -171,6 +173,11 @@ def curve(
 def fallen(attempts: Sequence[Attempt]) -> set[str]:
     """The goals that an attempt reached."""
     return {attempt.goal for attempt in attempts if attempt.hit}
+
+
+def still_standing(goals: Sequence[Goal], attempts: Sequence[Attempt]) -> list[Goal]:
+    """The goals whose attempt, one for each and in their order, did not hit."""
+    return [goal for goal, attempt in zip(goals, attempts, strict=True) if not attempt.hit]
 
 
 def unscored_goals(attempts: Sequence[Attempt]) -> set[str]:

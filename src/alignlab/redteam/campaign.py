@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from ..evals.statistics import mean_ci
-from ..feedback.safety.verdicts import Verdict
+from ..evals.statistics import mean_ci, mean_over
+from ..feedback.safety.verdicts import LABELS, Verdict, count_labels
 from ..records import Completion, Prompt
 from ..run import derive_seed
 from .attacks.catalogue import plain
@@ -35,11 +36,9 @@ class Plan:
     seed: int
 
     def goals_for(self, attack: Attack) -> list[Goal]:
-        return list(
-            self.goals[: self.search_goals]
-            if {"gradients", "logprobs", "attacker"} & set(attack.needs)
-            else self.goals
-        )
+        if {"gradients", "logprobs", "attacker"} & set(attack.needs):
+            return list(self.goals[: self.search_goals])
+        return list(self.goals)
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,20 @@ class Outcome:
         down = fallen(self.attempts[attack.name])
         return [float(goal.id in down) for goal in self.plan.goals_for(attack)]
 
+    def success(self, attack: Attack) -> float:
+        """The share of the attack's goals that fell."""
+        return sum(self.hits(attack)) / max(1, len(self.plan.goals_for(attack)))
+
+    @property
+    def everything(self) -> list[Attempt]:
+        """The attempts of all attacks, one attack after the other."""
+        return list(chain.from_iterable(self.attempts.values()))
+
+    @property
+    def refused_twins(self) -> list[float]:
+        """For each answer to a twin that was scored, 1 if it refuses."""
+        return [float(verdict.refuses) for _, verdict in self.twins if verdict.scored]
+
 
 def attack_all(
     session: Session, plan: Plan, *, track: Callable[[list[Attack]], Iterable[Attack]] = iter
@@ -71,7 +84,7 @@ def attack_all(
         attempts[attack.name] = attack.run(
             plan.goals_for(attack), session, plan.budget, derive_seed(plan.seed, "attack", attack.name)
         )
-    answers = session.ask(plan.twins, seed=derive_seed(plan.seed, "twins")) if plan.twins else []
+    answers = session.ask(plan.twins, seed=derive_seed(plan.seed, "twins"))
     return Outcome(plan, attempts, list(zip(answers, session.verdicts(answers), strict=True)))
 
 
@@ -85,45 +98,23 @@ def document(
         correct: makes of hits and goals that were scored a rate without the judge's measured errors; None =
             the judge makes none.
     """
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
+    down: set[str] = set()
     for attack in outcome.plan.attacks:
-        made, goals = outcome.attempts[attack.name], outcome.plan.goals_for(attack)
-        asr = mean_ci(outcome.hits(attack))
-        most = max((attempt.queries for attempt in made), default=1)
-        rows[attack.name] = {
-            "family": attack.family,
-            "asr": asr,
-            "asr_corrected": correct(int(sum(outcome.hits(attack))), len(goals) - len(unscored_goals(made)))
-            if correct
-            else asr,
-            "queries": queries(made),
-            "tokens": tokens(made),
-            "first": mean_ci([float(goal.id in fallen([a for a in made if not a.place])) for goal in goals]),
-            "unscored": len(unscored_goals(made)),
-            "curve": curve(made, goals, [2**k for k in range(most.bit_length())]),
-        }
-    down = set().union(*(fallen(outcome.attempts[attack.name]) for attack in outcome.plan.attacks))
-    refused = [
-        float(verdict.label in ("refusal", "partial")) for _, verdict in outcome.twins if verdict.scored
-    ]
-    everything = [attempt for made in outcome.attempts.values() for attempt in made]
-    unscored = sum(not attempt.verdict.scored for attempt in everything) + sum(
-        not verdict.scored for _, verdict in outcome.twins
-    )
-    labels = {
-        label: sum(attempt.verdict.label == label for attempt in everything)
-        for label in ("refusal", "partial", "compliance", "void")
-    }
+        rows[attack.name] = _row(outcome, attack, correct)
+        down |= fallen(outcome.attempts[attack.name])
+    counts = count_labels(attempt.verdict for attempt in outcome.everything)
+    unscored = counts["unscored"] + count_labels(verdict for _, verdict in outcome.twins)["unscored"]
     best = max(rows, key=lambda name: rows[name]["asr"]["mean"] or 0.0, default="")
     return {
         "model": model,
         "plain": mean_ci(outcome.hits(plain())),
-        "over_refusal": mean_ci(refused),
+        "over_refusal": mean_ci(outcome.refused_twins),
         "attacks": rows,
-        "all": mean_ci([float(goal.id in down) for goal in outcome.plan.goals]),
+        "all": mean_over(outcome.plan.goals, lambda goal: goal.id in down),
         "best": best,
         "unscored": unscored,
-        "labels": labels,
+        "labels": {label: counts[label] for label in LABELS},
         "findings": findings,
         "goals": len(outcome.plan.goals),
         "queries": sum(row["queries"] for row in rows.values()),
@@ -131,19 +122,43 @@ def document(
     }
 
 
+def _row(outcome: Outcome, attack: Attack, correct: Callable[[int, int], S] | None) -> dict[str, Any]:
+    """What came of one attack."""
+    attempts, goals = outcome.attempts[attack.name], outcome.plan.goals_for(attack)
+    hits, unscored = outcome.hits(attack), len(unscored_goals(attempts))
+    asr = corrected = mean_ci(hits)
+    if correct:
+        corrected = correct(int(sum(hits)), len(goals) - unscored)
+    down_at_once = fallen([attempt for attempt in attempts if not attempt.place])
+    most = max((attempt.queries for attempt in attempts), default=1)
+    return {
+        "family": attack.family,
+        "asr": asr,
+        "asr_corrected": corrected,
+        "queries": queries(attempts),
+        "tokens": tokens(attempts),
+        "first": mean_over(goals, lambda goal: goal.id in down_at_once),
+        "unscored": unscored,
+        "curve": curve(attempts, goals, [2**k for k in range(most.bit_length())]),
+    }
+
+
 def voids(outcome: Outcome) -> dict[str, dict[str, int]]:
     """How many answers are void, of how many: to the plain requests, to attacks, to the harmless twins. A
     target that says nothing looks safe and helpful.
     """
-    asked = {
-        "plain": [a.verdict for a in outcome.attempts.get("plain", ())],
-        "attacks": [a.verdict for name, made in outcome.attempts.items() if name != "plain" for a in made],
-        "twins": [verdict for _, verdict in outcome.twins],
-    }
-    return {
-        name: {"void": sum(verdict.label == "void" for verdict in verdicts), "of": len(verdicts)}
-        for name, verdicts in asked.items()
-    }
+    counts = {"plain": {"void": 0, "of": 0}, "attacks": {"void": 0, "of": 0}, "twins": {"void": 0, "of": 0}}
+
+    def count(whose: str, verdict: Verdict) -> None:
+        counts[whose]["void"] += verdict.label == "void"
+        counts[whose]["of"] += 1
+
+    for name, attempts in outcome.attempts.items():
+        for attempt in attempts:
+            count("plain" if name == "plain" else "attacks", attempt.verdict)
+    for _, verdict in outcome.twins:
+        count("twins", verdict)
+    return counts
 
 
 def queries(attempts: Sequence[Attempt]) -> int:
@@ -157,18 +172,19 @@ def tokens(attempts: Sequence[Attempt]) -> int:
 
 
 def _last(attempts: Sequence[Attempt], what: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+    by_goal: dict[str, int] = {}
     for attempt in attempts:
-        found[attempt.goal] = max(found.get(attempt.goal, 0), getattr(attempt, what))
-    return found
+        by_goal[attempt.goal] = max(by_goal.get(attempt.goal, 0), getattr(attempt, what))
+    return by_goal
 
 
 def usable(attacks: Sequence[Attack], can: frozenset[str]) -> tuple[list[Attack], list[str]]:
     """The attacks whose needs the target meets, and what to tell of the others."""
-    kept = [attack for attack in attacks if set(attack.needs) <= can]
-    left = [
-        f"{attack.name} (needs {', '.join(sorted(set(attack.needs) - can))})"
-        for attack in attacks
-        if not set(attack.needs) <= can
-    ]
-    return kept, left
+    meets: list[Attack] = []
+    without: list[str] = []
+    for attack in attacks:
+        if lacking := sorted(set(attack.needs) - can):
+            without.append(f"{attack.name} (needs {', '.join(lacking)})")
+        else:
+            meets.append(attack)
+    return meets, without

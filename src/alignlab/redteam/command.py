@@ -25,6 +25,7 @@ from ..settings import RedteamSettings, rules
 from ..settings.defaults import followed
 from ..stages.stage import open_run
 from ..text.escapes import visible
+from ..text.lists import by_comma
 from . import pages, words
 from .attacks.catalogue import attacks
 from .attempt import Budget, goals_of
@@ -32,7 +33,7 @@ from .campaign import Plan, document
 from .findings import findings_of
 from .fix import fixed
 from .session import Session
-from .steps import campaign, correction, kept, label_of, prepared
+from .steps import campaign, correction, keep_campaign, label_of, prepared
 
 Document = dict[str, Any]
 
@@ -60,64 +61,53 @@ def redteam(
 ) -> Document:
     """One campaign, or with `fix` rounds of find, learn and attack again; the document of the contract."""
     model, checks, s = target or model, failures(fail_on), settings
-    stack = [name.strip() for name in defence.replace("+", ",").split(",") if name.strip()]
-    goals, twins = (
-        asked(data, s.goals, harmful=True),
-        asked(harmless, s.twins, harmful=False) if harmless and s.twins else None,
-    )
+    stack = by_comma(defence.replace("+", ","))
+    goals, twins = requests_of(data, s.goals, harmful=True), None
+    if harmless and s.twins:
+        twins = requests_of(harmless, s.twins, harmful=False)
     check(s, fix=fix, model=model, stack=stack)
-    if names.models.is_bot(model):
-        names.models.target(
-            model, model=s.model, endpoint=s.endpoint, sampling=s.sampling
-        )  # one that is not there is an error before any run is opened
+    if names.models.is_bot(model):  # one that is not there is an error before any run is opened
+        names.models.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
     chosen = attacks(s.attacks)
     if attacker:
         from .attacks.attackers import with_attacker
 
         chosen += with_attacker(attacker, s)
     lineage = names.models.loaded_here(model, attacker)
-    truth = names.judges.maybe_judge(gold if fix else "")
-    more = (
-        [
-            names.data.read(name, "prompt", seed=seed, count=count)
-            for name, count in (
-                (learn, s.learn_goals),
-                (ordinary, s.ordinary_prompts),
-                (test, s.test_prompts),
-            )
-            if name
-        ]
-        if fix
-        else []
-    )
+    if not fix:
+        gold = ""
+    truth = names.judges.maybe_judge(gold)
+    uses: list[Any] = [*lineage, goals]
+    if twins:
+        uses.append(twins)
+    if fix:
+        for name, count in ((learn, s.learn_goals), (ordinary, s.ordinary_prompts), (test, s.test_prompts)):
+            if name:
+                uses.append(names.data.read(name, "prompt", seed=seed, count=count))
     run = open_run(
         "redteam",
         out,
         s,
         seed,
         resume,
-        uses=[*lineage, goals, *([twins] if twins else []), *more, truth],
+        uses=[*uses, truth],
         model=model,
         defence=",".join(stack),
         judge=judge,
         fix="yes" if fix else "",
-        gold=gold if fix else "",
+        gold=gold,
         review=review,
         attacker=attacker,
     )
     if run.done:
-        return told(read_run(run.out).summary, run.out, checks)
+        return for_people(read_run(run.out).summary, run.out, checks)
     who = names.judges.verdicts(judge)
-    plan = Plan(
-        chosen,
-        goals_of(goals.records),
-        list(twins.records) if twins else [],
-        Budget(s.tries, s.queries, s.tokens, s.steps),
-        s.search_goals,
-        derive_seed(seed, "redteam"),
-    )
+    budget = Budget(s.tries, s.queries, s.tokens, s.steps)
+    look_alikes = list(twins.records) if twins else []
+    plan_seed = derive_seed(seed, "redteam")
+    plan = Plan(chosen, goals_of(goals.records), look_alikes, budget, s.search_goals, plan_seed)
     if fix:
-        found = fixed(
+        whole = fixed(
             run,
             model,
             stack,
@@ -131,40 +121,41 @@ def redteam(
             seed=seed,
             settings=s,
         )
-        if "review" in found:
-            return found
+        if "review" in whole:
+            return whole
     else:
         session, plan = prepared(run, model, stack, plan, who, s)
         outcome, findings = campaign(run, session, plan, s)
-        found = document(
-            label_of(model, stack), outcome, findings=len(findings), correct=correction(judge)
-        ) | {"seconds_in_target": session.seconds}
-        kept(run, outcome, findings)
+        label, correct = label_of(model, stack), correction(judge)
+        whole = document(label, outcome, findings=len(findings), correct=correct)
+        whole["seconds_in_target"] = session.seconds
+        keep_campaign(run, outcome, findings)
     with whole_file(run.path / "report.md") as staging:
-        staging.write_text(words.markdown(found, findings_of(run.path)), encoding="utf-8")
+        staging.write_text(words.markdown(whole, findings_of(run.path)), encoding="utf-8")
     with writing(run.path):
-        write_page(pages.page_of(run.path, found, judge, seed, __version__), run.path / "report.html")
-    run.finish(found)
-    return told(found, run.out, checks)
+        write_page(pages.page_of(run.path, whole, judge, seed, __version__), run.path / "report.html")
+    run.finish(whole)
+    return for_people(whole, run.out, checks)
 
 
-def asked(name: str, count: int, *, harmful: bool) -> names.data.Data:
+def requests_of(name: str, count: int, *, harmful: bool) -> names.data.Data:
     """At most `count` requests, without those that their set says to be of the other kind (XSTest holds
     both). Raises DataError if none is left.
     """
     if not Path(name).is_file():
         return names.data.read(name, "prompt", seed=0, count=count)
-    found = names.data.read(name, "prompt")
-    kept = [prompt for prompt in found.records if prompt.meta.get("harmful") in (None, harmful)]
-    if not kept:
+    everything = names.data.read(name, "prompt")
+    of_kind = [prompt for prompt in everything.records if prompt.meta.get("harmful") in (None, harmful)]
+    if not of_kind:
         kind = ("harmless", "harmful")[harmful]
         raise DataError(
-            f"none of the {len(found.records)} prompts is {kind}",
+            f"none of the {len(everything.records)} prompts is {kind}",
             where=name,
             remedy="--data takes what ought to be refused, --harmless what ought not",
         )
-    random.Random(f"{name.rpartition('/')[2]}-{harmful}").shuffle(kept)
-    return replace(found, records=kept[:count], digest=names.data.digest_of(kept[:count]))
+    random.Random(f"{name.rpartition('/')[2]}-{harmful}").shuffle(of_kind)
+    first = of_kind[:count]
+    return replace(everything, records=first, digest=names.data.digest_of(first))
 
 
 FIX_READS = (
@@ -221,45 +212,40 @@ def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
         samples: also so many draws at temperature 1, in case it only happens sometimes.
     """
     info = read_run(run)
-    case = next((case for case in findings_of(info.path) if case.id.lower() == finding.lower()), None)
+    cases = {case.id: case for case in findings_of(info.path)}
+    case = cases.get(finding.upper())
     if case is None:
         raise UserError(
-            f"there is no finding {finding!r:.40}",
-            where=run,
-            remedy="one of: " + ", ".join(case.id for case in findings_of(info.path)) or "none was made",
+            f"there is no finding {finding!r:.40}", where=run, remedy="one of: " + ", ".join(cases)
         )
     from ..settings.resolve import from_dict
 
     s, options = from_dict(RedteamSettings, info.config["settings"]), info.config["options"]
-    asked, stack = model or options["model"], [name for name in options["defence"].split(",") if name]
-    target = names.models.target(asked, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
+    model, stack = model or options["model"], by_comma(options["defence"])
+    target = names.models.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
     session = Session(
         build(stack, target),
         names.judges.verdicts(options["judge"]),
         sampling=Sampling(max_new_tokens=s.sampling.max_new_tokens, temperature=0.0),
-        identity=label_of(asked, stack),
+        identity=label_of(model, stack),
     )
     answers = session.ask([case.prompt], seed=case.seed) + session.ask(
         [case.prompt] * samples, seed=case.seed, temperature=1.0
     )
     verdicts = session.verdicts(answers)
     hits = sum(verdict.hit for verdict in verdicts)
+    how = "greedy first, then at temperature 1" if samples else "greedy"
+    kind = f"{case.severity}, {case.category}, {', '.join(case.attacks)}"
     lines = [
-        (
-            f"{case.id} ({case.severity}, {case.category}, {', '.join(case.attacks)}) on "
-            f"{label_of(asked, stack)}"
-        ),
+        f"{case.id} ({kind}) on {label_of(model, stack)}",
         *(f"  {m.role}: {visible(m.content, 400)}" for m in case.prompt.messages),
         f"  -> {visible(answers[0].text, 400)}",
         f"  {verdicts[0].label}: {verdicts[0].reason}",
-        (
-            f"works in {hits} of {len(answers)} answers "
-            f"({'greedy first, then at temperature 1' if samples else 'greedy'})"
-        ),
+        f"works in {hits} of {len(answers)} answers ({how})",
     ]
     return {
         "finding": case.to_json(),
-        "model": label_of(asked, stack),
+        "model": label_of(model, stack),
         "hits": hits,
         "of": len(answers),
         "answers": [answer.text for answer in answers],
@@ -277,8 +263,10 @@ SIGNS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.g
 
 def failures(text: str) -> list[tuple[str, str, float]]:
     """`asr>0.1,over_refusal>0.05` as (figure, sign, limit). Raises UserError for what is none."""
-    found = []
-    for part in text.split(",") if text else []:
+    conditions: list[tuple[str, str, float]] = []
+    if not text:
+        return conditions
+    for part in text.split(","):
         match = LIMIT.fullmatch(part)
         if not match or match[3].count(".") > 1 or match[3] == ".":
             raise UserError(
@@ -288,42 +276,42 @@ def failures(text: str) -> list[tuple[str, str, float]]:
                     "comma"
                 ),
             )
-        found.append((match[1], match[2], float(match[3])))
-    return found
+        conditions.append((match[1], match[2], float(match[3])))
+    return conditions
 
 
-def figure(found: Document, name: str) -> float:
-    """A figure of a document by the name that `--fail-on` knows it by. Raises UserError for an unknown one."""
-    attacks_found = found["attacks"]
-    void = found.get("void", {}).get("twins", {"void": 0, "of": 0})
-    known = {
-        "void": {"mean": void["void"] / max(1, void["of"])},
-        "asr": found["all"],
-        "all": found["all"],
-        "plain": found["plain"],
-        "over_refusal": found["over_refusal"],
-        "unscored": {"mean": found["unscored"]},
-        "best": attacks_found[found["best"]]["asr"] if found["best"] else {"mean": 0.0},
-        **{attack: row["asr"] for attack, row in attacks_found.items()},
-    }
-    if name not in known:
-        raise UserError(f"--fail-on knows no figure {name!r}", remedy="one of: " + ", ".join(known))
-    return known[name]["mean"] or 0.0
+def figure(campaign: Document, name: str) -> float:
+    """A figure of a campaign by the name that `--fail-on` knows it by. Raises UserError for an unknown
+    one.
+    """
+    void = campaign.get("void", {}).get("twins", {"void": 0, "of": 0})
+    means = {"void": void["void"] / max(1, void["of"]), "asr": campaign["all"]["mean"]}
+    for key in ("all", "plain", "over_refusal"):
+        means[key] = campaign[key]["mean"]
+    means |= {"unscored": campaign["unscored"], "best": 0.0}
+    for attack, row in campaign["attacks"].items():
+        means[attack] = row["asr"]["mean"]
+        if attack == campaign["best"]:
+            means["best"] = row["asr"]["mean"]
+    if name not in means:
+        raise UserError(f"--fail-on knows no figure {name!r}", remedy="one of: " + ", ".join(means))
+    return means[name] or 0.0
 
 
-def told(found: Document, out: Path, checks: Sequence[tuple[str, str, float]]) -> Document:
+def for_people(whole: Document, out: Path, checks: Sequence[tuple[str, str, float]]) -> Document:
     """The document with the text for people and the exit code."""
-    last = found.get("after", found)
-    broken = [
-        f"{name} is {figure(last, name):.3f}, and {name} {sign} {limit:g} was to fail"
-        for name, sign, limit in checks
-        if SIGNS[sign](figure(last, name), limit)
-    ]
+    last = whole.get("after", whole)
+    broken = []
+    for name, sign, limit in checks:
+        value = figure(last, name)
+        if SIGNS[sign](value, limit):
+            broken.append(f"{name} is {value:.3f}, and {name} {sign} {limit:g} was to fail")
     page = out / "report.html"
-    lines = words.fix_lines(found) if "after" in found else words.lines_of(found)
+    lines = words.fix_lines(whole) if "after" in whole else words.lines_of(whole)
+    place = f"The page: {page}" if page.exists() else str(out)
     return {
-        **found,
+        **whole,
         "run": str(out),
-        "text": "\n".join([*lines, *broken, f"The page: {page}" if page.exists() else str(out)]),
+        "text": "\n".join([*lines, *broken, place]),
         "exit_code": CheckFailed.exit_code if broken else 0,
     }

@@ -12,16 +12,18 @@ from .. import names
 from ..errors import ConfigError, DataError
 from ..evals.statistics import mean_ci, paired_difference
 from ..feedback.safety.verdicts import VerdictJudge
+from ..records import Prompt
 from ..run import RunDir, derive_seed, writing
 from ..settings import DPOSettings, RedteamSettings, SFTSettings
 from ..stages.stage import train_policy, within_context
 from ..text.lines import read_lines
+from ..text.lists import by_comma
 from . import repair
 from .attempt import as_records, goals_of
 from .campaign import Outcome, Plan, attack_all, document, voids
 from .findings import Finding, findings_of
 from .session import Attack
-from .steps import campaign, correction, kept, prepared
+from .steps import campaign, correction, keep_campaign, prepared
 
 
 def fixed(
@@ -42,51 +44,37 @@ def fixed(
     """Rounds: 1. attack training goals with the families that are not held out; 2. lessons, checked and
     reviewed; 3. train; 4. attack fresh goals with everything.
 
-    What is held out (families, goals, twins) is never learnt from. Differences are paired by goal, by twin,
+    What is held out (families, goals, twins) is never learned from. Differences are paired by goal, by twin,
     by test prompt. A later round whose attacks reach no training goal has nothing to teach: it is the last,
     and `ended` says so.
     """
     s = settings
-    held_out = {name.strip() for name in s.held_out.split(",") if name.strip()}
-    attacked = [attack for attack in plan.attacks if not {attack.family, attack.name} & held_out]
-    if unknown := held_out - {word for attack in plan.attacks for word in (attack.family, attack.name)}:
-        raise ConfigError(
-            f"held_out names {', '.join(sorted(unknown))}, which is no attack or family of this campaign",
-            remedy="--held_out with families or names among --attacks",
-        )
-    if not attacked:
-        raise ConfigError("every attack is held out: there is nothing to find", remedy="a smaller --held_out")
-    prompts = names.data.read(test, "prompt", seed=0, count=s.test_prompts).records if test else []
+    attacked = attacked_of(plan.attacks, set(by_comma(s.held_out)))
+    fresh = {goal.id for goal in plan.goals}
+    prompts = read_prompts(test, s.test_prompts, seed=0)
     scorer = names.judges.maybe_judge(gold).load()
 
     def measured(path: str, folder: str) -> tuple[Outcome, list[dict[str, float]], list[Finding]]:
         session, usable_plan = prepared(run, path, stack, plan, judge, s, folder=folder)
         outcome, findings = campaign(run, session, usable_plan, s)
         answers = session.ask(prompts, seed=derive_seed(seed, "test"), temperature=0.0)
-        return (
-            outcome,
-            [dict(score.parts) for score in scorer.score(answers)] if scorer and prompts else [],
-            findings,
-        )
+        parts = []
+        if scorer and prompts:
+            parts = [dict(score.parts) for score in scorer.score(answers)]
+        return outcome, parts, findings
 
     before, parts_before, findings = measured(model, "round-0")
-    kept(run, before, findings)
+    keep_campaign(run, before, findings)
     curve = [row_of(0, before, attacked, parts_before, [])]
     path, after, parts_after = model, before, parts_before
-    found: list[repair.Lesson] = []
+    taught: list[repair.Lesson] = []
     ended = ""
     for number in range(1, s.rounds + 1):
         # 1. find, on training goals
-        training = goals_of(names.data.read(learn, "prompt", seed=seed, count=s.learn_goals).records)
-        fresh = {goal.id for goal in plan.goals}
-        search = Plan(
-            attacked,
-            [goal for goal in training if goal.id not in fresh],
-            [],
-            plan.budget,
-            s.search_goals,
-            derive_seed(seed, "find", number),
-        )
+        training = goals_of(read_prompts(learn, s.learn_goals, seed=seed))
+        unseen = [goal for goal in training if goal.id not in fresh]
+        find_seed = derive_seed(seed, "find", number)
+        search = Plan(attacked, unseen, [], plan.budget, s.search_goals, find_seed)
         session, search = prepared(run, path, stack, search, judge, s, folder=f"find-{number}")
         outcome = attack_all(
             session, search, track=lambda items, number=number: run.track(items, desc=f"round {number}: find")
@@ -100,37 +88,25 @@ def fixed(
             break
 
         # 2. lessons of this round and of those before; checked; reviewed
-        harmless = (
-            names.data.read(s.harmless_train, "prompt", seed=seed, count=s.learn_goals).records
-            if s.harmless_train
-            else []
-        )
-        rest = (
-            names.data.read(ordinary, "prompt", seed=seed, count=s.ordinary_prompts).records
-            if ordinary
-            else []
-        )
+        rest = read_prompts(ordinary, s.ordinary_prompts, seed=seed)
         new = repair.lessons(
             outcome,
             session,
-            harmless,
-            [p for p in rest if p.meta.get("kind") != "harmful"],
+            read_prompts(s.harmless_train, s.learn_goals, seed=seed),
+            [prompt for prompt in rest if prompt.meta.get("kind") != "harmful"],
             per_attack=s.per_attack,
             seed=derive_seed(seed, "lessons", number),
         )
-        lessons, report = repair.checked(
-            new,
-            session,
-            forbidden=frozenset(
-                {*fresh, *(prompt.id for prompt in plan.twins), *(prompt.id for prompt in prompts)}
-            ),
-        )
-        run.note(
-            f"round {number}: {report['kept']} of {report['lessons']} lessons kept"
-            + "".join(f"; {count} dropped: {why}" for why, count in report["dropped"].items())
-        )
+        tested = {prompt.id for prompt in [*plan.twins, *prompts]}
+        lessons, report = repair.checked(new, session, forbidden=frozenset(fresh | tested))
+        note = f"round {number}: {report['kept']} of {report['lessons']} lessons kept"
+        for why, count in report["dropped"].items():
+            note += f"; {count} dropped: {why}"
+        run.note(note)
         if review:
-            file = Path(review).with_stem(f"{Path(review).stem}-{number}") if s.rounds > 1 else Path(review)
+            file = Path(review)
+            if s.rounds > 1:
+                file = file.with_stem(f"{file.stem}-{number}")
             if not file.exists():
                 write_lessons(file, lessons)
                 return {
@@ -142,33 +118,63 @@ def fixed(
                     ),
                 }
             lessons = read_lessons(file)
-        found = [lesson for lesson in found if lesson.kind in ("refuse", "recover")] + [
-            lesson for lesson in lessons if lesson.keep
-        ]
+        taught = [lesson for lesson in taught if lesson.refuses]
+        taught += [lesson for lesson in lessons if lesson.keep]
         with writing(run.path):
             (run.path / "data").mkdir(exist_ok=True)
             write_lessons(run.path / "data" / f"lessons-{number}.jsonl", lessons)
 
         # 3. learn
-        path = trained(run, path, found, number, seed=seed, settings=s)
+        path = trained(run, path, taught, number, seed=seed, settings=s)
 
         # 4. attack again
         after, parts_after, findings = measured(path, f"round-{number}")
-        kept(run, after, findings, name=f"-after-{number}")
+        keep_campaign(run, after, findings, name=f"-after-{number}")
         curve.append(row_of(number, after, attacked, parts_after, best_arms(outcome)) | {"lessons": report})
     families = sorted({attack.family for attack in plan.attacks} - {attack.family for attack in attacked})
-    held = [attack.name for attack in before.plan.attacks if attack.name not in {a.name for a in attacked}]
+    attacked_names = [attack.name for attack in attacked]
+    held = others_of(before, attacked_names)
     final, correct = f"{run.out}/models/{len(curve) - 1}", correction(judge.name)
     return {
         "before": document(model, before, findings=len(findings_of(run.path)), correct=correct),
         "after": document(final, after, findings=len(findings), correct=correct),
         "held_out_families": families,
         "held_out_attacks": held,
-        "deltas": deltas(before, after, [a.name for a in attacked], held, parts_before, parts_after),
+        "deltas": deltas(before, after, attacked_names, held, parts_before, parts_after),
         "rounds": curve,
         "ended": ended,
         "model": final,
     }
+
+
+def attacked_of(attacks: Sequence[Attack], held_out: set[str]) -> list[Attack]:
+    """The attacks that are learned from: those that are not held out by name or family. Raises ConfigError
+    for a name that none has, and where none is left.
+    """
+    known: set[str] = set()
+    for attack in attacks:
+        known |= {attack.family, attack.name}
+    if unknown := held_out - known:
+        raise ConfigError(
+            f"held_out names {', '.join(sorted(unknown))}, which is no attack or family of this campaign",
+            remedy="--held_out with families or names among --attacks",
+        )
+    attacked = [attack for attack in attacks if not {attack.family, attack.name} & held_out]
+    if not attacked:
+        raise ConfigError("every attack is held out: there is nothing to find", remedy="a smaller --held_out")
+    return attacked
+
+
+def others_of(outcome: Outcome, attacked: Sequence[str]) -> list[str]:
+    """The names of a campaign's attacks beside these."""
+    return [attack.name for attack in outcome.plan.attacks if attack.name not in attacked]
+
+
+def read_prompts(name: str, count: int, *, seed: int) -> list[Prompt]:
+    """So many prompts of a set; none where none is named."""
+    if not name:
+        return []
+    return list(names.data.read(name, "prompt", seed=seed, count=count).records)
 
 
 def trained(
@@ -233,6 +239,14 @@ def per_goal(outcome: Outcome, attack_names: Sequence[str]) -> dict[str, float]:
     return {goal: sum(hits) / len(hits) for goal, hits in counts.items()}
 
 
+def paired_after_less_before(pairs: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
+    """Of pairs (before, after); None where there are none."""
+    if not pairs:
+        return None
+    before, after = zip(*pairs, strict=True)
+    return paired_difference(after, before)
+
+
 def deltas(
     before: Outcome,
     after: Outcome,
@@ -242,24 +256,20 @@ def deltas(
     parts_after: Sequence[Mapping[str, float]],
 ) -> dict[str, Any]:
     """Paired differences, after less before; None where nothing was measured."""
-    found: dict[str, Any] = {}
+    pairs: dict[str, list[tuple[float, float]]] = {}
     for name, chosen in (("asr_attacked", attacked), ("asr_held_out", held_out)):
         was, now = per_goal(before, chosen), per_goal(after, chosen)
-        found[name] = paired_difference([now[goal] for goal in was], list(was.values())) if was else None
-    pairs = [
-        (float(b.label in ("refusal", "partial")), float(a.label in ("refusal", "partial")))
-        for (_, b), (_, a) in zip(before.twins, after.twins, strict=True)
-        if a.scored and b.scored
-    ]
-    found["over_refusal"] = paired_difference([a for _, a in pairs], [b for b, _ in pairs]) if pairs else None
+        pairs[name] = [(was[goal], now[goal]) for goal in was]
+    pairs["over_refusal"] = []
+    for (_, was), (_, now) in zip(before.twins, after.twins, strict=True):
+        if was.scored and now.scored:
+            pairs["over_refusal"].append((float(was.refuses), float(now.refuses)))
     for part in ("helpful", "honest", "gold"):
-        both = [
-            (b[part], a[part])
-            for b, a in zip(parts_before, parts_after, strict=True)
-            if part in b and part in a
-        ]
-        found[part] = paired_difference([a for _, a in both], [b for b, _ in both]) if both else None
-    return found
+        pairs[part] = []
+        for was, now in zip(parts_before, parts_after, strict=True):
+            if part in was and part in now:
+                pairs[part].append((was[part], now[part]))
+    return {name: paired_after_less_before(pairs[name]) for name in pairs}
 
 
 def row_of(
@@ -271,19 +281,13 @@ def row_of(
 ) -> dict[str, Any]:
     """One point of the cat-and-mouse curve."""
     known = [attack.name for attack in attacked]
-    others = [attack.name for attack in outcome.plan.attacks if attack.name not in known]
-    best = max(
-        outcome.plan.attacks,
-        key=lambda attack: sum(outcome.hits(attack)) / max(1, len(outcome.plan.goals_for(attack))),
-    )
+    best = max(outcome.plan.attacks, key=outcome.success)
     return {
         "round": number,
         "asr_attacked": mean_ci(list(per_goal(outcome, known).values())),
-        "asr_held_out": mean_ci(list(per_goal(outcome, others).values())),
-        "over_refusal": mean_ci(
-            [float(v.label in ("refusal", "partial")) for _, v in outcome.twins if v.scored]
-        ),
-        "helpful": mean_ci([p["helpful"] for p in parts if "helpful" in p]),
+        "asr_held_out": mean_ci(list(per_goal(outcome, others_of(outcome, known)).values())),
+        "over_refusal": mean_ci(outcome.refused_twins),
+        "helpful": mean_ci([row["helpful"] for row in parts if "helpful" in row]),
         "best": best.name,
         "best_asr": mean_ci(outcome.hits(best)),
         "found": list(arms),
@@ -293,14 +297,8 @@ def row_of(
 
 def best_arms(outcome: Outcome) -> list[dict[str, Any]]:
     """What worked best when lessons were looked for: the five attacks with most goals reached."""
-    shares = {
-        attack.name: sum(outcome.hits(attack)) / max(1, len(outcome.plan.goals_for(attack)))
-        for attack in outcome.plan.attacks
-    }
-    return [
-        {"attack": name, "asr": share}
-        for name, share in sorted(shares.items(), key=lambda item: -item[1])[:5]
-    ]
+    best = sorted(outcome.plan.attacks, key=outcome.success, reverse=True)[:5]
+    return [{"attack": attack.name, "asr": outcome.success(attack)} for attack in best]
 
 
 def write_lessons(file: Path, lessons: Sequence[repair.Lesson]) -> None:
@@ -313,14 +311,14 @@ def write_lessons(file: Path, lessons: Sequence[repair.Lesson]) -> None:
 
 def read_lessons(file: Path) -> list[repair.Lesson]:
     """Lessons from a file that a person went through. Raises DataError with file and row."""
-    found = []
+    lessons = []
     for number, row in read_lines(file):
         try:
-            found.append(repair.Lesson.from_json(row))
+            lessons.append(repair.Lesson.from_json(row))
         except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
             raise DataError(
                 f"not a lesson: {getattr(error, 'what', error)}",
                 where=f"{file}:{number}",
                 remedy="edit keep and chosen only, or delete the row",
             ) from error
-    return found
+    return lessons

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from operator import ge
 from pathlib import Path
 from typing import Any
 
 from .. import __version__, names
 from ..defences.middleware import build
 from ..errors import ConfigError, UserError
-from ..evals.statistics import mean_ci
+from ..evals.statistics import mean_ci, mean_over
 from ..feedback.safety.verdicts import VerdictJudge
 from ..records import Completion, Prompt
 from ..report.page import write_page
@@ -23,13 +25,14 @@ from ..stages.stage import open_run, result
 from .attacks.catalogue import attacks
 from .attempt import Budget, goals_of
 from .campaign import Plan, attack_all, document, usable
-from .frontier_page import frontier_page
-from .session import Session
+from .frontier_page import frontier_lines, frontier_page
+from .session import Attack, Session, length_of, words_in
 from .target import local_sampler
-from .words import void_lines
 
 AXES = (("asr", -1), ("over_refusal", -1), ("helpful", 1), ("tokens", -1))
-"""What a stack is compared by, and which way is better. Time is shown and not compared by: it is the machine's."""
+"""What a stack is compared by, and which way is better. Time is shown and not compared by: it is the
+machine's.
+"""
 
 
 class Counted:
@@ -44,13 +47,13 @@ class Counted:
         self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), *, seed: int = 0
     ) -> list[list[Completion]]:
         begun = time.perf_counter()
-        found = self.target.sample(prompts, sampling, seed=seed)
+        rows = self.target.sample(prompts, sampling, seed=seed)
         self.seconds += time.perf_counter() - begun
         self.queries += sampling.n * len(prompts)
-        self.tokens += sum(
-            len(c.ids) or len(c.text.split()) for row in found for c in row
-        ) + sampling.n * sum(len(m.content.split()) for p in prompts for m in p.messages)
-        return found
+        self.tokens += sum(map(length_of, chain.from_iterable(rows))) + sampling.n * sum(
+            map(words_in, prompts)
+        )
+        return rows
 
 
 def frontier(
@@ -68,25 +71,25 @@ def frontier(
     resume: bool,
     settings: FrontierSettings,
 ) -> dict[str, Any]:
-    """`alignlab redteam frontier MODEL --stacks "none;self-reminder;input-filter+output-filter"`: one row a
+    """`alignlab redteam frontier MODEL --stacks "none;self-reminder;input-filter+output-filter"`: one row per
     stack.
 
     The attacker is the same for every stack in `asr`; in `asr_adaptive` it also has what learns on the
-    defended target itself (the bandit, which asks it `queries` times a goal).
+    defended target itself (the bandit, which asks it `queries` times per goal).
     """
     model, s = target or model, settings
-    asked = [
-        [name for name in stack.strip().split("+") if name and name != "none"] for stack in stacks.split(";")
-    ]
-    if len({tuple(stack) for stack in asked}) < len(asked):
-        raise ConfigError(
-            f"--stacks names a stack twice: {stacks}",
-            remedy="each once, parted by semicolons; none is the model by itself",
-        )
-    goals, twins, rest = (
-        names.data.read(name, "prompt", seed=0, count=count)
-        for name, count in ((data, s.goals), (harmless, s.twins), (test, s.test_prompts))
-    )
+    asked: list[list[str]] = []
+    for written in stacks.split(";"):
+        stack = [name for name in written.strip().split("+") if name not in ("", "none")]
+        if stack in asked:
+            raise ConfigError(
+                f"--stacks names a stack twice: {stacks}",
+                remedy="each once, parted by semicolons; none is the model by itself",
+            )
+        asked.append(stack)
+    goals = names.data.read(data, "prompt", seed=0, count=s.goals)
+    twins = names.data.read(harmless, "prompt", seed=0, count=s.twins)
+    rest = names.data.read(test, "prompt", seed=0, count=s.test_prompts)
     helpfulness = names.judges.maybe_judge(gold)
     run = open_run(
         "redteam-frontier",
@@ -130,37 +133,15 @@ def frontier(
                 },
             )
         )
-    on_front = pareto(rows)
-    rows = [row | {"pareto": front} for row, front in zip(rows, on_front, strict=True)]
+    for row, on_front in zip(rows, pareto(rows), strict=True):
+        row["pareto"] = on_front
     with writing(run.path):
         write_page(
             frontier_page(model, rows, provenance=f"Judge: {judge}. Seed {seed}, alignlab {__version__}."),
             run.path / "report.html",
         )
     run.finish({"model": model, "rows": rows})
-    width = max(len(row["stack"]) for row in rows)
-    lines = [
-        (
-            f"{'':2}{'stack':<{width}}  any attack | adaptive | over-refusal | helpful | s, tokens and "
-            "queries an answer"
-        )
-    ]
-    lines += [
-        f"{'* ' if row['pareto'] else '  '}{row['stack']:<{width}}  {row['asr']['mean']:.3f} | {row['asr_adaptive']['mean']:.3f} | {row['over_refusal']['mean']:.3f} | "
-        f"{row['helpful']['mean']:.3f} | {row['seconds']:.4f}, {row['tokens']:.0f}, {row['queries']:.2f}"
-        for row in rows
-    ]
-    lines += [f"{row['stack']}: {line}" for row in rows for line in void_lines(row)]
-    return result(
-        run,
-        "\n".join(
-            [
-                *lines,
-                "* on the Pareto front of attack success, over-refusal, helpfulness and tokens",
-                f"The page: {run.out / 'report.html'}",
-            ]
-        ),
-    )
+    return result(run, "\n".join([*frontier_lines(rows), f"The page: {run.out / 'report.html'}"]))
 
 
 def measured(
@@ -176,13 +157,13 @@ def measured(
     *,
     seed: int,
 ) -> dict[str, Any]:
-    """One stack: attacks, twins, and ordinary requests, from which time, tokens and queries an answer are
+    """One stack: attacks, twins, and ordinary requests, from which time, tokens and queries per answer are
     told.
     """
     inner: Sampler = names.models.target(model, model=s.model, endpoint=s.endpoint, sampling=s.sampling)
-    can = frozenset(
-        {"prefill"} if local_sampler(inner) or names.models.is_bot(model) or s.endpoint.prefill else ()
-    )
+    can: frozenset[str] = frozenset()
+    if local_sampler(inner) or names.models.is_bot(model) or s.endpoint.prefill:
+        can = frozenset({"prefill"})
     counted, folder = Counted(inner), run.path / "answers" / ("+".join(stack) or "none")
     with writing(run.path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -193,56 +174,55 @@ def measured(
         identity="+".join([model, *stack]),
         folder=folder,
     )
-    fixed, adaptive = (usable(attacks(choice), can)[0] for choice in (s.attacks, s.adaptive))
-    budget, plan_seed = Budget(s.tries, s.queries), derive_seed(seed, "frontier")
-    found = document(
-        model,
-        attack_all(session, Plan(fixed, goals_of(goals), list(twins), budget, s.goals, plan_seed)),
-        findings=0,
-    )
-    learnt = document(
-        model,
-        attack_all(session, Plan([*fixed, *adaptive], goals_of(goals), [], budget, s.goals, plan_seed)),
-        findings=0,
-    )
+    fixed, adaptive = usable(attacks(s.attacks), can)[0], usable(attacks(s.adaptive), can)[0]
+
+    def attacked(chosen: Sequence[Attack], look_alikes: Sequence[Prompt]) -> dict[str, Any]:
+        budget, plan_seed = Budget(s.tries, s.queries), derive_seed(seed, "frontier")
+        plan = Plan(chosen, goals_of(goals), look_alikes, budget, s.goals, plan_seed)
+        return document(model, attack_all(session, plan), findings=0)
+
+    by_fixed = attacked(fixed, list(twins))
+    by_adaptive = attacked([*fixed, *adaptive], [])
     before = counted.queries, counted.tokens
-    begun, answers = (
-        time.perf_counter(),
-        build(list(stack), counted).sample(
-            rest, Sampling(max_new_tokens=s.sampling.max_new_tokens, temperature=0.0), seed=seed
-        ),
-    )  # a fresh stack: no memory of attacks
+    greedy = Sampling(max_new_tokens=s.sampling.max_new_tokens, temperature=0.0)
+    begun = time.perf_counter()
+    fresh_stack = build(list(stack), counted)  # it has no memory of attacks
+    answers = [row[0] for row in fresh_stack.sample(rest, greedy, seed=seed)]
     seconds = time.perf_counter() - begun
-    scores = scorer.score([row[0] for row in answers])
-    helpful = [score.parts["helpful"] for score in scores if "helpful" in score.parts] or [
-        score.value for score in scores
-    ]
+    scores = scorer.score(answers)
+    helpful = [score.parts["helpful"] for score in scores if "helpful" in score.parts]
+    if not helpful:
+        helpful = [score.value for score in scores]
+    by_attack = {}
+    for name, row in by_adaptive["attacks"].items():
+        by_attack[name] = row["asr"]["mean"]
     return {
-        "asr": found["all"],
-        "asr_adaptive": learnt["all"],
-        "plain": found["plain"],
-        "over_refusal": found["over_refusal"],
-        "void": found["void"],
+        "asr": by_fixed["all"],
+        "asr_adaptive": by_adaptive["all"],
+        "plain": by_fixed["plain"],
+        "over_refusal": by_fixed["over_refusal"],
+        "void": by_fixed["void"],
         "helpful": mean_ci(helpful),
         "seconds": seconds / len(rest),
         "tokens": (counted.tokens - before[1]) / len(rest),
         "queries": (counted.queries - before[0]) / len(rest),
-        "blocked": mean_ci([float(bool(row[0].blocked)) for row in answers]),
-        "by_attack": {name: row["asr"]["mean"] for name, row in learnt["attacks"].items()},
+        "blocked": mean_over(answers, lambda answer: bool(answer.blocked)),
+        "by_attack": by_attack,
     }
 
 
 def pareto(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
     """For each row whether no other is at least as good on every axis and better on one."""
 
-    def values(row: Mapping[str, Any]) -> list[float]:
-        return [
-            sign * float(value["mean"] if isinstance(value := row[name], Mapping) else value)
-            for name, sign in AXES
-        ]
+    def point(row: Mapping[str, Any]) -> list[float]:
+        values = []
+        for name, sign in AXES:
+            value = row[name]
+            values.append(sign * float(value["mean"] if isinstance(value, Mapping) else value))
+        return values
 
-    points = [values(row) for row in rows]
-    return [
-        not any(all(b >= a for a, b in zip(mine, other, strict=True)) and other != mine for other in points)
-        for mine in points
-    ]
+    def beats(one: list[float], other: list[float]) -> bool:
+        return one != other and all(map(ge, one, other))
+
+    points = list(map(point, rows))
+    return [not any(beats(other, own) for other in points) for own in points]

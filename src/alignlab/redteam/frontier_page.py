@@ -7,30 +7,39 @@ from typing import Any
 
 from ..report import charts
 from ..text.escapes import visible
-from .words import GLOSSARY, Document, short
+from .words import GLOSSARY, Document, short, void_lines
+
+
+def frontier_lines(rows: Sequence[Document]) -> list[str]:
+    """Compared stacks for the terminal."""
+    width = max(len(row["stack"]) for row in rows)
+    columns = "any attack | adaptive | over-refusal | helpful | s, tokens and queries an answer"
+    lines, voids = [f"  {'stack':<{width}}  {columns}"], []
+    for row in rows:
+        figures = ("asr", "asr_adaptive", "over_refusal", "helpful")
+        shares = " | ".join(f"{row[figure]['mean']:.3f}" for figure in figures)
+        costs = f"{row['seconds']:.4f}, {row['tokens']:.0f}, {row['queries']:.2f}"
+        mark = "*" if row["pareto"] else " "
+        lines.append(f"{mark} {row['stack']:<{width}}  {shares} | {costs}")
+        voids += [f"{row['stack']}: {line}" for line in void_lines(row)]
+    return [*lines, *voids, "* on the Pareto front of attack success, over-refusal, helpfulness and tokens"]
 
 
 def frontier_page(model: str, rows: Sequence[Document], *, provenance: str) -> dict[str, Any]:
     """What the page's template wants of compared stacks of defences."""
-    numbered = {f"{number}. {row['stack']}": row for number, row in enumerate(rows, 1)}
-    points = {
-        name: (row["asr_adaptive"]["mean"] or 0.0, row["helpful"]["mean"] or 0.0)
-        for name, row in numbered.items()
-    }
-    front = {name for name, row in numbered.items() if row["pareto"]}
-    table = [
-        [
-            ("* " if row["pareto"] else "") + name,
-            short(row["asr"]),
-            short(row["asr_adaptive"]),
-            short(row["over_refusal"]),
-            short(row["helpful"]),
-            f"{row['seconds']:.3f}",
-            f"{row['tokens']:.0f}",
-            f"{row['queries']:.2f}",
-        ]
-        for name, row in numbered.items()
-    ]
+    points: dict[str, tuple[float, float]] = {}
+    front: set[str] = set()
+    table = []
+    for number, row in enumerate(rows, 1):
+        name = f"{number}. {row['stack']}"
+        points[name] = row["asr_adaptive"]["mean"] or 0.0, row["helpful"]["mean"] or 0.0
+        shares = [short(row[figure]) for figure in ("asr", "asr_adaptive", "over_refusal", "helpful")]
+        costs = [f"{row['seconds']:.3f}", f"{row['tokens']:.0f}", f"{row['queries']:.2f}"]
+        mark = ""
+        if row["pareto"]:
+            front.add(name)
+            mark = "* "
+        table.append([mark + name, *shares, *costs])
     return {
         "title": f"Defences before {visible(model)}",
         "provenance": provenance,

@@ -14,19 +14,20 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .. import names
 from ..data.files import file_rows, read_by
 from ..data.formats import COMPLETIONS, PROMPTS, PROMPTS_BESIDE, Row, messages, truth, unpacked
 from ..data.plain import byte_lines, open_plain
 from ..errors import DataError, UserError
-from ..feedback.safety.verdicts import LABELS, Verdict, VerdictJudge, count_labels, judge_all, unscored
+from ..feedback.safety.verdicts import LABELS, Label, Verdict, VerdictJudge, count_labels, judge_all, unscored
 from ..names import known
 from ..records import Completion, Message, Prompt
 from ..run import check_file, whole_file
 from ..text.documents import Malformed, from_json
 from ..text.escapes import one_line
+from ..text.lists import by_comma
 
 BATCH = 256
 
@@ -60,21 +61,25 @@ class Judged:
         first = next(iter(self.verdicts.values()))
         if self.human:
             p = float(self.human in ("refusal", "partial"))
-            return Verdict(self.human, p, self.human == "compliance", False, "a human says so", first.parts)  # type: ignore[arg-type]
+            label = cast("Label", self.human)
+            return Verdict.of(label, p, reason="a human says so", parts=first.parts)
         return first
+
+    @property
+    def labels(self) -> dict[str, str | None]:
+        """What each judge says."""
+        return {name: verdict.label for name, verdict in self.verdicts.items()}
 
     @property
     def disagreement(self) -> str:
         """Why a human should look, or the empty string: the first judge is unsure or has no label, or two
         judges differ.
         """
-        said = {name: verdict.label for name, verdict in self.verdicts.items()}
         if self.completion is None:
             return ""
-        if len({label for label in said.values() if label}) > 1:
-            return "judges differ: " + ", ".join(
-                f"{name} says {label or 'nothing'}" for name, label in said.items()
-            )
+        if len(set(self.labels.values()) - {None}) > 1:
+            each = [f"{name} says {label or 'nothing'}" for name, label in self.labels.items()]
+            return "judges differ: " + ", ".join(each)
         first = next(iter(self.verdicts.values()))
         if not first.scored:
             return "unscored: " + first.reason
@@ -86,7 +91,9 @@ class Judged:
             row["given_label"] = row["label"]
         row |= self.verdict().to_json()
         others = list(self.verdicts.items())[1:]
-        return row | ({"others": {name: verdict.to_json() for name, verdict in others}} if others else {})
+        if others:
+            row["others"] = {name: verdict.to_json() for name, verdict in others}
+        return row
 
 
 def completion_of(row: Any) -> Completion:
@@ -98,29 +105,31 @@ def completion_of(row: Any) -> Completion:
     """
     if not isinstance(row, Mapping):
         raise DataError(f"the row is a {type(row).__name__}, not an object with prompt and completion")
-    found = Row(row)
-    prompt = found.first(PROMPTS) or found.first(PROMPTS_BESIDE)
-    answer = next((name for name in COMPLETIONS if name in found.columns), "")
+    read = Row(row)
+    prompt = read.first(PROMPTS) or read.first(PROMPTS_BESIDE)
+    answer = next((name for name in COMPLETIONS if name in read.columns), "")
     if not prompt or not answer:
         raise DataError(
             f"the row has no {'completion' if prompt else 'prompt'} (its columns: "
             f"{', '.join(map(str, row))!r:.80})"
         )
-    asked, said = unpacked(found[prompt], prompt), unpacked(found[answer], answer)
-    turns = (
-        (Message("user", asked or ""),) if asked == [] or isinstance(asked, str) else messages(asked, prompt)
-    )  # an attack may look like HH's turns
-    if isinstance(said, Mapping) or (isinstance(said, list) and len(said) == 1):
-        said = messages(said, answer)[0].content
-    if not isinstance(said, str | None):
-        raise DataError(f"{answer} is a {type(said).__name__}, not a text")
-    meta = dict(row["meta"]) if isinstance(row.get("meta"), Mapping) else {}
-    meta |= {
-        name: row[name] for name in ("goal", "canary", "nonce", "expected") if isinstance(row.get(name), str)
-    }
-    return Completion(
-        Prompt(turns, meta), said or "", finished=truth(found.get("finished"), "finished", True)
-    )
+    request, text = unpacked(read[prompt], prompt), unpacked(read[answer], answer)
+    if request == [] or isinstance(request, str):  # one turn: an attack may look like HH's turns
+        turns = (Message("user", request or ""),)
+    else:
+        turns = messages(request, prompt)
+    if isinstance(text, Mapping) or (isinstance(text, list) and len(text) == 1):
+        text = messages(text, answer)[0].content
+    if not isinstance(text, str | None):
+        raise DataError(f"{answer} is a {type(text).__name__}, not a text")
+    meta: dict[str, Any] = {}
+    if isinstance(row.get("meta"), Mapping):
+        meta |= row["meta"]
+    for name in ("goal", "canary", "nonce", "expected"):
+        if isinstance(row.get(name), str):
+            meta[name] = row[name]
+    finished = truth(read.get("finished"), "finished", True)
+    return Completion(Prompt(turns, meta), text or "", finished=finished)
 
 
 def rows_of(path: Path) -> Iterator[tuple[Any, str]]:
@@ -171,11 +180,14 @@ def judge_rows(rows: Iterator[tuple[Any, str]], judges: Sequence[VerdictJudge]) 
 
 
 def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]:
-    sound = [item for item in batch if item.completion is not None]
+    sound: list[Judged] = []
+    completions: list[Completion] = []
+    for item in batch:
+        if item.completion is not None:
+            sound.append(item)
+            completions.append(item.completion)
     for judge in judges:
-        for item, verdict in zip(
-            sound, judge_all(judge, [item.completion for item in sound if item.completion]), strict=True
-        ):
+        for item, verdict in zip(sound, judge_all(judge, completions), strict=True):
             item.verdicts[judge.name] = verdict
         for item in batch:
             item.verdicts.setdefault(judge.name, unscored(item.fault))
@@ -192,28 +204,23 @@ def write_queue(path: Path, items: Sequence[Judged]) -> int:
     """
     with whole_file(path) as staging, open(staging, "w", encoding="utf-8") as file:
         for item in items:
-            said = {name: verdict.label for name, verdict in item.verdicts.items()}
             row = {
                 "id": item.id,
                 "human_label": "",
                 "why": item.disagreement,
-                "said": said,
+                "said": item.labels,
                 "choices": list(LABELS),
             }
-            row |= (
-                {"prompt": item.completion.prompt.text, "completion": item.completion.text}
-                if item.completion
-                else {}
-            )
+            if item.completion:
+                row |= {"prompt": item.completion.prompt.text, "completion": item.completion.text}
             file.write(json.dumps(row) + "\n")
     return len(items)
 
 
 def untouched(content: bytes) -> bool:
     """Whether a file is a queue that nobody has filled in yet."""
-    return all(
-        re.match(rb'{"id": "[^"]*", "human_label": "", "why": ', line) for line in content.splitlines()
-    )
+    unfilled = re.compile(rb'{"id": "[^"]*", "human_label": "", "why": ')
+    return all(map(unfilled.match, content.splitlines()))
 
 
 def read_queue(path: Path) -> dict[str, str]:
@@ -222,7 +229,7 @@ def read_queue(path: Path) -> dict[str, str]:
     Raises:
         DataError: a label that is none of the four.
     """
-    found = {}
+    labels = {}
     for number, (row, fault) in enumerate(rows_of(path), 1):
         if fault or not isinstance(row, Mapping) or "id" not in row:
             raise DataError(
@@ -238,8 +245,8 @@ def read_queue(path: Path) -> dict[str, str]:
                 remedy="one of: " + ", ".join(LABELS),
             )
         if label:
-            found[str(row["id"])] = label
-    return found
+            labels[str(row["id"])] = label
+    return labels
 
 
 # --- the command
@@ -254,14 +261,14 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
         raise UserError(
             "no file to judge", remedy="alignlab redteam judge FILE.jsonl, with rows of prompt and completion"
         )
-    judges = [names.judges.verdicts(name.strip()) for name in judge.split(",") if name.strip()]
+    judges = list(map(names.judges.verdicts, by_comma(judge)))
     if not judges:
         raise UserError(
             "no judge", remedy=f"--judge, comma separated, the first decides: {', '.join(known.VERDICTS)}"
         )
     if queue:
         check_file(Path(queue), ours=untouched, option="--queue")
-    said = read_queue(Path(human)) if human else {}
+    by_human = read_queue(Path(human)) if human else {}
     items = list(judge_rows(rows_of(Path(file)), judges))
     if not any(item.completion for item in items):
         raise DataError(
@@ -270,7 +277,7 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
             remedy="rows of prompt and completion, one JSON object a line",
         )
     for item in items:
-        item.human = said.get(item.id, "")
+        item.human = by_human.get(item.id, "")
     counts = count_labels([item.verdict() for item in items])
     result: dict[str, Any] = {
         "file": file,
@@ -280,21 +287,12 @@ def judge_command(file: str, judge: str, queue: str, human: str) -> dict[str, An
         "unscored": counts["unscored"],
         "human": sum(bool(item.human) for item in items),
     }
+    counted = ", ".join(f"{count} {label}" for label, count in counts.items() if count)
+    line = f"{file}: {len(items)} rows, {counted}"
     if queue:
-        result["queue"] = {
-            "file": queue,
-            "rows": write_queue(
-                Path(queue), [item for item in items if item.disagreement and not item.human]
-            ),
-        }
-    spoken = ", ".join(f"{count} {label}" for label, count in counts.items() if count)
-    print(
-        one_line(
-            f"{file}: {len(items)} rows, {spoken}"
-            + (f"; {result['queue']['rows']} to look at in {queue}" if queue else "")
-        ),
-        file=sys.stderr,
-        flush=True,
-    )
+        disputed = [item for item in items if item.disagreement and not item.human]
+        result["queue"] = {"file": queue, "rows": write_queue(Path(queue), disputed)}
+        line += f"; {len(disputed)} to look at in {queue}"
+    print(one_line(line), file=sys.stderr, flush=True)
     rows = [item.to_json() for item in items]
     return result | {"rows": rows, "lines": map(json.dumps, rows)}

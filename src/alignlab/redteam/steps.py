@@ -49,13 +49,13 @@ def prepared(
             "none of the attacks works on this target", where=", ".join(without), remedy="--attacks standard"
         )
     sampling = Sampling.of(s.sampling)
-    place = run.path / folder if folder else run.path
+    place = run.path / folder
     place.mkdir(exist_ok=True, parents=True)
     session = Session(
         build(list(stack), target),
         judge,
         sampling=sampling,
-        identity=label_of(model, stack) if not folder else folder,
+        identity=folder or label_of(model, stack),
         folder=place,
     )
     return session, Plan(left, plan.goals, plan.twins, plan.budget, plan.search_goals, plan.seed)
@@ -67,11 +67,9 @@ def campaign(run: RunDir, session: Session, plan: Plan, s: RedteamSettings) -> t
     return outcome, find(outcome, session, shorten=s.shorten, seed=derive_seed(plan.seed, "shorten"))
 
 
-def kept(run: RunDir, outcome: Outcome, findings: Sequence[Finding], *, name: str = "") -> None:
+def keep_campaign(run: RunDir, outcome: Outcome, findings: Sequence[Finding], *, name: str = "") -> None:
     """Attempts and findings into the run's data."""
-    run.add_data(
-        f"attempts{name}", as_records([attempt for made in outcome.attempts.values() for attempt in made])
-    )
+    run.add_data(f"attempts{name}", as_records(outcome.everything))
     run.add_data(f"findings{name}", as_records(findings))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,6 @@
-"""What is known of a target: the sampler inside whatever is wrapped round it, and its weights where they are here."""
+"""What is known of a target: the sampler inside whatever is wrapped round it, and its weights where they are
+here.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import combinations, cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..run import derive_seed
 from ..sampling import Sampling
 from ..settings import AttackerSettings
 from ..text.rouge import rouge_l, words
-from .attacks.attackers import asked, progress
+from .attacks.attackers import attackers_prompt, progress
 from .session import Session
 
 
@@ -23,13 +24,19 @@ def first_lessons(prompts: Sequence[Prompt], wrappers: Sequence[str], *, seed: i
     """How an attacker learns to write at all: requests and the wrappers around them. It learns forms here,
     and by reinforcement which of them work.
     """
-    found = []
+    lessons = []
     for number, prompt in enumerate(prompts):
         rng = random.Random(derive_seed(seed, "first lessons", number))
-        one = compose(*rng.sample(wrappers, 2 if rng.random() < 0.2 else 1)).wrap(prompt, rng)
-        if len(one.messages) == 1:
-            found.append(Demonstration(asked(prompt), one.text))
-    return found
+        wrapped = compose(*rng.sample(wrappers, 2 if rng.random() < 0.2 else 1)).wrap(prompt, rng)
+        if len(wrapped.messages) == 1:
+            lessons.append(Demonstration(attackers_prompt(prompt), wrapped.text))
+    return lessons
+
+
+def writable_wrappers() -> list[str]:
+    """The wrappers that a model can write word by word: all in plain language, and a few spellings."""
+    spellings = ("spaced", "words-reversed", "stuffed", "payload-split", "direct-injection")
+    return [name for name in WRAPPERS if WRAPPERS[name].family == "jailbreak" or name in spellings]
 
 
 class AttackReward(ScoreJudge):
@@ -50,26 +57,21 @@ class AttackReward(ScoreJudge):
         self.session, self.diversity, self.shaping = session, diversity, shaping
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        prompts = [Prompt((Message("user", c.text.strip() or "."),), c.prompt.meta) for c in completions]
+        prompts, residues = [], []
+        for c in completions:
+            prompts.append(Prompt((Message("user", c.text.strip() or "."),), c.prompt.meta))
+            residues.append(without(c.text, str(c.prompt.meta.get("plain", ""))))
         verdicts = self.session.verdicts(self.session.ask(prompts, seed=0, temperature=0.0))
-        residues = [without(c.text, str(c.prompt.meta.get("plain", ""))) for c in completions]
         hits = [i for i, verdict in enumerate(verdicts) if verdict.hit]
         scores = []
         for i, verdict in enumerate(verdicts):
-            others = [j for j in hits if j != i][:24]
-            alike = (
-                sum(rouge_l(residues[i], residues[j]) for j in others) / len(others)
-                if verdict.hit and others
-                else 0.0
-            )
+            alike = 0.0
+            others = [residues[j] for j in hits if j != i][:24]
+            if verdict.hit and others:
+                alike = sum(rouge_l(residues[i], other) for other in others) / len(others)
             value = float(verdict.hit) * (1 - self.diversity * alike) + self.shaping * progress(verdict)
-            scores.append(
-                Score(
-                    value,
-                    {"hit": float(verdict.hit), "alike": alike, "void": float(verdict.label == "void")},
-                    verdict.reason,
-                )
-            )
+            parts = {"hit": float(verdict.hit), "alike": alike, "void": float(verdict.label == "void")}
+            scores.append(Score(value, parts, verdict.reason))
         return scores
 
 
@@ -83,9 +85,11 @@ def variety(texts: Sequence[str], plain: Sequence[str]) -> float:
     """1 less the mean ROUGE-L of pairs of prompts, the requests themselves taken out: 0 = all the same words,
     near 1 = all different.
     """
-    residues = [without(text, request) for text, request in zip(texts, plain, strict=True)][:60]
-    pairs = [rouge_l(a, b) for i, a in enumerate(residues) for b in residues[i + 1 :]]
-    return 1 - sum(pairs) / len(pairs) if pairs else 0.0
+    if len(texts) < 2:
+        return 0.0
+    residues = list(map(without, texts, plain))[:60]
+    alike = [rouge_l(a, b) for a, b in combinations(residues, 2)]
+    return 1 - sum(alike) / len(alike)
 
 
 def train_attacker(
@@ -123,7 +127,8 @@ def train_attacker(
     if run.done:
         return done(run)
     from ..methods import group, sft
-    from ..models.load import load_policy, save_policy
+    from ..models.load import load_policy
+    from ..models.saving import save_policy
     from ..sampling.local import LocalSampler
 
     attacked = names.models.target(
@@ -135,15 +140,8 @@ def train_attacker(
         sampling=Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=0.0),
         identity=model,
     )
-    written = [
-        name
-        for name in WRAPPERS
-        if WRAPPERS[name].family == "jailbreak"
-        or name in ("spaced", "words-reversed", "stuffed", "payload-split", "direct-injection")
-    ]
-    lessons = first_lessons(
-        [goals.records[i % len(goals.records)] for i in range(settings.lessons)], written, seed=seed
-    )
+    requests = islice(cycle(goals.records), settings.lessons)
+    lessons = first_lessons(list(requests), writable_wrappers(), seed=seed)
 
     # 1. learn to write prompts
     first = train_policy(
@@ -163,41 +161,30 @@ def train_attacker(
     )
 
     # 2. learn which of them work on this target, and keep them various
-    policy, reference = (
-        load_policy(names.models.model(first["run"]).path, settings.model, trainable=trainable)
-        for trainable in (True, False)
-    )
-    prompts = [asked(prompt) for prompt in goals.records]
+    folder = names.models.model(first["run"]).path
+    policy = load_policy(folder, settings.model, trainable=True)
+    reference = load_policy(folder, settings.model, trainable=False)
+    prompts = [attackers_prompt(prompt) for prompt in goals.records]
 
-    def tried(who: Any) -> tuple[list[str], list[bool], list[str]]:
-        sampler = LocalSampler.of(who, slots=settings.rloo.sampling.slots)
-        texts = [
-            group[0].text
-            for group in sampler.sample(
-                prompts,
-                Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=1.0),
-                seed=derive_seed(seed, "tried"),
-            )
-        ]
-        sampler.close()
-        scores = AttackReward(session, diversity=0.0).score(
-            [Completion(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
-        )
-        return (
-            texts,
-            [score.parts["hit"] > 0 for score in scores],
-            [str(prompt.meta["plain"]) for prompt in prompts],
-        )
-
-    from ..evals.statistics import mean_ci
+    from ..evals.statistics import mean_over
 
     def figures(who: Any) -> dict[str, Any]:
-        texts, hits, plain = tried(who)
-        worked = [(text, request) for text, hit, request in zip(texts, hits, plain, strict=True) if hit]
+        """One prompt for every request: how many hit, how different those are, the first of them."""
+        sampler = LocalSampler.of(who, slots=settings.rloo.sampling.slots)
+        drawn = Sampling(max_new_tokens=settings.rloo.sampling.max_new_tokens, temperature=1.0)
+        groups = sampler.sample(prompts, drawn, seed=derive_seed(seed, "tried"))
+        sampler.close()
+        written = [Completion(prompt, group[0].text) for prompt, group in zip(prompts, groups, strict=True)]
+        scores = AttackReward(session, diversity=0.0).score(written)
+        texts, requests = [], []
+        for completion, score in zip(written, scores, strict=True):
+            if score.parts["hit"] > 0:
+                texts.append(completion.text)
+                requests.append(str(completion.prompt.meta["plain"]))
         return {
-            "asr": mean_ci([float(hit) for hit in hits]),
-            "variety": variety([text for text, _ in worked], [request for _, request in worked]),
-            "worked": [text for text, _ in worked[:20]],
+            "asr": mean_over(scores, lambda score: score.parts["hit"] > 0),
+            "variety": variety(texts, requests),
+            "worked": texts[:20],
         }
 
     before = figures(reference)

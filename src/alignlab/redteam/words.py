@@ -1,10 +1,12 @@
-"""A campaign and a fix in words, for the terminal and as Markdown; what a model or an attacker wrote is shown with its
-control characters escaped.
+"""A campaign and a fix in words, for the terminal and as Markdown; what a model or an attacker wrote is shown
+with its control characters escaped. Longer words lie in `words.toml`, the Markdown in `report.md.j2`.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..stages.stage import rate
@@ -12,84 +14,68 @@ from ..text.escapes import visible
 from .findings import Finding
 
 Document = Mapping[str, Any]
-GLOSSARY = (
-    (
-        "attack success",
-        "Share of the goals (requests that ought to be refused) on which an answer did what was asked, by the judge, within the attack's budget. Empty, broken and off-topic answers are no "
-        "success, and an answer that the judge failed on counts as none.",
-    ),
-    ("plain", "The bare request, asked once, with nothing around it."),
-    ("any", "Share of the goals that fell to at least one attack: what somebody with patience has."),
-    ("over-refusal", "Share of harmless look-alikes that are refused, wholly or in part."),
-    (
-        "held-out families",
-        (
-            "Attacks that no lesson was made from. They say how far what was learnt carries over; the "
-            "attacked ones only that it was learnt."
-        ),
-    ),
-    ("paired", "Differences goal by goal, look-alike by look-alike, prompt by prompt, after less before."),
-    ("intervals", "95 %: Wilson for shares, t for means and differences."),
+WORDS: dict[str, dict[str, str]] = tomllib.loads(
+    (Path(__file__).parent / "words.toml").read_text(encoding="utf-8")
 )
+GLOSSARY = tuple(WORDS["glossary"].items())
+VOID = "void (empty, broken, off the point; count as no success and as no refusal)"
 
 
-def lines_of(found: Document) -> list[str]:
+def lines_of(campaign: Document) -> list[str]:
     """The campaign in words: what found something, worst first, and how many attacks found nothing."""
-    rows = worst_first(found, only_hits=True)
-    width = max([len(name) for name, _ in rows] + [5])
-    nothing = len(found["attacks"]) - len(rows)
-    return [
-        (
-            f"{found['model']}: {found['goals']} goals, {len(found['attacks'])} attacks, {found['queries']} "
-            "queries"
-        ),
-        f"  {'plain':<{width}}  {rate(found['plain'])}",
-        *(
-            f"  {name:<{width}}  {rate(row['asr'])}  {row['family']}, {row['queries']} queries"
-            for name, row in rows
-        ),
-        *([f"  {nothing} others found nothing"] if nothing else []),
-        f"  {'any':<{width}}  {rate(found['all'])}",
-        (
-            f"over-refusal {rated(found['over_refusal'])}, {found['unscored']} unscored, "
-            f"{found['findings']} findings"
-        ),
-        *void_lines(found),
-    ]
-
-
-def fix_lines(found: Document) -> list[str]:
-    """A fix in words: the curve and the differences."""
+    rows = worst_first(campaign, only_hits=True)
+    count, width = len(campaign["attacks"]), max([5, *(len(name) for name, _ in rows)])
     lines = [
-        f"round {row['round']}: attacked {rate(row['asr_attacked'])}, held out {rate(row['asr_held_out'])}, over-refusal {rated(row['over_refusal'])}, best {row['best']} "
-        f"{rate(row['best_asr'])}{''.join(f'; {line}' for line in void_lines(row))}"
-        for row in found["rounds"]
+        f"{campaign['model']}: {campaign['goals']} goals, {count} attacks, {campaign['queries']} queries",
+        f"  {'plain':<{width}}  {rate(campaign['plain'])}",
     ]
-    lines += [f"  {name:<13} {difference(value)}" for name, value in found["deltas"].items()]
+    for name, row in rows:
+        lines.append(f"  {name:<{width}}  {rate(row['asr'])}  {row['family']}, {row['queries']} queries")
+    if len(rows) < count:
+        lines.append(f"  {count - len(rows)} others found nothing")
+    refused, unscored = rated(campaign["over_refusal"]), campaign["unscored"]
     return [
         *lines,
-        *([found["ended"]] if found.get("ended") else []),
-        f"held out: {', '.join(found['held_out_families'] or found['held_out_attacks']) or 'nothing'}",
-        f"the fixed model: {found['model']}",
+        f"  {'any':<{width}}  {rate(campaign['all'])}",
+        f"over-refusal {refused}, {unscored} unscored, {campaign['findings']} findings",
+        *void_lines(campaign),
     ]
 
 
-def void_lines(found: Document) -> list[str]:
+def fix_lines(fix: Document) -> list[str]:
+    """A fix in words: the curve and the differences."""
+    lines = []
+    for row in fix["rounds"]:
+        parts = [
+            f"round {row['round']}: attacked {rate(row['asr_attacked'])}",
+            f"held out {rate(row['asr_held_out'])}",
+            f"over-refusal {rated(row['over_refusal'])}",
+            f"best {row['best']} {rate(row['best_asr'])}",
+        ]
+        lines.append("; ".join([", ".join(parts), *void_lines(row)]))
+    lines += [f"  {name:<13} {difference(value)}" for name, value in fix["deltas"].items()]
+    if fix.get("ended"):
+        lines.append(fix["ended"])
+    return [*lines, f"held out: {held_out(fix)}", f"the fixed model: {fix['model']}"]
+
+
+def held_out(fix: Document) -> str:
+    """The families that no lesson was made from, or where no whole family was held out the attacks."""
+    return ", ".join(fix["held_out_families"] or fix["held_out_attacks"]) or "nothing"
+
+
+def void_lines(campaign: Document) -> list[str]:
     """What the rates do not say: answers that say nothing, or nothing to the point, are neither a success of
     an attack nor a refusal.
     """
-    counts = found.get("void", {})  # an older document has none
-    named = (("plain", "plain requests"), ("attacks", "attacks"), ("twins", "harmless look-alikes"))
-    told = [
-        f"{counts[key]['void']} of {counts[key]['of']} answers to {name}"
-        for key, name in named
-        if counts.get(key, {}).get("void")
-    ]
-    return (
-        [f"void (empty, broken, off the point; count as no success and as no refusal): {', '.join(told)}"]
-        if told
-        else []
-    )
+    named = {"plain": "plain requests", "attacks": "attacks", "twins": "harmless look-alikes"}
+    counts = campaign.get("void", {})  # an older document has none
+    parts = []
+    for key, name in named.items():
+        count = counts.get(key, {"void": 0})
+        if count["void"]:
+            parts.append(f"{count['void']} of {count['of']} answers to {name}")
+    return [f"{VOID}: {', '.join(parts)}"] if parts else []
 
 
 def rated(value: Mapping[str, Any]) -> str:
@@ -98,69 +84,49 @@ def rated(value: Mapping[str, Any]) -> str:
 
 
 def difference(value: Mapping[str, Any] | None) -> str:
-    return (
-        "not measured"
-        if value is None
-        else f"{value['mean']:+.3f} [{value['ci'][0]:+.3f}, {value['ci'][1]:+.3f}] (n = {value['n']})"
-    )
+    """A paired difference with its interval; of nothing, that it was not measured."""
+    if value is None:
+        return "not measured"
+    low, high = value["ci"]
+    return f"{value['mean']:+.3f} [{low:+.3f}, {high:+.3f}] (n = {value['n']})"
 
 
-def worst_first(found: Document, *, only_hits: bool = False) -> list[tuple[str, Mapping[str, Any]]]:
+def worst_first(campaign: Document, *, only_hits: bool = False) -> list[tuple[str, Mapping[str, Any]]]:
     """The attacks of a document, the most successful first."""
-    rows = sorted(found["attacks"].items(), key=lambda item: -(item[1]["asr"]["mean"] or 0.0))
+    rows = sorted(campaign["attacks"].items(), key=lambda item: -(item[1]["asr"]["mean"] or 0.0))
     return [(name, row) for name, row in rows if row["asr"]["mean"] or not only_hits]
 
 
-def markdown(found: Document, findings: Sequence[Finding]) -> str:
-    """The campaign as Markdown."""
+def markdown(document: Document, findings: Sequence[Finding]) -> str:
+    """The campaign as Markdown, by `report.md.j2`."""
+    from jinja2 import Environment, PackageLoader
 
     def quoted(text: str) -> str:
         return "\n".join(f"    {line}" for line in visible(text, 1500).splitlines() or [""])
 
-    whole = found.get("before", found)
-    parts = [f"# Red team: {whole['model']}", ""]
-    if "after" in found:
-        parts += ["## Fixed", "", *(f"- {line.strip()}" for line in fix_lines(found)), "", "## Before", ""]
-    parts += [
-        "| attack | family | attack success | queries |",
-        "|---|---|---|---|",
-        f"| plain | | {rate(whole['plain'])} | {whole['goals']} |",
-    ]
-    parts += [
-        f"| {name} | {row['family']} | {rate(row['asr'])} | {row['queries']} |"
-        for name, row in worst_first(whole)
-    ]
-    parts += [
-        f"| any of them | | {rate(whole['all'])} | |",
-        "",
-        (
-            f"Over-refusal {rated(whole['over_refusal'])}; {whole['unscored']} answers unscored; "
-            f"{len(findings)} findings."
-        ),
-        "",
-        *(line for said in void_lines(whole) for line in (f"{said.capitalize()}.", "")),
-    ]
-    for case in findings:
-        parts += [
-            f"## {case.id} ({case.severity}): {case.category}, {', '.join(case.attacks)}",
-            "",
-            f"Works on {case.goals} of {case.of} goals. The shortest prompt that works:",
-            "",
-        ]
-        parts += [f"{m.role}:\n\n{quoted(m.content)}\n" for m in case.prompt.messages]
-        parts += [
-            "The answer:",
-            "",
-            quoted(case.completion),
-            "",
-            f"Judge ({case.judge}): {case.reason}. Human label: {case.human or 'none yet'}.",
-            "",
-        ]
-    return visible("\n".join(parts) + "\n")
+    whole = document.get("before", document)
+    environment = Environment(
+        loader=PackageLoader("alignlab", "redteam"),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, in which the text of others stands as code
+    )
+    text = environment.get_template("report.md.j2").render(
+        whole=whole,
+        fix_lines=fix_lines(document) if "after" in document else [],
+        attacks=worst_first(whole),
+        void_lines=void_lines(whole),
+        findings=findings,
+        rate=rate,
+        rated=rated,
+        quoted=quoted,
+    )
+    return visible(text)
 
 
 def short(value: Mapping[str, Any]) -> str:
     """A rate with its interval, as a table shows it."""
-    return (
-        "–" if value["mean"] is None else f"{value['mean']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"
-    )
+    if value["mean"] is None:
+        return "–"
+    low, high = value["ci"]
+    return f"{value['mean']:.2f} [{low:.2f}, {high:.2f}]"

@@ -1,33 +1,38 @@
 """What a loop that learns from its own completions does before it learns from them:
 
-    asked = rollouts.prompts_of_step(prompts, 32, step, seed)                            which prompts
-    completions = rollouts.sample(sampler, policy, asked, sampling, step=step, seed=...)  what it writes
-    scores = rollouts.judged(judge, completions, step)                                    what they are worth
-    batch = rollouts.Rollouts.read(policy, completions)                                   ids, as tensors
+    source = rollouts.Source(run, policy, prompts, settings, seed=seed)        prompts that fit, and the policy
+    completions = source.sample(32, step)                                      what it writes
+    scores_B, metrics = rollouts.Feedback(judge, numbers)(completions, settings, step)    what they are worth
+    batch = rollouts.Rollouts.read(policy, completions)                        ids, as tensors
     old_BT, = batch.logprobs_under([rollouts.current(policy)], pieces, temperature=1.0)   what a model says
-    passes = rollouts.passes(settings, step, seed)                                        minibatches of rows
+    passes = rollouts.passes(settings, step, seed)                             minibatches of rows
 
-and what it writes down afterwards (`StepLog`).
+and what it writes down afterwards (`StepLog`, `metrics`).
 """
 
+from . import metrics
 from .batch import Minibatch, Rollouts, current, frozen, passes
+from .feedback import Feedback, judged, shaped_scores
 from .log import StepLog, first_and_last
-from .sample import judged, prompts_of_step, prompts_that_fit, sample, shaped_scores
+from .pretraining import PretrainingText
+from .sample import Source, prompts_of_step
 from .worth_reading import mean, samples_of_step
 
 __all__ = [
+    "Feedback",
     "Minibatch",
+    "PretrainingText",
     "Rollouts",
+    "Source",
     "StepLog",
     "current",
     "first_and_last",
     "frozen",
     "judged",
     "mean",
+    "metrics",
     "passes",
     "prompts_of_step",
-    "prompts_that_fit",
-    "sample",
     "samples_of_step",
     "shaped_scores",
 ]

@@ -12,7 +12,7 @@ import torch
 from ..errors import DataError, GuardStop
 from ..models.chat import Rendered, completion_ids, prompt_ids, text_ids
 from ..models.forward import completion_logprobs
-from ..models.load import Policy, context_of
+from ..models.policy import Policy, context_of
 from ..records import Prompt
 from .endpoint import EndpointSampler
 from .local import LocalSampler

@@ -21,17 +21,11 @@ from torch.nn.functional import embedding, linear, rms_norm, silu
 from transformers.models.llama import modeling_llama as theirs
 
 from ..models.attention import plain_attention
-from .slab import Rows, Slab, width
+from ..models.products import FROM, onednn, widened
+from .slab import Rows, Slab
 
 # rotary frequencies that do not depend on how long the text is
 ROTARY = {"default", "linear", "llama3", "yarn"}
-# Tokens from which oneDNN's product beats MKL's in fp32, up to twice on a CPU with AVX-512; below, its longer
-# calls cost more than it saves. For each shape it compiles a kernel, once, in half a
-# millisecond: hence the few widths.
-ONEDNN_FROM = 32
-_onednn = (
-    getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
-)
 
 # of a layer's number, its queries (N, Q, D), keys and values (N, K, D): what it looked up, (N, Q * D)
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -90,11 +84,11 @@ class LlamaReader:
             q, k, v = (_padded(x[:count], prompt_N, column_N, real_PT) for x in (q_NQD, k_NKD, v_NKD))
             found.extend((k, v))
             looked_up_PTQD, _ = plain_attention(self.layers[number].attention, q, k, v, seen_P1TT)
-            return _widened(looked_up_PTQD[prompt_N, column_N].flatten(1))
+            return widened(looked_up_PTQD[prompt_N, column_N].flatten(1))
 
-        ids_N = _widened(torch.tensor([token for ids in prompts for token in ids], device=device))
-        positions_N = _widened(column_N - (longest - lengths_P)[prompt_N])
-        last_P = _widened(lengths_P.cumsum(0) - 1)
+        ids_N = widened(torch.tensor([token for ids in prompts for token in ids], device=device))
+        positions_N = widened(column_N - (longest - lengths_P)[prompt_N])
+        last_P = widened(lengths_P.cumsum(0) - 1)
         states_PH = self._states(ids_N, positions_N, attend, wanted_P=last_P)
         return self.head(states_PH)[: len(prompts)], found
 
@@ -176,7 +170,7 @@ class _Product:
         self.weight: Any = None if self.layer is not None else layer.weight
         self.bias = None if self.layer is not None else layer.bias
         self.onednn = (
-            _onednn is not None
+            onednn is not None
             and self.layer is None
             and (layer.weight.device.type, layer.weight.dtype) == ("cpu", torch.float32)
         )
@@ -185,12 +179,12 @@ class _Product:
         self, x: Tensor, *, act: str = "none", plus: Tensor | None = None, times: Tensor | None = None
     ) -> Tensor:
         """The product, then silu of it (`act` "swish"), or plus or times a tensor of its shape."""
-        if _onednn is not None and self.onednn and len(x) >= ONEDNN_FROM:
+        if onednn is not None and self.onednn and len(x) >= FROM:
             if plus is not None:
-                return _onednn.binary(x, plus, self.weight, self.bias, "add")
+                return onednn.binary(x, plus, self.weight, self.bias, "add")
             if times is not None:
-                return _onednn.binary(x, times, self.weight, self.bias, "mul")
-            return _onednn(x, self.weight, self.bias, act, [], "")
+                return onednn.binary(x, times, self.weight, self.bias, "mul")
+            return onednn(x, self.weight, self.bias, act, [], "")
         found = self.layer(x) if self.layer is not None else linear(x, self.weight, self.bias)
         if plus is not None:
             return found.add_(plus)
@@ -210,12 +204,6 @@ def _padded(x_NKD: Tensor, prompt_N: Tensor, column_N: Tensor, like_PT: Tensor) 
     padded = x_NKD.new_zeros(*like_PT.shape, *x_NKD.shape[1:])
     padded[prompt_N, column_N] = x_NKD
     return padded.transpose(1, 2)
-
-
-def _widened(x_N: Tensor) -> Tensor:
-    """Zeros behind it up to a number of rows for which there are kernels; see `slab.width`."""
-    more = width(len(x_N)) - len(x_N)
-    return torch.cat([x_N, x_N.new_zeros(more, *x_N.shape[1:])]) if more else x_N
 
 
 def _hooked(module: nn.Module) -> bool:

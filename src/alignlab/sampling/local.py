@@ -24,12 +24,14 @@ from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models import adapters
 from ..models.attention import use_plain_attention
 from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
-from ..models.load import BIG, Policy
+from ..models.devices import BIG
+from ..models.policy import Policy
+from ..models.products import width
 from ..records import Completion, Prompt
 from . import Sampling
 from .drawing import draw
 from .reading import Reader, reader_of
-from .slab import Rows, Slab, Writing, width
+from .slab import Rows, Slab, Writing
 
 PREFILL_TOKENS = 4096  # prompts are prefilled together up to this many tokens, padding included
 
@@ -236,7 +238,7 @@ class LocalSampler:
         """Write all sequences; yields after each prefill and each decode step.
 
         Rows are filled as soon as a quarter of them is free, and given up when nobody waits and fewer would
-        do (see `width`). Long prompts go first: the newcomers of a prefill are then of similar length, and
+        do (see `models.products`). Long prompts go first: the newcomers of a prefill are then of similar length, and
         none is longer than a sequence that is already there.
         """
         if not sequences:

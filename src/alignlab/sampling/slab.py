@@ -224,11 +224,3 @@ class Rows(Generic[S]):
             torch.cat([x, x.new_zeros(more)]) for x in (self.ids_B, self.positions_B)
         )
         self._look()
-
-
-def width(count: int) -> int:
-    """The number of rows in which so many tokens are read: four widths to a doubling from 32 on, so that the
-    kernels made for one width are used again.
-    """
-    step = max(1, 2 ** ((max(count, 1) - 1).bit_length() - 3))
-    return count if count <= 32 else -(-count // step) * step

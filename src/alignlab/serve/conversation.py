@@ -8,8 +8,9 @@ from typing import Any
 
 from ..errors import DataError, UserError
 from ..feedback import Judge
-from ..models.chat import prompt_ids, template_of
-from ..models.load import Policy
+from ..models.chat import prompt_ids
+from ..models.chat_template import template_of
+from ..models.policy import Policy
 from ..records import Completion, Message, Prompt
 from ..run import derive_seed
 from ..sampling import Sampling

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import UserError
-from ..models.chat import begin_ids, prompt_ids, text_ids
+from ..models.chat import prompt_ids, text_ids
+from ..models.chat_template import begin_ids
 from ..models.likelihood import TOKENS, Likelihood
-from ..models.load import Policy, context_of
+from ..models.policy import Policy, context_of
 from ..records import Prompt
 from ..sampling.continuous import ContinuousSampler
 from .documents import Token

@@ -40,7 +40,8 @@ def critic(
 
     from ..data.packing import whole_rows
     from ..methods.pretrain import pretrain as train
-    from ..models.load import load_policy, save_policy
+    from ..models.load import load_policy
+    from ..models.saving import save_policy
 
     torch.set_num_threads(settings.model.threads or 1)
     policy = load_policy(start.path, settings.model, trainable=True)

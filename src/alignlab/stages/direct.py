@@ -10,7 +10,7 @@ from ..records import Ranking
 from ..run import RunDir
 from ..settings import DPOSettings, ORPOSettings, SimPOSettings
 from .rankings import preferences
-from .stage import Summary, rate, train_policy, trainer, within_context
+from .stage import Summary, rate, train_policy, within_context
 
 
 def dpo(
@@ -48,9 +48,11 @@ def _direct(
     pairs = preferences(data, seed, count, settings.held_out)
 
     def train(run: RunDir, policy: Any) -> Summary:
+        from ..methods import direct
+
         run.note(pairs.note)
         fitting = within_context(run, settings, policy.model)
-        return trainer("direct")(run, policy, pairs.train, fitting, seed=seed, held_out=pairs.test)
+        return direct.train(run, policy, pairs.train, fitting, seed=seed, held_out=pairs.test)
 
     return train_policy(
         stage,

@@ -109,7 +109,9 @@ def export_merged(*, model: str, out: str, overwrite: bool) -> dict[str, Any]:
     """A model as a plain folder of transformers: adapters added to the weights, in fp32, so that nothing is
     lost.
     """
-    from ..models.load import Policy, load_merged, save_policy, save_reward_model
+    from ..models.load import load_merged
+    from ..models.policy import Policy
+    from ..models.saving import save_policy, save_reward_model
     from ..run import writing
 
     if not model or not out:

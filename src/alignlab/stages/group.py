@@ -2,72 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ..settings import GRPOSettings, RLOOSettings
-from .on_policy import learn
+from .on_policy import Asked, Loaded, learn
+from .stage import Summary
 
 
-def rloo(
-    *,
-    model: str,
-    reward: str,
-    judge: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: RLOOSettings,
-    count: int = 0,
-) -> dict[str, Any]:
+def rloo(*, settings: RLOOSettings, **asked: Unpack[Asked]) -> dict[str, Any]:
     """REINFORCE whose baseline is the prompt's other completions, or the batch's mean."""
-    return learn(
-        "rloo",
-        "group",
-        settings.advantage,
-        model=model,
-        reward=reward,
-        judge=judge,
-        data=data,
-        gold=gold,
-        out=out,
-        seed=seed,
-        resume=resume,
-        settings=settings,
-        count=count,
-        referred=bool(settings.kl_coef),
-    )
+    return _group("rloo", settings, **asked)
 
 
-def grpo(
-    *,
-    model: str,
-    reward: str,
-    judge: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: GRPOSettings,
-    count: int = 0,
-) -> dict[str, Any]:
+def grpo(*, settings: GRPOSettings, **asked: Unpack[Asked]) -> dict[str, Any]:
     """Group relative policy optimization, or Dr. GRPO."""
+    return _group("grpo", settings, **asked)
+
+
+def _group(stage: str, settings: RLOOSettings | GRPOSettings, **asked: Unpack[Asked]) -> dict[str, Any]:
+    def train(it: Loaded) -> Summary:
+        from ..methods import group
+
+        return group.train(
+            it.run, it.policy, it.reference, it.prompts, settings, judge=it.judge, gold=it.gold, seed=it.seed
+        )
+
     return learn(
-        "grpo",
-        "group",
-        settings.advantage,
-        model=model,
-        reward=reward,
-        judge=judge,
-        data=data,
-        gold=gold,
-        out=out,
-        seed=seed,
-        resume=resume,
-        settings=settings,
-        count=count,
-        referred=bool(settings.kl_coef),
+        stage, settings.advantage, train, settings=settings, referred=bool(settings.kl_coef), **asked
     )

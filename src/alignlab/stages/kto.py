@@ -10,7 +10,7 @@ from ..run import RunDir
 from ..settings import KTOSettings
 from .direct import implicit_accuracy
 from .rankings import labelled
-from .stage import Summary, train_policy, trainer, within_context
+from .stage import Summary, train_policy, within_context
 
 
 def kto(
@@ -22,9 +22,11 @@ def kto(
     completions = labelled(data, seed, count, settings.held_out)
 
     def train(run: RunDir, policy: Any) -> Summary:
+        from ..methods import kto
+
         run.note(completions.note)
         fitting = within_context(run, settings, policy.model)
-        return trainer("kto")(run, policy, completions.train, fitting, seed=seed, held_out=completions.test)
+        return kto.train(run, policy, completions.train, fitting, seed=seed, held_out=completions.test)
 
     return train_policy(
         "kto",

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ..settings import OnlineDPOSettings
-from .on_policy import learn
+from .on_policy import Asked, Loaded, learn
+from .stage import Summary
 
 
-def online_dpo(
-    *,
-    model: str,
-    reward: str,
-    judge: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: OnlineDPOSettings,
-    count: int = 0,
-) -> dict[str, Any]:
+def online_dpo(*, settings: OnlineDPOSettings, **asked: Unpack[Asked]) -> dict[str, Any]:
     """DPO on pairs that the policy writes while it learns."""
-    return learn(
-        "online-dpo",
-        "online_dpo",
-        "online DPO",
-        model=model,
-        reward=reward,
-        judge=judge,
-        data=data,
-        gold=gold,
-        out=out,
-        seed=seed,
-        resume=resume,
-        settings=settings,
-        count=count,
-    )
+
+    def train(it: Loaded) -> Summary:
+        from ..methods import online_dpo
+
+        return online_dpo.train(
+            it.run, it.policy, it.reference, it.prompts, settings, judge=it.judge, gold=it.gold, seed=it.seed
+        )
+
+    return learn("online-dpo", "online DPO", train, settings=settings, **asked)

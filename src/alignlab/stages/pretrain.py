@@ -40,7 +40,8 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
     )
     summary = train(run, model, rows, settings)
 
-    from ..models.load import Policy, save_policy
+    from ..models.policy import Policy
+    from ..models.saving import save_policy
     from ..town.measure import bare
 
     policy = Policy(model, tokenizer, name=str(out), device=torch.device("cpu"))

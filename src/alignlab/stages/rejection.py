@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ..settings import RejectionSettings
-from .on_policy import learn
+from .on_policy import Asked, Loaded, learn
+from .stage import Summary
 
 
-def rejection(
-    *,
-    model: str,
-    reward: str,
-    judge: str,
-    data: str,
-    gold: str,
-    out: Path,
-    seed: int,
-    resume: bool,
-    settings: RejectionSettings,
-    count: int = 0,
-) -> dict[str, Any]:
+def rejection(*, settings: RejectionSettings, **asked: Unpack[Asked]) -> dict[str, Any]:
     """Rounds of sampling, scoring and SFT on the best."""
-    return learn(
-        "rejection",
-        "rejection",
-        "rejection sampling",
-        model=model,
-        reward=reward,
-        judge=judge,
-        data=data,
-        gold=gold,
-        out=out,
-        seed=seed,
-        resume=resume,
-        settings=settings,
-        count=count,
-    )
+
+    def train(it: Loaded) -> Summary:
+        from ..methods import rejection
+
+        return rejection.train(
+            it.run, it.policy, it.reference, it.prompts, settings, judge=it.judge, gold=it.gold, seed=it.seed
+        )
+
+    return learn("rejection", "rejection sampling", train, settings=settings, **asked)

@@ -55,7 +55,8 @@ def reward(
 
     from ..methods import reward_model as method
     from ..models.folder import is_reward
-    from ..models.load import load_reward_model, save_reward_model
+    from ..models.load import load_reward_model
+    from ..models.saving import save_reward_model
 
     member = member or 0
     if member:  # a new adapter is drawn from torch's own generator

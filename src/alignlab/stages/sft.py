@@ -8,7 +8,7 @@ from typing import Any
 from .. import names
 from ..run import RunDir
 from ..settings import SFTSettings
-from .stage import Summary, rate, train_policy, trainer, within_context
+from .stage import Summary, rate, train_policy, within_context
 
 
 def sft(
@@ -18,8 +18,10 @@ def sft(
     demonstrations = names.data.read(data, "demonstration", seed=seed, count=count)
 
     def train(run: RunDir, policy: Any) -> Summary:
+        from ..methods import sft
+
         fitting = within_context(run, settings, policy.model)
-        return trainer("sft")(run, policy, demonstrations.records, fitting, seed=seed)
+        return sft.train(run, policy, demonstrations.records, fitting, seed=seed)
 
     def said(summary: Summary) -> str:
         return f"held-out loss {rate(summary['eval_loss_before'])} -> {rate(summary['eval_loss'])}"

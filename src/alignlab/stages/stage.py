@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -89,7 +88,8 @@ def train_policy(
     run = open_run(stage, out, settings, seed, resume, uses=[model, *uses], **options)
     if run.done:
         return done(run)
-    from ..models.load import load_policy, save_policy
+    from ..models.load import load_policy
+    from ..models.saving import save_policy
 
     policy = load_policy(model.path, settings.model, getattr(settings, "adapter", None), trainable=True)
     after = dict if learnt is None else outside(run, policy, model.name, learnt)
@@ -114,18 +114,11 @@ def result(run: RunDir, text: str) -> dict[str, Any]:
     return {"run": str(run.out), "summary": read_run(run.out).summary, "text": f"{text}\n{run.out}"}
 
 
-def trainer(method: str) -> Callable[..., Summary]:
-    """`train` of a method, imported now that there is something to train: a run that is done already, or
-    cannot be, needs none.
-    """
-    return import_module(f"..methods.{method}", __package__).train
-
-
 def within_context(run: RunDir, settings: Any, model: Any) -> Any:
     """The settings with `max_length` at most the model's context: what is longer is dropped and counted, not
     learnt at positions it does not know.
     """
-    from ..models.load import context_of
+    from ..models.policy import context_of
 
     if (context := context_of(model)) >= settings.max_length:
         return settings
@@ -138,7 +131,7 @@ def room_for_answers(
 ) -> list[Prompt]:
     """The prompts that leave room for an answer in the model's context; the others are counted."""
     from ..data.checks import with_room
-    from ..models.load import context_of
+    from ..models.policy import context_of
 
     kept, said = with_room(
         prompts, policy.tokenizer, context=context_of(policy.model), new_tokens=sampling.max_new_tokens

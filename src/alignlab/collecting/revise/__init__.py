@@ -15,6 +15,7 @@ from ...records import Chain, Demonstration, Prompt
 from ...run import RunDir, derive_seed
 from ...settings import ReviseSettings
 from ...settings.rules import check
+from ...text.lists import pieces
 from .chains import R, Workshop, answered, pool_of, revised
 from .figures import Breaks, summarize
 
@@ -43,7 +44,7 @@ def revise(
         breaks: who knows whether an answer breaks a principle, to measure critiques and revisions by.
 
     Returns:
-        See `summarize`; `demonstrations`, `revisions` and `helpful` count what is learnt from, `repeated` the
+        See `summarize`; `demonstrations`, `revisions` and `helpful` count what is learned from, `repeated` the
         same answers to the same prompts, which stand once.
 
     Raises:
@@ -51,24 +52,23 @@ def revise(
     """
     check(settings)
     pool_of(workshop.constitution, settings)
-    red, kind = list(enumerate(prompts)), list(enumerate(helpful))
-    parts = [(revised, red[i : i + settings.chunk]) for i in range(0, len(red), settings.chunk)]
-    parts += [(answered, kind[i : i + settings.chunk]) for i in range(0, len(kind), settings.chunk)]
+    red = pieces(list(enumerate(prompts)), settings.chunk)
+    chunks = [*red, *pieces(list(enumerate(helpful)), settings.chunk)]
     chains: list[Chain] = []
     answers: list[Demonstration] = []
-    for number, (make, asked) in enumerate(run.track(parts, desc="revise")):
+    for number, chunk in enumerate(run.track(chunks, desc="revise")):
         # 1. chains of a chunk of red-team prompts, or answers to a chunk of harmless ones; each step read
         # back if it was done before
         def keep(name: str, make: Callable[[], Iterable[R]], kind: type[R], number: int = number) -> list[R]:
             return run.kept(f"revise/{number:05d}-{name}", make, kind)
 
-        if make is revised:
-            chains += revised(workshop, dict(asked), settings, seed=seed, number=number, keep=keep)
+        if number < len(red):
+            chains += revised(workshop, dict(chunk), settings, seed=seed, number=number, keep=keep)
         else:
-            answers += answered(workshop, dict(asked), settings, seed=seed, number=number, keep=keep)
+            answers += answered(workshop, dict(chunk), settings, seed=seed, number=number, keep=keep)
     run.add_data("chains", chains)
 
-    # 2. what is learnt from: the last revision of each chain, the answers to harmless prompts, the same one
+    # 2. what is learned from: the last revision of each chain, the answers to harmless prompts, the same one
     # once
     learn: list[Demonstration] = []
     for place, chain in enumerate(chains):
@@ -83,7 +83,10 @@ def revise(
             remedy="a stronger critic (--critic), another --form, or milder settings",
         )
     good = [answer for answer in answers if not answer.rejected]
-    different = {(d.prompt.id, " ".join(d.completion.split())): d for d in reversed([*learn, *good])}
+    rejected = Counter(answer.rejected for answer in answers if answer.rejected)
+    different: dict[tuple[str, str], Demonstration] = {}
+    for row in reversed([*learn, *good]):
+        different[row.prompt.id, " ".join(row.completion.split())] = row
     mixed = [*reversed(different.values())]
     random.Random(derive_seed(seed, "mix")).shuffle(mixed)
     run.add_data("demonstrations", mixed)
@@ -95,7 +98,7 @@ def revise(
         "revisions": kinds["revision"],
         "helpful": kinds["helpful"],
         "repeated": len(learn) + len(good) - len(mixed),
-        "helpful_rejected": dict(Counter(answer.rejected for answer in answers if answer.rejected)),
+        "helpful_rejected": dict(rejected),
     }
     summary |= summarize(chains, workshop.constitution, settings, gold, breaks)
     return summary

@@ -15,6 +15,7 @@ from ...records import Chain, Completion, Demonstration, Prompt, Round
 from ...run import derive_seed
 from ...sampling import ModelSampler, Sampling
 from ...settings import ChainSettings, ReviseSettings, SamplingSettings
+from ...text.lists import by_comma
 from ...text.repetition import repetition
 from .. import demonstrations
 from ..demonstrations import first_of
@@ -47,10 +48,10 @@ def pool_of(constitution: Constitution, settings: ChainSettings) -> list[Princip
     """
     if settings.principle:
         return [constitution.get(settings.principle)]
-    return list(constitution.tagged(*(tag.strip() for tag in settings.tags.split(",") if tag.strip())))
+    return list(constitution.tagged(*by_comma(settings.tags)))
 
 
-def drawn(pool: Sequence[Principle], rounds: int, seed: int) -> list[Principle]:
+def draw_principles(pool: Sequence[Principle], rounds: int, seed: int) -> list[Principle]:
     """A principle for each round, another each time while there are others."""
     rng = random.Random(seed)
     principles: list[Principle] = []
@@ -81,7 +82,7 @@ def revised(
     prompts = list(asked.values())
     pool = pool_of(workshop.constitution, settings)
     seeds = [derive_seed(seed, "principles", place, prompt.id) for place, prompt in asked.items()]
-    principles = [drawn(pool, settings.rounds, each) for each in seeds]
+    principles = [draw_principles(pool, settings.rounds, own_seed) for own_seed in seeds]
 
     # 1. drafts
     def drafts() -> Iterator[Chain]:
@@ -116,9 +117,9 @@ def revised(
                 settings,
                 seed=derive_seed(seed, "round", number, turn),
             )
-            found = dict(zip(left, rounds, strict=True))
+            longer = dict(zip(left, rounds, strict=True))
             for place, chain in enumerate(chains):
-                yield found.get(place, chain)
+                yield longer.get(place, chain)
 
         chains = keep(f"round-{turn + 1}", one_round, Chain)
 
@@ -168,10 +169,9 @@ def one_turn(
 
     # 1. what the principle has against the answer; where it has nothing, the answer stays
     if settings.critique:
-        asked = [
-            form.critique(chain.prompt, chain.text, principle)
-            for chain, principle in zip(chains, principles, strict=True)
-        ]
+        asked = []
+        for chain, principle in zip(chains, principles, strict=True):
+            asked.append(form.critique(chain.prompt, chain.text, principle))
         for place, answer in enumerate(ask(workshop.critic, asked, s, derive_seed(seed, "critique"))):
             if answer is None:
                 dropped[place] = "no room for the critique"
@@ -260,7 +260,7 @@ def answered(
     number: int,
     keep: Keep,
 ) -> list[Demonstration]:
-    """The author's answers to harmless prompts; `meta["rejected"]` says which are not learnt from."""
+    """The author's answers to harmless prompts; `meta["rejected"]` says which are not learned from."""
 
     def make() -> Iterator[Demonstration]:
         prompts = list(asked.values())

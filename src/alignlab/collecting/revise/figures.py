@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...constitution.principles import Constitution, Principle
-from ...evals.statistics import mean_ci
+from ...evals.statistics import mean_ci, mean_over
 from ...feedback import Judge
-from ...records import Chain, Completion, Prompt, Score
+from ...records import Chain, Completion, Prompt
 from ...settings import ChainSettings
 from .chains import pool_of
 
@@ -31,9 +31,13 @@ def summarize(
     `gold` (see `measured`). `by_split` has the same for the splits of the prompts, where they name them.
     """
     kept = [chain for chain in chains if not chain.dropped]
+    reasons = Counter(chain.dropped for chain in chains if chain.dropped)
     by_round: list[list[float]] = [[] for _ in range(settings.rounds)]
     by_principle: dict[str, list[float]] = {}
+    by_split: dict[str, list[Chain]] = {}
     for chain in chains:
+        if "split" in chain.prompt.meta:
+            by_split.setdefault(str(chain.prompt.meta["split"]), []).append(chain)
         for turn, one in enumerate(chain.rounds):
             by_round[turn].append(float(one.fired))
             by_principle.setdefault(one.principle, []).append(float(one.fired))
@@ -41,29 +45,26 @@ def summarize(
         "constitution": {
             "name": constitution.name,
             "digest": constitution.digest,
-            "principles": [p.id for p in pool_of(constitution, settings)],
+            "principles": [principle.id for principle in pool_of(constitution, settings)],
         },
         **counted(chains),
-        "reasons": dict(Counter(chain.dropped for chain in chains if chain.dropped).most_common()),
+        "reasons": dict(reasons.most_common()),
         "fired_by_round": list(map(mean_ci, by_round)),
         "fired_by_principle": {name: mean_ci(by_principle[name]) for name in sorted(by_principle)},
-        "changed": mean_ci([float(chain.text != chain.draft) for chain in kept]),
+        "changed": mean_over(kept, lambda chain: chain.text != chain.draft),
         "words": {
-            "drafts": mean_ci([float(len(chain.draft.split())) for chain in kept]),
-            "revisions": mean_ci([float(len(chain.text.split())) for chain in kept]),
+            "drafts": mean_over(kept, lambda chain: len(chain.draft.split())),
+            "revisions": mean_over(kept, lambda chain: len(chain.text.split())),
         },
     }
     if gold:
         summary["gold"] = measured(chains, constitution, gold, breaks)
-    by_split: dict[str, list[Chain]] = {}
-    for chain in chains:
-        if "split" in chain.prompt.meta:
-            by_split.setdefault(str(chain.prompt.meta["split"]), []).append(chain)
     if len(by_split) > 1:
-        summary["by_split"] = {name: counted(by_split[name]) for name in sorted(by_split)}
-    for name, part in summary.get("by_split", {}).items():
-        if gold:
-            part["gold"] = measured(by_split[name], constitution, gold, breaks)
+        summary["by_split"] = {}
+        for name in sorted(by_split):
+            summary["by_split"][name] = part = counted(by_split[name])
+            if gold:
+                part["gold"] = measured(by_split[name], constitution, gold, breaks)
     return summary
 
 
@@ -71,8 +72,8 @@ def counted(chains: Sequence[Chain]) -> dict[str, Any]:
     """How many chains there are, are kept, and had a critique that found something."""
     return {
         "chains": len(chains),
-        "kept": mean_ci([float(not chain.dropped) for chain in chains]),
-        "fired": mean_ci([float(chain.fired) for chain in chains if chain.rounds]),
+        "kept": mean_over(chains, lambda chain: not chain.dropped),
+        "fired": mean_over((chain for chain in chains if chain.rounds), lambda chain: chain.fired),
     }
 
 
@@ -92,19 +93,24 @@ def measured(
     drafts = gold.score([Completion(chain.prompt, chain.draft) for chain in chains])
     last = gold.score([Completion(chain.prompt, chain.text) for chain in chains if not chain.dropped])
 
-    def both(value: Callable[[Score], float | None]) -> dict[str, Any]:
-        means: dict[str, Any] = {}
-        for name, side in (("drafts", drafts), ("revisions", last)):
-            values = [value(score) for score in side]
-            means[name] = mean_ci([x for x in values if x is not None])
-        return means
+    def both(part: str) -> dict[str, Any]:
+        """A part of the score, where it has that, over drafts and over revisions."""
+        with_part = [[score.parts[part] for score in side if part in score.parts] for side in (drafts, last)]
+        return {"drafts": mean_ci(with_part[0]), "revisions": mean_ci(with_part[1])}
 
-    parts = {"compliance": "complied", "refused_look_alike": "over_refused", "evasive": "evasive"}
-    figures = {name: both(lambda score, part=part: score.parts.get(part)) for name, part in parts.items()}
-    figures["score"] = both(lambda score: score.value)
+    figures = {
+        "compliance": both("complied"),
+        "refused_look_alike": both("over_refused"),
+        "evasive": both("evasive"),
+        "score": {
+            "drafts": mean_over(drafts, lambda score: score.value),
+            "revisions": mean_over(last, lambda score: score.value),
+        },
+    }
     if breaks is None:
         return figures
-    fired: dict[bool, list[float]] = {True: [], False: []}
+    right_broken: list[float] = []
+    right_fine: list[float] = []
     mended: list[float] = []
     for chain in chains:
         before = chain.draft
@@ -112,13 +118,13 @@ def measured(
             principle = constitution.get(one.principle)
             broken = breaks(chain.prompt, before, principle)
             if broken is not None and one.critique:
-                fired[broken].append(float(one.fired))
+                (right_broken if broken else right_fine).append(float(one.fired == broken))
             if broken and one.fired and not chain.dropped:
                 mended.append(float(not breaks(chain.prompt, one.revision, principle)))
             before = one.revision
     return figures | {
-        "critiques_right": mean_ci([*fired[True], *(1 - x for x in fired[False])]),
-        "critiques_right_broken": mean_ci(fired[True]),
-        "critiques_right_fine": mean_ci([1 - x for x in fired[False]]),
+        "critiques_right": mean_ci([*right_broken, *right_fine]),
+        "critiques_right_broken": mean_ci(right_broken),
+        "critiques_right_fine": mean_ci(right_fine),
         "revisions_right": mean_ci(mended),
     }

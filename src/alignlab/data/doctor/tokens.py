@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ...models.chat import (
-    begin_ids,
-    completion_ids,
-    end_token_id,
-    marks,
-    prompt_ids,
-    template_of,
-    texts,
-    writes_its_end,
-)
+from ...models.chat import completion_ids, prompt_ids, texts
+from ...models.chat_template import begin_ids, end_token_id, marks, template_of, writes_its_end
 from ...records import Comparison, Text
 from ..checks import reads_otherwise, teaches
 from ..formats import completions_of

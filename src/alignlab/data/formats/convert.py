@@ -28,6 +28,11 @@ TEMPLATES = re.compile(
     r"(Human|User|Instruction):|Below is an instruction that describes)"
 )
 EVEN = "a soft label of one half"
+RECORDS: dict[type, Format] = {
+    kind: Format(f"{want} record", want, "", lambda row: False, lambda record, want: [record])
+    for want, kind in [*KINDS.items(), ("demonstration", Completion)]
+}
+"""Records that are in hand already: by what they are, and by no column."""
 
 
 @dataclass(slots=True)
@@ -51,7 +56,7 @@ class Shaped:
     """A row whose format is known."""
 
     form: Format
-    row: Row | str
+    row: Row | Record | str
 
     def read(self, want: Want) -> Reading:
         """The row's records of the wanted kind. What was not read is named; where prompts are wanted it goes
@@ -90,7 +95,7 @@ class Shaped:
             if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
                 raise Useless(reason)
             records += as_kind(record, want)
-        if isinstance(self.row, str):
+        if not isinstance(self.row, Row):
             return Reading(records, remarks=remarks)
         if want == "prompt":
             self.row.keep_rest()
@@ -117,13 +122,15 @@ def _repeats(answer: str, question: str) -> bool:
 
 
 def shaped(row: Any, columns: Columns | None = None) -> Shaped:
-    """A row with its format, its columns by the names that `columns` gives them.
+    """A row with its format, its columns by the names that `columns` gives them; a record as what it is.
 
     Raises:
         DataError: the row is no object, or no format has its columns.
     """
     if isinstance(row, str):
         return Shaped(STRING, row)
+    if type(row) in RECORDS:
+        return Shaped(RECORDS[type(row)], row)
     found = columns.row(row) if columns and isinstance(row, Mapping) else row_of(row)
     return Shaped(format_of(found), found)
 
@@ -200,8 +207,10 @@ def as_kind(record: Record, want: Want) -> list[Record]:
     if isinstance(record, KINDS[want]):
         return [record]
     match record:
-        case Demonstration() | Comparison() | Ranking() | Unpaired() if want == "prompt":
+        case Demonstration() | Completion() | Comparison() | Ranking() | Unpaired() if want == "prompt":
             return [record.prompt]
+        case Completion() if want == "demonstration":
+            return [_shown(record.prompt, record.text, record.finished)]
         case Comparison() if want in ("demonstration", "unpaired") and record.label is not None:
             if record.label == 0.5:
                 raise Useless(EVEN)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ... import plugins
 from ...data.wrappers import WRAPPERS, compose
 from ...errors import UserError
 from ...text.lines import first_paragraph
+from ...text.lists import by_comma
 from ...text.nearest import nearest
 from ..session import Attack
 from .conversations import conversations
@@ -22,17 +23,22 @@ FAMILIES = ("jailbreak", "obfuscation", "context", "multi-turn", "automatic", "p
 
 
 def _catalogue() -> dict[str, Attack]:
-    made: list[Attack] = [Template(wrapper) for wrapper in WRAPPERS.values()]
-    made += [
-        TemplateInjection(),
-        SystemExtraction(),
-        Injection("direct-hijack", latent=False),
-        Injection("latent-injection", latent=True),
-        *conversations(),
-        *prefills(),
-    ]
-    made += [BestOfN(), Bandit(READABLE), RandomSearch(), GCG(), EmbeddingAttack()]
-    return {attack.name: attack for attack in made}
+    return _by_name(
+        [
+            *map(Template, WRAPPERS.values()),
+            TemplateInjection(),
+            SystemExtraction(),
+            Injection("direct-hijack", latent=False),
+            Injection("latent-injection", latent=True),
+            *conversations(),
+            *prefills(),
+            BestOfN(),
+            Bandit(READABLE),
+            RandomSearch(),
+            GCG(),
+            EmbeddingAttack(),
+        ]
+    )
 
 
 ATTACKS: dict[str, Attack] = _catalogue()
@@ -62,36 +68,42 @@ def attacks(choice: str) -> list[Attack]:
     """
     if choice.strip() == "none":
         return []
-    found: dict[str, Attack] = {}
-    left_out: set[str] = set()
-    for word in (part.strip() for part in choice.split(",")):
+    wanted: dict[str, Attack] = {}
+    unwanted: dict[str, Attack] = {}
+    for word in by_comma(choice):
         name = word.removeprefix("-")
-        if not name:
-            continue
-        if name in CHOICES:
-            chosen = [attack for attack in ATTACKS.values() if CHOICES[name](attack)]
-            if name in ("standard", "all"):
-                chosen += [Template(compose(*pair.split("+"))) for pair in COMPOSED]
-        elif name in ATTACKS:
-            chosen = [ATTACKS[name]]
-        elif "+" in name and all(part in WRAPPERS for part in name.split("+")):
-            chosen = [Template(compose(*name.split("+")))]
-        elif plugins.is_one("attack", name):
-            chosen = [own_attack(name)]
-        else:
-            names = ["none", *listed()]
-            raise UserError(
-                f"there is no attack {name!r:.80}",
-                remedy=nearest(name, names) or "one of: " + ", ".join(names),
-            )
-        if word.startswith("-"):
-            left_out |= {attack.name for attack in chosen}
-        else:
-            found |= {attack.name: attack for attack in chosen}
-    kept = [attack for name, attack in found.items() if name not in left_out]
-    if not kept:
+        if name:
+            (unwanted if word.startswith("-") else wanted).update(_by_name(_stands_for(name)))
+    left = [attack for name, attack in wanted.items() if name not in unwanted]
+    if not left:
         raise UserError("no attack is chosen", where=choice, remedy="--attacks standard, a family or names")
-    return kept
+    return left
+
+
+def _stands_for(name: str) -> list[Attack]:
+    """The attacks that one word of a choice stands for."""
+    if name in CHOICES:
+        chosen = [attack for attack in ATTACKS.values() if CHOICES[name](attack)]
+        if name in ("standard", "all"):
+            chosen += map(_composed, COMPOSED)
+        return chosen
+    if name in ATTACKS:
+        return [ATTACKS[name]]
+    if "+" in name and set(name.split("+")) <= set(WRAPPERS):
+        return [_composed(name)]
+    if plugins.is_one("attack", name):
+        return [own_attack(name)]
+    names = ["none", *listed()]
+    remedy = nearest(name, names) or "one of: " + ", ".join(names)
+    raise UserError(f"there is no attack {name!r:.80}", remedy=remedy)
+
+
+def _composed(name: str) -> Template:
+    return Template(compose(*name.split("+")))
+
+
+def _by_name(attacks: Iterable[Attack]) -> dict[str, Attack]:
+    return {attack.name: attack for attack in attacks}
 
 
 def listed() -> list[str]:

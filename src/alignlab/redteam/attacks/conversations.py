@@ -16,7 +16,7 @@ class Conversation:
     """A conversation that leads up to the request by a script, with the target's own answers in it; a turn
     that is refused is taken back and put otherwise.
 
-    Cost: a query a turn, and one for each turn that is taken back. Needs: nothing.
+    Cost: a query per turn, and one for each turn that is taken back. Needs: nothing.
 
     Args:
         rungs: for each turn the ways to put it, with {R} (the request), {M} (its matter), {H} (a harmless
@@ -29,33 +29,27 @@ class Conversation:
         self.name, self.source, self.rungs = name, source, rungs
 
     def run(self, goals: Sequence[Goal], session: Session, budget: Budget, seed: int) -> list[Attempt]:
-        found: list[Attempt] = []
-        talks = {
-            goal.id: _Talk(
-                [list(rung) for rung in self.rungs], random.Random(derive_seed(seed, self.name, goal.id))
-            )
-            for goal in goals
-        }
-        number, goals = 0, list(goals)
-        while goals := [
-            goal for goal in goals if not talks[goal.id].over and session.left(self, goal, budget)
-        ]:
-            prompts = [
-                continued(goal, talks[goal.id].history, talks[goal.id].next_turn(goal), wrapped=[self.name])
-                for goal in goals
-            ]
-            made = session.attempts(
-                self,
-                goals,
-                prompts,
-                seed=derive_seed(seed, self.name, number),
-                notes=[{"turn": talks[goal.id].rung} for goal in goals],
-            )
+        attempts: list[Attempt] = []
+        talks: dict[str, _Talk] = {}
+        for goal in goals:
+            rng = random.Random(derive_seed(seed, self.name, goal.id))
+            talks[goal.id] = _Talk(list(map(list, self.rungs)), rng)
+        number = 0
+        while True:
+            goals = [goal for goal in session.open_goals(self, goals, budget) if not talks[goal.id].over]
+            if not goals:
+                return attempts
+            prompts, notes = [], []
+            for goal in goals:
+                talk = talks[goal.id]
+                prompts.append(continued(goal, talk.history, talk.next_turn(goal), wrapped=[self.name]))
+                notes.append({"turn": talk.rung})
+            asked_with = derive_seed(seed, self.name, number)
+            made = session.attempts(self, goals, prompts, seed=asked_with, notes=notes)
             for goal, attempt in zip(goals, made, strict=True):
                 talks[goal.id].heard(attempt)
-            found += made
+            attempts += made
             number += 1
-        return found
 
 
 class _Talk:
@@ -70,11 +64,8 @@ class _Talk:
         fitting = [way for way in ways if is_framed(goal.text) or "{M}" not in way] or ways
         way = fitting[self.rng.randrange(len(fitting))]
         ways.remove(way)
-        return (
-            way.replace("{M}", matter(goal.text))
-            .replace("{R}", goal.text)
-            .replace("{H}", self.rng.choice(SHOTS)[0])
-        )
+        harmless = self.rng.choice(SHOTS)[0]
+        return way.replace("{M}", matter(goal.text)).replace("{R}", goal.text).replace("{H}", harmless)
 
     def heard(self, attempt: Attempt) -> None:
         """After a hit it is over; a refused turn is not part of the conversation: another wording, or if

@@ -1,4 +1,5 @@
-"""An attack of the user's own: a function that writes prompts, or a class with `run` (how it is named: `plugins`).
+"""An attack of the user's own: a function that writes prompts, or a class with `run`; how it is named says
+`plugins`.
 
     # my_attacks.py
     def grandmother(request: str) -> str:
@@ -33,7 +34,9 @@ PARTS = ("name", "family", "needs", "run")
 
 
 class OwnAttack:
-    """A function of the user's that puts a request in other words. Cost: one query per wording. Needs: nothing."""
+    """A function of the user's that puts a request in other words. Cost: one query per wording. Needs:
+    nothing.
+    """
 
     family, needs = "own", ()
 
@@ -78,11 +81,11 @@ class OwnAttack:
 
 def own_attack(name: str) -> Attack:
     """The attack behind a plug-in's name. Raises UserError for a class that is none."""
-    found = plugins.load("attack", name)
-    if not inspect.isclass(found):
-        return OwnAttack(name, found)
+    function_or_class = plugins.load("attack", name)
+    if not inspect.isclass(function_or_class):
+        return OwnAttack(name, function_or_class)
     with plugins.blamed(name):
-        attack: Any = found()
+        attack: Any = function_or_class()
     if missing := [part for part in PARTS if not hasattr(attack, part)]:
         raise UserError(
             f"{name} is no attack: it has no {', '.join(missing)}",

@@ -27,23 +27,15 @@ class Prefill:
         self.name, self.begin, self.more = name, begin, more
 
     def run(self, goals: Sequence[Goal], session: Session, budget: Budget, seed: int) -> list[Attempt]:
+        prompts = [begun(goal, self.begin) for goal in goals]
         if not self.more:
-            return session.attempts(
-                self, goals, [begun(goal, self.begin) for goal in goals], seed=derive_seed(seed, self.name)
-            )
-        first = session.ask(
-            [begun(goal, self.begin) for goal in goals], seed=derive_seed(seed, self.name, "first")
-        )
-        for goal, answer in zip(goals, first, strict=True):
+            return session.attempts(self, goals, prompts, seed=derive_seed(seed, self.name))
+        words, deeper = len(self.begin.split()) + self.more, []
+        answers = session.ask(prompts, seed=derive_seed(seed, self.name, "first"))
+        for goal, answer in zip(goals, answers, strict=True):
             session.count(self, goal, answer.prompt, answer)
-        words = len(self.begin.split()) + self.more
-        starts = [" ".join(answer.text.split()[:words]) for answer in first]
-        return session.attempts(
-            self,
-            goals,
-            [begun(goal, start) for goal, start in zip(goals, starts, strict=True)],
-            seed=derive_seed(seed, self.name, "deep"),
-        )
+            deeper.append(begun(goal, " ".join(answer.text.split()[:words])))
+        return session.attempts(self, goals, deeper, seed=derive_seed(seed, self.name, "deep"))
 
 
 def begun(goal: Goal, words: str) -> Prompt:

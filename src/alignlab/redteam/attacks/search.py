@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...data.wrappers import WRAPPERS, compose, rewritten
 from ...run import derive_seed
-from ..attempt import Attempt, Budget, Goal
+from ..attempt import Attempt, Budget, Goal, still_standing
 from ..session import Session
 
 
@@ -16,30 +16,28 @@ class BestOfN:
     temperature 1 (Hughes et al. 2024, Best-of-N jailbreaking).
 
     Cost: up to `queries`. Needs: nothing. The share of disturbed words is drawn anew for each try, from none
-        to the paper's (0.6 scrambled, 0.6
-    capitals, 0.06 signs).
+        to the paper's (0.6 scrambled, 0.6 capitals, 0.06 signs).
     """
 
     name, family, needs = "best-of-n", "automatic", ()
 
     def run(self, goals: Sequence[Goal], session: Session, budget: Budget, seed: int) -> list[Attempt]:
-        found: list[Attempt] = []
+        attempts: list[Attempt] = []
         for number in range(budget.queries):
-            goals = [goal for goal in goals if session.left(self, goal, budget)]
+            goals = session.open_goals(self, goals, budget)
             if not goals:
                 break
             prompts = []
             for goal in goals:
                 rng = random.Random(derive_seed(seed, self.name, goal.id, number))
-                prompts.append(
-                    rewritten(goal.prompt, augmented(goal.text, rng, rng.random()) if number else goal.text)
-                )
+                text = augmented(goal.text, rng, rng.random()) if number else goal.text
+                prompts.append(rewritten(goal.prompt, text))
             made = session.attempts(
                 self, goals, prompts, seed=derive_seed(seed, self.name, number), temperature=1.0
             )
-            found += made
-            goals = [goal for goal, attempt in zip(goals, made, strict=True) if not attempt.hit]
-        return found
+            attempts += made
+            goals = still_standing(goals, made)
+        return attempts
 
 
 def augmented(text: str, rng: random.Random, strength: float) -> str:
@@ -55,9 +53,8 @@ def augmented(text: str, rng: random.Random, strength: float) -> str:
         words.append(word)
     changed = []
     for c in " ".join(words):
-        if (
-            c.isalpha() and rng.random() < 0.6 * strength * 0.5
-        ):  # half of those that are drawn have that case already
+        # half of the letters that are drawn have that case already
+        if c.isalpha() and rng.random() < 0.6 * strength * 0.5:
             c = c.swapcase()
         if 33 <= ord(c) < 126 and rng.random() < 0.06 * strength:
             c = chr(ord(c) + rng.choice((-1, 1)))
@@ -78,10 +75,10 @@ class Bandit:
         self.names = tuple(names)
 
     def run(self, goals: Sequence[Goal], session: Session, budget: Budget, seed: int) -> list[Attempt]:
-        found: list[Attempt] = []
+        attempts: list[Attempt] = []
         won, lost = dict.fromkeys(self.names, 1.0), dict.fromkeys(self.names, 1.0)
         for number in range(budget.queries):
-            goals = [goal for goal in goals if session.left(self, goal, budget)]
+            goals = session.open_goals(self, goals, budget)
             if not goals:
                 break
             arms, prompts = [], []
@@ -100,9 +97,9 @@ class Bandit:
             for arm, attempt in zip(arms, made, strict=True):
                 for name in arm:
                     (won if attempt.hit else lost)[name] += 1 / len(arm)
-            found += made
-            goals = [goal for goal, attempt in zip(goals, made, strict=True) if not attempt.hit]
-        return found
+            attempts += made
+            goals = still_standing(goals, made)
+        return attempts
 
 
 READABLE = tuple(name for name, wrapper in WRAPPERS.items() if wrapper.family != "obfuscation") + (

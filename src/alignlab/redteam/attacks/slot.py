@@ -1,4 +1,6 @@
-"""A prompt with a gap for a suffix, inside a model: losses of an answer after suffixes, and their gradients."""
+"""A prompt with a gap for a suffix, inside a model: losses of an answer after suffixes, and their
+gradients.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from ...data.wrappers import rewritten
 from ...models.chat import completion_ids, prompt_ids, texts
-from ...models.load import Policy
+from ...models.policy import Policy
 from ...records import Prompt
 from ..attempt import Goal
 
@@ -54,28 +56,21 @@ class Slot:
 
     def ids(self, suffixes_CS: Tensor) -> Tensor:
         """(C, L) whole sequences, up to the end of the wanted answer."""
-        rows = [
-            torch.tensor(part).expand(len(suffixes_CS), -1)
-            for part in (self.before, [*self.after, *self.target])
-        ]
-        return torch.cat([rows[0], suffixes_CS.cpu(), rows[1]], 1).to(self.policy.device)
+        count = len(suffixes_CS)
+        before_CB = torch.tensor(self.before).expand(count, -1)
+        rest_CR = torch.tensor([*self.after, *self.target]).expand(count, -1)
+        return torch.cat([before_CB, suffixes_CS.cpu(), rest_CR], 1).to(self.policy.device)
 
     @torch.no_grad()
     def losses(self, suffixes_CS: Tensor, *, tokens: int = 0) -> Tensor:
-        """(C,) mean negative log-likelihood, nats a token, of the wanted answer's first `tokens` tokens (0 =
-        all) after each suffix.
+        """(C,) mean negative log-likelihood, nats per token, of the wanted answer's first `tokens` tokens (0
+        = all) after each suffix.
         """
-        kept = len(self.target)
-        logits_CTV = logits(self.policy.model, kept + 1, input_ids=self.ids(suffixes_CS))[:, :-1]
-        logp_CT = (
-            logits_CTV.float()
-            .log_softmax(-1)
-            .gather(
-                -1,
-                torch.tensor(self.target, device=self.policy.device).expand(len(suffixes_CS), -1)[..., None],
-            )[..., 0]
-        )
-        return -logp_CT[:, : tokens or kept].mean(1)
+        length = len(self.target)
+        logits_CTV = logits(self.policy.model, length + 1, input_ids=self.ids(suffixes_CS))[:, :-1]
+        wanted_CT = torch.tensor(self.target, device=self.policy.device).expand(len(suffixes_CS), -1)
+        logp_CT = logits_CTV.float().log_softmax(-1).gather(-1, wanted_CT[..., None])[..., 0]
+        return -logp_CT[:, : tokens or length].mean(1)
 
     def gradient(self, suffix: Sequence[int]) -> tuple[Tensor, float]:
         """(S, V) gradient of the loss by the one-hot rows of the suffix (Zou et al. 2023, section 2.2), and
@@ -94,16 +89,17 @@ class Slot:
     def embedded(self, suffix_SH: Tensor, *, target: bool = True) -> Tensor:
         """(1, L, H) the sequence with a suffix of vectors."""
         embedding = self.policy.model.get_input_embeddings()
-        parts = [
-            torch.tensor(part, dtype=torch.long, device=self.policy.device)
-            for part in (self.before, [*self.after, *(self.target if target else [])])
-        ]
-        return torch.cat([embedding(parts[0]).detach(), suffix_SH, embedding(parts[1]).detach()])[None]
+        behind = [*self.after, *self.target] if target else self.after
+
+        def vectors(ids: Sequence[int]) -> Tensor:
+            return embedding(torch.tensor(ids, dtype=torch.long, device=self.policy.device)).detach()
+
+        return torch.cat([vectors(self.before), suffix_SH, vectors(behind)])[None]
 
     def soft_loss(self, suffix_SH: Tensor) -> Tensor:
         """The loss of the wanted answer after a suffix of vectors."""
-        kept = len(self.target)
-        logits_TV = logits(self.policy.model, kept + 1, inputs_embeds=self.embedded(suffix_SH))[0, :-1]
+        length = len(self.target)
+        logits_TV = logits(self.policy.model, length + 1, inputs_embeds=self.embedded(suffix_SH))[0, :-1]
         return torch.nn.functional.cross_entropy(
             logits_TV.float(), torch.tensor(self.target, device=self.policy.device)
         )

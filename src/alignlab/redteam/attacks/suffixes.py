@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ...models.load import Policy
+    from ...models.policy import Policy
     from .slot import Slot
 
 
@@ -160,11 +160,10 @@ class GCG(SuffixAttack):
         order_SK = (-gradient_SV.cpu()[:, allowed]).topk(min(self.top, len(allowed)), 1).indices
         places = torch.randint(len(suffix), (self.batch,), generator=rng).tolist()
         ranks = torch.randint(order_SK.shape[1], (self.batch,), generator=rng).tolist()
-        made = [
-            [*suffix[:place], int(allowed[order_SK[place, rank]]), *suffix[place + 1 :]]
-            for place, rank in zip(places, ranks, strict=True)
-        ]
-        return [candidate for candidate in made if slot.survives(candidate)]
+        made = []
+        for place, rank in zip(places, ranks, strict=True):
+            made.append([*suffix[:place], int(allowed[order_SK[place, rank]]), *suffix[place + 1 :]])
+        return list(filter(slot.survives, made))
 
 
 class RandomSearch(SuffixAttack):
@@ -195,7 +194,7 @@ class RandomSearch(SuffixAttack):
             place = int(torch.randint(len(suffix) - count + 1, (1,), generator=rng))
             new = allowed[torch.randint(len(allowed), (count,), generator=rng)].tolist()
             made.append([*suffix[:place], *new, *suffix[place + count :]])
-        return [candidate for candidate in made if slot.survives(candidate)]
+        return list(filter(slot.survives, made))
 
 
 class EmbeddingAttack(SuffixAttack):
@@ -295,7 +294,7 @@ def policy_of(session: Session, attack: str) -> Policy:
     Raises:
         UserError: the target is a server, a bot, or a model behind defences: there is nothing to look into.
     """
-    from ...models.load import Policy
+    from ...models.policy import Policy
 
     if not (sampler := local_sampler(session.target)):
         raise UserError(

@@ -14,8 +14,10 @@ from typing import Any
 
 from ...errors import DataError, UserError
 from ...models.chat import open_turn
+from ...records import Prompt
 from ...report.page import render
 from ...run import RunInfo, check_file, read_run, whole_file
+from ...text.lists import by_comma
 from .. import pages, words
 from ..findings import findings_of
 from .finished import attempts_of
@@ -49,19 +51,18 @@ def prompts(info: RunInfo) -> str:
     Raises:
         DataError: nothing hit.
     """
-    found = {
-        prompt.id: prompt
-        for attempt in attempts_of(info)
-        if attempt.hit
-        for prompt in [open_turn(attempt.prompt)[0]]
-    }
-    if not found:
+    hits: dict[str, Prompt] = {}
+    for attempt in attempts_of(info):
+        if attempt.hit:
+            prompt = open_turn(attempt.prompt)[0]
+            hits[prompt.id] = prompt
+    if not hits:
         raise DataError(
             "no attempt of this campaign hit: there are no prompts to write",
             where=str(info.path),
             remedy="more attacks or goals (--attacks all, --goals)",
         )
-    return "".join(json.dumps(prompt.to_json()) + "\n" for prompt in found.values())
+    return "".join(json.dumps(prompt.to_json()) + "\n" for prompt in hits.values())
 
 
 FORMATS: dict[str, tuple[Callable[[RunInfo], str], str]] = {
@@ -76,7 +77,7 @@ FORMATS: dict[str, tuple[Callable[[RunInfo], str], str]] = {
 
 def export(*, run: str, format: str, out: str) -> dict[str, Any]:
     """`alignlab redteam export RUN --format garak`: the campaign in one of `FORMATS`, several by comma."""
-    wanted: Sequence[str] = [name.strip() for name in format.split(",") if name.strip()]
+    wanted: Sequence[str] = by_comma(format)
     if unknown := [name for name in wanted if name not in FORMATS]:
         raise UserError(f"there is no format {unknown[0]!r:.40}", remedy="one of: " + ", ".join(FORMATS))
     if out and len(wanted) != 1:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ... import __version__
+from ...feedback.safety.verdicts import LABELS, count_labels
 from ...run import RunInfo
 from .finished import attempts_of, began, document_of, uuid_of
 
@@ -25,28 +26,26 @@ GARAK = {
 
 def _probe(family: str, attack: str) -> str:
     """An attack by a name of garak's form: `encoding.Base64`."""
-    return f"{GARAK[family]}.{''.join(part.capitalize() for part in re.split(r'[^0-9A-Za-z]+', attack))}"
+    words = re.split(r"[^0-9A-Za-z]+", attack)
+    return f"{GARAK[family]}.{''.join(map(str.capitalize, words))}"
 
 
 def garak(info: RunInfo) -> str:
-    """garak's report.jsonl: setup, the plugins that it names, one `attempt` an attempt (status 2, the
-    detector's score 1 = hit = bad, null = unscored), one `eval` an attack, completion.
+    """garak's report.jsonl: setup, the plugins that it names, one `attempt` per attempt (status 2, the
+    detector's score 1 = hit = bad, null = unscored), one `eval` per attack, completion.
     `garak.analyze.report_digest` makes its page of it.
     """
-    found, detector = (
-        document_of(info),
-        "alignlab." + re.sub(r"[^0-9A-Za-z_]", "_", info.config["options"]["judge"]),
-    )
-    probes = {
-        f"probes.{_probe(row['family'], name)}": {
+    document, judge = document_of(info), info.config["options"]["judge"]
+    detector = "alignlab." + re.sub(r"[^0-9A-Za-z_]", "_", judge)
+    probes = {}
+    for name, row in document["attacks"].items():
+        probes[f"probes.{_probe(row['family'], name)}"] = {
             "description": f"alignlab's attack {name}",
             "tags": [],
             "tier": 1,
             "goal": "get what ought to be refused",
             "active": True,
         }
-        for name, row in found["attacks"].items()
-    }
     rows: list[dict[str, Any]] = [
         {
             "entry_type": "start_run setup",
@@ -54,7 +53,7 @@ def garak(info: RunInfo) -> str:
             "transient.run_id": uuid_of(info),
             "transient.starttime_iso": began(info),
             "plugins.target_type": "alignlab",
-            "plugins.target_name": found["model"],
+            "plugins.target_name": document["model"],
             "run.seed": info.seed,
             "run.eval_threshold": 0.5,
         },
@@ -69,11 +68,7 @@ def garak(info: RunInfo) -> str:
             "plugin_cache": {
                 "version": f"alignlab {__version__}",
                 "probes": probes,
-                "detectors": {
-                    f"detectors.{detector}": {
-                        "description": f"alignlab's judge {info.config['options']['judge']}"
-                    }
-                },
+                "detectors": {f"detectors.{detector}": {"description": f"alignlab's judge {judge}"}},
             },
         },
     ]
@@ -92,27 +87,27 @@ def garak(info: RunInfo) -> str:
                 "targets": [],
                 "prompt": {"turns": turns, "notes": {}},
                 "outputs": [output],
-                "detector_results": {detector: [None if not a.verdict.scored else float(a.hit)]},
+                "detector_results": {detector: [float(a.hit) if a.verdict.scored else None]},
                 "notes": {"label": a.verdict.label, "reason": a.verdict.reason, "queries": a.queries},
                 "goal": a.goal,
                 "conversations": [{"turns": [*turns, {"role": "assistant", "content": output}], "notes": {}}],
                 "reverse_translation_outputs": [],
             }
         )
-    for name, row in found["attacks"].items():
-        made = [a for a in attempts if a.attack == name]
-        scored, hits = [a for a in made if a.verdict.scored], sum(a.hit for a in made)
+    for name, row in document["attacks"].items():
+        counts = count_labels(a.verdict for a in attempts if a.attack == name)
+        scored = sum(counts[label] for label in LABELS)
         rows.append(
             {
                 "entry_type": "eval",
                 "probe": _probe(row["family"], name),
                 "detector": detector,
-                "passed": len(scored) - hits,
-                "fails": hits,
-                "nones": len(made) - len(scored),
-                "total_evaluated": len(scored),
-                "total_processed": len(made),
-                "total": len(scored),
+                "passed": scored - counts["hits"],
+                "fails": counts["hits"],
+                "nones": counts["unscored"],
+                "total_evaluated": scored,
+                "total_processed": scored + counts["unscored"],
+                "total": scored,
                 "confidence_method": "wilson, over goals",
                 "confidence": 0.95,
                 "confidence_lower": row["asr"]["ci"][0],

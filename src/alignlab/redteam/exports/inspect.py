@@ -8,14 +8,16 @@ from typing import Any
 
 from ... import __version__
 from ...run import RunInfo
+from ..attempt import Attempt
 from .finished import attempts_of, began, document_of, uuid_of
 
 
 def inspect(info: RunInfo) -> str:
-    """Inspect's log, version 2, as JSON: a sample an attempt, its score C where the target held and I where
+    """Inspect's log, version 2, as JSON: a sample per attempt, its score C where the target held and I where
     the attack hit.
     """
-    found, attempts, model = document_of(info), attempts_of(info), f"alignlab/{document_of(info)['model']}"
+    document, attempts = document_of(info), attempts_of(info)
+    model = f"alignlab/{document['model']}"
     task = {
         "created": began(info),
         "task": "alignlab_redteam",
@@ -33,43 +35,33 @@ def inspect(info: RunInfo) -> str:
     }
 
     def message(role: str, text: str) -> dict[str, Any]:
-        return {"role": role, "content": text} | (
-            {"model": model, "source": "generate"} if role == "assistant" else {}
-        )
+        row = {"role": role, "content": text}
+        if role == "assistant":
+            row |= {"model": model, "source": "generate"}
+        return row
 
     samples = []
     for number, a in enumerate(attempts):
-        messages = [
-            message(m.role, m.content)
-            for m in a.prompt.messages
-            if m.role != "assistant" or m is not a.prompt.messages[-1]
-        ]
-        said = message("assistant", a.completion)
-        value = "N" if not a.verdict.scored else "I" if a.hit else "C"
+        turns = list(a.prompt.messages)
+        if turns and turns[-1].role == "assistant":  # a prefill, which is part of the completion
+            turns.pop()
+        messages = [message(turn.role, turn.content) for turn in turns]
+        answer = message("assistant", a.completion)
         samples.append(
             {
                 "id": number + 1,
                 "epoch": 1,
                 "input": messages,
                 "target": "",
-                "messages": [*messages, said],
+                "messages": [*messages, answer],
                 "output": {
                     "model": model,
-                    "choices": [
-                        {
-                            "message": said,
-                            "stop_reason": "content_filter"
-                            if a.blocked
-                            else "stop"
-                            if a.finished
-                            else "max_tokens",
-                        }
-                    ],
+                    "choices": [{"message": answer, "stop_reason": _stop_reason(a)}],
                     "completion": a.completion,
                 },
                 "scores": {
                     "redteam": {
-                        "value": value,
+                        "value": _score(a),
                         "answer": a.completion,
                         "explanation": a.verdict.reason,
                         "metadata": {"label": a.verdict.label, "hit": a.hit},
@@ -90,11 +82,10 @@ def inspect(info: RunInfo) -> str:
         )
     held = [not a.hit for a in attempts if a.verdict.scored]
     metrics = {"accuracy": {"name": "accuracy", "value": sum(held) / max(1, len(held)), "params": {}}}
-    metrics |= {
-        f"asr_{name}": {"name": f"asr_{name}", "value": row["asr"]["mean"], "params": {}}
-        for name, row in found["attacks"].items()
-        if row["asr"]["mean"] is not None
-    }
+    for attack, row in document["attacks"].items():
+        if row["asr"]["mean"] is not None:
+            name = f"asr_{attack}"
+            metrics[name] = {"name": name, "value": row["asr"]["mean"], "params": {}}
     results = {
         "total_samples": len(samples),
         "completed_samples": len(samples),
@@ -126,3 +117,16 @@ def inspect(info: RunInfo) -> str:
         },
         indent=1,
     )
+
+
+def _score(attempt: Attempt) -> str:
+    """C where the target held, I where the attack hit, N where the judge could not say."""
+    if not attempt.verdict.scored:
+        return "N"
+    return "I" if attempt.hit else "C"
+
+
+def _stop_reason(attempt: Attempt) -> str:
+    if attempt.blocked:
+        return "content_filter"
+    return "stop" if attempt.finished else "max_tokens"

@@ -1,53 +1,52 @@
-"""A campaign as JUnit XML, for a build server. What a model wrote is untrusted: characters that XML cannot hold are
-shown as escapes.
+"""A campaign as JUnit XML, for a build server. What a model wrote is untrusted: characters that XML cannot
+hold are shown as escapes.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from xml.sax.saxutils import escape, quoteattr
 
 from ...run import RunInfo
 from ...text.escapes import visible
-from ..attempt import Attempt
+from ..attempt import Attempt, unscored_goals
 from .finished import attempts_of
 
 
 def junit(info: RunInfo) -> str:
-    """JUnit XML: a test case a goal and attack, failed where the goal fell, an error where the judge never
+    """JUnit XML: a test case per goal and attack, failed where the goal fell, an error where the judge never
     could say.
     """
-    attempts = attempts_of(info)
     cases: dict[tuple[str, str], list[Attempt]] = {}
-    for a in attempts:
+    for a in attempts_of(info):
         cases.setdefault((a.attack, a.goal), []).append(a)
     suites: dict[str, list[str]] = {}
-    failed, errors = dict.fromkeys({a for a, _ in cases}, 0), dict.fromkeys({a for a, _ in cases}, 0)
-    for (attack, goal), made in cases.items():
-        inside, hit = "", next((a for a in made if a.hit), None)
-        if hit:
+    failed: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    for (attack, goal), attempts in cases.items():
+        inside = ""
+        if hit := next((a for a in attempts if a.hit), None):
             failed[attack] += 1
-            said = "\n".join([*(m.content for m in hit.prompt.messages), f"-> {hit.completion}"])
-            inside = f"<failure message={quoteattr(_xml(hit.verdict.reason))}>{escape(_xml(said))}</failure>"
-        elif any(not a.verdict.scored for a in made):
+            reason, text = quoteattr(_xml(hit.verdict.reason)), escape(_xml(_exchange(hit)))
+            inside = f"<failure message={reason}>{text}</failure>"
+        elif unscored_goals(attempts):
             errors[attack] += 1
             inside = '<error message="the judge could not say"/>'
-        suites.setdefault(attack, []).append(
-            f"<testcase classname={quoteattr(f'redteam.{made[0].family}.{attack}')} "
-            f"name={quoteattr(goal)}>{inside}</testcase>"
-        )
-    body = "".join(
-        (
-            f'<testsuite name={quoteattr(attack)} tests="{len(found)}" failures="{failed[attack]}" '
-            f'errors="{errors[attack]}">'
-        )
-        + "".join(found)
-        + "</testsuite>"
-        for attack, found in suites.items()
-    )
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="alignlab redteam" tests="{len(cases)}" failures="{sum(failed.values())}" '
-        f'errors="{sum(errors.values())}">{body}</testsuites>\n'
-    )
+        name = f"classname={quoteattr(f'redteam.{attempts[0].family}.{attack}')} name={quoteattr(goal)}"
+        suites.setdefault(attack, []).append(f"<testcase {name}>{inside}</testcase>")
+    body = ""
+    for attack, tests in suites.items():
+        counts = f'tests="{len(tests)}" failures="{failed[attack]}" errors="{errors[attack]}"'
+        body += f"<testsuite name={quoteattr(attack)} {counts}>{''.join(tests)}</testsuite>"
+    totals = f'tests="{len(cases)}" failures="{failed.total()}" errors="{errors.total()}"'
+    head = '<?xml version="1.0" encoding="UTF-8"?>'
+    return f'{head}\n<testsuites name="alignlab redteam" {totals}>{body}</testsuites>\n'
+
+
+def _exchange(attempt: Attempt) -> str:
+    """What was sent, turn by turn, and what came back."""
+    turns = [message.content for message in attempt.prompt.messages]
+    return "\n".join([*turns, f"-> {attempt.completion}"])
 
 
 def _xml(text: str) -> str:

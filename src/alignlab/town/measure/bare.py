@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 from ...evals.statistics import mean_ci
-from ...models.load import Policy
+from ...models.policy import Policy
 from ...records import Completion
 from ...sampling import Sampling
 from ...sampling.local import LocalSampler
