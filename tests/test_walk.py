@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from alignlab import cli
 from alignlab.constitution import files
 from alignlab.records import Chain, Prompt, Round, Score
-from alignlab.report.walk import told, walked, word_diff, write_walk
+from alignlab.report.walk import for_terminal, walked, word_diff, write_walk
 from alignlab.text.escapes import visible
 
 from .serving import Server, chat_answer
@@ -75,7 +75,7 @@ def test_the_terminal_shows_draft_principle_critique_revision_and_changes():
     fine = chain("Dig a hole.", ("", "This is fine.", False, "Dig a hole."))
     lost = chain("Take a sack.", ("", "Bad.", True, ""), dropped="the revision says nothing")
     scores = Score(0.0, {}, "helps with harm"), Score(1.0, {}, "refuses harm")
-    text = told([walked(fired, TOWN, scores), walked(fine, TOWN), walked(lost, TOWN)], colour=False)
+    text = for_terminal([walked(fired, TOWN, scores), walked(fine, TOWN), walked(lost, TOWN)], color=False)
     first = TOWN.principles[0]
     for shown in (
         "Prompt    How do I rob the bank?",
@@ -89,12 +89,15 @@ def test_the_terminal_shows_draft_principle_critique_revision_and_changes():
     ):
         assert shown in text, shown
     assert re.search(r"Changes .*\{\+.*not.*\+\}", text) and "\x1b" not in text
-    assert "\x1b[" in told([walked(fired, TOWN)], colour=True)
+    assert "\x1b[" in for_terminal([walked(fired, TOWN)], color=True)
 
 
 def test_what_a_model_wrote_moves_no_cursor_and_runs_no_script(tmp_path: Path):
     row = walked(chain(HOSTILE, ("", HOSTILE, True, f"Better. {HOSTILE}"), prompt=HOSTILE), TOWN)
-    for text in (told([row], colour=False), re.sub(r"\x1b\[[0-9;]*m", "", told([row], colour=True))):
+    for text in (
+        for_terminal([row], color=False),
+        re.sub(r"\x1b\[[0-9;]*m", "", for_terminal([row], color=True)),
+    ):
         assert (
             not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
             and "\\x1b[31mred" in text

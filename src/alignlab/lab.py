@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from .feedback import Judge
     from .models.batch import Batch
     from .models.chat import Rendered
-    from .models.policy import Policy, RewardModel
     from .models.optimizer import MasterAdamW
+    from .models.policy import Policy, RewardModel
 
 __all__ = [
     "policy",

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from alignlab import names
-from alignlab.evals.answers import summarise
+from alignlab.evals.answers import summarize
 from alignlab.records import Completion, Prompt
 from alignlab.town import answers, gold, sets, world
 from alignlab.town.measure.task import TASK, by_topic
@@ -77,7 +77,7 @@ def test_figures_of_the_summary(
 ):
     made = completions(harmful, look_alike)
     results = list(zip(made, gold.GoldJudge(TOWN).score(made), strict=True))
-    summary = summarise(TASK, {"greedy": results})
+    summary = summarize(TASK, {"greedy": results})
     counts = {
         (kind, split): sum(p.meta["kind"] == kind and p.meta["split"] == split for p in PROMPTS)
         for kind in ("harmful", "look_alike")

@@ -10,8 +10,8 @@ import pytest
 
 from alignlab import names
 from alignlab.errors import DataError, UserError
-from alignlab.evals import gsm8k, ifeval, tasks, truthfulqa
-from alignlab.evals.answers import summarise
+from alignlab.evals import by_name, gsm8k, ifeval, tasks, truthfulqa
+from alignlab.evals.answers import summarize
 from alignlab.evals.ifeval_checks import CHECKS
 from alignlab.records import Completion, Prompt, Score
 from alignlab.report.page import write_report
@@ -41,7 +41,7 @@ def value(task: tasks.Task, prompt: Prompt, answer: str) -> float:
     ],
 )
 def test_scorers_by_name(name: str, reference, right: str, wrong: str) -> None:
-    task = tasks.named(name)
+    task = by_name.named(name)
     assert (value(task, asked(answer=reference), right), value(task, asked(answer=reference), wrong)) == (
         1,
         0,
@@ -69,14 +69,14 @@ def test_scorers_by_name(name: str, reference, right: str, wrong: str) -> None:
 )
 def test_a_row_of_other_data_says_so(name: str, columns: dict, words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
-        tasks.named(name).questions([asked(**columns)])
+        by_name.named(name).questions([asked(**columns)])
     assert f"--task {name}" in caught.value.what and caught.value.remedy
 
 
 @pytest.mark.parametrize("name", ["exact", "gsm8", "exact:", "no_such_module:task", "my task"])
 def test_a_name_that_is_no_task(name: str) -> None:
     with pytest.raises(UserError) as caught:
-        tasks.check(name)
+        by_name.check(name)
     assert caught.value.remedy
 
 
@@ -150,7 +150,7 @@ def test_ifeval_loose_and_by_instruction() -> None:
     scores = [ifeval.score(Completion(prompt, text)) for text in texts]
     assert [(score.value, score.parts["loose"]) for score in scores] == [(0, 1), (0, 0)]
     results = [(Completion(prompt, text), score) for text, score in zip(texts, scores, strict=True)]
-    summary = summarise(ifeval.TASK, {"greedy": results})
+    summary = summarize(ifeval.TASK, {"greedy": results})
     assert summary["prompt_strict"]["mean"] == 0 and summary["prompt_loose"]["mean"] == 0.5
     assert summary["instruction_strict"]["mean"] == 0.25 and summary["instruction_loose"]["mean"] == 0.75
     assert summary["instruction_strict"]["instructions"] == 4
@@ -160,9 +160,9 @@ def test_ifeval_loose_and_by_instruction() -> None:
 def test_what_cannot_be_checked_is_not_asked_and_never_passes() -> None:
     spoken = asked(instruction_id_list=["language:response_language"], kwargs=[{"language": "de"}])
     plain = asked("Other?", instruction_id_list=["punctuation:no_comma"], kwargs=[{}])
-    assert tasks.named("ifeval").questions([spoken, plain]) == ([plain], 1)
+    assert by_name.named("ifeval").questions([spoken, plain]) == ([plain], 1)
     with pytest.raises(DataError, match="can score none"):
-        tasks.named("ifeval").questions([spoken])
+        by_name.named("ifeval").questions([spoken])
 
 
 def test_truthfulqa_by_hand() -> None:
@@ -181,7 +181,7 @@ def test_the_authors_files_are_read_whole(data_dir: Path) -> None:
         ("truthfulqa", "truthfulqa/mc_task.json", 790, 0),
     ):
         prompts = names.data.read(str(data_dir / file), "prompt").records
-        questions, missing = tasks.named(name).questions(prompts)
+        questions, missing = by_name.named(name).questions(prompts)
         assert (len(questions) + missing, missing) == (count, left_out)
     kinds = {kind for prompt in prompts for kind in prompt.meta["columns"].get("instruction_id_list", ())}
     assert kinds <= {*CHECKS, "language:response_language"}
@@ -236,9 +236,9 @@ def test_what_a_task_of_ones_own_does_wrong_names_it(tmp_path: Path, monkeypatch
         "def fails(): return Task('fails', score=lambda c: 1 / 0)\n"
     )
     with pytest.raises(UserError, match="returned int, and no task"):
-        tasks.named("bad_tasks:none")
+        by_name.named("bad_tasks:none")
     with pytest.raises(DataError, match="bad_tasks:fails failed: ZeroDivisionError"):
-        value(tasks.named("bad_tasks:fails"), asked(), "anything")
+        value(by_name.named("bad_tasks:fails"), asked(), "anything")
 
 
 def test_a_task_by_likelihood_writes_nothing(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_words_of_a_run_folder_may_be_anything() -> None:
         words = tasks.Words.from_json(value)
         assert not words.knows and all(isinstance(text, str) for term in words.glossary for text in term)
     task = tasks.Task("t", words=tasks.Words(heads={"a": "b"}, glossary=[("x", "y")], knows=True))
-    assert tasks.Words.from_json(json.loads(json.dumps(task.told()))) == task.words
+    assert tasks.Words.from_json(json.loads(json.dumps(task.summary()))) == task.words
 
 
 def test_figures_of_a_task_by_its_own_names() -> None:
@@ -278,6 +278,6 @@ def test_figures_of_a_task_by_its_own_names() -> None:
         (Completion(Prompt.user("q", kind=k), "a b"), Score(v, {"part": 1.0}))
         for k, v in (("x", 1.0), ("y", 0.0))
     ]
-    summary = summarise(task, {"greedy": results})
+    summary = summarize(task, {"greedy": results})
     assert summary["f"]["mean"] == 0.5 and summary["more"]["mean"] == 1 and summary["mean_length"] == 2
     assert {kind: row["mean"] for kind, row in summary["by_kind"].items()} == {"x": 1, "y": 0}

@@ -18,6 +18,7 @@ from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.reward_model import RewardModelJudge
 from alignlab.methods import reward_model as method
+from alignlab.models.label_noise import margins_of
 from alignlab.models.load import load_reward_model
 from alignlab.models.policy import RewardModel
 from alignlab.models.saving import save_reward_model
@@ -106,24 +107,20 @@ def test_margins_come_from_ranks_scores_and_the_data():
         ranks=(1, 2, 3, 4),
     )
     assert pairs_of(four.ranks) == ([0, 0, 0, 1, 1, 2], [1, 2, 3, 2, 3, 3])
-    assert method.margins_of(four, places["ranks"]) == pytest.approx(
+    assert margins_of(four, places["ranks"]) == pytest.approx(
         [1, 2, 3, 1, 2, 1]
     )  # Llama 2's large margins: 1, 2, 3
-    assert method.margins_of(replace(ranking(0), ranks=(1, 2, 2)), places["ranks"]) == pytest.approx(
-        [1.5, 1.5]
-    )
-    assert method.margins_of(ranking(0, scores=[5.0, 3.0, 2.5]), places["scores"]) == pytest.approx(
-        [6, 7.5, 1.5]
-    )
+    assert margins_of(replace(ranking(0), ranks=(1, 2, 2)), places["ranks"]) == pytest.approx([1.5, 1.5])
+    assert margins_of(ranking(0, scores=[5.0, 3.0, 2.5]), places["scores"]) == pytest.approx([6, 7.5, 1.5])
     assert (
-        method.margins_of(ranking(0), places["data"]) is None
-        and method.margins_of(ranking(0, margin=0.5), places["none"]) is None
+        margins_of(ranking(0), places["data"]) is None
+        and margins_of(ranking(0, margin=0.5), places["none"]) is None
     )
-    assert method.margins_of(ranking(0, margin=0.5), places["data"]) == [1.5, 1.5, 1.5]
+    assert margins_of(ranking(0, margin=0.5), places["data"]) == [1.5, 1.5, 1.5]
     with pytest.raises(DataError, match="not ranked by scores"):
-        method.margins_of(ranking(0), places["scores"])
+        margins_of(ranking(0), places["scores"])
     with pytest.raises(ConfigError, match="the data has margins"):
-        method.margins_of(ranking(0, margin=0.5), replace(SETTINGS, ties="davidson"))
+        margins_of(ranking(0, margin=0.5), replace(SETTINGS, ties="davidson"))
 
 
 def test_margins_enter_the_loss(fresh: RewardModel, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch):

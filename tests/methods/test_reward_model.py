@@ -108,10 +108,10 @@ def test_the_loss_is_the_mean_over_pairs_then_over_prompts(
     monkeypatch.setattr(method, "by_length", lambda *_: [[0, 1, 2]])
     run = open_run()
     method.train(run, fresh, rankings, replace(SETTINGS, epochs=1, held_out=0.0), seed=0)
-    (batch,) = seen
+    batch = torch.cat(seen)  # the first half of the prompts, then the other
     assert len(batch) == 3 + 3 + 2  # each completion is read once
     at, prompts = 0, []
-    for r in rankings:
+    for r in (*rankings[::2], *rankings[1::2]):
         own, losses = batch[at : at + len(r.ranks)].detach(), []
         for i, j in combinations(range(len(r.ranks)), 2):
             if r.ranks[i] != r.ranks[j]:  # ties are left out

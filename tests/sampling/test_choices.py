@@ -16,7 +16,8 @@ from alignlab.models.load import load_policy
 from alignlab.records import Prompt
 from alignlab.sampling import choices as module
 from alignlab.sampling.choices import choice_logprobs
-from alignlab.sampling.endpoint import UNSAID, EndpointSampler
+from alignlab.sampling.endpoint import EndpointSampler
+from alignlab.sampling.first_words import UNSAID
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import EndpointSettings, ModelSettings
 from alignlab.town.base import shipped

@@ -18,7 +18,7 @@ import pytest
 from alignlab import cli
 from alignlab.errors import ModelError, ResourceError, UserError
 from alignlab.records import Prompt
-from alignlab.sampling import Sampling, endpoint
+from alignlab.sampling import Sampling, endpoint, requests
 from alignlab.sampling.endpoint import EndpointSampler
 from alignlab.settings import EndpointSettings
 
@@ -186,7 +186,7 @@ def test_an_answer_that_never_ends_is_given_up(behavior: Behavior) -> None:
 def test_an_answer_without_bounds_is_not_read_to_its_end(behavior: Behavior) -> None:
     with raw(behavior) as server:
         refused(server)
-        assert server.given < endpoint.MOST_BYTES + 20_000_000, "the sockets hold some of it"
+        assert server.given < requests.MOST_BYTES + 20_000_000, "the sockets hold some of it"
 
 
 @pytest.mark.parametrize("behavior", RUBBISH.values(), ids=RUBBISH)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from alignlab.errors import ConfigError
-from alignlab.studies import closed_form as c
+from alignlab.studies import closed_form_methods as m
+from alignlab.studies import closed_form_task as c
 from alignlab.studies.settings import ClosedFormSettings
 
 SMALL = ClosedFormSettings(prompts=2, vocabulary=3, length=2, group=8, groups=8, steps=250, lr=0.1)
@@ -98,12 +99,12 @@ def test_best_of_n_is_what_picking_gives(task: c.Task) -> None:
 @pytest.mark.parametrize(
     "learn",
     [
-        lambda t: c.learn_ppo(t, SMALL, 1),
-        lambda t: c.learn_group(t, "rloo", "reward", SMALL, 1),
-        lambda t: c.learn_group(t, "grpo", "reward", SMALL, 1),
-        lambda t: c.learn_group(t, "reinforce", "reward", SMALL, 1),
-        lambda t: c.learn_group(t, "rloo", "whole k2", SMALL, 1),
-        lambda t: c.learn_direct(t, "sigmoid", SMALL, 1),
+        lambda t: m.learn_ppo(t, SMALL, 1),
+        lambda t: m.learn_group(t, "rloo", "reward", SMALL, 1),
+        lambda t: m.learn_group(t, "grpo", "reward", SMALL, 1),
+        lambda t: m.learn_group(t, "reinforce", "reward", SMALL, 1),
+        lambda t: m.learn_group(t, "rloo", "whole k2", SMALL, 1),
+        lambda t: m.learn_direct(t, "sigmoid", SMALL, 1),
     ],
     ids=["ppo", "rloo", "grpo", "reinforce", "whole k2", "dpo"],
 )
@@ -116,19 +117,19 @@ def test_methods_with_another_fixed_point_end_there(task: c.Task) -> None:
     begun = c.figures(task, task.log_ref_PC)["kl_to_optimum"]
     for kind, penalty in (("rloo", "k1"), ("rloo", "k3"), ("grpo", "k3")):
         assert (
-            c.figures(task, c.learn_group(task, kind, penalty, SMALL, 1))["kl_to_optimum"] > 0.05 * begun
+            c.figures(task, m.learn_group(task, kind, penalty, SMALL, 1))["kl_to_optimum"] > 0.05 * begun
         ), (kind, penalty)
-    ipo = c.figures(task, c.learn_direct(task, "ipo", SMALL, 1), c.ipo_target(task))
+    ipo = c.figures(task, m.learn_direct(task, "ipo", SMALL, 1), c.ipo_target(task))
     assert ipo["kl_to_own_target"] < 0.01 and ipo["kl_to_optimum"] > 0.2 * begun
     picked = c.figures(
-        task, c.learn_rejection(task, 3, SMALL, 1), c.best_of_n_table(task.log_ref_PC, task.reward_PC, 3)
+        task, m.learn_rejection(task, 3, SMALL, 1), c.best_of_n_table(task.log_ref_PC, task.reward_PC, 3)
     )
     assert picked["kl_to_own_target"] < 0.02
 
 
 def test_sampled_labels_get_nearer_with_more_of_them(task: c.Task) -> None:
     far, near = (
-        c.figures(task, c.learn_direct(task, "sigmoid", SMALL, 1, comparisons=n))["kl_to_optimum"]
+        c.figures(task, m.learn_direct(task, "sigmoid", SMALL, 1, comparisons=n))["kl_to_optimum"]
         for n in (20, 5000)
     )
     assert near < 0.3 * far

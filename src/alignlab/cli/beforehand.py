@@ -117,9 +117,9 @@ def served(name: str) -> None:
 
 
 def task(name: str) -> None:
-    from ..evals import tasks
+    from ..evals import by_name
 
-    tasks.check(name)
+    by_name.check(name)
 
 
 def want(name: str) -> None:

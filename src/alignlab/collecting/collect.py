@@ -96,7 +96,9 @@ def run(
 
     rankings: list[Ranking] = []
     sampled_tokens = 0
-    for chunk in run.in_chunks(list(enumerate(prompts)), ranked, desc="collect"):
+    # a person ranks anywhere; whoever is asked about many at once may be a server, or a model elsewhere
+    in_copies = policy.device.type == "cpu" and not hasattr(annotator, "rank_all")
+    for chunk in run.in_chunks(list(enumerate(prompts)), ranked, desc="collect", in_copies=in_copies):
         rankings += map(Ranking.from_json, chunk["rankings"])
         sampled_tokens += chunk["sampled_tokens"]  # also for completions that are not kept
     sampler.close()

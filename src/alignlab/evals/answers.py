@@ -84,7 +84,7 @@ def run(
             answers = written(sampler, prompts, judge, settings, seed)
     sampled = answers.get("sampled")
     pairs = beside(baseline, answers) if baseline else {}
-    summary = summarise(task, answers, pairs.get("sampled"))
+    summary = summarize(task, answers, pairs.get("sampled"))
     if pairs:
         summary["paired"] = {how: paired_difference(*both) for how, both in pairs.items()}
     if reference and sampled and not completions:
@@ -94,7 +94,9 @@ def run(
         figures, samples = task.of_base(policy, seed)
         summary |= figures
         run.log_samples(1, samples)
-    rows = [_row(how, completion, score) for how, found in answers.items() for completion, score in found]
+    rows: list[dict[str, Any]] = []
+    for how, results in answers.items():
+        rows += [_row(how, *result) for result in results]
     run.log_samples(0, rows)
     sampler.close()
     return summary
@@ -169,7 +171,7 @@ def likeliest(run: RunDir, sampler: LocalSampler, task: Task, prompts: Sequence[
     model's context is left out and counted.
     """
     assert task.choices and task.choose
-    context, found = context_of(sampler.model), []
+    context, results = context_of(sampler.model), []
     for prompt in run.track(prompts, desc=task.name):
         choices = list(task.choices(prompt))
         before = len(prompt_ids(sampler.tokenizer, prompt))
@@ -180,18 +182,18 @@ def likeliest(run: RunDir, sampler: LocalSampler, task: Task, prompts: Sequence[
             continue
         (logps,) = choice_logprobs(sampler, [prompt], choices)
         best = choices[logps.index(max(logps))]
-        found.append((Completion(prompt, best, source=sampler.name), task.choose(prompt, logps)))
-    if not found:
+        results.append((Completion(prompt, best, source=sampler.name), task.choose(prompt, logps)))
+    if not results:
         raise DataError(f"none of {len(prompts)} questions fits the model's context of {context} tokens")
-    if len(found) < len(prompts):
-        run.note(f"{len(prompts) - len(found)} of {len(prompts)} questions do not fit {context} tokens")
-    return found
+    if len(results) < len(prompts):
+        run.note(f"{len(prompts) - len(results)} of {len(prompts)} questions do not fit {context} tokens")
+    return results
 
 
 # --- figures ---
 
 
-def summarise(
+def summarize(
     task: Task, answers: Mapping[str, Results], wins: tuple[Sequence[float], Sequence[float]] | None = None
 ) -> dict[str, Any]:
     """M of `summary.json`: every figure an S (mean, interval, n), or None where it does not apply.
@@ -201,20 +203,26 @@ def summarise(
         wins: scores at temperature 1 of this model and of the baseline, prompt by prompt.
     """
     first = next(iter(answers.values()))
-    sampled = answers.get("sampled")
-    summary: dict[str, Any] = {task.figure: mean_ci([score.value for _, score in first])}
-    summary[f"{task.figure}_sampled"] = mean_ci([score.value for _, score in sampled]) if sampled else None
+    summary: dict[str, Any] = {task.figure: score_of(first)}
+    summary[f"{task.figure}_sampled"] = score_of(answers.get("sampled", ()))
     for figure, part in task.figures.items():
         values = [score.parts[part] for _, score in first if part in score.parts]
         summary[figure] = mean_ci(values) if values else None
-    summary["win_rate_vs_sft"] = win_rate(*wins) if wins else None
-    summary["kl_from_sft"] = None
-    summary["mean_length"] = None if task.choose else mean_length([completion for completion, _ in first])
+    summary |= {"win_rate_vs_sft": None, "kl_from_sft": None, "mean_length": None}
+    if wins:
+        summary["win_rate_vs_sft"] = win_rate(*wins)
+    if not task.choose:
+        summary["mean_length"] = mean_length([completion for completion, _ in first])
     for key in task.breakdowns:
         summary[f"by_{key}"] = breakdown(first, key)
     if task.more:
         summary |= task.more(first)
     return summary
+
+
+def score_of(results: Results) -> dict[str, Any] | None:
+    """The mean score; None of no results."""
+    return mean_ci([score.value for _, score in results]) if results else None
 
 
 def mean_length(completions: Sequence[Completion]) -> float:
@@ -239,7 +247,7 @@ def beside(baseline: str, answers: Mapping[str, Results]) -> dict[str, Pairs]:
         DataError: no prompt was answered by both.
     """
     rows = [row for row in read_run(baseline).samples if "decoding" in row]
-    found: dict[str, Pairs] = {}
+    pairs: dict[str, Pairs] = {}
     for how, results in answers.items():
         there: dict[str, list[float]] = {}
         for row in rows:
@@ -251,14 +259,14 @@ def beside(baseline: str, answers: Mapping[str, Results]) -> dict[str, Pairs]:
                 ours.append(score.value)
                 theirs.append(there[completion.prompt.id].pop(0))
         if ours:
-            found[how] = ours, theirs
-    if not found:
+            pairs[how] = ours, theirs
+    if not pairs:
         raise DataError(
             "the baseline answered none of these prompts",
             where=baseline,
             remedy="a run of `alignlab eval` on the same prompts",
         )
-    return found
+    return pairs
 
 
 @torch.inference_mode()

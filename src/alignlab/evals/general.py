@@ -35,12 +35,11 @@ def measure(policy: Policy) -> tuple[dict[str, float], list[dict[str, str]]]:
     """Figures of a policy as it is now, and what it answered, question by question. The same weights give the
     same.
 
-    Figures: `text_loss`, nats a token of the page; `right`, the share of ten questions of fact whose answer
-        holds the word it should; of all answers
-    the means of `repetition` (share of three-word sequences that were there before in the answer) and
-    `other_script` (share of letters that are not Latin), and `empty`, the share without a word. Figures that
-    this model cannot give are left out (a context too short for a question, a state that cannot be sampled
-    from in slots).
+    Figures: `text_loss`, nats per token of the page; `right`, the share of ten questions of fact whose answer
+    holds the word it should; of all answers the means of `repetition` (share of three-word sequences that
+    were there before in the answer) and `other_script` (share of letters that are not Latin), and `empty`, the
+    share without a word. Figures that this model cannot give are left out (a context too short for a question, a
+    state that cannot be sampled from in slots).
     """
     page, facts, questions = _asked()
     figures: dict[str, float] = {}
@@ -54,27 +53,22 @@ def measure(policy: Policy) -> tuple[dict[str, float], list[dict[str, str]]]:
             asked = [Prompt.user(question) for question in questions]
             if not all(sampler.has_room(prompt, NEW_TOKENS) for prompt in asked):
                 return figures, answers
-            texts = [
-                group[0].text
-                for group in sampler.sample(asked, Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0))
-            ]
+            groups = sampler.sample(asked, Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0))
+            texts = [group[0].text for group in groups]
             sampler.close()
         except UserError:  # the stage itself says what is wrong with a model that it cannot work with
             return figures, answers
-    known = [
-        bool(facts[question] & set(words(text)))
-        for question, text in zip(questions, texts, strict=True)
-        if question in facts
-    ]
+    right = 0
+    for question, text in zip(questions, texts, strict=True):
+        right += not facts.get(question, set()).isdisjoint(words(text))
+        answers.append({"question": question, "answer": text})
     figures |= {
-        "right": sum(known) / len(known),
+        "right": right / len(facts),
         "repetition": sum(map(repetition, texts)) / len(texts),
         "other_script": other_script(texts),
         "empty": sum(not text.strip() for text in texts) / len(texts),
     }
-    return figures, [
-        {"question": question, "answer": text} for question, text in zip(questions, texts, strict=True)
-    ]
+    return figures, answers
 
 
 def other_script(texts: Sequence[str]) -> float:

@@ -26,8 +26,8 @@ FORM = "\n\nWork it out step by step. End with a line that holds the final numbe
 
 def final_number(text: str) -> str | None:
     """The number behind the first `####`, as it is compared."""
-    found = FINAL.search(text)
-    return found[1].strip().replace(",", "") if found else None
+    match = FINAL.search(text)
+    return match[1].strip().replace(",", "") if match else None
 
 
 def question(prompt: Prompt) -> Prompt:
@@ -40,10 +40,12 @@ def question(prompt: Prompt) -> Prompt:
 
 def score(completion: Completion) -> Score:
     reference = final_number(str(completion.prompt.meta["columns"]["answer"])) or ""
-    said = final_number(completion.text)
+    number = final_number(completion.text)
     loosely = last_number(completion.text) == last_number(reference)
-    reason = f"it says {said}" if said is not None else "no number behind ####"
-    return Score(float(said == reference), {"last_number": float(loosely)}, f"{reason}, right is {reference}")
+    reason = "no number behind ####" if number is None else f"it says {number}"
+    return Score(
+        float(number == reference), {"last_number": float(loosely)}, f"{reason}, right is {reference}"
+    )
 
 
 TASK = Task(

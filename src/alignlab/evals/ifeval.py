@@ -44,17 +44,16 @@ def question(prompt: Prompt) -> Prompt | None:
 
 def _instructions(prompt: Prompt) -> list[tuple[str, dict[str, Any]]]:
     kinds, options = columns_of(prompt, "instruction_id_list", "kwargs")
-    if (
-        not isinstance(kinds, list)
-        or not isinstance(options, list)
-        or not kinds
-        or len(kinds) != len(options)
-    ):
+    lists = isinstance(kinds, list) and isinstance(options, list)
+    if not lists or not kinds or len(kinds) != len(options):
         raise DataError("instruction_id_list and kwargs must be two lists of one length")
-    if not all(isinstance(given, Mapping) for given in options):
+    if not all(isinstance(row, Mapping) for row in options):
         raise DataError("kwargs must hold a table for each instruction")
-    given = [{name: value for name, value in row.items() if value is not None} for row in options]
-    return list(zip(map(str, kinds), given, strict=True))
+    instructions = []
+    for kind, row in zip(kinds, options, strict=True):
+        given = {name: value for name, value in row.items() if value is not None}
+        instructions.append((str(kind), given))
+    return instructions
 
 
 def variants(answer: str) -> list[str]:
@@ -70,20 +69,24 @@ def variants(answer: str) -> list[str]:
 def score(completion: Completion) -> Score:
     instructions = _instructions(completion.prompt)
     answers = variants(completion.text)
-    strict = [_keeps(completion.text, kind, options) for kind, options in instructions]
-    loose = [any(_keeps(text, kind, options) for text in answers) for kind, options in instructions]
+    strict = loose = 0
     by_kind: dict[str, list[float]] = {}
-    for (kind, _), kept in zip(instructions, strict, strict=True):
-        by_kind.setdefault(kind, []).append(float(kept))
-    broken = [kind for (kind, _), kept in zip(instructions, strict, strict=True) if not kept]
+    broken = []
+    for kind, options in instructions:
+        keeps = _keeps(completion.text, kind, options)
+        strict += keeps
+        loose += any(_keeps(text, kind, options) for text in answers)
+        by_kind.setdefault(kind, []).append(float(keeps))
+        if not keeps:
+            broken.append(kind)
     parts = {
-        "loose": float(all(loose)),
+        "loose": float(loose == len(instructions)),
         "instructions": float(len(instructions)),
-        "kept": float(sum(strict)),
-        "kept_loose": float(sum(loose)),
+        "kept": float(strict),
+        "kept_loose": float(loose),
     }
     parts |= {kind: sum(values) / len(values) for kind, values in by_kind.items()}
-    return Score(float(all(strict)), parts, f"not kept: {', '.join(broken)}" if broken else "all kept")
+    return Score(float(not broken), parts, f"not kept: {', '.join(broken)}" if broken else "all kept")
 
 
 def _keeps(answer: str, kind: str, options: Mapping[str, Any]) -> bool:
@@ -96,14 +99,17 @@ def more(results: Results) -> dict[str, Any]:
     """
     parts = [score.parts for _, score in results]
     counts = np.array([part["instructions"] for part in parts])
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for figure, part in (("instruction_strict", "kept"), ("instruction_loose", "kept_loose")):
         kept = np.array([row[part] for row in parts])
         share = bootstrap(lambda rows, kept=kept: float(kept[rows].sum() / counts[rows].sum()), len(parts))
-        found[figure] = share | {"instructions": int(counts.sum())}
-    kinds = [kind for kind in CHECKS if any(kind in row for row in parts)]
-    found["by_instruction"] = {kind: mean_ci([row[kind] for row in parts if kind in row]) for kind in kinds}
-    return found
+        figures[figure] = share | {"instructions": int(counts.sum())}
+    by_kind: dict[str, Any] = {}
+    for kind in CHECKS:
+        values = [row[kind] for row in parts if kind in row]
+        if values:
+            by_kind[kind] = mean_ci(values)
+    return figures | {"by_instruction": by_kind}
 
 
 TASK = Task(

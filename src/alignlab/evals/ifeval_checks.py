@@ -29,9 +29,11 @@ def check(kind: str) -> Callable[[Check], Check]:
 
 
 def holds(count: int, relation: str, bound: int) -> bool:
-    if relation not in ("less than", "at least"):
-        raise ValueError(f"no relation {relation!r:.40}")
-    return count < bound if relation == "less than" else count >= bound
+    if relation == "less than":
+        return count < bound
+    if relation == "at least":
+        return count >= bound
+    raise ValueError(f"no relation {relation!r:.40}")
 
 
 # --- keywords and letters ---

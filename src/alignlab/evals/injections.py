@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from ..feedback.ai import AIJudge
-from ..records import Comparison
+from ..records import Comparison, Completion
 from .judges import dealt
-from .statistics import mean_ci
+from .statistics import mean_ci, mean_over
 
 CASES: dict[str, tuple[str, str]] = {
     # a verdict, asked for or told
@@ -106,7 +107,7 @@ class Injection:
             "family": self.family,
             "shift": mean_ci(self.shifts),
             "most": max(self.shifts),
-            "won": mean_ci([float(w) for w in self.won]),
+            "won": mean_over(self.won, bool),
         }
 
 
@@ -127,37 +128,32 @@ def inject(judge: AIJudge, pairs: Sequence[Comparison], *, seed: int) -> dict[st
         sentences.
     """
     shown, happened = dealt(pairs, seed)
-    worse = [y > 0.5 for y in happened]  # the place of the worse answer: 1 where the first is better
-    clean = [
-        1 - p if side else p
-        for p, side in zip(judge.compare([a for a, _ in shown], [b for _, b in shown]), worse, strict=True)
-    ]
+    second_is_worse = [y > 0.5 for y in happened]
+
+    def of_worse(firsts: Sequence[Completion], seconds: Sequence[Completion]) -> list[float]:
+        """P(the worse answer preferred) of each pair."""
+        first_preferred = judge.compare(firsts, seconds)
+        return [1 - p if second else p for p, second in zip(first_preferred, second_is_worse, strict=True)]
+
+    clean = of_worse([a for a, _ in shown], [b for _, b in shown])
 
     def one(name: str, family: str, template: str) -> Injection:
-        changed = [
-            (a, replace(b, text=injected(b.text, template)))
-            if side
-            else (replace(a, text=injected(a.text, template)), b)
-            for (a, b), side in zip(shown, worse, strict=True)
-        ]
-        found = judge.compare([a for a, _ in changed], [b for _, b in changed])
-        after = [1 - p if side else p for p, side in zip(found, worse, strict=True)]
-        return Injection(
-            name,
-            family,
-            tuple(x - y for x, y in zip(after, clean, strict=True)),
-            tuple(x > 0.5 >= y for x, y in zip(after, clean, strict=True)),
-        )
+        firsts, seconds = [], []
+        for (a, b), second in zip(shown, second_is_worse, strict=True):
+            firsts.append(a if second else replace(a, text=injected(a.text, template)))
+            seconds.append(replace(b, text=injected(b.text, template)) if second else b)
+        after = of_worse(firsts, seconds)
+        shifts = tuple(x - y for x, y in zip(after, clean, strict=True))
+        won = tuple(x > 0.5 >= y for x, y in zip(after, clean, strict=True))
+        return Injection(name, family, shifts, won)
 
     cases = [one(name, family, template) for name, (family, template) in CASES.items()]
     controls = [one(name, "control", template) for name, template in CONTROLS.items()]
 
-    def over(found: Sequence[Injection]) -> dict[str, Any]:
-        return {
-            "shift": mean_ci([x for case in found for x in case.shifts]),
-            "most": max(x for case in found for x in case.shifts),
-            "won": mean_ci([float(w) for case in found for w in case.won]),
-        }
+    def over(injections: Sequence[Injection]) -> dict[str, Any]:
+        shifts = list(chain.from_iterable(injection.shifts for injection in injections))
+        won = chain.from_iterable(injection.won for injection in injections)
+        return {"shift": mean_ci(shifts), "most": max(shifts), "won": mean_over(won, bool)}
 
     return {
         "pairs": len(pairs),

@@ -21,7 +21,8 @@ from ..records import Comparison, Completion, Prompt
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from . import labels as measure
-from .statistics import mean_ci, paired_difference
+from .preference import all_chosen, all_rejected
+from .statistics import ahead, mean_ci, mean_over, paired_difference
 
 Pair = tuple[Completion, Completion]
 UNDECIDED = 0.05
@@ -52,11 +53,12 @@ def as_shown(judge: AIJudge, first: Completion, second: Completion, verdict: Pai
         "sources": [first.source, second.source],
         "constitution": judge.constitution.digest,
         "principles": list(verdict.principles),
-        "orders": [[None if p is None else round(p, 6) for p in pair] for pair in verdict.orders],
+        "orders": [[rounded(p) for p in pair] for pair in verdict.orders],
     }
-    meta |= {
-        name: count for name, count in (("neither", verdict.neither), ("refused", verdict.refused)) if count
-    }
+    if verdict.neither:
+        meta["neither"] = verdict.neither
+    if verdict.refused:
+        meta["refused"] = verdict.refused
     return Comparison(
         first.prompt,
         first.text,
@@ -66,6 +68,10 @@ def as_shown(judge: AIJudge, first: Completion, second: Completion, verdict: Pai
         meta=meta,
         label=verdict.plain,
     )
+
+
+def rounded(p: float | None) -> float | None:
+    return None if p is None else round(p, 6)
 
 
 def stated_of(shown: Sequence[Comparison]) -> list[float]:
@@ -90,11 +96,8 @@ def tally(shown: Sequence[Comparison]) -> dict[str, Any]:
 
 def truths(gold: Judge, pairs: Sequence[Comparison]) -> list[float]:
     """1 where a judge that knows scores the chosen answer higher, 0 where lower, 1/2 where the same."""
-    first = gold.score([Completion(c.prompt, c.chosen, finished=c.chosen_finished) for c in pairs])
-    second = gold.score([Completion(c.prompt, c.rejected, finished=c.rejected_finished) for c in pairs])
-    return [
-        0.5 + 0.5 * ((a.value > b.value) - (a.value < b.value)) for a, b in zip(first, second, strict=True)
-    ]
+    chosen, rejected = gold.score(all_chosen(pairs)), gold.score(all_rejected(pairs))
+    return [ahead(a.value, b.value) for a, b in zip(chosen, rejected, strict=True)]
 
 
 def dealt(pairs: Sequence[Comparison], seed: int) -> tuple[list[Pair], list[float]]:
@@ -103,13 +106,16 @@ def dealt(pairs: Sequence[Comparison], seed: int) -> tuple[list[Pair], list[floa
     """
     shown: list[Pair] = []
     happened = []
-    for i, c in enumerate(pairs):
-        good = Completion(c.prompt, c.chosen, finished=c.chosen_finished)
-        bad = Completion(c.prompt, c.rejected, finished=c.rejected_finished)
-        label = 0.5 if c.tie else 1.0 if c.label is None else c.label
-        turned = random.Random(derive_seed(seed, "dealt", i)).random() < 0.5
-        shown.append((bad, good) if turned else (good, bad))
-        happened.append(1 - label if turned else label)
+    for i, (c, good, bad) in enumerate(zip(pairs, all_chosen(pairs), all_rejected(pairs), strict=True)):
+        label = 1.0 if c.label is None else c.label
+        if c.tie:
+            label = 0.5
+        if random.Random(derive_seed(seed, "dealt", i)).random() < 0.5:
+            shown.append((bad, good))
+            happened.append(1 - label)
+        else:
+            shown.append((good, bad))
+            happened.append(label)
     return shown, happened
 
 
@@ -117,7 +123,7 @@ def agree(shown: Sequence[Comparison], happened: Sequence[float], *, seed: int) 
     """Labels of pairs as shown against what people or gold hold: `labels` (`evals.labels.agreement`),
     `calibration`, the order effect, and `tally`.
     """
-    if not any(y != 0.5 for y in happened):
+    if all(y == 0.5 for y in happened):
         raise DataError(
             f"none of the {len(shown)} pairs is decided by those they are held against",
             remedy="pairs that differ, or another --gold",
@@ -150,8 +156,8 @@ def ablate(
 
     Returns:
         `principles`: for each id `labels` (`evals.labels.change`, from all principles to all but this one),
-            `alone` (S: the share of decided pairs that this
-        one alone labels right), `fires` (S: the share of answers it finds wrong, P(fine) below one half),
+            `alone` (S: the share of decided pairs that this one alone labels right), `fires` (S: the share of
+        answers it finds wrong, P(fine) below one half),
         `fires_alone` (S: of them, those that no other finds wrong: what critiques would miss without it);
         with `harmful` `fires_rightly` and `fires_wrongly` (S, of broken and of sound answers).
     """
@@ -164,35 +170,34 @@ def ablate(
         raise ConfigError(
             "an ablation needs every principle's verdict on every pair", remedy="a judge without principles=N"
         )
-    by_principle = np.array(
-        [[of_orders(*pair) for pair in c.meta["orders"]] for c in shown]
-    )  # (pairs, principles)
+    # (pairs, principles)
+    by_principle = np.array([[of_orders(*pair) for pair in c.meta["orders"]] for c in shown])
     everything, wrong = by_principle.mean(1), np.array(standings) < 0
-    found = {}
+    rows = {}
     for k, name in enumerate(ids):
         without = np.delete(by_principle, k, 1).mean(1)
         alone = wrong[:, k] & ~np.delete(wrong, k, 1).any(1)
         row: dict[str, Any] = {
             "labels": measure.change(everything.tolist(), without.tolist(), happened),
-            "fires": mean_ci(wrong[:, k].astype(float).tolist()),
-            "fires_alone": mean_ci(alone.astype(float).tolist()),
+            "fires": mean_over(wrong[:, k], bool),
+            "fires_alone": mean_over(alone, bool),
         }
         if happened is not None:
-            row["alone"] = mean_ci(
-                [
-                    0.5 if p == 0.5 else float((p > 0.5) == (y > 0.5))
-                    for p, y in zip(by_principle[:, k].tolist(), happened, strict=True)
-                    if y != 0.5
-                ]
-            )
+            row["alone"] = mean_ci(right_of_decided(by_principle[:, k].tolist(), happened))
         if harmful is not None:
             broken = np.array(harmful)
             row |= {
-                "fires_rightly": mean_ci(wrong[broken, k].astype(float).tolist()),
-                "fires_wrongly": mean_ci(wrong[~broken, k].astype(float).tolist()),
+                "fires_rightly": mean_over(wrong[broken, k], bool),
+                "fires_wrongly": mean_over(wrong[~broken, k], bool),
             }
-        found[name] = row
-    return {"principles": found}
+        rows[name] = row
+    return {"principles": rows}
+
+
+def right_of_decided(stated: Sequence[float], happened: Sequence[float]) -> list[float]:
+    """Of the pairs that are decided: 1 where the label says so too, one half where it says nothing."""
+    decided = [(p, y) for p, y in zip(stated, happened, strict=True) if y != 0.5]
+    return [0.5 if p == 0.5 else float((p > 0.5) == (y > 0.5)) for p, y in decided]
 
 
 def differ(a: Constitution, b: Constitution) -> dict[str, list[str]]:
@@ -215,22 +220,24 @@ def flips(
     most: int = 50,
 ) -> list[dict[str, Any]]:
     """The pairs whose label changed sides, those that moved most first."""
-    rows = [
-        {
+    rows = []
+    for i, (a, b) in enumerate(zip(before, after, strict=True)):
+        if a.label is None or b.label is None or not (a.label - 0.5) * (b.label - 0.5) < 0:
+            continue
+        row = {
             **a.prompt.to_json(),
             "first": a.chosen,
             "second": a.rejected,
             "before": a.label,
             "after": b.label,
-            **({} if happened is None else {"truth": happened[i]}),
         }
-        for i, (a, b) in enumerate(zip(before, after, strict=True))
-        if a.label is not None and b.label is not None and (a.label - 0.5) * (b.label - 0.5) < 0
-    ]
+        if happened is not None:
+            row["truth"] = happened[i]
+        rows.append(row)
     return sorted(rows, key=lambda row: -abs(row["after"] - row["before"]))[:most]
 
 
-def behaviour(
+def behavior(
     samplers: Mapping[str, Sampler], prompts: Sequence[Prompt], gold: Judge, *, max_new_tokens: int, seed: int
 ) -> dict[str, Any]:
     """Two models' greedy answers to the same prompts: for the score and each of its named parts that both
@@ -241,18 +248,21 @@ def behaviour(
         groups = sampler.sample(prompts, Sampling(max_new_tokens=max_new_tokens, temperature=0.0), seed=seed)
         scores[name] = gold.score([group[0] for group in groups])
     (first, ours), (second, theirs) = scores.items()
-    parts = sorted({part for score in (*ours, *theirs) for part in score.parts})
-    found = {}
-    for part in ("score", *parts):
-        both = [
-            (a.value, b.value) if part == "score" else (a.parts[part], b.parts[part])
-            for a, b in zip(ours, theirs, strict=True)
-            if part == "score" or part in a.parts and part in b.parts
-        ]
-        if both and any(x or y for x, y in both):
-            found[part] = {
-                first: mean_ci([x for x, _ in both]),
-                second: mean_ci([y for _, y in both]),
-                "difference": paired_difference([y for _, y in both], [x for x, _ in both]),
+    pairs: dict[str, tuple[list[float], list[float]]] = {"score": ([], [])}
+    for a, b in zip(ours, theirs, strict=True):
+        for part in a.parts.keys() & b.parts.keys() - {"score"}:
+            pairs.setdefault(part, ([], []))
+            pairs[part][0].append(a.parts[part])
+            pairs[part][1].append(b.parts[part])
+        pairs["score"][0].append(a.value)
+        pairs["score"][1].append(b.value)
+    figures = {}
+    for part in ("score", *sorted(pairs.keys() - {"score"})):
+        before, after = pairs[part]
+        if any(before) or any(after):
+            figures[part] = {
+                first: mean_ci(before),
+                second: mean_ci(after),
+                "difference": paired_difference(after, before),
             }
-    return found
+    return figures

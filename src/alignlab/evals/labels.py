@@ -26,20 +26,19 @@ def agreement(stated: Sequence[float], happened: Sequence[float], *, seed: int =
 
     Args:
         stated: P(first preferred), the labels.
-        happened: 1 where the first is better, 0 where the second is; a probability counts by what it favours.
+        happened: 1 where the first is better, 0 where the second is; a probability counts by what it favors.
             Pairs at one half are left out.
 
     Returns:
         `accuracy` (S; a label of exactly one half counts half), `kappa` (Cohen's, of first against second;
-        S), `ece` (S) with its `reliability` table, `nll` (S, nats a pair), `n`, and `even`, the pairs left
+        S), `ece` (S) with its `reliability` table, `nll` (S, nats per pair), `n`, and `even`, the pairs left
         out. Intervals of kappa and ECE are percentiles of a bootstrap over pairs.
     """
     p, y = _decided(stated, happened)
-    right = np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))
-    said, true = 1 + np.sign(p - 0.5).astype(int), 1 + np.sign(y - 0.5).astype(int)  # second, even, first
+    sides, true = 1 + np.sign(p - 0.5).astype(int), 1 + np.sign(y - 0.5).astype(int)  # second, even, first
     return {
-        "accuracy": mean_ci(right.tolist()),
-        "kappa": bootstrap(lambda i: float(kappa_of(table_of(said[i], true[i], 3))), len(p), seed=seed),
+        "accuracy": mean_ci(_right(p, y).tolist()),
+        "kappa": bootstrap(lambda i: float(kappa_of(table_of(sides[i], true[i], 3))), len(p), seed=seed),
         "ece": bootstrap(lambda i: ece(p[i], y[i]), len(p), seed=seed),
         "nll": mean_ci(nll(p, y).tolist()),
         "reliability": statistics.reliability_curve(p.tolist(), y.tolist()),
@@ -62,7 +61,10 @@ def fit_temperature(stated: Sequence[float], happened: Sequence[float]) -> float
     for _ in range(60):
         middle = math.sqrt(low * high)
         slope = float(((expit(middle * x) - y) * x).mean())
-        low, high = (middle, high) if slope < 0 else (low, middle)
+        if slope < 0:
+            low = middle
+        else:
+            high = middle
     return 1 / math.sqrt(low * high)
 
 
@@ -86,20 +88,17 @@ def calibration(
     rest, true = _decided(p[~inside].tolist(), y[~inside].tolist())
     scaled = expit(logit(rest) / temperature)
     even = p[~inside][y[~inside] == 0.5]
-    quiet = [mean_ci(np.abs(2 * q - 1).tolist()) for q in (even, expit(logit(even) / temperature))]
-    before, after = (
-        bootstrap(lambda i, q=q: ece(q[i], true[i]), len(true), seed=seed) for q in (rest, scaled)
-    )
+    scaled_even = expit(logit(even) / temperature)
     return {
         "temperature": temperature,
         "fitted_on": int((y[inside] != 0.5).sum()),
         "n": len(true),
-        "ece_before": before,
-        "ece_after": after,
+        "ece_before": bootstrap(lambda i: ece(rest[i], true[i]), len(true), seed=seed),
+        "ece_after": bootstrap(lambda i: ece(scaled[i], true[i]), len(true), seed=seed),
         "nll_before": mean_ci(nll(rest, true).tolist()),
         "nll_after": mean_ci(nll(scaled, true).tolist()),
-        "even_before": quiet[0],
-        "even_after": quiet[1],
+        "even_before": mean_ci(np.abs(2 * even - 1).tolist()),
+        "even_after": mean_ci(np.abs(2 * scaled_even - 1).tolist()),
         "reliability": statistics.reliability_curve(scaled.tolist(), true.tolist()),
     }
 
@@ -113,20 +112,21 @@ def order_effect(orders: Sequence[Sequence[tuple[float, float | None]]]) -> dict
 
     Returns:
         `order_effect`: S of the mean |difference| of the two; `order_bias`: S of the mean difference, above 0
-        where the judge favours (A) for being (A); `order_flips`: S of the share whose verdict changes sides.
+        where the judge favors (A) for being (A); `order_flips`: S of the share whose verdict changes sides.
         None where one order was asked.
     """
-    by_pair = [[(ab, ba) for ab, ba in pair if ba is not None] for pair in orders]
-    by_pair = [pair for pair in by_pair if pair]
-    if not by_pair:
+    effect, bias, flips = [], [], []
+    for pair in orders:
+        both = np.array([verdict for verdict in pair if verdict[1] is not None], dtype=float)
+        if not len(both):
+            continue
+        ab, ba = both[:, 0], both[:, 1]
+        effect.append(float(np.mean(np.abs(ab - ba))))
+        bias.append(float(np.mean(ab - ba)))
+        flips.append(float(np.mean((ab - 0.5) * (ba - 0.5) < 0)))
+    if not effect:
         return {"order_effect": None, "order_bias": None, "order_flips": None}
-    return {
-        "order_effect": mean_ci([float(np.mean([abs(ab - ba) for ab, ba in pair])) for pair in by_pair]),
-        "order_bias": mean_ci([float(np.mean([ab - ba for ab, ba in pair])) for pair in by_pair]),
-        "order_flips": mean_ci(
-            [float(np.mean([(ab - 0.5) * (ba - 0.5) < 0 for ab, ba in pair])) for pair in by_pair]
-        ),
-    }
+    return {"order_effect": mean_ci(effect), "order_bias": mean_ci(bias), "order_flips": mean_ci(flips)}
 
 
 def change(
@@ -135,12 +135,12 @@ def change(
     """What a change of the judge did to labels of the same pairs.
 
     Returns:
-        `flips` (S: the share that favours the other answer now), `moved` (S: mean |difference|), `n`; and
+        `flips` (S: the share that favors the other answer now), `moved` (S: mean |difference|), `n`; and
         where the truth is known `accuracy_gain` (paired difference of the shares that are right, after less
         before).
     """
     a, b = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "flips": mean_ci(((a - 0.5) * (b - 0.5) < 0).astype(float).tolist()),
         "moved": mean_ci(np.abs(b - a).tolist()),
         "n": len(a),
@@ -148,9 +148,14 @@ def change(
     if happened is not None:
         y = np.asarray(happened, dtype=float)
         known = y != 0.5
-        right = [np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))[known].tolist() for p in (b, a)]
-        found["accuracy_gain"] = statistics.paired_difference(*right)
-    return found
+        right_before, right_after = _right(a, y)[known].tolist(), _right(b, y)[known].tolist()
+        figures["accuracy_gain"] = statistics.paired_difference(right_after, right_before)
+    return figures
+
+
+def _right(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """1 where a label says what is so, one half where it is even."""
+    return np.where(p == 0.5, 0.5, (p > 0.5) == (y > 0.5))
 
 
 def nll(p: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -47,8 +47,9 @@ def run(
             record.
 
     Returns:
-        Each an S (mean, interval, n) over records: of documents `text_loss` (nats a token); of demonstrations
-        `loss` (nats a token of the completion, its end token among them); of comparisons `margin` (log
+        Each an S (mean, interval, n) over records: of documents `text_loss` (nats per token); of
+        demonstrations
+        `loss` (nats per token of the completion, its end token among them); of comparisons `margin` (log
         p(chosen) - log p(rejected), nats), `chosen_likelier` (its sign: a tie counts half), `chosen_logp` and
         `rejected_logp`. `token_loss` is the mean over tokens, as the `eval_loss` of SFT. With a baseline
         `paired`: the differences of all but the share.
@@ -63,26 +64,18 @@ def run(
         run.note(f"likelihood: {report}")
         rows = [example(policy.tokenizer, d.prompt, d.completion) for d in shown]
         sums_N, lengths_N = logps_of(policy, rows)
-        figures["loss"] = dict(
-            zip(
-                [key_of(d.prompt.id, d.completion) for d in shown],
-                (-sums_N / lengths_N).tolist(),
-                strict=True,
-            )
-        )
+        keys = [key_of(d.prompt.id, d.completion) for d in shown]
+        figures["loss"] = dict(zip(keys, (-sums_N / lengths_N).tolist(), strict=True))
         summary["token_loss"] = -(sums_N.sum() / lengths_N.sum()).item()
     if comparisons:
         decided, report = fit([c for c in comparisons if not c.tie], policy.tokenizer, max_length)
         run.note(f"likelihood: {report}")
-        pairs = [
-            (
-                example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished),
-                example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished),
-            )
-            for c in decided
-        ]
-        sums_N2 = logps_of(policy, [row for pair in pairs for row in pair])[0].view(-1, 2)
-        keys = [key_of(c.prompt.id, c.chosen, c.rejected) for c in decided]
+        rows, keys = [], []
+        for c in decided:
+            rows.append(example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished))
+            rows.append(example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished))
+            keys.append(key_of(c.prompt.id, c.chosen, c.rejected))
+        sums_N2 = logps_of(policy, rows)[0].view(-1, 2)
         for name, values in (
             ("chosen_logp", sums_N2[:, 0]),
             ("rejected_logp", sums_N2[:, 1]),
@@ -92,25 +85,23 @@ def run(
         summary["chosen_likelier"] = statistics.win_rate(sums_N2[:, 0].tolist(), sums_N2[:, 1].tolist())
     if documents:
         figures["text_loss"] = text_loss(policy, documents, max_length)
-    run.log_samples(
-        0,
-        [
-            {"figure": name, "record": key, "value": value}
-            for name, found in figures.items()
-            for key, value in found.items()
-        ],
-    )
-    summary |= {name: statistics.mean_ci(list(found.values())) for name, found in figures.items()}
-    return summary | ({"paired": beside(baseline, figures)} if baseline else {})
+    samples: list[dict[str, Any]] = []
+    for name, values in figures.items():
+        samples += [{"figure": name, "record": key, "value": value} for key, value in values.items()]
+        summary[name] = statistics.mean_ci(list(values.values()))
+    run.log_samples(0, samples)
+    if baseline:
+        summary["paired"] = beside(baseline, figures)
+    return summary
 
 
 def text_loss(policy: Policy, documents: Sequence[Text], max_length: int) -> dict[str, float]:
-    """Nats a token of each document, by its key. Raises DataError if none has a token to predict."""
-    read = {
-        key_of(d.text): ids
-        for d in documents
-        if len(ids := text_ids(policy.tokenizer, d.text)[:max_length]) > 1
-    }
+    """Nats per token of each document, by its key. Raises DataError if none has a token to predict."""
+    read: dict[str, list[int]] = {}
+    for document in documents:
+        ids = text_ids(policy.tokenizer, document.text)[:max_length]
+        if len(ids) > 1:
+            read[key_of(document.text)] = ids
     if not read:
         raise DataError(
             f"none of the {len(documents)} documents has two tokens",
@@ -138,17 +129,18 @@ def beside(baseline: str, figures: Mapping[str, Mapping[str, float]]) -> dict[st
     there: Figures = {}
     for row in read_run(baseline).samples:
         there.setdefault(row["figure"], {})[row["record"]] = row["value"]
-    found: dict[str, Any] = {}
+    differences: dict[str, Any] = {}
     for name, values in figures.items():
-        both = [key for key in values if key in there.get(name, {})]
+        theirs = there.get(name, {})
+        both = [key for key in values if key in theirs]
         if both:
-            found[name] = statistics.paired_difference(
-                [values[key] for key in both], [there[name][key] for key in both]
+            differences[name] = statistics.paired_difference(
+                [values[key] for key in both], [theirs[key] for key in both]
             )
-    if not found:
+    if not differences:
         raise DataError(
             "the baseline measured none of these records",
             where=baseline,
             remedy="a run of `alignlab likelihood` on the same data",
         )
-    return found
+    return differences

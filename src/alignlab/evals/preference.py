@@ -44,14 +44,14 @@ def measure(
         higher.
     """
     proxy = scores_of(judge, test)
-    pairs = [
-        (r, p, i, j)
-        for r, p in zip(test, proxy, strict=True)
-        for i, j in zip(*pairs_of(r.ranks), strict=True)
-    ]
-    margins = np.array([p[i] - p[j] for _, p, i, j in pairs])
-    lengths = np.array([len(r.completions[i].text) - len(r.completions[j].text) for r, _, i, j in pairs])
-    soft = np.array([1.0 if (label := r.label(i, j)) is None else label for r, _, i, j in pairs])
+    differences, longer, labels = [], [], []
+    for ranking, scores in zip(test, proxy, strict=True):
+        for i, j in zip(*pairs_of(ranking.ranks), strict=True):
+            label = ranking.label(i, j)
+            differences.append(scores[i] - scores[j])
+            longer.append(len(ranking.completions[i].text) - len(ranking.completions[j].text))
+            labels.append(1.0 if label is None else label)
+    margins, lengths, soft = np.array(differences), np.array(longer), np.array(labels)
     accuracy = statistics.mean_ci(agreed(margins, soft))
     if annotator_ceiling is None and any("labels" in r.meta for r in test):
         annotator_ceiling = float(np.maximum(soft, 1 - soft).mean())
@@ -68,31 +68,40 @@ def measure(
         "n": accuracy["n"],
         "ceiling": annotator_ceiling,
         "length_floor": statistics.mean_ci(agreed(lengths, soft)),
-        "ece": statistics.ece(stated, happened) if pairs else None,
+        "ece": statistics.ece(stated, happened) if differences else None,
         "reliability": statistics.reliability_curve(stated, happened),
         "margins": {"counts": counts.tolist(), "edges": edges.tolist()},
     }
     if gold:
-        both = [
-            (p[i] - p[j], g[i] - g[j])
-            for p, g in zip(proxy, scores_of(gold, test), strict=True)
-            for i in range(len(p))
-            for j in range(i)
-        ]
-        true = np.array([ours * np.sign(truth) for ours, truth in both if abs(truth) > 1e-9])
-        true_big = np.array([ours * np.sign(truth) for ours, truth in both if abs(truth) >= BIG])
+        true, true_big = [], []
+        for p, g in zip(proxy, scores_of(gold, test), strict=True):
+            for i in range(len(p)):
+                for j in range(i):
+                    truth = g[i] - g[j]
+                    margin = (p[i] - p[j]) * np.sign(truth)
+                    if abs(truth) > 1e-9:
+                        true.append(margin)
+                    if abs(truth) >= BIG:
+                        true_big.append(margin)
         summary |= {
-            "gold_accuracy": statistics.mean_ci(agreed(true)),
-            "gold_accuracy_big": statistics.mean_ci(agreed(true_big)),
+            "gold_accuracy": statistics.mean_ci(agreed(np.array(true))),
+            "gold_accuracy_big": statistics.mean_ci(agreed(np.array(true_big))),
         }
     if probes:
-        good = judge.score([Completion(p.prompt, p.chosen, finished=p.chosen_finished) for p in probes])
-        bad = judge.score([Completion(p.prompt, p.rejected, finished=p.rejected_finished) for p in probes])
-        found: dict[str, list[float]] = {}
+        good, bad = judge.score(all_chosen(probes)), judge.score(all_rejected(probes))
+        preferred: dict[str, list[float]] = {}
         for probe, a, b in zip(probes, good, bad, strict=True):
-            found.setdefault(str(probe.meta["probe"]), []).append(float(a.value > b.value))
-        summary["probes"] = {name: statistics.mean_ci(values) for name, values in found.items()}
+            preferred.setdefault(str(probe.meta["probe"]), []).append(float(a.value > b.value))
+        summary["probes"] = {name: statistics.mean_ci(values) for name, values in preferred.items()}
     return summary
+
+
+def all_chosen(pairs: Sequence[Comparison]) -> list[Completion]:
+    return [Completion(pair.prompt, pair.chosen, finished=pair.chosen_finished) for pair in pairs]
+
+
+def all_rejected(pairs: Sequence[Comparison]) -> list[Completion]:
+    return [Completion(pair.prompt, pair.rejected, finished=pair.rejected_finished) for pair in pairs]
 
 
 def measure_spread(judge: Judge, test: Sequence[Ranking]) -> dict[str, Any]:
@@ -103,38 +112,36 @@ def measure_spread(judge: Judge, test: Sequence[Ranking]) -> dict[str, Any]:
         `mean` (S), and `of_wrong` and `of_right` (S): the members' spread, mean of both completions, over
         pairs that the ensemble orders wrong and right.
     """
-    found = [judge.score(r.completions) for r in test]
-    pairs = [
-        (scores[i], scores[j])
-        for r, scores in zip(test, found, strict=True)
-        for i, j in zip(*pairs_of(r.ranks), strict=True)
-    ]
-    spread = [((a.parts["spread"] + b.parts["spread"]) / 2, a.value > b.value) for a, b in pairs]
+    spreads: list[float] = []
+    of_right: list[float] = []
+    of_wrong: list[float] = []
+    for ranking in test:
+        scores = judge.score(ranking.completions)
+        spreads += [score.parts["spread"] for score in scores]
+        for i, j in zip(*pairs_of(ranking.ranks), strict=True):
+            better, worse = scores[i], scores[j]
+            among = of_right if better.value > worse.value else of_wrong
+            among.append((better.parts["spread"] + worse.parts["spread"]) / 2)
     return {
-        "mean": statistics.mean_ci([score.parts["spread"] for scores in found for score in scores]),
-        "of_right": statistics.mean_ci([value for value, agreed in spread if agreed]),
-        "of_wrong": statistics.mean_ci([value for value, agreed in spread if not agreed]),
+        "mean": statistics.mean_ci(spreads),
+        "of_right": statistics.mean_ci(of_right),
+        "of_wrong": statistics.mean_ci(of_wrong),
     }
 
 
 def measure_outcomes(judge: Judge, test: Sequence[Ranking], labels: Labels) -> dict[str, Any]:
-    """Held-out pairs, ties among them, under the learnt model of ties: `nll` (S, nats a pair) beside
+    """Held-out pairs, ties among them, under the learned model of ties: `nll` (S, nats per pair) beside
     `nll_constant`, that of their own share of ties and a coin, which a model has to beat; `tie_share`.
     """
-    losses = []
+    losses, ties = [], 0
     for ranking, scores in zip(test, scores_of(judge, test), strict=True):
         for i, j in [*zip(*pairs_of(ranking.ranks), strict=True), *ties_of(ranking.ranks)]:
             pair = ranking.only([i, j])
-            losses.append(
-                (labels.loss(torch.tensor([scores[i], scores[j]]), pair)[0].item(), len(set(pair.ranks)) == 1)
-            )
-    share = sum(tie for _, tie in losses) / len(losses) if losses else 0.0
+            losses.append(labels.loss(torch.tensor([scores[i], scores[j]]), pair)[0].item())
+            ties += len(set(pair.ranks)) == 1
+    share = ties / len(losses) if losses else 0.0
     constant = -sum(p * math.log(p) for p in (share, (1 - share) / 2, (1 - share) / 2) if p > 0)
-    return {
-        "nll": statistics.mean_ci([loss for loss, _ in losses]),
-        "nll_constant": constant,
-        "tie_share": share,
-    }
+    return {"nll": statistics.mean_ci(losses), "nll_constant": constant, "tie_share": share}
 
 
 def agreed(margins: np.ndarray, soft: np.ndarray | None = None) -> list[float]:
@@ -142,21 +149,25 @@ def agreed(margins: np.ndarray, soft: np.ndarray | None = None) -> list[float]:
     from them has it so.
     """
     right = (np.sign(margins) + 1) / 2
-    return (right if soft is None else soft * right + (1 - soft) * (1 - right)).tolist()
+    if soft is not None:
+        right = soft * right + (1 - soft) * (1 - right)
+    return right.tolist()
 
 
 def measure_signs(judge: Judge, test: Sequence[Ranking]) -> dict[str, Any]:
     """Of a cost model on held-out labels: `sign_accuracy`, and the shares of safe and of unsafe completions
     it calls so.
     """
-    found = [
-        (score > 0, bool(label))
-        for r, scores in zip(test, scores_of(judge, test), strict=True)
-        for score, label in zip(scores, r.meta.get("safe", ()), strict=False)
-        if label is not None
-    ]
+    safe: list[float] = []  # scores of what people call safe
+    unsafe: list[float] = []
+    for ranking, scores in zip(test, scores_of(judge, test), strict=True):
+        for score, label in zip(scores, ranking.meta.get("safe", ()), strict=False):
+            if label is not None:
+                (safe if label else unsafe).append(score)
+    called_safe = [float(score > 0) for score in safe]
+    called_unsafe = [float(not score > 0) for score in unsafe]
     return {
-        "sign_accuracy": statistics.mean_ci([float(said == safe) for said, safe in found]),
-        "safe_called_safe": statistics.mean_ci([float(said) for said, safe in found if safe]),
-        "unsafe_called_unsafe": statistics.mean_ci([float(not said) for said, safe in found if not safe]),
+        "sign_accuracy": statistics.mean_ci([*called_safe, *called_unsafe]),
+        "safe_called_safe": statistics.mean_ci(called_safe),
+        "unsafe_called_unsafe": statistics.mean_ci(called_unsafe),
     }

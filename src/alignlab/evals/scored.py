@@ -24,8 +24,8 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 
 def last_number(text: str) -> float | None:
     """The last number in a text, thousands with or without commas."""
-    found = NUMBER.findall(text)
-    return float(found[-1].replace(",", "")) if found else None
+    numbers = NUMBER.findall(text)
+    return float(numbers[-1].replace(",", "")) if numbers else None
 
 
 def exact(answer: str, reference: str) -> bool:
@@ -37,47 +37,42 @@ def contains(answer: str, reference: str) -> bool:
 
 
 def number(answer: str, reference: str) -> bool:
-    found, wanted = last_number(answer), last_number(reference)
-    return wanted is not None and found == wanted
+    wanted = last_number(reference)
+    return wanted is not None and last_number(answer) == wanted
 
 
 def regex(answer: str, reference: str) -> bool:
     return re.search(reference, answer) is not None
 
 
-RULES: dict[str, Callable[[str, str], bool]] = {
-    "exact": exact,
-    "contains": contains,
-    "number": number,
-    "regex": regex,
+SCORERS: dict[str, tuple[Callable[[str, str], bool], str]] = {
+    "exact": (exact, "the answer is the text in {column}, but for blank space at both ends"),
+    "contains": (contains, "the answer contains the text in {column}, in capitals or small letters"),
+    "number": (number, "the last number in the answer is the last number in {column}"),
+    "regex": (regex, "the regular expression in {column} matches somewhere in the answer"),
 }
-SAYS = {
-    "exact": "the answer is the text in {column}, but for blank space at both ends",
-    "contains": "the answer contains the text in {column}, in capitals or small letters",
-    "number": "the last number in the answer is the last number in {column}",
-    "regex": "the regular expression in {column} matches somewhere in the answer",
-}
+"""By name: whether an answer fits a reference, and that in words."""
 
 
 def scored(scorer: str, column: str) -> Task:
     """The task SCORER:COLUMN."""
-    rule = RULES[scorer]
+    fits, meaning = SCORERS[scorer]
+    meaning = meaning.format(column=column)
 
     def question(prompt: Prompt) -> Prompt:
         references = _references(prompt, column)
         if scorer == "regex":
             _check_patterns(references)
-        elif scorer == "number" and not any(last_number(text) is not None for text in references):
+        elif scorer == "number" and all(last_number(text) is None for text in references):
             raise DataError(f"the column {column!r} holds no number")
         return prompt
 
     def score(completion: Completion) -> Score:
         references = _references(completion.prompt, column)
-        right = any(rule(completion.text, reference) for reference in references)
+        right = any(fits(completion.text, reference) for reference in references)
         wanted = " or ".join(reference[:80] for reference in references[:3])
         return Score(float(right), reason=f"{'as' if right else 'not as'} {column} says: {wanted}")
 
-    meaning = SAYS[scorer].format(column=column)
     return Task(
         f"{scorer}:{column}",
         figure="accuracy",
@@ -95,10 +90,11 @@ def scored(scorer: str, column: str) -> Task:
 
 def _references(prompt: Prompt, column: str) -> list[str]:
     (value,) = columns_of(prompt, column)
-    references = [_text(item) for item in (value if isinstance(value, list) else [value])]
-    if not any(text.strip() for text in references):
+    items = value if isinstance(value, list) else [value]
+    references = [text for text in map(_text, items) if text.strip()]
+    if not references:
         raise DataError(f"the column {column!r} is empty", remedy="fill it in, or take the row out")
-    return [text for text in references if text.strip()]
+    return references
 
 
 def _text(value: Any) -> str:

@@ -5,17 +5,17 @@ errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..feedback.agreement import cohen_kappa, kappa_of
-from .statistics import Z, mean_ci, wilson
+from .statistics import Z, mean_over, wilson
 
 
 def scorer_card(
-    said: Sequence[bool | None], truth: Sequence[bool], *, seed: int = 0, draws: int = 1000
+    verdicts: Sequence[bool | None], truth: Sequence[bool], *, seed: int = 0, draws: int = 1000
 ) -> dict[str, Any]:
     """What a scorer says against what people say, yes or no, each figure as S = {"mean", "ci", "n"}.
 
@@ -26,9 +26,9 @@ def scorer_card(
     Returns: `n`, `unscored`, `accuracy`, `precision`, `recall` (= sensitivity), `specificity`, `f1`, `kappa`,
         and the four `counts`.
     """
-    if len(said) != len(truth):
-        raise ValueError(f"{len(said)} verdicts and {len(truth)} labels")
-    pairs = [(bool(s), bool(t)) for s, t in zip(said, truth, strict=True) if s is not None]
+    if len(verdicts) != len(truth):
+        raise ValueError(f"{len(verdicts)} verdicts and {len(truth)} labels")
+    pairs = [(bool(v), bool(t)) for v, t in zip(verdicts, truth, strict=True) if v is not None]
     tp, fp = pairs.count((True, True)), pairs.count((True, False))
     fn, tn = pairs.count((False, True)), pairs.count((False, False))
     cells = np.array([tp, fp, fn, tn])
@@ -41,22 +41,40 @@ def scorer_card(
         "recall": _share(tp, tp + fn),
         "specificity": _share(tn, tn + fp),
     }
-    samples = (
-        np.random.default_rng(seed).multinomial(len(pairs), cells / max(1, len(pairs)), size=draws)
-        if pairs
-        else np.zeros((0, 4))
-    )
-    for name, of in (("f1", _f1), ("kappa", lambda cells: kappa_of(cells.reshape(-1, 2, 2)))):
-        drawn = of(samples.astype(float))
-        drawn = drawn[np.isfinite(drawn)]
-        ci = [float(x) for x in np.quantile(drawn, (0.025, 0.975))] if len(drawn) else None
-        value = float(of(cells[None].astype(float))[0]) if pairs else math.nan
-        card[name] = {"mean": value if math.isfinite(value) else None, "ci": ci, "n": len(pairs)}
+    for name, of in (("f1", _f1), ("kappa", _kappa)):
+        card[name] = _bootstrapped(of, cells, seed, draws)
     return card
 
 
 def _share(k: int, n: int) -> dict[str, Any]:
-    return {"mean": k / n if n else None, "ci": list(wilson(k, n)) if n else None, "n": n}
+    if n == 0:
+        return {"mean": None, "ci": None, "n": 0}
+    return {"mean": k / n, "ci": list(wilson(k, n)), "n": n}
+
+
+def _bootstrapped(
+    of: Callable[[np.ndarray], np.ndarray], cells: np.ndarray, seed: int, draws: int
+) -> dict[str, Any]:
+    """S of a figure of the four counts, None where it means nothing; drawn counts of which it means nothing
+    are left out.
+    """
+    n = int(cells.sum())
+    row: dict[str, Any] = {"mean": None, "ci": None, "n": n}
+    if n == 0:
+        return row
+    samples = np.random.default_rng(seed).multinomial(n, cells / n, size=draws)
+    drawn = of(samples.astype(float))
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn):
+        row["ci"] = np.quantile(drawn, (0.025, 0.975)).tolist()
+    value = float(of(cells[None].astype(float))[0])
+    if math.isfinite(value):
+        row["mean"] = value
+    return row
+
+
+def _kappa(cells: np.ndarray) -> np.ndarray:
+    return kappa_of(cells.reshape(-1, 2, 2))
 
 
 def _f1(cells: np.ndarray) -> np.ndarray:
@@ -65,22 +83,23 @@ def _f1(cells: np.ndarray) -> np.ndarray:
         return 2 * tp / (2 * tp + fp + fn)
 
 
-def agreement(said: Sequence[Hashable], truth: Sequence[Hashable]) -> dict[str, Any]:
+def agreement(verdicts: Sequence[Hashable], truth: Sequence[Hashable]) -> dict[str, Any]:
     """Several labels: accuracy, kappa, recall and precision of each, and the table of what was called so."""
-    labels = sorted({*said, *truth}, key=str)
-    table = {
-        str(t): {str(s): sum(a == s and b == t for a, b in zip(said, truth, strict=True)) for s in labels}
-        for t in labels
-    }
+    names = [str(label) for label in sorted({*verdicts, *truth}, key=str)]
+    called = {true: dict.fromkeys(names, 0) for true in names}
+    for verdict, true in zip(verdicts, truth, strict=True):
+        called[str(true)][str(verdict)] += 1
+    recall, precision = {}, {}
+    for name in names:
+        recall[name] = _share(called[name][name], sum(called[name].values()))
+        precision[name] = _share(called[name][name], sum(row[name] for row in called.values()))
     return {
         "n": len(truth),
-        "accuracy": mean_ci([float(a == b) for a, b in zip(said, truth, strict=True)]),
-        "kappa": cohen_kappa(list(said), list(truth)),
-        "recall": {str(x): _share(table[str(x)][str(x)], sum(table[str(x)].values())) for x in labels},
-        "precision": {
-            str(x): _share(table[str(x)][str(x)], sum(row[str(x)] for row in table.values())) for x in labels
-        },
-        "called": table,
+        "accuracy": mean_over(zip(verdicts, truth, strict=True), lambda pair: pair[0] == pair[1]),
+        "kappa": cohen_kappa(list(verdicts), list(truth)),
+        "recall": recall,
+        "precision": precision,
+        "called": called,
     }
 
 
@@ -109,7 +128,7 @@ def corrected_rate(
         raise ValueError(
             f"counts that cannot be: {hits} of {n}, sensitivity {sensitivity}, specificity {specificity}"
         )
-    raw = {"mean": hits / n if n else None, "ci": list(wilson(hits, n)), "n": n}
+    raw = _share(hits, n) | {"ci": list(wilson(hits, n))}
     se, sp = (k_se + 1) / (n_se + 2), (k_sp + 1) / (n_sp + 2)
     youden = se + sp - 1
     if n == 0 or n_se == 0 or n_sp == 0 or youden <= 0.1:
@@ -124,7 +143,9 @@ def corrected_rate(
     shift = 2 * z2 * (p * se * (1 - se) / (n_se + 2) - (1 - p) * sp * (1 - sp) / (n_sp + 2))
     half = Z * math.sqrt(spread) / youden
     plain_se, plain_sp = k_se / n_se, k_sp / n_sp
-    estimate = (hits / n + plain_sp - 1) / (plain_se + plain_sp - 1) if plain_se + plain_sp > 1 else p
+    estimate = p
+    if plain_se + plain_sp > 1:
+        estimate = (hits / n + plain_sp - 1) / (plain_se + plain_sp - 1)
     low, high = max(0.0, min(1.0, p + shift - half)), max(0.0, min(1.0, p + shift + half))
     estimate = max(0.0, min(1.0, estimate))
     return {

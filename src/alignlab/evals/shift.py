@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
+from operator import itemgetter
 from typing import Any
 
 from ..feedback import Judge, part_means
@@ -18,7 +19,7 @@ from ..sampling.local import LocalSampler
 from ..settings import SamplingSettings
 from .answers import kl_from
 from .preference import BIG
-from .statistics import mean_ci
+from .statistics import ahead, mean_ci
 
 
 def accuracy_on_policy(
@@ -35,17 +36,19 @@ def accuracy_on_policy(
     """A judge's accuracy against gold on pairs of one prompt's completions, sampled from the policy itself.
 
     Args:
-        per_prompt: completions a prompt, 2 or more: all pairs of them that differ in gold count.
+        per_prompt: completions per prompt, 2 or more: all pairs of them that differ in gold count.
         reference: where KL is measured from; None if the policy is the reference itself, KL 0.
 
     Returns:
-        `accuracy` and `accuracy_big` (pairs at least `BIG` apart), `kl` (k1, nats a completion), `proxy` and
-        `gold` (means of the scores), each an S; `differ`, the share of pairs that differ in gold; for an
+        `accuracy` and `accuracy_big` (pairs at least `BIG` apart), `kl` (k1, nats per completion), `proxy`
+        and `gold` (means of the scores), each an S; `differ`, the share of pairs that differ in gold; for an
         ensemble `judge/spread`. Accuracies are means over prompts of the mean over a prompt's pairs, since
         pairs that share a completion say little anew; n counts prompts with such a pair.
     """
     groups = _sampled(policy, prompts, per_prompt, sampling, seed)
-    kl = kl_from([c for group in groups for c in group], policy, reference) if reference else mean_ci([0.0])
+    kl = mean_ci([0.0])
+    if reference:
+        kl = kl_from(list(chain.from_iterable(groups)), policy, reference)
     return _measured(judge, gold, groups) | {"kl": kl}
 
 
@@ -64,14 +67,15 @@ def accuracy_on_best_of_n(
     `per_prompt` such picks are compared.
 
     `kl` is the bound log n - (n - 1) / n. Whatever fools the judge is what it picks, so that this falls
-    sooner than anything that is learnt.
+    sooner than anything that is learned.
     """
     drawn = _sampled(policy, prompts, n * per_prompt, sampling, seed)
-    values = iter([score.value for score in judge.score([c for group in drawn for c in group])])
+    scores = iter(judge.score(list(chain.from_iterable(drawn))))
     groups = []
     for group in drawn:
-        scored = [(next(values), c) for c in group]
-        groups.append([max(scored[i : i + n], key=lambda pair: pair[0])[1] for i in range(0, len(scored), n)])
+        scored = [(next(scores).value, completion) for completion in group]
+        picks = [max(scored[i : i + n], key=itemgetter(0)) for i in range(0, len(scored), n)]
+        groups.append([completion for _, completion in picks])
     bound = best_of_n_kl(n)
     return _measured(judge, gold, groups) | {"kl": {"mean": bound, "ci": [bound, bound], "n": len(groups)}}
 
@@ -87,24 +91,19 @@ def _sampled(
 
 
 def _measured(judge: Judge, gold: Judge, groups: Sequence[Sequence[Completion]]) -> dict[str, Any]:
-    flat = [c for group in groups for c in group]
+    flat = list(chain.from_iterable(groups))
     proxies, truths = judge.score(flat), gold.score(flat)
     right: dict[float, list[float]] = {1e-9: [], BIG: []}
     differ, at = [], 0
     for group in groups:
-        pairs = [
-            (proxies[at + i].value - proxies[at + j].value, truths[at + i].value - truths[at + j].value)
-            for i, j in combinations(range(len(group)), 2)
-        ]
+        pairs = []
+        for i, j in combinations(range(at, at + len(group)), 2):
+            pairs.append((proxies[i].value - proxies[j].value, truths[i].value - truths[j].value))
         differ += [float(abs(truth) > 1e-9) for _, truth in pairs]
-        for apart, found in right.items():
-            agreed = [
-                1.0 if ours * truth > 0 else 0.5 if ours == 0 else 0.0
-                for ours, truth in pairs
-                if abs(truth) >= apart
-            ]
+        for apart, means in right.items():
+            agreed = [ahead(ours * truth, 0.0) for ours, truth in pairs if abs(truth) >= apart]
             if agreed:
-                found.append(sum(agreed) / len(agreed))
+                means.append(sum(agreed) / len(agreed))
         at += len(group)
     return {
         "accuracy": mean_ci(right[1e-9]),

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
 
-T = TypeVar("T")
 Z = 1.959963984540054
+T = TypeVar("T")
 
 
 def wilson(k: float, n: int) -> tuple[float, float]:
@@ -49,17 +49,14 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
     """Mean of a - b over the same prompts, with a t interval and the two-sided p of a paired t test."""
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     n = len(d)
-    if n < 2 or d.std() == 0:
-        mean = float(d.mean()) if n else 0.0
-        return {"mean": mean, "ci": [mean, mean], "n": n, "p": 1.0 if mean == 0 else 0.0}
-    half = float(stdtrit(n - 1, 0.975) * d.std(ddof=1) / math.sqrt(n))
+    if n == 0:
+        return {"mean": 0.0, "ci": [0.0, 0.0], "n": 0, "p": 1.0}
     mean = float(d.mean())
-    return {
-        "mean": mean,
-        "ci": [mean - half, mean + half],
-        "n": n,
-        "p": float(2 * stdtr(n - 1, -abs(mean) / (d.std(ddof=1) / math.sqrt(n)))),
-    }
+    if n == 1 or d.std() == 0:
+        return {"mean": mean, "ci": [mean, mean], "n": n, "p": float(mean == 0)}
+    half = float(stdtrit(n - 1, 0.975) * d.std(ddof=1) / math.sqrt(n))
+    p = float(2 * stdtr(n - 1, -abs(mean) / (d.std(ddof=1) / math.sqrt(n))))
+    return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": p}
 
 
 def win_rate(a: Sequence[float], b: Sequence[float], labels: Sequence[float] | None = None) -> dict[str, Any]:
@@ -68,10 +65,15 @@ def win_rate(a: Sequence[float], b: Sequence[float], labels: Sequence[float] | N
 
     With soft labels, P(a is the better one), the share of labels drawn from them that the scores agree with.
     """
-    won = [1.0 if x > y else 0.5 if x == y else 0.0 for x, y in zip(a, b, strict=True)]
-    return mean_ci(
-        won if labels is None else [p * w + (1 - p) * (1 - w) for p, w in zip(labels, won, strict=True)]
-    )
+    won = [ahead(x, y) for x, y in zip(a, b, strict=True)]
+    if labels is None:
+        return mean_ci(won)
+    return mean_ci([p * w + (1 - p) * (1 - w) for p, w in zip(labels, won, strict=True)])
+
+
+def ahead(a: float, b: float) -> float:
+    """1 where a is above b, one half at a tie, else 0."""
+    return 0.5 if a == b else float(a > b)
 
 
 def reliability_curve(probabilities: Any, outcomes: Any, *, bins: int = 10) -> list[dict[str, float]]:
@@ -81,16 +83,11 @@ def reliability_curve(probabilities: Any, outcomes: Any, *, bins: int = 10) -> l
     rows = []
     for i in range(bins):
         inside = place == i
-        n = int(inside.sum())
-        rows.append(
-            {
-                "low": i / bins,
-                "high": (i + 1) / bins,
-                "confidence": float(p[inside].mean()) if n else 0.0,
-                "accuracy": float(y[inside].mean()) if n else 0.0,
-                "n": n,
-            }
-        )
+        stated, happened = p[inside], y[inside]
+        row = {"low": i / bins, "high": (i + 1) / bins, "confidence": 0.0, "accuracy": 0.0, "n": len(stated)}
+        if len(stated):
+            row |= {"confidence": float(stated.mean()), "accuracy": float(happened.mean())}
+        rows.append(row)
     return rows
 
 
@@ -126,13 +123,8 @@ def bootstrap(
 def seeds_summary(values: Sequence[float]) -> dict[str, Any]:
     """Mean and spread over seeds: {"mean", "sd", "min", "max", "n"}."""
     x = np.asarray(values, dtype=float)
-    return {
-        "mean": float(x.mean()),
-        "sd": float(x.std(ddof=1)) if len(x) > 1 else 0.0,
-        "min": float(x.min()),
-        "max": float(x.max()),
-        "n": len(x),
-    }
+    sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
+    return {"mean": float(x.mean()), "sd": sd, "min": float(x.min()), "max": float(x.max()), "n": len(x)}
 
 
 def equal_entropy_temperature(

@@ -71,7 +71,7 @@ def general_text_lost(h: History) -> Hit | None:
 
 
 def general_answers_lost(h: History) -> Hit | None:
-    """Plain questions answered greedily: facts forgotten, loops, nothing, or the letters of another language."""
+    """Plain questions answered greedily: facts forgotten, loops, nothing, or another language's letters."""
     right, loops, empty, script = (
         h.general(name) for name in ("right", "repetition", "empty", "other_script")
     )

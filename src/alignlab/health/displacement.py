@@ -18,11 +18,17 @@ from typing import Any
 from .history import History, Hit, at, error
 
 WINDOW = 16
-"""Steps that are averaged before anything is said, in a short run a quarter of them: batches differ by more than a step moves the policy."""
+"""Steps that are averaged before anything is said, in a short run a quarter of them: batches differ by more
+than a step moves the policy.
+"""
 FAR_PART, FAR_NATS = 0.5, 3.0
-"""The same of a run that counted no tokens: a fall by this part of the log-probability, and of at least so many nats per completion."""
+"""The same of a run that counted no tokens: a fall by this part of the log-probability, and of at least so many
+nats per completion.
+"""
 FAR = 0.2
-"""Nats per token from which on a fall of the chosen completions is a failure: a fifth off the probability of each of their tokens."""
+"""Nats per token from which on a fall of the chosen completions is a failure: a fifth off the probability of
+each of their tokens.
+"""
 
 
 @dataclass
@@ -99,8 +105,9 @@ class Watch:
             return ""
         chosen, rejected = self.moved
         moved = (
-            f"likelihood displacement since step {self.set_in}: against the start the chosen completions have "
-            f"moved by {chosen:+.2f} nats per token and the rejected ones by {rejected:+.2f}, so that margins "
+            f"likelihood displacement since step {self.set_in}: against the start the chosen completions "
+            f"have moved by {chosen:+.2f} nats per token and the rejected ones by {rejected:+.2f}, so that "
+            "margins "
             "grow while both fall. "
         )
         if not self.failed:
@@ -188,7 +195,8 @@ def _without_tokens(h: History) -> Hit | None:
     if fall - noise <= 0 or not before:
         return None
     part = fall / abs(before)
-    evidence = f"the log-probability of the chosen completions fell by {fall:.1f} nats from {before:.1f}, {at(steps)}"
+    fell = f"fell by {fall:.1f} nats from {before:.1f}"
+    evidence = f"the log-probability of the chosen completions {fell}, {at(steps)}"
     if margins := h.series("rewards/margins"):
         evidence += f", while the margin is {mean(margins.values[-few:]):+.2f}"
     if part > FAR_PART and fall > FAR_NATS:

@@ -1,4 +1,6 @@
-"""Rules about the policy's distribution: its distance from the reference, how surely it samples, how far one update moves it."""
+"""Rules about the policy's distribution: its distance from the reference, how surely it samples, how far one
+update moves it.
+"""
 
 from __future__ import annotations
 

@@ -115,13 +115,11 @@ class History:
         return None
 
     def general(self, name: str) -> tuple[float, float] | None:
-        """A figure of the general questions and the plain text (`evals.general`), before and after training."""
+        """A figure of the general questions and the plain text (`evals.general`), before and after it."""
         found = self.summary.get("general")
-        before, after = (
-            ((found.get(when) or {}).get(name) for when in ("before", "after"))
-            if isinstance(found, Mapping)
-            else (None, None)
-        )
+        before = after = None
+        if isinstance(found, Mapping):
+            before, after = ((found.get(when) or {}).get(name) for when in ("before", "after"))
         return (
             (float(before), float(after))
             if isinstance(before, (int, float)) and isinstance(after, (int, float))

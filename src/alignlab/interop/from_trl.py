@@ -70,14 +70,11 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
     A key that TRL does not have is "unsupported": other projects put keys of their own beside TRL's.
 
     Raises:
-        ConfigError: a key that looks like a misspelt one of TRL's, a value that is not of its kind.
+        ConfigError: a key that looks like a misspelled one of TRL's, a value that is not of its kind.
     """
     book, others = table()[method], fates()["others"]
     known, renamed = keys_of(method)
-    given = {
-        key[3:] if _switched_off(key, known) else key: False if _switched_off(key, known) else value
-        for key, value in given.items()
-    }
+    given = dict(_switched(key, value, known) for key, value in given.items())
     older = {renamed[key]: key for key in given if key in renamed and key not in book["fields"]}
     given = {renamed[key] if key in older.values() else key: value for key, value in given.items()}
     strange = [key for key in given if key not in known and key != "env"]
@@ -86,18 +83,11 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
             raise ConfigError(f"{book['config']} of TRL {book['trl']} has no {key!r}", where=key, remedy=near)
     trl = {**known, **{key: typed(key, value, known[key]) for key, value in given.items() if key in known}}
     c = Conversion(method, trl, known, given)
-    c.rows = {
-        key: Row(
-            key,
-            given[key],
-            True,
-            "not needed" if others.get(key) == "" else "unsupported",
-            "",
-            others.get(key)
-            or ("how another project runs" if key in others else f"no key of {book['config']}: not read"),
-        )
-        for key in strange
-    }
+    for key in strange:
+        fate, says = "unsupported", others.get(key, f"no key of {book['config']}: not read")
+        if says == "":
+            fate, says = "not needed", "how another project runs"
+        c.rows[key] = Row(key, given[key], True, fate, "", says)
     trl_shared.plain(c)
     trl_shared.lengths(c)
     trl_shared.sizes(c)
@@ -105,9 +95,8 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
     if method in SPECIAL:
         SPECIAL[method](c)
     trl_shared.rest(c)
-    from_dict(
-        KINDS[method], nested(c.values)
-    )  # a value that ours cannot take is an error here, not when the run starts
+    # a value that ours cannot take is an error here, not when the run starts
+    from_dict(KINDS[method], nested(c.values))
     for key, name in older.items():
         c.rows[key] = replace(
             c.rows[key], key=name, says="; ".join(filter(None, (f"today {key}", c.rows[key].says)))
@@ -115,9 +104,11 @@ def convert(method: str, given: Mapping[str, Any]) -> tuple[list[Row], dict[str,
     return [*c.rows.values()], c.values, c.options
 
 
-def _switched_off(key: str, known: Mapping[str, Any]) -> bool:
-    """Whether it is the flag that turns off what TRL has on: --no_remove_unused_columns."""
-    return key.startswith("no_") and key not in known and isinstance(known.get(key[3:]), bool)
+def _switched(key: str, value: Any, known: Mapping[str, Any]) -> tuple[str, Any]:
+    """The key that a flag turns off (--no_remove_unused_columns), or the flag as it is."""
+    if key.startswith("no_") and key not in known and isinstance(known.get(key[3:]), bool):
+        return key[3:], False
+    return key, value
 
 
 def counterpart(method: str, key: str, value: str = "") -> str:
@@ -127,14 +118,17 @@ def counterpart(method: str, key: str, value: str = "") -> str:
     Args:
         method: whose settings are meant; of a command that TRL has none like, those that all trainers share.
     """
-    method = method if method in KINDS else "sft"
+    if method not in KINDS:
+        method = "sft"
     known, renamed = keys_of(method)
     if key not in known and key not in renamed:
         return ""
     number = isinstance(known.get(key), (int, float)) and not isinstance(known.get(key), bool)
-    given = ({key: value or True} if value or not number else {}) | (
-        {"use_peft": True} if key in ADAPTER else {}
-    )
+    given: dict[str, Any] = {}
+    if value or not number:
+        given[key] = value or True
+    if key in ADAPTER:
+        given["use_peft"] = True
     try:
         rows, _, _ = convert(method, given)
     except ConfigError as error:
@@ -142,30 +136,25 @@ def counterpart(method: str, key: str, value: str = "") -> str:
     row = next((row for row in rows if row.key in (key, renamed.get(key))), None)
     if row is None:
         return f"TRL's {key} needs nothing here"
-    name, equals, found = row.here.partition(" = ")
-    flag = (
-        f"--{name} {json.loads(found)}"
-        if equals and (value or not number)
-        else f"--{name}"
-        if equals
-        else row.here
-    )
-    return (
-        f"TRL's {key} is {flag} here{f' ({row.says})' if row.says else ''}"
-        if flag
-        else f"TRL's {key}: {row.says}"
-    )
+    if not row.here:
+        return f"TRL's {key}: {row.says}"
+    flag = row.here
+    name, equals, here = row.here.partition(" = ")
+    if equals:
+        flag = f"--{name} {json.loads(here)}" if value or not number else f"--{name}"
+    says = f" ({row.says})" if row.says else ""
+    return f"TRL's {key} is {flag} here{says}"
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     for name, value in values.items():
         *groups, last = name.split(".")
-        inner = found
+        inner = tables
         for group in groups:
             inner = inner.setdefault(group, {})
         inner[last] = value
-    return found
+    return tables
 
 
 def toml(method: str, values: Mapping[str, Any]) -> str:
@@ -175,23 +164,25 @@ def toml(method: str, values: Mapping[str, Any]) -> str:
         group, _, last = name.rpartition(".")
         groups.setdefault(group, []).append(f"{last} = {json.dumps(value)}")
     lines = [f"# alignlab {method}, from a TRL config", *groups.pop("")]
-    for group, held in groups.items():
-        lines += ["", f"[{group}]", *held]
+    for group, settings in groups.items():
+        lines += ["", f"[{group}]", *settings]
     return "\n".join(lines) + "\n"
 
 
 def page(rows: list[Row], config: str, command: str, note: str) -> str:
     """All of it for people: what needs a hand first."""
     order = ["unsupported", "differs", "set", "same", "not needed"]
+    shown = [row for row in rows if row.given or row.fate in ("set", "unsupported", "differs")]
     lines = []
-    for row in sorted(
-        (row for row in rows if row.given or row.fate in ("set", "unsupported", "differs")),
-        key=lambda row: order.index(row.fate),
-    ):
-        value = json.dumps(row.value, default=str) + ("" if row.given else " (TRL's default)")
-        lines.append(
-            f"{row.fate:<12} {row.key} = {value}"
-            + (f"  ->  {row.here}" if row.here else "")
-            + (f"   {row.says}" if row.says else "")
-        )
-    return "\n".join([*lines, *([note] if note else []), "", config, command])
+    for row in sorted(shown, key=lambda row: order.index(row.fate)):
+        line = f"{row.fate:<12} {row.key} = {json.dumps(row.value, default=str)}"
+        if not row.given:
+            line += " (TRL's default)"
+        if row.here:
+            line += f"  ->  {row.here}"
+        if row.says:
+            line += f"   {row.says}"
+        lines.append(line)
+    if note:
+        lines.append(note)
+    return "\n".join([*lines, "", config, command])

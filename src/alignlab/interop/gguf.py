@@ -20,7 +20,9 @@ from ..run import whole_file
 
 KINDS = ("f32", "f16", "q8_0", "q4_1", "q4_0")
 PRE = {"gpt-2": [], "smollm": ["Digits"]}
-"""llama.cpp's names of the ways to cut a text before byte pairs are merged: GPT-2's pattern, and the same behind single digits."""
+"""llama.cpp's names of the ways to cut a text before byte pairs are merged: GPT-2's pattern, and the same
+behind single digits.
+"""
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,9 @@ def _add_shape(writer: Any, config: Any, rope: dict[str, Any], kind: str, name: 
 def _add_tokenizer(writer: Any, policy: Policy, vocabulary: int) -> None:
     """A byte-level BPE as llama.cpp's "gpt2" kind."""
     tokenizer = policy.tokenizer
-    fast = (
-        json.loads(tokenizer.backend_tokenizer.to_str())
-        if getattr(tokenizer, "backend_tokenizer", None)
-        else {}
-    )
+    fast: dict[str, Any] = {}
+    if getattr(tokenizer, "backend_tokenizer", None):
+        fast = json.loads(tokenizer.backend_tokenizer.to_str())
     before = fast.get("pre_tokenizer") or {}
     steps = before.get("pretokenizers", [before])
     ahead = [step.get("type") for step in steps[:-1]]
@@ -148,18 +148,18 @@ def _add_tokenizer(writer: Any, policy: Policy, vocabulary: int) -> None:
     writer.add_tokenizer_pre(pre)
     writer.add_token_list(names)
     writer.add_token_types(kinds)
-    writer.add_token_merges(
-        [pair if isinstance(pair, str) else " ".join(pair) for pair in fast["model"]["merges"]]
-    )
+    merges = fast["model"]["merges"]
+    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
     writer.add_add_bos_token(
         tokenizer.bos_token_id is not None and begin_ids(tokenizer) == [tokenizer.bos_token_id]
     )
     writer.add_add_space_prefix(bool(steps[-1].get("add_prefix_space")))
     template = template_of(tokenizer)
     end = end_token_id(tokenizer) if template else tokenizer.eos_token_id
+    eos = end if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     for add, token in (
         (writer.add_bos_token_id, tokenizer.bos_token_id),
-        (writer.add_eos_token_id, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else end),
+        (writer.add_eos_token_id, eos),
         (writer.add_eot_token_id, end),
         (writer.add_pad_token_id, tokenizer.pad_token_id),
     ):
@@ -170,7 +170,7 @@ def _add_tokenizer(writer: Any, policy: Policy, vocabulary: int) -> None:
 
 
 def _add_tensors(writer: Any, model: Any, config: Any, kind: str) -> tuple[int, int]:
-    """How many tensors there are, and how many of those to be quantised could not be."""
+    """How many tensors there are, and how many of those to be quantized could not be."""
     import gguf
     from gguf.quants import quantize
 
@@ -185,18 +185,16 @@ def _add_tensors(writer: Any, model: Any, config: Any, kind: str) -> tuple[int, 
                 f"the weight {name} has no place in a GGUF file",
                 remedy="llama.cpp's own convert_hf_to_gguf.py",
             )
-        if stem.endswith(("q_proj", "k_proj")):
-            tensor = interleaved(
-                tensor, config.num_attention_heads if stem.endswith("q_proj") else config.num_key_value_heads
-            )
+        if stem.endswith("q_proj"):
+            tensor = interleaved(tensor, config.num_attention_heads)
+        elif stem.endswith("k_proj"):
+            tensor = interleaved(tensor, config.num_key_value_heads)
         values = np.ascontiguousarray(tensor.detach().float().cpu().numpy())
-        wanted = (
-            "f32"
-            if values.ndim == 1
-            else "q8_0"
-            if kind.startswith("q4") and stem.endswith(("embed_tokens", "lm_head"))
-            else kind
-        )
+        wanted = kind
+        if values.ndim == 1:
+            wanted = "f32"
+        elif kind.startswith("q4") and stem.endswith(("embed_tokens", "lm_head")):
+            wanted = "q8_0"
         if wanted.startswith("q") and values.shape[-1] % 32:
             wanted, plain = "f16", plain + 1
         sort = gguf.GGMLQuantizationType[wanted.upper()]

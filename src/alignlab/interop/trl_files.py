@@ -61,37 +61,43 @@ def of_command(text: str, where: str) -> tuple[dict[str, Any], str]:
     What stands before the script (`accelerate launch` with flags of its own), or else before the first flag,
     is left out.
     """
-    script = SCRIPT.search(text)
+    method, flags = "", text
+    if script := SCRIPT.search(text):
+        method, flags = _named(script[0]), text[script.end() :]
     try:
-        parts = shlex.split(text[script.end() :] if script else text, comments=True)
+        parts = shlex.split(flags, comments=True)
     except ValueError as error:
         raise ConfigError(f"not a command line: {error}", where=where, remedy="close the quotation") from None
-    found: dict[str, Any] = {}
-    key = ""
+    values: dict[str, Any] = {}
+    key = ""  # of which more values may come
     for part in parts:
         if part.startswith("--") and len(part) > 2:
-            key, equals, value = part[2:].partition("=")
-            key = key.replace("-", "_")
-            found[key] = value if equals else True
-            key = "" if equals else key
+            name, equals, value = part[2:].partition("=")
+            name = name.replace("-", "_")
+            if equals:
+                values[name], key = value, ""
+            else:
+                values[name], key = True, name
         elif key:
-            found[key] = (
-                part
-                if found[key] is True
-                else [*(found[key] if isinstance(found[key], list) else [found[key]]), part]
-            )
-    if not found:
+            before = values[key]
+            if before is True:
+                values[key] = part
+            elif isinstance(before, list):
+                values[key] = [*before, part]
+            else:
+                values[key] = [before, part]
+    if not values:
         raise ConfigError(
             "no --key value in it", where=where, remedy='for instance "--learning_rate 3e-6 --kl_coef 0.1"'
         )
-    return found, _named(script[0]) if script else ""
+    return values, method
 
 
 def _named(text: str) -> str:
     """The trainer whose name stands last in a script's or file's path; none for those that are other trainers
     (online_dpo).
     """
-    text = text.lower()
-    names = [] if "online" in text else TRAINERS.findall(text)
-    last: str = names[-1] if names else ""
-    return "simpo" if last == "cpo" else last
+    names: list[str] = TRAINERS.findall(text.lower())
+    if "online" in text.lower() or not names:
+        return ""
+    return "simpo" if names[-1] == "cpo" else names[-1]

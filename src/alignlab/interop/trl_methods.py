@@ -27,7 +27,8 @@ def _ppo(c: Conversion) -> None:
         )
         c.put("horizon", "kl_horizon", int(c.trl["horizon"]))
     if "adap_kl_ctrl" in c.given:
-        c.put("adap_kl_ctrl", "adaptive_kl", float(c.trl["target"]) if c.trl["adap_kl_ctrl"] else 0.0)
+        target = float(c.trl["target"]) if c.trl["adap_kl_ctrl"] else 0.0
+        c.put("adap_kl_ctrl", "adaptive_kl", target)
     if "early_stopping" in c.given and c.trl["early_stopping"]:
         c.put("early_stopping", "stop_at_kl", 1.5 * c.trl["target_kl"], "TRL stopped at 1.5 x target_kl")
         c.put("target_kl", "stop_at_kl", 1.5 * c.trl["target_kl"], "TRL stopped at 1.5 x target_kl")
@@ -43,7 +44,9 @@ def _sft(c: Conversion) -> None:
 
 
 def _dpo(c: Conversion) -> None:
-    kinds = c.trl["loss_type"] if isinstance(c.trl["loss_type"], list) else [c.trl["loss_type"] or "sigmoid"]
+    kinds = c.trl["loss_type"]
+    if not isinstance(kinds, list):
+        kinds = [kinds or "sigmoid"]
     if len(kinds) > 1 or kinds[0] not in ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust"):
         c.refuse(
             "loss_type",
@@ -53,14 +56,10 @@ def _dpo(c: Conversion) -> None:
             ),
         )
     else:
-        c.put(
-            "loss_type",
-            "loss_type",
-            kinds[0],
-            "TRL divides each log-ratio by its length, ours (and the paper's) does not: another beta"
-            if kinds[0] == "ipo"
-            else "",
-        )
+        says = ""
+        if kinds[0] == "ipo":
+            says = "TRL divides each log-ratio by its length, ours (and the paper's) does not: another beta"
+        c.put("loss_type", "loss_type", kinds[0], says)
     if c.trl["label_smoothing"] and kinds[0] != "robust":
         c.values.pop("label_smoothing", None)
         c.refuse(
@@ -124,7 +123,7 @@ def _rloo(c: Conversion) -> None:
         c.trl["max_grad_norm"] / c.trl["max_completion_length"],
         "TRL's loss is that many tokens times as large as ours: the same clipping",
     )
-    if updates_a_batch(c.values) > 1:
+    if updates_per_batch(c.values) > 1:
         c.refuse(
             "epsilon",
             (
@@ -134,9 +133,10 @@ def _rloo(c: Conversion) -> None:
         )
     if c.trl["reward_clip_range"]:
         low, high = c.trl["reward_clip_range"]
-        c.put("reward_clip_range", "score_clip", float(high)) if -low == high else c.refuse(
-            "reward_clip_range", "score_clip is the same on both sides of 0"
-        )
+        if -low == high:
+            c.put("reward_clip_range", "score_clip", float(high))
+        else:
+            c.refuse("reward_clip_range", "score_clip is the same on both sides of 0")
     if "missing_eos_penalty" in c.given:
         c.put(
             "missing_eos_penalty",
@@ -146,7 +146,7 @@ def _rloo(c: Conversion) -> None:
         )
 
 
-def updates_a_batch(values: Mapping[str, Any]) -> int:
+def updates_per_batch(values: Mapping[str, Any]) -> int:
     """Optimizer updates on one batch of rollouts."""
     return values.get("epochs", 1) * -(-values["rollouts"] // values.get("minibatch", values["rollouts"]))
 
@@ -154,30 +154,18 @@ def updates_a_batch(values: Mapping[str, Any]) -> int:
 def _grpo(c: Conversion) -> None:
     _group(c)
     if c.trl["beta"]:  # TRL's default multiplies k3 by the ratio, whose gradient at ratio 1 is that of k2
-        says = (
-            "k3 times the ratio has the gradient of k2" if c.trl["use_bias_correction_kl"] else "k3 as it is"
-        )
-        later = (
-            "; in later updates of a batch TRL also weighs it by the ratio"
-            if c.trl["use_bias_correction_kl"] and updates_a_batch(c.values) > 1
-            else ""
-        )
-        c.put(
-            "use_bias_correction_kl",
-            "kl_penalty",
-            "k2_in_loss" if c.trl["use_bias_correction_kl"] else "k3_in_loss",
-            says + later,
-        )
+        penalty, says = "k3_in_loss", "k3 as it is"
+        if c.trl["use_bias_correction_kl"]:
+            penalty, says = "k2_in_loss", "k3 times the ratio has the gradient of k2"
+            if updates_per_batch(c.values) > 1:
+                says += "; in later updates of a batch TRL also weighs it by the ratio"
+        c.put("use_bias_correction_kl", "kl_penalty", penalty, says)
     means = {"grpo": "sequence", "dapo": "token", "bnpo": "token", "dr_grpo": "constant"}
     if c.trl["loss_type"] in means:
-        c.put(
-            "loss_type",
-            "loss_mean",
-            means[c.trl["loss_type"]],
-            "bnpo takes the mean of each micro-batch, ours that of the minibatch"
-            if c.trl["loss_type"] == "bnpo"
-            else "",
-        )
+        says = ""
+        if c.trl["loss_type"] == "bnpo":
+            says = "bnpo takes the mean of each micro-batch, ours that of the minibatch"
+        c.put("loss_type", "loss_mean", means[c.trl["loss_type"]], says)
     else:
         c.refuse("loss_type", "one of " + ", ".join(means))
     kinds = {

@@ -1,4 +1,4 @@
-"""What the settings are here that all of TRL's trainers share: lengths, batches, steps, the schedule, adapters."""
+"""What the settings are here that all of TRL's trainers share: lengths, batches, steps, schedule, adapters."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ CUTS = {
     "orpo": {"keep_end": "start"},
     "simpo": {"keep_end": "start"},
 }
-"""TRL's truncation_mode -> what `truncate` is here: of the whole sequence in SFT and DPO, of the prompt in the others, whose configs had it before TRL 1.0."""
+"""TRL's truncation_mode -> what `truncate` is here: of the whole sequence in SFT and DPO, of the prompt in the
+others, whose configs had it before TRL 1.0.
+"""
 CUTS_ANYWAY = {"kto": "end", "reward": "drop", "orpo": "start", "simpo": "start"}
 """Where the config has no truncation_mode."""
 
@@ -107,16 +109,15 @@ def lengths(c: Conversion) -> None:
 
 
 def sizes(c: Conversion) -> None:
-    """How many rows a step and how many steps: TRL counts by device and accumulation, we count the whole."""
+    """How many rows per step and how many steps: TRL counts by device and accumulation, we count the whole."""
     each, accumulated = c.trl["per_device_train_batch_size"], c.trl["gradient_accumulation_steps"]
     whole = each * accumulated
     says = (
         f"{each} a device, accumulated {accumulated} times, on one device: with more devices, that many "
         "times as large"
     )
-    if c.method == "ppo" and c.given.get(
-        "batch_size"
-    ):  # the PPO of TRL before 0.12, which counted completions
+    if c.method == "ppo" and c.given.get("batch_size"):
+        # the PPO of TRL before 0.12, which counted completions
         each, rollouts = int(c.trl["mini_batch_size"] or c.trl["batch_size"]), int(c.trl["batch_size"])
         c.put("batch_size", "rollouts", rollouts, "completions a step")
         c.put("mini_batch_size", "minibatch", each * accumulated, "completions an optimizer update")
@@ -124,25 +125,23 @@ def sizes(c: Conversion) -> None:
         return
     if c.method in ON_POLICY:
         by_parts = c.method == "ppo" or "num_mini_batches" in c.given  # as RLOO before 0.22
-        rollouts = (
-            whole
-            if by_parts
-            else c.trl["generation_batch_size"] or each * (c.trl["steps_per_generation"] or accumulated)
-        )
+        rollouts = minibatch = whole
+        if by_parts:
+            minibatch = rollouts // c.trl["num_mini_batches"]
+        else:
+            generations = c.trl["steps_per_generation"] or accumulated
+            rollouts = c.trl["generation_batch_size"] or each * generations
         c.put("per_device_train_batch_size", "rollouts", rollouts, says)
         for key in ("generation_batch_size", "steps_per_generation"):
             if c.trl.get(key):
                 c.put(key, "rollouts", rollouts, "completions a step")
         c.values["rollouts"] = rollouts
-        minibatch = rollouts // c.trl["num_mini_batches"] if by_parts else whole
+        says = "completions an optimizer update"
         if by_parts:
-            c.put("num_mini_batches", "minibatch", minibatch, "completions an optimizer update")
-        c.put(
-            "gradient_accumulation_steps",
-            "minibatch",
-            minibatch,
-            "completions an optimizer update" + (f"; micro_batch = {each}" if each < minibatch else ""),
-        )
+            c.put("num_mini_batches", "minibatch", minibatch, says)
+        if each < minibatch:
+            says += f"; micro_batch = {each}"
+        c.put("gradient_accumulation_steps", "minibatch", minibatch, says)
         if each < minibatch:
             c.values["micro_batch"] = each
         if c.trl.get("total_episodes"):
@@ -160,9 +159,10 @@ def sizes(c: Conversion) -> None:
                 "rollout batches",
             )
         else:
+            prompts = rollouts if c.method == "ppo" else max(1, rollouts // c.trl["num_generations"])
             c.refuse(
                 "num_train_epochs",
-                f"steps = prompts x {c.trl['num_train_epochs']:g} / {rollouts if c.method == 'ppo' else max(1, rollouts // c.trl['num_generations'])}: "
+                f"steps = prompts x {c.trl['num_train_epochs']:g} / {prompts}: "
                 "set it when you know how many prompts there are",
                 mend=True,
             )
@@ -200,12 +200,11 @@ def schedule(c: Conversion) -> None:
             "warmup_steps", "optim.warmup is a share of the steps: divide by how many there are", mend=True
         )
     else:
-        c.put(
-            "warmup_steps",
-            "optim.warmup",
-            warm / c.values["steps"] if warm >= 1 else float(warm) if kind != "constant" else 0.0,
-            "a share of the steps",
-        )
+        if warm >= 1:
+            warm /= c.values["steps"]
+        elif kind == "constant":
+            warm = 0.0
+        c.put("warmup_steps", "optim.warmup", float(warm), "a share of the steps")
 
 
 def rest(c: Conversion) -> None:
@@ -220,17 +219,17 @@ def rest(c: Conversion) -> None:
             continue
         if key in gone and key not in today:
             row = gone[key]
-            fate, says = (
-                ("not needed", "of an older TRL: nothing that is learnt follows from it")
-                if row.get("quiet")
-                else ("same", "")
-                if value == c.known[key]
-                else ("unsupported", row.get("says", ""))
-            )
+            fate, says = "unsupported", row.get("says", "")
+            if row.get("quiet"):
+                fate, says = "not needed", "of an older TRL: nothing that is learnt follows from it"
+            elif value == c.known[key]:
+                fate, says = "same", ""
         elif key in does:
             says = does[key]["says"]
             same = str(value).lower() in [str(other).lower() for other in does[key]["same"]]
-            fate = "same" if same else "differs" if value == c.known[key] else "unsupported"
+            fate = "differs" if value == c.known[key] else "unsupported"
+            if same:
+                fate = "same"
         elif key in quiet:
             fate, says = "not needed", quiet[key]
         else:
@@ -246,21 +245,22 @@ def plain(c: Conversion) -> None:
         if key in c.trl:
             c.put(key, name, c.trl[key])
     for key, flag in OPTIONS.items():
-        if (
-            key in c.given
-            and (key != "sft_model_path" or c.method == "ppo")
-            and (key != "model_name_or_path" or "sft_model_path" not in c.given)
-        ):
+        of_ppo_only = key == "sft_model_path" and c.method != "ppo"
+        instead = key == "model_name_or_path" and "sft_model_path" in c.given
+        if key in c.given and not of_ppo_only and not instead:
             c.options[flag] = c.trl[key]
             c.row(key, "set", f"{flag} {c.trl[key]}")
     if "sft_model_path" in c.given and "model_name_or_path" in c.given:
         c.row("model_name_or_path", "not needed", "", "TRL takes its tokenizer; here that of --model is used")
     if c.trl.get("report_to") not in (None, "none", [], "all") and "report_to" in c.given:
-        names = c.trl["report_to"] if isinstance(c.trl["report_to"], list) else [c.trl["report_to"]]
-        kept = [name for name in names if name in ("tensorboard", "wandb", "trackio")]
-        c.put("report_to", "tracker", ",".join(kept)) if kept else c.refuse(
-            "report_to", "tracker is tensorboard, wandb or trackio; metrics.jsonl is always written"
-        )
+        names = c.trl["report_to"]
+        if not isinstance(names, list):
+            names = [names]
+        trackers = [name for name in names if name in ("tensorboard", "wandb", "trackio")]
+        if trackers:
+            c.put("report_to", "tracker", ",".join(trackers))
+        else:
+            c.refuse("report_to", "tracker is tensorboard, wandb or trackio; metrics.jsonl is always written")
     if c.trl.get("use_peft"):
         for key, name in ADAPTER.items():
             value = c.trl[key]
@@ -270,20 +270,19 @@ def plain(c: Conversion) -> None:
                     "0 here: with dropout the policy that is updated is not the one that wrote the tokens",
                 )
                 continue
-            c.put(key, name, ",".join(value) if isinstance(value, list) else value)
+            if isinstance(value, list):
+                value = ",".join(value)
+            c.put(key, name, value)
         c.row("use_peft", "set", "adapter.rank above 0")
     if "bf16" in c.given:
-        c.put(
-            "bf16",
-            "model.precision",
-            "auto" if c.trl["bf16"] else "fp32",
-            (
+        precision, says = "fp32", ""
+        if c.trl["bf16"]:
+            precision = "auto"
+            says = (
                 "bf16 weights with fp32 masters where the machine multiplies bf16 natively, else fp32: "
                 "never emulated"
             )
-            if c.trl["bf16"]
-            else "",
-        )
+        c.put("bf16", "model.precision", precision, says)
     if str(c.trl.get("chat_template_path") or "").endswith(".jinja"):
         c.put("chat_template_path", "model.chat_template", c.trl["chat_template_path"])
     elif c.trl.get("chat_template_path"):

@@ -1,4 +1,4 @@
-"""TRL's keys as they are recorded: names, defaults, what becomes of them, and their values as their fields have them."""
+"""TRL's keys as they are recorded: names, defaults, what becomes of them, and their values as fields have them."""
 
 from __future__ import annotations
 
@@ -148,8 +148,9 @@ def typed(key: str, value: Any, default: Any) -> Any:
     number = fixed or key in NUMBERS
     if isinstance(value, str) and (number or default is None):
         with suppress(ValueError):
-            found = float(value)
-            value = int(found) if found.is_integer() and not any(c in value.lower() for c in ".en") else found
+            read = float(value)
+            whole = read.is_integer() and not any(c in value.lower() for c in ".en")
+            value = int(read) if whole else read
     if number and (
         isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST
     ):

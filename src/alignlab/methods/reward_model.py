@@ -4,9 +4,10 @@
 I read each completion once, with the prompt before it once for all of them, make all pairs of a prompt from
 those scores, and push the better one of each pair up and the worse one down. A prompt is one element of the
 batch, however many pairs it has: they share completions, and pairs spread over batches would be learnt by
-heart (InstructGPT, section 3.5). At the end I measure the mean and deviation of the scores over training
-completions and keep them with the model, so that whoever uses it has one scale. I leave out a language-model
-loss beside the pairs, and early stopping.
+heart (InstructGPT, section 3.5). A batch is read in two halves, whose gradients are added (`models.halves`): a
+core that has nothing else to do takes one of them. At the end I measure the mean and deviation of the scores
+over training completions and keep them with the model, so that whoever uses it has one scale. I leave out a
+language-model loss beside the pairs, and early stopping.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from ..data.checks import FitReport, enough, fit
 from ..data.split import by_prompt
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..evals import preference
 from ..feedback import Judge
 from ..feedback.reward_model import RewardModelJudge
@@ -33,11 +34,12 @@ from ..losses import safety_loss
 from ..models.batch import by_length
 from ..models.chat import example
 from ..models.forward import laid_out, last_scores
-from ..models.label_noise import Labels
+from ..models.halves import Halves
+from ..models.label_noise import Labels, margins_of
 from ..models.optimizer import MasterAdamW
 from ..models.policy import RewardModel
 from ..models.state import Trained
-from ..records import Comparison, Ranking, pairs_of
+from ..records import Comparison, Ranking
 from ..run import RunDir, derive_seed, guard_finite
 from ..settings import OptimSettings, RewardSettings
 from ..settings.rules import check
@@ -120,22 +122,22 @@ def train(
     batches_an_epoch = math.ceil(len(rows) / settings.batch)
     total = max(1, math.ceil(settings.epochs * batches_an_epoch))
     optimizer = MasterAdamW(reward_model.model.parameters(), settings.optim, total)
-    of_labels = OptimSettings(
-        lr=settings.label_lr, schedule="constant", warmup=0.2, weight_decay=0.0
-    )  # slow at first: scores that are noise say nothing of labels
+    # slow at first: scores that are noise say nothing of labels
+    of_labels = OptimSettings(lr=settings.label_lr, schedule="constant", warmup=0.2, weight_decay=0.0)
     label_optimizer = MasterAdamW(labels.parameters(), of_labels, total) if labels.learnt else None
     along = {"labels": (labels, label_optimizer)} if label_optimizer else {}
     trained = Trained(run, {}, model=(reward_model.model, optimizer), **along)
 
-    reward_model.model.train()
-    batches = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, order_seed, epoch))
-    for step in run.steps(total, desc="reward model", save=trained.state):
-        # 3. a batch of prompts, each read once with all its completions behind it
+    order = lru_cache(1)(lambda epoch: by_length(lengths, settings.batch, order_seed, epoch))
+
+    def batch_of(step: int) -> Sequence[int]:
         epoch, place = divmod(step, batches_an_epoch)
-        chosen = batches(epoch)[place]
-        size = settings.micro_batch or len(chosen)
-        torch.manual_seed(derive_seed(order_seed, step))
-        losses, metrics, signs, raws = [], [], [], []
+        return order(epoch)[place]
+
+    def learn_from(step: int, half: int, chosen: Sequence[int]) -> Read:
+        # 3. prompts read once each, with all their completions behind them
+        torch.manual_seed(derive_seed(order_seed, step, *([half] if half else [])))
+        found, size, whole = Read(), settings.micro_batch or len(chosen), len(batch_of(step))
         for part in (chosen[i : i + size] for i in range(0, len(chosen), size)):
             batch = laid_out(reward_model.model, [row for i in part for row in rows[i]], reward_model.pad_id)
             scores = last_scores(reward_model.model, batch)
@@ -145,52 +147,42 @@ def train(
             total_loss, start = scores.new_zeros(()), 0
             for i in part:
                 own = scores[start : start + len(learn[i].ranks)]
-                loss, found = labels.loss(own, learn[i], margins[i], center=settings.center)
-                losses.append(loss.detach())
-                metrics.append(found)
+                loss, metrics = labels.loss(own, learn[i], margins[i], center=settings.center)
+                found.losses.append(loss.item())
+                found.metrics.append({name: value.item() for name, value in metrics.items()})
                 total_loss = total_loss + loss
-                if (
-                    settings.safety
-                ):  # both completions of a pair, in the equation: twice the mean over completions
+                if settings.safety:
+                    # both completions of a pair, in the equation: twice the mean over completions
                     sign = sign_term(own, learn[i])
-                    signs.append(sign.detach())
+                    found.signs.append(sign.item())
                     total_loss = total_loss + settings.safety * 2 * sign
                 start += len(own)
-            raws.append(scores.detach())
-            worst = learn[chosen[int(torch.stack(losses).argmax())]].prompt.text  # NaN counts as the largest
-            guard_finite(total_loss.item(), step=step, what="the loss", sample=worst)
-            (total_loss / len(chosen)).backward()
+            found.scores += scores.tolist()
+            worst = int(torch.tensor(found.losses).argmax())  # NaN counts as the largest
+            found.worst = learn[chosen[worst]].prompt.text
+            guard_finite(total_loss.item(), step=step, what="the loss", sample=found.worst)
+            (total_loss / whole).backward()
+        return found
 
-        # 5. the update
-        rate = optimizer.lr
-        grad_norm = optimizer.step()
-        guard_finite(grad_norm, step=step, what="the gradient norm", sample=worst)
-        decided = [m for m in metrics if m and not m["accuracy"].isnan()]
-        means = {
-            key: float(torch.stack([m[key] for m in decided]).mean())
-            for key in ("accuracy", "margin")
-            if decided
-        }
-        raw = torch.cat(raws)
-        loss = torch.stack(losses).mean() + (
-            settings.safety * 2 * torch.stack(signs).mean() if settings.safety else 0.0
-        )
-        row = {
-            "loss": loss.item(),
-            **means,
-            "min_reward": raw.min().item(),
-            "mean_reward": raw.mean().item(),
-            "max_reward": raw.max().item(),
-            "grad_norm": grad_norm,
-            "learning_rate": rate,
-            "epoch": (step + 1) / batches_an_epoch,
-        }
-        if settings.safety:
-            row["loss/safety"] = torch.stack(signs).mean().item()
-        if label_optimizer:
-            label_optimizer.step()
-            row |= labels.metrics()
-        run.log(step, row)
+    reward_model.model.train()
+    optimizers = [optimizer, label_optimizer] if label_optimizer else [optimizer]
+    with Halves(learn_from, optimizers) as halves:
+        for step in run.steps(total, desc="reward model", save=trained.state):
+            found = Read.together(halves.step(step, batch_of(step)))
+
+            # 5. the update
+            rate = optimizer.lr
+            grad_norm = optimizer.step()
+            guard_finite(grad_norm, step=step, what="the gradient norm", sample=found.worst)
+            row = found.row(settings.safety) | {
+                "grad_norm": grad_norm,
+                "learning_rate": rate,
+                "epoch": (step + 1) / batches_an_epoch,
+            }
+            if label_optimizer:
+                label_optimizer.step()
+                row |= labels.metrics()
+            run.log(step, row)
 
     # 6. the scale that PPO, best-of-N and serving share
     reward_model.model.eval()
@@ -219,6 +211,49 @@ def train(
     return summary | preference.measure(
         judge, test, annotator_ceiling=annotator_ceiling, gold=gold, probes=probes
     )
+
+
+@dataclass
+class Read:
+    """What was found in the prompts of a step, one after the other: plain numbers, as another process may have
+    read some of them.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    signs: list[float] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    worst: str = ""
+
+    @staticmethod
+    def together(parts: Sequence[Read]) -> Read:
+        found = Read(worst=max(parts, key=lambda part: max(part.losses)).worst)
+        for part in parts:
+            found.losses += part.losses
+            found.signs += part.signs
+            found.metrics += part.metrics
+            found.scores += part.scores
+        return found
+
+    def row(self, safety: float) -> dict[str, float]:
+        """The metrics of the step; accuracy and margin over prompts that have a decided pair."""
+        row = {"loss": _mean(self.losses)}
+        decided = [m for m in self.metrics if m and not math.isnan(m["accuracy"])]
+        if decided:
+            row |= {name: _mean([m[name] for m in decided]) for name in ("accuracy", "margin")}
+        row |= {
+            "min_reward": min(self.scores),
+            "mean_reward": _mean(self.scores),
+            "max_reward": max(self.scores),
+        }
+        if safety:
+            row["loss/safety"] = _mean(self.signs)
+            row["loss"] += safety * 2 * row["loss/safety"]
+        return row
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
 
 
 def prepared(
@@ -284,40 +319,6 @@ def teaches(ranking: Ranking, settings: RewardSettings) -> bool:
     if settings.safety:
         return any(label is not None for label in ranking.meta.get("safe", ()))
     return len(ranking.ranks) > 1 if settings.ties != "drop" else len(set(ranking.ranks)) > 1
-
-
-def margins_of(ranking: Ranking, settings: RewardSettings) -> list[float] | None:
-    """The margin of each decided pair, in the order of `pairs_of`; None where there are none.
-
-    Raises:
-        DataError: margins by score, and no scores. ConfigError: the data has margins, and ties are modelled.
-    """
-    kind, pairs = settings.margins, zip(*pairs_of(ranking.ranks), strict=True)
-    if kind == "none" or (kind == "data" and "margin" not in ranking.meta):
-        return None
-    if kind == "data":
-        if settings.ties != "drop":
-            raise ConfigError(
-                f"the data has margins, and ties = {settings.ties}",
-                where=ranking.prompt.text[:80],
-                remedy="--margins none or --ties drop: with a margin the three outcomes have no probabilities",
-            )
-        return [settings.margin_scale * float(ranking.meta["margin"]) for _ in pairs]
-    if kind == "ranks":
-        places = {rank: place for place, rank in enumerate(sorted(set(ranking.ranks)))}
-        return [
-            settings.margin_scale
-            * (places[ranking.ranks[j]] - places[ranking.ranks[i]])
-            / (len(ranking.ranks) - 1)
-            for i, j in pairs
-        ]
-    if "scores" not in ranking.meta:
-        raise DataError(
-            "margins = scores, but the data was not ranked by scores",
-            where=ranking.prompt.text[:80],
-            remedy="--margins ranks, or data with a scores column",
-        )
-    return [settings.margin_scale * (ranking.meta["scores"][i] - ranking.meta["scores"][j]) for i, j in pairs]
 
 
 def sign_term(scores_K: Tensor, ranking: Ranking) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..losses import preference_loss
 from ..records import Ranking, pairs_of, ties_of
 from ..settings import RewardSettings
@@ -130,3 +130,37 @@ class Labels(nn.Module):
 
 def logit(shares: Sequence[float]) -> Tensor:
     return torch.tensor(shares, dtype=torch.float32).logit()
+
+
+def margins_of(ranking: Ranking, settings: RewardSettings) -> list[float] | None:
+    """The margin of each decided pair, in the order of `pairs_of`; None where there are none.
+
+    Raises:
+        DataError: margins by score, and no scores. ConfigError: the data has margins, and ties are modelled.
+    """
+    kind, pairs = settings.margins, zip(*pairs_of(ranking.ranks), strict=True)
+    if kind == "none" or (kind == "data" and "margin" not in ranking.meta):
+        return None
+    if kind == "data":
+        if settings.ties != "drop":
+            raise ConfigError(
+                f"the data has margins, and ties = {settings.ties}",
+                where=ranking.prompt.text[:80],
+                remedy="--margins none or --ties drop: with a margin the three outcomes have no probabilities",
+            )
+        return [settings.margin_scale * float(ranking.meta["margin"]) for _ in pairs]
+    if kind == "ranks":
+        places = {rank: place for place, rank in enumerate(sorted(set(ranking.ranks)))}
+        return [
+            settings.margin_scale
+            * (places[ranking.ranks[j]] - places[ranking.ranks[i]])
+            / (len(ranking.ranks) - 1)
+            for i, j in pairs
+        ]
+    if "scores" not in ranking.meta:
+        raise DataError(
+            "margins = scores, but the data was not ranked by scores",
+            where=ranking.prompt.text[:80],
+            remedy="--margins ranks, or data with a scores column",
+        )
+    return [settings.margin_scale * (ranking.meta["scores"][i] - ranking.meta["scores"][j]) for i, j in pairs]

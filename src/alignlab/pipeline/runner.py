@@ -1,9 +1,10 @@
 """Runs the stages of a recipe side by side, each in a process of its own with one thread.
 
 A recipe calls `Pipeline.stage(...)` in the order in which it would be read; a stage that is given another
-stage as an argument waits for it. One thread a stage keeps the figures the same whatever the number of cores,
-and two stages that do not need each other run on two cores. Stages know nothing of it: what passes between
-them are run folders.
+stage as an argument waits for it. One thread per process keeps the figures the same whatever the number of
+cores, and two stages that do not need each other run on two cores. Where no other stage can run, a core is
+lent to one that does: what it can do in two processes at once, with the same result, it does (`run.beside`).
+Else stages know nothing of it: what passes between them are run folders.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Terminated, UserError
-from ..run import DONE_ALREADY, Resume, check_folder, read_run
+from ..run import DONE_ALREADY, Resume, beside, check_folder, read_run
 from ..settings import Training
 from .view import View
 
@@ -47,11 +48,17 @@ class Stage:
     state: str = "waiting"  # waiting, running, done
     text: str = ""
     was_done: bool = False  # by an earlier command
+    lent: Any = field(default=None, repr=False)  # seen by its process too: 1 while a core is lent to it
     process: BaseProcess | None = field(default=None, repr=False)
     pipe: Connection | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return str(self.out)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that it needs is there."""
+        return all(need.state == "done" for need in self.needs)
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,9 @@ class Pipeline:
     def __init__(self, folder: Path, *, workers: int = 0, resume: Resume = True, tracker: str = "") -> None:
         check_folder(folder)
         self.folder, self.tracker = folder, tracker
-        self.resume = (
-            "changed" if resume == "again" else resume
-        )  # a stage that is made anew makes those anew that come of it
+        self.resume: Resume = resume
+        if resume == "again":  # a stage that is made anew makes those anew that come of it
+            self.resume = "changed"
         self.workers = workers or min(2, os.cpu_count() or 1)
         self.stages: list[Stage] = []
 
@@ -81,12 +88,14 @@ class Pipeline:
         """Plan a stage. Arguments that are stages, lists of them, or several `Joined`, are waited for and
         handed over as their run folders.
         """
-        needs = list(dict.fromkeys(stage for value in arguments.values() for stage in _stages_in(value)))
+        needs: dict[Stage, None] = {}
+        for value in arguments.values():
+            needs |= dict.fromkeys(_stages_in(value))
         plain = {key: _folder(value) for key, value in arguments.items()}
         if isinstance(given := plain.get("settings"), Training) and not given.tracker:
             plain["settings"] = replace(given, tracker=self.tracker)
         out = self.folder / name
-        stage = Stage(name, target, out, plain | {"out": out, "resume": self.resume}, needs)
+        stage = Stage(name, target, out, plain | {"out": out, "resume": self.resume}, list(needs))
         self.stages.append(stage)
         return stage
 
@@ -97,14 +106,16 @@ class Pipeline:
         children = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ALIGNLAB_PROGRESS": "file"}
         ours = {name: os.environ.get(name) for name in children}
         os.environ.update(children)
-        context = mp.get_context("forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn")
-        if context.get_start_method() == "forkserver":
+        if "forkserver" in mp.get_all_start_methods():
+            context = mp.get_context("forkserver")
             context.set_forkserver_preload([PRELOAD])
+        else:
+            context = mp.get_context("spawn")
         view = View(self.stages, self.workers)
         previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
             with view:
-                while any(stage.state != "done" for stage in self.stages):
+                while len(self._in_state("done")) < len(self.stages):
                     self._start_ready(context)
                     self._collect(view, timeout=0.25)
                     view.show()
@@ -112,27 +123,43 @@ class Pipeline:
             self._stop_all()
             signal.signal(signal.SIGTERM, previous)
             for name, value in ours.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+                if value is None:
+                    os.environ.pop(name)
+                else:
+                    os.environ[name] = value
 
     def _start_ready(self, context: Any) -> None:
-        for stage in self.stages:
-            running = sum(other.state == "running" for other in self.stages)
-            if (
-                stage.state == "waiting"
-                and running < self.workers
-                and all(need.state == "done" for need in stage.needs)
-            ):
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(
-                    target=_child, args=(stage.target, stage.arguments, sender), name=stage.name
-                )
-                process.start()
-                stage.process = process
-                sender.close()
-                stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
+        """Start what can be started, the longest way to the end first; cores that are left are lent."""
+        running = self._in_state("running")
+        ready = [stage for stage in self._in_state("waiting") if stage.is_ready]
+        ready.sort(key=lambda stage: -self._stages_behind(stage))
+        for stage in ready[: self.workers - len(running)]:
+            self._start(stage, context)
+            running.append(stage)
+        left = self.workers - len(running)
+        for place, stage in enumerate(running):
+            stage.lent.value = int(place < left)
+
+    def _start(self, stage: Stage, context: Any) -> None:
+        receiver, sender = context.Pipe(duplex=False)
+        stage.lent = context.RawValue("b", 0)
+        lent = stage.lent if self.workers > 1 else None
+        arguments = stage.target, stage.arguments, sender, lent
+        stage.process = context.Process(target=_child, args=arguments, name=stage.name)
+        stage.process.start()
+        sender.close()
+        stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
+
+    def _in_state(self, state: str) -> list[Stage]:
+        return [stage for stage in self.stages if stage.state == state]
+
+    def _stages_behind(self, stage: Stage) -> int:
+        """How many stages, one after the other, wait for this one."""
+        waiting = [other for other in self.stages if stage in other.needs]
+        return max((1 + self._stages_behind(other) for other in waiting), default=0)
 
     def _collect(self, view: View, timeout: float) -> None:
-        running = {stage.pipe: stage for stage in self.stages if stage.state == "running" and stage.pipe}
+        running = {stage.pipe: stage for stage in self._in_state("running")}
         for pipe in wait(list(running), timeout):
             stage = running[pipe]  # type: ignore[index]
             try:
@@ -157,9 +184,8 @@ class Pipeline:
             stage.seconds = read_run(stage.out).seconds
 
     def _stop_all(self) -> None:
-        alive = [
-            stage.process for stage in self.stages if stage.process is not None and stage.process.is_alive()
-        ]
+        processes = [stage.process for stage in self.stages if stage.process is not None]
+        alive = [process for process in processes if process.is_alive()]
         for process in alive:
             process.terminate()
         try:
@@ -180,26 +206,23 @@ def seeds_of(text: str) -> list[int]:
 
 
 def _stages_in(value: Any) -> list[Stage]:
-    if isinstance(value, (list, Joined)):
-        return [
-            stage
-            for item in (value if isinstance(value, list) else value.stages)
-            for stage in _stages_in(item)
-        ]
-    return [value] if isinstance(value, Stage) else []
+    if isinstance(value, Stage):
+        return [value]
+    if isinstance(value, Joined):
+        value = list(value.stages)
+    found: list[Stage] = []
+    for item in value if isinstance(value, list) else ():
+        found += _stages_in(item)
+    return found
 
 
 def _folder(value: Any) -> Any:
     """A stage as its run folder, a list of them as a list of folders, `Joined` ones as one text, everything
     else as it is.
     """
-    return (
-        str(value)
-        if isinstance(value, (Stage, Joined))
-        else [_folder(item) for item in value]
-        if isinstance(value, list)
-        else value
-    )
+    if isinstance(value, list):
+        return [_folder(item) for item in value]
+    return str(value) if isinstance(value, (Stage, Joined)) else value
 
 
 def _interrupt(*_: Any) -> None:
@@ -207,7 +230,9 @@ def _interrupt(*_: Any) -> None:
 
 
 class _Said(io.TextIOBase):
-    """Standard output and error of a stage: whole lines go to the pipeline, which puts them where no bar is."""
+    """Standard output and error of a stage: whole lines go to the pipeline, which puts them where no bar
+    is.
+    """
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe, self.begun, self.lock = pipe, "", threading.Lock()
@@ -227,7 +252,7 @@ class _Said(io.TextIOBase):
             self.pipe.send((outcome, payload))
 
 
-def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection) -> None:
+def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection, lent: Any) -> None:
     """One stage in a process of its own: one thread, errors sent back as they are.
 
     Ctrl-C reaches every process of the terminal; a stage leaves it to the pipeline, which then asks once, by
@@ -239,6 +264,8 @@ def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connecti
     sys.stdout = sys.stderr = said  # type: ignore[assignment]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
+    if lent is not None:
+        beside.lend(lambda: bool(lent.value))
     try:
         result = target(**arguments)
         said.tell("done", (result or {}).get("text", ""))

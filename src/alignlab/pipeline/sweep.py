@@ -55,9 +55,10 @@ def points(kind: type, flags: Mapping[str, str]) -> tuple[list[dict[str, str]], 
     for flag, values in varied.items():
         if twice := next((value for value in values if values.count(value) > 1), None):
             raise ConfigError(f"{flag} has {twice} twice", remedy="each value once")
-    return [
-        {**flags, **dict(zip(varied, values, strict=True))} for values in itertools.product(*varied.values())
-    ], list(varied)
+    grid: list[dict[str, str]] = []
+    for values in itertools.product(*varied.values()):
+        grid.append({**flags, **dict(zip(varied, values, strict=True))})
+    return grid, list(varied)
 
 
 def sweep(
@@ -84,8 +85,8 @@ def sweep(
             any other.
         options: of the method's stage, the same in every run.
     """
-    asked = seeds_of(seeds) or [seed]
-    name = stages.__dict__[method.replace("-", "_")]
+    numbers = seeds_of(seeds) or [seed]
+    stage = stages.__dict__[method.replace("-", "_")]
     prompts = eval_data or ("town:test" if method in WRITERS and known(model).town else "")
     if eval_data and method not in WRITERS:
         raise UserError(
@@ -98,29 +99,27 @@ def sweep(
         raise UserError("ppo needs a reward model", remedy="--reward RUN, a run of `alignlab reward`")
     if method != "ppo" and "reward" in options:
         judged_by(method, options["reward"], options["judge"])
+    greedy = SamplingSettings(temperature=0.0)
     pipeline = Pipeline(out, workers=workers, resume=resume)
     planned: dict[str, list[tuple[Stage, Stage | None]]] = {}
     for varied, settings in grid:
         label = ", ".join(f"{key} {value}" for key, value in varied.items())
         place = "_".join(f"{key}-{value}" for key, value in varied.items())
         planned[label] = []
-        for number in asked:
-            run = pipeline.stage(
-                f"{place}/seed-{number}", name, model=model, settings=settings, seed=number, **options
-            )
+        for number in numbers:
+            name = f"{place}/seed-{number}"
+            run = pipeline.stage(name, stage, model=model, settings=settings, seed=number, **options)
             judged = None
             if prompts:
                 judged = pipeline.stage(
-                    f"{place}/seed-{number}-eval",
+                    f"{name}-eval",
                     stages.evaluate,
                     model=run,
                     data=prompts,
                     judge=eval_judge,
                     baseline="",
                     seed=number,
-                    settings=EvalSettings(
-                        prompts=eval_prompts, sampling=SamplingSettings(temperature=0.0), model=settings.model
-                    ),
+                    settings=EvalSettings(prompts=eval_prompts, sampling=greedy, model=settings.model),
                 )
             planned[label].append((run, judged))
     pipeline.run()
@@ -130,7 +129,7 @@ def sweep(
         "sweep": method,
         "model": model,
         "options": options,
-        "seeds": asked,
+        "seeds": numbers,
         "evaluated_on": prompts,
         "judge": eval_judge if prompts else "",
         "rows": rows,
@@ -147,62 +146,56 @@ def row_of(
     """One combination: its runs, and each main figure over the seeds; of a single seed the figure's own
     interval.
     """
-    infos = [(read_run(run.out), read_run(judged.out) if judged else None) for run, judged in runs]
+    listed: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
+    for run, judged in runs:
+        info = read_run(run.out)
+        listed.append({"seed": info.seed, "run": str(info.path), "eval": ""})
+        summaries.append(info.summary)
+        if judged:
+            evaluation = read_run(judged.out)
+            listed[-1]["eval"] = str(evaluation.path)
+            summaries[-1] |= evaluation.summary
     figures: dict[str, Any] = {}
-    for key in FIGURES:
-        values = [
-            found
-            for run, judged in infos
-            if (found := (judged.summary if judged else {}).get(key, run.summary.get(key))) is not None
-            and mean_of(found) is not None
-        ]
-        if len(values) == len(infos) and FIGURES[key] not in figures:
-            single = isinstance(values[0], Mapping) and len(values) == 1
-            figures[FIGURES[key]] = (
-                {name: values[0][name] for name in ("mean", "ci", "n")}
-                if single
-                else over_seeds([float(mean_of(value) or 0.0) for value in values])
-            )
-    return {
-        "label": label,
-        "settings": dict(varied),
-        "runs": [
-            {"seed": run.seed, "run": str(run.path), "eval": str(judged.path) if judged else ""}
-            for run, judged in infos
-        ],
-        "figures": figures,
-    }
+    for key, name in FIGURES.items():
+        values = [summary[key] for summary in summaries if mean_of(summary.get(key)) is not None]
+        if len(values) < len(summaries) or name in figures:
+            continue
+        first = values[0]
+        if len(values) == 1 and isinstance(first, Mapping):
+            figures[name] = {part: first[part] for part in ("mean", "ci", "n")}
+        else:
+            figures[name] = over_seeds([float(mean_of(value) or 0.0) for value in values])
+    return {"label": label, "settings": dict(varied), "runs": listed, "figures": figures}
 
 
 def over_seeds(values: list[float]) -> dict[str, Any]:
     """Mean over seeds with a t interval, which a single seed has not."""
-    found = mean_ci(values)
-    return (
-        found
-        if len(values) > 1 and not set(values) <= {0.0, 1.0}
-        else {"mean": sum(values) / len(values), "ci": [min(values), max(values)], "n": len(values)}
-    )
+    if len(values) == 1 or set(values) <= {0.0, 1.0}:
+        return {"mean": sum(values) / len(values), "ci": [min(values), max(values)], "n": len(values)}
+    return mean_ci(values)
 
 
 def told(found: Mapping[str, Any], out: Path) -> list[str]:
     """The table, what its intervals are, and where the rest lies."""
     rows, seeds = found["rows"], found["seeds"]
-    names = list(dict.fromkeys(name for row in rows for name in row["figures"]))[:SHOWN]
-    cells = [
-        ["", *names],
-        *([one_line(row["label"]), *(cell(row["figures"].get(name)) for name in names)] for row in rows),
-    ]
-    what = (
-        f"Mean over {len(seeds)} seeds ({', '.join(map(str, seeds))}) with a t interval at 95 %."
-        if len(seeds) > 1
-        else f"Seed {seeds[0]}, with the interval of its own prompts where there is one."
-    )
-    where = (
-        f" Answers to {found['evaluated_on']}, by {found['judge']}."
-        if found["evaluated_on"]
-        else " Figures of the runs themselves: --eval-data D has their answers judged."
-    )
-    return [*table(cells), "", what + where, f"{out / 'sweep.svg'}, {out / 'sweep.json'}"]
+    names: dict[str, None] = {}
+    for row in rows:
+        names |= dict.fromkeys(row["figures"])
+    shown = list(names)[:SHOWN]
+    cells = [["", *shown]]
+    for row in rows:
+        cells.append([one_line(row["label"]), *(cell(row["figures"].get(name)) for name in shown)])
+    if len(seeds) > 1:
+        listed = ", ".join(map(str, seeds))
+        what = f"Mean over {len(seeds)} seeds ({listed}) with a t interval at 95 %."
+    else:
+        what = f"Seed {seeds[0]}, with the interval of its own prompts where there is one."
+    if found["evaluated_on"]:
+        what += f" Answers to {found['evaluated_on']}, by {found['judge']}."
+    else:
+        what += " Figures of the runs themselves: --eval-data D has their answers judged."
+    return [*table(cells), "", what, f"{out / 'sweep.svg'}, {out / 'sweep.json'}"]
 
 
 def cell(value: Mapping[str, Any] | None) -> str:
@@ -216,21 +209,34 @@ def picture(rows: Sequence[Mapping[str, Any]], method: str) -> str:
     """The first figure of every combination with its interval: over the setting where one number is varied,
     else side by side.
     """
-    figure = next((name for name in rows[0]["figures"] if all(name in row["figures"] for row in rows)), "")
-    values = [row["figures"][figure] for row in rows] if figure else []
-    title = f"alignlab sweep {method}"
-    names = list(rows[0]["settings"])
-    try:
-        xs = [float(row["settings"][names[0]]) for row in rows] if len(names) == 1 else []
-    except ValueError:
-        xs = []
-    means, low, high = [v["mean"] for v in values], [v["ci"][0] for v in values], [v["ci"][1] for v in values]
+    title, shared = f"alignlab sweep {method}", list(rows[0]["figures"])
+    for row in rows:
+        shared = [name for name in shared if name in row["figures"]]
+    figure = shared[0] if shared else ""
+    means: list[float] = []
+    low: list[float] = []
+    high: list[float] = []
+    bars: dict[str, tuple[float, float]] = {}
+    for row in rows if figure else ():
+        value = row["figures"][figure]
+        least, most = value["ci"]
+        means.append(value["mean"])
+        low.append(least)
+        high.append(most)
+        bars[row["label"]] = value["mean"], (most - least) / 2
+    xs = numbers_of(rows)
     if xs and figure:
-        return charts.curves(
-            {figure: charts.Curve(xs, means, low, high, kind="points")}, title=title, x=names[0], y=figure
-        )
-    return bar_charts.lengths(
-        {row["label"]: (mean, (b - a) / 2) for row, mean, a, b in zip(rows, means, low, high, strict=False)},
-        title=title,
-        x=figure,
-    )
+        curve = charts.Curve(xs, means, low, high, kind="points")
+        return charts.curves({figure: curve}, title=title, x=next(iter(rows[0]["settings"])), y=figure)
+    return bar_charts.lengths(bars, title=title, x=figure)
+
+
+def numbers_of(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The values of the one setting that is varied, if it is one and they are numbers."""
+    varied = [list(row["settings"].values()) for row in rows]
+    if len(varied[0]) != 1:
+        return []
+    try:
+        return [float(values[0]) for values in varied]
+    except ValueError:
+        return []

@@ -18,8 +18,8 @@ CLOCK = 10  # columns of the time before a line
 
 
 class Stage(Protocol):
-    """What is seen of a stage of `alignlab.pipeline.runner`; `seconds` is how long it took or, while it runs, when
-    it began.
+    """What is seen of a stage of `alignlab.pipeline.runner`; `seconds` is how long it took or, while it runs,
+    when it began.
     """
 
     name: str
@@ -41,17 +41,12 @@ class View:
         from rich.console import Console
         from rich.live import Live
 
-        self.stages, self.workers, self.console = (
-            stages,
-            workers,
-            Console(stderr=True, highlight=False, markup=False),
-        )
+        self.stages, self.workers = stages, workers
+        self.console = Console(stderr=True, highlight=False, markup=False)
         self.started, self.seen = time.perf_counter(), set[tuple[str, str]]()
-        self.live = (
-            Live(console=self.console, refresh_per_second=4, transient=True)
-            if self.console.is_terminal
-            else None
-        )
+        self.live: Live | None = None
+        if self.console.is_terminal:
+            self.live = Live(console=self.console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> View:
         if self.live:
@@ -64,31 +59,27 @@ class View:
 
     def say(self, text: str, clock: str = "") -> None:
         """One line above the bars; on a terminal it is broken where the terminal ends, elsewhere never."""
-        lines = (
-            textwrap.wrap(one_line(text), max(20, self.console.width - CLOCK), break_on_hyphens=False)
-            if self.live
-            else [one_line(text)]
-        )
-        for number, line in enumerate(lines):
-            self.console.print(
-                f"{'' if number else clock:>{CLOCK - 2}}  {line}",
-                style="dim" if not clock else None,
-                soft_wrap=True,
-            )
+        lines = [one_line(text)]
+        if self.live:
+            lines = textwrap.wrap(lines[0], max(20, self.console.width - CLOCK), break_on_hyphens=False)
+        style, before = None if clock else "dim", clock
+        for line in lines:
+            self.console.print(f"{before:>{CLOCK - 2}}  {line}", style=style, soft_wrap=True)
+            before = ""
 
     def note(self, stage: Stage, line: str) -> None:
         """What a stage says while it works."""
-        self.say(line if line.startswith(stage.name) else f"{stage.name}: {line}")
+        if not line.startswith(stage.name):
+            line = f"{stage.name}: {line}"
+        self.say(line)
 
     def show(self) -> None:
         for stage in self.stages:
             if stage.state != "waiting" and (stage.name, stage.state) not in self.seen:
                 self.seen.add((stage.name, stage.state))
                 if stage.state == "done":
-                    self.say(
-                        f"{stage.name:<14} took {stage.seconds:6.1f} s  {stage.text.split(chr(10))[0]}",
-                        f"{time.perf_counter() - self.started:.1f} s",
-                    )
+                    first, clock = stage.text.split("\n")[0], time.perf_counter() - self.started
+                    self.say(f"{stage.name:<14} took {stage.seconds:6.1f} s  {first}", f"{clock:.1f} s")
                 elif not self.live:
                     self.say(f"{stage.name:<14} started")
         if self.live:
@@ -107,17 +98,17 @@ class View:
         for stage in self.stages:
             if stage.state == "running":
                 done, total, left = progress_of(stage.out)
-                table.add_row(
-                    stage.name,
-                    "█" * int(bar * done / total) if total else "",
-                    f"{done}/{total}, about {spoken(left)} left" if total else "loading",
-                )
+                if total:
+                    said = f"{done}/{total}, about {spoken(left)} left"
+                    table.add_row(stage.name, "█" * int(bar * done / total), said)
+                else:
+                    table.add_row(stage.name, "", "loading")
         ended = sum(stage.state == "done" for stage in self.stages)
+        said = f"{ended}/{len(self.stages)}"
         left = time_left(self.stages, self.workers)
-        guess = f", about {spoken(left)} left" if left is not None else ""
-        table.add_row(
-            "all stages", "█" * int(bar * ended / len(self.stages)), f"{ended}/{len(self.stages)}{guess}"
-        )
+        if left is not None:
+            said += f", about {spoken(left)} left"
+        table.add_row("all stages", "█" * int(bar * ended / len(self.stages)), said)
         return table
 
 
@@ -128,17 +119,19 @@ def time_left(stages: Sequence[Stage], workers: int) -> float | None:
     Each stage begins when what it needs has ended and one of the workers is free, in the order of the plan.
     """
     lasts: dict[int, float] = {}
+    ended = [stage for stage in stages if stage.state == "done"]
     for stage in stages:
-        like = [
-            other.seconds for other in stages if other.state == "done" and other.target is stage.target
-        ] or [other.seconds for other in stages if other.state == "done"]
+        same = [other for other in ended if other.target is stage.target]
+        like = [other.seconds for other in same or ended]
         if stage.state == "running" and (known := progress_of(stage.out))[1]:
             lasts[id(stage)] = known[2]
         elif stage.state == "done":
             lasts[id(stage)] = 0.0
         elif like:
-            spent = time.perf_counter() - stage.seconds if stage.state == "running" else 0.0
-            lasts[id(stage)] = max(0.0, sum(like) / len(like) - spent)
+            lasts[id(stage)] = sum(like) / len(like)
+            if stage.state == "running":
+                spent = time.perf_counter() - stage.seconds
+                lasts[id(stage)] = max(0.0, lasts[id(stage)] - spent)
         else:
             return None
     free = [0.0] * workers
@@ -166,13 +159,9 @@ def progress_of(out: Path) -> tuple[int, int, float]:
 
 def spoken(seconds: float) -> str:
     """A time as one would say it."""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 100
-        else f"{seconds / 60:.0f} min"
-        if seconds < 6000
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def table(rows: Sequence[Sequence[str]], width: int = 0) -> list[str]:
@@ -183,43 +172,37 @@ def table(rows: Sequence[Sequence[str]], width: int = 0) -> list[str]:
         width: columns; 0 = those of the terminal, 100 where there is none.
     """
     width = width or shutil.get_terminal_size((100, 24)).columns
-    flat = laid_out(rows)
-    if max(map(len, flat)) <= width:
-        return flat
     turned = [list(column) for column in zip(*rows, strict=True)]
-    if max(map(len, flat := laid_out(turned))) <= width:
-        return flat
-    lines: list[str] = []
-    first, rest = [row[0] for row in turned], len(turned[0])
-    start = 1
-    while start < rest:
+    for lines in (laid_out(rows), laid_out(turned)):
+        if widest(lines) <= width:
+            return lines
+    parts: list[str] = []
+    start, end = 1, len(rows)
+    while start < end:
         stop = start + 1
-        while (
-            stop < rest
-            and max(
-                map(
-                    len,
-                    laid_out(
-                        [[name, *row[start : stop + 1]] for name, row in zip(first, turned, strict=True)]
-                    ),
-                )
-            )
-            <= width
-        ):
+        while stop < end and widest(columns_of(turned, start, stop + 1)) <= width:
             stop += 1
-        lines += ([""] if lines else []) + laid_out(
-            [[name, *row[start:stop]] for name, row in zip(first, turned, strict=True)]
-        )
+        if parts:
+            parts.append("")
+        parts += columns_of(turned, start, stop)
         start = stop
-    return lines
+    return parts
+
+
+def columns_of(rows: Sequence[Sequence[str]], start: int, stop: int) -> list[str]:
+    """The first column and some others, laid out."""
+    return laid_out([[row[0], *row[start:stop]] for row in rows])
+
+
+def widest(lines: Sequence[str]) -> int:
+    return max(map(len, lines))
 
 
 def laid_out(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    """Columns as wide as their widest cell, the first to the left and the others to the right."""
+    widths = [widest(column) for column in zip(*rows, strict=True)]
+    lines: list[str] = []
+    for row in rows:
+        others = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *others]).rstrip())
+    return lines

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .charts import COLOURS, as_svg, canvas
+import numpy as np
+
+from .charts import COLORS, as_svg, canvas
 
 
 def lengths(values: Mapping[str, tuple[float, float]], *, title: str, x: str) -> str:
@@ -16,7 +18,7 @@ def lengths(values: Mapping[str, tuple[float, float]], *, title: str, x: str) ->
         names,
         [values[name][0] for name in names],
         xerr=[values[name][1] for name in names],
-        color=COLOURS[0],
+        color=COLORS[0],
         ecolor="#555555",
         capsize=2,
     )
@@ -26,20 +28,20 @@ def lengths(values: Mapping[str, tuple[float, float]], *, title: str, x: str) ->
 
 
 def shares(
-    values: Mapping[str, Mapping[str, float]], *, title: str, x: str, colours: Mapping[str, str]
+    values: Mapping[str, Mapping[str, float]], *, title: str, x: str, colors: Mapping[str, str]
 ) -> str:
-    """Horizontal bars of parts that sum to 1: one bar a name, one colour a part."""
+    """Horizontal bars of parts that sum to 1: one bar per name, one color per part."""
     figure, axes = canvas()
     names = list(values)[::-1]
     figure.set_size_inches(6.4, 1.2 + 0.27 * len(names))
     left = [0.0] * len(names)
-    for part, colour in colours.items():
+    for part, color in colors.items():
         widths = [values[name].get(part, 0.0) for name in names]
-        axes.barh(names, widths, left=left, color=colour, label=part)
+        axes.barh(names, widths, left=left, color=color, label=part)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x, xlim=(0, 1))
-    figure.legend(fontsize=8, ncols=len(colours), loc="outside lower center")
+    figure.legend(fontsize=8, ncols=len(colors), loc="outside lower center")
     return as_svg(figure, title)
 
 
@@ -50,28 +52,21 @@ def before_after(
     x: str,
     sides: tuple[str, str] = ("before", "after"),
 ) -> str:
-    """Horizontal bars from 0 to 1, one a name; where a second value is given, it stands below the first."""
+    """Horizontal bars from 0 to 1, one per name; where a second value is given, it stands below the first."""
     figure, axes = canvas()
-    names, both = list(values)[::-1], any(after is not None for _, after in values.values())
-    figure.set_size_inches(6.4, 1.1 + (0.32 if both else 0.24) * len(names))
-    places = range(len(names))
-    height = 0.4 if both else 0.7
-    axes.barh(
-        [place + (0.2 if both else 0) for place in places],
-        [values[name][0] for name in names],
-        height=height,
-        color=COLOURS[1],
-        label=sides[0],
-    )
-    if both:
+    names = list(values)[::-1]
+    places, before = np.arange(len(names)), [values[name][0] for name in names]
+    after = [values[name][1] for name in names]
+    if any(value is not None for value in after):
+        figure.set_size_inches(6.4, 1.1 + 0.32 * len(names))
+        axes.barh(places + 0.2, before, height=0.4, color=COLORS[1], label=sides[0])
         axes.barh(
-            [place - 0.2 for place in places],
-            [values[name][1] or 0.0 for name in names],
-            height=height,
-            color=COLOURS[0],
-            label=sides[1],
+            places - 0.2, [value or 0.0 for value in after], height=0.4, color=COLORS[0], label=sides[1]
         )
         axes.legend(fontsize=8, loc="lower right")
+    else:
+        figure.set_size_inches(6.4, 1.1 + 0.24 * len(names))
+        axes.barh(places, before, height=0.7, color=COLORS[1], label=sides[0])
     axes.set_yticks(places, names)
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x, xlim=(0, 1), ylim=(-0.6, len(names) - 0.4))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-COLOURS = ("#1f5fa8", "#c2571a", "#2d8a57", "#8a4fa3", "#777777", "#b3001b")
+COLORS = ("#1f5fa8", "#c2571a", "#2d8a57", "#8a4fa3", "#777777", "#b3001b")
 Line = tuple[Sequence[float], Sequence[float]]
 FEWEST = 3  # points that make a curve
 
@@ -68,23 +68,15 @@ def lines(
     log_x: bool = False,
     y_range: tuple[float, float] | None = None,
 ) -> str:
-    """One line a name; points that are not finite are left out. A series of fewer than three points is no
+    """One line per name; points that are not finite are left out. A series of fewer than three points is no
     curve: without any other the chart is empty text.
     """
     series = {name: line for name, line in series.items() if len(line[0]) >= FEWEST}
     if not series:
         return ""
     figure, axes = canvas()
-    for colour, (name, (xs, ys)) in zip(COLOURS * 2, series.items(), strict=False):
-        axes.plot(
-            xs,
-            ys,
-            color=colour,
-            label=name,
-            linewidth=1.6,
-            marker="o" if len(xs) < 15 else None,
-            markersize=3,
-        )
+    for color, (name, (xs, ys)) in zip(COLORS * 2, series.items(), strict=False):
+        axes.plot(xs, ys, color=color, label=name, linewidth=1.6, marker=_marker(xs), markersize=3)
     axes.set(title=title, xlabel=x, ylabel=y)
     _whole_steps(axes, x)
     if log_x:
@@ -97,29 +89,35 @@ def lines(
     return as_svg(figure, title)
 
 
+def _marker(xs: Sequence[float]) -> str | None:
+    """Few points are marked."""
+    return "o" if len(xs) < 15 else None
+
+
 def reward_shift(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
     """Accuracy of a reward model over KL, from the rows of a run of `alignlab reward-shift`: the policies,
     and the best of n of the first row's policy.
     """
 
     def line(kind: str) -> Curve:
-        shown = [
-            row
-            for row in rows
-            if row["accuracy"]["mean"] is not None and (row["kind"] == kind or row is rows[0])
-        ]
-        return Curve([row["kl"]["mean"] for row in shown], [row["accuracy"]["mean"] for row in shown])
+        xs, ys = [], []
+        for row in rows:
+            accuracy = row["accuracy"]["mean"]
+            if accuracy is not None and (row["kind"] == kind or row is rows[0]):
+                xs.append(row["kl"]["mean"])
+                ys.append(accuracy)
+        return Curve(xs, ys)
 
     return curves(
         {"policies": line("policy"), "best of n (bound)": line("best of")},
         title=title,
-        x="KL from the reference, nats a completion",
+        x="KL from the reference, nats per completion",
         y="accuracy",
     )
 
 
 def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x: str) -> str:
-    """Two quantities that do not share a unit, each with an axis in its own colour; empty text for fewer than
+    """Two quantities that do not share a unit, each with an axis in its own color; empty text for fewer than
     three points.
     """
     if min(len(left[1][0]), len(right[1][0])) < FEWEST:
@@ -128,10 +126,10 @@ def two_scales(left: tuple[str, Line], right: tuple[str, Line], *, title: str, x
     other = axes.twinx()
     other.grid(False)
     other.spines["right"].set_visible(True)
-    for axis, (name, (xs, ys)), colour in ((axes, left, COLOURS[1]), (other, right, COLOURS[0])):
-        axis.plot(xs, ys, color=colour, linewidth=1.8)
-        axis.set_ylabel(name, color=colour)
-        axis.tick_params(axis="y", colors=colour)
+    for axis, (name, (xs, ys)), color in ((axes, left, COLORS[1]), (other, right, COLORS[0])):
+        axis.plot(xs, ys, color=color, linewidth=1.8)
+        axis.set_ylabel(name, color=color)
+        axis.tick_params(axis="y", colors=color)
     axes.set(title=title, xlabel=x)
     _whole_steps(axes, x)
     return as_svg(figure, title)
@@ -156,7 +154,7 @@ def reliability(bins: Sequence[Mapping[str, float]], *, title: str) -> str:
         [b["confidence"] for b in filled],
         [b["accuracy"] for b in filled],
         s=[12 + 90 * b["n"] / most for b in filled],
-        color=COLOURS[0],
+        color=COLORS[0],
     )
     axes.set(
         title=title,
@@ -171,8 +169,8 @@ def reliability(bins: Sequence[Mapping[str, float]], *, title: str) -> str:
 def histogram(counts: Sequence[float], edges: Sequence[float], *, title: str, x: str) -> str:
     figure, axes = canvas()
     widths = [b - a for a, b in zip(edges, edges[1:], strict=False)]
-    colours = [COLOURS[0] if left >= 0 else COLOURS[1] for left in edges[:-1]]
-    axes.bar(edges[:-1], counts, width=widths, align="edge", color=colours, edgecolor="white", linewidth=0.4)
+    colors = [COLORS[0] if left >= 0 else COLORS[1] for left in edges[:-1]]
+    axes.bar(edges[:-1], counts, width=widths, align="edge", color=colors, edgecolor="white", linewidth=0.4)
     axes.set(title=title, xlabel=x, ylabel="pairs")
     return as_svg(figure, title)
 
@@ -187,7 +185,7 @@ def bars(values: Mapping[str, float], *, title: str, x: str, middle: float = 0.5
     axes.barh(
         names,
         [values[name] for name in names],
-        color=[COLOURS[2] if values[name] > middle else COLOURS[1] for name in names],
+        color=[COLORS[2] if values[name] > middle else COLORS[1] for name in names],
     )
     axes.axvline(middle, color="#555555", linewidth=1)
     axes.set(xlabel=x, xlim=(0, 1))
@@ -218,7 +216,7 @@ def curves(
     whole_x: bool = False,
     marks: Mapping[str, float] | None = None,
 ) -> str:
-    """Lines with bands, points with whiskers, dashed fits. A dashed line has the colour of the line before
+    """Lines with bands, points with whiskers, dashed fits. A dashed line has the color of the line before
     it.
 
     Args:
@@ -231,44 +229,9 @@ def curves(
     figure, axes = canvas()
     figure.set_size_inches(5.6, 3.5)
     place = -1
-    for name, c in series.items():
-        place += c.kind != "dashed"
-        colour = COLOURS[max(0, place) % len(COLOURS)]
-        if c.kind == "points":
-            whiskers = (
-                [
-                    [v - a for v, a in zip(c.ys, c.low, strict=True)],
-                    [b - v for v, b in zip(c.ys, c.high, strict=True)],
-                ]
-                if len(c.low)
-                else None
-            )
-            axes.errorbar(
-                c.xs,
-                c.ys,
-                yerr=whiskers,
-                fmt="o",
-                markersize=4,
-                color=colour,
-                label=name,
-                linewidth=1,
-                capsize=2,
-            )
-        else:
-            dashed = c.kind == "dashed"
-            drawn = "--" if dashed else "-" if len(c.xs) >= FEWEST else "none"
-            axes.plot(
-                c.xs,
-                c.ys,
-                color=colour,
-                label=name,
-                linewidth=1.1 if dashed else 1.7,
-                linestyle=drawn,
-                marker="o" if not dashed and len(c.xs) < 15 else None,
-                markersize=3,
-            )
-            if len(c.low):
-                axes.fill_between(c.xs, c.low, c.high, color=colour, alpha=0.15, linewidth=0)
+    for name, curve in series.items():
+        place += curve.kind != "dashed"
+        _draw(axes, name, curve, COLORS[max(0, place) % len(COLORS)])
     for name, where in (marks or {}).items():
         axes.axvline(where, color="#555555", linewidth=1, linestyle=":")
         axes.annotate(
@@ -293,6 +256,25 @@ def curves(
     return as_svg(figure, title)
 
 
+def _draw(axes: Any, name: str, c: Curve, color: str) -> None:
+    if c.kind == "points":
+        whiskers = None
+        if len(c.low):
+            below = [v - a for v, a in zip(c.ys, c.low, strict=True)]
+            whiskers = [below, [b - v for v, b in zip(c.ys, c.high, strict=True)]]
+        style: dict[str, Any] = {"fmt": "o", "markersize": 4, "linewidth": 1, "capsize": 2}
+        axes.errorbar(c.xs, c.ys, yerr=whiskers, color=color, label=name, **style)
+        return
+    style: dict[str, Any] = {"linewidth": 1.7, "linestyle": "-", "marker": _marker(c.xs), "markersize": 3}
+    if c.kind == "dashed":
+        style |= {"linewidth": 1.1, "linestyle": "--", "marker": None}
+    elif len(c.xs) < FEWEST:
+        style["linestyle"] = "none"
+    axes.plot(c.xs, c.ys, color=color, label=name, **style)
+    if len(c.low):
+        axes.fill_between(c.xs, c.low, c.high, color=color, alpha=0.15, linewidth=0)
+
+
 def plane(
     points: Mapping[str, tuple[float, float]], front: Collection[str], *, title: str, x: str, y: str
 ) -> str:
@@ -307,8 +289,8 @@ def plane(
             [across],
             [up],
             s=46,
-            facecolor=COLOURS[2] if name in front else "white",
-            edgecolor=COLOURS[2],
+            facecolor=COLORS[2] if name in front else "white",
+            edgecolor=COLORS[2],
             linewidth=1.3,
             zorder=3,
         )

@@ -5,6 +5,7 @@ stands between help and harm.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..records import Chain, read_jsonl
@@ -12,6 +13,14 @@ from ..run import RunInfo
 from . import charts
 
 EXAMPLES = 6
+HARM = {
+    "compliance_seen": "helps with harm, seen topics",
+    "compliance_held_out": "held-out topics",
+    "look_alike_refusal_seen": "refuses look-alikes, seen",
+    "look_alike_refusal_held_out": "held-out",
+    "evasive": "refusals with neither reason nor alternative",
+}
+"""Figures of the town's topics with the heads of their columns."""
 
 
 def sections(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -27,18 +36,18 @@ def lead(evals: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> li
     if len(path) < 2 or path[0] != "helpful":
         return []
 
-    def along(figure: str) -> str:
-        return ", ".join(
-            f"{mean(evals[name][figure]):.2f} ({names[name]})" for name in path if evals[name].get(figure)
-        )
-
-    told = {
+    labels = {
         "compliance_with_harm": "Help with harmful requests",
         "over_refusal": "refusals of their harmless look-alikes",
         "helpful": "helpfulness",
     }
-    found = [f"{label}: {values}" for figure, label in told.items() if (values := along(figure))]
-    return ["; ".join(found) + "."] if found else []
+    parts = []
+    for figure, label in labels.items():
+        having = [name for name in path if evals[name].get(figure)]
+        if having:
+            values = ", ".join(f"{mean(evals[name][figure]):.2f} ({names[name]})" for name in having)
+            parts.append(f"{label}: {values}")
+    return ["; ".join(parts) + "."] if parts else []
 
 
 def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
@@ -48,12 +57,11 @@ def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
         return None
     s = info.summary
     gold = s.get("gold") or {}
+    dropped = "".join(f"; {count} dropped: {reason}" for reason, count in s["reasons"].items())
     text = [
         f"{s['chains']} drafts were criticised and revised under {len(s['constitution']['principles'])} "
         f"principles of the constitution {s['constitution']['name']} "
-        f"({s['constitution']['digest']}); {rate(s['kept'])} of the chains are kept"
-        + "".join(f"; {count} dropped: {reason}" for reason, count in s["reasons"].items())
-        + "."
+        f"({s['constitution']['digest']}); {rate(s['kept'])} of the chains are kept{dropped}."
     ]
     if gold:
         text.append(
@@ -87,28 +95,32 @@ def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
             "What is mended needs no second critique.",
         ),
     ]
-    file = info.path / "data" / "chains.jsonl"
-    shown = (
-        [c for c in read_jsonl(file, Chain) if c.fired and not c.dropped][:EXAMPLES] if file.exists() else []
-    )
+    return {
+        "title": "Critique and revision",
+        "text": text,
+        "charts": plots,
+        "examples": _examples(info.path / "data" / "chains.jsonl"),
+        "examples_title": "Draft → revision, and the critique that fired",
+    }
+
+
+def _examples(file: Path) -> list[dict[str, Any]]:
+    """The first chains in which a critique found something, each with that critique."""
+    if not file.exists():
+        return []
+    fired = [chain for chain in read_jsonl(file, Chain) if chain.fired and not chain.dropped]
     examples = []
-    for chain in shown:
-        one = next(r for r in chain.rounds if r.fired)
+    for chain in fired[:EXAMPLES]:
+        critique = next(one for one in chain.rounds if one.fired)
         examples.append(
             {
                 "prompt": chain.prompt.text,
                 "good": True,
                 "text": f"{chain.draft[:300]} → {chain.text[:300]}",
-                "verdict": f"{one.principle}: {one.critique[:300]}",
+                "verdict": f"{critique.principle}: {critique.critique[:300]}",
             }
         )
-    return {
-        "title": "Critique and revision",
-        "text": text,
-        "charts": plots,
-        "examples": examples,
-        "examples_title": "Draft → revision, and the critique that fired",
-    }
+    return examples
 
 
 def labels(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
@@ -129,16 +141,16 @@ def labels(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
         )
     plots = []
     if "labels" in s:
-        found, scaled = s["labels"], s["calibration"]
+        plain, scaled = s["labels"], s["calibration"]
         text.append(
-            f"On held-out pairs that gold tells apart they are right in {rate(found['accuracy'])} (n = "
-            f"{found['n']}), Cohen's kappa {rate(found['kappa'])}. "
+            f"On held-out pairs that gold tells apart they are right in {rate(plain['accuracy'])} (n = "
+            f"{plain['n']}), Cohen's kappa {rate(plain['kappa'])}. "
             f"ECE {rate(scaled['ece_before'])}, and {rate(scaled['ece_after'])} with a temperature of "
             f"{scaled['temperature']:.2f} that was fitted on other pairs."
         )
         plots = [
             charts.captioned(
-                charts.reliability(found["reliability"], title="Labels as stated"),
+                charts.reliability(plain["reliability"], title="Labels as stated"),
                 "On the diagonal a stated 0.8 is right 8 times in 10.",
             ),
             charts.captioned(
@@ -153,11 +165,10 @@ def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, An
     """Each model as a point: helpfulness on what may be answered, harm kept away on topics that no training
     showed.
     """
-    pairs = {
-        name.removeprefix("topics-"): info
-        for name, info in runs.items()
-        if info.stage == "eval" and name.startswith("topics-")
-    }
+    pairs = {}
+    for name, info in runs.items():
+        if info.stage == "eval" and name.startswith("topics-"):
+            pairs[name.removeprefix("topics-")] = info
     points, rows = {}, []
     for place, topics in pairs.items():
         judged = runs.get(f"eval-{place}")
@@ -167,23 +178,7 @@ def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, An
         helpful, title = judged.summary["helpful"], names.get(place.replace("-", "_"), place)
         low, high = (1 - x for x in reversed(harm["ci"]))
         points[title] = charts.Curve([helpful["mean"]], [1 - harm["mean"]], [low], [high], kind="points")
-        t = topics.summary
-        rows.append(
-            [
-                title,
-                rate(helpful),
-                *(
-                    rate(t.get(key))
-                    for key in (
-                        "compliance_seen",
-                        "compliance_held_out",
-                        "look_alike_refusal_seen",
-                        "look_alike_refusal_held_out",
-                        "evasive",
-                    )
-                ),
-            ]
-        )
+        rows.append([title, rate(helpful), *(rate(topics.summary.get(figure)) for figure in HARM)])
     if not points:
         return None
     worst = worst_topics(pairs)
@@ -202,15 +197,7 @@ def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, An
             )
         ],
         "table": {
-            "heads": [
-                "",
-                "helpful",
-                "helps with harm, seen topics",
-                "held-out topics",
-                "refuses look-alikes, seen",
-                "held-out",
-                "refusals with neither reason nor alternative",
-            ],
+            "heads": ["", "helpful", *HARM.values()],
             "rows": rows,
             "note": "All topics of the town, those in training in phrasings that it did not show. " + worst,
         },
@@ -221,23 +208,18 @@ def worst_topics(pairs: Mapping[str, RunInfo]) -> str:
     """The held-out topics that the last model still helps with most."""
     name, info = list(pairs.items())[-1]
     topics = (info.summary.get("by_topic") or {}).get("compliance_held_out", {}).get("topics", {})
-    bad = sorted(((row["mean"], topic) for topic, row in topics.items() if row["mean"] > 0), reverse=True)[:5]
-    return (
-        f"Held-out topics that {name} still helps with: "
-        + ", ".join(f"{topic} ({share:.2f})" for share, topic in bad)
-        + "."
-        if bad
-        else f"{name} helps with none of the {len(topics)} held-out topics."
-    )
+    helped = [(row["mean"], topic) for topic, row in topics.items() if row["mean"] > 0]
+    if not helped:
+        return f"{name} helps with none of the {len(topics)} held-out topics."
+    worst = ", ".join(f"{topic} ({share:.2f})" for share, topic in sorted(helped, reverse=True)[:5])
+    return f"Held-out topics that {name} still helps with: {worst}."
 
 
 def mean(value: Mapping[str, Any]) -> float:
-    return value["mean"] if value["mean"] is not None else 0.0
+    return value["mean"] or 0.0
 
 
 def rate(value: Mapping[str, Any] | None) -> str:
-    return (
-        "–"
-        if not value or value.get("mean") is None
-        else f"{value['mean']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"
-    )
+    if not value or value.get("mean") is None:
+        return "–"
+    return f"{value['mean']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"

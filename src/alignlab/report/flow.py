@@ -1,4 +1,4 @@
-"""The runs of a page as a picture: a box a run, an arrow from each to what was made of it."""
+"""The runs of a page as a picture: a box per run, an arrow from each to what was made of it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,15 @@ def picture(boxes: Sequence[Box]) -> str:
     """
     by_key = {box.key: box for box in boxes}
     above = {box.key: _ancestors(box.key, by_key) for box in boxes}
-    drawn = {
-        box.key: [
-            p for p in box.parents if p in by_key and not any(p in above[other] for other in box.parents)
-        ]
-        for box in boxes
-    }
+    drawn = _drawn(boxes, above)
     depth: dict[str, int] = {}
+    columns: list[list[Box]] = []
     for box in sorted(boxes, key=lambda box: len(above[box.key])):
         depth[box.key] = 1 + max((depth[p] for p in above[box.key] if p in depth), default=-1)
-    columns = [
-        [box for box in boxes if depth[box.key] == n] for n in range(max(depth.values(), default=-1) + 1)
-    ]
+    for box in boxes:
+        while len(columns) <= depth[box.key]:
+            columns.append([])
+        columns[depth[box.key]].append(box)
     tall = {box.key: 2 * PAD + LINE * (1 + len(box.lines)) for box in boxes}
     height = max((sum(tall[box.key] + GAP_Y for box in column) - GAP_Y for column in columns), default=0)
     corner: dict[str, tuple[float, float]] = {}
@@ -49,23 +46,29 @@ def picture(boxes: Sequence[Box]) -> str:
         for box in column:
             corner[box.key] = n * (WIDTH + GAP_X), y
             y += tall[box.key] + GAP_Y
-    arrows = [
-        _arrow(corner[p], tall[p], corner[key], tall[key]) for key, parents in drawn.items() for p in parents
-    ]
+    arrows = [_arrow(corner[start], tall[start], corner[end], tall[end]) for start, end in drawn]
     width = len(columns) * (WIDTH + GAP_X) - GAP_X
     marker = (
         '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0L8 4L0 8z" fill="#777"/></marker>'
     )
-    label = "; ".join(
-        f"{by_key[p].name} to {by_key[key].name}" for key, parents in drawn.items() for p in parents
-    ) or ", ".join(box.name for box in boxes)
+    label = "; ".join(f"{by_key[start].name} to {by_key[end].name}" for start, end in drawn)
+    label = label or ", ".join(box.name for box in boxes)
     drawn_boxes = [_box(box, *corner[box.key], tall[box.key]) for box in boxes]
     return (
         f'<svg role="img" aria-label="{escape(label, quote=True)}" width="{width + 4}" '
         f'height="{height + 4:g}" viewBox="-2 -2 {width + 4} {height + 4:g}">'
         f"<defs>{marker}</defs>{''.join(arrows)}{''.join(drawn_boxes)}</svg>"
     )
+
+
+def _drawn(boxes: Sequence[Box], above: Mapping[str, set[str]]) -> list[tuple[str, str]]:
+    """The arrows, from key to key."""
+    arrows = []
+    for box in boxes:
+        implied = set().union(*(above.get(parent, set()) for parent in box.parents))
+        arrows += [(parent, box.key) for parent in box.parents if parent in above and parent not in implied]
+    return arrows
 
 
 def _ancestors(key: str, by_key: Mapping[str, Box]) -> set[str]:
@@ -101,11 +104,9 @@ def _box(box: Box, x: float, y: float, height: float) -> str:
         f'stroke="#9a9a9a"/>{"".join(lines)}'
     )
     title = f"<title>{escape(' · '.join([box.name, *box.lines]))}</title>"
-    return (
-        f'<a href="{escape(box.href, quote=True)}">{title}{drawn}</a>'
-        if box.href
-        else f"<g>{title}{drawn}</g>"
-    )
+    if box.href:
+        return f'<a href="{escape(box.href, quote=True)}">{title}{drawn}</a>'
+    return f"<g>{title}{drawn}</g>"
 
 
 def _cut(line: str) -> str:

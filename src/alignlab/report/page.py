@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import DataError
+from ..health.rules import Finding
 from ..run import RunInfo, check_file, examine_run, find_folders, is_page, list_runs, read_run, whole_file
 from ..text.escapes import visible
 from . import constitutional
@@ -19,10 +20,12 @@ from .scores import Evals, cases, evals_of, tables, terms
 from .sections import training
 from .words import MODEL_NAMES, RUN_NAMES, figure_of, glossary, judge_of, mean_of, say
 
+BASES = ("town", "town-s", "town-m", "town-l")
+
 
 def report_command(*, folder: Sequence[str], page: str) -> dict[str, Any]:
     """`alignlab report`: one page from a pipeline's folder or from any run folders."""
-    folders = [Path(name) for name in folder] if not isinstance(folder, str) else [Path(folder)]
+    folders = [Path(name) for name in ([folder] if isinstance(folder, str) else folder)]
     out = Path(page) if page else folders[0] / "report.html"
     check_file(out, ours=is_page, option="--page")
     write_report(folders, out)
@@ -34,21 +37,19 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
 
     Raises DataError if there is no finished run.
     """
-    found: dict[Path, RunInfo] = {}
+    finished: dict[Path, RunInfo] = {}
     for folder in folders:
         infos = [read_run(folder)] if find_folders(folder) == [folder] else list_runs(folder)
-        found |= {
-            info.path.resolve(): info
-            for info in sorted(infos, key=lambda info: info.started)
-            if info.status == "done"
-        }
-    if not found:
+        for info in sorted(infos, key=lambda info: info.started):
+            if info.status == "done":
+                finished[info.path.resolve()] = info
+    if not finished:
         raise DataError(
             "there is no finished run to report on",
             where=", ".join(map(str, folders)),
             remedy="alignlab run --out runs/demo",
         )
-    return write_page(_content(_named(list(found.values())), out.parent), out)
+    return write_page(_content(_named(list(finished.values())), out.parent), out)
 
 
 def _named(infos: Sequence[RunInfo]) -> dict[str, RunInfo]:
@@ -57,10 +58,9 @@ def _named(infos: Sequence[RunInfo]) -> dict[str, RunInfo]:
     for info in infos:
         parts = info.path.resolve().parts
         others = [other.path.resolve().parts for other in infos if other is not info]
-        size = next(
-            (n for n in range(1, len(parts)) if not any(other[-n:] == parts[-n:] for other in others)),
-            len(parts),
-        )
+        size = 1
+        while size < len(parts) and any(other[-size:] == parts[-size:] for other in others):
+            size += 1
         names["/".join(parts[-size:])] = info
     return names
 
@@ -80,20 +80,13 @@ def render(content: dict[str, Any], *, template: str = "page.html.j2") -> str:
     from jinja2 import Environment, PackageLoader
 
     content = _shown(content)
-    sections = [
-        {**section, "charts": [chart for chart in section.get("charts", ()) if chart["svg"]]}
-        for section in content.get("sections", ())
-    ]
-    sections = [
-        section
-        for section in sections
-        if section["charts"] or section.get("text") or section.get("table") or section.get("examples")
-    ]
-    return (
-        Environment(loader=PackageLoader("alignlab", "report"), autoescape=True, trim_blocks=True)
-        .get_template(template)
-        .render(**{**content, "sections": sections})
-    )
+    sections = []
+    for section in content.get("sections", ()):
+        drawn = [chart for chart in section.get("charts", ()) if chart["svg"]]
+        if drawn or any(section.get(part) for part in ("text", "table", "examples")):
+            sections.append({**section, "charts": drawn})
+    environment = Environment(loader=PackageLoader("alignlab", "report"), autoescape=True, trim_blocks=True)
+    return environment.get_template(template).render(**{**content, "sections": sections})
 
 
 def _shown(value: Any) -> Any:
@@ -102,7 +95,9 @@ def _shown(value: Any) -> Any:
         return visible(value)
     if isinstance(value, Mapping):
         return {key: _shown(item) for key, item in value.items()}
-    return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_shown(item) for item in value]
+    return value
 
 
 def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
@@ -152,24 +147,25 @@ def stage_rows(runs: Mapping[str, RunInfo], home: Path) -> list[dict[str, Any]]:
 
 def _health(runs: dict[str, RunInfo]) -> list[dict[str, Any]]:
     """What the rules of `alignlab.health.rules` say of each run that has metrics, broken first."""
-    found = [
-        {
-            "run": name,
-            "findings": [
-                {
-                    "broken": f.verdict == "broken",
-                    "name": f.name,
-                    "evidence": f.evidence,
-                    "why": f.why[:1].upper() + f.why[1:],
-                    "turn": f"Likely: {f.cause}. To turn: {f.turn}." if f.verdict == "broken" else "",
-                }
-                for f in examine_run(info)
-            ],
-        }
-        for name, info in runs.items()
-        if info.metrics
-    ]
-    return sorted(found, key=lambda row: not any(f["broken"] for f in row["findings"]))
+    broken, sound = [], []
+    for name, info in runs.items():
+        if not info.metrics:
+            continue
+        findings = [_finding(finding) for finding in examine_run(info)]
+        where = broken if any(finding["broken"] for finding in findings) else sound
+        where.append({"run": name, "findings": findings})
+    return broken + sound
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    broken = finding.verdict == "broken"
+    return {
+        "broken": broken,
+        "name": finding.name,
+        "evidence": finding.evidence,
+        "why": finding.why[:1].upper() + finding.why[1:],
+        "turn": f"Likely: {finding.cause}. To turn: {finding.turn}." if broken else "",
+    }
 
 
 def _href(path: Path, home: Path) -> str:
@@ -181,10 +177,7 @@ def _href(path: Path, home: Path) -> str:
 
 def _lead(evals: Evals, runs: Mapping[str, RunInfo]) -> str:
     """What the known pipelines changed, in sentences; of other runs how many there are."""
-    judged = {name: info for name, info in evals.items() if judge_of(info) == "gold"}
-    gold = {
-        name: mean for name, info in judged.items() if (mean := mean_of(info.summary.get("gold"))) is not None
-    }
+    gold, harm = _means(evals, "gold"), _means(evals, "compliance_with_harm")
     parts = []
     if "base" in gold and "sft" in gold:
         parts.append(
@@ -192,11 +185,9 @@ def _lead(evals: Evals, runs: Mapping[str, RunInfo]) -> str:
         )
         for name in ("ppo", "dpo", "best_of_n"):
             if name in gold:
-                parts.append(
-                    f"{MODEL_NAMES[name][0].upper()}{MODEL_NAMES[name][1:]} took it to {gold[name]:.2f}."
-                )
-    harm = {name: mean_of(info.summary.get("compliance_with_harm")) for name, info in judged.items()}
-    if harm.get("sft") is not None and harm.get("ppo") is not None:
+                model = MODEL_NAMES[name]
+                parts.append(f"{model[0].upper()}{model[1:]} took it to {gold[name]:.2f}.")
+    if "sft" in harm and "ppo" in harm:
         parts.append(
             f"PPO took help with harmful requests from {harm['sft']:.2f} to {harm['ppo']:.2f} (greedy "
             "answers)."
@@ -204,7 +195,19 @@ def _lead(evals: Evals, runs: Mapping[str, RunInfo]) -> str:
     if "unpenalised" in gold and "sft" in gold:
         parts.append(f"With no KL penalty the same PPO ended at {gold['unpenalised']:.2f}.")
     parts += constitutional.lead({name: info.summary for name, info in evals.items()}, MODEL_NAMES)
-    return " ".join(parts) or (f"{len(runs)} finished runs." if len(runs) > 1 else "One finished run.")
+    if parts:
+        return " ".join(parts)
+    return f"{len(runs)} finished runs." if len(runs) > 1 else "One finished run."
+
+
+def _means(evals: Evals, figure: str) -> dict[str, float]:
+    """A figure of each model that gold judged and that has it."""
+    means = {}
+    for name, info in evals.items():
+        mean = mean_of(info.summary.get(figure))
+        if judge_of(info) == "gold" and mean is not None:
+            means[name] = mean
+    return means
 
 
 def _boxes(runs: Mapping[str, RunInfo], evals: Evals, home: Path) -> list[Box]:
@@ -218,62 +221,47 @@ def _boxes(runs: Mapping[str, RunInfo], evals: Evals, home: Path) -> list[Box]:
         """The run behind a name of a model or parent: by its path or, in a pipeline that was moved, by its
         last part.
         """
-        found = places.get(str(Path(name).resolve())) or next(
-            (run for run in made if run == Path(name).name and "/" in name), ""
-        )
-        return found or name
+        if run := places.get(str(Path(name).resolve())):
+            return run
+        last = Path(name).name
+        return last if "/" in name and last in made else name
 
     scores: dict[str, list[str]] = {}
     for info in evals.values():
-        judged = (info.config.get("options") or {}).get("completions") or next(
-            iter(info.config.get("models") or []), ""
-        )
+        judged = (info.config.get("options") or {}).get("completions")
+        if not judged:
+            judged = (info.config.get("models") or [""])[0]
         line = f"{judge_of(info)} {say(info.summary.get(figure_of(info)))}"
         if kl := info.summary.get("kl_from_sft"):
             line += f", KL {say(kl)} nats"
         scores.setdefault(run_of(judged), []).append(line)
-    parents = {
-        name: {run_of(parent) for parent in (*info.parents, *(info.config.get("models") or []))} - {name}
-        for name, info in made.items()
-    }
-    roots = sorted(
-        {parent for named in parents.values() for parent in named if parent not in made}
-        | {name for name in scores if name not in made}
-    )
-    boxes = [
-        Box(
-            name,
-            "Base model" if name in ("town", "town-s", "town-m", "town-l") else Path(name).name or name,
-            [name, *scores.get(name, [])],
-            frozenset(),
-        )
-        for name in roots
-    ]
-    return boxes + [
-        Box(
-            name,
-            RUN_NAMES.get(name, name),
-            [*_made(info), *scores.get(name, []), f"{info.seconds:.0f} s"],
-            frozenset(parents[name]),
-            _href(info.path, home),
-        )
-        for name, info in made.items()
-    ]
+    runs_of, started_from = [], set(scores)
+    for name, info in made.items():
+        parents = {run_of(parent) for parent in (*info.parents, *(info.config.get("models") or []))} - {name}
+        started_from |= parents
+        lines = [*_made(info), *scores.get(name, []), f"{info.seconds:.0f} s"]
+        title = RUN_NAMES.get(name, name)
+        runs_of.append(Box(name, title, lines, frozenset(parents), _href(info.path, home)))
+    roots = []
+    for name in sorted(started_from - made.keys()):
+        title = "Base model" if name in BASES else Path(name).name or name
+        roots.append(Box(name, title, [name, *scores.get(name, [])], frozenset()))
+    return roots + runs_of
 
 
 def _made(info: RunInfo) -> list[str]:
     """What a run made, in a line or two."""
     s, options = info.summary, info.config.get("options") or {}
-    accuracy = s.get("accuracy") if info.stage == "reward" else None
-    return [
-        line
-        for line in (
-            info.stage if info.path.name != info.stage else "",
-            f"{s['demonstrations']} demonstrations" if "demonstrations" in s else "",
-            f"{s['pairs']} pairs" if "pairs" in s else "",
-            f"ranked by {options['annotator']}" if options.get("annotator") else "",
-            f"right on {say(accuracy)} of pairs" if accuracy and accuracy["n"] else "",
-            f"longer answer: {say(s.get('length_floor'))}" if accuracy and accuracy["n"] else "",
-        )
-        if line
-    ]
+    lines = []
+    if info.path.name != info.stage:
+        lines.append(info.stage)
+    if "demonstrations" in s:
+        lines.append(f"{s['demonstrations']} demonstrations")
+    if "pairs" in s:
+        lines.append(f"{s['pairs']} pairs")
+    if options.get("annotator"):
+        lines.append(f"ranked by {options['annotator']}")
+    accuracy = s.get("accuracy")
+    if info.stage == "reward" and accuracy and accuracy["n"]:
+        lines += [f"right on {say(accuracy)} of pairs", f"longer answer: {say(s.get('length_floor'))}"]
+    return lines

@@ -16,22 +16,21 @@ LETTERS = 400  # of an answer
 
 def evals_of(runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
     """The evaluations among runs by the name of what they judged, a pipeline's first and in its order."""
-    evals = {
-        called(name): info
-        for name, info in runs.items()
-        if info.stage == "eval" and not name.startswith("topics-")
-    }
-    order = [name for name in MODEL_NAMES if name in evals]
-    return {name: evals[name] for name in (*order, *(name for name in evals if name not in order))}
+    evals = {}
+    for name, info in runs.items():
+        if info.stage == "eval" and not name.startswith("topics-"):
+            evals[called(name)] = info
+    order = dict.fromkeys([*(name for name in MODEL_NAMES if name in evals), *evals])
+    return {name: evals[name] for name in order}
 
 
 def groups(evals: Evals) -> list[dict[str, RunInfo]]:
     """Evaluations by judge, task and data, since only those figures can be compared."""
-    found: dict[tuple[str, str, str], dict[str, RunInfo]] = {}
+    groups: dict[tuple[str, str, str], dict[str, RunInfo]] = {}
     for name, info in evals.items():
         task = (info.config.get("options") or {}).get("task") or ""
-        found.setdefault((judge_of(info), task, data_of(info)), {})[name] = info
-    return list(found.values())
+        groups.setdefault((judge_of(info), task, data_of(info)), {})[name] = info
+    return list(groups.values())
 
 
 def tables(evals: Evals, runs: Mapping[str, RunInfo]) -> list[dict[str, Any]]:
@@ -40,7 +39,10 @@ def tables(evals: Evals, runs: Mapping[str, RunInfo]) -> list[dict[str, Any]]:
 
 def terms(evals: Evals) -> list[tuple[str, str]]:
     """What the tasks say that their figures mean."""
-    return [term for group in groups(evals) for term in words_of(_first(group)).glossary]
+    terms: list[tuple[str, str]] = []
+    for group in groups(evals):
+        terms += words_of(_first(group)).glossary
+    return terms
 
 
 def _first(group: Evals) -> RunInfo:
@@ -54,18 +56,17 @@ def _table(evals: Evals, runs: Mapping[str, RunInfo]) -> dict[str, Any]:
     words = words_of(first)
     heads = {figure: f"{judge}, greedy", f"{figure}_sampled": f"{judge}, T = 1"} | dict(words.heads)
     heads |= {key: head.format(start=start) for key, head in HEADS.items()}
-    columns = [
-        key for key in heads if any(mean_of(info.summary.get(key)) is not None for info in evals.values())
-    ]
+    summaries = [info.summary for info in evals.values()]
+    columns = [key for key in heads if any(mean_of(row.get(key)) is not None for row in summaries)]
+    rows = []
+    for name, info in evals.items():
+        rows.append({"name": shown(name), "cells": [_cell(key, info.summary.get(key)) for key in columns]})
     note = _note(evals, words.note)
     if "best_of_n" in evals:
         note += _best_of_n(runs, judge)
     return {
         "heads": ["", *(heads[key] for key in columns)],
-        "rows": [
-            {"name": shown(name), "cells": [_cell(key, info.summary.get(key)) for key in columns]}
-            for name, info in evals.items()
-        ],
+        "rows": rows,
         "note": f"{note} Small print: 95 % intervals.",
         "paired": _paired(evals, start),
     }
@@ -75,20 +76,22 @@ def _cell(key: str, value: Any) -> dict[str, str]:
     mean = mean_of(value)
     if mean is None:
         return {"value": "–", "interval": ""}
-    interval = value.get("ci") if isinstance(value, dict) else None
-    return {
-        "value": f"{mean:.1f}" if key == "mean_length" else f"{mean:.2f}",
-        "interval": f"{interval[0]:.2f}–{interval[1]:.2f}" if interval else "",
-    }
+    digits = 1 if key == "mean_length" else 2
+    cell = {"value": f"{mean:.{digits}f}", "interval": ""}
+    if isinstance(value, dict) and value.get("ci"):
+        low, high = value["ci"]
+        cell["interval"] = f"{low:.2f}–{high:.2f}"
+    return cell
 
 
 def _note(evals: Evals, note: str) -> str:
     """The task's note with its blanks filled in; it may be anybody's text, so that nothing is formatted."""
     first = _first(evals)
     counts = {info.summary[figure_of(info)]["n"] for info in evals.values()}
-    n = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(min(counts))
-    if len(counts) == 1 < len(evals):
-        n += ", the same for every model"
+    if len(counts) > 1:
+        n = f"{min(counts)} to {max(counts)}"
+    else:
+        n = f"{min(counts)}, the same for every model" if len(evals) > 1 else str(min(counts))
     for blank, text in (("{n}", n), ("{judge}", judge_of(first)), ("{data}", data_of(first))):
         note = note.replace(blank, text)
     return note
@@ -131,18 +134,20 @@ def _start(evals: Evals) -> str:
 
 def cases(evals: Evals) -> list[dict[str, Any]]:
     """Prompts with every model's answer: of each group those that its task picks, or the first few."""
-    answers = {
-        name: {row["id"]: row for row in info.samples if row.get("decoding") in ("greedy", "likelihood")}
-        for name, info in evals.items()
-    }
-    found, seen = [], set()
+    answers = {name: _answers(info) for name, info in evals.items()}
+    cases: dict[str, dict[str, Any]] = {}
     for group in groups(evals):
         rows = next((list(answers[name].values()) for name in group if answers[name]), [])
         for label, row in _picked(rows, judge_of(_first(group))):
-            if row["id"] not in seen:
-                seen.add(row["id"])
-                found.append(_case(label, row, evals, answers))
-    return found
+            if row["id"] not in cases:
+                cases[row["id"]] = _case(label, row, evals, answers)
+    return list(cases.values())
+
+
+def _answers(info: RunInfo) -> dict[str, Mapping[str, Any]]:
+    """The answers that count, by prompt."""
+    rows = [row for row in info.samples if row.get("decoding") in ("greedy", "likelihood")]
+    return {row["id"]: row for row in rows}
 
 
 def _picked(rows: Sequence[Mapping[str, Any]], judge: str) -> list[tuple[str, Mapping[str, Any]]]:

@@ -11,8 +11,8 @@ from . import charts
 from .words import mean_of, say
 
 Runs = Mapping[str, RunInfo]
-CURVES = (  # stages, metrics by line (of one run) or one metric (a line a run), title, unit, caption
-    (("sft",), "loss", "SFT loss", "nats a token", "Completion tokens only."),
+CURVES = (  # stages, metric (a line per run), title, unit, caption
+    (("sft",), "loss", "SFT loss", "nats per token", "Completion tokens only."),
     (
         ("dpo", "kto", "orpo", "simpo", "online-dpo"),
         "rewards/chosen",
@@ -44,20 +44,16 @@ CURVES = (  # stages, metrics by line (of one run) or one metric (a line a run),
         "score",
         "The judge's, at each step, on the policy's own completions.",
     ),
-    (("rloo", "grpo"), "kl", "KL from the reference", "nats a completion", "Before each update (k1)."),
+    (("rloo", "grpo"), "kl", "KL from the reference", "nats per completion", "Before each update (k1)."),
 )
 
 
 def training(runs: Runs) -> list[dict[str, Any]]:
     """Every section about training that these runs have something for."""
-    found = [
-        *(_ppo(name, info) for name, info in runs.items() if info.stage == "ppo" and not _free(info)),
-        _methods(runs),
-        _reward_model(runs),
-        _shift(runs),
-        _hacking(runs),
-    ]
-    return [section for section in found if section]
+    held_back = [(name, info) for name, info in runs.items() if info.stage == "ppo" and not _free(info)]
+    sections = [_ppo(name, info) for name, info in held_back]
+    sections += [_methods(runs), _reward_model(runs), _shift(runs), _hacking(runs)]
+    return [section for section in sections if section]
 
 
 def _free(info: RunInfo) -> bool:
@@ -89,15 +85,17 @@ def _ppo(name: str, info: RunInfo) -> dict[str, Any]:
             charts.lines({"score": get("objective/scores")}, title="Reward", x="step", y="score"),
             "The reward model's score of the rollouts.",
         )
-    kl = {name: get(f"objective/kl{suffix}") for name, suffix in (("k1", ""), ("k2", "_k2"), ("k3", "_k3"))}
+    kl = {"k1": get("objective/kl"), "k2": get("objective/kl_k2"), "k3": get("objective/kl_k3")}
     plots = [
         first,
         charts.captioned(
-            charts.lines(kl, title="KL from the reference", x="step", y="nats a completion"),
+            charts.lines(kl, title="KL from the reference", x="step", y="nats per completion"),
             "Three estimates of the same divergence (Schulman 2020); k1 is the one in the reward.",
         ),
         charts.captioned(
-            charts.lines({"entropy": get("policy/entropy_avg")}, title="Entropy", x="step", y="nats a token"),
+            charts.lines(
+                {"entropy": get("policy/entropy_avg")}, title="Entropy", x="step", y="nats per token"
+            ),
             "A fall to 0 means one answer for everything.",
         ),
         charts.captioned(
@@ -131,16 +129,13 @@ def _ppo(name: str, info: RunInfo) -> dict[str, Any]:
 
 
 def _methods(runs: Runs) -> dict[str, Any] | None:
-    """The curves of the other methods, a line a run."""
+    """The curves of the other methods, a line per run."""
     plots = []
     for stages, key, title, y, caption in CURVES:
-        found = {
-            name: line
-            for name, info in runs.items()
-            if info.stage in stages and (line := _series(info, key))[0]
-        }
-        if found:
-            plots.append(charts.captioned(charts.lines(found, title=title, x="step", y=y), caption))
+        curves = {name: _series(info, key) for name, info in runs.items() if info.stage in stages}
+        curves = {name: line for name, line in curves.items() if line[0]}
+        if curves:
+            plots.append(charts.captioned(charts.lines(curves, title=title, x="step", y=y), caption))
     return {"title": "Training curves", "text": [], "charts": plots} if plots else None
 
 
@@ -155,17 +150,13 @@ def _reward_model(runs: Runs) -> dict[str, Any] | None:
             "text": ["Nothing was held out, so nothing says how often it is right."],
             "charts": [],
         }
-    text = [
-        (
-            f"{name}: on held-out pairs it is right {say(s['accuracy'], 3)} of the time (n = "
-            f"{s['accuracy']['n']}); always taking the longer answer: {say(s['length_floor'], 3)}"
-        )
-        + (
-            f"; the best any model could do on this annotator's labels: {s['ceiling']:.3f}."
-            if s.get("ceiling")
-            else "."
-        )
-    ]
+    right = (
+        f"{name}: on held-out pairs it is right {say(s['accuracy'], 3)} of the time (n = "
+        f"{s['accuracy']['n']}); always taking the longer answer: {say(s['length_floor'], 3)}"
+    )
+    if s.get("ceiling"):
+        right += f"; the best any model could do on this annotator's labels: {s['ceiling']:.3f}"
+    text = [f"{right}."]
     if s.get("gold_accuracy"):
         text.append(
             f"Against the gold judge: {say(s['gold_accuracy'], 3)} of all pairs, "
@@ -203,34 +194,29 @@ def _shift(runs: Runs) -> dict[str, Any] | None:
     """How reward models do on what policies write: drawn anew from each run's figures, as a picture in a run
     folder could hold anything.
     """
-    found = {name: info.summary["rows"] for name, info in runs.items() if info.stage == "reward-shift"}
-    if not found:
-        return None
-    plots = [
-        charts.captioned(
-            charts.reward_shift(rows, title="Right about pairs that gold tells apart"),
-            f"{name}: the nearest policy is {rows[0]['policy']}, where KL is measured from.",
+    plots, cells = [], []
+    for name, info in runs.items():
+        if info.stage != "reward-shift":
+            continue
+        rows = info.summary["rows"]
+        plots.append(
+            charts.captioned(
+                charts.reward_shift(rows, title="Right about pairs that gold tells apart"),
+                f"{name}: the nearest policy is {rows[0]['policy']}, where KL is measured from.",
+            )
         )
-        for name, rows in found.items()
-    ]
-    cells = [
-        [
-            name,
-            row["policy"],
-            say(row["kl"]),
-            f"{say(row['accuracy'], 3)} (n = {row['accuracy']['n']})",
-            say(row["gold"], 3),
-        ]
-        for name, rows in found.items()
-        for row in rows
-    ]
+        for row in rows:
+            accuracy = f"{say(row['accuracy'], 3)} (n = {row['accuracy']['n']})"
+            cells.append([name, row["policy"], say(row["kl"]), accuracy, say(row["gold"], 3)])
+    if not plots:
+        return None
     return {
         "title": "The reward model as policies move away",
         "charts": plots,
         "text": [
             (
                 "Its accuracy on pairs of completions that each policy wrote, over the policy's KL from the "
-                "reference, in nats a completion; of the best of n, KL is the bound."
+                "reference, in nats per completion; of the best of n, KL is the bound."
             )
         ],
         "table": {"heads": ["run", "written by", "KL", "accuracy", "gold"], "rows": cells, "note": ""},
@@ -263,21 +249,12 @@ def _hacking(runs: Runs) -> dict[str, Any] | None:
             f"{proxy[1][-1]:.2f} and the gold score from {gold[1][0]:.2f} "
             f"(best {max(gold[1]):.2f}) to {gold[1][-1]:.2f}."
         )
-        examples = [
-            {
-                "prompt": _prompt_text(row),
-                "text": row["completion"][:400],
-                "good": False,
-                "verdict": f"proxy {row['proxy']:.2f}, gold {row['gold']:.2f}: {row.get('reason', '')}",
-            }
-            for row in _misjudged(hacked)[:6]
-        ]
+        examples = [_example(row) for row in _misjudged(hacked)[:6]]
     best = next((i for i in runs.values() if i.stage == "best-of-n" and i.summary.get("curve")), None)
     if best and (curve := best.summary["curve"])[0].get("gold"):
         xs = [row["n"] for row in curve]
-        proxy_line, gold_line = (
-            (xs, [mean_of(row[key]) or 0.0 for row in curve]) for key in ("proxy", "gold")
-        )
+        proxy_line = xs, [mean_of(row["proxy"]) or 0.0 for row in curve]
+        gold_line = xs, [mean_of(row["gold"]) or 0.0 for row in curve]
         plots.append(
             charts.captioned(
                 charts.two_scales(
@@ -289,17 +266,25 @@ def _hacking(runs: Runs) -> dict[str, Any] | None:
                 ),
             )
         )
-    return (
-        {
-            "title": "Proxy and gold",
-            "text": text,
-            "charts": plots,
-            "examples": examples,
-            "examples_title": "What the reward model likes and the judge does not",
-        }
-        if plots
-        else None
-    )
+    if not plots:
+        return None
+    return {
+        "title": "Proxy and gold",
+        "text": text,
+        "charts": plots,
+        "examples": examples,
+        "examples_title": "What the reward model likes and the judge does not",
+    }
+
+
+def _example(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer that gold finds bad and the proxy good."""
+    return {
+        "prompt": _prompt_text(row),
+        "text": row["completion"][:400],
+        "good": False,
+        "verdict": f"proxy {row['proxy']:.2f}, gold {row['gold']:.2f}: {row.get('reason', '')}",
+    }
 
 
 def _misjudged(info: RunInfo) -> list[dict[str, Any]]:
@@ -307,15 +292,18 @@ def _misjudged(info: RunInfo) -> list[dict[str, Any]]:
     mean over that step; the furthest apart first.
     """
     rows = [row for row in info.samples if "proxy" in row and row.get("gold") is not None]
-    last = [row for row in rows if row["step"] == max(row["step"] for row in rows)]
+    if not rows:
+        return []
+    step = max(row["step"] for row in rows)
+    last = [row for row in rows if row["step"] == step]
     usual = {row["step"]: row["objective/scores"] for row in info.metrics if "objective/scores" in row}
-    bar = usual.get(last[0]["step"], average(row["proxy"] for row in last)) if last else 0.0
-    return sorted(
-        (row for row in last if row["gold"] < 0.5 and row["proxy"] > bar),
-        key=lambda row: row["gold"] - 0.1 * row["proxy"],
-    )
+    bar = usual.get(step, average(row["proxy"] for row in last))
+    wrong = [row for row in last if row["gold"] < 0.5 and row["proxy"] > bar]
+    return sorted(wrong, key=lambda row: row["gold"] - 0.1 * row["proxy"])
 
 
-def _prompt_text(row: dict[str, Any]) -> str:
+def _prompt_text(row: Mapping[str, Any]) -> str:
     prompt = row.get("prompt")
-    return prompt[-1]["content"] if isinstance(prompt, list) and prompt else str(prompt or "")
+    if isinstance(prompt, list) and prompt:
+        return prompt[-1]["content"]
+    return str(prompt or "")

@@ -34,16 +34,16 @@ def word_diff(before: str, after: str) -> list[Change]:
     matcher = difflib.SequenceMatcher(
         None, [word.strip() for word in old], [word.strip() for word in new], autojunk=False
     )
-    found: list[Change] = []
+    changes: list[Change] = []
     for what, a, b, c, d in matcher.get_opcodes():
         if what == "equal":
-            found.append(("same", "".join(new[c:d])))
+            changes.append(("same", "".join(new[c:d])))
             continue
         if a < b:
-            found.append(("gone", "".join(old[a:b])))
+            changes.append(("gone", "".join(old[a:b])))
         if c < d:
-            found.append(("new", "".join(new[c:d])))
-    return found
+            changes.append(("new", "".join(new[c:d])))
+    return changes
 
 
 def walked(
@@ -80,30 +80,28 @@ def walked(
         "diff": [list(change) for change in word_diff(chain.draft, chain.text)],
     }
     if scores:
-        row["gold"] = {
-            name: {"value": score.value, "reason": score.reason}
-            for name, score in zip(("draft", "revision"), scores, strict=True)
-        }
+        draft, revision = ({"value": score.value, "reason": score.reason} for score in scores)
+        row["gold"] = {"draft": draft, "revision": revision}
     return row
 
 
-def told(rows: Sequence[Mapping[str, Any]], *, colour: bool, width: int = 160) -> str:
+def for_terminal(rows: Sequence[Mapping[str, Any]], *, color: bool, width: int = 160) -> str:
     """Rows of `walked` for a terminal."""
     console = Console(
         file=io.StringIO(),
-        force_terminal=colour,
-        color_system="standard" if colour else None,
+        force_terminal=color,
+        color_system="standard" if color else None,
         width=width,
         soft_wrap=True,
         highlight=False,
-        no_color=not colour,
+        no_color=not color,
     )
 
+    def styled(text: str, style: str) -> Text:
+        return Text(text, style=style if color else "")
+
     def line(head: str, text: str, style: str = "") -> None:
-        console.print(
-            Text(f"{head:<10}", style="bold" if colour else "")
-            + Text(visible(text), style=style if colour else "")
-        )
+        console.print(styled(f"{head:<10}", "bold") + styled(visible(text), style))
 
     for number, row in enumerate(rows):
         if number:
@@ -112,22 +110,20 @@ def told(rows: Sequence[Mapping[str, Any]], *, colour: bool, width: int = 160) -
         line("Draft", row["draft"] + score_of(row, "draft"))
         for one in row["rounds"]:
             line("Principle", f"{one['principle']}: {one['critique_request']}", "cyan")
-            line(
-                "Critique",
-                (one["critique"] or "(none was asked for)") + ("" if one["fired"] else "  [nothing to mend]"),
-                "yellow" if one["fired"] else "",
-            )
+            critique = one["critique"] or "(none was asked for)"
             if one["fired"]:
+                line("Critique", critique, "yellow")
                 line("Revision", one["revision"])
+            else:
+                line("Critique", f"{critique}  [nothing to mend]")
         if row["dropped"]:
             line("Dropped", row["dropped"], "red")
         elif row["revision"] != row["draft"]:
-            changes = Text(f"{'Changes':<10}", style="bold" if colour else "")
+            changes = styled(f"{'Changes':<10}", "bold")
             for what, text in row["diff"]:
-                words, (opening, closing) = text.rstrip(), ("", "") if colour else MARKS[what]
-                changes += Text(
-                    opening + visible(words) + closing, style=STYLES[what] if colour else ""
-                ) + Text(visible(text[len(words) :]))
+                words, (opening, closing) = text.rstrip(), MARKS[what]
+                marked = visible(words) if color else f"{opening}{visible(words)}{closing}"
+                changes += styled(marked, STYLES[what]) + Text(visible(text[len(words) :]))
             console.print(changes)
         if row.get("gold") and row["revision"] != row["draft"]:
             line("Gold", score_of(row, "revision").strip())
@@ -135,11 +131,10 @@ def told(rows: Sequence[Mapping[str, Any]], *, colour: bool, width: int = 160) -
 
 
 def score_of(row: Mapping[str, Any], which: str) -> str:
-    return (
-        f"  [gold {row['gold'][which]['value']:.2f}: {row['gold'][which]['reason']}]"
-        if row.get("gold")
-        else ""
-    )
+    if not row.get("gold"):
+        return ""
+    score = row["gold"][which]
+    return f"  [gold {score['value']:.2f}: {score['reason']}]"
 
 
 def write_walk(

@@ -35,7 +35,8 @@ def shown(name: str) -> str:
 
 def mean_of(value: Any) -> float | None:
     """A figure, or the mean of one with an interval; None for anything else."""
-    value = value.get("mean") if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        value = value.get("mean")
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
@@ -55,10 +56,10 @@ def judge_of(info: RunInfo) -> str:
     judge's own name; of a task that scores by itself, its figure.
     """
     options = info.config.get("options") or {}
-    name = options.get("judge") or ("" if options.get("task") else "town:gold")
-    if not name:
+    name = options.get("judge")
+    if not name and options.get("task"):
         return figure_of(info)
-    if name == "town:gold":
+    if not name or name == "town:gold":
         return "gold"
     return name if len(name) < 40 else f"{name[:16]}…{name[-20:]}"
 
@@ -83,9 +84,5 @@ def words_of(info: RunInfo) -> Words:
 
 def glossary(page: str, terms: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Terms with their meanings: those of the tasks, then ours that a page has a word of."""
-    ours = [
-        (entry["term"], entry["text"])
-        for entry in _TEXTS["glossary"]
-        if any(word in page for word in entry["words"])
-    ]
-    return [*dict(terms).items(), *ours]
+    ours = [entry for entry in _TEXTS["glossary"] if any(word in page for word in entry["words"])]
+    return [*dict(terms).items(), *((entry["term"], entry["text"]) for entry in ours)]

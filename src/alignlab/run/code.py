@@ -100,7 +100,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "redteam-frontier": ("redteam.frontier",),
     "redteam-attacker": ("redteam.train_attacker",),
-    "study-closed-form": ("studies.closed_form_study",),
+    "study-closed-form": ("studies.closed_form",),
     **{
         f"study-{name}": ("studies.steps", *_REWARDS)
         for name in ("curve", "point", "share", "relabel", "mixture", "join")

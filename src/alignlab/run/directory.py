@@ -18,6 +18,7 @@ from ..text.escapes import visible
 from ..text.lines import append_lines
 from ..text.streams import say
 from . import manifest, states, trackers
+from .beside import Beside
 from .files import read_json, read_sealed, write_json, write_sealed, writing
 from .identity import versions
 from .lock import lock, release
@@ -172,15 +173,33 @@ class RunDir:
         *,
         size: int = 0,
         desc: str,
+        in_copies: bool = False,
     ) -> Iterator[Any]:
         """Long work on many items, `size` at a time and with progress: what `make` gives for each chunk
         (called with its number and its items), by `kept`.
+
+        Args:
+            in_copies: `make` may be called in a copy of this process, where a core is lent: it needs neither
+                a device nor what an earlier chunk left behind.
         """
         size = size or CHUNK
-        starts = range(0, len(items), size)
-        for number, start in enumerate(self.track(starts, desc=desc)):
-            made = partial(make, number, items[start : start + size])
-            yield self.kept(f"{desc}/{number:05d}", made, kind)
+        count = -(-len(items) // size)
+
+        def chunk(number: int) -> Any:
+            made = partial(make, number, items[number * size : (number + 1) * size])
+            return self.kept(f"{desc}/{number:05d}", made, kind)
+
+        def made_beside(number: int) -> None:
+            chunk(number)
+
+        with Beside(made_beside if in_copies else None) as beside:
+            handed_over = -1
+            for number in self.track(range(count), desc=desc):
+                if number == handed_over:
+                    beside.result(number)
+                elif number + 1 < count and beside.begin(number + 1):
+                    handed_over = number + 1
+                yield chunk(number)
 
     # steps, state and interruption
 
@@ -347,4 +366,7 @@ class RunDir:
 
 
 def _clock() -> dict[str, float]:
-    return {"seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
+    """Seconds that have passed, and those that processors worked for this process and those it has begun."""
+    spent = os.times()
+    own, begun = spent.user + spent.system, spent.children_user + spent.children_system
+    return {"seconds": time.perf_counter(), "cpu_seconds": own + begun}

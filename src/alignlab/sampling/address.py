@@ -22,9 +22,9 @@ class Address:
     def url(self) -> str:
         """The address without the model."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return (
-            f"{'https' if self.secure else 'http'}://{host}{f':{self.port}' if self.port else ''}{self.path}"
-        )
+        scheme = "https" if self.secure else "http"
+        port = f":{self.port}" if self.port else ""
+        return f"{scheme}://{host}{port}{self.path}"
 
     @staticmethod
     def parse(name: str) -> Address:
@@ -36,16 +36,16 @@ class Address:
             raise UserError(
                 f"not an address: {error}", where=name[:200], remedy="http://host:port/v1#model"
             ) from None
-        if (
-            parts.username is not None or parts.password is not None or parts.query
-        ):  # the name is not shown: it may hold a secret
+        if parts.username is not None or parts.password is not None or parts.query:
+            # the name is not shown: it may hold a secret
             raise UserError(
                 "the address of an endpoint holds a user, a password or a query",
                 remedy="http://host:port/v1#model, and the key in the environment",
             )
         if not parts.fragment or not parts.hostname or any(ord(c) <= 32 or ord(c) > 126 for c in parts.path):
+            missing = "the model" if parts.hostname else "the host"
             raise UserError(
-                "the address of an endpoint lacks " + ("the model" if parts.hostname else "the host"),
+                f"the address of an endpoint lacks {missing}",
                 where=name[:200],
                 remedy="http://host:port/v1#model, with the name by which the server knows the model",
             )

@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-REFUSAL = (
-    "I cannot help with that."  # what stands where somebody other than the model refused, and gave no words
-)
+REFUSAL = "I cannot help with that."
+"""What stands where somebody other than the model refused, and gave no words."""
 FINISHED = frozenset(
     {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "end_of_text", "complete", "completed"}
 )
@@ -42,7 +41,9 @@ FILTERED = (
     "data_inspection_failed",
     "responsibleaipolicyviolation",
 )
-"""How the names begin by which servers say that a filter ended the answer, or the request. Every other end (length, max_tokens, tool_calls, abort, none) is no end."""
+"""How the names begin by which servers say that a filter ended the answer, or the request. Every other end
+(length, max_tokens, tool_calls, abort, none) is no end.
+"""
 FLAGGED = re.compile(
     r"ContentPolicyViolation|Content Exists Risk|flagged as potentially violating|\binput was flagged\b",
     re.IGNORECASE,
@@ -52,6 +53,8 @@ WORDS = {"text": "text", "output_text": "text", "input_text": "text", "refusal":
 """Parts of a message that are words to its reader, and the field that holds them."""
 THOUGHTS = ("reasoning", "reasoning_content", "thinking")
 CALLS = ("tool_calls", "function_call")
+COUNTS = (("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
+"""Names by which servers count tokens: of all, or of what adds up to them."""
 
 
 class NoAnswer(ValueError):
@@ -75,15 +78,15 @@ def read_answer(body: bytes, *, asked: int, chat: bool) -> dict[str, Any]:
         NoAnswer: it is not what the API promises.
     """
     document = _document(body)
-    choices = document.get("choices")
-    if not isinstance(choices, list) or not choices:
+    rows = document.get("choices")
+    if not isinstance(rows, list) or not rows:
         raise NoAnswer("no choices")
-    found = [_choice(choice) for choice in choices]
-    top = likeliest(choices[0], chat=chat)
-    return {
-        "choices": found,
-        "tokens": _counted(document.get("usage"), asked + sum(len(text) for text, _, _ in found)),
-    } | ({"top": top} if top else {})
+    choices = [_choice(row) for row in rows]
+    letters = asked + sum(len(text) for text, _, _ in choices)
+    answer: dict[str, Any] = {"choices": choices, "tokens": _counted(document.get("usage"), letters)}
+    if top := likeliest(rows[0], chat=chat):
+        answer["top"] = top
+    return answer
 
 
 def words(message: Mapping[str, Any]) -> str | None:
@@ -93,16 +96,16 @@ def words(message: Mapping[str, Any]) -> str | None:
     content, refusal = message.get("content"), message.get("refusal")
     if isinstance(content, list):
         parts = [_part(part) for part in content]
-        content = None if None in parts else "".join(part for part in parts if part)
-        if content is None:
+        if None in parts:
             return None
+        content = "".join(part for part in parts if part)
     if content is not None and not isinstance(content, str):
         return None
     if refusal and not isinstance(refusal, str) and not (content and content.strip()):
         return REFUSAL
-    if isinstance(refusal, str) and refusal.strip() and refusal != content:
-        return f"{content.rstrip()}\n{refusal}" if content and content.strip() else refusal
-    return content
+    if not isinstance(refusal, str) or not refusal.strip() or refusal == content:
+        return content
+    return f"{content.rstrip()}\n{refusal}" if content and content.strip() else refusal
 
 
 def filtered(body: bytes) -> bool:
@@ -114,15 +117,13 @@ def filtered(body: bytes) -> bool:
         if any(_flags(item) for item in document.get("prompt_filter_results") or []):
             return True
         error = document.get("error") or document
-        codes = [
-            error.get("code"),
-            error.get("type"),
-            *((error.get(inner) or {}).get("code") for inner in ("innererror", "inner_error")),
-        ]
-        said = error.get("message")
-        return any(isinstance(code, str) and _is_filter(code) for code in codes) or (
-            isinstance(said, str) and FLAGGED.search(said[:2000]) is not None
-        )
+        codes = [error.get("code"), error.get("type")]
+        for inner in ("innererror", "inner_error"):
+            codes.append((error.get(inner) or {}).get("code"))
+        if any(isinstance(code, str) and _is_filter(code) for code in codes):
+            return True
+        message = error.get("message")
+        return isinstance(message, str) and FLAGGED.search(message[:2000]) is not None
     return False
 
 
@@ -130,10 +131,10 @@ def likeliest(choice: Any, *, chat: bool) -> list[tuple[str, float]]:
     """The likeliest first tokens of a choice, likeliest first; none where the server gives none, or what is
     no log-probability.
     """
-    told = choice.get("logprobs") if isinstance(choice, dict) else None
+    logprobs = choice.get("logprobs") if isinstance(choice, dict) else None
     for read in (_new_shape, _old_shape) if chat else (_old_shape, _new_shape):
         with suppress(KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
-            pairs = [(clean(token), max(_logprob(p), -1e9)) for token, p in read(told)]
+            pairs = [(clean(token), max(_logprob(p), -1e9)) for token, p in read(logprobs)]
             if pairs:
                 return sorted(pairs, key=lambda pair: -pair[1])
     return []
@@ -177,24 +178,30 @@ def _stream(body: bytes) -> dict[str, Any]:
             event = json.loads(data)
         except (ValueError, RecursionError):
             raise NoAnswer("an event of its stream is not JSON") from None
-        pieces = event.get("choices", []) if isinstance(event, dict) and "error" not in event else None
-        if not isinstance(pieces, list) or not all(
-            isinstance(piece, dict) and type(piece.get("index") or 0) is int for piece in pieces
-        ):
-            raise NoAnswer("an event of its stream is no piece of an answer")
+        pieces = _pieces(event)
         usage = event.get("usage") or usage
         for piece in pieces:
-            _add(
-                choices.setdefault(
-                    piece.get("index") or 0, {"said": {"content": [], "refusal": []}, "message": {}}
-                ),
-                piece,
-            )
-    if not choices or not (ended or all(_end(choice) for choice in choices.values())):
-        raise NoAnswer("a stream that does not end" if choices else "no choices")
+            empty = {"texts": {"content": [], "refusal": []}, "message": {}}
+            _add(choices.setdefault(piece.get("index") or 0, empty), piece)
+    if not choices:
+        raise NoAnswer("no choices")
+    if not ended and not all(_end(choice) for choice in choices.values()):
+        raise NoAnswer("a stream that does not end")
     for choice in choices.values():
-        choice["message"] |= {name: "".join(parts) for name, parts in choice.pop("said").items()}
+        for name, parts in choice.pop("texts").items():
+            choice["message"][name] = "".join(parts)
     return {"choices": [choices[place] for place in sorted(choices)], "usage": usage}
+
+
+def _pieces(event: Any) -> list[dict[str, Any]]:
+    """What one event adds, each to a choice by number."""
+    pieces = event.get("choices", []) if isinstance(event, dict) and "error" not in event else None
+    if not isinstance(pieces, list):
+        raise NoAnswer("an event of its stream is no piece of an answer")
+    for piece in pieces:
+        if not isinstance(piece, dict) or type(piece.get("index") or 0) is not int:
+            raise NoAnswer("an event of its stream is no piece of an answer")
+    return pieces
 
 
 def _add(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:
@@ -202,14 +209,14 @@ def _add(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:
     delta = piece.get("delta") or piece.get("message") or {"content": piece.get("text")}
     if not isinstance(delta, dict):
         raise NoAnswer("an event of its stream is no piece of an answer")
-    for name, parts in choice["said"].items():
+    for name, parts in choice["texts"].items():
         parts.append(words({"content": delta.get(name)}) or "")
-    choice["message"] |= {name: True for name in CALLS if delta.get(name)}
-    choice |= {
-        name: piece[name]
-        for name in ("finish_reason", "stop_reason", "logprobs")
-        if piece.get(name) and not choice.get(name)
-    }
+    for name in CALLS:
+        if delta.get(name):
+            choice["message"][name] = True
+    for name in ("finish_reason", "stop_reason", "logprobs"):
+        if piece.get(name) and not choice.get(name):
+            choice[name] = piece[name]
 
 
 def _choice(choice: Any) -> tuple[str, bool, str]:
@@ -219,23 +226,33 @@ def _choice(choice: Any) -> tuple[str, bool, str]:
     message = choice.get("message") or choice.get("delta")
     calls = False
     if isinstance(message, dict):
-        text, calls = words(message), any(message.get(name) for name in CALLS)
-        silent = (
-            calls
-            or ("content", None) in message.items()
-            or any(isinstance(message.get(name), str) for name in THOUGHTS)
-        )
-        text = clean(text).strip() if text is not None else "" if silent else None
+        text, calls = _spoken(message), any(message.get(name) for name in CALLS)
     else:
         text = choice.get("text")
-    end = _end(choice)
-    blocked = _blocker(choice) if _is_filter(end) or (not text and _stopped(choice)) else ""
-    if not isinstance(text, str) and not blocked:
+    end, blocked = _end(choice), ""
+    if _is_filter(end) or (not text and _stopped(choice)):
+        blocked = _blocker(choice)
+    if isinstance(text, str):
+        text = clean(text)
+    elif blocked:
+        text = ""
+    else:
         raise NoAnswer("a choice without text")
-    said = clean(text) if isinstance(text, str) else ""
-    if blocked and not said:
+    if blocked and not text:
         return REFUSAL, True, blocked
-    return said, end in FINISHED and said != "" and not calls, blocked
+    return text, end in FINISHED and text != "" and not calls, blocked
+
+
+def _spoken(message: Mapping[str, Any]) -> str | None:
+    """The words of a message; empty where it only calls a tool, thinks or says that it has none. None: it has
+    nothing.
+    """
+    text = words(message)
+    if text is not None:
+        return clean(text).strip()
+    calls = any(message.get(name) for name in CALLS)
+    thinks = any(isinstance(message.get(name), str) for name in THOUGHTS)
+    return "" if calls or thinks or ("content", None) in message.items() else None
 
 
 def _part(part: Any) -> str | None:
@@ -246,20 +263,20 @@ def _part(part: Any) -> str | None:
         return part
     if not isinstance(part, dict):
         return None
-    text = (
-        part.get(WORDS.get(part.get("type", "text"), ""), "")
-        if isinstance(part.get("type", "text"), str)
-        else None
-    )
-    text = text.get("value") if isinstance(text, dict) else text  # as OpenAI's assistants have it
+    kind = part.get("type", "text")
+    if not isinstance(kind, str):
+        return None
+    text = part.get(WORDS.get(kind, ""), "")
+    if isinstance(text, dict):  # as OpenAI's assistants have it
+        text = text.get("value")
     return text if isinstance(text, str) else None
 
 
 def _end(choice: Mapping[str, Any]) -> str:
     """Why a choice ended, in lower case; empty where it does not say."""
     for name in ("finish_reason", "stop_reason"):
-        if isinstance(found := choice.get(name), str) and found:
-            return re.sub(r"^finish_?reason[._]", "", found.lower())
+        if isinstance(end := choice.get(name), str) and end:
+            return re.sub(r"^finish_?reason[._]", "", end.lower())
     return ""
 
 
@@ -270,8 +287,8 @@ def _is_filter(end: str) -> bool:
 def _flags(item: Mapping[str, Any]) -> bool:
     """Whether one of Azure's filters says that it stopped something."""
     return any(
-        isinstance(found, dict) and found.get("filtered") is True
-        for found in item.get("content_filter_results", {}).values()
+        isinstance(result, dict) and result.get("filtered") is True
+        for result in item.get("content_filter_results", {}).values()
     )
 
 
@@ -298,31 +315,26 @@ def _blocker(choice: Mapping[str, Any]) -> str:
 
 def _counted(usage: Any, letters: int) -> int:
     """Tokens as the server counts them; a quarter of the letters where it does not."""
-    for names in (
-        ("total_tokens",),
-        ("prompt_tokens", "completion_tokens"),
-        ("input_tokens", "output_tokens"),
-    ):
-        counts = [
-            count
-            for name in names
-            if isinstance(usage, dict) and type(count := usage.get(name)) is int and 0 <= count < 10**9
-        ]
-        if len(counts) == len(names):
+    counted: dict[str, Any] = usage if isinstance(usage, dict) else {}
+    for names in COUNTS:
+        counts = [counted.get(name, -1) for name in names]
+        if all(type(count) is int and 0 <= count < 10**9 for count in counts):
             return sum(counts)
     return letters // 4
 
 
-def _new_shape(told: Any) -> Sequence[tuple[str, float]]:
+def _new_shape(logprobs: Any) -> Sequence[tuple[str, float]]:
     """`content`: an entry for each token, with those likeliest in its place."""
-    first = told["content"][0]
+    first = logprobs["content"][0]
     return [(entry["token"], entry["logprob"]) for entry in first.get("top_logprobs") or [first]]
 
 
-def _old_shape(told: Any) -> Sequence[tuple[str, float]]:
+def _old_shape(logprobs: Any) -> Sequence[tuple[str, float]]:
     """Lists side by side: `tokens`, `token_logprobs`, `top_logprobs`."""
-    top = told.get("top_logprobs")
-    return list(top[0].items()) if top and top[0] else [(told["tokens"][0], told["token_logprobs"][0])]
+    top = logprobs.get("top_logprobs")
+    if top and top[0]:
+        return list(top[0].items())
+    return [(logprobs["tokens"][0], logprobs["token_logprobs"][0])]
 
 
 def _logprob(value: Any) -> float:

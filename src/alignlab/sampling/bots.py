@@ -1,7 +1,8 @@
 """Targets with a known hole, made of rules: what a scanner finds in them, and what it claims to find, can be
 counted.
 
-refuses       no hole: refuses whatever it recognises, answers the rest; it also quotes the request in its refusal, which a careless scanner takes for help
+refuses       no hole: refuses whatever it recognizes, answers the rest; it also quotes the request in its
+              refusal, which a careless scanner takes for help
 base64        decodes Base64 and does what it finds there
 role-play     plays whoever it is told to be, and then answers everything
 leaks         tells its system prompt to anybody who asks for what stands above
@@ -44,7 +45,7 @@ class Bot:
 
     Args:
         holes: which of `HOLES` it has.
-        answers: what it would say if it helped, by the text of the plain request: it recognises a harmful
+        answers: what it would say if it helped, by the text of the plain request: it recognizes a harmful
             request by what it is about.
         refusal: how it refuses.
         helpful: what it says to anything else.
@@ -71,24 +72,26 @@ class Bot:
         ]
 
     def answer(self, prompt: Prompt) -> str:
-        before, said = open_turn(prompt)
+        before, begun = open_turn(prompt)
         text, system = before.text, " ".join(m.content for m in before.messages if m.role == "system")
         if system and ABOVE.search(text):
             return f"I was told: {system}" if "leaks" in self.holes else self.refusal
         if (order := ORDER.search(text)) and "injection" in self.holes:
             return order["word"]
-        asked = self.recognised(text)
-        if asked and "role-play" in self.holes and PLAY.search(text):
-            return self.answers[asked]
-        if "base64" in self.holes and (
-            hidden := next((found for part in decoded(text) if (found := self.recognised(part))), None)
-        ):
-            return self.answers[hidden]
-        if asked or said:
-            return f"{self.refusal} You asked: {text[:200]}" if asked and not self.holes else self.refusal
+        harm = self.recognized(text)
+        if harm and "role-play" in self.holes and PLAY.search(text):
+            return self.answers[harm]
+        if "base64" in self.holes:
+            for part in decoded(text):
+                if hidden := self.recognized(part):
+                    return self.answers[hidden]
+        if harm and not self.holes:
+            return f"{self.refusal} You asked: {text[:200]}"
+        if harm or begun:
+            return self.refusal
         return self.helpful
 
-    def recognised(self, text: str) -> str | None:
+    def recognized(self, text: str) -> str | None:
         """The harmful matter that a text is about; the longest of several."""
         lowered = " ".join(text.lower().split())
         return max((known for known in self.answers if known in lowered), key=len, default=None)

@@ -91,7 +91,7 @@ def diff_constitutions(
             )
             for name in both
         }
-        summary["behaviour"] = method.behaviour(
+        summary["behaviour"] = method.behavior(
             samplers, loaded.records, truth, max_new_tokens=settings.sampling.max_new_tokens, seed=seed
         )
         lines += [

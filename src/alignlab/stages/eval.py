@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import names
 from ..errors import UserError
-from ..evals import tasks
+from ..evals import by_name, tasks
 from ..settings import EvalSettings
 from .stage import done, open_run, rate, result
 
@@ -32,7 +32,7 @@ def evaluate(
 
     `completions` names a best-of-n run whose picks are scored instead of the model's own answers.
     """
-    asked = tasks.named(task) if task else tasks.given_by(data, judge)
+    asked = by_name.named(task) if task else by_name.given_by(data, judge)
     judge = judge_for(asked, judge)
     if task and asked.needs and data.startswith("town:") and not asked.needs.startswith("town:"):
         raise UserError(f"--task {task} is not asked on {data}", remedy=asked.needs)
@@ -71,7 +71,7 @@ def evaluate(
         base=judge == "town:gold" and start.is_base,
     )
     if task:
-        summary |= {"left_out": left_out, "task": asked.told()}
+        summary |= {"left_out": left_out, "task": asked.summary()}
     run.finish(summary)
     return result(run, _scored(asked, summary, "" if judge == "town:gold" else judge, baseline))
 

@@ -16,7 +16,7 @@ from .stage import Summary, Use, train_policy
 
 if TYPE_CHECKING:
     from ..feedback import Judge
-    from ..models.load import Policy
+    from ..models.policy import Policy
     from ..records import Prompt
 
 

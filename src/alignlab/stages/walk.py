@@ -114,7 +114,7 @@ def walk(
         "rows": rows,
     }
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    said = [report.told(rows, colour=colour)]
+    said = [report.for_terminal(rows, color=colour)]
     note = (
         (
             f"Critiques found something in {rate(summary['fired'])} of the drafts; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .closed_form_study import CLOSED_FORM
+from .closed_form import CLOSED_FORM
 from .demonstrations import DEMONSTRATIONS
 from .kl_frontier import KL_FRONTIER
 from .mixed_demonstrations import MIXED_DEMONSTRATIONS

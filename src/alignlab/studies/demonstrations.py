@@ -15,7 +15,7 @@ from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
 from .settings import StudySettings
-from .study import Bar, Planner, Study, Told, mean, spread
+from .study import Bar, Planner, Study, Told, each, mean, spread
 
 TITLES = {
     "people": "one ordinary writer a prompt",
@@ -143,7 +143,7 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
 
 def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     def gold(name: str, key: str = "gold") -> list[float]:
-        return [seed["rows"][name][key]["mean"] for seed in seeds]
+        return each(seeds, "rows", name, key, "mean")
 
     def shown(name: str) -> list[float]:
         return [
@@ -197,7 +197,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
         for seed in seeds
         if seed["rows"]["crowd"]["agreement"]
     ]
-    valid = [seed["rows"]["self-instruct"]["valid"]["mean"] for seed in seeds]
+    valid = each(seeds, "rows", "self-instruct", "valid", "mean")
     conclusion = [
         f"The same SFT on {count} demonstrations of each source, gold on held-out prompts: "
         + ", ".join(f"{name} {spread(gold(name))}" for name in TITLES)

@@ -18,7 +18,7 @@ from ..report import charts
 from ..run import RunInfo
 from . import fits, steps
 from .settings import StudySettings
-from .study import Bar, Planner, Study, Told, fresh, made, mean, numbers, spread, start
+from .study import Bar, Planner, Study, Told, each, fresh, made, mean, numbers, spread, start
 
 NAMES = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO"}
 DIALS = {"ppo": "kl_coef", "rloo": "kl_coef", "dpo": "beta"}
@@ -115,16 +115,13 @@ def falls(values: Sequence[float]) -> bool:
 
 
 def tell(seeds: Sequence[dict[str, Any]]) -> Told:
-    sweeps = {method: [seed["sweeps"][method] for seed in seeds] for method in seeds[0]["sweeps"]}
-    over: dict[str, Any] = {"sft: gold": seeds_summary([seed["sft"]["gold"]["mean"] for seed in seeds])}
+    sweeps = {method: each(seeds, "sweeps", method) for method in seeds[0]["sweeps"]}
+    over: dict[str, Any] = {"sft: gold": seeds_summary(each(seeds, "sft", "gold", "mean"))}
     rows, series, proxies, said = [], {}, {}, []
     for method, by_seed in sweeps.items():
         title = NAMES[method]
         for i, row in enumerate(by_seed[0]):
-            get = {
-                key: [rows_[i][key]["mean"] for rows_ in by_seed]
-                for key in ("kl", "gold", "proxy", "finished")
-            }
+            get = {key: each(by_seed, i, key, "mean") for key in ("kl", "gold", "proxy", "finished")}
             rows.append(
                 [
                     f"{title}, {DIALS[method]} {row['dial']:g}",
@@ -133,12 +130,12 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             )
             over |= {f"{method} {row['dial']:g}: {key}": seeds_summary(values) for key, values in get.items()}
         means = {
-            key: [mean([rows_[i][key]["mean"] for rows_ in by_seed]) for i in range(len(by_seed[0]))]
+            key: [mean(each(by_seed, i, key, "mean")) for i in range(len(by_seed[0]))]
             for key in ("kl", "gold", "proxy")
         }
         errors = {
             key: [
-                seeds_summary([rows_[i][key]["mean"] for rows_ in by_seed])["sd"]
+                seeds_summary(each(by_seed, i, key, "mean"))["sd"]
                 if len(seeds) > 1
                 else half(by_seed[0][i][key])
                 for i in range(len(by_seed[0]))
@@ -156,23 +153,23 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             )
         best = [max(rows_, key=lambda row: row["gold"]["mean"]) for rows_ in by_seed]
         said.append(
-            f"{title}: gold is best at {DIALS[method]} {', '.join(sorted({format(row['dial'], 'g') for row in best}))} ({spread([row['gold']['mean'] for row in best])}, "
-            f"{spread([row['kl']['mean'] for row in best], 1)} nats); from the largest to the smallest "
+            f"{title}: gold is best at {DIALS[method]} {', '.join(sorted({format(row['dial'], 'g') for row in best}))} ({spread(each(best, 'gold', 'mean'))}, "
+            f"{spread(each(best, 'kl', 'mean'), 1)} nats); from the largest to the smallest "
             f"{DIALS[method]} KL goes from "
-            f"{spread([rows_[-1]['kl']['mean'] for rows_ in by_seed], 2)} to "
-            f"{spread([rows_[0]['kl']['mean'] for rows_ in by_seed], 2)} nats and the proxy from "
-            f"{spread([rows_[-1]['proxy']['mean'] for rows_ in by_seed], 2)} to "
-            f"{spread([rows_[0]['proxy']['mean'] for rows_ in by_seed], 2)}."
+            f"{spread(each(by_seed, -1, 'kl', 'mean'), 2)} to "
+            f"{spread(each(by_seed, 0, 'kl', 'mean'), 2)} nats and the proxy from "
+            f"{spread(each(by_seed, -1, 'proxy', 'mean'), 2)} to "
+            f"{spread(each(by_seed, 0, 'proxy', 'mean'), 2)}."
         )
     n = seeds[0]["best_of_n"]["n"]
     of_n = {
-        key: [mean([seed["best_of_n"][key][i] for seed in seeds]) for i in range(len(n))]
+        key: [mean(each(seeds, "best_of_n", key, i)) for i in range(len(n))]
         for key in ("kl", "gold", "proxy")
     }
     for store, key in ((series, "gold"), (proxies, "proxy")):
         store["best of N (bound)"] = charts.Curve(of_n["kl"], of_n[key])
     conclusion = [
-        f"The SFT model has gold {spread([seed['sft']['gold']['mean'] for seed in seeds])} at temperature 1; best of N by the same reward model reaches "
+        f"The SFT model has gold {spread(each(seeds, 'sft', 'gold', 'mean'))} at temperature 1; best of N by the same reward model reaches "
         f"{max(of_n['gold']):.3f} at N = {n[of_n['gold'].index(max(of_n['gold']))]}.",
         *said,
     ]
@@ -181,7 +178,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
         bars.append(
             Bar(
                 f"{NAMES[method]}: the larger {DIALS[method]}, the smaller the KL",
-                [falls([row["kl"]["mean"] for row in rows_]) for rows_ in by_seed],
+                [falls(each(rows_, "kl", "mean")) for rows_ in by_seed],
             )
         )
         if len(by_seed[0]) > 2:

@@ -15,7 +15,7 @@ from ..report import bar_charts, charts
 from ..run import RunInfo
 from . import steps
 from .settings import MixtureSettings, StudySettings
-from .study import Bar, Planner, Study, Told, fresh, mean, numbers, spread
+from .study import Bar, Planner, Study, Told, each, fresh, mean, numbers, spread
 
 COLOURS = {"bad": "#c2571a", "middling": "#d9c27a", "good": "#2d8a57"}
 
@@ -153,7 +153,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
         ]
 
     def control(name: str, quality: str = "good") -> list[float]:
-        return [seed["controls"][name]["qualities"][quality] for seed in seeds]
+        return each(seeds, "controls", name, "qualities", quality)
 
     gaps = {
         who: [
@@ -173,8 +173,8 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             spread(get(i, "shown")),
             spread(get(i, "sft")),
             spread(get(i, "dpo")),
-            spread([s["rows"][i]["sft"]["gold"]["mean"] for s in seeds]),
-            spread([s["rows"][i]["dpo"]["gold"]["mean"] for s in seeds]),
+            spread(each(seeds, "rows", i, "sft", "gold", "mean")),
+            spread(each(seeds, "rows", i, "dpo", "gold", "mean")),
             spread([float(s["rows"][i]["pairs"]) for s in seeds], 0),
         ]
         for i, share in enumerate(shares)
@@ -189,7 +189,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             titles[name],
             spread(control(name)),
             spread(control(name, "bad")),
-            spread([seed["controls"][name]["gold"]["mean"] for seed in seeds]),
+            spread(each(seeds, "controls", name, "gold", "mean")),
         ]
         for name in titles
     ]
@@ -198,13 +198,13 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             "SFT",
             spread(get(at, "sft")),
             spread(get(at, "sft", "bad")),
-            spread([s["rows"][at]["sft"]["gold"]["mean"] for s in seeds]),
+            spread(each(seeds, "rows", at, "sft", "gold", "mean")),
         ],
         [
             "DPO",
             spread(get(at, "dpo")),
             spread(get(at, "dpo", "bad")),
-            spread([s["rows"][at]["dpo"]["gold"]["mean"] for s in seeds]),
+            spread(each(seeds, "rows", at, "dpo", "gold", "mean")),
         ],
         *control_rows,
     ]
@@ -299,7 +299,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                         stacks,
                         title=f"From {shares[at]:g} good demonstrators",
                         x="share of the answers",
-                        colours=COLOURS,
+                        colors=COLOURS,
                     ),
                     "Bad: gold below a quarter; good: three quarters and more.",
                 ),

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..errors import ConfigError
 from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
+from ..report import charts
 from ..run import RunInfo
 from .settings import StudySettings
 
@@ -71,11 +74,28 @@ class Study:
 def spread(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
     """Mean and spread over seeds, for people: "0.612 ± 0.020"; a single seed has no spread."""
     s = seeds_summary(values)
-    return f"{s['mean']:{sign}.{digits}f}" + (f" ± {s['sd']:.{digits}f}" if s["n"] > 1 else "")
+    said = f"{s['mean']:{sign}.{digits}f}"
+    if s["n"] > 1:
+        said += f" ± {s['sd']:.{digits}f}"
+    return said
 
 
 def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def each(rows: Sequence[Any], *path: Any) -> list[Any]:
+    """What lies at a path in each of some figures: `each(seeds, "rl", "ppo", "kl")`."""
+    found = list(rows)
+    for key in path:
+        found = [one[key] for one in found]
+    return found
+
+
+def banded(xs: Sequence[float], ys: Sequence[float], errors: Sequence[float]) -> charts.Curve:
+    """A curve between its values less and more their errors."""
+    low, high = np.subtract(ys, errors).tolist(), np.add(ys, errors).tolist()
+    return charts.Curve(xs, ys, low, high)
 
 
 def numbers(text: str, name: str) -> list[float]:
@@ -103,19 +123,18 @@ def check_own(settings: StudySettings) -> None:
     o = settings.own
     if of_the_town(settings):
         return
-    for name, value in (
-        ("annotator", settings.annotator),
-        *((f"own.{name}", getattr(o, name)) for name in ("demonstrations", "prompts", "fresh", "gold")),
-    ):
+    named = {"annotator": settings.annotator}
+    for name in ("demonstrations", "prompts", "fresh", "gold"):
+        named[f"own.{name}"] = getattr(o, name)
+    for name, value in named.items():
         if value.startswith(TOWN):
-            raise ConfigError(
-                f"{name} = {value} knows the town alone, and the prompts are others",
-                remedy=f"--{name} of your own too"
-                + (', or "" if --model answers already' if name == "own.demonstrations" else ""),
-            )
-    ranked, new = (
-        {prompt.id for prompt in names.data.read(name, "prompt").records} for name in (o.prompts, o.fresh)
-    )
+            remedy = f"--{name} of your own too"
+            if name == "own.demonstrations":
+                remedy += ', or "" if --model answers already'
+            what = f"{name} = {value} knows the town alone, and the prompts are others"
+            raise ConfigError(what, remedy=remedy)
+    ranked = {prompt.id for prompt in names.data.read(o.prompts, "prompt").records}
+    new = {prompt.id for prompt in names.data.read(o.fresh, "prompt").records}
     if ranked & new:
         raise ConfigError(
             (
@@ -138,19 +157,10 @@ def start(
     from .. import stages
 
     s, o, town = settings, settings.own, of_the_town(settings)
-    sft = (
-        stage(
-            "sft",
-            stages.sft,
-            model=model,
-            data=o.demonstrations,
-            count=s.demonstrations,
-            seed=seed,
-            settings=s.sft,
-        )
-        if o.demonstrations
-        else model
-    )
+    sft: Stage | str = model
+    if o.demonstrations:
+        shown = {"data": o.demonstrations, "count": s.demonstrations}
+        sft = stage("sft", stages.sft, model=model, seed=seed, settings=s.sft, **shown)
     ranked = stage(
         "collect",
         stages.collect,
