@@ -1,7 +1,7 @@
 """How `make docs` builds these pages: Sphinx, MyST for Markdown, Furo for looks; no network, no warnings.
 
-The docstrings of this project are plain text in Google's order. `as_rst` makes reStructuredText of them, so that
-an equation stays as it is written and no `*` or `|` in it means anything.
+The docstrings of this project are plain text in Google's order. `as_rst` makes reStructuredText of them, so
+that an equation stays as it is written and no `*` or `|` in it means anything.
 """
 
 from __future__ import annotations

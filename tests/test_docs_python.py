@@ -1,5 +1,5 @@
-"""The Python that the documentation shows runs, in order, on small data; and the pages that `make docs` builds are
-all there.
+"""The Python that the documentation shows runs, in order, on small data; and the pages that `make docs`
+builds are all there.
 """
 
 from __future__ import annotations
@@ -139,7 +139,10 @@ def test_the_plug_ins_of_the_page_have_their_names_in_a_package(
 
 
 def test_importing_the_package_and_its_verbs_is_light() -> None:
-    said = "import sys, alignlab; from alignlab import lab; alignlab.lab is lab or exit(2); exit('torch' in sys.modules)"
+    said = (
+        "import sys, alignlab; from alignlab import lab; alignlab.lab is lab or exit(2); exit('torch' in "
+        "sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", said]).returncode == 0
 
 

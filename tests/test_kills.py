@@ -79,7 +79,7 @@ COMMANDS = {
         "12",
         "--chunk",
         "4",
-        "--samples",
+        "--per_prompt",
         "2",
         *SHORT,
         "--held_out",

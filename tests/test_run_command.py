@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 TOY = (
-    "--seed 1 --demonstrations 64 --prompts 40 --ppo-prompts 40 --eval.prompts 24 "
+    "--model town-s --seed 1 --demonstrations 64 --prompts 40 --ppo-prompts 40 --eval.prompts 24 "
     "--eval.sampling.max-new-tokens 24 --sft.epochs 1 --reward.epochs 1 "
     "--ppo.steps 4 --ppo.rollouts 16 --unpenalised.steps 2 --unpenalised.rollouts 8 "
     "--best-of-n.curve-max 4 --best-of-n.curve-prompts 8 --best-of-n.per-prompt 2"

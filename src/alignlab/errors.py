@@ -5,7 +5,7 @@
     ├── DataError             4  a data file is empty, broken or holds nothing to learn from
     ├── ModelError            4  a model folder is missing, broken or not safe to load
     ├── CheckFailed           5  a check or a grade did not pass
-    ├── GuardStop             6  training was stopped by a guard: a loss that is not finite, a KL that ran away
+    ├── GuardStop             6  training was stopped by a guard: a loss not finite, a KL that ran away
     ├── ResumeRefused         7  a run folder exists and was made by other settings
     └── ResourceError         8  disk, memory or port; an endpoint that is away, or whose budget is spent
 

@@ -8,10 +8,10 @@
 
     alignlab sft --data my_readers:forum:posts.tsv ...
 
-Behind the reader's name stands what it is to read: `my_readers:forum:PATH`, or `NAME:PATH` for a reader that an
-installed package brings along (`alignlab.readers`). Its rows are dictionaries in any format that files are read
-in, or records (`alignlab.records`); everything that is said of a file's rows is said of them. A file that is
-called so comes first, and no file of others may name a reader.
+Behind the reader's name stands what it is to read: `my_readers:forum:PATH`, or `NAME:PATH` for a reader that
+an installed package brings along (`alignlab.readers`). Its rows are dictionaries in any format that files are
+read in, or records (`alignlab.records`); everything that is said of a file's rows is said of them. A file
+that is called so comes first, and no file of others may name a reader.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Batch:
 
     @cached_property
     def predicted_N(self) -> Tensor:
-        """Where in the flattened (B, T) the N tokens trained on stand; nothing predicts the first of a row."""
+        """Where the N tokens trained on stand in the flattened (B, T); nothing predicts a row's first."""
         trained_BT = self.loss_mask_BT.clone()
         trained_BT[:, 0] = 0
         return trained_BT.flatten().nonzero().squeeze(1)

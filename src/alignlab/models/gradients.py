@@ -1,9 +1,9 @@
 """Gradients of weights, added where they are kept.
 
-A matrix product can add to what is there as cheaply as it can write. Autograd has each backward pass make a gradient
-of its own and then adds it: over micro-batches that is the whole model once more to write, and twice to read. So our
-own backward passes (`models.llama`, `models.head`) add to the gradient of a weight that `MasterAdamW` trains, if it
-has one already, and hand autograd nothing.
+A matrix product can add to what is there as cheaply as it can write. Autograd has each backward pass make a
+gradient of its own and then adds it: over micro-batches that is the whole model once more to write, and twice
+to read. So our own backward passes (`models.llama`, `models.head`) add to the gradient of a weight that
+`MasterAdamW` trains, if it has one already, and hand autograd nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """One step of training in two halves, by rows: the later half may be read in a second process.
 
-Each half has gradients of its own, counted from nothing, and the later's are added to the earlier's. So the sum is
-the same to the last bit whether one process reads both halves in turn or two read them at once. Weights and the
-later half's gradients lie in memory that both processes see; what the optimizer changes, both have.
+Each half has gradients of its own, counted from nothing, and the later's are added to the earlier's. So the
+sum is the same to the last bit whether one process reads both halves in turn or two read them at once.
+Weights and the later half's gradients lie in memory that both processes see; what the optimizer changes, both
+have.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from ..run.beside import Beside, may_be_lent
 from .optimizer import MasterAdamW
 
 SMALL = 20_000_000
-"""Weights of a model whose steps are halved: of a larger one, gradients twice weigh more than a core that idles."""
+"""Weights of a model whose steps are halved: of a larger one, gradients twice weigh more than a core that
+idles."""
 ALIGNED = 64  # bytes
 
 
@@ -26,8 +28,8 @@ class Halves:
     """Reads the rows of a step and leaves their gradients with the optimizers.
 
     Args:
-        learn: forward and backward pass of some rows, called with the step, the half (0 or 1) and the rows; what
-            it gives is plain numbers. Draws follow from step and half alone.
+        learn: forward and backward pass of some rows, called with the step, the half (0 or 1) and the rows;
+            what it gives is plain numbers. Draws follow from step and half alone.
         optimizers: of all that `learn` has gradients for.
     """
 
@@ -90,8 +92,8 @@ class Halves:
 
 
 def _seen_by_both(like: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors of these shapes in memory that a copy of this process shares; each begins where torch's own would,
-    as products may differ in their last bit by where a matrix begins.
+    """Tensors of these shapes in memory that a copy of this process shares; each begins where torch's own
+    would, as products may differ in their last bit by where a matrix begins.
     """
     sizes = [-(-tensor.numel() * tensor.element_size() // ALIGNED) * ALIGNED for tensor in like]
     memory = mmap.mmap(-1, max(1, sum(sizes)))

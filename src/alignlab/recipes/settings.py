@@ -1,4 +1,6 @@
-"""Settings of `alignlab run`: every stage's, with the sizes that suit a pipeline of five minutes on two cores."""
+"""Settings of `alignlab run`: every stage's, with the sizes that suit a pipeline of five minutes on two
+cores.
+"""
 
 from __future__ import annotations
 

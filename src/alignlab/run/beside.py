@@ -1,8 +1,8 @@
 """A second process beside the one that makes a run, for as long as a core has nothing else to do.
 
-A pipeline lends a stage the core that no other stage can use (`lend`), and takes it back when one can. Work that
-falls into parts which do not need each other asks `Beside` for each part whether somebody is there to do it, and
-does it itself if not. What comes out is the same either way: only who does it differs.
+A pipeline lends a stage the core that no other stage can use (`lend`), and takes it back when one can. Work
+that falls into parts which do not need each other asks `Beside` for each part whether somebody is there to do
+it, and does it itself if not. What comes out is the same either way: only who does it differs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def may_be_lent() -> bool:
 
 
 class Beside:
-    """A copy of this process, as it is when `Beside` is made, that answers calls of `work`; None, and there is
-    no copy.
+    """A copy of this process, as it is when `Beside` is made, that answers calls of `work`; None, and there
+    is no copy.
 
     It says nothing to people and ends with the process that it was copied from.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -158,28 +159,24 @@ def _imports(module: str) -> frozenset[str]:
     the module it comes from, and of a room that is imported whole count the names that are used.
     """
     parts = module.split(".") if module else []
-    found = set()
+    imports: list[ast.ImportFrom] = []
+    used: dict[str, set[str]] = defaultdict(set)
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.ImportFrom) and node.level:
-            above = parts[: len(parts) + _file(module).name.count("__init__") - node.level]
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            for alias in node.names:
-                origin = _origin(base, alias.name)
-                used = _attributes(module, alias.asname or alias.name)
-                if _file(origin).name == "__init__.py" and used:
-                    found |= {_origin(origin, name) for name in used}
-                else:
-                    found.add(origin)
+            imports.append(node)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            used[node.value.id].add(node.attr)
+    found = set()
+    for node in imports:
+        above = parts[: len(parts) + _file(module).name.count("__init__") - node.level]
+        base = ".".join([*above, *([node.module] if node.module else [])])
+        for alias in node.names:
+            origin, names = _origin(base, alias.name), used[alias.asname or alias.name]
+            if _file(origin).name == "__init__.py" and names:
+                found |= {_origin(origin, name) for name in names}
+            else:
+                found.add(origin)
     return frozenset(found - {""})
-
-
-def _attributes(module: str, name: str) -> set[str]:
-    """The attributes that a module takes of a name."""
-    return {
-        node.attr
-        for node in ast.walk(_tree(module))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
-    }
 
 
 def _origin(base: str, name: str) -> str:

@@ -132,7 +132,7 @@ class ContinuousSampler(LocalSampler):
 
     @torch.inference_mode()
     def step(self) -> list[Stream]:
-        """Let newcomers in, or write one token for all who are here, in turn; returns those that got a token."""
+        """Let newcomers in, or write one token for all who are here, in turn; returns those that got one."""
         entering = [] if self._entered and self._rows.live else self._newcomers()
         self._entered = bool(entering)
         if not entering and not self._rows.live:
@@ -146,7 +146,7 @@ class ContinuousSampler(LocalSampler):
         return advanced
 
     def likelihoods(self, rows: Sequence[Sequence[int]], *, top: int = 0) -> list[Likelihood]:
-        """The log-probability of each token of rows that are there already; see `alignlab.models.likelihood`."""
+        """The log-probability of each token of rows that are there already (see `models.likelihood`)."""
         return likelihoods(self.model, rows, top=top)
 
     def text(self, stream: Stream) -> str:
