@@ -18,8 +18,7 @@ from alignlab.recipes.settings import PipelineSettings
 from alignlab.settings import CollectSettings
 
 TOY = (
-    "--model town-s --seed 1 --demonstrations 400 --eval.prompts 16 --eval.sampling.max-new-tokens 24 "
-    "--sft.epochs 1"
+    "--seed 1 --demonstrations 400 --eval.prompts 16 --eval.sampling.max-new-tokens 24 --sft.epochs 1"
 ).split()
 MORE = {
     "llama2": (
