@@ -145,8 +145,9 @@ class Pipeline:
         stage.lent = context.RawValue("b", 0)
         lent = stage.lent if self.workers > 1 else None
         arguments = stage.target, stage.arguments, sender, lent
-        stage.process = context.Process(target=_child, args=arguments, name=stage.name)
-        stage.process.start()
+        process = context.Process(target=_child, args=arguments, name=stage.name)
+        process.start()
+        stage.process = process
         sender.close()
         stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
 
@@ -160,7 +161,7 @@ class Pipeline:
 
     def _collect(self, view: View, timeout: float) -> None:
         running = {stage.pipe: stage for stage in self._in_state("running")}
-        for pipe in wait(list(running), timeout):
+        for pipe in wait(list(running), timeout):  # type: ignore[arg-type]
             stage = running[pipe]  # type: ignore[index]
             try:
                 outcome, payload = stage.pipe.recv()  # type: ignore[union-attr]

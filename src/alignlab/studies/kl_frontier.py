@@ -155,7 +155,7 @@ def along_kl(by_seed: Sequence[Sequence[dict[str, Any]]], key: str) -> charts.Cu
         error = seeds_summary(values)["sd"] if len(rows) > 1 else half(rows[0][key])
         points.append((mean(each(rows, "kl", "mean")), mean(values), error))
     points.sort(key=itemgetter(0))
-    return banded([max(0.0, kl) for kl in each(points, 0)], each(points, 1), each(points, 2))
+    return banded([max(0.0, kl) for kl, _, _ in points], each(points, 1), each(points, 2))
 
 
 def half(s: dict[str, Any]) -> float:
