@@ -3,11 +3,12 @@
     python benchmarks/against.py --old CHECKOUT
     python benchmarks/against.py --old CHECKOUT --model FOLDER --only sft ppo --steps 4
 
-Each side is a process of its own that runs the command a user gives (`benchmarks/peers.py` has them) on the town's
-requests, and does a step only when it is told to: first one side, then the other, then the other first. So both see
-the same machine, whatever else runs on it, and what is quoted is the median of the ratios of neighbouring steps, in
-processor time and in wall time. A step of an on-policy method is all of it: sampling, feedback and update. `generate`
-samples four completions of sixteen prompts. The losses of both sides are compared, too: by how much the last differs.
+Each side is a process of its own that runs the command a user gives (`benchmarks/peers.py` has them) on the
+town's requests, and does a step only when it is told to: first one side, then the other, then the other
+first. So both see the same machine, whatever else runs on it, and what is quoted is the median of the ratios
+of neighbouring steps, in processor time and in wall time. A step of an on-policy method is all of it:
+sampling, feedback and update. `generate` samples four completions of sixteen prompts. The losses of both
+sides are compared, too: by how much the last differs.
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
-"""How near the machine's own limit each stage runs: the matrix products that it must do, the rate at which this
-machine does products of these very shapes, and the share of that rate that was reached.
+"""How near the machine's own limit each stage runs: the matrix products that it must do, the rate at which
+this machine does products of these very shapes, and the share of that rate that was reached.
 
     python benchmarks/limits.py --threads 1
     python benchmarks/limits.py --model FOLDER --rounds 1 --only sft
 
-A step is watched once: each matrix product with its shapes and strides. Then, in turns, the step is timed as it is,
-and its products alone, one after the other on operands of their own. Three figures say where the time goes:
+A step is watched once: each matrix product with its shapes and strides. Then, in turns, the step is timed as
+it is, and its products alone, one after the other on operands of their own. Three figures say where the time
+goes:
 
-- `products`: the share of a step that its products take when nothing stands around them. It is the limit: without
-  all calls, norms, masks and softmaxes a step would take this share of its time.
-- `useful`: the share of the products' arithmetic that is for real tokens, by the shapes of the model: a prompt read
-  once, no padding, no attention to what is masked, the last layer on all tokens.
-- `rate`: useful arithmetic over the time of the step, in the machine's own rate. It may pass `products`, where work
-  was left out that the shapes count.
+- `products`: the share of a step that its products take when nothing stands around them. It is the limit:
+  without all calls, norms, masks and softmaxes a step would take this share of its time.
+- `useful`: the share of the products' arithmetic that is for real tokens, by the shapes of the model: a
+  prompt read once, no padding, no attention to what is masked, the last layer on all tokens.
+- `rate`: useful arithmetic over the time of the step, in the machine's own rate. It may pass `products`,
+  where work was left out that the shapes count.
 
 Times are of the processor, over all threads: other programs disturb them least.
 """

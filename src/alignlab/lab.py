@@ -210,8 +210,8 @@ def answer(
         Completions with text, token ids, and the log-probability of each id, in nats.
 
     Raises:
-        ConfigError: a temperature below 0, or no token or completion asked for. DataError: a prompt that leaves
-            no room for the answer. GuardStop: logits that are not finite.
+        ConfigError: a temperature below 0, or no token or completion asked for. DataError: a prompt that
+            leaves no room for the answer. GuardStop: logits that are not finite.
     """
     from .sampling import Sampling
     from .sampling.local import LocalSampler
@@ -232,7 +232,8 @@ def judge(who: Who) -> Judge:
     """Whoever scores: a judge by name (town:gold, reward:RUN, module:function), a function, a reward model.
 
     A function is called for each completion and gets, by name, what it asks for: `prompt`, `messages`,
-    `completion`, `finished` (it ended by itself), and every other column of the prompt's row. It returns a number.
+    `completion`, `finished` (it ended by itself), and every other column of the prompt's row. It returns a
+    number.
 
     Raises:
         UserError: a name that stands for no judge.
@@ -269,8 +270,8 @@ def score(who: Who, completions: Sequence[Completion]) -> Tensor:
 def rank(completions: Sequence[Completion], by: Who, *, seed: int = 0) -> list[Ranking]:
     """The completions of each prompt, best first by rank: 1 is best, equal scores share a rank.
 
-    Equal texts count once, and a prompt that has a single text left is not ranked. `Ranking.comparisons()` are
-    the pairs, and `comparisons(rankings)` those of many.
+    Equal texts count once, and a prompt that has a single text left is not ranked. `Ranking.comparisons()`
+    are the pairs, and `comparisons(rankings)` those of many.
 
     Args:
         by: an annotator by name (town:fair, pool:..., random), or whoever scores (`judge`).

@@ -1,5 +1,5 @@
-"""A new loss on pairs is four things: its arithmetic, its settings, its row in the loop, its command. Here a toy
-gets them, and is trained, shown and judged by the command line like the others.
+"""A new loss on pairs is four things: its arithmetic, its settings, its row in the loop, its command. Here a
+toy gets them, and is trained, shown and judged by the command line like the others.
 """
 
 from __future__ import annotations

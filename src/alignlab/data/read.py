@@ -103,8 +103,8 @@ class Survey:
 
 
 def survey(source: str | Path, want: Want, *, limit: int | None = None, split: str = "train") -> Survey:
-    """As `load_records`, but it goes on behind a broken row, keeps duplicates and lets formats differ: what `alignlab
-    doctor` looks at.
+    """As `load_records`, but it goes on behind a broken row, keeps duplicates and lets formats differ: what
+    `alignlab doctor` looks at.
 
     Raises:
         DataError: there is no such source.

@@ -5,9 +5,9 @@ I read each completion once, with the prompt before it once for all of them, mak
 those scores, and push the better one of each pair up and the worse one down. A prompt is one element of the
 batch, however many pairs it has: they share completions, and pairs spread over batches would be learnt by
 heart (InstructGPT, section 3.5). A batch is read in two halves, whose gradients are added (`models.halves`):
-a core that has nothing else to do takes one of them. At the end I measure the mean and deviation of the scores
-over training completions and keep them with the model, so that whoever uses it has one scale. I leave out a
-language-model loss beside the pairs, and early stopping.
+a core that has nothing else to do takes one of them. At the end I measure the mean and deviation of the
+scores over training completions and keep them with the model, so that whoever uses it has one scale. I leave
+out a language-model loss beside the pairs, and early stopping.
 """
 
 from __future__ import annotations

@@ -3,11 +3,13 @@
 It is the arithmetic of transformers, with less around it: a layer of transformers records about sixty
 operations, and keeps what each of them needs. Here a layer keeps its input, queries, keys, values, attention
 weights and the two halves of its MLP, works in place where nobody looks, adds residuals inside the matrix
-products, and hands on only those tokens that are asked for: beyond attention the last layer reads nothing else.
-Values agree with transformers' to the rounding of the precision (tests/models/test_llama.py).
+products, and hands on only those tokens that are asked for: beyond attention the last layer reads nothing
+else. Values agree with transformers' to the rounding of the precision (tests/models/test_llama.py).
 
-Suffixes: B rows, T tokens of a row, M tokens (B T, and some that are none, up to a `products.width`), N tokens
-asked for (and the first once more, up to a width), H hidden, I inner, D of a head. Of what is none the gradient is 0.
+Suffixes: B rows, T tokens of a row, M tokens (B T, and some that are none, up to a `products.width`), N
+    tokens
+asked for (and the first once more, up to a width), H hidden, I inner, D of a head. Of what is none the
+gradient is 0.
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ KINDS = (theirs.LlamaRMSNorm, *[nn.Linear] * 4, theirs.LlamaRMSNorm, *[nn.Linear
 def reads(body: nn.Module, width: int) -> bool:
     """Whether `hidden_states` stands for this module on rows of so many tokens.
 
-    It does for what it was written after, by exact type: transformers' Llama on a CPU with plain attention and
-    without biases. Anything else (an adapter in place of a linear layer, a quantized one, dropout in attention,
-    gradient checkpointing, autocast, somebody's hook) is left to transformers.
+    It does for what it was written after, by exact type: transformers' Llama on a CPU with plain attention
+    and without biases. Anything else (an adapter in place of a linear layer, a quantized one, dropout in
+    attention, gradient checkpointing, autocast, somebody's hook) is left to transformers.
     """
     if type(body) is not theirs.LlamaModel or width > LONG or body.device.type != "cpu":
         return False

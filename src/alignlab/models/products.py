@@ -1,9 +1,9 @@
 """Matrix products in fp32 on a CPU by oneDNN, where torch has it.
 
-It uses AVX-512 on every CPU that has it and MKL only on some: on the others a product takes half as long this way.
-For each shape oneDNN compiles kernels, once, in half a millisecond and about a megabyte. Tokens are therefore
-read in few widths, with zeros behind them (`width`); few rows, where its longer calls cost more than it saves, are
-left to MKL, and so is all that is not fp32 on a CPU. Nothing here is seen by autograd.
+It uses AVX-512 on every CPU that has it and MKL only on some: on the others a product takes half as long this
+way. For each shape oneDNN compiles kernels, once, in half a millisecond and about a megabyte. Tokens are
+therefore read in few widths, with zeros behind them (`width`); few rows, where its longer calls cost more
+than it saves, are left to MKL, and so is all that is not fp32 on a CPU. Nothing here is seen by autograd.
 
 Suffixes: M tokens, I and O features in and out.
 """
@@ -51,7 +51,9 @@ def product(left: Tensor, right: Tensor, *, plus: Tensor | None = None) -> Tenso
 
 
 def _turns(left: Tensor, right: Tensor) -> bool:
-    """Whether (right^T left^T)^T is faster: oneDNN wants its left operand to lie in order, and copies it if not."""
+    """Whether (right^T left^T)^T is faster: oneDNN wants its left operand to lie in order, and copies it if
+    not.
+    """
     return not left.is_contiguous() and left.shape[0] > right.shape[1] and suits(left, right)
 
 

@@ -238,8 +238,8 @@ class LocalSampler:
         """Write all sequences; yields after each prefill and each decode step.
 
         Rows are filled as soon as a quarter of them is free, and given up when nobody waits and fewer would
-        do (see `models.products`). Long prompts go first: the newcomers of a prefill are then of similar length, and
-        none is longer than a sequence that is already there.
+        do (see `models.products`). Long prompts go first: the newcomers of a prefill are then of similar
+        length, and none is longer than a sequence that is already there.
         """
         if not sequences:
             return

@@ -131,8 +131,8 @@ def document_ids(
     """A document as it stands among others: the token between two of them, which is learned, and the text.
 
     Args:
-        learned: from where to where, in characters, it carries the loss, and with what weight; all of it, with
-            weight 1, if it is not given.
+        learned: from where to where, in characters, it carries the loss, and with what weight; all of it,
+            with weight 1, if it is not given.
     """
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=learned is not None)
     ids = [_id(tokenizer, END_OF_TEXT), *encoded["input_ids"]]
