@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="our side reads a batch whole, as the peers do, instead of in micro-batches (with --town always)",
+        help="our side reads a batch whole, as the peers do, not in micro-batches (with --town always)",
     )
     parser.add_argument(
         "--profile",

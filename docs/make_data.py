@@ -159,9 +159,9 @@ part of the run's key. `label=` says that the file's `label` is something else:
 
 In a mixture it stands before a file: `mix:1=columns:prompt=q,completion=a:my-answers.jsonl+1=town:demos`.
 
-Data in a format of your own is read by a function of yours, `--data my_readers:forum:posts.tsv`: from a path to rows or
-records, wherever data is named ([your own](plugins.md)). What it gives is checked, counted and reported like a file's rows. A
-mixture's file may not name one: it would be a program in somebody's data.
+Data in a format of your own is read by a function of yours, `--data my_readers:forum:posts.tsv`: from a path
+to rows or records, wherever data is named ([your own](plugins.md)). What it gives is checked, counted and
+reported like a file's rows. A mixture's file may not name one: it would be a program in somebody's data.
 
 ## Layouts written
 

@@ -44,7 +44,9 @@ WHY = (
 )
 
 
-LIMITS = """`python benchmarks/limits.py` counts the matrix products of a step, times these very products alone, and the step. `products` is the share of the step that they take; `useful` is what the shapes of the real tokens ask for. `python benchmarks/against.py --old CHECKOUT` runs two checkouts step by step in turns.
+LIMITS = """`python benchmarks/limits.py` counts the matrix products of a step, times these very products
+alone, and the step. `products` is the share of the step that they take; `useful` is what the shapes of the
+real tokens ask for. `python benchmarks/against.py --old CHECKOUT` runs two checkouts step by step in turns.
 
 The town, fp32, one thread of an AVX-512 CPU, under load (processor time):
 
@@ -56,11 +58,15 @@ The town, fp32, one thread of an AVX-512 CPU, under load (processor time):
 | PPO, 128 completions, one pass, without sampling | 124.9 | 146.5 | 1.855 | 1.007 | 145 | .54 |
 | sampling, 256 completions | 37.5 | 37.3 | 1.130 | .385 | 97 | .34 |
 
-So neither "calls dominate" nor "products are half" says it all: products were a little more than half of a training step while MKL did them (.54 to .67), and are a little less than half now that oneDNN does them about twice as fast; in sampling they are a third, and reading keys and values is most of the rest.
+So neither "calls dominate" nor "products are half" says it all: products were a little more than half of a
+training step while MKL did them (.54 to .67), and are a little less than half now that oneDNN does them
+about twice as fast; in sampling they are a third, and reading keys and values is most of the rest.
 
 <!-- quiet: the rows of limits.py, against.py and sampling.py on a machine with nothing beside go here -->
 
-The tables of the peers above are older than the products by oneDNN, the packed rows of SFT and the sampler's own reading of a Llama; TRL was not measured again. What is expected of them now is their ratio times the gain over the older code (`benchmarks/against.py`)."""
+The tables of the peers above are older than the products by oneDNN, the packed rows of SFT and the
+sampler's own reading of a Llama; TRL was not measured again. What is expected of them now is their ratio
+times the gain over the older code (`benchmarks/against.py`)."""
 
 
 def line(work: str, row: dict[str, Any]) -> str:

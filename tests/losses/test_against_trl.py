@@ -310,8 +310,8 @@ MEANS = {
     "dapo": "token",
     "bnpo": "token",
 }
-"""TRL's loss -> the mean that it takes over tokens. DAPO's and BNPO's are one mean in a batch that is whole; cut
-into micro-batches BNPO's is the mean of their means, DAPO's and ours the mean over all tokens."""
+"""TRL's loss -> the mean that it takes over tokens. DAPO's and BNPO's are one mean in a batch that is whole;
+cut into micro-batches BNPO's is the mean of their means, DAPO's and ours the mean over all tokens."""
 
 
 def group_loss(

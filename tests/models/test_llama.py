@@ -86,7 +86,7 @@ def test_equal_to_transformers(kind, options, monkeypatch):
 
 
 def test_wide_rows_by_onednn(monkeypatch):
-    """Products large enough for it, at numbers of tokens (B T = 78, N = 66) that are read in a wider batch."""
+    """Products large enough for it, at numbers of tokens (B T = 78, N = 66) read in a wider batch."""
     model = built(hidden_size=64, intermediate_size=96)
     generator = torch.Generator().manual_seed(2)
     ids = torch.randint(6, 300, (6, 13), generator=generator).tolist()

@@ -140,7 +140,7 @@ def margins_of(ranking: Ranking, settings: RewardSettings) -> list[float] | None
             raise ConfigError(
                 f"the data has margins, and ties = {settings.ties}",
                 where=ranking.prompt.text[:80],
-                remedy="--margins none or --ties drop: with a margin the three outcomes have no probabilities",
+                remedy="--margins none or --ties drop: with a margin three outcomes have no probabilities",
             )
         return [settings.margin_scale * float(ranking.meta["margin"]) for _ in pairs]
     if kind == "ranks":

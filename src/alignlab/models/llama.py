@@ -6,10 +6,9 @@ weights and the two halves of its MLP, works in place where nobody looks, adds r
 products, and hands on only those tokens that are asked for: beyond attention the last layer reads nothing
 else. Values agree with transformers' to the rounding of the precision (tests/models/test_llama.py).
 
-Suffixes: B rows, T tokens of a row, M tokens (B T, and some that are none, up to a `products.width`), N
-    tokens
-asked for (and the first once more, up to a width), H hidden, I inner, D of a head. Of what is none the
-gradient is 0.
+Suffixes: B rows, T tokens of a row, M tokens (B T, and some that are none, up to a `products.width`),
+N tokens asked for (and the first once more, up to a width), H hidden, I inner, D of a head. Of what is none
+the gradient is 0.
 """
 
 from __future__ import annotations
@@ -27,17 +26,9 @@ from .gradients import kept, product
 from .products import linear, widened
 from .products import product as times
 
-PARTS = (
-    "input_layernorm",
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "post_attention_layernorm",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-)
+ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+PARTS = ("input_layernorm", *ATTENTION, "post_attention_layernorm", *MLP)
 """The modules of a layer that hold weights, in the order in which `_Layer` takes them."""
 KINDS = (theirs.LlamaRMSNorm, *[nn.Linear] * 4, theirs.LlamaRMSNorm, *[nn.Linear] * 3)
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,25 +17,24 @@ from ..text.escapes import visible
 from ..text.lines import append_lines
 from ..text.streams import say
 from . import manifest, states, trackers
-from .beside import Beside
+from .chunks import in_chunks
 from .files import read_json, read_sealed, write_json, write_sealed, writing
 from .identity import versions
-from .lock import lock, release
-from .places import check_out, staging_of
-from .progress import progress
-from .reading import lines
-
-if TYPE_CHECKING:
-    from torch import Tensor
 from .interrupts import Interrupts
+from .lock import lock, release
 from .logs import Logs
 from .naming import take_name, tidied
 from .onlookers import Onlookers
+from .places import check_out, staging_of
+from .progress import progress
+from .reading import lines
 from .wanted import Resume, Wanted, finished_key
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
-CHUNK = 512  # items of long work between two points that a run goes on from, if nobody says otherwise
 
 
 class RunDir:
@@ -170,36 +168,10 @@ class RunDir:
         items: Sequence[T],
         make: Callable[[int, Sequence[T]], Any],
         kind: type[Any] | None = None,
-        *,
-        size: int = 0,
-        desc: str,
-        in_copies: bool = False,
+        **how: Any,
     ) -> Iterator[Any]:
-        """Long work on many items, `size` at a time and with progress: what `make` gives for each chunk
-        (called with its number and its items), by `kept`.
-
-        Args:
-            in_copies: `make` may be called in a copy of this process, where a core is lent: it needs neither
-                a device nor what an earlier chunk left behind.
-        """
-        size = size or CHUNK
-        count = -(-len(items) // size)
-
-        def chunk(number: int) -> Any:
-            made = partial(make, number, items[number * size : (number + 1) * size])
-            return self.kept(f"{desc}/{number:05d}", made, kind)
-
-        def made_beside(number: int) -> None:
-            chunk(number)
-
-        with Beside(made_beside if in_copies else None) as beside:
-            handed_over = -1
-            for number in self.track(range(count), desc=desc):
-                if number == handed_over:
-                    beside.result(number)
-                elif number + 1 < count and beside.begin(number + 1):
-                    handed_over = number + 1
-                yield chunk(number)
+        """Long work on many items, a chunk at a time, each kept: `chunks.in_chunks`."""
+        return in_chunks(self, items, make, kind, **how)
 
     # steps, state and interruption
 

@@ -33,7 +33,7 @@ CHUNK = 32
 
 
 def judges(rewards: Sequence[str], gold: str) -> dict[str, Named[Judge]]:
-    """The first reward model as "reward", the others by the name of their run, and the gold judge as "gold"."""
+    """The first reward model as "reward", the others by the name of their run, the gold judge as "gold"."""
     named = {}
     for number, run in enumerate(rewards):
         named[Path(run).name if number else "reward"] = names.judges.reward_judge(run)
