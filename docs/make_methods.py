@@ -72,8 +72,8 @@ same SFT model; offline methods learn from the same rankings, on-policy methods 
 A gain is the paired difference to SFT. Proxy is the reward model's score of the answers at temperature 1, in
 its own deviations; KL is that from SFT, nats per completion. Processor seconds are those of the training
 stage, one thread. The settings of each method stand in `benchmarks/methods.py`; they were tried on seed 0 by
-hand, not searched, so a small difference between two methods is no ranking of them. Help with harm, refusals and
-facts are read in the saved answers by the judge as it is when the table is made. Made by
+hand, not searched, so a small difference between two methods is no ranking of them. Help with harm, refusals
+and facts are read in the saved answers by the judge as it is when the table is made. Made by
 `python docs/make_methods.py`.
 
 {grid(table, methods, COLUMNS)}

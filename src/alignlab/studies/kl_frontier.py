@@ -152,7 +152,7 @@ def along_kl(by_seed: Sequence[Sequence[dict[str, Any]]], key: str) -> charts.Cu
     points: list[tuple[float, float, float]] = []
     for rows in zip(*by_seed, strict=True):
         values = each(rows, key, "mean")
-        error = seeds_summary(values)["sd"] if len(rows) > 1 else half(rows[0][key])
+        error = seeds_summary(values)["sd"] if len(rows) > 1 else half(next(iter(rows))[key])
         points.append((mean(each(rows, "kl", "mean")), mean(values), error))
     points.sort(key=itemgetter(0))
     return banded([max(0.0, kl) for kl, _, _ in points], each(points, 1), each(points, 2))
