@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import names, stages
-from alignlab.evals.answers import summarise
+from alignlab.evals.answers import summarize
 from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.settings import PipelineSettings
@@ -183,7 +183,7 @@ def read_anew(run: Path) -> dict[str, Any]:
     """
     answers = [Completion.from_json(row) for row in read_run(run).samples if row.get("decoding") == "greedy"]
     results = list(zip(answers, names.judges.judge("town:gold").load().score(answers), strict=True))
-    found = summarise(TASK, {"greedy": results})
+    found = summarize(TASK, {"greedy": results})
     return {key: found[key] for key in READ}
 
 

@@ -15,6 +15,7 @@ from alignlab.methods import direct, ppo, sft
 from alignlab.models import load
 from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.settings import PipelineSettings
+from alignlab.rollouts import sample
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
@@ -65,7 +66,7 @@ def test_every_rule_that_a_fault_is_to_be_named_by_is_one() -> None:
 def test_every_fault_is_put_where_the_loops_still_have_it() -> None:
     """A patch names a function of a loop: where that was renamed, the fault would end the benchmark."""
     normal = script("benchmarks/normal.py")
-    places = (losses, direct, ppo, sft, load, names.judges, LocalSampler)
+    places = (losses, direct, ppo, sample, sft, load, names.judges, LocalSampler)
 
     def functions() -> dict[tuple[str, str], object]:
         return {(place.__name__, name): value for place in places for name, value in vars(place).items()}
@@ -89,7 +90,7 @@ def test_every_fault_is_put_where_the_loops_still_have_it() -> None:
     ):
         with fault():
             assert len([key for key, value in functions().items() if value is not plain.get(key)]) == 1, fault
-            sampler = ppo.LocalSampler.of(policy)
+            sampler = sample.LocalSampler.of(policy)
             sampler.sync(policy.model)
             assert sampler.sample([[1, 2]], Sampling(max_new_tokens=2))
         assert functions() == plain

@@ -19,7 +19,9 @@ from alignlab.run import RunDir
 from alignlab.sampling import Sampling
 from alignlab.settings import CollectSettings
 
-POLICY: Any = SimpleNamespace(model=None, tokenizer=None, end_ids=frozenset())
+POLICY: Any = SimpleNamespace(
+    model=None, tokenizer=None, end_ids=frozenset(), device=SimpleNamespace(type="cpu")
+)
 PROMPTS = [Prompt.user(f"question {i}") for i in range(40)]
 LENGTH = RuleJudge("length", lambda c: float(len(c.text)))
 FAIR = SimulatedAnnotator("fair", LENGTH, weights={"value": 1.0}, temperature=0.0, tie_margin=0.5)
@@ -58,7 +60,7 @@ class Scripted:
 def scripted(monkeypatch):
     monkeypatch.setattr(collect, "LocalSampler", Scripted)
     monkeypatch.setattr(Scripted, "asked", [])
-    monkeypatch.setattr("alignlab.run.directory.CHUNK", 16)
+    monkeypatch.setattr("alignlab.run.chunks.CHUNK", 16)
 
 
 def collected(

@@ -14,7 +14,7 @@ from ..settings.defaults import followed
 from .catalogue import RECIPES, check
 from .plan import Plan
 from .settings import FAST, PipelineSettings
-from .summary import closing, summarise
+from .summary import closing, summarize
 
 
 def run_command(
@@ -39,6 +39,6 @@ def run_command(
     )
     RECIPES[recipe].build(plan)
     plan.pipeline.run()
-    summary = summarise(out, recipe, plan, seconds=time.perf_counter() - started)
+    summary = summarize(out, recipe, plan, seconds=time.perf_counter() - started)
     page = write_report([out], out / "report.html")
     return summary | {"text": closing(summary, page, out)}

@@ -15,7 +15,7 @@ from ..run import RunInfo, read_run, write_document
 from .plan import Plan
 
 
-def summarise(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str, Any]:
+def summarize(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str, Any]:
     """Write `summary.json` of a pipeline from its run folders, and return it."""
     planned = plan.pipeline.stages
     models = {}

@@ -121,10 +121,10 @@ def sources(stage: str, config: Mapping[str, Any]) -> dict[str, str]:
     judged = any(
         str(value).startswith(("town:", "pool:")) for value in (config.get("options") or {}).values()
     )
-    return {
-        _file(module).relative_to(_PACKAGE).as_posix(): _digest(module)
-        for module in sorted(_reached((*STAGES[stage], *(_TOWN if judged else ()))))
-    }
+    modules = _reached((*STAGES[stage], *(_TOWN if judged else ())))
+    if "models.policy" in modules:  # it was loaded by somebody, whom no method knows
+        modules |= _reached(("models.load",))
+    return {_file(module).relative_to(_PACKAGE).as_posix(): _digest(module) for module in sorted(modules)}
 
 
 def changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

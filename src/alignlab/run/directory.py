@@ -340,5 +340,5 @@ class RunDir:
 def _clock() -> dict[str, float]:
     """Seconds that have passed, and those that processors worked for this process and those it has begun."""
     spent = os.times()
-    own, begun = spent.user + spent.system, spent.children_user + spent.children_system
-    return {"seconds": time.perf_counter(), "cpu_seconds": own + begun}
+    begun = spent.children_user + spent.children_system
+    return {"seconds": time.perf_counter(), "cpu_seconds": time.process_time() + begun}

@@ -62,7 +62,7 @@ def study_command(
     }
     figures = {number: study.measure(infos, settings) for number, infos in found.items()}
     told = study.tell([figures[number] for number in asked])
-    summary = summarise(
+    summary = summarize(
         name, study, told, figures, pipeline.stages, settings, model, seconds=time.perf_counter() - started
     )
     write_document(out / "summary.json", summary)
@@ -104,7 +104,7 @@ def stage_of_seed(pipeline: Pipeline, number: int, name: str, target: Any, /, **
     return pipeline.stage(f"seed-{number}/{name}", target, **arguments)
 
 
-def summarise(
+def summarize(
     name: str,
     study: Study,
     told: Told,
