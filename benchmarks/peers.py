@@ -203,12 +203,17 @@ def arguments(work: str, rows: Path, prompts: Path, whole: bool) -> list[str]:
 
 def reward_folder(model: str, precision: Any, folder: str) -> None:
     """A reward model of the same shape with a fresh head, as the peer has."""
-    from alignlab.models.load import load_reward_model
-    from alignlab.models.saving import save_reward_model
+    from alignlab.models import load
     from alignlab.settings import ModelSettings
 
+    try:
+        from alignlab.models.saving import save_reward_model
+    except ImportError:  # an older checkout, beside which `against.py` sets this one
+        save_reward_model = load.save_reward_model  # type: ignore[attr-defined]
     save_reward_model(
-        load_reward_model(model, ModelSettings(precision=precision), init_head=True), folder, card="benchmark"
+        load.load_reward_model(model, ModelSettings(precision=precision), init_head=True),
+        folder,
+        card="benchmark",
     )
 
 
