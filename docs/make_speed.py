@@ -62,10 +62,10 @@ So neither "calls dominate" nor "products are half" says it all: products were a
 training step while MKL did them (.54 to .67), and are a little less than half now that oneDNN does them
 about twice as fast; in sampling they are a third, and reading keys and values is most of the rest.
 
-Two quiet cores of that CPU, one thread, a checkout of 2026-11-27 beside today's, both in turns
-(`python benchmarks/against.py --old CHECKOUT`, 48 steps of SFT, DPO and reward, 16 of RLOO and GRPO, 12 of PPO and
-of generation; one run each). A town model after each step of an on-policy method writes other tokens than the old
-code's, so their last figures are apart.
+Two quiet cores of that CPU, one thread, a checkout of 2026-11-27 beside today's, both in turns (`python
+benchmarks/against.py --old CHECKOUT`, 48 steps of SFT, DPO and reward, 16 of RLOO and GRPO, 12 of PPO and
+of generation; one run each). A town model after each step of an on-policy method writes other tokens than
+the old code's, so their last figures are apart.
 
 | work on the town | times as fast as before | of pairs of steps | goal |
 |---|---|---|---|
@@ -78,8 +78,9 @@ code's, so their last figures are apart.
 | sampling, 64 rows (`benchmarks/sampling.py town --old`) | 1.35 | 1.35 to 1.38 | 2 |
 | sampling, 256 rows | 1.34 | 1.34 to 1.36 | 2 |
 
-Sampling misses its goal: at 256 rows attention, which reads the keys and values of each row from memory, takes two
-fifths of a step. 4 of 1,536 completions differ from the old code's, where a draw falls on the edge of two tokens.
+Sampling misses its goal: at 256 rows attention, which reads the keys and values of each row from memory,
+takes two fifths of a step. 4 of 1,536 completions differ from the old code's, where a draw falls on the
+edge of two tokens.
 
 | stage, quiet (`benchmarks/limits.py`) | step, CPU-s | its products alone | GFLOP/s alone | products |
 |---|---|---|---|---|
@@ -89,9 +90,10 @@ fifths of a step. 4 of 1,536 completions differ from the old code's, where a dra
 | PPO | 1.292 | .786 | 186 | .61 |
 | sampling | .833 | .273 | 137 | .33 |
 
-The whole pipeline, `alignlab run` on both cores: 108 s (goal 200; one run, seed 0; the reward model reads its batches
-in two processes while a core has nothing else to do). `alignlab run --fast`, old and new in turns, two rounds:
-53.6 and 53.6 s before, 36.9 and 37.5 s now. `alignlab --help`: .14 CPU-s before, .05 now.
+The whole pipeline, `alignlab run` on both cores: 108 s (goal 200; one run, seed 0; the reward model reads
+its batches in two processes while a core has nothing else to do). `alignlab run --fast`, old and new in
+turns, two rounds: 53.6 and 53.6 s before, 36.9 and 37.5 s now. `alignlab --help`: .14 CPU-s before, .05
+now.
 
 The tables of the peers above are older than the products by oneDNN, the packed rows of SFT and the
 sampler's own reading of a Llama; TRL was not measured again. What is expected of them now is their ratio
