@@ -278,7 +278,7 @@ def test_reviewers_who_agree_agree_wholly_and_those_who_guess_do_not(tmp_path: P
 
 
 def test_a_killed_crowd_goes_on_and_ends_in_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("alignlab.run.directory.CHUNK", 16)
+    monkeypatch.setattr("alignlab.run.chunks.CHUNK", 16)
     noisy = [judge_of(f"r{i}", len, temperature=2.0, seed=i) for i in range(3)]
     words = [
         writer(name, lambda i, name=name: name * random.Random(f"{name}{i}").randrange(1, 6))
