@@ -27,7 +27,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +194,11 @@ def _ppo(policy: Any, reference: Any, scorer: Any, pairs: Sequence[Any], optimiz
     completions = [c for group in groups for c in group]
     scores_B = torch.tensor([float(len(c.ids)) for c in completions])
     (passed,) = passes(settings, 0, 0)
-    # text to mix in, where `update` is handed some
-    more = [[]] if "ptx" in signature(ppo.update).parameters else []
 
     def step() -> None:
         batch = ppo.read(policy, reference, scorer, completions, scores_B, passed, settings, 0.1)
         for minibatch in passed:
-            ppo.update(policy, scorer, batch, minibatch, settings, *more)
+            ppo.update(policy, scorer, batch, minibatch, settings)
             for optimizer in optimizers:
                 optimizer.step()
 

@@ -13,6 +13,7 @@ from alignlab.data.lengths import LEAST, Kept, needs, shorter_prompt, table, tol
 from alignlab.errors import DataError
 from alignlab.models.chat import prompt_ids
 from alignlab.records import Comparison, Completion, Demonstration, Message, Prompt, Ranking, Unpaired
+from alignlab.settings import DPOSettings
 
 from .test_checks_view import HI, tokenizer  # noqa: F401
 
@@ -199,9 +200,8 @@ def test_the_table_of_lengths_ends_where_all_is_kept_and_at_the_context() -> Non
 
 def few_left(lost: int, anyway: bool, learn: int, test: int, asked: float, epochs: float = 2) -> str:
     report = FitReport(256, read=learn + test + lost, kept=learn + test, lost=lost)
-    return enough(
-        "dpo", report, learn=learn, batch=16, epochs=epochs, test=test, asked=asked, least=5, anyway=anyway
-    )
+    settings = DPOSettings(batch=16, epochs=epochs, held_out=asked, anyway=anyway)
+    return enough("dpo", report, settings, None, learn=learn, test=test, least=5)
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,9 @@ def test_micro_batches_change_no_gradient(
         rows.append(read_run(run.path).metrics[0])
     for parts, row in zip(found[1:], rows[1:], strict=True):
         for whole, part in zip(found[0], parts, strict=True):
-            torch.testing.assert_close(part, whole, rtol=1e-4, atol=5e-6)
+            assert (part - whole).norm() <= 1e-6 * whole.norm()
+            scale = whole.abs().max().clamp(min=1)  # IPO's gradients reach 50 here
+            torch.testing.assert_close(part / scale, whole / scale, rtol=1e-4, atol=1e-6)
         assert row == pytest.approx(rows[0], rel=1e-5, abs=1e-6)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from alignlab.errors import DataError
+from alignlab.errors import DataError, ResumeRefused
 from alignlab.methods import direct, kto, pretrain, reward_model, sft
 from alignlab.models import devices
 from alignlab.models.load import load_policy, load_reward_model
-from alignlab.models.state import trainable_tensors
+from alignlab.models.optimizer import MasterAdamW
+from alignlab.models.state import Trained, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, read_run
 from alignlab.settings import (
@@ -200,3 +201,17 @@ def test_a_schedule_is_the_one_that_was_asked_for(open_run: Callable[..., RunDir
         )
         last[schedule] = read_run(run.path).metrics[-1]["learning_rate"]
     assert last["constant"] == OPTIM.lr and OPTIM.lr > last["linear"] > last["cosine"]
+
+
+def test_a_state_that_other_code_wrote_is_refused_in_words(tmp_path: Path) -> None:
+    """Its tensors had other names: nothing of it is taken, and nothing is learned from half of it."""
+    model = torch.nn.Linear(2, 1)
+
+    def opened() -> RunDir:
+        return RunDir.open(tmp_path / "run", stage="sft", config={}, seed=0, resume=True)
+
+    run = opened()
+    run.save_state(1, trainable_tensors(model) | {"optim.count": torch.tensor(1)}, {})
+    with pytest.raises(ResumeRefused, match="written by other code: no 'model_optim") as caught:
+        Trained(opened(), {}, model=(model, MasterAdamW(list(model.parameters()), OPTIM, total_steps=2)))
+    assert "--no-resume" in caught.value.remedy

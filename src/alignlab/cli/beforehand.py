@@ -16,6 +16,7 @@ from ..recipes.settings import PipelineSettings
 from ..run.places import check_folder, check_out
 from ..settings import rules
 from ..studies.settings import StudySettings
+from ..text.lists import by_comma
 from .commands import Command
 
 
@@ -97,7 +98,7 @@ def attacks(name: str) -> None:
 def defences(name: str) -> None:
     from ..defences.middleware import check
 
-    check([part.strip() for part in name.replace("+", ",").split(",") if part.strip()])
+    check(by_comma(name.replace("+", ",")))
 
 
 def stacks(name: str) -> None:

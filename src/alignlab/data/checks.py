@@ -29,6 +29,8 @@ from .lengths import Truncate
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from ..settings import KTOSettings, PairSettings, RewardSettings, SFTSettings
+
 R = TypeVar("R", bound=Record)
 
 
@@ -113,14 +115,12 @@ FEWEST_STEPS = 10  # in which rows that fill no batch teach anything
 def enough(
     name: str,
     report: FitReport,
+    settings: SFTSettings | RewardSettings | PairSettings | KTOSettings,
+    held_out: Sequence[Any] | None,
     *,
     learn: int,
-    batch: int,
-    epochs: float,
     test: int,
-    asked: float,
     least: int,
-    anyway: bool,
 ) -> str:
     """What to tell, before training, of rows that are too few to learn from or to measure; "" where they are
     enough.
@@ -128,13 +128,16 @@ def enough(
     Args:
         report: of `fit`: where it was the rows that were lost to their length that would have made enough, it
             does not go on unless `anyway`.
-        learn, test: rows to learn from, and to measure on; batch: rows per step; epochs: passes over them.
-        asked: the share to be held out, 0 if nothing is to be measured; least: rows below which no figure can
-            be stated.
+        held_out: the rows to measure on that were handed over, of none nothing is to be measured; None: a
+            share of the data, as the settings say.
+        learn, test: rows to learn from, and to measure on.
+        least: rows below which no figure can be stated.
 
     Raises:
         DataError: without the rows that were lost to their length those that are left are too few.
     """
+    batch, epochs = settings.batch, settings.epochs
+    wanted = settings.held_out if held_out is None else float(bool(held_out))
     few, steps = [], math.ceil(epochs * math.ceil(learn / batch))
     grown = report.read / max(1, report.kept)  # by how much what was lost would have made it more
     missed, ways = False, []
@@ -146,12 +149,12 @@ def enough(
         )
         ways.append("a smaller --batch or more --epochs")
         missed = learn * grown >= batch
-    if asked and test < least:
+    if wanted and test < least:
         few.append(f"{test} held-out rows are too few to measure anything on ({least} or more)")
         ways.append("a larger --held_out, or --held_out 0 to measure nothing")
-        share = asked if asked < 1 else 0
+        share = wanted if wanted < 1 else 0
         missed = missed or least <= max(test, share * (learn + test)) * grown
-    if few and report.lost and missed and not anyway:
+    if few and report.lost and missed and not settings.anyway:
         raise DataError(
             f"{name}: {report.lost} of {report.read} rows are lost to max_length {report.max_length}, "
             f"and {'; '.join(few)}\n{report.lengths()}",

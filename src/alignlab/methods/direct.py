@@ -130,19 +130,7 @@ def train(
         test = fit(kept, policy.tokenizer, settings.max_length, truncate=settings.truncate)[0] if kept else []
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
-    run.note(
-        enough(
-            name,
-            report,
-            learn=len(learn),
-            batch=settings.batch,
-            epochs=settings.epochs,
-            test=len(test),
-            asked=settings.held_out if held_out is None else float(bool(held_out)),
-            least=FEWEST,
-            anyway=settings.anyway,
-        )
-    )
+    run.note(enough(name, report, settings, held_out, learn=len(learn), test=len(test), least=FEWEST))
     rows = list(chain.from_iterable(encode(policy, c) for c in learn))  # those of comparison i: `pair_rows`
     lengths_N2 = completion_lengths(rows).view(-1, 2)
     labels_N = test_labels_N = None

@@ -96,19 +96,7 @@ def train(
             f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}",
             remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`",
         )
-    run.note(
-        enough(
-            "kto",
-            report,
-            learn=len(learn),
-            batch=settings.batch,
-            epochs=settings.epochs,
-            test=len(test),
-            asked=settings.held_out if held_out is None else float(bool(held_out)),
-            least=FEWEST,
-            anyway=settings.anyway,
-        )
-    )
+    run.note(enough("kto", report, settings, held_out, learn=len(learn), test=len(test), least=FEWEST))
     weights = weights_of(run, settings, liked, len(learn) - liked)
     rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in learn]
     run.add_data("unpaired", learn)

@@ -94,19 +94,8 @@ def train(
     run.note(f"reward: {report}")
     if not learn:
         raise DataError("every ranking was held out", remedy="more data, or a smaller held_out")
-    run.note(
-        enough(
-            "reward",
-            report,
-            learn=len(learn),
-            batch=settings.batch,
-            epochs=settings.epochs,
-            test=sum(len(r.comparisons()) for r in test),
-            asked=settings.held_out if held_out is None else float(bool(held_out)),
-            least=FEWEST,
-            anyway=settings.anyway,
-        )
-    )
+    pairs = sum(len(r.comparisons()) for r in test)
+    run.note(enough("reward", report, settings, held_out, learn=len(learn), test=pairs, least=FEWEST))
     if settings.bootstrap:
         learn = random.Random(derive_seed(order_seed, "bootstrap")).choices(learn, k=len(learn))
     labels = Labels(settings, learn)

@@ -88,19 +88,7 @@ def train(
         raise DataError(
             "every demonstration was held out", remedy="more demonstrations, or a smaller held_out"
         )
-    run.note(
-        enough(
-            "sft",
-            report,
-            learn=len(learn),
-            batch=settings.batch,
-            epochs=settings.epochs,
-            test=len(test),
-            asked=settings.held_out if held_out is None else float(bool(held_out)),
-            least=1,
-            anyway=settings.anyway,
-        )
-    )
+    run.note(enough("sft", report, settings, held_out, learn=len(learn), test=len(test), least=1))
     rows = [cut(encode(policy.tokenizer, d, settings.train_on), settings.max_length) for d in learn]
     if settings.packing and not takes_a_mask(policy.model, max(len(row.ids) for row in rows)):
         raise ConfigError(

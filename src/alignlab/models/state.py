@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import ResumeRefused
 from ..run import RunDir
 from .optimizer import MasterAdamW
 
@@ -15,6 +16,9 @@ from .optimizer import MasterAdamW
 class Trained:
     """Models with their optimizers, and the loop's own numbers. Making it is enough to go on: what an earlier
     process saved is put back into all of them.
+
+    Raises:
+        ResumeRefused: what was saved lacks a tensor, as a state that other code wrote does.
 
     Args:
         numbers: what the loop counts for itself, as JSON can hold it, where it begins.
@@ -33,6 +37,12 @@ class Trained:
         self.resumed = saved is not None
         if saved is not None:
             _, tensors, numbers = saved
+            if missing := sorted(self.state()[0].keys() - tensors.keys()):
+                raise ResumeRefused(
+                    f"the state that this run would go on from was written by other code: no {missing[0]!r}",
+                    where=str(run.path),
+                    remedy="--no-resume begins anew; the version that began it can go on",
+                )
             for name, (model, optimizer) in parts.items():
                 load_tensors(model, tensors, name)
                 optimizer.load_state_tensors(tensors, f"{name}_optim")

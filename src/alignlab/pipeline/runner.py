@@ -28,6 +28,7 @@ from typing import Any
 from ..errors import Terminated, UserError
 from ..run import DONE_ALREADY, Resume, beside, check_folder, read_run
 from ..settings import Training
+from ..text.lists import by_comma
 from .view import View
 
 PRELOAD = "alignlab.pipeline.warm"
@@ -201,7 +202,7 @@ class Pipeline:
 def seeds_of(text: str) -> list[int]:
     """Seeds from "0,1,2", each once."""
     try:
-        return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
+        return list(dict.fromkeys(map(int, by_comma(text))))
     except ValueError:
         raise UserError(f"--seeds {text!r} is not a list of whole numbers", remedy="as 0,1,2") from None
 

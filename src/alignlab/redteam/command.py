@@ -214,9 +214,8 @@ def repro(*, finding: str, run: str, model: str, samples: int) -> Document:
     cases = {case.id: case for case in findings_of(info.path)}
     case = cases.get(finding.upper())
     if case is None:
-        raise UserError(
-            f"there is no finding {finding!r:.40}", where=run, remedy="one of: " + ", ".join(cases)
-        )
+        found = "one of: " + ", ".join(cases) if cases else "nothing to ask again: the campaign found nothing"
+        raise UserError(f"there is no finding {finding!r:.40}", where=run, remedy=found)
     from ..settings.resolve import from_dict
 
     s, options = from_dict(RedteamSettings, info.config["settings"]), info.config["options"]

@@ -26,6 +26,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..text.escapes import first_line
+from ..text.lists import by_comma
 
 PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "trackio": ("trackio",)}
 PROJECT = "alignlab"
@@ -43,7 +44,7 @@ def parse_trackers(names: str) -> tuple[str, ...]:
     Raises:
         ConfigError: an unknown one, or one that is not installed, with what to install.
     """
-    found = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    found = tuple(dict.fromkeys(by_comma(names)))
     for name in found:
         if name not in PACKAGES:
             raise ConfigError(

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from ..errors import ConfigError, ResourceError, Terminated, UserError
 from ..settings import ServeSettings, rules
+from ..text.lists import by_comma
 from .access import Access, is_loopback
 from .audit import Audit
 
@@ -45,7 +46,7 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
         from .server import Server
 
         audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
-        hosts = [settings.host, *(name.strip() for name in settings.allowed_hosts.split(",") if name.strip())]
+        hosts = [settings.host, *by_comma(settings.allowed_hosts)]
         server = Server(
             load(served, settings), settings, audit, Access(key=key, names=hosts, local=local), stop=stop
         )

@@ -14,6 +14,7 @@ from ..run import RunDir
 from ..sampling.address import is_endpoint
 from ..sampling.endpoint import EndpointSampler
 from ..settings import AIJudgeSettings, EndpointSettings
+from ..text.lists import by_comma
 
 if TYPE_CHECKING:
     from ..feedback.ai import AIJudge
@@ -32,7 +33,7 @@ def judge_name(model: str, constitution: str, settings: AIJudgeSettings, *, labe
                 "http://host:port/v1#model"
             ),
         )
-    tags = tuple(tag.strip() for tag in settings.tags.split(",") if tag.strip())
+    tags = tuple(by_comma(settings.tags))
     return AIName(
         model,
         constitution,

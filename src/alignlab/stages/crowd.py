@@ -8,6 +8,7 @@ from typing import Any
 from .. import names
 from ..run import derive_seed
 from ..settings import CrowdSettings
+from ..text.lists import by_comma
 from .demonstrations import told
 from .stage import done, open_run, result
 
@@ -17,10 +18,7 @@ def crowd_demonstrations(
 ) -> dict[str, Any]:
     """The answers that a crowd wrote, voted for and settled on."""
     prompts = names.data.read_data(data, "prompt", seed=seed, count=count)
-    written, reviewing = (
-        [part.strip() for part in text.split(",") if part.strip()]
-        for text in (settings.writers, settings.reviewers)
-    )
+    written, reviewing = by_comma(settings.writers), by_comma(settings.reviewers)
     writers = [
         names.people.writer(name, seed=derive_seed(seed, "writer", i)) for i, name in enumerate(written)
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import names
 from ..errors import UserError
 from ..settings import BehaviourSettings, EndpointSettings
+from ..text.lists import by_comma
 from .stage import done, open_run, rate, result
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def diff_constitutions(
             f"a difference is one of two constitutions, and {len(words)} are named",
             remedy="alignlab constitution diff A.toml B.toml --data RUN --judge-model M",
         )
-    both = [name.strip() for name in models.split(",") if name.strip()]
+    both = by_comma(models)
     if len(both) not in (0, 2) or both and not gold:
         raise UserError(
             f"--models {models!r}: behaviour is that of two models, before a judge that knows",

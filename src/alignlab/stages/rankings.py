@@ -14,6 +14,7 @@ from .. import names
 from ..data.split import by_prompt
 from ..errors import UserError
 from ..records import Ranking, Unpaired, read_jsonl
+from ..text.lists import by_comma
 
 R = TypeVar("R", Ranking, Unpaired)
 
@@ -109,7 +110,7 @@ def parts_of(data: str) -> list[str]:
         return [f"columns:{listed}:{part}" for part in parts_of(rest)]
     if Path(data).exists() or data.startswith("mix:"):
         return [data]
-    return [part.strip() for part in data.split(",") if part.strip()]
+    return by_comma(data)
 
 
 def _together(

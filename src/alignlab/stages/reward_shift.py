@@ -10,6 +10,7 @@ from .. import names
 from ..errors import UserError
 from ..run import derive_seed, whole_file
 from ..settings import ShiftSettings
+from ..text.lists import by_comma
 from .stage import done, open_run, rate, result, room_for_answers
 
 
@@ -39,7 +40,7 @@ def reward_shift(
         )
     prompts = names.data.read_data(data, "prompt", seed=0, count=settings.prompts)
     start = names.models.model(model)
-    others = [names.models.model(name.strip()) for name in policies.split(",") if name.strip()]
+    others = [names.models.model(name) for name in by_comma(policies)]
     named_judge, named_truth = names.judges.reward_judge(reward, settings.model), names.judges.judge(gold)
     run = open_run(
         "reward-shift",
@@ -77,7 +78,7 @@ def reward_shift(
             row = method.accuracy_on_policy(judge, truth, policy, asked, reference=reference, **common)
         return {"policy": Path(source.name).name, "kind": "policy", **row}
 
-    sources = [start, *(int(n) for n in settings.best_of.split(",") if n), *others]
+    sources = [start, *(int(n) for n in by_comma(settings.best_of)), *others]
     rows = [
         run.kept(f"points/{number:03d}", partial(point, number, source))
         for number, source in enumerate(run.track(sources, desc="reward shift"))

@@ -20,7 +20,7 @@ from ..report import charts
 from ..run import RunInfo
 from . import fits, steps
 from .settings import StudySettings
-from .study import Bar, Planner, Study, Told, banded, each, fresh, made, mean, numbers, spread, start
+from .study import TO_DPO, Bar, Planner, Study, Told, banded, each, fresh, made, mean, numbers, spread, start
 
 NAMES = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO"}
 DIALS = {"ppo": "kl_coef", "rloo": "kl_coef", "dpo": "beta"}
@@ -226,18 +226,7 @@ KL_FRONTIER = Study(
         "The SFT model at KL 0 and best-of-N, which needs no training, on the same prompts; one reward "
         "model for all; prompts that it never saw."
     ),
-    reads=(
-        "demonstrations",
-        "prompts",
-        "annotator",
-        "own",
-        "sft",
-        "collect",
-        "reward",
-        "dpo",
-        "point",
-        "kl_frontier",
-    ),
+    reads=(*TO_DPO, "point", "kl_frontier"),
     plan=plan,
     measure=measure,
     tell=tell,

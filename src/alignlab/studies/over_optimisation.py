@@ -10,17 +10,18 @@ from pathlib import Path
 from .. import stages
 from ..errors import ConfigError
 from ..pipeline.runner import Stage
+from ..text.lists import by_comma
 from . import steps
 from .over_optimisation_figures import HALVES, measure
 from .over_optimisation_page import tell
 from .settings import ShareSettings, StudySettings
-from .study import Planner, Study, fresh, made, numbers, of_the_town, start
+from .study import TO_DPO, Planner, Study, fresh, made, numbers, of_the_town, start
 
 
 def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
     s, o, new = settings, settings.over_optimisation, fresh(seed)
     gold = {"gold": s.own.gold}
-    sizes = [part.strip() for part in o.sizes.split(",") if part.strip()]
+    sizes = by_comma(o.sizes)
     of_town = [size for size in sizes if size == "town" or size.startswith("town-")]
     if of_town and not of_the_town(s):
         raise ConfigError(
@@ -98,19 +99,7 @@ OVER_OPTIMISATION = Study(
         "the same samples; prompts are new to all reward models; the laws' intervals come from a bootstrap; "
         "the proposal is tried on many draws of its labelled sample."
     ),
-    reads=(
-        "demonstrations",
-        "prompts",
-        "annotator",
-        "own",
-        "sft",
-        "collect",
-        "reward",
-        "dpo",
-        "point",
-        "curve",
-        "over_optimisation",
-    ),
+    reads=(*TO_DPO, "point", "curve", "over_optimisation"),
     plan=plan,
     measure=measure,
     tell=tell,

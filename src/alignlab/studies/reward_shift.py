@@ -17,7 +17,7 @@ from ..run import RunInfo
 from . import steps
 from .kl_frontier import dial
 from .settings import JoinSettings, StudySettings
-from .study import Bar, Planner, Study, Told, banded, each, fresh, mean, of_the_town, spread, start
+from .study import TO_DPO, Bar, Planner, Study, Told, banded, each, fresh, mean, of_the_town, spread, start
 
 JUDGES = {
     "before": "comparisons of the SFT model's answers and other people's",
@@ -264,19 +264,7 @@ REWARD_SHIFT = Study(
         "The SFT model's own answers; best-of-N beside trained policies; as many more comparisons of the old "
         "kind against as many of the new; every reward model is judged on the same held-out prompts."
     ),
-    reads=(
-        "demonstrations",
-        "prompts",
-        "annotator",
-        "own",
-        "sft",
-        "collect",
-        "reward",
-        "dpo",
-        "kl_frontier",
-        "shift",
-        "shift_prompts",
-    ),
+    reads=(*TO_DPO, "kl_frontier", "shift", "shift_prompts"),
     plan=plan,
     measure=measure,
     tell=tell,

@@ -13,7 +13,11 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
+from ..text.lists import by_comma
 from .settings import StudySettings
+
+TO_DPO = ("demonstrations", "prompts", "annotator", "own", "sft", "collect", "reward", "dpo")
+"""The settings that a study reads which goes from demonstrations to a reward model and DPO."""
 
 
 class Planner(Protocol):
@@ -101,7 +105,7 @@ def banded(xs: Sequence[float], ys: Sequence[float], errors: Sequence[float]) ->
 def numbers(text: str, name: str) -> list[float]:
     """The numbers of a comma-separated setting, as they stand. Raises ConfigError for anything else."""
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
+        return list(map(float, by_comma(text)))
     except ValueError:
         raise ConfigError(f"{name} = {text!r} is not a list of numbers", remedy="as 0.1,0.3,1") from None
 
