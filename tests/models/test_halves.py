@@ -85,3 +85,14 @@ def test_the_sum_is_that_of_all_rows() -> None:
         torch.testing.assert_close(found[0], wanted)
         optimizer.step()
         assert halves.step(1, [4]) == [1]  # one row has no halves
+
+
+def test_a_process_with_several_threads_is_not_copied() -> None:
+    """Its copy would have none of them, and wait for them: `--model.threads 2` reads both halves itself."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        said, _ = trained(lambda: True)
+    finally:
+        torch.set_num_threads(threads)
+    assert {process for halves in said for _, process in halves} == {os.getpid()}

@@ -15,6 +15,7 @@ from ..data.split import by_prompt
 from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge, values_of
+from ..models.devices import may_be_copied
 from ..models.policy import Policy
 from ..records import Completion, Prompt, Ranking
 from ..run import RunDir, derive_seed
@@ -97,7 +98,7 @@ def run(
     rankings: list[Ranking] = []
     sampled_tokens = 0
     # a person ranks anywhere; whoever is asked about many at once may be a server, or a model elsewhere
-    in_copies = policy.device.type == "cpu" and not hasattr(annotator, "rank_all")
+    in_copies = policy.device.type == "cpu" and may_be_copied() and not hasattr(annotator, "rank_all")
     for chunk in run.in_chunks(list(enumerate(prompts)), ranked, desc="collect", in_copies=in_copies):
         rankings += map(Ranking.from_json, chunk["rankings"])
         sampled_tokens += chunk["sampled_tokens"]  # also for completions that are not kept

@@ -8,12 +8,20 @@ from typing import Any
 import torch
 
 from ..errors import ConfigError
+from ..run.beside import may_be_lent
 from ..settings import ModelSettings
 from ..text.escapes import first_line
 from ..text.streams import say
 
 BIG = 20_000_000
 """Parameters above which bf16 pays."""
+
+
+def may_be_copied() -> bool:
+    """Whether a copy of this process may do a part of its work: a core is lent at times, and torch has one
+    thread. Of a pool of threads the copy has none, and would wait for them forever.
+    """
+    return may_be_lent() and torch.get_num_threads() == 1
 
 
 def pick_device(settings: ModelSettings) -> torch.device:

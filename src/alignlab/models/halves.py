@@ -15,7 +15,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..run.beside import Beside, may_be_lent
+from ..run.beside import Beside
+from .devices import may_be_copied
 from .optimizer import MasterAdamW
 
 SMALL = 20_000_000
@@ -42,11 +43,12 @@ class Halves:
         count = sum(weight.numel() for weight in weights)
         self.halved = count <= SMALL and all(weight.device.type == "cpu" for weight in weights)
         self.theirs = [torch.empty_like(master) for master in self.masters] if self.halved else []
-        if self.halved and may_be_lent():
+        copied = self.halved and may_be_copied()
+        if copied:
             for weight, seen in zip(weights, _seen_by_both(weights), strict=True):
                 weight.data = seen.copy_(weight.data)
             self.theirs = _seen_by_both(self.masters)
-        self.beside = Beside(self._later_half if self.halved else None)
+        self.beside = Beside(self._later_half if copied else None)
 
     def step(self, step: int, rows: Sequence[int]) -> list[Any]:
         """What `learn` gives for each half, the earlier first. The optimizers have no gradients before, and
