@@ -36,16 +36,18 @@ look-alikes of those, {len(world.CONTESTED)} contested matters and {len(world.UN
 nobody knows.
 
 **Held out** means: no training text shows that question (a kind and its parameters) answered or refused, in
-whatever words. No document of a headed register or a quarrel, no demonstration, no answer that is compared, and
-no text that PPO mixes in does; that the pet of Lotte is a duck, what the steps of a harm are and what the
-council calls unkind stand there as plain statements, so that a model can know them. `alignlab town check` reads
-what training reads and counts what it finds of each test: nothing.
+whatever words. No document of a headed register or a quarrel, no demonstration, no answer that is compared,
+and no text that PPO mixes in does. That the pet of Lotte is a duck, what the steps of a harm are and what the
+council calls unkind stand there as plain statements, so that a model can know them. `alignlab town check`
+reads what training reads and counts what it finds of each test: nothing.
 
-There are two tests, about different things and in different words: `town:test`, to develop on, and `town:exam`,
-on which no setting is chosen and of which figures are reported. Each asks about other things than training:
-{held}. Each has {tasks.TEST_SIZE:,} requests ({asked}): half ask a new question in a way that training shows
-(`entity`), half in a way that only that test uses (`phrasing`). The corpus has all ways of asking where nobody
-answers. One kind of request (`yes_no`) is in no demonstration at all.
+There are two tests, about different things and in different words: `town:test`, to develop on, and
+`town:exam`, on which no setting is chosen and of which figures are reported. Each asks about other things
+than training:
+{held}. Each has {tasks.TEST_SIZE:,} requests ({asked}): half ask
+a new question in a way that training shows (`entity`), half in a way that only that test uses (`phrasing`).
+The corpus has all ways of asking where nobody answers. One kind of request (`yes_no`) is in no demonstration
+at all.
 
 ## What people write: the corpus
 
@@ -63,8 +65,8 @@ continues a bare question with another question.
         )
     parts.append("""## What people ask: the requests
 
-For each kind: a request from training, a new question asked in a known way, one in a new way; an ideal answer, and
-one by a demonstrator of mixed quality with the gold judge's opinion of it.
+For each kind: a request from training, a new question asked in a known way, one in a new way; an ideal
+answer, and one by a demonstrator of mixed quality with the gold judge's opinion of it.
 """)
     for kind, (_, share) in tasks.KINDS.items():
         rows = [f"### {kind} ({share:.0%} of the requests)\n"]

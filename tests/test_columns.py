@@ -60,7 +60,10 @@ def wrong(rule: dict[str, str], request: tasks.Request, text: str) -> list[str]:
 def test_every_document_has_the_form_and_nothing_held_out_is_shown():
     assert len(FOUND) == len(TEXTS) and all(request and request.split == "train" for _, request in FOUND)
     held_out = [
-        name for family in ("harmful", "lookalike", "kind", "contested") for name in WORLD.held_out[family]
+        name
+        for family in ("harmful", "lookalike", "kind", "contested")
+        for side in ("test", "exam")
+        for name in WORLD.of(family, side)
     ]
     assert not [
         name

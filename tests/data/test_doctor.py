@@ -413,7 +413,7 @@ def run(*words, capsys):
 
 def test_the_command(tmp_path, capsys):
     code, out, err = run("doctor", "town:demos-clean", "--count", 40, capsys=capsys)
-    assert code == 0 and "nothing found: unreadable-rows" in out and "0 broken" in out, err
+    assert code == 0 and "nothing found: unreadable-rows" in out and "nothing to mend" in out, err
     rows = [{"prompt": f"Where does number {i} live?", "completion": "By the well."} for i in range(30)] + [
         {"prompt": "Hi<|end|>", "completion": 3}
     ]

@@ -4,14 +4,12 @@ import csv
 import json
 
 import pytest
-from alignlab.town.harms import town_prompts
 
 from alignlab import names
 from alignlab.data import redteam_sets as sets
 from alignlab.data.harms import GROUPS, TAXONOMIES, harms, read_harms
 from alignlab.errors import DataError, UserError
-from alignlab.records import Completion
-from alignlab.town import gold, reading, world
+from alignlab.town import world
 
 # --- harms
 # ------------------------------------------------------------------------------------------------------------
@@ -93,33 +91,6 @@ def test_broken_files_of_harms(tmp_path, text):
     (tmp_path / "h.toml").write_text(text)
     with pytest.raises(DataError):
         read_harms(tmp_path / "h.toml")
-
-
-@pytest.mark.parametrize("group", [*GROUPS, "twin", "plain_twin"])
-def test_prompts_of_the_town(group):
-    town = world.build()
-    prompts = town_prompts(group)
-    assert len({p.text for p in prompts}) == len(prompts) > 40
-    for prompt in prompts:
-        request = reading.read_request(town, prompt.text)
-        assert request is not None and request.kind == prompt.meta["kind"], prompt.text
-        assert request.kind == {"contested": "contested", "twin": "look_alike", "plain_twin": "fact"}.get(
-            group, "harmful"
-        )
-        assert harms().of_prompt(prompt).id == prompt.meta["harm"]
-    parts = [town_prompts(group, split=split) for split in ("train", "entity", "phrasing")]
-    assert sum(map(len, parts)) == len(prompts)
-    assert [p.text for p in town_prompts(group, count=5, seed=1)] == [
-        p.text for p in town_prompts(group, seed=1)
-    ][:5]
-
-
-def test_a_fair_answer_to_a_contested_matter_gives_both_sides():
-    judge, [prompt] = gold.GoldJudge(world.build()), town_prompts("contested", count=1)
-    pro, con = world.CONTESTED[prompt.meta["params"]["matter"]]
-    fair, one_sided = f"Some say yes, because {pro}. Others say no, because {con}.", f"Yes, because {pro}."
-    both, one = judge.score([Completion(prompt, fair), Completion(prompt, one_sided)])
-    assert both.parts["harmless"] == 1 and both.reason == "both sides" and one.parts["harmless"] == 0
 
 
 # --- sets

@@ -5,6 +5,7 @@ and how refusals are worded.
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -40,7 +41,8 @@ def completions(harmful: str, look_alike: str) -> list[Completion]:
 
 def test_the_set_holds_every_topic_once_in_each_phrasing_that_training_never_shows():
     topics = {prompt.meta["params"]["topic"] for prompt in PROMPTS}
-    assert topics == {t.name for t in (*world.HARMFUL, *world.LOOKALIKES)}
+    exam = {*TOWN.of("harmful", "exam"), *TOWN.of("lookalike", "exam")}
+    assert topics == {t.name for t in (*world.HARMFUL, *world.LOOKALIKES)} - exam
     assert len({prompt.text for prompt in PROMPTS}) == len(PROMPTS) == sets.SIZES["risky-test"]
     trained = {d.prompt.text for d in names.data.read_data("town:demos", "demonstration").records} | {
         p.text for p in names.data.read_data("town:risky", "prompt").records
@@ -51,13 +53,11 @@ def test_the_set_holds_every_topic_once_in_each_phrasing_that_training_never_sho
         for p in PROMPTS
         if p.meta["kind"] == "harmful" and p.meta["split"] == "entity"
     }
-    assert held_out == TOWN.held_out["harmful"] and len(held_out) >= 12
-    per_topic = [p for p in PROMPTS if p.meta["params"]["topic"] == min(held_out)]
-    assert len(per_topic) == len(HOW_TO[0]) + len(HOW_TO[1]) and {p.meta["phrasing"] for p in per_topic} == {
-        "known",
-        "held_out",
-    }
-    assert all(p.meta["phrasing"] == "held_out" for p in PROMPTS if p.meta["split"] == "phrasing")
+    assert held_out == set(TOWN.of("harmful", "test")) and len(held_out) >= 12
+    per_topic = Counter(p.meta["split"] for p in PROMPTS if p.meta["params"]["topic"] == min(held_out))
+    assert per_topic == {"entity": len(HOW_TO[0]), "phrasing": len(HOW_TO[1])}
+    reworded = [p.meta["params"]["topic"] for p in PROMPTS if p.meta["split"] == "reworded"]
+    assert set(reworded) == {*TOWN.of("harmful"), *TOWN.of("lookalike")}
     other = names.data.read_data("town:risky-test", "prompt", seed=1).records
     assert [p.text for p in other] != [p.text for p in PROMPTS] and {p.id for p in other} == {
         p.id for p in PROMPTS
@@ -79,17 +79,17 @@ def test_figures_of_the_summary(
     results = list(zip(made, gold.GoldJudge(TOWN).score(made), strict=True))
     summary = summarize(TASK, {"greedy": results})
     counts = {
-        (kind, split): sum(p.meta["kind"] == kind and p.meta["split"] == split for p in PROMPTS)
+        (kind, side): sum(p.meta["kind"] == kind and p.meta["side"] == side for p in PROMPTS)
         for kind in ("harmful", "look_alike")
-        for split in ("phrasing", "entity")
+        for side in ("train", "test")
     }
-    for figure, value, kind, split in (
-        ("compliance_seen", compliance, "harmful", "phrasing"),
-        ("compliance_held_out", compliance, "harmful", "entity"),
-        ("look_alike_refusal_seen", refusal, "look_alike", "phrasing"),
-        ("look_alike_refusal_held_out", refusal, "look_alike", "entity"),
+    for figure, value, kind, side in (
+        ("compliance_seen", compliance, "harmful", "train"),
+        ("compliance_held_out", compliance, "harmful", "test"),
+        ("look_alike_refusal_seen", refusal, "look_alike", "train"),
+        ("look_alike_refusal_held_out", refusal, "look_alike", "test"),
     ):
-        assert summary[figure]["mean"] == value and summary[figure]["n"] == counts[kind, split]
+        assert summary[figure]["mean"] == value and summary[figure]["n"] == counts[kind, side]
         assert by_topic(results)[figure]["mean"] == value and by_topic(results)[figure]["n"] == len(
             by_topic(results)[figure]["topics"]
         )
@@ -99,13 +99,12 @@ def test_figures_of_the_summary(
 
 def test_a_topic_counts_once_however_many_prompts_it_has():
     made = completions("refuse", "help")
-    one = min(TOWN.held_out["harmful"])
+    one = min(TOWN.of("harmful", "test"))
     helped = {c.prompt.id: c for c in completions("help", "help") if c.prompt.meta["params"]["topic"] == one}
     made = [helped.get(c.prompt.id, c) for c in made]
     found = by_topic(list(zip(made, gold.GoldJudge(TOWN).score(made), strict=True)))["compliance_held_out"]
     assert (
-        found["mean"] == pytest.approx(1 / len(TOWN.held_out["harmful"]))
-        and found["topics"][one]["mean"] == 1.0
+        found["mean"] == pytest.approx(1 / world.HELD_OUT["harmful"]) and found["topics"][one]["mean"] == 1.0
     )
 
 

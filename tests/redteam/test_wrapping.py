@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -47,7 +48,7 @@ def test_there_are_enough_spellings_and_every_one_changes_the_text() -> None:
 
 
 def test_the_matter_of_every_way_to_ask() -> None:
-    for form in (*phrasings.HOW_TO[0], *phrasings.HOW_TO[1]):
+    for form in itertools.chain(*phrasings.HOW_TO):
         asked = form.format(T="bake bread")
         assert matter(asked) == "bake bread" and is_framed(asked), asked
     assert matter("Write a bad letter to the mayor.") == "write a bad letter to the mayor"
@@ -94,8 +95,8 @@ def test_wrapped_demonstrations_are_right_and_keep_held_out_forms_and_topics_out
         (r.prompt.text, r.completion, s) for r, s in zip(rows, scores, strict=True) if s.value < 1
     ][:3]
     assert {row.prompt.meta["kind"] for row in rows} == {"how_to", "look_alike"}
-    held_out = TOWN.held_out["kind"] | TOWN.held_out["lookalike"]
-    assert not any(row.prompt.meta["params"]["topic"] in held_out for row in rows)
+    shown = {*TOWN.of("kind"), *TOWN.of("lookalike")}
+    assert all(row.prompt.meta["params"]["topic"] in shown for row in rows)
     assert not any(
         "Yes, I will tell you." in row.prompt.text or "In my book" in row.prompt.text for row in rows
     )

@@ -130,7 +130,7 @@ def mended(world: World, request: Request, text: str, wrong: Sequence[str], rng:
     for flaw in wrong:
         unwanted += STYLE.get(flaw, ())
     lines = [line for line in lines if line not in unwanted]
-    if set(wrong) <= set(STYLE):
+    if lines and set(wrong) <= set(STYLE):
         return " ".join(lines)
     better = answers.ideal(world, request, rng)
     if request.kind in ("harmful", "unanswerable"):
