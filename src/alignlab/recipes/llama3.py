@@ -70,6 +70,6 @@ def llama3(plan: Plan) -> None:
             gold=GOLD,
         )
         plan.measure(f"rejection_{number}", chosen, parent=parent)
-        policy = plan.stage(f"dpo-{number}", stages.dpo, model=chosen, data=ranked, settings=s.dpo)
+        policy = plan.stage(f"dpo-{number}", stages.dpo, model=chosen, data=ranked, settings=s.llama3_dpo)
         plan.measure(f"dpo_{number}", policy, parent=f"rejection_{number}")
         parent = f"dpo_{number}"

@@ -4,8 +4,6 @@ that a program verifies.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .. import stages
 from .plan import GOLD, Plan, own_completions
 
@@ -48,9 +46,7 @@ def tulu3(plan: Plan) -> None:
         settings=s.collect,
         gold=GOLD,
     )
-    dpo = plan.stage(
-        "dpo", stages.dpo, model=sft, data=ranked, settings=replace(s.dpo, loss_type="sigmoid_norm", beta=5.0)
-    )
+    dpo = plan.stage("dpo", stages.dpo, model=sft, data=ranked, settings=s.tulu3_dpo)
     plan.measure("dpo", dpo, parent="sft")
 
     # 3. rewards that a program verifies

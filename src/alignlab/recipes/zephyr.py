@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .. import stages
 from .plan import GOLD, Plan, own_completions
 
@@ -52,5 +50,5 @@ def zephyr(plan: Plan) -> None:
         settings=s.collect,
         gold=GOLD,
     )
-    dpo = plan.stage("dpo", stages.dpo, model=sft, data=ranked, settings=replace(s.dpo, loss_type="sigmoid"))
+    dpo = plan.stage("dpo", stages.dpo, model=sft, data=ranked, settings=s.zephyr_dpo)
     plan.measure("dpo", dpo, parent="sft")
