@@ -139,11 +139,11 @@ def test_the_likelihood_beside_dpo(dtype: torch.dtype) -> None:
     """
     given, theirs = read("dpo/sigmoid_sft", dtype)
     leaf, policy, reference = completions(given)
-    lengths = given["mask_BT"].sum(1)
+    lengths, written = given["mask_BT"].sum(1), (leaf * given["mask_BT"][:, 1:]).sum(1)
     losses = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"])[0]
-    nll = better_nll(*policy.chunk(2), *lengths.chunk(2))
-    weights = lengths.chunk(2)[0] / lengths.chunk(2)[0].sum()
-    together = (weights * nll).sum()
+    nll = better_nll(*written.chunk(2), *lengths.chunk(2))
+    weights = lengths.chunk(2)[0].to(dtype)
+    together = (weights * nll).sum() / weights.sum()
     loss = losses.mean() + given["sft_weight"] * together
     loss.backward()
     assert given["sft_weight"] == 0.2
