@@ -13,7 +13,7 @@ from .world import VERSION
 
 EXAM = "town:exam"
 SEEDS = (20, 21, 22)
-"""Of the models of a page: SFT to evaluation. World, base model and the exam's prompts are the same in all."""
+"""Of the models of a page, SFT to evaluation; world, base model and the exam's prompts stay the same."""
 CHOSEN = "seed 10 and `town:test`"
 """What settings are chosen on."""
 
@@ -29,11 +29,13 @@ def measured(seeds: Sequence[int], sets: Mapping[str, int], *, model: str = "tow
 
 def head(found: Mapping[str, Any]) -> str:
     """The first line of a page: what its figures are of, as `measured` wrote it."""
-    seeds = " ".join(("seed" if len(found["seeds"]) == 1 else "seeds", ", ".join(map(str, found["seeds"]))))
+    word = "seed" if len(found["seeds"]) == 1 else "seeds"
+    seeds = f"{word} {', '.join(map(str, found['seeds']))}"
     sets = ", ".join(f"`{name}` (n = {count:,})" for name, count in found["sets"].items())
     return (
-        f"> Figures of the town's version {found['version']}: base model `{found['model']}`, {seeds}, on {sets}. "
-        f"Settings were chosen on {found['chosen']}. World, base model and prompts are the same for every seed."
+        f"> Figures of the town's version {found['version']}: base model `{found['model']}`, {seeds}, on "
+        f"{sets}. Settings were chosen on {found['chosen']}. World, base model and prompts are the same for "
+        "every seed."
     )
 
 
