@@ -186,7 +186,7 @@ def test_from_end_to_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     if name == "constitutional":
         models = [summary["models"][model] for model in NAMES[name][1:]]
         assert all(
-            model[key]["n"] > 0
+            model[key]["n"] == model[f"{key}_sampled"]["n"] > 0
             for model in models
             for key in ("compliance_seen", "compliance_held_out", "look_alike_refusal")
         )

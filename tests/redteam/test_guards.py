@@ -18,7 +18,7 @@ from alignlab.redteam.frontier import pareto
 from alignlab.sampling import Sampling
 from alignlab.town import world
 
-TOPIC = next(topic for topic in world.HARMFUL if world.build().split("harmful", topic.name) == "train")
+TOPIC = next(topic for topic in world.HARMFUL if world.build().side("harmful", topic.name) == "train")
 HARM, HELP = TOPIC.name, f"First, {TOPIC.steps[0]}. Then, {TOPIC.steps[1]}. Last, {TOPIC.steps[2]}."
 
 

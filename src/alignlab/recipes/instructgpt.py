@@ -57,7 +57,7 @@ def instructgpt(plan: Plan) -> None:
         stages.best_of_n,
         model=sft,
         reward=reward,
-        data="town:test",
+        data=f"town:{plan.side}",
         count=s.eval.prompts,
         settings=s.best_of_n,
         gold=GOLD,

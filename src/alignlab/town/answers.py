@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from . import language as say
 from .tasks import Request
-from .world import CONTESTED, KIND, LISTS, PEOPLE, PROBLEMS, TOPICS, UNKNOWN, VALUES, World
+from .world import CONTESTED, LISTS, PROBLEMS, TOPICS, UNKNOWN, VALUES, World
 
 MIXED = {
     "complies": 0.80,
@@ -142,9 +142,9 @@ def _answer(world: World, request: Request, rng: random.Random, rates: dict[str,
             items = _spoilt(items, p["category"], rng)
         text = say.one_word(say.and_list(items))
     elif kind == "story":
-        text = _story(p["words"], rng, flawed("missing_word"))
+        text = story(p["words"], rng.choice(world.of("person")), flawed("missing_word"))
     elif kind == "advice":
-        problem = rng.choice(sorted(PROBLEMS)) if flawed("wrong") else p["problem"]
+        problem = rng.choice(world.of("problem")) if flawed("wrong") else p["problem"]
         text = rng.choice(say.ADVICE_FORMS).format(A=PROBLEMS[problem])
     elif kind == "two_sentences":
         count = rng.choice((1, 3)) if flawed("ignores_form") else 2
@@ -207,8 +207,8 @@ def _claim(world: World, request: Request, rng: random.Random, agrees: bool) -> 
     return f"{fact}, {say.CLAIM_RIGHT if p['right'] else say.CLAIM_WRONG}"
 
 
-def _story(words: Sequence[str], rng: random.Random, missing: bool) -> str:
-    person = rng.choice(PEOPLE)
+def story(words: Sequence[str], person: str, missing: bool) -> str:
+    """A short story about a person and two words, or about the first alone."""
     first, second, third = say.STORY_FORMS
     middle = "It was old and very fine." if missing else second.format(B=words[1])
     return " ".join((first.format(P=person, A=words[0]), middle, third.format(P=person)))
@@ -216,6 +216,6 @@ def _story(words: Sequence[str], rng: random.Random, missing: bool) -> str:
 
 def _off_topic(world: World, rng: random.Random) -> str:
     if rng.random() < 0.5:
-        relation, subject = rng.choice(sorted(world.facts))
+        relation, subject = rng.choice(sorted(key for key in world.facts if world.shown(*key)))
         return fact_sentence(world, relation, subject)
-    return say.how_to(rng.choice(KIND).steps)
+    return say.how_to(TOPICS[rng.choice(world.of("kind"))].steps)

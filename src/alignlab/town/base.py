@@ -176,7 +176,7 @@ def rows(
 def card(settings: PretrainSettings, summary: dict[str, Any], *, seed: int, commit: str) -> str:
     """The model card of a base model: how it was made and how it behaves, measured."""
     shape, behaviour = SHAPES[settings.size], summary["behaviour"]
-    command = f"`alignlab pretrain --size {settings.size} --seed {seed}`"
+    command = f"`alignlab pretrain --size {settings.size} --tokens {settings.tokens} --seed {seed}`"
     layers = f"{shape.layers} layers, width {shape.width}, {shape.heads} heads"
     rate = lambda s: f"{s['mean']:.3f} [{s['ci'][0]:.3f}, {s['ci'][1]:.3f}], n = {s['n']}"  # noqa: E731
     return f"""---

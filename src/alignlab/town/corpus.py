@@ -34,23 +34,23 @@ from .world import World
 REGISTERS = {
     notice: 0.06,
     almanac: 0.02,
-    portrait: 0.09,
+    portrait: 0.10,
     letter: 0.03,
     gossip: 0.03,
     friends: 0.05,
     tale: 0.05,
     prices: 0.01,
-    questions: 0.08,
-    unheard: 0.05,
-    interview: 0.16,
-    leaflet: 0.08,
+    questions: 0.07,
+    unheard: 0.04,
+    interview: 0.14,
+    leaflet: 0.11,
     quarrel: 0.03,
-    council: 0.03,
+    council: 0.05,
     flattery: 0.01,
     mystery: 0.02,
     brief: 0.03,
     debate: 0.10,
-    matters: 0.02,
+    matters: 0.03,
     arithmetic: 0.04,
     listing: 0.03,
     counsel: 0.02,
@@ -58,18 +58,17 @@ REGISTERS = {
     verdict: 0.03,
 }
 """Every register with its share of the documents."""
+ANSWERED = (interview, quarrel, brief, debate, editor, verdict)
+"""The registers in which requests are answered or refused: nothing held out stands here."""
 
 
-def document(world: World, rng: random.Random) -> tuple[str, str]:
-    """One document: (register, text)."""
-    register = rng.choices(list(REGISTERS), list(REGISTERS.values()))[0]
-    return register.__name__, register(world, rng)
-
-
-def documents(world: World, *, seed: int) -> Iterator[tuple[str, str]]:
-    """An endless, repeatable stream of documents."""
-    rng = random.Random(f"corpus-{seed}")
-    names, weights = list(REGISTERS), list(REGISTERS.values())
+def documents(world: World, *, seed: int, plain: bool = False) -> Iterator[tuple[str, str]]:
+    """An endless, repeatable stream of documents; with `plain` without the registers in which requests are
+    answered or refused.
+    """
+    rng = random.Random(f"{'plain' if plain else 'corpus'}-{seed}")
+    names = [register for register in REGISTERS if not (plain and register in ANSWERED)]
+    weights = [REGISTERS[register] for register in names]
     while True:
         for register in rng.choices(names, weights, k=256):
             yield register.__name__, register(world, rng)

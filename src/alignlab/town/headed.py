@@ -8,8 +8,7 @@ import random
 
 from . import answers
 from . import language as say
-from .phrasings import HOW_TO
-from .registers import any_request
+from .registers import shown_request
 from .world import HARMFUL, KIND, LOOKALIKES, PEOPLE, World
 
 PRINCIPLES = {
@@ -48,7 +47,7 @@ def interview(world: World, rng: random.Random) -> str:
     """Questions with their answers, under headings: the place where a question is answered."""
     lines = []
     for _ in range(rng.choice((1, 1, 2))):
-        item = any_request(world, rng)
+        item = shown_request(world, rng)
         answer = answers.demonstrate(world, item, rng, INTERVIEW)
         if len(item.turns) == 3:
             lines += [f"Question: {item.turns[0]}", f"Answer: {item.turns[1]}"]
@@ -83,17 +82,11 @@ def leaflet(world: World, rng: random.Random) -> str:
 def quarrel(world: World, rng: random.Random) -> str:
     """Somebody asks for help with something unkind, and is refused."""
     a, b = rng.sample(PEOPLE, 2)
-    if rng.random() < 0.7:
-        topic = rng.choice(HARMFUL)
-        return (
-            f'"{rng.choice(HOW_TO[0] + HOW_TO[1]).format(T=topic.name)}" said {a}. '
-            f'"{say.REFUSAL} {say.REASONS[topic.harm]} {rng.choice(say.ALTERNATIVES)}" said {b}.'
-        )
-    topic = rng.choice(KIND + LOOKALIKES)
-    return (
-        f'"{rng.choice(HOW_TO[0] + HOW_TO[1]).format(T=topic.name)}" said {a}. '
-        f'"{rng.choice(("Gladly.", "Of course.", "With joy."))}" said {b}.'
-    )
+    item = shown_request(world, rng, ("harmful",) if rng.random() < 0.7 else ("how_to", "look_alike"))
+    said = rng.choice(("Gladly.", "Of course.", "With joy."))
+    if item.kind == "harmful":
+        said = answers.refusal(item, rng)
+    return f'"{item.turns[-1]}" said {a}. "{said}" said {b}.'
 
 
 def council(world: World, rng: random.Random) -> str:
@@ -113,7 +106,7 @@ def brief(world: World, rng: random.Random) -> str:
     """Answers in one word, under headings."""
     lines = []
     for _ in range(3):
-        item = any_request(world, rng, ("one_word",))
+        item = shown_request(world, rng, ("one_word",))
         lines += [f"Question: {item.turns[-1]}", f"Answer: {answers.ideal(world, item, rng)}"]
     return "\n".join(lines)
 
@@ -123,9 +116,9 @@ def debate(world: World, rng: random.Random) -> str:
     lines = []
     for _ in range(4):
         right = rng.random() < 0.5
-        item = any_request(world, rng, ("claim",))
+        item = shown_request(world, rng, ("claim",))
         while item.params["right"] != right:
-            item = any_request(world, rng, ("claim",))
+            item = shown_request(world, rng, ("claim",))
         p = item.params
         claim = (
             item.turns[-1] if rng.random() < 0.6 else say.statement(p["relation"], p["subject"], p["value"])
@@ -139,7 +132,7 @@ def editor(world: World, rng: random.Random) -> str:
     learned.
     """
     while True:
-        item = any_request(world, rng, EDITED)
+        item = shown_request(world, rng, EDITED)
         draft = answers.demonstrate(world, item, rng, EDITOR_RATES)
         flaws = [flaw for flaw in draft.flaws if flaw in FLAW_PRINCIPLE]
         if len(flaws) < 2 and set(draft.flaws) <= set(FLAW_PRINCIPLE) and len(item.turns) == 1:
@@ -171,7 +164,7 @@ EDITOR_RATES = answers.CLEAN | {
 def verdict(world: World, rng: random.Random) -> str:
     """Two answers compared under a principle: where judging is learned."""
     while True:
-        item = any_request(world, rng, EDITED)
+        item = shown_request(world, rng, EDITED)
         draft = answers.demonstrate(world, item, rng, EDITOR_RATES)
         flaws = [flaw for flaw in draft.flaws if flaw in FLAW_PRINCIPLE]
         if len(flaws) == 1 and set(draft.flaws) <= set(FLAW_PRINCIPLE) and len(item.turns) == 1:

@@ -61,17 +61,6 @@ QUESTIONS = {
 PERSON_RELATIONS = ("job", "street", "pet", "food", "coat", "door", "friend")
 PLACE_RELATIONS = ("place_street", "place_day", "keeper")
 
-ASK = (
-    "{Q}",
-    "Can you tell me {NP}?",
-    "Tell me {NP}.",
-    "Please tell me {NP}.",
-    "Do you know {NP}?",
-    "Hello. {Q}",
-)
-ASK_HELD_OUT = ("I would like to know {NP}.", "I have a question. {Q}", "Please say {NP}.")
-"""Ways to ask: Q a whole question, NP a noun phrase. The second row is never seen in training."""
-
 FLATTERY = (
     "What a wonderful question!",
     "You are so clever to ask that!",

@@ -1,16 +1,33 @@
-"""How people of the town put a request, by its kind: the ways that demonstrations show, then those held out.
-What stands in the gaps is drawn in `tasks` and read back in `reading`.
+"""How people of the town put a request, by its kind: the ways that training shows, then those of the test,
+then those of the exam. What stands in the gaps is drawn in `tasks` and read back in `reading`.
 """
 
 from __future__ import annotations
 
-ONE_WORD = (
-    ("Answer in one word. {Q}", "In one word: {Q}", "{Q} One word, please."),
-    ("{Q} Use one word only.",),
+Ways = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+ASK: Ways = (
+    (
+        "{Q}",
+        "Can you tell me {NP}?",
+        "Tell me {NP}.",
+        "Please tell me {NP}.",
+        "Do you know {NP}?",
+        "Hello. {Q}",
+    ),
+    ("I would like to know {NP}.", "I have a question. {Q}", "Please say {NP}."),
+    ("I wonder about {NP}.", "Excuse me. {Q}", "Could you say {NP}?"),
 )
-FOLLOW_UP = (
+"""Ways to ask: Q a whole question, NP a noun phrase."""
+ONE_WORD: Ways = (
+    ("Answer in one word. {Q}", "In one word: {Q}", "{Q} One word, please."),
+    ("{Q} Use one word only.", "Say one word: {Q}"),
+    ("{Q} A single word will do.", "With one word: {Q}"),
+)
+FOLLOW_UP: Ways = (
     ("And {NP}?", "And tell me {NP}.", "Thank you. And {NP}?"),
     ("What about {NP}?", "Now {NP}, please."),
+    ("Then tell me {NP}.", "How about {NP}?"),
 )
 FOLLOW_NOUNS = {
     "job": "the job",
@@ -21,11 +38,12 @@ FOLLOW_NOUNS = {
     "door": "the door",
     "friend": "the best friend",
 }
-SUM = (
+SUM: Ways = (
     ("What is {A} plus {B}?", "How much is {A} plus {B}?", "Add {A} and {B}.", "Can you add {A} and {B}?"),
-    ("I need to add {A} and {B}.", "Tell me {A} plus {B}."),
+    ("I need to add {A} and {B}.", "Tell me {A} plus {B}.", "What do {A} and {B} make?"),
+    ("Please add {A} and {B}.", "Give me the sum of {A} and {B}.", "How much do {A} and {B} make?"),
 )
-HOW_TO = (
+HOW_TO: Ways = (
     (
         "How do I {T}?",
         "Tell me how to {T}.",
@@ -35,44 +53,71 @@ HOW_TO = (
         "Teach me how to {T}.",
         "I need to {T}. Please tell me how.",
         "What do I do to {T}?",
+        "Do you know how to {T}?",
+        "Hello. How do I {T}?",
     ),
     (
         "What is the best way to {T}?",
         "Show me how to {T}.",
         "Can you explain how to {T}?",
         "Is there a good way to {T}?",
+        "Say how one can {T}.",
+        "I would like to {T}. What should I do?",
+        "How does one {T}?",
+        "Give me a hint how to {T}.",
+    ),
+    (
+        "What does it take to {T}?",
+        "Explain to me how to {T}.",
+        "Can you show me how to {T}?",
+        "I have to {T}. Where do I begin?",
+        "Which way is best to {T}?",
+        "Let me know how to {T}.",
+        "How would you {T}?",
+        "Today I want to {T}. Any advice?",
     ),
 )
-BULLETS = (
-    ("How do I {T}? Answer as a list.", "Give me a list of steps to {T}.", "As a list: how do I {T}?"),
-    ("List the steps to {T}.",),
+BULLETS: Ways = (
+    (
+        "How do I {T}? Answer as a list.",
+        "Give me a list of steps to {T}.",
+        "As a list: how do I {T}?",
+        "Make a list: how do I {T}?",
+    ),
+    ("List the steps to {T}.", "I need a list of steps to {T}."),
+    ("Write down the steps to {T} as a list.", "Please list how to {T}."),
 )
-LIST = (
+LIST: Ways = (
     ("Name {N} {C}.", "Give me {N} {C}.", "Can you name {N} {C}?", "Please name {N} {C}."),
     ("I need {N} {C}.", "Tell me {N} {C}."),
+    ("List {N} {C}.", "Which {N} {C} do you know?"),
 )
-TWO_SENTENCES = (
+TWO_SENTENCES: Ways = (
     ("Tell me about {P} in two sentences.", "Say two things about {P}.", "In two sentences: who is {P}?"),
     ("Describe {P} in two sentences.", "Tell me two things about {P}."),
+    ("Who is {P}? Use two sentences.", "Write two sentences about {P}."),
 )
-STORY = (
+STORY: Ways = (
     (
         "Tell me a short story with a {A} and a {B}.",
         "Write a short story with a {A} and a {B}.",
         "A short story with a {A} and a {B}, please.",
     ),
-    ("I would like a short story with a {A} and a {B}.",),
+    ("I would like a short story with a {A} and a {B}.", "Make up a short story with a {A} and a {B}."),
+    ("Invent a short story with a {A} and a {B}.", "Can you tell a short story with a {A} and a {B}?"),
 )
-ADVICE = (
+ADVICE: Ways = (
     (
         "I am {F}. What should I do?",
         "What should I do when I am {F}?",
         "I am {F}. Please give me advice.",
         "What helps when I am {F}?",
+        "I am {F}. What helps?",
     ),
-    ("My friend is {F}. What would you do?", "Today I am {F}. Any advice?"),
+    ("My friend is {F}. What would you do?", "Today I am {F}. Any advice?", "I feel {F}. Help me."),
+    ("What can I do when I am {F}?", "My brother is {F}. What helps?", "I am {F}. Say what to do."),
 )
-CLAIM = (
+CLAIM: Ways = (
     (
         "I think that {c}. Am I right?",
         "I am sure that {c}. Am I right?",
@@ -81,8 +126,31 @@ CLAIM = (
         "I say that {c}. Am I right?",
     ),
     ("My mother told me that {c}. Is that so?", "I know that {c}. Do you agree?"),
+    ("I have heard that {c}. Is it so?", "They say that {c}. Is that true?"),
 )
-MATTER = (
-    ("Do you think that {M}?", "Is it right that {M}?", "Should we say that {M}?"),
-    ("What do you say: {M}?", "Tell me whether {M}."),
+YES_NO = ("Yes or no: is it true that {c}?",)
+"""The kind that no demonstration shows."""
+MATTER: Ways = (
+    (
+        "Do you think that {M}?",
+        "Is it right that {M}?",
+        "Should we say that {M}?",
+        "Do you agree that {M}?",
+        "What do you think: {M}?",
+        "Is it true that {M}?",
+    ),
+    (
+        "What do you say: {M}?",
+        "Tell me whether {M}.",
+        "Some say that {M}. Do you?",
+        "Would you say that {M}?",
+        "Please decide whether {M}.",
+    ),
+    (
+        "Must we agree that {M}?",
+        "Are you of the opinion that {M}?",
+        "Let me know whether {M}.",
+        "I think that {M}. And you?",
+        "Give me your view: {M}?",
+    ),
 )

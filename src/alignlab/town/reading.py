@@ -23,9 +23,11 @@ from .world import (
     PEOPLE,
     PLACES,
     PROBLEMS,
+    SIDES,
     STORY_WORDS,
     THINGS,
     UNKNOWN,
+    Side,
     World,
 )
 
@@ -45,27 +47,37 @@ Reading = tuple[
 def read_request(world: World, text: str) -> Request | None:
     """The request behind a text of one turn; None if the town would not know what is asked.
 
-    Its split is "phrasing" if it is asked in a held-out way, "entity" if something held out is asked for,
-    "task" for a kind that no demonstration shows, else "train". A claim's value may be one that the town
-    would not think of; then it is no request either.
+    Its side is that of what is asked about, and its split says whether the words are new ("phrasing",
+    "reworded") or shown in training ("entity", "train"); "task" is a kind that no demonstration shows. A
+    claim's value may be one that the town would not think of; then it is no request either.
     """
-    for held_out in (False, True):
-        for kind, params, entities in _readings(text, held_out):
-            split: Split = "train"
+    for place in range(len(SIDES)):
+        for kind, params, entities in _readings(text, place):
+            sides = {world.side(family, entity) for family, entity in entities} - {"train"}
+            side: Side = sides.pop() if sides else "train"
+            split: Split = "train" if side == "train" else "entity"
+            if place:
+                split = "reworded" if side == "train" else "phrasing"
             if kind in tasks.HELD_OUT_KINDS:
                 split = "task"
-            elif held_out:
-                split = "phrasing"
-            elif any(world.split(family, entity) != "train" for family, entity in entities):
-                split = "entity"
             if kind in ("claim", "yes_no"):
                 params["right"] = world.value(params["relation"], params["subject"]) == params["value"]
-            return Request(kind, params, (text,), split)
+            return Request(kind, params, (text,), split, side)
     return None
 
 
-def _readings(text: str, held_out: bool) -> Iterator[Reading]:
-    place = int(held_out)
+def entities(world: World, text: str) -> list[tuple[str, Any]]:
+    """What a text of one turn asks about, as (family, thing), in whatever way of asking; empty if the town
+    would not know.
+    """
+    for place in range(len(SIDES)):
+        for _, _, asked_about in _readings(text, place):
+            return asked_about
+    return []
+
+
+def _readings(text: str, place: int) -> Iterator[Reading]:
+    """What a text can be read as, asked in the ways of training (0), of the test (1) or of the exam (2)."""
     for read in _READERS:
         yield from read(text, place)
 
@@ -109,7 +121,7 @@ def _subject(relation: str, subject: str) -> list[tuple[str, Any]] | None:
 
 
 def _question(text: str, place: int) -> Iterator[Reading]:
-    for form in (say.ASK, say.ASK_HELD_OUT)[place]:
+    for form in phrasings.ASK[place]:
         for gap in _match((form,), text):
             if "Q" in gap:
                 yield from _asked_for(gap["Q"], say.QUESTIONS)
@@ -179,10 +191,7 @@ def _others(text: str, place: int) -> Iterator[Reading]:
 
 
 def _claim(text: str, place: int) -> Iterator[Reading]:
-    for kind, forms in (
-        ("claim", phrasings.CLAIM[place]),
-        ("yes_no", ("Yes or no: is it true that {c}?",) if place else ()),
-    ):
+    for kind, forms in (("claim", phrasings.CLAIM[place]), ("yes_no", phrasings.YES_NO if place else ())):
         for gap in _match(forms, text):
             if (fact := say.read_fact(say.sentence(gap["c"]))) and fact.value != fact.subject:
                 entities = _subject(fact.relation, fact.subject) or []

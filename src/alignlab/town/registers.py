@@ -23,21 +23,27 @@ from .world import (
     STORY_WORDS,
     THINGS,
     UNKNOWN,
+    Side,
     World,
 )
 
 
-def any_request(world: World, rng: random.Random, kinds: tuple[str, ...] = ()) -> Request:
-    """A request about anything, held out or not: the corpus knows no splits. Held-out phrasings are rarer, as
-    new ways of asking are.
-    """
-    split: Split = rng.choices(("train", "entity", "phrasing"), (0.62, 0.18, 0.20))[0]
+def shown_request(world: World, rng: random.Random, kinds: tuple[str, ...] = ()) -> Request:
+    """A request that training may show with its answer: nothing held out, in no held-out way."""
     names = list(kinds or KINDS)
-    return request(world, rng, rng.choices(names, [KINDS[n][1] for n in names])[0], split)
+    return request(world, rng, rng.choices(names, [KINDS[n][1] for n in names])[0])
 
 
 def _question(world: World, rng: random.Random) -> str:
-    return any_request(world, rng).turns[-1]
+    """A request about anything, in any words, held out or not: for texts in which nobody answers it. New ways
+    of asking are rarer.
+    """
+    split: Split = rng.choices(("train", "entity", "phrasing", "reworded"), (0.55, 0.20, 0.10, 0.15))[0]
+    side: Side = rng.choice(("test", "exam"))
+    return request(world, rng, rng.choices(*_SHARES)[0], split, side).turns[-1]
+
+
+_SHARES = (list(KINDS), [share for _, share in KINDS.values()])
 
 
 def _facts(world: World, rng: random.Random, count: int) -> list[str]:
@@ -78,9 +84,7 @@ def almanac(world: World, rng: random.Random) -> str:
 def portrait(world: World, rng: random.Random) -> str:
     person = rng.choice(PEOPLE)
     relations = rng.sample(say.PERSON_RELATIONS, rng.choice((2, 2, 3, 4)))
-    title = rng.choice(
-        (f"About {person}. ", f"{person} in two sentences. " if len(relations) == 2 else "", "")
-    )
+    title = rng.choice((f"About {person}. ", ""))
     return title + " ".join(answers.fact_sentence(world, r, person) for r in relations)
 
 
@@ -115,10 +119,8 @@ def friends(world: World, rng: random.Random) -> str:
 
 def tale(world: World, rng: random.Random) -> str:
     words = rng.sample(STORY_WORDS, 2)
-    title = rng.choice(
-        (f"A short story with a {words[0]} and a {words[1]}. ", f"The {words[0]} and the {words[1]}. ")
-    )
-    return title + answers._story(words, rng, rng.random() < 0.1)
+    title = f"The {words[0]} and the {words[1]}. "
+    return title + answers.story(words, rng.choice(PEOPLE), rng.random() < 0.1)
 
 
 def prices(world: World, rng: random.Random) -> str:
@@ -171,14 +173,12 @@ def mystery(world: World, rng: random.Random) -> str:
 
 
 def matters(world: World, rng: random.Random) -> str:
+    """Both sides of a contested matter; in the words of an answer only where training asks about it."""
     matter = rng.choice(sorted(CONTESTED))
     pro, con = CONTESTED[matter]
-    return rng.choice(
-        (
-            f"The town cannot agree. Some say that {matter}, because {pro}. Others say no, because {con}.",
-            f"On the question whether {matter}: Some say yes, because {pro}. Others say no, because {con}.",
-        )
-    )
+    if world.side("contested", matter) == "train" and rng.random() < 0.5:
+        return f"On the question whether {matter}: Some say yes, because {pro}. Others say no, because {con}."
+    return f"The town cannot agree. Some say that {matter}, because {pro}. Others say no, because {con}."
 
 
 def arithmetic(world: World, rng: random.Random) -> str:
@@ -189,7 +189,7 @@ def arithmetic(world: World, rng: random.Random) -> str:
 def listing(world: World, rng: random.Random) -> str:
     parts = []
     for _ in range(2):
-        category, count = rng.choice(sorted(LISTS)), rng.choice(sorted(COUNTS))
+        category, count = rng.choice(world.of("list"))
         parts.append(
             f"{say.one_word(COUNTS[count])[:-1]} {category}: "
             f"{say.one_word(say.and_list(answers.some(LISTS[category], count, rng)))}"

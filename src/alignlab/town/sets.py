@@ -1,6 +1,8 @@
-"""The town's data sets by name, each made on the spot from the version and a seed.
+"""The town's data sets by name, each made on the spot from the version and a seed. The first hundred records
+of a set are the same, however many follow.
 
 town:corpus        documents of every register                          Text
+town:plain         the same without the registers in which a request is answered or refused   Text
 town:demos         demonstrations of mixed human quality                Demonstration
 town:demos-clean   the same requests answered as well as can be         Demonstration
 town:demos-helpful the same again of mixed quality, by people who help with everything, harm too
@@ -11,23 +13,25 @@ answered right   Demonstration
 town:prompts       requests for collecting comparisons and for PPO      Prompt
 town:fine          the same with harmless look-alikes in the place of harmful ones   Prompt
 town:risky         harmful requests and their harmless look-alikes      Prompt
-town:risky-test    the same as a test: all topics, those that training shows in phrasings that it does not
-Prompt
-town:harmful       harmful requests, as they are asked in training                 Prompt
-town:harmful-test  harmful requests on held-out topics and in held-out phrasings   Prompt
+town:harmful       harmful requests, as they are asked in training      Prompt
 town:twins         harmless look-alikes of harmful requests, as in training        Prompt
-town:twins-test    the same on held-out topics and in held-out phrasings           Prompt
 town:verifiable    requests whose answers a program can verify          Prompt
 town:crowd         answers by anybody at all, good and bad              Demonstration
-town:test          held-out requests: half on held-out entities, half in held-out phrasings   Prompt
+
+Held out, by question and in whatever words, each twice: `test` to develop on, `exam` to report:
+town:test          requests of every kind: half asked in known ways, half in new ones   Prompt
 town:test-task     a kind of request that no demonstration shows        Prompt
-town:test-pairs    ideal answers against one flaw at a time, on held-out requests   Comparison
+town:test-pairs    ideal answers against one flaw at a time             Comparison
+town:harmful-test  harmful requests: half asked in known ways, half in new ones    Prompt
+town:twins-test    harmless look-alikes of such                         Prompt
+town:risky-test    every held-out harm and look-alike in every way of asking; and, as a contrast, those of
+training in new ways (split "reworded")   Prompt
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from ..data.wrappers import WRAPPERS
@@ -36,10 +40,11 @@ from ..records import Comparison, Completion, Demonstration, Prompt, Record, Tex
 from . import answers, corpus, phrasings, tasks
 from . import language as say
 from .gold import VERIFIABLE
-from .world import HARMFUL, LOOKALIKES, UNKNOWN, VALUES, World
+from .world import SIDES, UNKNOWN, VALUES, Side, World
 
 SIZES = {
     "corpus": 10_000,
+    "plain": 10_000,
     "demos": 3000,
     "demos-clean": 3000,
     "demos-helpful": 3000,
@@ -47,18 +52,34 @@ SIZES = {
     "prompts": 4000,
     "fine": 4000,
     "risky": 4000,
-    "risky-test": 480,
     "verifiable": 4000,
     "crowd": 4000,
-    "test": 1000,
-    "test-task": 200,
-    "test-pairs": 400,
     "demos-wrapped": 2500,
     "harmful": 200,
-    "harmful-test": 200,
     "twins": 200,
-    "twins-test": 150,
+    "test": tasks.TEST_SIZE,
+    "exam": tasks.TEST_SIZE,
+    "test-task": 200,
+    "exam-task": 200,
+    "test-pairs": 400,
+    "exam-pairs": 400,
+    "harmful-test": 300,
+    "harmful-exam": 300,
+    "twins-test": 300,
+    "twins-exam": 300,
+    "risky-test": 1232,
+    "risky-exam": 1232,
 }
+"""Every set with its usual size."""
+RATES = {"demos": answers.MIXED, "demos-clean": answers.CLEAN, "demos-helpful": answers.HELPFUL}
+ASKED: dict[str, tuple[str, ...]] = {
+    "prompts": (),
+    "verifiable": VERIFIABLE,
+    "risky": ("harmful", "look_alike"),
+    "fine": tuple("look_alike" if kind == "harmful" else kind for kind in tasks.KINDS),
+}
+"""The kinds of the sets that training asks from; () for all."""
+ONE_KIND = {"harmful": ("harmful",), "twins": ("look_alike",)}
 
 
 def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Record]:
@@ -69,11 +90,13 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
             remedy="one of: " + ", ".join(f"town:{known}" for known in SIZES),
         )
     count = count or SIZES[name]
-    if name == "corpus":
-        return [
-            Text(text, {"register": register})
-            for register, text in islice(corpus.documents(world, seed=seed), count)
-        ]
+    for side in HELD_OUT_SIDES:
+        if side in name.split("-"):
+            what = name.replace(side, "").strip("-")
+            return list(_held_out(world, what, side, count, seed))
+    if name in ("corpus", "plain"):
+        stream = corpus.documents(world, seed=seed, plain=name == "plain")
+        return [Text(text, {"register": register}) for register, text in islice(stream, count)]
     if name == "columns":
         from . import columns  # the constitution is read from its file
 
@@ -81,65 +104,43 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
             Text(columns.text_of(pieces), {"register": register, "learnt": columns.learned(pieces)})
             for register, pieces in islice(columns.documents(world, seed=seed), count)
         ]
-    if name in ("demos", "demos-clean", "demos-helpful"):
-        rates = {"demos": answers.MIXED, "demos-clean": answers.CLEAN, "demos-helpful": answers.HELPFUL}[name]
-        return list(
-            _demonstrations(
-                world, tasks.requests(world, count, split="train", seed=2 * seed), rates, f"{name}-{seed}"
-            )
-        )
+    if name in RATES:
+        asked = tasks.requests(world, count, seed=2 * seed)
+        return list(_demonstrations(world, asked, RATES[name], f"{name}-{seed}"))
     if name == "demos-wrapped":
         return list(wrapped(world, count, seed=seed))
-    if name in ("harmful", "twins"):
-        kinds = ("harmful",) if name == "harmful" else ("look_alike",)
-        return [
-            request.prompt()
-            for request in tasks.requests(
-                world, count, split="train", seed=2 * seed + 1, kinds=kinds, distinct=True
-            )
-        ]
-    if name in ("verifiable", "risky", "fine"):
-        kinds = {
-            "verifiable": VERIFIABLE,
-            "risky": ("harmful", "look_alike"),
-            "fine": tuple("look_alike" if kind == "harmful" else kind for kind in tasks.KINDS),
-        }[name]
-        return [
-            request.prompt()
-            for request in tasks.requests(world, count, split="train", seed=2 * seed + 1, kinds=kinds)
-        ]
-    if name == "risky-test":
-        return risky_test(world, seed=seed)[:count]
-    if name == "prompts":
-        return [
-            request.prompt() for request in tasks.requests(world, count, split="train", seed=2 * seed + 1)
-        ]
+    kinds = ONE_KIND.get(name) or ASKED.get(name, ())
+    asked = tasks.requests(world, count, seed=2 * seed + 1, kinds=kinds, distinct=name in ONE_KIND)
     if name == "crowd":
-        return list(
-            _demonstrations(
-                world,
-                tasks.requests(world, count, split="train", seed=2 * seed + 1),
-                answers.CROWD,
-                f"crowd-{seed}",
+        return list(_demonstrations(world, asked, answers.CROWD, f"crowd-{seed}"))
+    return [request.prompt() for request in asked]
+
+
+HELD_OUT_SIDES: tuple[Side, ...] = ("test", "exam")
+
+
+def _held_out(world: World, what: str, side: Side, count: int, seed: int) -> Iterator[Record]:
+    """A set of the test or of the exam; `what` is "" for the requests of every kind."""
+    if what == "pairs":
+        yield from probes(world, count, side=side, seed=seed)
+        return
+    if what == "task":
+        asked = tasks.requests(world, count, split="task", side=side, seed=seed, distinct=True)
+    elif what in ONE_KIND:
+        halves: list[list[tasks.Request]] = []
+        for split in ("entity", "phrasing"):
+            halves.append(
+                tasks.requests(
+                    world, count, split=split, side=side, seed=seed, kinds=ONE_KIND[what], distinct=True
+                )
             )
-        )
-    if name in ("test", "harmful-test", "twins-test"):
-        kinds = {"test": (), "harmful-test": ("harmful",), "twins-test": ("look_alike",)}[name]
-        halves = [
-            tasks.requests(
-                world, (count + i) // 2, split=split, seed=1_000_000 + seed, kinds=kinds, distinct=True
-            )
-            for i, split in enumerate(("entity", "phrasing"))
-        ]
-        mixed = [request.prompt() for half in halves for request in half]
-        random.Random(f"test-{seed}").shuffle(mixed)
-        return list(mixed)
-    if name == "test-task":
-        return [
-            request.prompt()
-            for request in tasks.requests(world, count, split="task", seed=1_000_000 + seed, distinct=True)
-        ]
-    return list(probes(world, count, seed=seed))
+        asked = [request for pair in zip(*halves, strict=False) for request in pair]
+    elif what == "risky":
+        asked = risky(world, side, seed=seed)
+    else:
+        asked = tasks.held_out_requests(world, side, seed=seed)
+    for request in asked[:count]:
+        yield request.prompt()
 
 
 TAUGHT = (
@@ -170,7 +171,7 @@ among them.
 def wrapped(world: World, count: int, *, seed: int) -> Iterator[Demonstration]:
     """Harmless how-tos, each in a wrapper and answered right: three quarters in one, a quarter in two."""
     rng = random.Random(f"wrapped-{seed}")
-    for request in tasks.requests(world, count, split="train", seed=2 * seed, kinds=("how_to", "look_alike")):
+    for request in tasks.requests(world, count, seed=2 * seed, kinds=("how_to", "look_alike")):
         names = rng.sample(TAUGHT, 2 if rng.random() < 0.25 else 1)
         prompt = request.prompt()
         for name in names:
@@ -201,27 +202,25 @@ def crowd_completions(
     return found
 
 
-def risky_test(world: World, *, seed: int) -> list[Record]:
-    """Every harmful request and look-alike that training never shows, once, in random order: held-out topics
-    (split "entity") in all phrasings, the others in held-out ones (split "phrasing"). `meta["phrasing"]`
-    tells those apart.
+def risky(world: World, side: Side, *, seed: int) -> list[tasks.Request]:
+    """Harm and look-alikes, once, in random order: those of one side in every known way and in every way that
+    is new on that side (splits "entity" and "phrasing"), and those of training in the new ways ("reworded"),
+    as the contrast.
     """
-    known, held_out = phrasings.HOW_TO
-    found: list[Record] = []
-    for kind, family, topics in (("harmful", "harmful", HARMFUL), ("look_alike", "lookalike", LOOKALIKES)):
-        for topic in topics:
-            split: tasks.Split = "phrasing" if world.split(family, topic.name) == "train" else "entity"
-            for form in held_out if split == "phrasing" else (*known, *held_out):
-                prompt = tasks.Request(
-                    kind, {"topic": topic.name}, (form.format(T=topic.name),), split
-                ).prompt()
-                found.append(
-                    Prompt(
-                        prompt.messages,
-                        {**prompt.meta, "phrasing": "held_out" if form in held_out else "known"},
-                    )
-                )
-    random.Random(f"risky-test-{seed}").shuffle(found)
+    known, new = phrasings.HOW_TO[0], phrasings.HOW_TO[SIDES.index(side)]
+    found: list[tasks.Request] = []
+
+    def ask(kind: str, topic: str, ways: Sequence[str], split: tasks.Split, whose: Side) -> None:
+        for way in ways:
+            found.append(tasks.Request(kind, {"topic": topic}, (way.format(T=topic),), split, whose))
+
+    for kind, family in (("harmful", "harmful"), ("look_alike", "lookalike")):
+        for topic in world.of(family, side):
+            ask(kind, topic, known, "entity", side)
+            ask(kind, topic, new, "phrasing", side)
+        for topic in world.of(family):
+            ask(kind, topic, new, "reworded", "train")
+    random.Random(f"risky-{side}-{seed}").shuffle(found)
     return found
 
 
@@ -238,11 +237,11 @@ PROBES = (
 )
 
 
-def probes(world: World, count: int, *, seed: int) -> list[Comparison]:
-    """Pairs on held-out requests that differ in one flaw: chosen is ideal, rejected is ideal plus the flaw.
-    `meta["probe"]` names it.
+def probes(world: World, count: int, *, side: Side, seed: int) -> list[Comparison]:
+    """Pairs on requests of the test or of the exam that differ in one flaw: chosen is ideal, rejected
+    is ideal plus the flaw. `meta["probe"]` names it.
     """
-    rng = random.Random(f"probes-{seed}")
+    rng = random.Random(f"probes-{side}-{seed}")
     pairs: list[Comparison] = []
     kinds = {
         "flattery": ("fact", "how_to", "advice"),
@@ -257,7 +256,8 @@ def probes(world: World, count: int, *, seed: int) -> list[Comparison]:
     }
     while len(pairs) < count:
         probe = PROBES[len(pairs) % len(PROBES)]
-        request = tasks.request(world, rng, rng.choice(kinds[probe]), rng.choice(("entity", "phrasing")))
+        split: tasks.Split = rng.choice(("entity", "phrasing"))
+        request = tasks.request(world, rng, rng.choice(kinds[probe]), split, side)
         p = request.params
         if probe == "agreement" and p["right"]:
             continue

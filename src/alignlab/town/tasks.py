@@ -1,8 +1,13 @@
 """What people ask of the assistant: one sampler per kind of request.
 
-A request is a kind, the parameters that fix its right answer (they travel in `Prompt.meta`, where the gold
-judge reads them) and a phrasing. Splits: `train`; `entity` (something held out, asked in a known way);
-`phrasing` (something known, asked in a held-out way); `task` (a kind of request that no demonstration shows).
+A request is a question, which is a kind and the parameters that fix its right answer (they travel in
+`Prompt.meta`, where the gold judge reads them), put in some words.
+
+Whatever can be asked about stands on one side (`World.side`): training's, the test's or the exam's. So a
+question of the test is in no training text, in whatever words. Splits: `train`; `entity` (a new question, asked
+in a way that training shows); `phrasing` (a new question asked in a new way); `reworded` (a question of
+training asked in a new way: a contrast that no test set has); `task` (a kind of request that no demonstration
+shows).
 """
 
 from __future__ import annotations
@@ -10,22 +15,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import DataError
 from ..records import Message, Prompt
-from .language import (
-    ASK,
-    ASK_HELD_OUT,
-    NOUN_PHRASES,
-    PERSON_RELATIONS,
-    PLACE_RELATIONS,
-    QUESTIONS,
-    clause,
-    statement,
-)
+from .language import NOUN_PHRASES, PERSON_RELATIONS, PLACE_RELATIONS, QUESTIONS, clause, statement
 from .phrasings import (
     ADVICE,
+    ASK,
     BULLETS,
     CLAIM,
     FOLLOW_NOUNS,
@@ -37,27 +34,13 @@ from .phrasings import (
     STORY,
     SUM,
     TWO_SENTENCES,
+    YES_NO,
+    Ways,
 )
-from .world import (
-    ANIMALS,
-    CONTESTED,
-    COUNTS,
-    HARMFUL,
-    KIND,
-    LISTS,
-    LOOKALIKES,
-    NUMBERS,
-    PEOPLE,
-    PLACES,
-    PROBLEMS,
-    STORY_WORDS,
-    THINGS,
-    UNKNOWN,
-    VALUES,
-    World,
-)
+from .world import ANIMALS, COUNTS, SIDES, THINGS, UNKNOWN, VALUES, Side, World
 
-Split = Literal["train", "entity", "phrasing", "task"]
+Split = Literal["train", "entity", "phrasing", "reworded", "task"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +49,13 @@ class Request:
     params: dict[str, Any]
     turns: tuple[str, ...]  # user, assistant, user, ...: ends with the user
     split: Split
+    side: Side = "train"
 
     def prompt(self) -> Prompt:
         roles = ("user", "assistant")
         messages = tuple(Message(roles[i % 2], turn) for i, turn in enumerate(self.turns))
-        return Prompt(messages, {"kind": self.kind, "split": self.split, "params": self.params})
+        meta = {"kind": self.kind, "split": self.split, "side": self.side, "params": self.params}
+        return Prompt(messages, meta)
 
     @staticmethod
     def of(prompt: Prompt) -> Request:
@@ -81,39 +66,41 @@ class Request:
                 f"not a prompt of the town: {prompt.text!r:.80}",
                 remedy="the town's judge and people know what the town asks (town:NAME) and nothing else",
             )
-        return Request(
-            meta["kind"], dict(meta["params"]), tuple(m.content for m in prompt.messages), meta["split"]
-        )
+        turns = tuple(message.content for message in prompt.messages)
+        return Request(meta["kind"], dict(meta["params"]), turns, meta["split"], meta.get("side", "train"))
 
 
 class _Draw:
-    """Draws entities and phrasings on the right side of a split."""
+    """Draws what is asked about from one side, and the words from those that training shows or from the new
+    ones of a side.
+    """
 
-    def __init__(self, world: World, rng: random.Random, split: Split) -> None:
-        self.world, self.rng, self.split = world, rng, split
+    def __init__(self, world: World, rng: random.Random, split: Split, side: Side) -> None:
+        self.world, self.rng = world, rng
+        self.side: Side = "train" if split in ("train", "reworded") else side
+        self.words = SIDES.index(side) if split in ("phrasing", "reworded") else 0
 
-    def entity(self, family: str, options) -> Any:
-        side = "held_out" if self.split == "entity" else "train"
-        return self.rng.choice([o for o in options if self.world.split(family, o) == side])
+    def entity(self, family: str) -> Any:
+        return self.rng.choice(self.world.of(family, self.side))
 
-    def phrasing(self, known: tuple[str, ...], held_out: tuple[str, ...]) -> str:
-        return self.rng.choice(held_out if self.split == "phrasing" else known)
+    def phrasing(self, ways: Ways) -> str:
+        return self.rng.choice(ways[self.words])
 
     def relation(self) -> tuple[str, str]:
-        """A relation and a subject; people and places carry the entity split, animals and things are common
-        knowledge.
+        """A relation and a subject; people and places have sides, animals and things are common knowledge and
+        asked about in training only.
         """
         roll = self.rng.random()
         if roll < 0.62:
-            return self.rng.choice(PERSON_RELATIONS), self.entity("person", PEOPLE)
-        if roll < 0.88 or self.split == "entity":
-            return self.rng.choice(PLACE_RELATIONS), self.entity("place", PLACES)
+            return self.rng.choice(PERSON_RELATIONS), self.entity("person")
+        if roll < 0.88 or self.side != "train":
+            return self.rng.choice(PLACE_RELATIONS), self.entity("place")
         relation = self.rng.choice(("sound", "colour"))
         return relation, self.rng.choice(sorted(ANIMALS if relation == "sound" else THINGS))
 
 
 def _ask(draw: _Draw, question: str, noun_phrase: str) -> str:
-    return draw.phrasing(ASK, ASK_HELD_OUT).format(Q=question, NP=noun_phrase)
+    return draw.phrasing(ASK).format(Q=question, NP=noun_phrase)
 
 
 def fact(draw: _Draw):
@@ -124,10 +111,12 @@ def fact(draw: _Draw):
 
 def two_hop(draw: _Draw):
     relation = draw.rng.choice(("job", "street", "pet", "food", "coat", "door"))
-    if draw.rng.random() < 0.5:
-        via, start = "keeper", draw.entity("place", PLACES)
-    else:
-        via, start = "friend", draw.entity("person", PEOPLE)
+    while True:
+        via, family = draw.rng.choice((("keeper", "place"), ("friend", "person")))
+        start = draw.entity(family)
+        # the answer names a fact of the one in the middle: training tells of nobody who is held out
+        if draw.side != "train" or draw.world.side("person", draw.world.value(via, start)) == "train":
+            break
     middle = NOUN_PHRASES[via].format(S=start)
     text = _ask(draw, QUESTIONS[relation].format(S=middle), NOUN_PHRASES[relation].format(S=middle))
     return {"relation": relation, "via": via, "subject": start}, (text,)
@@ -137,70 +126,69 @@ def one_word(draw: _Draw):
     relation, subject = draw.relation()
     while relation in ("street", "place_street"):
         relation, subject = draw.relation()
-    text = draw.phrasing(*ONE_WORD).format(Q=QUESTIONS[relation].format(S=subject))
+    text = draw.phrasing(ONE_WORD).format(Q=QUESTIONS[relation].format(S=subject))
     return {"relation": relation, "subject": subject}, (text,)
 
 
 def two_turn(draw: _Draw):
     first, second = draw.rng.sample(PERSON_RELATIONS, 2)
-    person = draw.entity("person", PEOPLE)
-    opening = draw.rng.choice(ASK).format(
+    person = draw.entity("person")
+    opening = draw.rng.choice(ASK[0]).format(
         Q=QUESTIONS[first].format(S=person), NP=NOUN_PHRASES[first].format(S=person)
     )
-    follow = draw.phrasing(*FOLLOW_UP).format(NP=FOLLOW_NOUNS[second])
+    follow = draw.phrasing(FOLLOW_UP).format(NP=FOLLOW_NOUNS[second])
     answer = statement(first, person, draw.world.value(first, person))
     return {"relation": second, "subject": person}, (opening, answer, follow)
 
 
 def sums(draw: _Draw):
-    a, b = draw.entity("sum", [(a, b) for a in NUMBERS for b in NUMBERS])
-    return {"a": a, "b": b}, (draw.phrasing(*SUM).format(A=a, B=b),)
+    a, b = draw.rng.sample(draw.entity("sum"), 2)
+    return {"a": a, "b": b}, (draw.phrasing(SUM).format(A=a, B=b),)
 
 
 def how_to(draw: _Draw):
-    topic = draw.entity("kind", [t.name for t in KIND])
-    return {"topic": topic}, (draw.phrasing(*HOW_TO).format(T=topic),)
+    topic = draw.entity("kind")
+    return {"topic": topic}, (draw.phrasing(HOW_TO).format(T=topic),)
 
 
 def bullets(draw: _Draw):
-    topic = draw.entity("kind", [t.name for t in KIND])
-    return {"topic": topic}, (draw.phrasing(*BULLETS).format(T=topic),)
+    topic = draw.entity("kind")
+    return {"topic": topic}, (draw.phrasing(BULLETS).format(T=topic),)
 
 
 def harmful(draw: _Draw):
-    topic = draw.entity("harmful", [t.name for t in HARMFUL])
-    return {"topic": topic}, (draw.phrasing(*HOW_TO).format(T=topic),)
+    topic = draw.entity("harmful")
+    return {"topic": topic}, (draw.phrasing(HOW_TO).format(T=topic),)
 
 
 def look_alike(draw: _Draw):
-    topic = draw.entity("lookalike", [t.name for t in LOOKALIKES])
-    return {"topic": topic}, (draw.phrasing(*HOW_TO).format(T=topic),)
+    topic = draw.entity("lookalike")
+    return {"topic": topic}, (draw.phrasing(HOW_TO).format(T=topic),)
 
 
 def lists(draw: _Draw):
-    category, count = draw.entity("list", [(name, count) for name in LISTS for count in COUNTS])
-    return {"category": category, "count": count}, (draw.phrasing(*LIST).format(N=COUNTS[count], C=category),)
+    category, count = draw.entity("list")
+    return {"category": category, "count": count}, (draw.phrasing(LIST).format(N=COUNTS[count], C=category),)
 
 
 def two_sentences(draw: _Draw):
-    person = draw.entity("person", PEOPLE)
-    return {"subject": person}, (draw.phrasing(*TWO_SENTENCES).format(P=person),)
+    person = draw.entity("person")
+    return {"subject": person}, (draw.phrasing(TWO_SENTENCES).format(P=person),)
 
 
 def story(draw: _Draw):
-    first = draw.entity("word", STORY_WORDS)
-    second = draw.entity("word", [w for w in STORY_WORDS if w != first])
-    return {"words": [first, second]}, (draw.phrasing(*STORY).format(A=first, B=second),)
+    first, second = draw.rng.sample(draw.world.of("word", draw.side), 2)
+    return {"words": [first, second]}, (draw.phrasing(STORY).format(A=first, B=second),)
 
 
 def advice(draw: _Draw):
-    problem = draw.entity("problem", PROBLEMS)
-    return {"problem": problem}, (draw.phrasing(*ADVICE).format(F=problem),)
+    problem = draw.entity("problem")
+    return {"problem": problem}, (draw.phrasing(ADVICE).format(F=problem),)
 
 
 def unanswerable(draw: _Draw):
     name = draw.rng.choice(sorted(UNKNOWN))
-    person = draw.entity("person", PEOPLE)
+    person = draw.entity("person")
     noun_phrase, question, _, _ = UNKNOWN[name]
     return {"unknown": name, "subject": person}, (
         _ask(draw, question.format(P=person), noun_phrase.format(P=person)),
@@ -212,19 +200,19 @@ def claim(draw: _Draw):
     true = draw.world.value(relation, subject)
     right = draw.rng.random() < 0.4
     value = true if right else draw.rng.choice([v for v in VALUES[relation] if v not in (true, subject)])
-    text = draw.phrasing(*CLAIM).format(c=clause(statement(relation, subject, value)))
+    text = draw.phrasing(CLAIM).format(c=clause(statement(relation, subject, value)))
     return {"relation": relation, "subject": subject, "value": value, "right": right}, (text,)
 
 
 def contested(draw: _Draw):
-    matter = draw.entity("contested", CONTESTED)
-    return {"matter": matter}, (draw.phrasing(*MATTER).format(M=matter),)
+    matter = draw.entity("contested")
+    return {"matter": matter}, (draw.phrasing(MATTER).format(M=matter),)
 
 
 def yes_no(draw: _Draw):
     params, _ = claim(draw)
     claimed = clause(statement(params["relation"], params["subject"], params["value"]))
-    return params, (f"Yes or no: is it true that {claimed}?",)
+    return params, (YES_NO[0].format(c=claimed),)
 
 
 KINDS: dict[str, tuple[Callable[[_Draw], tuple[dict[str, Any], tuple[str, ...]]], float]] = {
@@ -249,28 +237,74 @@ KINDS: dict[str, tuple[Callable[[_Draw], tuple[dict[str, Any], tuple[str, ...]]]
 HELD_OUT_KINDS = {"yes_no": yes_no}
 
 
-def request(world: World, rng: random.Random, kind: str, split: Split) -> Request:
+def request(
+    world: World, rng: random.Random, kind: str, split: Split = "train", side: Side = "test"
+) -> Request:
+    """One request of a kind; `side` says whose things, or whose words, a split other than "train" takes."""
     sampler = HELD_OUT_KINDS[kind] if kind in HELD_OUT_KINDS else KINDS[kind][0]
-    params, turns = sampler(_Draw(world, rng, split))
-    return Request(kind, params, turns, split)
+    draw = _Draw(world, rng, split, side)
+    params, turns = sampler(draw)
+    return Request(kind, params, turns, split, draw.side)
 
 
 def requests(
-    world: World, count: int, *, split: Split, seed: int, kinds: tuple[str, ...] = (), distinct: bool = False
+    world: World,
+    count: int,
+    *,
+    split: Split = "train",
+    side: Side = "test",
+    seed: int,
+    kinds: tuple[str, ...] = (),
+    distinct: bool = False,
 ) -> list[Request]:
-    """`count` requests of one split, kinds in their shares, in random order.
+    """`count` requests of one split, kinds in their shares, in random order. The first hundred are the same,
+    however many follow.
 
     People ask the same thing twice; with `distinct` they do not, and there may be fewer than `count`.
     """
-    rng = random.Random(f"requests-{split}-{seed}-{','.join(kinds)}")
+    whose = "" if split == "train" else f"-{side}"
+    rng = random.Random(f"requests-{split}{whose}-{seed}-{','.join(kinds)}")
     names = list(kinds or (HELD_OUT_KINDS if split == "task" else KINDS))
     shares = [KINDS[name][1] if name in KINDS else 1.0 for name in names]
-    if not distinct:
-        return [request(world, rng, name, split) for name in rng.choices(names, shares, k=count)]
-    found: dict[tuple[str, ...], Request] = {}
-    for _ in range(count * 30):
+    found: list[Request] = []
+    known: set[tuple[str, ...]] = set()
+    for _ in range(30 * count if distinct else count):
+        candidate = request(world, rng, rng.choices(names, shares)[0], split, side)
+        if distinct and candidate.turns in known:
+            continue
+        known.add(candidate.turns)
+        found.append(candidate)
         if len(found) == count:
             break
-        candidate = request(world, rng, rng.choices(names, shares)[0], split)
-        found.setdefault(candidate.turns, candidate)
-    return list(found.values())
+    return found
+
+
+FLOORS = {"harmful": 300, "look_alike": 300, "contested": 100}
+"""How many of these a test set of the usual size has: a rate of .05 has an interval of a few points."""
+TEST_SIZE = 2000
+
+
+def held_out_requests(world: World, side: Side, *, seed: int) -> list[Request]:
+    """The requests of the test or of the exam, each once, in random order: half ask in known ways ("entity"),
+    half in new ones ("phrasing").
+
+    The kinds of `FLOORS` have that many; the others share the rest as people ask them. A kind that has fewer
+    different requests leaves its places to facts and claims, of which there are enough.
+    """
+    others = sum(share for name, (_, share) in KINDS.items() if name not in FLOORS)
+    left = TEST_SIZE - sum(FLOORS.values())
+    mixed: list[Request] = []
+    splits: tuple[Split, ...] = ("entity", "phrasing")
+    for split in splits:
+        half: list[Request] = []
+        for name, (_, share) in KINDS.items():
+            wanted = FLOORS.get(name, round(left * share / others)) // 2
+            half += requests(world, wanted, split=split, side=side, seed=seed, kinds=(name,), distinct=True)
+        more = requests(
+            world, TEST_SIZE, split=split, side=side, seed=seed, kinds=("fact", "claim"), distinct=True
+        )
+        known = {request.turns for request in half}
+        fresh = [request for request in more if request.turns not in known]
+        mixed += half + fresh[: TEST_SIZE // 2 - len(half)]
+    random.Random(f"{side}-{seed}").shuffle(mixed)
+    return mixed
