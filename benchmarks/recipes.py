@@ -3,8 +3,8 @@ changes; and what pretraining text mixed into PPO changes (PPO-ptx), by text. Ov
 
     python benchmarks/recipes.py --out runs/recipes --seeds 20 21 22
 
-Runs go on where they were. `docs/make_recipes.py` turns the summaries, published.json and ptx.json into the
-tables of docs/recipes.md.
+Runs go on where they were. `docs/make_recipes.py` turns the summaries, published-RECIPE.json and ptx.json
+into the tables of docs/recipes.md.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from alignlab.recipes.plan import Plan
 from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
 from alignlab.settings import LikelihoodSettings, ModelSettings
+from alignlab.town.exam import EXAM, SEEDS
 
-EXAM = "town:exam"
 KEPT = ("gold", "gold_sampled", "compliance_with_harm", "known_facts", "kl_from_sft")
 DOCUMENTS = {"seed": 1_000_003, "count": 1000}  # of the corpus, by a seed that no training uses
 TEXTS = {"plain": "town:plain", "corpus": "town:corpus"}
@@ -37,8 +37,9 @@ OWN_DPO = {"llama3": "dpo-2", "zephyr": "dpo", "tulu3": "dpo"}
 
 
 def settings_of(recipe: str) -> PipelineSettings:
-    settings = PipelineSettings()
-    return replace(settings, hacking=False) if recipe == "instructgpt" else settings
+    """Those of `alignlab run`, evaluated on the whole exam."""
+    s = PipelineSettings()
+    return replace(s, eval=replace(s.eval, prompts=0), hacking=s.hacking and recipe != "instructgpt")
 
 
 def exam(pipeline: Pipeline, name: str, model: Any, sft: Stage, s: PipelineSettings, seed: int) -> Stage:
@@ -62,7 +63,7 @@ def plan_published(pipeline: Pipeline, recipe: str, seed: int) -> list[str]:
     DPO that instructgpt has here; the names of both evaluations.
     """
     s, published = settings_of(recipe), OWN_DPO[recipe]
-    RECIPES[recipe].build(Plan(pipeline, "town", s, seed, data=EXAM))
+    RECIPES[recipe].build(Plan(pipeline, "town", s, seed, side="exam"))
     found = {stage.name: stage for stage in pipeline.stages}
     asked = found[published].arguments | {"settings": s.dpo}
     usual = pipeline.stage(
@@ -77,7 +78,7 @@ def plan_ptx(pipeline: Pipeline, seed: int, coefficients: Sequence[float]) -> li
     from base to PPO; their names.
     """
     s = settings_of("instructgpt")
-    instructgpt(Plan(pipeline, "town", s, seed, data=EXAM))
+    instructgpt(Plan(pipeline, "town", s, seed, side="exam"))
     found = {stage.name: stage for stage in pipeline.stages}
     models: dict[str, Any] = {"base": "town", "sft": found["sft"], "dpo": found["dpo"], "ppo": found["ppo"]}
     for coefficient in coefficients:
@@ -123,7 +124,9 @@ def scores(run: Path, how: str) -> dict[str, float]:
     return {row["id"]: row["gold"] for row in read_run(run).samples if row.get("decoding") == how}
 
 
-def gains(plain: Mapping[str, float], corpus: Mapping[str, float], ppo: Mapping[str, float]) -> dict[str, Any]:
+def gains(
+    plain: Mapping[str, float], corpus: Mapping[str, float], ppo: Mapping[str, float]
+) -> dict[str, Any]:
     """What either text gains over PPO without one, and the corpus over the plain text, which is what the
     answered requests in it are worth: differences paired over prompts, each mean, interval and n.
     """
@@ -146,16 +149,13 @@ def ptx(folder: Path, seed: int, coefficients: Sequence[float]) -> dict[str, Any
         | {"text_loss": read_run(folder / f"text-{name}").summary["text_loss"]["mean"]}
         for name in names
     }
-    paired = {
-        f"{coefficient:g}": {
-            how: gains(
-                *(scores(folder / f"eval-ppo-{kind}-{coefficient:g}", how) for kind in TEXTS),
-                scores(folder / "eval-ppo", how),
-            )
-            for how in ("greedy", "sampled")
-        }
-        for coefficient in coefficients
-    }
+    paired: dict[str, dict[str, Any]] = {}
+    for coefficient in coefficients:
+        paired[f"{coefficient:g}"] = {}
+        for how in ("greedy", "sampled"):
+            plain, corpus = (scores(folder / f"eval-ppo-{kind}-{coefficient:g}", how) for kind in TEXTS)
+            ppo = scores(folder / "eval-ppo", how)
+            paired[f"{coefficient:g}"][how] = gains(plain, corpus, ppo)
     return {"models": models, "gains": paired}
 
 
@@ -180,7 +180,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument(
         "--recipes",
         nargs="*",
@@ -192,7 +192,7 @@ def main() -> None:
         type=float,
         nargs="*",
         default=[0.3, 3.0, 27.8],
-        help="weights of the pretraining loss beside instructgpt's PPO; none = leave it out",
+        help="weights of the pretraining loss beside PPO's, for either text; none = leave it out",
     )
     args = parser.parse_args()
     for seed in args.seeds:
@@ -205,7 +205,7 @@ def main() -> None:
                 seed=seed,
                 resume=True,
                 settings=settings_of(recipe),
-                data=EXAM,
+                side="exam",
             )
             print(f"{recipe}, seed {seed}", found["text"], sep="\n", flush=True)
     args.out.mkdir(parents=True, exist_ok=True)

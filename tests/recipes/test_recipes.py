@@ -90,7 +90,7 @@ def test_recipes_sample_as_much_as_instructgpt(name: str, tmp_path: Path) -> Non
 def test_every_recipe_with_ppo_gives_it_pretraining_text_where_that_has_a_weight(
     name: str, tmp_path: Path
 ) -> None:
-    for weight, text in ((0.0, ""), (3.0, "town:corpus")):
+    for weight, text in ((0.0, ""), (3.0, "town:plain")):
         settings = PipelineSettings()
         stages = planned(
             name, tmp_path, replace(settings, ppo=replace(settings.ppo, ptx_coef=weight))

@@ -88,8 +88,10 @@ class Plan:
 
 
 def pretraining(settings: PPOSettings) -> str:
-    """The text that PPO mixes in (PPO-ptx), or none where its loss has no weight."""
-    return "town:corpus" if settings.ptx_coef else ""
+    """The text that PPO mixes in (PPO-ptx), or none where its loss has no weight: the corpus without answered
+    or refused requests, since those would teach what the demonstrations do.
+    """
+    return "town:plain" if settings.ptx_coef else ""
 
 
 def own_completions(settings: PipelineSettings) -> int:
