@@ -1,6 +1,6 @@
 # Everything happens in .venv; ARGS goes through to the command: make run ARGS="--fast", make test ARGS="tests/test_run.py"
 PY := .venv/bin
-.PHONY: setup run test test-all check docs
+.PHONY: setup run test test-all check docs figures
 
 setup: .venv/.ready
 
@@ -33,3 +33,8 @@ check: setup
 # The documentation with its reference, in build/docs; a warning is an error.
 docs: setup
 	OMP_NUM_THREADS=1 $(PY)/python -m sphinx -q -W --keep-going -b html docs build/docs
+
+# Every page's figures anew, two units side by side; it says first how long that will take, and goes on where
+# it was: make figures ARGS="--only results,recipes"
+figures: setup
+	$(PY)/python benchmarks/figures.py $(ARGS)

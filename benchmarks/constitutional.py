@@ -1,10 +1,11 @@
 """Constitutional AI on the town over seeds: the recipe, its ablations and its controls.
 
-    python benchmarks/constitutional.py --out runs/constitutional --seeds 0 1 2
+    python benchmarks/constitutional.py --out runs/constitutional
 
 The stages of the recipe are made once a seed; every ablation changes one thing and is measured like the
-recipe's own models. Reruns go on where they were. Writes constitutional.json, which
-`docs/make_constitution.py` turns into the tables of docs/constitution.md.
+recipe's own models, on the exam: `town:exam`, and `town:risky-exam` for each topic. So is the critic. Reruns
+go on where they were. Writes constitutional.json, which `docs/make_constitution.py` turns into the tables of
+docs/constitution.md.
 """
 
 from __future__ import annotations
@@ -15,16 +16,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignlab import stages
+import torch
+
+from alignlab import names, stages
+from alignlab.constitution.files import load
 from alignlab.evals.statistics import seeds_summary
+from alignlab.models.load import load_policy
 from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.constitutional import constitutional
 from alignlab.recipes.plan import GOLD, Plan
 from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
-from alignlab.settings import LabelSettings, ReviseSettings
+from alignlab.sampling.local import LocalSampler
+from alignlab.settings import LabelSettings, ModelSettings, ReviseSettings
 from alignlab.studies import steps
 from alignlab.studies.settings import RelabelSettings
+from alignlab.town.columns import KINDS
+from alignlab.town.exam import EXAM, SEEDS, measured
+from alignlab.town.measure import critic
+from alignlab.town.world import build
 
 SETTINGS = PipelineSettings()
 FIGURES = ("helpful", "honest", "gold", "kl_from_sft", "mean_length")
@@ -35,6 +45,13 @@ TOPICS = (
     "look_alike_refusal_held_out",
     "evasive",
 )
+WAYS = ("", "_sampled")
+"""Greedy, and at temperature 1: what is put to a figure's name."""
+BY_TOPIC = ("compliance_held_out", "look_alike_refusal_held_out")
+CASES = {"critic": tuple(KINDS), "critic_risky": ("harmful", "look_alike")}
+"""What critics are measured on: drafts of people, of requests of these kinds."""
+DRAFTS = SETTINGS.critic.cases
+"""Of each split."""
 REVISING: dict[str, tuple[str, ReviseSettings]] = {
     "no critique": ("town", replace(SETTINGS.revise, critique=False)),
     "one round": ("town", replace(SETTINGS.revise, rounds=1)),
@@ -60,7 +77,7 @@ def under(name: str) -> str:
 
 def plan_of(out: Path, seed: int, workers: int) -> Plan:
     """The recipe, and everything that is compared with it."""
-    plan = Plan(Pipeline(out, workers=workers), "town", SETTINGS, seed)
+    plan = Plan(Pipeline(out, workers=workers), "town", SETTINGS, seed, side="exam")
     constitutional(plan)
     s, made = SETTINGS, {stage.name: stage for stage in plan.pipeline.stages}
     helpful, critic, sl_cai, asked = (
@@ -133,19 +150,58 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
     return plan
 
 
+def mean_of(found: Any) -> float | None:
+    return found["mean"] if isinstance(found, dict) else found
+
+
+def models_of(plan: Plan) -> dict[str, Any]:
+    """Each model's figures; those on topics greedy and at temperature 1, and topic by topic where they are of
+    topics that are new; and how many prompts are behind a figure.
+    """
+    models: dict[str, dict[str, Any]] = {}
+    by_topic: dict[str, dict[str, Any]] = {}
+    counts: dict[str, int] = {}
+    for name, stage in plan.evals.items():
+        found = dict(read_run(stage.out).summary)
+        keys = [f"{key}{way}" for key in ("helpful", "honest", "gold") for way in WAYS]
+        keys += ["kl_from_sft", "mean_length"]
+        if name in plan.topics:
+            asked = read_run(plan.topics[name].out).summary
+            on_topics = [f"{key}{way}" for key in TOPICS for way in WAYS]
+            found |= {key: asked[key] for key in on_topics}
+            keys += on_topics
+            by_topic[name] = {
+                f"{key}{way}": {
+                    topic: row["mean"] for topic, row in asked[f"by_topic{way}"][key]["topics"].items()
+                }
+                for key in BY_TOPIC
+                for way in WAYS
+            }
+        models[name] = {key: mean_of(found.get(key)) for key in keys}
+        counts |= {key: found[key]["n"] for key in keys if isinstance(found.get(key), dict)}
+    return {"models": models, "topics": by_topic, "counts": counts}
+
+
+def critic_figures(folder: Path, seed: int) -> dict[str, dict[str, float]]:
+    """What the critic does with drafts of requests of the exam, and of training's as the contrast."""
+    torch.set_num_threads(1)
+    policy = load_policy(names.models.model(str(folder / "critic")).path, ModelSettings())
+    reader, world = LocalSampler.of(policy, slots=256, documents=True), build()
+    rows: dict[str, dict[str, float]] = {}
+    for which, kinds in CASES.items():
+        drafts = critic.drafts_of_people(world, DRAFTS, seed=seed, kinds=kinds, side="exam")
+        found = critic.measure(world, reader, load("town"), drafts, seed=seed)
+        rows[which] = {}
+        for part in ("critiques", "verdicts"):
+            for split, rates in found[part].items():
+                for name, value in rates.items() if isinstance(rates, dict) else ():
+                    if isinstance(value, dict) and "mean" in value:
+                        rows[which][f"{part} {name}, {split}"] = value["mean"]
+    return rows
+
+
 def figures(plan: Plan) -> dict[str, Any]:
     """Of one seed: each model, the chains and labels of each way, and the critic."""
-    models = {}
-    for name, stage in plan.evals.items():
-        s = read_run(stage.out).summary
-        if name in plan.topics:
-            s |= {
-                key: value for key, value in read_run(plan.topics[name].out).summary.items() if key in TOPICS
-            }
-        models[name] = {
-            key: (s[key]["mean"] if isinstance(s.get(key), dict) else s.get(key))
-            for key in (*FIGURES, *(TOPICS if name in plan.topics else ()))
-        }
     chains, labels, rewards = {}, {}, {}
     for stage in plan.pipeline.stages:
         s = read_run(stage.out).summary
@@ -174,34 +230,16 @@ def figures(plan: Plan) -> dict[str, Any]:
                 "accuracy": s["accuracy"]["mean"],
                 "right about gold": (s.get("gold_accuracy") or {}).get("mean"),
             }
-    critic = read_run(plan.pipeline.folder / "critic").summary
-    return {
-        "models": models,
+    return models_of(plan) | {
         "chains": chains,
         "labels": labels,
         "rewards": rewards,
-        **{
-            which: {
-                f"{part} {name}, {split}": value["mean"]
-                for part in ("critiques", "verdicts")
-                for split, found in critic[which][part].items()
-                if isinstance(found, dict)
-                for name, value in found.items()
-                if isinstance(value, dict) and "mean" in value
-            }
-            for which in ("critic", "critic_risky")
-        },
-        "topics": {
-            name: {
-                topic: row["mean"]
-                for topic, row in read_run(stage.out)
-                .summary["by_topic"]["compliance_held_out"]["topics"]
-                .items()
-            }
-            for name, stage in plan.topics.items()
-            if name in ("helpful", "sl_cai", "rl_cai", "rl_cai_dpo")
-        },
+        **critic_figures(plan.pipeline.folder, plan.seed),
     }
+
+
+def size_of(name: str) -> int:
+    return len(names.data.read_data(name, "prompt").records)
 
 
 def over_seeds(rows: list[Any]) -> Any:
@@ -217,7 +255,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/constitutional"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument(
         "--workers", type=int, default=0, help="stages side by side; 0 = one for each core, 2 at most"
     )
@@ -230,8 +268,11 @@ def main() -> None:
         (args.out / "constitutional.json").write_text(
             json.dumps(
                 {
-                    "seeds": list(found),
-                    "prompts": SETTINGS.eval.prompts,
+                    "measured": measured(
+                        list(found),
+                        {EXAM: found[seed]["counts"]["gold"], "town:risky-exam": size_of("town:risky-exam")},
+                    ),
+                    "drafts": DRAFTS,
                     "red_team": SETTINGS.red_team,
                     "labelled": SETTINGS.labelled,
                     "table": over_seeds(list(found.values())),

@@ -1,11 +1,11 @@
 """How well critics of the town criticise, revise and judge under a given principle: drafts of people and of
-models, seen and held-out requests.
+models, requests of training and of the exam.
 
     python benchmarks/critic.py --critics runs/critic town --authors runs/sft --out runs/critics.json
 
-Each split (seen topics, held-out topics, held-out phrasings) has as many drafts as the others, of all kinds
-of request and of the red team's (harmful ones and their look-alikes). `town` is the control: the base model,
-which has never seen a principle given first.
+Each split (questions of training; new questions asked in known ways, and in new ways, of the exam) has as
+many drafts as the others, of all kinds of request and of the red team's (harmful ones and their look-alikes).
+`town` is the control: the base model, which has never seen a principle given first.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
 from alignlab.town import tasks
 from alignlab.town.columns import KINDS
+from alignlab.town.exam import SEEDS
 from alignlab.town.measure import critic
 from alignlab.town.world import build
 
@@ -40,7 +41,7 @@ def drafts_of_model(
     requests = [
         r
         for split in critic.SPLITS
-        for r in tasks.requests(world, count, split=split, seed=4_000_000 + seed, kinds=kinds)
+        for r in tasks.requests(world, count, split=split, side="exam", seed=4_000_000 + seed, kinds=kinds)
     ]
     written = sampler(author, documents=False).sample(
         [r.prompt() for r in requests], Sampling(max_new_tokens=48, temperature=1.0), seed=seed
@@ -57,14 +58,14 @@ def main() -> None:
     parser.add_argument("--critics", nargs="+", default=["town"])
     parser.add_argument("--authors", nargs="*", default=[])
     parser.add_argument("--count", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=SEEDS[0])
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     world, constitution, rows = build(), load("town"), []
     sources: dict[str, list[critic.Draft]] = {}
     for name, kinds in (("all", tuple(KINDS)), ("red", RED)):
         sources[f"people, {name}"] = critic.drafts_of_people(
-            world, options.count, seed=options.seed, kinds=kinds
+            world, options.count, seed=options.seed, kinds=kinds, side="exam"
         )
         for author in options.authors:
             sources[f"{author}, {name}"] = drafts_of_model(

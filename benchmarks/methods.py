@@ -163,7 +163,7 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
     """
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     judge = names.judges.reward_judge(str(out / "reward")).load()
     found = {}
     for name in evals:

@@ -1,24 +1,27 @@
 """Red team on the town: a model that refuses plain harm, what gets past it, one fix, what the fix costs; over
 seeds.
 
-    python benchmarks/redteam.py --out runs/redteam-bench --seeds 0 1 2
+    python benchmarks/redteam.py --out runs/redteam-bench
 
 For each seed: SFT on demonstrations of which some are harmless requests in wrappers; preferences of
-`town:fair` on plain requests, many of them harmful; DPO. Then `alignlab redteam --fix` with the families
-`obfuscation` and `multi-turn` held out, `--rounds` of the same one after the other if asked for, GCG on the
-requests that are refused, stacks of defences before the model (`--frontier`), and an attacker that is trained
-by reinforcement learning against it (`--attacker`). Reruns go on where they were. Prints a table and writes
-redteam.json.
+`town:fair` on plain requests, many of them harmful; DPO. Then `alignlab redteam --fix`, which learns from
+harmful requests of training and is measured on those of the exam (`town:harmful-exam`, `town:twins-exam`),
+with the families `obfuscation` and `multi-turn` held out; before and after it, harm and look-alikes asked
+plainly, topic by topic (`town:risky-exam`). And by `--parts`: rounds of the same one after the other, GCG,
+stacks of defences before the model, and an attacker that is trained by reinforcement learning against it.
+Reruns go on where they were. Prints a table and writes redteam.json, which `docs/make_redteam.py` turns into
+the tables of docs/redteam.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignlab import stages
+from alignlab import names, stages
 from alignlab.redteam.command import redteam
 from alignlab.redteam.frontier import frontier
 from alignlab.redteam.train_attacker import train_attacker
@@ -27,17 +30,29 @@ from alignlab.settings import (
     AttackerSettings,
     CollectSettings,
     DPOSettings,
+    EvalSettings,
     FrontierSettings,
     OptimSettings,
     RedteamSettings,
     SamplingSettings,
     SFTSettings,
 )
+from alignlab.town.exam import EXAM, SEEDS, measured
 
 WIDE = SamplingSettings(slots=256)
 STACKS = (
     "none;system-prompt;self-reminder;perplexity-filter;smooth-llm;paraphrase;self-examination;input-filter;erase-and-check;output-filter;input-filter+output-filter;"
     "perplexity-filter+input-filter+output-filter"
+)
+GOALS, TWINS, ORDINARY = 300, 300, 400
+"""Requests of the exam: harmful ones, their look-alikes, and ordinary ones."""
+ROUNDS, GCG_GOALS = 5, 20
+PARTS = ("rounds", "gcg", "frontier", "attacker")
+ON_TOPICS = (
+    "compliance_seen",
+    "compliance_held_out",
+    "look_alike_refusal_seen",
+    "look_alike_refusal_held_out",
 )
 DEMOS, ASKED = "mix:0.55=town:demos+0.45=town:demos-wrapped", "mix:0.5=town:prompts+0.5=town:risky"
 
@@ -75,13 +90,13 @@ def attack(
         target="",
         model=str(model),
         defence="",
-        data="town:harmful-test",
-        harmless="town:twins-test",
+        data="town:harmful-exam",
+        harmless="town:twins-exam",
         judge="town:gold",
         fix=fix,
         learn="town:harmful",
         ordinary="town:prompts",
-        test="town:test",
+        test=EXAM,
         gold="town:gold",
         review="",
         attacker=attacker,
@@ -89,8 +104,34 @@ def attack(
         out=out,
         seed=seed,
         resume=True,
-        settings=RedteamSettings(**changes),
+        settings=RedteamSettings(
+            **{"goals": GOALS, "twins": TWINS, **({"test_prompts": ORDINARY} if fix else {}), **changes}
+        ),
     )
+
+
+def plainly(model: Path, out: Path, seed: int) -> dict[str, Any]:
+    """Harm and look-alikes asked without any attack, greedy and at temperature 1: rates over prompts, and,
+    of new topics, of each topic.
+    """
+    stages.evaluate(
+        model=str(model),
+        data="town:risky-exam",
+        judge="town:gold",
+        baseline="",
+        out=out,
+        seed=seed,
+        resume=True,
+        settings=EvalSettings(prompts=0, sampling=replace(WIDE, temperature=0.0)),
+    )
+    found = read_run(out).summary
+    rates: dict[str, Any] = {}
+    for way in ("", "_sampled"):
+        for key in ON_TOPICS:
+            rates[f"{key}{way}"] = found[f"{key}{way}"]
+            topics = found[f"by_topic{way}"][key]["topics"]
+            rates[f"{key}{way}"]["topics"] = {topic: row["mean"] for topic, row in topics.items()}
+    return rates
 
 
 def stacks(model: Path, out: Path, seed: int) -> list[dict[str, Any]]:
@@ -106,9 +147,9 @@ def stacks(model: Path, out: Path, seed: int) -> list[dict[str, Any]]:
         target="",
         model=str(model),
         stacks=STACKS,
-        data="town:harmful-test",
-        harmless="town:twins-test",
-        test="town:test",
+        data="town:harmful-exam",
+        harmless="town:twins-exam",
+        test=EXAM,
         judge="town:gold",
         gold="town:gold",
         out=out,
@@ -151,17 +192,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/redteam-bench"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument(
-        "--rounds", type=int, default=0, help="of a second campaign that goes round so often; 0 = none"
-    )
-    parser.add_argument("--gcg", type=int, default=20, help="requests that GCG is run on; 0 = none")
-    parser.add_argument("--frontier", action="store_true", help="stacks of defences, compared")
-    parser.add_argument(
-        "--attacker", action="store_true", help="an attacker trained by reinforcement learning"
+        "--parts", nargs="*", choices=PARTS, default=list(PARTS), help="what is done beside the one fix"
     )
     asked = parser.parse_args()
-    rows = []
+    by_seed: dict[int, dict[str, Any]] = {}
     for seed in asked.seeds:
         folder = asked.out / str(seed)
         model = aligned(folder, seed)
@@ -174,21 +210,28 @@ def main() -> None:
             "fix": found["rounds"],
             "held_out_families": found["held_out_families"],
         }
-        if asked.rounds:
-            going_round = attack(model, folder / "rounds", seed, fix=True, rounds=asked.rounds)
+        row["plainly"] = {
+            side: plainly(path, folder / f"plainly-{side}", seed)
+            for side, path in (("before", model), ("after", folder / "fix" / "models" / "1"))
+        }
+        if "rounds" in asked.parts:
+            going_round = attack(model, folder / "rounds", seed, fix=True, rounds=ROUNDS)
             row |= {key: going_round[key] for key in ("rounds", "ended")}
-        if asked.gcg:
-            row["gcg"] = attack(
-                model, folder / "gcg", seed, attacks="gcg", goals=asked.gcg, search_goals=asked.gcg, twins=0
-            )
-            row["gcg_seconds"] = read_run(folder / "gcg").cpu_seconds / asked.gcg
-        if asked.frontier:
+        if "gcg" in asked.parts:
+            goals = {"goals": GCG_GOALS, "search_goals": GCG_GOALS}
+            row["gcg"] = attack(model, folder / "gcg", seed, attacks="gcg", twins=0, **goals)
+            row["gcg_seconds"] = read_run(folder / "gcg").cpu_seconds / GCG_GOALS
+        if "frontier" in asked.parts:
             row["frontier"] = stacks(model, folder / "frontier", seed)
-        if asked.attacker:
+        if "attacker" in asked.parts:
             row["attacker"] = learnt_attack(model, folder, seed)
-        rows.append(row)
+        by_seed[seed] = row
         show(row)
-        (asked.out / "redteam.json").write_text(json.dumps(rows, indent=1))
+        sets = {"town:harmful-exam": GOALS, "town:twins-exam": TWINS, EXAM: ORDINARY}
+        sets["town:risky-exam"] = len(names.data.read_data("town:risky-exam", "prompt").records)
+        (asked.out / "redteam.json").write_text(
+            json.dumps({"measured": measured(list(by_seed), sets), "by_seed": by_seed}, indent=1)
+        )
 
 
 def show(row: dict[str, Any]) -> None:

@@ -135,7 +135,7 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     from alignlab.models.load import load_policy
     from alignlab.sampling.local import LocalSampler
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     prompts, gold = (
         names.data.read_data("town:test", "prompt", count=s.eval.prompts).records,
         names.judges.judge("town:gold").load(),
@@ -244,7 +244,7 @@ def main() -> None:
     s = PipelineSettings()
     by_seed = {}
     for seed in args.seeds:
-        folder = args.out / f"seed-{seed}"
+        folder = args.out / f"instructgpt-{seed}"  # where benchmarks/recipes.py has the recipe
         if not args.read_only:
             pipeline = Pipeline(folder)
             plan(pipeline, s, seed)

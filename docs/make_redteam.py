@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.defences.middleware import DEFENCES
-from alignlab.evals.statistics import seeds_summary
+from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.redteam.attacks.attackers import Pair, TrainedAttacker
 from alignlab.redteam.attacks.catalogue import ATTACKS, source
+from alignlab.town.exam import with_head
 
 PAGE = Path(__file__).with_name("redteam.md")
 
@@ -91,9 +92,42 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+PLAINLY = {
+    "compliance_held_out": "helps with harm asked plainly, new topics",
+    "compliance_seen": "topics of training in new words",
+    "look_alike_refusal_held_out": "refuses look-alikes, new ones",
+    "look_alike_refusal_seen": "of training in new words",
+}
+
+
+def plainly(seeds: Sequence[dict[str, Any]]) -> str:
+    """Harm and look-alikes without any attack, greedy and at temperature 1; intervals over topics, of the
+    means over seeds.
+    """
+    rows = []
+    for figure, title in PLAINLY.items():
+        for way, said in (("", "greedy"), ("_sampled", "T = 1")):
+            found = [seed["plainly"] for seed in seeds]
+            key = f"{figure}{way}"
+            topics = found[0]["before"][key]["topics"]
+            row = [f"{title}, {said} (n = {found[0]['before'][key]['n']}, {len(topics)} topics)"]
+            for side in ("before", "after"):
+                means = [
+                    sum(one[side][key]["topics"][topic] for one in found) / len(found) for topic in topics
+                ]
+                low, high = mean_ci(means)["ci"]
+                rates = cell([one[side][key] for one in found])
+                row.append(f"{rates} [{low:.3f}, {high:.3f}]")
+            rows.append(row)
+    return (
+        "Asked plainly, before and after the fix. A model takes a topic as a whole, so the intervals (95 %) "
+        "are over topics, each the mean of the seeds:\n\n"
+    ) + table(["", "before", "after one fix"], rows)
+
+
 def measured(seeds: Sequence[dict[str, Any]]) -> str:
-    """What the benchmark found: before and after one fix, its cost, each attack, the rounds, GCG, a trained
-    attacker, stacks of defences.
+    """What the benchmark found: before and after one fix, its cost, what it does to plain requests, each
+    attack, the rounds, GCG, a trained attacker, stacks of defences.
     """
     before, after = ([seed[side] for seed in seeds] for side in ("before", "after"))
     deltas = {name: [seed["deltas"][name] for seed in seeds] for name in seeds[0]["deltas"]}
@@ -120,7 +154,7 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
         ["best that asks once, in words alone", cell(templates), ""],
         ["any attack", cell([d["all"] for d in before]), cell([d["all"] for d in after])],
         [
-            "attacked families, mean over attacks, fresh requests",
+            "attacked families, mean over attacks",
             cell([row["asr_attacked"] for row in first]),
             cell([row["asr_attacked"] for row in last]),
         ],
@@ -149,10 +183,12 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
     goals, count = seeds[0]["before"]["goals"], len(seeds[0]["before"]["attacks"])
     parts = [
         (
-            f"`python benchmarks/redteam.py`, seeds {', '.join(str(seed['seed']) for seed in seeds)}; "
-            f"{goals} goals, {count} attacks, mean ± standard deviation over seeds.\n\n"
+            f"`python benchmarks/redteam.py`: {goals} harmful requests, {count} attacks, mean ± standard "
+            "deviation over seeds. The requests are of the exam: of topics that nobody is shown answering or "
+            "refusing, neither in training nor in a lesson of the fix.\n\n"
         )
-        + table(["", "before", "after one fix"], rows)
+        + table(["", "before", "after one fix"], rows),
+        plainly(seeds),
     ]
     names = sorted(
         seeds[0]["before"]["attacks"],
@@ -302,6 +338,15 @@ def filled(page: str, found: Sequence[dict[str, Any]] = ()) -> str:
     return page
 
 
+def main() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    if len(sys.argv) > 1:
+        found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        page = with_head(filled(page, list(found["by_seed"].values())), found["measured"])
+    else:
+        page = filled(page)
+    PAGE.write_text(page, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    FOUND = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")) if len(sys.argv) > 1 else []
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), FOUND), encoding="utf-8")
+    main()

@@ -45,9 +45,14 @@ def test_pipelines_are_planned(tmp_path: Path) -> None:
         script("benchmarks/constitutional.py").plan_of(tmp_path / "constitutional", 0, 1).pipeline
     )
     mixed = Pipeline(tmp_path / "mixed")
-    script("benchmarks/recipes.py").plan_ptx(mixed, 0, [0.3])
+    recipes = script("benchmarks/recipes.py")
+    recipes.plan_ptx(mixed, 0, [0.3])
+    both = {name: Pipeline(tmp_path / name) for name in recipes.OWN_DPO}
+    for name, planned in both.items():
+        assert recipes.plan_published(planned, name, 0)[1] == "eval-dpo-usual"
     for planned, needed in (
-        (mixed, {"ppo-ptx-0.3", "eval-ppo-ptx-0.3", "text-base", "text-ppo"}),
+        (mixed, {"ppo-plain-0.3", "eval-ppo-plain-0.3", "eval-ppo-corpus-0.3", "text-base", "text-ppo"}),
+        *((planned, {"dpo-usual", "eval-dpo-usual", "eval-sft"}) for planned in both.values()),
         (pipeline, {"ppo", "eval-ppo-constant", "dpo-random"}),
         (constitutional, {"rl-cai", "sl-four-rounds", "ppo-people-label-harm"}),
     ):

@@ -340,7 +340,8 @@ def test_rloo_clips_gradients_where_trl_does() -> None:
         ("grpo", {"trust_remote_code": True}),
         ("grpo", {"entropy_coef": 0.1}),
         ("orpo", {"max_completion_length": 64}),
-        ("dpo", {"rpo_alpha": 1.0}),
+        ("dpo", {"loss_weights": [0.5, 0.2], "loss_type": ["sigmoid", "sft"]}),
+        ("dpo", {"loss_weights": [1.0, 0.2], "loss_type": ["sigmoid", "bco_pair"]}),
         ("sft", {"adafactor": True}),
         ("reward", {"load_best_model_at_end": True}),
     ],
@@ -348,6 +349,21 @@ def test_rloo_clips_gradients_where_trl_does() -> None:
 def test_a_value_that_bears_on_what_is_learnt_is_never_called_not_needed(method: str, given: dict) -> None:
     rows, _, _ = convert(method, given)
     assert {row.key: row.fate for row in rows}[next(iter(given))] == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "weight"),
+    [
+        ({"rpo_alpha": 0.5}, "rpo_alpha", 0.5),
+        ({"rpo_alpha": None}, "rpo_alpha", 0.0),
+        ({"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.2]}, "loss_weights", 0.2),
+        ({"loss_type": ["ipo", "sft"]}, "loss_type", 1.0),
+    ],
+)
+def test_the_likelihood_beside_dpo(given: dict, key: str, weight: float) -> None:
+    rows, values, _ = convert("dpo", given)
+    assert values["nll_coef"] == weight
+    assert {row.key: row.fate for row in rows}[key] in ("set", "same")
 
 
 def test_bf16_is_never_forced() -> None:

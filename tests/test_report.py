@@ -21,6 +21,10 @@ def share(mean: float, n: int = 40) -> dict:
     return {"mean": mean, "ci": [max(0.0, mean - 0.1), min(1.0, mean + 0.1)], "n": n}
 
 
+def difference(mean: float) -> dict:
+    return {"mean": mean, "ci": [mean - 0.1, mean + 0.1], "n": 40, "p": 0.01}
+
+
 def make_run(
     folder: Path,
     stage: str,
@@ -79,16 +83,21 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "gold": share(gold),
             "gold_sampled": share(gold),
             "helpful": share(gold),
-            "compliance_with_harm": share(1 - gold),
+            "compliance_with_harm": share(1 - gold, 12),
+            "compliance_with_harm_sampled": share(0.09, 12),
             "over_refusal": None,
             "mean_length": 12.0,
             "kl_from_sft": share(1.5),
             "bare_answered": share(0.1),
         }
-        if name not in ("base", "sft"):
-            summary["paired"] = {
-                "greedy": {"mean": gold - 0.5, "ci": [gold - 0.6, gold - 0.4], "n": 40, "p": 0.01}
-            }
+        if name == "best-of-n":
+            one = {f"{key}_one": share(0.2) for key in ("gold", "helpful", "compliance_with_harm")}
+            picks = {"n": 4, "temperature": 0.8}
+            summary |= one | {"gold_sampled": None, "picks": picks, "win_rate_vs_sft": share(0.55)}
+            summary |= {"ties_vs_sft": share(0.61), "paired": {"picked": difference(0.4)}}
+        elif name not in ("base", "sft"):
+            summary |= {"win_rate_vs_sft": share(0.66), "ties_vs_sft": share(0.57)}
+            summary["paired"] = {"greedy": difference(gold - 0.5)}
         make_run(folder / f"eval-{name}", "eval", summary, samples=answers(gold, f"{name} says {HOSTILE}"))
     make_run(
         folder / "sft", "sft", {"demonstrations": 100}, metrics=[{"loss": 2.0 / (i + 1)} for i in range(20)]
@@ -179,6 +188,26 @@ def test_every_part_is_there_with_its_figures(pipeline: Path) -> None:
     assert 'href="sft/"' in page and 'href="ppo-unpenalised/"' in page
     assert "gamed" in page and "proxy 3.20, gold 0.00" in page
     assert page.count('class="answer') >= 6 * 7
+
+
+def test_figures_are_of_both_ways_of_decoding_with_n_and_intervals(pipeline: Path) -> None:
+    page = (pipeline / "report.html").read_text()
+    assert "<th>greedy / T = 1</th>" in page and "<th>helps with harm<small>n = 12</small></th>" in page
+    ppo = re.search(r"<tr><td>PPO</td>.*?</tr>", page)
+    assert ppo and "0.20 / 0.09<small>0.10–0.30</small><small>0.00–0.19</small>" in ppo[0]
+    assert "0.66<small>0.56–0.76</small><small>ties 0.57</small>" in ppo[0]
+    assert "wins against SFT, T = 1" in page and "a tie counts half" in page
+    assert "harmful requests from 0.50 / 0.09 to 0.20 / 0.09" in page
+
+
+def test_picks_have_a_table_of_their_own_beside_one_sample(pipeline: Path) -> None:
+    page = (pipeline / "report.html").read_text()
+    both, picks = re.findall(r"<table><thead>.*?</table>", page, re.DOTALL)[:2]
+    assert "best of N" not in both and "greedy" not in picks and "wins against SFT" not in picks
+    assert "wins against one sample at T = 0.8" in picks and "ties 0.61" in picks
+    assert re.search(r"<td>best of N</td><td class=\"figure\">0.60<", picks)
+    assert re.search(r"<td>one sample at T = 0.8</td><td class=\"figure\">0.20<", picks)
+    assert "one pick among 4 samples at temperature 0.8" in page
 
 
 def test_text_of_models_stays_text(pipeline: Path) -> None:
@@ -354,8 +383,8 @@ def test_of_own_runs_nothing_is_said_that_only_the_town_has(own: str) -> None:
 
 
 def test_a_score_is_called_gold_only_where_the_judge_is(own: str) -> None:
-    assert "reward:likes, greedy" in own and "reward:likes 4.47" in own
-    assert "gold 4.47" not in own and ">gold, greedy<" not in own and 'class="answer plain"' in own
+    assert "<th>reward:likes<small>" in own and "reward:likes 4.47" in own
+    assert "gold 4.47" not in own and "<th>gold<" not in own and 'class="answer plain"' in own
 
 
 def test_an_arrow_leads_from_a_run_to_what_was_made_of_it_and_nowhere_else(own: str) -> None:

@@ -19,6 +19,11 @@ TOY = (
     "--ppo.steps 4 --ppo.rollouts 16 --unpenalised.steps 2 --unpenalised.rollouts 8 "
     "--best-of-n.curve-max 4 --best-of-n.curve-prompts 8 --best-of-n.per-prompt 2"
 ).split()
+FIGURES = (
+    *("gold", "helpful", "harmless", "honest", "compliance_with_harm", "over_refusal", "look_alike_refusal"),
+    *("known_facts", "instruction_format", "compliance_seen", "compliance_held_out", "evasive"),
+    *("look_alike_refusal_seen", "look_alike_refusal_held_out", "mean_length"),
+)
 EVERY_STEP = {"ALIGNLAB_SAVE_EVERY_STEPS": "1"}
 
 
@@ -58,23 +63,17 @@ def test_summary_report_and_last_words(undisturbed: tuple[Path, str]) -> None:
     assert summary["schema"] == 1 and summary["recipe"] == "instructgpt" and summary["seed"] == 1
     assert {"base", "sft", "ppo", "dpo", "best_of_n", "unpenalised"} == set(summary["models"])
     for name, model in summary["models"].items():
-        assert {
-            "path",
-            "parent",
-            "seconds",
-            "helpful",
-            "harmless",
-            "honest",
-            "gold",
-            "gold_sampled",
-            "compliance_with_harm",
-            "over_refusal",
-            "instruction_format",
-            "win_rate_vs_sft",
-            "kl_from_sft",
-            "mean_length",
-        } <= set(model), name
+        assert {"path", "parent", "seconds", "win_rate_vs_sft", "ties_vs_sft", "kl_from_sft"} <= set(model)
+        assert {f"{figure}{way}" for figure in FIGURES for way in ("", "_sampled")} <= set(model), name
         assert model["gold"]["n"] == 24 and 0 <= model["gold"]["mean"] <= 1
+        other = "_one" if name == "best_of_n" else "_sampled"
+        for figure in ("gold", "compliance_with_harm", "over_refusal", "known_facts"):
+            assert model[f"{figure}{other}"]["n"] == model[figure]["n"] > 0, (name, figure)
+    best = summary["models"]["best_of_n"]
+    assert best["picks"] == {"n": 2, "temperature": 0.8} and best["gold_sampled"] is None
+    assert best["paired"].keys() == {"picked"} and best["ties_vs_sft"]["n"] == 24
+    gain = best["gold"]["mean"] - best["gold_one"]["mean"]
+    assert best["paired"]["picked"]["mean"] == pytest.approx(gain)
     assert isinstance(summary["reward_model"]["accuracy"], float) and {
         "ci",
         "n",

@@ -239,7 +239,6 @@ def test_the_last_table_fits(width: int, monkeypatch: pytest.MonkeyPatch, tmp_pa
     S = {"mean": 0.5, "ci": [0.4, 0.6], "n": 1000}
     keys = (
         "gold",
-        "gold_sampled",
         "helpful",
         "harmless",
         "honest",
@@ -264,15 +263,24 @@ def test_the_last_table_fits(width: int, monkeypatch: pytest.MonkeyPatch, tmp_pa
             "stages": [{"was_done": False, "seconds": 1.0}],
             "models": {name: {"path": str(tmp_path / name), **dict.fromkeys(keys, S)} for name in models},
         }
+        for name, figures in summary["models"].items():
+            suffix = "_one" if name == "best_of_n" else "_sampled"
+            figures |= {f"{key}{suffix}": S for key in keys if key not in ("win_rate_vs_sft", "kl_from_sft")}
+            figures["ties_vs_sft"] = S
+        if "best_of_n" in models:
+            summary["models"]["best_of_n"]["picks"] = {"n": 4, "temperature": 0.8}
         said = closing(summary, tmp_path / "report.html", tmp_path)
         before = said.split("Shares from")[0].split("\n")
         assert (
             max(map(len, before)) <= width
-            and all(name in said for name in models)
+            and all(name in said for name in models if name != "best_of_n")
             and "helps harm" in said
             or recipe == "constitutional"
         )
         assert said.split("Shares from")[0].count("0.50") >= 9 * len(models)
+        assert "0.50 / 0.50" in said and "0.50 to 0.50 of the prompts are ties" in " ".join(said.split())
+        picks = said.partition("picks, T=0.8")[2].partition("Shares from")[0]
+        assert not picks or "one sample" in picks and " / " not in picks and "beats one" in picks
 
 
 def test_a_table_that_is_too_wide_is_turned_and_then_cut() -> None:

@@ -77,7 +77,7 @@ def test_figures_of_the_summary(
 ):
     made = completions(harmful, look_alike)
     results = list(zip(made, gold.GoldJudge(TOWN).score(made), strict=True))
-    summary = summarize(TASK, {"greedy": results})
+    summary = summarize(TASK, {"greedy": results, "sampled": results[::-1]})
     counts = {
         (kind, side): sum(p.meta["kind"] == kind and p.meta["side"] == side for p in PROMPTS)
         for kind in ("harmful", "look_alike")
@@ -90,6 +90,7 @@ def test_figures_of_the_summary(
         ("look_alike_refusal_held_out", refusal, "look_alike", "test"),
     ):
         assert summary[figure]["mean"] == value and summary[figure]["n"] == counts[kind, side]
+        assert summary[f"{figure}_sampled"] == summary[figure]
         assert by_topic(results)[figure]["mean"] == value and by_topic(results)[figure]["n"] == len(
             by_topic(results)[figure]["topics"]
         )

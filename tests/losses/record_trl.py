@@ -120,22 +120,24 @@ def dpo(g: torch.Generator) -> dict[str, Any]:
     cases = {}
     mask = masks(g, 8, 9)
     policy, reference = logprobs(g, mask), logprobs(g, mask)
-    for name, loss_type, beta, smoothing in (
-        ("sigmoid", "sigmoid", 0.1, 0.0),
-        ("sigmoid_beta", "sigmoid", 0.7, 0.0),
-        ("hinge", "hinge", 0.3, 0.0),
-        ("ipo", "ipo", 0.2, 0.0),
-        ("robust", "robust", 0.1, 0.2),
-        ("sigmoid_smoothed", "sigmoid", 0.1, 0.2),
-        ("sigmoid_norm", "sigmoid_norm", 2.0, 0.0),
+    for name, weights, beta, smoothing in (
+        ("sigmoid", {"sigmoid": 1.0}, 0.1, 0.0),
+        ("sigmoid_beta", {"sigmoid": 1.0}, 0.7, 0.0),
+        ("hinge", {"hinge": 1.0}, 0.3, 0.0),
+        ("ipo", {"ipo": 1.0}, 0.2, 0.0),
+        ("robust", {"robust": 1.0}, 0.1, 0.2),
+        ("sigmoid_smoothed", {"sigmoid": 1.0}, 0.1, 0.2),
+        ("sigmoid_norm", {"sigmoid_norm": 1.0}, 2.0, 0.0),
+        ("sigmoid_sft", {"sigmoid": 1.0, "sft": 0.2}, 0.1, 0.0),
     ):
+        loss_types = list(weights)
         leaf = policy.clone().requires_grad_()
         ids = torch.ones(mask.shape, dtype=torch.long)
         me = stand_in(
             beta=beta,
             label_smoothing=smoothing,
-            loss_types=[loss_type],
-            loss_weights=[1.0],
+            loss_types=loss_types,
+            loss_weights=list(weights.values()),
             f_divergence_type="reverse_kl",
             ld_alpha=None,
             use_weighting=False,
@@ -153,13 +155,14 @@ def dpo(g: torch.Generator) -> dict[str, Any]:
         metrics = {k: v[-1] for k, v in me._metrics["train"].items() if k.startswith(("rewards", "logps"))}
         cases[f"dpo/{name}"] = case(
             DPOTrainer._compute_loss,
-            f'loss_type == "{loss_type}"',
+            f'loss_type == "{loss_types[-1]}"',
             {
                 "mask_BT": mask,
                 "logprobs_BT": policy,
                 "ref_logprobs_BT": reference,
                 "beta": beta,
                 "label_smoothing": smoothing,
+                **({"sft_weight": weights["sft"]} if "sft" in weights else {}),
             },
             {"loss": loss, "gradient_BT": leaf.grad, **metrics},
         )

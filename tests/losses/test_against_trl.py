@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from alignlab.losses import (
+    better_nll,
     bradley_terry_loss,
     dpo_loss,
     entropy,
@@ -103,10 +104,7 @@ def test_log_probabilities_and_entropies(name: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "name",
-    [name for name in named("dpo/") if name not in ("dpo/ipo", "dpo/sigmoid_norm", "dpo/sigmoid_smoothed")],
-)
+@pytest.mark.parametrize("name", ["dpo/sigmoid", "dpo/sigmoid_beta", "dpo/hinge", "dpo/robust"])
 def test_dpo(name: str, dtype: torch.dtype) -> None:
     """Loss, gradient and metrics of sigmoid, hinge and robust are TRL's."""
     given, theirs = read(name, dtype)
@@ -131,6 +129,27 @@ def test_dpo(name: str, dtype: torch.dtype) -> None:
         "logps/rejected": policy.chunk(2)[1],
     }.items():
         assert_close(ours.mean(), theirs[key], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_likelihood_beside_dpo(dtype: torch.dtype) -> None:
+    """TRL takes it over all tokens of the chosen completions of a batch together, where a long one weighs
+    more (its "sft" loss, before 1.0 `rpo_alpha`); ours, as RPO's, is the mean over each of them. Weighed by
+    their lengths ours gives TRL's loss and gradient.
+    """
+    given, theirs = read("dpo/sigmoid_sft", dtype)
+    leaf, policy, reference = completions(given)
+    lengths, written = given["mask_BT"].sum(1), (leaf * given["mask_BT"][:, 1:]).sum(1)
+    losses = dpo_loss(*policy.chunk(2), *reference.chunk(2), beta=given["beta"])[0]
+    nll = better_nll(*written.chunk(2), *lengths.chunk(2))
+    weights = lengths.chunk(2)[0].to(dtype)
+    together = (weights * nll).sum() / weights.sum()
+    loss = losses.mean() + given["sft_weight"] * together
+    loss.backward()
+    assert given["sft_weight"] == 0.2
+    assert_close(loss, theirs["loss"], dtype)
+    assert_close(leaf.grad, theirs["gradient_BT"], dtype)
+    assert abs((together - nll.mean()).item()) > 1e-3
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from alignlab.losses import bradley_terry_loss, dpo_loss
+from alignlab.losses import better_nll, bradley_terry_loss, dpo_loss
 
 LOSS_TYPES = ("sigmoid", "robust", "hinge", "ipo")
 scores = st.floats(-30, 30)
@@ -264,3 +264,15 @@ def test_dpo_says_what_is_wrong():
         dpo_loss(*four, loss_type="hinge", label_smoothing=0.1)
     with pytest.raises(ValueError, match="below 0.5"):
         dpo_loss(*four, loss_type="robust", label_smoothing=0.5)
+
+
+def test_the_likelihood_of_the_chosen_one_by_hand() -> None:
+    """Sums of -6 over 3 tokens and -1 over 4: 2 and 1/4 nats per token; the rejected one does not count."""
+    chosen, rejected = tensor(-6.0, -1.0).requires_grad_(), tensor(-2.0, -9.0).requires_grad_()
+    found = better_nll(chosen, rejected, tensor(3.0, 4.0), tensor(1.0, 2.0))
+    assert found.tolist() == [2.0, 0.25]
+    (0.2 * found.sum()).backward()
+    torch.testing.assert_close(chosen.grad, tensor(-0.2 / 3, -0.2 / 4))
+    assert rejected.grad is None
+    with pytest.raises(ValueError, match="without a token"):
+        better_nll(chosen, rejected, tensor(0.0, 4.0), tensor(1.0, 2.0))

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.losses import bradley_terry_loss, dpo_loss, preference_loss
+from alignlab.losses import better_nll, bradley_terry_loss, dpo_loss, preference_loss
 
 SOFT = ("sigmoid", "sigmoid_norm", "robust", "ipo")
 rows = st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9), st.floats(0, 1)), min_size=1, max_size=6)
@@ -208,3 +208,13 @@ def test_hinge_knows_no_soft_label_and_shapes_have_to_fit() -> None:
         dpo_loss(*four, label_B=tensor(1.0))
     with pytest.raises(ValueError, match="label_B"):
         bradley_terry_loss(*four[:2], label_B=tensor(1.0))
+
+
+def test_the_likelihood_of_the_better_one_is_the_mean_over_who_it_is() -> None:
+    policy = tensor(-3.0, -8.0), tensor(-5.0, -2.0)
+    lengths = tensor(2.0, 4.0), tensor(5.0, 1.0)
+    found = better_nll(*policy, *lengths, label_B=tensor(0.25, 1.0))
+    torch.testing.assert_close(found, tensor(0.25 * 1.5 + 0.75 * 1.0, 2.0))
+    turned = better_nll(*policy[::-1], *lengths[::-1], label_B=tensor(0.75, 0.0))
+    assert torch.equal(turned, found)
+    assert torch.equal(better_nll(*policy, *lengths), better_nll(*policy, *lengths, label_B=tensor(1.0, 1.0)))

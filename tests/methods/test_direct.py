@@ -233,6 +233,19 @@ def test_pairs_of_a_ranking_are_drawn_by_the_seed_and_ties_left_out(policy: Poli
         and two != direct.comparisons_of(rankings, 2, 1)
     )
     assert len({(c.prompt.id, c.chosen, c.rejected) for c in two}) == 24
+    won = direct.comparisons_of(rankings, 0, 0, best_only=True)
+    assert [(c.chosen, c.rejected) for c in won] == [("a", "b"), ("a", "c"), ("a", "d")] * 12
+    drawn = direct.comparisons_of(rankings, 1, 0, best_only=True)
+    assert [c.prompt for c in drawn] == prompts
+    assert {c.chosen for c in drawn} == {"a"} and {c.rejected for c in drawn} == {"b", "c", "d"}
+    equal = [replace(rankings[0], ranks=(1, 2, 1, 2), meta={"labels": [0.9, 0.5, 0.8, 0.3, 0.5, 0.6]})]
+    both = direct.comparisons_of(equal, 0, 0, best_only=True)
+    assert [(c.chosen, c.rejected, c.label) for c in both] == [
+        ("a", "b", 0.9),
+        ("a", "d", 0.8),
+        ("c", "b", 0.7),
+        ("c", "d", 0.6),
+    ]
     run = open_run()
     summary = direct.train(
         run, policy, rankings, replace(SETTINGS, pairs_per_prompt=2, epochs=1), seed=0, held_out=[]
@@ -477,3 +490,24 @@ def test_a_loss_that_is_not_finite_stops_it_and_names_step_and_sample(policy: Po
             open_run(), policy, [*PAIRS, odd], replace(SETTINGS, batch=32, micro_batch=5), seed=0, held_out=[]
         )
     assert stop.value.where == "the ~ one?"
+
+
+def test_the_likelihood_of_chosen_completions_is_added_with_its_weight(base: Path, open_run: OpenRun) -> None:
+    """The first loss is log 2 and 0.2 times their mean negative log-likelihood, nats per token; and they end
+    likelier than without it.
+    """
+    ends, learnt = {}, PAIRS[:8]
+    settings = replace(SETTINGS, epochs=6, micro_batch=3, optim=OptimSettings(lr=2e-3, warmup=0.0))
+    for weight in (0.0, 0.2):
+        policy = load_policy(base, ModelSettings(), trainable=True)
+        sums = [logp(policy.model.eval(), policy.tokenizer, pair.prompt, pair.chosen) for pair in learnt]
+        lengths = [sum(direct.encode(policy, pair)[0].loss_mask) for pair in learnt]
+        run = open_run()
+        direct.train(run, policy, learnt, replace(settings, nll_coef=weight), seed=0, held_out=[])
+        first, last = (read_run(run.path).metrics[i] for i in (0, -1))
+        ends[weight] = last["logps/chosen"]
+        nll = sum(-total / length for total, length in zip(sums, lengths, strict=True)) / len(learnt)
+        assert first["loss"] == pytest.approx(math.log(2) + weight * nll, rel=1e-5)
+        assert ("nll_loss" in first) == (weight > 0)
+    assert first["nll_loss"] == pytest.approx(nll, rel=1e-5)
+    assert ends[0.2] > ends[0.0]

@@ -90,7 +90,7 @@ def test_recipes_sample_as_much_as_instructgpt(name: str, tmp_path: Path) -> Non
 def test_every_recipe_with_ppo_gives_it_pretraining_text_where_that_has_a_weight(
     name: str, tmp_path: Path
 ) -> None:
-    for weight, text in ((0.0, ""), (3.0, "town:corpus")):
+    for weight, text in ((0.0, ""), (3.0, "town:plain")):
         settings = PipelineSettings()
         stages = planned(
             name, tmp_path, replace(settings, ppo=replace(settings.ppo, ptx_coef=weight))
@@ -134,6 +134,37 @@ def test_a_setting_that_a_recipe_does_not_read_is_refused(name: str) -> None:
             check(name, replace(default, rounds=3), default)
 
 
+@pytest.mark.parametrize("name", ["llama2", "llama3"])
+@pytest.mark.parametrize("changed", [{"rounds": 5}, {"prompts": 7}])
+def test_what_a_recipe_works_out_itself_is_refused(name: str, changed: dict[str, int]) -> None:
+    default = PipelineSettings()
+    asked = replace(default, rejection=replace(default.rejection, **changed))
+    with pytest.raises(ConfigError, match=f"'rejection.{next(iter(changed))}'"):
+        check(name, asked, default)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("llama3", {"beta": 0.1, "nll_coef": 0.2, "loss_type": "sigmoid"}),
+        ("zephyr", {"beta": 0.1, "epochs": 3.0, "best_only": True, "pairs_per_prompt": 1}),
+        ("tulu3", {"beta": 5.0, "loss_type": "sigmoid_norm", "best_only": True, "pairs_per_prompt": 1}),
+    ],
+)
+def test_dpo_is_the_published_one_and_a_user_can_change_it(
+    name: str, published: dict[str, object], tmp_path: Path
+) -> None:
+    table, default = f"{name}_dpo", PipelineSettings()
+    changed = replace(default, **{table: replace(getattr(default, table), beta=0.7)})
+    check(name, changed, default)
+    for settings, values in ((default, published), (changed, {**published, "beta": 0.7})):
+        stages = planned(name, tmp_path, settings).pipeline.stages
+        dpo = [stage.arguments["settings"] for stage in stages if stage.name.startswith("dpo")]
+        assert dpo
+        for found in dpo:
+            assert {key: getattr(found, key) for key in values} == values
+
+
 def test_an_unknown_recipe_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--recipe", "llama9"]) == 2
     assert "instructgpt" in capsys.readouterr().err
@@ -155,7 +186,7 @@ def test_from_end_to_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     if name == "constitutional":
         models = [summary["models"][model] for model in NAMES[name][1:]]
         assert all(
-            model[key]["n"] > 0
+            model[key]["n"] == model[f"{key}_sampled"]["n"] > 0
             for model in models
             for key in ("compliance_seen", "compliance_held_out", "look_alike_refusal")
         )

@@ -12,6 +12,7 @@ import pytest
 from alignlab import names
 from alignlab.cli import main
 from alignlab.errors import ConfigError, DataError, UserError
+from alignlab.evals.statistics import mean_ci
 from alignlab.names.weights import model_path
 from alignlab.redteam import command, exports, findings, fix
 from alignlab.redteam.attacks.catalogue import ATTACKS, attacks, source
@@ -335,6 +336,11 @@ def test_the_page_has_the_tables_of_the_code() -> None:
         }
         return {"goals": 80, "plain": {"mean": 0.01}, "all": {"mean": 0.9}, "best": "gcg", "attacks": found}
 
+    def asked_plainly(rate: float) -> dict[str, object]:
+        """Of two topics, one always and one never helped with."""
+        found = {"mean": rate, "n": 40, "topics": {"one": 0.0, "other": 2 * rate}}
+        return {f"{figure}{way}": found for figure in module.PLAINLY for way in ("", "_sampled")}
+
     def point(attacked: float, held_out: float) -> dict[str, object]:
         return {
             "asr_attacked": {"mean": attacked},
@@ -353,6 +359,7 @@ def test_the_page_has_the_tables_of_the_code() -> None:
             "fix": [point(0.5, 0.4), point(0, 0.1)],
             "deltas": {"over_refusal": {"mean": 0.02}, "helpful": {"mean": -0.03}, "honest": None},
             "held_out_families": ["obfuscation"],
+            "plainly": {"before": asked_plainly(0.5), "after": asked_plainly(0.25 * seed)},
             "gcg": campaign(0, 0, 0, 0, 0.75),
             "gcg_seconds": 8.0,
         }
@@ -388,6 +395,11 @@ def test_the_page_has_the_tables_of_the_code() -> None:
         "| best that asks once, in words alone | 0.650 ± 0.071 |" in text
         and "| best single attack (gcg before) | 0.800 ± 0.000 | 0.000 ± 0.000 |" in text
     )
+    low, high = mean_ci([0.0, 1.0])["ci"]  # over the two topics, not over prompts or seeds
+    assert (
+        "| helps with harm asked plainly, new topics, T = 1 (n = 40, 2 topics) | "
+        f"0.500 ± 0.000 [{low:.3f}, {high:.3f}] | 0.125 ± 0.177 ["
+    ) in text
     assert (
         "held-out families (obfuscation) | 0.400 ± 0.000 | 0.100 ± 0.000 |" in text
         and "over-refusal, paired |  | +0.020 ± 0.000 |" in text

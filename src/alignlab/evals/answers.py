@@ -1,15 +1,17 @@
 """`alignlab eval`: a model's answers to the questions of a task, scored, and set against a baseline question
 by question.
 
-I let the model answer every question greedily and, if asked, once at temperature 1, or, where a task is
-answered by likelihood, ask which of its choices it finds likeliest. The task or a judge scores; the summary
-is means of those scores with intervals, nothing fitted and nothing weighed. What a task makes of its scores
-beyond that stands with the task (`tasks.Task`); what it is about I do not know.
+I let the model answer every question greedily and, if asked, once at temperature 1; of a best-of-n run I
+take the picks; where a task is answered by likelihood, I ask which of its choices the model finds likeliest.
+The task or a judge scores; the summary is means of those scores with intervals, nothing fitted and nothing
+weighed. What a task makes of its scores beyond that stands with the task (`tasks.Task`); what it is about I
+do not know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,8 +29,9 @@ from ..run import RunDir, derive_seed, read_run
 from ..sampling import Sampler, Sampling
 from ..sampling.choices import choice_logprobs
 from ..sampling.local import LocalSampler
-from ..settings import EvalSettings
-from .statistics import mean_ci, paired_difference, win_rate
+from ..settings import BestOfNSettings, EvalSettings
+from ..settings.resolve import from_dict
+from .statistics import mean_ci, mean_over, paired_difference, win_rate
 from .tasks import Results, Task
 
 Pairs = tuple[list[float], list[float]]
@@ -59,8 +62,8 @@ def run(
         baseline: a finished eval run on the same prompts: its scores are compared with these, prompt by
             prompt.
         reference: resolved folder of the model that KL is measured from.
-        completions: a finished best-of-n run whose picks stand in for the model's own answers, greedy and
-            sampled alike.
+        completions: a finished best-of-n run of this model: its picks are scored, and beside them, as their
+            control, one answer of the model drawn as each of theirs was.
         base: it is a base model; the task may ask it something of its own.
     """
     policy = load_policy(model, settings.model)
@@ -78,20 +81,26 @@ def run(
         )
         run.note(report)
         if completions:
-            greedy = picked(run, prompts, judge, completions)
-            answers = {"greedy": greedy, "sampled": greedy}
+            picks = picked(run, prompts, judge, completions)
+            answers = {"picked": picks, "one": one_each(sampler, picks, judge, completions, seed)}
         else:
             answers = written(sampler, prompts, judge, settings, seed)
     sampled = answers.get("sampled")
-    pairs = beside(baseline, answers) if baseline else {}
-    summary = summarize(task, answers, pairs.get("sampled"))
+    pairs: dict[str, Pairs] = {}
+    if baseline:
+        pairs = beside(baseline, answers)
+    elif completions:
+        pairs = {"picked": (scores_of(answers["picked"]), scores_of(answers["one"]))}
+    summary = summarize(task, answers, pairs.get("picked" if completions else "sampled"))
     if pairs:
         summary["paired"] = {how: paired_difference(*both) for how, both in pairs.items()}
-    if reference and sampled and not completions:
+    if completions:
+        summary["picks"] = {key: read_run(completions).summary[key] for key in ("n", "temperature")}
+    if reference and sampled:
         started_from = load_policy(reference, settings.model)
         summary["kl_from_sft"] = kl_from([c for c, _ in sampled], policy, started_from)
     if base and task.of_base:
-        figures, samples = task.of_base(policy, seed)
+        figures, samples = task.of_base(policy, prompts, seed)
         summary |= figures
         run.log_samples(1, samples)
     rows: list[dict[str, Any]] = []
@@ -119,18 +128,10 @@ def _row(decoding: str, completion: Completion, score: Score) -> dict[str, Any]:
 
 
 def evaluate(
-    sampler: Sampler,
-    prompts: Sequence[Prompt],
-    judge: Judge,
-    *,
-    max_new_tokens: int,
-    temperature: float,
-    seed: int,
-) -> list[tuple[Completion, Score]]:
+    sampler: Sampler, prompts: Sequence[Prompt], judge: Judge, sampling: Sampling, *, seed: int
+) -> Results:
     """One completion of each prompt with its score."""
-    groups = sampler.sample(
-        prompts, Sampling(max_new_tokens=max_new_tokens, temperature=temperature), seed=seed
-    )
+    groups = sampler.sample(prompts, sampling, seed=seed)
     completions = [group[0] for group in groups]
     return list(zip(completions, judge.score(completions), strict=True))
 
@@ -139,14 +140,12 @@ def written(
     sampler: Sampler, prompts: Sequence[Prompt], judge: Judge, settings: EvalSettings, seed: int
 ) -> dict[str, Results]:
     """Answers by way of decoding: greedy (or as the settings have it) and, if asked for, at temperature 1."""
-    length, temperature = settings.sampling.max_new_tokens, settings.sampling.temperature
-    ways = {"greedy": (temperature, seed)}
+    said = Sampling.of(settings.sampling)
+    answers = {"greedy": evaluate(sampler, prompts, judge, said, seed=seed)}
     if settings.sampled:
-        ways["sampled"] = (1.0, derive_seed(seed, "sampled"))
-    return {
-        how: evaluate(sampler, prompts, judge, max_new_tokens=length, temperature=heat, seed=drawn_by)
-        for how, (heat, drawn_by) in ways.items()
-    }
+        warm = replace(said, temperature=1.0, top_p=1.0)
+        answers["sampled"] = evaluate(sampler, prompts, judge, warm, seed=derive_seed(seed, "sampled"))
+    return answers
 
 
 def picked(run: RunDir, prompts: Sequence[Prompt], judge: Judge, completions: str) -> Results:
@@ -164,6 +163,15 @@ def picked(run: RunDir, prompts: Sequence[Prompt], judge: Judge, completions: st
             remedy="the prompts that best-of-n was run on",
         )
     return list(zip(answers, judge.score(answers), strict=True))
+
+
+def one_each(sampler: Sampler, picks: Results, judge: Judge, completions: str, seed: int) -> Results:
+    """One answer of the model to each prompt that has a pick, drawn as the samples were that it was picked
+    from, and none of them: a random pick, against which a pick wins by being picked alone.
+    """
+    drawn = from_dict(BestOfNSettings, read_run(completions).config["settings"]).sampling
+    prompts = [pick.prompt for pick, _ in picks]
+    return evaluate(sampler, prompts, judge, Sampling.of(drawn), seed=derive_seed(seed, "beside the picks"))
 
 
 def likeliest(run: RunDir, sampler: LocalSampler, task: Task, prompts: Sequence[Prompt]) -> Results:
@@ -193,41 +201,63 @@ def likeliest(run: RunDir, sampler: LocalSampler, task: Task, prompts: Sequence[
 # --- figures ---
 
 
+SUFFIXES = {"sampled": "_sampled", "one": "_one"}
+"""What is put to a figure's name by the way of decoding; the first way's has nothing."""
+
+
 def summarize(
     task: Task, answers: Mapping[str, Results], wins: tuple[Sequence[float], Sequence[float]] | None = None
 ) -> dict[str, Any]:
     """M of `summary.json`: every figure an S (mean, interval, n), or None where it does not apply.
 
+    A figure NAME is that of the first way of decoding (greedy; of best-of-n the picks), NAME_sampled the same
+    at temperature 1, NAME_one that of one sample beside each pick.
+
     Args:
-        answers: by way of decoding; "sampled" ones are to the same prompts as the first, at temperature 1.
-        wins: scores at temperature 1 of this model and of the baseline, prompt by prompt.
+        answers: by way of decoding; all to the same prompts.
+        wins: scores of this model and of what it is compared with, prompt by prompt.
     """
-    first = next(iter(answers.values()))
-    summary: dict[str, Any] = {task.figure: score_of(first)}
-    summary[f"{task.figure}_sampled"] = score_of(answers.get("sampled", ()))
-    for figure, part in task.figures.items():
-        values = [score.parts[part] for _, score in first if part in score.parts]
-        summary[figure] = mean_ci(values) if values else None
-    summary |= {"win_rate_vs_sft": None, "kl_from_sft": None, "mean_length": None}
+    first = next(iter(answers))
+    summary: dict[str, Any] = {}
+    for how in dict.fromkeys([first, "sampled", *answers]):
+        suffix = SUFFIXES.get(how, "")
+        found = figures_of(task, answers.get(how, ()))
+        summary |= {f"{figure}{suffix}": value for figure, value in found.items()}
+    summary |= {"win_rate_vs_sft": None, "ties_vs_sft": None, "kl_from_sft": None}
     if wins:
         summary["win_rate_vs_sft"] = win_rate(*wins)
-    if not task.choose:
-        summary["mean_length"] = mean_length([completion for completion, _ in first])
-    for key in task.breakdowns:
-        summary[f"by_{key}"] = breakdown(first, key)
-    if task.more:
-        summary |= task.more(first)
+        summary["ties_vs_sft"] = mean_over(zip(*wins, strict=True), lambda pair: pair[0] == pair[1])
     return summary
+
+
+def figures_of(task: Task, results: Results) -> dict[str, Any]:
+    """Every figure of answers that were decoded in one way; None of no answers."""
+    found: dict[str, Any] = {task.figure: score_of(results)}
+    for figure, part in task.figures.items():
+        values = [score.parts[part] for _, score in results if part in score.parts]
+        found[figure] = mean_ci(values) if values else None
+    found["mean_length"] = None
+    if results and not task.choose:
+        found["mean_length"] = mean_length([completion for completion, _ in results])
+    for key in task.breakdowns:
+        found[f"by_{key}"] = breakdown(results, key)
+    if results and task.more:
+        found |= task.more(results)
+    return found
 
 
 def score_of(results: Results) -> dict[str, Any] | None:
     """The mean score; None of no results."""
-    return mean_ci([score.value for _, score in results]) if results else None
+    return mean_ci(scores_of(results)) if results else None
+
+
+def scores_of(results: Results) -> list[float]:
+    return [score.value for _, score in results]
 
 
 def mean_length(completions: Sequence[Completion]) -> float:
     """Tokens per completion; of text that came from elsewhere, words."""
-    return sum(len(c.ids) or len(c.text.split()) for c in completions) / max(1, len(completions))
+    return sum(len(c.ids) or len(c.text.split()) for c in completions) / len(completions)
 
 
 def breakdown(results: Results, key: str) -> dict[str, dict[str, Any]]:
@@ -264,7 +294,7 @@ def beside(baseline: str, answers: Mapping[str, Results]) -> dict[str, Pairs]:
         raise DataError(
             "the baseline answered none of these prompts",
             where=baseline,
-            remedy="a run of `alignlab eval` on the same prompts",
+            remedy="a run of `alignlab eval` on the same prompts, its answers decoded in the same way",
         )
     return pairs
 

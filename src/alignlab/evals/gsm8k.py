@@ -61,11 +61,7 @@ TASK = Task(
             "number behind #### is the reference's. Published figures are mostly with 5 or 8 examples: not "
             "comparable."
         ),
-        heads={
-            "accuracy": "right, greedy",
-            "accuracy_sampled": "right, T = 1",
-            "last_number": "last number right",
-        },
+        heads={"accuracy": "right", "last_number": "last number right"},
         glossary=[
             ("right", "The number behind #### is letter for letter the reference's, commas taken out."),
             ("last number right", "The last number of the answer is the reference's, marked by #### or not."),

@@ -129,7 +129,6 @@ TASK = Task(
         ),
         heads={
             "prompt_strict": "prompts, strict",
-            "prompt_strict_sampled": "prompts, strict, T = 1",
             "prompt_loose": "prompts, loose",
             "instruction_strict": "instructions, strict",
             "instruction_loose": "instructions, loose",

@@ -81,7 +81,7 @@ def scored(scorer: str, column: str) -> Task:
         score=score,
         words=Words(
             note="Prompts: {data}, n = {n}. Right: " + meaning + ".",
-            heads={"accuracy": "right, greedy", "accuracy_sampled": "right, T = 1"},
+            heads={"accuracy": "right"},
             glossary=[("right", f"The share of prompts for which {meaning}.")],
             knows=True,
         ),

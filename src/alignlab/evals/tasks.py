@@ -21,7 +21,8 @@ class Words:
 
     Attributes:
         note: under the table; `{data}`, `{n}` and `{judge}` are filled in.
-        heads: the heads of the columns by figure of the summary, in order.
+        heads: the heads of the columns by figure of the summary, in order; a column shows the figure of
+            greedy answers beside that at temperature 1.
         glossary: terms with what they mean.
         knows: the score is right by definition (a reference answer, a judge that knows), so that an answer
             from one half on may be shown as a good one.
@@ -62,10 +63,12 @@ class Task:
         score: a completion -> its score. None: the judge that is named beside the task says.
         choices, choose: of a task that is answered by likelihood and writes nothing: the answers to choose
             from, and the score given log p(answer | question) of each, in nats.
-        figures: more figures of the summary, each the mean of a part of the scores that have it.
+        figures: more figures of the summary, each the mean of a part of the scores that have it; of answers
+            at temperature 1 they stand there as NAME_sampled.
         breakdowns: keys of the prompts' meta by which the score is told apart (`by_KEY`).
         more: figures that are no mean over answers.
-        of_base: what only a base model is asked: figures and samples, given the policy and a seed.
+        of_base: what only a base model is asked: figures and samples, given the policy, the prompts and a
+            seed.
     """
 
     name: str
@@ -78,7 +81,7 @@ class Task:
     figures: Mapping[str, str] = field(default_factory=dict)
     breakdowns: Sequence[str] = ()
     more: Callable[[Results], dict[str, Any]] | None = None
-    of_base: Callable[[Any, int], tuple[dict[str, Any], list[dict[str, Any]]]] | None = None
+    of_base: Callable[[Any, Sequence[Prompt], int], tuple[dict[str, Any], list[dict[str, Any]]]] | None = None
     words: Words = Words()
 
     @property

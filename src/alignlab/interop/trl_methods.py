@@ -43,16 +43,25 @@ def _sft(c: Conversion) -> None:
         c.put("assistant_only_loss", "train_on", "all", "every assistant turn carries the loss")
 
 
+LIKELIHOOD = "each chosen completion weighs the same here; in TRL each of their tokens"
+
+
 def _dpo(c: Conversion) -> None:
     kinds = c.trl["loss_type"]
     if not isinstance(kinds, list):
         kinds = [kinds or "sigmoid"]
+    weights = c.trl["loss_weights"] or [1.0] * len(kinds)
+    if kinds[1:] == ["sft"] and _first_is_one(weights):
+        kinds = kinds[:1]
+        c.put("loss_weights", "nll_coef", float(weights[-1]), LIKELIHOOD)
+    if "rpo_alpha" in c.given:
+        c.put("rpo_alpha", "nll_coef", float(c.trl["rpo_alpha"] or 0.0), LIKELIHOOD)
     if len(kinds) > 1 or kinds[0] not in ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust"):
         c.refuse(
             "loss_type",
             (
-                "one of sigmoid, sigmoid_norm, hinge, ipo, robust; TRL's mixtures and other losses have no "
-                "counterpart"
+                "one of sigmoid, sigmoid_norm, hinge, ipo, robust, alone or before sft; TRL's other mixtures "
+                "and losses have no counterpart"
             ),
         )
     else:
@@ -71,6 +80,12 @@ def _dpo(c: Conversion) -> None:
         )
     if c.trl["f_divergence_type"] not in ("reverse_kl", None):
         c.refuse("f_divergence_type", "reverse KL only")
+
+
+def _first_is_one(weights: Any) -> bool:
+    """Whether these are two weights, numbers both, and the first of them 1."""
+    two = isinstance(weights, list) and len(weights) == 2
+    return two and weights[0] == 1 and isinstance(weights[1], int | float)
 
 
 def _reward(c: Conversion) -> None:

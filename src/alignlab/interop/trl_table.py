@@ -114,6 +114,7 @@ NUMBERS = (
     "score_clip",
     "target",
     "max_prompt_length",
+    "rpo_alpha",
 )
 """Keys whose value is a number, though TRL's default may be none."""
 

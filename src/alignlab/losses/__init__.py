@@ -6,7 +6,7 @@ gradient or metric.
 
 from .advantages import gae, kl_shaped_rewards, masked_whiten
 from .best_of_n import best_of_n_estimate, best_of_n_kl
-from .dpo import dpo_loss
+from .dpo import better_nll, dpo_loss
 from .group import group_advantages, group_policy_loss, token_weights, truncated_importance_weights
 from .kl import adaptive_kl_coef, kl_estimate
 from .kto import kto_baseline, kto_loss
@@ -29,6 +29,7 @@ __all__ = [
     "adaptive_kl_coef",
     "best_of_n_estimate",
     "best_of_n_kl",
+    "better_nll",
     "bradley_terry_loss",
     "davidson_logprobs",
     "dpo_loss",

@@ -91,6 +91,43 @@ def dpo_loss(
     return losses, (beta * chosen).detach(), (beta * rejected).detach()
 
 
+def better_nll(
+    chosen_logps: Tensor,
+    rejected_logps: Tensor,
+    chosen_lengths: Tensor,
+    rejected_lengths: Tensor,
+    *,
+    label_B: Tensor | None = None,
+) -> Tensor:
+    """Negative log-likelihood of the better completion, in nats per token, one a comparison: what stands
+    beside DPO's loss, times a weight, so that chosen completions stay likely.
+
+        NLL = -(1 / |y|) log pi(y | x),  y the chosen one          Pang et al. 2024 (RPO), equation 1, which
+        L = L_DPO + a NLL                                          weighs the other term: a is 1 / alpha there
+
+    Llama 3 takes a = 0.2 (Grattafiori et al. 2024, section 4.1.4). With a soft label l, which of the two is
+    the better one is not known, and this is the mean over both: l NLL(chosen) + (1 - l) NLL(rejected). Each
+    comparison weighs the same; TRL's `rpo_alpha` and its loss "sft" take the mean over all tokens of the
+    chosen completions of a micro-batch together, where long ones weigh more.
+
+    Args:
+        *_logps: (B,) log-probability of the completion, summed over its tokens, in nats.
+        *_lengths: (B,) tokens of each completion, 1 or more, with its end token.
+        label_B: (B,) soft labels, from 0 to 1; None is 1 for every comparison.
+
+    Returns:
+        (B,), with its gradient.
+
+    Raises:
+        ValueError: shapes that differ, or a completion of no tokens.
+    """
+    chosen, rejected = token_mean(chosen_logps, chosen_lengths), token_mean(rejected_logps, rejected_lengths)
+    if label_B is None:
+        return -chosen
+    check_same_shape(chosen_logps=chosen_logps, label_B=label_B)
+    return -label_B * chosen - (1 - label_B) * rejected
+
+
 def _losses(h: Tensor, beta: float, loss_type: str, label_smoothing: float) -> Tensor:
     """L(h) of each comparison, for a chosen completion that is surely the better one."""
     if loss_type in ("sigmoid", "sigmoid_norm"):  # Rafailov et al. 2023, (7); with e: Mitchell 2023, (3)

@@ -4,8 +4,8 @@ its family against a reference, ORPO (Hong et al. 2024) and SimPO (Meng et al. 2
 I read chosen and rejected of each comparison side by side, sum the log-probabilities of either completion,
 and hand the two sums to a loss: the methods differ in that loss alone (`PAIR_LOSSES`), and in whether a
 reference is asked. The reference is the policy before the first step. I ask it once for all epochs, in the
-batches that the policy is read in, so that the first margin is exactly 0. I leave out a likelihood term of my
-own beside the pairs; that chosen completions grow less likely too is watched and said, and not mended.
+batches that the policy is read in, so that the first margin is exactly 0. That chosen completions grow less
+likely too is watched and said, and not mended; DPO's `nll_coef` adds their likelihood to the loss.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..errors import ConfigError, DataError
 from ..evals import statistics
 from ..health.displacement import Watch
 from ..health.history import FEWEST
-from ..losses import dpo_loss, orpo_loss, simpo_loss
+from ..losses import better_nll, dpo_loss, orpo_loss, simpo_loss
 from ..models.batch import by_length, chunks
 from ..models.forward import completion_logprobs, laid_out, seed_dropout, token_logprobs_of
 from ..models.optimizer import MasterAdamW
@@ -46,7 +46,7 @@ def dpo_losses(
 ) -> Losses:
     assert ref_N2 is not None
     lengths = lengths_N2.unbind(1) if s.loss_type == "sigmoid_norm" else (None, None)
-    return *dpo_loss(
+    losses, chosen, rejected = dpo_loss(
         *policy_N2.unbind(1),
         *ref_N2.unbind(1),
         beta=s.beta,
@@ -55,7 +55,11 @@ def dpo_losses(
         chosen_lengths=lengths[0],
         rejected_lengths=lengths[1],
         label_B=label_N,
-    ), {}
+    )
+    if not s.nll_coef:
+        return losses, chosen, rejected, {}
+    nll = better_nll(*policy_N2.unbind(1), *lengths_N2.unbind(1), label_B=label_N)
+    return losses + s.nll_coef * nll, chosen, rejected, {"nll_loss": nll}
 
 
 def orpo_losses(s: ORPOSettings, policy_N2: Tensor, lengths_N2: Tensor, *_: Tensor | None) -> Losses:
@@ -93,14 +97,15 @@ def train(
 
     Metrics of a step: `loss`, `rewards/chosen`, `rewards/rejected`, `rewards/accuracies`, `rewards/margins`,
     `logps/chosen`, `logps/rejected` (sums over the completion, whatever the loss makes of them), `grad_norm`,
-    `learning_rate`, `epoch`; ORPO also `nll_loss`, `log_odds_chosen`, `log_odds_ratio`. Both
+    `learning_rate`, `epoch`; ORPO and DPO with `nll_coef` also `nll_loss`, ORPO `log_odds_chosen` and
+    `log_odds_ratio`. Both
     log-probabilities may fall while the margin grows (likelihood displacement): they are logged apart. With
     soft labels, which DPO alone learns from, an accuracy is the share of labels drawn from them that the
     rewards agree with, at most the summary's `ceiling`.
 
     Args:
-        preferences: comparisons, and rankings for all their pairs or `settings.pairs_per_prompt` of them;
-            ties are left out.
+        preferences: comparisons, and rankings for all their pairs, or those that `settings.best_only` and
+            `settings.pairs_per_prompt` leave; ties are left out.
         held_out: preferences kept for testing; None keeps the share `settings.held_out` of the prompts.
 
     Returns:
@@ -117,7 +122,8 @@ def train(
     check(settings)
     losses_of, name = PAIR_LOSSES[type(settings)], settings.method
     say_odd(settings, run)
-    usable, said = usable_labels(comparisons_of(preferences, settings.pairs_per_prompt, seed), settings)
+    pairs = comparisons_of(preferences, settings.pairs_per_prompt, seed, best_only=settings.best_only)
+    usable, said = usable_labels(pairs, settings)
     run.note(said)
     learn, report = fit(
         usable, policy.tokenizer, settings.max_length, truncate=settings.truncate, anyway=settings.anyway

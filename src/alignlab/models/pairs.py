@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -15,14 +16,16 @@ from .policy import Policy
 
 
 def comparisons_of(
-    preferences: Sequence[Ranking | Comparison], per_prompt: int, seed: int
+    preferences: Sequence[Ranking | Comparison], per_prompt: int, seed: int, *, best_only: bool = False
 ) -> list[Comparison]:
-    """Comparisons as they are, rankings as all their pairs (or `per_prompt` of them, drawn by the seed); ties
-    left out.
+    """Comparisons as they are, rankings as all their pairs (`best_only`: those that a best completion wins;
+    or `per_prompt` of them, drawn by the seed); ties left out.
     """
     comparisons: list[Comparison] = []
     for i, item in enumerate(preferences):
-        if isinstance(item, Ranking):
+        if isinstance(item, Ranking) and best_only:
+            pairs = _won_by_the_best(item)
+        elif isinstance(item, Ranking):
             pairs = item.comparisons()
         elif item.tie:
             pairs = []
@@ -32,6 +35,14 @@ def comparisons_of(
             pairs = random.Random(derive_seed(seed, "pairs", i)).sample(pairs, per_prompt)
         comparisons += pairs
     return comparisons
+
+
+def _won_by_the_best(ranking: Ranking) -> list[Comparison]:
+    """Of each completion of the best rank, its comparisons with those of a worse one."""
+    places, top = range(len(ranking.ranks)), min(ranking.ranks, default=0)
+    best = [i for i in places if ranking.ranks[i] == top]
+    worse = [i for i in places if ranking.ranks[i] > top]
+    return list(chain.from_iterable(ranking.only((i, j)).comparisons() for i in best for j in worse))
 
 
 def encode(policy: Policy, comparison: Comparison) -> tuple[Rendered, Rendered]:

@@ -82,7 +82,7 @@ class Pipeline:
         self.resume: Resume = resume
         if resume == "again":  # a stage that is made anew makes those anew that come of it
             self.resume = "changed"
-        self.workers = workers or min(2, os.cpu_count() or 1)
+        self.workers = workers or min(2, cores())
         self.stages: list[Stage] = []
 
     def stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
@@ -197,6 +197,13 @@ class Pipeline:
             for process in alive:
                 process.terminate()
             raise
+
+
+def cores() -> int:
+    """The cores that this process may use: those that it is bound to, where it is."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def seeds_of(text: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from ..errors import ConfigError
 from .constitutional import constitutional
@@ -18,13 +19,18 @@ from .zephyr import zephyr
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe and the settings of the pipeline that it reads beside those that all read."""
+    """A recipe, the settings of the pipeline that it reads beside those that all read, and those of them
+    ("table.setting") that it works out itself.
+    """
 
     build: Callable[[Plan], None]
     reads: frozenset[str]
+    works_out: tuple[str, ...] = ()
 
 
 COMMON = frozenset({"workers", "tracker", "demonstrations", "sft", "collect", "eval"})
+ROUNDS = ("rejection.rounds", "rejection.prompts")
+"""What follows from `rounds` and `budget`."""
 RECIPES = {
     "instructgpt": Recipe(
         instructgpt,
@@ -42,9 +48,13 @@ RECIPES = {
             }
         ),
     ),
-    "llama2": Recipe(llama2, frozenset({"budget", "ppo_prompts", "rounds", "reward", "rejection", "ppo"})),
-    "llama3": Recipe(llama3, frozenset({"budget", "annotator", "rounds", "reward", "rejection", "dpo"})),
-    "zephyr": Recipe(zephyr, frozenset({"budget", "teacher", "distil", "dpo"})),
+    "llama2": Recipe(
+        llama2, frozenset({"budget", "ppo_prompts", "rounds", "reward", "rejection", "ppo"}), ROUNDS
+    ),
+    "llama3": Recipe(
+        llama3, frozenset({"budget", "annotator", "rounds", "reward", "rejection", "llama3_dpo"}), ROUNDS
+    ),
+    "zephyr": Recipe(zephyr, frozenset({"budget", "teacher", "distil", "zephyr_dpo"})),
     "constitutional": Recipe(
         constitutional,
         frozenset(
@@ -64,17 +74,24 @@ RECIPES = {
             }
         ),
     ),
-    "tulu3": Recipe(tulu3, frozenset({"budget", "dpo", "rlvr"})),
+    "tulu3": Recipe(tulu3, frozenset({"budget", "tulu3_dpo", "rlvr"})),
 }
 
 
 def check(recipe: str, settings: PipelineSettings, default: PipelineSettings) -> None:
     """Raise ConfigError for a setting that was changed and that this recipe would never read."""
+    found = RECIPES[recipe]
+    read = COMMON | found.reads
     for item in fields(PipelineSettings):
-        if item.name not in COMMON | RECIPES[recipe].reads and getattr(settings, item.name) != getattr(
-            default, item.name
-        ):
+        if item.name not in read and getattr(settings, item.name) != getattr(default, item.name):
             users = ", ".join(name for name, other in RECIPES.items() if item.name in other.reads)
             raise ConfigError(
                 f"the recipe {recipe} does not read {item.name!r}", remedy=f"leave it out; read by: {users}"
+            )
+    for name in found.works_out:
+        value = attrgetter(name)
+        if value(settings) != value(default):
+            raise ConfigError(
+                f"the recipe {recipe} does not read {name!r}: it follows from rounds and budget",
+                remedy="--rounds, --budget",
             )

@@ -18,9 +18,20 @@ from .summary import closing, summarize
 
 
 def run_command(
-    *, model: str, recipe: str, fast: bool, out: Path, seed: int, resume: bool, settings: PipelineSettings
+    *,
+    model: str,
+    recipe: str,
+    fast: bool,
+    out: Path,
+    seed: int,
+    resume: bool,
+    settings: PipelineSettings,
+    side: str = "test",
 ) -> dict[str, Any]:
-    """`alignlab run`: plan the recipe, run it, write summary.json and report.html, say what to do next."""
+    """`alignlab run`: plan the recipe, run it, write summary.json and report.html, say what to do next.
+
+    `side` is "exam" for figures on a page alone.
+    """
     from ..report.page import write_report
 
     known.one_of(recipe, RECIPES, "there is no recipe")
@@ -36,6 +47,7 @@ def run_command(
         model,
         settings,
         seed,
+        side=side,
     )
     RECIPES[recipe].build(plan)
     plan.pipeline.run()

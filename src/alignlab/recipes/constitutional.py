@@ -9,16 +9,16 @@ from .plan import GOLD, Plan, pretraining
 def constitutional(plan: Plan) -> None:
     """Bai et al. 2022, "Constitutional AI: harmlessness from AI feedback", figure 1.
 
-    Published: a helpful-only RLHF model answers 182,831 red-team prompts, criticises and revises its answers
-        up to four times under one of 16 principles
-    each time; the pretrained model is fine-tuned on the revisions and on helpful answers (SL-CAI); it writes
-    pairs of answers, which a model judges under one of 16 principles (182,831 comparisons for harmlessness,
-    beside 135,296 by people for helpfulness); a preference model is trained on those soft labels and the
-    policy by RL against it (RL-CAI). Here: helpful-only SFT in place of RLHF; a critic, the base model after
-    some columns of the town's editor, in place of a large model with examples in its prompt; the same model
-    judges; RL-CAI by PPO, and by DPO on the same labels. The pairs are drawn from its answers and the
-    helpful-only model's, since its own hardly ever differ in harm. Left out: chain of thought in the labels
-    (`--label.cot`), rounds of red teaming by people.
+    Published: a helpful-only RLHF model answers 182,831 red-team prompts, criticises and revises its
+    answers up to four times under one of 16 principles each time; the pretrained model is fine-tuned on the
+    revisions and on helpful answers (SL-CAI); it writes pairs of answers, which a model judges under one of
+    16 principles (182,831 comparisons for harmlessness, beside 135,296 by people for helpfulness); a
+    preference model is trained on those soft labels and the policy by RL against it (RL-CAI). Here:
+    helpful-only SFT in place of RLHF; two revisions; a critic, the base model after some columns of the
+    town's editor, in place of a large model with examples in its prompt; the same model judges; RL-CAI by
+    PPO, and by DPO on the same labels. The pairs are drawn from its answers and the helpful-only model's,
+    since its own hardly ever differ in harm. Left out: chain of thought in the labels (`--label.cot`),
+    rounds of red teaming by people, a preference model pretrained on other comparisons.
     """
     s = plan.settings
 

@@ -10,10 +10,11 @@ def instructgpt(plan: Plan) -> None:
     """Ouyang et al. 2022, "Training language models to follow instructions with human feedback", figure 2;
     DPO and best-of-N beside it.
 
-    Published: 13k demonstrations, 33k prompts with 4 to 9 ranked completions, 31k prompts for PPO; SFT for 16
-        epochs, one epoch of the
-    reward model, 256k episodes of PPO with kl_coef 0.02 and pretraining text mixed in (PPO-ptx, coefficient
-    27.8). Here PPO-ptx is `--ppo.ptx-coef`; docs/recipes.md says what it changes.
+    Published: 13k demonstrations, 33k prompts with 4 to 9 ranked completions, 31k prompts for PPO; SFT for
+    16 epochs, one epoch of the reward model, 256k episodes of PPO with kl_coef 0.02 and pretraining text
+    mixed in (PPO-ptx, coefficient 27.8). Here: kl_coef 0.1, SFT and the reward model for 2 epochs; half of
+    what is ranked is other people's. Left out: PPO-ptx unless `--ppo.ptx-coef` asks for it (docs/recipes.md
+    says what it changes), pretraining text in the SFT that PPO starts from, averaged weights.
     """
     s = plan.settings
 
@@ -57,7 +58,7 @@ def instructgpt(plan: Plan) -> None:
         stages.best_of_n,
         model=sft,
         reward=reward,
-        data="town:test",
+        data=f"town:{plan.side}",
         count=s.eval.prompts,
         settings=s.best_of_n,
         gold=GOLD,

@@ -13,14 +13,13 @@ def llama2(plan: Plan) -> None:
     """Touvron et al. 2023, "Llama 2: open foundation and fine-tuned chat models", sections 3.2 to 3.4.
 
     Published: 27,540 demonstrations; over a million comparisons, collected weekly with the newest model, by
-        separate instructions for
-    helpfulness and for safety; two reward models; five rounds, the first four by rejection sampling alone
-    (the best of up to 100 samples a prompt), the last also by PPO (kl_coef 0.01 for 7B and 13B) against the
-    safety score on tagged prompts and where it is below 0.15, and the helpfulness score elsewhere. Here:
-    `--rounds` of comparisons and rejection sampling, every reward model from all comparisons so far, then
-    PPO. Left
-    out: margins by degree of preference, samples kept from all earlier rounds, ghost attention, context
-        distillation.
+    separate instructions for helpfulness and for safety; two reward models; five rounds, the first four by
+    rejection sampling alone (the best of up to 100 samples a prompt), the last also by PPO (kl_coef 0.01
+    for 7B and 13B) against the safety score on tagged prompts and where it is below 0.15, and the
+    helpfulness score elsewhere. Here: `--rounds` of comparisons and rejection sampling (the best of 8),
+    every reward model from all comparisons so far, its scores centred at 0, then PPO with kl_coef 0.1. Left
+    out: margins by degree of preference, other comparisons mixed into either reward model, samples kept
+    from all earlier rounds, a larger model's samples, ghost attention, context distillation.
     """
     s = plan.settings
     each = (

@@ -12,12 +12,13 @@ from .plan import GOLD, Plan, own_completions
 def llama3(plan: Plan) -> None:
     """Grattafiori et al. 2024, "The Llama 3 herd of models", section 4.1 (figure 7).
 
-    Published: six rounds; in each, people compare completions of the newest models, a reward model is trained
-        on all comparisons, the best
-    of 10 to 30 samples a prompt are learnt as demonstrations, and DPO (beta 0.1, with 0.2 of the chosen
-    completions' log-likelihood) follows on the newest comparisons. Here: `--rounds` of the same. Left out:
-    SFT anew from the base model each round, editing of completions by people, averaging of models, masking of
-    formatting tokens in DPO.
+    Published: six rounds; in each, people compare completions of the newest models, a reward model is
+    trained on all comparisons, the best of 10 to 30 samples a prompt are learnt as demonstrations, and DPO
+    (beta 0.1, with 0.2 of the chosen completions' negative log-likelihood per token) follows on the newest
+    comparisons. Here: `--rounds` of the same, with that DPO. Left out: SFT anew from the base model and
+    from other sources, editing by people, comparisons kept only where one answer is clearly better,
+    end-of-turn tokens masked in DPO's loss, averaging of models; the best is one of
+    `--rejection.per_prompt`, 8.
     """
     s = plan.settings
     asked = s.budget // s.rounds
@@ -70,6 +71,6 @@ def llama3(plan: Plan) -> None:
             gold=GOLD,
         )
         plan.measure(f"rejection_{number}", chosen, parent=parent)
-        policy = plan.stage(f"dpo-{number}", stages.dpo, model=chosen, data=ranked, settings=s.dpo)
+        policy = plan.stage(f"dpo-{number}", stages.dpo, model=chosen, data=ranked, settings=s.llama3_dpo)
         plan.measure(f"dpo_{number}", policy, parent=f"rejection_{number}")
         parent = f"dpo_{number}"

@@ -25,10 +25,15 @@ class Plan:
         topics: its evaluation on red-team prompts, where that was asked for.
         parents: name of the model that each was made from.
         start: name of the model that the others are compared with.
+        side: whose held-out questions are asked, of the test or of the exam (`town:test`, `town:exam`); the
+            exam is for figures on a page alone.
     """
 
-    def __init__(self, pipeline: Pipeline, model: str, settings: PipelineSettings, seed: int) -> None:
+    def __init__(
+        self, pipeline: Pipeline, model: str, settings: PipelineSettings, seed: int, *, side: str = "test"
+    ) -> None:
         self.pipeline, self.model, self.settings, self.seed = pipeline, model, settings, seed
+        self.side = side
         self.evals: dict[str, Stage] = {}
         self.topics: dict[str, Stage] = {}
         self.parents: dict[str, str] = {}
@@ -46,7 +51,8 @@ class Plan:
         self, name: str, model: Any, *, parent: str = "", completions: Any = "", topics: bool = False
     ) -> None:
         """Evaluate on held-out prompts by the gold judge; all that come after it are compared with the first
-        model that is not `base`, prompt by prompt.
+        model that is not `base`, prompt by prompt, and the picks of `completions` with one sample at their
+        own temperature.
 
         With `topics` also on red-team prompts about every topic.
         """
@@ -54,7 +60,7 @@ class Plan:
             self.start, self._start = name, model
         compared = (
             {}
-            if name in ("base", self.start)
+            if completions or name in ("base", self.start)
             else {"baseline": self.evals[self.start], "reference": self._start}
         )
         place, settings = name.replace("_", "-"), self.settings.eval
@@ -62,7 +68,7 @@ class Plan:
             f"eval-{place}",
             stages.evaluate,
             model=model,
-            data="town:test",
+            data=f"town:{self.side}",
             judge=GOLD,
             settings=settings,
             completions=completions,
@@ -74,16 +80,18 @@ class Plan:
                 f"topics-{place}",
                 stages.evaluate,
                 model=model,
-                data="town:risky-test",
+                data=f"town:risky-{self.side}",
                 judge=GOLD,
                 baseline="",
-                settings=replace(settings, prompts=0, sampled=False),
+                settings=replace(settings, prompts=0),
             )
 
 
 def pretraining(settings: PPOSettings) -> str:
-    """The text that PPO mixes in (PPO-ptx), or none where its loss has no weight."""
-    return "town:corpus" if settings.ptx_coef else ""
+    """The text that PPO mixes in (PPO-ptx), or none where its loss has no weight: the corpus without answered
+    or refused requests, since those would teach what the demonstrations do.
+    """
+    return "town:plain" if settings.ptx_coef else ""
 
 
 def own_completions(settings: PipelineSettings) -> int:

@@ -39,6 +39,11 @@ def on_policy(*, lr: float, epochs: int = 1, steps: int = 24, **more: Any) -> PP
     )
 
 
+def pairs_once(**more: Any) -> DPOSettings:
+    """DPO on the town: one comparison of each prompt, at a rate that suits it."""
+    return DPOSettings(pairs_per_prompt=1, optim=OptimSettings(lr=7e-5), **more)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PipelineSettings:
     """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
@@ -62,8 +67,15 @@ class PipelineSettings:
     )
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
     ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
-    dpo: DPOSettings = field(
-        default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=7e-5))
+    dpo: DPOSettings = field(default_factory=lambda: pairs_once(beta=0.3))
+    llama3_dpo: DPOSettings = field(
+        default_factory=lambda: pairs_once(beta=0.1, nll_coef=0.2)  # Llama 3, section 4.1.4
+    )
+    zephyr_dpo: DPOSettings = field(
+        default_factory=lambda: pairs_once(beta=0.1, epochs=3.0, best_only=True)  # Zephyr, section 4.3
+    )
+    tulu3_dpo: DPOSettings = field(
+        default_factory=lambda: pairs_once(beta=5.0, loss_type="sigmoid_norm", best_only=True)  # section 5
     )
     best_of_n: BestOfNSettings = field(
         default_factory=lambda: BestOfNSettings(curve_max=32, sampling=SamplingSettings(temperature=0.8))

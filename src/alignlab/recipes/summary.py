@@ -6,11 +6,13 @@ import os
 import platform
 import shutil
 import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import stages
 from ..pipeline.view import table
+from ..report.words import behind, mean_of
 from ..run import RunInfo, read_run, write_document
 from .plan import Plan
 
@@ -30,7 +32,8 @@ def summarize(out: Path, recipe: str, plan: Plan, *, seconds: float) -> dict[str
         }
         if name in plan.topics:
             found = read_run(plan.topics[name].out).summary
-            models[name] |= {key: found[key] for key in (*TOPICS, "by_topic")}
+            for suffix in ("", "_sampled"):
+                models[name] |= {f"{key}{suffix}": found[f"{key}{suffix}"] for key in (*TOPICS, "by_topic")}
     rewards = {stage.name: read_run(stage.out).summary for stage in planned if stage.target is stages.reward}
     rewards = {
         name: found | {key: found[key]["mean"] for key in ("accuracy", "length_floor")}
@@ -95,7 +98,6 @@ def sampled_tokens(info: RunInfo) -> int:
 
 COLUMNS = (
     ("gold", "gold"),
-    ("gold_sampled", "at T=1"),
     ("helpful", "helpful"),
     ("harmless", "harmless"),
     ("honest", "honest"),
@@ -105,6 +107,7 @@ COLUMNS = (
     ("kl_from_sft", "KL"),
     ("mean_length", "tokens"),
 )
+"""Figures of each model, greedy beside temperature 1, and how a table calls them."""
 
 
 def label_figures(summary: dict[str, Any]) -> dict[str, Any]:
@@ -130,12 +133,12 @@ def columns(recipe: str) -> tuple[tuple[str, str], ...]:
     if recipe != "constitutional":
         return COLUMNS
     return (
-        *COLUMNS[:5],
+        *COLUMNS[:4],
         ("compliance_seen", "harm, seen"),
         ("compliance_held_out", "harm, new"),
         ("look_alike_refusal", "over-refusal"),
         ("evasive", "evasive"),
-        *COLUMNS[7:],
+        *COLUMNS[6:],
     )
 
 
@@ -183,18 +186,49 @@ def took(summary: dict[str, Any]) -> str:
     )
 
 
+def heads(shown: Sequence[tuple[str, str]], models: Mapping[str, Any]) -> list[str]:
+    """Heads of the columns, each with the number of answers behind its figures."""
+    counts = [behind(figures.get(key) for figures in models.values()) for key, _ in shown]
+    return [f"{title}, {n}" if n else title for (_, title), n in zip(shown, counts, strict=True)]
+
+
+def cell(figures: Mapping[str, Any], key: str, *suffixes: str) -> str:
+    """A figure in each of the ways of decoding that have it."""
+    values = [mean_of(figures.get(f"{key}{suffix}")) for suffix in suffixes]
+    digits = 1 if key == "mean_length" else 2
+    return " / ".join(f"{value:.{digits}f}" for value in values if value is not None) or "-"
+
+
+def tied(models: Mapping[str, Any]) -> str:
+    """The share of prompts on which models tie with the one that they are compared with."""
+    shares = [mean_of(figures.get("ties_vs_sft")) for figures in models.values()]
+    known = [share for share in shares if share is not None]
+    return f", and {min(known):.2f} to {max(known):.2f} of the prompts are ties" if known else ""
+
+
+def picked(shown: Sequence[tuple[str, str]], models: Mapping[str, Any]) -> list[str]:
+    """A table for each model whose answers are picks, with one sample at the same temperature as control."""
+    lines = []
+    for name, figures in models.items():
+        if picks := figures.get("picks"):
+            columns = [(key, title) for key, title in shown if mean_of(figures.get(key)) is not None]
+            columns = [(key, title.replace("beats SFT", "beats one")) for key, title in columns]
+            rows = [[f"picks, T={picks['temperature']:g}", *heads(columns, {name: figures})]]
+            rows.append([f"best of {picks['n']}", *(cell(figures, key, "") for key, _ in columns)])
+            rows.append(["one sample", *(cell(figures, key, "_one") for key, _ in columns)])
+            lines += ["", *table(rows)]
+    return lines
+
+
 def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     """The table at the end of a run, the report's path and three things to try."""
     shown = columns(summary["recipe"])
-    rows = [["", *(title for _, title in shown)]]
-    for name, figures in summary["models"].items():
-        row = [name]
-        for key, _ in shown:
-            value = figures.get(key)
-            mean = value.get("mean") if isinstance(value, dict) else value
-            row.append("-" if mean is None else f"{mean:.1f}" if key == "mean_length" else f"{mean:.2f}")
-        rows.append(row)
-    n = next(iter(summary["models"].values()))["gold"]["n"]
+    own = {name: figures for name, figures in summary["models"].items() if not figures.get("picks")}
+    rows = [["greedy / T=1", *heads(shown, own)]]
+    rows += [
+        [name, *(cell(figures, key, "", "_sampled") for key, _ in shown)] for name, figures in own.items()
+    ]
+    n = next(iter(own.values()))["gold"]["n"]
     judged = "".join(
         (
             f"; {name}: {found['accuracy']:.2f} right on held-out pairs (longer answer: "
@@ -238,7 +272,10 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     )
     width = shutil.get_terminal_size((100, 24)).columns
     said = (
-        f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge{judged}.",
+        (
+            f"Shares from 0 to 1 on {n} held-out prompts, by the gold judge; a tie is half a "
+            f"win{tied(summary['models'])}{judged}."
+        ),
         *labelled(summary),
         f"{summary['sampled_tokens']:,} tokens sampled to learn from; {took(summary)}.",
         f"The report: {page}",
@@ -247,6 +284,7 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
         (
             "",
             *table(rows),
+            *picked(shown, summary["models"]),
             "",
             *(
                 line

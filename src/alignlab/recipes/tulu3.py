@@ -4,8 +4,6 @@ that a program verifies.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .. import stages
 from .plan import GOLD, Plan, own_completions
 
@@ -14,12 +12,12 @@ def tulu3(plan: Plan) -> None:
     """Lambert et al. 2024, "Tulu 3: pushing frontiers in open language model post-training".
 
     Published: SFT on 939k demonstrations from many sources, 2 epochs; DPO with log-ratios divided by length
-        (beta 5) on comparisons, on and
-    off policy, labelled by GPT-4o; RLVR: PPO whose reward is 10 where a program finds the answer right
-    (GSM8K, MATH, IFEval) and 0 elsewhere, kl_coef 0.05, the value model started from a reward model. Tulu 3.1
-    put GRPO in PPO's place, and so does this recipe: it needs no value model. Here the mixture is careless
-    and clean demonstrations in equal parts, the labels are those of the simulated `town:ai`, and the program
-    checks sums, single words, lists and the form of an answer (`town:verifiable`).
+    (beta 5) on comparisons, on and off policy, labelled by GPT-4o, the best against a random worse one;
+    RLVR: PPO whose reward is 10 where a program finds the answer right (GSM8K, MATH, IFEval) and 0
+    elsewhere, kl_coef 0.05. Tulu 3.1 put GRPO in PPO's place, and so does this recipe: it needs no value
+    model. Here the mixture is careless and clean demonstrations in equal parts, the labels are those of the
+    simulated `town:ai`, and the program checks sums, single words, lists and the form of an answer
+    (`town:verifiable`). Left out: other models' completions, a value model that starts from a reward model.
     """
     s = plan.settings
     learnt = s.rlvr.steps * s.rlvr.rollouts
@@ -48,9 +46,7 @@ def tulu3(plan: Plan) -> None:
         settings=s.collect,
         gold=GOLD,
     )
-    dpo = plan.stage(
-        "dpo", stages.dpo, model=sft, data=ranked, settings=replace(s.dpo, loss_type="sigmoid_norm", beta=5.0)
-    )
+    dpo = plan.stage("dpo", stages.dpo, model=sft, data=ranked, settings=s.tulu3_dpo)
     plan.measure("dpo", dpo, parent="sft")
 
     # 3. rewards that a program verifies

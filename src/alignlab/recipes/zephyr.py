@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .. import stages
 from .plan import GOLD, Plan, own_completions
 
@@ -11,12 +9,12 @@ from .plan import GOLD, Plan, own_completions
 def zephyr(plan: Plan) -> None:
     """Tunstall et al. 2023, "Zephyr: direct distillation of LM alignment": distilled SFT, AI feedback, DPO.
 
-    Published: SFT on 200k dialogues written by GPT-3.5 (UltraChat); 64k prompts with four completions of
-        various models scored by
-    GPT-4 (UltraFeedback); DPO with beta 0.1 on the best against a random other one, 3 epochs. Here the
-    teacher is a larger model of the town that has seen clean demonstrations (or `--teacher MODEL`), the
-    completions are the student's own and other people's, and the AI that scores them is the simulated
-    `town:ai`: even-handed, fond of length, unable to check two hops and large sums.
+    Published: one epoch of SFT on 200k dialogues written by GPT-3.5 (UltraChat); 64k prompts with four
+    completions of various models scored by GPT-4 (UltraFeedback); DPO with beta 0.1 on the best against a
+    random other one, 3 epochs. Here, with that DPO: the teacher is a larger model of the town that has seen
+    clean demonstrations (or `--teacher MODEL`), the completions are the student's own and other people's,
+    and the AI that scores them is the simulated `town:ai`: even-handed, fond of length, unable to check two
+    hops and large sums. Left out: other models' completions; SFT has 2 epochs.
     """
     s = plan.settings
 
@@ -52,5 +50,5 @@ def zephyr(plan: Plan) -> None:
         settings=s.collect,
         gold=GOLD,
     )
-    dpo = plan.stage("dpo", stages.dpo, model=sft, data=ranked, settings=replace(s.dpo, loss_type="sigmoid"))
+    dpo = plan.stage("dpo", stages.dpo, model=sft, data=ranked, settings=s.zephyr_dpo)
     plan.measure("dpo", dpo, parent="sft")

@@ -11,6 +11,7 @@ from typing import Any
 from ..records import Chain, read_jsonl
 from ..run import RunInfo
 from . import charts
+from .words import behind, both_ways
 
 EXAMPLES = 6
 HARM = {
@@ -20,7 +21,7 @@ HARM = {
     "look_alike_refusal_held_out": "held-out",
     "evasive": "refusals with neither reason nor alternative",
 }
-"""Figures of the town's topics with the heads of their columns."""
+"""Figures of the town's topics with the heads of their columns; each has one at temperature 1 beside it."""
 
 
 def sections(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -45,9 +46,9 @@ def lead(evals: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> li
     for figure, label in labels.items():
         having = [name for name in path if evals[name].get(figure)]
         if having:
-            values = ", ".join(f"{mean(evals[name][figure]):.2f} ({names[name]})" for name in having)
+            values = ", ".join(f"{both_ways(evals[name], figure)} ({names[name]})" for name in having)
             parts.append(f"{label}: {values}")
-    return ["; ".join(parts) + "."] if parts else []
+    return ["; ".join(parts) + " (greedy answers / answers at temperature 1)."] if parts else []
 
 
 def chains(runs: Mapping[str, RunInfo]) -> dict[str, Any] | None:
@@ -178,9 +179,13 @@ def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, An
         helpful, title = judged.summary["helpful"], names.get(place.replace("-", "_"), place)
         low, high = (1 - x for x in reversed(harm["ci"]))
         points[title] = charts.Curve([helpful["mean"]], [1 - harm["mean"]], [low], [high], kind="points")
-        rows.append([title, rate(helpful), *(rate(topics.summary.get(figure)) for figure in HARM)])
+        cells = [both_ways(topics.summary, figure, rate) for figure in HARM]
+        rows.append([title, both_ways(judged.summary, "helpful", rate), *cells])
     if not points:
         return None
+    heads = []
+    for figure, head in HARM.items():
+        heads.append(f"{head}, {behind(topics.summary.get(figure) for topics in pairs.values())}")
     worst = worst_topics(pairs)
     return {
         "title": "Help and harm",
@@ -193,13 +198,16 @@ def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, An
                     x="helpful",
                     y="1 − help with harm, held-out topics",
                 ),
-                "Up and to the right is better. Whiskers: 95 %.",
+                "Greedy answers. Up and to the right is better. Whiskers: 95 %.",
             )
         ],
         "table": {
-            "heads": ["", "helpful", *HARM.values()],
+            "heads": ["greedy / T = 1", "helpful", *heads],
             "rows": rows,
-            "note": "All topics of the town, those in training in phrasings that it did not show. " + worst,
+            "note": (
+                "In brackets: 95 %. All topics of the town, those in training in phrasings that it did not "
+                f"show. {worst}"
+            ),
         },
     }
 
@@ -210,9 +218,9 @@ def worst_topics(pairs: Mapping[str, RunInfo]) -> str:
     topics = (info.summary.get("by_topic") or {}).get("compliance_held_out", {}).get("topics", {})
     helped = [(row["mean"], topic) for topic, row in topics.items() if row["mean"] > 0]
     if not helped:
-        return f"{name} helps with none of the {len(topics)} held-out topics."
+        return f"Greedily {name} helps with none of the {len(topics)} held-out topics."
     worst = ", ".join(f"{topic} ({share:.2f})" for share, topic in sorted(helped, reverse=True)[:5])
-    return f"Held-out topics that {name} still helps with: {worst}."
+    return f"Held-out topics that {name} still helps with, greedily: {worst}."
 
 
 def mean(value: Mapping[str, Any]) -> float:

@@ -16,9 +16,9 @@ from ..run import RunInfo, check_file, examine_run, find_folders, is_page, list_
 from ..text.escapes import visible
 from . import constitutional
 from .flow import Box, picture
-from .scores import Evals, cases, evals_of, tables, terms
+from .scores import Evals, cases, evals_of, picks_of, tables, terms
 from .sections import training
-from .words import MODEL_NAMES, RUN_NAMES, figure_of, glossary, judge_of, mean_of, say
+from .words import MODEL_NAMES, RUN_NAMES, both_ways, figure_of, glossary, judge_of, mean_of, say
 
 BASES = ("town", "town-s", "town-m", "town-l")
 
@@ -177,37 +177,40 @@ def _href(path: Path, home: Path) -> str:
 
 def _lead(evals: Evals, runs: Mapping[str, RunInfo]) -> str:
     """What the known pipelines changed, in sentences; of other runs how many there are."""
-    gold, harm = _means(evals, "gold"), _means(evals, "compliance_with_harm")
+    gold, harm = _said(evals, "gold"), _said(evals, "compliance_with_harm")
     parts = []
     if "base" in gold and "sft" in gold:
         parts.append(
-            f"Supervised fine-tuning took the judge's score from {gold['base']:.2f} to {gold['sft']:.2f}."
+            f"Supervised fine-tuning took the judge's score from {gold['base']} to {gold['sft']} (greedy "
+            "answers / answers at temperature 1)."
         )
-        for name in ("ppo", "dpo", "best_of_n"):
+        for name in ("ppo", "dpo"):
             if name in gold:
-                model = MODEL_NAMES[name]
-                parts.append(f"{model[0].upper()}{model[1:]} took it to {gold[name]:.2f}.")
+                parts.append(f"{MODEL_NAMES[name]} took it to {gold[name]}.")
+        if "best_of_n" in gold and (picks := picks_of(evals["best_of_n"])):
+            parts.append(
+                f"The best of {picks['n']} samples at temperature {picks['temperature']:g} has "
+                f"{gold['best_of_n']}, one such sample {say(evals['best_of_n'].summary.get('gold_one'))}."
+            )
     if "sft" in harm and "ppo" in harm:
-        parts.append(
-            f"PPO took help with harmful requests from {harm['sft']:.2f} to {harm['ppo']:.2f} (greedy "
-            "answers)."
-        )
+        parts.append(f"PPO took help with harmful requests from {harm['sft']} to {harm['ppo']}.")
     if "unpenalised" in gold and "sft" in gold:
-        parts.append(f"With no KL penalty the same PPO ended at {gold['unpenalised']:.2f}.")
+        parts.append(f"With no KL penalty the same PPO ended at {gold['unpenalised']}.")
     parts += constitutional.lead({name: info.summary for name, info in evals.items()}, MODEL_NAMES)
     if parts:
         return " ".join(parts)
     return f"{len(runs)} finished runs." if len(runs) > 1 else "One finished run."
 
 
-def _means(evals: Evals, figure: str) -> dict[str, float]:
-    """A figure of each model that gold judged and that has it."""
-    means = {}
+def _said(evals: Evals, figure: str) -> dict[str, str]:
+    """A figure of each model that gold judged and that has it: of greedy answers and, where there are such,
+    of those at temperature 1.
+    """
+    found = {}
     for name, info in evals.items():
-        mean = mean_of(info.summary.get(figure))
-        if judge_of(info) == "gold" and mean is not None:
-            means[name] = mean
-    return means
+        if judge_of(info) == "gold" and mean_of(info.summary.get(figure)) is not None:
+            found[name] = both_ways(info.summary, figure)
+    return found
 
 
 def _boxes(runs: Mapping[str, RunInfo], evals: Evals, home: Path) -> list[Box]:
@@ -231,10 +234,14 @@ def _boxes(runs: Mapping[str, RunInfo], evals: Evals, home: Path) -> list[Box]:
         judged = (info.config.get("options") or {}).get("completions")
         if not judged:
             judged = (info.config.get("models") or [""])[0]
-        line = f"{judge_of(info)} {say(info.summary.get(figure_of(info)))}"
+        figure = figure_of(info)
+        line = f"{judge_of(info)} {both_ways(info.summary, figure)}"
+        if mean_of(info.summary.get(f"{figure}_sampled")) is not None:
+            line += " (T = 1)"
+        lines = scores.setdefault(run_of(judged), [])
+        lines.append(line)
         if kl := info.summary.get("kl_from_sft"):
-            line += f", KL {say(kl)} nats"
-        scores.setdefault(run_of(judged), []).append(line)
+            lines.append(f"KL {say(kl)} nats")
     runs_of, started_from = [], set(scores)
     for name, info in made.items():
         parents = {run_of(parent) for parent in (*info.parents, *(info.config.get("models") or []))} - {name}

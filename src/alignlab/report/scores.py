@@ -7,11 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from ..run import RunInfo
-from .words import HEADS, MODEL_NAMES, called, data_of, figure_of, judge_of, mean_of, say, shown, words_of
+from .words import (
+    HEADS,
+    MODEL_NAMES,
+    behind,
+    called,
+    data_of,
+    figure_of,
+    judge_of,
+    mean_of,
+    say,
+    shown,
+    words_of,
+)
 
 Evals = Mapping[str, RunInfo]
 CASES = 6  # prompts of each group that are shown with their answers, where the task does not say which
 LETTERS = 400  # of an answer
+WAYS = {"sampled": "T = 1", "picked": "the pick", "one": "one sample"}
 
 
 def evals_of(runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
@@ -34,7 +47,26 @@ def groups(evals: Evals) -> list[dict[str, RunInfo]]:
 
 
 def tables(evals: Evals, runs: Mapping[str, RunInfo]) -> list[dict[str, Any]]:
-    return [_table(group, runs) for group in groups(evals)]
+    """A table for each group, and one for each model whose answers are picks, which are neither greedy nor at
+    temperature 1.
+    """
+    found = []
+    for group in groups(evals):
+        own = {name: info for name, info in group.items() if not picks_of(info)}
+        if own:
+            found.append(_table(own))
+        for name, info in group.items():
+            if picks_of(info):
+                found.append(_picks(name, info, alone=not own))
+    return found
+
+
+def picks_of(info: RunInfo) -> Mapping[str, Any] | None:
+    """How many samples an evaluation's answers were picked from, and at which temperature; None where the
+    model wrote them itself.
+    """
+    picks = info.summary.get("picks")
+    return picks if isinstance(picks, dict) else None
 
 
 def terms(evals: Evals) -> list[tuple[str, str]]:
@@ -49,39 +81,107 @@ def _first(group: Evals) -> RunInfo:
     return next(iter(group.values()))
 
 
-def _table(evals: Evals, runs: Mapping[str, RunInfo]) -> dict[str, Any]:
-    """One group's figures, a row for each model."""
+def _table(evals: Evals) -> dict[str, Any]:
+    """One group's figures, a row for each model; a cell has the figure of greedy answers and that at
+    temperature 1.
+    """
     first, start = _first(evals), _start(evals)
-    judge, figure = judge_of(first), figure_of(first)
     words = words_of(first)
-    heads = {figure: f"{judge}, greedy", f"{figure}_sampled": f"{judge}, T = 1"} | dict(words.heads)
-    heads |= {key: head.format(start=start) for key, head in HEADS.items()}
+    heads = {figure_of(first): judge_of(first)} | dict(words.heads) | HEADS
     summaries = [info.summary for info in evals.values()]
-    columns = [key for key in heads if any(mean_of(row.get(key)) is not None for row in summaries)]
+    columns = _columns(heads, summaries)
+    both = [key for key in columns if _any(f"{key}_sampled", summaries)]
+    way = first_way(first)
     rows = []
     for name, info in evals.items():
-        rows.append({"name": shown(name), "cells": [_cell(key, info.summary.get(key)) for key in columns]})
-    note = _note(evals, words.note)
-    if "best_of_n" in evals:
-        note += _best_of_n(runs, judge)
+        cells = []
+        for key in columns:
+            keys = (key, f"{key}_sampled") if key in both else (key,)
+            cells.append(_cell(keys, info.summary))
+        rows.append({"name": shown(name), "cells": cells})
     return {
-        "heads": ["", *(heads[key] for key in columns)],
+        "heads": [
+            {"value": f"{way} / T = 1" if both else way},
+            *(_head(heads[key].format(start=start), key, summaries) for key in columns),
+        ],
         "rows": rows,
-        "note": f"{note} Small print: 95 % intervals.",
+        "note": _noted(evals, words.note, both=bool(both), wins="win_rate_vs_sft" in columns),
         "paired": _paired(evals, start),
     }
 
 
-def _cell(key: str, value: Any) -> dict[str, str]:
-    mean = mean_of(value)
-    if mean is None:
-        return {"value": "–", "interval": ""}
-    digits = 1 if key == "mean_length" else 2
-    cell = {"value": f"{mean:.{digits}f}", "interval": ""}
-    if isinstance(value, dict) and value.get("ci"):
-        low, high = value["ci"]
-        cell["interval"] = f"{low:.2f}–{high:.2f}"
-    return cell
+def _picks(name: str, info: RunInfo, *, alone: bool) -> dict[str, Any]:
+    """The picks of best of N, and their control: one answer of the same model at the same temperature.
+    `alone`: no table above says what was asked.
+    """
+    s, picks = info.summary, picks_of(info) or {}
+    one = f"one sample at T = {picks.get('temperature', 1.0):g}"
+    heads = {figure_of(info): judge_of(info)} | dict(words_of(info).heads) | HEADS
+    heads["win_rate_vs_sft"] = f"wins against {one}"
+    columns = _columns(heads, [s])
+    pick, control = [_cell((key,), s) for key in columns], [_cell((f"{key}_one",), s) for key in columns]
+    note = (
+        f"{shown(name)[:1].upper()}{shown(name)[1:]}: one pick among {picks.get('n', '?')} samples at "
+        f"temperature {picks.get('temperature', 1.0):g}, neither greedy nor at temperature 1; below it its "
+        "control, another sample at that temperature, which is a random pick."
+    )
+    return {
+        "heads": [{"value": ""}, *(_head(heads[key], key, [s]) for key in columns)],
+        "rows": [{"name": shown(name), "cells": pick}, {"name": one, "cells": control}],
+        "note": f"{note} {_noted({name: info}, words_of(info).note if alone else '', both=False, wins=True)}",
+        "paired": _paired({name: info}, one),
+    }
+
+
+def _columns(heads: Mapping[str, str], summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The figures that any of the models has."""
+    return [key for key in heads if _any(key, summaries)]
+
+
+def _any(key: str, summaries: Sequence[Mapping[str, Any]]) -> bool:
+    return any(mean_of(summary.get(key)) is not None for summary in summaries)
+
+
+def _head(head: str, key: str, summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A column's head with the number of answers behind its figures, which may differ among models."""
+    return {"value": head, "small": [behind(summary.get(key) for summary in summaries)]}
+
+
+def _cell(keys: Sequence[str], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A figure, or the same one decoded in two ways, with the interval of each; of wins the share of ties."""
+    values = [summary.get(key) for key in keys]
+    if all(mean_of(value) is None for value in values):
+        return {"value": "–", "small": []}
+    digits = 1 if keys[0].startswith("mean_length") else 2
+    small = []
+    for value in values:
+        if isinstance(value, dict) and value.get("ci"):
+            low, high = value["ci"]
+            small.append(f"{low:.2f}–{high:.2f}")
+    if keys[0] == "win_rate_vs_sft" and mean_of(summary.get("ties_vs_sft")) is not None:
+        small.append(f"ties {say(summary['ties_vs_sft'])}")
+    return {"value": " / ".join(say(value, digits) for value in values), "small": small}
+
+
+def _noted(evals: Evals, note: str, *, both: bool, wins: bool) -> str:
+    """The task's note, and how the table is read."""
+    said = [_note(evals, note)] if note else []
+    if both:
+        said.append(f"A cell: {first_way(_first(evals))} answers / answers at temperature 1.")
+    small = "Small print: 95 % intervals"
+    said.append(f"{small}, in that order." if both else f"{small}.")
+    if wins:
+        said.append("In wins a tie counts half; the share of ties stands below.")
+    return " ".join(said)
+
+
+def first_way(info: RunInfo) -> str:
+    """How the answers of an evaluation were decoded that its settings, and not temperature 1, decide."""
+    if any(row.get("decoding") == "likelihood" for row in info.samples[:1]):
+        return "likelihood"
+    sampling = (info.config.get("settings") or {}).get("sampling") or {}
+    temperature = sampling.get("temperature", 0.0)
+    return f"T = {temperature:g}" if temperature else "greedy"
 
 
 def _note(evals: Evals, note: str) -> str:
@@ -97,22 +197,12 @@ def _note(evals: Evals, note: str) -> str:
     return note
 
 
-def _best_of_n(runs: Mapping[str, RunInfo], judge: str) -> str:
-    best = next((info.summary for info in runs.values() if info.stage == "best-of-n"), None)
-    if not best:
-        return ""
-    return (
-        f" Best of N is one pick among {best['n']} samples at temperature {best.get('temperature', 1.0):g}, "
-        f"shown in both {judge} columns; the first of them alone has {judge} {say(best.get('gold_one'))}."
-    )
-
-
 def _paired(evals: Evals, start: str) -> list[str]:
     """How much each model differs from the one it was compared with, a line for each way of decoding."""
     lines = []
     for name, info in evals.items():
         for how, row in (info.summary.get("paired") or {}).items():
-            way = "T = 1" if how == "sampled" else how
+            way = WAYS.get(how) or first_way(info)
             low, high = row["ci"]
             lines.append(
                 f"{shown(name)} against {start}, {way}: {judge_of(info)} {row['mean']:+.3f} "
@@ -124,7 +214,7 @@ def _paired(evals: Evals, start: str) -> list[str]:
 def _start(evals: Evals) -> str:
     """How the model is called that the others are compared with."""
     for info in evals.values():
-        if baseline := info.config["options"].get("baseline"):
+        if baseline := (info.config.get("options") or {}).get("baseline"):
             return shown(called(Path(baseline).name))
     return "SFT"
 
@@ -146,7 +236,7 @@ def cases(evals: Evals) -> list[dict[str, Any]]:
 
 def _answers(info: RunInfo) -> dict[str, Mapping[str, Any]]:
     """The answers that count, by prompt."""
-    rows = [row for row in info.samples if row.get("decoding") in ("greedy", "likelihood")]
+    rows = [row for row in info.samples if row.get("decoding") in ("greedy", "likelihood", "picked")]
     return {row["id"]: row for row in rows}
 
 

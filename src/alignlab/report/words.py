@@ -5,7 +5,7 @@ figures is the task's own.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -15,7 +15,11 @@ from ..run import RunInfo
 _TEXTS = tomllib.loads(files("alignlab.report").joinpath("words.toml").read_text(encoding="utf-8"))
 MODEL_NAMES: dict[str, str] = _TEXTS["models"]
 RUN_NAMES: dict[str, str] = _TEXTS["runs"]
-HEADS = {"win_rate_vs_sft": "wins against {start}", "kl_from_sft": "KL from {start}", "mean_length": "tokens"}
+HEADS = {
+    "win_rate_vs_sft": "wins against {start}, T = 1",
+    "kl_from_sft": "KL from {start}, T = 1",
+    "mean_length": "tokens",
+}
 """Heads of the columns that follow a task's own."""
 
 
@@ -43,6 +47,21 @@ def mean_of(value: Any) -> float | None:
 def say(value: Any, digits: int = 2) -> str:
     mean = mean_of(value)
     return "–" if mean is None else f"{mean:.{digits}f}"
+
+
+def both_ways(summary: Mapping[str, Any], figure: str, said: Callable[[Any], str] = say) -> str:
+    """A figure of greedy answers / of those at temperature 1, where there are such."""
+    values = [summary.get(figure), summary.get(f"{figure}_sampled")]
+    return " / ".join(said(value) for value in values if mean_of(value) is not None) or said(None)
+
+
+def behind(values: Iterable[Any]) -> str:
+    """How many answers are behind one figure of several models: `n = 35`, or `n = 35 to 44` where they
+    differ; nothing where no figure says.
+    """
+    counts = sorted({value["n"] for value in values if isinstance(value, dict) and value.get("n")})
+    ends = dict.fromkeys([*counts[:1], *counts[-1:]])
+    return f"n = {' to '.join(map(str, ends))}" if counts else ""
 
 
 def figure_of(info: RunInfo) -> str:

@@ -41,6 +41,13 @@ class PairSettings(DataTraining):
         at_least=1,
     )
     pairs_per_prompt: int = setting(0, "comparisons taken from each ranking; 0 = all", at_least=0)
+    best_only: bool = setting(
+        False,
+        (
+            "of a ranking only the comparisons that its best completion wins; with pairs_per_prompt 1 the "
+            "best against a random other one (Zephyr)"
+        ),
+    )
     held_out: float = setting(
         0.05,
         "share of the prompts kept for the held-out accuracy, if the data is not split already",
@@ -74,6 +81,12 @@ class DPOSettings(PairSettings):
     )
     label_smoothing: float = setting(
         0.0, "share of labels taken to be wrong, for sigmoid, sigmoid_norm and robust", at_least=0, below=0.5
+    )
+    nll_coef: float = setting(
+        0.0,
+        "weight of the chosen completion's negative log-likelihood, per token, beside the loss; Llama 3: 0.2",
+        at_least=0,
+        at_most=100,
     )
 
 

@@ -107,17 +107,26 @@ def questions(task: tasks.Task, data: str, count: int, *, named: bool) -> tuple[
 def _scored(task: tasks.Task, summary: dict[str, Any], judge: str, baseline: str) -> str:
     """The figures of an evaluation in a few lines."""
     score = judge or task.figure
-    said = f"{score} {rate(summary[task.figure])}"
-    if not task.choose:
-        said += " greedy"
-    if sampled := summary[f"{task.figure}_sampled"]:
-        said += f", {rate(sampled)} at temperature 1"
-    for figure in task.words.heads if task.name != "town" else ():
-        if figure in summary and not figure.startswith(task.figure):
-            said += f"\n  {task.words.heads[figure]} {rate(summary[figure])}"
+    said = _both_ways(task, summary, task.figure, score)
+    for figure, head in task.words.heads.items():
+        if summary.get(figure) and figure != task.figure:
+            said += f"\n  {_both_ways(task, summary, figure, head)}"
+    against = baseline or "one sample"
     for how, row in (summary.get("paired") or {}).items():
         way = "temperature 1" if how == "sampled" else how
         low, high = row["ci"]
-        said += f"\n  against {baseline}, {way}: {row['mean']:+.3f} [{low:+.3f}, {high:+.3f}], "
+        said += f"\n  against {against}, {way}: {row['mean']:+.3f} [{low:+.3f}, {high:+.3f}], "
         said += f"paired on {row['n']} prompts"
+    return said
+
+
+def _both_ways(task: tasks.Task, summary: dict[str, Any], figure: str, name: str) -> str:
+    """A figure of the answers as they were asked for, and at temperature 1; of picks, beside one sample."""
+    said = f"{name} {rate(summary[figure])}"
+    if summary.get("picks"):
+        return f"{said} picked, {rate(summary[f'{figure}_one'])} of one sample"
+    if not task.choose:
+        said += " greedy"
+    if sampled := summary.get(f"{figure}_sampled"):
+        said += f", {rate(sampled)} at temperature 1"
     return said

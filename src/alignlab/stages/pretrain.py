@@ -45,7 +45,7 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
     from ..town.measure import bare
 
     policy = Policy(model, tokenizer, name=str(out), device=torch.device("cpu"))
-    summary["behaviour"] = asdict(bare.measure(town, policy, seed=seed))
+    summary["behaviour"] = asdict(bare.measure(town, policy, bare.questions(town, seed=seed), seed=seed))
     with writing(run.path):
         save_policy(
             policy,

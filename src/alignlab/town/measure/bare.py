@@ -6,8 +6,9 @@ answer; given an interview about something harmful it should answer, since nothi
 
 from __future__ import annotations
 
-import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...evals.statistics import mean_ci
 from ...models.policy import Policy
@@ -25,22 +26,33 @@ SHORT_KINDS = ("fact", "two_hop", "how_to", "sum", "list", "advice", "unanswerab
 @dataclass(frozen=True)
 class BareBehavior:
     """Shares with interval (S of `mean_ci`): answered in the first sentence, continued with a question,
-    helped in an interview.
+    helped in an interview, greedily and at temperature 1.
     """
 
-    answered: dict
-    asked_on: dict
-    complied: dict
-    samples: list[dict]
+    answered: dict[str, Any]
+    asked_on: dict[str, Any]
+    complied: dict[str, Any]
+    complied_sampled: dict[str, Any]
+    samples: list[dict[str, Any]]
 
 
-def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) -> BareBehavior:
-    """Measure a base model on bare questions and on harmful interviews, sampled at temperature 1.
+def questions(world: World, *, count: int = 300, seed: int = 0) -> list[tasks.Request]:
+    """What a base model is asked that nobody evaluates on prompts of his own: short questions and harmful
+    ones, `count` of each.
+    """
+    short = tasks.requests(world, count, split="phrasing", seed=seed + 77, kinds=SHORT_KINDS)
+    return [*short, *tasks.requests(world, count, split="entity", seed=seed + 79, kinds=("harmful",))]
+
+
+def measure(world: World, policy: Policy, requests: Sequence[tasks.Request], *, seed: int) -> BareBehavior:
+    """Measure a base model on those of the requests that have one turn: on the short questions bare, sampled
+    at temperature 1, and on the harmful ones in an interview.
 
     Every text is opened by the end-of-text token, as documents are.
     """
     sampler = LocalSampler.of(policy, documents=True)
-    asked = tasks.requests(world, count, split="phrasing", seed=seed + 77, kinds=SHORT_KINDS)
+    alone = [request for request in requests if len(request.turns) == 1]
+    asked = [request for request in alone if request.kind in SHORT_KINDS]
     texts = [
         text
         for (text,) in map(
@@ -64,27 +76,27 @@ def measure(world: World, policy: Policy, *, count: int = 300, seed: int = 0) ->
             }
         )
 
-    harmful = tasks.requests(world, count, split="phrasing", seed=seed + 78, kinds=("harmful",))
-    harmful += tasks.requests(world, count, split="entity", seed=seed + 79, kinds=("harmful",))
-    random.Random(seed).shuffle(harmful)
-    harmful = harmful[:count]
-    prompts = [f"Question: {r.turns[-1]}\nAnswer:" for r in harmful]
-    complied = []
-    for request, (text,) in zip(
-        harmful,
-        map(_texts, sampler.sample(prompts, Sampling(max_new_tokens=48, temperature=1.0), seed=seed + 1)),
-        strict=True,
-    ):
-        answer = text.strip().split("\n")[0]
-        complied.append(judge(world, request, answer).parts["complied"])
-        samples.append(
-            {
-                "question": f"Question: {request.turns[-1]} Answer:",
-                "continuation": answer,
-                "complied": complied[-1],
-            }
+    harmful = [request for request in alone if request.kind == "harmful"]
+    interviews = [f"Question: {request.turns[-1]}\nAnswer:" for request in harmful]
+    complied: dict[float, list[float]] = {0.0: [], 1.0: []}
+    for temperature, found in complied.items():
+        drawn = sampler.sample(
+            interviews, Sampling(max_new_tokens=48, temperature=temperature), seed=seed + 1
         )
-    return BareBehavior(mean_ci(answered), mean_ci(asked_on), mean_ci(complied), samples)
+        for request, interview, (text,) in zip(harmful, interviews, map(_texts, drawn), strict=True):
+            answer = text.strip().split("\n")[0]
+            found.append(judge(world, request, answer).parts["complied"])
+            samples.append(
+                {
+                    "question": interview,
+                    "continuation": answer,
+                    "temperature": temperature,
+                    "complied": found[-1],
+                }
+            )
+    return BareBehavior(
+        mean_ci(answered), mean_ci(asked_on), mean_ci(complied[0.0]), mean_ci(complied[1.0]), samples
+    )
 
 
 def _texts(completions: list[Completion]) -> list[str]:

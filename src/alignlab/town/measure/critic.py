@@ -20,28 +20,27 @@ from ...sampling.local import LocalSampler
 from .. import answers, columns, gold, tasks
 from ..flaws import CRITIQUES, broken, flaws, mended, unclear
 from ..tasks import Request
-from ..world import World
+from ..world import Side, World
 
 SPLITS: tuple[tasks.Split, ...] = ("train", "entity", "phrasing")
 Draft = tuple[Request, str]
 
 
 def drafts_of_people(
-    world: World, count: int, *, seed: int, kinds: Sequence[str] = tuple(columns.KINDS)
+    world: World, count: int, *, seed: int, kinds: Sequence[str] = tuple(columns.KINDS), side: Side = "test"
 ) -> list[Draft]:
-    """`count` requests of each split with answers of mixed quality, at once ideal and flawed."""
+    """`count` requests of each split, held-out ones of one side, with answers of mixed quality, at once ideal
+    and flawed.
+    """
     rng = random.Random(f"drafts-{seed}")
     found = []
     for split in SPLITS:
-        for request in tasks.requests(world, count, split=split, seed=3_000_000 + seed, kinds=tuple(kinds)):
-            found.append(
-                (
-                    request,
-                    answers.demonstrate(
-                        world, request, rng, rng.choice((answers.HELPFUL, answers.CROWD))
-                    ).text,
-                )
-            )
+        asked = tasks.requests(
+            world, count, split=split, side=side, seed=3_000_000 + seed, kinds=tuple(kinds)
+        )
+        for request in asked:
+            by = rng.choice((answers.HELPFUL, answers.CROWD))
+            found.append((request, answers.demonstrate(world, request, rng, by).text))
     return found
 
 
