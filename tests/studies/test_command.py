@@ -117,6 +117,12 @@ def test_closed_form_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ] == summary["figures"]
 
 
+def steps_of(run: Path) -> list[dict[str, float]]:
+    """What a run logged of its steps, without how long they took."""
+    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [{key: value for key, value in row.items() if not key.startswith("time")} for row in rows]
+
+
 TOY = (
     "--demonstrations 48 --sft.epochs 1 --measured 8 --point.per-prompt 2 --point.sampling.max-new-tokens 16"
 ).split()
@@ -177,8 +183,10 @@ def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         assert stop["labels"] <= 4 * 8 and all(row["lost"] >= 0 for row in stop["proposals"].values())
     assert "n = 8 prompts" in summary["measured_on"] and "town:test" in summary["measured_on"]
     assert summary["measured_on"] in page and "after figures of its seed 0" in page
-    trained = json.loads((out / "seed-0" / "held-out" / "summary.json").read_text())
-    assert trained["prompts"] + trained["dropped"] == trained["drawn"]
+    new = found["held_out"]
+    assert new["prompts"] + new["dropped"] == new["drawn"] and new["prompts"] >= new["questions"]
+    short, long = (steps_of(out / "seed-0" / f"ppo-free-{length}") for length in (2, 3))
+    assert len(short) == 2 and short == long[:2]  # a shorter run is where a longer one was
     assert "a (a - b d)" in page or "d (a - b d)" in page
     parents = {stage["name"]: stage["parents"] for stage in summary["stages"]}
     assert parents["seed-0/curve"].count("seed-0/reward-town-s") == 1  # a list of stages is waited for

@@ -61,7 +61,11 @@ def study_command(
         number: {key: read_run(stage.out) for key, stage in stages.items()}
         for number, stages in planned.items()
     }
-    figures = {number: study.measure(infos, settings) for number, infos in found.items()}
+    figures: dict[int, dict[str, Any]] = {}
+    for number, infos in found.items():
+        figures[number] = study.measure(infos, settings)
+        if "held-out" in infos:
+            figures[number]["held_out"] = infos["held-out"].summary
     told = study.tell([figures[number] for number in asked])
     summary = summarize(
         name, study, told, figures, pipeline.stages, settings, model, seconds=time.perf_counter() - started

@@ -90,7 +90,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     data: dict[str, Any] = {"people": "town:demos", "clean": "town:demos-clean", **planned}
 
     # 3. the same SFT on as many of each, scored on the same held-out prompts
-    new = held_out(stage, s, seed)
+    new = planned["held-out"] = held_out(stage, s, seed)
     for name in TITLES:
         taught = stage(
             f"sources-sft-{name}",

@@ -76,7 +76,8 @@ def dpo_sweep(
 def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
     s, f = settings, settings.kl_frontier
     sft, ranked, reward = start(stage, model, s, seed)
-    asked = {"data": held_out(stage, s, seed), "count": s.measured, "gold": s.own.gold, "seed": seed}
+    new = held_out(stage, s, seed)
+    asked = {"data": new, "count": s.measured, "gold": s.own.gold, "seed": seed}
     policies: dict[str, Stage] = {}
     for kl_coef, policy in ppo_sweep(stage, s, sft, reward, seed).items():
         policies[f"ppo {kl_coef:g}"] = policy
@@ -100,6 +101,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
             remedy="at least one of ppo_kl_coefs, rloo_kl_coefs and dpo_betas",
         )
     planned = made({"reward": reward}) | {
+        "held-out": new,
         "curve": stage(
             "curve-frontier", measuring.curve, model=sft, rewards=[reward], settings=f.curve, **asked
         ),

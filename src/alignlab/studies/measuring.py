@@ -13,6 +13,7 @@ from .. import names
 from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..feedback import Judge
+from ..names.data import Data
 from ..names.named import Named
 from ..records import Prompt
 from ..run import derive_seed
@@ -38,10 +39,11 @@ def question(prompt: Prompt) -> str:
     return prompt.id
 
 
-def held_out(
-    *, data: str, trained: list[tuple[str, int]], out: Path, seed: int, resume: bool, settings: NoSettings
-) -> dict[str, Any]:
-    """The prompts of a test set, in its order, without those whose question anything is trained on.
+def read_held_out(
+    data: str, trained: Sequence[tuple[str, int]], *, seed: int
+) -> tuple[list[Data], list[Prompt]]:
+    """Everything that is read, the test set first; and of its prompts, in their order, those whose question
+    nothing is trained on.
 
     Args:
         trained: data of prompts or demonstrations, and how many of them this seed draws.
@@ -51,9 +53,6 @@ def held_out(
     """
     drawn = names.data.read_data(data, "prompt")
     used = [names.data.read_data(name, "prompt", seed=seed, count=count) for name, count in trained]
-    run = open_run("study-held-out", out, settings, seed, resume, uses=[drawn, *used])
-    if run.done:
-        return done(run)
     asked = {question(prompt) for shown in used for prompt in shown.records}
     kept = [prompt for prompt in drawn.records if question(prompt) not in asked]
     if len(kept) < 2:
@@ -63,13 +62,25 @@ def held_out(
             where=data,
             remedy="--test with prompts of its own",
         )
-    run.add_data("prompts", kept)
+    return [drawn, *used], kept
+
+
+def held_out(
+    *, data: str, trained: list[tuple[str, int]], out: Path, seed: int, resume: bool, settings: NoSettings
+) -> dict[str, Any]:
+    """The prompts on which everything is measured, by `read_held_out`, into data/prompts.jsonl."""
+    read, kept = read_held_out(data, trained, seed=seed)
+    run = open_run("study-held-out", out, settings, seed, resume, uses=read)
+    if run.done:
+        return done(run)
+    drawn = len(read[0].records)
     summary = {
-        "drawn": len(drawn.records),
-        "dropped": len(drawn.records) - len(kept),
+        "drawn": drawn,
+        "dropped": drawn - len(kept),
         "prompts": len(kept),
         "questions": len({question(prompt) for prompt in kept}),
     }
+    run.add_data("prompts", kept)
     run.finish(summary)
     return result(run, f"{len(kept)} prompts, {summary['dropped']} left out")
 

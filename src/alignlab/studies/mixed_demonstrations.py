@@ -130,7 +130,6 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
     controls = {name: policy(name) for name in ("more sft", "filtered sft", "random dpo")}
     asked = {key: runs["point more sft"].summary[key] for key in ("prompts", "questions")}
     return asked | {
-        "dropped": runs["held-out"].summary["dropped"],
         "rows": rows,
         "control": settings.mixed.control,
         "controls": controls,

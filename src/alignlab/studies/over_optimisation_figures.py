@@ -51,7 +51,7 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
             }
     asked = {key: runs["curve"].summary[key] for key in ("prompts", "questions")}
     found = {"start": float(gold.mean()), "best_of_n": best_of_n, "rl": rl, "dpo": dpo, "stop": stop}
-    return asked | {"dropped": runs["held-out"].summary["dropped"]} | found
+    return asked | found
 
 
 def gained(info: RunInfo, judge: str, start: dict[str, np.ndarray]) -> np.ndarray:

@@ -75,7 +75,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
 
     # 3. each of the three on what every policy writes
     asked = held_out(stage, s, seed)
-    return {"far": ppo[0]} | {
+    return {"far": ppo[0], "held-out": asked} | {
         name: stage(
             f"shift-{name}",
             steps.shift,

@@ -129,7 +129,7 @@ def of_the_town(settings: StudySettings) -> bool:
 
 def check_own(settings: StudySettings) -> None:
     """Raise ConfigError where prompts are others than the town's and something else is the town's, who cannot
-    read or judge them.
+    read or judge them; DataError where no prompt is left to measure on.
     """
     o = settings.own
     if of_the_town(settings):
@@ -144,6 +144,7 @@ def check_own(settings: StudySettings) -> None:
                 remedy += ', or "" if --model answers already'
             what = f"{name} = {value} knows the town alone, and the prompts are others"
             raise ConfigError(what, remedy=remedy)
+    measuring.read_held_out(settings.test, trained_on(settings), seed=0)
 
 
 def start(
@@ -184,16 +185,20 @@ def made(named: Mapping[str, Stage | str]) -> dict[str, Stage]:
     return {name: one for name, one in named.items() if isinstance(one, Stage)}
 
 
+def trained_on(settings: StudySettings) -> list[tuple[str, int]]:
+    """Data whose questions a study trains on, and how many rows of each."""
+    trained = [(settings.own.prompts, settings.prompts)]
+    if settings.own.demonstrations:
+        trained.append((settings.own.demonstrations, settings.demonstrations))
+    return trained
+
+
 def held_out(stage: Planner, settings: StudySettings, seed: int) -> Stage:
     """The prompts on which everything is measured, drawn once for all: none asks what a ranked prompt or a
     demonstration of this seed asks.
     """
-    s, trained = settings, [(settings.own.prompts, settings.prompts)]
-    if s.own.demonstrations:
-        trained.append((s.own.demonstrations, s.demonstrations))
-    return stage(
-        "held-out", measuring.held_out, data=s.test, trained=trained, seed=seed, settings=NoSettings()
-    )
+    arguments = {"data": settings.test, "trained": trained_on(settings), "settings": NoSettings()}
+    return stage("held-out", measuring.held_out, seed=seed, **arguments)
 
 
 def anew(seed: int) -> int:
