@@ -176,8 +176,8 @@ value model has forgotten them, in whatever direction chance gave it.
 
 Mere sharpening: SFT sampled at the temperature at which its entropy is PPO's
 ({cell(table, "sharpened sft: temperature", digits=2)}) gains
-{cell(table, "sharpened sft: gain sampled")} over SFT at temperature 1. That much of a gain at temperature 1 is no
-preference learned; PPO is {cell(table, "ppo over sharpened sft")} above it.
+{cell(table, "sharpened sft: gain sampled")} over SFT at temperature 1. That much of a gain at
+temperature 1 is no preference learned; PPO is {cell(table, "ppo over sharpened sft")} above it.
 
 ## By how the questions are asked
 
