@@ -224,7 +224,8 @@ The gold scores of both are in the tables above.
             f"Mean ± spread over {many}, from SFT to evaluation, on {asked}, the town's version",
             f"{found['town']}; settings were chosen on `town:test`. A cell has the share of greedy answers /",
             "of those at temperature 1; best of 4 is one pick at temperature 0.8, set against one sample at",
-            "that temperature. Controls, and what ± does not cover: [docs/results.md](docs/results.md).",
+            "that temperature. The base model's help with harm is that in an interview, the form in which it",
+            "answers. Controls, and what ± does not cover: [docs/results.md](docs/results.md).",
             end,
         ]
     )
