@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.studies.catalogue import STUDIES
-from alignlab.town.exam import SEEDS
+from alignlab.town.exam import EXAM, SEEDS
 
 ROOT = Path(__file__).parents[1]
 KNOWN = Path(__file__).with_name("seconds.toml")
@@ -55,17 +55,18 @@ def benchmark(name: str, out: str) -> tuple[str, ...]:
     return (f"benchmarks/{name}.py --out {out} --seeds SEEDS",)
 
 
+def study(name: str) -> str:
+    """A study that asks held-out prompts asks those of the exam; studies of one seed share their runs."""
+    held_out = f" --test {EXAM}" if "test" in STUDIES[name].reads else ""
+    runs = "OUT/studies/shared"
+    return f"-m alignlab.cli study {name} --seeds SEEDS{held_out} --runs {runs} --out OUT/studies/PART{name}"
+
+
 PAGES = {
     "results": Page(benchmark("town_bars", "OUT/recipes"), "docs/make_results.py OUT/recipes/bars.json"),
     "recipes": Page(benchmark("recipes", "OUT/recipes"), "docs/make_recipes.py OUT/recipes", after="results"),
     "all-methods": Page(benchmark("methods", "OUT/methods"), "docs/make_methods.py OUT/methods/methods.json"),
-    "studies": Page(
-        tuple(
-            f"-m alignlab.cli study {name} --seeds SEEDS --runs OUT/studies/runs --out OUT/studies/PART{name}"
-            for name in STUDIES
-        ),
-        "docs/make_studies.py OUT/studies",
-    ),
+    "studies": Page(tuple(map(study, STUDIES)), "docs/make_studies.py OUT/studies"),
     "reward-models": Page(
         benchmark("reward_models", "OUT/reward-models"),
         "docs/make_reward.py OUT/reward-models/reward-models.json",
