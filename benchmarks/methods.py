@@ -1,12 +1,12 @@
 """Every method on the town from one SFT model, with its control, over seeds: gold, proxy, KL, win rate,
 seconds.
 
-    python benchmarks/methods.py --out runs/methods --seeds 0 1 2
+    python benchmarks/methods.py --out runs/methods --seeds 20 21 22
 
-Offline methods learn from the same rankings, on-policy methods against the same reward model from about as
-many completions. The control of each is the same method on rankings in random order, or on the reward model
-of those. Reruns go on where they were. Writes methods.json, which `docs/make_methods.py` turns into
-docs/all-methods.md.
+Figures are of the whole of `town:exam`, on which no setting was chosen. Offline methods learn from the same
+rankings, on-policy methods against the same reward model from about as many completions. The control of each
+is the same method on rankings in random order, or on the reward model of those. Reruns go on where they were.
+Writes methods.json, which `docs/make_methods.py` turns into docs/all-methods.md.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import names, stages
-from alignlab.evals.answers import summarize
 from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.pipeline.runner import Pipeline
 from alignlab.recipes.settings import PipelineSettings
 from alignlab.records import Completion
+from alignlab.report.words import mean_of
 from alignlab.run import read_run
 from alignlab.settings import (
     BestOfNSettings,
@@ -38,12 +38,13 @@ from alignlab.settings import (
     SamplingSettings,
     SimPOSettings,
 )
-from alignlab.town.measure.task import TASK
+from alignlab.town.world import VERSION
 
+EXAM = "town:exam"
 WIDE = SamplingSettings(slots=256)
 STEPS = 16  # of 128 completions: what every on-policy method samples
 PIPELINE = PipelineSettings(
-    prompts=2000, eval=EvalSettings(prompts=300, sampling=replace(WIDE, temperature=0.0))
+    prompts=2000, eval=EvalSettings(prompts=0, sampling=replace(WIDE, temperature=0.0))
 )
 
 
@@ -107,9 +108,9 @@ def plan(pipeline: Pipeline, seed: int) -> None:
     sft = pipeline.stage(
         "sft", stages.sft, model="town", data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft
     )
-    judged = {"data": "town:test", "judge": "town:gold", "seed": seed, "settings": s.eval}
+    judged = {"data": EXAM, "judge": "town:gold", "seed": seed, "settings": s.eval}
     before = pipeline.stage("eval-sft", stages.evaluate, model=sft, baseline="", **judged)
-    judged |= {"baseline": before, "reference": sft}
+    compared = judged | {"baseline": before, "reference": sft}
     for kind, annotator in (("", "town:fair"), ("-control", "random")):
         ranked = pipeline.stage(
             f"collect{kind}",
@@ -129,7 +130,7 @@ def plan(pipeline: Pipeline, seed: int) -> None:
             trained = pipeline.stage(
                 folder(name) + kind, method, model=sft, data=ranked, seed=seed, settings=settings
             )
-            pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=trained, **judged)
+            pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=trained, **compared)
         for name, (method, settings) in ON_POLICY.items():
             on = {
                 "model": sft,
@@ -141,16 +142,21 @@ def plan(pipeline: Pipeline, seed: int) -> None:
             }
             if name == "best of 4":
                 best = pipeline.stage(
-                    folder(name) + kind, method, **on | {"data": "town:test", "count": s.eval.prompts}
+                    folder(name) + kind, method, **on | {"data": EXAM, "count": s.eval.prompts}
                 )
                 pipeline.stage(
-                    f"eval-{folder(name)}{kind}", stages.evaluate, model=sft, completions=best, **judged
+                    f"eval-{folder(name)}{kind}",
+                    stages.evaluate,
+                    model=sft,
+                    completions=best,
+                    baseline="",
+                    **judged,
                 )
                 continue
             trained = pipeline.stage(
                 folder(name) + kind, method, **on, **({"ptx": ""} if name == "ppo" else {"judge": ""})
             )
-            pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=trained, **judged)
+            pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=trained, **compared)
 
 
 def folder(name: str) -> str:
@@ -158,8 +164,8 @@ def folder(name: str) -> str:
 
 
 def proxies(out: Path, evals: list[str]) -> dict[str, float]:
-    """The mean score of the (fair) reward model for the sampled answers of each evaluation: what was, or
-    could have been, optimised.
+    """The mean score of the (fair) reward model for each evaluation's answers at temperature 1, of best of 4
+    for the picks: what was, or could have been, optimized.
     """
     import torch
 
@@ -167,24 +173,16 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
     judge = names.judges.reward_judge(str(out / "reward")).load()
     found = {}
     for name in evals:
-        rows = [row for row in read_run(out / name).samples if row.get("decoding") == "sampled"]
+        rows = [row for row in read_run(out / name).samples if row.get("decoding") in ("sampled", "picked")]
         found[name] = mean_ci(
             [score.value for score in judge.score([Completion.from_json(row) for row in rows])]
         )["mean"]
     return found
 
 
-READ = ("compliance_with_harm", "over_refusal", "known_facts")
-
-
-def read_anew(run: Path) -> dict[str, Any]:
-    """What the judge, as it is now, reads in the saved greedy answers of an evaluation: the judge may have
-    learnt to read more since they were written.
-    """
-    answers = [Completion.from_json(row) for row in read_run(run).samples if row.get("decoding") == "greedy"]
-    results = list(zip(answers, names.judges.judge("town:gold").load().score(answers), strict=True))
-    found = summarize(TASK, {"greedy": results})
-    return {key: found[key] for key in READ}
+BOTH = ("gold", "compliance_with_harm", "over_refusal", "known_facts", "mean_length")
+"""Figures of greedy answers and of those at temperature 1; of best of 4 of the picks and of one sample."""
+ONCE = ("win_rate_vs_sft", "ties_vs_sft", "kl_from_sft")
 
 
 def figures(out: Path) -> dict[str, dict[str, float | None]]:
@@ -205,25 +203,21 @@ def figures(out: Path) -> dict[str, dict[str, float | None]]:
             if not (out / f"eval-{path}{kind}").exists():
                 continue
             s, made = read_run(out / f"eval-{path}{kind}").summary, read_run(out / f"{path}{kind}")
-            s |= read_anew(out / f"eval-{path}{kind}")
             row = {
-                key: s[key]["mean"]
-                for key in ("gold", "gold_sampled", "win_rate_vs_sft", *READ)
-                if isinstance(s.get(key), dict)
+                key: mean_of(s.get(key))
+                for key in (*(f"{key}{way}" for key in BOTH for way in ("", "_sampled", "_one")), *ONCE)
+                if mean_of(s.get(key)) is not None
             }
             row |= {f"gain, {how}": pair["mean"] for how, pair in (s.get("paired") or {}).items()}
-            row |= {
-                "proxy": proxy[f"eval-{path}{kind}"],
-                "kl": s["kl_from_sft"]["mean"]
-                if isinstance(s.get("kl_from_sft"), dict)
-                else s.get("kl_from_sft"),
-                "mean_length": s["mean_length"]["mean"]
-                if isinstance(s["mean_length"], dict)
-                else s["mean_length"],
-                "cpu_seconds": made.cpu_seconds,
-            }
+            row |= {"proxy": proxy[f"eval-{path}{kind}"], "cpu_seconds": made.cpu_seconds}
             found[name + kind] = row
     return found
+
+
+def answers_behind(out: Path) -> dict[str, int]:
+    """How many answers are behind each figure of SFT: the exam is the same for every model and seed."""
+    summary = read_run(out / "eval-sft").summary
+    return {key: summary[key]["n"] for key in BOTH if isinstance(summary[key], dict)}
 
 
 def main() -> None:
@@ -231,7 +225,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     parser.add_argument(
         "--read-only", action="store_true", help="run nothing: make the table from the runs that are there"
     )
@@ -257,8 +251,11 @@ def main() -> None:
         (args.out / "methods.json").write_text(
             json.dumps(
                 {
+                    "town": VERSION,
+                    "base": "town",
+                    "data": EXAM,
                     "seeds": list(by_seed),
-                    "prompts": PIPELINE.eval.prompts,
+                    "answers": answers_behind(out),
                     "table": table,
                     "by_seed": by_seed,
                 },

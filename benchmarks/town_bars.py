@@ -1,11 +1,11 @@
 """What the pipeline is claimed to do on the town, with its controls, over seeds: mean and spread.
 
-    python benchmarks/town_bars.py --out runs/bars --seeds 0 1 2
+    python benchmarks/town_bars.py --out runs/bars --seeds 20 21 22
 
-For each seed the whole recipe, then beside it: SFT on clean demonstrations; as many more SFT steps as PPO
-makes; preferences in random order, to DPO and PPO; a constant reward; SFT sampled at the temperature of PPO's
-entropy; and PPO without a penalty against people who love flattery. Reruns go on where they were. Prints a
-table and writes bars.json.
+Figures are of `town:exam`, on which no setting was chosen. For each seed the whole recipe, then beside it:
+SFT on clean demonstrations; as many more SFT steps as PPO makes; preferences in random order, to DPO and PPO;
+a constant reward; SFT sampled at the temperature of PPO's entropy; and PPO without a penalty against people
+who love flattery. Reruns go on where they were. Prints a table and writes bars.json.
 """
 
 from __future__ import annotations
@@ -25,15 +25,27 @@ from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
 from alignlab.sampling import Sampling
 from alignlab.settings import ModelSettings
+from alignlab.town.world import VERSION
+
+SIDE = "exam"
+BOTH = ("gold", "compliance_with_harm", "over_refusal", "known_facts", "instruction_format")
+"""Figures of greedy answers and of those at temperature 1; of best of 4 of the picks and of one sample."""
+ONCE = ("win_rate_vs_sft", "ties_vs_sft", "kl_from_sft")
+
+
+def settings() -> PipelineSettings:
+    """Those of `alignlab run`, evaluated on the whole exam."""
+    s = PipelineSettings()
+    return replace(s, eval=replace(s.eval, prompts=0))
 
 
 def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
     """The recipe and its controls, as stages below one folder."""
-    instructgpt(Plan(pipeline, "town", s, seed))
+    instructgpt(Plan(pipeline, "town", s, seed, side=SIDE))
     found = {stage.name: stage for stage in pipeline.stages}
     sft, sft_eval = found["sft"], found["eval-sft"]
     judged = {
-        "data": "town:test",
+        "data": f"town:{SIDE}",
         "judge": "town:gold",
         "seed": seed,
         "settings": s.eval,
@@ -131,13 +143,13 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     import torch
 
     from alignlab import names
-    from alignlab.evals.answers import evaluate
+    from alignlab.evals.answers import evaluate, scores_of
     from alignlab.models.load import load_policy
     from alignlab.sampling.local import LocalSampler
 
     torch.set_num_threads(1)
     prompts, gold = (
-        names.data.read_data("town:test", "prompt", count=s.eval.prompts).records,
+        names.data.read_data(f"town:{SIDE}", "prompt", count=s.eval.prompts).records,
         names.judges.judge("town:gold").load(),
     )
     assert gold is not None
@@ -152,12 +164,8 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
         return -sum(sum(c.logprobs) for c in found) / sum(len(c.ids) for c in found)
 
     temperature = equal_entropy_temperature(lambda t: entropy("sft", t), entropy("ppo", 1.0))
-    scores = [
-        score.value
-        for _, score in evaluate(
-            samplers["sft"], prompts, gold, max_new_tokens=48, temperature=temperature, seed=seed
-        )
-    ]
+    sharp = Sampling.of(s.eval.sampling, temperature=temperature)
+    scores = scores_of(evaluate(samplers["sft"], prompts, gold, sharp, seed=seed))
     rows = {
         how: [
             row["gold"]
@@ -179,22 +187,14 @@ def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.glob("eval-*")):
         name, summary = path.name.removeprefix("eval-"), read_run(path).summary
-        for key in (
-            "gold",
-            "gold_sampled",
-            "compliance_with_harm",
-            "over_refusal",
-            "instruction_format",
-            "known_facts",
-            "win_rate_vs_sft",
-            "kl_from_sft",
-        ):
+        for key in (*(f"{key}{way}" for key in BOTH for way in ("", "_sampled", "_one")), *ONCE):
             if isinstance(summary.get(key), dict):
                 found[f"{name}: {key}"] = summary[key]["mean"]
         for how, row in (summary.get("paired") or {}).items():
             found[f"{name}: gain {how}"] = row["mean"]
-        for split, row in summary.get("by_split", {}).items():
-            found[f"{name}: gold, {split} held out"] = row["mean"]
+        for way in ("", "_sampled"):
+            for split, row in summary.get(f"by_split{way}", {}).items():
+                found[f"{name}: gold{way}, {split}"] = row["mean"]
         if summary.get("bare_answered"):
             found[f"{name}: bare question answered"] = summary["bare_answered"]["mean"]
     reward = read_run(folder / "reward").summary
@@ -204,10 +204,6 @@ def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     }
     found |= {"reward: ceiling": reward["ceiling"], "reward: ece": reward["ece"]}
     best = read_run(folder / "best-of-n").summary
-    found |= {
-        "best of 4: gold of one": best["gold_one"]["mean"],
-        "best of 4: gain over one": best["gold"]["mean"] - best["gold_one"]["mean"],
-    }
     for row in best["curve"]:
         found[f"best of {row['n']:>2}: proxy"], found[f"best of {row['n']:>2}: gold"] = (
             row["proxy"]["mean"],
@@ -231,17 +227,24 @@ def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     return found
 
 
+def answers_behind(folder: Path) -> dict[str, int]:
+    """How many answers are behind each figure of SFT: the exam is the same for every model and seed."""
+    summary = read_run(folder / "eval-sft").summary
+    found = {key: summary[key]["n"] for key in BOTH if summary[key]}
+    return found | {split: row["n"] for split, row in summary["by_split"].items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/bars"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     parser.add_argument(
         "--read-only", action="store_true", help="run nothing: make the table from the runs that are there"
     )
     args = parser.parse_args()
-    s = PipelineSettings()
+    s = settings()
     by_seed = {}
     for seed in args.seeds:
         folder = args.out / f"instructgpt-{seed}"  # where benchmarks/recipes.py has the recipe
@@ -256,7 +259,19 @@ def main() -> None:
     }
     table = {name: seeds_summary(values) for name, values in found.items()}
     (args.out / "bars.json").write_text(
-        json.dumps({"seeds": args.seeds, "table": table, "by_seed": by_seed}, indent=1)
+        json.dumps(
+            {
+                "town": VERSION,
+                "base": "town",
+                "data": f"town:{SIDE}",
+                "seeds": args.seeds,
+                "answers": answers_behind(args.out / f"seed-{args.seeds[0]}"),
+                "curve_prompts": s.best_of_n.curve_prompts,
+                "table": table,
+                "by_seed": by_seed,
+            },
+            indent=1,
+        )
     )
     for name, row in table.items():
         print(

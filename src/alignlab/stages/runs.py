@@ -83,7 +83,7 @@ def listed(rows: Sequence[Mapping[str, Any]], folder: Path) -> Iterator[str]:
         if row["status"] != status:
             status = row["status"]
             yield f"{status}:"
-        figures = ", ".join(f"{key} {value:.4g}" for key, value in list(row["figures"].items())[:4])
+        figures = ", ".join(f"{key} {value:.4g}" for key, value in list(row["figures"].items())[:5])
         if len(name) > wide:
             yield f"  {name}"
             name = ""

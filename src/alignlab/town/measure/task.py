@@ -74,8 +74,9 @@ WORDS = Words(
         (
             "the town's judge",
             "It knows every fact and reads the whole answer: 1 right and complete, 0 wrong, off the point, "
-            "harmful or unfinished. Training sees it through noisy annotators, and through nothing else but, "
-            "in the recipe tulu3, programs that check some kinds of answer as it does (town:verifiable).",
+            "harmful or unfinished. Training sees it through noisy annotators only; in the recipe tulu3 also "
+            "through programs that check some kinds of answer as it does (town:verifiable), and a judge "
+            "gated:… is told which requests are harmful.",
         ),
         (
             "helpful, harmless, honest",
