@@ -92,3 +92,14 @@ def test_every_page_of_figures_says_at_its_head_which_town_it_is_of() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     body = readme[readme.index("<!-- results -->") : readme.index("<!-- /results -->")]
     assert re.search(r"\bversion \d", body.replace("\n", " "))
+
+
+def test_figures_before_and_now_are_found_by_section_row_and_column() -> None:
+    maker = script("docs/make_changes.py")
+    before = (
+        "## Models\n\n| | gold, greedy | KL |\n|---|---|---|\n| PPO | 0.89 ± 0.03 | 1.1 |\n| SFT | 0.7 | |\n"
+    )
+    now = "## Models\n\n| | gold (n = 2,000) | KL |\n|---|---|---|\n| PPO | 0.80 ± 0.02 / 0.7 ± 0.1 | 1.1 |\n"
+    assert maker.changes("results", before, now) == [
+        "| results: Models, PPO, gold | 0.89 ± 0.03 | 0.80 ± 0.02 | |"
+    ]
