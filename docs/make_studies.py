@@ -1,36 +1,61 @@
-"""Writes the figures of docs/studies.md from the summaries of the studies.
+"""Measures the studies and writes the figures of docs/studies.md.
 
     python docs/make_studies.py runs/studies
 
-The folder holds NAME/summary.json, as `alignlab study NAME --out runs/studies/NAME` writes it. A study
-without a summary in the folder keeps what the page says of it.
+A study whose summary of these seeds and of the exam is there already is not measured again; one that was
+interrupted goes on. All of them take hours. What stands after `--` goes to each study (`-- --fast`).
+
+    python docs/make_studies.py runs/studies --read-only
+
+The second measures nothing and writes what is in the folder, NAME/summary.json. A study without a summary
+keeps what the page says of it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).parent / "studies.md"
+SEEDS = (20, 21, 22)
+SET = "town:exam"
+
+
+def measure(folder: Path, names: Sequence[str], seeds: Sequence[int], more: Sequence[str]) -> None:
+    """Run each study on these seeds and the exam, unless its summary is there. Raises SystemExit if one
+    fails.
+    """
+    from alignlab import cli
+    from alignlab.studies.catalogue import STUDIES
+
+    for name in names:
+        out = folder / name
+        if (out / "summary.json").exists():
+            summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+            test = summary["settings"].get("test", SET)
+            if summary["seeds"] == list(seeds) and test == SET:
+                continue
+        words = ["study", name, "--seeds", ",".join(map(str, seeds)), "--out", str(out), *more]
+        if "test" in STUDIES[name].reads:
+            words += ["--test", SET, "--runs", str(folder / "shared")]
+        if code := cli.main(words):
+            raise SystemExit(code)
 
 
 def section(summary: dict[str, Any]) -> str:
     """What one study found, as Markdown: its conclusion, in how many seeds each claim held, its tables."""
-    seeds, machine = summary["seeds"], summary["machine"]
-    many = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
-    lines = [
-        f"Measured on {many}, {machine['cores']} cores"
-        + ("; mean ± standard deviation over seeds." if len(seeds) > 1 else "; one seed, no spread."),
-        "",
-    ]
+    lines = [f"{summary['measured_on']} {summary['machine']['cores']} cores.", ""]
     lines += [f"- {sentence}" for sentence in summary["conclusion"]]
     lines += [
         "",
         "| claim | held in |",
         "|---|---|",
         *(f"| {cell(bar['claim'])} | {bar['held']} of {bar['of']} seeds |" for bar in summary["bars"]),
+        "",
+        summary["claims"],
     ]
     for table in summary["tables"]:
         lines += [
@@ -57,7 +82,7 @@ def put(page: str, name: str, text: str) -> str:
     return page[: page.index(begin)] + f"{begin}\n{text}\n{end}" + page[page.index(end) + len(end) :]
 
 
-def main(folder: Path, page: Path = PAGE) -> list[str]:
+def write(folder: Path, page: Path = PAGE) -> list[str]:
     """Put every summary below the folder into the page; returns the names of the studies."""
     text, names = page.read_text(encoding="utf-8"), []
     for file in sorted(folder.glob("*/summary.json")):
@@ -71,5 +96,20 @@ def main(folder: Path, page: Path = PAGE) -> list[str]:
     return names
 
 
+def main() -> None:
+    from alignlab.studies.catalogue import STUDIES
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--studies", nargs="+", default=list(STUDIES), choices=list(STUDIES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--read-only", action="store_true", help="measure nothing: write what is there")
+    parser.add_argument("more", nargs="*", help="after --: options of `alignlab study`")
+    asked = parser.parse_args()
+    if not asked.read_only:
+        measure(asked.folder, asked.studies, asked.seeds, asked.more)
+    print("docs/studies.md:", ", ".join(write(asked.folder)))
+
+
 if __name__ == "__main__":
-    print("docs/studies.md:", ", ".join(main(Path(sys.argv[1]))))
+    main()

@@ -21,7 +21,7 @@ CLOSED = (
 
 
 OWN = (
-    "--own.demonstrations= --own.prompts mine.jsonl --own.fresh others.jsonl --own.gold "
+    "--own.demonstrations= --own.prompts mine.jsonl --test others.jsonl --own.gold "
     "judge_of_studies:near --annotator judge_of_studies:near"
 ).split()
 
@@ -69,15 +69,16 @@ def test_without_a_name_it_lists_the_studies(capsys: pytest.CaptureFixture[str])
     [
         (["nonsense"], 2, "one of:"),
         (["closed-form", "--seeds", "0,x"], 2, "whole numbers"),
-        (["closed-form", "--curve.prompts", "3"], 3, "does not read curve"),
+        (["closed-form", "--curve.most", "3"], 3, "does not read curve"),
         (["closed-form", "--own.gold", "constant"], 3, "it has no data"),
         (["demonstrations", "--own.prompts", "mine.jsonl"], 3, "the town's"),
-        (["mixed-demonstrations", "--own.fresh", "others.jsonl"], 3, "of the town's alone"),
+        (["mixed-demonstrations", "--own.prompts", "others.jsonl"], 3, "of the town's alone"),
         (["kl-frontier", "--own.prompts", "mine.jsonl"], 3, "annotator = town:fair knows the town alone"),
-        (["reward-shift", *OWN, "--own.fresh", "town:test"], 3, "own.fresh = town:test"),
+        (["reward-shift", *OWN, "--test", "town:test"], 3, "test = town:test"),
         (["kl-frontier", *OWN, "--own.demonstrations", "town:demos"], 3, "own.demonstrations = town:demos"),
         (["kl-frontier", *OWN, "--own.gold", "town:gold"], 3, "own.gold = town:gold"),
-        (["kl-frontier", *OWN, "--own.fresh", "mine.jsonl"], 3, "12 of the 12 prompts of own.fresh"),
+        (["kl-frontier", *OWN, "--test", "mine.jsonl"], 4, "12 of the 12 prompts ask what"),
+        (["over-optimisation", "--over-optimisation.rl-steps", "0,4"], 3, "rl_steps = '0,4'"),
         (["over-optimisation", *OWN], 3, "models that know the town alone"),
         (["kl-frontier", *OWN, "--own.gold", "no_such_module:x"], 2, "no module"),
         (["kl-frontier", *OWN, "--own.prompts", "gone.jsonl"], 4, "gone.jsonl"),
@@ -117,8 +118,7 @@ def test_closed_form_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 TOY = (
-    "--demonstrations 48 --sft.epochs 1 --point.prompts 8 --point.per-prompt 2 "
-    "--point.sampling.max-new-tokens 16"
+    "--demonstrations 48 --sft.epochs 1 --measured 8 --point.per-prompt 2 --point.sampling.max-new-tokens 16"
 ).split()
 RANKED = "--prompts 40 --reward.epochs 1 --collect.sampling.max-new-tokens 16 --dpo.epochs 0.5".split()
 
@@ -132,8 +132,6 @@ def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         str(out),
         *TOY,
         *RANKED,
-        "--curve.prompts",
-        "8",
         "--curve.most",
         "8",
         "--curve.sampling.max-new-tokens",
@@ -143,13 +141,10 @@ def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
             "--over-optimisation.labelled 4"
         ).split(),
         *(
-            "--over-optimisation.draws 5 --over-optimisation.resamples 20 --over-optimisation.ppo.steps 6 "
+            "--over-optimisation.draws 5 --over-optimisation.resamples 20 --over-optimisation.rl-steps 1,2,3 "
             "--over-optimisation.ppo.rollouts 8"
         ).split(),
-        *(
-            "--over-optimisation.ppo.minibatch 8 --over-optimisation.ppo.sampling.max-new-tokens 16 "
-            "--over-optimisation.rloo.steps 5"
-        ).split(),
+        *("--over-optimisation.ppo.minibatch 8 --over-optimisation.ppo.sampling.max-new-tokens 16").split(),
         *(
             "--over-optimisation.rloo.rollouts 8 --over-optimisation.rloo.minibatch 8 "
             "--over-optimisation.rloo.sampling.max-new-tokens 16"
@@ -173,12 +168,17 @@ def test_over_optimisation_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         and all(a <= b + 1e-9 for a, b in zip(one["kl_seen"], one["kl"], strict=True))
     )
     assert one["proxy"] == sorted(one["proxy"])
-    assert (
-        len(found["rl"]["ppo"]["kl"]) == 6
-        and len(found["rl"]["rloo"]["kl"]) == 5
-        and found["stop"]["labelled sample"]["labels"] <= 16
-        and set(found["dpo"]) == {"0.1"}
-    )
+    assert set(found["dpo"]) == {"0.1"} and found["prompts"] == 8 >= found["questions"]
+    for rl in found["rl"].values():
+        assert rl["steps"] == [0, 1, 2, 3] and rl["gain"][0] == rl["kl"][0] == 0
+    assert set(found["stop"]) == {"best of N", "PPO", "RLOO"}
+    for stop in found["stop"].values():
+        assert set(stop["proposals"]) == {"the law", "the highest mean", "always the same"}
+        assert stop["labels"] <= 4 * 8 and all(row["lost"] >= 0 for row in stop["proposals"].values())
+    assert "n = 8 prompts" in summary["measured_on"] and "town:test" in summary["measured_on"]
+    assert summary["measured_on"] in page and "after figures of its seed 0" in page
+    trained = json.loads((out / "seed-0" / "held-out" / "summary.json").read_text())
+    assert trained["prompts"] + trained["dropped"] == trained["drawn"]
     assert "a (a - b d)" in page or "d (a - b d)" in page
     parents = {stage["name"]: stage["parents"] for stage in summary["stages"]}
     assert parents["seed-0/curve"].count("seed-0/reward-town-s") == 1  # a list of stages is waited for
@@ -206,10 +206,7 @@ def test_kl_frontier_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
             "--kl-frontier.rloo.minibatch 8"
         ).split(),
         *"--kl-frontier.rloo.sampling.max-new-tokens 16".split(),
-        *(
-            "--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 4 "
-            "--kl-frontier.curve.sampling.max-new-tokens 16"
-        ).split(),
+        *("--kl-frontier.curve.most 4 --kl-frontier.curve.sampling.max-new-tokens 16").split(),
     ]
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
@@ -241,6 +238,7 @@ def test_mixed_demonstrations_end_to_end(tmp_path: Path, capsys: pytest.CaptureF
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     found = summary["figures"]["0"]
+    assert found["rows"][1]["people"]["good"] == 1.0 > found["rows"][0]["people"]["good"]
     assert [row["share"] for row in found["rows"]] == [0.5, 1.0] and found["rows"][1]["shown"][
         "good"
     ] == 1.0 > found["rows"][0]["shown"]["good"]
@@ -306,12 +304,8 @@ def test_reward_shift_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert cli.main(words) == 0, capsys.readouterr().err
     summary, page = read(out), check_page(out)
     found = summary["figures"]["0"]
-    assert set(found) == {"before", "more", "refreshed"} and {row["policy"] for row in found["before"]} == {
-        "sft",
-        "best of 2",
-        "ppo-kl-0",
-        "dpo-0.1",
-    }
+    assert set(found["rows"]) == {"before", "more", "refreshed"} and found["far"] == "ppo-kl-0"
+    assert {row["policy"] for row in found["rows"]["before"]} == {"sft", "best of 2", "ppo-kl-0", "dpo-0.1"}
     parents = {stage["name"]: stage["parents"] for stage in summary["stages"]}
     assert {"seed-0/ppo-kl-0", "seed-0/dpo-0.1"} <= set(
         parents["seed-0/shift-before"]
@@ -328,6 +322,29 @@ SHORT = (
     "--kl-frontier.ppo-kl-coefs 0.1 --kl-frontier.ppo.steps 1 --kl-frontier.ppo.rollouts 8 "
     "--kl-frontier.ppo.minibatch 8 --kl-frontier.ppo.sampling.max-new-tokens 8"
 ).split()
+
+
+def test_the_furthest_policy_is_the_one_whose_answers_were_ranked_anew() -> None:
+    """Not DPO's, however far it is; and the start is the start, though a policy's KL is measured below 0."""
+
+    def row(policy: str, kl: float, accuracy: float) -> dict[str, Any]:
+        score = {"mean": accuracy, "n": 5}
+        return {
+            "policy": policy,
+            "kind": "policy",
+            "kl": {"mean": kl},
+            "accuracy": score,
+            "proxy": score,
+            "gold": score,
+        }
+
+    near = [row("dpo-1", -0.01, 0.1), row("sft", 0.0, 0.9)]
+    rows = [*near, row("ppo-kl-0", 2.0, 0.6), row("dpo-0.03", 9.0, 0.2)]
+    anew = [*near, row("ppo-kl-0", 2.0, 0.7), row("dpo-0.03", 9.0, 0.1)]
+    by_judge = {"before": rows, "more": rows, "refreshed": anew}
+    told = STUDIES["reward-shift"].tell([{"prompts": 5, "far": "ppo-kl-0", "rows": by_judge}])
+    assert "0.900 of the time" in told.conclusion[0] and "0.600" in told.conclusion[0]
+    assert [list(bar.held) for bar in told.bars] == [[True], [True]]
 
 
 def test_a_question_put_to_a_model_prompts_a_judge_and_a_reward_model_of_ones_own(
@@ -350,8 +367,7 @@ def test_a_question_put_to_a_model_prompts_a_judge_and_a_reward_model_of_ones_ow
         "--collect.sampling.max-new-tokens",
         "8",
         *(
-            "--kl-frontier.curve.prompts 4 --kl-frontier.curve.most 2 "
-            "--kl-frontier.curve.sampling.max-new-tokens 8 --dpo.epochs 0.5"
+            "--kl-frontier.curve.most 2 --kl-frontier.curve.sampling.max-new-tokens 8 --dpo.epochs 0.5"
         ).split(),
     ]
     assert cli.main([*words, "--kl-frontier.dpo-betas", "0.1", "--out", "first"]) == 0, (
@@ -400,13 +416,13 @@ def test_what_the_other_two_plan_with_data_of_ones_own(name: str, own: Path) -> 
     sources = OwnSettings(
         demonstrations="",
         prompts="mine.jsonl",
-        fresh="others.jsonl",
         gold="judge_of_studies:near",
         reward="" if name == "reward-shift" else "my-reward",
     )
     settings = replace(
         StudySettings(),
         own=sources,
+        test="others.jsonl",
         annotator="judge_of_studies:near",
         over_optimisation=OverOptimisationSettings(sizes="other/model"),
     )
@@ -416,9 +432,7 @@ def test_what_the_other_two_plan_with_data_of_ones_own(name: str, own: Path) -> 
     )
     for called, arguments in planned:
         if arguments.get("data") in ("mine.jsonl", "others.jsonl"):
-            assert arguments["data"] == ("mine.jsonl" if called.startswith("collect") else "others.jsonl"), (
-                called
-            )
+            assert arguments["data"] == ("others.jsonl" if called == "held-out" else "mine.jsonl"), called
         assert arguments.get("gold") in (None, "judge_of_studies:near") and not arguments.get("others")
         assert name == "reward-shift" or arguments.get("reward", "my-reward") == "my-reward"
     assert not any(

@@ -57,33 +57,29 @@ def test_intervals_over_prompts_cover_the_truth() -> None:
             + rng.normal(0, 0.3, size=(150, 1)) * d
             + rng.normal(0, 0.1, size=(150, 7))
         )
-        found = fits.fit_over_prompts(KLS, gold, start_P=start, resamples=200, seed=seed)
+        found = fits.fit_over_prompts(
+            KLS, gold - start[:, None], questions_P=np.arange(150), resamples=200, seed=seed
+        )
         assert found.a_ci and found.b_ci and found.a_ci[0] < found.a < found.a_ci[1]
         covered += found.a_ci[0] <= a <= found.a_ci[1]
     assert covered >= 33  # 95 % wanted; 33 of 40 or fewer has a chance below 1 in 1000
 
 
-def test_over_points_the_interval_shrinks_with_more_of_them() -> None:
-    rng = np.random.default_rng(0)
-    widths = []
-    for n in (20, 400):
-        kl = rng.uniform(0.1, 20, size=n)
-        d = np.sqrt(kl)
-        found = fits.fit_over_points(
-            kl.tolist(),
-            (d * (0.3 - 0.2 * np.log(d)) + rng.normal(0, 0.03, size=n)).tolist(),
-            "rl",
-            resamples=200,
-        )
-        assert (
-            found.a_ci
-            and found.b_ci
-            and found.a_ci[0] <= 0.3 + 0.05
-            and found.r2 > 0.8
-            and found.bends == 1.0
-        )
-        widths.append(found.b_ci[1] - found.b_ci[0])
-    assert widths[1] < 0.5 * widths[0]
+def test_prompts_that_ask_the_same_count_once() -> None:
+    """Four wordings of each question with one and the same gain tell no more than one."""
+    rng, d = np.random.default_rng(0), np.sqrt(KLS)
+    gains = d * (0.3 - 0.15 * d) + rng.normal(0, 0.3, size=(60, 1)) * d
+    once = fits.fit_over_prompts(KLS, gains, questions_P=np.arange(60), resamples=400)
+    often, questions = np.repeat(gains, 4, 0), np.repeat(np.arange(60), 4)
+    four = fits.fit_over_prompts(KLS, often, questions_P=questions, resamples=400)
+    alone = fits.fit_over_prompts(KLS, often, questions_P=np.arange(240), resamples=400)
+    width = {
+        name: found.a_ci[1] - found.a_ci[0]
+        for name, found in (("once", once), ("four", four), ("alone", alone))
+        if found.a_ci
+    }
+    assert four.a == pytest.approx(once.a) and width["four"] == pytest.approx(width["once"], rel=0.15)
+    assert width["alone"] < 0.65 * width["four"]
 
 
 def test_what_cannot_be_fitted_says_so() -> None:
@@ -97,10 +93,21 @@ def test_what_cannot_be_fitted_says_so() -> None:
         fits.fit([1.0, 2.0, 3.0], [0.1, 0.2, 0.1], "other")  # type: ignore[arg-type]
 
 
-def test_peak_nearest_and_plateau() -> None:
+def test_peak_and_nearest() -> None:
     assert fits.peak([0.1, 0.5, 0.5, 0.2]) == 1
     assert fits.nearest([0.0, 1.0, 3.0], 1.9) == 1 and fits.nearest([0.0, 1.0, 3.0], 9) == 2
-    assert fits.plateau([0.1, 0.48, 0.5, 0.2], [0.02, 0.02, 0.0, 0.02]) == [1, 2]
+
+
+def test_a_peak_that_is_chosen_elsewhere_is_not_too_high() -> None:
+    """Of eight equal places the best looks better than they are; not on prompts that did not choose it."""
+    inside: list[float] = []
+    crossed: list[float] = []
+    for seed in range(40):
+        gold = np.random.default_rng(seed).normal(size=(100, 8))
+        places = fits.chosen_elsewhere(gold, np.repeat(np.arange(50), 2))
+        inside.append(gold.mean(0).max())
+        crossed.append(float(np.take_along_axis(gold, places[:, None], 1).mean()))
+    assert np.mean(inside) > 0.1 and abs(np.mean(crossed)) < 0.04
 
 
 def town_like(prompts: int, most: int, *, seed: int, tail: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
@@ -141,20 +148,68 @@ def test_the_kl_that_is_seen_is_at_most_the_bound_and_equal_scores_move_nothing(
     assert fits.kl_seen(many, n) == pytest.approx(best_of_n_kl(n), abs=1e-3)
 
 
+def stops(proxy: np.ndarray, gold: np.ndarray, labelled: int, *, always: int = 2) -> dict:
+    """Where to stop best of N; every prompt asks something else."""
+    c = fits.best_of_n_curve(proxy, gold)
+    picks, labels = fits.first_picks(proxy, gold)
+    return fits.proposals(
+        c.kl,
+        picks,
+        c.gold_PK,
+        "best_of_n",
+        questions_P=np.arange(len(gold)),
+        labels_P=labels,
+        labelled=labelled,
+        always=always,
+        draws=40,
+    ).to_json()
+
+
 def test_the_labelled_sample_finds_the_peak_and_the_second_opinion_needs_no_label() -> None:
     proxy, gold = town_like(300, 64, seed=2)
     top = fits.peak(fits.best_of_n_curve(proxy, gold).gold_PK.mean(0).tolist())
     assert 0 < top < 6  # gold rises, bends and falls
-    found = [fits.by_labelled_sample(proxy, gold, 150, seed=seed) for seed in range(40)]
-    assert np.mean([abs(place - top) <= 1 for place, _ in found]) >= 0.9
-    assert all(labels <= 150 * 7 for _, labels in found)
+    found = stops(proxy, gold, 150, always=6)
+    assert found["proposals"]["the law"]["within"] >= 0.9 and found["labels"] <= 150 * 7
+    assert found["proposals"]["always the same"]["within"] == 0  # the largest N is no stop
+    assert found["proposals"]["always the same"]["lost"] > found["proposals"]["the law"]["lost"] >= 0
     rng = np.random.default_rng(3)
     other = gold + rng.normal(0, 0.5, size=gold.shape)  # errors of its own: it sees through the odd ones
     assert abs(fits.by_second_opinion(proxy, other) - top) <= 1
     assert fits.by_second_opinion(proxy, proxy) == 6  # its own opinion never bends: the control
 
 
-def test_a_proxy_that_is_gold_is_never_stopped_early() -> None:
+def test_what_is_labelled_says_nothing_of_where_the_peak_is() -> None:
+    """Two questions in twenty wordings, each best at a place of its own: whoever labels one of them is wrong
+    about the other each time, and would be right each time about its own.
+    """
+    gold = np.zeros((40, 4))
+    gold[:20, 1] = gold[20:, 3] = 1.0
+    found = fits.proposals(
+        [0.0, 0.2, 0.6, 1.2],
+        gold,
+        gold,
+        "rl",
+        questions_P=np.repeat([0, 1], 20),
+        labels_P=np.full(40, 4),
+        labelled=20,
+        always=3,
+        draws=50,
+    ).to_json()["proposals"]
+    assert found["the highest mean"]["exact"] == 0 and found["the highest mean"]["lost"] == 1
+    assert 0.2 < found["always the same"]["exact"] < 0.8  # right when the first question is labelled
+
+
+def test_a_law_that_never_bends_goes_on_and_one_without_movement_stays() -> None:
     gold = np.random.default_rng(0).normal(size=(200, 16))
     assert fits.peak(fits.best_of_n_curve(gold, gold).gold_PK.mean(0).tolist()) == 4
-    assert fits.by_labelled_sample(gold, gold, 100)[0] >= 3
+    assert stops(gold, gold, 100)["proposals"]["the law"]["place"] >= 3
+    assert fits.by_law(KLS[:5], [0.1, 0.2, 0.3, 0.4, 0.5], "best_of_n") == 4
+    assert fits.by_law(KLS[:5], [0.1, 0.0, -0.2, -0.4, -0.6], "best_of_n") == 0
+    assert fits.by_law([0.0, 0.0, 0.0], [0.1, 0.2, 0.3], "rl") == 0
+
+
+def test_a_sample_that_is_picked_at_several_n_is_labelled_once() -> None:
+    proxy, gold = np.array([[4.0, 1, 2, 3], [1, 2, 3, 4]]), np.array([[0.9, 0, 0, 0], [0.1, 0.2, 0.3, 0.4]])
+    picks, labels = fits.first_picks(proxy, gold)
+    assert picks.tolist() == [[0.9, 0.9, 0.9], [0.1, 0.2, 0.4]] and labels.tolist() == [1, 3]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from alignlab import cli
 from alignlab.studies.catalogue import STUDIES
 
 from ..scripts import ROOT, script
@@ -33,6 +34,8 @@ def test_figures_go_between_the_marks(maker, tmp_path: Path) -> None:
     summary = {
         "study": "closed-form",
         "seeds": [0, 1],
+        "measured_on": "Town version 2, base model town; town:exam, n = 300 prompts. Seeds 0, 1.",
+        "claims": "The claims were fixed before.",
         "machine": {"cores": 2},
         "conclusion": ["It is near."],
         "bars": [{"claim": "a | b", "held": 1, "of": 2}],
@@ -44,17 +47,38 @@ def test_figures_go_between_the_marks(maker, tmp_path: Path) -> None:
     (tmp_path / "runs" / "other" / "summary.json").write_text(
         json.dumps({"recipe": "instructgpt"})
     )  # a pipeline's: not ours
-    assert maker.main(tmp_path / "runs", page) == ["closed-form"]
+    assert maker.write(tmp_path / "runs", page) == ["closed-form"]
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert (
         "- It is near." in text
         and "| a \\| b | 1 of 2 seeds |" in text
         and "| PPO | 0.001 ± 0.002 |" in text
-        and "seeds 0, 1" in text
+        and "town:exam, n = 300 prompts. Seeds 0, 1. 2 cores." in text
+        and "The claims were fixed before." in text
     )
     again = text
-    maker.main(tmp_path / "runs", page)
+    maker.write(tmp_path / "runs", page)
     assert page.read_text() == again
     with pytest.raises(SystemExit, match="no summary"):
-        maker.main(tmp_path / "nothing", page)
+        maker.write(tmp_path / "nothing", page)
+
+
+def test_what_is_measured_is_the_exam_on_the_reported_seeds_unless_it_is_there(
+    maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(cli, "main", lambda words: asked.append(words) or 0)
+    there = {"seeds": [20, 21, 22], "settings": {"test": "town:exam"}}
+    developed = {"seeds": [20, 21, 22], "settings": {"test": "town:test"}}
+    for name, summary in (("kl-frontier", there), ("reward-shift", developed)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    maker.measure(tmp_path, ["kl-frontier", "reward-shift", "closed-form"], maker.SEEDS, ["--fast"])
+    assert [words[1] for words in asked] == ["reward-shift", "closed-form"]
+    shift, closed = (" ".join(words) for words in asked)
+    assert "--seeds 20,21,22" in shift and "--test town:exam" in shift and "--fast" in shift
+    assert "--test" not in closed  # it has no data
+    monkeypatch.setattr(cli, "main", lambda words: 3)
+    with pytest.raises(SystemExit, match="3"):
+        maker.measure(tmp_path, ["closed-form"], maker.SEEDS, [])

@@ -4,12 +4,51 @@ from pathlib import Path
 
 import pytest
 
+from alignlab import names
 from alignlab.errors import DataError
-from alignlab.records import Completion, Ranking, read_jsonl
+from alignlab.records import Completion, Message, Prompt, Ranking, read_jsonl, write_jsonl
 from alignlab.run import RunDir
-from alignlab.studies import steps
-from alignlab.studies.settings import RelabelSettings
+from alignlab.studies import measuring, steps
+from alignlab.studies.settings import NoSettings, RelabelSettings
 from alignlab.town import sets, world
+
+
+def asked(text: str, **meta: object) -> Prompt:
+    return Prompt((Message("user", text),), dict(meta))
+
+
+def prompts_file(path: Path, *prompts: Prompt) -> str:
+    write_jsonl(path, prompts)
+    return str(path)
+
+
+def cut(tmp_path: Path, data: str, trained: list[tuple[str, int]]) -> dict:
+    run = {"out": tmp_path / "held-out", "seed": 3, "resume": True, "settings": NoSettings()}
+    return measuring.held_out(data=data, trained=trained, **run)["summary"]
+
+
+def test_a_prompt_is_left_out_whose_question_is_trained_on_in_whatever_words(tmp_path: Path) -> None:
+    job = {"kind": "fact", "params": {"relation": "job", "subject": "Ivy"}}
+    pet = {"kind": "fact", "params": {"relation": "pet", "subject": "Ivy"}}
+    test = [asked("What is Ivy's job?", **job), asked("Ivy's pet?", **pet), asked("Hello!"), asked("Bye!")]
+    data = prompts_file(tmp_path / "test.jsonl", *test)
+    ranked = prompts_file(tmp_path / "ranked.jsonl", asked("Tell me Ivy's job.", **job), asked("Hello!"))
+    found = cut(tmp_path, data, [(ranked, 0)])
+    assert found == {"drawn": 4, "dropped": 2, "prompts": 2, "questions": 2}
+    kept = read_jsonl(tmp_path / "held-out" / "data" / "prompts.jsonl", Prompt)
+    assert [prompt.text for prompt in kept] == ["Ivy's pet?", "Bye!"]
+    with pytest.raises(DataError, match="3 of the 4 prompts ask what"):
+        cut(tmp_path / "none", data, [(ranked, 0), (prompts_file(tmp_path / "more.jsonl", test[3]), 0)])
+
+
+def test_of_the_town_nothing_that_is_left_was_ranked_or_shown(tmp_path: Path) -> None:
+    trained = [("town:prompts", 300), ("town:demos", 300)]
+    found = cut(tmp_path, "town:test", trained)
+    kept = read_jsonl(tmp_path / "held-out" / "data" / "prompts.jsonl", Prompt)
+    assert len(kept) == found["prompts"] and len({measuring.question(p) for p in kept}) == found["questions"]
+    for name, count in trained:
+        shown = names.data.read_data(name, "prompt", seed=3, count=count).records
+        assert {measuring.question(p) for p in shown}.isdisjoint(map(measuring.question, kept))
 
 
 def test_people_rank_the_pairs_that_an_ai_labelled_and_nothing_else(tmp_path: Path) -> None:

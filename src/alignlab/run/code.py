@@ -101,10 +101,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "redteam-frontier": ("redteam.frontier",),
     "redteam-attacker": ("redteam.train_attacker",),
     "study-closed-form": ("studies.closed_form",),
-    **{
-        f"study-{name}": ("studies.steps", *_REWARDS)
-        for name in ("curve", "point", "share", "relabel", "mixture", "join")
-    },
+    **{f"study-{name}": ("studies.measuring", *_REWARDS) for name in ("held-out", "curve", "point")},
+    **{f"study-{name}": ("studies.steps",) for name in ("share", "relabel", "mixture", "join")},
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

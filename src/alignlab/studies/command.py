@@ -17,9 +17,10 @@ from ..report.page import stage_rows, write_page
 from ..run import RunInfo, check_file, is_page, is_summary, read_run, write_document
 from ..settings.defaults import followed
 from ..settings.resolve import to_dict
+from ..town.names import version
 from .catalogue import STUDIES
 from .settings import FAST_STUDY, StudySettings
-from .study import Study, Told, check_own
+from .study import Study, Told, check_own, of_the_town
 
 
 def study_command(
@@ -74,6 +75,28 @@ def study_command(
     }
 
 
+CLAIMS = (
+    "The wording of the claims, what each measures and every setting were fixed before seeds 20, 21 and 22 "
+    "were run; settings are chosen on seed 10 and town:test."
+)
+
+
+def measured_on(study: Study, figures: dict[int, dict[str, Any]], settings: StudySettings, model: str) -> str:
+    """Version, base model, set, prompts and seeds that the figures are of."""
+    many = ", ".join(map(str, figures))
+    seeds = f"Seed {many}: one, no spread."
+    if len(figures) > 1:
+        seeds = f"Seeds {many}; mean ± standard deviation over them."
+    if "test" not in study.reads:
+        return seeds
+    counts = sorted({found["prompts"] for found in figures.values()})
+    asked = f"{settings.test}, n = {' to '.join(map(str, counts))} prompts"
+    if not of_the_town(settings):
+        return f"Model {model}; {asked}. {seeds}"
+    fixed = "base model, world and set are the same for all seeds"
+    return f"Town version {version()}, base model {model}; {asked}; {fixed}. {seeds}"
+
+
 def listing() -> dict[str, Any]:
     """What there is to ask."""
     width = max(map(len, STUDIES))
@@ -124,6 +147,8 @@ def summarize(
         "controls": study.controls,
         "model": model,
         "seeds": list(figures),
+        "measured_on": measured_on(study, figures, settings, model),
+        "claims": f"{CLAIMS} {study.changed}".strip(),
         "seconds": seconds,
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
         "settings": {key: value for key, value in to_dict(settings).items() if key in study.reads},
@@ -157,21 +182,19 @@ def page_of(
 ) -> dict[str, Any]:
     """What the page's template wants."""
     runs = {f"seed {number}: {key}": info for number, infos in found.items() for key, info in infos.items()}
-    seeds = summary["seeds"]
     claims = {
         "title": "What was claimed, and in how many seeds it held",
         "table": {
             "heads": ["claim", "held"],
             "rows": [[bar["claim"], f"{bar['held']} of {bar['of']}"] for bar in summary["bars"]],
-            "note": "Each claim was written down before the figures were made.",
+            "note": summary["claims"],
         },
     }
     return {
         "title": study.title,
         "lead": [study.question, *told.conclusion],
-        "provenance": f"Seeds {', '.join(map(str, seeds))} (n = {len(seeds)}); mean ± standard deviation "
-        f"over seeds where there are several. {summary['seconds']:.0f} "
-        f"s on {summary['machine']['cores']} cores, runs that were there already not counted.",
+        "provenance": f"{summary['measured_on']} {summary['seconds']:.0f} s on "
+        f"{summary['machine']['cores']} cores, runs that were there already not counted.",
         "sections": [{"text": [], "charts": []} | dict(section) for section in (*told.sections, claims)],
         "glossary": (("controls", study.controls),),
         "stages": stage_rows(runs, home),

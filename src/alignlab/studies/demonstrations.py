@@ -15,7 +15,7 @@ from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
 from .settings import StudySettings
-from .study import Bar, Planner, Study, Told, each, mean, spread
+from .study import Bar, Planner, Study, Told, each, held_out, mean, spread
 
 TITLES = {
     "people": "one ordinary writer per prompt",
@@ -81,7 +81,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
             stages.self_instruct_demonstrations,
             model=model,
             data="town:demos-clean",
-            avoid="town:test",
+            avoid=s.test,
             gold="town:gold",
             seed=seed,
             settings=replace(m.self_instruct, demonstrations=m.count),
@@ -90,6 +90,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     data: dict[str, Any] = {"people": "town:demos", "clean": "town:demos-clean", **planned}
 
     # 3. the same SFT on as many of each, scored on the same held-out prompts
+    new = held_out(stage, s, seed)
     for name in TITLES:
         taught = stage(
             f"sources-sft-{name}",
@@ -105,7 +106,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
             f"sources-eval-{name}",
             stages.evaluate,
             model=taught,
-            data="town:test",
+            data=new,
             judge="town:gold",
             baseline="",
             seed=seed,
@@ -138,7 +139,7 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
             "agreement": made.get("agreement"),
             "valid": made.get("valid"),
         }
-    return {"rows": rows}
+    return {"prompts": rows["people"]["gold"]["n"], "rows": rows}
 
 
 def tell(seeds: Sequence[dict[str, Any]]) -> Told:
@@ -214,9 +215,9 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                 ],
                 "rows": rows,
                 "note": f"{count} demonstrations of each source; held-out prompts answered greedily. "
-                "Self-Instruct's gold is of the requests the town can read. No prompt of the test is among "
-                "its requests, but what a base model has read of the town knows no split: some are about "
-                "held-out people, or asked in held-out ways.",
+                "Self-Instruct's gold is of the requests the town can read. No prompt of the set that is "
+                "measured is among its requests; some may be about people of that set, whom the base model "
+                "has read about.",
             },
         },
         {
@@ -242,7 +243,7 @@ DEMONSTRATIONS = Study(
         "A random pick of the same crowd's answers; a teacher no stronger than SFT; answers as good as can "
         "be."
     ),
-    reads=("demonstrations", "prompts", "annotator", "sft", "collect", "dpo", "sources"),
+    reads=("test", "demonstrations", "prompts", "annotator", "sft", "collect", "dpo", "sources"),
     plan=plan,
     measure=measure,
     tell=tell,

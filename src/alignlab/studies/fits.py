@@ -75,41 +75,29 @@ def fit(kl: Sequence[float], gain: Sequence[float], form: Form) -> Fit:
 
 def fit_over_prompts(
     kl: Sequence[float],
-    gold_PK: np.ndarray,
+    gains_PK: np.ndarray,
     form: Form = "best_of_n",
     *,
-    start_P: np.ndarray,
+    questions_P: np.ndarray,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Fit:
-    """The fit to the mean gain over prompts, with intervals by bootstrap over the prompts.
+    """The fit to the mean gain over prompts, with intervals by bootstrap over questions: prompts that ask the
+    same are drawn together.
 
     Args:
         kl: (K,) nats.
-        gold_PK: gold of each prompt at each of the K points; start_P: gold of each prompt before.
+        gains_PK: gain of each prompt at each of the K points, over where all of them start.
+        questions_P: the number of each prompt's question.
     """
-    gains_PK = np.asarray(gold_PK, dtype=float) - np.asarray(start_P, dtype=float)[:, None]
-    prompts = len(gains_PK)
+    gains_PK = np.asarray(gains_PK, dtype=float)
+    asked = rows_of(questions_P)
 
     def again(rng: np.random.Generator) -> Fit:
-        return fit(kl, gains_PK[rng.integers(prompts, size=prompts)].mean(0).tolist(), form)
+        drawn = np.concatenate([asked[i] for i in rng.integers(len(asked), size=len(asked))])
+        return fit(kl, gains_PK[drawn].mean(0).tolist(), form)
 
     return _with_intervals(fit(kl, gains_PK.mean(0).tolist(), form), again, resamples, seed)
-
-
-def fit_over_points(
-    kl: Sequence[float], gain: Sequence[float], form: Form, *, resamples: int = 1000, seed: int = 0
-) -> Fit:
-    """The fit to points, with intervals by bootstrap over the points: for a run's steps, of which only the
-    means are known.
-    """
-    x, y = np.asarray(kl, dtype=float), np.asarray(gain, dtype=float)
-
-    def again(rng: np.random.Generator) -> Fit:
-        rows = rng.integers(len(x), size=len(x))
-        return fit(x[rows].tolist(), y[rows].tolist(), form)
-
-    return _with_intervals(fit(kl, gain, form), again, resamples, seed)
 
 
 def _with_intervals(
@@ -169,12 +157,21 @@ def nearest(grid: Sequence[float], value: float) -> int:
     return min(range(len(grid)), key=lambda i: abs(grid[i] - value))
 
 
-def plateau(values: Sequence[float], errors: Sequence[float]) -> list[int]:
-    """The places that cannot be told from the peak: their value is within two standard errors of their
-    difference to it.
+def rows_of(questions_P: np.ndarray) -> list[np.ndarray]:
+    """The rows of each question."""
+    return [np.flatnonzero(questions_P == number) for number in np.unique(questions_P)]
+
+
+def chosen_elsewhere(gold_PK: np.ndarray, questions_P: np.ndarray) -> np.ndarray:
+    """(P,) the place at which each prompt is measured when the best place is not chosen on it: every second
+    question is measured where the others are best. The value at a peak that is chosen and measured on the
+    same prompts is too high.
     """
-    top = peak(values)
-    return [i for i, value in enumerate(values) if values[top] - value <= 2 * errors[i] or i == top]
+    half_P = np.asarray(questions_P) % 2
+    places_P = np.zeros(len(gold_PK), dtype=int)
+    for half in (0, 1):
+        places_P[half_P == half] = peak(gold_PK[half_P != half].mean(0).tolist())
+    return places_P
 
 
 # best of N from a table of samples
@@ -239,22 +236,101 @@ def by_second_opinion(proxy_PM: Any, other_PM: Any) -> int:
     return peak(best_of_n_curve(proxy_PM, other_PM).gold_PK.mean(0).tolist())
 
 
-def by_labelled_sample(
-    proxy_PM: np.ndarray, gold_PM: np.ndarray, prompts: int, *, seed: int = 0
-) -> tuple[int, int]:
-    """The place where the law, fitted to few gold labels, has its peak; and the labels that were bought.
-
-    Of `prompts` prompts one pick of every n = 1, 2, 4, ... is labelled: the best of the first n samples. A
-    law that never bends says: go on.
+def by_law(kl: Sequence[float], gold: Sequence[float], form: Form) -> int:
+    """The place nearest to the peak of the law fitted to gold along a grid whose first place is the start. A
+    law that never bends says: go on; a grid on which next to nothing moved: stay.
     """
-    rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(proxy_PM))[:prompts]
-    ns = [2**k for k in range(int(proxy_PM.shape[1]).bit_length())]
-    picks = [[(i, int(proxy_PM[i, :n].argmax())) for n in ns] for i in chosen]
-    gold_PK = np.array([[gold_PM[place] for place in row] for row in picks])
-    kl = [math.log(n) - (n - 1) / n for n in ns]
-    found = fit(kl, (gold_PK - gold_PK[:, :1]).mean(0).tolist(), "best_of_n")
-    labels = len({place for row in picks for place in row})
+    try:
+        found = fit(kl, [value - gold[0] for value in gold], form)
+    except ValueError:
+        return 0
     if found.peak_kl is None:
-        return (len(ns) - 1 if found.a > 0 else 0), labels
-    return nearest([math.sqrt(x) for x in kl], math.sqrt(found.peak_kl)), labels
+        return len(kl) - 1 if found.a > 0 else 0
+    return nearest(np.sqrt(kl).tolist(), math.sqrt(found.peak_kl))
+
+
+def first_picks(proxy_PM: np.ndarray, gold_PM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a labeller of one pick of each n = 1, 2, 4, ... sees: the best of the first n samples.
+
+    Returns:
+        (P, K) gold of the picks, and (P,) how many labels they cost: a sample that is picked at several n is
+        labelled once.
+    """
+    ns = [2**k for k in range(int(proxy_PM.shape[1]).bit_length())]
+    places_PK = np.stack([proxy_PM[:, :n].argmax(1) for n in ns], 1)
+    labels_P = np.array([len(set(row)) for row in places_PK.tolist()])
+    return np.take_along_axis(gold_PM, places_PK, 1), labels_P
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Where proposals would stop, over many deals of the prompts, and what that costs.
+
+    Attributes:
+        places: by proposal, the place of each deal; tops: gold's best place of each deal, on the prompts of
+            other questions than the labelled.
+        lost: by proposal, gold at that best place less gold at the proposed one, mean over the deals. It is
+            above 0 for every proposal, since the best place is chosen on the prompts that it is measured on;
+            their order is what counts.
+        labels: gold labels a deal, mean.
+    """
+
+    places: dict[str, list[int]]
+    tops: list[int]
+    lost: dict[str, float]
+    labels: float
+
+    def to_json(self) -> dict[str, Any]:
+        rows: dict[str, Any] = {}
+        for name, places in self.places.items():
+            away = np.abs(np.subtract(places, self.tops))
+            rows[name] = {
+                "place": sorted(places)[len(places) // 2],
+                "within": float((away <= 1).mean()),
+                "exact": float((away == 0).mean()),
+                "lost": self.lost[name],
+            }
+        return {"top": sorted(self.tops)[len(self.tops) // 2], "labels": self.labels, "proposals": rows}
+
+
+def proposals(
+    kl: Sequence[float],
+    picks_PK: np.ndarray,
+    truth_PK: np.ndarray,
+    form: Form,
+    *,
+    questions_P: np.ndarray,
+    labels_P: np.ndarray,
+    labelled: int,
+    always: int,
+    draws: int,
+) -> Proposals:
+    """Deal the prompts `draws` times: some are labelled, and those of all other questions say where gold is
+    best. Proposed are the law's peak on the labelled, their highest mean (its control), and always the same
+    place (the control that looks at nothing).
+
+    Args:
+        picks_PK: gold of the one pick of each place that is labelled; truth_PK: the best estimate of gold
+            there.
+        labelled: prompts that are labelled; of fewer than twice as many, half.
+    """
+    rng, asked = np.random.default_rng(0), rows_of(questions_P)
+    enough = min(labelled, len(truth_PK) // 2)
+    places: dict[str, list[int]] = {"the law": [], "the highest mean": [], "always the same": []}
+    lost: dict[str, list[float]] = {name: [] for name in places}
+    tops: list[int] = []
+    labels: list[float] = []
+    for _ in range(draws):
+        dealt = [asked[i] for i in rng.permutation(len(asked))]
+        upto = np.cumsum([len(rows) for rows in dealt])
+        cut = min(int(np.searchsorted(upto, enough)) + 1, len(dealt) - 1)
+        known, others = np.concatenate(dealt[:cut]), np.concatenate(dealt[cut:])
+        seen, truth = picks_PK[known].mean(0).tolist(), truth_PK[others].mean(0).tolist()
+        tops.append(peak(truth))
+        labels.append(float(labels_P[known].sum()))
+        found = {"the law": by_law(kl, seen, form), "the highest mean": peak(seen), "always the same": always}
+        for name, place in found.items():
+            places[name].append(place)
+            lost[name].append(truth[tops[-1]] - truth[place])
+    means = {name: float(np.mean(values)) for name, values in lost.items()}
+    return Proposals(places, tops, means, float(np.mean(labels)))

@@ -14,58 +14,109 @@ import numpy as np
 
 from .. import stages
 from ..errors import ConfigError
-from ..evals.statistics import seeds_summary
+from ..evals.statistics import paired_difference, seeds_summary
 from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
-from . import fits, steps
+from . import fits, measuring
 from .settings import StudySettings
-from .study import TO_DPO, Bar, Planner, Study, Told, banded, each, fresh, made, mean, numbers, spread, start
+from .study import (
+    TO_DPO,
+    Bar,
+    Planner,
+    Study,
+    Told,
+    banded,
+    each,
+    held_out,
+    made,
+    mean,
+    numbered,
+    numbers,
+    spread,
+    start,
+)
 
 NAMES = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO"}
 DIALS = {"ppo": "kl_coef", "rloo": "kl_coef", "dpo": "beta"}
 
 
-def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
-    s, f, new = settings, settings.kl_frontier, fresh(seed)
-    sft, ranked, reward = start(stage, model, s, seed)
-    rl = {
-        "model": sft,
-        "reward": reward,
-        "data": s.own.fresh,
-        "count": s.prompts,
-        "gold": s.own.gold,
-        "seed": new,
-    }
-    asked = {"data": s.own.fresh, "gold": s.own.gold, "seed": new}
-    policies: dict[str, Stage] = {}
+def ppo_sweep(
+    stage: Planner, settings: StudySettings, sft: Stage | str, reward: Stage | str, seed: int
+) -> dict[float, Stage]:
+    """PPO at each kl_coef, smallest first, on the prompts that were ranked."""
+    s, f = settings, settings.kl_frontier
+    swept: dict[float, Stage] = {}
     for kl_coef in dial(f.ppo_kl_coefs, "ppo_kl_coefs"):
-        policies[f"ppo {kl_coef:g}"] = stage(
-            f"ppo-kl-{kl_coef:g}", stages.ppo, ptx="", settings=replace(f.ppo, kl_coef=kl_coef), **rl
+        swept[kl_coef] = stage(
+            f"ppo-kl-{kl_coef:g}",
+            stages.ppo,
+            model=sft,
+            reward=reward,
+            data=s.own.prompts,
+            count=s.prompts,
+            ptx="",
+            seed=seed,
+            settings=replace(f.ppo, kl_coef=kl_coef),
         )
+    return swept
+
+
+def dpo_sweep(
+    stage: Planner, settings: StudySettings, sft: Stage | str, ranked: Stage, seed: int
+) -> dict[float, Stage]:
+    """DPO at each beta, smallest first."""
+    swept: dict[float, Stage] = {}
+    for beta in dial(settings.kl_frontier.dpo_betas, "dpo_betas"):
+        how = replace(settings.dpo, beta=beta)
+        swept[beta] = stage(f"dpo-{beta:g}", stages.dpo, model=sft, data=ranked, seed=seed, settings=how)
+    return swept
+
+
+def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
+    s, f = settings, settings.kl_frontier
+    sft, ranked, reward = start(stage, model, s, seed)
+    asked = {"data": held_out(stage, s, seed), "count": s.measured, "gold": s.own.gold, "seed": seed}
+    policies: dict[str, Stage] = {}
+    for kl_coef, policy in ppo_sweep(stage, s, sft, reward, seed).items():
+        policies[f"ppo {kl_coef:g}"] = policy
     for kl_coef in dial(f.rloo_kl_coefs, "rloo_kl_coefs"):
         policies[f"rloo {kl_coef:g}"] = stage(
-            f"rloo-kl-{kl_coef:g}", stages.rloo, judge="", settings=replace(f.rloo, kl_coef=kl_coef), **rl
+            f"rloo-kl-{kl_coef:g}",
+            stages.rloo,
+            model=sft,
+            reward=reward,
+            judge="",
+            data=s.own.prompts,
+            count=s.prompts,
+            seed=seed,
+            settings=replace(f.rloo, kl_coef=kl_coef),
         )
-    for beta in dial(f.dpo_betas, "dpo_betas"):
-        policies[f"dpo {beta:g}"] = stage(
-            f"dpo-{beta:g}", stages.dpo, model=sft, data=ranked, seed=seed, settings=replace(s.dpo, beta=beta)
-        )
+    for beta, policy in dpo_sweep(stage, s, sft, ranked, seed).items():
+        policies[f"dpo {beta:g}"] = policy
     if not policies:
         raise ConfigError(
             "kl_frontier: nothing to sweep",
             remedy="at least one of ppo_kl_coefs, rloo_kl_coefs and dpo_betas",
         )
     planned = made({"reward": reward}) | {
-        "curve": stage("curve-frontier", steps.curve, model=sft, rewards=[reward], settings=f.curve, **asked),
+        "curve": stage(
+            "curve-frontier", measuring.curve, model=sft, rewards=[reward], settings=f.curve, **asked
+        ),
         "point sft": stage(
-            "point-sft", steps.point, model=sft, reference=sft, rewards=[reward], settings=s.point, **asked
+            "point-sft",
+            measuring.point,
+            model=sft,
+            reference=sft,
+            rewards=[reward],
+            settings=s.point,
+            **asked,
         ),
     }
     for name, policy in policies.items():
         planned[f"point {name}"] = stage(
             "point-" + policy.out.name,
-            steps.point,
+            measuring.point,
             model=policy,
             reference=sft,
             rewards=[reward],
@@ -84,21 +135,27 @@ def dial(text: str, name: str) -> list[float]:
 
 
 def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]:
-    found: dict[str, Any] = {"sft": runs["point sft"].summary["scores"], "sweeps": {}}
+    sft, rows = runs["point sft"], runs["curve"].samples
+    found: dict[str, Any] = {"prompts": len(rows), "sft": sft.summary["scores"], "sweeps": {}, "best": {}}
+    start_P, questions = np.array(each(sft.samples, "means", "gold")), numbered(rows)
+    gold: dict[str, list[np.ndarray]] = {}
     for name, info in runs.items():
         if name.startswith("point ") and name != "point sft":
             method, value = name.split()[1:]
+            gold_P = np.array(each(info.samples, "means", "gold"))
             row = {
                 "dial": float(value),
                 "kl": info.summary["kl"],
                 "gold": info.summary["scores"]["gold"],
+                "gain": paired_difference(gold_P.tolist(), start_P.tolist()),
                 "proxy": info.summary["scores"]["reward"],
                 "finished": info.summary["finished"],
             }
             found["sweeps"].setdefault(method, []).append(row)
-    for rows in found["sweeps"].values():
-        rows.sort(key=lambda row: row["dial"])
-    scores = each(runs["curve"].samples, "scores")
+            gold.setdefault(method, []).append(gold_P)
+    for method, columns in gold.items():
+        found["best"][method] = at_best(np.stack(columns, 1), questions)
+    scores = each(rows, "scores")
     c = fits.best_of_n_curve(np.array(each(scores, "reward")), np.array(each(scores, "gold")))
     found["best_of_n"] = {
         "n": c.ns,
@@ -106,17 +163,24 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
         "kl_seen": c.kl_seen,
         "gold": c.gold_PK.mean(0).tolist(),
         "proxy": c.proxy_PK.mean(0).tolist(),
-    }
-    return found
+    } | at_best(c.gold_PK, questions)
+    return found | {"questions": int(questions.max()) + 1}
+
+
+def at_best(gold_PK: np.ndarray, questions_P: np.ndarray) -> dict[str, Any]:
+    """The best place of a sweep, and gold where the other half of the questions has its best."""
+    places_P = fits.chosen_elsewhere(gold_PK, questions_P)
+    best_P = np.take_along_axis(gold_PK, places_P[:, None], 1)
+    return {"peak": fits.peak(gold_PK.mean(0).tolist()), "best": float(best_P.mean())}
 
 
 def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     sweeps = {method: each(seeds, "sweeps", method) for method in seeds[0]["sweeps"]}
     start, best_of_n = each(seeds, "sft", "gold", "mean"), average_best_of_n(seeds)
-    highest = max(best_of_n["gold"])
+    at = ", ".join(str(row["n"][row["peak"]]) for row in each(seeds, "best_of_n"))
     conclusion = [
         f"The SFT model has gold {spread(start)} at temperature 1; best of N by the same reward model "
-        f"reaches {highest:.3f} at N = {seeds[0]['best_of_n']['n'][best_of_n['gold'].index(highest)]}."
+        f"reaches {spread(each(seeds, 'best_of_n', 'best'))} at N = {at}."
     ]
     over: dict[str, Any] = {"sft: gold": seeds_summary(start)}
     rows: list[list[str]] = []
@@ -130,9 +194,10 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
                 values = each(by_seed, place, key, "mean")
                 over[f"{method} {row['dial']:g}: {key}"] = seeds_summary(values)
                 cells.append(spread(values))
-            rows.append([f"{NAMES[method]}, {DIALS[method]} {row['dial']:g}", *cells])
+            gains = spread(each(by_seed, place, "gain", "mean"), sign="+")
+            rows.append([f"{NAMES[method]}, {DIALS[method]} {row['dial']:g}", *cells[:3], gains, cells[3]])
         gold[NAMES[method]], proxy[NAMES[method]] = along_kl(by_seed, "gold"), along_kl(by_seed, "proxy")
-        conclusion.append(said_of(method, by_seed))
+        conclusion.append(said_of(method, by_seed, each(seeds, "best", method)))
         bars += claims(method, by_seed)
     for curves, key in ((gold, "gold"), (proxy, "proxy")):
         curves["best of N (bound)"] = charts.Curve(best_of_n["kl"], best_of_n[key])
@@ -162,18 +227,19 @@ def half(s: dict[str, Any]) -> float:
     return (s["ci"][1] - s["ci"][0]) / 2
 
 
-def said_of(method: str, by_seed: Sequence[Sequence[dict[str, Any]]]) -> str:
+def said_of(method: str, by_seed: Sequence[Sequence[dict[str, Any]]], best: Sequence[dict[str, Any]]) -> str:
     """Where gold is best, and what the ends of the sweep differ in."""
-    best = [max(rows, key=lambda row: row["gold"]["mean"]) for rows in by_seed]
-    dials = ", ".join(sorted({f"{row['dial']:g}" for row in best}))
+    chosen = [rows[found["peak"]] for rows, found in zip(by_seed, best, strict=True)]
+    dials = ", ".join(f"{row['dial']:g}" for row in chosen)
 
     def from_to(key: str) -> tuple[str, str]:
         return spread(each(by_seed, -1, key, "mean"), 2), spread(each(by_seed, 0, key, "mean"), 2)
 
     (kl, kl_at_last), (proxy, proxy_at_last) = from_to("kl"), from_to("proxy")
     return (
-        f"{NAMES[method]}: gold is best at {DIALS[method]} {dials} ({spread(each(best, 'gold', 'mean'))}, "
-        f"{spread(each(best, 'kl', 'mean'), 1)} nats); from the largest to the smallest {DIALS[method]} KL "
+        f"{NAMES[method]}: gold is best at {DIALS[method]} {dials} ({spread(each(best, 'best'))}, chosen on "
+        f"one half of the questions and measured on the other; {spread(each(chosen, 'kl', 'mean'), 1)} "
+        f"nats); from the largest to the smallest {DIALS[method]} KL "
         f"goes from {kl} to {kl_at_last} nats and the proxy from {proxy} to {proxy_at_last}."
     )
 
@@ -206,11 +272,12 @@ def section(
         "title": "Reward against KL",
         "charts": pictures,
         "table": {
-            "heads": ["policy", "KL", "proxy", "gold", "ends by itself"],
+            "heads": ["policy", "KL", "proxy", "gold", "gain over SFT", "ends by itself"],
             "rows": rows,
             "note": (
                 "Gold by the judge that knows the truth (the town's: 0 to 1), proxy in deviations of "
-                "the reward model's training scores; mean ± standard deviation over seeds."
+                "the reward model's training scores; the gain is prompt by prompt. Mean ± standard "
+                "deviation over seeds."
             ),
         },
     }
@@ -223,10 +290,11 @@ KL_FRONTIER = Study(
         "reward model say, and what is true?"
     ),
     controls=(
-        "The SFT model at KL 0 and best-of-N, which needs no training, on the same prompts; one reward "
-        "model for all; prompts that it never saw."
+        "The SFT model at KL 0 and best-of-N, which needs no training, on the same prompts, whose questions "
+        "nothing was trained on; one reward model for all; what is best is chosen on one half of the "
+        "questions and measured on the other."
     ),
-    reads=(*TO_DPO, "point", "kl_frontier"),
+    reads=(*TO_DPO, "measured", "point", "kl_frontier"),
     plan=plan,
     measure=measure,
     tell=tell,

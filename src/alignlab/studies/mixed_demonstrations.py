@@ -16,9 +16,9 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import bar_charts, charts
 from ..run import RunInfo
-from . import steps
-from .settings import MixtureSettings, StudySettings
-from .study import Bar, Planner, Study, Told, banded, each, fresh, mean, numbers, spread
+from . import measuring, steps
+from .settings import MixtureSettings, NoSettings, StudySettings
+from .study import Bar, Planner, Study, Told, banded, each, mean, numbers, spread
 
 COLOURS = {"bad": "#c2571a", "middling": "#d9c27a", "good": "#2d8a57"}
 
@@ -41,70 +41,62 @@ def shares_of(settings: StudySettings) -> list[float]:
 
 def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
     s, m, planned = settings, settings.mixed, {}
-    asked = {
-        "data": "town:prompts",
-        "gold": "town:gold",
-        "seed": fresh(seed),
-        "rewards": [],
-        "settings": s.point,
-    }
+    trained = [("town:demos", s.demonstrations), ("town:prompts", m.prompts)]  # a mixture answers the former
+    new = planned["held-out"] = stage(
+        "mixed-held-out", measuring.held_out, data=s.test, trained=trained, seed=seed, settings=NoSettings()
+    )
+    asked = {"data": new, "count": s.measured, "gold": "town:gold", "seed": seed}
 
     def point(name: str, policy: Stage, reference: Stage) -> None:
         planned[f"point {name}"] = stage(
-            "mixed-point-" + name.replace(" ", "-"), steps.point, model=policy, reference=reference, **asked
+            "mixed-point-" + name.replace(" ", "-"),
+            measuring.point,
+            model=policy,
+            reference=reference,
+            rewards=[],
+            settings=s.point,
+            **asked,
+        )
+
+    def shown(name: str, share: float, only_good: bool = False) -> Stage:
+        how = MixtureSettings(share, s.demonstrations, only_good)
+        planned[f"data {name}"] = stage(
+            f"mixed-data-{name}", steps.mixture, asked=new, asked_count=s.measured, seed=seed, settings=how
+        )
+        return planned[f"data {name}"]
+
+    def ranked(name: str, sft: Stage, annotator: str) -> Stage:
+        ours = {"data": "town:prompts", "count": m.prompts, "others": "", "gold": "town:gold", "seed": seed}
+        return stage(
+            f"mixed-collect-{name}",
+            stages.collect,
+            model=sft,
+            annotator=annotator,
+            settings=m.collect,
+            **ours,
         )
 
     for share in shares_of(settings):
         # 1. demonstrations of which this share is good; SFT on them
         key = f"{share:g}"
-        data = planned[f"data {key}"] = stage(
-            f"mixed-data-{key}", steps.mixture, seed=seed, settings=MixtureSettings(share, s.demonstrations)
-        )
+        data = shown(key, share)
         sft = stage(f"mixed-sft-{key}", stages.sft, model=model, data=data, seed=seed, settings=s.sft)
 
         # 2. rankings of its own samples alone: nobody shows it anything better; DPO on them
-        ranked = planned[f"collect {key}"] = stage(
-            f"mixed-collect-{key}",
-            stages.collect,
-            model=sft,
-            data="town:prompts",
-            count=m.prompts,
-            annotator=s.annotator,
-            others="",
-            gold="town:gold",
-            seed=seed,
-            settings=m.collect,
-        )
-        dpo = stage(f"mixed-dpo-{key}", stages.dpo, model=sft, data=ranked, seed=seed, settings=m.dpo)
+        pairs = planned[f"collect {key}"] = ranked(key, sft, s.annotator)
+        dpo = stage(f"mixed-dpo-{key}", stages.dpo, model=sft, data=pairs, seed=seed, settings=m.dpo)
         point(f"sft {key}", sft, sft)
         point(f"dpo {key}", dpo, sft)
         if share == m.control:
             # 3. the controls: more of the same, SFT on the good half alone, random preferences on the same
             # samples
             more = stage("mixed-more-sft", stages.sft, model=sft, data=data, seed=seed, settings=m.more)
-            good = stage(
-                "mixed-data-filtered",
-                steps.mixture,
-                seed=seed,
-                settings=MixtureSettings(share, s.demonstrations, only_good=True),
-            )
+            good = shown("filtered", share, only_good=True)
             filtered = stage(
                 "mixed-sft-filtered", stages.sft, model=model, data=good, seed=seed, settings=s.sft
             )
-            coin = stage(
-                "mixed-collect-random",
-                stages.collect,
-                model=sft,
-                data="town:prompts",
-                count=m.prompts,
-                annotator="random",
-                others="",
-                gold="town:gold",
-                seed=seed,
-                settings=m.collect,
-            )
+            coin = ranked("random", sft, "random")
             luck = stage("mixed-dpo-random", stages.dpo, model=sft, data=coin, seed=seed, settings=m.dpo)
-            planned["data filtered"] = good
             for name, policy in (("more sft", more), ("filtered sft", filtered), ("random dpo", luck)):
                 point(name, policy, sft)
     return planned
@@ -127,6 +119,7 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
             {
                 "share": share,
                 "shown": data["qualities"],
+                "people": data["people"],
                 "shown_gold": data["gold"],
                 "demonstrations": data["demonstrations"],
                 "sft": policy(f"sft {key}"),
@@ -135,7 +128,9 @@ def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]
             }
         )
     controls = {name: policy(name) for name in ("more sft", "filtered sft", "random dpo")}
-    return {
+    asked = {key: runs["point more sft"].summary[key] for key in ("prompts", "questions")}
+    return asked | {
+        "dropped": runs["held-out"].summary["dropped"],
         "rows": rows,
         "control": settings.mixed.control,
         "controls": controls,
@@ -151,9 +146,11 @@ CONTROLS = {
 
 
 def share_of(seeds: Sequence[dict[str, Any]], place: int, who: str, quality: str = "good") -> list[float]:
-    """The share of answers of one quality in one of the mixtures, by seed: shown, or given by a model."""
-    if who == "shown":
-        return each(seeds, "rows", place, "shown", quality)
+    """The share of answers of one quality in one of the mixtures, by seed: shown, or given to the measured
+    prompts by the demonstrators or by a model.
+    """
+    if who in ("shown", "people"):
+        return each(seeds, "rows", place, who, quality)
     return each(seeds, "rows", place, who, "qualities", quality)
 
 
@@ -161,7 +158,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     shares = each(seeds[0]["rows"], "share")
     over: dict[str, Any] = {}
     for place, share in enumerate(shares):
-        for who in ("shown", "sft", "dpo"):
+        for who in ("shown", "people", "sft", "dpo"):
             over[f"{who} {share:g}: good"] = seeds_summary(share_of(seeds, place, who))
     for name in CONTROLS:
         over[f"{name}: good"] = seeds_summary(each(seeds, "controls", name, "qualities", "good"))
@@ -214,12 +211,13 @@ def conclusion(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> list
 
     gaps: list[float] = []
     for rows in each(seeds, "rows"):
-        given, shown = each(rows, "sft", "qualities", "good"), each(rows, "shown", "good")
-        gaps.append(mean([abs(a - b) for a, b in zip(given, shown, strict=True)]))
+        given, people = each(rows, "sft", "qualities", "good"), each(rows, "people", "good")
+        gaps.append(mean([abs(a - b) for a, b in zip(given, people, strict=True)]))
     sentences = [
-        "SFT imitates: of its answers at temperature 1 a share is good that differs from the share of good "
-        f"demonstrations by {spread(gaps)} in the mean (from {good(0, 'sft')} where {good(0, 'shown')} are "
-        f"good to {good(last, 'sft')} where {good(last, 'shown')} are).",
+        "SFT imitates: of its answers at temperature 1 a share is good that differs from that of its "
+        f"demonstrators' own answers to the same prompts by {spread(gaps)} in the mean (from "
+        f"{good(0, 'sft')} where {good(0, 'people')} of theirs are good to {good(last, 'sft')} where "
+        f"{good(last, 'people')} are).",
         f"Preferences pick: from {shares[at]:g} good demonstrators SFT gives {good(at, 'sft')} good answers, "
         f"DPO on rankings of these very answers {good(at, 'dpo')}; more SFT {control('more sft')}, random "
         f"preferences {control('random dpo')}, SFT on the good demonstrations alone "
@@ -236,32 +234,30 @@ def conclusion(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> list
 def mixtures(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
     """What each mixture makes of SFT and of DPO on its own samples."""
     rows: list[list[str]] = []
-    shown: list[float] = []
+    people: list[float] = []
     for place, share in enumerate(shares):
         by_seed = each(seeds, "rows", place)
-        good = [spread(share_of(seeds, place, who)) for who in ("shown", "sft", "dpo")]
+        good = [spread(share_of(seeds, place, who)) for who in ("shown", "people", "sft", "dpo")]
         gold = [spread(each(by_seed, who, "gold", "mean")) for who in ("sft", "dpo")]
         pairs = spread([float(count) for count in each(by_seed, "pairs")], 0)
         rows.append([f"{share:g} good", *good, *gold, pairs])
-        shown.append(mean(share_of(seeds, place, "shown")))
+        people.append(mean(share_of(seeds, place, "people")))
     lines: dict[str, charts.Curve] = {}
     for who, title in (("sft", "SFT"), ("dpo", "DPO on its own samples")):
         values = [share_of(seeds, place, who) for place in range(len(shares))]
-        lines[title] = banded(shown, list(map(mean, values)), each(list(map(seeds_summary, values)), "sd"))
-    lines["what was shown"] = charts.Curve([min(shown), max(shown)], [min(shown), max(shown)])
+        lines[title] = banded(people, list(map(mean, values)), each(list(map(seeds_summary, values)), "sd"))
+    ends = [min(people), max(people)]
+    lines["the demonstrators"] = charts.Curve(ends, ends)
     curves = charts.curves(
-        lines,
-        title="Good answers",
-        x="share of good answers in the demonstrations",
-        y="share of good answers",
+        lines, title="Good answers", x="share of good answers of the demonstrators", y="share of good answers"
     )
     return {
         "title": "What SFT does not learn",
         "charts": [
             charts.captioned(
                 curves,
-                "On the diagonal a model gives what it was shown. Good: gold of three quarters and more; "
-                "answers at temperature 1.",
+                "On the diagonal a model answers as its demonstrators would answer the same prompts. Good: "
+                "gold of three quarters and more; answers at temperature 1.",
             ),
             charts.captioned(
                 qualities_given(seeds, shares), "Bad: gold below a quarter; good: three quarters and more."
@@ -271,6 +267,7 @@ def mixtures(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[s
             "heads": [
                 "demonstrators",
                 "good, shown",
+                "good, people",
                 "good, SFT",
                 "good, DPO",
                 "gold, SFT",
@@ -279,20 +276,21 @@ def mixtures(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[s
             ],
             "rows": rows,
             "note": (
-                "Mean ± standard deviation over seeds. A careless demonstrator can still be right, "
-                "where the request leaves no room for the flaw."
+                "Mean ± standard deviation over seeds. `Shown` are the demonstrations, `people` what their "
+                "writers answer to the held-out prompts on which the models are measured. A careless "
+                "demonstrator can still be right, where the request leaves no room for the flaw."
             ),
         },
     }
 
 
 def qualities_given(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> str:
-    """Shares of bad, middling and good answers, of what was shown and of each model, at the control's
+    """Shares of bad, middling and good answers, of the demonstrators and of each model, at the control's
     mixture.
     """
     at = shares.index(seeds[0]["control"])
     stacks: dict[str, dict[str, float]] = {}
-    for who, title in (("shown", f"shown, {shares[at]:g} good"), ("sft", "SFT"), ("dpo", "DPO")):
+    for who, title in (("people", f"people, {shares[at]:g} good"), ("sft", "SFT"), ("dpo", "DPO")):
         stacks[title] = {quality: mean(share_of(seeds, at, who, quality)) for quality in COLOURS}
     for name, title in CONTROLS.items():
         found = each(seeds, "controls", name, "qualities")
@@ -330,13 +328,18 @@ MIXED_DEMONSTRATIONS = Study(
         "answers pick the better?"
     ),
     controls=(
-        "As many more passes of SFT over the same demonstrations; SFT on the good demonstrations alone, told "
-        "which they are; DPO on random preferences over the same samples; mixtures of nothing but bad and "
-        "nothing but good."
+        "What the demonstrators themselves answer to the same prompts, whose questions nothing was trained "
+        "on. As many more passes of SFT over the same demonstrations; SFT on the good demonstrations alone, "
+        "told which they are; DPO on random preferences over the same samples; mixtures of nothing but bad "
+        "and nothing but good."
     ),
-    reads=("demonstrations", "annotator", "sft", "point", "mixed"),
+    reads=("test", "measured", "demonstrations", "annotator", "sft", "point", "mixed"),
     plan=plan,
     measure=measure,
     tell=tell,
+    changed=(
+        "In version 1 of the town answers were measured on prompts whose questions had mostly been trained "
+        "on, and compared with the demonstrations themselves."
+    ),
     town_alone="how good a demonstrator is, is known of the town's alone",
 )

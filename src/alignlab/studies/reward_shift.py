@@ -15,19 +15,19 @@ from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
 from . import steps
-from .kl_frontier import dial
-from .settings import JoinSettings, StudySettings
-from .study import TO_DPO, Bar, Planner, Study, Told, banded, each, fresh, mean, of_the_town, spread, start
+from .kl_frontier import dpo_sweep, ppo_sweep
+from .settings import NoSettings, StudySettings
+from .study import TO_DPO, Bar, Planner, Study, Told, anew, banded, each, held_out, mean, spread, start
 
 JUDGES = {
     "before": "comparisons of the SFT model's answers and other people's",
     "more": "as many more of the same kind",
-    "refreshed": "as many more of the furthest policy's answers",
+    "refreshed": "as many more of the answers of PPO's furthest policy",
 }
 
 
 def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
-    s, f, new = settings, settings.kl_frontier, fresh(seed)
+    s = settings
     gold = {"gold": s.own.gold}
     if s.own.reward:
         raise ConfigError(
@@ -42,39 +42,18 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
             ),
         )
     sft, ranked, reward = start(stage, model, s, seed)
-    town = of_the_town(s)
 
     # 1. policies nearer and further: those of kl-frontier
-    coefs = dial(f.ppo_kl_coefs, "ppo_kl_coefs")
-    if not coefs:
+    ppo = list(ppo_sweep(stage, s, sft, reward, seed).values())
+    if not ppo:
         raise ConfigError(
             "kl_frontier.ppo_kl_coefs is empty",
             remedy="at least one: the policy of the smallest is the furthest, whose answers are ranked anew",
         )
-    ppo = [
-        stage(
-            f"ppo-kl-{kl_coef:g}",
-            stages.ppo,
-            model=sft,
-            reward=reward,
-            data=s.own.fresh,
-            count=s.prompts,
-            ptx="",
-            seed=new,
-            settings=replace(f.ppo, kl_coef=kl_coef),
-            **gold,
-        )
-        for kl_coef in coefs
-    ]
-    dpo = [
-        stage(
-            f"dpo-{beta:g}", stages.dpo, model=sft, data=ranked, seed=seed, settings=replace(s.dpo, beta=beta)
-        )
-        for beta in dial(f.dpo_betas, "dpo_betas")
-    ]
+    dpo = list(dpo_sweep(stage, s, sft, ranked, seed).values())
 
-    # 2. as many new comparisons from the furthest policy and, the control, from the SFT model; a reward model
-    # on old and new together
+    # 2. as many new comparisons from PPO's furthest policy and, the control, from the SFT model; a reward
+    # model on old and new together
     judges = {"before": reward}
     for name, policy in (("more", sft), ("refreshed", ppo[0])):
         again = stage(
@@ -85,26 +64,25 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
             count=s.shift_prompts,
             annotator=s.annotator,
             others="",
-            seed=new,
+            seed=anew(seed),
             settings=replace(s.collect, from_others=0.0),
             **gold,
         )
-        both = stage(
-            f"join-{name}", steps.join, first=ranked, second=again, seed=seed, settings=JoinSettings()
-        )
+        both = stage(f"join-{name}", steps.join, first=ranked, second=again, seed=seed, settings=NoSettings())
         judges[name] = stage(
             f"reward-{name}", stages.reward, model=sft, data=both, seed=seed, settings=s.reward, **gold
         )
 
     # 3. each of the three on what every policy writes
-    return {
+    asked = held_out(stage, s, seed)
+    return {"far": ppo[0]} | {
         name: stage(
             f"shift-{name}",
             steps.shift,
             model=sft,
             reward=judge,
             policies=[*ppo, *dpo],
-            data="town:test" if town else s.own.fresh,
+            data=asked,
             seed=seed,
             settings=s.shift,
             **gold,
@@ -114,22 +92,27 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
 
 
 def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]:
-    return {name: info.summary["rows"] for name, info in runs.items()}
+    rows = {name: runs[name].summary["rows"] for name in JUDGES}
+    prompts = max(row["gold"]["n"] for row in rows["before"])
+    return {"prompts": prompts, "far": runs["far"].path.name, "rows": rows}
 
 
 class Figures:
     """What every seed says of a judge's accuracy on what a policy writes."""
 
     def __init__(self, seeds: Sequence[dict[str, Any]]) -> None:
-        self.seeds, self.judges = seeds, list(seeds[0])
-        self.policies = each(seeds[0]["before"], "policy")
-        self.trained = [row["policy"] for row in seeds[0]["before"] if row["kind"] == "policy"]
-        self.furthest = [furthest(seed["before"]) for seed in seeds]
+        first = seeds[0]["rows"]["before"]
+        self.rows, self.judges, self.far = each(seeds, "rows"), list(JUDGES), seeds[0]["far"]
+        self.policies = each(first, "policy")
+        trained = [row for row in first if row["kind"] == "policy"]
+        self.trained = each(trained, "policy")
+        # the start's KL is 0, that of a policy next to it may be measured below
+        self.start = next(row["policy"] for row in trained if row["kl"]["mean"] == 0)
 
     def of(self, judge: str, policy: str, key: str) -> list[float]:
         """A figure by seed, where there is one."""
         found: list[float] = []
-        for rows in each(self.seeds, judge):
+        for rows in each(self.rows, judge):
             values = [row[key]["mean"] for row in rows if row["policy"] == policy]
             found += [value for value in values if value is not None]
         return found
@@ -139,12 +122,12 @@ class Figures:
         return spread(values) if values else "–"
 
     def ends(self, judge: str) -> tuple[list[float], list[float]]:
-        """Accuracy at the start and at the furthest policy, of the seeds that have both."""
+        """Accuracy at the start and at PPO's furthest policy, of the seeds that have both."""
         start: list[float] = []
         end: list[float] = []
-        for rows, far in zip(each(self.seeds, judge), self.furthest, strict=True):
+        for rows in each(self.rows, judge):
             accuracy = {row["policy"]: row["accuracy"]["mean"] for row in rows}
-            here, there = accuracy[self.policies[0]], accuracy[far]
+            here, there = accuracy[self.start], accuracy[self.far]
             if here is not None and there is not None:
                 start.append(here)
                 end.append(there)
@@ -155,16 +138,11 @@ class Figures:
         points: list[tuple[float, float, float]] = []
         for name in self.trained:
             values = self.of(judge, name, "accuracy")
-            if values and (name == self.policies[0] or name.startswith(f"{method}-")):
+            if values and (name == self.start or name.startswith(f"{method}-")):
                 kl = mean(self.of(judge, name, "kl"))
                 points.append((kl, mean(values), seeds_summary(values)["sd"]))
         points.sort()
         return banded([max(0.0, kl) for kl in each(points, 0)], each(points, 1), each(points, 2))
-
-
-def furthest(rows: Sequence[dict[str, Any]]) -> str:
-    trained = [row for row in rows if row["kind"] == "policy"]
-    return max(trained, key=lambda row: row["kl"]["mean"])["policy"]
 
 
 def tell(seeds: Sequence[dict[str, Any]]) -> Told:
@@ -183,7 +161,7 @@ def conclusion(figures: Figures) -> list[str]:
         return ["Not one policy's answers could be told apart by gold: larger sizes are needed."]
     sentences = [
         f"On pairs of the SFT model's own answers the reward model agrees with gold {spread(start)} of the "
-        f"time, on pairs of the furthest policy's ({', '.join(dict.fromkeys(figures.furthest))}) "
+        f"time, on pairs of {figures.far}'s, PPO's furthest policy's, "
         f"{spread(end)}."
     ]
     for judge in figures.judges[1:]:
@@ -199,7 +177,7 @@ def claims(figures: Figures) -> list[Bar]:
         return []
     bars = [
         Bar(
-            "the reward model is less often right about the furthest policy than about the SFT model",
+            "the reward model is less often right about PPO's furthest policy than about the SFT model",
             [there < here for here, there in zip(start, end, strict=True)],
         )
     ]
@@ -207,7 +185,7 @@ def claims(figures: Figures) -> list[Bar]:
     if len(refreshed) == len(more):
         bars.append(
             Bar(
-                "about the furthest policy, comparisons of its answers help more than as many of the SFT "
+                "about PPO's furthest policy, comparisons of its answers help more than as many of the SFT "
                 "model's",
                 [new > old for new, old in zip(refreshed, more, strict=True)],
             )
@@ -268,4 +246,8 @@ REWARD_SHIFT = Study(
     plan=plan,
     measure=measure,
     tell=tell,
+    changed=(
+        "In version 1 of the town the claims were about the policy furthest by its KL, in one of three seeds "
+        "DPO's, whose answers had not been ranked anew. For version 2 they are about PPO's."
+    ),
 )

@@ -63,7 +63,6 @@ class ClosedFormSettings:
 class CurveSettings:
     """Best-of-N of every N up to `most`, from the same samples (Nakano et al. 2021, appendix I)."""
 
-    prompts: int = setting(200, "prompts", at_least=1)
     most: int = setting(
         64, "samples a prompt, at temperature 1: N runs over the powers of 2 up to it", at_least=1
     )
@@ -75,7 +74,6 @@ class CurveSettings:
 class PointSettings:
     """A policy as one point of a frontier: KL, proxy and gold of its own samples at temperature 1."""
 
-    prompts: int = setting(400, "prompts", at_least=1)
     per_prompt: int = setting(2, "samples per prompt", at_least=1)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -108,8 +106,8 @@ class MixtureSettings:
 
 
 @dataclass(frozen=True)
-class JoinSettings:
-    """Nothing to choose: all of both."""
+class NoSettings:
+    """Nothing to choose."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,17 +124,25 @@ class OverOptimisationSettings:
     )
     few: int = setting(8, "one reward model gets one in so many of the rankings", at_least=1)
     dpo_betas: str = setting("0.03,0.1,0.3", "betas of DPO, comma separated")
+    rl_steps: str = setting(
+        "1,2,4,8,16,32,48", "steps of PPO and RLOO without a penalty, comma separated: a run of each length"
+    )
     labelled: int = setting(
-        100, "prompts whose picks are labelled by gold, for the proposal where to stop", at_least=1
+        100, "prompts whose answers are labelled by gold, for the proposal where to stop", at_least=1
     )
     draws: int = setting(
         200,
-        "times that the labelled sample is drawn anew, to see how far the proposal can be relied on",
+        (
+            "times that prompts are dealt anew into labelled ones and those that say where gold's peak is, "
+            "to see how far a proposal can be relied on"
+        ),
         at_least=1,
     )
+    always_n: int = setting(8, "the control that looks at nothing: always best of so many", at_least=1)
+    always_steps: int = setting(8, "the same for PPO and RLOO: always so many steps", at_least=1)
     resamples: int = setting(1000, "bootstrap resamples of the laws' intervals", at_least=1)
-    ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.0, lr=2e-4, steps=48, rollouts=128))
-    rloo: RLOOSettings = field(default_factory=lambda: _group(kl_coef=1e-6, lr=2e-4, steps=48))
+    ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.0, lr=2e-4, rollouts=128))
+    rloo: RLOOSettings = field(default_factory=lambda: _group(kl_coef=1e-6, lr=2e-4))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +155,7 @@ class KLFrontierSettings:
         "RLOO's kl_coef; 0 itself would ask no reference and log no KL; empty = no RLOO",
     )
     dpo_betas: str = setting("0.03,0.1,0.3,1", "DPO's beta; empty = no DPO")
-    curve: CurveSettings = field(default_factory=lambda: CurveSettings(prompts=100, most=32))
+    curve: CurveSettings = field(default_factory=lambda: CurveSettings(most=32))
     ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
     rloo: RLOOSettings = field(default_factory=lambda: _group(kl_coef=0.1, lr=2e-4))
 
@@ -199,14 +205,6 @@ class OwnSettings:
         "town:demos", "demonstrations for SFT; empty = --model has learnt to answer already", names="data"
     )
     prompts: str = setting("town:prompts", "prompts whose answers are ranked", names="data")
-    fresh: str = setting(
-        "town:prompts",
-        (
-            "other prompts, which no reward model has seen: for RL and for all that is measured (the town's "
-            "are drawn anew)"
-        ),
-        names="data",
-    )
     gold: str = setting("town:gold", "the judge that knows the truth", names="judge")
     reward: str = setting(
         "", "the reward model that is asked about; empty = one is trained on the rankings", names="reward"
@@ -222,8 +220,17 @@ class StudySettings:
     workers: int = setting(
         0, "stages run side by side, one thread each; 0 = one for each core, 2 at most", at_least=0
     )
+    test: str = setting(
+        "town:test",
+        "prompts on which everything is measured, and nothing is trained; a prompt that asks what a ranked "
+        "prompt or a demonstration asks is left out",
+        names="data",
+    )
+    measured: int = setting(
+        300, "how many of them: the first, the same for best-of-N and every policy", at_least=2
+    )
     demonstrations: int = setting(3000, "demonstrations for SFT", at_least=1)
-    prompts: int = setting(4000, "prompts that are ranked", at_least=1)
+    prompts: int = setting(4000, "prompts that are ranked; PPO and RLOO learn on the same", at_least=1)
     annotator: str = setting("town:fair", "who ranks", names="annotator")
     own: OwnSettings = field(default_factory=OwnSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
@@ -242,7 +249,7 @@ class StudySettings:
     mixed: MixedSettings = field(default_factory=MixedSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
     shift: ShiftSettings = field(
-        default_factory=lambda: ShiftSettings(prompts=200, sampling=SamplingSettings())
+        default_factory=lambda: ShiftSettings(prompts=300, sampling=SamplingSettings())
     )
     shift_prompts: int = setting(
         1200,
@@ -258,21 +265,24 @@ FAST_STUDY = StudySettings(
     demonstrations=1000,
     prompts=800,
     reward=RewardSettings(epochs=1.0),
-    point=PointSettings(prompts=100),
-    curve=CurveSettings(prompts=40, most=16),
+    measured=60,
+    curve=CurveSettings(most=16),
     closed_form=ClosedFormSettings(steps=200),
     over_optimisation=OverOptimisationSettings(
         sizes="",
         dpo_betas="0.1",
+        rl_steps="1,2,4,8",
         labelled=20,
-        ppo=on_policy(kl_coef=0.0, lr=5e-4, steps=10, rollouts=64),
-        rloo=_group(kl_coef=1e-6, lr=5e-4, steps=10),
+        always_n=4,
+        always_steps=4,
+        ppo=on_policy(kl_coef=0.0, lr=5e-4, rollouts=64),
+        rloo=_group(kl_coef=1e-6, lr=5e-4),
     ),
     kl_frontier=KLFrontierSettings(
         ppo_kl_coefs="0,0.2",
         rloo_kl_coefs="0.2",
         dpo_betas="0.1,1",
-        curve=CurveSettings(prompts=40, most=16),
+        curve=CurveSettings(most=16),
         ppo=on_policy(kl_coef=0.1, lr=4e-4, steps=8, rollouts=64),
         rloo=_group(kl_coef=0.1, lr=4e-4, steps=8),
     ),

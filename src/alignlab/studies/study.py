@@ -14,9 +14,10 @@ from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
 from ..text.lists import by_comma
-from .settings import StudySettings
+from . import measuring
+from .settings import NoSettings, StudySettings
 
-TO_DPO = ("demonstrations", "prompts", "annotator", "own", "sft", "collect", "reward", "dpo")
+TO_DPO = ("test", "demonstrations", "prompts", "annotator", "own", "sft", "collect", "reward", "dpo")
 """The settings that a study reads which goes from demonstrations to a reward model and DPO."""
 
 
@@ -62,6 +63,7 @@ class Study:
         measure: figures of one seed, plain JSON.
         tell: what the figures of all seeds say.
         reads: the tables of `StudySettings` that it uses; it refuses a change to any other.
+        changed: what of its claims and settings was changed after figures had been seen.
         town_alone: why its question makes no sense with data of one's own; "" = it does.
     """
 
@@ -72,6 +74,7 @@ class Study:
     plan: Callable[[Planner, str, StudySettings, int], dict[str, Stage]]
     measure: Callable[[dict[str, RunInfo], StudySettings], dict[str, Any]]
     tell: Callable[[Sequence[dict[str, Any]]], Told]
+    changed: str = ""
     town_alone: str = ""
 
 
@@ -96,6 +99,12 @@ def each(rows: Sequence[Any], *path: Any) -> list[Any]:
     return found
 
 
+def numbered(rows: Sequence[Any]) -> np.ndarray:
+    """(P,) the number of each row's `question`, by first appearance."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(row["question"], len(numbers)) for row in rows])
+
+
 def banded(xs: Sequence[float], ys: Sequence[float], errors: Sequence[float]) -> charts.Curve:
     """A curve between its values less and more their errors."""
     low, high = np.subtract(ys, errors).tolist(), np.add(ys, errors).tolist()
@@ -115,20 +124,18 @@ TOWN = ("town:", "pool:town:")
 
 def of_the_town(settings: StudySettings) -> bool:
     """Whether the prompts are the town's."""
-    return settings.own.prompts.startswith(TOWN) and settings.own.fresh.startswith(TOWN)
+    return settings.own.prompts.startswith(TOWN) and settings.test.startswith(TOWN)
 
 
 def check_own(settings: StudySettings) -> None:
     """Raise ConfigError where prompts are others than the town's and something else is the town's, who cannot
-    read or judge them; or where prompts are both ranked and fresh.
+    read or judge them.
     """
-    from .. import names
-
     o = settings.own
     if of_the_town(settings):
         return
-    named = {"annotator": settings.annotator}
-    for name in ("demonstrations", "prompts", "fresh", "gold"):
+    named = {"annotator": settings.annotator, "test": settings.test}
+    for name in ("demonstrations", "prompts", "gold"):
         named[f"own.{name}"] = getattr(o, name)
     for name, value in named.items():
         if value.startswith(TOWN):
@@ -137,17 +144,6 @@ def check_own(settings: StudySettings) -> None:
                 remedy += ', or "" if --model answers already'
             what = f"{name} = {value} knows the town alone, and the prompts are others"
             raise ConfigError(what, remedy=remedy)
-    ranked = {prompt.id for prompt in names.data.read_data(o.prompts, "prompt").records}
-    new = {prompt.id for prompt in names.data.read_data(o.fresh, "prompt").records}
-    if ranked & new:
-        raise ConfigError(
-            (
-                f"{len(ranked & new)} of the {len(new)} prompts of own.fresh are in own.prompts too: a "
-                "reward model would be asked about what it was trained on"
-            ),
-            where=o.fresh,
-            remedy="two files without a prompt in common",
-        )
 
 
 def start(
@@ -188,8 +184,18 @@ def made(named: Mapping[str, Stage | str]) -> dict[str, Stage]:
     return {name: one for name, one in named.items() if isinstance(one, Stage)}
 
 
-def fresh(seed: int) -> int:
-    """The seed of prompts that no reward model of this seed was trained on: the same kinds of requests, drawn
-    anew.
+def held_out(stage: Planner, settings: StudySettings, seed: int) -> Stage:
+    """The prompts on which everything is measured, drawn once for all: none asks what a ranked prompt or a
+    demonstration of this seed asks.
     """
+    s, trained = settings, [(settings.own.prompts, settings.prompts)]
+    if s.own.demonstrations:
+        trained.append((s.own.demonstrations, s.demonstrations))
+    return stage(
+        "held-out", measuring.held_out, data=s.test, trained=trained, seed=seed, settings=NoSettings()
+    )
+
+
+def anew(seed: int) -> int:
+    """The seed of further draws of training prompts: others, which often ask the same questions."""
     return seed + 500
