@@ -64,7 +64,7 @@ PAGES = {
     "results": Page(benchmark("town_bars", "OUT/bars"), "docs/make_results.py OUT/bars/bars.json"),
     "recipes": Page(benchmark("recipes", "OUT/recipes"), "docs/make_recipes.py OUT/recipes"),
     "all-methods": Page(benchmark("methods", "OUT/methods"), "docs/make_methods.py OUT/methods/methods.json"),
-    "studies": Page(tuple(map(study, STUDIES)), "docs/make_studies.py OUT/studies"),
+    "studies": Page(tuple(map(study, STUDIES)), "docs/make_studies.py OUT/studies --read-only"),
     "reward-models": Page(
         benchmark("reward_models", "OUT/reward-models"),
         "docs/make_reward.py OUT/reward-models/reward-models.json",

@@ -1,5 +1,5 @@
-"""Prints the rows of LOG.md's table "Figures before and now": each figure that stands in a table of a page, in
-this row and column, as it was at a commit and as it is.
+"""Prints the rows of LOG.md's table "Figures before and now": each figure that stands in a table of a page,
+in its row and column, as it was at a commit and as it is.
 
 python docs/make_changes.py COMMIT [PAGE...]
 

@@ -98,6 +98,10 @@ def test_every_command_of_a_page_is_there() -> None:
     one, both = (figures.Unit("studies", seeds).commands(Path("/f"))[0] for seeds in ((20,), (20, 21)))
     assert one[one.index("--seeds") + 1] == "20" and both[both.index("--seeds") + 1] == "20,21"
     assert "/f/studies/seed-20/" in one[-1]
+    asked = [" ".join(command) for command in figures.Unit("studies", (20,)).commands(Path("/f"))]
+    assert (
+        sum("--test town:exam" in command for command in asked) == len(asked) - 1
+    )  # closed-form has no data
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are bound to cores on Linux alone")
