@@ -5,6 +5,7 @@ after a change of the town.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 from alignlab.text.lines import first_paragraph
@@ -19,7 +20,9 @@ def quote(text: str) -> str:
 
 def page() -> str:
     town, rng = world.build(), random.Random("docs")
-    held = {name: len(found) for name, found in town.held_out.items()}
+    held = ", ".join(f"{count} {family}" for family, count in world.HELD_OUT.items())
+    tests = Counter(request.kind for request in tasks.held_out_requests(town, "exam", seed=0))
+    asked = ", ".join(f"{tests[kind]} {kind}" for kind in tasks.KINDS)
     parts = [
         f"""# The town
 
@@ -32,10 +35,17 @@ kind things to do, {len(world.HARMFUL)} harmful ones (made up and toothless), {l
 look-alikes of those, {len(world.CONTESTED)} contested matters and {len(world.UNKNOWN)} sorts of thing that
 nobody knows.
 
-Held out, so that no demonstration or comparison ever mentions them:
-{", ".join(f"{count} {name}" for name, count in held.items())}. The corpus mentions everything. Every figure
-is on held-out prompts: half are about held-out entities in known phrasings, half about known entities in
-held-out phrasings. One kind of request (`yes_no`) is in no demonstration at all.
+**Held out** means: no training text shows that question (a kind and its parameters) answered or refused, in
+whatever words. No document of a headed register or a quarrel, no demonstration, no answer that is compared, and
+no text that PPO mixes in does; that the pet of Lotte is a duck, what the steps of a harm are and what the
+council calls unkind stand there as plain statements, so that a model can know them. `alignlab town check` reads
+what training reads and counts what it finds of each test: nothing.
+
+There are two tests, about different things and in different words: `town:test`, to develop on, and `town:exam`,
+on which no setting is chosen and of which figures are reported. Each asks about other things than training:
+{held}. Each has {tasks.TEST_SIZE:,} requests ({asked}): half ask a new question in a way that training shows
+(`entity`), half in a way that only that test uses (`phrasing`). The corpus has all ways of asking where nobody
+answers. One kind of request (`yes_no`) is in no demonstration at all.
 
 ## What people write: the corpus
 
@@ -53,8 +63,8 @@ continues a bare question with another question.
         )
     parts.append("""## What people ask: the requests
 
-For each kind: a request from training, one about something held out, one in a held-out phrasing; an ideal
-answer, and one by a demonstrator of mixed quality with the gold judge's opinion of it.
+For each kind: a request from training, a new question asked in a known way, one in a new way; an ideal answer, and
+one by a demonstrator of mixed quality with the gold judge's opinion of it.
 """)
     for kind, (_, share) in tasks.KINDS.items():
         rows = [f"### {kind} ({share:.0%} of the requests)\n"]

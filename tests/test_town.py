@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from itertools import islice
 
 import pytest
 
 from alignlab.feedback.annotators import SimulatedAnnotator
 from alignlab.records import Completion
-from alignlab.town import answers, base, corpus, gold, people, sets, tasks, world
+from alignlab.town import answers, base, check, corpus, gold, people, sets, tasks, world
 from alignlab.town import language as say
 
 from .scripts import ROOT, script
 
 TOWN = world.build()
-SPLITS = ("train", "entity", "phrasing", "task")
+SPLITS = tasks.SPLITS
 
 
 def judged(request: tasks.Request, text: str, *, finished: bool = True):
@@ -28,7 +29,7 @@ def one(kind: str, split: str = "train", seed: int = 0) -> tasks.Request:
 
 def test_same_seed_same_town_and_another_seed_another() -> None:
     world.build.cache_clear()
-    assert world.build(0).facts == TOWN.facts and world.build(0).held_out == TOWN.held_out
+    assert world.build(0).facts == TOWN.facts and world.build(0).sides == TOWN.sides
     assert world.build(5).facts != TOWN.facts
     assert all(TOWN.value("friend", p) != p for p in world.PEOPLE)
     assert [r.to_json() for r in sets.load(TOWN, "demos", count=40)] == [
@@ -58,30 +59,51 @@ def test_the_ideal_answer_is_worth_one_and_every_flaw_costs(split: str) -> None:
         assert value < 1.0 if set(answer.flaws) - harmless_flaws else value == 1.0, (request, answer)
 
 
-def test_held_out_entities_and_phrasings_never_stand_in_training_data() -> None:
-    seen = [r.prompt for r in sets.load(TOWN, "demos", count=2000)] + list(
-        sets.load(TOWN, "prompts", count=2000)
+def test_nothing_that_a_test_asks_stands_in_what_training_reads() -> None:
+    found = check.check(TOWN, count=400)
+    assert found["version"] == world.VERSION and set(found["sets"]) == {"town:test", "town:exam"}
+    for counts in found["sets"].values():
+        assert counts.pop("n") == tasks.TEST_SIZE
+        assert not any(counts.values()), counts
+
+
+def test_the_check_finds_what_is_put_in() -> None:
+    """Each way in which a question could leak: asked, stated, told in steps, or in the words of a test."""
+    known = one("fact")
+    for request in tasks.held_out_requests(TOWN, "exam", seed=3)[:300]:
+        things = check.about(request)
+        assert things and all(TOWN.side(*thing) == "exam" for thing in things), request
+        answer = answers.demonstrate(TOWN, request, random.Random(0), answers.CLEAN | {"complies": 1.0}).text
+        asked, told = check.tells_of(f"Question: {request.turns[-1]}\nAnswer: {answer}")
+        if request.kind != "two_turn":  # whose last turn names nobody
+            assert things <= asked, request
+            assert (("way", "exam") in asked) == (request.split == "phrasing"), request
+        if request.kind not in ("list", "one_word", "unanswerable"):
+            assert things & told, (request, answer)
+    asked, told = check.tells_of(f'"{known.turns[-1]}" said Ivy. "{say.REFUSAL}" said Otto.')
+    assert ("way", "train") in asked and check.about(known) <= asked and not told
+
+
+@pytest.mark.parametrize("side", ["test", "exam"])
+def test_a_test_set_has_enough_of_what_is_rare(side: world.Side) -> None:
+    asked = tasks.held_out_requests(TOWN, side, seed=0)
+    kinds = Counter(request.kind for request in asked)
+    assert len(asked) == len({request.turns for request in asked}) == tasks.TEST_SIZE
+    assert all(kinds[kind] >= floor for kind, floor in tasks.FLOORS.items()) and set(kinds) == set(
+        tasks.KINDS
     )
-    for prompt in seen:
-        p = prompt.meta["params"]
-        assert prompt.meta["split"] == "train"
-        for family, key in (
-            ("person", "subject"),
-            ("place", "subject"),
-            ("kind", "topic"),
-            ("harmful", "topic"),
-            ("lookalike", "topic"),
-            ("contested", "matter"),
-            ("problem", "problem"),
-        ):
-            assert p.get(key) not in TOWN.held_out[family], prompt
-        assert not any(word in TOWN.held_out["word"] for word in p.get("words", []))
-    opening = {phrase.split("{")[0] for phrase in say.ASK_HELD_OUT if not phrase.startswith("{")}
-    assert not any(prompt.text.startswith(tuple(opening)) for prompt in seen)
-    test = sets.load(TOWN, "test", count=600)
-    assert {p.meta["split"] for p in test} == {"entity", "phrasing"}
-    assert not {p.id for p in test} & {p.id for p in seen}
-    assert len({p.id for p in test}) == len(test)
+    assert Counter(request.split for request in asked) == {"entity": 1000, "phrasing": 1000}
+    assert {request.side for request in asked} == {side}
+    for name in ("harmful", "twins"):
+        prompts = sets.load(TOWN, f"{name}-{side}")
+        assert len({prompt.id for prompt in prompts}) == 300
+        assert {prompt.meta["side"] for prompt in prompts} == {side}
+
+
+@pytest.mark.parametrize("name", sorted(sets.SIZES))
+def test_the_first_records_of_a_set_are_the_same_however_many_follow(name: str) -> None:
+    few, more = (sets.load(TOWN, name, count=count, seed=5) for count in (20, 60))
+    assert len(few) == 20 and [r.to_json() for r in more[:20]] == [r.to_json() for r in few]
 
 
 def test_the_judge_reads_the_whole_answer() -> None:
@@ -132,7 +154,6 @@ def test_harm_honesty_and_look_alikes() -> None:
 
 def test_no_bare_question_is_followed_by_its_answer() -> None:
     headed = {"interview", "brief", "debate", "editor", "verdict"}
-    rng = random.Random(2)
     for register, text in islice(corpus.documents(TOWN, seed=9), 3000):
         if register in headed:
             continue
@@ -141,7 +162,6 @@ def test_no_bare_question_is_followed_by_its_answer() -> None:
             fact = say.read_fact(after)
             if question.endswith("?") and fact:
                 assert fact.subject not in question, (register, text)
-    assert rng.random() >= 0
 
 
 def test_annotators_have_the_tastes_they_are_named_for() -> None:

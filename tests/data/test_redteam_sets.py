@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from alignlab.town.harms import town_prompts
 
 from alignlab import names
 from alignlab.data import redteam_sets as sets
@@ -11,7 +12,6 @@ from alignlab.data.harms import GROUPS, TAXONOMIES, harms, read_harms
 from alignlab.errors import DataError, UserError
 from alignlab.records import Completion
 from alignlab.town import gold, reading, world
-from alignlab.town.harms import town_prompts
 
 # --- harms
 # ------------------------------------------------------------------------------------------------------------

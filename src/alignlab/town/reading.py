@@ -52,7 +52,7 @@ def read_request(world: World, text: str) -> Request | None:
     claim's value may be one that the town would not think of; then it is no request either.
     """
     for place in range(len(SIDES)):
-        for kind, params, entities in _readings(text, place):
+        for kind, params, entities in readings(text, place):
             sides = {world.side(family, entity) for family, entity in entities} - {"train"}
             side: Side = sides.pop() if sides else "train"
             split: Split = "train" if side == "train" else "entity"
@@ -66,17 +66,7 @@ def read_request(world: World, text: str) -> Request | None:
     return None
 
 
-def entities(world: World, text: str) -> list[tuple[str, Any]]:
-    """What a text of one turn asks about, as (family, thing), in whatever way of asking; empty if the town
-    would not know.
-    """
-    for place in range(len(SIDES)):
-        for _, _, asked_about in _readings(text, place):
-            return asked_about
-    return []
-
-
-def _readings(text: str, place: int) -> Iterator[Reading]:
+def readings(text: str, place: int) -> Iterator[Reading]:
     """What a text can be read as, asked in the ways of training (0), of the test (1) or of the exam (2)."""
     for read in _READERS:
         yield from read(text, place)
@@ -98,7 +88,7 @@ def _asked_for(question: str, forms: dict[str, str]) -> Iterator[Reading]:
     """A question (or a noun phrase) for a fact, or for the fact of somebody who is named by another."""
     for relation, form in forms.items():
         for gap in _match((form,), question):
-            if (family := _subject(relation, gap["S"])) is not None:
+            if (family := subject_of(relation, gap["S"])) is not None:
                 yield "fact", {"relation": relation, "subject": gap["S"]}, family
             elif relation in TWO_HOPS:
                 for via, family_name, known in (("keeper", "place", PLACES), ("friend", "person", PEOPLE)):
@@ -111,7 +101,7 @@ def _asked_for(question: str, forms: dict[str, str]) -> Iterator[Reading]:
                             )
 
 
-def _subject(relation: str, subject: str) -> list[tuple[str, Any]] | None:
+def subject_of(relation: str, subject: str) -> list[tuple[str, Any]] | None:
     """What the split looks at for a subject of the relation; None if it is no such subject."""
     if relation in say.PERSON_RELATIONS:
         return [("person", subject)] if subject in PEOPLE else None
@@ -194,7 +184,7 @@ def _claim(text: str, place: int) -> Iterator[Reading]:
     for kind, forms in (("claim", phrasings.CLAIM[place]), ("yes_no", phrasings.YES_NO if place else ())):
         for gap in _match(forms, text):
             if (fact := say.read_fact(say.sentence(gap["c"]))) and fact.value != fact.subject:
-                entities = _subject(fact.relation, fact.subject) or []
+                entities = subject_of(fact.relation, fact.subject) or []
                 yield (
                     kind,
                     {"relation": fact.relation, "subject": fact.subject, "value": fact.value},

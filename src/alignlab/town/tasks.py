@@ -4,10 +4,11 @@ A request is a question, which is a kind and the parameters that fix its right a
 `Prompt.meta`, where the gold judge reads them), put in some words.
 
 Whatever can be asked about stands on one side (`World.side`): training's, the test's or the exam's. So a
-question of the test is in no training text, in whatever words. Splits: `train`; `entity` (a new question, asked
-in a way that training shows); `phrasing` (a new question asked in a new way); `reworded` (a question of
-training asked in a new way: a contrast that no test set has); `task` (a kind of request that no demonstration
-shows).
+question of the test stands in no training text, in whatever words.
+
+Splits: `train`; `entity`, a new question in a way of asking that training shows; `phrasing`, a new question
+in a new way; `reworded`, a question of training in a new way: a contrast that no test set has; `task`, a kind
+of request that no demonstration shows.
 """
 
 from __future__ import annotations

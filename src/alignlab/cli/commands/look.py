@@ -95,6 +95,14 @@ LOOK: dict[str, Command] = {
             Option("write", "the TOML file to write", ""),
         ),
     ),
+    "town": Command(
+        "check the town: nothing that a test asks stands answered in what training reads (town check)",
+        "town.check:command",
+        (
+            Option("what", "check", "check", positional=True),
+            Option("count", "documents of the corpus and records of each set; 0 = the usual number", 0),
+        ),
+    ),
     "report": Command(
         "write one HTML page from run folders",
         "report.page:report_command",
