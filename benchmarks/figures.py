@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.studies.catalogue import STUDIES
-from alignlab.town.exam import SEEDS
+from alignlab.town.exam import EXAM, SEEDS
 
 ROOT = Path(__file__).parents[1]
 KNOWN = Path(__file__).with_name("seconds.toml")
@@ -43,29 +43,28 @@ class Page:
         commands: what measures it. `OUT` stands for the folder of all figures, `SEEDS` for the seeds,
             `PART` for a folder of the seed while one seed is measured.
         maker: what writes the page from the figures of all seeds.
-        after: the page whose runs of the same seed this one uses again.
     """
 
     commands: tuple[str, ...]
     maker: str
-    after: str = ""
 
 
 def benchmark(name: str, out: str) -> tuple[str, ...]:
     return (f"benchmarks/{name}.py --out {out} --seeds SEEDS",)
 
 
+def study(name: str) -> str:
+    """A study that asks held-out prompts asks those of the exam; studies of one seed share their runs."""
+    held_out = f" --test {EXAM}" if "test" in STUDIES[name].reads else ""
+    runs = "OUT/studies/shared"
+    return f"-m alignlab.cli study {name} --seeds SEEDS{held_out} --runs {runs} --out OUT/studies/PART{name}"
+
+
 PAGES = {
-    "results": Page(benchmark("town_bars", "OUT/recipes"), "docs/make_results.py OUT/recipes/bars.json"),
-    "recipes": Page(benchmark("recipes", "OUT/recipes"), "docs/make_recipes.py OUT/recipes", after="results"),
+    "results": Page(benchmark("town_bars", "OUT/bars"), "docs/make_results.py OUT/bars/bars.json"),
+    "recipes": Page(benchmark("recipes", "OUT/recipes"), "docs/make_recipes.py OUT/recipes"),
     "all-methods": Page(benchmark("methods", "OUT/methods"), "docs/make_methods.py OUT/methods/methods.json"),
-    "studies": Page(
-        tuple(
-            f"-m alignlab.cli study {name} --seeds SEEDS --runs OUT/studies/runs --out OUT/studies/PART{name}"
-            for name in STUDIES
-        ),
-        "docs/make_studies.py OUT/studies",
-    ),
+    "studies": Page(tuple(map(study, STUDIES)), "docs/make_studies.py OUT/studies --read-only"),
     "reward-models": Page(
         benchmark("reward_models", "OUT/reward-models"),
         "docs/make_reward.py OUT/reward-models/reward-models.json",
@@ -201,12 +200,10 @@ def ready(units: Sequence[Unit], record: Record) -> list[Unit]:
         if unit.state != "waiting":
             continue
         needs = [Unit(unit.page, (seed,)) for seed in unit.seeds] if unit.closing else []
-        if PAGES[unit.page].after and not unit.closing:
-            needs.append(Unit(PAGES[unit.page].after, unit.seeds))
-        states = [state.get(need.name, "done") for need in needs]
-        if unit.closing and {"failed", "left"} & set(states):
+        states = [state[need.name] for need in needs]
+        if "failed" in states:
             unit.state = "left"
-        elif not {"waiting", "running"} & set(states):
+        elif all(one == "done" for one in states):
             found.append(unit)
     found.sort(key=lambda unit: -(record.expected(unit) or float("inf")))
     return found

@@ -247,7 +247,7 @@ def main() -> None:
     s = settings()
     by_seed = {}
     for seed in args.seeds:
-        folder = args.out / f"instructgpt-{seed}"  # where benchmarks/recipes.py has the recipe
+        folder = args.out / f"seed-{seed}"
         if not args.read_only:
             pipeline = Pipeline(folder)
             plan(pipeline, s, seed)

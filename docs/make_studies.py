@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alignlab.town.exam import measured, with_head
+
 PAGE = Path(__file__).parent / "studies.md"
 SEEDS = (20, 21, 22)
 SET = "town:exam"
@@ -85,13 +87,17 @@ def put(page: str, name: str, text: str) -> str:
 def write(folder: Path, page: Path = PAGE) -> list[str]:
     """Put every summary below the folder into the page; returns the names of the studies."""
     text, names = page.read_text(encoding="utf-8"), []
+    of_exam: list[dict[str, Any]] = []
     for file in sorted(folder.glob("*/summary.json")):
         summary = json.loads(file.read_text(encoding="utf-8"))
         if "study" in summary:
             text = put(text, summary["study"], section(summary))
             names.append(summary["study"])
+            of_exam += [summary] if summary.get("settings", {}).get("test") == SET else []
     if not names:
         raise SystemExit(f"no summary of a study below {folder}")
+    if of_exam:  # each study says its own n
+        text = with_head(text, measured(of_exam[0]["seeds"], {SET: 0}))
     page.write_text(text, encoding="utf-8")
     return names
 

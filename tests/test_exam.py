@@ -15,7 +15,7 @@ from alignlab.town.exam import measured, with_head
 
 from .scripts import ROOT, script
 
-WRITE_A_PAGE = {"constitutional", "critic", "methods", "recipes", "redteam", "reward_models", "town_bars"}
+WRITE_A_PAGE = set("constitutional critic figures methods recipes redteam reward_models town_bars".split())
 """Benchmarks whose figures stand on a page; the studies' stand there too, by their own command."""
 NAMED = re.compile(r"\bexam\b")
 
@@ -86,9 +86,20 @@ def test_a_page_says_what_its_figures_are_of() -> None:
 
 def test_every_page_of_figures_says_at_its_head_which_town_it_is_of() -> None:
     """Those that `make figures` writes, and README's table."""
-    pages = script("benchmarks/figures.py").PAGES
-    for name in pages:
+    for name in script("benchmarks/figures.py").PAGES:
         lines = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8").splitlines()
-        assert re.match(r"> Figures of the town's version \d", lines[2]), name
+        assert re.search(r"\bversion \d", " ".join(lines[:12])), name
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.search(r"<!-- results -->\n> Figures of the town's version \d", readme)
+    body = readme[readme.index("<!-- results -->") : readme.index("<!-- /results -->")]
+    assert re.search(r"\bversion \d", body.replace("\n", " "))
+
+
+def test_figures_before_and_now_are_found_by_section_row_and_column() -> None:
+    maker = script("docs/make_changes.py")
+    before = (
+        "## Models\n\n| | gold, greedy | KL |\n|---|---|---|\n| PPO | 0.89 ± 0.03 | 1.1 |\n| SFT | 0.7 | |\n"
+    )
+    now = "## Models\n\n| | gold (n = 2,000) | KL |\n|---|---|---|\n| PPO | 0.80 ± 0.02 / 0.7 ± 0.1 | 1.1 |\n"
+    assert maker.changes("results", before, now) == [
+        "| results: Models, PPO, gold | 0.89 ± 0.03 | 0.80 ± 0.02 | |"
+    ]

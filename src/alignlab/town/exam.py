@@ -18,22 +18,24 @@ CHOSEN = "seed 10 and `town:test`"
 """What settings are chosen on."""
 
 
-def measured(seeds: Sequence[int], sets: Mapping[str, int], *, model: str = "town") -> dict[str, Any]:
+def measured(seeds: Sequence[int], sets: Mapping[str, int], *, base: str = "town") -> dict[str, Any]:
     """What a benchmark writes beside its figures, for `head`.
 
     Args:
-        sets: number of prompts or pairs by name of the set.
+        sets: number of prompts or pairs by name of the set; 0 where it differs from table to table.
     """
-    return {"version": VERSION, "model": model, "seeds": list(seeds), "sets": dict(sets), "chosen": CHOSEN}
+    return {"town": VERSION, "base": base, "seeds": list(seeds), "sets": dict(sets), "chosen": CHOSEN}
 
 
 def head(found: Mapping[str, Any]) -> str:
     """The first line of a page: what its figures are of, as `measured` wrote it."""
     word = "seed" if len(found["seeds"]) == 1 else "seeds"
     seeds = f"{word} {', '.join(map(str, found['seeds']))}"
-    sets = ", ".join(f"`{name}` (n = {count:,})" for name, count in found["sets"].items())
+    sets = ", ".join(
+        f"`{name}`" + (f" (n = {count:,})" if count else "") for name, count in found["sets"].items()
+    )
     return (
-        f"> Figures of the town's version {found['version']}: base model `{found['model']}`, {seeds}, on "
+        f"> Figures of the town's version {found['town']}: base model `{found['base']}`, {seeds}, on "
         f"{sets}. Settings were chosen on {found['chosen']}. World, base model and prompts are the same for "
         "every seed."
     )
