@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from alignlab.text.figures import with_spread
+
 DOCS = Path(__file__).parent
 COLUMNS = (
     ("gold", "gold, greedy", 3),
@@ -27,7 +29,7 @@ COLUMNS = (
 
 def cell(row: dict, key: str, digits: int) -> str:
     found = row.get(key)
-    return "" if found is None else f"{found['mean']:.{digits}f} ± {found['sd']:.{digits}f}"
+    return "" if found is None else with_spread(found, digits)
 
 
 def grid(table: dict, names: list[str], columns: tuple) -> str:

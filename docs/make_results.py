@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from alignlab.text.figures import with_spread
+
 DOCS = Path(__file__).parent
 SEEDS = len(json.loads(Path(sys.argv[1]).read_text())["seeds"]) if len(sys.argv) > 1 else 0
 ROWS = (
@@ -45,9 +47,7 @@ def cell(table: dict, name: str, digits: int = 3) -> str:
     row = table.get(name)
     if row is None:
         return ""
-    return f"{row['mean']:.{digits}f} ± {row['sd']:.{digits}f}" + (
-        f" ({row['n']} seeds)" if row["n"] < SEEDS else ""
-    )
+    return with_spread(row, digits) + (f" ({row['n']} seeds)" if row["n"] < SEEDS else "")
 
 
 def grid(table: dict, rows: tuple) -> str:

@@ -247,7 +247,8 @@ def mixtures(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[s
     lines: dict[str, charts.Curve] = {}
     for who, title in (("sft", "SFT"), ("dpo", "DPO on its own samples")):
         values = [share_of(seeds, place, who) for place in range(len(shares))]
-        lines[title] = banded(shown, list(map(mean, values)), each(list(map(seeds_summary, values)), "sd"))
+        spreads = [seeds_summary(of_seeds)["sd"] or 0.0 for of_seeds in values]
+        lines[title] = banded(shown, list(map(mean, values)), spreads)
     lines["what was shown"] = charts.Curve([min(shown), max(shown)], [min(shown), max(shown)])
     curves = charts.curves(
         lines,
