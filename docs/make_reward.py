@@ -30,13 +30,13 @@ def wins(by_seed: dict, section: str, column: str, name: str, control: str) -> s
 
 
 def met(by_seed: dict, limit: float) -> str:
-    """Whether the limit on harm was kept: the mean cost of the last step against it, seed by seed."""
+    """Whether the limit on harm was kept: the mean cost of the last tenth of the steps against it."""
     costs = [found["constraint"]["constrained"]["mean cost, last"] for found in by_seed.values()]
     kept = sum(cost <= limit for cost in costs)
     each = ", ".join(f"{cost:.3f}" for cost in costs)
     return (
-        f"The limit of {limit:g} was met in {kept} of {len(costs)} seeds: the mean cost of the last step is "
-        f"{each}."
+        f"The limit of {limit:g} was met in {kept} of {len(costs)} seeds: the mean cost over the last tenth "
+        f"of the steps, as the cost model sees it, is {each}."
     )
 
 

@@ -117,17 +117,19 @@ def paired(infos: Sequence[RunInfo]) -> list[dict[str, Any]]:
                 row[figure] = paired_difference(
                     [values[key].value for key in both],
                     [first[figure][key].value for key in both],
-                    [values[key].prompt for key in both],
+                    [values[key].group for key in both],
                 )
         found.append(row)
     return found
 
 
 class Measured(NamedTuple):
-    """What was measured of an answer or record, and the prompt that it belongs to."""
+    """What was measured of an answer or record, and what it is one observation with: records of one prompt
+    are one, and so is each answer of an evaluation, as in its own figures.
+    """
 
     value: float
-    prompt: str
+    group: str
 
 
 def measured(info: RunInfo) -> dict[str, dict[str, Measured]]:
@@ -143,7 +145,7 @@ def measured(info: RunInfo) -> dict[str, dict[str, Measured]]:
             figure = f"gold, {row['decoding']}"
             times[key := f"{figure} {row['id']}"] += 1
             answer = f"{row['id']}#{times[key]}"
-            found.setdefault(figure, {})[answer] = Measured(row["gold"], row["id"])
+            found.setdefault(figure, {})[answer] = Measured(row["gold"], answer)
         elif "figure" in row:
             prompt = row.get("prompt", row["record"])
             found.setdefault(row["figure"], {})[row["record"]] = Measured(row["value"], prompt)
