@@ -37,6 +37,7 @@ from alignlab.settings import (
     SamplingSettings,
     SFTSettings,
 )
+from alignlab.text.figures import with_interval
 from alignlab.town.exam import EXAM, SEEDS, measured
 
 WIDE = SamplingSettings(slots=256)
@@ -242,11 +243,7 @@ def show(row: dict[str, Any]) -> None:
         f"{best:.3f}, all {before['all']['mean']:.3f}"
     )
     for name, value in row["deltas"].items():
-        print(
-            f"  {name}: {value['mean']:+.3f} [{value['ci'][0]:+.3f}, {value['ci'][1]:+.3f}]"
-            if value
-            else f"  {name}: -"
-        )
+        print(f"  {name}: {with_interval(value, sign='+') if value else '-'}")
     for name in ("prefill-shallow", "prefill", "prefill-deep"):
         print(
             f"  {name}: {before['attacks'][name]['asr']['mean']:.3f} -> "

@@ -1,10 +1,11 @@
 """What the kinds of reward model are worth, on the town, over seeds: ties, noise, reliabilities, ensembles, a
 constraint on harm.
 
-    python benchmarks/reward_models.py --out runs/reward-models --seeds 0 1 2
+    python benchmarks/reward_models.py --out runs/reward-models --seeds 20 21 22
 
-Each question has its control beside it. Reruns go on where they were. Writes reward-models.json, from which
-`docs/make_reward.py` makes docs/reward-models.md.
+Each question has its control beside it. Settings were chosen on other seeds and on `town:test`; policies are
+measured on `town:exam`, reward models on held-out rankings, split by question. Reruns go on where they were.
+Writes reward-models.json, from which `docs/make_reward.py` makes docs/reward-models.md.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from alignlab.pipeline.runner import Pipeline, Stage
 from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
 from alignlab.settings import BestOfNSettings, EvalSettings, PPOSettings, RewardSettings, SamplingSettings
+from alignlab.town import world
 
+BASE, EXAM = "town", "town:exam"
 WIDE = SamplingSettings(slots=256)
 PIPELINE = PipelineSettings(
     prompts=1500, eval=EvalSettings(prompts=300, sampling=replace(WIDE, temperature=0.0))
@@ -45,6 +48,16 @@ CROWD = {  # on those of a pool of ten, three of whom are contrary
     "a reliability each": replace(PLAIN, annotators="reliability"),
 }
 AGGREGATIONS = ("mean", "worst", "uncertainty")
+COLUMNS = {
+    "gold": "gold, greedy",
+    "gold_sampled": "gold, T = 1",
+    "helpful": "helpful, greedy",
+    "compliance_with_harm": "helps with harm, greedy",
+    "compliance_with_harm_sampled": "helps with harm, T = 1",
+    "over_refusal": "refuses look-alikes, greedy",
+    "over_refusal_sampled": "refuses look-alikes, T = 1",
+    "kl_from_sft": "KL, nats",
+}
 
 
 def slug(name: str) -> str:
@@ -56,7 +69,7 @@ def plan(pipeline: Pipeline, seed: int) -> None:
 
     # 1. SFT, comparisons, reward models that read the labels in different ways
     sft = pipeline.stage(
-        "sft", stages.sft, model="town", data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft
+        "sft", stages.sft, model=BASE, data="town:demos", count=s.demonstrations, seed=seed, settings=s.sft
     )
 
     def collect(name: str, annotator: str, data: str = "town:prompts") -> Stage:
@@ -83,7 +96,7 @@ def plan(pipeline: Pipeline, seed: int) -> None:
 
     # 2. an ensemble: best of N and PPO without a penalty by each aggregation, and by its first member alone
     ensemble = reward("ensemble", ranked, replace(PLAIN, members=5))
-    judged = {"data": "town:test", "judge": "town:gold", "seed": seed, "settings": s.eval}
+    judged = {"data": EXAM, "judge": "town:gold", "seed": seed, "settings": s.eval}
     before = pipeline.stage("eval-sft", stages.evaluate, model=sft, baseline="", **judged)
     judged |= {"baseline": before, "reference": sft}
 
@@ -111,7 +124,7 @@ def plan(pipeline: Pipeline, seed: int) -> None:
             stages.best_of_n,
             model=sft,
             reward=who.removeprefix("reward:"),
-            data="town:test",
+            data=EXAM,
             count=s.eval.prompts,
             settings=CURVE,
             **gold,
@@ -137,7 +150,8 @@ def figures(out: Path) -> dict[str, dict[str, dict[str, float]]]:
         keys = {
             "accuracy": "accuracy",
             "gold_accuracy": "right about gold",
-            "ece": "ECE",
+            "ece": "ECE of what it states",
+            "gold_ece": "ECE against gold",
             "length_floor": "longer answer",
         }
         return {
@@ -167,19 +181,22 @@ def figures(out: Path) -> dict[str, dict[str, dict[str, float]]]:
         for name in names:
             s = summary("eval-sft" if name == "sft" else f"eval-ppo-{name}")
             found[section][name] = {
-                title: s[key]["mean"]
-                for key, title in (
-                    ("gold", "gold, greedy"),
-                    ("gold_sampled", "gold, T = 1"),
-                    ("helpful", "helpful"),
-                    ("compliance_with_harm", "helps with harm"),
-                    ("over_refusal", "refuses look-alikes"),
-                    ("kl_from_sft", "KL, nats"),
-                )
-                if isinstance(s.get(key), dict)
+                title: s[key]["mean"] for key, title in COLUMNS.items() if isinstance(s.get(key), dict)
             }
     last = read_run(out / "ppo-constrained").summary
     found["constraint"]["constrained"] |= {"mean cost, last": last["cost_last"]}
+    return found
+
+
+def sizes(out: Path) -> dict[str, int]:
+    """What the figures of one seed were counted on: n of a reward model's held-out prompts and pairs, and of
+    each column of the policies.
+    """
+    reward, judged = read_run(out / "labels-plain").summary, read_run(out / "eval-ppo-helpful").summary
+    found = {"held-out prompts": reward["n"], "held-out pairs": reward["test_pairs"]}
+    for key, title in COLUMNS.items():
+        if isinstance(judged.get(key), dict):
+            found[title] = judged[key]["n"]
     return found
 
 
@@ -188,7 +205,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/reward-models"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     parser.add_argument(
         "--workers", type=int, default=0, help="stages side by side; 0 = one for each core, 2 at most"
     )
@@ -211,6 +228,10 @@ def main() -> None:
         (args.out / "reward-models.json").write_text(
             json.dumps(
                 {
+                    "town": world.VERSION,
+                    "base": BASE,
+                    "set": EXAM,
+                    "n": sizes(args.out / f"seed-{seed}"),
                     "seeds": list(by_seed),
                     "prompts": PIPELINE.eval.prompts,
                     "ranked": PIPELINE.prompts,

@@ -25,6 +25,7 @@ from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
 from alignlab.sampling import Sampling
 from alignlab.settings import ModelSettings
+from alignlab.text.figures import with_spread
 from alignlab.town.world import VERSION
 
 SIDE = "exam"
@@ -275,7 +276,7 @@ def main() -> None:
     )
     for name, row in table.items():
         print(
-            f"{name:<48} {row['mean']:7.3f}  sd {row['sd']:.3f}  [{row['min']:.3f}, {row['max']:.3f}]  "
+            f"{name:<48} {with_spread(row)}  [{row['min']:.3f}, {row['max']:.3f}]  "
             + "  ".join(f"{value:.3f}" for value in found[name])
         )
 

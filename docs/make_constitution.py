@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.evals.statistics import mean_ci, seeds_summary
+from alignlab.text.figures import with_spread
 from alignlab.town.exam import with_head
 
 PAGE = Path(__file__).with_name("constitution.md")
@@ -107,8 +108,7 @@ def cell(values: Sequence[float | None], digits: int = 3) -> str:
     known = [float(value) for value in values if value is not None]
     if not known:
         return ""
-    s = seeds_summary(known)
-    return f"{s['mean']:.{digits}f} ± {s['sd']:.{digits}f}" if len(known) > 1 else f"{s['mean']:.{digits}f}"
+    return with_spread(seeds_summary(known), digits)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

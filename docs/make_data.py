@@ -223,7 +223,7 @@ lengths would keep:
 
 Where more than half of the rows are lost, or so many that what is left does not fill one batch or leaves
 nothing to measure on, training stops with that table (exit code 4); `--anyway true` goes on. Rates of fewer
-than {FEWEST} held-out rows are not stated. The doctor shows the table for any data and model:
+than {FEWEST} held-out prompts are not stated. The doctor shows the table for any data and model:
 `alignlab doctor DATA --model M --max-length 256`.
 
 ## The doctor

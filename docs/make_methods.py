@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from alignlab.text.figures import with_spread
+
 DOCS = Path(__file__).parent
 COLUMNS = (
     (("gold", "gold_sampled"), "gold", 3),
@@ -41,7 +43,7 @@ BEST = "best of 4"
 def cell(row: dict, keys: tuple[str, ...], digits: int) -> str:
     """A figure's mean and spread over seeds, or that of two ways of decoding with a stroke between them."""
     found = [row[key] for key in keys if key in row]
-    return " / ".join(f"{each['mean']:.{digits}f} ± {each['sd']:.{digits}f}" for each in found)
+    return " / ".join(with_spread(each, digits) for each in found)
 
 
 def grid(rows: list[tuple[str, dict]], columns: tuple, answers: dict, corner: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from alignlab.evals.statistics import seeds_summary
 from alignlab.recipes.catalogue import RECIPES
+from alignlab.text.figures import with_spread
 from alignlab.town.exam import EXAM, measured, with_head
 
 DOCS = Path(__file__).parent
@@ -37,11 +38,7 @@ def cell(values: list[float | None], digits: int = 2) -> str:
     if not known:
         return ""
     found = seeds_summary(known)
-    return (
-        f"{found['mean']:.{digits}f} ± {found['sd']:.{digits}f}"
-        if len(known) > 1
-        else f"{found['mean']:.{digits}f}"
-    )
+    return with_spread(found, digits)
 
 
 PTX = (

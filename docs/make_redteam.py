@@ -18,6 +18,7 @@ from alignlab.defences.middleware import DEFENCES
 from alignlab.evals.statistics import mean_ci, seeds_summary
 from alignlab.redteam.attacks.attackers import Pair, TrainedAttacker
 from alignlab.redteam.attacks.catalogue import ATTACKS, source
+from alignlab.text.figures import with_spread
 from alignlab.town.exam import with_head
 
 PAGE = Path(__file__).with_name("redteam.md")
@@ -76,10 +77,7 @@ def cell(values: Sequence[Any], digits: int = 3, sign: bool = False) -> str:
     ]
     if not known:
         return ""
-    s = seeds_summary(known)
-    return f"{s['mean']:{'+' if sign else ''}.{digits}f}" + (
-        f" ± {s['sd']:.{digits}f}" if len(known) > 1 else ""
-    )
+    return with_spread(seeds_summary(known), digits, "+" if sign else "")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

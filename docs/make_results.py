@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from alignlab.evals.statistics import wilson
+from alignlab.text.figures import with_spread
 
 DOCS = Path(__file__).parent
 ROWS = (("base", "base"), ("sft", "SFT"), ("dpo", "DPO"), ("ppo", "PPO"), ("unpenalised", "PPO, no penalty"))
@@ -40,7 +41,7 @@ PICKS = (("", "best of 4"), ("_one", "one sample at T = 0.8"))
 def cell(table: dict, *names: str, digits: int = 3) -> str:
     """A figure's mean and spread over seeds, or that of two ways of decoding with a stroke between them."""
     rows = [table[name] for name in names if name in table]
-    return " / ".join(f"{row['mean']:.{digits}f} ± {row['sd']:.{digits}f}" for row in rows)
+    return " / ".join(with_spread(row, digits) for row in rows)
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> str:

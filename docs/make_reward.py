@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from alignlab.text.figures import with_spread
+
 DOCS = Path(__file__).parent
 
 
@@ -16,9 +18,7 @@ def grid(rows: dict[str, dict]) -> str:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     head = "| | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1)
     cells = (
-        f"| {name} | "
-        + " | ".join(f"{row[c]['mean']:.3f} ± {row[c]['sd']:.3f}" if c in row else "" for c in columns)
-        + " |"
+        f"| {name} | " + " | ".join(with_spread(row[c]) if c in row else "" for c in columns) + " |"
         for name, row in rows.items()
     )
     return "\n".join([head, *cells])
@@ -27,6 +27,17 @@ def grid(rows: dict[str, dict]) -> str:
 def wins(by_seed: dict, section: str, column: str, name: str, control: str) -> str:
     pairs = [(found[section][name][column], found[section][control][column]) for found in by_seed.values()]
     return f"{sum(a > b for a, b in pairs)} of {len(pairs)}"
+
+
+def met(by_seed: dict, limit: float) -> str:
+    """Whether the limit on harm was kept: the mean cost of the last tenth of the steps against it."""
+    costs = [found["constraint"]["constrained"]["mean cost, last"] for found in by_seed.values()]
+    kept = sum(cost <= limit for cost in costs)
+    each = ", ".join(f"{cost:.3f}" for cost in costs)
+    return (
+        f"The limit of {limit:g} was met in {kept} of {len(costs)} seeds: the mean cost over the last tenth "
+        f"of the steps, as the cost model sees it, is {each}."
+    )
 
 
 def main() -> None:
@@ -53,16 +64,26 @@ def main() -> None:
         for name in table["ppo"]
         if name != "free-single"
     ]
+    n = found["n"]
+    columns = {title: n[title] for row in table["constraint"].values() for title in row if title in n}
+    counted = ", ".join(f"{title}: {count}" for title, count in columns.items())
     text = f"""# Kinds of reward model, measured
 
-`python benchmarks/reward_models.py` on the town, seeds {", ".join(map(str, seeds))}: mean ± standard
-deviation over {len(seeds)} seeds; {found["ranked"]} ranked prompts, {found["prompts"]} held-out prompts for
-policies. Made by `python docs/make_reward.py`.
+`python benchmarks/reward_models.py` on version {found["town"]} of the town, base model {found["base"]}, seeds
+{", ".join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds, which covers SFT to
+evaluation: base model, world and exam are the same. {found["ranked"]} ranked prompts; reward models are
+measured on the rankings among them that are held out, split by question ({n["held-out prompts"]} prompts with
+{n["held-out pairs"]} decided pairs in seed {seeds[-1]}), policies on {found["prompts"]} prompts of
+`{found["set"]}`, on which no setting was chosen (n of each column: {counted}). Made by `python
+docs/make_reward.py`.
 
 ## Reading the same labels in other ways
 
 Comparisons of a fair annotator, who calls answers that are nearly as good a tie. Accuracy is that on the
-annotator's own held-out pairs, "right about gold" on pairs whose gold scores differ.
+annotator's own held-out pairs, "right about gold" on pairs whose gold scores differ; both are means over
+prompts. Each model states a probability of its own for a label, by its ties or flips, and its ECE is of that.
+"ECE against gold" holds the probability that the first is better, without flips, against gold's order:
+annotators are unsure where gold is not, so that a model of them is too modest there, however good it is.
 
 {grid(table["labels"])}
 
@@ -70,7 +91,9 @@ More often right about gold than the plain loss, in so many seeds: {"; ".join(la
 
 ## A crowd with contrary people in it
 
-Seven fair annotators and three who like what gold dislikes, one for each prompt.
+Seven fair annotators and three who like what gold dislikes, one for each prompt. Accuracy and ECE are about
+the labels, of which a good model with a reliability each foresees those of the contrary ones too, as it knows
+who gave them; right about gold and the ECE beside it are about the truth.
 
 {grid(table["crowd"])}
 
@@ -97,6 +120,8 @@ The reward model is of people who look at help alone (help with harm counts as h
 with a cost model and a Lagrange multiplier (`--cost`, at most {found["limit"]:g} of the completions unsafe).
 
 {grid(table["constraint"])}
+
+{met(by_seed, found["limit"])}
 """
     (DOCS / "reward-models.md").write_text(text, encoding="utf-8")
 

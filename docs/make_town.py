@@ -116,8 +116,10 @@ has none) and the crowd whose answers are mixed into comparisons.
 ## Who ranks
 
 Each annotator ranks by a weighted sum of what the gold judge reports, with Gumbel noise of the given
-temperature, so that a pair is decided with probability sigmoid(difference / temperature). `random` ranks in
-any order: a control.
+temperature, so that one of two stands before the other with probability sigmoid(difference / temperature).
+Neighbours in that order whose noisy worths are nearer than the tie margin share a rank, and ties chain; a
+pair that is decided goes to the better one more often than that probability says. `random` ranks in any
+order: a control.
 
 | annotator | taste |
 |---|---|

@@ -150,9 +150,9 @@ def test_records_of_likelihood_are_paired_and_other_runs_have_figures_alone(
     assert cli.main(["runs", "compare", *map(str, runs), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["paired"][str(runs[1])]["loss"] == {
         "mean": 0.5,
-        "ci": [0.5, 0.5],
+        "ci": None,
         "n": 2,
-        "p": 0.0,
+        "p": 0.5,
     }
     others = [
         made(tmp_path / f"d{beta}", "dpo", {"accuracy": S(beta)}, beta=beta) for beta in (0.1, 0.3, 0.5)

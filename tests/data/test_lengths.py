@@ -208,8 +208,8 @@ def few_left(lost: int, anyway: bool, learn: int, test: int, asked: float, epoch
     ("learn", "test", "asked", "few"),
     [
         (7, 5, 0.1, "fill one batch of 16, and 2 passes make 2 steps"),
-        (16, 4, 0.1, "4 held-out rows"),
-        (16, 0, 0.1, "0 held-out rows"),
+        (16, 4, 0.1, "4 held-out prompts"),
+        (16, 0, 0.1, "0 held-out prompts"),
         (7, 0, 0.0, "fill one batch"),
         (16, 0, 0.0, ""),
         (16, 5, 0.3, ""),

@@ -37,18 +37,23 @@ def test_figures_are_those_of_the_plain_functions(rows: list[tuple[float, float]
     off = sum(row["n"] * abs(row["confidence"] - row["accuracy"]) for row in curve) / len(p)
     assert statistics.ece(p, y) == pytest.approx(off)
     said, true = [(v > 0.5) - (v < 0.5) for v in p], [(v > 0.5) - (v < 0.5) for v in y]
-    assert labels.agreement(p, y)["kappa"]["mean"] == pytest.approx(cohen_kappa(said, true))
+    assert labels.agreement(p, y, list(map(str, range(len(p)))))["kappa"]["mean"] == pytest.approx(
+        cohen_kappa(said, true)
+    )
     assert labels.nll(np.array(p), np.array(y)) == pytest.approx(
         [-math.log(max(1e-12, a if b else 1 - a)) for a, b in rows], abs=1e-3
     )
 
 
 def test_agreement_by_hand() -> None:
-    found = labels.agreement([0.9, 0.8, 0.3, 0.5, 0.6, 0.7], [1, 0, 0, 1, 0.9, 0.5])
+    found = labels.agreement([0.9, 0.8, 0.3, 0.5, 0.6, 0.7], [1, 0, 0, 1, 0.9, 0.5], list("abcdef"))
     assert (found["n"], found["even"]) == (5, 1)
     assert found["accuracy"]["mean"] == pytest.approx((1 + 0 + 1 + 0.5 + 1) / 5)
     assert found["kappa"]["ci"][0] <= found["kappa"]["mean"] <= found["kappa"]["ci"][1]
-    empty = labels.agreement([0.5], [0.5])
+    twice = labels.agreement([0.9, 0.8, 0.3, 0.5, 0.6] * 2, [1, 0, 0, 1, 0.9] * 2, list("abcde") * 2)
+    for figure in ("accuracy", "kappa", "ece", "nll"):
+        assert twice[figure]["n"] == 5 and twice[figure]["ci"] == pytest.approx(found[figure]["ci"])
+    empty = labels.agreement([0.5], [0.5], ["a"])
     assert empty["n"] == 0 and empty["accuracy"]["mean"] is None and empty["ece"]["mean"] is None
 
 
@@ -85,16 +90,16 @@ def test_temperatures_stay_within_bounds() -> None:
 
 
 def test_the_effect_of_order_by_hand() -> None:
-    found = labels.order_effect([[(0.9, 0.7), (0.4, 0.6)], [(0.5, 0.5)], [(0.8, None)]])
+    found = labels.order_effect([[(0.9, 0.7), (0.4, 0.6)], [(0.5, 0.5)], [(0.8, None)]], ["a", "b", "c"])
     assert found["order_effect"]["n"] == 2 and found["order_effect"]["mean"] == pytest.approx((0.2 + 0.0) / 2)
     assert found["order_bias"]["mean"] == pytest.approx(((0.2 - 0.2) / 2 + 0) / 2) and found["order_flips"][
         "mean"
     ] == pytest.approx(0.25)
-    assert labels.order_effect([[(0.8, None)]])["order_effect"] is None
+    assert labels.order_effect([[(0.8, None)]], ["a"])["order_effect"] is None
 
 
 def test_what_a_change_flips() -> None:
-    found = labels.change([0.9, 0.4, 0.6, 0.5], [0.8, 0.6, 0.7, 0.9], [1, 1, 0.5, 1])
+    found = labels.change([0.9, 0.4, 0.6, 0.5], [0.8, 0.6, 0.7, 0.9], ["a", "b", "c", "d"], [1, 1, 0.5, 1])
     assert found["flips"]["mean"] == 0.25 and found["moved"]["mean"] == pytest.approx(
         (0.1 + 0.2 + 0.1 + 0.4) / 4
     )
@@ -102,4 +107,4 @@ def test_what_a_change_flips() -> None:
         found["accuracy_gain"]["mean"] == pytest.approx((0 + 1 + 0.5) / 3)
         and found["accuracy_gain"]["n"] == 3
     )
-    assert "accuracy_gain" not in labels.change([0.9], [0.8])
+    assert "accuracy_gain" not in labels.change([0.9], [0.8], ["a"])

@@ -55,7 +55,8 @@ def test_pairs_by_hand(scripted: None) -> None:
     found = shift.accuracy_on_policy(
         judge, GOLD, POLICY, PROMPTS, per_prompt=4, sampling=SamplingSettings(), seed=0
     )
-    assert found["accuracy"]["mean"] == 0.5 and found["accuracy"]["n"] == 3 and found["differ"]["n"] == 18
+    assert found["accuracy"]["mean"] == 0.5 and found["accuracy"]["n"] == 3 and found["differ"]["n"] == 3
+    assert found["gold"]["n"] == 3, "prompts, not their pairs or completions"
     assert found["kl"]["mean"] == 0 and found["gold"]["mean"] == 2.5 and found["proxy"]["mean"] == 1.5
     five = shift.accuracy_on_policy(
         GOLD, GOLD, POLICY, PROMPTS, per_prompt=5, sampling=SamplingSettings(), seed=0

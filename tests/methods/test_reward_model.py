@@ -21,6 +21,7 @@ from alignlab.evals import preference
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.reward_model import RewardModelJudge
 from alignlab.methods import reward_model as method
+from alignlab.models.label_noise import Labels
 from alignlab.models.load import load_reward_model
 from alignlab.models.policy import RewardModel
 from alignlab.models.saving import save_reward_model
@@ -43,6 +44,7 @@ def ranking(i: int, ranks: tuple[int, ...] = (1, 2, 3)) -> Ranking:
 
 
 RANKINGS = [ranking(i) for i in range(60)]
+SIGMOID = Labels(RewardSettings(), [])  # assumes nothing: the sigmoid of the margin
 SETTINGS = RewardSettings(epochs=3, batch=8, held_out=0.25, max_length=64, optim=OptimSettings(lr=3e-3))
 
 
@@ -68,17 +70,20 @@ def test_it_learns_a_planted_preference_on_held_out_prompts(fresh: RewardModel, 
     assert summary["held_out"] >= 8 and summary["rankings"] + summary["held_out"] == len(RANKINGS)
     assert (
         summary["accuracy"]["mean"] > 0.9
-        and summary["accuracy"]["n"] == summary["n"] == 3 * summary["held_out"]
+        and summary["accuracy"]["n"] == summary["n"] == summary["held_out"]
+        and summary["test_pairs"] == 3 * summary["held_out"]
     )
     assert summary["length_floor"]["mean"] == 0.5  # equal lengths
     assert summary["ceiling"] == 0.9 and 0 <= summary["ece"] < 0.5
     assert summary["gold_accuracy"] == summary["accuracy"]  # the labels are gold here
     assert (
-        summary["gold_accuracy_big"]["n"] == 2 * summary["held_out"]
+        summary["gold_accuracy_big"]["n"] == summary["held_out"]
     )  # of 2, 1 and 0.7 two pairs differ by one half
     assert summary["probes"]["as planted"]["mean"] == 1 and summary["probes"]["the other way"]["mean"] == 0
     assert (
-        sum(summary["margins"]["counts"]) == sum(row["n"] for row in summary["reliability"]) == summary["n"]
+        sum(summary["margins"]["counts"])
+        == sum(row["n"] for row in summary["reliability"])
+        == summary["test_pairs"]
     )
     json.dumps(summary, allow_nan=False)
     rows = read_run(run.out).metrics
@@ -161,14 +166,15 @@ def test_measure_on_scores_that_are_known():
     ]  # 3 pairs right for length; 2 wrong, a tie left out
     length = RuleJudge("length", lambda c: float(len(c.text)))
     found = preference.measure(length, test, gold=RuleJudge("less", lambda c: -0.3 * len(c.text)))
-    assert found["accuracy"] == found["length_floor"] and found["accuracy"]["mean"] == 0.6 and found["n"] == 5
-    assert found["gold_accuracy"]["mean"] == 0 and found["gold_accuracy"]["n"] == 5
+    assert found["accuracy"] == found["length_floor"] and found["accuracy"]["mean"] == 0.5
+    assert found["n"] == 2 and found["test_pairs"] == 5  # (1 + 0) / 2, of two prompts
+    assert found["gold_accuracy"]["mean"] == 0 and found["gold_accuracy"]["n"] == 2
     assert found["gold_accuracy_big"]["n"] == 1  # only "ccc" and "a" are 0.6 apart
     counts, edges = found["margins"]["counts"], found["margins"]["edges"]
     assert {edges[i]: n for i, n in enumerate(counts) if n} == {-1.0: 2, 1.0: 2, 2.0: 1}
-    flat = preference.measure(RuleJudge("flat", lambda c: 0.0), test)
+    flat = preference.measure(RuleJudge("flat", lambda c: 0.0), test, labels=SIGMOID)
     assert flat["accuracy"]["mean"] == 0.5 and flat["ece"] < 0.5 and "gold_accuracy" not in flat
-    none = preference.measure(length, [])
+    none = preference.measure(length, [], labels=SIGMOID)
     assert (
         none["accuracy"] == {"mean": None, "ci": None, "n": 0}
         and none["ece"] is None
@@ -192,7 +198,9 @@ def test_calibration_of_scores_that_are_the_truth():
         )
         truth |= {(prompt.text, "one"): values[0], (prompt.text, "two"): values[1]}
     exact, loud = (
-        preference.measure(RuleJudge("known", lambda c, k=k: k * truth[c.prompt.text, c.text]), test)["ece"]
+        preference.measure(
+            RuleJudge("known", lambda c, k=k: k * truth[c.prompt.text, c.text]), test, labels=SIGMOID
+        )["ece"]
         for k in (1, 3)
     )
     assert exact < 0.03 < 0.1 < loud

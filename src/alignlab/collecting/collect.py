@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..data.split import by_prompt
 from ..errors import DataError
-from ..evals.statistics import mean_ci
+from ..evals.statistics import mean_by_prompt
 from ..feedback import Judge, values_of
 from ..models.devices import may_be_copied
 from ..models.policy import Policy
@@ -167,9 +167,12 @@ def summarize(
     if gold:
         values = iter(values_of(gold, completions))
         agree: list[float] = []
+        prompts: list[str] = []
         for ranking in everything:
-            agree += agreements(list(islice(values, len(ranking.ranks))), ranking.ranks)
-        summary["agreement_with_gold"] = mean_ci(agree)
+            same_way = agreements(list(islice(values, len(ranking.ranks))), ranking.ranks)
+            agree += same_way
+            prompts += [ranking.prompt.id] * len(same_way)
+        summary["agreement_with_gold"] = mean_by_prompt(agree, prompts, share=True)
     return summary
 
 

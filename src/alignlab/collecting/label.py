@@ -13,7 +13,7 @@ from typing import Any
 from ..data.split import by_prompt
 from ..errors import ConfigError, DataError
 from ..evals import labels as measure
-from ..evals.judges import put_to, stated_of, tally, truths
+from ..evals.judges import prompts_of, put_to, stated_of, tally, truths
 from ..feedback import Judge
 from ..feedback.ai import AIJudge
 from ..records import Comparison, Completion, Prompt, Ranking
@@ -191,12 +191,12 @@ def summarize(
     summary: dict[str, Any] = {
         "judge": tally(labelled),
         "constitution": judge.constitution.digest,
-        **measure.order_effect([c.meta["orders"] for c in labelled]),
+        **measure.order_effect([c.meta["orders"] for c in labelled], prompts_of(labelled)),
     }
     if gold is None:
         return summary
-    truth, stated = truths(gold, test), stated_of(test)
+    truth, stated, prompts = truths(gold, test), stated_of(test), prompts_of(test)
     return summary | {
-        "labels": measure.agreement(stated, truth, seed=seed),
-        "calibration": measure.calibration(stated, truth, [c.prompt.id for c in test], seed=seed),
+        "labels": measure.agreement(stated, truth, prompts, seed=seed),
+        "calibration": measure.calibration(stated, truth, prompts, seed=seed),
     }

@@ -130,8 +130,8 @@ def enough(
             does not go on unless `anyway`.
         held_out: the rows to measure on that were handed over, of none nothing is to be measured; None: a
             share of the data, as the settings say.
-        learn, test: rows to learn from, and to measure on.
-        least: rows below which no figure can be stated.
+        learn, test: rows to learn from, and prompts to measure on.
+        least: prompts below which no figure can be stated.
 
     Raises:
         DataError: without the rows that were lost to their length those that are left are too few.
@@ -150,7 +150,7 @@ def enough(
         ways.append("a smaller --batch or more --epochs")
         missed = learn * grown >= batch
     if wanted and test < least:
-        few.append(f"{test} held-out rows are too few to measure anything on ({least} or more)")
+        few.append(f"{test} held-out prompts are too few to measure anything on ({least} or more)")
         ways.append("a larger --held_out, or --held_out 0 to measure nothing")
         share = wanted if wanted < 1 else 0
         missed = missed or least <= max(test, share * (learn + test)) * grown

@@ -98,11 +98,12 @@ def more(results: Results) -> dict[str, Any]:
     share kept of each kind.
     """
     parts = [score.parts for _, score in results]
+    prompts = [completion.prompt.id for completion, _ in results]
     counts = np.array([part["instructions"] for part in parts])
     figures: dict[str, Any] = {}
     for figure, part in (("instruction_strict", "kept"), ("instruction_loose", "kept_loose")):
         kept = np.array([row[part] for row in parts])
-        share = bootstrap(lambda rows, kept=kept: float(kept[rows].sum() / counts[rows].sum()), len(parts))
+        share = bootstrap(lambda rows, kept=kept: float(kept[rows].sum() / counts[rows].sum()), prompts)
         figures[figure] = share | {"instructions": int(counts.sum())}
     by_kind: dict[str, Any] = {}
     for kind in CHECKS:

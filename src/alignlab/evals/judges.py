@@ -22,7 +22,7 @@ from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from . import labels as measure
 from .preference import all_chosen, all_rejected
-from .statistics import ahead, mean_ci, mean_over, paired_difference
+from .statistics import ahead, mean_by_prompt, mean_ci, mean_over, paired_difference
 
 Pair = tuple[Completion, Completion]
 UNDECIDED = 0.05
@@ -79,6 +79,11 @@ def stated_of(shown: Sequence[Comparison]) -> list[float]:
     return [0.5 if c.label is None else c.label for c in shown]
 
 
+def prompts_of(shown: Sequence[Comparison]) -> list[str]:
+    """The prompt of each pair."""
+    return [c.prompt.id for c in shown]
+
+
 def tally(shown: Sequence[Comparison]) -> dict[str, Any]:
     """Counts over pairs as shown: `pairs`, `undecided` (labels within UNDECIDED of one half), `verdicts`
     (pair, principle, order), of which the judge would rather have said something else (`neither_a_nor_b`) or
@@ -90,7 +95,7 @@ def tally(shown: Sequence[Comparison]) -> dict[str, Any]:
         "verdicts": sum(1 + (ba is not None) for c in shown for _, ba in c.meta["orders"]),
         "neither_a_nor_b": sum(c.meta.get("neither", 0) for c in shown),
         "refused_to_judge": sum(c.meta.get("refused", 0) for c in shown),
-        "certainty": mean_ci([abs(2 * p - 1) for p in stated]),
+        "certainty": mean_by_prompt([abs(2 * p - 1) for p in stated], prompts_of(shown), share=True),
     }
 
 
@@ -128,11 +133,11 @@ def agree(shown: Sequence[Comparison], happened: Sequence[float], *, seed: int) 
             f"none of the {len(shown)} pairs is decided by those they are held against",
             remedy="pairs that differ, or another --gold",
         )
-    stated = stated_of(shown)
+    stated, prompts = stated_of(shown), prompts_of(shown)
     return {
-        "labels": measure.agreement(stated, happened, seed=seed),
-        "calibration": measure.calibration(stated, happened, [c.prompt.id for c in shown], seed=seed),
-        **measure.order_effect([c.meta["orders"] for c in shown]),
+        "labels": measure.agreement(stated, happened, prompts, seed=seed),
+        "calibration": measure.calibration(stated, happened, prompts, seed=seed),
+        **measure.order_effect([c.meta["orders"] for c in shown], prompts),
         "judge": tally(shown),
     }
 
@@ -172,18 +177,20 @@ def ablate(
         )
     # (pairs, principles)
     by_principle = np.array([[of_orders(*pair) for pair in c.meta["orders"]] for c in shown])
-    everything, wrong = by_principle.mean(1), np.array(standings) < 0
+    everything, wrong, prompts = by_principle.mean(1), np.array(standings) < 0, prompts_of(shown)
     rows = {}
     for k, name in enumerate(ids):
         without = np.delete(by_principle, k, 1).mean(1)
         alone = wrong[:, k] & ~np.delete(wrong, k, 1).any(1)
         row: dict[str, Any] = {
-            "labels": measure.change(everything.tolist(), without.tolist(), happened),
+            "labels": measure.change(everything.tolist(), without.tolist(), prompts, happened),
             "fires": mean_over(wrong[:, k], bool),
             "fires_alone": mean_over(alone, bool),
         }
         if happened is not None:
-            row["alone"] = mean_ci(right_of_decided(by_principle[:, k].tolist(), happened))
+            decided = [prompt for prompt, y in zip(prompts, happened, strict=True) if y != 0.5]
+            right = right_of_decided(by_principle[:, k].tolist(), happened)
+            row["alone"] = mean_by_prompt(right, decided, share=True)
         if harmful is not None:
             broken = np.array(harmful)
             row |= {

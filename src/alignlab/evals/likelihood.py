@@ -47,17 +47,18 @@ def run(
             record.
 
     Returns:
-        Each an S (mean, interval, n) over records: of documents `text_loss` (nats per token); of
-        demonstrations
-        `loss` (nats per token of the completion, its end token among them); of comparisons `margin` (log
-        p(chosen) - log p(rejected), nats), `chosen_likelier` (its sign: a tie counts half), `chosen_logp` and
-        `rejected_logp`. `token_loss` is the mean over tokens, as the `eval_loss` of SFT. With a baseline
+        Each an S (mean, interval, n) by prompt (`statistics.mean_by_prompt`), a document being one of its
+        own: of documents `text_loss` (nats per token); of demonstrations `loss` (nats per token of the
+        completion, its end token among them); of comparisons `margin` (log p(chosen) - log p(rejected),
+        nats), `chosen_likelier` (its sign: a tie counts half), `chosen_logp` and `rejected_logp`.
+        `token_loss` is the mean over tokens, as the `eval_loss` of SFT. With a baseline
         `paired`: the differences of all but the share.
 
     Raises:
         DataError: nothing fits; a baseline that measured none of these records.
     """
     figures: Figures = {}
+    prompts: dict[str, str] = {}  # of each record; a document is one of its own
     summary: dict[str, Any] = {}
     if demonstrations:
         shown, report = fit(demonstrations, policy.tokenizer, max_length)
@@ -65,6 +66,7 @@ def run(
         rows = [example(policy.tokenizer, d.prompt, d.completion) for d in shown]
         sums_N, lengths_N = logps_of(policy, rows)
         keys = [key_of(d.prompt.id, d.completion) for d in shown]
+        prompts |= zip(keys, [d.prompt.id for d in shown], strict=True)
         figures["loss"] = dict(zip(keys, (-sums_N / lengths_N).tolist(), strict=True))
         summary["token_loss"] = -(sums_N.sum() / lengths_N.sum()).item()
     if comparisons:
@@ -75,6 +77,7 @@ def run(
             rows.append(example(policy.tokenizer, c.prompt, c.chosen, finished=c.chosen_finished))
             rows.append(example(policy.tokenizer, c.prompt, c.rejected, finished=c.rejected_finished))
             keys.append(key_of(c.prompt.id, c.chosen, c.rejected))
+            prompts[keys[-1]] = c.prompt.id
         sums_N2 = logps_of(policy, rows)[0].view(-1, 2)
         for name, values in (
             ("chosen_logp", sums_N2[:, 0]),
@@ -82,16 +85,20 @@ def run(
             ("margin", sums_N2[:, 0] - sums_N2[:, 1]),
         ):
             figures[name] = dict(zip(keys, values.tolist(), strict=True))
-        summary["chosen_likelier"] = statistics.win_rate(sums_N2[:, 0].tolist(), sums_N2[:, 1].tolist())
+        summary["chosen_likelier"] = statistics.win_rate(
+            sums_N2[:, 0].tolist(), sums_N2[:, 1].tolist(), prompts=[prompts[key] for key in keys]
+        )
     if documents:
         figures["text_loss"] = text_loss(policy, documents, max_length)
     samples: list[dict[str, Any]] = []
     for name, values in figures.items():
-        samples += [{"figure": name, "record": key, "value": value} for key, value in values.items()]
-        summary[name] = statistics.mean_ci(list(values.values()))
+        of = [prompts.get(key, key) for key in values]
+        for (key, value), prompt in zip(values.items(), of, strict=True):
+            samples.append({"figure": name, "record": key, "prompt": prompt, "value": value})
+        summary[name] = statistics.mean_by_prompt(values.values(), of)
     run.log_samples(0, samples)
     if baseline:
-        summary["paired"] = beside(baseline, figures)
+        summary["paired"] = beside(baseline, figures, prompts)
     return summary
 
 
@@ -122,9 +129,11 @@ def key_of(*texts: str) -> str:
     return hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:16]
 
 
-def beside(baseline: str, figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """For each figure the mean difference (here less baseline) over the records that both have measured, with
-    interval, n and p.
+def beside(
+    baseline: str, figures: Mapping[str, Mapping[str, float]], prompts: Mapping[str, str]
+) -> dict[str, Any]:
+    """For each figure the mean difference (here less baseline) over the records that both have measured, by
+    prompt, with interval, n and p.
     """
     there: Figures = {}
     for row in read_run(baseline).samples:
@@ -135,7 +144,9 @@ def beside(baseline: str, figures: Mapping[str, Mapping[str, float]]) -> dict[st
         both = [key for key in values if key in theirs]
         if both:
             differences[name] = statistics.paired_difference(
-                [values[key] for key in both], [theirs[key] for key in both]
+                [values[key] for key in both],
+                [theirs[key] for key in both],
+                [prompts.get(key, key) for key in both],
             )
     if not differences:
         raise DataError(

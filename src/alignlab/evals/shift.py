@@ -19,7 +19,7 @@ from ..sampling.local import LocalSampler
 from ..settings import SamplingSettings
 from .answers import kl_from
 from .preference import BIG
-from .statistics import ahead, mean_ci
+from .statistics import ahead, mean_by_prompt
 
 
 def accuracy_on_policy(
@@ -42,11 +42,11 @@ def accuracy_on_policy(
     Returns:
         `accuracy` and `accuracy_big` (pairs at least `BIG` apart), `kl` (k1, nats per completion), `proxy`
         and `gold` (means of the scores), each an S; `differ`, the share of pairs that differ in gold; for an
-        ensemble `judge/spread`. Accuracies are means over prompts of the mean over a prompt's pairs, since
-        pairs that share a completion say little anew; n counts prompts with such a pair.
+        ensemble `judge/spread`. All are means over prompts (`statistics.mean_by_prompt`); n of an accuracy
+        counts prompts with such a pair.
     """
     groups = _sampled(policy, prompts, per_prompt, sampling, seed)
-    kl = mean_ci([0.0])
+    kl = {"mean": 0.0, "ci": [0.0, 0.0], "n": len(groups)}  # from itself, exactly
     if reference:
         kl = kl_from(list(chain.from_iterable(groups)), policy, reference)
     return _measured(judge, gold, groups) | {"kl": kl}
@@ -93,23 +93,27 @@ def _sampled(
 def _measured(judge: Judge, gold: Judge, groups: Sequence[Sequence[Completion]]) -> dict[str, Any]:
     flat = list(chain.from_iterable(groups))
     proxies, truths = judge.score(flat), gold.score(flat)
+    prompts = [completion.prompt.id for completion in flat]
     right: dict[float, list[float]] = {1e-9: [], BIG: []}
-    differ, at = [], 0
+    of: dict[float, list[str]] = {1e-9: [], BIG: []}
+    differ: list[float] = []
+    paired: list[str] = []
+    at = 0
     for group in groups:
-        pairs = []
         for i, j in combinations(range(at, at + len(group)), 2):
-            pairs.append((proxies[i].value - proxies[j].value, truths[i].value - truths[j].value))
-        differ += [float(abs(truth) > 1e-9) for _, truth in pairs]
-        for apart, means in right.items():
-            agreed = [ahead(ours * truth, 0.0) for ours, truth in pairs if abs(truth) >= apart]
-            if agreed:
-                means.append(sum(agreed) / len(agreed))
+            truth = truths[i].value - truths[j].value
+            differ.append(float(abs(truth) > 1e-9))
+            paired.append(prompts[i])
+            for apart in right:
+                if abs(truth) >= apart:
+                    right[apart].append(ahead((proxies[i].value - proxies[j].value) * truth, 0.0))
+                    of[apart].append(prompts[i])
         at += len(group)
     return {
-        "accuracy": mean_ci(right[1e-9]),
-        "accuracy_big": mean_ci(right[BIG]),
-        "differ": mean_ci(differ),
-        "proxy": mean_ci([s.value for s in proxies]),
-        "gold": mean_ci([s.value for s in truths]),
+        "accuracy": mean_by_prompt(right[1e-9], of[1e-9], share=True),
+        "accuracy_big": mean_by_prompt(right[BIG], of[BIG], share=True),
+        "differ": mean_by_prompt(differ, paired, share=True),
+        "proxy": mean_by_prompt([s.value for s in proxies], prompts),
+        "gold": mean_by_prompt([s.value for s in truths], prompts),
         **part_means(judge, proxies),
     }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
 
 Z = 1.959963984540054
+SAME = 6
+"""So many values that are all the same, or more, have an interval: that one number."""
+CLOSE = 1e-12
 T = TypeVar("T")
 
 
@@ -23,21 +26,45 @@ def wilson(k: float, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def mean_ci(values: Sequence[float]) -> dict[str, Any]:
-    """S of the summary: {"mean", "ci", "n"}. Wilson if every value is 0 or 1, else t. No values: mean and ci
-    are None.
+def t_interval(values: Sequence[float], *, share: bool = False) -> list[float] | None:
+    """Interval of a mean by Student's t; None where the values say nothing of their spread, as a single one.
+
+    Values that are all the same have no deviation that t could use. Their range, which is that one number,
+    then stands for the interval of the median, whose confidence 1 - 2^(1 - n) is above 95 % from `SAME`
+    values on; fewer have none.
+
+    Args:
+        share: each value is a share, from 0 to 1: so is the mean, and the interval is cut there.
+    """
+    x = np.asarray(values, dtype=float)
+    n = len(x)
+    if n < 2:
+        return None
+    if _same(x):
+        return [float(x.mean())] * 2 if n >= SAME else None
+    mean, half = float(x.mean()), float(stdtrit(n - 1, 0.975) * x.std(ddof=1) / math.sqrt(n))
+    low, high = mean - half, mean + half
+    if share:
+        low, high = max(0.0, low), min(1.0, high)
+    return [low, high]
+
+
+def _same(x: np.ndarray) -> bool:
+    """Whether numbers are all the same, but for the rounding of the differences that they may be."""
+    return bool(np.ptp(x) < CLOSE * max(1.0, np.abs(x).max()))
+
+
+def mean_ci(values: Sequence[float], *, share: bool = False) -> dict[str, Any]:
+    """S of the summary: {"mean", "ci", "n"}. The interval is Wilson's if every value is 0 or 1, else
+    `t_interval`, None where there is none. No values: mean and ci are None.
     """
     n = len(values)
     if n == 0:
         return {"mean": None, "ci": None, "n": 0}
     x = np.asarray(values, dtype=float)
-    mean = float(x.mean())
     if np.isin(x, (0.0, 1.0)).all():
-        return {"mean": mean, "ci": list(wilson(float(x.sum()), n)), "n": n}
-    if n == 1:
-        return {"mean": mean, "ci": [mean, mean], "n": 1}
-    half = float(stdtrit(n - 1, 0.975) * x.std(ddof=1) / math.sqrt(n))
-    return {"mean": mean, "ci": [mean - half, mean + half], "n": n}
+        return {"mean": float(x.mean()), "ci": list(wilson(float(x.sum()), n)), "n": n}
+    return {"mean": float(x.mean()), "ci": t_interval(values, share=share), "n": n}
 
 
 def mean_over(items: Iterable[T], value: Callable[[T], float]) -> dict[str, Any]:
@@ -45,30 +72,75 @@ def mean_over(items: Iterable[T], value: Callable[[T], float]) -> dict[str, Any]
     return mean_ci([float(value(item)) for item in items])
 
 
-def paired_difference(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
-    """Mean of a - b over the same prompts, with a t interval and the two-sided p of a paired t test."""
+def prompt_means(values: Iterable[float], prompts: Iterable[str]) -> list[float]:
+    """The mean of each prompt's values, prompts in the order in which they come first."""
+    groups: dict[str, list[float]] = {}
+    for value, prompt in zip(values, prompts, strict=True):
+        groups.setdefault(prompt, []).append(float(value))
+    return [sum(group) / len(group) for group in groups.values()]
+
+
+def mean_by_prompt(values: Iterable[float], prompts: Iterable[str], *, share: bool = False) -> dict[str, Any]:
+    """S of the mean over prompts of the mean over a prompt's values; n counts prompts.
+
+    Pairs of one prompt share completions and a difficulty, and say little anew: an interval that counted them
+    as independent would be too narrow.
+
+    Args:
+        prompts: for each value the prompt that it belongs to.
+        share: as in `t_interval`.
+    """
+    return mean_ci(prompt_means(values, prompts), share=share)
+
+
+def paired_difference(
+    a: Sequence[float], b: Sequence[float], prompts: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """S of a - b over the same prompts or records, with `t_interval` and the two-sided p of a paired t test.
+
+    Differences that are all the same have no deviation; p is then that of the sign test, 2^(1 - n), and 1 if
+    they are all 0. Of fewer than two differences p is None: one pair is no test.
+
+    Args:
+        prompts: for each pair the prompt that it belongs to: the differences are then means by prompt, as in
+            `mean_by_prompt`.
+    """
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    if prompts is not None:
+        d = np.asarray(prompt_means(d.tolist(), prompts))
     n = len(d)
     if n == 0:
-        return {"mean": 0.0, "ci": [0.0, 0.0], "n": 0, "p": 1.0}
-    mean = float(d.mean())
-    if n == 1 or d.std() == 0:
-        return {"mean": mean, "ci": [mean, mean], "n": n, "p": float(mean == 0)}
-    half = float(stdtrit(n - 1, 0.975) * d.std(ddof=1) / math.sqrt(n))
-    p = float(2 * stdtr(n - 1, -abs(mean) / (d.std(ddof=1) / math.sqrt(n))))
-    return {"mean": mean, "ci": [mean - half, mean + half], "n": n, "p": p}
+        return {"mean": None, "ci": None, "n": 0, "p": None}
+    mean, p = float(d.mean()), None
+    if n > 1 and _same(d):
+        p = 1.0 if abs(mean) < CLOSE else 2.0 ** (1 - n)
+    elif n > 1:
+        p = float(2 * stdtr(n - 1, -abs(mean) / (d.std(ddof=1) / math.sqrt(n))))
+    return {"mean": mean, "ci": t_interval(d.tolist()), "n": n, "p": p}
 
 
-def win_rate(a: Sequence[float], b: Sequence[float], labels: Sequence[float] | None = None) -> dict[str, Any]:
-    """Share of prompts on which a scores above b; a tie counts half. The interval is Wilson's (t if there are
+def win_rate(
+    a: Sequence[float],
+    b: Sequence[float],
+    labels: Sequence[float] | None = None,
+    *,
+    prompts: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Share of pairs in which a scores above b; a tie counts half. The interval is Wilson's (t if there are
     ties).
 
     With soft labels, P(a is the better one), the share of labels drawn from them that the scores agree with.
+
+    Args:
+        prompts: for each pair the prompt that it belongs to, where one prompt may have several: the share is
+            then a `mean_by_prompt`.
     """
     won = [ahead(x, y) for x, y in zip(a, b, strict=True)]
-    if labels is None:
-        return mean_ci(won)
-    return mean_ci([p * w + (1 - p) * (1 - w) for p, w in zip(labels, won, strict=True)])
+    if labels is not None:
+        won = [p * w + (1 - p) * (1 - w) for p, w in zip(labels, won, strict=True)]
+    if prompts is None:
+        return mean_ci(won, share=True)
+    return mean_by_prompt(won, prompts, share=True)
 
 
 def ahead(a: float, b: float) -> float:
@@ -108,22 +180,33 @@ def logit(p: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(
-    figure: Callable[[np.ndarray], float], n: int, *, seed: int = 0, draws: int = 1000
+    figure: Callable[[np.ndarray], float], prompts: Sequence[Hashable], *, seed: int = 0, draws: int = 1000
 ) -> dict[str, Any]:
-    """S of a figure of n rows: `figure` of all their indices, and percentiles over samples of them drawn with
-    replacement. No rows: None.
+    """S of a figure that is no mean: `figure` of the indices of all rows, and percentiles over samples of
+    prompts, drawn with replacement with all their rows. No rows: None; of a single prompt no interval.
+
+    Args:
+        prompts: for each row the prompt that it belongs to; n counts them.
     """
+    groups: dict[Hashable, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        groups.setdefault(prompt, []).append(row)
+    n, rows = len(groups), [np.array(group) for group in groups.values()]
     if n == 0:
         return {"mean": None, "ci": None, "n": 0}
+    mean = float(figure(np.arange(len(prompts))))
+    if n == 1:
+        return {"mean": mean, "ci": None, "n": 1}
     samples = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (draws, n))
-    low, high = np.percentile([figure(row) for row in samples], [2.5, 97.5])
-    return {"mean": float(figure(np.arange(n))), "ci": [float(low), float(high)], "n": n}
+    drawn = [figure(np.concatenate([rows[k] for k in sample])) for sample in samples]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return {"mean": mean, "ci": [float(low), float(high)], "n": n}
 
 
 def seeds_summary(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and spread over seeds: {"mean", "sd", "min", "max", "n"}."""
+    """Mean and spread over seeds: {"mean", "sd", "min", "max", "n"}. One seed has no spread: sd is None."""
     x = np.asarray(values, dtype=float)
-    sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
+    sd = float(x.std(ddof=1)) if len(x) > 1 else None
     return {"mean": float(x.mean()), "sd": sd, "min": float(x.min()), "max": float(x.max()), "n": len(x)}
 
 

@@ -1,8 +1,11 @@
 """Simulated annotators: people with a taste, some noise, and blind spots, who rank completions.
 
 The utility of a completion is a weighted sum of what a judge reports about it. Gumbel noise on each utility
-makes the ranking Plackett-Luce, and each pair of it exactly Bradley-Terry: P(a before b) = sigmoid((u_a -
-u_b) / temperature).
+makes the order Plackett-Luce, and each pair of it exactly Bradley-Terry: P(a before b) = sigmoid((u_a - u_b)
+/ temperature). A tie margin takes pairs out of that: of two completions a pair is then exactly Rao and
+Kupper's (log theta = tie margin / temperature), and one that is decided goes to the better of the two more
+often than that sigmoid says. Of three or more, ties chain: whoever is near to the one before him shares his
+rank, so that two who are not near may tie as well.
 """
 
 from __future__ import annotations
@@ -88,24 +91,26 @@ class SimulatedAnnotator:
         return Ranking(prompt, tuple(completions), tuple(ranks), self.name, meta)
 
     def p_prefers(self, first: float, second: float) -> float:
-        """P(first before second) for two utilities."""
+        """P(first before second) for two utilities, before the tie margin makes some pairs ties."""
         if self.temperature:
             return sigmoid((first - second) / self.temperature)
         return 0.5 + 0.5 * ((first > second) - (first < second))
 
     def ceiling(self, rankings: Sequence[Ranking]) -> float:
-        """The accuracy on this annotator's own pairs of somebody who knows the utilities: nobody can do
-        better in the mean.
+        """The accuracy on this annotator's own pairs of somebody who knows the utilities, a mean over
+        rankings of the share of a ranking's pairs: nobody can do better in the mean.
         """
-        right = total = 0.0
+        shares = []
         for ranking in rankings:
+            right = []
             rows = zip(ranking.meta["utilities"], ranking.ranks, ranking.completions, strict=True)
             for (utility, rank, a), (other_utility, other_rank, b) in combinations(rows, 2):
                 if rank != other_rank and a.text != b.text:
                     agrees = (utility - other_utility) * (other_rank - rank)
-                    right += 0.5 + 0.5 * ((agrees > 0) - (agrees < 0))
-                    total += 1
-        return right / total if total else float("nan")
+                    right.append(0.5 + 0.5 * ((agrees > 0) - (agrees < 0)))
+            if right:
+                shares.append(sum(right) / len(right))
+        return sum(shares) / len(shares) if shares else float("nan")
 
 
 class PoolAnnotator:

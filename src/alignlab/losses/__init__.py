@@ -20,6 +20,7 @@ from .reward_model import (
     preference_loss,
     rao_kupper_logprobs,
     safety_loss,
+    stated_probability,
     tie_parameter,
 )
 from .sft import sft_loss
@@ -51,6 +52,7 @@ __all__ = [
     "safety_loss",
     "sft_loss",
     "simpo_loss",
+    "stated_probability",
     "tie_parameter",
     "token_logprobs",
     "token_weights",

@@ -70,8 +70,10 @@ def rao_kupper_logprobs(difference_B: Tensor, log_theta: Tensor) -> tuple[Tensor
         P(first)  = p1 / (p1 + theta p2) = sigmoid(d - log theta),   P(second) = sigmoid(-d - log theta)
         P(tie)    = (theta^2 - 1) p1 p2 / ((p1 + theta p2) (theta p1 + p2)) = (theta^2 - 1) P(first) P(second)
 
-    With p = exp(score) and d the difference of the two scores. It is exactly what somebody does who sees both
-    worths through Gumbel noise and calls it a tie where they are nearer than log theta.
+    With p = exp(score) and d the difference of the two scores. It is exactly what somebody does who sees two
+    worths through Gumbel noise and calls it a tie where they are nearer than log theta. It says nothing of
+    three or more that are ranked at once: there ties chain, the first with the second and the second with the
+    third, and more pairs tie than this says.
 
     Args:
         difference_B: (B,) score of the first less score of the second.
@@ -118,6 +120,41 @@ def tie_parameter(rate: Tensor, *, kind: str) -> Tensor:
 
 
 TIES = {"rao_kupper": rao_kupper_logprobs, "davidson": davidson_logprobs}
+
+
+def outcome_logprobs(
+    difference_B: Tensor, *, ties: str, tie_rate: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Three (B,) of log P: first, second, tie, by the model of ties named; "" is Bradley and Terry's, in
+    which the third means nothing and is 0.
+    """
+    if not ties:
+        return logsigmoid(difference_B), logsigmoid(-difference_B), torch.zeros_like(difference_B)
+    assert tie_rate is not None
+    return TIES[ties](difference_B, tie_parameter(tie_rate, kind=ties))
+
+
+def stated_probability(
+    difference_B: Tensor, *, ties: str = "", tie_rate: Tensor | None = None, flip_B: Tensor | None = None
+) -> Tensor:
+    """(B,) the probability that a reward model states: that a label prefers the first, given that it decides.
+
+        q = P(first) / (P(first) + P(second)),      (1 - f) q + f (1 - q)
+
+    P is `outcome_logprobs`, f = `flip_B` the probability that whoever labels turns a label round. Without
+    either it is sigmoid(d), and Davidson's q is that as well; Rao and Kupper's is surer, sigmoid(d - log
+    theta) / (sigmoid(d - log theta) + sigmoid(-d - log theta)), since what is near is called a tie.
+
+    Args:
+        difference_B: (B,) score of the first less score of the second.
+        ties, tie_rate, flip_B: what the model was fitted with, as in `preference_loss`. Label smoothing and
+            margins shape the fit and are no part of what is stated.
+    """
+    first_B, second_B, _ = outcome_logprobs(difference_B, ties=ties, tie_rate=tie_rate)
+    first_B = (first_B - second_B).sigmoid()
+    if flip_B is None:
+        return first_B
+    return (1 - flip_B) * first_B + flip_B * (1 - first_B)
 
 
 def preference_loss(
@@ -167,21 +204,17 @@ def preference_loss(
     difference_B = chosen_B - rejected_B
     z_B = difference_B if margin_B is None else difference_B - margin_B
     decided_B = torch.ones_like(z_B, dtype=torch.bool) if tie_B is None else ~tie_B
-    if ties:
-        assert tie_rate is not None
-        right_B, wrong_B, even_B = TIES[ties](z_B, tie_parameter(tie_rate, kind=ties))
-    else:
-        right_B, wrong_B, even_B = logsigmoid(z_B), logsigmoid(-z_B), torch.zeros_like(z_B)
+    right_B, wrong_B, even_B = outcome_logprobs(z_B, ties=ties, tie_rate=tie_rate)
 
-    def stated(yes_B: Tensor, no_B: Tensor) -> Tensor:
+    def likelihood(yes_B: Tensor, no_B: Tensor) -> Tensor:
         if flip_B is None:
             return (1 - label_smoothing) * yes_B + label_smoothing * no_B
         return torch.logaddexp(torch.log1p(-flip_B) + yes_B, flip_B.log() + no_B)
 
-    stated_B = stated(right_B, wrong_B)
+    likelihood_B = likelihood(right_B, wrong_B)
     if label_B is not None:
-        stated_B = label_B * stated_B + (1 - label_B) * stated(wrong_B, right_B)
-    total = -torch.where(decided_B, stated_B, even_B).mean()
+        likelihood_B = label_B * likelihood_B + (1 - label_B) * likelihood(wrong_B, right_B)
+    total = -torch.where(decided_B, likelihood_B, even_B).mean()
     if center:
         total = total + center * (chosen_B + rejected_B).square().mean()
     return total, _metrics(chosen_B.detach(), rejected_B.detach(), decided_B, label_B)

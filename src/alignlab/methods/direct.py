@@ -109,7 +109,8 @@ def train(
         held_out: preferences kept for testing; None keeps the share `settings.held_out` of the prompts.
 
     Returns:
-        On held-out comparisons: `accuracy` and `margin` of the reward, `eval_rewards`, `reference_accuracy`
+        On held-out comparisons: `accuracy` (S, mean over prompts of the share of a prompt's comparisons; n
+            counts prompts) and `margin` of the reward, `eval_rewards`, `reference_accuracy`
         (how often the policy it started from finds the chosen one likelier, per token where the method's
         reward is one per token), `eval_logps`, by how many nats per completion each has moved; and
         `likelihood_displacement`, what `displacement.Watch` found while training.
@@ -136,7 +137,9 @@ def train(
         test = fit(kept, policy.tokenizer, settings.max_length, truncate=settings.truncate)[0] if kept else []
     if not learn:
         raise DataError("every comparison was held out", remedy="more data, or a smaller held_out")
-    run.note(enough(name, report, settings, held_out, learn=len(learn), test=len(test), least=FEWEST))
+    test_prompts = [c.prompt.id for c in test]
+    measured = len(set(test_prompts))
+    run.note(enough(name, report, settings, held_out, learn=len(learn), test=measured, least=FEWEST))
     rows = list(chain.from_iterable(encode(policy, c) for c in learn))  # those of comparison i: `pair_rows`
     lengths_N2 = completion_lengths(rows).view(-1, 2)
     labels_N = test_labels_N = None
@@ -238,16 +241,19 @@ def train(
     moved_N2 = test_now_N2 - test_start_N2
     soft = ceiling = None
     if test_labels_N is not None:
-        soft, ceiling = test_labels_N.tolist(), test_labels_N.maximum(1 - test_labels_N).mean().item()
+        soft = test_labels_N.tolist()
+        ceiling = statistics.mean_by_prompt([max(p, 1 - p) for p in soft], test_prompts)["mean"]
     if labels_N is not None:
         summary |= {"soft_labels": int((labels_N < 1).sum()), "ceiling": ceiling}
     return summary | {
-        "accuracy": statistics.win_rate(chosen_rewards.tolist(), rejected_rewards.tolist(), soft),
+        "accuracy": statistics.win_rate(
+            chosen_rewards.tolist(), rejected_rewards.tolist(), soft, prompts=test_prompts
+        ),
         "margin": (chosen_rewards - rejected_rewards).mean().item() if test else None,
         "eval_rewards": sides(torch.stack((chosen_rewards, rejected_rewards), 1)),
         "eval_logps": sides(moved_N2),
         "reference_accuracy": statistics.win_rate(
-            likelier_N2[:, 0].tolist(), likelier_N2[:, 1].tolist(), soft
+            likelier_N2[:, 0].tolist(), likelier_N2[:, 1].tolist(), soft, prompts=test_prompts
         ),
         "likelihood_displacement": watch.summary(),
     }

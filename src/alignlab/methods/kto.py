@@ -96,7 +96,8 @@ def train(
             f"all {len(learn)} completions that are learnt from are {'liked' if liked else 'disliked'}",
             remedy="KTO needs completions of both labels; liked ones alone are for `alignlab sft`",
         )
-    run.note(enough("kto", report, settings, held_out, learn=len(learn), test=len(test), least=FEWEST))
+    measured = len({u.prompt.id for u in test})
+    run.note(enough("kto", report, settings, held_out, learn=len(learn), test=measured, least=FEWEST))
     weights = weights_of(run, settings, liked, len(learn) - liked)
     rows = [example(policy.tokenizer, u.prompt, u.completion, finished=u.finished) for u in learn]
     run.add_data("unpaired", learn)
@@ -292,14 +293,14 @@ def by_label(rewards_N: Tensor, logps_N: Tensor, label_N: Tensor) -> dict[str, f
 
 def measure(test: Sequence[Unpaired], rewards: Sequence[float]) -> dict[str, Any]:
     """What the implicit rewards of held-out completions say of their labels; rates are {"mean", "ci", "n"},
-    and a tie counts half.
+    means over prompts that have both a liked and a disliked completion, and a tie counts half.
     """
     groups: dict[str, tuple[list[float], list[float]]] = {}
     for u, reward in zip(test, rewards, strict=True):
         groups.setdefault(u.prompt.id, ([], []))[u.label].append(reward)
-    pairs: list[tuple[float, float]] = []
-    for bad, good in groups.values():
-        pairs += product(good, bad)
+    pairs: list[tuple[float, float, str]] = []
+    for prompt, (bad, good) in groups.items():
+        pairs += product(good, bad, [prompt])
     label_N = torch.tensor([u.label for u in test], dtype=torch.bool)
     rewards_N = torch.tensor(rewards)
     liked, disliked = rewards_N[label_N], rewards_N[~label_N]
@@ -309,7 +310,11 @@ def measure(test: Sequence[Unpaired], rewards: Sequence[float]) -> dict[str, Any
         if len(side):
             means[name] = side.mean().item()
     return {
-        "accuracy": statistics.win_rate([good for good, _ in pairs], [bad for _, bad in pairs]),
+        "accuracy": statistics.win_rate(
+            [good for good, _, _ in pairs],
+            [bad for _, bad, _ in pairs],
+            prompts=[prompt for _, _, prompt in pairs],
+        ),
         "auc": ((liked[:, None] - disliked).sign().mean().item() + 1) / 2 if both else None,
         "margin": (liked.mean() - disliked.mean()).item() if both else None,
         "eval_rewards": means,

@@ -94,8 +94,8 @@ def train(
     run.note(f"reward: {report}")
     if not learn:
         raise DataError("every ranking was held out", remedy="more data, or a smaller held_out")
-    pairs = sum(len(r.comparisons()) for r in test)
-    run.note(enough("reward", report, settings, held_out, learn=len(learn), test=pairs, least=FEWEST))
+    measured = len({r.prompt.id for r in test if r.comparisons()})
+    run.note(enough("reward", report, settings, held_out, learn=len(learn), test=measured, least=FEWEST))
     if settings.bootstrap:
         learn = random.Random(derive_seed(order_seed, "bootstrap")).choices(learn, k=len(learn))
     labels = Labels(settings, learn)
@@ -198,7 +198,7 @@ def train(
     if settings.safety:
         summary |= preference.measure_signs(judge, test)
     return summary | preference.measure(
-        judge, test, annotator_ceiling=annotator_ceiling, gold=gold, probes=probes
+        judge, test, labels=labels, annotator_ceiling=annotator_ceiling, gold=gold, probes=probes
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
-from ..losses import preference_loss
+from ..losses import preference_loss, stated_probability
 from ..records import Ranking, pairs_of, ties_of
 from ..settings import RewardSettings
 
@@ -72,14 +72,40 @@ class Labels(nn.Module):
         if self.flip is None:
             noise["label_smoothing"] = self.settings.label_smoothing
         else:
-            by_whom = self.people.get(ranking.annotator, 0)
-            noise["flip_B"] = self.flip[by_whom].sigmoid().to(scores_K.device)
+            noise["flip_B"] = self._flip(ranking.annotator).to(scores_K.device)
         if margins is not None:
             noise["margin_B"] = scores_K.new_tensor(margins)
         if "labels" in ranking.meta:
             labels = [ranking.label(i, j) for i, j in zip(first, second, strict=True)]
             noise["label_B"] = scores_K.new_tensor([1.0 if label is None else label for label in labels])
         return preference_loss(scores_K[first], scores_K[second], **noise)
+
+    @torch.no_grad()
+    def stated(self, margins: Sequence[float], annotators: Sequence[str] | None) -> list[float]:
+        """Of each pair of completions the probability that its first one is preferred, given that it is
+        decided: what a model fitted with these assumptions states (`losses.stated_probability`).
+
+        Args:
+            margins: score of the first less score of the second.
+            annotators: for each pair who labels it; None: somebody who turns no label round.
+        """
+        difference_N, assumed = torch.tensor(margins, dtype=torch.float64), {}
+        if self.tie is not None:
+            assumed = {"ties": self.settings.ties, "tie_rate": self.tie.sigmoid().double()}
+        if self.flip is not None and annotators:
+            rates = {name: self._flip(name).item() for name in set(annotators)}
+            assumed["flip_B"] = torch.tensor([rates[name] for name in annotators], dtype=torch.float64)
+        return stated_probability(difference_N, **assumed).tolist()
+
+    def _flip(self, annotator: str) -> Tensor:
+        """The probability that this annotator's label is turned round: of somebody who was not met in
+        training, the mean of those who were.
+        """
+        assert self.flip is not None
+        rates = self.flip.sigmoid()
+        if annotator in self.people:
+            return rates[self.people[annotator]]
+        return rates.mean()
 
     def metrics(self) -> dict[str, float]:
         """`labels/tie_rate`, `labels/flip_rate` or `labels/reliability/NAME`, as they stand."""

@@ -14,16 +14,17 @@ from typing import Any
 
 from .. import stages
 from ..errors import ConfigError, UserError
-from ..evals.statistics import mean_ci
+from ..evals.statistics import t_interval
 from ..report import bar_charts, charts
 from ..report.words import mean_of
 from ..run import read_run, whole_file, write_document
 from ..settings import PAIRS, EvalSettings, SamplingSettings
 from ..settings.defaults import known
 from ..settings.resolve import dotted
-from ..stages.figures import FIGURES
+from ..stages.figures import FIGURES, SHARES
 from ..stages.on_policy import judged_by
 from ..text.escapes import one_line
+from ..text.figures import with_interval
 from .runner import Pipeline, Stage, seeds_of
 from .view import table
 
@@ -165,15 +166,13 @@ def row_of(
         if len(values) == 1 and isinstance(first, Mapping):
             figures[name] = {part: first[part] for part in ("mean", "ci", "n")}
         else:
-            figures[name] = over_seeds([float(mean_of(value) or 0.0) for value in values])
+            figures[name] = over_seeds([float(mean_of(value) or 0.0) for value in values], key in SHARES)
     return {"label": label, "settings": dict(varied), "runs": listed, "figures": figures}
 
 
-def over_seeds(values: list[float]) -> dict[str, Any]:
-    """Mean over seeds with a t interval, which a single seed has not."""
-    if len(values) == 1 or set(values) <= {0.0, 1.0}:
-        return {"mean": sum(values) / len(values), "ci": [min(values), max(values)], "n": len(values)}
-    return mean_ci(values)
+def over_seeds(values: list[float], share: bool) -> dict[str, Any]:
+    """Mean over seeds with a t interval, which a single seed has not; that of shares ends at 0 and 1."""
+    return {"mean": sum(values) / len(values), "ci": t_interval(values, share=share), "n": len(values)}
 
 
 def told(found: Mapping[str, Any], out: Path) -> list[str]:
@@ -201,8 +200,7 @@ def told(found: Mapping[str, Any], out: Path) -> list[str]:
 def cell(value: Mapping[str, Any] | None) -> str:
     if value is None:
         return "-"
-    low, high = value["ci"]
-    return f"{value['mean']:.3f} [{low:.3f}, {high:.3f}]"
+    return with_interval(value)
 
 
 def picture(rows: Sequence[Mapping[str, Any]], method: str) -> str:
@@ -219,7 +217,7 @@ def picture(rows: Sequence[Mapping[str, Any]], method: str) -> str:
     bars: dict[str, tuple[float, float]] = {}
     for row in rows if figure else ():
         value = row["figures"][figure]
-        least, most = value["ci"]
+        least, most = value["ci"] or [value["mean"]] * 2
         means.append(value["mean"])
         low.append(least)
         high.append(most)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..stages.stage import rate
 from ..text.escapes import visible
+from ..text.figures import with_interval
 from .findings import Finding
 
 Document = Mapping[str, Any]
@@ -87,8 +88,7 @@ def difference(value: Mapping[str, Any] | None) -> str:
     """A paired difference with its interval; of nothing, that it was not measured."""
     if value is None:
         return "not measured"
-    low, high = value["ci"]
-    return f"{value['mean']:+.3f} [{low:+.3f}, {high:+.3f}] (n = {value['n']})"
+    return f"{with_interval(value, sign='+')} (n = {value['n']})"
 
 
 def worst_first(campaign: Document, *, only_hits: bool = False) -> list[tuple[str, Mapping[str, Any]]]:
@@ -128,5 +128,4 @@ def short(value: Mapping[str, Any]) -> str:
     """A rate with its interval, as a table shows it."""
     if value["mean"] is None:
         return "–"
-    low, high = value["ci"]
-    return f"{value['mean']:.2f} [{low:.2f}, {high:.2f}]"
+    return with_interval(value, 2)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..records import Chain, read_jsonl
 from ..run import RunInfo
+from ..text.figures import with_interval
 from . import charts
 from .words import behind, both_ways
 
@@ -177,7 +178,7 @@ def plane(runs: Mapping[str, RunInfo], names: Mapping[str, str]) -> dict[str, An
         if judged is None or not harm or not judged.summary.get("helpful"):
             continue
         helpful, title = judged.summary["helpful"], names.get(place.replace("-", "_"), place)
-        low, high = (1 - x for x in reversed(harm["ci"]))
+        low, high = (1 - x for x in reversed(harm["ci"] or [harm["mean"]] * 2))
         points[title] = charts.Curve([helpful["mean"]], [1 - harm["mean"]], [low], [high], kind="points")
         cells = [both_ways(topics.summary, figure, rate) for figure in HARM]
         rows.append([title, both_ways(judged.summary, "helpful", rate), *cells])
@@ -230,4 +231,4 @@ def mean(value: Mapping[str, Any]) -> float:
 def rate(value: Mapping[str, Any] | None) -> str:
     if not value or value.get("mean") is None:
         return "–"
-    return f"{value['mean']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"
+    return with_interval(value, 2)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..run import RunInfo
+from ..text.figures import with_interval
 from .words import (
     HEADS,
     MODEL_NAMES,
@@ -203,10 +204,9 @@ def _paired(evals: Evals, start: str) -> list[str]:
     for name, info in evals.items():
         for how, row in (info.summary.get("paired") or {}).items():
             way = WAYS.get(how) or first_way(info)
-            low, high = row["ci"]
             lines.append(
-                f"{shown(name)} against {start}, {way}: {judge_of(info)} {row['mean']:+.3f} "
-                f"[{low:+.3f}, {high:+.3f}], paired on {row['n']} prompts"
+                f"{shown(name)} against {start}, {way}: {judge_of(info)} {with_interval(row, sign='+')}, "
+                f"paired on {row['n']} prompts"
             )
     return lines
 

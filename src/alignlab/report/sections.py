@@ -153,7 +153,7 @@ def _reward_model(runs: Runs) -> dict[str, Any] | None:
         }
     right = (
         f"{name}: on held-out pairs it is right {say(s['accuracy'], 3)} of the time (n = "
-        f"{s['accuracy']['n']}); always taking the longer answer: {say(s['length_floor'], 3)}"
+        f"{s['accuracy']['n']} prompts); always taking the longer answer: {say(s['length_floor'], 3)}"
     )
     if s.get("ceiling"):
         right += f"; the best any model could do on this annotator's labels: {s['ceiling']:.3f}"
@@ -163,11 +163,15 @@ def _reward_model(runs: Runs) -> dict[str, Any] | None:
             f"Against the gold judge: {say(s['gold_accuracy'], 3)} of all pairs, "
             f"{say(s.get('gold_accuracy_big'), 3)} of those that differ by at least one half."
         )
-    plots = [
-        charts.captioned(
-            charts.reliability(s["reliability"], title=f"Calibration (ECE {s['ece']:.3f})"),
-            "On the diagonal a stated 0.8 is right 8 times in 10.",
-        ),
+    plots = []
+    if s["ece"] is not None:  # an ensemble's scores state no probability
+        plots.append(
+            charts.captioned(
+                charts.reliability(s["reliability"], title=f"Calibration (ECE {s['ece']:.3f})"),
+                "On the diagonal a stated 0.8 is right 8 times in 10.",
+            )
+        )
+    plots.append(
         charts.captioned(
             charts.histogram(
                 s["margins"]["counts"],
@@ -176,8 +180,8 @@ def _reward_model(runs: Runs) -> dict[str, Any] | None:
                 x="score of preferred − score of other",
             ),
             "Left of 0 it disagrees with the annotator.",
-        ),
-    ]
+        )
+    )
     if s.get("probes"):
         values = {
             f"not {name.replace('_', ' ')}": mean_of(value) or 0.0 for name, value in s["probes"].items()

@@ -74,5 +74,7 @@ def ablate_constitution(
 
 
 def _negative(s: dict[str, Any]) -> dict[str, Any]:
+    if s["ci"] is None:
+        return s | {"mean": s["mean"] and -s["mean"]}
     low, high = s["ci"]
-    return {**s, "mean": 0 - s["mean"], "ci": [0 - high, 0 - low]}
+    return s | {"mean": 0 - s["mean"], "ci": [0 - high, 0 - low]}

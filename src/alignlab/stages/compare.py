@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..names.weights import check_finished
 from ..report.words import mean_of
 from ..run import RunInfo, read_run
 from ..text.escapes import one_line
+from ..text.figures import with_interval
 from .figures import FIGURES
 
 
@@ -46,7 +47,7 @@ def compare_runs(names: Sequence[str]) -> dict[str, Any]:
         lines += [
             f"  {one_line(key)}",
             *(
-                f"    {title}  {with_interval(value)}"
+                f"    {title}  {figure(value)}"
                 for title, value in zip(padded(titles), values, strict=True)
                 if value is not None
             ),
@@ -56,13 +57,7 @@ def compare_runs(names: Sequence[str]) -> dict[str, Any]:
         for title, found in zip(titles[1:], pairs, strict=True):
             lines += [
                 f"  {title}",
-                *(
-                    (
-                        f"    {one_line(key)}  {with_interval(value, sign='+')} (n = {value['n']}, p = "
-                        f"{value['p']:.2g})"
-                    )
-                    for key, value in found.items()
-                ),
+                *(f"    {one_line(key)}  {difference(value)}" for key, value in found.items()),
             ]
             lines += [] if found else ["    nothing that both measured"]
     return {
@@ -106,8 +101,8 @@ def figures_beside(infos: Sequence[RunInfo]) -> dict[str, list[Any]]:
 
 
 def paired(infos: Sequence[RunInfo]) -> list[dict[str, Any]]:
-    """Of each run but the first: how its figures differ from the first run's over the same prompts or
-    records, with interval, n and p; none where the first measured none.
+    """Of each run but the first: how its figures differ from the first run's over the same answers or
+    records, means by prompt, with interval, n and p; none where the first measured none.
     """
     from ..evals.statistics import paired_difference
 
@@ -120,15 +115,26 @@ def paired(infos: Sequence[RunInfo]) -> list[dict[str, Any]]:
         for figure, values in measured(info).items():
             if both := [key for key in values if key in first.get(figure, {})]:
                 row[figure] = paired_difference(
-                    [values[key] for key in both], [first[figure][key] for key in both]
+                    [values[key].value for key in both],
+                    [first[figure][key].value for key in both],
+                    [values[key].group for key in both],
                 )
         found.append(row)
     return found
 
 
-def measured(info: RunInfo) -> dict[str, dict[str, float]]:
-    """Figure, then prompt or record, to the value: of runs of eval and likelihood, which keep them."""
-    found: dict[str, dict[str, float]] = {}
+class Measured(NamedTuple):
+    """What was measured of an answer or record, and what it is one observation with: records of one prompt
+    are one, and so is each answer of an evaluation, as in its own figures.
+    """
+
+    value: float
+    group: str
+
+
+def measured(info: RunInfo) -> dict[str, dict[str, Measured]]:
+    """Figure, then answer or record, to the value: of runs of eval and likelihood, which keep them."""
+    found: dict[str, dict[str, Measured]] = {}
     if info.stage not in ("eval", "likelihood"):
         return found
     times: Counter[str] = (
@@ -138,18 +144,25 @@ def measured(info: RunInfo) -> dict[str, dict[str, float]]:
         if "decoding" in row:
             figure = f"gold, {row['decoding']}"
             times[key := f"{figure} {row['id']}"] += 1
-            found.setdefault(figure, {})[f"{row['id']}#{times[key]}"] = row["gold"]
+            answer = f"{row['id']}#{times[key]}"
+            found.setdefault(figure, {})[answer] = Measured(row["gold"], answer)
         elif "figure" in row:
-            found.setdefault(row["figure"], {})[row["record"]] = row["value"]
+            prompt = row.get("prompt", row["record"])
+            found.setdefault(row["figure"], {})[row["record"]] = Measured(row["value"], prompt)
     return found
 
 
-def with_interval(value: Any, sign: str = "") -> str:
+def figure(value: Any) -> str:
     """A figure, with its interval if it has one."""
-    if isinstance(value, Mapping):
-        low, high = value["ci"]
-        return f"{value['mean']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
-    return f"{value:{sign}.4g}"
+    return with_interval(value) if isinstance(value, Mapping) else f"{value:.4g}"
+
+
+def difference(value: Mapping[str, Any]) -> str:
+    """A paired difference with its interval, n and p: one pair has no p."""
+    said = f"{with_interval(value, sign='+')} (n = {value['n']}"
+    if value["p"] is not None:
+        said += f", p = {value['p']:.2g}"
+    return f"{said})"
 
 
 def padded(texts: Sequence[str]) -> list[str]:

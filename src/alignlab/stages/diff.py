@@ -76,7 +76,9 @@ def diff_constitutions(
         "a": words[0],
         "b": words[1],
         "principles": method.differ(judges[0].constitution, judges[1].constitution),
-        "labels": labels.change(method.stated_of(first), method.stated_of(second), known),
+        "labels": labels.change(
+            method.stated_of(first), method.stated_of(second), method.prompts_of(first), known
+        ),
         "judge": {"a": method.tally(first), "b": method.tally(second)},
     }
     run.log_samples(0, method.flips(first, second, known))

@@ -10,6 +10,7 @@ from .. import names
 from ..errors import UserError
 from ..evals import by_name, tasks
 from ..settings import EvalSettings
+from ..text.figures import with_interval
 from .stage import done, open_run, rate, result
 
 
@@ -114,8 +115,7 @@ def _scored(task: tasks.Task, summary: dict[str, Any], judge: str, baseline: str
     against = baseline or "one sample"
     for how, row in (summary.get("paired") or {}).items():
         way = "temperature 1" if how == "sampled" else how
-        low, high = row["ci"]
-        said += f"\n  against {against}, {way}: {row['mean']:+.3f} [{low:+.3f}, {high:+.3f}], "
+        said += f"\n  against {against}, {way}: {with_interval(row, sign='+')}, "
         said += f"paired on {row['n']} prompts"
     return said
 

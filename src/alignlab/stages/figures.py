@@ -35,6 +35,11 @@ FIGURES = {
 called in a list.
 """
 
+SHARES = frozenset(
+    ("accuracy", "mc1", "prompt_strict", "chosen_likelier", "compliance_with_harm", "over_refusal")
+)
+"""Those of `FIGURES` that are shares, from 0 to 1."""
+
 
 def figures_of(info: RunInfo) -> dict[str, float]:
     """The main figures of a run's summary by the names of a list; none of an unfinished one."""

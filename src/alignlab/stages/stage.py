@@ -17,6 +17,7 @@ from ..settings import SamplingSettings, Training, rules
 from ..settings.defaults import known
 from ..settings.resolve import to_dict
 from ..text.escapes import visible
+from ..text.figures import with_interval
 from ..text.lines import append_lines
 
 Use: TypeAlias = names.models.Model | names.data.Data | Named[Any]
@@ -186,8 +187,7 @@ def rate(value: Any) -> str:
             return "unknown (nothing held out)"
         if value["n"] < FEWEST:
             return f"not stated (n = {value['n']} is too few)"
-        low, high = value["ci"]
-        return f"{value['mean']:.3f} [{low:.3f}, {high:.3f}] (n = {value['n']})"
+        return f"{with_interval(value)} (n = {value['n']})"
     return "-" if value is None else f"{value:.3f}"
 
 

@@ -182,7 +182,7 @@ def distance(
     lengths: dict[str, tuple[float, float]] = {}
     for name in (*names, *best):
         values = each(seeds, "methods", name, "kl_to_optimum")
-        lengths[name] = mean(values), seeds_summary(values)["sd"]
+        lengths[name] = mean(values), seeds_summary(values)["sd"] or 0.0
 
     def average(name: str, key: str) -> float:
         return mean(each(seeds, "methods", name, key))

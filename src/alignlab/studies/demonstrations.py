@@ -156,7 +156,8 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
     rows: list[list[str]] = []
     for name, title in TITLES.items():
         shown = [found["mean"] for found in each(seeds, "rows", name, "shown_gold") if found]
-        interval = "; ".join("{:.3f} to {:.3f}".format(*ci) for ci in each(seeds, "rows", name, "gold", "ci"))
+        known = [ci for ci in each(seeds, "rows", name, "gold", "ci") if ci]
+        interval = "; ".join("{:.3f} to {:.3f}".format(*ci) for ci in known)
         sampled = spread(gold(name, "gold_sampled")) if first[name]["gold_sampled"] else "-"
         rows.append([title, spread(shown) if shown else "-", spread(gold(name)), interval, sampled])
     out: list[list[str]] = []

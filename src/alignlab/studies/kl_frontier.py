@@ -226,7 +226,9 @@ def along_kl(by_seed: Sequence[Sequence[dict[str, Any]]], key: str) -> charts.Cu
 
 
 def half(s: dict[str, Any]) -> float:
-    return (s["ci"][1] - s["ci"][0]) / 2
+    """Half the width of an interval; of none, 0: no band is drawn."""
+    low, high = s["ci"] or (0.0, 0.0)
+    return (high - low) / 2
 
 
 def said_of(method: str, by_seed: Sequence[Sequence[dict[str, Any]]], best: Sequence[dict[str, Any]]) -> str:

@@ -244,7 +244,8 @@ def mixtures(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[s
     lines: dict[str, charts.Curve] = {}
     for who, title in (("sft", "SFT"), ("dpo", "DPO on its own samples")):
         values = [share_of(seeds, place, who) for place in range(len(shares))]
-        lines[title] = banded(people, list(map(mean, values)), each(list(map(seeds_summary, values)), "sd"))
+        spreads = [seeds_summary(of_seeds)["sd"] or 0.0 for of_seeds in values]
+        lines[title] = banded(people, list(map(mean, values)), spreads)
     ends = [min(people), max(people)]
     lines["the demonstrators"] = charts.Curve(ends, ends)
     curves = charts.curves(

@@ -140,7 +140,7 @@ class Figures:
             values = self.of(judge, name, "accuracy")
             if values and (name == self.start or name.startswith(f"{method}-")):
                 kl = mean(self.of(judge, name, "kl"))
-                points.append((kl, mean(values), seeds_summary(values)["sd"]))
+                points.append((kl, mean(values), seeds_summary(values)["sd"] or 0.0))
         points.sort()
         return banded([max(0.0, kl) for kl in each(points, 0)], each(points, 1), each(points, 2))
 

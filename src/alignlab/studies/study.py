@@ -13,6 +13,7 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
+from ..text.figures import with_spread
 from ..text.lists import by_comma
 from . import measuring
 from .settings import NoSettings, StudySettings
@@ -80,11 +81,7 @@ class Study:
 
 def spread(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
     """Mean and spread over seeds, for people: "0.612 ± 0.020"; a single seed has no spread."""
-    s = seeds_summary(values)
-    said = f"{s['mean']:{sign}.{digits}f}"
-    if s["n"] > 1:
-        said += f" ± {s['sd']:.{digits}f}"
-    return said
+    return with_spread(seeds_summary(values), digits, sign)
 
 
 def mean(values: Sequence[float]) -> float:
