@@ -236,6 +236,7 @@ def test_a_question_is_its_kind_and_parameters_or_else_its_letters():
     by_letters = question(Prompt.user("What is Tom's pet?"))
     assert question(Prompt.user("what is  tom’s pet\n", kind="a kind alone")) == by_letters
     assert question(Prompt.user("What is Tim's pet?")) != by_letters
+    assert question(Prompt.user("2 + 3")) == question(Prompt.user("2+3."))
     assert question(Prompt.user("2 + 3")) != question(Prompt.user("2 - 3"))
     assert question(Prompt.user("?!")) != question(Prompt.user("!?"))  # nothing else to tell them by
     said = [(Message("user", text), Message("assistant", "Yes."), Message("user", "Go on.")) for text in "ab"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -127,8 +128,8 @@ def question(prompt: Prompt) -> str:
 
 
 def _letters(text: str) -> str:
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(plain.translate(SENTENCE_MARKS).split()) or text
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(SENTENCE_MARKS)
+    return " ".join(re.findall(r"\w+|[^\w\s]", plain)) or text
 
 
 def messages_from_json(value: Any) -> tuple[Message, ...]:
