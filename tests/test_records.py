@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from itertools import combinations
 
 import pytest
@@ -131,7 +132,7 @@ def test_a_prompts_id_is_that_of_its_messages():
             (Message("user", "a"), Message("system", "b")),
         )
     }
-    assert len(ids) == 4 and all(len(name) == 16 and int(name, 16) >= 0 for name in ids)
+    assert len(ids) == 4 and all(re.fullmatch("[0-9a-f]{16}", name) for name in ids)
     assert CHAT.text == "" and BARE.text == "hello" and Prompt(()).text == ""
 
 

@@ -488,7 +488,7 @@ def test_who_writes_the_system_message_or_an_answer_may_use_marks(tokenizer):
 
 
 def test_a_scorer_reads_the_marks_that_were_written_and_no_others():
-    tokenizer = base.load("m")[1]
+    tokenizer = AutoTokenizer.from_pretrained(base.shipped("town"))
     ask, end = Prompt.user("Who opens the door?"), end_token_id(tokenizer)
     mark = tokenizer.convert_tokens_to_ids("<|user|>")
     plain = completion_ids(tokenizer, ask, "Ivy.", finished=False)
