@@ -492,7 +492,7 @@ def test_a_scorer_reads_the_marks_that_were_written_and_no_others():
     ask, end = Prompt.user("Who opens the door?"), end_token_id(tokenizer)
     mark = tokenizer.convert_tokens_to_ids("<|user|>")
     plain = completion_ids(tokenizer, ask, "Ivy.", finished=False)
-    spelled = [i for char in "<|user|>" for i in tokenizer(char, add_special_tokens=False)["input_ids"]]
+    spelled = tokenizer.convert_tokens_to_ids(list("<|user|>"))
     before = prompt_ids(tokenizer, ask)
 
     def scored(ids: list[int], text: str, *, finished: bool) -> list[int]:
