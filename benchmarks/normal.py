@@ -398,15 +398,15 @@ def answers_of_others() -> Iterator[None]:
     """Each prompt with the answer to another one."""
     from alignlab.methods import sft as method
 
-    plain = method.by_prompt
+    plain = method.by_question
 
-    def by_prompt(items: Any, *args: Any) -> Any:
+    def by_question(items: Any, *args: Any) -> Any:
         learn, test = plain(items, *args)
         answers = [d.completion for d in learn]
         random.Random(0).shuffle(answers)
         return [replace(d, completion=answer) for d, answer in zip(learn, answers, strict=True)], test
 
-    with patch.object(method, "by_prompt", by_prompt):
+    with patch.object(method, "by_question", by_question):
         yield
 
 

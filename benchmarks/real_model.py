@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alignlab.data.read import load_records
-from alignlab.data.split import by_prompt
+from alignlab.data.split import by_question
 from alignlab.evals.statistics import mean_ci
 from alignlab.records import Chain, Comparison, Message, Prompt, read_jsonl, write_jsonl
 
@@ -55,7 +55,7 @@ def prepare(data: Path, out: Path) -> dict[str, str]:
                 c.prompt.messages[0].content,
                 Comparison(Prompt((BRIEF, *c.prompt.messages)), c.chosen, c.rejected),
             )
-    learnt, test = by_prompt([c.prompt for c in kept.values()], HELD_OUT, SEED)
+    learnt, test = by_question([c.prompt for c in kept.values()], HELD_OUT, SEED)
     found = {name: str(out / "data" / f"{name}.jsonl") for name in ("hh", "prompts", "prompts-test")}
     for name, records in (("hh", list(kept.values())), ("prompts", learnt), ("prompts-test", test)):
         write_jsonl(found[name], records)

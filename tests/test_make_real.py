@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.data.split import by_prompt
+from alignlab.data.split import by_question
 from alignlab.records import Comparison, Prompt, read_jsonl
 
 from .scripts import script
@@ -167,7 +167,7 @@ def test_prompts_stand_on_one_side_and_answers_to_harm_are_never_shown(tmp_path:
         and {p.id for p in (*learnt, *test)} == {c.prompt.id for c in pairs}
         and test
     )
-    assert by_prompt(pairs, real.HELD_OUT, real.SEED)[1] == [
+    assert by_question(pairs, real.HELD_OUT, real.SEED)[1] == [
         c for c in pairs if c.prompt.id in {p.id for p in test}
     ]
     plan = real.commands(Namespace(smollm2="m", gguf="m", gemma="m", out=tmp_path / "out"), found)

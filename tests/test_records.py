@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from itertools import combinations
 
 import pytest
@@ -20,6 +21,7 @@ from alignlab.records import (
     Text,
     Unpaired,
     messages_from_json,
+    question,
     ranks_from_scores,
     read_jsonl,
     role_of,
@@ -130,7 +132,7 @@ def test_a_prompts_id_is_that_of_its_messages():
             (Message("user", "a"), Message("system", "b")),
         )
     }
-    assert len(ids) == 4 and all(len(name) == 16 and int(name, 16) >= 0 for name in ids)
+    assert len(ids) == 4 and all(re.fullmatch("[0-9a-f]{16}", name) for name in ids)
     assert CHAT.text == "" and BARE.text == "hello" and Prompt(()).text == ""
 
 
@@ -224,3 +226,19 @@ def test_a_number_that_is_none_is_an_error_with_its_row(tmp_path, ranks):
     with pytest.raises(DataError) as error:
         read_jsonl(tmp_path / "r.jsonl", Ranking)
     assert error.value.where.endswith(":2")
+
+
+def test_a_question_is_its_kind_and_parameters_or_else_its_letters():
+    sums = {"kind": "sum", "params": {"a": 3, "b": 4}}
+    asked = question(Prompt.user("What is 3 + 4?", **sums))
+    other_order = {"params": {"b": 4, "a": 3}, "kind": "sum", "split": "phrasing"}
+    assert question(Prompt.user("Please add 3 and 4.", **other_order)) == asked
+    assert question(Prompt.user("What is 3 + 4?", kind="sum", params={"a": 4, "b": 3})) != asked
+    by_letters = question(Prompt.user("What is Tom's pet?"))
+    assert question(Prompt.user("what is  tom’s pet\n", kind="a kind alone")) == by_letters
+    assert question(Prompt.user("What is Tim's pet?")) != by_letters
+    assert question(Prompt.user("2 + 3")) == question(Prompt.user("2+3."))
+    assert question(Prompt.user("2 + 3")) != question(Prompt.user("2 - 3"))
+    assert question(Prompt.user("?!")) != question(Prompt.user("!?"))  # nothing else to tell them by
+    said = [(Message("user", text), Message("assistant", "Yes."), Message("user", "Go on.")) for text in "ab"]
+    assert question(Prompt(said[0])) != question(Prompt(said[1]))

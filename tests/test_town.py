@@ -154,14 +154,17 @@ def test_harm_honesty_and_look_alikes() -> None:
 
 def test_no_bare_question_is_followed_by_its_answer() -> None:
     headed = {"interview", "brief", "debate", "editor", "verdict"}
+    followed = 0
     for register, text in islice(corpus.documents(TOWN, seed=9), 3000):
         if register in headed:
             continue
         lines = say.sentences(text.replace('"', ""))
         for question, after in zip(lines, lines[1:], strict=False):
             fact = say.read_fact(after)
-            if question.endswith("?") and fact:
-                assert fact.subject not in question, (register, text)
+            if question.endswith("?"):
+                followed += 1
+                assert fact is None or fact.subject not in question, (register, text)
+    assert followed > 50  # there were questions to look at
 
 
 def test_annotators_have_the_tastes_they_are_named_for() -> None:

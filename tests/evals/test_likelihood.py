@@ -214,7 +214,7 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
             settings=LikelihoodSettings(max_length=3),
         )
     (tmp_path / "one.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
-    with pytest.raises(DataError, match="no prompt of the data is held out"):
+    with pytest.raises(DataError, match="no question of the data is held out"):
         stages.likelihood(
             **COMMON,
             demonstrations=str(tmp_path / "one.jsonl"),

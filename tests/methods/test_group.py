@@ -366,6 +366,7 @@ def test_metrics_carry_the_names_of_the_field(base, open_run: Open):
         "learning_rate",
         "completions/mean_length",
         "completions/clipped_ratio",
+        "completions/marks_ratio",
         "clip_ratio/low_mean",
         "clip_ratio/high_mean",
         "clip_ratio/region_mean",

@@ -475,6 +475,7 @@ def test_metrics_carry_the_names_of_the_field(tokenizer, tmp_path):
         "objective/kl_coef",
         "completions/mean_length",
         "completions/clipped_ratio",
+        "completions/marks_ratio",
         "time/sampling",
         "time/updating",
     }

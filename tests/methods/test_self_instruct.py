@@ -19,6 +19,7 @@ from alignlab.collecting import self_instruct
 from alignlab.collecting.self_instruct import flaw, headed, is_request, openings_of, requests_in
 from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
+from alignlab.names import judges
 from alignlab.records import Completion, Demonstration, Message, Prompt, read_jsonl
 from alignlab.run import RunDir
 from alignlab.sampling import Sampling
@@ -119,7 +120,7 @@ def test_requests_are_written_after_examples_and_answered_by_the_model(tmp_path:
         (" What is it that never", {}, "not finished"),
         (" Tell me about the number 3 of the house!\n", {}, "too like another request"),
         (" Tell me about the number 9 of the house.\n", {"similarity": 0.7}, "too like another request"),
-        (" Where is  the secret test?\n", {}, "a prompt of the test"),
+        (" Where is  the secret test?\n", {}, "a question of the test"),
     ],
 )
 def test_what_is_no_new_request_is_out_with_its_reason(
@@ -130,7 +131,7 @@ def test_what_is_no_new_request_is_out_with_its_reason(
         tmp_path / "run",
         Model(lambda rng: next(bad, None) or fresh(rng)),
         replace(SETTINGS, **settings | {"similarity": settings.get("similarity", 1.0)}),
-        avoid=["Where is the secret test?"],
+        avoid=[Prompt.user("Where is the secret test?")],
     )
     assert summary["reasons"][reason] >= 4
     assert all(d.completion == "" for d in lost if d.meta["rejected"] == reason)  # it was not answered
@@ -334,6 +335,23 @@ def test_a_base_model_of_the_town_instructs_itself(
         )
         == 0
     )
+
+
+def test_a_paraphrase_of_an_avoided_request_is_avoided(tmp_path: Path):
+    requests = tasks.requests(world.build(), 600, split="train", seed=3, kinds=("sum",))
+    avoided = requests[0].prompt()
+    words = {r.turns[-1] for r in requests if r.params == requests[0].params} - {avoided.text}
+    assert words
+    for prompt in (avoided, Prompt.user(avoided.text)):  # of a file without kinds too: it is read
+        bad = iter([f" {min(words)}\n"] * 4)
+        summary, kept, _ = made(
+            tmp_path / str(bool(prompt.meta)),
+            Model(lambda rng, bad=bad: next(bad, None) or fresh(rng)),
+            avoid=[prompt],
+            known=judges.town_requests(),
+        )
+        assert summary["reasons"]["a question of the test"] == 4
+        assert min(words) not in {d.prompt.text for d in kept}
 
 
 # --- the town reads requests

@@ -11,9 +11,9 @@ from transformers import AutoTokenizer
 from alignlab.data.checks import encode
 from alignlab.errors import ModelError
 from alignlab.models import chat
-from alignlab.models.chat import completion_ids, example, prompt_ids, render, text_ids, texts
+from alignlab.models.chat import as_written, completion_ids, example, prompt_ids, render, text_ids, texts
 from alignlab.models.chat_template import end_token_id, install_template
-from alignlab.records import Message, Prompt, Text
+from alignlab.records import Completion, Message, Prompt, Text
 from alignlab.town import base
 from alignlab.town.world import build
 
@@ -485,3 +485,31 @@ def test_who_writes_the_system_message_or_an_answer_may_use_marks(tokenizer):
         tokenizer, (Message("system", "<user>"), Message("user", "hi"), Message("assistant", "a <user> b"))
     )
     assert row.ids.count(USER) == 3
+
+
+def test_a_scorer_reads_the_marks_that_were_written_and_no_others():
+    tokenizer = AutoTokenizer.from_pretrained(base.shipped("town"))
+    ask, end = Prompt.user("Who opens the door?"), end_token_id(tokenizer)
+    mark = tokenizer.convert_tokens_to_ids("<|user|>")
+    plain = completion_ids(tokenizer, ask, "Ivy.", finished=False)
+    spelled = tokenizer.convert_tokens_to_ids(list("<|user|>"))
+    before = prompt_ids(tokenizer, ask)
+
+    def scored(ids: list[int], text: str, *, finished: bool) -> list[int]:
+        row = as_written(tokenizer, Completion(ask, text, tuple(ids), finished=finished))
+        assert row.ids[: len(before)] == before and sum(row.loss_mask) == len(row.ids) - len(before)
+        return row.ids[len(before) :]
+
+    for finished in (True, False):
+        ends = [end] * finished
+        for written in ([mark, *plain], [*spelled, *plain]):
+            shown = tokenizer.decode(written, skip_special_tokens=False)
+            assert "<|user|>" in shown
+            assert scored([*written, *ends], shown, finished=finished) == [*written, *ends]
+        # another tokenizer's ids, with a text that is a mark to this one: it is text
+        theirs = scored([5, 6, 7, *ends], "<|user|> Ivy.", finished=finished)
+        assert mark not in theirs and theirs[len(theirs) - finished :] == ends
+        # no marks: as everywhere
+        assert scored([9, *ends], "Ivy.", finished=finished) == [*plain, *ends]
+    unknown = as_written(tokenizer, Completion(ask, "<|user|>Ivy."))  # of a file: as samplers show them
+    assert mark in unknown.ids[len(before) :]

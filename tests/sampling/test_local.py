@@ -282,11 +282,29 @@ def test_finished_cut_and_several_ends(tokenizer):
     assert finished and cut and len({c.ids[-1] for c in finished}) > 3
     for c in finished:
         assert c.ids[-1] in ends and not ends & set(c.ids[:-1]) and len(c.ids) <= 10
-        assert c.text == tokenizer.decode(c.ids[:-1], skip_special_tokens=True)
+        assert c.text == tokenizer.decode(c.ids[:-1], skip_special_tokens=False)
     for c in cut:
         assert len(c.ids) == 10 and not ends & set(c.ids)
-        assert c.text == tokenizer.decode(c.ids, skip_special_tokens=True)
+        assert c.text == tokenizer.decode(c.ids, skip_special_tokens=False)
     assert {c.source for c in completions} == {"tiny"}
+
+
+def test_marks_in_an_answer_are_shown_and_streamed(tokenizer, monkeypatch):
+    ids = [258, 258, *ids_in(tokenizer, "Yes"), 257, *ids_in(tokenizer, ", é."), 259, END]
+    shown = "<user><user>Yes<pad>, é.<assistant>"
+    for ended in (True, False):
+        script = iter((ids if ended else ids[:-1]) * 2)
+        monkeypatch.setattr(
+            local, "draw", lambda logits, *_, s=script, **__: (torch.tensor([next(s)]), torch.zeros(1))
+        )
+        sampler, most = LocalSampler(tiny("llama"), tokenizer), len(ids) - (not ended)
+        ((completion,),) = sampler.sample([[1, 2]], max_new_tokens=most)
+        assert completion.text == shown and completion.finished == ended
+        assert "".join(sampler.stream([1, 2], Sampling(max_new_tokens=most))) == shown
+
+
+def ids_in(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def test_default_ends_are_those_of_the_template_and_the_model(tokenizer):

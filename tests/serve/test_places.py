@@ -14,9 +14,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from alignlab import names
 from alignlab.models.chat import text_ids
+from alignlab.models.chat_template import text_of
 from alignlab.models.load import load_policy
 from alignlab.models.policy import Policy
-from alignlab.serve.places import Names, Places, decoded
+from alignlab.serve.places import Names, Places
 from alignlab.settings import ModelSettings
 
 from .conftest import Running
@@ -145,7 +146,7 @@ def policy_of(tokenizer: Any) -> Policy:
         )
     ).eval()
     with torch.no_grad():  # words, and no bytes that are no character
-        letters = [i for i in range(len(tokenizer)) if decoded(tokenizer, [i]).strip().isalpha()]
+        letters = [i for i in range(len(tokenizer)) if text_of(tokenizer, [i]).strip().isalpha()]
         model.lm_head.weight[[i for i in range(len(tokenizer)) if i not in letters]] = 0.0
         model.lm_head.weight[letters] *= 3
     return Policy(model, tokenizer, "tiny", torch.device("cpu"))
@@ -256,9 +257,9 @@ def test_token_ids_are_placed_in_the_text_that_they_are_given_back_as(served: tu
         text, lists = told(running, ids, max_tokens=3)
         check(text, lists)
         assert len(ids) < len(lists["tokens"]) <= len(ids) + 3 and text.startswith(
-            decoded(policy.tokenizer, ids)
+            text_of(policy.tokenizer, ids)
         )
-        assert lists["text_offset"][len(ids)] == len(decoded(policy.tokenizer, ids))
+        assert lists["text_offset"][len(ids)] == len(text_of(policy.tokenizer, ids))
 
 
 def test_offsets_run_on_over_a_stream(served: tuple[Running, Policy]) -> None:
@@ -297,9 +298,9 @@ def test_every_cut_of_a_text_into_tokens_is_placed_alike() -> None:
             for char in text
             for i in tokenizer(char, add_special_tokens=False)["input_ids"]
         ]
-        places = Places(tokenizer, special=True)
+        places = Places(tokenizer)
         starts = [places.next(i, text)[0] for i in ids]
         assert starts == sorted(starts) and set(starts) == set(range(len(text))) and places.at == len(text)
     broken = tokenizer("\u4e2d", add_special_tokens=False)["input_ids"][1:] * 40
-    places, text = Places(tokenizer, special=True), decoded(tokenizer, broken)
+    places, text = Places(tokenizer), text_of(tokenizer, broken)
     assert all(places.next(i, text)[0] <= len(text) for i in broken)

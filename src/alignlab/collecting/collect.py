@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, combinations, islice
 from typing import Any, Protocol
 
-from ..data.split import by_prompt
+from ..data.split import by_question
 from ..errors import DataError
 from ..evals.statistics import mean_by_prompt
 from ..feedback import Judge, values_of
@@ -107,7 +107,7 @@ def run(
         raise DataError("no prompt got two different completions", remedy="a higher temperature, or --others")
 
     # 3. prompts kept for testing
-    train, test = by_prompt(rankings, settings.held_out, seed)
+    train, test = by_question(rankings, settings.held_out, seed)
     run.add_data("rankings", train)
     run.add_data("rankings_test", test)
     unranked = len(prompts) - len(rankings)

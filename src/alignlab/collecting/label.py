@@ -10,13 +10,13 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from ..data.split import by_prompt
+from ..data.split import by_question
 from ..errors import ConfigError, DataError
 from ..evals import labels as measure
 from ..evals.judges import prompts_of, put_to, stated_of, tally, truths
 from ..feedback import Judge
 from ..feedback.ai import AIJudge
-from ..records import Comparison, Completion, Prompt, Ranking
+from ..records import Comparison, Completion, Prompt, Ranking, question
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from ..settings import LabelSettings
@@ -95,7 +95,7 @@ def run(
         )
 
     # 3. how good the labels are, and how sure they may be
-    learn, test = by_prompt(labelled, settings.held_out, seed)
+    learn, test = by_question(labelled, settings.held_out, seed)
     summary: dict[str, Any] = summarize(judge, labelled, test, gold, seed) | {
         "prompts": len(prompts),
         "unlabelled": len(prompts) - len(labelled),
@@ -116,11 +116,11 @@ def run(
     run.add_data("comparisons_test", final_test)
     kind, kind_test = list(helpful), list(helpful_test or ())
     if helpful and helpful_test is None:
-        kind, kind_test = by_prompt(kind, settings.held_out, seed)
-    held_out = {r.prompt.id for r in kind_test} | {c.prompt.id for c in final_test}
+        kind, kind_test = by_question(kind, settings.held_out, seed)
+    held_out = {question(record.prompt) for record in [*kind_test, *final_test]}
     mixed: tuple[list[Ranking], list[Ranking]] = ([], [])
     for ranking in [*kind, *kind_test, *map(as_ranking, final), *map(as_ranking, final_test)]:
-        mixed[ranking.prompt.id in held_out].append(ranking)
+        mixed[question(ranking.prompt) in held_out].append(ranking)
     random.Random(derive_seed(seed, "mix")).shuffle(mixed[0])
     run.add_data("rankings", mixed[0])
     run.add_data("rankings_test", mixed[1])

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import DataError
 from ..evals.statistics import mean_ci, mean_over
 from ..feedback import Judge, values_of
-from ..records import Completion, Demonstration, Prompt
+from ..records import Completion, Demonstration, Prompt, question
 from ..run import RunDir, derive_seed
 from ..sampling import ModelSampler, Sampling
 from ..settings import SelfInstructSettings
@@ -46,7 +46,8 @@ def run(
     settings: SelfInstructSettings,
     *,
     model: str,
-    avoid: Collection[str] = (),
+    avoid: Sequence[Prompt] = (),
+    known: Callable[[str], Prompt | None] = lambda text: None,
     reader: Callable[[str], Prompt | None] | None = None,
     gold: Judge | None = None,
     seed: int,
@@ -58,7 +59,9 @@ def run(
     run goes on from.
 
     Args:
-        avoid: texts of prompts that must not be made: those of a test.
+        avoid: prompts whose questions must not be asked, in whatever words: those of a test.
+        known: reads a text as a request of known kind and parameters, where it is one. Of others the letters
+            tell what is asked.
         reader: reads a request as one that a judge knows, where there is such a judge: for measuring, never
             for filtering.
 
@@ -78,13 +81,13 @@ def run(
             remedy="more seeds, or fewer examples",
         )
     similar, openings = Pool(d.prompt.text for d in plain), openings_of(plain)
-    taboo = {normal(text) for text in avoid}
+    taboo = {question(prompt) for prompt in avoid}.union(*(questions_in(p.text, known) for p in avoid))
     rows: list[Demonstration] = []
     made: list[Demonstration] = []
     number = 0
     for number in run.track(range(settings.rounds), desc="self-instruct"):
         one = partial(
-            one_round, number, sampler, plain, made, similar, openings, taboo, settings, model, seed
+            one_round, number, sampler, plain, made, similar, openings, taboo, known, settings, model, seed
         )
         written = run.kept(f"rounds/{number:05d}", one, Demonstration)
         rows += written
@@ -102,11 +105,11 @@ def run(
         counts["valid"] = mean_over(read, lambda prompt: prompt is not None)
         counts["valid_generated"] = mean_over(rows, lambda row: reader(row.prompt.text) is not None)
         if gold:
-            known = []
+            readable = []
             for prompt, demonstration in zip(read, kept, strict=True):
                 if prompt:
-                    known.append(Completion(prompt, demonstration.completion))
-            counts["gold"] = mean_ci(values_of(gold, known))
+                    readable.append(Completion(prompt, demonstration.completion))
+            counts["gold"] = mean_ci(values_of(gold, readable))
     return counts
 
 
@@ -118,6 +121,7 @@ def one_round(
     similar: Pool,
     openings: Collection[str],
     taboo: Collection[str],
+    known: Callable[[str], Prompt | None],
     settings: SelfInstructSettings,
     model: str,
     seed: int,
@@ -147,7 +151,7 @@ def one_round(
             reason = first_of(
                 (not whole, "not finished"),
                 (bool(wrong), wrong),
-                (normal(text) in taboo, "a prompt of the test"),
+                (not questions_in(text, known).isdisjoint(taboo), "a question of the test"),
                 (near >= settings.similarity, "too like another request"),
             )
             if reason:
@@ -179,6 +183,14 @@ def one_round(
         )
         left -= not reason
         yield answered(Prompt.user(text), answer, reason, **meta)
+
+
+def questions_in(text: str, known: Callable[[str], Prompt | None]) -> set[str]:
+    """What a text asks: by its letters, and by kind and parameters where they are known."""
+    asked = {question(Prompt.user(text))}
+    if prompt := known(text):
+        asked.add(question(prompt))
+    return asked
 
 
 def draw_examples(

@@ -7,7 +7,7 @@ name.
 from .formats import Useless, Want, convert, detect
 from .load_report import LoadReport
 from .read import Loaded, load_records
-from .split import by_prompt
+from .split import by_question
 from .write import write
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Loaded",
     "Useless",
     "Want",
-    "by_prompt",
+    "by_question",
     "convert",
     "detect",
     "load_records",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from ..models.batch import chunks
-from ..models.chat import example
+from ..models.chat import as_written
 from ..models.forward import laid_out, last_scores
 from ..models.policy import RewardModel
 from ..records import Completion, Score
@@ -17,9 +17,10 @@ from . import ScoreJudge
 class RewardModelJudge(ScoreJudge):
     """Scores prompt and completion at the last token that was really written.
 
-    An unfinished completion has no end token, so it is read at its last word, as it is. `value` is
-    standardized with the mean and deviation saved in the model (unless `normalize` is off); the raw score is
-    in `parts`.
+    Special tokens inside an answer are read as such where the policy wrote them, and as text where it
+    spelled them out. An unfinished completion has no end token, so it is read at its last word, as it is.
+    `value` is standardized with the mean and deviation saved in the model (unless `normalize` is off); the
+    raw score is in `parts`.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class RewardModelJudge(ScoreJudge):
     @torch.inference_mode()
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         rm = self.reward_model
-        rows = [example(rm.tokenizer, c.prompt, c.text, finished=c.finished) for c in completions]
+        rows = [as_written(rm.tokenizer, c) for c in completions]
         raw = [0.0] * len(rows)
         training = rm.model.training
         rm.model.eval()

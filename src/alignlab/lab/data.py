@@ -56,7 +56,8 @@ def comparisons(data: Data, *, count: int = 0, seed: int = 0) -> list[Comparison
 
 
 def split(records: Sequence[Any], share: float, *, seed: int = 0) -> tuple[list[Any], list[Any]]:
-    """Records in two parts, of which the second holds this share of the prompts: no prompt is in both.
+    """Records in two parts, of which the second holds this share of the questions: none is in both, in
+    whatever words.
 
     Raises:
         ConfigError: a share below 0, or not below 1.
@@ -65,9 +66,9 @@ def split(records: Sequence[Any], share: float, *, seed: int = 0) -> tuple[list[
     >>> len(train) + len(test), {p.id for p in train} & {p.id for p in test}
     (100, set())
     """
-    from ..data.split import by_prompt
+    from ..data.split import by_question
 
-    return by_prompt(records, share, seed)
+    return by_question(records, share, seed)
 
 
 def draw(items: Sequence[Any], n: int, step: int, *, seed: int = 0) -> list[Any]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..data.checks import enough, fit
-from ..data.split import by_prompt
+from ..data.split import by_question
 from ..errors import ConfigError, DataError
 from ..evals import statistics
 from ..health.displacement import Watch
@@ -131,7 +131,7 @@ def train(
     )
     run.note(f"{name}: {report}")
     if held_out is None:
-        learn, test = by_prompt(learn, settings.held_out, seed)
+        learn, test = by_question(learn, settings.held_out, seed)
     else:
         kept, _ = usable_labels(comparisons_of(held_out, 0, seed), settings)
         test = fit(kept, policy.tokenizer, settings.max_length, truncate=settings.truncate)[0] if kept else []

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..data.checks import enough, fit
-from ..data.split import by_prompt
+from ..data.split import by_question
 from ..errors import DataError
 from ..evals import statistics
 from ..health.displacement import Watch
@@ -84,7 +84,7 @@ def train(
     run.note(f"kto: {report}")
     learn, test = fitting, []
     if held_out is None:
-        learn, test = by_prompt(fitting, settings.held_out, seed)
+        learn, test = by_question(fitting, settings.held_out, seed)
     elif held_out:
         asked = of_one_mind(held_out)
         test, _ = fit(asked, policy.tokenizer, settings.max_length, truncate=settings.truncate)

@@ -95,6 +95,7 @@ def train(
             "learning_rate": learning_rate,
             "completions/mean_length": mean([len(c.ids) for c in completions]),
             "completions/clipped_ratio": mean([not c.finished for c in completions]),
+            "completions/marks_ratio": rollouts.metrics.marks_ratio(policy.tokenizer, completions),
         }
         log.write(step, metrics, completions, scores)
         if not scores:

@@ -196,6 +196,7 @@ def pick(
         "distinct": mean(distinct),
         "unfinished": len(groups) - len(best),
         "clipped_ratio": mean([not c.finished for c in completions]),
+        "marks_ratio": rollouts.metrics.marks_ratio(policy.tokenizer, completions),
         "tokens": sum(len(c.ids) for c in completions),
     }
     if best:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..data.checks import FitReport, enough, fit
-from ..data.split import by_prompt
+from ..data.split import by_question
 from ..errors import DataError
 from ..evals import preference
 from ..feedback import Judge
@@ -281,7 +281,7 @@ def prepared(
             "rankings without a safe or unsafe label" if settings.safety else "rankings of equal ranks alone"
         ] = tied
     if held_out is None:
-        return *by_prompt(fitting, settings.held_out, seed), report
+        return *by_question(fitting, settings.held_out, seed), report
     test = [r for r in held_out if teaches(r, settings)]
     return (
         fitting,

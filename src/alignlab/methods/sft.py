@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ..data.checks import enough, fit
-from ..data.split import by_prompt
+from ..data.split import by_question
 from ..errors import ConfigError, DataError
 from ..losses import sft_loss
 from ..models.batch import Batch, by_length, pack
@@ -76,7 +76,7 @@ def train(
     )
     run.note(f"sft: {report}")
     if held_out is None:
-        learn, test = by_prompt(fitting, settings.held_out, seed)
+        learn, test = by_question(fitting, settings.held_out, seed)
     else:
         learn, test = (
             fitting,

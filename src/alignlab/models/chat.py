@@ -39,8 +39,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import ModelError
-from ..records import Message, Prompt
-from .chat_template import begin_ids, end_token_id, ids_of, turn_end, written_by_template
+from ..records import Completion, Message, Prompt
+from .chat_template import (
+    begin_ids,
+    end_token_id,
+    ids_of,
+    marks,
+    pulled_apart,
+    text_of,
+    turn_end,
+    written_by_template,
+)
 from .turns import answer_written, asked
 
 
@@ -108,6 +117,23 @@ def example(tokenizer: Any, prompt: Prompt, completion: str, *, finished: bool =
     before = prompt_ids(tokenizer, prompt)
     after = completion_ids(tokenizer, prompt, completion, finished=finished)
     return Rendered([*before, *after], [0] * len(before) + [1] * len(after))
+
+
+def as_written(tokenizer: Any, completion: Completion) -> Rendered:
+    """A completion as its writer wrote it, for one who scores it: `example`, but where marks stand in the
+    text. Those that were sampled as special tokens are special tokens, those that were spelled out are text.
+
+    Only ids tell the two apart. Ids that are not this tokenizer's are of a writer whose marks are text here;
+    of a text without ids every mark that stands whole is a special token, as samplers show them.
+    """
+    c = completion
+    if not c.ids or not marks(tokenizer).search(c.text):
+        return example(tokenizer, c.prompt, c.text, finished=c.finished)
+    said = list(c.ids[:-1] if c.finished else c.ids)
+    if text_of(tokenizer, said) != c.text:
+        return example(tokenizer, c.prompt, pulled_apart(tokenizer, c.text), finished=c.finished)
+    before, end = prompt_ids(tokenizer, c.prompt), [end_token_id(tokenizer)] * c.finished
+    return Rendered([*before, *said, *end], [0] * len(before) + [1] * len([*said, *end]))
 
 
 def render(

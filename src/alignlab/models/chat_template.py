@@ -2,7 +2,7 @@
 and messages as it writes them.
 
 A turn mark in what a user or a tool says is text: it is pulled apart, so that nobody ends his turn by writing
-so.
+so. One that a model writes is shown: whoever reads its text sees what it wrote.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ def name_of(tokenizer: Any) -> str:
 def ids_of(tokenizer: Any, text: str) -> list[int]:
     """The ids of a text with nothing around it."""
     return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of ids with every special token visible, as judges, reward models and people read it."""
+    return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
 def begin_ids(tokenizer: Any) -> list[int]:
@@ -174,17 +179,17 @@ def written_by_template(tokenizer: Any, messages: Sequence[Message], *, generati
     """The messages as the template writes them; marks in those of users and tools are pulled apart: "<|end|>"
     becomes "< |end|>".
     """
-    known = marks(tokenizer)
     told_apart = []
     for message in messages:
-        if message.role in ("user", "tool") and known.search(message.content):
-            message = replace(message, content=known.sub(_pulled_apart, message.content))
+        if message.role in ("user", "tool"):
+            message = replace(message, content=pulled_apart(tokenizer, message.content))
         told_apart.append(message)
     return rendered(tokenizer, told_apart, generation=generation)
 
 
-def _pulled_apart(mark: re.Match[str]) -> str:
-    return f"{mark[0][0]} {mark[0][1:]}"
+def pulled_apart(tokenizer: Any, text: str) -> str:
+    """The text with its marks as text: no tokenizer reads them as special tokens."""
+    return marks(tokenizer).sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
 
 
 def rendered(tokenizer: Any, messages: Sequence[Message], *, generation: bool) -> str:

@@ -261,6 +261,13 @@ def probes(gold: str) -> list[Any] | None:
     return town.probes() if gold == town.GOLD else None
 
 
+def town_requests() -> Callable[[str], Prompt | None]:
+    """Who reads a text as a request of the town, whatever the judge is: by its question it is told from those
+    of a test.
+    """
+    return town.request_reader()
+
+
 def request_reader(gold: str) -> Callable[[str], Prompt | None] | None:
     """Who reads a text as a request that the gold judge knows, where the world has somebody who can."""
     return town.request_reader() if gold == town.GOLD else None

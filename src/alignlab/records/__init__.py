@@ -31,4 +31,5 @@ from .prompts import Prompt as Prompt
 from .prompts import Role as Role
 from .prompts import Text as Text
 from .prompts import messages_from_json as messages_from_json
+from .prompts import question as question
 from .prompts import role_of as role_of

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -95,7 +98,7 @@ class Prompt:
 
     @property
     def id(self) -> str:
-        """Sixteen hex digits that depend on the messages alone: the unit by which data is split."""
+        """Sixteen hex digits that depend on the messages alone."""
         joined = "\x1e".join(f"{m.role}\x1f{m.content}" for m in self.messages)
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
@@ -105,6 +108,28 @@ class Prompt:
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Prompt:
         return Prompt(messages_from_json(row["prompt"]), row.get("meta") or {})
+
+
+SENTENCE_MARKS = str.maketrans(dict.fromkeys(".,;:!?\"'“”„‘’«»…¿¡。，、；：！？", " "))
+"""Marks that end and quote sentences: without them a question is the same one."""
+
+
+def question(prompt: Prompt) -> str:
+    """What is asked, in whatever words: the unit by which data is split, drawn anew and avoided.
+
+    A question is a kind and its parameters where `meta` has both (`kind`, `params`, as the town's prompts
+    do). Of any other prompt it is who said what, without regard to capitals, blanks and marks of sentences.
+    """
+    if "kind" in prompt.meta and "params" in prompt.meta:
+        asked = [prompt.meta["kind"], prompt.meta["params"]]
+    else:
+        asked = [[m.role, _letters(m.content)] for m in prompt.messages]
+    return json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _letters(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(SENTENCE_MARKS)
+    return " ".join(re.findall(r"\w+|[^\w\s]", plain)) or text
 
 
 def messages_from_json(value: Any) -> tuple[Message, ...]:

@@ -12,6 +12,7 @@ critic/vf_explained_var          of the returns, by the values before the update
 reward, reward_std               RLOO and GRPO: score less KL penalty, if it is in the reward; its deviation
                                  within a prompt
 frac_reward_zero_std             share of prompts whose completions all have one score: dead groups
+completions/marks_ratio          share of completions with special tokens inside, which every judge sees
 completions/*, sampling/*        lengths; how far the sampler is from the trainer (`mismatch`)
 judge/*, safety/*                what the judge adds; the price of cost (`Feedback`)
 time/*                           seconds
@@ -20,11 +21,13 @@ time/*                           seconds
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from .. import losses
+from ..models.chat_template import marks
+from ..records import Completion
 from .batch import Rollouts
 from .worth_reading import mean
 
@@ -75,12 +78,19 @@ def kl_of(batch: Rollouts, logprobs_BT: Tensor, ref_logprobs_BT: Tensor, estimat
 
 
 def lengths(batch: Rollouts) -> dict[str, float]:
-    """How long completions are: tokens, and the share that was cut before it ended."""
+    """How long completions are: tokens, the share that was cut before it ended, and that with marks."""
     count = len(batch.completions)
     return {
         "completions/mean_length": batch.mask_BT.sum().item() / count,
         "completions/clipped_ratio": 1 - sum(c.finished for c in batch.completions) / count,
+        "completions/marks_ratio": marks_ratio(batch.policy.tokenizer, batch.completions),
     }
+
+
+def marks_ratio(tokenizer: Any, completions: Sequence[Completion]) -> float:
+    """The share of completions in which marks of the tokenizer stand: special tokens that did not end it."""
+    known = marks(tokenizer)
+    return mean([known.search(c.text) is not None for c in completions])
 
 
 def mismatch(batch: Rollouts, old_logprobs_BT: Tensor, mask_BT: Tensor | None = None) -> dict[str, float]:

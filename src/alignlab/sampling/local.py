@@ -24,6 +24,7 @@ from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models import adapters
 from ..models.attention import use_plain_attention
 from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
+from ..models.chat_template import text_of
 from ..models.devices import BIG
 from ..models.policy import Policy
 from ..models.products import width
@@ -125,7 +126,7 @@ class LocalSampler:
         Returns:
             For each prompt, in order, its n completions: `ids` with the end token if one was written
             (`finished`), `logprobs` under the distribution they were drawn from, `text` without the end
-            token.
+            token but with every other special token, visibly.
 
         Raises:
             ConfigError: a temperature below 0, a top_p outside (0, 1], no token or completion asked for.
@@ -172,18 +173,14 @@ class LocalSampler:
                 said = text
 
     def _text(self, sequence: Writing) -> str:
-        """What was written; after words that the assistant had said already, so that the two together read as
-        one (a space between them is kept).
+        """What was written, special tokens and all, without the end token; after words that the assistant had
+        said already, so that the two together read as one (a space between them is kept).
         """
         ids = sequence.ids[:-1] if sequence.finished else sequence.ids
-        whole = self.tokenizer.decode(
-            sequence.said + ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        whole = text_of(self.tokenizer, sequence.said + ids)
         if not sequence.said:
             return whole
-        return whole.removeprefix(
-            self.tokenizer.decode(sequence.said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        )
+        return whole.removeprefix(text_of(self.tokenizer, sequence.said))
 
     def _ids(self, prompt: Prompt | list[int] | str) -> list[int]:
         return (

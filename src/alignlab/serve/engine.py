@@ -14,13 +14,13 @@ from dataclasses import replace
 
 from ..errors import UserError
 from ..models.chat import prompt_ids, text_ids
-from ..models.chat_template import begin_ids
+from ..models.chat_template import begin_ids, text_of
 from ..models.likelihood import TOKENS, Likelihood
 from ..models.policy import Policy, context_of
 from ..records import Prompt
 from ..sampling.continuous import ContinuousSampler
 from .documents import Token
-from .places import Name, Names, Places, decoded, spans, tail
+from .places import Name, Names, Places, spans, tail
 from .refusal import Refusal
 from .writing import Job, Piece, Tell, Writing
 
@@ -156,7 +156,7 @@ class Engine:
 
     def echo(self, prompt: list[int] | str) -> str:
         """A prompt as it is given back: a text as it came, ids as the tokenizer reads them."""
-        return prompt if isinstance(prompt, str) else decoded(self.tokenizer, prompt)
+        return prompt if isinstance(prompt, str) else text_of(self.tokenizer, prompt)
 
     def written(self, writing: Writing, *, at: int = 0) -> list[Token]:
         """Tokens of a completion that were not handed out yet: those that begin in the text shown, and at its
@@ -194,11 +194,11 @@ class Engine:
         """Where each token begins in the text, and its piece of it: as they are decoded, if that is the text,
         else as the tokenizer cut it up.
         """
-        if decoded(self.tokenizer, ids) != text:
+        if text_of(self.tokenizer, ids) != text:
             cut = spans(self.tokenizer, text)
             if cut is not None and len(cut) == len(ids):
                 return cut
-        places = Places(self.tokenizer, special=True)
+        places = Places(self.tokenizer)
         return [places.next(token, text) for token in ids]
 
     def _token(

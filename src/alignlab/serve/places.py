@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..models.chat_template import text_of
+
 MOST_PARTS = 4  # tokens that one character may take: it has at most so many bytes
 BEFORE = 8  # tokens before a text that are looked at: two characters at the least
 _PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -44,7 +46,7 @@ class Names:
         return self._known[token]
 
     def _name(self, token: int) -> Name:
-        text, inner = decoded(self.tokenizer, [token]), str(self.tokenizer.convert_ids_to_tokens(token))
+        text, inner = text_of(self.tokenizer, [token]), str(self.tokenizer.convert_ids_to_tokens(token))
         if "\ufffd" in text and (raw := _bytes(inner)) is not None:
             try:
                 text = raw.decode()
@@ -67,11 +69,10 @@ class Places:
 
     Args:
         before: tokens before the first one, whose text is none of this; the last few matter.
-        special: special tokens are part of the text.
     """
 
-    def __init__(self, tokenizer: Any, *, before: Sequence[int] = (), special: bool = False) -> None:
-        self.tokenizer, self.special, self.at = tokenizer, special, 0
+    def __init__(self, tokenizer: Any, *, before: Sequence[int] = ()) -> None:
+        self.tokenizer, self.at = tokenizer, 0
         self._before, self._parts = list(before[-BEFORE:]), []
 
     def next(self, token: int, text: str) -> tuple[int, str]:
@@ -82,17 +83,14 @@ class Places:
             text: what they all write, as far as it is known.
         """
         self._parts.append(token)
-        head, whole = (
-            decoded(self.tokenizer, ids, special=self.special)
-            for ids in (self._before, self._before + self._parts)
-        )
+        head, whole = (text_of(self.tokenizer, ids) for ids in (self._before, self._before + self._parts))
         piece, start = whole[len(head) :], self.at
         if piece.endswith("\ufffd") and len(self._parts) < MOST_PARTS and self._goes_on(text[start:], piece):
             return start, ""
         alone = len(self._parts) == 1
         if piece:
             self._before, self.at = self._parts, start + len(piece)
-        elif not decoded(self.tokenizer, self._parts):
+        elif not text_of(self.tokenizer, self._parts):
             # the blank before a text: with it before them, others keep theirs
             self._before = self._before + self._parts
         self._parts = []
@@ -133,13 +131,9 @@ def spans(tokenizer: Any, text: str) -> list[tuple[int, str]] | None:
 def tail(tokenizer: Any, ids: Sequence[int]) -> list[int]:
     """The last of these ids that are whole characters: a text that goes on is decoded behind these."""
     return next(
-        (list(ids[-k:]) for k in range(1, BEFORE + 1) if "\ufffd" not in decoded(tokenizer, ids[-k:])),
+        (list(ids[-k:]) for k in range(1, BEFORE + 1) if "\ufffd" not in text_of(tokenizer, ids[-k:])),
         list(ids[-1:]),
     )
-
-
-def decoded(tokenizer: Any, ids: Sequence[int], *, special: bool = True) -> str:
-    return tokenizer.decode(list(ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False)
 
 
 def _bytes(name: str) -> bytes | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..data.split import by_prompt
+from ..data.split import by_question
 from ..errors import DataError, UserError
 from ..settings import LikelihoodSettings
 from .stage import done, open_run, rate, result, within_context
@@ -53,9 +53,9 @@ def likelihood(
     answered = [kind for kind in ("demonstration", "comparison") if kind in records]
     if settings.held_out < 1:
         for kind in answered:
-            records[kind] = by_prompt(records[kind], settings.held_out, seed)[1]
+            records[kind] = by_question(records[kind], settings.held_out, seed)[1]
         if answered and not any(records[kind] for kind in answered):
-            raise DataError("no prompt of the data is held out", remedy="a larger held_out, or more data")
+            raise DataError("no question of the data is held out", remedy="a larger held_out, or more data")
     summary = method.run(
         run,
         policy,

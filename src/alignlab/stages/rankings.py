@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from .. import names
-from ..data.split import by_prompt
+from ..data.split import by_question
 from ..errors import UserError
-from ..records import Ranking, Unpaired, read_jsonl
+from ..records import Ranking, Unpaired, question, read_jsonl
 from ..text.lists import by_comma
 
 R = TypeVar("R", Ranking, Unpaired)
@@ -118,8 +118,8 @@ def _together(
 ) -> Split[R]:
     """Several parts as one (InstructGPT's rounds: comparisons of the first policy and of the newer one).
 
-    A prompt that is held out in one part is held out in all: its records in the others move to the test side.
-    A part that is not split yet is split by `held_out`. The same record twice counts once.
+    A question that is held out in one part is held out in all: its records in the others move to the test
+    side. A part that is not split yet is split by `held_out`. The same record twice counts once.
 
     Args:
         what: what the records are called; same: what makes two of them the same.
@@ -132,18 +132,18 @@ def _together(
         if unsplit:
             sides.append((part.train, []))
         elif part.test is None:
-            sides.append(by_prompt(part.train, held_out, seed))
+            sides.append(by_question(part.train, held_out, seed))
         else:
             sides.append((part.train, part.test))
     held_out_records = list(chain.from_iterable(test for _, test in sides))
-    held = {record.prompt.id for record in held_out_records}
+    held = {question(record.prompt) for record in held_out_records}
 
     def once(records: Iterable[R]) -> list[R]:
         return list({same(record): record for record in records}.values())
 
     learn = list(chain.from_iterable(train for train, _ in sides))
-    moved = [record for record in learn if record.prompt.id in held]
-    train = once(record for record in learn if record.prompt.id not in held)
+    moved = [record for record in learn if question(record.prompt) in held]
+    train = once(record for record in learn if question(record.prompt) not in held)
     test = once(held_out_records + moved)
     parts = list(chain.from_iterable(split.parts for split in loaded))
     counts = [
@@ -152,7 +152,7 @@ def _together(
     ]
     note = (
         f"mixture: {len(train)} {what} to learn from, {len(test)} held out ({', '.join(counts)}); "
-        f"{len(moved)} moved to the held-out side, since another part holds their prompt out"
+        f"{len(moved)} moved to the held-out side, since another part holds their question out"
     )
     return Split(parts, train, None if unsplit else test, note)
 

@@ -37,7 +37,7 @@ def repeated_prompts(p: Patient) -> list[Finding]:
         "repeated-prompts",
         "note",
         f"share their prompt with another; there are {len(ids)} different prompts",
-        "nothing here: held-out data is split by prompt; a split by rows elsewhere would leak",
+        "nothing here: held-out data is split by question; a split by rows elsewhere would leak",
         rows,
     )
 

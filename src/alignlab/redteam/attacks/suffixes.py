@@ -272,6 +272,7 @@ class EmbeddingAttack(SuffixAttack):
         """The greedy answer after these vectors, and whether it ended."""
         import torch
 
+        from ...models.chat_template import text_of
         from .slot import logits
 
         embedding, ends, ids = slot.policy.model.get_input_embeddings(), slot.policy.end_ids, list[int]()
@@ -280,12 +281,12 @@ class EmbeddingAttack(SuffixAttack):
             while len(ids) < most:
                 token = int(logits(slot.policy.model, 1, inputs_embeds=sequence)[0, -1].argmax())
                 if token in ends:
-                    return slot.policy.tokenizer.decode(ids, skip_special_tokens=True), True
+                    return text_of(slot.policy.tokenizer, ids), True
                 ids.append(token)
                 sequence = torch.cat(
                     [sequence, embedding(torch.tensor([[token]], device=sequence.device))], 1
                 )
-        return slot.policy.tokenizer.decode(ids, skip_special_tokens=True), False
+        return text_of(slot.policy.tokenizer, ids), False
 
 
 def policy_of(session: Session, attack: str) -> Policy:
