@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -15,7 +14,7 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..names.data import Data
 from ..names.named import Named
-from ..records import Prompt
+from ..records import Prompt, question
 from ..run import derive_seed
 from ..sampling import Sampling
 from ..stages.stage import done, open_run, rate, result
@@ -30,13 +29,6 @@ def judges(rewards: Sequence[str], gold: str) -> dict[str, Named[Judge]]:
     for number, run in enumerate(rewards):
         named[Path(run).name if number else "reward"] = names.judges.reward_judge(run)
     return named | {"gold": names.judges.judge(gold)}
-
-
-def question(prompt: Prompt) -> str:
-    """What is asked, however it is worded: kind and parameters; of a prompt without them, its words."""
-    if "kind" in prompt.meta and "params" in prompt.meta:
-        return json.dumps([prompt.meta["kind"], prompt.meta["params"]], sort_keys=True)
-    return prompt.id
 
 
 def read_held_out(
