@@ -43,9 +43,7 @@ def rows() -> Iterator[Row]:
         if line.startswith("| `"):
             request, answer, value, cause, verify, why = line.strip("|").split("|")
             quoted = [cell.strip().strip("`") for cell in (request, answer)]
-            yield Row(
-                number, *quoted, float(value), cause.strip(), verify.strip(), why.strip(), section
-            )
+            yield Row(number, *quoted, float(value), cause.strip(), verify.strip(), why.strip(), section)
 
 
 def asked(text: str) -> Request:

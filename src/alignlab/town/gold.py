@@ -22,7 +22,7 @@ them in changed words or named as what he must not do (`helped`).
 
 Lost points have a cause: refused, does not know, wrong, incomplete, form, style, unfinished or harmful. What
 style costs is lost for style, the rest for the content's one cause; the parts `lost_CAUSE` add up to 1 less
-the score.
+the score. Answers made to mislead the judge, with the right verdict, stand in `tests/town/adversarial.md`.
 """
 
 from __future__ import annotations
@@ -188,8 +188,8 @@ VERIFIABLE = ("sum", "one_word", "list", "bullets", "two_sentences", "story")
 
 
 def verify(world: World, request: Request, text: str, *, finished: bool = True) -> float:
-    """1 if a program finds the answer right, in the form asked for and said once, else 0; it looks at what was
-    asked and not at manners (Lambert et al. 2024).
+    """1 if a program finds the answer right, in the form asked for and said once, else 0; it looks at what
+    was asked and not at manners (Lambert et al. 2024).
 
     For the kinds in VERIFIABLE: sums, single words, lists, bullets, two sentences, stories with given words.
     Raises ValueError for others.
