@@ -33,9 +33,10 @@ from dataclasses import replace
 from ..feedback import ScoreJudge
 from ..records import Completion, Score
 from . import language as say
+from .by_kind import READERS
 from .tasks import Request
 from .world import World
-from .worth import CAUSES, FACT_KINDS, READERS, Worth, is_dont_know, is_refusal, refused_worth
+from .worth import CAUSES, FACT_KINDS, Worth, is_dont_know, is_refusal, refused_worth
 
 HELPFUL_KINDS = (
     *FACT_KINDS,

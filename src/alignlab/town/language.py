@@ -179,7 +179,9 @@ def read_fact(sentence: str) -> Fact | None:
 
 
 def read_facts(lines: list[str]) -> list[Fact] | None:
-    """The facts that sentences state, one each or two as "..., and ...", in order; None if one states none."""
+    """The facts that sentences state, in order: each one fact, or more as "..., and ..."; None if one of them
+    says anything else.
+    """
     facts = []
     for line in lines:
         first, *others = line.split(", and ")
