@@ -54,7 +54,7 @@ def asked(text: str) -> Request:
     assert request is not None, text
     if not others:
         return request
-    (relation,) = [name for name, noun in phrasings.FOLLOW_NOUNS.items() if others[-1].endswith(f"{noun}.")]
+    (relation,) = [name for name, noun in phrasings.FOLLOW_NOUNS.items() if others[-1][:-1].endswith(noun)]
     params = {"relation": relation, "subject": request.params["subject"]}
     return Request("two_turn", params, (first, *others), "train")
 

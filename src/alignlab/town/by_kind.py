@@ -71,7 +71,7 @@ def _two_hop(world: World, request: Request, core: list[str], text: str) -> Wort
     if not all(_so(world, fact) for fact in facts):
         return Worth(0.0, True, _NOT_SO, "wrong", looks)
     if wanted not in facts:
-        if first in facts:
+        if set(facts) == {first}:
             return Worth(0.0, False, "stops before the second step", "incomplete", looks)
         return Worth(0.0, False, "states another fact", "wrong", looks)
     padding = len(facts) - len(set(facts))
