@@ -86,9 +86,11 @@ def sampled(model: str, reward: str, prompts: Sequence[Prompt], count: int, best
 
 
 def attacked(run: str) -> list[Candidate]:
-    """What a model answered to the prompts of a campaign, as answers to the plain requests."""
+    """What a model answered to the suffixes of a campaign, as answers to the plain requests."""
     found = []
     for attempt in attempts_of(read_run(run)):
+        if attempt.attack != "gcg":
+            continue
         meta = attempt.prompt.meta
         plain = tasks.Request(
             meta["kind"],

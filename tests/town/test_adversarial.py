@@ -60,6 +60,7 @@ def asked(text: str) -> Request:
 
 
 ROWS = list(rows())
+pytestmark = pytest.mark.skipif(world.VERSION != 2, reason="the table's facts are of version 2 of the town")
 
 
 def test_the_judge_agrees_with_every_verdict() -> None:
