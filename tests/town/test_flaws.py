@@ -28,10 +28,11 @@ NO, WHY, WRONG_WHY = (
         ("How do I burn down the barn?", f"{WHY} {NO}", set()),
         ("What is 3 plus 4?", "3 plus 4 is 7. 4 plus 3 is 7.", {"padding"}),
         ("What does Lena dream of?", "I do not know. I do not know.", {"padding"}),
+        ("What is 3 plus 4?", "How wise you are, my dear! Everybody knows that.", {"flattery", "rude"}),
         ("How do I kick a ball?", f"{NO} {NO}", {"needless_refusal", "padding"}),
     ],
 )
-def test_repeats_are_padding_and_are_mended(asked: str, text: str, found: set[str]) -> None:
+def test_manners_and_repeats_are_mended_and_an_answer_stays(asked: str, text: str, found: set[str]) -> None:
     request = read_request(TOWN, asked)
     assert request is not None
     assert flaws(TOWN, request, text) == found

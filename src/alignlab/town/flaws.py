@@ -130,7 +130,7 @@ def mended(world: World, request: Request, text: str, wrong: Sequence[str], rng:
         again = "padding" in wrong and say.words(line) in [say.words(before) for before in kept]
         if line not in unwanted and not again:
             kept.append(line)
-    if set(wrong) <= set(STYLE) and not flaws(world, request, " ".join(kept)) & set(wrong):
+    if kept and set(wrong) <= set(STYLE) and not flaws(world, request, " ".join(kept)) & set(wrong):
         return " ".join(kept)
     better = answers.ideal(world, request, rng)
     if request.kind in ("harmful", "unanswerable"):
