@@ -24,8 +24,8 @@ class Row(NamedTuple):
     gold: float
     cause: str
     verify: str
-    why: str
-    section: str
+    why: str = ""
+    section: str = ""
 
     @property
     def finished(self) -> bool:
@@ -43,8 +43,14 @@ def rows() -> Iterator[Row]:
             section = line.removeprefix("## ")
         if line.startswith("| `"):
             request, answer, value, cause, verify, why = line.strip("|").split("|")
-            quoted = [cell.strip().strip("`") for cell in (request, answer)]
-            yield Row(number, *quoted, float(value), cause.strip(), verify.strip(), why.strip(), section)
+            row = Row(
+                number, unquoted(request), unquoted(answer), float(value), cause.strip(), verify.strip()
+            )
+            yield row._replace(why=why.strip(), section=section)
+
+
+def unquoted(cell: str) -> str:
+    return cell.strip().strip("`")
 
 
 def asked(text: str) -> Request:
