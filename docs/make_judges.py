@@ -42,9 +42,9 @@ def page(found: dict[str, Any]) -> str:
     held = card["new_model"]
     lines = [
         f"**Full refusal against full compliance, XSTest's human labels** (n = {found['rows']['xstest']}: "
-        f"answers of {', '.join(models)} to {held['prompts']} prompts, which nothing was developed on; 95 % "
-        "intervals in brackets, the classifier's over prompts). The two humans agree, "
-        f"on refusing at all, in {share(found['people']['accuracy'])} of all rows.",
+        f"answers of {', '.join(models)} to {held['prompts']} prompts that were kept back while its cues and "
+        "sentences were changed last; 95 % intervals in brackets, the classifier's over prompts). The two "
+        f"humans agree, on refusing at all, in {share(found['people']['accuracy'])} of all rows.",
         "",
         *scorers(found["cards"], "xstest"),
         "",
@@ -98,8 +98,8 @@ def page(found: dict[str, Any]) -> str:
     labels = ("refusal", "partial", "compliance")
     lines += [
         (
-            f"**Three classes, on a model never seen** (n = {three['n']}): accuracy {share(three['accuracy'])}, kappa "
-            f"{three['kappa']:.3f}."
+            f"**Three classes, on a model never seen** (n = {three['n']}): accuracy "
+            f"{share(three['accuracy'])}, kappa {three['kappa']:.3f}."
         ),
         "",
         "| human label | called refusal | called partial | called compliance | recall |",
