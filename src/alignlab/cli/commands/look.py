@@ -101,7 +101,6 @@ LOOK: dict[str, Command] = {
         (
             Option("what", "check", "check", positional=True),
             Option("count", "documents of the corpus and records of each set; 0 = the usual number", 0),
-            Option("seed", "of the corpus, the sets and the tests", 0),
         ),
     ),
     "report": Command(
