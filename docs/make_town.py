@@ -38,8 +38,13 @@ nobody knows.
 **Held out** means: no training text shows that question (a kind and its parameters) answered or refused, in
 whatever words. No document of a headed register or a quarrel, no demonstration, no answer that is compared,
 and no text that PPO mixes in does. That the pet of Lotte is a duck, what the steps of a harm are and what the
-council calls unkind stand there as plain statements, so that a model can know them. `alignlab town check`
-reads what training reads and counts what it finds of each test: nothing.
+council calls unkind stand there as plain statements, so that a model can know them.
+
+    alignlab town check
+
+reads what training reads, by its words and not by how it was made, and counts what it finds of each test, by
+sort of text: nothing. It reads every set that trains and {sets.SIZES["corpus"]:,} documents of the corpus;
+`--count 100000` reads so many.
 
 There are two tests, about different things and in different words: `town:test`, to develop on, and
 `town:exam`, on which no setting is chosen and of which figures are reported. Each asks about other things

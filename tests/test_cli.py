@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -56,6 +57,20 @@ def test_every_command_has_help_with_every_setting_and_a_target(
     )
     assert all(len(line) <= 100 for line in (shown + short).split("\n") if "--help all" not in line)
     assert ("--help all" in short) == (len(short) < len(shown)) or name in ("run", "study")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_gives_its_target_what_it_wants(name: str) -> None:
+    """A function that wants what only commands with a run folder get, a seed say, ends in a traceback."""
+    for command in (COMMANDS[name], *COMMANDS[name].kinds.values()):
+        given = {option.flag.replace("-", "_") for option in command.options}
+        if command.out:
+            given |= {"out", "seed", "resume"}
+        if command.settings:
+            given |= {"method", "grid"} if command.swept else {"settings"}
+        if command.live:
+            given.add("as_json")
+        inspect.signature(imported(command.target)).bind(**dict.fromkeys(given))
 
 
 def test_help_lists_what_may_be_named_and_what_a_recipe_or_a_study_reads(

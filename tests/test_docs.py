@@ -26,6 +26,7 @@ SMALL = {
     "collect --kind crowd": "--count 24",
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1",
+    "town check": "--count 60",
     "chat": "",
     "report": "",
     "runs": "",
@@ -151,13 +152,17 @@ def test_every_command_of_the_pages_runs(
                 continue
             done.add(command)
             words = ["town" if word == "owner/name" else word for word in words]
-            kind = (
-                words[words.index("--kind") :][:2]
-                if "--kind" in words
-                else words[2:3]
-                if COMMANDS[words[1]].spoken or words[2:3] and words[2] in COMMANDS[words[1]].kinds
-                else []
+            command_of_ours = COMMANDS[words[1]]
+            second_word_tells = (
+                words[1] == "town"
+                or command_of_ours.spoken
+                or words[2:3]
+                and words[2] in command_of_ours.kinds
             )
+            if "--kind" in words:
+                kind = words[words.index("--kind") :][:2]
+            else:
+                kind = words[2:3] if second_word_tells else []
             shown = " ".join([words[1], *kind])
             assert shown in SMALL or shown in ("run", "study", "serve"), f"add toy sizes for {command}"
             if words[1] in (

@@ -13,10 +13,10 @@ from . import fits
 from .study import Bar, Told, banded, each, mean, spread
 
 SIZES = {
-    "town-s": "258,496 parameters, pretrained on 15.0M tokens",
-    "town-l": "2,213,568 parameters, pretrained on 9.0M tokens",
-    "town": "1,049,728 parameters, pretrained on 30.0M tokens",
-    "town-m": "1,049,728 parameters, pretrained on 30.0M tokens",
+    "town-s": "258,496 parameters",
+    "town-l": "2,213,568 parameters",
+    "town": "1,049,728 parameters",
+    "town-m": "1,049,728 parameters",
 }
 KL_AXIS = "KL from the SFT model, nats (root scale)"
 Seeds = Sequence[dict[str, Any]]
@@ -233,7 +233,7 @@ def reward_models(seeds: Seeds) -> dict[str, Any]:
     note += "the other half of the questions."
     if any(f"reward-{name}" in first for name in SIZES):
         differ = "; ".join(f"{name}: {text}" for name, text in SIZES.items() if name != "town-m")
-        note += f" The bases differ in more than size: {differ}."
+        note += f" The bases have read the same tokens and differ in size: {differ}."
     picture = charts.curves(
         curves,
         title="Gold of best-of-N by each reward model",
