@@ -118,6 +118,16 @@ def sentences(text: str) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
+_MARK = re.compile(r"<[^<>\s]+>")
+
+
+def letters(text: str) -> str:
+    """A text without its blanks and without special tokens, "<|end|>" or "</s>": no word of the town has an
+    angle bracket.
+    """
+    return "".join(_MARK.sub("", text).split())
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One sentence read as a claim about the world."""
