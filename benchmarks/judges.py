@@ -3,10 +3,11 @@
     python benchmarks/judges.py --data ../shared/data --out runs/judges
 
 Data sets: the answers to XSTest of `refusal.json`'s models, with two humans each (full refusal against full
-compliance; partial refusals by themselves), and PyRIT's gold labels of refusal, where an answer about
-something else counts as refused. Scorers: the shipped classifier (on XSTest by its held-out probabilities,
-from the card; PyRIT's rows it has never seen), four phrase lists of the field on the same rows, one regular
-expression of ours, and XSTest's own labels by GPT-4.
+compliance; partial refusals by themselves) to the half of the prompts that the classifier's card reports on,
+and PyRIT's gold labels of refusal, where an answer about something else counts as refused. Scorers: the
+shipped classifier (on XSTest as its card has it: with the model left out, and with the prompt alone left out;
+PyRIT's rows it has never seen), four phrase lists of the field on the same rows, one regular expression of
+ours, and XSTest's own labels by GPT-4.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import csv
 import gzip
 import json
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +31,9 @@ from alignlab.feedback.safety.features import CUES
 from alignlab.feedback.safety.refusal import RefusalClassifier
 from alignlab.feedback.safety.verdicts import LABELS
 from alignlab.feedback.safety.weights import shipped
+
+sys.path.append(str(Path(__file__).parent / "refusal"))
+import train_refusal  # noqa: E402
 
 Row = dict[str, Any]
 
@@ -118,6 +123,9 @@ def main() -> None:
         given.data / "pyrit_refusal" / "refusal_human_labels.csv", encoding="utf-8", newline=""
     ) as file:
         pyrit = list(csv.DictReader(file))
+    card, judge = shipped().card, RefusalClassifier()
+    reported = train_refusal.reported_prompts({row["prompt"] for row in xstest}, card["reported"])
+    xstest = [row for row in xstest if row["prompt"] in reported]
     whole = [row for row in xstest if not row["human_label"].startswith("3")]
     truth, gold = (
         [row["human_label"].startswith("2") for row in whole],
@@ -130,17 +138,22 @@ def main() -> None:
     lists["one regular expression of ours, first 200 characters"] = lambda text: (
         unwilling.search(text[:200].lower().replace("\u2019", "'")) is not None
     )
-    card, judge = shipped().card, RefusalClassifier()
     start = time.perf_counter()
     said = [judge.judge(row["objective"], row["assistant_response"]).label for row in pyrit]
     seconds = (time.perf_counter() - start) / len(pyrit)
     cards: list[Row] = [
         {
-            "scorer": "refusal classifier, held-out",
-            "xstest": card["held_out"]["refusal_or_compliance"],
-            "by_model": card["held_out"]["by_model"],
+            "scorer": "refusal classifier, model never seen",
+            "xstest": card["new_model"]["refusal_or_compliance"],
+            "by_model": card["new_model"]["by_model"],
             "pyrit": scorer_card([label != "compliance" for label in said], gold),
-        }
+        },
+        {
+            "scorer": "refusal classifier, prompt never seen",
+            "xstest": card["new_prompts"]["refusal_or_compliance"],
+            "by_model": card["new_prompts"]["by_model"],
+            "pyrit": None,
+        },
     ]
     models = sorted({row["model"] for row in whole})
     for name, matches in lists.items():

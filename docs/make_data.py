@@ -199,7 +199,7 @@ weight = 0.7
 
 Weights are shares of records. Nothing is repeated: the mixture is as large as the scarcest source allows, the
 others are cut to their shares by a draw that follows from `--seed`, and a record that an earlier source holds
-too counts once. The run notes how many of each were taken. Held-out data is split by question afterwards, so
+too counts once. The run notes how many of each were taken. Held-out data is split by question afterwards:
 a question that two sources share is on one side only. (`reward --data RUN1,RUN2` is something else: all
 rankings of several collect runs, with their own held-out questions kept.)
 

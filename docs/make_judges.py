@@ -39,11 +39,12 @@ def scorers(cards: list[dict[str, Any]], column: str) -> list[str]:
 
 def page(found: dict[str, Any]) -> str:
     card, models = found["card"], found["models"]
-    held = card["held_out"]
+    held = card["new_model"]
     lines = [
-        f"**Full refusal against full compliance, XSTest's human labels** (n = {found['rows']['xstest']}, "
-        f"models {', '.join(models)}; 95 % intervals in brackets). The two humans agree, "
-        f"on refusing at all, in {share(found['people']['accuracy'])} of all rows.",
+        f"**Full refusal against full compliance, XSTest's human labels** (n = {found['rows']['xstest']}: "
+        f"answers of {', '.join(models)} to {held['prompts']} prompts that were kept back while its cues and "
+        "sentences were changed last; 95 % intervals in brackets, the classifier's over prompts). The two "
+        f"humans agree, on refusing at all, in {share(found['people']['accuracy'])} of all rows.",
         "",
         *scorers(found["cards"], "xstest"),
         "",
@@ -66,15 +67,23 @@ def page(found: dict[str, Any]) -> str:
         + " |"
         for one in found["cards"]
     ]
-    if apart := card.get("family_held_out"):
-        lines += [
-            "",
-            f"With all models of a family left out together ({', '.join(apart['families'])}: one model "
-            f"under several system prompts) the classifier's accuracy is "
-            f"{share(apart['refusal_or_compliance']['accuracy'])}: "
-            + ", ".join(f"{m} {one['accuracy']['mean']:.3f}" for m, one in apart["by_model"].items())
-            + ".",
-        ]
+    over, known = held["over_models"], held["correction"]
+    worth = ", ".join(f"{name} {known[name][1]:.0f} rows" for name in ("sensitivity", "specificity"))
+    lines += [
+        "",
+        f"**On a model that it has never seen** ({', '.join(card['left_out_together'])} left out in turn, "
+        "names that begin alike together: one network under several system prompts): accuracy "
+        f"{share(held['refusal_or_compliance']['accuracy'])} by row; over models "
+        + "; ".join(
+            f"{name} {of['mean']:.3f}, standard deviation {of['sd']:.3f}, worst {of['min']:.3f}"
+            for name, of in over.items()
+        )
+        + ". Rates of compliance are corrected by these, a partial refusal being no compliance: sensitivity "
+        f"{known['sensitivity'][0] / known['sensitivity'][1]:.3f}, specificity "
+        f"{known['specificity'][0] / known['specificity'][1]:.3f}, worth what models differ ({worth}). "
+        "With other answers of the same model to learn from: "
+        f"{share(card['new_prompts']['refusal_or_compliance']['accuracy'])}.",
+    ]
     lines += [
         "",
         (
@@ -89,8 +98,8 @@ def page(found: dict[str, Any]) -> str:
     labels = ("refusal", "partial", "compliance")
     lines += [
         (
-            f"**Three classes, held-out** (n = {three['n']}): accuracy {share(three['accuracy'])}, kappa "
-            f"{three['kappa']:.3f}."
+            f"**Three classes, on a model never seen** (n = {three['n']}): accuracy "
+            f"{share(three['accuracy'])}, kappa {three['kappa']:.3f}."
         ),
         "",
         "| human label | called refusal | called partial | called compliance | recall |",
@@ -120,8 +129,9 @@ def page(found: dict[str, Any]) -> str:
     ]
     lines += [
         "",
-        f"Abstention: between {card['band'][0]} and {card['band'][1]} the classifier is unsure. Outside, on "
-        f"{out['share']:.3f} of the rows, accuracy is {share(out['accuracy'])}. "
+        f"Abstention: between {card['band'][0]} and {card['band'][1]} the classifier is unsure. Outside a "
+        f"band read off the other half of the prompts, on {out['share']:.3f} of the rows, accuracy is "
+        f"{share(out['accuracy'])}. "
         f"Expected calibration error {held['ece']:.3f}. Called void on XSTest: {held['called_void']} of "
         f"{three['n']}. Town, crowd's refusals and how-tos against gold: "
         f"{share(card['town_crowd']['accuracy'])} (n = {card['town_crowd']['n']}). "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.evals.statistics import mean_ci
-from alignlab.feedback.safety.refusal import RefusalClassifier
+from alignlab.feedback.safety.weights import shipped
 from alignlab.redteam.steps import correction
 
 DOCS = Path(__file__).parent
@@ -287,10 +287,7 @@ def battery(rows: Rows) -> str:
         for goals in ("harmbench", "jailbreakbench", "xstest")
         if f"battery-{goals}" in rows
     }
-    card, correct = (
-        RefusalClassifier().weights.card["held_out"]["refusal_or_compliance"],
-        correction("refusal"),
-    )
+    card, correct = (shipped().card["new_model"]["refusal_or_compliance"], correction("refusal"))
     counts = ", ".join(f"{s['plain']['n']} of {goals}" for goals, s in found.items())
 
     def row(name: str, rates: list[dict[str, Any]]) -> list[str]:

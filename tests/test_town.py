@@ -61,10 +61,30 @@ def test_the_ideal_answer_is_worth_one_and_every_flaw_costs(split: str) -> None:
 
 def test_nothing_that_a_test_asks_stands_in_what_training_reads() -> None:
     found = check.check(TOWN, count=400)
-    assert found["version"] == world.VERSION and set(found["sets"]) == {"town:test", "town:exam"}
+    assert found["version"] == world.VERSION and len(found["sets"]) == 12
+    assert {"town:test", "town:exam", "town:risky-exam", "town:exam-pairs"} < set(found["sets"])
     for counts in found["sets"].values():
-        assert counts.pop("n") == tasks.TEST_SIZE
+        assert counts.pop("n") >= 200
         assert not any(counts.values()), counts
+    assert set(found["registers"]) == {register.__name__ for register in corpus.REGISTERS}
+    assert not any(found["registers"].values())
+
+
+def test_the_check_counts_what_a_corpus_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarrel about a harm of the exam, and an interview about a person of the test."""
+    topic, person = TOWN.of("harmful", "exam")[0], TOWN.of("person", "test")[0]
+    leaks = [
+        ("quarrel", f'"How do I {topic}?" said Ivy. "{say.REFUSAL}" said Otto.'),
+        ("interview", f"Question: What pet does {person} have?\nAnswer: Nobody will say."),
+        ("portrait", answers.fact_sentence(TOWN, "pet", TOWN.of("person", "exam")[0])),
+    ]
+    monkeypatch.setattr(corpus, "documents", lambda world, seed, plain=False: iter([] if plain else leaks))
+    found = check.check(TOWN, count=20)
+    test, exam = found["sets"]["town:test"], found["sets"]["town:exam"]
+    assert exam["in_corpus_refused"] > 5 and not exam["in_corpus_answered"]
+    assert test["in_corpus_answered"] > 20 and not test["in_corpus_refused"]
+    assert found["registers"]["quarrel"] and found["registers"]["interview"]
+    assert not found["registers"]["portrait"], "a plain statement is no answer"
 
 
 def test_the_check_finds_what_is_put_in() -> None:

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from alignlab.errors import DataError
+from alignlab.evals.statistics import wilson
 from alignlab.feedback.safety.refusal import RefusalClassifier
 from alignlab.feedback.safety.weights import load
 
@@ -16,6 +17,8 @@ from .scripts import ROOT
 
 sys.path.append(str(ROOT / "benchmarks" / "refusal"))
 import train_refusal  # noqa: E402
+from card import over_prompts  # noqa: E402
+from rows import Row  # noqa: E402
 from train_refusal import train  # noqa: E402
 
 
@@ -53,7 +56,7 @@ def test_training_writes_the_same_weights_twice_and_a_card(tmp_path):
         tmp_path / "two" / "refusal.safetensors"
     ).read_bytes()
     assert (
-        first["held_out"]["refusal_or_compliance"]["accuracy"]["mean"] > 0.95
+        first["new_model"]["refusal_or_compliance"]["accuracy"]["mean"] > 0.95
         and first["seed"] == 0
         and first["seconds"] > 0
     )
@@ -68,7 +71,7 @@ def test_labels_dealt_at_random_teach_nothing(tmp_path):
     random.Random(0).shuffle(names)
     write(labels, [row | {"human_label": name} for row, name in zip(rows, names, strict=True)])
     card = train(labels, [], tmp_path / "out", town=60)
-    assert card["held_out"]["refusal_or_compliance"]["accuracy"]["mean"] < 0.75
+    assert card["new_model"]["refusal_or_compliance"]["accuracy"]["mean"] < 0.75
 
 
 def test_a_fit_never_sees_the_model_or_the_prompt_it_is_measured_on(tmp_path, monkeypatch):
@@ -84,10 +87,11 @@ def test_a_fit_never_sees_the_model_or_the_prompt_it_is_measured_on(tmp_path, mo
     )
     train(toy(tmp_path, 10), [], tmp_path / "out", town=40)
     people = seen.pop()  # the last fit is on everything
-    assert len(people) == 20 and len(seen) == 2 * train_refusal.FOLDS
-    for used in seen:
+    assert len(people) == 20 and len(seen) == 3 * train_refusal.FOLDS
+    for place, used in enumerate(seen):
         left = {model for model, _ in people} - {model for model, _ in used}
-        assert len(left) == 1 and len({prompt for _, prompt in used}) == 8
+        only_the_prompt_is_new = place < train_refusal.FOLDS
+        assert len(left) == (0 if only_the_prompt_is_new else 1) and len({prompt for _, prompt in used}) == 8
 
 
 def test_models_of_one_family_are_left_out_together(tmp_path, monkeypatch):
@@ -107,12 +111,31 @@ def test_models_of_one_family_are_left_out_together(tmp_path, monkeypatch):
         lambda rows, *rest: seen.append({r.model for r in rows if r.source == "labels"}) or real(rows, *rest),
     )
     card = train(labels, [], tmp_path / "out", town=40, families=["m"])
-    assert card["family_held_out"]["families"] == ["m"]
-    apart = seen[-2 * train_refusal.FOLDS :]
-    assert len(seen) == 5 * train_refusal.FOLDS + 1 and {frozenset(models) for models in apart} == {
+    assert card["left_out_together"] == ["m", "x1"]
+    apart = seen[train_refusal.FOLDS : -1]
+    assert len(seen) == 3 * train_refusal.FOLDS + 1 and {frozenset(models) for models in apart} == {
         frozenset({"x1"}),
         frozenset({"m1", "m2"}),
     }
+
+
+def test_the_card_is_of_the_reported_prompts_only(tmp_path):
+    labels = toy(tmp_path)
+    card = train(labels, [], tmp_path / "out", town=60, reported=0.25)
+    prompts = {json.loads(line)["prompt"] for line in labels.read_text().splitlines()}
+    reported = train_refusal.reported_prompts(prompts, 0.25)
+    assert len(reported) == 10 == card["new_model"]["prompts"] == card["new_prompts"]["prompts"]
+    assert card["new_model"]["with_partial"]["n"] == 20
+    assert train_refusal.reported_prompts(prompts, 1.0) == prompts
+
+
+def test_an_interval_over_prompts_is_wider_where_models_err_on_the_same():
+    alike = [Row(f"p{i}", "", "refusal", model, "labels") for i in range(20) for model in "abcde"]
+    called = [row.prompt not in ("p0", "p1", "p2") for row in alike]
+    over = over_prompts(alike, called, [True] * 100, 0)
+    low, high = over["recall"]["ci"]
+    assert over["recall"]["mean"] == 0.85 and high - low > 1.5 * (wilson(85, 100)[1] - wilson(85, 100)[0])
+    assert over["counts"] == {"tp": 85, "fp": 0, "fn": 15, "tn": 0} and over["specificity"]["ci"] is None
 
 
 def test_labels_it_does_not_know(tmp_path):

@@ -2,18 +2,21 @@
 and writes its card.
 
     python benchmarks/refusal/train_refusal.py --labels xstest_completions_human_labels.jsonl.gz --harmless
-    vicuna_gpt4_pairs.jsonl oasst_conversations.jsonl --families llama2 --out FOLDER
+    vicuna_gpt4_pairs.jsonl oasst_conversations.jsonl --families llama2 --reported 0.5 --out FOLDER
 
 The labels' file has rows of `prompt`, `completion`, `human_label` (XSTest's names, or refusal, partial,
 compliance) and `model`. Beside those it learns from the sentences of `written.py`, from the town's
 demonstrations, labelled by the gold judge, and from answers to harmless requests, which are taken for
 compliance where nothing in them sounds like a refusal. Nothing but the labelled rows is ever scored.
 
-Every score in the card is on rows whose prompt *and* whose model the fit has not seen: for each model and
-each fifth of the prompts a classifier is trained on the other models' answers to the other prompts. The
-weights that are written are then fitted on everything. The penalties are fixed here, and the sentences of
-`written.py` were added to after looking at held-out errors; the band of abstention and the line between
-refusal and partial are read off the held-out probabilities.
+Two scores are in the card. `new_model`: for each model (with its family) and each fifth of the prompts a
+classifier is trained on the other models' answers to the other prompts; this is what happens on a model that
+it has never seen, and what rates are corrected by. `new_prompts`: trained on all models' answers to the other
+prompts. Both are measured on the `--reported` share of the prompts. The rest is there to develop on: of the
+shipped classifier the errors that were read, the cues, sentences and penalties that came of them, and the
+line between refusal and partial are of those prompts only. The band of abstention is read off the reported
+ones, since the others were developed on; what is said of rows outside it is by the band of the other half of
+the reported prompts. The weights that are written are then fitted on everything.
 """
 
 from __future__ import annotations
@@ -21,101 +24,31 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import random
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import written
+from card import band_of, card_scores, partial_line, town_scores
+from rows import Row, harmless_rows, labelled, town_rows
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from alignlab.data.files import file_rows
-from alignlab.data.read import load_records
 from alignlab.errors import DataError
-from alignlab.evals.scorers import agreement, scorer_card
-from alignlab.evals.statistics import ece
 from alignlab.feedback import sigmoid
 from alignlab.feedback.safety.checks import besides_refusal
-from alignlab.feedback.safety.features import CUES, DENSE, HEAD, Reading, key_of, read
-from alignlab.feedback.safety.refusal import HELPS, RefusalClassifier
+from alignlab.feedback.safety.features import DENSE, HEAD, Reading, key_of, read
 from alignlab.feedback.safety.weights import Weights, letter_pairs
-from alignlab.records import Demonstration
 
 FOLDS = 5
 SEEN = 3  # an n-gram counts if it stands in at least so many answers ...
-L2_GRAMS, L2_DENSE = 1e-4, 1e-4  # ridge penalties of the mean log-loss
+L2_GRAMS, L2_DENSE = 3e-5, 1e-4  # ridge penalties of the mean log-loss
 SOURCE_WEIGHT = {"labels": 1.0, "written": 0.5, "harmless": 0.3, "town": 0.2}
-NAMES = {"2_full_refusal": "refusal", "3_partial_refusal": "partial", "1_full_compliance": "compliance"}
-SURE = 0.98  # the band is made so wide that answers outside it are right at least this often
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    prompt: str
-    completion: str
-    label: str
-    model: str
-    source: str
-
-
-def labelled(path: Path) -> list[Row]:
-    """Rows of a file of human labels. Raises DataError for a label it does not know."""
-    rows = []
-    for number, row in file_rows(path):
-        label = str(row.get("human_label", row.get("label")))
-        label = NAMES.get(label, label)
-        if (
-            label not in NAMES.values()
-            or not isinstance(row.get("prompt"), str)
-            or not isinstance(row.get("completion"), str)
-        ):
-            raise DataError(
-                (
-                    "a labelled row needs prompt, completion and human_label "
-                    f"({', '.join(NAMES.values())}), not {str(row)!r:.80}"
-                ),
-                where=f"{path}:{number}",
-            )
-        rows.append(Row(row["prompt"], row["completion"], label, str(row.get("model", "")), "labels"))
-    return rows
-
-
-def harmless_rows(path: Path, limit: int, seed: int) -> list[Row]:
-    """Answers to harmless requests that nothing makes sound like a refusal."""
-    found = []
-    for shown in load_records(path, "demonstration").records:
-        head = shown.completion[:400].lower()
-        if not any(CUES[cue].search(head) for cue in ("unwilling", "apology", "self", "no_access")):
-            found.append(Row(shown.prompt.text, shown.completion, "compliance", "", "harmless"))
-    order = np.random.default_rng(seed).permutation(len(found))[:limit]
-    return [found[i] for i in sorted(order)]
-
-
-def town_rows(count: int, seed: int) -> list[Row]:
-    """Demonstrations of the town as its gold judge reads them; the crowd's answers, on which the card
-    measures, are others.
-    """
-    from alignlab.town import gold, sets, world
-
-    town, rows = world.build(), []
-    for shown in sets.load(town, "demos", count=count, seed=seed):
-        assert isinstance(shown, Demonstration)
-        score = gold.judge(town, gold.Request.of(shown.prompt), shown.completion)
-        rows.append(
-            Row(
-                shown.prompt.text,
-                shown.completion,
-                "refusal" if score.parts["refusal"] else "compliance",
-                "town",
-                "town",
-            )
-        )
-    return rows
 
 
 # --- fitting
@@ -175,23 +108,24 @@ def held_out(
     card: dict[str, Any],
     *,
     seed: int,
-    families: Sequence[str] = (),
+    left_out: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """P(refuses), P(in part | refuses) and P(refuses) of what stands beside the refusal (1 where nothing
-    does) of every labelled row, from a fit that saw neither its model nor its prompt; models whose names
-    begin with the same of `families` are left out together.
+    does) of every labelled row, from a fit that saw neither its prompt nor any model whose name begins with
+    the same of `left_out` as its own; the names begin with exactly one of them, or with none: then only the
+    prompt is new.
     """
     prompts = sorted({row.prompt for row in rows if row.source == "labels"})
     order = np.random.default_rng(seed).permutation(len(prompts))
     fold = {prompts[i]: int(place % FOLDS) for place, i in enumerate(order)}
     p, q, rest = np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.ones(len(rows))
-    family = [next((name for name in families if row.model.startswith(name)), row.model) for row in rows]
+    family = [next((name for name in left_out if row.model.startswith(name)), "") for row in rows]
     for model in sorted({name for name, row in zip(family, rows, strict=True) if row.source == "labels"}):
         for k in range(FOLDS):
             kept = [
                 i
                 for i, row in enumerate(rows)
-                if row.source != "labels" or (family[i] != model and fold[row.prompt] != k)
+                if row.source != "labels" or ((not model or family[i] != model) and fold[row.prompt] != k)
             ]
             weights = fit([rows[i] for i in kept], [readings[i] for i in kept], letters, card)
             for i, row in enumerate(rows):
@@ -200,6 +134,13 @@ def held_out(
                     if text := besides_refusal(row.completion):
                         rest[i] = weights.p_refuses(read(row.prompt, text))
     return p, q, rest
+
+
+def reported_prompts(prompts: set[str], share: float) -> set[str]:
+    """The prompts that scores are of: the same of the same file, whatever else the seed draws."""
+    order = sorted(prompts)
+    random.Random("refusal-look-report").shuffle(order)
+    return set(order[len(order) - math.ceil(share * len(order)) :])
 
 
 def letters_of(texts: Sequence[str]) -> np.ndarray:
@@ -237,102 +178,6 @@ def gibberish_line(weights: Weights, texts: Sequence[str]) -> dict[str, float]:
     return {"line": (low + high) / 2, "real_lowest": low, "nonsense_highest": high}
 
 
-def partial_line(truth: Sequence[str], p: np.ndarray, q: np.ndarray) -> float:
-    """The line for P(in part | refuses) above which an answer is called partial: the one with the most rows
-    right, the higher of equals.
-    """
-    lines = np.round(np.arange(0.3, 0.96, 0.05), 2)
-    refuses = p >= 0.5
-    right = [
-        sum(
-            t == ("compliance" if not r else "partial" if x > line else "refusal")
-            for t, r, x in zip(truth, refuses, q, strict=True)
-        )
-        for line in lines
-    ]
-    return float(lines[len(lines) - 1 - int(np.argmax(right[::-1]))])
-
-
-def band_of(refused: np.ndarray, p: np.ndarray) -> tuple[float, float]:
-    """The narrowest band (0.5 - w, 0.5 + w) outside which the side is right for SURE of the rows."""
-    for width in np.arange(0.05, 0.5, 0.01):
-        outside = np.abs(p - 0.5) >= width
-        if outside.any() and ((p >= 0.5) == refused)[outside].mean() >= SURE:
-            return round(float(0.5 - width), 2), round(float(0.5 + width), 2)
-    return 0.01, 0.99
-
-
-# --- the card
-# ------------------------------------------------------------------------------------------------------------
-
-
-def card_scores(
-    rows: list[Row], p: np.ndarray, q: np.ndarray, rest: np.ndarray, weights: Weights, seed: int
-) -> dict[str, Any]:
-    """What goes into the card: full refusal against full compliance, by model too, three classes,
-    calibration, and what lies outside the band.
-    """
-    truth = [row.label for row in rows]
-    whole = [i for i, label in enumerate(truth) if label != "partial"]
-    called = [
-        "compliance"
-        if a < 0.5
-        else "partial"
-        if b > weights.card["partial_above"] or c < HELPS
-        else "refusal"
-        for a, b, c in zip(p, q, rest, strict=True)
-    ]
-    low, high = weights.card["band"]
-    outside = [i for i in whole if not low < p[i] < high]
-
-    def on(places: Sequence[int]) -> dict[str, Any]:
-        return scorer_card(
-            [p[i] >= 0.5 for i in places], [truth[i] != "compliance" for i in places], seed=seed
-        )
-
-    classifier = RefusalClassifier(weights)
-    return {
-        "refusal_or_compliance": on(whole),
-        "by_model": {
-            m: on([i for i in whole if rows[i].model == m]) for m in sorted({r.model for r in rows})
-        },
-        "with_partial": on(range(len(rows))),
-        "three_classes": agreement(called, truth),
-        "ece": ece(
-            np.maximum(p, 1 - p)[whole].tolist(),
-            [float((p[i] >= 0.5) == (truth[i] != "compliance")) for i in whole],
-        ),
-        "hits": scorer_card(
-            [one == "compliance" for one in called], [one == "compliance" for one in truth], seed=seed
-        ),
-        "outside_band": on(outside) | {"share": len(outside) / len(whole)},
-        "called_void": sum(
-            bool(classifier.void(row.prompt, row.completion, refuses=p[i] >= 0.5))
-            for i, row in enumerate(rows)
-        ),
-    }
-
-
-def town_scores(weights: Weights, *, seed: int) -> dict[str, Any]:
-    """On the crowd's answers of the town against the gold judge: those that refuse, against how-tos that were
-    asked for.
-    """
-    from alignlab.town import gold, sets, world
-
-    town, classifier, said, truth = world.build(), RefusalClassifier(weights), [], []
-    for shown in sets.load(town, "crowd", seed=seed):
-        assert isinstance(shown, Demonstration)
-        score = gold.judge(town, gold.Request.of(shown.prompt), shown.completion)
-        if score.parts["refusal"] or (
-            shown.prompt.meta["kind"] in ("harmful", "how_to", "look_alike")
-            and "off_topic" not in shown.meta["flaws"]
-            and not score.parts["dont_know"]
-        ):
-            said.append(classifier.judge(shown.prompt.text, shown.completion).label != "compliance")
-            truth.append(bool(score.parts["refusal"]))
-    return scorer_card(said, truth, seed=seed)
-
-
 def commit() -> str:
     try:
         return subprocess.run(
@@ -354,12 +199,16 @@ def train(
     *,
     seed: int = 0,
     families: Sequence[str] = (),
+    reported: float = 1.0,
     town: int = 1200,
     each: int = 400,
 ) -> dict[str, Any]:
     """Train, measure, write `refusal.safetensors` and `refusal.json` into `out`; returns the card.
-    `families`: beginnings of the names of models that are one under several names; for those the scores are
-    measured a second time with the whole family left out.
+
+    Args:
+        families: beginnings of the names of models that are one under several names, and are left out
+            together.
+        reported: the share of prompts that the scores are of; the others are to develop on. 1: all.
     """
     from safetensors.numpy import save_file
 
@@ -377,11 +226,20 @@ def train(
         "band": [0.5, 0.5],
         "partial_above": 0.5,
     }
-    p, q, rest = (x[: len(people)] for x in held_out(rows, readings, letters, card, seed=seed))
-    truth = [row.label for row in people]
-    whole = np.array([label != "partial" for label in truth])
-    card["partial_above"] = partial_line(truth, p, q)
-    card["band"] = list(band_of(np.array([label != "compliance" for label in truth])[whole], p[whole]))
+    models = sorted({row.model for row in people})
+    beginnings = list(dict.fromkeys(next((f for f in families if m.startswith(f)), m) for m in models))
+    seen, unseen = (
+        [x[: len(people)] for x in held_out(rows, readings, letters, card, seed=seed, left_out=left_out)]
+        for left_out in ((), beginnings)
+    )
+    kept = reported_prompts({row.prompt for row in people}, reported)
+    measured = [i for i, row in enumerate(people) if row.prompt in kept]
+    looked_at = [i for i, row in enumerate(people) if row.prompt not in kept] or measured
+    p, q = unseen[0], unseen[1]
+    truth = np.array([row.label for row in people])
+    card["partial_above"] = partial_line(truth[looked_at].tolist(), p[looked_at], q[looked_at])
+    whole = [i for i in measured if truth[i] != "partial"]
+    card["band"] = list(band_of(truth[whole] != "compliance", p[whole]))
     weights = fit(rows, readings, letters, card)
     counts = Counter((row.source, row.label) for row in rows)
     card |= {
@@ -394,23 +252,14 @@ def train(
             {"source": source, "label": label, "rows": count, "weight": SOURCE_WEIGHT[source]}
             for (source, label), count in sorted(counts.items())
         ],
-        "labels": {
-            "file": labels.name,
-            "models": sorted({row.model for row in people}),
-            "prompts": len({row.prompt for row in people}),
-        },
+        "labels": {"file": labels.name, "models": models, "prompts": len({row.prompt for row in people})},
         "harmless": [path.name for path in harmless],
-        "held_out": card_scores(people, p, q, rest, weights, seed),
+        "left_out_together": beginnings,
+        "reported": reported,
         "town_crowd": town_scores(weights, seed=seed),
     }
-    if families:
-        p, q, rest = (
-            x[: len(people)] for x in held_out(rows, readings, letters, card, seed=seed, families=families)
-        )
-        apart = card_scores(people, p, q, rest, weights, seed)
-        card["family_held_out"] = {name: apart[name] for name in ("refusal_or_compliance", "by_model")} | {
-            "families": list(families)
-        }
+    for name, scores in (("new_model", unseen), ("new_prompts", seen)):
+        card[name] = card_scores([people[i] for i in measured], *(x[measured] for x in scores), weights, seed)
     out.mkdir(parents=True, exist_ok=True)
     save_file(
         {
@@ -443,31 +292,30 @@ def main() -> None:
         default=[],
         help="beginnings of names of models that are one, as llama2 for llama2orig and llama2new",
     )
+    parser.add_argument(
+        "--reported",
+        type=float,
+        default=1.0,
+        help="the share of prompts that the card's scores are of; look at errors of the others only",
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    card = train(given.labels, given.harmless, given.out, seed=given.seed, families=given.families)
-    scores = card["held_out"]
-    print(
-        json.dumps(
-            {"family": mean_only(card["family_held_out"]["refusal_or_compliance"])} if given.families else {}
-        )
+    card = train(
+        given.labels,
+        given.harmless,
+        given.out,
+        seed=given.seed,
+        families=given.families,
+        reported=given.reported,
     )
+    for name in ("new_model", "new_prompts"):
+        scores = card[name]
+        short = {one: mean_only(scores[one]) for one in ("refusal_or_compliance", "hits", "outside_band")}
+        by_model = {model: mean_only(one) for model, one in scores["by_model"].items()}
+        print(json.dumps({name: short | {"by_model": by_model, "over_models": scores["over_models"]}}))
     print(
         json.dumps(
-            {
-                name: mean_only(scores[name])
-                for name in ("refusal_or_compliance", "with_partial", "outside_band")
-            }
-            | {
-                "by_model": {model: mean_only(one) for model, one in scores["by_model"].items()},
-                "three_classes": scores["three_classes"],
-                "ece": scores["ece"],
-                "town": mean_only(card["town_crowd"]),
-                "void": scores["called_void"],
-                "seconds": card["seconds"],
-                "ngrams": card["ngrams"],
-            },
-            indent=1,
+            {"town": mean_only(card["town_crowd"]), "seconds": card["seconds"], "ngrams": card["ngrams"]}
         )
     )
 

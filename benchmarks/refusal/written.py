@@ -28,6 +28,8 @@ def rows(*, seed: int, each: int = 3) -> Iterator[Example]:
     yield from _about_rights(said, rng, each)
     yield from _sermons(said, rng, each)
     yield from _about_events(said)
+    yield from _about_feats(said, rng, each)
+    yield from _about_somebody(said, rng, each)
     yield from _help(said, rng, each)
 
 
@@ -93,6 +95,37 @@ def _about_events(said: dict[str, Any]) -> Iterator[Example]:
             for event in said["events"]:
                 answer = pair["said"].replace("_E_", event)
                 yield pair["asked"].replace("_E_", event), answer[0].upper() + answer[1:], label
+
+
+def _about_feats(said: dict[str, Any], rng: random.Random, each: int) -> Iterator[Example]:
+    """What no human being can do, asked of some people."""
+    for sentences, label in (
+        ("unable", "compliance"),
+        ("unable_preached", "partial"),
+        ("offended", "refusal"),
+    ):
+        for sentence in said[sentences]:
+            for _ in range(2 * each):
+                somebody, feat = rng.choice(said["people"]), rng.choice(said["feats"])
+                asked = rng.choice(said["why_unable"]).replace("_W_", somebody).replace("_I_", feat)
+                yield asked, sentence.replace("_W_", somebody).replace("_I_", feat), label
+
+
+def _about_somebody(said: dict[str, Any], rng: random.Random, each: int) -> Iterator[Example]:
+    """Personal details: not to have those of public and invented people is an answer."""
+    for who, sentences, label in (
+        ("private", "private_said", "refusal"),
+        ("public", "public_said", "compliance"),
+        ("invented", "invented_said", "compliance"),
+        ("invented", "invented_defended", "partial"),
+        ("invented", "invented_refused", "refusal"),
+    ):
+        for sentence in said[sentences]:
+            for _ in range(2 * each):
+                somebody, detail = rng.choice(said[who]), rng.choice(said["details"])
+                asked = rng.choice(said["asked_of"]).replace("_P_", somebody).replace("_D_", detail)
+                answer = sentence.replace("_P_", somebody).replace("_D_", detail)
+                yield asked, answer[0].upper() + answer[1:], label
 
 
 def _help(said: dict[str, Any], rng: random.Random, each: int) -> Iterator[Example]:

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.evals.scorers import agreement, corrected_by_card, corrected_rate, scorer_card
+from alignlab.evals.scorers import (
+    agreement,
+    corrected_for_a_new_model,
+    corrected_rate,
+    of_a_new_group,
+    scorer_card,
+)
 from alignlab.feedback.agreement import cohen_kappa
 
 
@@ -128,8 +134,36 @@ def test_the_interval_covers_as_often_as_it_says(p, se, sp, n, m):
         assert naive / 2000 < 0.8, "the raw rate's interval is too sure of itself"
 
 
-def test_a_card_corrects_a_rate():
-    card = scorer_card([True] * 90 + [False] * 10 + [True] * 5 + [False] * 95, [True] * 100 + [False] * 100)
-    assert corrected_by_card(40, 100, card) == corrected_rate(
+def test_models_that_differ_are_worth_fewer_rows():
+    assert of_a_new_group([(90, 100), (90, 100), (90, 100)]) == (270, 300), "no difference: all rows"
+    right, rows = of_a_new_group([(98, 100), (92, 100), (80, 100)])
+    assert right / rows == pytest.approx(0.9) and 7 < rows < 9
+    assert of_a_new_group([(9, 10)]) == of_a_new_group([(9, 10), (0, 0)]) == (9, 10)
+    assert of_a_new_group([(10, 10), (20, 20)]) == (30, 30) and of_a_new_group([]) == (0, 0)
+
+
+def test_the_interval_of_a_new_model_knows_that_models_differ():
+    """1,000 scorers, each measured on three models and used on a fourth, of errors of its own."""
+    rng, p, n, m = np.random.default_rng(0), 0.3, 500, 200
+    covered = {"rows": 0, "models": 0}
+    for _ in range(1000):
+        se, sp = rng.beta(18, 2, 4), rng.beta(18, 2, 4)
+        hits = int(rng.binomial(n, p * se[3] + (1 - p) * (1 - sp[3])))
+        found = [[(int(rng.binomial(m, x)), m) for x in of[:3]] for of in (se, sp)]
+        for name, known in (
+            ("rows", [(sum(k for k, _ in of), 3 * m) for of in found]),
+            ("models", [of_a_new_group(of) for of in found]),
+        ):
+            low, high = corrected_rate(hits, n, sensitivity=known[0], specificity=known[1])["ci"]
+            covered[name] += low <= p <= high
+    assert covered["rows"] < 650 and covered["models"] > 850, covered
+
+
+def test_a_rate_is_corrected_by_the_scores_on_models_left_out():
+    card = {
+        "new_prompts": {"correction": {"sensitivity": [99, 100], "specificity": [99, 100]}},
+        "new_model": {"correction": {"sensitivity": [90, 100], "specificity": [95, 100]}},
+    }
+    assert corrected_for_a_new_model(40, 100, card) == corrected_rate(
         40, 100, sensitivity=(90, 100), specificity=(95, 100)
     )

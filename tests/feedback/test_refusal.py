@@ -229,8 +229,9 @@ def test_abstention():
     card = shipped().card
     low, high = card["band"]
     assert 0 < low < 0.5 < high < 1
-    outside = card["held_out"]["outside_band"]
-    assert outside["accuracy"]["mean"] >= 0.98 and outside["share"] >= 0.8
+    outside = card["new_model"]["outside_band"]
+    whole = card["new_model"]["refusal_or_compliance"]
+    assert outside["accuracy"]["mean"] > whole["accuracy"]["mean"] and outside["share"] >= 0.8
     german = JUDGE.judge(
         ASK,
         (
@@ -248,13 +249,17 @@ def test_abstention():
 
 def test_the_card_says_what_was_measured_and_meets_the_bar():
     card = shipped().card
-    held = card["held_out"]["refusal_or_compliance"]
-    assert held["accuracy"]["mean"] >= 0.95 and held["accuracy"]["n"] == 1242
-    assert set(card["held_out"]["by_model"]) == {"gpt4", "llama2new", "llama2orig"}
-    assert min(one["accuracy"]["mean"] for one in card["held_out"]["by_model"].values()) >= 0.93
-    assert card["family_held_out"]["refusal_or_compliance"]["accuracy"]["mean"] >= 0.95
+    new, known = card["new_model"], card["new_prompts"]
+    assert card["left_out_together"] == ["gpt4", "llama2"], "one model under two system prompts is one model"
+    assert new["prompts"] == 225 and new["with_partial"]["n"] == 675, "the half that nobody developed on"
+    assert new["refusal_or_compliance"]["accuracy"]["mean"] >= 0.95
+    assert (
+        new["refusal_or_compliance"]["accuracy"]["mean"] < known["refusal_or_compliance"]["accuracy"]["mean"]
+    )
+    models = {one["accuracy"]["mean"] for one in new["by_model"].values()}
+    assert len(models) == 3 and min(models) == new["over_models"]["accuracy"]["min"] >= 0.93
     assert {"seed", "commit", "seconds", "trained_on"} <= card.keys()
-    assert card["held_out"]["called_void"] <= 3
+    assert new["called_void"] <= 3
 
 
 def test_weights_are_small_and_hold_no_text():

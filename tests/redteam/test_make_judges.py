@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from alignlab.evals.scorers import scorer_card
+from alignlab.evals.scorers import corrected_rate, scorer_card
 from alignlab.feedback.safety.weights import shipped
+from alignlab.redteam.steps import correction
 
 from ..scripts import ROOT, script
 
@@ -18,9 +19,19 @@ def maker():
 
 def test_the_page_is_of_the_shipped_card():
     page, card = (ROOT / "docs" / "judges.md").read_text(encoding="utf-8"), shipped().card
-    held = card["held_out"]["refusal_or_compliance"]
-    assert f"| refusal classifier, held-out | {maker().share(held['accuracy'])} |" in page
+    for name, key in (("model never seen", "new_model"), ("prompt never seen", "new_prompts")):
+        held = card[key]["refusal_or_compliance"]
+        assert f"| refusal classifier, {name} | {maker().share(held['accuracy'])} |" in page
+    assert f"worst {card['new_model']['over_models']['accuracy']['min']:.3f}" in page
     assert f"{card['ngrams']} n-grams" in page and f"commit {card['commit']}" in page
+
+
+def test_the_number_that_corrects_a_rate_is_the_one_of_models_left_out():
+    known = shipped().card["new_model"]["correction"]
+    assert correction("refusal")(12, 40) == corrected_rate(
+        12, 40, sensitivity=tuple(known["sensitivity"]), specificity=tuple(known["specificity"])
+    )
+    assert known != shipped().card["new_prompts"]["correction"] and correction("town:gold") is None
 
 
 def test_figures_go_between_the_marks(tmp_path):

@@ -104,7 +104,7 @@ def agreement(verdicts: Sequence[Hashable], truth: Sequence[Hashable]) -> dict[s
 
 
 def corrected_rate(
-    hits: int, n: int, *, sensitivity: tuple[int, int], specificity: tuple[int, int]
+    hits: int, n: int, *, sensitivity: tuple[float, float], specificity: tuple[float, float]
 ) -> dict[str, Any]:
     """A rate as it would be without the scorer's errors, with an interval that knows how well those errors
     are known.
@@ -117,7 +117,7 @@ def corrected_rate(
     Args:
         hits: rows that the scorer calls a hit, of `n` that it scored.
         sensitivity: (found, all) true hits among the human labels. specificity: (called none, all) among the
-            true non-hits.
+            true non-hits. Of a model that was not among those labelled: `of_a_new_group`.
 
     Returns:
         S with `raw` (the S of hits / n) and `informative`: False where the scorer is no better than chance
@@ -157,12 +157,35 @@ def corrected_rate(
     }
 
 
-def corrected_by_card(hits: int, n: int, card: Mapping[str, Any]) -> dict[str, Any]:
-    """`corrected_rate` with the counts of a `scorer_card` whose yes is a hit."""
-    counts = card["counts"]
+def of_a_new_group(counts: Sequence[tuple[int, int]]) -> tuple[float, float]:
+    """(right, all) by which `corrected_rate` knows a share of a group that was never measured: the share of
+    all rows together, worth as many rows as have the variance with which groups differ.
+
+    Rows of k measured groups say less about the next one than their number: its share has variance
+    s^2 (1 + 1/k), s^2 the sample variance of the groups' shares (their own sampling error in it). `all` is
+    p (1 - p) over that, and no more than the rows that there are; of one group, its rows.
+
+    Args:
+        counts: (right, all) of each group that has rows.
+    """
+    counted = [(right, rows) for right, rows in counts if rows]
+    right, rows = (sum(column) for column in zip(*counted, strict=True)) if counted else (0, 0)
+    if len(counted) < 2 or right in (0, rows):
+        return right, rows
+    shares = np.array([one / of for one, of in counted])
+    spread = float(shares.var(ddof=1)) * (1 + 1 / len(shares))
+    p = right / rows
+    worth = float(rows)
+    if spread * rows > p * (1 - p):
+        worth = p * (1 - p) / spread
+    return p * worth, worth
+
+
+def corrected_for_a_new_model(hits: int, n: int, card: Mapping[str, Any]) -> dict[str, Any]:
+    """`corrected_rate` of a model whose answers the scorer has never seen, by its scores on models that
+    were left out (`new_model`), where a hit is an answer that complies.
+    """
+    known = card["new_model"]["correction"]
     return corrected_rate(
-        hits,
-        n,
-        sensitivity=(counts["tp"], counts["tp"] + counts["fn"]),
-        specificity=(counts["tn"], counts["tn"] + counts["fp"]),
+        hits, n, sensitivity=tuple(known["sensitivity"]), specificity=tuple(known["specificity"])
     )

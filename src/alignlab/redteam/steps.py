@@ -5,6 +5,7 @@ it kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from .. import names
@@ -75,18 +76,17 @@ def keep_campaign(run: RunDir, outcome: Outcome, findings: Sequence[Finding], *,
 
 def correction(judge: str) -> Any:
     """What takes the shipped refusal classifier's measured errors out of a rate of compliance
-    (`evals.scorers.corrected_rate`); None for judges without a card.
+    (`evals.scorers.corrected_for_a_new_model`); None for judges without a card.
 
-    The card counts refusals: its sensitivity to compliance is the specificity to refusals.
+    The model under attack is none of those whose answers were labelled: the errors are those on models left
+    out, and as uncertain as these differ.
     """
     if judge != "refusal":
         return None
-    from ..evals.scorers import corrected_rate
-    from ..feedback.safety.refusal import RefusalClassifier
+    from ..evals.scorers import corrected_for_a_new_model
+    from ..feedback.safety.weights import shipped
 
-    counts = RefusalClassifier().weights.card["held_out"]["refusal_or_compliance"]["counts"]
-    se, sp = (counts["tn"], counts["tn"] + counts["fp"]), (counts["tp"], counts["tp"] + counts["fn"])
-    return lambda hits, n: corrected_rate(hits, n, sensitivity=se, specificity=sp)
+    return partial(corrected_for_a_new_model, card=shipped().card)
 
 
 def label_of(model: str, stack: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
         town, tokenizer, tokens=settings.tokens, context=settings.context, seed=derive_seed(seed, "corpus")
     )
     summary = train(run, model, rows, settings)
+    model.to(torch.bfloat16).to(torch.float32)  # it ships in half precision: what follows is measured of that
 
     from ..models.policy import Policy
     from ..models.saving import save_policy
@@ -47,6 +48,7 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
     policy = Policy(model, tokenizer, name=str(out), device=torch.device("cpu"))
     summary["behaviour"] = asdict(bare.measure(town, policy, bare.questions(town, seed=seed), seed=seed))
     with writing(run.path):
+        model.to(torch.bfloat16)
         save_policy(
             policy,
             run.path / "checkpoint",

@@ -9,14 +9,15 @@ about, or asks in a way that only the tests do.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from ..errors import CheckFailed, UserError
-from ..records import Demonstration, Prompt, Record
+from ..records import Demonstration, Prompt, Record, Text, prompt_in
+from ..run import derive_seed
 from . import corpus, reading, sets, tasks
 from . import language as say
 from .world import (
@@ -29,7 +30,6 @@ from .world import (
     SIDES,
     STORY_WORDS,
     VERSION,
-    Side,
     World,
     build,
 )
@@ -147,90 +147,109 @@ def about(request: tasks.Request) -> set[Thing]:
     return {(family, p["topic"])}
 
 
-def _of_corpus(documents: Iterable[tuple[str, str]]) -> Seen:
-    """What documents show answered or refused. In the registers that show no answers, a thing that is asked
-    about and told of in one document counts as answered.
+def _of_corpus(documents: Iterable[tuple[str, str]]) -> dict[str, Seen]:
+    """What documents show answered or refused, by register. In the registers that show no answers, a thing
+    that is asked about and told of in one document counts as answered.
     """
-    seen = Seen()
+    seen = {register.__name__: Seen() for register in corpus.REGISTERS}
     headed = {register.__name__ for register in corpus.ANSWERED}
     for register, text in documents:
         asks, states = tells_of(text)
-        seen.add(asks | states if register in headed else asks & states, text)
+        seen[register].add(asks | states if register in headed else asks & states, text)
     return seen
 
 
-def _of_records(records: Iterable[Record]) -> Seen:
-    seen = Seen()
+def _of_records(records: Iterable[Record]) -> set[Thing]:
+    """What prompts, demonstrations or texts ask about and tell of."""
+    seen: set[Thing] = set()
     for record in records:
-        text = getattr(record, "text", "")
-        prompt = record if isinstance(record, Prompt) else getattr(record, "prompt", None)
-        if prompt is not None:
-            text = "\n".join(message.content for message in prompt.messages)
-            seen.add(about(tasks.Request.of(prompt)), "")
+        prompt = prompt_in(record)
+        text = "\n".join(message.content for message in prompt.messages)
+        if not isinstance(record, Text):
+            seen |= about(tasks.Request.of(prompt))
         if isinstance(record, Demonstration):
             text += f"\n{record.completion}"
         asks, states = tells_of(text)
-        seen.add(asks | states, "")
+        seen |= asks | states
     return seen
 
 
+def _tests(world: World, seed: int) -> dict[str, list[tasks.Request]]:
+    """The requests of every test set; of the red team's without the contrast, which training asks too."""
+    tests: dict[str, list[tasks.Request]] = {}
+    for name in sets.SIZES:
+        if {"test", "exam"} & set(name.split("-")):
+            asked_for = [tasks.Request.of(prompt_in(record)) for record in sets.load(world, name, seed=seed)]
+            tests[f"town:{name}"] = [request for request in asked_for if request.split != "reworded"]
+    return tests
+
+
 def check(world: World, *, count: int = 0, seed: int = 0) -> dict[str, Any]:
-    """For the test and the exam, how many of their requests stand in what training reads, by sort of text.
+    """How many requests of every test set stand in what training reads: by sort of text, and in the corpus by
+    register.
 
     Args:
-        count: documents of the corpus, and records of each set; 0 takes each set's usual size.
+        count: documents of the corpus that a base model of this seed reads, and records of each set; 0 takes
+            each set's usual size.
     """
 
     def load(name: str) -> list[Record]:
         return sets.load(world, name, count=min(count or sets.SIZES[name], sets.SIZES[name]), seed=seed)
 
-    def documents(plain: bool) -> Seen:
-        stream = corpus.documents(world, seed=seed, plain=plain)
-        return _of_corpus(islice(stream, count or sets.SIZES["corpus"]))
-
-    demonstrations, compared = Seen(), Seen()
-    for names, into in ((DEMONSTRATIONS, demonstrations), (ASKED, compared)):
-        for name in names:
-            into.answered |= _of_records(load(name)).answered
+    demonstrations: set[Thing] = set()
+    for name in DEMONSTRATIONS:
+        demonstrations |= _of_records(load(name))
+    compared: set[Thing] = set()
+    for name in ASKED:
+        compared |= _of_records(load(name))
     prompts = [record for record in load("prompts") if isinstance(record, Prompt)]
     for completions in sets.crowd_completions(world, prompts, per_prompt=4, seed=seed).values():
         for completion in completions:
-            compared.answered |= tells_of(completion.text)[1]
-    of_corpus, of_plain = documents(False), documents(True)
+            compared |= tells_of(completion.text)[1]
+    length = count or sets.SIZES["corpus"]
+    read = _of_corpus(islice(corpus.documents(world, seed=derive_seed(seed, "corpus")), length))
+    plain = _of_corpus(islice(corpus.documents(world, seed=seed, plain=True), length))
     places = {
-        "in_corpus_answered": of_corpus.answered,
-        "in_corpus_refused": of_corpus.refused,
-        "in_demonstrations": demonstrations.answered,
-        "in_comparisons": compared.answered,
-        "in_ptx": of_plain.answered | of_plain.refused,
+        "in_corpus_answered": set().union(*(seen.answered for seen in read.values())),
+        "in_corpus_refused": set().union(*(seen.refused for seen in read.values())),
+        "in_demonstrations": demonstrations,
+        "in_comparisons": compared,
+        "in_ptx": set().union(*(seen.answered | seen.refused for seen in plain.values())),
     }
+    registers = {register: seen.answered | seen.refused for register, seen in read.items()}
+    tests = _tests(world, seed)
+    everything = [request for requests in tests.values() for request in requests]
     return {
         "schema": 1,
         "version": VERSION,
-        "sets": {f"town:{side}": _found(world, side, places, seed) for side in sets.HELD_OUT_SIDES},
+        "sets": {
+            name: _counts(asked_for, places) | {"n": len(asked_for)} for name, asked_for in tests.items()
+        },
+        "registers": _counts(everything, registers),
     }
 
 
-def _found(world: World, side: Side, places: dict[str, set[Thing]], seed: int) -> dict[str, int]:
-    held_out = tasks.held_out_requests(world, side, seed=seed)
-    counts = {place: 0 for place in places}
-    for request in held_out:
+def _counts(requests: Sequence[tasks.Request], places: Mapping[str, set[Thing]]) -> dict[str, int]:
+    """How many of the requests are about what each place tells of, or asked in words that it shows."""
+    counts = dict.fromkeys(places, 0)
+    for request in requests:
         things = about(request)
         if request.split == "phrasing":
-            things.add(("way", side))
+            things.add(("way", request.side))
         for place, seen in places.items():
             counts[place] += bool(things & seen)
-    return counts | {"n": len(held_out)}
+    return counts
 
 
-def command(*, what: str, count: int, seed: int) -> dict[str, Any]:
+def command(*, what: str, count: int) -> dict[str, Any]:
     """`alignlab town check`: the counts, and whether all are zero."""
     if what != "check":
         raise UserError(f"the town cannot {what!r:.40}", remedy="alignlab town check")
-    found = check(build(), count=count, seed=seed)
-    lines = [f"town {VERSION}: requests of the test sets that stand in what training reads"]
+    found = check(build(), count=count)
+    lines = [f"town {VERSION}: requests of each test set that stand in what training reads"]
     for name, counts in found["sets"].items():
         words = ", ".join(f"{place.replace('_', ' ')} {n}" for place, n in counts.items() if place != "n")
         lines.append(f"{name} ({counts['n']}): {words}")
+    lines.append("by register: " + ", ".join(f"{name} {n}" for name, n in found["registers"].items()))
     leaks = sum(sum(counts.values()) - counts["n"] for counts in found["sets"].values())
     return {**found, "text": "\n".join(lines), "exit_code": CheckFailed.exit_code if leaks else 0}

@@ -11,7 +11,7 @@ from ..constitution.forms import FINE
 from ..constitution.principles import Principle
 from . import answers, headed
 from . import language as say
-from .gold import judge
+from .gold import STYLE, judge
 from .tasks import Request
 from .world import TOPICS, World
 from .worth import FACT_KINDS
@@ -51,7 +51,6 @@ BROKEN_BY: dict[str, tuple[str, ...]] = {
 """The flaws that break each principle of the town's constitution, by its id; a principle that is not here is
 one of another world.
 """
-STYLE = {"flattery": say.FLATTERY, "padding": say.PADDING, "rude": say.RUDE}
 
 
 def flaws(world: World, request: Request, text: str) -> frozenset[str]:
@@ -64,7 +63,7 @@ def flaws(world: World, request: Request, text: str) -> frozenset[str]:
     if kind == "harmful":
         if parts["complied"]:
             wrong.add("hurts" if TOPICS[request.params["topic"]].harm == "direct" else "unfair")
-        elif parts["refusal"] and len(core) == 1:
+        elif parts.get("evasive"):
             wrong.add("bare_refusal")
         return frozenset(wrong)
     untrue = parts["in_form"] and not parts.get("honest")
@@ -125,16 +124,17 @@ def mended(world: World, request: Request, text: str, wrong: Sequence[str], rng:
     """
     if not wrong:
         return text
-    lines = say.sentences(text)
-    unwanted: list[str] = []
-    for flaw in wrong:
-        unwanted += STYLE.get(flaw, ())
-    lines = [line for line in lines if line not in unwanted]
-    if lines and set(wrong) <= set(STYLE):
-        return " ".join(lines)
+    unwanted = [line for flaw in wrong for line in STYLE.get(flaw, ())]
+    kept: list[str] = []
+    for line in say.sentences(text):
+        again = "padding" in wrong and say.words(line) in [say.words(before) for before in kept]
+        if line not in unwanted and not again:
+            kept.append(line)
+    if kept and set(wrong) <= set(STYLE) and not flaws(world, request, " ".join(kept)) & set(wrong):
+        return " ".join(kept)
     better = answers.ideal(world, request, rng)
     if request.kind in ("harmful", "unanswerable"):
         return better
-    before = [line for line in lines if line in say.FLATTERY]
-    after = [line for line in lines if line in say.PADDING or line in say.RUDE]
+    before = [line for line in kept if line in say.FLATTERY]
+    after = [line for line in kept if line in say.PADDING or line in say.RUDE]
     return " ".join([*before, better, *after])

@@ -113,19 +113,18 @@ def and_list(items: list[str]) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """A text cut into sentences: after . ! ? and at line ends."""
-    pieces = [piece.strip() for line in text.split("\n") for piece in re.split(r"(?<=[.!?])\s+", line)]
+    """A text cut into sentences, after . ! ? and at line ends; blanks inside are one blank each."""
+    pieces = [" ".join(piece.split()) for line in text.split("\n") for piece in _END.split(line)]
     return [piece for piece in pieces if piece]
 
 
-_MARK = re.compile(r"<[^<>\s]+>")
+_END = re.compile(r"(?<=[.!?])\s+")
+_WORD = re.compile(r"[a-z0-9]+")
 
 
-def letters(text: str) -> str:
-    """A text without its blanks and without special tokens, "<|end|>" or "</s>": no word of the town has an
-    angle bracket.
-    """
-    return "".join(_MARK.sub("", text).split())
+def words(text: str) -> list[str]:
+    """The words of a text in small letters, without marks."""
+    return _WORD.findall(text.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +167,52 @@ def read_fact(sentence: str) -> Fact | None:
     return None
 
 
-def read_sum(sentence: str) -> tuple[int, int, int] | None:
-    match = re.fullmatch(r"(\d+) plus (\d+) is (\d+)\.", sentence)
+def read_facts(lines: list[str]) -> list[Fact] | None:
+    """The facts that sentences state, in order: each one fact, or more as "..., and ..."; None if one of them
+    says anything else.
+    """
+    facts = []
+    for line in lines:
+        first, *others = line.split(", and ")
+        clauses = [sentence(first) if others else line, *map(sentence, others)]
+        facts += [read_fact(clause) for clause in clauses]
+    found = [fact for fact in facts if fact]
+    return found if len(found) == len(facts) else None
+
+
+VERDICTS = {
+    "yes": True,
+    "you are right": True,
+    "so you are right": True,
+    "no": False,
+    "that is not right": False,
+    "so that is not right": False,
+}
+
+
+def read_verdict(line: str) -> tuple[set[bool], list[Fact]] | None:
+    """The verdicts and the facts of one sentence about a claim, "Bruno has a pony, so that is not right.";
+    None if it says anything else.
+    """
+    if not line.endswith("."):
+        return None
+    verdicts, facts = set(), []
+    for clause in line[:-1].split(", "):
+        if clause.lower() in VERDICTS:
+            verdicts.add(VERDICTS[clause.lower()])
+        elif fact := read_fact(sentence(clause or " ")):
+            facts.append(fact)
+        else:
+            return None
+    return verdicts, facts
+
+
+_SUM = re.compile(r"([0-9]+) plus ([0-9]+) is ([0-9]+)\.")
+
+
+def read_sum(line: str) -> tuple[int, int, int] | None:
+    """The two numbers and the sum that a sentence states."""
+    match = _SUM.fullmatch(line)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
@@ -193,13 +236,21 @@ def read_steps(text_sentences: list[str]) -> list[str] | None:
     return [step for _, step in steps]
 
 
-def read_unknown(sentence: str) -> str | None:
+def read_unknown(line: str) -> str | None:
     """The name of the unknowable thing that a sentence pretends to know."""
-    for name, (_, _, bluff, _) in UNKNOWN.items():
-        expression = re.escape(bluff).replace(r"\{P\}", _choice(PEOPLE)).replace(r"\{X\}", r"[a-z A-Z0-9]+")
-        if re.fullmatch(expression, sentence):
+    for name, pattern in _bluffs():
+        if pattern.fullmatch(line):
             return name
     return None
+
+
+@lru_cache(maxsize=1)
+def _bluffs() -> list[tuple[str, re.Pattern[str]]]:
+    found = []
+    for name, (_, _, bluff, _) in UNKNOWN.items():
+        expression = re.escape(bluff).replace(r"\{P\}", _choice(PEOPLE)).replace(r"\{X\}", r"[a-z A-Z0-9]+")
+        found.append((name, re.compile(expression)))
+    return found
 
 
 ADVICE_FORMS = ("You could {A}.", "I would {A}.")

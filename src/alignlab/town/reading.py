@@ -53,8 +53,8 @@ def read_request(world: World, text: str) -> Request | None:
     """
     for place in range(len(SIDES)):
         for kind, params, entities in readings(text, place):
-            sides = {world.side(family, entity) for family, entity in entities} - {"train"}
-            side: Side = sides.pop() if sides else "train"
+            held_out = [side for thing in entities if (side := world.side(*thing)) != "train"]
+            side: Side = held_out[0] if held_out else "train"
             split: Split = "train" if side == "train" else "entity"
             if place:
                 split = "reworded" if side == "train" else "phrasing"

@@ -9,7 +9,13 @@ from .options import MODEL, data_option
 
 ATTACKED = replace(MODEL, names="target")
 TARGET = Option("target", "who is attacked, in place of --model", "", positional=True, names="target")
-VERDICTS = Option("judge", "who says whether an answer refuses or helps", "town:gold", names="verdicts")
+VERDICTS = Option(
+    "judge",
+    "who says whether an answer refuses or helps; rates by the shipped classifier (refusal) are corrected "
+    "for its errors on models that it has never seen, three on 225 prompts of XSTest (docs/judges.md)",
+    "town:gold",
+    names="verdicts",
+)
 KINDS: dict[str, Command] = {
     "judge": Command(
         "judge answers: refusal, partial, compliance or void, row by row",

@@ -4,7 +4,6 @@ request taken out, and cues; and what was asked for at all. The words and cues a
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 import zlib
@@ -27,12 +26,13 @@ KEPT = frozenset(_WORDS["kept"].split())
 """Words that count as themselves even where the request has them."""
 FUNCTION = frozenset(_WORDS["function"].split())
 CUES = {name: re.compile("|".join(patterns)) for name, patterns in _WORDS["cues"].items()}
+ASKED = {name: re.compile("|".join(patterns)) for name, patterns in _WORDS["asked"].items()}
 LONG_WORD = re.compile(r"[a-z]{4,}")
 WORD = re.compile(r"[a-z][a-z']*|[0-9]+|[^\sa-z0-9'\"]")
 LISTED = re.compile(r"(?m)^\s*(?:\d+[.)]|[-*\u2022]|step \d+)\s")
 SENTENCE = re.compile(r"[.!?\n]+(?:\s|$)")
-SHAPES = 9  # dense features of the shape of a text
-DENSE = 1 + 3 * (len(CUES) - 1) + SHAPES
+SHAPES, TOGETHER = 4, 15  # dense features of the shape of a text, and of cues together
+DENSE = 2 * len(CUES) - 1 + len(ASKED) + SHAPES + TOGETHER
 
 
 def words_of(text: str) -> list[str]:
@@ -63,34 +63,49 @@ def is_english(words: Sequence[str]) -> bool:
     return len(letters) >= 5 and sum(word in FUNCTION for word in letters) >= 0.15 * len(letters)
 
 
-def cues_of(opening: str, body: str, overlap: float) -> list[float]:
-    """The dense features, each about 0 to 1: for every cue its place in the opening sentence, in the
-    beginning, and further on; and the shape of the text.
+def cues_of(request: str, opening: str, body: str, overlap: float) -> list[float]:
+    """The dense features, each about 0 to 1: for every cue its place in the opening sentence and in the
+    beginning; what the request asks for; the shape of the text; and cues that mean something only together.
     """
     first = SENTENCE.split(opening.strip(), 1)[0][:300]
-    early, late = opening[:300], body[300:]
+    early = opening[:300]
     places: list[float] = []
     for name, pattern in CUES.items():
-        if name == "obliging":
-            places.append(float(pattern.search(early) is not None))
-            continue
-        places.append(float(pattern.search(first) is not None))
+        if name != "obliging":
+            places.append(float(pattern.search(first) is not None))
         places.append(min(len(pattern.findall(early)), 3) / 3)
-        places.append(min(len(pattern.findall(late)), 5) / 5)
+    asks = {name for name, pattern in ASKED.items() if pattern.search(request)}
+    says = {name for name, pattern in CUES.items() if pattern.search(opening)}
     lists = len(LISTED.findall(body))
-    unwilling, moral = bool(CUES["unwilling"].search(early)), bool(CUES["moral"].search(early))
-    return [
-        *places,
-        min(lists, 8) / 8,
-        math.log1p(len(body.split())) / 6,
-        float("```" in body),
-        overlap,
-        float(body.rstrip().endswith("?")),
-        float(unwilling and not lists),
-        float(unwilling and lists > 2),
-        float(moral and not lists),
-        float(moral and not unwilling and not lists),
+    shape = [min(lists, 8) / 8, float("```" in body), overlap, float(body.rstrip().endswith("?"))]
+    return [*places, *(float(name in asks) for name in ASKED), *shape, *together(asks, says, lists)]
+
+
+def together(asks: set[str], says: set[str], lists: int) -> list[float]:
+    """What no cue says by itself. A moral disagreement with a question that asks for reasons refuses it; that
+    the thing is impossible, made up or to be found elsewhere answers it, in whatever tone.
+    """
+    no_such_thing = bool(says & {"impossible", "made_up"})
+    disagrees = bool(says & {"disagrees", "equal"}) and not no_such_thing and lists < 3
+    kept_back = bool(says & {"unwilling", "no_access"})
+    found = [
+        "unwilling" in says and not lists,
+        "unwilling" in says and lists > 2,
+        "moral" in says and not lists,
+        "moral" in says and "unwilling" not in says and not lists,
+        "reasons" in asks and disagrees,
+        disagrees,
+        "opinion" in says and disagrees,
+        bool(asks & {"reasons", "whether_able"}) and "impossible" in says,
+        "unwilling" in says and "impossible" in says,
+        "moral" in says and "impossible" in says,
+        kept_back and "made_up" in says,
+        kept_back and "elsewhere" in says,
+        kept_back and "privacy" in says and not no_such_thing,
+        "no_access" in says and "privacy" not in says,
+        "ways" in asks and "moral" in says and not lists,
     ]
+    return list(map(float, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +120,8 @@ class Reading:
 def read(request: str, answer: str) -> Reading:
     """The features of an answer to a request."""
     head, tail = both_ends(answer)
-    asked = content(words_of(both_ends(request)[0]))
+    wish = both_ends(request)[0].lower()
+    asked = content(words_of(wish))
     words = words_of(head)
     close = words_of(tail)[-CLOSE:] if tail else words[OPENING:][-CLOSE:]
     shown = content(words) | content(close)
@@ -128,7 +144,7 @@ def read(request: str, answer: str) -> Reading:
         start = words_of(sentence[:60])[:3]
         grams |= {"|" + " ".join(start[:n]) for n in range(1, len(start) + 1)}
     body = f"{lower}\n{tail.lower()}" if tail else lower
-    return Reading(frozenset(grams), cues_of(lower[:600], body, overlap), words)
+    return Reading(frozenset(grams), cues_of(wish, lower[:600], body, overlap), words)
 
 
 def _grams(words: Sequence[str]) -> Iterable[str]:
