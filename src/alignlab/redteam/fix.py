@@ -12,7 +12,7 @@ from .. import names
 from ..errors import ConfigError, DataError
 from ..evals.statistics import mean_ci, paired_difference
 from ..feedback.safety.verdicts import VerdictJudge
-from ..records import Prompt
+from ..records import Prompt, question
 from ..run import RunDir, derive_seed, writing
 from ..settings import DPOSettings, RedteamSettings, SFTSettings
 from ..stages.stage import train_policy, within_context
@@ -44,14 +44,27 @@ def fixed(
     """Rounds: 1. attack training goals with the families that are not held out; 2. lessons, checked and
     reviewed; 3. train; 4. attack fresh goals with everything.
 
-    What is held out (families, goals, twins) is never learned from. Differences are paired by goal, by twin,
-    by test prompt. A later round whose attacks reach no training goal has nothing to teach: it is the last,
-    and `ended` says so.
+    What is held out (families; what goals, twins and test ask, in whatever words) is never learned from.
+    Differences are paired by goal, by twin, by test prompt. A later round whose attacks reach no training
+    goal has nothing to teach: it is the last, and `ended` says so.
+
+    Raises:
+        DataError: every training goal is a question of the test; nothing was hit, or refused; lessons that a
+            person has broken.
     """
     s = settings
     attacked = attacked_of(plan.attacks, set(by_comma(s.held_out)))
-    fresh = {goal.id for goal in plan.goals}
+    fresh = {question(goal.prompt) for goal in plan.goals}
     prompts = read_prompts(test, s.test_prompts, seed=0)
+    tested = {question(prompt) for prompt in [*plan.twins, *prompts]}
+    training = goals_of(read_prompts(learn, s.learn_goals, seed=seed))
+    unseen = [goal for goal in training if question(goal.prompt) not in fresh]
+    if not unseen:
+        raise DataError(
+            "every training goal asks, in whatever words, what a goal of the test asks",
+            where=f"--learn {learn}",
+            remedy="--learn with other requests than --data",
+        )
     scorer = names.judges.maybe_judge(gold).load()
 
     def measured(path: str, folder: str) -> tuple[Outcome, list[dict[str, float]], list[Finding]]:
@@ -71,8 +84,6 @@ def fixed(
     ended = ""
     for number in range(1, s.rounds + 1):
         # 1. find, on training goals
-        training = goals_of(read_prompts(learn, s.learn_goals, seed=seed))
-        unseen = [goal for goal in training if goal.id not in fresh]
         find_seed = derive_seed(seed, "find", number)
         search = Plan(attacked, unseen, [], plan.budget, s.search_goals, find_seed)
         session, search = prepared(run, path, stack, search, judge, s, folder=f"find-{number}")
@@ -97,7 +108,6 @@ def fixed(
             per_attack=s.per_attack,
             seed=derive_seed(seed, "lessons", number),
         )
-        tested = {prompt.id for prompt in [*plan.twins, *prompts]}
         lessons, report = repair.checked(new, session, forbidden=frozenset(fresh | tested))
         note = f"round {number}: {report['kept']} of {report['lessons']} lessons kept"
         for why, count in report["dropped"].items():
