@@ -52,14 +52,12 @@ DRAFTS = SETTINGS.critic.cases
 REVISING: dict[str, tuple[str, ReviseSettings]] = {
     "no critique": ("town", replace(SETTINGS.revise, critique=False)),
     "one round": ("town", replace(SETTINGS.revise, rounds=1)),
-    "four rounds": ("town", replace(SETTINGS.revise, rounds=4)),
     "one principle": ("town", replace(SETTINGS.revise, principle="no-harm")),
     "principles of another world": ("elsewhere", SETTINGS.revise),
 }
 LABELLING: dict[str, tuple[str, LabelSettings]] = {
     "hard labels": ("town", replace(SETTINGS.label, labels="hard")),
     "verdicts, both orders": ("town", replace(SETTINGS.label, ask="verdict")),
-    "verdicts, one order": ("town", replace(SETTINGS.label, ask="verdict", orders="one")),
     "principles of another world": ("elsewhere", SETTINGS.label),
 }
 

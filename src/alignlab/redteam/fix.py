@@ -79,7 +79,10 @@ def fixed(
     before, parts_before, findings = measured(model, "round-0")
     keep_campaign(run, before, findings)
     curve = [row_of(0, before, attacked, parts_before, [])]
-    path, after, parts_after = model, before, parts_before
+    path, correct = model, correction(judge.name)
+    names_attacked = [attack.name for attack in attacked]
+    held = others_of(before, names_attacked)
+    ends: dict[str, Any] = {}
     taught: list[repair.Lesson] = []
     ended = ""
     for number in range(1, s.rounds + 1):
@@ -140,20 +143,22 @@ def fixed(
         # 4. attack again
         after, parts_after, findings = measured(path, f"round-{number}")
         keep_campaign(run, after, findings, name=f"-after-{number}")
-        curve.append(row_of(number, after, attacked, parts_after, best_arms(outcome)) | {"lessons": report})
+        label = f"{run.out}/models/{number}"
+        ends = {
+            "after": document(label, after, findings=len(findings), correct=correct),
+            "deltas": deltas(before, after, names_attacked, held, parts_before, parts_after),
+        }
+        row = row_of(number, after, attacked, parts_after, best_arms(outcome))
+        curve.append(row | {"lessons": report} | ends)
     families = sorted({attack.family for attack in plan.attacks} - {attack.family for attack in attacked})
-    attacked_names = [attack.name for attack in attacked]
-    held = others_of(before, attacked_names)
-    final, correct = f"{run.out}/models/{len(curve) - 1}", correction(judge.name)
     return {
         "before": document(model, before, findings=len(findings_of(run.path)), correct=correct),
-        "after": document(final, after, findings=len(findings), correct=correct),
+        **ends,
         "held_out_families": families,
         "held_out_attacks": held,
-        "deltas": deltas(before, after, attacked_names, held, parts_before, parts_after),
         "rounds": curve,
         "ended": ended,
-        "model": final,
+        "model": f"{run.out}/models/{len(curve) - 1}",
     }
 
 
