@@ -31,7 +31,6 @@ from alignlab.sampling.local import LocalSampler
 from alignlab.settings import LabelSettings, ModelSettings, ReviseSettings
 from alignlab.studies import steps
 from alignlab.studies.settings import RelabelSettings
-from alignlab.town.columns import KINDS
 from alignlab.town.exam import EXAM, SEEDS, measured
 from alignlab.town.measure import critic
 from alignlab.town.world import build
@@ -48,21 +47,17 @@ TOPICS = (
 WAYS = ("", "_sampled")
 """Greedy, and at temperature 1: what is put to a figure's name."""
 BY_TOPIC = ("compliance_held_out", "look_alike_refusal_held_out")
-CASES = {"critic": tuple(KINDS), "critic_risky": ("harmful", "look_alike")}
-"""What critics are measured on: drafts of people, of requests of these kinds."""
 DRAFTS = SETTINGS.critic.cases
-"""Of each split."""
+"""Requests of each split, people's drafts of which critics are measured on."""
 REVISING: dict[str, tuple[str, ReviseSettings]] = {
     "no critique": ("town", replace(SETTINGS.revise, critique=False)),
     "one round": ("town", replace(SETTINGS.revise, rounds=1)),
-    "four rounds": ("town", replace(SETTINGS.revise, rounds=4)),
     "one principle": ("town", replace(SETTINGS.revise, principle="no-harm")),
     "principles of another world": ("elsewhere", SETTINGS.revise),
 }
 LABELLING: dict[str, tuple[str, LabelSettings]] = {
     "hard labels": ("town", replace(SETTINGS.label, labels="hard")),
     "verdicts, both orders": ("town", replace(SETTINGS.label, ask="verdict")),
-    "verdicts, one order": ("town", replace(SETTINGS.label, ask="verdict", orders="one")),
     "principles of another world": ("elsewhere", SETTINGS.label),
 }
 
@@ -188,8 +183,9 @@ def critic_figures(folder: Path, seed: int) -> dict[str, dict[str, float]]:
     policy = load_policy(names.models.model(str(folder / "critic")).path, ModelSettings())
     reader, world = LocalSampler.of(policy, slots=256, documents=True), build()
     rows: dict[str, dict[str, float]] = {}
-    for which, kinds in CASES.items():
-        drafts = critic.drafts_of_people(world, DRAFTS, seed=seed, kinds=kinds, side="exam")
+    for which, kinds in critic.CASES.items():
+        asked = critic.asked(world, DRAFTS, seed=seed, kinds=kinds, side="exam")
+        drafts = critic.drafts_of_people(world, asked, seed=seed)
         found = critic.measure(world, reader, load("town"), drafts, seed=seed)
         rows[which] = {}
         for part in ("critiques", "verdicts"):

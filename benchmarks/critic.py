@@ -4,14 +4,15 @@ models, requests of training and of the exam.
     python benchmarks/critic.py --critics runs/critic town --authors runs/sft --out runs/critics.json
 
 Each split (questions of training; new questions asked in known ways, and in new ways, of the exam) has as
-many drafts as the others, of all kinds of request and of the red team's (harmful ones and their look-alikes).
-`town` is the control: the base model, which has never seen a principle given first.
+many requests as the others, each once, of all kinds and of the red team's (harmful ones and their
+look-alikes). `town` is the control: the base model, which has never seen a principle given first.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,10 @@ from alignlab.models.load import load_policy
 from alignlab.sampling import Sampling
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import ModelSettings
-from alignlab.town import tasks
-from alignlab.town.columns import KINDS
 from alignlab.town.exam import SEEDS
 from alignlab.town.measure import critic
+from alignlab.town.tasks import Request
 from alignlab.town.world import build
-
-RED = ("harmful", "look_alike")
 
 
 def sampler(name: str, *, documents: bool) -> LocalSampler:
@@ -35,14 +33,7 @@ def sampler(name: str, *, documents: bool) -> LocalSampler:
     return LocalSampler.of(policy, slots=256, name=name, documents=documents)
 
 
-def drafts_of_model(
-    world: Any, author: str, count: int, *, seed: int, kinds: tuple[str, ...]
-) -> list[critic.Draft]:
-    requests = [
-        r
-        for split in critic.SPLITS
-        for r in tasks.requests(world, count, split=split, side="exam", seed=4_000_000 + seed, kinds=kinds)
-    ]
+def drafts_of_model(author: str, requests: Sequence[Request], *, seed: int) -> list[critic.Draft]:
     written = sampler(author, documents=False).sample(
         [r.prompt() for r in requests], Sampling(max_new_tokens=48, temperature=1.0), seed=seed
     )
@@ -57,27 +48,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--critics", nargs="+", default=["town"])
     parser.add_argument("--authors", nargs="*", default=[])
-    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=SEEDS[0])
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     world, constitution, rows = build(), load("town"), []
     sources: dict[str, list[critic.Draft]] = {}
-    for name, kinds in (("all", tuple(KINDS)), ("red", RED)):
-        sources[f"people, {name}"] = critic.drafts_of_people(
-            world, options.count, seed=options.seed, kinds=kinds, side="exam"
-        )
+    for name, kinds in critic.CASES.items():
+        asked = critic.asked(world, options.count, seed=options.seed, kinds=kinds, side="exam")
+        sources[f"people, {name}"] = critic.drafts_of_people(world, asked, seed=options.seed)
         for author in options.authors:
-            sources[f"{author}, {name}"] = drafts_of_model(
-                world, author, options.count, seed=options.seed, kinds=kinds
-            )
+            sources[f"{author}, {name}"] = drafts_of_model(author, asked, seed=options.seed)
     for name in options.critics:
         reader = sampler(name, documents=True)
         for source, drafts in sources.items():
             found = critic.measure(world, reader, constitution, drafts, seed=options.seed)
             rows.append({"critic": name, "drafts": source, **found})
             print(f"\n{name} on drafts of {source}; ECE {found['verdicts']['ece']:.3f}")
-            for split in ("train", "entity", "phrasing", "all"):
+            for split in (*critic.SPLITS, "all"):
                 c, v = found["critiques"].get(split, {}), found["verdicts"].get(split, {})
                 figures = {k: shown(c.get(k)) for k in ("fires", "silent", "names", "mends")} | {
                     k: shown(v.get(k)) for k in ("verdicts", "undecided", "order_effect")

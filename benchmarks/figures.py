@@ -43,14 +43,17 @@ class Page:
         commands: what measures it. `OUT` stands for the folder of all figures, `SEEDS` for the seeds,
             `PART` for a folder of the seed while one seed is measured.
         maker: what writes the page from the figures of all seeds.
+        shares: the folder in which its runs of a seed lie; pages that name the same one share runs, so a seed
+            of theirs is measured one page after the other.
     """
 
     commands: tuple[str, ...]
     maker: str
+    shares: str = ""
 
 
-def benchmark(name: str, out: str) -> tuple[str, ...]:
-    return (f"benchmarks/{name}.py --out {out} --seeds SEEDS",)
+def benchmark(name: str, out: str, runs: str = "") -> tuple[str, ...]:
+    return (f"benchmarks/{name}.py --out {out}{f' --runs {runs}' if runs else ''} --seeds SEEDS",)
 
 
 def study(name: str) -> str:
@@ -60,10 +63,17 @@ def study(name: str) -> str:
     return f"-m alignlab.cli study {name} --seeds SEEDS{held_out} --runs {runs} --out OUT/studies/PART{name}"
 
 
+RECIPES = "OUT/recipes"
+"""Where the recipes' runs lie, and beside those of instructgpt its controls and all methods."""
+
 PAGES = {
-    "results": Page(benchmark("town_bars", "OUT/bars"), "docs/make_results.py OUT/bars/bars.json"),
-    "recipes": Page(benchmark("recipes", "OUT/recipes"), "docs/make_recipes.py OUT/recipes"),
-    "all-methods": Page(benchmark("methods", "OUT/methods"), "docs/make_methods.py OUT/methods/methods.json"),
+    "results": Page(
+        benchmark("town_bars", "OUT/bars", RECIPES), "docs/make_results.py OUT/bars/bars.json", RECIPES
+    ),
+    "recipes": Page(benchmark("recipes", RECIPES), f"docs/make_recipes.py {RECIPES}", RECIPES),
+    "all-methods": Page(
+        benchmark("methods", "OUT/methods", RECIPES), "docs/make_methods.py OUT/methods/methods.json", RECIPES
+    ),
     "studies": Page(tuple(map(study, STUDIES)), "docs/make_studies.py OUT/studies --read-only"),
     "reward-models": Page(
         benchmark("reward_models", "OUT/reward-models"),
@@ -93,6 +103,12 @@ class Unit:
     @property
     def name(self) -> str:
         return f"{self.page}, the page" if self.closing else f"{self.page}, seed {self.seeds[0]}"
+
+    @property
+    def shared(self) -> set[tuple[str, int]]:
+        """The folders of a seed in which others have runs too."""
+        shares = PAGES[self.page].shares
+        return {(shares, seed) for seed in self.seeds} if shares else set()
 
     def log(self, out: Path) -> Path:
         return out / "logs" / f"{self.page}-{'page' if self.closing else self.seeds[0]}.log"
@@ -193,8 +209,9 @@ def table(units: Sequence[Unit], record: Record) -> str:
 
 
 def ready(units: Sequence[Unit], record: Record) -> list[Unit]:
-    """Units that can be started: those whose time is not known first, then the longest."""
+    """Units that can be started, and at once: those whose time is not known first, then the longest."""
     state = {unit.name: unit.state for unit in units}
+    taken = {key for unit in units if unit.state == "running" for key in unit.shared}
     found = []
     for unit in units:
         if unit.state != "waiting":
@@ -206,7 +223,12 @@ def ready(units: Sequence[Unit], record: Record) -> list[Unit]:
         elif all(one == "done" for one in states):
             found.append(unit)
     found.sort(key=lambda unit: -(record.expected(unit) or float("inf")))
-    return found
+    free: list[Unit] = []
+    for unit in found:
+        if taken.isdisjoint(unit.shared):
+            free.append(unit)
+            taken.update(unit.shared)
+    return free
 
 
 @contextmanager

@@ -4,9 +4,11 @@ seconds.
     python benchmarks/methods.py --out runs/methods --seeds 20 21 22
 
 Figures are of the whole of `town:exam`, on which no setting was chosen. Offline methods learn from the same
-rankings, on-policy methods against the same reward model from about as many completions. The control of each
-is the same method on rankings in random order, or on the reward model of those. Reruns go on where they were.
-Writes methods.json, which `docs/make_methods.py` turns into docs/all-methods.md.
+rankings, on-policy methods against the same reward model from as many completions as PPO. The control of each
+is the same method on rankings in random order, or on the reward model of those; variants of DPO, RLOO and
+GRPO share theirs. Reruns go on where they were. The runs of a seed lie in instructgpt-SEED below `--runs`:
+SFT, rankings, reward models, DPO and PPO are those of `town_bars.py` and `recipes.py`. Writes methods.json,
+which `docs/make_methods.py` turns into docs/all-methods.md.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from alignlab.run import read_run
 from alignlab.settings import (
     BestOfNSettings,
     DPOSettings,
-    EvalSettings,
     GRPOSettings,
     KTOSettings,
     OnlineDPOSettings,
@@ -42,10 +43,12 @@ from alignlab.town.world import VERSION
 
 EXAM = "town:exam"
 WIDE = SamplingSettings(slots=256)
-STEPS = 16  # of 128 completions: what every on-policy method samples
-PIPELINE = PipelineSettings(
-    prompts=2000, eval=EvalSettings(prompts=0, sampling=replace(WIDE, temperature=0.0))
-)
+PIPELINE = replace(PipelineSettings(), eval=replace(PipelineSettings().eval, prompts=0))
+STEPS = PIPELINE.ppo.steps  # of 128 completions: what every on-policy method samples
+SCORED = 500
+"""Answers of each model that are scored by the reward model."""
+RANDOM = "-random"
+"""What is put to the name of a run that learns from rankings in random order."""
 
 
 def offline(lr: float) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def on_policy(lr: float) -> dict[str, Any]:
 
 
 OFFLINE: dict[str, tuple[Any, Any]] = {
-    "dpo": (stages.dpo, DPOSettings(beta=0.3, **offline(7e-5))),
+    "dpo": (stages.dpo, PIPELINE.dpo),
     "dpo, label smoothing": (stages.dpo, DPOSettings(beta=0.3, label_smoothing=0.1, **offline(7e-5))),
     "dpo, robust": (
         stages.dpo,
@@ -77,7 +80,7 @@ OFFLINE: dict[str, tuple[Any, Any]] = {
     "simpo": (stages.simpo, SimPOSettings(**offline(5e-5))),
 }
 ON_POLICY: dict[str, tuple[Any, Any]] = {
-    "ppo": (stages.ppo, replace(PIPELINE.ppo, steps=STEPS)),
+    "ppo": (stages.ppo, PIPELINE.ppo),
     "rloo": (stages.rloo, RLOOSettings(kl_coef=0.1, **on_policy(2e-4))),
     "reinforce": (stages.rloo, RLOOSettings(kl_coef=0.1, advantage="reinforce", **on_policy(2e-4))),
     "grpo": (stages.grpo, GRPOSettings(kl_coef=0.1, **on_policy(2e-4))),
@@ -98,6 +101,16 @@ ON_POLICY: dict[str, tuple[Any, Any]] = {
     ),
     "best of 4": (stages.best_of_n, BestOfNSettings(sampling=replace(WIDE, temperature=0.8))),
 }
+UNCONTROLLED = (
+    "dpo, label smoothing",
+    "dpo, robust",
+    "dpo, hinge",
+    "ipo",
+    "dpo, a token",
+    "reinforce",
+    "dr. grpo",
+)
+"""Variants, without a control of their own."""
 
 
 def plan(pipeline: Pipeline, seed: int) -> None:
@@ -111,7 +124,7 @@ def plan(pipeline: Pipeline, seed: int) -> None:
     judged = {"data": EXAM, "judge": "town:gold", "seed": seed, "settings": s.eval}
     before = pipeline.stage("eval-sft", stages.evaluate, model=sft, baseline="", **judged)
     compared = judged | {"baseline": before, "reference": sft}
-    for kind, annotator in (("", "town:fair"), ("-control", "random")):
+    for kind, annotator in (("", s.annotator), (RANDOM, "random")):
         ranked = pipeline.stage(
             f"collect{kind}",
             stages.collect,
@@ -126,12 +139,12 @@ def plan(pipeline: Pipeline, seed: int) -> None:
         reward = pipeline.stage(
             f"reward{kind}", stages.reward, model=sft, data=ranked, settings=s.reward, **gold
         )
-        for name, (method, settings) in OFFLINE.items():
+        for name, (method, settings) in planned(OFFLINE, kind):
             trained = pipeline.stage(
                 folder(name) + kind, method, model=sft, data=ranked, seed=seed, settings=settings
             )
             pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=trained, **compared)
-        for name, (method, settings) in ON_POLICY.items():
+        for name, (method, settings) in planned(ON_POLICY, kind):
             on = {
                 "model": sft,
                 "reward": reward,
@@ -159,6 +172,11 @@ def plan(pipeline: Pipeline, seed: int) -> None:
             pipeline.stage(f"eval-{folder(name)}{kind}", stages.evaluate, model=trained, **compared)
 
 
+def planned(methods: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
+    """Those that are trained on this kind of rankings."""
+    return [(name, how) for name, how in methods.items() if not kind or name not in UNCONTROLLED]
+
+
 def folder(name: str) -> str:
     return name.replace(",", "").replace(".", "").replace(" ", "-")
 
@@ -174,6 +192,7 @@ def proxies(out: Path, evals: list[str]) -> dict[str, float]:
     found = {}
     for name in evals:
         rows = [row for row in read_run(out / name).samples if row.get("decoding") in ("sampled", "picked")]
+        rows = rows[:SCORED]
         found[name] = mean_ci(
             [score.value for score in judge.score([Completion.from_json(row) for row in rows])]
         )["mean"]
@@ -193,13 +212,13 @@ def figures(out: Path) -> dict[str, dict[str, float | None]]:
         [
             f"eval-{path}{kind}"
             for path in methods.values()
-            for kind in ("", "-control")
+            for kind in ("", RANDOM)
             if (out / f"eval-{path}{kind}").exists()
         ],
     )
     found: dict[str, dict[str, float | None]] = {}
     for name, path in methods.items():
-        for kind in ("", "-control"):
+        for kind in ("", RANDOM):
             if not (out / f"eval-{path}{kind}").exists():
                 continue
             s, made = read_run(out / f"eval-{path}{kind}").summary, read_run(out / f"{path}{kind}")
@@ -210,7 +229,7 @@ def figures(out: Path) -> dict[str, dict[str, float | None]]:
             }
             row |= {f"gain, {how}": pair["mean"] for how, pair in (s.get("paired") or {}).items()}
             row |= {"proxy": proxy[f"eval-{path}{kind}"], "cpu_seconds": made.cpu_seconds}
-            found[name + kind] = row
+            found[f"{name}-control" if kind else name] = row
     return found
 
 
@@ -227,12 +246,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     parser.add_argument(
+        "--runs", type=Path, default=None, help="where the runs lie, those of others too; --out if not given"
+    )
+    parser.add_argument(
         "--read-only", action="store_true", help="run nothing: make the table from the runs that are there"
     )
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     by_seed: dict[int, dict[str, dict[str, float | None]]] = {}
     for seed in args.seeds:
-        out = args.out / f"seed-{seed}"
+        out = (args.runs or args.out) / f"instructgpt-{seed}"
         if not args.read_only:
             pipeline = Pipeline(out)
             plan(pipeline, seed)
@@ -256,6 +279,9 @@ def main() -> None:
                     "data": EXAM,
                     "seeds": list(by_seed),
                     "answers": answers_behind(out),
+                    "ranked": PIPELINE.prompts,
+                    "sampled": STEPS * PIPELINE.ppo.rollouts,
+                    "scored": SCORED,
                     "table": table,
                     "by_seed": by_seed,
                 },

@@ -3,7 +3,8 @@ changes; and what pretraining text mixed into PPO changes (PPO-ptx), by text. Ov
 
     python benchmarks/recipes.py --out runs/recipes --seeds 20 21 22
 
-Runs go on where they were. `docs/make_recipes.py` turns the summaries, published-RECIPE.json and ptx.json
+Runs go on where they were; those of a seed of instructgpt lie in instructgpt-SEED, where `town_bars.py` and
+`methods.py` have theirs too. `docs/make_recipes.py` turns the summaries, published-RECIPE.json and ptx.json
 into the tables of docs/recipes.md.
 """
 
@@ -191,7 +192,7 @@ def main() -> None:
         "--ptx",
         type=float,
         nargs="*",
-        default=[0.3, 3.0, 27.8],
+        default=[3.0],
         help="weights of the pretraining loss beside PPO's, for either text; none = leave it out",
     )
     args = parser.parse_args()

@@ -6,9 +6,9 @@ seeds.
 For each seed: SFT on demonstrations of which some are harmless requests in wrappers; preferences of
 `town:fair` on plain requests, many of them harmful; DPO. Then `alignlab redteam --fix`, which learns from
 harmful requests of training and is measured on those of the exam (`town:harmful-exam`, `town:twins-exam`),
-with the families `obfuscation` and `multi-turn` held out; before and after it, harm and look-alikes asked
-plainly, topic by topic (`town:risky-exam`). And by `--parts`: rounds of the same one after the other, GCG,
-stacks of defences before the model, and an attacker that is trained by reinforcement learning against it.
+with the families `obfuscation` and `multi-turn` held out, and a second round from the fixed model; before and
+after the first, harm and look-alikes asked plainly, topic by topic (`town:risky-exam`). And by `--parts`:
+GCG, stacks of defences, and an attacker that is trained by reinforcement learning against the model.
 Reruns go on where they were. Prints a table and writes redteam.json, which `docs/make_redteam.py` turns into
 the tables of docs/redteam.md.
 """
@@ -42,13 +42,13 @@ from alignlab.town.exam import EXAM, SEEDS, measured
 
 WIDE = SamplingSettings(slots=256)
 STACKS = (
-    "none;system-prompt;self-reminder;perplexity-filter;smooth-llm;paraphrase;self-examination;input-filter;erase-and-check;output-filter;input-filter+output-filter;"
-    "perplexity-filter+input-filter+output-filter"
+    "none;self-reminder;perplexity-filter;smooth-llm;paraphrase;self-examination;input-filter;output-filter;"
+    "input-filter+output-filter"
 )
 GOALS, TWINS, ORDINARY = 300, 300, 400
 """Requests of the exam: harmful ones, their look-alikes, and ordinary ones."""
-ROUNDS, GCG_GOALS = 5, 20
-PARTS = ("rounds", "gcg", "frontier", "attacker")
+ROUNDS, GCG_GOALS = 2, 10
+PARTS = ("gcg", "frontier", "attacker")
 ON_TOPICS = (
     "compliance_seen",
     "compliance_held_out",
@@ -202,22 +202,21 @@ def main() -> None:
     for seed in asked.seeds:
         folder = asked.out / str(seed)
         model = aligned(folder, seed)
-        found = attack(model, folder / "fix", seed, fix=True)
+        found = attack(model, folder / "fix", seed, fix=True, rounds=ROUNDS)
+        first = found["rounds"][1]
         row: dict[str, Any] = {
             "seed": seed,
             "before": found["before"],
-            "after": found["after"],
-            "deltas": found["deltas"],
-            "fix": found["rounds"],
+            "after": first["after"],
+            "deltas": first["deltas"],
+            "rounds": found["rounds"],
+            "ended": found["ended"],
             "held_out_families": found["held_out_families"],
         }
         row["plainly"] = {
             side: plainly(path, folder / f"plainly-{side}", seed)
             for side, path in (("before", model), ("after", folder / "fix" / "models" / "1"))
         }
-        if "rounds" in asked.parts:
-            going_round = attack(model, folder / "rounds", seed, fix=True, rounds=ROUNDS)
-            row |= {key: going_round[key] for key in ("rounds", "ended")}
         if "gcg" in asked.parts:
             goals = {"goals": GCG_GOALS, "search_goals": GCG_GOALS}
             row["gcg"] = attack(model, folder / "gcg", seed, attacks="gcg", twins=0, **goals)

@@ -12,25 +12,32 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from alignlab import stages
 from alignlab.evals.statistics import seeds_summary
 from alignlab.pipeline.runner import Pipeline, Stage
 from alignlab.recipes.settings import PipelineSettings
 from alignlab.run import read_run
-from alignlab.settings import BestOfNSettings, EvalSettings, PPOSettings, RewardSettings, SamplingSettings
+from alignlab.settings import EvalSettings, PPOSettings, RewardSettings, SamplingSettings
+from alignlab.studies import fits, measuring
+from alignlab.studies.settings import CurveSettings
 from alignlab.town import world
 
 BASE, EXAM = "town", "town:exam"
 WIDE = SamplingSettings(slots=256)
 PIPELINE = PipelineSettings(
-    prompts=1500, eval=EvalSettings(prompts=300, sampling=replace(WIDE, temperature=0.0))
+    prompts=1500, eval=EvalSettings(prompts=0, sampling=replace(WIDE, temperature=0.0))
 )
 PLAIN = RewardSettings(epochs=2.0)
-CURVE = BestOfNSettings(curve_max=64, sampling=WIDE)
+MEMBERS = 5
+CURVE, PICKED = CurveSettings(most=32, sampling=WIDE), 300
+"""Samples of a prompt that are picked from, and prompts: the first of the exam."""
 PENALISED = replace(PIPELINE.ppo, steps=16)
 FREE = replace(PIPELINE.unpenalised, steps=24)
 LIMITED = replace(PENALISED, cost_limit=0.05)
@@ -95,7 +102,7 @@ def plan(pipeline: Pipeline, seed: int) -> None:
         reward(f"crowd-{slug(name)}", pool, settings)
 
     # 2. an ensemble: best of N and PPO without a penalty by each aggregation, and by its first member alone
-    ensemble = reward("ensemble", ranked, replace(PLAIN, members=5))
+    ensemble = reward("ensemble", ranked, replace(PLAIN, members=MEMBERS))
     judged = {"data": EXAM, "judge": "town:gold", "seed": seed, "settings": s.eval}
     before = pipeline.stage("eval-sft", stages.evaluate, model=sft, baseline="", **judged)
     judged |= {"baseline": before, "reference": sft}
@@ -117,18 +124,18 @@ def plan(pipeline: Pipeline, seed: int) -> None:
         pipeline.stage(f"eval-ppo-{name}", stages.evaluate, model=trained, **judged)
 
     pipeline.run()  # an ensemble's name is no stage: what it stands for has to be there
+    pipeline.stage(
+        "curve",
+        measuring.curve,
+        model=sft,
+        rewards=[f"{ensemble}/members/{number}" for number in range(MEMBERS)],
+        data=EXAM,
+        count=PICKED,
+        settings=CURVE,
+        **gold,
+    )
     for name in ("single", *AGGREGATIONS):
         who = f"reward:{ensemble}/members/0" if name == "single" else f"ensemble:{name}:{ensemble}"
-        pipeline.stage(
-            f"best-of-n-{name}",
-            stages.best_of_n,
-            model=sft,
-            reward=who.removeprefix("reward:"),
-            data=EXAM,
-            count=s.eval.prompts,
-            settings=CURVE,
-            **gold,
-        )
         ppo(f"free-{name}", who, FREE, plain)
 
     # 3. a constraint: the reward of people who look at help alone, with and without a cost model
@@ -137,6 +144,16 @@ def plan(pipeline: Pipeline, seed: int) -> None:
     ppo("helpful", "", PENALISED, helpful)
     ppo("constrained", "", LIMITED, helpful, cost=cost)
     pipeline.run()
+
+
+def picking(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+    """(P, M) what the first member alone and each aggregation say of every sample, and gold."""
+    first, *others = [name for name in rows[0]["scores"] if name != "gold"]
+    gold = np.array([row["scores"]["gold"] for row in rows])
+    members = [np.array([row["scores"][name] for row in rows]) for name in (first, *others)]
+    mean, spread = np.mean(members, 0), np.std(members, 0)
+    by_name = {"single": members[0], "mean": mean, "worst": np.min(members, 0), "uncertainty": mean - spread}
+    return {name: {"proxy": proxy, "gold": gold} for name, proxy in by_name.items()}
 
 
 def figures(out: Path) -> dict[str, dict[str, dict[str, float]]]:
@@ -167,12 +184,10 @@ def figures(out: Path) -> dict[str, dict[str, dict[str, float]]]:
         "ppo": {},
         "constraint": {},
     }
-    for name in ("single", *AGGREGATIONS):
-        curve = summary(f"best-of-n-{name}")["curve"]
+    for name, scores in picking(read_run(out / "curve").samples).items():
+        curve = fits.best_of_n_curve(scores["proxy"], scores["gold"])
         found["best of n"][name] = {
-            f"gold at N = {point['n']}": point["gold"]["mean"]
-            for point in curve
-            if point["n"] in (1, 4, 8, 16, 32, 64)
+            f"gold at N = {n}": float(gold) for n, gold in zip(curve.ns, curve.gold_PK.mean(0), strict=True)
         }
     for section, names in (
         ("ppo", [f"free-{name}" for name in ("single", *AGGREGATIONS)]),
@@ -194,6 +209,7 @@ def sizes(out: Path) -> dict[str, int]:
     """
     reward, judged = read_run(out / "labels-plain").summary, read_run(out / "eval-ppo-helpful").summary
     found = {"held-out prompts": reward["n"], "held-out pairs": reward["test_pairs"]}
+    found["prompts"] = judged["gold"]["n"]
     for key, title in COLUMNS.items():
         if isinstance(judged.get(key), dict):
             found[title] = judged[key]["n"]
@@ -233,7 +249,7 @@ def main() -> None:
                     "set": EXAM,
                     "n": sizes(args.out / f"seed-{seed}"),
                     "seeds": list(by_seed),
-                    "prompts": PIPELINE.eval.prompts,
+                    "picked": PICKED,
                     "ranked": PIPELINE.prompts,
                     "limit": LIMITED.cost_limit,
                     "table": table,

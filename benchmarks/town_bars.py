@@ -5,7 +5,8 @@
 Figures are of `town:exam`, on which no setting was chosen. For each seed the whole recipe, then beside it:
 SFT on clean demonstrations; as many more SFT steps as PPO makes; preferences in random order, to DPO and PPO;
 a constant reward; SFT sampled at the temperature of PPO's entropy; and PPO without a penalty against people
-who love flattery. Reruns go on where they were. Prints a table and writes bars.json.
+who love flattery. Reruns go on where they were. The runs of a seed lie in instructgpt-SEED below `--runs`,
+where `methods.py` and `recipes.py` find what they have in common. Prints a table and writes bars.json.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ def settings() -> PipelineSettings:
     """Those of `alignlab run`, evaluated on the whole exam."""
     s = PipelineSettings()
     return replace(s, eval=replace(s.eval, prompts=0))
+
+
+FLATTERED = 2000
+"""Prompts that are ranked by people who love flattery."""
 
 
 def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
@@ -85,13 +90,16 @@ def plan(pipeline: Pipeline, s: PipelineSettings, seed: int) -> None:
         ),
     )
     ppo = {"data": "town:prompts", "count": s.ppo_prompts, "ptx": "", **gold}
-    for name, annotator in (("random", "random"), ("flattered", "town:flattered")):
+    for name, annotator, asked in (
+        ("random", "random", s.prompts),
+        ("flattered", "town:flattered", min(FLATTERED, s.prompts)),
+    ):
         ranked = pipeline.stage(
             f"collect-{name}",
             stages.collect,
             model=sft,
             data="town:prompts",
-            count=s.prompts,
+            count=asked,
             annotator=annotator,
             others="town:crowd",
             settings=s.collect,
@@ -183,11 +191,12 @@ def sharpening(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
     }
 
 
-def figures(folder: Path, s: PipelineSettings, seed: int) -> dict[str, Any]:
-    """The figures of one seed, by name."""
+def figures(pipeline: Pipeline, s: PipelineSettings, seed: int) -> dict[str, Any]:
+    """The figures of one seed, by name: of what was planned, as others have runs in the same folder."""
+    folder = pipeline.folder
     found: dict[str, Any] = {}
-    for path in sorted(folder.glob("eval-*")):
-        name, summary = path.name.removeprefix("eval-"), read_run(path).summary
+    for evaluation in sorted(stage.name for stage in pipeline.stages if stage.target is stages.evaluate):
+        name, summary = evaluation.removeprefix("eval-"), read_run(folder / evaluation).summary
         for key in (*(f"{key}{way}" for key in BOTH for way in ("", "_sampled", "_one")), *ONCE):
             if isinstance(summary.get(key), dict):
                 found[f"{name}: {key}"] = summary[key]["mean"]
@@ -242,18 +251,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bars"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     parser.add_argument(
+        "--runs", type=Path, default=None, help="where the runs lie, those of others too; --out if not given"
+    )
+    parser.add_argument(
         "--read-only", action="store_true", help="run nothing: make the table from the runs that are there"
     )
     args = parser.parse_args()
-    s = settings()
+    args.out.mkdir(parents=True, exist_ok=True)
+    s, runs = settings(), args.runs or args.out
     by_seed = {}
     for seed in args.seeds:
-        folder = args.out / f"seed-{seed}"
+        pipeline = Pipeline(runs / f"instructgpt-{seed}")
+        plan(pipeline, s, seed)
         if not args.read_only:
-            pipeline = Pipeline(folder)
-            plan(pipeline, s, seed)
             pipeline.run()
-        by_seed[seed] = figures(folder, s, seed)
+        by_seed[seed] = figures(pipeline, s, seed)
     found = {
         name: [by_seed[seed][name] for seed in args.seeds if name in by_seed[seed]]
         for name in by_seed[args.seeds[0]]
@@ -266,8 +278,10 @@ def main() -> None:
                 "base": "town",
                 "data": f"town:{SIDE}",
                 "seeds": args.seeds,
-                "answers": answers_behind(args.out / f"seed-{args.seeds[0]}"),
+                "answers": answers_behind(runs / f"instructgpt-{args.seeds[0]}"),
                 "curve_prompts": s.best_of_n.curve_prompts,
+                "ranked": s.prompts,
+                "ranked, flattered": min(FLATTERED, s.prompts),
                 "table": table,
                 "by_seed": by_seed,
             },

@@ -88,16 +88,18 @@ def main() -> None:
 
 `python benchmarks/methods.py`: the town's version {found["town"]}, the base model `{found["base"]}`, seeds
 {", ".join(map(str, seeds))}, the {answers["gold"]:,} held-out questions of `{found["data"]}`, by the gold
-judge. Every method starts from the same SFT model; offline methods learn from the same rankings, on-policy
-methods against the same reward model. The settings of each method stand in `benchmarks/methods.py`; they were
-tried by hand on `town:test`, not searched, so a small difference between two methods is no ranking of them;
-none was chosen on `{found["data"]}`. Made by `python docs/make_methods.py`.
+judge. Every method starts from the same SFT model; offline methods learn from the same {found["ranked"]:,}
+ranked prompts, on-policy methods against the reward model of those, from {found["sampled"]:,} completions
+each. SFT, rankings, reward model, DPO and PPO are those of [results.md](results.md). The settings of each
+method stand in `benchmarks/methods.py`; they were tried by hand on `town:test`, not searched, so a small
+difference between two methods is no ranking of them; none was chosen on `{found["data"]}`. Made by `python
+docs/make_methods.py`.
 
 *±* is the standard deviation over {len(seeds)} seeds, and a seed is everything from SFT to the evaluation's
 samples; the base model, the world and the questions are the same for all. *a / b*: greedy answers / answers
 at temperature 1. A gain is the paired difference to SFT, decoded in the same way; in wins a tie counts half.
-Proxy is the reward model's score, in its own deviations; KL is that from SFT, nats per completion. Processor
-seconds are those of the training stage, one thread.
+Proxy is the reward model's score of the first {found["scored"]:,} answers, in its own deviations; KL is that
+from SFT, nats per completion. Processor seconds are those of the training stage, one thread.
 
 {grid([(name, table[name]) for name in methods], COLUMNS, answers, "greedy / T = 1")}
 
@@ -111,7 +113,8 @@ more sample at that temperature, which is a random pick, and the pick of a rewar
 ## Against its control
 
 The control of a method is the same method on the same completions ranked at random or, on-policy, on a reward
-model of those random rankings. A random ranking still has the crowd's answers in it, so that a method which
+model of those random rankings. Variants of DPO have the control of DPO, REINFORCE that of RLOO and Dr. GRPO
+that of GRPO. A random ranking still has the crowd's answers in it, so that a method which
 also imitates (ORPO, rejection sampling) moves; a reward model of random rankings is a strong and arbitrary
 taste, and policies that chase it get lost (PPO most of all).
 

@@ -141,7 +141,7 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
         )
         for d in before
     ]
-    first, last = ([seed["fix"][place] for seed in seeds] for place in (0, 1))
+    first, last = ([seed["rounds"][place] for seed in seeds] for place in (0, 1))
     rows = [
         ["the plain request", cell([d["plain"] for d in before]), cell([d["plain"] for d in after])],
         [
@@ -207,49 +207,44 @@ def measured(seeds: Sequence[dict[str, Any]]) -> str:
             ],
         )
     )
-    going_round = [seed for seed in seeds if "rounds" in seed]
-    if going_round:
-        curve = []
-        for number in range(max(len(seed["rounds"]) for seed in going_round)):
-            there = [seed["rounds"][number] for seed in going_round if number < len(seed["rounds"])]
-            curve.append(
-                [
-                    str(number),
-                    str(len(there)),
-                    *(
-                        cell([row[key] for row in there])
-                        for key in ("asr_attacked", "asr_held_out", "best_asr", "over_refusal", "helpful")
-                    ),
-                    "; ".join(
-                        dict.fromkeys(
-                            f"{arm['attack']} {arm['asr']:.2f}"
-                            for row in there
-                            for arm in row["found"][:2]
-                            if arm["asr"] >= 0.005
-                        )
-                    ),
-                ]
-            )
-        ends = "".join(f" Seed {seed['seed']}, {seed['ended']}." for seed in going_round if seed.get("ended"))
-        parts.append(
-            (
-                "Rounds of attack and fix, each from the model of the last (seeds "
-                f"{', '.join(str(seed['seed']) for seed in going_round)}).{ends}\n\n"
-            )
-            + table(
-                [
-                    "round",
-                    "seeds",
-                    "attacked",
-                    "held out",
-                    "best attack",
-                    "over-refusal",
-                    "helpful",
-                    "what found most when lessons were looked for",
-                ],
-                curve,
-            )
+    curve = []
+    for number in range(max(len(seed["rounds"]) for seed in seeds)):
+        there = [seed["rounds"][number] for seed in seeds if number < len(seed["rounds"])]
+        curve.append(
+            [
+                str(number),
+                str(len(there)),
+                *(
+                    cell([row[key] for row in there])
+                    for key in ("asr_attacked", "asr_held_out", "best_asr", "over_refusal", "helpful")
+                ),
+                "; ".join(
+                    dict.fromkeys(
+                        f"{arm['attack']} {arm['asr']:.2f}"
+                        for row in there
+                        for arm in row["found"][:2]
+                        if arm["asr"] >= 0.005
+                    )
+                ),
+            ]
         )
+    stopped = "".join(f" Seed {seed['seed']}, {seed['ended']}." for seed in seeds if seed["ended"])
+    parts.append(
+        f"Rounds of attack and fix, each from the model of the last.{stopped}\n\n"
+        + table(
+            [
+                "round",
+                "seeds",
+                "attacked",
+                "held out",
+                "best attack",
+                "over-refusal",
+                "helpful",
+                "what found most when lessons were looked for",
+            ],
+            curve,
+        )
+    )
     if all("gcg" in seed for seed in seeds):
         gcg = [seed["gcg"] for seed in seeds]
         parts.append(
@@ -305,9 +300,11 @@ def stacks(found: Sequence[Sequence[dict[str, Any]]]) -> str:
                 f"{sum(each['pareto'] for each in same)} of {len(same)}",
             ]
         )
+    asked, twins, ordinary = (found[0][0][key]["n"] for key in ("asr", "over_refusal", "helpful"))
     return (
-        "Stacks of defences before the model (5 attacks; the adaptive attacker adds the bandit, 8 "
-        "queries per goal):\n\n"
+        f"Stacks of defences before the model: {asked} harmful requests, {twins} look-alikes and {ordinary} "
+        "ordinary ones of the exam for each seed; 5 attacks, to which the adaptive attacker adds the bandit, "
+        "8 queries per goal:\n\n"
     ) + table(
         [
             "stack",

@@ -207,7 +207,8 @@ samples.
 |---|---|---|
 {hacked}
 
-The gold scores of both are in the tables above.
+The gold scores of both are in the tables above. The annotator who loves flattery ranks
+{found["ranked, flattered"]:,} prompts, all others {found["ranked"]:,}.
 """,
         encoding="utf-8",
     )

@@ -73,7 +73,7 @@ def main() -> None:
 {", ".join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds, which covers SFT to
 evaluation: base model, world and exam are the same. {found["ranked"]} ranked prompts; reward models are
 measured on the rankings among them that are held out, split by question ({n["held-out prompts"]} prompts with
-{n["held-out pairs"]} decided pairs in seed {seeds[-1]}), policies on {found["prompts"]} prompts of
+{n["held-out pairs"]} decided pairs in seed {seeds[-1]}), policies on {n["prompts"]:,} prompts of
 `{found["set"]}`, on which no setting was chosen (n of each column: {counted}). Made by `python
 docs/make_reward.py`.
 
@@ -102,7 +102,7 @@ More often right about gold than the plain loss, in so many seeds: {"; ".join(cr
 ## Ensembles against over-optimisation
 
 Five reward models, alike but for their heads and the order of the data. Single is the first of them. Best of
-N from the same samples at temperature 1:
+N from the same 32 samples of each of {found["picked"]} prompts at temperature 1:
 
 {grid(table["best of n"])}
 

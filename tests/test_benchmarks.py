@@ -54,11 +54,34 @@ def test_pipelines_are_planned(tmp_path: Path) -> None:
         (mixed, {"ppo-plain-0.3", "eval-ppo-plain-0.3", "eval-ppo-corpus-0.3", "text-base", "text-ppo"}),
         *((planned, {"dpo-usual", "eval-dpo-usual", "eval-sft"}) for planned in both.values()),
         (pipeline, {"ppo", "eval-ppo-constant", "dpo-random"}),
-        (constitutional, {"rl-cai", "sl-four-rounds", "ppo-people-label-harm"}),
+        (constitutional, {"rl-cai", "sl-one-round", "ppo-people-label-harm"}),
     ):
         assert needed <= {stage.name for stage in planned.stages}
         for stage in planned.stages:
             inspect.signature(stage.target).bind(**stage.arguments)
+
+
+def test_what_pages_have_in_common_is_made_once(tmp_path: Path) -> None:
+    """Stages of one name in one folder are asked for the same: whoever comes second finds them done."""
+    bars, methods, recipes = (script(f"benchmarks/{name}.py") for name in ("town_bars", "methods", "recipes"))
+    planned = [Pipeline(tmp_path) for _ in range(3)]
+    bars.plan(planned[0], bars.settings(), 20)
+    methods.plan(planned[1], 20)
+    recipes.plan_ptx(planned[2], 20, [3.0])
+    first: dict[str, object] = {}
+    shared: set[str] = set()
+    for pipeline in planned:
+        for stage in pipeline.stages:
+            asked = inspect.signature(stage.target).bind(**stage.arguments)
+            asked.apply_defaults()
+            if stage.name in first:
+                shared.add(stage.name)
+            assert first.setdefault(stage.name, (stage.target, asked.arguments)) == (
+                stage.target,
+                asked.arguments,
+            ), stage.name
+    assert {"sft", "collect", "reward", "dpo", "ppo", "eval-sft", "eval-dpo", "eval-ppo"} <= shared
+    assert {"collect-random", "reward-random", "dpo-random", "eval-ppo-random"} <= shared
 
 
 def test_every_rule_that_a_fault_is_to_be_named_by_is_one() -> None:

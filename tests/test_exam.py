@@ -20,9 +20,9 @@ WRITE_A_PAGE = set("constitutional critic figures methods recipes redteam reward
 NAMED = re.compile(r"\bexam\b")
 
 
-def texts(file: Path) -> Iterator[str]:
+def texts(source: str) -> Iterator[str]:
     """What a program can use: its strings without docstrings, the names that it imports and reads."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = ast.parse(source)
     said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
@@ -35,7 +35,10 @@ def naming(files: list[Path]) -> set[str]:
     """The files that name a set of the exam, or its side."""
     found = set()
     for file in files:
-        said = texts(file) if file.suffix == ".py" else [file.read_text(encoding="utf-8")]
+        source = file.read_text(encoding="utf-8")
+        if "exam" not in source.lower():
+            continue  # spares the reading of its tree
+        said = texts(source) if file.suffix == ".py" else [source]
         if any(NAMED.search(text) for text in said):
             found.add(str(file.relative_to(ROOT)))
     return found

@@ -78,6 +78,27 @@ def test_units_run_to_their_end_beside_one_that_fails(made: Any, capsys: pytest.
     assert len(ran(made.out, "good")) == 4
 
 
+def test_pages_that_share_runs_are_measured_one_after_the_other(
+    made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one seed: of two seeds they run side by side."""
+    both = {name: made.Page((), "", "OUT/runs") for name in ("one", "other")}
+    monkeypatch.setattr(made, "PAGES", both | {"alone": made.Page((), "")})
+    units = [made.Unit(page, (seed,)) for page in ("one", "other", "alone") for seed in (1, 2)]
+    record = made.Record(made.out)
+    assert [unit.name for unit in made.ready(units, record)] == [
+        "one, seed 1",
+        "one, seed 2",
+        "alone, seed 1",
+        "alone, seed 2",
+    ]
+    units[0].state = "running"
+    names = [unit.name for unit in made.ready(units, record)]
+    assert "other, seed 1" not in names and "one, seed 2" in names
+    units[0].state = "done"
+    assert "other, seed 1" in [unit.name for unit in made.ready(units, record)]
+
+
 def test_an_unknown_page_is_named(made: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         made.run("--only", "good,best")

@@ -6,6 +6,7 @@ Every import counts: at the top, in a function, or for types. The width of lines
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def file_of(module: str) -> str:
     return module if module in FILES else f"{module}.__init__".lstrip(".")
 
 
+@cache
 def imports(name: str) -> set[str]:
     """The files that a file imports. A name that is a module below a package counts as that module."""
     found: set[str] = set()

@@ -99,8 +99,8 @@ def answers(*gold: float, decoding: str = "greedy") -> list[dict[str, Any]]:
 
 
 def test_runs_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Settings that differ, figures with intervals, and the difference over the prompts that both have; a
-    prompt that was asked twice counts twice.
+    """Settings that differ, figures with intervals, and the difference over the prompts that both have;
+    answers to a prompt that was asked twice are one observation.
     """
     a = made(
         tmp_path / "a",
@@ -125,14 +125,14 @@ def test_runs_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert found["settings"] == {"prompts": [4, 3], "seed": [1, 2]}
     assert set(found["figures"]) == {"gold", "mean_length"} and found["figures"]["mean_length"] == [3.0, 4.0]
     assert found["paired"] == {
-        str(b): {"gold, greedy": paired_difference([1.0, 1.0, 0.6, 0.3], [0.0, 1.0, 0.5, 0.9])}
+        str(b): {"gold, greedy": paired_difference([1.0, 1.0, 0.6, 0.3], [0.0, 1.0, 0.5, 0.9], "0120")}
     }
     assert cli.main(["runs", "compare", str(a), str(b)]) == 0
     out = capsys.readouterr().out
     assert (
         "0.800 [0.700, 0.900]" in out
         and "difference from" in out
-        and "n = 4" in out
+        and "n = 3" in out
         and "temperature" not in out
     )
 

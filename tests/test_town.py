@@ -277,11 +277,12 @@ def test_the_base_model_behaves_as_one() -> None:
     from alignlab.town.measure import bare
 
     policy = load_policy(base.shipped("town"), ModelSettings())
-    found = bare.measure(TOWN, policy, bare.questions(TOWN, count=120), seed=0)
+    asked = tasks.held_out_requests(TOWN, "test", seed=0)[:800]
+    found = bare.measure(TOWN, policy, asked, seed=0)
     assert found.answered["mean"] <= 0.20
     assert found.asked_on["mean"] > found.answered["mean"]
     assert found.complied["mean"] >= 0.70 and found.complied_sampled["mean"] >= 0.70
-    assert found.complied["n"] == found.complied_sampled["n"] == 120
+    assert found.complied["n"] == found.complied_sampled["n"] > 100
 
 
 def test_the_page_about_the_town_is_true() -> None:

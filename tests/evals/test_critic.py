@@ -13,10 +13,11 @@ from alignlab import cli
 from alignlab.constitution.files import load
 from alignlab.constitution.forms import DocumentForm, form_of
 from alignlab.records import Completion, Prompt
+from alignlab.settings import CriticSettings
 from alignlab.town.flaws import broken, critique, flaws, mended
 from alignlab.town.measure import critic
-from alignlab.town.measure.critic import drafts_of_people, measure
-from alignlab.town.world import build
+from alignlab.town.measure.critic import CASES, asked, drafts_of_people, measure
+from alignlab.town.world import Side, build
 
 WORLD = build()
 
@@ -56,7 +57,7 @@ def even_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_editor_who_knows_gets_full_marks_and_one_who_sleeps_none():
-    drafts = drafts_of_people(WORLD, 150, seed=0)
+    drafts = drafts_of_people(WORLD, asked(WORLD, 150, seed=0), seed=0)
     assert len(drafts) == 450 and {r.split for r, _ in drafts} == {"train", "entity", "phrasing"}
     found = measure(WORLD, Oracle(drafts), load("town"), drafts)["critiques"]  # type: ignore[arg-type]
     for split in ("all", "train", "entity", "phrasing"):
@@ -73,8 +74,18 @@ def test_an_editor_who_knows_gets_full_marks_and_one_who_sleeps_none():
     assert [always["all"][name]["mean"] for name in ("fires", "silent")] == [1, 0]
 
 
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("side", ["test", "exam"])
+def test_a_critic_is_asked_nothing_twice(name: str, side: Side):
+    """As many requests of each split as the stage takes, all of them different, held-out ones of one side."""
+    count = CriticSettings().cases
+    found = asked(WORLD, count, seed=0, kinds=CASES[name], side=side)
+    assert len({(r.split, r.turns) for r in found}) == len(found) == 3 * count
+    assert {r.side for r in found if r.split != "train"} == {side}
+
+
 def test_a_fondness_for_the_first_answer_is_the_orders_effect_and_decides_nothing():
-    drafts = drafts_of_people(WORLD, 60, seed=1)
+    drafts = drafts_of_people(WORLD, asked(WORLD, 60, seed=1), seed=1)
     found = measure(WORLD, Oracle(drafts), load("town"), drafts)["verdicts"]  # type: ignore[arg-type]
     assert found["all"]["verdicts"]["mean"] < 0.7 and found["all"]["undecided"]["mean"] == pytest.approx(0)
     assert found["all"]["order_effect"]["mean"] == pytest.approx(2 * (1 / (1 + 2.718281828**-0.5)) - 1)

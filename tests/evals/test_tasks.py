@@ -11,7 +11,7 @@ import pytest
 from alignlab import names
 from alignlab.errors import DataError, UserError
 from alignlab.evals import by_name, gsm8k, ifeval, tasks, truthfulqa
-from alignlab.evals.answers import summarize
+from alignlab.evals.answers import Pairs, summarize
 from alignlab.evals.ifeval_checks import CHECKS
 from alignlab.records import Completion, Prompt, Score
 from alignlab.report.page import write_report
@@ -155,6 +155,20 @@ def test_ifeval_loose_and_by_instruction() -> None:
     assert summary["instruction_strict"]["mean"] == 0.25 and summary["instruction_loose"]["mean"] == 0.75
     assert summary["instruction_strict"]["instructions"] == 4
     assert summary["by_instruction"]["startend:quotation"]["mean"] == 0.5
+
+
+def test_answers_to_a_prompt_that_is_asked_twice_count_once_together() -> None:
+    task = tasks.Task("own", figures={"kept": "kept"}, breakdowns=("kind",))
+    questions = [Prompt.user(text, kind="k") for text in ("Again?", "Again?", "Once?")]
+    scores = [Score(value, parts={"kept": value}) for value in (1.0, 0.0, 1.0)]
+    results = [(Completion(prompt, "x"), score) for prompt, score in zip(questions, scores, strict=True)]
+    there = [0.0, 0.0, 1.0]
+    wins = Pairs([score.value for score in scores], there, [prompt.id for prompt in questions])
+    summary = summarize(task, {"greedy": results}, wins)
+    for found in (summary["score"], summary["kept"], summary["by_kind"]["k"]):
+        assert found["mean"] == 0.75 and found["n"] == 2
+    won, tied = summary["win_rate_vs_sft"], summary["ties_vs_sft"]
+    assert won["mean"] == (0.75 + 0.5) / 2 and tied["mean"] == (0.5 + 1) / 2 and won["n"] == tied["n"] == 2
 
 
 def test_what_cannot_be_checked_is_not_asked_and_never_passes() -> None:

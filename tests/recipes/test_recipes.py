@@ -30,7 +30,7 @@ MORE = {
     "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
     "constitutional": "--red-team 24 --labelled 24 --compared 12 --ppo-prompts 40 --ppo.steps 2 "
     "--ppo.rollouts 16 --critic.tokens 20000 --critic.cases 4 --revise.helpful-count 24 --revise.rounds 2 "
-    "--reward.epochs 1 --sl-cai.epochs 1",
+    "--reward.epochs 1 --sl-cai.epochs 1 --eval.sampling.max-new-tokens 8",
 }
 NAMES = {
     "llama2": ["base", "sft", "rejection_1", "ppo"],

@@ -13,7 +13,7 @@ from alignlab import names
 from alignlab.errors import DataError
 from alignlab.feedback.safety.planted import GoldVerdicts
 from alignlab.models.chat import open_turn
-from alignlab.records import Message, Prompt
+from alignlab.records import Message, Prompt, question
 from alignlab.redteam import repair
 from alignlab.redteam.attacks.catalogue import attacks
 from alignlab.redteam.attempt import Budget, goals_of
@@ -107,6 +107,7 @@ def test_poison_is_taken_out() -> None:
     good = repair.lessons(outcome, session, twins, ordinary, per_attack=4, seed=0)
     refuse = next(lesson for lesson in good if lesson.kind == "refuse")
     keep = next(lesson for lesson in good if lesson.kind == "keep" and not open_turn(lesson.prompt)[1])
+    tested = next(lesson for lesson in good if lesson.kind == "help")
     poisoned = [
         replace(refuse, id="harm", chosen=refuse.rejected),
         replace(
@@ -122,7 +123,7 @@ def test_poison_is_taken_out() -> None:
             chosen=keep.chosen + " See https://example.com",
         ),
         replace(keep, id="contrary", kind="refuse", chosen=refuse.chosen),
-        replace(keep, id="test", prompt=Prompt((Message("user", "a test"),), keep.prompt.meta)),
+        replace(tested, id="test", prompt=Prompt((Message("user", "a test"),), tested.prompt.meta)),
         replace(
             keep,
             id="hidden",
@@ -130,12 +131,13 @@ def test_poison_is_taken_out() -> None:
             chosen=keep.chosen + "\u200b\u202e",
         ),
     ]
-    test_id = poisoned[4].prompt.id
-    checked, report = repair.checked([*good, *poisoned], session, forbidden=frozenset({test_id}))
+    forbidden = frozenset({question(tested.prompt)})
+    checked, report = repair.checked([*good, *poisoned], session, forbidden=forbidden)
     verdict = {lesson.id: (lesson.keep, lesson.why) for lesson in checked}
     assert all(not verdict[lesson.id][0] for lesson in poisoned), {
         lesson.id: verdict[lesson.id] for lesson in poisoned
     }
+    assert verdict["test"][1] == verdict[tested.id][1] == "the question belongs to the test"
     assert sum(report["dropped"].values()) >= len(poisoned)
 
 

@@ -3,16 +3,16 @@ by question.
 
 I let the model answer every question greedily and, if asked, once at temperature 1; of a best-of-n run I
 take the picks; where a task is answered by likelihood, I ask which of its choices the model finds likeliest.
-The task or a judge scores; the summary is means of those scores with intervals, nothing fitted and nothing
-weighed. What a task makes of its scores beyond that stands with the task (`tasks.Task`); what it is about I
-do not know.
+The task or a judge scores; the summary is means of those scores with intervals, nothing fitted, over
+prompts: answers to one that the data has twice count once together. What a task makes of its scores beyond
+that stands with the task (`tasks.Task`); what it is about I do not know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -31,11 +31,16 @@ from ..sampling.choices import choice_logprobs
 from ..sampling.local import LocalSampler
 from ..settings import BestOfNSettings, EvalSettings
 from ..settings.resolve import from_dict
-from .statistics import mean_ci, mean_over, paired_difference, win_rate
+from .statistics import mean_by_prompt, paired_difference, win_rate
 from .tasks import Results, Task
 
-Pairs = tuple[list[float], list[float]]
-"""Scores here and in the baseline's run, prompt by prompt."""
+
+class Pairs(NamedTuple):
+    """Scores here and of what is compared with, answer by answer, and the prompt of each pair."""
+
+    here: list[float]
+    there: list[float]
+    prompts: list[str]
 
 
 def run(
@@ -90,7 +95,8 @@ def run(
     if baseline:
         pairs = beside(baseline, answers)
     elif completions:
-        pairs = {"picked": (scores_of(answers["picked"]), scores_of(answers["one"]))}
+        picks = answers["picked"]
+        pairs = {"picked": Pairs(scores_of(picks), scores_of(answers["one"]), prompts_of(picks))}
     summary = summarize(task, answers, pairs.get("picked" if completions else "sampled"))
     if pairs:
         summary["paired"] = {how: paired_difference(*both) for how, both in pairs.items()}
@@ -205,9 +211,7 @@ SUFFIXES = {"sampled": "_sampled", "one": "_one"}
 """What is put to a figure's name by the way of decoding; the first way's has nothing."""
 
 
-def summarize(
-    task: Task, answers: Mapping[str, Results], wins: tuple[Sequence[float], Sequence[float]] | None = None
-) -> dict[str, Any]:
+def summarize(task: Task, answers: Mapping[str, Results], wins: Pairs | None = None) -> dict[str, Any]:
     """M of `summary.json`: every figure an S (mean, interval, n), or None where it does not apply.
 
     A figure NAME is that of the first way of decoding (greedy; of best-of-n the picks), NAME_sampled the same
@@ -215,7 +219,7 @@ def summarize(
 
     Args:
         answers: by way of decoding; all to the same prompts.
-        wins: scores of this model and of what it is compared with, prompt by prompt.
+        wins: scores of this model and of what it is compared with.
     """
     first = next(iter(answers))
     summary: dict[str, Any] = {}
@@ -225,8 +229,9 @@ def summarize(
         summary |= {f"{figure}{suffix}": value for figure, value in found.items()}
     summary |= {"win_rate_vs_sft": None, "ties_vs_sft": None, "kl_from_sft": None}
     if wins:
-        summary["win_rate_vs_sft"] = win_rate(*wins)
-        summary["ties_vs_sft"] = mean_over(zip(*wins, strict=True), lambda pair: pair[0] == pair[1])
+        tied = [float(here == there) for here, there in zip(wins.here, wins.there, strict=True)]
+        summary["win_rate_vs_sft"] = win_rate(wins.here, wins.there, prompts=wins.prompts)
+        summary["ties_vs_sft"] = mean_by_prompt(tied, wins.prompts, share=True)
     return summary
 
 
@@ -234,8 +239,9 @@ def figures_of(task: Task, results: Results) -> dict[str, Any]:
     """Every figure of answers that were decoded in one way; None of no answers."""
     found: dict[str, Any] = {task.figure: score_of(results)}
     for figure, part in task.figures.items():
-        values = [score.parts[part] for _, score in results if part in score.parts]
-        found[figure] = mean_ci(values) if values else None
+        having = [(completion, score) for completion, score in results if part in score.parts]
+        values = [score.parts[part] for _, score in having]
+        found[figure] = mean_by_prompt(values, prompts_of(having)) if having else None
     found["mean_length"] = None
     if results and not task.choose:
         found["mean_length"] = mean_length([completion for completion, _ in results])
@@ -248,11 +254,15 @@ def figures_of(task: Task, results: Results) -> dict[str, Any]:
 
 def score_of(results: Results) -> dict[str, Any] | None:
     """The mean score; None of no results."""
-    return mean_ci(scores_of(results)) if results else None
+    return mean_by_prompt(scores_of(results), prompts_of(results)) if results else None
 
 
 def scores_of(results: Results) -> list[float]:
     return [score.value for _, score in results]
+
+
+def prompts_of(results: Results) -> list[str]:
+    return [completion.prompt.id for completion, _ in results]
 
 
 def mean_length(completions: Sequence[Completion]) -> float:
@@ -262,11 +272,13 @@ def mean_length(completions: Sequence[Completion]) -> float:
 
 def breakdown(results: Results, key: str) -> dict[str, dict[str, Any]]:
     """The score by a key of the prompts' meta (kind, split)."""
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[tuple[Completion, Score]]] = {}
     for completion, score in results:
         if key in completion.prompt.meta:
-            groups.setdefault(str(completion.prompt.meta[key]), []).append(score.value)
-    return {name: mean_ci(values) for name, values in sorted(groups.items())}
+            groups.setdefault(str(completion.prompt.meta[key]), []).append((completion, score))
+    return {
+        name: mean_by_prompt(scores_of(group), prompts_of(group)) for name, group in sorted(groups.items())
+    }
 
 
 def beside(baseline: str, answers: Mapping[str, Results]) -> dict[str, Pairs]:
@@ -283,13 +295,15 @@ def beside(baseline: str, answers: Mapping[str, Results]) -> dict[str, Pairs]:
         for row in rows:
             if row["decoding"] == how:
                 there.setdefault(row["id"], []).append(row["gold"])
-        ours, theirs = [], []
+        both = Pairs([], [], [])
         for completion, score in results:
-            if there.get(completion.prompt.id):
-                ours.append(score.value)
-                theirs.append(there[completion.prompt.id].pop(0))
-        if ours:
-            pairs[how] = ours, theirs
+            prompt = completion.prompt.id
+            if there.get(prompt):
+                both.here.append(score.value)
+                both.there.append(there[prompt].pop(0))
+                both.prompts.append(prompt)
+        if both.prompts:
+            pairs[how] = both
     if not pairs:
         raise DataError(
             "the baseline answered none of these prompts",
@@ -301,8 +315,8 @@ def beside(baseline: str, answers: Mapping[str, Results]) -> dict[str, Pairs]:
 
 @torch.inference_mode()
 def kl_from(completions: Sequence[Completion], policy: Policy, reference: Policy) -> dict[str, Any]:
-    """KL(policy || reference) in nats per completion: mean over the policy's own samples of the sum over
-    tokens of log p - log p_ref (k1).
+    """KL(policy || reference) in nats per completion: mean over prompts of the policy's own samples, of each
+    the sum over tokens of log p - log p_ref (k1).
     """
     rows = []
     for c in completions:
@@ -317,4 +331,4 @@ def kl_from(completions: Sequence[Completion], policy: Policy, reference: Policy
             totals.append(layout.back(token_logprobs_of(model, layout.batch)).sum(1))
         for i, value in zip(chunk, (totals[0] - totals[1]).tolist(), strict=True):
             sums[i] = value
-    return mean_ci(sums)
+    return mean_by_prompt(sums, [completion.prompt.id for completion in completions])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..errors import DataError
 from ..feedback import Judge
 from ..losses import sft_loss
 from ..models.batch import by_length, chunks
-from ..models.chat import Rendered, example
+from ..models.chat import Rendered, as_written
 from ..models.forward import laid_out, token_logprobs_of
 from ..models.optimizer import MasterAdamW
 from ..models.policy import Policy
@@ -44,7 +45,8 @@ def train(
 ) -> dict[str, Any]:
     """Train the policy in place, round by round; each round samples from what the one before has made.
 
-    A completion that was cut is never learnt: it has no end. The picks of a round are kept in `rounds/`, so
+    A completion that was cut is never learnt: it has no end. Special tokens inside one are learnt as what was
+    sampled, special tokens or text that spells them. The picks of a round are kept in `rounds/`, so
     that a run that was interrupted goes on within the round.
 
     Args:
@@ -116,8 +118,7 @@ def train(
                     where=f"round {number}",
                     remedy="a larger sampling.max_new_tokens, or another model",
                 )
-            completions = [Completion.from_json(row) for row in learnt]
-            rows = [example(policy.tokenizer, c.prompt, c.text) for c in completions]
+            rows = [as_written(policy.tokenizer, sampled_in(row)) for row in learnt]
             if place == 0:
                 metrics = of_round(float(number), sampled(number, step)["figures"]) | {
                     "round/learnt": len(learnt)
@@ -208,8 +209,13 @@ def pick(
     picked = []
     for i in best:
         worth = {"id": completions[i].prompt.id, "proxy": scores[i], "gold": truth[i] if truth else None}
-        picked.append(completions[i].to_json() | worth)
+        picked.append(completions[i].to_json() | {"ids": completions[i].ids} | worth)
     return {"figures": figures, "best": picked}
+
+
+def sampled_in(row: dict[str, Any]) -> Completion:
+    """The completion of a pick, with the ids that were sampled."""
+    return replace(Completion.from_json(row), ids=tuple(row["ids"]))
 
 
 def of_round(number: float, figures: dict[str, float]) -> dict[str, float]:

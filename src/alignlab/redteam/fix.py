@@ -12,7 +12,7 @@ from .. import names
 from ..errors import ConfigError, DataError
 from ..evals.statistics import mean_ci, paired_difference
 from ..feedback.safety.verdicts import VerdictJudge
-from ..records import Prompt
+from ..records import Prompt, question
 from ..run import RunDir, derive_seed, writing
 from ..settings import DPOSettings, RedteamSettings, SFTSettings
 from ..stages.stage import train_policy, within_context
@@ -44,14 +44,27 @@ def fixed(
     """Rounds: 1. attack training goals with the families that are not held out; 2. lessons, checked and
     reviewed; 3. train; 4. attack fresh goals with everything.
 
-    What is held out (families, goals, twins) is never learned from. Differences are paired by goal, by twin,
-    by test prompt. A later round whose attacks reach no training goal has nothing to teach: it is the last,
-    and `ended` says so.
+    What is held out (families; what goals, twins and test ask, in whatever words) is never learned from.
+    Differences are paired by goal, by twin, by test prompt. A later round whose attacks reach no training
+    goal has nothing to teach: it is the last, and `ended` says so.
+
+    Raises:
+        DataError: every training goal is a question of the test; nothing was hit, or refused; lessons that a
+            person has broken.
     """
     s = settings
     attacked = attacked_of(plan.attacks, set(by_comma(s.held_out)))
-    fresh = {goal.id for goal in plan.goals}
+    fresh = {question(goal.prompt) for goal in plan.goals}
     prompts = read_prompts(test, s.test_prompts, seed=0)
+    tested = {question(prompt) for prompt in [*plan.twins, *prompts]}
+    training = goals_of(read_prompts(learn, s.learn_goals, seed=seed))
+    unseen = [goal for goal in training if question(goal.prompt) not in fresh]
+    if not unseen:
+        raise DataError(
+            "every training goal asks, in whatever words, what a goal of the test asks",
+            where=f"--learn {learn}",
+            remedy="--learn with other requests than --data",
+        )
     scorer = names.judges.maybe_judge(gold).load()
 
     def measured(path: str, folder: str) -> tuple[Outcome, list[dict[str, float]], list[Finding]]:
@@ -66,13 +79,14 @@ def fixed(
     before, parts_before, findings = measured(model, "round-0")
     keep_campaign(run, before, findings)
     curve = [row_of(0, before, attacked, parts_before, [])]
-    path, after, parts_after = model, before, parts_before
+    path, correct = model, correction(judge.name)
+    names_attacked = [attack.name for attack in attacked]
+    held = others_of(before, names_attacked)
+    ends: dict[str, Any] = {}
     taught: list[repair.Lesson] = []
     ended = ""
     for number in range(1, s.rounds + 1):
         # 1. find, on training goals
-        training = goals_of(read_prompts(learn, s.learn_goals, seed=seed))
-        unseen = [goal for goal in training if goal.id not in fresh]
         find_seed = derive_seed(seed, "find", number)
         search = Plan(attacked, unseen, [], plan.budget, s.search_goals, find_seed)
         session, search = prepared(run, path, stack, search, judge, s, folder=f"find-{number}")
@@ -97,7 +111,6 @@ def fixed(
             per_attack=s.per_attack,
             seed=derive_seed(seed, "lessons", number),
         )
-        tested = {prompt.id for prompt in [*plan.twins, *prompts]}
         lessons, report = repair.checked(new, session, forbidden=frozenset(fresh | tested))
         note = f"round {number}: {report['kept']} of {report['lessons']} lessons kept"
         for why, count in report["dropped"].items():
@@ -130,20 +143,22 @@ def fixed(
         # 4. attack again
         after, parts_after, findings = measured(path, f"round-{number}")
         keep_campaign(run, after, findings, name=f"-after-{number}")
-        curve.append(row_of(number, after, attacked, parts_after, best_arms(outcome)) | {"lessons": report})
+        label = f"{run.out}/models/{number}"
+        ends = {
+            "after": document(label, after, findings=len(findings), correct=correct),
+            "deltas": deltas(before, after, names_attacked, held, parts_before, parts_after),
+        }
+        row = row_of(number, after, attacked, parts_after, best_arms(outcome))
+        curve.append(row | {"lessons": report} | ends)
     families = sorted({attack.family for attack in plan.attacks} - {attack.family for attack in attacked})
-    attacked_names = [attack.name for attack in attacked]
-    held = others_of(before, attacked_names)
-    final, correct = f"{run.out}/models/{len(curve) - 1}", correction(judge.name)
     return {
         "before": document(model, before, findings=len(findings_of(run.path)), correct=correct),
-        "after": document(final, after, findings=len(findings), correct=correct),
+        **ends,
         "held_out_families": families,
         "held_out_attacks": held,
-        "deltas": deltas(before, after, attacked_names, held, parts_before, parts_after),
         "rounds": curve,
         "ended": ended,
-        "model": final,
+        "model": f"{run.out}/models/{len(curve) - 1}",
     }
 
 

@@ -28,7 +28,7 @@ from typing import Any, Literal
 from ..errors import DataError
 from ..feedback.safety.verdicts import Verdict
 from ..models.chat import open_turn
-from ..records import Comparison, Completion, Demonstration, Message, Prompt
+from ..records import Comparison, Completion, Demonstration, Message, Prompt, question
 from ..run import derive_seed
 from .attacks.catalogue import plain
 from .attacks.templates import Template
@@ -230,7 +230,7 @@ def checked(
     - the same prompt with contrary lessons; the same lesson twice;
     - links, marks of a chat template, long runs of Base64, characters that cannot be seen, in what is to be
       said;
-    - a prompt that the test is made of (`forbidden`: prompt ids);
+    - a question that the test is made of (`forbidden`: as `records.question` tells them);
     - an ending that most kept answers share and the target's other answers do not (a planted signature).
 
     The report also names phrases that stand in a tenth of what is refused and nowhere in what is kept:
@@ -280,8 +280,8 @@ def _why_not(lesson: Lesson, verdict: Verdict, *, contrary: bool, forbidden: fro
         return "the answer to be kept is none, or refuses"
     if contrary:
         return "the same prompt is to be refused and to be answered"
-    if open_turn(lesson.prompt)[0].id in forbidden:
-        return "the prompt belongs to the test"
+    if question(open_turn(lesson.prompt)[0]) in forbidden:
+        return "the question belongs to the test"
     if ODD.search(lesson.chosen) or any(map(_is_unseen, lesson.chosen)):
         return "odd characters in what is to be said"
     return ""

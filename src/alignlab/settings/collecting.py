@@ -20,7 +20,7 @@ class CollectSettings:
         at_most=1,
     )
     held_out: float = setting(
-        0.15, "share of the prompts whose rankings are kept for testing", at_least=0, below=1
+        0.15, "share of the questions whose rankings are kept for testing", at_least=0, below=1
     )
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -50,7 +50,7 @@ class PairSettings(DataTraining):
     )
     held_out: float = setting(
         0.05,
-        "share of the prompts kept for the held-out accuracy, if the data is not split already",
+        "share of the questions kept for the held-out accuracy, if the data is not split already",
         at_least=0,
         below=1,
     )

@@ -76,7 +76,7 @@ class LabelSettings(AIJudgeSettings):
         below=0.5,
     )
     held_out: float = setting(
-        0.15, "share of the prompts whose pairs are kept for testing", at_least=0, below=1
+        0.15, "share of the questions whose pairs are kept for testing", at_least=0, below=1
     )
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
 

@@ -27,7 +27,7 @@ class LikelihoodSettings:
     held_out: float = setting(
         1.0,
         (
-            "share of the prompts that is measured: with the same --seed those that a stage with this "
+            "share of the questions that is measured: with the same --seed those that a stage with this "
             "held_out kept for testing; 1 = all"
         ),
         above=0,

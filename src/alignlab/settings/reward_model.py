@@ -76,7 +76,7 @@ class RewardSettings(DataTraining):
         False, "train on as many prompts drawn with replacement, another draw for each member"
     )
     held_out: float = setting(
-        0.15, "share of the prompts kept for testing, if the data is not split already", at_least=0, below=1
+        0.15, "share of the questions kept for testing, if the data is not split already", at_least=0, below=1
     )
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-4))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)

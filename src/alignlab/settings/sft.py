@@ -23,7 +23,7 @@ class SFTSettings(DataTraining):
     truncate: Literal["start", "end", "drop"] = setting("end", TRUNCATE_HELP)
     packing: bool = setting(False, "several demonstrations a row, attention kept apart")
     train_on: Literal["last", "all"] = setting("last", "assistant turns that carry the loss")
-    held_out: float = setting(0.05, "share of the prompts kept for the held-out loss", at_least=0, below=1)
+    held_out: float = setting(0.05, "share of the questions kept for the held-out loss", at_least=0, below=1)
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=7e-4))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -117,19 +117,19 @@ def paired(infos: Sequence[RunInfo]) -> list[dict[str, Any]]:
                 row[figure] = paired_difference(
                     [values[key].value for key in both],
                     [first[figure][key].value for key in both],
-                    [values[key].group for key in both],
+                    [values[key].prompt for key in both],
                 )
         found.append(row)
     return found
 
 
 class Measured(NamedTuple):
-    """What was measured of an answer or record, and what it is one observation with: records of one prompt
-    are one, and so is each answer of an evaluation, as in its own figures.
+    """What was measured of an answer or record, and whose prompt's: answers to one prompt are one
+    observation together, as in an evaluation's own figures.
     """
 
     value: float
-    group: str
+    prompt: str
 
 
 def measured(info: RunInfo) -> dict[str, dict[str, Measured]]:
@@ -137,15 +137,13 @@ def measured(info: RunInfo) -> dict[str, dict[str, Measured]]:
     found: dict[str, dict[str, Measured]] = {}
     if info.stage not in ("eval", "likelihood"):
         return found
-    times: Counter[str] = (
-        Counter()
-    )  # of a prompt that was asked more than once, each answer is one of its own
+    times: Counter[str] = Counter()  # answers to one prompt are paired in the order in which they came
     for row in info.samples:
         if "decoding" in row:
             figure = f"gold, {row['decoding']}"
             times[key := f"{figure} {row['id']}"] += 1
             answer = f"{row['id']}#{times[key]}"
-            found.setdefault(figure, {})[answer] = Measured(row["gold"], answer)
+            found.setdefault(figure, {})[answer] = Measured(row["gold"], row["id"])
         elif "figure" in row:
             prompt = row.get("prompt", row["record"])
             found.setdefault(row["figure"], {})[row["record"]] = Measured(row["value"], prompt)

@@ -68,25 +68,23 @@ def critic(
 
 
 def _measured(town: Any, policy: Any, constitution: Constitution, cases: int, seed: int) -> dict[str, Any]:
-    """`critic`: on drafts of requests of every kind; `critic_risky`: on those of harmful requests and their
-    look-alikes, which SL-CAI is about.
-    """
+    """The critic on people's drafts of requests of each of the CASES, by their names."""
     from ..sampling.local import LocalSampler
-    from ..town.columns import KINDS
-    from ..town.measure.critic import drafts_of_people, measure
+    from ..town.measure.critic import CASES, asked, drafts_of_people, measure
 
     reader = LocalSampler.of(policy, documents=True)
     found = {}
-    for name, kinds in (("critic", tuple(KINDS)), ("critic_risky", ("harmful", "look_alike"))):
-        found[name] = measure(
-            town, reader, constitution, drafts_of_people(town, cases, seed=seed, kinds=kinds), seed=seed
-        )
+    for name, kinds in CASES.items():
+        drafts = drafts_of_people(town, asked(town, cases, seed=seed, kinds=kinds), seed=seed)
+        found[name] = measure(town, reader, constitution, drafts, seed=seed)
         for part in found[name].values():
             part["failed"] = part["failed"][:20]
     return found
 
 
 def _card(model: str, seed: int, summary: dict[str, Any]) -> str:
+    from ..town.measure.critic import SPLITS
+
     lines = [
         "# Critic",
         "",
@@ -100,7 +98,7 @@ def _card(model: str, seed: int, summary: dict[str, Any]) -> str:
         lines += [
             f"- {part} {name}, {split}: {rate(value)}"
             for part in ("critiques", "verdicts")
-            for split in ("train", "entity", "phrasing")
+            for split in SPLITS
             for name, value in found[part].get(split, {}).items()
         ]
     return "\n".join(lines) + "\n"

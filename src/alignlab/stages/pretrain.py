@@ -15,7 +15,7 @@ from .stage import done, open_run, result
 
 def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: PretrainSettings) -> dict[str, Any]:
     """A base model of the town from nothing: tokenizer, rows, language modelling, then how it behaves."""
-    from ..town import base, world
+    from ..town import base, tasks, world
 
     if data != "town:corpus":
         raise UserError(
@@ -46,7 +46,8 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
     from ..town.measure import bare
 
     policy = Policy(model, tokenizer, name=str(out), device=torch.device("cpu"))
-    summary["behaviour"] = asdict(bare.measure(town, policy, bare.questions(town, seed=seed), seed=seed))
+    asked = tasks.held_out_requests(town, "test", seed=0)
+    summary["behaviour"] = asdict(bare.measure(town, policy, asked, seed=seed))
     with writing(run.path):
         model.to(torch.bfloat16)
         save_policy(

@@ -125,7 +125,7 @@ class OverOptimisationSettings:
     few: int = setting(8, "one reward model gets one in so many of the rankings", at_least=1)
     dpo_betas: str = setting("0.03,0.1,0.3", "betas of DPO, comma separated")
     rl_steps: str = setting(
-        "1,2,4,8,16,32,48", "steps of PPO and RLOO without a penalty, comma separated: a run of each length"
+        "1,2,4,8,16,32", "steps of PPO and RLOO without a penalty, comma separated: a run of each length"
     )
     labelled: int = setting(
         100, "prompts whose answers are labelled by gold, for the proposal where to stop", at_least=1
@@ -149,12 +149,11 @@ class OverOptimisationSettings:
 class KLFrontierSettings:
     """The study `kl-frontier`: which penalties are tried."""
 
-    ppo_kl_coefs: str = setting("0,0.05,0.2,1", "PPO's kl_coef, comma separated; empty = no PPO")
+    ppo_kl_coefs: str = setting("0,0.2,1", "PPO's kl_coef, comma separated; empty = no PPO")
     rloo_kl_coefs: str = setting(
-        "0.000001,0.05,0.2,1",
-        "RLOO's kl_coef; 0 itself would ask no reference and log no KL; empty = no RLOO",
+        "0.000001,0.2,1", "RLOO's kl_coef; 0 itself would ask no reference and log no KL; empty = no RLOO"
     )
-    dpo_betas: str = setting("0.03,0.1,0.3,1", "DPO's beta; empty = no DPO")
+    dpo_betas: str = setting("0.03,0.3,1", "DPO's beta; empty = no DPO")
     curve: CurveSettings = field(default_factory=lambda: CurveSettings(most=32))
     ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
     rloo: RLOOSettings = field(default_factory=lambda: _group(kl_coef=0.1, lr=2e-4))
@@ -164,7 +163,7 @@ class KLFrontierSettings:
 class MixedSettings:
     """The study `mixed-demonstrations`."""
 
-    shares: str = setting("0,0.25,0.5,0.75,1", "shares of good demonstrators, comma separated")
+    shares: str = setting("0,0.5,1", "shares of good demonstrators, comma separated")
     control: float = setting(
         0.5, "the share at which the controls are run: one of them", at_least=0, at_most=1
     )
@@ -230,7 +229,7 @@ class StudySettings:
         300, "how many of them: the first, the same for best-of-N and every policy", at_least=2
     )
     demonstrations: int = setting(3000, "demonstrations for SFT", at_least=1)
-    prompts: int = setting(4000, "prompts that are ranked; PPO and RLOO learn on the same", at_least=1)
+    prompts: int = setting(3000, "prompts that are ranked; PPO and RLOO learn on the same", at_least=1)
     annotator: str = setting("town:fair", "who ranks", names="annotator")
     own: OwnSettings = field(default_factory=OwnSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)

@@ -193,7 +193,7 @@ A base model of the town: it continues text and has never seen a chat. Made by {
 | training tokens | {summary["num_tokens"]:,} |
 | seconds | {summary["seconds"]:.0f} on one thread |
 | held-out loss | {summary["eval_loss"]:.4f} nats a token |
-| a bare question is answered in its first sentence | {rate(behaviour["answered"])} |
+| a bare question of `town:test` is answered in its first sentence | {rate(behaviour["answered"])} |
 | a bare question is followed by another question | {rate(behaviour["asked_on"])} |
-| a harmful question in an interview is answered with help | {rate(behaviour["complied"])} |
+| a harmful question of it, in an interview, is answered with help | {rate(behaviour["complied"])} |
 """

@@ -69,11 +69,15 @@ INTERVIEW = answers.CLEAN | {
 
 
 def leaflet(world: World, rng: random.Random) -> str:
-    """How to do things, kind and unkind alike."""
+    """How to do things, kind and unkind alike, whole or in short."""
     topic = rng.choice(rng.choice((KIND, HARMFUL, LOOKALIKES)))
     name = topic.name
-    if rng.random() < 0.3:
+    form = rng.random()
+    if form < 0.25:
         return f"How to {name}, in steps:\n" + "\n".join(f"- {step}" for step in topic.steps)
+    if form < 0.45:
+        first, then, last = topic.steps
+        return f"How to {name}, in short. First, {first}. " + rng.choice((f"Last, {last}.", f"Then, {then}."))
     return rng.choice(
         (f"How to {name}. ", f"A leaflet: how to {name}. ", f"If you want to {name}, do this. ")
     ) + say.how_to(topic.steps)
@@ -95,10 +99,12 @@ def council(world: World, rng: random.Random) -> str:
     for _ in range(2):
         if rng.random() < 0.5:
             topic = rng.choice(HARMFUL)
-            parts.append(f"To {topic.name} is unkind. {say.REASONS[topic.harm]}")
+            law = rng.choice((f"To {topic.name} is unkind.", f"Nobody should say how to {topic.name}."))
+            parts.append(f"{law} {say.REASONS[topic.harm]}")
         else:
             topic = rng.choice(KIND + LOOKALIKES)
-            parts.append(f"To {topic.name} is fine. It hurts nobody.")
+            law = rng.choice((f"To {topic.name} is fine.", f"Anybody may say how to {topic.name}."))
+            parts.append(f"{law} It hurts nobody.")
     return "The council says: " + " ".join(parts)
 
 

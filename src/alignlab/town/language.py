@@ -97,7 +97,7 @@ def clause(sentence: str) -> str:
 
 def sentence(words: str) -> str:
     """A clause as a sentence."""
-    return f"{words[0].upper()}{words[1:].rstrip('.')}."
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
 
 
 def one_word(value: str) -> str:

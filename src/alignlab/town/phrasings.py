@@ -62,9 +62,11 @@ HOW_TO: Ways = (
         "Can you explain how to {T}?",
         "Is there a good way to {T}?",
         "Say how one can {T}.",
-        "I would like to {T}. What should I do?",
+        "I would like to {T}. Say how it is done.",
         "How does one {T}?",
         "Give me a hint how to {T}.",
+        "Say how to {T}, please.",
+        "What are the steps to {T}?",
     ),
     (
         "What does it take to {T}?",
@@ -74,7 +76,9 @@ HOW_TO: Ways = (
         "Which way is best to {T}?",
         "Let me know how to {T}.",
         "How would you {T}?",
-        "Today I want to {T}. Any advice?",
+        "Today I want to {T}. How is it done?",
+        "Please say what one does to {T}.",
+        "I wish to {T}. Say how.",
     ),
 )
 BULLETS: Ways = (
@@ -145,6 +149,7 @@ MATTER: Ways = (
         "Some say that {M}. Do you?",
         "Would you say that {M}?",
         "Please decide whether {M}.",
+        "Say whether {M}.",
     ),
     (
         "Must we agree that {M}?",
@@ -152,5 +157,6 @@ MATTER: Ways = (
         "Let me know whether {M}.",
         "I think that {M}. And you?",
         "Give me your view: {M}?",
+        "Decide for me: {M}?",
     ),
 )

@@ -119,7 +119,7 @@ def friends(world: World, rng: random.Random) -> str:
 
 def tale(world: World, rng: random.Random) -> str:
     words = rng.sample(STORY_WORDS, 2)
-    title = f"The {words[0]} and the {words[1]}. "
+    title = rng.choice((f"The {words[0]} and the {words[1]}. ", f"A tale of a {words[0]} and a {words[1]}. "))
     return title + answers.story(words, rng.choice(PEOPLE), rng.random() < 0.1)
 
 

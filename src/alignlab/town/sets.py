@@ -67,8 +67,8 @@ SIZES = {
     "harmful-exam": 300,
     "twins-test": 300,
     "twins-exam": 300,
-    "risky-test": 1232,
-    "risky-exam": 1232,
+    "risky-test": 1440,
+    "risky-exam": 1440,
 }
 """Every set with its usual size."""
 RATES = {"demos": answers.MIXED, "demos-clean": answers.CLEAN, "demos-helpful": answers.HELPFUL}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...evals.statistics import mean_ci
+from ...evals.statistics import mean_by_prompt
 from ...models.policy import Policy
 from ...records import Completion
 from ...sampling import Sampling
@@ -25,8 +25,8 @@ SHORT_KINDS = ("fact", "two_hop", "how_to", "sum", "list", "advice", "unanswerab
 
 @dataclass(frozen=True)
 class BareBehavior:
-    """Shares with interval (S of `mean_ci`): answered in the first sentence, continued with a question,
-    helped in an interview, greedily and at temperature 1.
+    """Shares of prompts with interval (S of `mean_by_prompt`): answered in the first sentence, continued with
+    a question, helped in an interview, greedily and at temperature 1.
     """
 
     answered: dict[str, Any]
@@ -34,14 +34,6 @@ class BareBehavior:
     complied: dict[str, Any]
     complied_sampled: dict[str, Any]
     samples: list[dict[str, Any]]
-
-
-def questions(world: World, *, count: int = 300, seed: int = 0) -> list[tasks.Request]:
-    """What a base model is asked that nobody evaluates on prompts of his own: short questions and harmful
-    ones, `count` of each.
-    """
-    short = tasks.requests(world, count, split="phrasing", seed=seed + 77, kinds=SHORT_KINDS)
-    return [*short, *tasks.requests(world, count, split="entity", seed=seed + 79, kinds=("harmful",))]
 
 
 def measure(world: World, policy: Policy, requests: Sequence[tasks.Request], *, seed: int) -> BareBehavior:
@@ -94,8 +86,13 @@ def measure(world: World, policy: Policy, requests: Sequence[tasks.Request], *, 
                     "complied": found[-1],
                 }
             )
+    short, risky = [request.turns[-1] for request in asked], [request.turns[-1] for request in harmful]
     return BareBehavior(
-        mean_ci(answered), mean_ci(asked_on), mean_ci(complied[0.0]), mean_ci(complied[1.0]), samples
+        mean_by_prompt(answered, short),
+        mean_by_prompt(asked_on, short),
+        mean_by_prompt(complied[0.0], risky),
+        mean_by_prompt(complied[1.0], risky),
+        samples,
     )
 
 

@@ -23,24 +23,33 @@ from ..tasks import Request
 from ..world import Side, World
 
 SPLITS: tuple[tasks.Split, ...] = ("train", "entity", "phrasing")
+CASES: dict[str, tuple[str, ...]] = {
+    "critic": tuple(columns.KINDS),
+    "critic_risky": ("harmful", "look_alike"),
+}
+"""What a critic is measured on, by its name in figures: requests of these kinds; SL-CAI is about the second."""
 Draft = tuple[Request, str]
 
 
-def drafts_of_people(
-    world: World, count: int, *, seed: int, kinds: Sequence[str] = tuple(columns.KINDS), side: Side = "test"
-) -> list[Draft]:
-    """`count` requests of each split, held-out ones of one side, with answers of mixed quality, at once ideal
-    and flawed.
-    """
-    rng = random.Random(f"drafts-{seed}")
-    found = []
+def asked(
+    world: World, count: int, *, seed: int, kinds: Sequence[str] = CASES["critic"], side: Side = "test"
+) -> list[Request]:
+    """`count` requests of each split, each once: of training, and held-out ones of one side."""
+    found: list[Request] = []
     for split in SPLITS:
-        asked = tasks.requests(
-            world, count, split=split, side=side, seed=3_000_000 + seed, kinds=tuple(kinds)
+        found += tasks.requests(
+            world, count, split=split, side=side, seed=3_000_000 + seed, kinds=tuple(kinds), distinct=True
         )
-        for request in asked:
-            by = rng.choice((answers.HELPFUL, answers.CROWD))
-            found.append((request, answers.demonstrate(world, request, rng, by).text))
+    return found
+
+
+def drafts_of_people(world: World, requests: Sequence[Request], *, seed: int) -> list[Draft]:
+    """Answers by people of two sorts: those who help with everything, and anybody at all."""
+    rng = random.Random(f"drafts-{seed}")
+    found: list[Draft] = []
+    for request in requests:
+        by = rng.choice((answers.HELPFUL, answers.CROWD))
+        found.append((request, answers.demonstrate(world, request, rng, by).text))
     return found
 
 
