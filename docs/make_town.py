@@ -42,9 +42,9 @@ council calls unkind stand there as plain statements, so that a model can know t
 
     alignlab town check
 
-reads what training reads, by its words and not by how it was made, and counts what it finds of each test, by
-sort of text: nothing. It reads every set that trains and {sets.SIZES["corpus"]:,} documents of the corpus;
-`--count 100000` reads so many.
+reads what training reads, by its words and not by how it was made, and counts what it finds of each test set,
+by sort of text and by register: nothing. It reads every set that trains and
+{sets.SIZES["corpus"]:,} documents of the corpus; `--count 100000` reads so many.
 
 There are two tests, about different things and in different words: `town:test`, to develop on, and
 `town:exam`, on which no setting is chosen and of which figures are reported. Each asks about other things

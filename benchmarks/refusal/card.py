@@ -83,11 +83,10 @@ def over_prompts(
             total = counts[drawn].sum(0)
             return float(total[counted].sum() / total[of].sum()) if total[of].any() else float("nan")
 
-        low, high = bootstrap(share, len(place), seed=seed)["ci"]
-        card[name]["ci"] = [
-            float(np.fmin(card[name]["ci"][0], low)),
-            float(np.fmax(card[name]["ci"][1], high)),
-        ]
+        over = bootstrap(share, range(len(place)), seed=seed)["ci"]
+        if over is not None:  # of a single prompt there is none
+            (low, high), (least, most) = card[name]["ci"], over
+            card[name]["ci"] = [float(np.fmin(low, least)), float(np.fmax(high, most))]
     return card
 
 
