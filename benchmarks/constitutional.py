@@ -52,7 +52,6 @@ DRAFTS = SETTINGS.critic.cases
 REVISING: dict[str, tuple[str, ReviseSettings]] = {
     "no critique": ("town", replace(SETTINGS.revise, critique=False)),
     "one round": ("town", replace(SETTINGS.revise, rounds=1)),
-    "one principle": ("town", replace(SETTINGS.revise, principle="no-harm")),
     "principles of another world": ("elsewhere", SETTINGS.revise),
 }
 LABELLING: dict[str, tuple[str, LabelSettings]] = {

@@ -35,7 +35,7 @@ PIPELINE = PipelineSettings(
     prompts=1500, eval=EvalSettings(prompts=0, sampling=replace(WIDE, temperature=0.0))
 )
 PLAIN = RewardSettings(epochs=2.0)
-MEMBERS = 5
+MEMBERS = 3
 CURVE, PICKED = CurveSettings(most=32, sampling=WIDE), 300
 """Samples of a prompt that are picked from, and prompts: the first of the exam."""
 PENALISED = replace(PIPELINE.ppo, steps=16)
@@ -250,6 +250,7 @@ def main() -> None:
                     "n": sizes(args.out / f"seed-{seed}"),
                     "seeds": list(by_seed),
                     "picked": PICKED,
+                    "members": MEMBERS,
                     "ranked": PIPELINE.prompts,
                     "limit": LIMITED.cost_limit,
                     "table": table,

@@ -281,7 +281,7 @@ def main() -> None:
                 "answers": answers_behind(runs / f"instructgpt-{args.seeds[0]}"),
                 "curve_prompts": s.best_of_n.curve_prompts,
                 "ranked": s.prompts,
-                "ranked, flattered": min(FLATTERED, s.prompts),
+                "ranked_flattered": min(FLATTERED, s.prompts),
                 "table": table,
                 "by_seed": by_seed,
             },

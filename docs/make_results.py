@@ -208,7 +208,7 @@ samples.
 {hacked}
 
 The gold scores of both are in the tables above. The annotator who loves flattery ranks
-{found["ranked, flattered"]:,} prompts, all others {found["ranked"]:,}.
+{found["ranked_flattered"]:,} prompts, all others {found["ranked"]:,}.
 """,
         encoding="utf-8",
     )

@@ -101,8 +101,8 @@ More often right about gold than the plain loss, in so many seeds: {"; ".join(cr
 
 ## Ensembles against over-optimisation
 
-Five reward models, alike but for their heads and the order of the data. Single is the first of them. Best of
-N from the same 32 samples of each of {found["picked"]} prompts at temperature 1:
+{found["members"]} reward models, alike but for their heads and the order of the data. Single is the first of
+them. Best of N from the same 32 samples of each of {found["picked"]} prompts at temperature 1:
 
 {grid(table["best of n"])}
 

@@ -22,7 +22,9 @@ ANSWERS = {
     "entity": 1000,
     "phrasing": 1000,
 }
-MEASURED = {"town": 2, "base": "town", "data": "town:exam", "seeds": [20, 21, 22], "answers": ANSWERS}
+SIZES = {"ranked": 5500, "ranked_flattered": 2000, "curve_prompts": 200, "sampled": 3072, "scored": 500}
+OF_WHAT = {"town": 2, "base": "town", "data": "town:exam", "seeds": [20, 21, 22], "answers": ANSWERS}
+MEASURED = OF_WHAT | SIZES
 
 
 def spread(mean: float) -> dict[str, float]:
@@ -61,7 +63,7 @@ def test_results_say_of_what_they_are(tmp_path: Path, monkeypatch: pytest.Monkey
         "best-of-n: ties_vs_sft": 0.5,
     }
     spreads = {name: spread(mean) for name, mean in table.items()}
-    made("make_results", MEASURED | {"curve_prompts": 200, "table": spreads}, tmp_path, monkeypatch)
+    made("make_results", MEASURED | {"table": spreads}, tmp_path, monkeypatch)
     page, readme = (tmp_path / "docs/results.md").read_text(), (tmp_path / "README.md").read_text()
     assert readme.startswith("before\n") and readme.endswith("after\n") and "\nold\n" not in readme
     for text in (page, readme):
@@ -85,6 +87,7 @@ def test_methods_say_of_what_they_are(tmp_path: Path, monkeypatch: pytest.Monkey
     made("make_methods", found, tmp_path, monkeypatch)
     page = (tmp_path / "docs/all-methods.md").read_text()
     assert "town:exam" in page and "`town:test`" in page and "2,000 held-out questions" in page
+    assert "the same 5,500" in page and "from 3,072 completions" in page and "the first 500 answers" in page
     assert "0.800 ± 0.010 / 0.700 ± 0.010" in row_of(page, "dpo") and "3 of 3" in page
     best, _, against = page.partition("## Best of 4")[2].partition("## Against its control")
     assert "best of 4" not in against.partition("## The controls")[2]

@@ -64,7 +64,7 @@ class CurveSettings:
     """Best-of-N of every N up to `most`, from the same samples (Nakano et al. 2021, appendix I)."""
 
     most: int = setting(
-        64, "samples a prompt, at temperature 1: N runs over the powers of 2 up to it", at_least=1
+        32, "samples a prompt, at temperature 1: N runs over the powers of 2 up to it", at_least=1
     )
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -154,7 +154,7 @@ class KLFrontierSettings:
         "0.000001,0.2,1", "RLOO's kl_coef; 0 itself would ask no reference and log no KL; empty = no RLOO"
     )
     dpo_betas: str = setting("0.03,0.3,1", "DPO's beta; empty = no DPO")
-    curve: CurveSettings = field(default_factory=lambda: CurveSettings(most=32))
+    curve: CurveSettings = field(default_factory=CurveSettings)
     ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.1, lr=2e-4, rollouts=128))
     rloo: RLOOSettings = field(default_factory=lambda: _group(kl_coef=0.1, lr=2e-4))
 
@@ -229,7 +229,7 @@ class StudySettings:
         300, "how many of them: the first, the same for best-of-N and every policy", at_least=2
     )
     demonstrations: int = setting(3000, "demonstrations for SFT", at_least=1)
-    prompts: int = setting(3000, "prompts that are ranked; PPO and RLOO learn on the same", at_least=1)
+    prompts: int = setting(2000, "prompts that are ranked; PPO and RLOO learn on the same", at_least=1)
     annotator: str = setting("town:fair", "who ranks", names="annotator")
     own: OwnSettings = field(default_factory=OwnSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
