@@ -27,7 +27,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "critic": tuple(columns.KINDS),
     "critic_risky": ("harmful", "look_alike"),
 }
-"""What a critic is measured on, by its name in figures: requests of these kinds; SL-CAI is about the second."""
+"""What a critic is measured on, by its name in figures: requests of these kinds."""
 Draft = tuple[Request, str]
 
 
