@@ -39,7 +39,7 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
         town, tokenizer, tokens=settings.tokens, context=settings.context, seed=derive_seed(seed, "corpus")
     )
     summary = train(run, model, rows, settings)
-    model.to(torch.bfloat16).to(torch.float32)  # it ships in half precision: what follows is measured of that
+    model.bfloat16().float()  # it ships in half precision: what follows is measured of that
 
     from ..models.policy import Policy
     from ..models.saving import save_policy
@@ -49,7 +49,7 @@ def pretrain(*, data: str, out: Path, seed: int, resume: bool, settings: Pretrai
     asked = tasks.held_out_requests(town, "test", seed=0)
     summary["behaviour"] = asdict(bare.measure(town, policy, asked, seed=seed))
     with writing(run.path):
-        model.to(torch.bfloat16)
+        model.bfloat16()
         save_policy(
             policy,
             run.path / "checkpoint",

@@ -53,8 +53,8 @@ def read_request(world: World, text: str) -> Request | None:
     """
     for place in range(len(SIDES)):
         for kind, params, entities in readings(text, place):
-            held_out = [side for thing in entities if (side := world.side(*thing)) != "train"]
-            side: Side = held_out[0] if held_out else "train"
+            sides = [world.side(*thing) for thing in entities]
+            side: Side = next((each for each in sides if each != "train"), "train")
             split: Split = "train" if side == "train" else "entity"
             if place:
                 split = "reworded" if side == "train" else "phrasing"
