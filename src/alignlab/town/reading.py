@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -53,8 +53,7 @@ def read_request(world: World, text: str) -> Request | None:
     """
     for place in range(len(SIDES)):
         for kind, params, entities in readings(text, place):
-            sides = [world.side(*thing) for thing in entities]
-            side: Side = next((each for each in sides if each != "train"), "train")
+            side = _side(world, entities)
             split: Split = "train" if side == "train" else "entity"
             if place:
                 split = "reworded" if side == "train" else "phrasing"
@@ -64,6 +63,14 @@ def read_request(world: World, text: str) -> Request | None:
                 params["right"] = world.value(params["relation"], params["subject"]) == params["value"]
             return Request(kind, params, (text,), split, side)
     return None
+
+
+def _side(world: World, entities: Sequence[tuple[str, Any]]) -> Side:
+    """The side of what is asked about: training's if none of it is held out."""
+    for family, entity in entities:
+        if (side := world.side(family, entity)) != "train":
+            return side
+    return "train"
 
 
 def readings(text: str, place: int) -> Iterator[Reading]:
