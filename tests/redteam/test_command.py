@@ -138,9 +138,12 @@ def test_a_clean_bot_passes(tmp_path: Path, capsys) -> None:
 
 
 def test_a_defence_stands_before_the_target(tmp_path: Path, capsys) -> None:
+    """On requests that its filter was made from; of words that it has never seen it knows nothing."""
     code, found, _ = run(
         "redteam",
         "bot:all",
+        "--data",
+        "town:harmful",
         "--defence",
         "input-filter",
         "--attacks",
