@@ -33,15 +33,15 @@ def test_town_demonstrations_into_every_ending(tmp_path, capsys):
             "--data",
             "town:demos",
             "--count",
-            20,
+            60,
             "--format",
             format,
             "--out",
             tmp_path / f"a{ending}",
             capsys=capsys,
         )
-        rows = 18 if ending == ".csv" else 20  # two go on over several turns
-        assert code == 0 and f"20 records -> {rows} rows" in out and f"notes of {rows}" in out, err
+        rows = 58 if ending == ".csv" else 60  # two go on over several turns
+        assert code == 0 and f"60 records -> {rows} rows" in out and f"notes of {rows}" in out, err
         assert load_records(tmp_path / f"a{ending}", "demonstration").report.kept == rows
     assert (
         "2 with a list, which CSV cannot hold"
@@ -50,7 +50,7 @@ def test_town_demonstrations_into_every_ending(tmp_path, capsys):
             "--data",
             "town:demos",
             "--count",
-            20,
+            60,
             "--format",
             "alpaca",
             "--out",

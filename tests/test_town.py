@@ -139,6 +139,8 @@ def test_the_judge_reads_the_whole_answer() -> None:
         " ",
         "doctor doctor doctor",
         "\x00\x1b[31m",
+        ", and .",
+        "The keeper of the mill is, and , and .",
         right * 50,
         "I do not know. Nobody in town knows that.",
         say.REFUSAL,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from alignlab import names, stages
 from alignlab.collecting import label as method
@@ -174,7 +175,9 @@ def test_a_label_run_is_learnt_from_softly(labelled: Path, tmp_path: Path) -> No
         resume=True,
         settings=DPOSettings(optim=optim),
     )["summary"]
-    assert found["soft_labels"] == found["comparisons"] == read_run(labelled).summary["rankings"]
+    labels = [c.label for c in read_jsonl(labelled / "data" / "comparisons.jsonl", Comparison)]
+    assert found["comparisons"] == len(labels) == read_run(labelled).summary["rankings"]
+    assert found["soft_labels"] == (torch.tensor(labels) < 1).sum() > 0
 
 
 def test_a_run_that_was_killed_ends_in_the_same_figures(

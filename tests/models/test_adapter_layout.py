@@ -245,10 +245,13 @@ def test_runs_of_the_command_line_open_elsewhere(tmp_path, monkeypatch):
         wanted = load_policy(runs / name / "checkpoint", CPU).model(ids).logits
         for auto in (AutoPeftModelForCausalLM, AutoModelForCausalLM):
             torch.testing.assert_close(
-                auto.from_pretrained(runs / name / "checkpoint").eval()(ids).logits, wanted, atol=1e-4, rtol=0
+                auto.from_pretrained(runs / name / "checkpoint", dtype=torch.float32).eval()(ids).logits,
+                wanted,
+                atol=1e-4,
+                rtol=0,
             )
     theirs = AutoPeftModelForSequenceClassification.from_pretrained(
-        runs / "reward" / "checkpoint", num_labels=1
+        runs / "reward" / "checkpoint", dtype=torch.float32, num_labels=1
     ).eval()
     torch.testing.assert_close(
         theirs(ids).logits,

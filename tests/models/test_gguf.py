@@ -196,6 +196,6 @@ def test_adapters_on_a_file_go_through_sft_and_dpo_and_load_again(tmp_path: Path
         out=tmp_path / "likelihood",
         seed=0,
         resume=True,
-        settings=LikelihoodSettings(max_length=100, held_out=0.25, model=on_cpu),
+        settings=LikelihoodSettings(max_length=100, held_out=0.5, model=on_cpu),
     )["summary"]
     assert found["loss"]["n"] > 0 and found["margin"]["n"] > 0

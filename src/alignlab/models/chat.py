@@ -10,16 +10,16 @@ their own special tokens, so none are added (no double BOS). For the town's mode
     >>> for token, id, trained in zip(tokenizer.convert_ids_to_tokens(row.ids), row.ids, row.loss_mask):
     ...     print(f"{token:13} {id:4} {trained}")
     <|user|>         2 0
-    ĠWhat          408 0
-    Ġis            270 0
-    Ġ2             708 0
+    ĠWhat          432 0
+    Ġis            271 0
+    Ġ2             724 0
     Ġ              226 0
     +               16 0
-    Ġ3             661 0
+    Ġ3             736 0
     ?               36 0
     <|end|>          1 0
     <|assistant|>    3 0
-    Ġ5             630 1
+    Ġ5             671 1
     .               19 1
     <|end|>          1 1
     >>> row.ids == prompt_ids(tokenizer, question) + completion_ids(tokenizer, question, "5.")

@@ -54,8 +54,11 @@ def ids_of(tokenizer: Any, text: str) -> list[int]:
 
 
 def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of ids with every special token visible, as judges, reward models and people read it."""
-    return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    """The text of ids with every special token visible, as judges, reward models and people read it. So is a
+    NUL, which no file of ours may hold.
+    """
+    text = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def begin_ids(tokenizer: Any) -> list[int]:
