@@ -39,6 +39,7 @@ from alignlab.settings import (
     SamplingSettings,
     SimPOSettings,
 )
+from alignlab.town.exam import SEEDS
 from alignlab.town.world import VERSION
 
 EXAM = "town:exam"
@@ -244,7 +245,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument(
         "--runs", type=Path, default=None, help="where the runs lie, those of others too; --out if not given"
     )

@@ -28,6 +28,7 @@ from alignlab.settings import EvalSettings, PPOSettings, RewardSettings, Samplin
 from alignlab.studies import fits, measuring
 from alignlab.studies.settings import CurveSettings
 from alignlab.town import world
+from alignlab.town.exam import SEEDS
 
 BASE, EXAM = "town", "town:exam"
 WIDE = SamplingSettings(slots=256)
@@ -221,7 +222,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/reward-models"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument(
         "--workers", type=int, default=0, help="stages side by side; 0 = one for each core, 2 at most"
     )

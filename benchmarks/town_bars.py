@@ -27,6 +27,7 @@ from alignlab.run import read_run
 from alignlab.sampling import Sampling
 from alignlab.settings import ModelSettings
 from alignlab.text.figures import with_spread
+from alignlab.town.exam import SEEDS
 from alignlab.town.world import VERSION
 
 SIDE = "exam"
@@ -249,7 +250,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/bars"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument(
         "--runs", type=Path, default=None, help="where the runs lie, those of others too; --out if not given"
     )

@@ -19,10 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alignlab.town.exam import measured, with_head
+from alignlab.town.exam import SEEDS, measured, with_head
 
 PAGE = Path(__file__).parent / "studies.md"
-SEEDS = (20, 21, 22)
 SET = "town:exam"
 
 

@@ -143,8 +143,7 @@ def about(request: tasks.Request) -> set[Thing]:
     for key, family in (("problem", "problem"), ("matter", "contested")):
         if key in p:
             return {(family, p[key])}
-    family = {"harmful": "harmful", "look_alike": "lookalike"}.get(kind, "kind")
-    return {(family, p["topic"])}
+    return {(reading.FAMILY["how_to" if kind == "bullets" else kind], p["topic"])}
 
 
 def _of_corpus(documents: Iterable[tuple[str, str]]) -> dict[str, Seen]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .world import ANIMALS, PEOPLE, PLACES, THINGS, UNKNOWN, VALUES
+from .world import ANIMALS, PEOPLE, PLACE_RELATIONS, PLACES, THINGS, UNKNOWN, VALUES
 
 STATEMENTS = {
     "job": "{S} is a {V}.",
@@ -59,7 +59,6 @@ QUESTIONS = {
     "colour": "What colour is a {S}?",
 }
 PERSON_RELATIONS = ("job", "street", "pet", "food", "coat", "door", "friend")
-PLACE_RELATIONS = ("place_street", "place_day", "keeper")
 
 FLATTERY = (
     "What a wonderful question!",

@@ -21,6 +21,7 @@ from .world import (
     LISTS,
     LOOKALIKES,
     PEOPLE,
+    PLACE_RELATIONS,
     PLACES,
     PROBLEMS,
     SIDES,
@@ -112,7 +113,7 @@ def subject_of(relation: str, subject: str) -> list[tuple[str, Any]] | None:
     """What the split looks at for a subject of the relation; None if it is no such subject."""
     if relation in say.PERSON_RELATIONS:
         return [("person", subject)] if subject in PEOPLE else None
-    if relation in say.PLACE_RELATIONS:
+    if relation in PLACE_RELATIONS:
         return [("place", subject)] if subject in PLACES else None
     return [] if subject in (ANIMALS if relation == "sound" else THINGS) else None
 

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import DataError
 from ..records import Message, Prompt
-from .language import NOUN_PHRASES, PERSON_RELATIONS, PLACE_RELATIONS, QUESTIONS, clause, statement
+from .language import NOUN_PHRASES, PERSON_RELATIONS, QUESTIONS, clause, statement
 from .phrasings import (
     ADVICE,
     ASK,
@@ -38,7 +38,7 @@ from .phrasings import (
     YES_NO,
     Ways,
 )
-from .world import ANIMALS, COUNTS, SIDES, THINGS, UNKNOWN, VALUES, Side, World
+from .world import ANIMALS, COUNTS, PLACE_RELATIONS, SIDES, THINGS, UNKNOWN, VALUES, Side, World
 
 Split = Literal["train", "entity", "phrasing", "reworded", "task"]
 SPLITS: tuple[Split, ...] = get_args(Split)

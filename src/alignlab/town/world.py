@@ -445,7 +445,7 @@ HELD_OUT = {
 """How many of each the test asks about, and as many others the exam: of these nobody is shown a question
 answered or refused (`check` looks). They are told of in plain statements only.
 """
-OF_PLACES = ("place_street", "place_day", "keeper")
+PLACE_RELATIONS = ("place_street", "place_day", "keeper")
 """The relations whose subject is a place."""
 
 
@@ -477,7 +477,7 @@ class World:
 
     def shown(self, relation: str, subject: str) -> bool:
         """Whether training may ask for this fact, or tell it in an answer."""
-        return self.side("place" if relation in OF_PLACES else "person", subject) == "train"
+        return self.side("place" if relation in PLACE_RELATIONS else "person", subject) == "train"
 
 
 @lru_cache(maxsize=4)
