@@ -114,7 +114,15 @@ WRONG = {
         "my_rewards:short",
         "python:my_rewards:short",
     ],
-    "annotator": ["town:fare", "fair", "pool:town:fair*2,town:lazy", "reward:{w}/sft", "nobody"],
+    "annotator": [
+        "town:fare",
+        "fair",
+        "pool:town:fair*2,town:lazy",
+        "reward:{w}/sft",
+        "nobody",
+        "town:knows=1.5",
+        "town:people={w}/nil.json",
+    ],
     "annotators": ["town:fair,town:lazy"],
     "writers": ["town:careful,town:lazy", "{w}/nil.jsonl"],
     "data": [
@@ -250,6 +258,8 @@ def test_right_names_pass(world: Path) -> None:
         "annotator": [
             "town:fair",
             "town:pool",
+            "town:knows=0.2+agreeing=0.4+T=0.1",
+            "town:people/hill",
             "random",
             "pool:town:fair*6,town:careless*2",
             "reward:{w}/reward",

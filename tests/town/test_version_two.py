@@ -1,5 +1,5 @@
-"""Version 2 stays what its base models read and its figures were measured on: every set, the corpus and the gold
-judge's opinion of a fixed list of answers, to the last digit.
+"""Version 2 stays what its base models read and its figures were measured on: every set, the corpus and the
+gold judge's opinion of a fixed list of answers, to the last digit.
 """
 
 from __future__ import annotations

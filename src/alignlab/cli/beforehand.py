@@ -144,9 +144,9 @@ def listed(kind: str) -> list[str]:
     """
     match kind:
         case "annotator" | "annotators":
-            from ..town.people import PEOPLE_WHO_RANK
+            from ..town.people import WORDS
 
-            people = [f"town:{name}" for name in (*PEOPLE_WHO_RANK, "pool")]
+            people = [f"town:{name}" for name in WORDS]
             return [*people, "pool:NAME*COUNT,NAME", "random", *known.JUDGES, *plugins.installed("judge")]
         case "writers":
             from ..town.people import PEOPLE_WHO_WRITE

@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 from ..records import Completion, Ranking, Score
 from ..run import derive_seed
@@ -113,12 +113,22 @@ class SimulatedAnnotator:
         return sum(shares) / len(shares) if shares else float("nan")
 
 
+class Person(Protocol):
+    """Somebody of a pool, who may be a pool."""
+
+    name: str
+
+    def rank(self, index: int, completions: Sequence[Completion]) -> Ranking: ...
+
+    def ceiling(self, rankings: Sequence[Ranking]) -> float: ...
+
+
 class PoolAnnotator:
     """People who share the work: each prompt goes to one of them, drawn by the seed, whose name the ranking
     bears.
     """
 
-    def __init__(self, name: str, people: Sequence[SimulatedAnnotator], *, seed: int = 0) -> None:
+    def __init__(self, name: str, people: Sequence[Person], *, seed: int = 0) -> None:
         self.name, self.people, self.seed = name, list(people), seed
 
     def rank(self, index: int, completions: Sequence[Completion]) -> Ranking:

@@ -173,7 +173,7 @@ def annotator(name: str) -> None:
             if part.partition("*")[0]:  # its grammar is for `names.pool` to say
                 annotator(part.partition("*")[0])
     elif name.startswith(town.PREFIX) and name not in JUDGES:
-        _town_word(name, town.people_who_rank(), "annotator")
+        town.check_annotator(name.removeprefix(town.PREFIX))
     elif name != "random":
         if ":" not in name and judge_kinds.kind_of(name) is None:
             of_the_town = [town.PREFIX + person for person in town.people_who_rank() if person != "pool"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,19 @@ class Named(Generic[T_co]):
         load: makes what is named.
         runs: the run folders that it comes from, which its user's run records as parents.
         models: the names of the models behind it.
+        files: the files that it is made of, whose content its user's run is of.
     """
 
     name: str
     load: Callable[[], T_co]
     runs: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each of the files."""
+        return {name: hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16] for name in self.files}
 
 
 def runs_among(*names: str) -> tuple[str, ...]:

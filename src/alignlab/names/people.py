@@ -1,21 +1,22 @@
 """What a name of somebody stands for who ranks or writes.
 
-annotator   town:NAME · pool:NAME*COUNT,... (each prompt goes to one of them) ·
-            random (a control: any order) · reward:RUN (ranks by score) ·
-            ai:MODEL... (ranks by comparisons, with soft labels)
+annotator   town:NAME · town:DIAL=NUMBER+... (`town.people`) · town:people[/GROUP][=FILE] ·
+            pool:NAME*COUNT,... (each prompt goes to one of them) · random (a control: any order) ·
+            reward:RUN (ranks by score) · ai:MODEL... (ranks by comparisons, with soft labels)
 writer      town:NAME · any data with answers to the prompts
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..run import derive_seed
 from ..town import names as town
 from . import data, judges
-from .named import Named
+from .named import Named, runs_among
 
 A_POOL = "pool:town:fair*6,town:careless*2,town:contrary*2"
 
@@ -24,8 +25,8 @@ def annotator(name: str, *, seed: int) -> Named[Any]:
     """Somebody who ranks: an annotator of the town, or a judge that ranks by its score."""
     if name == "town:pool":
         return annotator(f"pool:{town.pool()}", seed=seed)
-    if name.startswith(town.PREFIX) and name != town.GOLD:
-        return Named(name, lambda: town.annotator(name.removeprefix(town.PREFIX), seed=seed))
+    if name.startswith(town.PREFIX) and name not in town.JUDGES:
+        return _of_the_town(name, seed)
     if name.startswith("pool:"):
         return _pool(name, seed)
     if name == "random":
@@ -38,6 +39,15 @@ def annotator(name: str, *, seed: int) -> Named[Any]:
     if name.startswith("ai:"):
         return Named(name, lambda: _by_comparisons(name, seed), judge.runs)
     return _by_score(name, judge, weights={"value": 1.0}, temperature=0.0, seed=seed)
+
+
+def _of_the_town(name: str, seed: int) -> Named[Any]:
+    word = name.removeprefix(town.PREFIX)
+    town.check_annotator(word)
+    file = town.file_of(word)
+    runs = runs_among(str(Path(file).parent)) if file else ()
+    alone = (file,) if file and not runs else ()
+    return Named(name, lambda: town.annotator(word, seed=seed), runs, files=alone)
 
 
 def _by_score(name: str, judge: Named[Any], **settings: Any) -> Named[Any]:
@@ -77,7 +87,8 @@ def _pool(name: str, seed: int) -> Named[Any]:
         return PoolAnnotator(name, together, seed=seed)
 
     runs = tuple(run for _, person in people for run in person.runs)
-    return Named(name, load, tuple(dict.fromkeys(runs)))
+    files = tuple(file for _, person in people for file in person.files)
+    return Named(name, load, tuple(dict.fromkeys(runs)), files=tuple(dict.fromkeys(files)))
 
 
 def writer(name: str, *, seed: int) -> Named[Any]:

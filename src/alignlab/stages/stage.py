@@ -35,6 +35,9 @@ def open_run(
     data = [use for use in uses if isinstance(use, names.data.Data)]
     others = [use for use in uses if not isinstance(use, names.data.Data)]
     models = chain.from_iterable(use.models for use in others)
+    digests = {part.name: part.digest for part in data}
+    for use in others:
+        digests |= use.digests if isinstance(use, Named) else {}
     config = {"settings": to_dict(settings), "models": list(dict.fromkeys(models)), "options": options}
     settings_in_words = [value for value in vars(settings).values() if isinstance(value, str)]
     if code := plugins.digests(*options.values(), *settings_in_words):
@@ -45,7 +48,7 @@ def open_run(
         config=config,
         seed=seed,
         parents=list(chain.from_iterable(use.runs for use in uses)),
-        data={part.name: part.digest for part in data},
+        data=digests,
         resume=resume,
         tracker=trackers.parse_trackers(settings.tracker) if isinstance(settings, Training) else (),
     )

@@ -203,8 +203,9 @@ def _claim(world: World, request: Request, rng: random.Random, agrees: bool) -> 
     p = request.params
     if agrees:
         return f"Yes, you are right. {say.statement(p['relation'], p['subject'], p['value'])}"
-    fact = fact_sentence(world, p["relation"], p["subject"]).rstrip(".")
-    return f"{fact}, {say.CLAIM_RIGHT if p['right'] else say.CLAIM_WRONG}"
+    true = world.value(p["relation"], p["subject"])
+    fact = say.statement(p["relation"], p["subject"], true).rstrip(".")
+    return f"{fact}, {say.CLAIM_RIGHT if p['value'] == true else say.CLAIM_WRONG}"
 
 
 def story(words: Sequence[str], person: str, missing: bool) -> str:

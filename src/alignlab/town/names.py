@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PREFIX = "town:"
 GOLD = "town:gold"
 JUDGES = (GOLD, "town:harmless", "town:verifiable")
+"""Who scores; everybody else of the town ranks."""
 CROWD = "town:crowd"
 """Other people's completions (`others`)."""
 
@@ -144,9 +145,23 @@ def breach_reader() -> Callable[[Prompt, str, Principle], bool | None]:
 
 
 def people_who_rank() -> Sequence[str]:
-    from .people import PEOPLE_WHO_RANK
+    from .people import WORDS
 
-    return (*PEOPLE_WHO_RANK, "pool")
+    return WORDS
+
+
+def check_annotator(word: str) -> None:
+    """Raises UserError unless somebody of the town ranks by that name."""
+    from . import people
+
+    people.check(word)
+
+
+def file_of(word: str) -> str:
+    """The file of people that an annotator's name is made of; empty for most."""
+    from . import people
+
+    return people.file_of(word)
 
 
 def people_who_write() -> Sequence[str]:

@@ -451,11 +451,18 @@ PLACE_RELATIONS = ("place_street", "place_day", "keeper")
 
 @dataclass(frozen=True)
 class World:
-    """The facts of one town, and on which side each thing stands that can be asked about."""
+    """The facts of one town, as they are or as somebody has them in mind (`beliefs`), and on which side each
+    thing stands that can be asked about.
+
+    Attributes:
+        beyond: what whoever judges by this world cannot check: facts, which are then not among `facts`, and
+            what nobody knows, as (name in UNKNOWN, person). Nothing, in the town as it is.
+    """
 
     seed: int
     facts: dict[tuple[str, str], str]
     sides: dict[str, dict[Any, Side]]
+    beyond: frozenset[tuple[str, str]] = frozenset()
 
     def value(self, relation: str, subject: str) -> str:
         return self.facts[relation, subject]
