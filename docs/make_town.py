@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from alignlab.text.lines import first_paragraph
-from alignlab.town import answers, corpus, gold, people, sets, tasks, world
+from alignlab.town import answers, corpus, gold, people, population, sets, tasks, world
 
 REGISTER_NOTES = {register.__name__: first_paragraph(register) for register in corpus.REGISTERS}
 
@@ -103,6 +103,8 @@ answer, and one by a demonstrator of mixed quality with the gold judge's opinion
         f"| `town:{name}` | {', '.join(f'{key} {value}' for key, value in taste.items())} |"
         for name, taste in people.PEOPLE_WHO_RANK.items()
     )
+    groups = ", ".join(f"{name} {share:.0%}" for name, share in population.GROUPS.items())
+    shares = ", ".join(map(str, population.SHARES))
     judge = (gold.__doc__ or "").strip().split("\n", 2)[2].strip()
     data = "\n".join(f"    {line.strip()}" for line in (sets.__doc__ or "").strip().split("\n")[2:])
     parts.append(f"""## The gold judge
@@ -129,6 +131,32 @@ order: a control.
 | annotator | taste |
 |---|---|
 {tastes}
+
+Somebody who knows less than the judge, or likes to be agreed with, is made by dials in his name, in any
+order: `town:knows=0.2+agreeing=0.4+T=0.1`. He makes no ties.
+
+| dial | what it is |
+|---|---|
+| `knows=0.2` | the share of the facts that he can check, the same in every relation; of the others, and of what nobody knows, he believes what he is told |
+| `agreeing=0.4` | the weight of agreeing with a claim, where the judge's score has weight 1 |
+| `mistaken=0.3` | the share of the facts that he is wrong about, each in its own way |
+| `mistaken-by-rule=0.3` | the same, one value for whole relations ("every door is red") |
+| `T=0.1` | the temperature of his noise |
+
+What he knows is drawn by the seed, and nested: whoever knows 0.5 knows what 0.2 does. An answer that
+contradicts itself he does not believe; "I do not know" is worth 0.1 to him where he cannot tell whether
+somebody knows, and a bluff 1. He prefers agreement with a wrong claim to the honest answer with probability sigmoid((agreeing - 1) / T)
+where he can check it, and sigmoid(agreeing / T) where he cannot. `town.beliefs` makes such minds, for writers
+too.
+
+`town:people` are the {len(world.PEOPLE)} people of the town with opinions: each ranking is by one of them,
+and bears his name. Three groups ({groups}) lean one way or the other on
+{len(population.SHARES)} contested matters, of which {shares} of all say yes, and on
+{population.INTENSE} more, where a minority of {population.MINORITY} loses {-population.LOSS:g} by what the
+others gain {population.GAIN} by. An answer for his own side is worth 1 to a person, both sides 0.5, the other
+side 0; all else he ranks as `town:fair`. `town:people/hill` are those of one group,
+`town:people=FILE` those of another population, which a run can have made. What they prefer, the Bradley-Terry
+scores that fit it, and everybody's utility are computed, not sampled (`town.population`).
 
 ## Data sets
 
