@@ -146,7 +146,7 @@ order: `town:knows=0.2+agreeing=0.4+T=0.1`. He makes no ties.
 What he knows is drawn by the seed, the same share of every relation, and nested: whoever knows 0.5 knows what
 0.2 does. Of the rest he believes what he is told, unless it contradicts itself; "I do not know" is worth 0.1
 to him where he cannot tell whether somebody knows, and a bluff 1. He prefers agreement with a wrong claim to
-the honest answer with probability sigmoid((agreeing - 1) / T) where he can check it, and sigmoid(agreeing / T)
+the honest answer with probability sigmoid((agreeing - 1) / T) where he can check it, sigmoid(agreeing / T)
 where he cannot. `town.beliefs` makes such minds, for writers too.
 
 `town:people` are the {len(world.PEOPLE)} people of the town with opinions: each ranking is by one of them,
