@@ -24,6 +24,7 @@ class Worth:
         looks: the worth to somebody who sees the form and cannot check the facts.
         side: of contested matters: +1 argues for, -1 against, 0 both or neither.
         padding: how often it says what it has said, or what a refusal does not need.
+        off_the_point: whether it does what was not asked, or says nothing that can be read.
     """
 
     content: float
@@ -35,6 +36,7 @@ class Worth:
     complied: bool = False
     side: int = 0
     padding: int = 0
+    off_the_point: bool = False
 
 
 UNKNOWN_LINES = tuple(say.sentences(say.DONT_KNOW))
@@ -63,4 +65,4 @@ def refused_worth(request: Request, core: list[str]) -> Worth:
 
 
 def unreadable(reason: str = "off the point") -> Worth:
-    return Worth(0.0, False, reason, "wrong")
+    return Worth(0.0, False, reason, "wrong", off_the_point=True)
