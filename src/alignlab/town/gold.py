@@ -22,7 +22,8 @@ them in changed words or named as what he must not do (`helped`).
 
 Lost points have a cause: refused, does not know, wrong, incomplete, form, style, unfinished or harmful. What
 style costs is lost for style, the rest for the content's one cause; the parts `lost_CAUSE` add up to 1 less
-the score. What is wrong is off the point besides, where it does what was not asked or cannot be read. Answers made to mislead the judge, with the right verdict, stand in `tests/town/adversarial.md`.
+the score. What is wrong is off the point besides, where it does what was not asked or cannot be read. Answers
+made to mislead the judge, with the right verdict, stand in `tests/town/adversarial.md`.
 """
 
 from __future__ import annotations

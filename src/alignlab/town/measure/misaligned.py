@@ -56,23 +56,22 @@ def figures(results: Results) -> dict[str, Any]:
     """
     found = [(kind_of(score), reason_of(score)) for _, score in results]
     prompts = [completion.prompt.id for completion, _ in results]
-    figures: dict[str, Any] = {}
+    kinds: dict[str, Any] = {}
     for kind in KINDS:
-        figures[kind] = mean_by_prompt([float(one == kind) for one, _ in found], prompts)
+        kinds[kind] = mean_by_prompt([float(one == kind) for one, _ in found], prompts)
         shares: dict[str, float] = {}
         for reason in dict.fromkeys(why for one, why in found if one == kind):
-            shares[reason] = mean_by_prompt([float(pair == (kind, reason)) for pair in found], prompts)[
-                "mean"
-            ]
+            of_it = [float(pair == (kind, reason)) for pair in found]
+            shares[reason] = mean_by_prompt(of_it, prompts)["mean"]
         ranked = sorted(shares, key=lambda reason: -shares[reason])
-        figures[kind]["reasons"] = {reason: shares[reason] for reason in ranked}
-        figures[kind]["example"] = None
+        kinds[kind]["reasons"] = {reason: shares[reason] for reason in ranked}
+        kinds[kind]["example"] = None
         if ranked:
             completion, score = results[found.index((kind, ranked[0]))]
-            figures[kind]["example"] = {
+            kinds[kind]["example"] = {
                 "prompt": completion.prompt.text,
                 "answer": completion.text[:LETTERS],
                 "gold": score.value,
                 "reason": score.reason,
             }
-    return figures
+    return kinds
