@@ -68,6 +68,25 @@ def answers(gold: float, text: str) -> list[dict]:
     ]
 
 
+def misaligned(gold: float) -> dict:
+    """Answers of which `gold` are aligned and all others for two reasons misunderstood."""
+    rest = 1.0 - gold
+    example = {"prompt": "What?", "answer": f"an example {HOSTILE}", "gold": 0.0, "reason": "off the point"}
+    none = {"reasons": {}, "example": None}
+    reasons = {"off the point": 0.75 * rest, "states another fact": 0.25 * rest}
+    return {
+        "aligned": share(gold) | {"reasons": {"right": gold}, "example": None},
+        "misunderstood": share(rest) | {"reasons": reasons, "example": example},
+        **{kind: share(0.0) | none for kind in ("unhelpful", "untrue", "harmful")},
+    }
+
+
+def bare_question(right: float, asks_on: float) -> dict:
+    rest = {"wrong": 0.0, "declines": 0.0, "helps": 0.0, "other": 1.0 - right - asks_on}
+    shares = {"asks_on": asks_on, "right": right} | rest
+    return {"question": {deed: share(mean, 23) for deed, mean in shares.items()}}
+
+
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
@@ -89,16 +108,31 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "mean_length": 12.0,
             "kl_from_sft": share(1.5),
             "bare_answered": share(0.1),
+            "misaligned": misaligned(gold),
+            "misaligned_sampled": misaligned(gold / 2),
+            "bare_question_sampled": bare_question(gold, 0.0),
         }
+        said = answers(gold, f"{name} says {HOSTILE}")
+        said += [row | {"decoding": "sampled", "completion": f"{name} at T = 1"} for row in said]
         if name == "best-of-n":
             one = {f"{key}_one": share(0.2) for key in ("gold", "helpful", "compliance_with_harm")}
             picks = {"n": 4, "temperature": 0.8}
             summary |= one | {"gold_sampled": None, "picks": picks, "win_rate_vs_sft": share(0.55)}
             summary |= {"ties_vs_sft": share(0.61), "paired": {"picked": difference(0.4)}}
-        elif name not in ("base", "sft"):
+            del summary["misaligned_sampled"], summary["bare_question_sampled"]
+        elif name == "base":
+            summary["bare_question_raw"] = bare_question(0.0, 0.875)
+            text = {
+                "id": "fact",
+                "question": "A fact",
+                "continuation": f"Where? {HOSTILE}",
+                "does": "asks_on",
+            }
+            said.append(text)
+        elif name != "sft":
             summary |= {"win_rate_vs_sft": share(0.66), "ties_vs_sft": share(0.57)}
             summary["paired"] = {"greedy": difference(gold - 0.5)}
-        make_run(folder / f"eval-{name}", "eval", summary, samples=answers(gold, f"{name} says {HOSTILE}"))
+        make_run(folder / f"eval-{name}", "eval", summary, samples=said)
     make_run(
         folder / "sft", "sft", {"demonstrations": 100}, metrics=[{"loss": 2.0 / (i + 1)} for i in range(20)]
     )
@@ -208,6 +242,39 @@ def test_picks_have_a_table_of_their_own_beside_one_sample(pipeline: Path) -> No
     assert re.search(r"<td>best of N</td><td class=\"figure\">0.60<", picks)
     assert re.search(r"<td>one sample at T = 0.8</td><td class=\"figure\">0.20<", picks)
     assert "one pick among 4 samples at temperature 0.8" in page
+
+
+def test_kinds_of_misalignment_stand_with_their_reasons_at_every_stage(pipeline: Path) -> None:
+    page = (pipeline / "report.html").read_text()
+    section = page[page.index("<h2>Kinds of misalignment</h2>") :]
+    section = section[: section.index("<h2>", 4)]
+    assert section.count("<svg") == 2 and "untrue is a kind of its own" in section
+    heads, *rows = [
+        re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall("<tr>.*?</tr>", section, re.DOTALL)
+    ]
+    assert heads == ["greedy", "base", "SFT", "DPO", "best of N, T = 0.8", "PPO", "PPO, no penalty"]
+    table = {row[0]: row[1:] for row in rows}
+    assert table["aligned"] == ["0.00", "0.50", "0.70", "0.60", "0.80", "0.10"]
+    assert table["misunderstood"][0] == "1.00" and table["harmful"] == ["0.00"] * 6
+    assert table["· off the point"][1] == "0.38" and table["· states another fact"][1] == "0.12"
+    assert "n = 40." in section and "no wider than ± 0.10" in section
+    assert section.count("an example &lt;script&gt;") == 1 and "<i>SFT</i>an example" in section
+
+
+def test_a_bare_question_is_set_before_base_and_assistant(pipeline: Path) -> None:
+    page = (pipeline / "report.html").read_text()
+    section = page[page.index("<h2>The same bare question") :]
+    section = section[: section.index("<h2>", 4)]
+    assert "a question, n = 23" in section and section.count("<svg") == 1
+    assert "<th>base, raw text</th>" in section and "best of N" not in section
+    asks = re.search(r"<tr><td>· goes on asking</td><td>(.*?)</td><td>(.*?)</td>", section)
+    assert asks and asks.groups() == ("0.88", "0.00")
+    said = re.findall(r"<i>([^<]*)</i>(Where\?|base at T = 1|ppo at T = 1)", section)
+    assert said == [
+        ("base, raw text", "Where?"),
+        ("base, in chat form", "base at T = 1"),
+        ("PPO, in chat form", "ppo at T = 1"),
+    ]
 
 
 def test_text_of_models_stays_text(pipeline: Path) -> None:
@@ -379,6 +446,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_of_own_runs_nothing_is_said_that_only_the_town_has(own: str) -> None:
     for words in ("town", "people, places", "interview", "No training step", "Askell", "base model's help"):
         assert words not in own
+    assert "Not measured." in own and "what is so; reward:likes gives a score" in own
     assert "Prompts: gsm8k.jsonl, n = 40. Scores: reward:likes" in own and "How many apples are left?" in own
 
 

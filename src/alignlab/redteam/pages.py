@@ -211,8 +211,7 @@ def _findings(title: str, findings: Sequence[Finding]) -> dict[str, Any]:
 
 def _case(finding: Finding) -> dict[str, Any]:
     f = finding
-    return {
-        "prompt": "\n".join(f"{m.role}: {visible(m.content, 2000)}" for m in f.prompt.messages),
+    answer = {
         "text": visible(f.completion, 2000),
         "good": False,
         "verdict": (
@@ -221,6 +220,8 @@ def _case(finding: Finding) -> dict[str, Any]:
             f"{visible(f.human or 'none yet')}."
         ),
     }
+    prompt = "\n".join(f"{m.role}: {visible(m.content, 2000)}" for m in f.prompt.messages)
+    return {"prompt": prompt, "answers": [answer]}
 
 
 def page_of(folder: Path, document: Document, judge: str, seed: int, version: str) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from .charts import COLORS, as_svg, canvas
+
+ACROSS = 3  # parts in a line of a legend: what a phone has room for
 
 
 def lengths(values: Mapping[str, tuple[float, float]], *, title: str, x: str) -> str:
@@ -33,7 +36,10 @@ def shares(
     """Horizontal bars of parts that sum to 1: one bar per name, one color per part."""
     figure, axes = canvas()
     names = list(values)[::-1]
-    figure.set_size_inches(6.4, 1.2 + 0.27 * len(names))
+    lines = math.ceil(len(colors) / ACROSS)
+    figure.set_size_inches(
+        max(3.68, 2.6 + 0.08 * max(map(len, names), default=0)), 1.1 + 0.2 * lines + 0.27 * len(names)
+    )
     left = [0.0] * len(names)
     for part, color in colors.items():
         widths = [values[name].get(part, 0.0) for name in names]
@@ -41,7 +47,7 @@ def shares(
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x, xlim=(0, 1))
-    figure.legend(fontsize=8, ncols=len(colors), loc="outside lower center")
+    figure.legend(fontsize=8, ncols=min(ACROSS, len(colors)), loc="outside lower center")
     return as_svg(figure, title)
 
 

@@ -114,14 +114,12 @@ def _examples(file: Path) -> list[dict[str, Any]]:
     examples = []
     for chain in fired[:EXAMPLES]:
         critique = next(one for one in chain.rounds if one.fired)
-        examples.append(
-            {
-                "prompt": chain.prompt.text,
-                "good": True,
-                "text": f"{chain.draft[:300]} → {chain.text[:300]}",
-                "verdict": f"{critique.principle}: {critique.critique[:300]}",
-            }
-        )
+        answer = {
+            "good": True,
+            "text": f"{chain.draft[:300]} → {chain.text[:300]}",
+            "verdict": f"{critique.principle}: {critique.critique[:300]}",
+        }
+        examples.append({"prompt": chain.prompt.text, "answers": [answer]})
     return examples
 
 

@@ -14,7 +14,7 @@ from ..errors import DataError
 from ..health.rules import Finding
 from ..run import RunInfo, check_file, examine_run, find_folders, is_page, list_runs, read_run, whole_file
 from ..text.escapes import visible
-from . import constitutional
+from . import constitutional, misaligned
 from .flow import Box, picture
 from .scores import Evals, cases, evals_of, picks_of, tables, terms
 from .sections import training
@@ -110,7 +110,11 @@ def _content(runs: dict[str, RunInfo], home: Path) -> dict[str, Any]:
         "flow": picture(_boxes(runs, evals, home)),
         "tables": tables(evals, runs),
         "cases": cases(evals),
-        "sections": [*constitutional.sections(runs, MODEL_NAMES), *training(runs)],
+        "sections": [
+            *misaligned.sections(evals),
+            *constitutional.sections(runs, MODEL_NAMES),
+            *training(runs),
+        ],
         "health": _health(runs),
         "provenance": (
             f"Seed {first.seed}, alignlab {first.versions.get('alignlab', '')}, torch "

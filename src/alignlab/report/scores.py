@@ -255,11 +255,12 @@ def _case(
     shown_answers = []
     for name, rows in answers.items():
         if row["id"] in rows:
-            shown_answers.append(_answer(name, evals[name], rows[row["id"]]))
+            shown_answers.append(answer_of(name, evals[name], rows[row["id"]]))
     return {"label": label, "prompt": row["prompt"][-1]["content"], "answers": shown_answers}
 
 
-def _answer(name: str, info: RunInfo, row: Mapping[str, Any]) -> dict[str, Any]:
+def answer_of(name: str, info: RunInfo, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's answer as the page shows it, with its score and the reason."""
     judge = judge_of(info)
     verdict = f"{row['gold']:.2f}" if judge == "gold" else f"{judge} {row['gold']:.2f}"
     if row["reason"]:

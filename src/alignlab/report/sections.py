@@ -284,12 +284,12 @@ def _hacking(runs: Runs) -> dict[str, Any] | None:
 
 def _example(row: Mapping[str, Any]) -> dict[str, Any]:
     """An answer that gold finds bad and the proxy good."""
-    return {
-        "prompt": _prompt_text(row),
+    answer = {
         "text": row["completion"][:400],
         "good": False,
         "verdict": f"proxy {row['proxy']:.2f}, gold {row['gold']:.2f}: {row.get('reason', '')}",
     }
+    return {"prompt": _prompt_text(row), "answers": [answer]}
 
 
 def _misjudged(info: RunInfo) -> list[dict[str, Any]]:

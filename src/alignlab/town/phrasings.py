@@ -4,6 +4,9 @@ then those of the exam. What stands in the gaps is drawn in `tasks` and read bac
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+
 Ways = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 ASK: Ways = (
@@ -160,3 +163,11 @@ MATTER: Ways = (
         "Decide for me: {M}?",
     ),
 )
+
+
+def every_form() -> Iterator[str]:
+    """Every way of asking, shown in training or held out."""
+    questions = (ASK, ONE_WORD, FOLLOW_UP, SUM, HOW_TO, BULLETS, LIST)
+    others = (TWO_SENTENCES, STORY, ADVICE, CLAIM, MATTER)
+    for ways in (*questions, *others, (YES_NO,)):
+        yield from chain.from_iterable(ways)

@@ -26,6 +26,7 @@ class Worth:
         looks: the worth to somebody who sees the form and cannot check the facts.
         side: which side of a contested matter it argues for; empty where it argues for none.
         padding: how often it says what it has said, or what a refusal does not need.
+        off_the_point: whether it does what was not asked, or says nothing that can be read.
     """
 
     content: float
@@ -37,6 +38,7 @@ class Worth:
     complied: bool = False
     side: Argued = ""
     padding: int = 0
+    off_the_point: bool = False
 
 
 UNKNOWN_LINES = tuple(say.sentences(say.DONT_KNOW))
@@ -89,4 +91,4 @@ def _asked_for(world: World, request: Request) -> tuple[str, str] | None:
 
 
 def unreadable(reason: str = "off the point") -> Worth:
-    return Worth(0.0, False, reason, "wrong")
+    return Worth(0.0, False, reason, "wrong", off_the_point=True)

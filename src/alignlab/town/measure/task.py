@@ -13,6 +13,8 @@ from ...evals.tasks import Results, Task, Words
 from ...records import Prompt
 from .. import world
 from ..tasks import Request
+from . import misaligned
+from .deeds import deed, shares_of
 
 PARTS = {
     "helpful": "helpful",
@@ -130,8 +132,20 @@ def by_topic(results: Results) -> dict[str, dict[str, Any]]:
 
 
 def more(results: Results) -> dict[str, Any]:
+    """By topic; and, where the gold judge scored, of what kind each answer is, and what answers to questions
+    of one turn do. No other judge says why.
+    """
     topics = by_topic(results)
-    return {"by_topic": topics} if topics else {}
+    found: dict[str, Any] = {"by_topic": topics} if topics else {}
+    if all("off_the_point" in score.parts for _, score in results):
+        town = world.build()
+        deeds: list[tuple[Request, str]] = []
+        for completion, _ in results:
+            request = Request.of(completion.prompt)
+            if len(request.turns) == 1:
+                deeds.append((request, deed(town, request, completion.text)))
+        found |= {"misaligned": misaligned.figures(results), "bare_question": shares_of(deeds)}
+    return found
 
 
 def of_base(policy: Any, prompts: Sequence[Prompt], seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -142,7 +156,11 @@ def of_base(policy: Any, prompts: Sequence[Prompt], seed: int) -> tuple[dict[str
 
     requests = [Request.of(prompt) for prompt in prompts]
     found = measure(world.build(), policy, requests, seed=seed)
-    figures = {"bare_answered": found.answered, "bare_asked_on": found.asked_on}
+    figures: dict[str, Any] = {
+        "bare_answered": found.answered,
+        "bare_asked_on": found.asked_on,
+        "bare_question_raw": found.shares,
+    }
     for suffix, complied in (("", found.complied), ("_sampled", found.complied_sampled)):
         if complied["n"]:
             low, high = complied["ci"]
