@@ -9,7 +9,7 @@ from alignlab.errors import DataError
 from alignlab.records import Completion, Message, Prompt, Ranking, read_jsonl, write_jsonl
 from alignlab.run import RunDir
 from alignlab.studies import measuring, steps
-from alignlab.studies.settings import NoSettings, RelabelSettings
+from alignlab.studies.settings import NoSettings, RerankSettings
 from alignlab.town import sets, world
 
 
@@ -68,9 +68,9 @@ def test_people_rank_the_pairs_that_an_ai_labelled_and_nothing_else(tmp_path: Pa
     run.add_data("rankings", [mixed_in, *labelled[:2]])
     run.add_data("rankings_test", labelled[2:])
     run.finish({})
-    found = steps.relabel(
+    found = steps.rerank(
         data=str(tmp_path / "label"),
-        settings=RelabelSettings("town:harm-only"),
+        settings=RerankSettings("town:harm-only"),
         out=tmp_path / "people",
         seed=0,
         resume=True,
@@ -79,15 +79,15 @@ def test_people_rank_the_pairs_that_an_ai_labelled_and_nothing_else(tmp_path: Pa
         read_jsonl(tmp_path / "people" / "data" / f"{part}.jsonl", Ranking)
         for part in ("rankings", "rankings_test")
     )
-    assert found["pairs"] == 3 and learn[0] == mixed_in and len(learn) == 3 and len(test) == 1
+    assert found["rankings"] == 3 and learn[0] == mixed_in and len(learn) == 3 and len(test) == 1
     assert all(
         r.annotator == "town:harm-only" and "safe" in r.meta and r.completions == before.completions
         for r, before in zip(learn[1:] + test, labelled, strict=True)
     )
-    with pytest.raises(DataError, match="no labelled pairs"):
-        steps.relabel(
+    with pytest.raises(DataError, match="no rankings to make anew"):
+        steps.rerank(
             data=str(tmp_path),
-            settings=RelabelSettings("town:harm-only"),
+            settings=RerankSettings("town:harm-only"),
             out=tmp_path / "x",
             seed=0,
             resume=True,
