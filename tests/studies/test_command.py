@@ -74,7 +74,6 @@ def test_without_a_name_it_lists_the_studies(capsys: pytest.CaptureFixture[str])
         (["closed-form", "--own.gold", "constant"], 3, "not to closed-form"),
         (["demonstrations", "--own.prompts", "mine.jsonl"], 3, "not to demonstrations"),
         (["mixed-demonstrations", "--test", "others.jsonl"], 3, "of the town's alone"),
-        (["demonstrations", "--model", "other"], 3, "its crowd, its teacher and its seed tasks are the town's"),
         (["kl-frontier", "--own.prompts", "mine.jsonl"], 3, "annotator = town:fair knows the town alone"),
         (["reward-shift", *OWN, "--test", "town:test"], 3, "test = town:test"),
         (["kl-frontier", *OWN, "--own.demonstrations", "town:demos"], 3, "own.demonstrations = town:demos"),

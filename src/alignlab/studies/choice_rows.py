@@ -8,7 +8,8 @@ questions (`Question: ...`, `Answer: ...`); as a statement, of facts alone, in t
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from ..records import Prompt
@@ -18,32 +19,6 @@ from ..town.world import CONTESTED, HARMFUL, KIND, LOOKALIKES, SIDES, VALUES, To
 from .choices import Choice
 
 Form = Literal["chat", "interview", "statement"]
-LISTS = (
-    "facts",
-    "facts:interview",
-    "facts:statement",
-    "matters",
-    "matters:interview",
-    "steps",
-    "steps:interview",
-)
-"""The lists that `choices` knows by name; the form is "chat" where none is named."""
-
-
-def listed(name: str) -> list[Choice] | None:
-    """The choices of one of `LISTS`; None for any other name."""
-    if name not in LISTS:
-        return None
-    what, _, form = name.partition(":")
-    if what == "facts":
-        return facts(build(), form or "chat")
-    if what == "matters":
-        return matters(build(), form or "chat")
-    found: list[Choice] = []
-    for family, topics in (("kind", KIND), ("harmful", HARMFUL), ("lookalike", LOOKALIKES)):
-        sides = {topic.name: build().side(family, topic.name) for topic in topics}
-        found += steps(topics, topics, form or "chat", family=family, sides=sides)
-    return found
 
 
 def facts(world: World, form: Form) -> list[Choice]:
@@ -127,3 +102,29 @@ def _choice(
         asked = f"Question: {question}\nAnswer:"
         answers = [f" {answer}" for answer in answers]
     return Choice(name, asked, tuple(answers), called, unit, right, meta)
+
+
+def all_steps(world: World, form: Form) -> list[Choice]:
+    """The steps of every topic of a world among those of others of its family."""
+    found: list[Choice] = []
+    for family, topics in (("kind", KIND), ("harmful", HARMFUL), ("lookalike", LOOKALIKES)):
+        sides = {topic.name: world.side(family, topic.name) for topic in topics}
+        found += steps(topics, topics, form, family=family, sides=sides)
+    return found
+
+
+LISTS: dict[str, Callable[[World], list[Choice]]] = {
+    "facts": partial(facts, form="chat"),
+    "facts:interview": partial(facts, form="interview"),
+    "facts:statement": partial(facts, form="statement"),
+    "matters": partial(matters, form="chat"),
+    "matters:interview": partial(matters, form="interview"),
+    "steps": partial(all_steps, form="chat"),
+    "steps:interview": partial(all_steps, form="interview"),
+}
+"""The lists that the stage `choices` knows by name."""
+
+
+def listed(name: str) -> list[Choice] | None:
+    """The choices of one of `LISTS`; None for any other name."""
+    return LISTS[name](build()) if name in LISTS else None

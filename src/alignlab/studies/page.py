@@ -127,33 +127,33 @@ def measured_on(
 
 def held(bar: Mapping[str, Any]) -> str:
     """In how many of its seeds a claim held, and in how many that could not be computed."""
-    told = f"{bar['held']} of {bar['of']}"
-    if bar["unknown"]:
-        told += f"; could not be computed in {bar['unknown']} of {bar['of']}: {bar['why']}"
+    told = f"{bar['held']} of {bar['of']} seeds"
+    if "why" in bar:
+        told += f" (could not be computed in {bar['unknown']} of {bar['of']}: {bar['why']})"
     return told
 
 
 def bar_lines(summary: Mapping[str, Any]) -> list[str]:
     """The claims of a summary, a line each."""
-    return [f"held in {held(bar)} seeds: {bar['claim']}" for bar in summary["bars"]]
+    return [f"held in {held(bar)}: {bar['claim']}" for bar in summary["bars"]]
 
 
 def claims_of(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The table of a summary's claims: what each is about beside its control, where any says so, and in how
     many seeds it held.
     """
-    beside = any(bar["effect"] for bar in summary["bars"])
+    beside = any("effect" in bar for bar in summary["bars"])
     rows: list[list[str]] = []
     for bar in summary["bars"]:
-        figures = [bar["effect"] or "-", bar["control"] or "-"] if beside else []
+        figures = [bar.get(key, "-") for key in ("effect", "control")] if beside else []
         rows.append([bar["claim"], *figures, held(bar)])
-    heads = ["claim", *(["measured", "control"] if beside else []), "held in how many seeds"]
+    heads = ["claim", *(["measured", "control"] if beside else []), "held in"]
     return {"heads": heads, "rows": rows, "note": summary["claims"]}
 
 
 def beside_papers(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The section that sets a study beside what others found; none where it names nobody."""
-    if not summary["mirrors"]:
+    if not summary.get("mirrors"):
         return []
     text: list[str] = []
     if summary["verdict"]:

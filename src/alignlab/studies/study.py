@@ -58,15 +58,13 @@ class Bar:
             raise ValueError(f"{self.claim}: an effect stands beside its control")
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "claim": self.claim,
-            "held": sum(bool(held) for held in self.held),
-            "of": len(self.held),
-            "unknown": sum(held is None for held in self.held),
-            "why": self.why,
-            "effect": self.effect,
-            "control": self.control,
-        }
+        """Counts, and what else there is to say."""
+        said: dict[str, Any] = {"claim": self.claim, "held": sum(map(bool, self.held)), "of": len(self.held)}
+        if self.why:
+            said |= {"unknown": sum(held is None for held in self.held), "why": self.why}
+        if self.effect:
+            said |= {"effect": self.effect, "control": self.control}
+        return said
 
 
 @dataclass(frozen=True)
