@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from alignlab import names
 from alignlab.errors import DataError
 from alignlab.models.chat import Rendered, example, text_ids
 from alignlab.models.chat_template import ids_of
@@ -48,7 +49,7 @@ def plainly(row: Rendered, model: Any) -> float:
 
 @torch.no_grad()
 def test_each_answer_has_the_probability_that_the_model_gives_it_token_by_token(tmp_path: Path) -> None:
-    policy = load_policy("src/alignlab/town/models/town-s", ModelSettings())
+    policy = load_policy(names.models.model("town-s").path, ModelSettings())
     found = chosen(asked(tmp_path, [IN_CHAT, IN_TEXT, ALONE]))
     for row, mine in zip((IN_CHAT, IN_TEXT, ALONE), found, strict=True):
         for answer, raw in zip(row.answers, mine.raw, strict=True):

@@ -125,8 +125,8 @@ def test_the_same_completions_are_ranked_by_somebody_else_with_nothing_sampled(t
 
 
 def test_between_two_policies_lies_each_weight_and_at_the_ends_the_two(tmp_path: Path) -> None:
-    data = prompts_file(tmp_path / "d.jsonl", *[])
-    write_jsonl(Path(data), [Demonstration(Prompt.user("Hello."), "Good day.")] * 4)
+    data = str(tmp_path / "shown.jsonl")
+    write_jsonl(data, [Demonstration(Prompt.user(f"Hello {i}."), "Good day.") for i in range(4)])
     short = SFTSettings(epochs=1.0, batch=4, held_out=0.0)
     where = {"model": "town-s", "data": data, "count": 0, "seed": 0, "resume": True}
     stages.sft(**where, out=tmp_path / "sft", settings=short)
@@ -161,6 +161,10 @@ def test_between_two_policies_lies_each_weight_and_at_the_ends_the_two(tmp_path:
         )
 
 
+HAS = ("honest", "honest", "complied", "complied")
+"""The part that each of four requests has: two claims, two harms."""
+
+
 def test_gold_s_parts_of_every_sample_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
     """A part that only some kinds of request have is None elsewhere, and no 0."""
     town = world.build()
@@ -168,7 +172,7 @@ def test_gold_s_parts_of_every_sample_are_kept_where_they_are_asked_for(tmp_path
     data = prompts_file(tmp_path / "p.jsonl", *claims, *sets.load(town, "harmful-test", count=2))
     sampling = SamplingSettings(max_new_tokens=12)
     how = {"model": "town-s", "rewards": [], "data": data, "count": 0, "gold": "town:gold", "seed": 0}
-    how |= {"resume": True, "parts": ("agreement", "complied")}
+    how |= {"resume": True, "parts": ("honest", "complied")}
     measuring.point(
         reference="town-s",
         out=tmp_path / "point",
@@ -178,9 +182,9 @@ def test_gold_s_parts_of_every_sample_are_kept_where_they_are_asked_for(tmp_path
     measuring.curve(out=tmp_path / "curve", settings=CurveSettings(most=3, sampling=sampling), **how)
     for name in ("point", "curve"):
         run = read_run(tmp_path / name)
-        assert [len(row["parts"]["agreement"]) for row in run.samples] == [3] * 4
-        for row in run.samples[2:]:
-            assert row["parts"]["agreement"] == [None] * 3 and None not in row["parts"]["complied"]
-        assert run.config["options"]["parts"] == "agreement,complied"
+        for row, there, not_there in zip(run.samples, HAS, reversed(HAS), strict=True):
+            assert row["parts"][not_there] == [None] * 3 and len(row["parts"][there]) == 3
+            assert None not in row["parts"][there]
+        assert run.config["options"]["parts"] == "honest,complied"
     found = read_run(tmp_path / "point").summary["parts"]
-    assert found["complied"]["n"] in (2, 4) and found["agreement"]["n"] <= 2
+    assert found["complied"]["n"] == found["honest"]["n"] == 2

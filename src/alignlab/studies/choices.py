@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +100,15 @@ def choices(
     `raw`, its log-probability, nats.
     """
     start, listed = names.models.model(model), read_choices(asked)
-    run = open_run("study-choices", out, settings, seed, resume, uses=[start, listed], asked=asked)
+    run = open_run("study-choices", out, settings, seed, resume, uses=[start, listed])
     if run.done:
         return done(run)
     from ..models.load import load_policy
 
-    policy = load_policy(start.path, settings.model)
-    found: list[dict[str, Any]] = []
-    rows = listed.records
-    for chunk in run.in_chunks(rows, lambda _, some: raw_of(policy, some), desc="choices", size=CHUNK):
-        for row, raw in zip(rows[len(found) :], chunk, strict=False):
-            found.append(row_of(row, raw))
+    policy, rows = load_policy(start.path, settings.model), listed.records
+    chunks = run.in_chunks(rows, lambda _, some: raw_of(policy, some), desc="choices", size=CHUNK)
+    raws = chain.from_iterable(chunks)
+    found = [row_of(row, raw) for row, raw in zip(rows, raws, strict=True)]
     run.log_samples(0, found)
     summary: dict[str, Any] = {"choices": len(found)} | summarize(found)
     run.finish(summary)
