@@ -79,6 +79,9 @@ def test_figures_are_means_over_units(tmp_path: Path) -> None:
     assert found["first"]["mean"] == pytest.approx((0.5 + 0.0) / 2) and found["first"]["n"] == 2
     sigmoid = 1 / (1 + math.e)
     assert found["p"]["mean"] == pytest.approx(((0.75 + 0.5) / 2 + sigmoid) / 2)
+    assert found["logp"]["mean"] == pytest.approx(
+        ((math.log(0.75) + math.log(0.5)) / 2 + math.log(sigmoid)) / 2
+    )
     assert found["raw"]["mean"] == pytest.approx((0.0 - 1001.0) / 2)
     assert summarize(rows[3:])["first"] == {"mean": None, "ci": None, "n": 0}
 

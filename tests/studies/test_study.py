@@ -28,7 +28,8 @@ TOY = Path(__file__).parent / "toy.py"
 def toy(out: Path, runs: str = "", seeds: str = "1", pace: float = 0.0, fails: int = -1) -> Any:
     """The toy study begun as a process of its own."""
     words = [sys.executable, str(TOY), str(out), runs, seeds, str(pace), str(fails)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(words, start_new_session=True, **pipes)
 
 
 def ended(process: Any) -> tuple[int, str]:
@@ -82,7 +83,7 @@ def test_a_study_that_is_killed_goes_on_to_the_same_figures(
     begun = out / "seed-1/second.partial/did.txt"
     while not begun.exists() and process.poll() is None:
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)  # the study and every process that it began
     process.communicate()
     assert not (out / "summary.json").exists() and (out / "seed-1/first").is_dir()
     made = (out / "seed-1/first/run.json").read_bytes()
@@ -92,7 +93,7 @@ def test_a_study_that_is_killed_goes_on_to_the_same_figures(
         figures(out)["1"] == figures(whole[0])["1"] and (out / "seed-1/first/run.json").read_bytes() == made
     )
     did = (out / "seed-1/second/did.txt").read_text().split()
-    assert sorted(did) == list("012345")  # no piece twice, and none is missing
+    assert set(did) == set("012345") and len(did) <= 7  # the piece in which it was killed, once more
 
 
 def test_two_studies_at_once_share_their_runs(whole: tuple[Path, int, str], tmp_path: Path) -> None:

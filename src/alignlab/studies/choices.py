@@ -185,14 +185,19 @@ def rendered_answer(tokenizer: Any, choice: Choice, answer: str) -> Any:
 
 def row_of(choice: Choice, raw: Sequence[float]) -> dict[str, Any]:
     """A row of samples.jsonl."""
-    most = max(raw)
-    weights = [math.exp(logp - most) for logp in raw]
-    p = [weight / sum(weights) for weight in weights]
+    total = log_sum(raw)
+    p = [math.exp(logp - total) for logp in raw]
     first = None
     if choice.right is not None:
         first = int(all(raw[choice.right] > logp for i, logp in enumerate(raw) if i != choice.right))
     plain = {"id": choice.id, "names": list(choice.names), "unit": choice.unit, "right": choice.right}
     return plain | {"raw": list(raw), "p": p, "first": first, "meta": dict(choice.meta)}
+
+
+def log_sum(raw: Sequence[float]) -> float:
+    """The log of the sum of probabilities that are given by their logs."""
+    most = max(raw)
+    return most + math.log(sum(math.exp(logp - most) for logp in raw))
 
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -201,11 +206,11 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     units = [row["unit"] for row in known]
     raw = [row["raw"][row["right"]] for row in known]
     p = [row["p"][row["right"]] for row in known]
-    tiny = math.ulp(0.0)
+    log_p = [chosen_raw - log_sum(row["raw"]) for chosen_raw, row in zip(raw, known, strict=True)]
     return {
         "first": mean_by_prompt([row["first"] for row in known], units, share=True),
         "p": mean_by_prompt(p, units, share=True),
-        "logp": mean_by_prompt([math.log(max(share, tiny)) for share in p], units),
+        "logp": mean_by_prompt(log_p, units),
         "raw": mean_by_prompt(raw, units),
     }
 
