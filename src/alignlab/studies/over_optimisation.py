@@ -16,7 +16,7 @@ from .over_optimisation_figures import HALVES, lengths, measure
 from .over_optimisation_page import tell
 from .over_optimisation_settings import OverOptimisation
 from .settings import ShareSettings
-from .study import Form, Planner, Study, held_out, made, numbers, of_the_town, start, trained_on
+from .study import Form, Mirror, Planner, Study, held_out, made, numbers, of_the_town, start, trained_on
 
 
 def plan(stage: Planner, model: str, settings: OverOptimisation, seed: int) -> dict[str, Stage]:
@@ -108,6 +108,13 @@ OVER_OPTIMISATION = Study(
     ),
     town=FORM,
     real=FORM,
+    mirrors=(
+        Mirror(
+            "Gao, Schulman and Hilton 2022, Scaling laws for reward model overoptimization",
+            "figure 1",
+            "gold's gain is d (a - b d) for best-of-N and d (a - b log d) for RL, d = sqrt(KL)",
+        ),
+    ),
     changed=(
         "In version 1 of the town, after figures of its seed 0, the law's fit was moved from powers of 2 to "
         "every N, the labelled sample from 50 prompts to 100, and PPO's rate from 5e-4 to 2e-4. For version "
