@@ -30,7 +30,7 @@ from alignlab.run import read_run
 from alignlab.sampling.local import LocalSampler
 from alignlab.settings import LabelSettings, ModelSettings, ReviseSettings
 from alignlab.studies import steps
-from alignlab.studies.settings import RelabelSettings
+from alignlab.studies.settings import RerankSettings
 from alignlab.town.exam import EXAM, SEEDS, measured
 from alignlab.town.measure import critic
 from alignlab.town.world import build
@@ -137,7 +137,7 @@ def plan_of(out: Path, seed: int, workers: int) -> Plan:
     learnt(
         "people label harm",
         plan.stage(
-            "label-people", steps.relabel, data=made["label"], settings=RelabelSettings("town:harm-only")
+            "label-people", steps.rerank, data=made["label"], settings=RerankSettings("town:harm-only")
         ),
         by_ppo=True,
     )

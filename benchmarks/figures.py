@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignlab.studies.catalogue import STUDIES
+from alignlab.studies.catalogue import STUDIES, reads
 from alignlab.town.exam import EXAM, SEEDS
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ def benchmark(name: str, out: str, runs: str = "") -> tuple[str, ...]:
 
 def study(name: str) -> str:
     """A study that asks held-out prompts asks those of the exam; studies of one seed share their runs."""
-    held_out = f" --test {EXAM}" if "test" in STUDIES[name].reads else ""
+    held_out = f" --test {EXAM}" if "test" in reads(name) else ""
     runs = "OUT/studies/shared"
     return f"-m alignlab.cli study {name} --seeds SEEDS{held_out} --runs {runs} --out OUT/studies/PART{name}"
 

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from alignlab.studies.catalogue import STUDIES, reads
+from alignlab.studies.page import beside_papers, claims_of
 from alignlab.town.exam import SEEDS, measured, with_head
 
 PAGE = Path(__file__).parent / "studies.md"
@@ -30,7 +32,6 @@ def measure(folder: Path, names: Sequence[str], seeds: Sequence[int], more: Sequ
     fails.
     """
     from alignlab import cli
-    from alignlab.studies.catalogue import STUDIES
 
     for name in names:
         out = folder / name
@@ -40,7 +41,7 @@ def measure(folder: Path, names: Sequence[str], seeds: Sequence[int], more: Sequ
             if summary["seeds"] == list(seeds) and test == SET:
                 continue
         words = ["study", name, "--seeds", ",".join(map(str, seeds)), "--out", str(out), *more]
-        if "test" in STUDIES[name].reads:
+        if "test" in reads(name):
             words += ["--test", SET, "--runs", str(folder / "shared")]
         if code := cli.main(words):
             raise SystemExit(code)
@@ -49,26 +50,23 @@ def measure(folder: Path, names: Sequence[str], seeds: Sequence[int], more: Sequ
 def section(summary: dict[str, Any]) -> str:
     """What one study found, as Markdown: its conclusion, in how many seeds each claim held, its tables."""
     lines = [f"{summary['measured_on']} {summary['machine']['cores']} cores.", ""]
-    lines += [f"- {sentence}" for sentence in summary["conclusion"]]
-    lines += [
-        "",
-        "| claim | held in |",
-        "|---|---|",
-        *(f"| {cell(bar['claim'])} | {bar['held']} of {bar['of']} seeds |" for bar in summary["bars"]),
-        "",
-        summary["claims"],
-    ]
+    lines += [f"- {sentence}" for sentence in (*summary.get("failures", ()), *summary["conclusion"])]
+    lines += ["", *rows_of(claims_of(summary))]
+    for part in beside_papers(summary):
+        lines += ["", f"**{part['title']}**", "", *part["text"], "", *rows_of(part["table"])]
     for table in summary["tables"]:
-        lines += [
-            "",
-            f"**{table['title']}**",
-            "",
-            "| " + " | ".join(map(cell, table["heads"])) + " |",
-            "|" + "---|" * len(table["heads"]),
-            *("| " + " | ".join(map(cell, row)) + " |" for row in table["rows"]),
-        ]
-        lines += ["", table["note"]] if table.get("note") else []
+        lines += ["", f"**{table['title']}**", "", *rows_of(table)]
     return "\n".join(lines)
+
+
+def rows_of(table: Mapping[str, Any]) -> list[str]:
+    """A table as Markdown, its note below."""
+    lines = [
+        "| " + " | ".join(map(cell, table["heads"])) + " |",
+        "|" + "---|" * len(table["heads"]),
+        *("| " + " | ".join(map(cell, row)) + " |" for row in table["rows"]),
+    ]
+    return [*lines, "", table["note"]] if table.get("note") else lines
 
 
 def cell(text: str) -> str:
@@ -102,8 +100,6 @@ def write(folder: Path, page: Path = PAGE) -> list[str]:
 
 
 def main() -> None:
-    from alignlab.studies.catalogue import STUDIES
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--studies", nargs="+", default=list(STUDIES), choices=list(STUDIES))

@@ -1,4 +1,6 @@
-"""Scripts that lie outside the package (docs/make_*.py, benchmarks/*.py), for their tests."""
+"""Scripts that lie outside the package (docs/make_*.py, benchmarks/*.py), for their tests; and what several
+tests look up.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,14 @@ def script(path: str) -> Any:
     sys.modules[spec.name] = module  # its dataclasses look there
     spec.loader.exec_module(module)
     return module
+
+
+def studies_settings() -> list[Any]:
+    """The modules of settings that studies share and that each of them owns."""
+    from alignlab.studies.catalogue import STUDIES
+
+    places = {entry.settings.partition(":")[0]: None for entry in STUDIES.values()}
+    return [importlib.import_module(f"alignlab.studies.{place}") for place in ("settings", *places)]
 
 
 HEAVY = (

@@ -15,7 +15,8 @@ from alignlab.recipes import settings as recipes_settings
 from alignlab.recipes.settings import FAST, PipelineSettings
 from alignlab.settings import OptimSettings, PPOSettings, SFTSettings, setting
 from alignlab.settings.resolve import config_hash, dotted, from_dict, resolve, to_dict
-from alignlab.studies import settings as studies_settings
+
+from .scripts import studies_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +204,9 @@ def test_dotted_names_have_type_default_and_help_and_nested_defaults_are_those_o
 
 
 def test_every_setting_of_every_stage_has_a_help_text_and_can_be_given_as_a_flag():
-    rooms = {**vars(settings), **vars(recipes_settings), **vars(studies_settings)}
-    kinds = [kind for kind in rooms.values() if isinstance(kind, type) and is_dataclass(kind)]
+    rooms = (settings, recipes_settings, *studies_settings())
+    kinds = {kind for room in rooms for kind in vars(room).values() if is_dataclass(kind)}
+    kinds = {kind for kind in kinds if isinstance(kind, type)}
     assert len(kinds) > 10
     for kind in kinds:
         for name, known in dotted(kind).items():

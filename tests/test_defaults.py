@@ -27,7 +27,8 @@ from alignlab.settings.defaults import (
     known,
 )
 from alignlab.settings.resolve import dotted, resolve
-from alignlab.studies.settings import FAST_STUDY, StudySettings
+from alignlab.studies.over_optimisation_settings import FAST as FAST_STUDY
+from alignlab.studies.over_optimisation_settings import OverOptimisation
 
 from .scripts import ROOT
 
@@ -148,7 +149,7 @@ def test_what_somebody_gave_wins_and_settings_within_settings_follow_too(tmp_pat
             else found.dpo.optim.lr == RATES[settings.DPOSettings].small
         )
         assert found.sft.max_length == 1024 and found == followed(preset, name)
-    lora = replace(StudySettings(), sft=SFTSettings(adapter=AdapterSettings(rank=4)))
+    lora = replace(OverOptimisation(), sft=SFTSettings(adapter=AdapterSettings(rank=4)))
     assert (
         followed(lora, name).sft.optim.lr == RATES[SFTSettings].lora
         and followed(lora, name).dpo.optim.lr == RATES[settings.DPOSettings].small
@@ -241,17 +242,13 @@ def test_print_config_says_where_each_came_from(tmp_path: Path, capsys: pytest.C
     }
 
 
-def test_recipes_and_studies_do_not_take_what_followed_the_model_for_a_wish(tmp_path: Path) -> None:
+def test_recipes_do_not_take_what_followed_the_model_for_a_wish(tmp_path: Path) -> None:
     from alignlab.recipes.catalogue import RECIPES
     from alignlab.recipes.catalogue import check as check_recipe
-    from alignlab.studies.command import STUDIES
-    from alignlab.studies.command import check as check_study
 
     name = model(tmp_path / "m", SMALL)
     for recipe in RECIPES:
         check_recipe(recipe, followed(PipelineSettings(), name), followed(PipelineSettings(), name))
-    for study, kind in STUDIES.items():
-        check_study(study, kind, followed(StudySettings(), name), False, name)
 
 
 def test_the_page_shows_the_rates_as_they_are() -> None:

@@ -9,10 +9,15 @@ from pathlib import Path
 from alignlab import settings
 from alignlab.recipes import settings as recipes_settings
 from alignlab.settings.shared import Range
-from alignlab.studies import settings as studies_settings
+
+from .scripts import studies_settings
 
 PACKAGE = Path(settings.__file__).parents[1]
-HOMES = {*(PACKAGE / "settings").glob("*.py"), *PACKAGE.glob("*/settings.py")}
+HOMES = {
+    *(PACKAGE / "settings").glob("*.py"),
+    *PACKAGE.glob("*/settings.py"),
+    *(PACKAGE / "studies").rglob("*settings.py"),
+}
 
 CARRIED = {
     "Plan": {"PipelineSettings"},
@@ -25,7 +30,7 @@ who learn on policy and of all who train a policy, and the server."""
 
 
 def classes() -> list[type]:
-    rooms = [vars(room).values() for room in (settings, recipes_settings, studies_settings)]
+    rooms = [vars(room).values() for room in (settings, recipes_settings, *studies_settings())]
     found = {kind for room in rooms for kind in room if isinstance(kind, type) and is_dataclass(kind)}
     return sorted(found - {Range}, key=lambda kind: kind.__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,10 @@ import pytest
 
 from alignlab import cli
 from alignlab.pipeline.runner import Stage
-from alignlab.studies.catalogue import STUDIES
-from alignlab.studies.settings import OverOptimisationSettings, OwnSettings, StudySettings
+from alignlab.studies.catalogue import STUDIES, study
+from alignlab.studies.over_optimisation_settings import OverOptimisation, OverOptimisationSettings
+from alignlab.studies.reward_shift_settings import RewardShift
+from alignlab.studies.settings import OwnSettings
 
 CLOSED = (
     "--closed-form.steps 20 --closed-form.prompts 2 --closed-form.vocabulary 3 --closed-form.length 2".split()
@@ -69,10 +70,10 @@ def test_without_a_name_it_lists_the_studies(capsys: pytest.CaptureFixture[str])
     [
         (["nonsense"], 2, "one of:"),
         (["closed-form", "--seeds", "0,x"], 2, "whole numbers"),
-        (["closed-form", "--curve.most", "3"], 3, "does not read curve"),
-        (["closed-form", "--own.gold", "constant"], 3, "it has no data"),
-        (["demonstrations", "--own.prompts", "mine.jsonl"], 3, "the town's"),
-        (["mixed-demonstrations", "--own.prompts", "others.jsonl"], 3, "of the town's alone"),
+        (["closed-form", "--curve.most", "3"], 3, "belongs to alignlab study over-optimisation"),
+        (["closed-form", "--own.gold", "constant"], 3, "not to closed-form"),
+        (["demonstrations", "--own.prompts", "mine.jsonl"], 3, "not to demonstrations"),
+        (["mixed-demonstrations", "--test", "others.jsonl"], 3, "of the town's alone"),
         (["kl-frontier", "--own.prompts", "mine.jsonl"], 3, "annotator = town:fair knows the town alone"),
         (["reward-shift", *OWN, "--test", "town:test"], 3, "test = town:test"),
         (["kl-frontier", *OWN, "--own.demonstrations", "town:demos"], 3, "own.demonstrations = town:demos"),
@@ -350,7 +351,7 @@ def test_the_furthest_policy_is_the_one_whose_answers_were_ranked_anew() -> None
     rows = [*near, row("ppo-kl-0", 2.0, 0.6), row("dpo-0.03", 9.0, 0.2)]
     anew = [*near, row("ppo-kl-0", 2.0, 0.7), row("dpo-0.03", 9.0, 0.1)]
     by_judge = {"before": rows, "more": rows, "refreshed": anew}
-    told = STUDIES["reward-shift"].tell([{"prompts": 5, "far": "ppo-kl-0", "rows": by_judge}])
+    told = study("reward-shift").town.tell([{"prompts": 5, "far": "ppo-kl-0", "rows": by_judge}])
     assert "0.900 of the time" in told.conclusion[0] and "0.600" in told.conclusion[0]
     assert [list(bar.held) for bar in told.bars] == [[True], [True]]
 
@@ -427,14 +428,12 @@ def test_what_the_other_two_plan_with_data_of_ones_own(name: str, own: Path) -> 
         gold="judge_of_studies:near",
         reward="" if name == "reward-shift" else "my-reward",
     )
-    settings = replace(
-        StudySettings(),
-        own=sources,
-        test="others.jsonl",
-        annotator="judge_of_studies:near",
-        over_optimisation=OverOptimisationSettings(sizes="other/model"),
-    )
-    STUDIES[name].plan(stage, "my/model", settings, 0)
+    own_data = {"own": sources, "test": "others.jsonl", "annotator": "judge_of_studies:near"}
+    settings: Any = RewardShift(**own_data)
+    if name == "over-optimisation":
+        sizes = OverOptimisationSettings(sizes="other/model")
+        settings = OverOptimisation(**own_data, over_optimisation=sizes)
+    study(name).real.plan(stage, "my/model", settings, 0)
     assert planned and "town" not in str(
         [{key: value for key, value in arguments.items() if key != "settings"} for _, arguments in planned]
     )

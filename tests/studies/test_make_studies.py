@@ -11,6 +11,7 @@ import pytest
 
 from alignlab import cli
 from alignlab.studies.catalogue import STUDIES
+from alignlab.studies.study import Bar
 
 from ..scripts import ROOT, script
 
@@ -38,7 +39,12 @@ def test_figures_go_between_the_marks(maker, tmp_path: Path) -> None:
         "claims": "The claims were fixed before.",
         "machine": {"cores": 2},
         "conclusion": ["It is near."],
-        "bars": [{"claim": "a | b", "held": 1, "of": 2}],
+        "failures": ["Seed 2 failed: the disk is full"],
+        "bars": [Bar("a | b", [True, None], "no figure", "0.2", "placebo: 0.0").to_json()],
+        "mirrors": [{"paper": "Gao 2022", "figure": "figure 1", "number": "falls"}],
+        "verdict": {"says": "agrees", "why": "It falls."},
+        "falsified_by": "A rise.",
+        "would_change_my_mind": "",
         "tables": [{"title": "T", "heads": ["", "x"], "rows": [["PPO", "0.001 ± 0.002"]], "note": "n"}],
     }
     (tmp_path / "runs" / "closed").mkdir(parents=True)
@@ -52,7 +58,11 @@ def test_figures_go_between_the_marks(maker, tmp_path: Path) -> None:
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert (
         "- It is near." in text
-        and "| a \\| b | 1 of 2 seeds |" in text
+        and "| a \\| b | 0.2 | placebo: 0.0 | 1 of 2 seeds (could not be computed in 1 of 2: no figure) |"
+        in text
+        and "- Seed 2 failed: the disk is full" in text
+        and "It agrees. It falls." in text
+        and "| Gao 2022 | figure 1 | falls |" in text
         and "| PPO | 0.001 ± 0.002 |" in text
         and "town:exam, n = 300 prompts. Seeds 0, 1. 2 cores." in text
         and "The claims were fixed before." in text

@@ -27,7 +27,8 @@ def check_options(command: Command, values: dict[str, Any]) -> None:
         values: what the command's function is called with.
     """
     if command.out:
-        holds_runs = bool(command.swept) or command.settings in (PipelineSettings, StudySettings)
+        kind = command.settings or object
+        holds_runs = bool(command.swept) or issubclass(kind, (PipelineSettings, StudySettings))
         check = check_folder if holds_runs else check_out
         check(values["out"])
     for option in command.options:
@@ -83,12 +84,6 @@ def recipe(name: str) -> None:
     known.one_of(name, RECIPES, "there is no recipe")
 
 
-def study(name: str) -> None:
-    from ..studies.catalogue import STUDIES
-
-    known.one_of(name, STUDIES, "there is no study")
-
-
 def attacks(name: str) -> None:
     from ..redteam.attacks import catalogue
 
@@ -128,7 +123,6 @@ def want(name: str) -> None:
 
 OURS: dict[str, Callable[[str], None]] = {
     "recipe": recipe,
-    "study": study,
     "attacks": attacks,
     "defences": defences,
     "stacks": stacks,
@@ -165,10 +159,6 @@ def listed(kind: str) -> list[str]:
             from ..recipes.catalogue import RECIPES
 
             return list(RECIPES)
-        case "study":
-            from ..studies.catalogue import STUDIES
-
-            return list(STUDIES)
         case "attacks":
             from ..redteam.attacks import catalogue
 

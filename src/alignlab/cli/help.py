@@ -45,7 +45,7 @@ def text(
     """The help of one command.
 
     Args:
-        arguments: what was typed beside: a study's name or a recipe leave out what it does not read.
+        arguments: what was typed beside: a recipe leaves out what it does not read.
         whole: every setting.
     """
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
@@ -97,24 +97,20 @@ def kinds(name: str, width: int) -> Iterator[str]:
         return
     spelled = "KIND" if command.spoken or name == "redteam" else "--kind KIND"
     yield from ("", f"kinds (alignlab {name} {spelled} --help shows the options of each):")
-    yield from row(command.kind, "the one below, where none is named", width)
+    if command.kind:
+        yield from row(command.kind, "the one below, where none is named", width)
     for kind, other in command.kinds.items():
         yield from row(kind, other.help, width)
 
 
 def reads(command: Command, arguments: Sequence[str]) -> frozenset[str] | None:
-    """The settings that the recipe or study among the arguments reads; None where none is named: all."""
+    """The settings that the recipe among the arguments reads; None where none is named: all."""
     if command.settings is PipelineSettings and "--recipe" in arguments[:-1]:
         from ..recipes.catalogue import COMMON as ALL
         from ..recipes.catalogue import RECIPES
 
         recipe = RECIPES.get(arguments[list(arguments).index("--recipe") + 1])
         return recipe.reads | ALL if recipe else None
-    if command.settings is StudySettings:
-        from ..studies.catalogue import STUDIES
-
-        study = next((STUDIES[word] for word in arguments if word in STUDIES), None)
-        return frozenset({"workers", *study.reads}) if study else None
     return None
 
 
@@ -130,7 +126,7 @@ def settings(
         setting for setting in dotted(kind).values() if read is None or setting.name.partition(".")[0] in read
     ]
     own = [setting for setting in every if "." not in setting.name]
-    plans = kind in (PipelineSettings, StudySettings, RedteamSettings)
+    plans = issubclass(kind, (PipelineSettings, StudySettings, RedteamSettings))
     if whole:
         shown = every
     else:

@@ -50,9 +50,10 @@ def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[s
     asked = finder.parse_known_args(list(arguments))[0].kind
     if asked not in kinds:
         raise UserError(
-            f"alignlab {name} knows no kind {asked or 'without a name'}",
+            f"alignlab {name} knows no {asked or 'kind without a name'}",
             remedy=nearest(str(asked), kinds) or "one of: " + ", ".join(kinds),
         )
+    spelled = "" if command.spoken else "--kind "
     others: dict[str, list[str]] = {}
     for kind, other in kinds.items():
         words = [option.flag for option in other.options]
@@ -64,7 +65,7 @@ def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[s
         kinds[asked],
         arguments,
         {
-            word: f"alignlab {name} --kind {' and '.join(theirs)}, not to --kind {asked}"
+            word: f"alignlab {name} {spelled}{' and '.join(theirs)}, not to {spelled}{asked}"
             for word, theirs in others.items()
             if asked not in theirs
         },

@@ -40,6 +40,7 @@ def run(name: str, arguments: list[str]) -> int:
     values: dict[str, Any] = {
         option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options
     }
+    values |= command.given
     if "columns" in given:
         if not values["data"]:
             raise UserError(

@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Terminated, UserError
-from ..run import DONE_ALREADY, Resume, beside, check_folder, read_run
+from ..run import DONE_ALREADY, Busy, Resume, beside, check_folder, read_run, wait_until_free
 from ..settings import Training
 from ..text.lists import by_comma
+from ..text.streams import say
 from .view import View
 
 PRELOAD = "alignlab.pipeline.warm"
@@ -46,7 +47,8 @@ class Stage:
     arguments: dict[str, Any]
     needs: list[Stage]
     seconds: float = 0.0
-    state: str = "waiting"  # waiting, running, done
+    state: str = "waiting"  # waiting, running, done, failed
+    error: Exception | None = None  # why it failed, or what it needs did
     text: str = ""
     was_done: bool = False  # by an earlier command
     lent: Any = field(default=None, repr=False)  # seen by its process too: 1 while a core is lent to it
@@ -100,9 +102,12 @@ class Pipeline:
         self.stages.append(stage)
         return stage
 
-    def run(self) -> None:
+    def run(self, *, go_on: bool = False) -> None:
         """Run everything that was planned. The first error stops the rest and is raised; what was finished
         stays.
+
+        Args:
+            go_on: an error stops those alone that need the stage; it is their `error` too, and not raised.
         """
         children = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ALIGNLAB_PROGRESS": "file"}
         ours = {name: os.environ.get(name) for name in children}
@@ -116,9 +121,9 @@ class Pipeline:
         previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
             with view:
-                while len(self._in_state("done")) < len(self.stages):
+                while self._in_state("waiting") or self._in_state("running"):
                     self._start_ready(context)
-                    self._collect(view, timeout=0.25)
+                    self._collect(view, timeout=0.25, go_on=go_on)
                     view.show()
         finally:
             self._stop_all()
@@ -160,30 +165,46 @@ class Pipeline:
         waiting = [other for other in self.stages if stage in other.needs]
         return max((1 + self._stages_behind(other) for other in waiting), default=0)
 
-    def _collect(self, view: View, timeout: float) -> None:
+    def _collect(self, view: View, timeout: float, *, go_on: bool) -> None:
         running = {stage.pipe: stage for stage in self._in_state("running")}
         for pipe in wait(list(running), timeout):  # type: ignore[arg-type]
             stage = running[pipe]  # type: ignore[index]
             try:
-                outcome, payload = stage.pipe.recv()  # type: ignore[union-attr]
-            except EOFError:
-                assert stage.process is not None
-                stage.process.join()
-                raise UserError(
-                    f"the stage {stage.name} was killed (exit code {stage.process.exitcode})",
-                    where=str(stage.out),
-                    remedy="give the same command again: it goes on where it was",
-                ) from None
-            if outcome == "said":
-                view.note(stage, payload)
-                continue
-            stage.seconds = time.perf_counter() - stage.seconds
-            if outcome == "error":
-                raise payload
-            if outcome == "bug":
-                raise RuntimeError(f"stage {stage.name}\n{payload}")
-            stage.state, stage.text, stage.was_done = "done", payload, payload.endswith(DONE_ALREADY)
-            stage.seconds = read_run(stage.out).seconds
+                self._hear(stage, view)
+            except Exception as error:
+                if not go_on:
+                    raise
+                self._fail(stage, error)
+
+    def _hear(self, stage: Stage, view: View) -> None:
+        """What a stage says: a line, that it is done, or how it failed, which is raised."""
+        try:
+            outcome, payload = stage.pipe.recv()  # type: ignore[union-attr]
+        except EOFError:
+            assert stage.process is not None
+            stage.process.join()
+            raise UserError(
+                f"the stage {stage.name} was killed (exit code {stage.process.exitcode})",
+                where=str(stage.out),
+                remedy="give the same command again: it goes on where it was",
+            ) from None
+        if outcome == "said":
+            view.note(stage, payload)
+            return
+        stage.seconds = time.perf_counter() - stage.seconds
+        if outcome == "error":
+            raise payload
+        if outcome == "bug":
+            raise RuntimeError(f"stage {stage.name}\n{payload}")
+        stage.state, stage.text, stage.was_done = "done", payload, payload.endswith(DONE_ALREADY)
+        stage.seconds = read_run(stage.out).seconds
+
+    def _fail(self, stage: Stage, error: Exception) -> None:
+        """A stage failed, and with it all that need it."""
+        stage.state, stage.error, stage.text = "failed", error, str(error)
+        for other in self.stages:
+            if stage in other.needs and other.state == "waiting":
+                self._fail(other, error)
 
     def _stop_all(self) -> None:
         processes = [stage.process for stage in self.stages if stage.process is not None]
@@ -261,6 +282,18 @@ class _Said(io.TextIOBase):
             self.pipe.send((outcome, payload))
 
 
+def alone(target: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """What a stage gives. While another process is writing to its folder it waits, and then finds the run
+    done or goes on with it: two pipelines may share runs.
+    """
+    while True:
+        try:
+            return target(**arguments)
+        except Busy as busy:
+            say(f"another process is making {busy.staging.name.removesuffix('.partial')}: waiting for it")
+            wait_until_free(busy.staging)
+
+
 def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection, lent: Any) -> None:
     """One stage in a process of its own: one thread, errors sent back as they are.
 
@@ -276,7 +309,7 @@ def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connecti
     if lent is not None:
         beside.lend(lambda: bool(lent.value))
     try:
-        result = target(**arguments)
+        result = alone(target, arguments)
         said.tell("done", (result or {}).get("text", ""))
     except UserError as error:
         said.tell("error", error)

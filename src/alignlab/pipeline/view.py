@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ..text.escapes import one_line
 
 CLOCK = 10  # columns of the time before a line
+ENDED = ("done", "failed")
 
 
 class Stage(Protocol):
@@ -24,7 +25,7 @@ class Stage(Protocol):
 
     name: str
     out: Path
-    state: str  # waiting, running, done
+    state: str  # waiting, running, done, failed
     seconds: float
     text: str
 
@@ -80,6 +81,8 @@ class View:
                 if stage.state == "done":
                     first, clock = stage.text.split("\n")[0], time.perf_counter() - self.started
                     self.say(f"{stage.name:<14} took {stage.seconds:6.1f} s  {first}", f"{clock:.1f} s")
+                elif stage.state == "failed":
+                    self.say(f"{stage.name:<14} failed: " + stage.text.split("\n")[0])
                 elif not self.live:
                     self.say(f"{stage.name:<14} started")
         if self.live:
@@ -103,7 +106,7 @@ class View:
                     table.add_row(stage.name, "█" * int(bar * done / total), said)
                 else:
                     table.add_row(stage.name, "", "loading")
-        ended = sum(stage.state == "done" for stage in self.stages)
+        ended = sum(stage.state in ENDED for stage in self.stages)
         said = f"{ended}/{len(self.stages)}"
         left = time_left(self.stages, self.workers)
         if left is not None:
@@ -125,7 +128,7 @@ def time_left(stages: Sequence[Stage], workers: int) -> float | None:
         like = [other.seconds for other in same or ended]
         if stage.state == "running" and (known := progress_of(stage.out))[1]:
             lasts[id(stage)] = known[2]
-        elif stage.state == "done":
+        elif stage.state in ENDED:
             lasts[id(stage)] = 0.0
         elif like:
             lasts[id(stage)] = sum(like) / len(like)
@@ -136,8 +139,8 @@ def time_left(stages: Sequence[Stage], workers: int) -> float | None:
             return None
     free = [0.0] * workers
     ends: dict[int, float] = {}
-    for stage in sorted(stages, key=lambda stage: ("done", "running", "waiting").index(stage.state)):
-        if stage.state == "done":
+    for stage in sorted(stages, key=lambda stage: (*ENDED, "running", "waiting").index(stage.state)):
+        if stage.state in ENDED:
             ends[id(stage)] = 0.0
             continue
         place = free.index(min(free))

@@ -13,6 +13,7 @@ from .completions import Score as Score
 from .completions import Unpaired as Unpaired
 from .completions import check_label as check_label
 from .jsonl import Record as Record
+from .jsonl import Row as Row
 from .jsonl import prompt_in as prompt_in
 from .jsonl import read_jsonl as read_jsonl
 from .jsonl import write_jsonl as write_jsonl

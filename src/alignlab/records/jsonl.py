@@ -6,16 +6,22 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import DataError
 from ..text.disk import write_whole
 from ..text.lines import as_json, read_lines
-from .completions import Chain, Completion, Demonstration, Unpaired
+from .completions import Completion, Demonstration, Unpaired
 from .preferences import Comparison, Ranking
 from .prompts import Prompt, Text
 
 Record = Prompt | Text | Demonstration | Completion | Comparison | Ranking | Unpaired
+
+
+class Row(Protocol):
+    """What is a line of a file."""
+
+    def to_json(self) -> dict[str, Any]: ...
 
 
 def prompt_in(record: Record) -> Prompt:
@@ -25,7 +31,7 @@ def prompt_in(record: Record) -> Prompt:
     return record if isinstance(record, Prompt) else record.prompt
 
 
-def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record | Chain]) -> str:
+def write_jsonl(path: str | os.PathLike[str], records: Iterable[Row]) -> str:
     """Write records one per line, whole or not at all; returns the SHA-256 of the file."""
     digest = hashlib.sha256()
     with write_whole(Path(path)) as staging, open(staging, "wb") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from ..data.harms import harms
 from ..feedback.safety.verdicts import Verdict
@@ -185,8 +185,3 @@ def unscored_goals(attempts: Sequence[Attempt]) -> set[str]:
     known.
     """
     return {attempt.goal for attempt in attempts if not attempt.verdict.scored} - fallen(attempts)
-
-
-def as_records(attempts: Sequence[Attempt]) -> Any:
-    """Attempts for `RunDir.add_data`, which asks for `to_json` alone."""
-    return cast("Any", attempts)

@@ -19,7 +19,7 @@ from ..stages.stage import train_policy, within_context
 from ..text.lines import read_lines
 from ..text.lists import by_comma
 from . import repair
-from .attempt import as_records, goals_of
+from .attempt import goals_of
 from .campaign import Outcome, Plan, attack_all, document, voids
 from .findings import Finding, findings_of
 from .session import Attack
@@ -210,9 +210,8 @@ def trained(
     method: SFTSettings | DPOSettings = settings.sft if settings.method == "sft" else settings.dpo
 
     def train(inner: RunDir, policy: Any) -> dict[str, Any]:
-        import torch
-
         from ..methods import direct, sft
+        from ..models.blending import move
 
         fitting = within_context(inner, method, policy.model)
         learns = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
@@ -223,9 +222,7 @@ def trained(
         else:
             comparisons = [lesson.comparison() for lesson in lessons if lesson.rejected]
             summary = direct.train(inner, policy, comparisons, fitting, seed=seed)
-        with torch.no_grad():
-            for parameter, before in zip(learns, start, strict=True):
-                parameter.lerp_(before, 1 - settings.reach)
+        move(learns, start, 1 - settings.reach)
         return summary | {"reach": settings.reach}
 
     made = train_policy(
@@ -321,7 +318,7 @@ def write_lessons(file: Path, lessons: Sequence[repair.Lesson]) -> None:
     from ..records import write_jsonl
 
     with writing(file.parent):
-        write_jsonl(file, as_records(lessons))  # type: ignore[arg-type]
+        write_jsonl(file, lessons)
 
 
 def read_lessons(file: Path) -> list[repair.Lesson]:

@@ -15,7 +15,6 @@ from ..feedback.safety.verdicts import VerdictJudge
 from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from ..settings import RedteamSettings
-from .attempt import as_records
 from .campaign import Outcome, Plan, attack_all, usable
 from .findings import Finding, find
 from .session import Session
@@ -70,8 +69,8 @@ def campaign(run: RunDir, session: Session, plan: Plan, s: RedteamSettings) -> t
 
 def keep_campaign(run: RunDir, outcome: Outcome, findings: Sequence[Finding], *, name: str = "") -> None:
     """Attempts and findings into the run's data."""
-    run.add_data(f"attempts{name}", as_records(outcome.everything))
-    run.add_data(f"findings{name}", as_records(findings))  # type: ignore[arg-type]
+    run.add_data(f"attempts{name}", outcome.everything)
+    run.add_data(f"findings{name}", findings)  # type: ignore[arg-type]
 
 
 def correction(judge: str) -> Any:

@@ -31,7 +31,6 @@ _GLUE = (
     "stages",
     "recipes",
     "studies.command",
-    "studies.settings",
     "report",
     "pipeline.runner",
     "pipeline.warm",
@@ -102,7 +101,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "redteam-attacker": ("redteam.train_attacker",),
     "study-closed-form": ("studies.closed_form",),
     **{f"study-{name}": ("studies.measuring", *_REWARDS) for name in ("held-out", "curve", "point")},
-    **{f"study-{name}": ("studies.steps",) for name in ("share", "relabel", "mixture", "join")},
+    **{f"study-{name}": ("studies.steps",) for name in ("share", "rerank", "mixture", "join", "blend")},
+    "study-choices": ("studies.choices", "studies.choice_rows"),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 
@@ -135,10 +135,17 @@ def _reached(roots: tuple[str, ...]) -> set[str]:
     todo = list(roots)
     while todo:
         module = todo.pop()
-        if module not in found and not any(module == glue or module.startswith(f"{glue}.") for glue in _GLUE):
+        if module not in found and not _is_glue(module):
             found.add(module)
             todo += _imports(module)
     return found
+
+
+def _is_glue(module: str) -> bool:
+    """Settings of a study are in its runs' configuration."""
+    return (module.startswith("studies.") and module.endswith("settings")) or any(
+        module == glue or module.startswith(f"{glue}.") for glue in _GLUE
+    )
 
 
 def _file(module: str) -> Path:

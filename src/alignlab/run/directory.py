@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DataError, UserError
 from ..health.rules import Finding, Watch
-from ..records import Chain, Record, write_jsonl
-from ..text.disk import make_folder, remove, sweep, sync_all, write_whole
+from ..records import Row, write_jsonl
+from ..text.disk import remove, sweep, sync_all, write_whole
 from ..text.escapes import visible
 from ..text.lines import append_lines
 from ..text.streams import say
@@ -94,13 +94,12 @@ class RunDir:
             return RunDir(out, tidied(out), done=True)
         staging = staging_of(out)
         with writing(staging):
-            make_folder(staging)
             lock(staging)
             sweep(staging)
             try:
                 if wanted.is_done(resume):  # another process finished it in between
-                    release(staging)
                     shutil.rmtree(staging)
+                    release(staging)
                     return RunDir(out, tidied(out), done=True)
                 if not wanted.goes_on(staging, resume):
                     for item in staging.iterdir():
@@ -137,7 +136,7 @@ class RunDir:
         if text:
             say(visible(text))
 
-    def add_data(self, name: str, records: Iterable[Record | Chain]) -> str:
+    def add_data(self, name: str, records: Iterable[Row]) -> str:
         """Records into data/NAME.jsonl, whole or not at all; returns the SHA-256."""
         with writing(self.path):
             digest = write_jsonl(self.path / "data" / f"{name}.jsonl", records)

@@ -1,20 +1,77 @@
-"""Every study by name."""
+"""Every study by name: what it asks, and where it and its settings lie. Imports nothing heavy."""
 
 from __future__ import annotations
 
-from .closed_form import CLOSED_FORM
-from .demonstrations import DEMONSTRATIONS
-from .kl_frontier import KL_FRONTIER
-from .mixed_demonstrations import MIXED_DEMONSTRATIONS
-from .over_optimisation import OVER_OPTIMISATION
-from .reward_shift import REWARD_SHIFT
-from .study import Study
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import Any
 
-STUDIES: dict[str, Study] = {
-    "over-optimisation": OVER_OPTIMISATION,
-    "kl-frontier": KL_FRONTIER,
-    "closed-form": CLOSED_FORM,
-    "mixed-demonstrations": MIXED_DEMONSTRATIONS,
-    "demonstrations": DEMONSTRATIONS,
-    "reward-shift": REWARD_SHIFT,
+
+@dataclass(frozen=True)
+class Entry:
+    """A study before it is imported.
+
+    Attributes:
+        question: what it asks, for people.
+        study: module and name of its `Study`, below `alignlab.studies`.
+        settings: module and class of all that it reads; the module has `FAST` too.
+    """
+
+    question: str
+    study: str
+    settings: str
+
+
+STUDIES: dict[str, Entry] = {
+    "over-optimisation": Entry(
+        "Gold and proxy against KL for best-of-N, RL and DPO on one axis: do Gao et al.'s laws hold, what do "
+        "reward-model size and comparisons change, and can one know where to stop without gold?",
+        "over_optimisation:OVER_OPTIMISATION",
+        "over_optimisation_settings:OverOptimisation",
+    ),
+    "kl-frontier": Entry(
+        "What do PPO's and RLOO's kl_coef and DPO's beta buy: how far does the policy go, what does the "
+        "reward model say, and what is true?",
+        "kl_frontier:KL_FRONTIER",
+        "kl_frontier_settings:KLFrontier",
+    ),
+    "closed-form": Entry(
+        "On a task whose KL-optimal policy is known in closed form, ref exp(r / beta) / Z: does each "
+        "method, with the shipped losses, find it?",
+        "closed_form:CLOSED_FORM",
+        "closed_form_settings:ClosedForm",
+    ),
+    "mixed-demonstrations": Entry(
+        "Demonstrations of mixed quality: does SFT imitate the mixture, and do preferences over its own "
+        "answers pick the better?",
+        "mixed_demonstrations:MIXED_DEMONSTRATIONS",
+        "mixed_demonstrations_settings:MixedDemonstrations",
+    ),
+    "demonstrations": Entry(
+        "The same SFT on as many demonstrations from people, a crowd, a stronger model and the model "
+        "itself: what is each worth?",
+        "demonstrations:DEMONSTRATIONS",
+        "demonstrations_settings:Demonstrations",
+    ),
+    "reward-shift": Entry(
+        "How often is a reward model right about what policies write, as they move away from the data it "
+        "was trained on, and do new comparisons repair it?",
+        "reward_shift:REWARD_SHIFT",
+        "reward_shift_settings:RewardShift",
+    ),
 }
+
+
+def study(name: str) -> Any:
+    """The `Study` of that name."""
+    return _imported(STUDIES[name].study)
+
+
+def reads(name: str) -> tuple[str, ...]:
+    """The settings and tables that a study reads."""
+    return tuple(item.name for item in fields(_imported(STUDIES[name].settings)))
+
+
+def _imported(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(f"{__package__}.{module}"), attribute)

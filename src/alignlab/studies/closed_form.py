@@ -12,8 +12,8 @@ from ..pipeline.runner import Stage
 from ..report import bar_charts, charts
 from ..run import RunInfo, derive_seed
 from ..stages.stage import done, open_run, result
-from .settings import ClosedFormSettings, StudySettings
-from .study import Bar, Planner, Study, Told, each, mean, spread
+from .closed_form_settings import ClosedForm, ClosedFormSettings
+from .study import Bar, Form, Planner, Study, Told, each, mean, spread
 
 RIGHT = (
     "PPO",
@@ -99,11 +99,11 @@ def learn(*, out: Path, seed: int, resume: bool, settings: ClosedFormSettings) -
     )
 
 
-def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
+def plan(stage: Planner, model: str, settings: ClosedForm, seed: int) -> dict[str, Stage]:
     return {"closed-form": stage("closed-form", learn, seed=seed, settings=settings.closed_form)}
 
 
-def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]:
+def measure(runs: dict[str, RunInfo], settings: ClosedForm) -> dict[str, Any]:
     return runs["closed-form"].summary
 
 
@@ -233,18 +233,11 @@ def distance(
 
 CLOSED_FORM = Study(
     title="How near each method comes to a policy known to be the best",
-    question=(
-        "On a task whose KL-optimal policy is known in closed form, ref exp(r / beta) / Z: does each "
-        "method, with the shipped losses, find it?"
-    ),
     controls=(
         "The reference and the optimum themselves; best-of-N exactly, without training; IPO and rejection "
         "sampling also against their own closed forms, which shows that the training is not what keeps them "
         "away; the same method with the KL at another place."
     ),
-    reads=("closed_form",),
-    plan=plan,
-    measure=measure,
-    tell=tell,
+    town=Form(plan, measure, tell),
     town_alone="it has no data: its world is so small that every answer is counted",
 )

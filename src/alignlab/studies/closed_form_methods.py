@@ -19,8 +19,8 @@ from ..losses import (
     ppo_value_loss,
     sft_loss,
 )
+from .closed_form_settings import ClosedFormSettings
 from .closed_form_task import Task
-from .settings import ClosedFormSettings
 
 
 @dataclass(frozen=True)

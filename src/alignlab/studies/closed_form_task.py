@@ -27,7 +27,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..losses import token_logprobs
 from ..run import derive_seed
-from .settings import ClosedFormSettings
+from .closed_form_settings import ClosedFormSettings
 
 MOST = 100_000  # completions times prompts that are enumerated
 

@@ -14,8 +14,8 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
-from .settings import StudySettings
-from .study import Bar, Planner, Study, Told, each, held_out, mean, spread
+from .demonstrations_settings import Demonstrations
+from .study import Bar, Form, Planner, Study, Told, each, held_out, mean, spread
 
 TITLES = {
     "people": "one ordinary writer per prompt",
@@ -31,7 +31,7 @@ COLLECTED = ("crowd", "distil", "self-instruct", "crowd-random", "distil-sft")
 SPARE = 1.4
 
 
-def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
+def plan(stage: Planner, model: str, settings: Demonstrations, seed: int) -> dict[str, Stage]:
     s, m = settings, settings.sources
     if m.count < 1:
         raise ConfigError(f"sources.count = {m.count}", remedy="a number of demonstrations from 1")
@@ -90,7 +90,8 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     data: dict[str, Any] = {"people": "town:demos", "clean": "town:demos-clean", **planned}
 
     # 3. the same SFT on as many of each, scored on the same held-out prompts
-    new = planned["held-out"] = held_out(stage, s, seed)
+    trained = [("town:prompts", s.prompts), ("town:demos", s.demonstrations)]
+    new = planned["held-out"] = held_out(stage, s.test, trained, seed)
     for name in TITLES:
         taught = stage(
             f"sources-sft-{name}",
@@ -115,7 +116,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     return planned
 
 
-def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]:
+def measure(runs: dict[str, RunInfo], settings: Demonstrations) -> dict[str, Any]:
     rows = {}
     for name in TITLES:
         evaluated, trained = runs[f"eval {name}"].summary, runs[f"sft {name}"].summary
@@ -236,17 +237,10 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
 
 DEMONSTRATIONS = Study(
     title="Where demonstrations come from",
-    question=(
-        "The same SFT on as many demonstrations from people, a crowd, a stronger model and the model "
-        "itself: what is each worth?"
-    ),
     controls=(
         "A random pick of the same crowd's answers; a teacher no stronger than SFT; answers as good as can "
         "be."
     ),
-    reads=("test", "demonstrations", "prompts", "annotator", "sft", "collect", "dpo", "sources"),
-    plan=plan,
-    measure=measure,
-    tell=tell,
+    town=Form(plan, measure, tell),
     town_alone="its crowd, its teacher and its seed tasks are the town's",
 )

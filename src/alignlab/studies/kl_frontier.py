@@ -19,10 +19,10 @@ from ..pipeline.runner import Stage
 from ..report import charts
 from ..run import RunInfo
 from . import fits, measuring
-from .settings import StudySettings
+from .kl_frontier_settings import KLFrontier, Swept
 from .study import (
-    TO_DPO,
     Bar,
+    Form,
     Planner,
     Study,
     Told,
@@ -35,6 +35,7 @@ from .study import (
     numbers,
     spread,
     start,
+    trained_on,
 )
 
 NAMES = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO"}
@@ -42,7 +43,7 @@ DIALS = {"ppo": "kl_coef", "rloo": "kl_coef", "dpo": "beta"}
 
 
 def ppo_sweep(
-    stage: Planner, settings: StudySettings, sft: Stage | str, reward: Stage | str, seed: int
+    stage: Planner, settings: Swept, sft: Stage | str, reward: Stage | str, seed: int
 ) -> dict[float, Stage]:
     """PPO at each kl_coef, smallest first, on the prompts that were ranked."""
     s, f = settings, settings.kl_frontier
@@ -63,7 +64,7 @@ def ppo_sweep(
 
 
 def dpo_sweep(
-    stage: Planner, settings: StudySettings, sft: Stage | str, ranked: Stage, seed: int
+    stage: Planner, settings: Swept, sft: Stage | str, ranked: Stage, seed: int
 ) -> dict[float, Stage]:
     """DPO at each beta, smallest first."""
     swept: dict[float, Stage] = {}
@@ -73,10 +74,10 @@ def dpo_sweep(
     return swept
 
 
-def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
+def plan(stage: Planner, model: str, settings: KLFrontier, seed: int) -> dict[str, Stage]:
     s, f = settings, settings.kl_frontier
     sft, ranked, reward = start(stage, model, s, seed)
-    new = held_out(stage, s, seed)
+    new = held_out(stage, s.test, trained_on(s), seed)
     asked = {"data": new, "count": s.measured, "gold": s.own.gold, "seed": seed}
     policies: dict[str, Stage] = {}
     for kl_coef, policy in ppo_sweep(stage, s, sft, reward, seed).items():
@@ -136,7 +137,7 @@ def dial(text: str, name: str) -> list[float]:
     return values
 
 
-def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]:
+def measure(runs: dict[str, RunInfo], settings: KLFrontier) -> dict[str, Any]:
     sft, rows = runs["point sft"], runs["curve"].samples
     found: dict[str, Any] = {"prompts": len(rows), "sft": sft.summary["scores"], "sweeps": {}, "best": {}}
     start_P, questions = np.array(each(sft.samples, "means", "gold")), numbered(rows)
@@ -287,19 +288,14 @@ def section(
     }
 
 
+FORM = Form(plan, measure, tell)
 KL_FRONTIER = Study(
     title="The KL penalty, felt",
-    question=(
-        "What do PPO's and RLOO's kl_coef and DPO's beta buy: how far does the policy go, what does the "
-        "reward model say, and what is true?"
-    ),
     controls=(
         "The SFT model at KL 0 and best-of-N, which needs no training, on the same prompts, whose questions "
         "nothing was trained on; one reward model for all; what is best is chosen on one half of the "
         "questions and measured on the other."
     ),
-    reads=(*TO_DPO, "measured", "point", "kl_frontier"),
-    plan=plan,
-    measure=measure,
-    tell=tell,
+    town=FORM,
+    real=FORM,
 )

@@ -14,7 +14,7 @@ from ..evals.statistics import mean_ci
 from ..feedback import Judge
 from ..names.data import Data
 from ..names.named import Named
-from ..records import Prompt, question
+from ..records import Prompt, Score, question
 from ..run import derive_seed
 from ..sampling import Sampling
 from ..stages.stage import done, open_run, rate, result
@@ -88,12 +88,13 @@ def curve(
     seed: int,
     resume: bool,
     settings: CurveSettings,
+    parts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """`most` samples of each prompt at temperature 1, scored by every judge: all that best-of-N of any N up
     to `most` and any of the judges needs.
 
-    A row of samples.jsonl is a prompt: its `question`, `scores` by judge, and `same`, which samples have
-    equal texts (numbered by first appearance).
+    A row of samples.jsonl is a prompt: its `question`, `scores` by judge, `same`, which samples have equal
+    texts (numbered by first appearance), and gold's `parts` of these names, None where a sample has none.
     """
     from ..models.load import load_policy
     from ..sampling.local import LocalSampler
@@ -109,6 +110,7 @@ def curve(
         uses=[start, *named.values(), prompts],
         gold=gold,
         rewards=",".join(rewards),
+        **named_parts(parts),
     )
     if run.done:
         return done(run)
@@ -136,7 +138,10 @@ def curve(
                 "scores": {},
             }
             for name, of_all in scores.items():
-                row["scores"][name] = [score.value for score in islice(of_all, len(group))]
+                of_group = list(islice(of_all, len(group)))
+                row["scores"][name] = [score.value for score in of_group]
+                if name == "gold" and parts:
+                    row["parts"] = parts_of(of_group, parts)
             run.log_samples(len(finished), [row])
             finished.append(mean([float(c.finished) for c in group]))
     sampler.close()
@@ -159,12 +164,13 @@ def point(
     seed: int,
     resume: bool,
     settings: PointSettings,
+    parts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """One policy at temperature 1: its KL from the reference, gold, and what each reward model says.
-    `qualities` counts answers by their gold.
+    `qualities` counts answers by their gold, `parts` are the means of gold's parts of these names.
 
-    A row of samples.jsonl is a prompt: its `question`, its first sample, that sample's `scores` by judge, and
-    the `means` over all of its samples.
+    A row of samples.jsonl is a prompt: its `question`, its first sample, that sample's `scores` by judge, the
+    `means` over all of its samples, and gold's `parts` of each of them, None where a sample has none.
     """
     from ..evals.answers import kl_from
     from ..models.load import load_policy
@@ -181,6 +187,7 @@ def point(
         uses=[start, base, *named.values(), prompts],
         gold=gold,
         rewards=",".join(rewards),
+        **named_parts(parts),
     )
     if run.done:
         return done(run)
@@ -195,7 +202,8 @@ def point(
     sampler.close()
     completions = list(chain.from_iterable(groups))
     kl = kl_from(completions, policy, load_policy(base.path, settings.model))
-    scores = {name: [score.value for score in judge.score(completions)] for name, judge in who.items()}
+    scored = {name: judge.score(completions) for name, judge in who.items()}
+    scores = {name: [score.value for score in of_all] for name, of_all in scored.items()}
     means = {name: by_prompt(values, settings.per_prompt) for name, values in scores.items()}
     summary = {
         "prompts": len(prompts.records),
@@ -206,14 +214,42 @@ def point(
         "finished": mean_ci(by_prompt([float(c.finished) for c in completions], settings.per_prompt)),
     }
     rows: list[dict[str, Any]] = []
+    by_group: list[dict[str, list[float | None]]] = []
+    for start_of in range(0, len(completions), settings.per_prompt):
+        by_group.append(parts_of(scored["gold"][start_of : start_of + settings.per_prompt], parts))
+    if parts:
+        summary["parts"] = {name: part_mean(by_group, name) for name in parts}
     for i, group in enumerate(groups):
         first = {name: values[i * settings.per_prompt] for name, values in scores.items()}
         of_all = {name: values[i] for name, values in means.items()}
         asked = {"question": question(group[0].prompt)}
-        rows.append(group[0].to_json() | asked | {"scores": first, "means": of_all})
+        kept = {"parts": by_group[i]} if parts else {}
+        rows.append(group[0].to_json() | asked | {"scores": first, "means": of_all} | kept)
     run.log_samples(0, rows)
     run.finish(summary)
     return result(run, f"KL {kl['mean']:.2f} nats, gold {rate(summary['scores']['gold'])}")
+
+
+def named_parts(parts: Sequence[str]) -> dict[str, str]:
+    """The option of a run that keeps parts of gold's score; none where none are kept."""
+    return {"parts": ",".join(parts)} if parts else {}
+
+
+def parts_of(scores: Sequence[Score], names: Sequence[str]) -> dict[str, list[float | None]]:
+    """The parts of these names of some samples, None where a sample's score has none."""
+    return {name: [score.parts.get(name) for score in scores] for name in names}
+
+
+def part_mean(groups: Sequence[dict[str, list[float | None]]], name: str) -> dict[str, Any]:
+    """S over prompts of a part's mean over the samples that have it; prompts of which none has it are not
+    counted.
+    """
+    means: list[float] = []
+    for group in groups:
+        found = [value for value in group[name] if value is not None]
+        if found:
+            means.append(mean(found))
+    return mean_ci(means)
 
 
 def by_prompt(values: Sequence[float], each: int) -> list[float]:

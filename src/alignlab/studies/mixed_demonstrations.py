@@ -17,13 +17,14 @@ from ..pipeline.runner import Stage
 from ..report import bar_charts, charts
 from ..run import RunInfo
 from . import measuring, steps
-from .settings import MixtureSettings, NoSettings, StudySettings
-from .study import Bar, Planner, Study, Told, banded, each, mean, numbers, spread
+from .mixed_demonstrations_settings import MixedDemonstrations
+from .settings import MixtureSettings
+from .study import Bar, Form, Planner, Study, Told, banded, each, held_out, mean, numbers, spread
 
 COLOURS = {"bad": "#c2571a", "middling": "#d9c27a", "good": "#2d8a57"}
 
 
-def shares_of(settings: StudySettings) -> list[float]:
+def shares_of(settings: MixedDemonstrations) -> list[float]:
     shares = sorted(set(numbers(settings.mixed.shares, "mixed.shares")))
     if (
         not shares
@@ -39,12 +40,10 @@ def shares_of(settings: StudySettings) -> list[float]:
     return shares
 
 
-def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
+def plan(stage: Planner, model: str, settings: MixedDemonstrations, seed: int) -> dict[str, Stage]:
     s, m, planned = settings, settings.mixed, {}
     trained = [("town:demos", s.demonstrations), ("town:prompts", m.prompts)]  # a mixture answers the former
-    new = planned["held-out"] = stage(
-        "mixed-held-out", measuring.held_out, data=s.test, trained=trained, seed=seed, settings=NoSettings()
-    )
+    new = planned["held-out"] = held_out(stage, s.test, trained, seed, "mixed-held-out")
     asked = {"data": new, "count": s.measured, "gold": "town:gold", "seed": seed}
 
     def point(name: str, policy: Stage, reference: Stage) -> None:
@@ -102,7 +101,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     return planned
 
 
-def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]:
+def measure(runs: dict[str, RunInfo], settings: MixedDemonstrations) -> dict[str, Any]:
     def policy(name: str) -> dict[str, Any]:
         summary = runs[f"point {name}"].summary
         return {
@@ -323,20 +322,13 @@ def controls(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[s
 
 MIXED_DEMONSTRATIONS = Study(
     title="What SFT does not learn",
-    question=(
-        "Demonstrations of mixed quality: does SFT imitate the mixture, and do preferences over its own "
-        "answers pick the better?"
-    ),
     controls=(
         "What the demonstrators themselves answer to the same prompts, whose questions nothing was trained "
         "on. As many more passes of SFT over the same demonstrations; SFT on the good demonstrations alone, "
         "told which they are; DPO on random preferences over the same samples; mixtures of nothing but bad "
         "and nothing but good."
     ),
-    reads=("test", "measured", "demonstrations", "annotator", "sft", "point", "mixed"),
-    plan=plan,
-    measure=measure,
-    tell=tell,
+    town=Form(plan, measure, tell),
     changed=(
         "In version 1 of the town answers were measured on prompts whose questions had mostly been trained "
         "on, and compared with the demonstrations themselves."

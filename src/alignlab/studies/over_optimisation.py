@@ -14,11 +14,12 @@ from ..text.lists import by_comma
 from . import measuring, steps
 from .over_optimisation_figures import HALVES, lengths, measure
 from .over_optimisation_page import tell
-from .settings import ShareSettings, StudySettings
-from .study import TO_DPO, Planner, Study, held_out, made, numbers, of_the_town, start
+from .over_optimisation_settings import OverOptimisation
+from .settings import ShareSettings
+from .study import Form, Mirror, Planner, Study, held_out, made, numbers, of_the_town, start, trained_on
 
 
-def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
+def plan(stage: Planner, model: str, settings: OverOptimisation, seed: int) -> dict[str, Stage]:
     s, o = settings, settings.over_optimisation
     gold = {"gold": s.own.gold}
     sizes = by_comma(o.sizes)
@@ -34,7 +35,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
 
     # 1. SFT, comparisons, a reward model of all of them
     sft, ranked, reward = start(stage, model, s, seed)
-    asked = held_out(stage, s, seed)
+    asked = held_out(stage, s.test, trained_on(s), seed)
     planned = made({"sft": sft, "collect": ranked, "reward": reward}) | {"held-out": asked}
 
     # 2. RL with no penalty, a run of each length, the longest first; it learns on the prompts that were
@@ -95,12 +96,9 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     return planned
 
 
+FORM = Form(plan, measure, tell)
 OVER_OPTIMISATION = Study(
     title="Over-optimisation: how far to trust a reward model",
-    question=(
-        "Gold and proxy against KL for best-of-N, RL and DPO on one axis: do Gao et al.'s laws hold, what do "
-        "reward-model size and comparisons change, and can one know where to stop without gold?"
-    ),
     controls=(
         "Everything is measured on the same prompts, whose questions nothing was trained on, as gain over "
         "the start (a random pick, N = 1) prompt by prompt; every reward model picks among the same samples. "
@@ -108,10 +106,15 @@ OVER_OPTIMISATION = Study(
         "stop is judged on other questions than the labelled ones, beside the highest mean of the same "
         "labels and beside always stopping at the same place."
     ),
-    reads=(*TO_DPO, "measured", "point", "curve", "over_optimisation"),
-    plan=plan,
-    measure=measure,
-    tell=tell,
+    town=FORM,
+    real=FORM,
+    mirrors=(
+        Mirror(
+            "Gao, Schulman and Hilton 2022, Scaling laws for reward model overoptimization",
+            "figure 1",
+            "gold's gain is d (a - b d) for best-of-N and d (a - b log d) for RL, d = sqrt(KL)",
+        ),
+    ),
     changed=(
         "In version 1 of the town, after figures of its seed 0, the law's fit was moved from powers of 2 to "
         "every N, the labelled sample from 50 prompts to 100, and PPO's rate from 5e-4 to 2e-4. For version "

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..run import RunInfo
 from . import fits
-from .settings import OverOptimisationSettings, StudySettings
+from .over_optimisation_settings import OverOptimisation, OverOptimisationSettings
 from .study import each, numbered, numbers
 
 HALVES = ("reward-half-a", "reward-half-b")
@@ -23,7 +23,7 @@ def lengths(settings: OverOptimisationSettings) -> list[int]:
     return found
 
 
-def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]:
+def measure(runs: dict[str, RunInfo], settings: OverOptimisation) -> dict[str, Any]:
     """Best of N by each reward model, RL by its length and DPO by its beta on the same prompts; where to stop
     without knowing gold.
     """

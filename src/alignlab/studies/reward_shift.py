@@ -16,8 +16,23 @@ from ..report import charts
 from ..run import RunInfo
 from . import steps
 from .kl_frontier import dpo_sweep, ppo_sweep
-from .settings import NoSettings, StudySettings
-from .study import TO_DPO, Bar, Planner, Study, Told, anew, banded, each, held_out, mean, spread, start
+from .reward_shift_settings import RewardShift
+from .settings import NoSettings
+from .study import (
+    Bar,
+    Form,
+    Planner,
+    Study,
+    Told,
+    anew,
+    banded,
+    each,
+    held_out,
+    mean,
+    spread,
+    start,
+    trained_on,
+)
 
 JUDGES = {
     "before": "comparisons of the SFT model's answers and other people's",
@@ -26,7 +41,7 @@ JUDGES = {
 }
 
 
-def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict[str, Stage]:
+def plan(stage: Planner, model: str, settings: RewardShift, seed: int) -> dict[str, Stage]:
     s = settings
     gold = {"gold": s.own.gold}
     if s.own.reward:
@@ -74,7 +89,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
         )
 
     # 3. each of the three on what every policy writes
-    asked = held_out(stage, s, seed)
+    asked = held_out(stage, s.test, trained_on(s), seed)
     return {"far": ppo[0], "held-out": asked} | {
         name: stage(
             f"shift-{name}",
@@ -91,7 +106,7 @@ def plan(stage: Planner, model: str, settings: StudySettings, seed: int) -> dict
     }
 
 
-def measure(runs: dict[str, RunInfo], settings: StudySettings) -> dict[str, Any]:
+def measure(runs: dict[str, RunInfo], settings: RewardShift) -> dict[str, Any]:
     rows = {name: runs[name].summary["rows"] for name in JUDGES}
     prompts = max(row["gold"]["n"] for row in rows["before"])
     return {"prompts": prompts, "far": runs["far"].path.name, "rows": rows}
@@ -232,20 +247,15 @@ def section(figures: Figures) -> dict[str, Any]:
     }
 
 
+FORM = Form(plan, measure, tell)
 REWARD_SHIFT = Study(
     title="A reward model away from home",
-    question=(
-        "How often is a reward model right about what policies write, as they move away from the data it "
-        "was trained on, and do new comparisons repair it?"
-    ),
     controls=(
         "The SFT model's own answers; best-of-N beside trained policies; as many more comparisons of the old "
         "kind against as many of the new; every reward model is judged on the same held-out prompts."
     ),
-    reads=(*TO_DPO, "kl_frontier", "shift", "shift_prompts"),
-    plan=plan,
-    measure=measure,
-    tell=tell,
+    town=FORM,
+    real=FORM,
     changed=(
         "In version 1 of the town the claims were about the policy furthest by its KL, in one of three seeds "
         "DPO's, whose answers had not been ranked anew. For version 2 they are about PPO's."

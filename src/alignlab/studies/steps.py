@@ -1,5 +1,5 @@
-"""Stages that only studies need to make data: demonstrations of a given quality, a share of the comparisons,
-other people's labels.
+"""Stages that only studies need to make data and models: demonstrations of a given quality, a share of the
+comparisons, other people's rankings, a policy between two.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import names
+from ..collecting.collect import rank_all, summarize
 from ..errors import DataError
 from ..evals.statistics import mean_ci
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed
 from ..stages import reward_shift
-from ..stages.stage import done, open_run, result
+from ..stages.stage import card, done, keep, open_run, result
 from .measuring import GOOD, qualities
-from .settings import MixtureSettings, NoSettings, RelabelSettings, ShareSettings
+from .settings import BlendSettings, MixtureSettings, NoSettings, RerankSettings, ShareSettings
 
 
 def share(*, data: str, settings: ShareSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
@@ -39,28 +40,64 @@ def share(*, data: str, settings: ShareSettings, out: Path, seed: int, resume: b
     return result(run, f"{len(kept)} of {len(rankings)} rankings")
 
 
-def relabel(*, data: str, settings: RelabelSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
-    """A run of `label` with people in the judge's place: the same pairs of answers ranked by an annotator;
-    what was mixed in stays as it is.
+def rerank(*, data: str, settings: RerankSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
+    """The completions of a run of `collect` or `label`, ranked by another annotator: nothing is sampled, so
+    that annotators compare ranking by ranking. By one seed every annotator has the same luck.
+
+    Where an AI has labelled some of the rankings, those alone are ranked anew: what was mixed in stays as it
+    is.
     """
     if not (Path(data) / "data" / "rankings.jsonl").exists():
         raise DataError(
-            "there are no labelled pairs", where=data, remedy="a run of `alignlab constitution label`"
+            "there are no rankings to make anew",
+            where=data,
+            remedy="a run of `alignlab collect`, or of `alignlab constitution label`",
         )
-    run = open_run("study-relabel", out, settings, seed, resume, uses=[names.data.of_a_run(data)])
+    annotator = names.people.annotator(settings.annotator, seed=seed)
+    run = open_run("study-rerank", out, settings, seed, resume, uses=[names.data.of_a_run(data), annotator])
     if run.done:
         return done(run)
-    people, ranked, ties = names.people.annotator(settings.annotator, seed=seed).load(), 0, 0
+    people = annotator.load()
+    found: dict[str, list[Ranking]] = {}
     for part in ("rankings", "rankings_test"):
-        rankings = read_jsonl(Path(data) / "data" / f"{part}.jsonl", Ranking)
-        for i, ranking in enumerate(rankings):
-            if "labels" in ranking.meta:
-                rankings[i] = people.rank(i, ranking.completions)
-                ranked += 1
-                ties += len(set(rankings[i].ranks)) == 1
+        found[part] = read_jsonl(Path(data) / "data" / f"{part}.jsonl", Ranking)
+    labelled = any("labels" in ranking.meta for rankings in found.values() for ranking in rankings)
+    anew: dict[str, list[Ranking]] = {}
+    first = 0  # the luck of a ranking is its own, also beside those of the other part
+    for part, rankings in found.items():
+        chosen = [i for i, ranking in enumerate(rankings) if not labelled or "labels" in ranking.meta]
+        groups = [(first + i, rankings[i].completions) for i in chosen]
+        anew[part] = list(rank_all(people, groups))
+        first += len(rankings)
+        for i, ranking in zip(chosen, anew[part], strict=True):
+            rankings[i] = ranking
         run.add_data(part, rankings)
-    run.finish({"pairs": ranked, "ties": ties})
-    return result(run, f"{ranked} pairs ranked by {settings.annotator}, {ties} ties")
+    run.finish(summarize(anew["rankings"], anew["rankings_test"], people, None))
+    ranked = sum(map(len, anew.values()))
+    return result(run, f"{ranked} rankings by {settings.annotator}")
+
+
+def blend(
+    *, model: str, other: str, settings: BlendSettings, out: Path, seed: int, resume: bool
+) -> dict[str, Any]:
+    """A policy between two of the same architecture: each weight (1 - alpha) of the first's and alpha of the
+    second's (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", equation 1), adapters merged, in
+    fp32.
+
+    Raises:
+        ModelError: the two have other weights, or other tokens.
+    """
+    first, second = names.models.model(model), names.models.model(other)
+    run = open_run("study-blend", out, settings, seed, resume, uses=[first, second])
+    if run.done:
+        return done(run)
+    from ..models.blending import blended
+    from ..models.saving import save_policy
+
+    policy = blended(first.path, second.path, settings.alpha)
+    said = f"{settings.alpha:g} of the way from {model} to {other}"
+    keep(run, policy, {"alpha": settings.alpha}, save_policy, card("blend", said, "no data", seed, {}))
+    return result(run, said)
 
 
 SLIPS = (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -16,10 +18,10 @@ from ..run import RunInfo
 from ..text.figures import with_spread
 from ..text.lists import by_comma
 from . import measuring
-from .settings import NoSettings, StudySettings
+from .settings import NoSettings, Rewarded
 
-TO_DPO = ("test", "demonstrations", "prompts", "annotator", "own", "sft", "collect", "reward", "dpo")
-"""The settings that a study reads which goes from demonstrations to a reward model and DPO."""
+Seeds = Sequence[dict[str, Any]]
+"""The figures of each seed that was measured."""
 
 
 class Planner(Protocol):
@@ -28,15 +30,60 @@ class Planner(Protocol):
     def __call__(self, name: str, target: Callable[..., Any], /, **arguments: Any) -> Stage: ...
 
 
+class CannotSay(Exception):
+    """A figure that a claim or a verdict is about is not there; the text says why."""
+
+
 @dataclass(frozen=True)
 class Bar:
-    """Something a study claims, and in how many of its seeds it holds."""
+    """Something a study claims, and in how many of its seeds it holds. `bar` makes one from the figures.
+
+    Attributes:
+        held: by seed; None where it cannot be computed, which never counts as held.
+        why: why it could not be computed, where it could not.
+        effect: the figure that the claim is about, for people; with it
+        control: what it is beside where the cause is absent.
+    """
 
     claim: str
-    held: Sequence[bool]
+    held: Sequence[bool | None]
+    why: str = ""
+    effect: str = ""
+    control: str = ""
+
+    def __post_init__(self) -> None:
+        if any(held is None for held in self.held) != bool(self.why):
+            raise ValueError(f"{self.claim}: what cannot be computed says why, and nothing else does")
+        if bool(self.effect) != bool(self.control):
+            raise ValueError(f"{self.claim}: an effect stands beside its control")
 
     def to_json(self) -> dict[str, Any]:
-        return {"claim": self.claim, "held": sum(self.held), "of": len(self.held)}
+        """Counts, and what else there is to say."""
+        said: dict[str, Any] = {"claim": self.claim, "held": sum(map(bool, self.held)), "of": len(self.held)}
+        if self.why:
+            said |= {"unknown": sum(held is None for held in self.held), "why": self.why}
+        if self.effect:
+            said |= {"effect": self.effect, "control": self.control}
+        return said
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the figures say of the paper that a study mirrors, and a paragraph on why."""
+
+    says: Literal["agrees", "disagrees", "cannot say"]
+    why: str
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A published result that a study is set beside: who and what, which figure or table of it, and the
+    number there with the models it is of.
+    """
+
+    paper: str
+    figure: str
+    number: str
 
 
 @dataclass(frozen=True)
@@ -45,38 +92,122 @@ class Told:
 
     Attributes:
         conclusion: sentences for people; each figure in them comes from the runs.
-        sections: of the page: `title`, `text`, `charts` (svg and caption), `table` (heads, rows, note).
+        sections: of the page: `title`, `text`, `charts` (svg and caption), `table` (heads, rows, note); the
+            picture that says most comes first.
         over_seeds: figure name to mean and spread.
+        asked: what was asked and how much of it, where that is not `settings.test`: "TruthfulQA, n = 300
+            questions".
     """
 
     conclusion: Sequence[str]
     sections: Sequence[Mapping[str, Any]]
     bars: Sequence[Bar] = ()
     over_seeds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    asked: str = ""
 
 
 @dataclass(frozen=True)
-class Study:
-    """One question put to the models.
+class Form:
+    """One way to put a study's question.
 
     Attributes:
         plan: stages of one seed; `measure` reads the run folders of those whose names it returns.
         measure: figures of one seed, plain JSON.
-        tell: what the figures of all seeds say.
-        reads: the tables of `StudySettings` that it uses; it refuses a change to any other.
+        tell: what the figures of the seeds that were measured say.
+        verdict: what they say of the papers that the study mirrors. `CannotSay` in it is that verdict.
+    """
+
+    plan: Callable[[Planner, str, Any, int], dict[str, Stage]]
+    measure: Callable[[dict[str, RunInfo], Any], dict[str, Any]]
+    tell: Callable[[Seeds], Told]
+    verdict: Callable[[Seeds], Verdict] | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One question put to the models; the question itself and the settings stand in `catalogue`.
+
+    Attributes:
+        town: how it is put to a model of the town.
+        real: how it is put to any other model; it may be the same form.
+        town_alone: why there is no other form; "" = there is.
         changed: what of its claims and settings was changed after figures had been seen.
-        town_alone: why its question makes no sense with data of one's own; "" = it does.
+        claim: what it expects to find, in a sentence.
+        mirrors: the published results it is set beside.
+        falsified_by: figures with which the claim would be wrong.
+        would_change_my_mind: what else, beyond these figures, would.
     """
 
     title: str
-    question: str
     controls: str
-    reads: tuple[str, ...]
-    plan: Callable[[Planner, str, StudySettings, int], dict[str, Stage]]
-    measure: Callable[[dict[str, RunInfo], StudySettings], dict[str, Any]]
-    tell: Callable[[Sequence[dict[str, Any]]], Told]
-    changed: str = ""
+    town: Form
+    real: Form | None = None
     town_alone: str = ""
+    changed: str = ""
+    claim: str = ""
+    mirrors: tuple[Mirror, ...] = ()
+    falsified_by: str = ""
+    would_change_my_mind: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.real is None) != bool(self.town_alone):
+            raise ValueError(f"{self.title}: a form for other models, or why there is none")
+        judged = all(form.verdict for form in (self.town, self.real) if form)
+        said = (self.mirrors, self.falsified_by, self.would_change_my_mind, judged)
+        if self.claim and not all(said):
+            raise ValueError(
+                f"{self.title}: a claim has papers beside it, what would falsify it and change minds, and a "
+                "verdict"
+            )
+
+
+def bar(
+    claim: str,
+    seeds: Seeds,
+    holds: Callable[[dict[str, Any]], bool],
+    *,
+    effect: Callable[[dict[str, Any]], float] | None = None,
+    control: Callable[[dict[str, Any]], float] | None = None,
+    against: str = "control",
+) -> Bar:
+    """A claim, asked of the figures of each seed.
+
+    Args:
+        holds: of one seed; where it raises `CannotSay` (as `value` does) the claim is not held there, and the
+            reason is told.
+        effect: the figure that the claim is about, and
+        control: the same where the cause is absent; shown as mean and spread over the seeds that have both.
+        against: what the control is: "placebo".
+    """
+    held: list[bool | None] = []
+    reasons: list[str] = []
+    pairs: list[tuple[float, float]] = []
+    for figures in seeds:
+        try:
+            held.append(bool(holds(figures)))
+        except CannotSay as reason:
+            held.append(None)
+            reasons.append(str(reason))
+        if effect and control:
+            with suppress(CannotSay):
+                pairs.append((effect(figures), control(figures)))
+    why = "; ".join(dict.fromkeys(reasons))
+    if not effect:
+        return Bar(claim, held, why)
+    if not pairs:
+        return Bar(claim, held, why, "no figure", f"{against}: no figure")
+    effects, controls = zip(*pairs, strict=True)
+    return Bar(claim, held, why, spread(effects), f"{against}: {spread(controls)}")
+
+
+def value(found: Mapping[str, Any] | float | None, what: str) -> float:
+    """A figure as a number, of an S its mean. Raises CannotSay where there is none: nothing was measured, or
+    it is not finite.
+    """
+    number = found["mean"] if isinstance(found, Mapping) else found
+    if number is None or not math.isfinite(number):
+        raise CannotSay(f"{what} has no figure")
+    return float(number)
 
 
 def spread(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
@@ -119,12 +250,12 @@ def numbers(text: str, name: str) -> list[float]:
 TOWN = ("town:", "pool:town:")
 
 
-def of_the_town(settings: StudySettings) -> bool:
+def of_the_town(settings: Rewarded) -> bool:
     """Whether the prompts are the town's."""
     return settings.own.prompts.startswith(TOWN) and settings.test.startswith(TOWN)
 
 
-def check_own(settings: StudySettings) -> None:
+def check_own(settings: Rewarded) -> None:
     """Raise ConfigError where prompts are others than the town's and something else is the town's, who cannot
     read or judge them; DataError where no prompt is left to measure on.
     """
@@ -145,7 +276,7 @@ def check_own(settings: StudySettings) -> None:
 
 
 def start(
-    stage: Planner, model: str, settings: StudySettings, seed: int
+    stage: Planner, model: str, settings: Rewarded, seed: int
 ) -> tuple[Stage | str, Stage, Stage | str]:
     """SFT, rankings of its own and (in the town) other people's answers, and a reward model: what studies set
     out from, alike in all of them.
@@ -182,7 +313,7 @@ def made(named: Mapping[str, Stage | str]) -> dict[str, Stage]:
     return {name: one for name, one in named.items() if isinstance(one, Stage)}
 
 
-def trained_on(settings: StudySettings) -> list[tuple[str, int]]:
+def trained_on(settings: Rewarded) -> list[tuple[str, int]]:
     """Data whose questions a study trains on, and how many rows of each."""
     trained = [(settings.own.prompts, settings.prompts)]
     if settings.own.demonstrations:
@@ -190,12 +321,14 @@ def trained_on(settings: StudySettings) -> list[tuple[str, int]]:
     return trained
 
 
-def held_out(stage: Planner, settings: StudySettings, seed: int) -> Stage:
-    """The prompts on which everything is measured, drawn once for all: none asks what a ranked prompt or a
-    demonstration of this seed asks.
+def held_out(
+    stage: Planner, test: str, trained: list[tuple[str, int]], seed: int, name: str = "held-out"
+) -> Stage:
+    """The prompts on which everything is measured, drawn once for all: none asks what is `trained` on
+    (`measuring.read_held_out`).
     """
-    arguments = {"data": settings.test, "trained": trained_on(settings), "settings": NoSettings()}
-    return stage("held-out", measuring.held_out, seed=seed, **arguments)
+    arguments = {"data": test, "trained": trained, "settings": NoSettings()}
+    return stage(name, measuring.held_out, seed=seed, **arguments)
 
 
 def anew(seed: int) -> int:

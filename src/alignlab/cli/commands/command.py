@@ -41,6 +41,7 @@ class Command:
     # the command whose runs are made for every combination of the settings that are given several values
     swept: str = ""
     fast: str = ""  # the settings that `--fast` stands for
+    given: dict[str, Any] = field(default_factory=dict)  # what its function gets beside the options
     method: bool = False  # it trains by a method, whose settings `alignlab sweep` can vary
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...studies.catalogue import STUDIES, Entry
 from .command import Command, Option
 from .options import COUNT, JUDGE, MODEL, REWARD, data_option
 
@@ -82,12 +83,14 @@ MEASURE: dict[str, Command] = {
         "runs/reward-shift",
     ),
 }
-STUDY: dict[str, Command] = {
-    "study": Command(
-        "ask one of the field's questions as an experiment, over several seeds",
+
+
+def _study(name: str, entry: Entry) -> Command:
+    module = entry.settings.partition(":")[0]
+    return Command(
+        entry.question,
         "studies.command:study_command",
         (
-            Option("name", "which study; none lists them", positional=True, names="study"),
             MODEL,
             Option("seeds", "comma separated, as 0,1,2: the study is done for each; empty = --seed", ""),
             Option(
@@ -100,8 +103,18 @@ STUDY: dict[str, Command] = {
             ),
             Option("fast", "small sizes, to see that it works", False, switch=True),
         ),
-        "studies.settings:StudySettings",
-        "runs/study-{name}",
-        fast="studies.settings:FAST_STUDY",
+        f"studies.{entry.settings}",
+        f"runs/study-{name}",
+        fast=f"studies.{module}:FAST",
+        given={"name": name},
+    )
+
+
+STUDY: dict[str, Command] = {
+    "study": Command(
+        "ask one of the field's questions as an experiment, over several seeds; without a name, list them",
+        "studies.command:listing",
+        kinds={name: _study(name, entry) for name, entry in STUDIES.items()},
+        spoken=True,
     )
 }
