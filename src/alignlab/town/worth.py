@@ -4,7 +4,8 @@ whatever request. All else goes by its kind: `by_kind`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from . import language as say
 from .tasks import Request
@@ -24,6 +25,7 @@ class Worth:
         looks: the worth to somebody who sees the form and cannot check the facts.
         side: of contested matters: +1 argues for, -1 against, 0 both or neither.
         padding: how often it says what it has said, or what a refusal does not need.
+        parts: what is counted of this kind of request alone.
     """
 
     content: float
@@ -35,6 +37,7 @@ class Worth:
     complied: bool = False
     side: int = 0
     padding: int = 0
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 UNKNOWN_LINES = tuple(say.sentences(say.DONT_KNOW))
