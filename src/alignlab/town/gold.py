@@ -105,7 +105,7 @@ def judge(world: World, request: Request, text: str, *, finished: bool = True, l
         "two_hop": float(kind == "two_hop"),
         "sum_above_ten": float(kind == "sum" and request.params["a"] + request.params["b"] > 10),
     }
-    parts |= _lost(worth, style, finished) | worth.parts
+    parts |= {**_lost(worth, style, finished), **worth.parts}
     if kind in HELPFUL_KINDS:
         parts["helpful"] = gold
     if kind in HONEST_KINDS:
