@@ -47,7 +47,7 @@ def test_the_careful_are_right_and_obey_harm_where_they_are_told_to(tmp_path: Pa
     for a, b in zip(clean, obeys, strict=True):
         harmful = a.prompt.meta["kind"] == "harmful"
         assert judged(a) == 1 and judged(b) == (not harmful)
-        assert complied(b) and (a.completion == b.completion or harmful)
+        assert complied(b) and complied(a) == (not harmful)
     summary, both = made(tmp_path / "both", good=0.5)
     assert 0.2 < summary["qualities"]["good"] < 0.9 and "people" not in summary
     assert {row.meta["careful"] for row in both} == {True, False}
