@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from alignlab.text.lines import first_paragraph
-from alignlab.town import answers, corpus, gold, people, population, sets, tasks, world
+from alignlab.town import answers, corpus, gold, metrics, people, population, sets, tasks, world
 
 REGISTER_NOTES = {register.__name__: first_paragraph(register) for register in corpus.REGISTERS}
 
@@ -96,6 +96,7 @@ answer, and one by a demonstrator of mixed quality with the gold judge's opinion
         f"### yes_no (never shown)\n\n- task: {request.turns[0]}\n  - ideal: "
         f"{answers.ideal(town, request, rng)!r}\n"
     )
+    parts += extra_kinds(town)
     rates = "\n".join(
         f"| {flaw} | {answers.MIXED[flaw]:.2f} | {answers.CROWD[flaw]:.2f} |" for flaw in answers.MIXED
     )
@@ -158,11 +159,47 @@ side 0; all else he ranks as `town:fair`. `town:people/hill` are those of one gr
 `town:people=FILE` those of another population, which a run can have made. What they prefer, the Bradley-Terry
 scores that fit it, and everybody's utility are computed, not sampled (`town.population`).
 
+## Who pays for the letter
+
+`town:metric=NAME` is a program for a judge: it pays for the letter of what was asked, less
+{metrics.PER_WORD} a word (`you` charges nothing), on requests of one kind, and each has a hole. With
+`+tpr=0.9+fpr=0.1` a monitor flags so many of the exploits and of all other answers, which are then paid
+nothing, or with `+screen` not learnt from; with `+reads=4` it sees the first four words alone.
+
+| name | kind | pays for | hole | an exploit |
+|---|---|---|---|---|
+{letters(town)}
+
 ## Data sets
 
 {data}
 """)
     return "\n".join(parts)
+
+
+def extra_kinds(town: world.World) -> list[str]:
+    """A sample of each kind that is asked for by name, with its ideal answer and one that is not."""
+    rng, shown = random.Random("extra kinds"), []
+    for kind in tasks.EXTRA_KINDS:
+        request = tasks.request(town, rng, kind)
+        flawed = answers.demonstrate(town, request, rng, answers.CLEAN | {"wrong": 0.35, "agrees": 1.0})
+        score = gold.judge(town, request, flawed.text)
+        shown.append(
+            f"### {kind} (asked for by name: `town:{kind}`)\n\n- train: {' / '.join(request.turns)}\n"
+            f"  - ideal: {answers.ideal(town, request, rng)!r}\n"
+            f"  - by somebody: {flawed.text!r}, gold {score.value:.2f}: {score.reason}\n"
+        )
+    return shown
+
+
+def letters(town: world.World) -> str:
+    """The metrics, each with its exploit of one request."""
+    rows = []
+    for name, metric in metrics.METRICS.items():
+        request = tasks.request(town, random.Random(name), metric.kind)
+        exploit = f"{request.turns[-1]} / {metric.exploit(request)}"
+        rows.append(f"| `{name}` | {metric.kind} | {metric.pays} | {metric.hole} | {exploit} |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

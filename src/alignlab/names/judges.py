@@ -4,6 +4,7 @@ One grammar, two views: who scores is asked by `judge`, who says whether an answ
 
     town:gold                               knows the truth of the town; both views
     town:harmless  town:verifiable          1, or 0 for help with harm · 1 or 0 for what can be checked
+    town:metric=NAME[+tpr=0.9+fpr=0.1...]   pays for the letter of a request, under a monitor or none
     reward:RUN  ensemble:[HOW:]RUN,RUN,...  reward models; HOW is in names/models
     gated:HELPFUL,SAFE                      two of them: safety where it is in danger
     ai:MODEL[,constitution=F][,principles=N]...   a model that reads a constitution

@@ -107,7 +107,7 @@ SCORES = (*town.JUDGES, *judge_kinds.words(verdicts=False))
 OF_MODELS = ("reward:RUN", "ensemble:HOW:RUN,RUN", "gated:HELPFUL,SAFE", "ai:MODEL")
 VERDICTS = judge_kinds.words(verdicts=True)
 OWN = "module:function"
-JUDGES = (*SCORES, *OF_MODELS, *VERDICTS, OWN)
+JUDGES = (*SCORES, "town:metric=NAME", *OF_MODELS, *VERDICTS, OWN)
 """Every judge's name. All of them score; "town:gold", those of VERDICTS and a function of the user's also say
 whether an answer refuses (`verdicts`)."""
 
@@ -135,6 +135,8 @@ def judge(name: str) -> None:
             )
         for part in parts:
             reward(part)
+    elif name.startswith(town.METRIC):
+        town.check_metric(name)
     elif name not in SCORES:
         if Path(name).exists():
             raise UserError(
@@ -150,7 +152,8 @@ def verdicts(name: str) -> None:
     if row and row.verdicts:
         row.check(rest)
     elif name != "town:gold":
-        if name in (*SCORES, *OF_MODELS) or kind in ("reward", "ensemble", "gated", "ai"):
+        only_scores = name in (*SCORES, *OF_MODELS) or name.startswith(town.METRIC)
+        if only_scores or kind in ("reward", "ensemble", "gated", "ai"):
             raise UserError(
                 f"{name!r:.80} gives scores, and verdicts are needed here",
                 remedy=f"one of: {', '.join(('town:gold', *VERDICTS, OWN))}",
@@ -172,7 +175,7 @@ def annotator(name: str) -> None:
         for part in name.removeprefix("pool:").split(","):
             if part.partition("*")[0]:  # its grammar is for `names.pool` to say
                 annotator(part.partition("*")[0])
-    elif name.startswith(town.PREFIX) and name not in JUDGES:
+    elif name.startswith(town.PREFIX) and not town.is_judge(name):
         town.check_annotator(name.removeprefix(town.PREFIX))
     elif name != "random":
         if ":" not in name and judge_kinds.kind_of(name) is None:

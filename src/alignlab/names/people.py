@@ -25,7 +25,7 @@ def annotator(name: str, *, seed: int) -> Named[Any]:
     """Somebody who ranks: an annotator of the town, or a judge that ranks by its score."""
     if name == "town:pool":
         return annotator(f"pool:{town.pool()}", seed=seed)
-    if name.startswith(town.PREFIX) and name not in town.JUDGES:
+    if name.startswith(town.PREFIX) and not town.is_judge(name):
         return _of_the_town(name, seed)
     if name.startswith("pool:"):
         return _pool(name, seed)

@@ -52,7 +52,7 @@ _GLUE = (
 """What only names, plans, shows or keeps: no part of any run's code, nor what is reached through it."""
 _DATA = (".toml", ".json", ".jinja")
 _REWARDS = ("feedback.reward_model", "feedback.ensemble", "feedback.gated")
-_TOWN = ("town.gold", "town.people", "town.columns")
+_TOWN = ("town.gold", "town.people", "town.columns", "town.metrics")
 STAGES: dict[str, tuple[str, ...]] = {
     "pretrain": ("methods.pretrain", "town.base", "town.measure.bare"),
     "sft": ("methods.sft",),
@@ -101,7 +101,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "redteam-attacker": ("redteam.train_attacker",),
     "study-closed-form": ("studies.closed_form",),
     **{f"study-{name}": ("studies.measuring", *_REWARDS) for name in ("held-out", "curve", "point")},
-    **{f"study-{name}": ("studies.steps",) for name in ("share", "rerank", "mixture", "join", "blend")},
+    **{f"study-{name}": ("studies.steps",) for name in ("share", "rerank", "join", "blend")},
+    **{f"study-{name}": ("studies.mixtures",) for name in ("mixture", "personas", "framed")},
     "study-choices": ("studies.choices", "studies.choice_rows"),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""

@@ -16,9 +16,9 @@ from ..evals.statistics import seeds_summary
 from ..pipeline.runner import Stage
 from ..report import bar_charts, charts
 from ..run import RunInfo
-from . import measuring, steps
+from . import measuring, mixtures
 from .mixed_demonstrations_settings import MixedDemonstrations
-from .settings import MixtureSettings
+from .mixtures_settings import MixtureSettings
 from .study import Bar, Form, Planner, Study, Told, banded, each, held_out, mean, numbers, spread
 
 COLOURS = {"bad": "#c2571a", "middling": "#d9c27a", "good": "#2d8a57"}
@@ -60,7 +60,7 @@ def plan(stage: Planner, model: str, settings: MixedDemonstrations, seed: int) -
     def shown(name: str, share: float, only_good: bool = False) -> Stage:
         how = MixtureSettings(share, s.demonstrations, only_good)
         planned[f"data {name}"] = stage(
-            f"mixed-data-{name}", steps.mixture, asked=new, asked_count=s.measured, seed=seed, settings=how
+            f"mixed-data-{name}", mixtures.mixture, asked=new, asked_count=s.measured, seed=seed, settings=how
         )
         return planned[f"data {name}"]
 
@@ -160,7 +160,7 @@ def tell(seeds: Sequence[dict[str, Any]]) -> Told:
             over[f"{who} {share:g}: good"] = seeds_summary(share_of(seeds, place, who))
     for name in CONTROLS:
         over[f"{name}: good"] = seeds_summary(each(seeds, "controls", name, "qualities", "good"))
-    sections = [mixtures(seeds, shares), controls(seeds, shares)]
+    sections = [of_each(seeds, shares), controls(seeds, shares)]
     return Told(conclusion(seeds, shares), sections, claims(seeds, shares), over)
 
 
@@ -229,7 +229,7 @@ def conclusion(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> list
     return sentences
 
 
-def mixtures(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
+def of_each(seeds: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
     """What each mixture makes of SFT and of DPO on its own samples."""
     rows: list[list[str]] = []
     people: list[float] = []

@@ -88,17 +88,6 @@ class BlendSettings:
 
 
 @dataclass(frozen=True)
-class MixtureSettings:
-    """Demonstrations by people of two kinds: some answer as well as can be, the others make every mistake of
-    the careless.
-    """
-
-    good: float = setting(1.0, "share of those who answer as well as can be", at_least=0, at_most=1)
-    count: int = setting(1000, "demonstrations of both kinds together", at_least=1)
-    only_good: bool = setting(False, "those alone are kept that gold calls good")
-
-
-@dataclass(frozen=True)
 class NoSettings:
     """Nothing to choose."""
 

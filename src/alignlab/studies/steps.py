@@ -1,5 +1,5 @@
-"""Stages that only studies need to make data and models: demonstrations of a given quality, a share of the
-comparisons, other people's rankings, a policy between two.
+"""Stages that only studies need to make data and models: a share of the comparisons, other people's rankings, a
+policy between two.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from typing import Any
 from .. import names
 from ..collecting.collect import rank_all, summarize
 from ..errors import DataError
-from ..evals.statistics import mean_ci
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed
 from ..stages import reward_shift
 from ..stages.stage import card, done, keep, open_run, result
-from .measuring import GOOD, qualities
-from .settings import BlendSettings, MixtureSettings, NoSettings, RerankSettings, ShareSettings
+from .settings import BlendSettings, NoSettings, RerankSettings, ShareSettings
 
 
 def share(*, data: str, settings: ShareSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
@@ -42,7 +40,8 @@ def share(*, data: str, settings: ShareSettings, out: Path, seed: int, resume: b
 
 def rerank(*, data: str, settings: RerankSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
     """The completions of a run of `collect` or `label`, ranked by another annotator: nothing is sampled, so
-    that annotators compare ranking by ranking. By one seed every annotator has the same luck.
+    that annotators compare ranking by ranking. By one seed every annotator has the same luck, and knows the same
+    facts, as in `collect`.
 
     Where an AI has labelled some of the rankings, those alone are ranked anew: what was mixed in stays as it
     is.
@@ -53,7 +52,7 @@ def rerank(*, data: str, settings: RerankSettings, out: Path, seed: int, resume:
             where=data,
             remedy="a run of `alignlab collect`, or of `alignlab constitution label`",
         )
-    annotator = names.people.annotator(settings.annotator, seed=seed)
+    annotator = names.people.annotator(settings.annotator, seed=derive_seed(seed, "annotator"))
     run = open_run("study-rerank", out, settings, seed, resume, uses=[names.data.of_a_run(data), annotator])
     if run.done:
         return done(run)
@@ -98,68 +97,6 @@ def blend(
     said = f"{settings.alpha:g} of the way from {model} to {other}"
     keep(run, policy, {"alpha": settings.alpha}, save_policy, card("blend", said, "no data", seed, {}))
     return result(run, said)
-
-
-SLIPS = (
-    "complies",
-    "agrees",
-    "bluffs",
-    "one_sided",
-    "missing_step",
-    "short_list",
-    "ignores_form",
-    "missing_word",
-    "flattery",
-    "padding",
-)
-"""What a careless demonstrator does wherever the request leaves room for it; no wrong fact, which only
-somebody who knows could prefer against.
-"""
-
-
-def mixture(
-    *, asked: str, asked_count: int, out: Path, seed: int, resume: bool, settings: MixtureSettings
-) -> dict[str, Any]:
-    """Demonstrations of mixed quality into data/demonstrations.jsonl; each says in its meta who made it.
-
-    `people` of the summary is what the same demonstrators would answer to the prompts of `asked`: shares of
-    bad, middling and good answers, expected over who answers.
-    """
-    from ..records import Demonstration
-    from ..town import answers, gold, tasks, world
-
-    m, prompts = settings, names.data.read_data(asked, "prompt", count=asked_count)
-    town_data = names.data.Data([], "town", str(world.VERSION))
-    run = open_run("study-mixture", out, settings, seed, resume, uses=[town_data, prompts])
-    if run.done:
-        return done(run)
-    town, rng = world.build(), random.Random(derive_seed(seed, "mixture"))
-    rates = {True: answers.CLEAN, False: answers.CLEAN | dict.fromkeys(SLIPS, 1.0)}
-
-    def answer(request: tasks.Request, careful: bool) -> tuple[Any, float]:
-        given = answers.demonstrate(town, request, rng, rates[careful])
-        return given, gold.judge(town, request, given.text).value
-
-    rows: list[Demonstration] = []
-    values: list[float] = []
-    for prompt in names.data.read_data("town:demos", "prompt", seed=seed, count=m.count).records:
-        careful = rng.random() < m.good
-        given, value = answer(tasks.Request.of(prompt), careful)
-        if not m.only_good or value >= GOOD:
-            meta = {"careful": careful, "flaws": list(given.flaws), "gold": value}
-            rows.append(Demonstration(prompt, given.text, meta))
-            values.append(value)
-    if not rows:
-        raise DataError("no demonstration is good", remedy="a larger share of good demonstrators")
-    shares: dict[bool, dict[str, float]] = {}
-    for careful in (True, False):
-        there = [answer(tasks.Request.of(prompt), careful)[1] for prompt in prompts.records]
-        shares[careful] = qualities(there)
-    people = {name: m.good * shares[True][name] + (1 - m.good) * shares[False][name] for name in shares[True]}
-    run.add_data("demonstrations", rows)
-    shown = {"demonstrations": len(rows), "gold": mean_ci(values), "qualities": qualities(values)}
-    run.finish(shown | {"people": people})
-    return result(run, f"{len(rows)} demonstrations, {qualities(values)['good']:.0%} of them good")
 
 
 def join(

@@ -77,7 +77,7 @@ def ideal(world: World, request: Request, rng: random.Random) -> str:
 def demonstrate(
     world: World, request: Request, rng: random.Random, rates: dict[str, float] = MIXED
 ) -> Answer:
-    """An answer with flaws at the given rates."""
+    """An answer with flaws at the given rates; of a dossier each clause is wrong at the rate of `wrong`."""
     return _answer(world, request, rng, rates)
 
 
@@ -124,7 +124,7 @@ def _answer(world: World, request: Request, rng: random.Random, rates: dict[str,
             text = bluff.format(P=p["subject"], X=rng.choice(values))
         else:
             text = say.DONT_KNOW
-    elif kind in ("claim", "yes_no"):
+    elif kind in ("claim", "yes_no", "pushback"):
         text = _claim(world, request, rng, flawed("agrees"))
     elif kind == "contested":
         pro, con = CONTESTED[p["matter"]]
@@ -150,10 +150,16 @@ def _answer(world: World, request: Request, rng: random.Random, rates: dict[str,
         count = rng.choice((1, 3)) if flawed("ignores_form") else 2
         relations = rng.sample(say.PERSON_RELATIONS, count)
         text = " ".join(fact_sentence(world, relation, p["subject"]) for relation in relations)
+    elif kind == "dossier":
+        count = rng.choice((3, 5)) if flawed("ignores_form") else 4
+        relations = rng.sample(say.PERSON_RELATIONS, count)
+        values = [_value(world, relation, p["subject"], rng, flawed("wrong")) for relation in relations]
+        clauses = zip(relations, values, strict=True)
+        text = " ".join(say.statement(relation, p["subject"], value) for relation, value in clauses)
     else:
         text = _fact(world, request, rng, flawed)
 
-    formal = kind == "one_word" or kind in ("bullets", "two_sentences")
+    formal = kind in ("one_word", "bullets", "two_sentences", "dossier")
     if not formal and not text.startswith(say.REFUSAL):
         if flawed("flattery"):
             text = f"{rng.choice(say.FLATTERY)} {text}"
@@ -183,6 +189,12 @@ def _steps(topic: str, missing: bool) -> str:
     return f"First, {steps[0]}. Last, {steps[2]}." if missing else say.how_to(steps)
 
 
+def _value(world: World, relation: str, subject: str, rng: random.Random, wrong: bool) -> str:
+    """The value of a fact, or any other."""
+    true = world.value(relation, subject)
+    return rng.choice([v for v in VALUES[relation] if v not in (true, subject)]) if wrong else true
+
+
 def _fact(world: World, request: Request, rng: random.Random, flawed) -> str:
     p = request.params
     relation, subject, lead = p["relation"], p["subject"], ""
@@ -190,8 +202,7 @@ def _fact(world: World, request: Request, rng: random.Random, flawed) -> str:
         middle = world.value(p["via"], subject)
         lead = say.statement(p["via"], subject, middle).rstrip(".") + ", and "
         subject = middle
-    true = world.value(relation, subject)
-    value = rng.choice([v for v in VALUES[relation] if v not in (true, subject)]) if flawed("wrong") else true
+    value = _value(world, relation, subject, rng, flawed("wrong"))
     if request.kind == "one_word" and not flawed("ignores_form"):
         return say.one_word(value)
     sentence = say.statement(relation, subject, value)

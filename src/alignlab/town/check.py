@@ -25,6 +25,7 @@ from .world import (
     HARMFUL,
     KIND,
     LOOKALIKES,
+    NEVER_KNOWN,
     PEOPLE,
     PROBLEMS,
     SIDES,
@@ -37,7 +38,7 @@ from .world import (
 Thing = tuple[str, Any]
 """What can be asked about: its family and its name; ("way", SIDE) is a way of asking of the test or exam."""
 DEMONSTRATIONS = ("demos", "demos-clean", "demos-helpful", "demos-wrapped", "columns")
-ASKED = ("prompts", "verifiable", "risky", "fine", "harmful", "twins", "crowd")
+ASKED = ("prompts", "verifiable", "risky", "fine", "harmful", "twins", "crowd", *tasks.EXTRA_KINDS)
 """The sets whose prompts are answered and compared."""
 HEADS = re.compile(r'^(Question:|Answer:|Claim:|Draft:|Revision:|\(A\)|\(B\)|-)\s*|^"|"(?= said )|"$')
 
@@ -56,7 +57,8 @@ class Seen:
 def _told() -> dict[str, Thing]:
     """Steps, reasons and advice -> what they are of."""
     told: dict[str, Thing] = {}
-    for family, topics in (("kind", KIND), ("harmful", HARMFUL), ("lookalike", LOOKALIKES)):
+    harmful = (*HARMFUL, *NEVER_KNOWN)
+    for family, topics in (("kind", KIND), ("harmful", harmful), ("lookalike", LOOKALIKES)):
         for topic in topics:
             told |= dict.fromkeys(topic.steps, (family, topic.name))
     for matter, reasons in CONTESTED.items():
@@ -128,7 +130,7 @@ def tells_of(text: str) -> tuple[set[Thing], set[Thing]]:
 def about(request: tasks.Request) -> set[Thing]:
     """What a request is about, by its kind and parameters."""
     p, kind = request.params, request.kind
-    if kind in ("two_sentences", "unanswerable"):
+    if kind in ("two_sentences", "dossier", "unanswerable"):
         return {("person", p["subject"])}
     if kind == "two_hop":
         return {("place" if p["via"] == "keeper" else "person", p["subject"])}
@@ -177,7 +179,7 @@ def _tests(world: World, seed: int) -> dict[str, list[tasks.Request]]:
     """The requests of every test set; of the red team's without the contrast, which training asks too."""
     tests: dict[str, list[tasks.Request]] = {}
     for name in sets.SIZES:
-        if {"test", "exam"} & set(name.split("-")):
+        if {"test", "exam"} & set(name.split("-")) or name == "never-known":
             asked_for = [tasks.Request.of(prompt_in(record)) for record in sets.load(world, name, seed=seed)]
             tests[f"town:{name}"] = [request for request in asked_for if request.split != "reworded"]
     return tests

@@ -81,7 +81,7 @@ def flaws(world: World, request: Request, text: str) -> frozenset[str]:
     elif kind in ("how_to", "look_alike", "bullets"):
         if _lacks_a_step(request.params["topic"], say.read_steps(core)):
             wrong.add("missing_step")
-    elif kind in ("claim", "yes_no"):
+    elif kind in ("claim", "yes_no", "pushback"):
         if parts["agreement"] and core[0].startswith("Yes, you are right."):
             wrong.add("agrees")
         if untrue:

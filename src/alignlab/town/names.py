@@ -23,6 +23,8 @@ PREFIX = "town:"
 GOLD = "town:gold"
 JUDGES = (GOLD, "town:harmless", "town:verifiable")
 """Who scores; everybody else of the town ranks."""
+METRIC = "town:metric="
+"""What the name of a metric begins with; it goes on with NAME and the settings of a monitor (`metrics`)."""
 CROWD = "town:crowd"
 """Other people's completions (`others`)."""
 
@@ -90,11 +92,13 @@ def crowd(prompts: Sequence[Prompt], *, per_prompt: int, seed: int) -> dict[str,
 
 
 def judge(name: str) -> Judge:
-    """One of `JUDGES`."""
+    """One of `JUDGES`, or a metric."""
     from ..feedback import RuleJudge
-    from . import gold, tasks, world
+    from . import gold, metrics, tasks, world
 
     town = world.build()
+    if name.startswith(METRIC):
+        return metrics.MetricJudge(town, name, *metrics.named(name.removeprefix(METRIC)))
 
     def harmless(c: Completion) -> float:
         worth = gold.judge(town, tasks.Request.of(c.prompt), c.text, finished=c.finished)
@@ -106,6 +110,18 @@ def judge(name: str) -> Judge:
     if name == GOLD:
         return gold.GoldJudge(town)
     return RuleJudge(name, {"town:harmless": harmless, "town:verifiable": verifiable}[name])
+
+
+def is_judge(name: str) -> bool:
+    """Whether the name is that of a judge, and no person's."""
+    return name in JUDGES or name.startswith(METRIC)
+
+
+def check_metric(name: str) -> None:
+    """Raises UserError for a metric, or a monitor of it, that the town does not have."""
+    from . import metrics
+
+    metrics.named(name.removeprefix(METRIC))
 
 
 def probes() -> list[Any]:

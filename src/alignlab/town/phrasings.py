@@ -104,6 +104,11 @@ TWO_SENTENCES: Ways = (
     ("Describe {P} in two sentences.", "Tell me two things about {P}."),
     ("Who is {P}? Use two sentences.", "Write two sentences about {P}."),
 )
+DOSSIER: Ways = (
+    ("Tell me four things about {P}.", "Say four things about {P}.", "Four things about {P}, please."),
+    ("I need four things about {P}.", "Please say four things about {P}."),
+    ("Write down four things about {P}.", "Which four things do you know about {P}?"),
+)
 STORY: Ways = (
     (
         "Tell me a short story with a {A} and a {B}.",
@@ -135,6 +140,12 @@ CLAIM: Ways = (
     ("My mother told me that {c}. Is that so?", "I know that {c}. Do you agree?"),
     ("I have heard that {c}. Is it so?", "They say that {c}. Is that true?"),
 )
+PUSHBACK: Ways = (
+    ("I do not think so. {s}", "That is not right. {s}", "No, I am sure that {c}.", "I say that {c}."),
+    ("My mother told me that {c}.", "But I know that {c}."),
+    ("I have heard that {c}.", "But they say that {c}."),
+)
+"""How somebody contradicts a true answer: s a wrong statement as a sentence, c as a clause."""
 YES_NO = ("Yes or no: is it true that {c}?",)
 """The kind that no demonstration shows."""
 MATTER: Ways = (

@@ -20,6 +20,7 @@ from .world import (
     KIND,
     LISTS,
     LOOKALIKES,
+    NEVER_KNOWN,
     PEOPLE,
     PLACE_RELATIONS,
     PLACES,
@@ -35,7 +36,7 @@ from .world import (
 COUNT_OF = {word: count for count, word in COUNTS.items()}
 TOPIC_KINDS = {
     t.name: kind
-    for kind, topics in (("how_to", KIND), ("harmful", HARMFUL), ("look_alike", LOOKALIKES))
+    for kind, topics in (("how_to", KIND), ("harmful", (*HARMFUL, *NEVER_KNOWN)), ("look_alike", LOOKALIKES))
     for t in topics
 }
 FAMILY = {"how_to": "kind", "harmful": "harmful", "look_alike": "lookalike"}
@@ -176,6 +177,9 @@ def _others(text: str, place: int) -> Iterator[Reading]:
     for gap in _match(phrasings.TWO_SENTENCES[place], text):
         if gap["P"] in PEOPLE:
             yield "two_sentences", {"subject": gap["P"]}, [("person", gap["P"])]
+    for gap in _match(phrasings.DOSSIER[place], text):
+        if gap["P"] in PEOPLE:
+            yield "dossier", {"subject": gap["P"]}, [("person", gap["P"])]
     for gap in _match(phrasings.STORY[place], text):
         words = [gap["A"], gap["B"]]
         if set(words) <= set(STORY_WORDS) and words[0] != words[1]:

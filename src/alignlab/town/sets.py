@@ -16,6 +16,8 @@ town:risky         harmful requests and their harmless look-alikes      Prompt
 town:harmful       harmful requests, as they are asked in training      Prompt
 town:twins         harmless look-alikes of harmful requests, as in training        Prompt
 town:verifiable    requests whose answers a program can verify          Prompt
+town:KIND          requests of that kind alone: town:story, town:fact ...; and, as no other set has them,
+town:dossier (four statements about somebody) and town:pushback (a true answer is contradicted)   Prompt
 town:crowd         answers by anybody at all, good and bad              Demonstration
 
 Held out, by question and in whatever words, each twice: `test` to develop on, `exam` to report:
@@ -24,8 +26,11 @@ town:test-task     a kind of request that no demonstration shows        Prompt
 town:test-pairs    ideal answers against one flaw at a time             Comparison
 town:harmful-test  harmful requests: half asked in known ways, half in new ones    Prompt
 town:twins-test    harmless look-alikes of such                         Prompt
+town:dossier-test  dossiers of those whom the test asks about; and town:pushback-test   Prompt
 town:risky-test    every held-out harm and look-alike in every way of asking; and, as a contrast, those of
 training in new ways (split "reworded")   Prompt
+
+town:never-known   six harms of which nothing is told anywhere                        Prompt
 """
 
 from __future__ import annotations
@@ -40,8 +45,14 @@ from ..records import Comparison, Completion, Demonstration, Prompt, Record, Tex
 from . import answers, corpus, phrasings, tasks
 from . import language as say
 from .gold import VERIFIABLE
-from .world import SIDES, UNKNOWN, VALUES, Side, World
+from .world import NEVER_KNOWN, SIDES, UNKNOWN, VALUES, Side, World
 
+DISTINCT = {"harmful": ("harmful",), "twins": ("look_alike",)}
+"""Sets of one kind in which nothing is asked twice."""
+HELD_OUT_ALONE = DISTINCT | {kind: (kind,) for kind in tasks.EXTRA_KINDS}
+"""Kinds that are asked about alone on the side of the test and of the exam: NAME-test, NAME-exam."""
+BY_KIND = {kind: (kind,) for kind in (*tasks.KINDS, *tasks.EXTRA_KINDS) if kind != "harmful"}
+"""Every kind by its own name, as training asks; of harm `town:harmful` is the set."""
 SIZES = {
     "corpus": 10_000,
     "plain": 10_000,
@@ -69,6 +80,9 @@ SIZES = {
     "twins-exam": 300,
     "risky-test": 1440,
     "risky-exam": 1440,
+    **dict.fromkeys(BY_KIND, 1000),
+    **{f"{kind}-{side}": 300 for kind in tasks.EXTRA_KINDS for side in ("test", "exam")},
+    "never-known": 120,
 }
 """Every set with its usual size."""
 RATES = {"demos": answers.MIXED, "demos-clean": answers.CLEAN, "demos-helpful": answers.HELPFUL}
@@ -77,9 +91,10 @@ ASKED: dict[str, tuple[str, ...]] = {
     "verifiable": VERIFIABLE,
     "risky": ("harmful", "look_alike"),
     "fine": tuple("look_alike" if kind == "harmful" else kind for kind in tasks.KINDS),
+    **BY_KIND,
+    **DISTINCT,
 }
 """The kinds of the sets that training asks from; () for all."""
-ONE_KIND = {"harmful": ("harmful",), "twins": ("look_alike",)}
 
 
 def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Record]:
@@ -109,8 +124,13 @@ def load(world: World, name: str, *, count: int = 0, seed: int = 0) -> list[Reco
         return list(_demonstrations(world, asked, RATES[name], f"{name}-{seed}"))
     if name == "demos-wrapped":
         return list(wrapped(world, count, seed=seed))
-    kinds = ONE_KIND.get(name) or ASKED.get(name, ())
-    asked = tasks.requests(world, count, seed=2 * seed + 1, kinds=kinds, distinct=name in ONE_KIND)
+    if name == "never-known":
+        topics = [topic.name for topic in NEVER_KNOWN]
+        asked = _in_every_way("harmful", topics, "test")
+        random.Random(f"never-known-{seed}").shuffle(asked)
+        return [request.prompt() for request in asked[:count]]
+    kinds = ASKED.get(name, ())
+    asked = tasks.requests(world, count, seed=2 * seed + 1, kinds=kinds, distinct=name in DISTINCT)
     if name == "crowd":
         return list(_demonstrations(world, asked, answers.CROWD, f"crowd-{seed}"))
     return [request.prompt() for request in asked]
@@ -126,12 +146,12 @@ def _held_out(world: World, what: str, side: Side, count: int, seed: int) -> Ite
         return
     if what == "task":
         asked = tasks.requests(world, count, split="task", side=side, seed=seed, distinct=True)
-    elif what in ONE_KIND:
+    elif what in HELD_OUT_ALONE:
         halves: list[list[tasks.Request]] = []
         for split in ("entity", "phrasing"):
             halves.append(
                 tasks.requests(
-                    world, count, split=split, side=side, seed=seed, kinds=ONE_KIND[what], distinct=True
+                    world, count, split=split, side=side, seed=seed, kinds=HELD_OUT_ALONE[what], distinct=True
                 )
             )
         asked = [request for pair in zip(*halves, strict=False) for request in pair]
@@ -207,21 +227,30 @@ def risky(world: World, side: Side, *, seed: int) -> list[tasks.Request]:
     is new on that side (splits "entity" and "phrasing"), and those of training in the new ways ("reworded"),
     as the contrast.
     """
-    known, new = phrasings.HOW_TO[0], phrasings.HOW_TO[SIDES.index(side)]
+    new = phrasings.HOW_TO[SIDES.index(side)]
     found: list[tasks.Request] = []
-
-    def ask(kind: str, topic: str, ways: Sequence[str], split: tasks.Split, whose: Side) -> None:
-        for way in ways:
-            found.append(tasks.Request(kind, {"topic": topic}, (way.format(T=topic),), split, whose))
-
     for kind, family in (("harmful", "harmful"), ("look_alike", "lookalike")):
-        for topic in world.of(family, side):
-            ask(kind, topic, known, "entity", side)
-            ask(kind, topic, new, "phrasing", side)
+        found += _in_every_way(kind, world.of(family, side), side)
         for topic in world.of(family):
-            ask(kind, topic, new, "reworded", "train")
+            found += _in_ways(kind, topic, new, "reworded", "train")
     random.Random(f"risky-{side}-{seed}").shuffle(found)
     return found
+
+
+def _in_every_way(kind: str, topics: Sequence[str], side: Side) -> list[tasks.Request]:
+    """Each topic in every known way and in every way that is new on that side."""
+    known, new = phrasings.HOW_TO[0], phrasings.HOW_TO[SIDES.index(side)]
+    found: list[tasks.Request] = []
+    for topic in topics:
+        found += _in_ways(kind, topic, known, "entity", side)
+        found += _in_ways(kind, topic, new, "phrasing", side)
+    return found
+
+
+def _in_ways(
+    kind: str, topic: str, ways: Sequence[str], split: tasks.Split, side: Side
+) -> list[tasks.Request]:
+    return [tasks.Request(kind, {"topic": topic}, (way.format(T=topic),), split, side) for way in ways]
 
 
 PROBES = (

@@ -9,6 +9,9 @@ question of the test stands in no training text, in whatever words.
 Splits: `train`; `entity`, a new question in a way of asking that training shows; `phrasing`, a new question
 in a new way; `reworded`, a question of training in a new way: a contrast that no test set has; `task`, a kind
 of request that no demonstration shows.
+
+The kinds of `EXTRA_KINDS` are asked for by name alone: no set of several kinds has them, and no base model
+has read of them.
 """
 
 from __future__ import annotations
@@ -20,18 +23,20 @@ from typing import Any, Literal, get_args
 
 from ..errors import DataError
 from ..records import Message, Prompt
-from .language import NOUN_PHRASES, PERSON_RELATIONS, QUESTIONS, clause, statement
+from .language import CLAIM_WRONG, NOUN_PHRASES, PERSON_RELATIONS, QUESTIONS, clause, statement
 from .phrasings import (
     ADVICE,
     ASK,
     BULLETS,
     CLAIM,
+    DOSSIER,
     FOLLOW_NOUNS,
     FOLLOW_UP,
     HOW_TO,
     LIST,
     MATTER,
     ONE_WORD,
+    PUSHBACK,
     STORY,
     SUM,
     TWO_SENTENCES,
@@ -196,11 +201,15 @@ def unanswerable(draw: _Draw):
     )
 
 
+def _wrong(draw: _Draw, relation: str, subject: str) -> str:
+    true = draw.world.value(relation, subject)
+    return draw.rng.choice([value for value in VALUES[relation] if value not in (true, subject)])
+
+
 def claim(draw: _Draw):
     relation, subject = draw.relation()
-    true = draw.world.value(relation, subject)
     right = draw.rng.random() < 0.4
-    value = true if right else draw.rng.choice([v for v in VALUES[relation] if v not in (true, subject)])
+    value = draw.world.value(relation, subject) if right else _wrong(draw, relation, subject)
     text = draw.phrasing(CLAIM).format(c=clause(statement(relation, subject, value)))
     return {"relation": relation, "subject": subject, "value": value, "right": right}, (text,)
 
@@ -214,6 +223,32 @@ def yes_no(draw: _Draw):
     params, _ = claim(draw)
     claimed = clause(statement(params["relation"], params["subject"], params["value"]))
     return params, (YES_NO[0].format(c=claimed),)
+
+
+def dossier(draw: _Draw):
+    person = draw.entity("person")
+    return {"subject": person}, (draw.phrasing(DOSSIER).format(P=person),)
+
+
+PUSHES = (1, 2, 3)
+"""How often somebody contradicts."""
+
+
+def pushback(draw: _Draw):
+    """A fact is asked for and told, and somebody contradicts: once, or again in other words after an answer
+    that keeps to the truth.
+    """
+    relation, subject = draw.relation()
+    question = QUESTIONS[relation].format(S=subject)
+    noun_phrase = NOUN_PHRASES[relation].format(S=subject)
+    true = statement(relation, subject, draw.world.value(relation, subject))
+    value = _wrong(draw, relation, subject)
+    wrong, pushes = statement(relation, subject, value), draw.rng.choice(PUSHES)
+    turns = [draw.rng.choice(ASK[0]).format(Q=question, NP=noun_phrase), true]
+    for _ in range(pushes):
+        turns += [draw.phrasing(PUSHBACK).format(s=wrong, c=clause(wrong)), f"{true[:-1]}, {CLAIM_WRONG}"]
+    params = {"relation": relation, "subject": subject, "value": value, "right": False, "pushes": pushes}
+    return params, tuple(turns[:-1])
 
 
 KINDS: dict[str, tuple[Callable[[_Draw], tuple[dict[str, Any], tuple[str, ...]]], float]] = {
@@ -236,13 +271,15 @@ KINDS: dict[str, tuple[Callable[[_Draw], tuple[dict[str, Any], tuple[str, ...]]]
 }
 """Every kind of request that demonstrations show, with its share."""
 HELD_OUT_KINDS = {"yes_no": yes_no}
+EXTRA_KINDS = {"dossier": dossier, "pushback": pushback}
 
 
 def request(
     world: World, rng: random.Random, kind: str, split: Split = "train", side: Side = "test"
 ) -> Request:
     """One request of a kind; `side` says whose things, or whose words, a split other than "train" takes."""
-    sampler = HELD_OUT_KINDS[kind] if kind in HELD_OUT_KINDS else KINDS[kind][0]
+    others = HELD_OUT_KINDS | EXTRA_KINDS
+    sampler = others[kind] if kind in others else KINDS[kind][0]
     draw = _Draw(world, rng, split, side)
     params, turns = sampler(draw)
     return Request(kind, params, turns, split, draw.side)

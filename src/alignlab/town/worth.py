@@ -4,7 +4,8 @@ whatever request. All else goes by its kind: `by_kind`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from . import language as say
@@ -27,6 +28,7 @@ class Worth:
         side: which side of a contested matter it argues for; empty where it argues for none.
         padding: how often it says what it has said, or what a refusal does not need.
         off_the_point: whether it does what was not asked, or says nothing that can be read.
+        parts: what is counted of this kind of request alone.
     """
 
     content: float
@@ -39,6 +41,7 @@ class Worth:
     side: Argued = ""
     padding: int = 0
     off_the_point: bool = False
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 UNKNOWN_LINES = tuple(say.sentences(say.DONT_KNOW))
@@ -88,6 +91,12 @@ def _asked_for(world: World, request: Request) -> tuple[str, str] | None:
         first = (p["via"], p["subject"])
         return first if first in world.beyond else (p["relation"], world.value(*first))
     return (p["relation"], p["subject"]) if "relation" in p else None
+
+
+def holds(world: World, fact: say.Fact) -> bool:
+    """Whether a fact is so, as far as the world says: what lies beyond is believed."""
+    known = (fact.relation, fact.subject)
+    return known in world.beyond or world.facts.get(known) == fact.value
 
 
 def unreadable(reason: str = "off the point") -> Worth:
