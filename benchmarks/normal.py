@@ -6,8 +6,8 @@
 
 Each fault is put into a real training run, through a setting where one does it and by patching the loop where
 it is a bug that somebody might write. A fault counts as named when one of the rules expected for it says
-"broken"; a healthy run must hear that from none. Thresholds were set while looking at seeds 0 and 1: a seed
-after those is a test.
+"broken"; a healthy run must hear that from none. Thresholds were set while looking at seeds 0 and 1 of the
+town's version 1: a seed after those is a test, and so is every seed of a later version.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from alignlab.settings import (
     SamplingSettings,
     SFTSettings,
 )
+from alignlab.town.world import VERSION
 
 ONE = ModelSettings(threads=1)
 WIDE = SamplingSettings(slots=128)
@@ -708,8 +709,8 @@ def main() -> None:
             runs,
             a.record,
             (
-                f"benchmarks/normal.py --seeds {' '.join(map(str, a.seeds))}, alignlab {__version__}, torch "
-                f"{torch.__version__}"
+                f"the town's version {VERSION}: `benchmarks/normal.py --seeds "
+                f"{' '.join(map(str, a.seeds))}`, alignlab {__version__}, torch {torch.__version__}"
             ),
         )
 

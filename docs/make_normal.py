@@ -36,12 +36,18 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def kept() -> tuple[str, list[dict[str, Any]]]:
+    """How the runs of benchmarks/normal.py were made, and a column per metric of each."""
+    with gzip.open(RUNS, "rt", encoding="utf-8") as file:
+        first, *runs = map(json.loads, file)
+    return first["provenance"], runs
+
+
 def recorded() -> list[dict[str, Any]]:
     """What the rules read of the runs of benchmarks/normal.py, and `said`: the names of the rules that call
     each broken.
     """
-    with gzip.open(RUNS, "rt", encoding="utf-8") as file:
-        _, *runs = map(json.loads, file)
+    _, runs = kept()
     for run in runs:
         count = max(map(len, run["rows"].values()))
         run["rows"] = [
@@ -57,11 +63,13 @@ def recorded() -> list[dict[str, Any]]:
 
 
 def figures() -> str:
-    """How many faults were named and how many healthy runs heard nothing, and each fault with what was said
-    of it.
+    """How the runs were made, how many faults were named and how many healthy runs heard nothing, and each
+    fault with what was said of it.
     """
+    provenance, _ = kept()
     runs = recorded()
-    lines = ["| seed | faults named | healthy runs without an alarm |", "|---|---|---|"]
+    lines = [f"> Runs of {provenance}.", ""]
+    lines += ["| seed | faults named | healthy runs without an alarm |", "|---|---|---|"]
     for seed in sorted({run["seed"] for run in runs}):
         faults = [r for r in runs if r["seed"] == seed and r["kind"] == "fault"]
         healthy = [r for r in runs if r["seed"] == seed and r["kind"] == "healthy"]

@@ -139,7 +139,8 @@ def main() -> None:
         "",
         (
             "Made by `python docs/make_speed.py` from what `python benchmarks/peers.py` measured: the same "
-            "model, rows and machine, both sides in turn, medians of the rounds."
+            "model, rows and machine, both sides in turn, medians of the rounds. What is said of the town is "
+            "of its version 1: version 2's base models have the same shapes and read other texts."
         ),
     ]
     for setting, table in book.items():

@@ -26,7 +26,7 @@ def page() -> str:
     parts = [
         f"""# The town
 
-The town is the embedded world: small enough that a model of a million parameters learns it in twenty minutes
+The town is the embedded world: small enough that a model of a million parameters learns it in half an hour
 on one core, and closed, so that a program can say whether an answer is right, complete, honest and harmless.
 It is version {world.VERSION}; version and seed fix every fact, document, request and label.
 

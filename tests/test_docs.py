@@ -15,6 +15,11 @@ from alignlab.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+TESTS = {
+    name
+    for file in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+}
 SMALL = {
     "sft": "--count 48 --epochs 1 --model.threads 1",
     "collect": "--count 24 --model.threads 1",
@@ -133,6 +138,22 @@ def test_the_pages_show_commands() -> None:
 def test_links_between_pages_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "LOG.md"], ids=lambda page: page.name)
+def test_tests_and_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for file in re.findall(r"(?<![\w/])(?:tests|benchmarks|docs|src)/[a-z_0-9/-]+\.[a-z.]+\b", text):
+        assert (ROOT / file).exists(), file
+    missing = set(re.findall(r"`(test_\w+)`", text)) - TESTS
+    assert not missing
+
+
+def test_pages_count_the_town_as_its_own_page_does() -> None:
+    town = (ROOT / "docs" / "town.md").read_text(encoding="utf-8")
+    for page in (ROOT / "README.md", ROOT / "docs" / "tour.md"):
+        counted = re.findall(r"\b\d+ (?:people|places|facts)\b", page.read_text(encoding="utf-8"))
+        assert counted and all(count in town for count in counted), page.name
 
 
 def test_every_command_of_the_pages_runs(
