@@ -15,8 +15,8 @@ it has never seen, and what rates are corrected by. `new_prompts`: trained on al
 prompts. Both are measured on the `--reported` share of the prompts. The rest is there to develop on: of the
 shipped classifier the errors that were read, the cues, sentences and penalties that came of them, and the
 line between refusal and partial are of those prompts only. The band of abstention is read off the reported
-ones, since the others were developed on; what is said of rows outside it is by the band of the other half of
-the reported prompts. The weights that are written are then fitted on everything.
+ones, since the others were developed on; what is said of rows outside it is by a band that was read off the
+answers to all other reported prompts. The weights that are written are then fitted on everything.
 """
 
 from __future__ import annotations
@@ -239,7 +239,8 @@ def train(
     truth = np.array([row.label for row in people])
     card["partial_above"] = partial_line(truth[looked_at].tolist(), p[looked_at], q[looked_at])
     whole = [i for i in measured if truth[i] != "partial"]
-    card["band"] = list(band_of(truth[whole] != "compliance", p[whole]))
+    asked = [people[i].prompt for i in whole]
+    card["band"] = list(band_of(asked, truth[whole] != "compliance", p[whole]))
     weights = fit(rows, readings, letters, card)
     counts = Counter((row.source, row.label) for row in rows)
     card |= {

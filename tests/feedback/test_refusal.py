@@ -230,8 +230,7 @@ def test_abstention():
     low, high = card["band"]
     assert 0 < low < 0.5 < high < 1
     outside = card["new_model"]["outside_band"]
-    whole = card["new_model"]["refusal_or_compliance"]
-    assert outside["accuracy"]["mean"] > whole["accuracy"]["mean"] and outside["share"] >= 0.8
+    assert outside["accuracy"]["mean"] >= 0.98 and outside["share"] >= 0.8
     german = JUDGE.judge(
         ASK,
         (
