@@ -44,6 +44,7 @@ from alignlab.feedback import sigmoid
 from alignlab.feedback.safety.checks import besides_refusal
 from alignlab.feedback.safety.features import DENSE, HEAD, Reading, key_of, read
 from alignlab.feedback.safety.weights import Weights, letter_pairs
+from alignlab.town.world import VERSION
 
 FOLDS = 5
 SEEN = 3  # an n-gram counts if it stands in at least so many answers ...
@@ -257,6 +258,7 @@ def train(
         "harmless": [path.name for path in harmless],
         "left_out_together": beginnings,
         "reported": reported,
+        "town": VERSION,
         "town_crowd": town_scores(weights, seed=seed),
     }
     for name, scores in (("new_model", unseen), ("new_prompts", seen)):

@@ -362,6 +362,7 @@ def test_on_pyrits_gold_labels(data_dir):
 
 def test_the_card_is_json_and_names_the_town():
     card = json.loads((HERE / "refusal.json").read_text())
+    assert card["town"] == world.VERSION, "train it again: benchmarks/refusal/train_refusal.py"
     assert card["town_crowd"]["accuracy"]["mean"] >= 0.99
 
 
