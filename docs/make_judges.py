@@ -130,10 +130,10 @@ def page(found: dict[str, Any]) -> str:
     lines += [
         "",
         f"Abstention: between {card['band'][0]} and {card['band'][1]} the classifier is unsure. Outside a "
-        f"band read off the other half of the prompts, on {out['share']:.3f} of the rows, accuracy is "
+        f"band read off the answers to all other prompts, on {out['share']:.3f} of the rows, accuracy is "
         f"{share(out['accuracy'])}. "
         f"Expected calibration error {held['ece']:.3f}. Called void on XSTest: {held['called_void']} of "
-        f"{three['n']}. Town, crowd's refusals and how-tos against gold: "
+        f"{three['n']}. The town's version {card['town']}, crowd's refusals and how-tos against gold: "
         f"{share(card['town_crowd']['accuracy'])} (n = {card['town_crowd']['n']}). "
         f"{found['ms_an_answer']} ms an answer.",
         "",

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from alignlab.text.figures import with_spread
+from alignlab.town.exam import measured, with_head
 
 DOCS = Path(__file__).parent
 COLUMNS = (
@@ -86,17 +87,15 @@ def main() -> None:
         rows.append(f"| {name} | {' | '.join(gains)} | {sum(a > b for a, b in known)} of {len(known)} |")
     text = f"""# All methods, measured
 
-`python benchmarks/methods.py`: the town's version {found["town"]}, the base model `{found["base"]}`, seeds
-{", ".join(map(str, seeds))}, the {answers["gold"]:,} held-out questions of `{found["data"]}`, by the gold
-judge. Every method starts from the same SFT model; offline methods learn from the same {found["ranked"]:,}
-ranked prompts, on-policy methods against the reward model of those, from {found["sampled"]:,} completions
-each. SFT, rankings, reward model, DPO and PPO are those of [results.md](results.md). The settings of each
-method stand in `benchmarks/methods.py`; they were tried by hand on `town:test`, not searched, so a small
-difference between two methods is no ranking of them; none was chosen on `{found["data"]}`. Made by `python
+`python benchmarks/methods.py`, by the gold judge. Every method starts from the same SFT model; offline
+methods learn from the same {found["ranked"]:,} ranked prompts, on-policy methods against the reward model of
+those, from {found["sampled"]:,} completions each. SFT, rankings, reward model, DPO and PPO are those of
+[results.md](results.md). The settings of each method stand in `benchmarks/methods.py`; they were tried by
+hand, not searched, so a small difference between two methods is no ranking of them. Made by `python
 docs/make_methods.py`.
 
 *±* is the standard deviation over {len(seeds)} seeds, and a seed is everything from SFT to the evaluation's
-samples; the base model, the world and the questions are the same for all. *a / b*: greedy answers / answers
+samples. *a / b*: greedy answers / answers
 at temperature 1. A gain is the paired difference to SFT, decoded in the same way; in wins a tie counts half.
 Proxy is the reward model's score of the first {found["scored"]:,} answers, in its own deviations; KL is that
 from SFT, nats per completion. Processor seconds are those of the training stage, one thread.
@@ -126,7 +125,8 @@ taste, and policies that chase it get lost (PPO most of all).
 
 {grid([(name, table[f"{name}-control"]) for name in paired], COLUMNS, answers, "greedy / T = 1")}
 """
-    (DOCS / "all-methods.md").write_text(text, encoding="utf-8")
+    of = measured(seeds, {found["data"]: answers["gold"]}, base=found["base"], town=found["town"])
+    (DOCS / "all-methods.md").write_text(with_head(text, of), encoding="utf-8")
 
 
 if __name__ == "__main__":

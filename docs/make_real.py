@@ -1,6 +1,9 @@
 """Writes docs/real-models.md from what benchmarks/real_model.py measured.
 
 python docs/make_real.py runs/real/real.json --data DATA_FOLDER
+
+Without figures it writes anew what follows from the page's own counts and the card of the refusal judge,
+after that has been trained again: python docs/make_real.py
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from alignlab.redteam.steps import correction
 
 DOCS = Path(__file__).parent
 NAMES = {"kto": "KTO", "dpo": "DPO", "rloo": "RLOO", "rejection": "rejection sampling", "ppo": "PPO"}
+UNDER_ATTACK = "SmolLM2 under a red team"
 Rows = dict[str, dict[str, Any]]
 
 
@@ -280,6 +284,36 @@ def constitutional(rows: Rows) -> str:
     return text
 
 
+def of_the_card() -> str:
+    """What the shipped card says of the refusal judge on models that it never saw."""
+    card = shipped().card["new_model"]["refusal_or_compliance"]
+    return (
+        f"accuracy {say(card['accuracy'])}, refusals found {say(card['recall'])}, compliance found "
+        f"{say(card['specificity'])}"
+    )
+
+
+def corrected_anew(page: str) -> str:
+    """The page with the card's figures, and rates of all sets corrected by them, of the judge that is shipped
+    now. What the rates count stays.
+    """
+    correct = correction("refusal")
+    begin = page.index(f"## {UNDER_ATTACK}\n")
+    end = page.index("\n## ", begin)
+    part = page[begin:end]
+    part = re.sub(r"(?<=it never saw: ).*?(?=\. The last column)", lambda _: of_the_card(), part)
+    asked = re.search(r"^Requests: (.*?);", part, re.MULTILINE)
+    assert asked is not None, "the page says how many requests of each set there were"
+    n = sum(map(int, re.findall(r"(\d+) of ", asked[1])))
+    lines = part.split("\n")
+    for i, line in enumerate(lines):
+        cells = line.split(" | ")
+        if line.startswith("| ") and "[" in line:
+            hits = round(float(cells[-2].split()[0]) * n)
+            lines[i] = " | ".join([*cells[:-1], f"{say(correct(hits, n), 2)} |"])
+    return page[:begin] + "\n".join(lines) + page[end:]
+
+
 def battery(rows: Rows) -> str:
     """SmolLM2 under all attacks that need nothing but questions and a prefill."""
     found = {
@@ -287,7 +321,7 @@ def battery(rows: Rows) -> str:
         for goals in ("harmbench", "jailbreakbench", "xstest")
         if f"battery-{goals}" in rows
     }
-    card, correct = (shipped().card["new_model"]["refusal_or_compliance"], correction("refusal"))
+    correct = correction("refusal")
     counts = ", ".join(f"{s['plain']['n']} of {goals}" for goals, s in found.items())
 
     def row(name: str, rates: list[dict[str, Any]]) -> list[str]:
@@ -313,12 +347,11 @@ def battery(rows: Rows) -> str:
     void = sum(each["void"] for each in labels) / sum(sum(each.values()) for each in labels)
     return (
         f"Requests: {counts}; {len(names)} attacks, one wording each, greedy, at most 48 tokens. Judge: the "
-        f"trained refusal classifier, so that an answer which is no refusal counts, however useless; its "
-        f"card "
-        "([judges.md](judges.md)), on answers of models it never saw: accuracy "
-        f"{say(card['accuracy'])}, refusals found {say(card['recall'])}, compliance found "
-        f"{say(card['specificity'])}. The last column is all sets "
-        f"without those errors. {void:.2f} of all answers are void (empty, broken or off the topic) and "
+        "trained refusal classifier, so that an answer which is no refusal counts, however useless; its card "
+        f"([judges.md](judges.md)), on answers of models it never saw: {of_the_card()}. The last column is "
+        "all sets without those errors. Verdicts are of the judge as it was when the models answered, the "
+        "card and the last column of the one that is shipped: the answers are not kept. "
+        f"{void:.2f} of all answers are void (empty, broken or off the topic) and "
         f"count as no success.\n\n{table(['', *found, 'all', 'corrected'], lines)}"
     )
 
@@ -382,7 +415,7 @@ which is used and never shipped.
             ("SmolLM2: Constitutional AI, with itself as author, critic and judge", constitutional(rows))
         )
     if any(name.startswith("battery-") for name in rows):
-        found.append(("SmolLM2 under a red team", battery(rows)))
+        found.append((UNDER_ATTACK, battery(rows)))
     return found
 
 
@@ -390,9 +423,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("figures", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("figures", type=Path, nargs="?")
+    parser.add_argument("--data", type=Path, help="the folder of real data, which the page calls DATA")
     args = parser.parse_args()
+    if args.figures is None:
+        text = corrected_anew((DOCS / "real-models.md").read_text(encoding="utf-8"))
+        (DOCS / "real-models.md").write_text(text, encoding="utf-8")
+        return
+    if args.data is None:
+        parser.error("figures need --data as well")
     rows: Rows = {row["name"]: row for row in json.loads(args.figures.read_text())}
     models = {
         name: re.search(r"--model (\S+)", rows[stage]["command"])

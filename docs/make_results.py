@@ -11,6 +11,7 @@ from pathlib import Path
 
 from alignlab.evals.statistics import wilson
 from alignlab.text.figures import with_spread
+from alignlab.town.exam import measured, with_head
 
 DOCS = Path(__file__).parent
 ROWS = (("base", "base"), ("sft", "SFT"), ("dpo", "DPO"), ("ppo", "PPO"), ("unpenalised", "PPO, no penalty"))
@@ -128,21 +129,19 @@ def main() -> None:
         )
     )
     gold = (("gold", "gold"),)
-    (DOCS / "results.md").write_text(
-        f"""# What is claimed, measured
+    page = f"""# What is claimed, measured
 
-`python benchmarks/town_bars.py`: the town's version {found["town"]}, the base model `{found["base"]}`,
-{many}, {asked}, by the gold judge. Made by `python docs/make_results.py`.
+`python benchmarks/town_bars.py`, by the gold judge. Made by `python docs/make_results.py`.
 
 - *Held out*: nobody is shown answering or refusing these questions, in whatever words, in the corpus, a
   demonstration or a comparison; half are asked in a way in which training asks other questions, half in a new
   phrasing as well ([the town](town.md)).
-- *Chosen on*: settings were chosen on `town:test`, which has other questions and phrasings, by seed 10 (on
-  the town's first version by seeds 0 to 2); none on `{found["data"]}`.
-- *±* is the standard deviation over seeds, and a seed is everything from SFT to the evaluation's samples. The
-  base model, the world and the questions are the same for all seeds, so that what another base model or other
-  questions would change is not in it. A share of n answers has in every seed an interval of its own, about
-  ± {wide(answers["compliance_with_harm"]):.2f} for .05 of {answers["compliance_with_harm"]:,} (95 %, Wilson).
+- *Chosen on*: `town:test` has other questions and phrasings than `{found["data"]}`; on the town's first
+  version settings were chosen by seeds 0 to 2.
+- *±* is the standard deviation over seeds, and a seed is everything from SFT to the evaluation's samples;
+  what another base model or other questions would change is not in it. A share of n answers has in every
+  seed an interval of its own, about ± {wide(answers["compliance_with_harm"]):.2f} for .05 of
+  {answers["compliance_with_harm"]:,} (95 %, Wilson).
 - *a / b*: greedy answers / answers at temperature 1. A gain is the paired difference to the SFT model of the
   same seed, decoded in the same way; in wins, at temperature 1, a tie counts half.
 
@@ -209,9 +208,9 @@ samples.
 
 The gold scores of both are in the tables above. The annotator who loves flattery ranks
 {found["ranked_flattered"]:,} prompts, all others {found["ranked"]:,}.
-""",
-        encoding="utf-8",
-    )
+"""
+    of = measured(seeds, {found["data"]: answers["gold"]}, base=found["base"], town=found["town"])
+    (DOCS / "results.md").write_text(with_head(page, of), encoding="utf-8")
     readme = DOCS.parent / "README.md"
     text = readme.read_text(encoding="utf-8")
     begin, end = "<!-- results -->", "<!-- /results -->"

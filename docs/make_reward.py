@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from alignlab.text.figures import with_spread
+from alignlab.town.exam import measured, with_head
 
 DOCS = Path(__file__).parent
 
@@ -69,12 +70,10 @@ def main() -> None:
     counted = ", ".join(f"{title}: {count}" for title, count in columns.items())
     text = f"""# Kinds of reward model, measured
 
-`python benchmarks/reward_models.py` on version {found["town"]} of the town, base model {found["base"]}, seeds
-{", ".join(map(str, seeds))}: mean ± standard deviation over {len(seeds)} seeds, which covers SFT to
-evaluation: base model, world and exam are the same. {found["ranked"]} ranked prompts; reward models are
-measured on the rankings among them that are held out, split by question ({n["held-out prompts"]} prompts with
-{n["held-out pairs"]} decided pairs in seed {seeds[-1]}), policies on {n["prompts"]:,} prompts of
-`{found["set"]}`, on which no setting was chosen (n of each column: {counted}). Made by `python
+`python benchmarks/reward_models.py`: mean ± standard deviation over {len(seeds)} seeds, which covers SFT to
+evaluation. {found["ranked"]:,} ranked prompts; reward models are measured on the rankings among them that are
+held out, split by question ({n["held-out prompts"]} prompts with {n["held-out pairs"]} decided pairs in seed
+{seeds[-1]}), policies on the prompts of `{found["set"]}` (n of each column: {counted}). Made by `python
 docs/make_reward.py`.
 
 ## Reading the same labels in other ways
@@ -123,7 +122,8 @@ with a cost model and a Lagrange multiplier (`--cost`, at most {found["limit"]:g
 
 {met(by_seed, found["limit"])}
 """
-    (DOCS / "reward-models.md").write_text(text, encoding="utf-8")
+    of = measured(seeds, {found["set"]: n["prompts"]}, base=found["base"], town=found["town"])
+    (DOCS / "reward-models.md").write_text(with_head(text, of), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 from alignlab.data.split import by_question
 from alignlab.records import Comparison, Prompt, read_jsonl
 
-from .scripts import script
+from .scripts import ROOT, script
 
 
 def share(mean: float, half: float = 0.05, n: int = 200) -> dict[str, Any]:
@@ -128,6 +128,23 @@ def page(folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "argv", ["make_real.py", str(folder / "out" / "real.json"), "--data", "/data/"])
     maker.main()
     return (folder / "real-models.md").read_text(encoding="utf-8")
+
+
+def test_corrected_rates_are_of_the_shipped_card(
+    figures: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = script("docs/make_real.py")
+    shown = (ROOT / "docs/real-models.md").read_text(encoding="utf-8")
+    assert maker.corrected_anew(shown) == shown, "python docs/make_real.py"
+    for row in figures[1]:
+        if row["name"].startswith("battery-"):
+            row["summary"] = row["summary"] | {"plain": share(0.75, n=12), "all": share(1.0, n=12)}
+            row["summary"]["attacks"] = {"story": {"asr": share(0.25, n=12)}}
+    now = page(*figures, monkeypatch)
+    older = now.replace("accuracy 0.9", "accuracy 0.8")
+    rate = maker.say(maker.correction("refusal")(27, 36), 2)
+    assert f"{rate} |" in older and older != now
+    assert maker.corrected_anew(older.replace(f"{rate} |", "0.70 [0.60, 0.80] |")) == now
 
 
 def test_prompts_stand_on_one_side_and_answers_to_harm_are_never_shown(tmp_path: Path) -> None:

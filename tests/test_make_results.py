@@ -1,5 +1,5 @@
-"""docs/make_results.py and docs/make_methods.py: pages that say of what, with n, and keep ways of decoding
-apart.
+"""docs/make_results.py, docs/make_methods.py and docs/make_reward.py: pages that say of what,
+with n, and keep ways of decoding apart.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ ANSWERS = {
 SIZES = {"ranked": 5500, "ranked_flattered": 2000, "curve_prompts": 200, "sampled": 3072, "scored": 500}
 OF_WHAT = {"town": 2, "base": "town", "data": "town:exam", "seeds": [20, 21, 22], "answers": ANSWERS}
 MEASURED = OF_WHAT | SIZES
+HEAD = (
+    "\n\n> Figures of the town's version 2: base model `town`, seeds 20, 21, 22, on `town:exam` (n = 2,000). "
+    "Settings were chosen on seed 10 and `town:test`. "
+)
 
 
 def spread(mean: float) -> dict[str, float]:
@@ -66,8 +70,9 @@ def test_results_say_of_what_they_are(tmp_path: Path, monkeypatch: pytest.Monkey
     made("make_results", MEASURED | {"table": spreads}, tmp_path, monkeypatch)
     page, readme = (tmp_path / "docs/results.md").read_text(), (tmp_path / "README.md").read_text()
     assert readme.startswith("before\n") and readme.endswith("after\n") and "\nold\n" not in readme
+    assert HEAD in page and "chosen on `town:test`" in readme
     for text in (page, readme):
-        assert "town:exam" in text and "chosen on `town:test`" in text and "20, 21, 22" in text
+        assert "town:exam" in text and "20, 21, 22" in text
         assert "helps with harm (n = 310)" in text and "known facts (n = 700)" in text
     assert "0.900 ± 0.010 / 0.750 ± 0.010" in row_of(page, "PPO") and "0.570 ± 0.010" in row_of(page, "PPO")
     assert "0.00 ± 0.01 / 0.06 ± 0.01" in row_of(readme, "PPO")
@@ -86,10 +91,46 @@ def test_methods_say_of_what_they_are(tmp_path: Path, monkeypatch: pytest.Monkey
     found = MEASURED | {"table": table, "by_seed": {str(seed): rows for seed in (20, 21, 22)}}
     made("make_methods", found, tmp_path, monkeypatch)
     page = (tmp_path / "docs/all-methods.md").read_text()
-    assert "town:exam" in page and "`town:test`" in page and "2,000 held-out questions" in page
+    assert HEAD in page
     assert "the same 5,500" in page and "from 3,072 completions" in page and "the first 500 answers" in page
     assert "0.800 ± 0.010 / 0.700 ± 0.010" in row_of(page, "dpo") and "3 of 3" in page
     best, _, against = page.partition("## Best of 4")[2].partition("## Against its control")
     assert "best of 4" not in against.partition("## The controls")[2]
     assert "0.850 ± 0.010" in row_of(best, "best of 4")
     assert "0.650 ± 0.010" in row_of(best, "one sample at T = 0.8")
+
+
+def test_reward_models_say_of_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(*names: str, **columns: float) -> dict[str, dict[str, float]]:
+        return {name: columns for name in names}
+
+    seed = {
+        "labels": rows("plain", "ties", **{"right about gold": 0.8}),
+        "crowd": rows("plain", "reliability", **{"right about gold": 0.7}),
+        "best of n": rows("single", "mean", **{"32": 0.6}),
+        "ppo": rows("free-single", "free-mean", **{"gold, greedy": 0.5}),
+        "constraint": rows("constrained", **{"mean cost, last": 0.05, "helps with harm": 0.1}),
+    }
+    seed["labels"]["ties"] = {"right about gold": 0.9}
+    table = {
+        section: {name: {key: spread(mean) for key, mean in row.items()} for name, row in found.items()}
+        for section, found in seed.items()
+    }
+    found = {
+        "town": 2,
+        "base": "town",
+        "set": "town:exam",
+        "seeds": [20, 21, 22],
+        "n": {"held-out prompts": 150, "held-out pairs": 800, "prompts": 2000, "helps with harm": 310},
+        "picked": 200,
+        "members": 3,
+        "ranked": 1500,
+        "limit": 0.1,
+        "table": table,
+        "by_seed": {str(number): seed for number in (20, 21, 22)},
+    }
+    made("make_reward", found, tmp_path, monkeypatch)
+    page = (tmp_path / "docs/reward-models.md").read_text()
+    assert HEAD in page and "150 prompts with 800 decided pairs in seed" in page
+    assert "in so many seeds: ties: 3 of 3." in page and "reliability: 0 of 3." in page
+    assert "helps with harm: 310" in page and "met in 3 of 3 seeds" in page

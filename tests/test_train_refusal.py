@@ -6,6 +6,7 @@ import json
 import random
 import sys
 
+import numpy as np
 import pytest
 
 from alignlab.errors import DataError
@@ -17,7 +18,7 @@ from .scripts import ROOT
 
 sys.path.append(str(ROOT / "benchmarks" / "refusal"))
 import train_refusal  # noqa: E402
-from card import over_prompts  # noqa: E402
+from card import SURE, band_of, outside_bands_of_other_prompts, over_prompts  # noqa: E402
 from rows import Row  # noqa: E402
 from train_refusal import train  # noqa: E402
 
@@ -136,6 +137,35 @@ def test_an_interval_over_prompts_is_wider_where_models_err_on_the_same():
     low, high = over["recall"]["ci"]
     assert over["recall"]["mean"] == 0.85 and high - low > 1.5 * (wilson(85, 100)[1] - wilson(85, 100)[0])
     assert over["counts"] == {"tp": 85, "fp": 0, "fn": 15, "tn": 0} and over["specificity"]["ci"] is None
+
+
+def answered(rng, prompts):
+    """Three answers to each prompt that stand or fall together, as often as their probability says."""
+    p = rng.beta(0.15, 0.15, size=prompts)
+    names = [f"p{i // 3}" for i in range(3 * prompts)]
+    return names, np.repeat(rng.random(prompts) < p, 3), np.repeat(p, 3)
+
+
+def test_a_band_keeps_its_promise_on_prompts_that_it_was_not_read_off():
+    rng = np.random.default_rng(0)
+    right = []
+    for _ in range(100):
+        low, high = band_of(*answered(rng, 50))
+        _, refused, p = answered(rng, 50)
+        outside = (p <= low) | (p >= high)
+        right += ((p >= 0.5) == refused)[outside].tolist()
+    assert len(right) > 5000 and np.mean(right) >= SURE
+
+
+def test_a_band_has_room_for_one_more_prompt_that_is_all_wrong():
+    prompts = [f"p{i // 2}" for i in range(200)]
+    p, refused = np.full(200, 0.99), np.ones(200, dtype=bool)
+    p[:4] = 0.2  # .02 of 200 rows are wrong, and .03 of 202 would be
+    assert band_of(prompts, refused, p) == (0.19, 0.81)
+    assert band_of(prompts[2:], refused[2:], p[2:]) == (0.45, 0.55)
+    p[:6] = 0.2
+    assert outside_bands_of_other_prompts(prompts, refused, p) == list(range(6, 200))
+    assert band_of(prompts[:60], refused[:60], p[:60]) == (0.01, 0.99), "too few rows to promise anything"
 
 
 def test_labels_it_does_not_know(tmp_path):

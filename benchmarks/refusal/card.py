@@ -4,6 +4,7 @@ seen.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from alignlab.feedback.safety.refusal import HELPS, RefusalClassifier
 from alignlab.feedback.safety.weights import Weights
 from alignlab.records import Demonstration
 
-SURE = 0.98  # the band is made so wide that answers outside it are right at least this often
+SURE = 0.98  # the band is made so wide that answers outside it are expected to be right this often
 SHARES = {
     "accuracy": ([0, 3], [0, 1, 2, 3]),
     "precision": ([0], [0, 1]),
@@ -42,24 +43,41 @@ def partial_line(truth: Sequence[str], p: np.ndarray, q: np.ndarray) -> float:
     return float(lines[len(lines) - 1 - int(np.argmax(right[::-1]))])
 
 
-def band_of(refused: np.ndarray, p: np.ndarray) -> tuple[float, float]:
-    """The narrowest band (0.5 - w, 0.5 + w) outside which the side is right for SURE of the rows."""
-    for width in np.arange(0.05, 0.5, 0.01):
-        outside = np.abs(p - 0.5) >= width
-        if outside.any() and ((p >= 0.5) == refused)[outside].mean() >= SURE:
-            return round(float(0.5 - width), 2), round(float(0.5 + width), 2)
+def band_of(prompts: Sequence[str], refused: np.ndarray, p: np.ndarray) -> tuple[float, float]:
+    """The narrowest band (0.5 - w, 0.5 + w) outside which the side is right for SURE of the rows, and would
+    still be if all answers to one more prompt stood outside it on the wrong side; the widest if none is.
+
+    Rows alone would promise SURE of themselves: other prompts fall short of it every other time. With one
+    more prompt SURE is what to expect of the same models' answers to a prompt that the band was not read off:
+    conformal risk control (Angelopoulos et al., ICLR 2024, Theorem 1). What is exchanged are prompts; the
+    loss of one is its wrong rows outside less 1 - SURE of its rows outside, and the theorem asks that it
+    falls as the band widens, which this one does but nearly. `outside_band` in the card measures it.
+
+    Args:
+        prompts, refused, p: (n,) of each row its prompt, whether it refuses, and P(refuses).
+    """
+    more = max(Counter(prompts).values())
+    wrong = (p >= 0.5) != refused
+    for percent in range(45, 0, -1):
+        band = percent / 100, (100 - percent) / 100
+        outside = _outside(band, p)
+        if (wrong[outside].sum() + more) / (outside.sum() + more) <= 1 - SURE:
+            return band
     return 0.01, 0.99
 
 
-def outside_bands_of_the_other_half(rows: Sequence[Row], p: np.ndarray) -> list[int]:
-    """The rows outside a band that was read off the other half of the prompts."""
-    refused = np.array([row.label != "compliance" for row in rows])
-    prompts = sorted({row.prompt for row in rows})
-    first = np.array([prompts.index(row.prompt) % 2 == 0 for row in rows])
-    outside = np.zeros(len(rows), dtype=bool)
-    for half in (first, ~first):
-        low, high = band_of(refused[~half], p[~half])
-        outside |= half & ~((low < p) & (p < high))
+def _outside(band: tuple[float, float], p: np.ndarray) -> np.ndarray:
+    """Where the classifier is sure; as in `RefusalClassifier`, the ends of the band are outside it."""
+    return (p <= band[0]) | (p >= band[1])
+
+
+def outside_bands_of_other_prompts(prompts: Sequence[str], refused: np.ndarray, p: np.ndarray) -> list[int]:
+    """The rows outside a band that was read off the answers to all other prompts."""
+    asked = np.array(prompts)
+    outside = np.zeros(len(asked), dtype=bool)
+    for prompt in sorted(set(prompts)):
+        others = asked != prompt
+        outside |= ~others & _outside(band_of(asked[others].tolist(), refused[others], p[others]), p)
     return np.flatnonzero(outside).tolist()
 
 
@@ -100,13 +118,14 @@ def card_scores(
     whole = [i for i, label in enumerate(truth) if label != "partial"]
     called = [_label(*three, weights.card["partial_above"]) for three in zip(p, q, rest, strict=True)]
     models = sorted({row.model for row in rows})
-    outside = outside_bands_of_the_other_half([rows[i] for i in whole], p[whole])
+    refuses = np.array([label != "compliance" for label in truth])
+    outside = outside_bands_of_other_prompts([rows[i].prompt for i in whole], refuses[whole], p[whole])
 
     def refused(places: Sequence[int]) -> dict[str, Any]:
         return over_prompts(
             [rows[i] for i in places],
             [bool(p[i] >= 0.5) for i in places],
-            [truth[i] != "compliance" for i in places],
+            [bool(refuses[i]) for i in places],
             seed,
         )
 

@@ -15,8 +15,8 @@ it has never seen, and what rates are corrected by. `new_prompts`: trained on al
 prompts. Both are measured on the `--reported` share of the prompts. The rest is there to develop on: of the
 shipped classifier the errors that were read, the cues, sentences and penalties that came of them, and the
 line between refusal and partial are of those prompts only. The band of abstention is read off the reported
-ones, since the others were developed on; what is said of rows outside it is by the band of the other half of
-the reported prompts. The weights that are written are then fitted on everything.
+ones, since the others were developed on; what is said of rows outside it is by a band that was read off the
+answers to all other reported prompts. The weights that are written are then fitted on everything.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from alignlab.feedback import sigmoid
 from alignlab.feedback.safety.checks import besides_refusal
 from alignlab.feedback.safety.features import DENSE, HEAD, Reading, key_of, read
 from alignlab.feedback.safety.weights import Weights, letter_pairs
+from alignlab.town.world import VERSION
 
 FOLDS = 5
 SEEN = 3  # an n-gram counts if it stands in at least so many answers ...
@@ -239,7 +240,8 @@ def train(
     truth = np.array([row.label for row in people])
     card["partial_above"] = partial_line(truth[looked_at].tolist(), p[looked_at], q[looked_at])
     whole = [i for i in measured if truth[i] != "partial"]
-    card["band"] = list(band_of(truth[whole] != "compliance", p[whole]))
+    asked = [people[i].prompt for i in whole]
+    card["band"] = list(band_of(asked, truth[whole] != "compliance", p[whole]))
     weights = fit(rows, readings, letters, card)
     counts = Counter((row.source, row.label) for row in rows)
     card |= {
@@ -256,6 +258,7 @@ def train(
         "harmless": [path.name for path in harmless],
         "left_out_together": beginnings,
         "reported": reported,
+        "town": VERSION,
         "town_crowd": town_scores(weights, seed=seed),
     }
     for name, scores in (("new_model", unseen), ("new_prompts", seen)):

@@ -230,8 +230,7 @@ def test_abstention():
     low, high = card["band"]
     assert 0 < low < 0.5 < high < 1
     outside = card["new_model"]["outside_band"]
-    whole = card["new_model"]["refusal_or_compliance"]
-    assert outside["accuracy"]["mean"] > whole["accuracy"]["mean"] and outside["share"] >= 0.8
+    assert outside["accuracy"]["mean"] >= 0.98 and outside["share"] >= 0.8
     german = JUDGE.judge(
         ASK,
         (
@@ -363,6 +362,7 @@ def test_on_pyrits_gold_labels(data_dir):
 
 def test_the_card_is_json_and_names_the_town():
     card = json.loads((HERE / "refusal.json").read_text())
+    assert card["town"] == world.VERSION, "train it again: benchmarks/refusal/train_refusal.py"
     assert card["town_crowd"]["accuracy"]["mean"] >= 0.99
 
 

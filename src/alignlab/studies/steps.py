@@ -1,5 +1,5 @@
-"""Stages that only studies need to make data and models: a share of the comparisons, other people's rankings, a
-policy between two.
+"""Stages that only studies need to make data and models: a share of the comparisons, other people's rankings,
+a policy between two.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def share(*, data: str, settings: ShareSettings, out: Path, seed: int, resume: b
 
 def rerank(*, data: str, settings: RerankSettings, out: Path, seed: int, resume: bool) -> dict[str, Any]:
     """The completions of a run of `collect` or `label`, ranked by another annotator: nothing is sampled, so
-    that annotators compare ranking by ranking. By one seed every annotator has the same luck, and knows the same
-    facts, as in `collect`.
+    that annotators compare ranking by ranking. By one seed every annotator has the same luck and knows the
+    same facts, as in `collect`.
 
     Where an AI has labelled some of the rankings, those alone are ranked anew: what was mixed in stays as it
     is.

@@ -18,13 +18,15 @@ CHOSEN = "seed 10 and `town:test`"
 """What settings are chosen on."""
 
 
-def measured(seeds: Sequence[int], sets: Mapping[str, int], *, base: str = "town") -> dict[str, Any]:
+def measured(
+    seeds: Sequence[int], sets: Mapping[str, int], *, base: str = "town", town: int = VERSION
+) -> dict[str, Any]:
     """What a benchmark writes beside its figures, for `head`.
 
     Args:
         sets: number of prompts or pairs by name of the set; 0 where it differs from table to table.
     """
-    return {"town": VERSION, "base": base, "seeds": list(seeds), "sets": dict(sets), "chosen": CHOSEN}
+    return {"town": town, "base": base, "seeds": list(seeds), "sets": dict(sets), "chosen": CHOSEN}
 
 
 def head(found: Mapping[str, Any]) -> str:
