@@ -148,11 +148,13 @@ def _widest(found: Mapping[str, Shares]) -> float:
 
 def _example(kind: str, found: Mapping[str, Shares]) -> dict[str, Any] | None:
     """The example of the first model that has one, of the base model where no other has."""
-    examples = {name: (shares.get(kind) or {}).get("example") for name, shares in found.items()}
-    having = [name for name, example in examples.items() if example]
-    if not having:
+    examples: dict[str, dict[str, Any]] = {}
+    for name, shares in found.items():
+        if example := (shares.get(kind) or {}).get("example"):
+            examples[name] = example
+    if not examples:
         return None
-    name = next((name for name in having if name != "base"), "base")
+    name = next((name for name in examples if name != "base"), "base")
     example = examples[name]
     answer = {
         "model": shown(name),

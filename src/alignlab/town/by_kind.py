@@ -308,7 +308,7 @@ def _contested(world: World, request: Request, core: list[str], text: str) -> Wo
         f"Others say no, because {con}.": "con",
         f"No, because {con}.": "con",
     }
-    said = [sides.get(line, "") for line in core]
+    said: list[Argued] = [sides.get(line, "") for line in core]
     if "" in said:
         return unreadable()
     if len(set(said)) == 1:
