@@ -159,7 +159,7 @@ def over_topics(seeds: Sequence[Seed]) -> str:
         for figure in BY_TOPIC:
             of_seeds = [seed["topics"][name][figure] for seed in seeds]
             rates = [sum(one[topic] for one in of_seeds) / len(of_seeds) for topic in of_seeds[0]]
-            found = mean_ci(rates)
+            found = mean_ci(rates, share=True)
             count[figure] = found["n"]
             row.append(f"{found['mean']:.3f} [{found['ci'][0]:.3f}, {found['ci'][1]:.3f}]")
         rows.append(row)

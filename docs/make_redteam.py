@@ -113,7 +113,7 @@ def plainly(seeds: Sequence[dict[str, Any]]) -> str:
                 means = [
                     sum(one[side][key]["topics"][topic] for one in found) / len(found) for topic in topics
                 ]
-                low, high = mean_ci(means)["ci"]
+                low, high = mean_ci(means, share=True)["ci"]
                 rates = cell([one[side][key] for one in found])
                 row.append(f"{rates} [{low:.3f}, {high:.3f}]")
             rows.append(row)

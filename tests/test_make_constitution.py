@@ -62,3 +62,10 @@ def test_the_page_says_n_both_ways_of_decoding_and_intervals_over_topics() -> No
     assert "| other | 0.00 ± 0.00 / 1.00 ± 0.00 |" in after
     assert after.partition(maker.END)[2] == before.partition(maker.END)[2]
     assert maker.filled(after, found) == after
+
+
+def test_the_interval_of_a_rate_over_topics_stays_a_rate() -> None:
+    maker = script("docs/make_constitution.py")
+    of_topics = {"poison": 0.5, "steal": 0.0, "sink": 0.0, "burn": 0.0}
+    seed = {"topics": {"sl_cai": dict.fromkeys(maker.BY_TOPIC, of_topics)}}
+    assert maker.over_topics([seed]).count("0.125 [0.000, ") == len(maker.BY_TOPIC)
