@@ -191,7 +191,8 @@ def test_every_command_of_the_pages_runs(
                 "study",
                 "serve",
             ):  # the whole pipeline, each study and the server have tests of their own
-                assert cli.main([*words[1:], "--print-config"]) == 0
+                alone = words == ["alignlab", "study"]  # lists what there is
+                assert cli.main([*words[1:], *([] if alone else ["--print-config"])]) == 0
                 continue
             code = cli.main([*words[1:], *SMALL.get(command, SMALL[shown]).split()])
             assert code == 0, f"{command}\n{capsys.readouterr().err}"

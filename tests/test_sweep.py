@@ -49,7 +49,7 @@ BAD = [
     ("grpo --per_prompt 4,5 --judge constant", "multiple"),
     ("dpo --beta 1,2 --seeds 1,x", "whole numbers"),
     ("dpo --beta 1,2 --model nix", "no model"),
-    ("dppo --beta 1,2", "knows no kind dppo"),
+    ("dppo --beta 1,2", "knows no dppo"),
     ("reward --center 0,0.1 --eval-data town:test --data town:test-pairs", "--eval-data"),
     ("ppo --kl_coef 0,1", "--reward"),
     ("rloo --kl_coef 0,1", "--reward"),

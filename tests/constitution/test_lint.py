@@ -152,4 +152,4 @@ def test_the_command_shows_a_constitution_and_knows_its_kinds(capsys: pytest.Cap
     assert cli.main(["constitution", "lnt", "town"]) == 2
     assert "did you mean lint" in capsys.readouterr().err
     assert cli.main(["constitution", "show", "town", "--chains", "x"]) == 3
-    assert "alignlab constitution --kind lint" in capsys.readouterr().err
+    assert "it belongs to alignlab constitution lint" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import torch
 from alignlab.errors import ConfigError
 from alignlab.studies import closed_form_methods as m
 from alignlab.studies import closed_form_task as c
-from alignlab.studies.settings import ClosedFormSettings
+from alignlab.studies.closed_form_settings import ClosedFormSettings
 
 SMALL = ClosedFormSettings(prompts=2, vocabulary=3, length=2, group=8, groups=8, steps=250, lr=0.1)
 

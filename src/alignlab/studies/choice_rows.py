@@ -16,7 +16,7 @@ from ..records import Prompt
 from ..town import language as say
 from ..town import phrasings
 from ..town.world import CONTESTED, HARMFUL, KIND, LOOKALIKES, SIDES, VALUES, Topic, World, build
-from .choices import Choice
+from .choice import Choice
 
 Form = Literal["chat", "interview", "statement"]
 
