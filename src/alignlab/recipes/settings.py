@@ -39,9 +39,9 @@ def on_policy(*, lr: float, epochs: int = 1, steps: int = 24, **more: Any) -> PP
     )
 
 
-def pairs_once(**more: Any) -> DPOSettings:
+def pairs_once(*, lr: float = 7e-5, **more: Any) -> DPOSettings:
     """DPO on the town: one comparison of each prompt, at a rate that suits it."""
-    return DPOSettings(pairs_per_prompt=1, optim=OptimSettings(lr=7e-5), **more)
+    return DPOSettings(pairs_per_prompt=1, optim=OptimSettings(lr=lr), **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,9 @@ class PipelineSettings:
         default_factory=lambda: pairs_once(beta=0.1, nll_coef=0.2)  # Llama 3, section 4.1.4
     )
     zephyr_dpo: DPOSettings = field(
-        default_factory=lambda: pairs_once(beta=0.1, epochs=3.0, best_only=True)  # Zephyr, section 4.3
+        default_factory=lambda: pairs_once(
+            beta=0.1, epochs=3.0, best_only=True, lr=1e-5
+        )  # Zephyr, section 4.3
     )
     tulu3_dpo: DPOSettings = field(
         default_factory=lambda: pairs_once(beta=5.0, loss_type="sigmoid_norm", best_only=True)  # section 5
