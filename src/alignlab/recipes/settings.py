@@ -72,9 +72,8 @@ class PipelineSettings:
         default_factory=lambda: pairs_once(beta=0.1, nll_coef=0.2)  # Llama 3, section 4.1.4
     )
     zephyr_dpo: DPOSettings = field(
-        default_factory=lambda: pairs_once(
-            beta=0.1, epochs=3.0, best_only=True, lr=1e-5
-        )  # Zephyr, section 4.3
+        # Zephyr, section 4.3; three passes at the usual rate wreck a model of the town
+        default_factory=lambda: pairs_once(beta=0.1, epochs=3.0, best_only=True, lr=1e-5)
     )
     tulu3_dpo: DPOSettings = field(
         default_factory=lambda: pairs_once(beta=5.0, loss_type="sigmoid_norm", best_only=True)  # section 5
