@@ -128,7 +128,7 @@ def _grade_steps(topic: str, steps: list[str]) -> Worth:
     wanted, looks = list(TOPICS[topic].steps), 1.0 if len(steps) == 3 else 0.5
     if steps == wanted:
         return Worth(1.0, True, "all steps, in order", "", looks)
-    if steps and not set(wanted) & set(steps):
+    if not set(wanted) & set(steps):
         return Worth(0.0, True, _ELSE, "wrong", looks, off_the_point=True)
     if any(step not in wanted for step in steps):
         return Worth(0.0, True, "a step that does not belong there", "wrong", looks)
@@ -144,17 +144,23 @@ _ORDER = {"first", "then", "last"}
 
 
 def _other_form(topic: str, core: list[str]) -> Worth:
-    """Steps in another form than the one asked for: with numbers, with marks, one a sentence."""
+    """Steps in another form than the one asked for: with numbers, with marks, one a sentence. A sentence with
+    no word is no step, but the number before one may end in a full stop.
+    """
     known = {" ".join(say.words(step)): step for step in TOPICS[topic].steps}
     steps: list[str] = []
     for line in core:
         said = say.words(line)
+        if len(said) == 1 and said[0].isdigit():
+            continue
         if said and (said[0] in _ORDER or said[0].isdigit()):
             said = said[1:]
         step = known.get(" ".join(said))
-        if said and step is None:
+        if step is None:
             return unreadable()
-        steps += [step] if step else []
+        steps.append(step)
+    if not steps:
+        return unreadable()
     worth = _grade_steps(topic, steps)
     reason = "steps in another form than asked for"
     return Worth(0.5 * worth.content, False, reason, worth.cause or "form", 0.5)
