@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alignlab.errors import DataError
+from alignlab.report import bar_charts
 from alignlab.report.page import write_report
 from alignlab.run import RunDir
 
@@ -529,3 +531,23 @@ def test_opens_in_a_browser_with_no_error_and_no_request(pipeline: Path, tmp_pat
     urls = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text()))
     assert not {url for url in urls if "example.invalid" in url}, urls
     assert "example.invalid" not in json.dumps(sorted(urls))
+
+
+def test_the_legend_of_shares_stands_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(bar_charts, "as_svg", lambda figure, title: drawn.append(figure) or "")
+    parts = (
+        "goes on asking",
+        "answers right",
+        "answers wrong",
+        "declines",
+        "helps with harm",
+        "something else",
+    )
+    for some in (parts, ("aligned", "unhelpful", "untrue", "misunderstood", "harmful"), parts[:1]):
+        bars = {"base, raw text": dict.fromkeys(some, 1 / len(some))}
+        bar_charts.shares(bars, title="Kinds", x="share", colors=dict.fromkeys(some, "#205fa8"))
+        figure = drawn.pop()
+        figure.draw_without_rendering()
+        legend = figure.legends[0].get_window_extent()
+        assert 0 <= legend.x0 and legend.x1 <= figure.bbox.width and legend.y0 >= 0, some

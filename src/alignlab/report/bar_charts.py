@@ -9,8 +9,6 @@ import numpy as np
 
 from .charts import COLORS, as_svg, canvas
 
-ACROSS = 3  # parts in a line of a legend: what a phone has room for
-
 
 def lengths(values: Mapping[str, tuple[float, float]], *, title: str, x: str) -> str:
     """Horizontal bars from 0 for things that have a size, each with its spread."""
@@ -36,10 +34,11 @@ def shares(
     """Horizontal bars of parts that sum to 1: one bar per name, one color per part."""
     figure, axes = canvas()
     names = list(values)[::-1]
-    lines = math.ceil(len(colors) / ACROSS)
-    figure.set_size_inches(
-        max(3.68, 2.6 + 0.08 * max(map(len, names), default=0)), 1.1 + 0.2 * lines + 0.27 * len(names)
-    )
+    width = max(3.68, 2.6 + 0.08 * max(map(len, names), default=0))
+    column = 0.5 + 0.065 * max(map(len, colors))  # inches: a legend is cut where it is wider than its picture
+    across = max(1, min(len(colors), int(width / column)))
+    lines = math.ceil(len(colors) / across)
+    figure.set_size_inches(width, 1.1 + 0.2 * lines + 0.27 * len(names))
     left = [0.0] * len(names)
     for part, color in colors.items():
         widths = [values[name].get(part, 0.0) for name in names]
@@ -47,7 +46,7 @@ def shares(
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x, xlim=(0, 1))
-    figure.legend(fontsize=8, ncols=min(ACROSS, len(colors)), loc="outside lower center")
+    figure.legend(fontsize=8, ncols=across, loc="outside lower center")
     return as_svg(figure, title)
 
 
