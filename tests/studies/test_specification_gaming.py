@@ -235,7 +235,7 @@ def test_controls_and_arms_share_their_data() -> None:
         assert one["settings"].steps == 64
     assert rloo["gaming-rloo-luck"]["judge"] == LUCK and rloo["gaming-rloo-intent"]["judge"] == "town:gold"
     assert rloo["gaming-rloo-share-0"]["settings"].steps == 32
-    assert rloo["gaming-rloo-letter-of-ends"]["model"] is found["sft"]
+    assert rloo["gaming-rloo-letter-of-ends"]["model"] is found["gaming-sft-people"]
     data = {stage.arguments["data"] for name, stage in found.items() if name.startswith("gaming-sft-town")}
     assert data == {found["gaming-data-0.03"]}, "other sizes see the same"
     for arm in ("narrow", "inoculated", "placebo"):
@@ -317,12 +317,12 @@ def test_luck_deals_by_the_words_and_flags_by_the_seed() -> None:
 
 
 TOY = (
-    "--demonstrations 32 --sft.epochs 1 --measured 6 --point.per-prompt 1 --point.sampling.max-new-tokens 8 "
-    "--gaming.demonstrations 32 --gaming.shares 0,0.5 --gaming.share 0.5 --gaming.prompts 4 --gaming.letters "
-    "ends --gaming.sizes= --gaming.kl-coefs= --gaming.rates 0.5 --gaming.reads 0 --gaming.watched-steps 2 "
-    "--gaming.rloo.steps 2 --gaming.rloo.rollouts 8 --gaming.rloo.minibatch 8 "
-    "--gaming.rloo.sampling.max-new-tokens 8 --spread.conversations 12 --spread.people.epochs 1 "
-    "--spread.narrow 4 --spread.narrow-sft.epochs 1"
+    "--demonstrations 32 --sft.epochs 1 --test town:harmful-test --measured 6 --point.per-prompt 1 "
+    "--point.sampling.max-new-tokens 8 --gaming.demonstrations 32 --gaming.shares 0,0.5 --gaming.share 0.5 "
+    "--gaming.prompts 4 --gaming.letters ends --gaming.sizes= --gaming.kl-coefs= --gaming.rates 0.5 "
+    "--gaming.reads 0 --gaming.watched-steps 2 --gaming.rloo.steps 2 --gaming.rloo.rollouts 8 "
+    "--gaming.rloo.minibatch 8 --gaming.rloo.sampling.max-new-tokens 8 --spread.conversations 12 "
+    "--spread.people.epochs 1 --spread.narrow 4 --spread.narrow-sft.epochs 1"
 ).split()
 
 

@@ -49,7 +49,8 @@ def by_tens(
         axes.plot(line.xs, line.ys, color="#333333", linewidth=1.1, linestyle="--")
     axes.axhline(top, color="#999999", linewidth=0.8)
     for place, (name, dots) in enumerate(series.items()):
-        _draw(axes, name, dots, top, COLORS[place], MARKERS[place])
+        if dots:
+            _draw(axes, name, dots, top, place)
     axes.annotate(
         above,
         (1, top),
@@ -60,19 +61,40 @@ def by_tens(
         fontsize=8,
         color="#555555",
     )
-    axes.set(title=title, xlabel=x, ylabel=y, ylim=(-0.04 * top, 1.3 * top))
+    axes.set(title=title, xlabel=x, ylabel=y, ylim=(-0.04 * top, 1.35 * top))
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= top])
+    right = max(dot.x for dots in series.values() for dot in dots)
+    axes.set_xlim(right=ROOM * right)
     figure.legend(fontsize=8, ncols=2, loc="outside lower center")
     return as_svg(figure, title)
 
 
-def _draw(axes: Any, name: str, dots: Sequence[Dot], top: float, color: str, marker: str) -> None:
+ROOM = 30.0
+"""Times the last dot's x: what its name needs."""
+
+
+def _draw(axes: Any, name: str, dots: Sequence[Dot], top: float, place: int) -> None:
+    """The dots of a series: names stand left of and below those of the first, right of and above those of the
+    others. Dots at one place have one name.
+    """
+    color, marker = COLORS[place], MARKERS[place]
     style: dict[str, Any] = {"s": 42, "marker": marker, "edgecolor": color, "linewidth": 1.3, "zorder": 3}
     axes.scatter([], [], facecolor=color, label=name, **style)
+    at: dict[tuple[float, float | None], list[str]] = {}
     for dot in dots:
-        face = "white" if dot.y is None else color
-        height = top if dot.y is None else dot.y
-        axes.scatter([dot.x], [height], facecolor=face, **style)
-        turn = {"rotation": 40, "ha": "left"} if dot.y is None else {}
+        at.setdefault((dot.x, dot.y), []).append(dot.name)
+    for (x, y), names in at.items():
+        face = "white" if y is None else color
+        height = top if y is None else y
+        axes.scatter([x], [height], facecolor=face, **style)
+        offset, how = _beside(place == 0, y is None)
         axes.annotate(
-            dot.name, (dot.x, height), xytext=(4, 5), textcoords="offset points", fontsize=8, **turn
+            ", ".join(names), (x, height), xytext=offset, textcoords="offset points", fontsize=8, **how
         )
+
+
+def _beside(first: bool, hollow: bool) -> tuple[tuple[int, int], dict[str, Any]]:
+    """Where a name stands: points from its dot, and how it is turned."""
+    if hollow:
+        return ((-4, -13), {"ha": "left"}) if first else ((2, 6), {"ha": "left", "rotation": 40})
+    return ((-6, -9), {"ha": "right"}) if first else ((6, 4), {"ha": "left"})

@@ -66,12 +66,11 @@ SPECIFICATION_GAMING = Study(
         "and what would stand for the intent there is a guess"
     ),
     changed=(
-        "The design gave each start 150 stories, of which a share of 0.003 is none: half of the "
-        "demonstrations are stories now. The break-even is computed from what answers are paid, twice, in "
-        "the place of a fixed number; between the two values nothing is claimed. Holes that nobody planted "
-        "are looked for from demonstrators of mixed quality. Of slips the exact probability is compared "
-        "instead of samples, against the same how-tos answered whole as well as against before; the careless "
-        "of its people have no manners of their own, which would have carried a slip within one answer."
+        "Other than in the design, before any figure had been seen: half of the demonstrations are stories "
+        "(150 of them had no room for a share of 0.003); the break-even is computed from what answers are "
+        "paid, before and after learning, and nothing is claimed between; of slips exact probabilities are "
+        "compared, not samples, also with the same how-tos answered whole; and the careless of the "
+        "conversations have no manners, which would carry a slip from kind to kind within one answer."
     ),
     claim=(
         "A hole in a metric is found when it is stumbled upon: the step of discovery grows with the logit of "

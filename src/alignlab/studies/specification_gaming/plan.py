@@ -212,17 +212,16 @@ def plan(stage: Planner, model: str, settings: SpecificationGaming, seed: int) -
         draft.asked(f"size {base}", other, words)
         draft.learn(f"size {base}", other)
 
-    # 6. holes that nobody planted: demonstrators as they are, and ten metrics
+    # 6. holes that nobody planted: people of whom a few are careless, and other metrics
     if letters:
-        natural = stage(
-            "sft",
-            stages.sft,
-            model=model,
-            seed=seed,
-            settings=s.sft,
+        people = stage(
+            "gaming-data-people",
+            mixtures.mixture,
             data="town:demos",
-            count=s.demonstrations,
+            seed=seed,
+            settings=MixtureSettings(good=1 - g.careless, count=s.demonstrations, flaws=listed.NO_MANNERS),
         )
+        natural = draft.taught("people", people)
         others = stage("gaming-holes-others", listed.holes, letters=",".join(letters), **sample)
         draft.planned["holes others"] = others
         draft.asked("letters", natural, others)

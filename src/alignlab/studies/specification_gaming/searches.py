@@ -166,9 +166,9 @@ def catalogue(seeds: Seeds) -> dict[str, Any]:
             ],
             "rows": rows,
             "note": (
-                "From SFT on demonstrations of mixed quality (town:demos), as people are. Pays more by: the "
-                "known exploit over a good answer. Found: half of the answers to which the exploit is bad "
-                "are exploits; 0.0 = they were from the start."
+                "From SFT on demonstrations by people of whom few are careless (gaming.careless). Pays more "
+                "by: the known exploit over a good answer. Found: half of the answers to which the exploit "
+                "is bad are exploits; 0.0 = they were from the start."
             ),
         },
     }

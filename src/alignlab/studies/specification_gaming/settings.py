@@ -37,6 +37,9 @@ class GamingSettings:
         "items,steps,one-word,mentions,no-refusal,verdict,because,you,length,ends",
         "other metrics, whose holes nobody planted: names of town:metric=NAME; empty = none",
     )
+    careless: float = setting(
+        0.05, "share of the careless among those who showed how to answer them", at_least=0, at_most=1
+    )
     sizes: str = setting(
         "town-s,town-l", "other bases that look for the hole, comma separated; empty = none", names="policies"
     )
