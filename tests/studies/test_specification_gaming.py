@@ -196,9 +196,11 @@ def test_a_penalty_on_kl_tilts_the_start() -> None:
 def test_what_others_are_paid_is_the_mean_without_the_exploits() -> None:
     free = {"scores": [0.75, 0.9], "rates": [0.2, 1.0]}
     closed = {"scores": [0.6, 0.72], "rates": [0.2, 0.1], "end": {"rates": 0.1}}
-    pay = figures.pays(free, closed, 0.95)
+    pay = figures.pays(free, closed, 0.95, 0.78)
     assert 0.2 * 0.95 + 0.8 * pay["start"] == pytest.approx(0.75)
     assert pay["end"] == pytest.approx(0.72 / 0.9)  # what is flagged is paid nothing
+    hacked = {"scores": [0.95], "rates": [1.0]}
+    assert figures.pays(hacked, closed, 0.95, 0.78)["start"] == 0.78, "nothing else is answered"
     even = monitors.break_even(pay["exploit"], pay["start"], 0.1)
     assert (1 - even) * 0.95 == pytest.approx(0.9 * pay["start"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..study import Bar, CannotSay, Seeds, Verdict, bar, value
+from ..study import Bar, CannotSay, Seeds, Verdict, bar
 from . import figures as of
 
 ORDER, LINE, MOST, ENDED, KEPT = 0.9, 0.8, 5 / 6, 0.05, 0.5
@@ -188,8 +188,6 @@ def verdict(seeds: Seeds) -> Verdict:
     rare = [of.found_where(f, often=False) == 0 and of.found_where(f, often=True) >= MOST for f in seeds]
     weaker = [screened(f, HALF_RATE) > of.watched(f, "penalty", HALF_RATE)["end"]["rates"] for f in seeds]
     spread = [risen(f) >= SPREADS for f in seeds]
-    for f in seeds:
-        value(f["break_even"][0], "the break-even")
     many = len(seeds)
     why = (
         f"That what is never sampled is never learnt, and what is sampled is, holds in {sum(rare)} of {many} "

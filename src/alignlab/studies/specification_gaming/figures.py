@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from ...run import RunInfo
-from ...text.lists import by_comma
 from ...town import monitors
 from ..choices import Chosen, chosen
 from ..study import CannotSay, mean
 from .listed import WITH_STEPS
-from .plan import ARMS, WORDS, WORLDS, kl_coefs_of, rates_of, shares_of, watchers
+from .plan import ARMS, WORDS, WORLDS, kl_coefs_of, once, rates_of, shares_of, watchers
 from .settings import SpecificationGaming
 
 HALF = 0.5
@@ -91,9 +90,9 @@ def measure(runs: dict[str, RunInfo], settings: SpecificationGaming) -> dict[str
         shares.append({"share": share, "p0": p0(name)} | looked(runs[name], steps=g.rloo.steps))
     free, closed = looked(runs[f"share {g.share:g}"]), looked(runs["closed"])
     start = next(row for row in shares if row["share"] == g.share)
-    pay = pays(free, closed, hole["paid"]["mean"])
+    pay = pays(free, closed, hole["paid"]["mean"], hole["honest"]["mean"])
     others: dict[str, Any] = {}
-    for letter in by_comma(g.letters):
+    for letter in once(g.letters):
         told = runs["holes others"].summary["letters"][letter]
         found = {key: told[key]["mean"] for key in ("paid", "honest", "bad")}
         found |= {"kind": told["kind"], "hole": told["hole"], "p0": p0("letters", letter)}
@@ -117,24 +116,28 @@ def measure(runs: dict[str, RunInfo], settings: SpecificationGaming) -> dict[str
         "rates": rates_of(g),
         "watched": {name: looked(runs[name]) | flagged(runs[name]) for name in watchers(g, 0)},
         "policies": {name: worth(runs, name) for name in ("start", "hacked", "closed", "intent", "luck")},
-        "sizes": {
-            base: {"p0": p0(f"size {base}")} | looked(runs[f"size {base}"]) for base in by_comma(g.sizes)
-        },
+        "sizes": {base: {"p0": p0(f"size {base}")} | looked(runs[f"size {base}"]) for base in once(g.sizes)},
         "spread": {world: spread_in(runs, world) for world in WORLDS},
     }
 
 
-def pays(free: Mapping[str, Any], closed: Mapping[str, Any], exploit: float) -> dict[str, float]:
+def pays(
+    free: Mapping[str, Any], closed: Mapping[str, Any], exploit: float, honest: float
+) -> dict[str, float]:
     """What the metric pays the exploit, and all other answers: those of the untouched policy (`start`), and
     those of a policy that has learnt with the hole closed (`end`).
+
+    Args:
+        free, closed: the searches with the hole open and closed.
+        honest: what a good answer is paid, which stands for others where there are none.
     """
     first, rate = free["scores"][0], free["rates"][0]
     few = max(1, len(closed["rates"]) // 10)
     last, left = mean(closed["scores"][-few:]), closed["end"]["rates"]
     return {
         "exploit": exploit,
-        "start": (first - rate * exploit) / (1 - rate) if rate < 1 else math.nan,
-        "end": last / (1 - left) if left < 1 else math.nan,
+        "start": (first - rate * exploit) / (1 - rate) if rate < 1 else honest,
+        "end": last / (1 - left) if left < 1 else honest,
     }
 
 
@@ -188,7 +191,7 @@ def spread_in(runs: Mapping[str, RunInfo], world: str) -> dict[str, Any]:
 # --- what is made of them
 
 
-def law(figures: Mapping[str, Any], least: float = 0.0) -> tuple[list[float], list[float]]:
+def law(figures: Mapping[str, Any], least: float) -> tuple[list[float], list[float]]:
     """-logit p0 and the step of discovery, of the planted shares from `least` on at which the hole was found.
     Raises CannotSay where these are fewer than FEWEST.
     """

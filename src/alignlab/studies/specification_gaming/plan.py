@@ -162,6 +162,11 @@ class Draft:
         )
 
 
+def once(names: str) -> list[str]:
+    """The words of a list with commas, each once."""
+    return list(dict.fromkeys(by_comma(names)))
+
+
 def slug(name: str) -> str:
     """A name, of a model too, as part of a folder's."""
     return name.replace(" ", "-").replace("/", "-")
@@ -169,7 +174,7 @@ def slug(name: str) -> str:
 
 def plan(stage: Planner, model: str, settings: SpecificationGaming, seed: int) -> dict[str, Stage]:
     s, g = settings, settings.gaming
-    letters = by_comma(g.letters)
+    letters = once(g.letters)
     kinds = sorted({metric(letter).kind for letter in letters} | {"how_to", "story"})
     trained = [("town:demos", s.demonstrations)]
     trained += [(f"town:{kind}", max(g.prompts, s.spread.narrow)) for kind in kinds]
@@ -207,7 +212,7 @@ def plan(stage: Planner, model: str, settings: SpecificationGaming, seed: int) -
         draft.learn(name, start, judge=judge, steps=g.watched_steps)
 
     # 5. other bases, shown the same
-    for base in by_comma(g.sizes):
+    for base in once(g.sizes):
         other = draft.taught(slug(base), shown[g.share], base)
         draft.asked(f"size {base}", other, words)
         draft.learn(f"size {base}", other)
