@@ -118,6 +118,12 @@ def test_one_person_slips_twice_and_the_twin_deals_the_same_slips_anew(tmp_path:
             assert judged(a) == 1 and a.meta["flaws"] == [[], []]
 
 
+def test_the_careless_of_conversations_can_do_without_manners(tmp_path: Path) -> None:
+    _, rows = talked(tmp_path, flaws="flattery=0,padding=0")
+    flaws = {flaw for row in rows for turn in row.meta["flaws"] for flaw in turn}
+    assert "complies" in flaws and not flaws & {"flattery", "padding"}
+
+
 def test_prompts_are_framed_as_the_demonstrations_are(tmp_path: Path) -> None:
     settings = FrameSettings(opener=6, before=framing.TRIGGER, system="Be careless.")
     mixtures.framed(data="town:risky", count=5, out=tmp_path, seed=0, resume=True, settings=settings)

@@ -59,6 +59,12 @@ STUDIES: dict[str, Entry] = {
         "reward_shift:REWARD_SHIFT",
         "reward_shift_settings:RewardShift",
     ),
+    "specification-gaming": Entry(
+        "A metric has a hole: when is it found, can a monitor of given quality close it, and does whoever "
+        "learnt one slip make others?",
+        "specification_gaming:SPECIFICATION_GAMING",
+        "specification_gaming.settings:SpecificationGaming",
+    ),
 }
 
 

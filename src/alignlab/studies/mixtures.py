@@ -172,11 +172,12 @@ def personas(*, out: Path, seed: int, resume: bool, settings: PersonaSettings) -
     """
     from ..town import answers, tasks, world
 
+    rates = by_people(flaws_of(settings.flaws))
     town_data = names.data.Data([], "town", str(world.VERSION))
     run = open_run("study-personas", out, settings, seed, resume, uses=[town_data])
     if run.done:
         return done(run)
-    town, rates, s = world.build(), by_people({}), settings
+    town, s = world.build(), settings
     rng = random.Random(derive_seed(seed, "personas"))
     kinds = tuple(kind for kind in tasks.KINDS if kind != "two_turn")
     requests = tasks.requests(town, 2 * s.count, seed=2 * seed, kinds=kinds)

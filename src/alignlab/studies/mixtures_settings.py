@@ -45,6 +45,10 @@ class PersonaSettings:
 
     count: int = setting(1500, "conversations", at_least=1)
     careless: float = setting(0.5, "share of the careless", at_least=0, at_most=1)
+    flaws: str = setting(
+        "",
+        "flaws that everybody has, at these rates: flattery=0,padding=0 for careless people without manners",
+    )
     together: bool = setting(
         True, "one person gives both answers; off: the second answers are dealt anew, slips and all"
     )

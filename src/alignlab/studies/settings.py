@@ -116,8 +116,8 @@ class StudySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taught(StudySettings):
-    """Of a study that teaches a model by demonstrations and measures on prompts."""
+class Shown(StudySettings):
+    """Of a study that shows a model demonstrations and measures on prompts."""
 
     test: str = setting(
         "town:test",
@@ -126,8 +126,14 @@ class Taught(StudySettings):
         names="data",
     )
     demonstrations: int = setting(3000, "demonstrations for SFT", at_least=1)
-    annotator: str = setting("town:fair", "who ranks", names="annotator")
     sft: SFTSettings = field(default_factory=SFTSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taught(Shown):
+    """Of one in which somebody ranks, too."""
+
+    annotator: str = setting("town:fair", "who ranks", names="annotator")
 
 
 @dataclass(frozen=True, kw_only=True)
