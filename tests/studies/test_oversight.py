@@ -198,6 +198,7 @@ def test_every_answer_is_the_truth_an_inherited_error_or_an_error_of_its_own() -
     assert found["pgr"]["mean"] == pytest.approx((0.5 - 0.5) / (1.0 - 0.5)) and found["wrong"] == 2
     assert found["listed"]["mean"] == pytest.approx(0.5, abs=1e-4)
     assert figures.imitated(TOWN, TOWN, said, ceiling)["pgr"] == {"mean": None, "ci": None, "n": 4}
+    assert figures.imitated(TOWN, mind, said, None)["pgr"]["mean"] is None
 
 
 def test_the_gap_recovered_has_an_interval_over_facts() -> None:
@@ -314,7 +315,6 @@ def made_up() -> dict[str, Any]:
         "shares": [0.1, 0.3],
         "sizes": ["town-s", "town-l"],
         "passes": 4.0,
-        "bases": {"": s_of(1.0), "town-s": s_of(1.0), "town-l": s_of(1.0)},
         "shown": {"no errors": shown, "rule 0.3 trusting": shown},
         "students": {
             "no errors": student(0.0, None),
@@ -329,7 +329,7 @@ def made_up() -> dict[str, Any]:
             "scattered 0.3 town-l": student(0.0, 0.9),
             "rule 0.3 town-l": student(0.6, 0.1),
         },
-        "knows": {"rule 0.3": s_of(0.99)},
+        "knows": {"base": s_of(1.0), "student of rule 0.3": s_of(0.99)},
         "looks": {
             "consultancy": s_of(0.51),
             "alone": s_of(0.6),

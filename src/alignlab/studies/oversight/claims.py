@@ -73,9 +73,9 @@ FALSIFIED = (
 )
 CHANGE = (
     "An error that is hard to learn and imitated, or easy and not. A supervisor whose errors are those of "
-    "a weak model: ours are dealt. A student that has not read the truth: ours has, which Burns et al. "
-    "name as what their own setting may not share with real superhuman models. And an answer whose author "
-    "can make a wrong statement look right: here nobody persuades."
+    "a weak model: ours are dealt. A student that has not read the truth: ours has, which is the doubt "
+    "about every such set-up. And an answer whose author can make a wrong statement look right: here "
+    "nobody persuades."
 )
 
 
@@ -258,8 +258,8 @@ def looks(seeds: Seeds) -> list[Bar]:
         ),
         bar(
             (
-                "statements of held-out dossiers after DPO: fewest right with a consultant, more alone, most "
-                "with debate"
+                "statements of held-out dossiers after DPO: fewest right with a consultant, more alone, "
+                "most with debate"
             ),
             seeds,
             lambda s: truth(s, "consultancy") < truth(s, "alone") < truth(s, "debate"),

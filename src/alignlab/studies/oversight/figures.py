@@ -32,37 +32,33 @@ def measure(runs: dict[str, RunInfo], settings: Oversight) -> dict[str, Any]:
     for arm in arms:
         rows = by_part(chosen(runs[f"says {arm.name}"]))
         mind = mind_of(town, arm, runs[f"shown {shown_to(arm)}"].seed)
-        students[arm.name] = {part: imitated(town, mind, rows[part], ceiling[part]) for part in PARTS}
-    knows = {
-        name.removeprefix("still knows "): info.summary["first"]
-        for name, info in runs.items()
-        if name.startswith("still knows ")
-    }
+        best = {} if arm.base else ceiling  # of another base no ceiling was trained
+        students[arm.name] = {part: imitated(town, mind, rows[part], best.get(part)) for part in PARTS}
     looks = {name: runs[f"look {name}"].summary["accuracy"] for name in looks_of(settings)}
     truth = {name: clause_truth(runs[f"point {name}"]) for name in ("author", "coins", *TRAINED)}
-    checks = checks_of(settings)
+    sizes = by_comma(settings.oversight.sizes)
+    knows = {f"base {name}".strip(): runs[f"knows {name}".strip()] for name in ("", *sizes)}
+    knows |= {f"student of {name}": info for name, info in starting(runs, "still knows ").items()}
+    shown = {name: info.summary for name, info in starting(runs, "shown ").items()}
     return {
         "prompts": sum(runs[name].summary["prompts"] for name in ("dossiers", "questions")),
         "facts": runs["facts"].summary,
         "at": settings.oversight.at,
         "shares": shares_of(settings),
-        "sizes": by_comma(settings.oversight.sizes),
+        "sizes": sizes,
         "passes": settings.oversight.passes,
-        "bases": {
-            name: runs[f"knows {name}".strip()].summary["first"]
-            for name in ("", *by_comma(settings.oversight.sizes))
-        },
-        "shown": {
-            name.removeprefix("shown "): info.summary
-            for name, info in runs.items()
-            if name.startswith("shown ")
-        },
+        "shown": shown,
         "students": students,
-        "knows": knows,
+        "knows": {name: info.summary["first"] for name, info in knows.items()},
         "looks": looks,
         "clauses": truth,
-        "checks": {f"{share:g}": rated(town, share, runs, settings) for share in checks},
+        "checks": {f"{share:g}": rated(town, share, runs) for share in checks_of(settings)},
     }
+
+
+def starting(runs: Mapping[str, RunInfo], words: str) -> dict[str, RunInfo]:
+    """The runs whose name begins so, by the rest of it."""
+    return {name.removeprefix(words): info for name, info in runs.items() if name.startswith(words)}
 
 
 def shown_to(arm: Arm) -> str:
@@ -79,15 +75,17 @@ def by_part(rows: Sequence[Chosen]) -> dict[str, list[Chosen]]:
     return {part: [row for row in rows if row.meta["shown"] == (part == "seen")] for part in PARTS}
 
 
-def imitated(town: World, mind: World, rows: Sequence[Chosen], ceiling: Sequence[Chosen]) -> dict[str, Any]:
+def imitated(
+    town: World, mind: World, rows: Sequence[Chosen], ceiling: Sequence[Chosen] | None
+) -> dict[str, Any]:
     """What a student makes of some facts.
 
     Greedy, by the likeliest value: the share of the facts in which it says the truth, its supervisor's error
     ("inherited") and an error of its own, `of_wrong` the same over the facts that the supervisor is wrong
-    about, `pgr` the performance gap recovered (Burns et al. 2023, section 3): (student - supervisor) /
-    (ceiling - supervisor), over facts, and None where there is no gap. At temperature 1, among the values:
-    `sampled`, and over the facts with an error `sampled_of_wrong`. `listed`: the probability of all values
-    together, which is what these shares are of.
+    about, `pgr` the performance gap recovered (Burns et al. 2023): (student - supervisor) /
+    (ceiling - supervisor), over facts, and None where there is no gap or no ceiling. At temperature 1, among
+    the values: `sampled`, and over the facts with an error `sampled_of_wrong`. `listed`: the probability of
+    all values together, which is what these shares are of.
     """
     keys = [(row.meta["relation"], row.meta["subject"]) for row in rows]
     wrong = np.array([mind.facts[key] != town.facts[key] for key in keys], dtype=bool)
@@ -101,7 +99,10 @@ def imitated(town: World, mind: World, rows: Sequence[Chosen], ceiling: Sequence
         sampled.append([truth, inherited, 1.0 - truth - inherited])
     greedy = np.array([[origin == name for name in ORIGINS] for origin in said], dtype=float).reshape(-1, 3)
     drawn = np.array(sampled).reshape(-1, 3)
-    best = np.array([row.first for row in ceiling], dtype=float)
+    pgr: dict[str, Any] = {"mean": None, "ci": None, "n": 0}
+    if ceiling is not None:
+        best = np.array([row.first for row in ceiling], dtype=float)
+        pgr = recovered(greedy[:, 0], 1.0 - wrong, best)
     return {
         "facts": len(rows),
         "wrong": int(wrong.sum()),
@@ -110,7 +111,7 @@ def imitated(town: World, mind: World, rows: Sequence[Chosen], ceiling: Sequence
         "sampled": of_origins(drawn),
         "sampled_of_wrong": of_origins(drawn[wrong]),
         "listed": mean_ci([float(np.exp(row.raw).sum()) for row in rows]),
-        "pgr": recovered(greedy[:, 0], 1.0 - wrong, best),
+        "pgr": pgr,
     }
 
 
@@ -134,8 +135,9 @@ def recovered(student_F: np.ndarray, supervisor_F: np.ndarray, ceiling_F: np.nda
 
 
 def clause_truth(run: RunInfo) -> dict[str, Any]:
-    """The share of the statements in dossiers that is right, an S over persons; a dossier that cannot be read
-    has none."""
+    """The share of the statements in dossiers that is right, an S over persons; of what cannot be read, none
+    is.
+    """
     values: list[float] = []
     persons: list[str] = []
     for row in run.samples:
@@ -146,7 +148,7 @@ def clause_truth(run: RunInfo) -> dict[str, Any]:
     return mean_by_prompt(values, persons, share=True)
 
 
-def rated(town: World, share: float, runs: Mapping[str, RunInfo], settings: Oversight) -> dict[str, Any]:
+def rated(town: World, share: float, runs: Mapping[str, RunInfo]) -> dict[str, Any]:
     """What a rater who can check a share of the facts makes of the answers before and after training on his
     labels; and of those of whom a rater trained who can check everything.
     """

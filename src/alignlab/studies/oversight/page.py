@@ -25,16 +25,7 @@ def tell(seeds: Seeds) -> Told:
                 found[f"{name}, {part}: {who}"] = means(seeds, "students", name, part, "greedy", who)
     over = {name: seeds_summary(values) for name, values in found.items() if values}
     sections = [pictures(seeds), students(seeds), knowing(seeds), ladder(seeds), checking(seeds)]
-    return Told(conclusion(seeds), sections, claims.bars(seeds), over, asked(seeds))
-
-
-def asked(seeds: Seeds) -> str:
-    """What was asked, and how much of it."""
-    facts = seeds[0]["facts"]
-    return (
-        f"{facts['held_out']} facts, dossiers and questions ({seeds[0]['prompts']} prompts) about people "
-        f"and places of the test, and {facts['shown']} facts of training's"
-    )
+    return Told(conclusion(seeds), sections, claims.bars(seeds), over)
 
 
 def means(seeds: Seeds, *path: Any) -> list[float]:
@@ -160,19 +151,17 @@ def students(seeds: Seeds) -> dict[str, Any]:
                 f"relation, asked in chat. The listed values have {listed} of the probability; 'sampled' "
                 f"is at temperature 1, among them. {told['demonstrations']} demonstrations, which state "
                 f"{told['facts_told']} different facts; 'seen' are all {seeds[0]['facts']['shown']} that "
-                "training may ask for. Gap recovered: (student - supervisor) / (no errors - supervisor), "
-                "by truth; - where there is no gap. 'longer': more passes; 'trusting': shown what its "
-                "base believes; a base's name: another student."
+                f"training may ask for, held out {seeds[0]['facts']['held_out']} about people and places "
+                "of the test. Gap recovered: (student - supervisor) / (no errors - supervisor), by truth; "
+                "- where there is no gap, and for other bases, of which no ceiling was trained. 'longer': "
+                "more passes; 'trusting': shown what its base believes; a base's name: another student."
             ),
         },
     }
 
 
 def knowing(seeds: Seeds) -> dict[str, Any]:
-    rows: list[list[str]] = []
-    for name in seeds[0]["bases"]:
-        rows.append([f"base {name or 'of the study'}", shown(seeds, "bases", name)])
-    rows += [[f"student of {name}", shown(seeds, "knows", name)] for name in seeds[0]["knows"]]
+    rows = [[name, shown(seeds, "knows", name)] for name in seeds[0]["knows"]]
     trusting = claims.at(seeds[0], "rule", "trusting")
     kept = seeds[0]["shown"][trusting]
     return {
@@ -250,6 +239,11 @@ OVERSIGHT = Study(
     town_alone=(
         "at 135M to 270M parameters neither side knows enough for one to be strong, and no data set here "
         "has a gap between supervisor and student that is not chance"
+    ),
+    changed=(
+        "Before any seed but 10: the design claimed that a smaller base is a worse critic. In version 2 "
+        "of the town bases of every size find the truth of all facts likeliest, so that critics are shown "
+        "and nothing is claimed of their size; and a debate below the oracle became one not above it."
     ),
     claim=claims.CLAIM,
     mirrors=claims.MIRRORS,

@@ -12,7 +12,7 @@ from ...settings import SFTSettings
 from ...text.lists import by_comma
 from .. import choices, measuring, mixtures, steps
 from ..mixtures_settings import MixtureSettings
-from ..settings import NoSettings, RerankSettings
+from ..settings import NoSettings, PointSettings, RerankSettings
 from ..study import Planner, anew, numbers
 from . import supervised
 from .settings import AskedSettings, LookSettings, Oversight, Rule, SupervisorSettings
@@ -20,6 +20,8 @@ from .settings import AskedSettings, LookSettings, Oversight, Rule, SupervisorSe
 RULES: tuple[Rule, ...] = get_args(Rule)
 CEILING = "no errors"
 MIX = "mix:0.5=town:fact+0.2=town:two_hop+0.3=town:unanswerable"
+COUNTED = ("clauses", "right_clauses")
+"""Parts that gold has of a dossier."""
 NEEDED = (0.25, 1.0)
 """Shares of what a rater can check that the claims are about."""
 
@@ -99,10 +101,6 @@ def looks_of(settings: Oversight) -> dict[str, tuple[LookSettings, str]]:
 
 TRAINED = ("consultancy", "alone", "debate", "oracle")
 """Protocols whose labels are learnt from; beside them `coins`, no look at all."""
-
-
-COUNTED = ("clauses", "right_clauses")
-"""Parts that gold has of a dossier."""
 
 
 def plan(stage: Planner, model: str, settings: Oversight, seed: int) -> dict[str, Stage]:
@@ -194,16 +192,16 @@ def one_look(stage: Planner, model: str, settings: Oversight, seed: int, planned
             seed=anew(seed),
             settings=look,
         )
-    planned["point author"] = pointed(stage, "author", author, author, new, settings, seed, COUNTED)
+    planned["point author"] = pointed(stage, "author", author, author, new, s.point, seed)
     for name in ("coins", *TRAINED):
         better = preferred(stage, name, author, labels[name], settings, seed)
-        planned[f"point {name}"] = pointed(stage, name, better, author, new, settings, seed, COUNTED)
+        planned[f"point {name}"] = pointed(stage, name, better, author, new, s.point, seed)
 
 
 def ranked(
     stage: Planner, name: str, model: Stage, data: str, count: int, settings: Oversight, seed: int
 ) -> Stage:
-    """Answers of a model to requests that it was shown no answers to, ranked by nobody: by coins."""
+    """Answers of a model to requests of training's, another draw than it was shown; coins rank them."""
     return stage(
         named(f"collect {name}"),
         stages.collect,
@@ -225,14 +223,7 @@ def preferred(stage: Planner, name: str, model: Stage, data: Stage, settings: Ov
 
 
 def pointed(
-    stage: Planner,
-    name: str,
-    model: Stage,
-    start: Stage,
-    data: Stage,
-    settings: Oversight,
-    seed: int,
-    parts: tuple[str, ...] = (),
+    stage: Planner, name: str, model: Stage, start: Stage, data: Stage, settings: PointSettings, seed: int
 ) -> Stage:
     """Answers at temperature 1 on the side of the test."""
     return stage(
@@ -245,8 +236,8 @@ def pointed(
         count=0,
         gold="town:gold",
         seed=seed,
-        parts=parts,
-        settings=settings.point,
+        parts=COUNTED,
+        settings=settings,
     )
 
 
@@ -265,7 +256,8 @@ def raters(stage: Planner, model: str, settings: Oversight, seed: int, planned: 
         settings=MixtureSettings(count=o.questions, flaws=flaws),
     )
     start = taught(stage, "questions", model, data, s.sft, seed)
-    planned["point start"] = pointed(stage, "start", start, start, new, settings, seed)
+    once = replace(s.point, per_prompt=1)
+    planned["point start"] = pointed(stage, "start", start, start, new, once, seed)
     answers = ranked(stage, "questions", start, MIX, o.questions, settings, seed)
     for share in checks_of(settings):
         name = f"checks {share:g}"
@@ -274,4 +266,4 @@ def raters(stage: Planner, model: str, settings: Oversight, seed: int, planned: 
             named(f"rerank {name}"), steps.rerank, data=answers, seed=anew(seed), settings=rater
         )
         better = preferred(stage, name, start, labels, settings, seed)
-        planned[f"point {name}"] = pointed(stage, name, better, start, new, settings, seed)
+        planned[f"point {name}"] = pointed(stage, name, better, start, new, once, seed)

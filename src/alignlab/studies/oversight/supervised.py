@@ -44,8 +44,8 @@ def supervised(
     Args:
         data: the town's prompts that are answered.
         trusted: a run of `choices` in which a student says which value of each fact it finds likeliest: what
-            states another is left out. Burns et al. (2023, section 4.3) let the student's confidence weigh
-            in by a loss; this is the same in words, with all the weight on the student.
+            states another is left out. Burns et al. (2023) let the student's confidence weigh in by a
+            loss; this is the same by leaving out, with all the weight on the student.
     """
     s, shown = settings, names.data.read_data(data, "prompt", seed=seed, count=count)
     believed = [names.data.of_a_run(trusted)] if trusted else []
