@@ -54,11 +54,10 @@ def supervised(
         return done(run)
     town, rng = build(), random.Random(derive_seed(seed, "supervisor"))
     mind = beliefs.mistaken(town, s.share, s.rule, seed)
-    first = (
-        {key: max(of, key=of.__getitem__) for key, of in knowledge(chosen(read_run(trusted))).items()}
-        if trusted
-        else {}
-    )
+    first: dict[tuple[str, str], str] = {}
+    if trusted:
+        for key, likely in knowledge(chosen(read_run(trusted))).items():
+            first[key] = max(likely, key=likely.__getitem__)
     rows: list[Demonstration] = []
     told: set[tuple[str, str]] = set()
     statements = wrong = dropped = 0
