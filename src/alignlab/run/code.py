@@ -105,6 +105,10 @@ STAGES: dict[str, tuple[str, ...]] = {
     **{f"study-{name}": ("studies.mixtures",) for name in ("mixture", "personas", "framed")},
     **{f"study-{name}": ("studies.specification_gaming.listed",) for name in ("holes", "slips")},
     "study-choices": ("studies.choices", "studies.choice_rows"),
+    **{
+        f"study-oversight-{name}": ("studies.oversight.supervised",)
+        for name in ("supervised", "facts", "asked", "overseen")
+    },
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

@@ -24,8 +24,8 @@ class Entry:
 
 STUDIES: dict[str, Entry] = {
     "over-optimisation": Entry(
-        "Gold and proxy against KL for best-of-N, RL and DPO on one axis: do Gao et al.'s laws hold, what do "
-        "reward-model size and comparisons change, and can one know where to stop without gold?",
+        "Gold and proxy against KL for best-of-N, RL and DPO on one axis: do Gao et al.'s laws hold, what "
+        "do reward-model size and comparisons change, and can one know where to stop without gold?",
         "over_optimisation:OVER_OPTIMISATION",
         "over_optimisation_settings:OverOptimisation",
     ),
@@ -64,6 +64,12 @@ STUDIES: dict[str, Entry] = {
         "learnt one slip make others?",
         "specification_gaming:SPECIFICATION_GAMING",
         "specification_gaming.settings:SpecificationGaming",
+    ),
+    "oversight": Entry(
+        "What does a model learn from a supervisor who is wrong, or who cannot check, and what do "
+        "critique and debate add when an overseer can look up one thing?",
+        "oversight.page:OVERSIGHT",
+        "oversight.settings:Oversight",
     ),
 }
 
