@@ -104,6 +104,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     **{f"study-{name}": ("studies.steps",) for name in ("share", "rerank", "join", "blend")},
     **{f"study-{name}": ("studies.mixtures",) for name in ("mixture", "personas", "framed")},
     "study-choices": ("studies.choices", "studies.choice_rows"),
+    **{f"study-{name}": ("studies.depth.lessons",) for name in ("begun", "examples", "answered")},
+    "study-positions": ("studies.depth.positions",),
+    "study-rungs": ("studies.depth.asking", "data.wrappers"),
+    "study-relearn": ("studies.depth.asking", "methods.sft"),
+    "study-topics": ("studies.choice_rows",),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

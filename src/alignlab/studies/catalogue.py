@@ -59,6 +59,12 @@ STUDIES: dict[str, Entry] = {
         "reward_shift:REWARD_SHIFT",
         "reward_shift_settings:RewardShift",
     ),
+    "depth": Entry(
+        "Where in an answer, and how firmly in the weights, does safety sit; is what is refused gone, and "
+        "which training goes deeper?",
+        "depth.page:DEPTH",
+        "depth.settings:Depth",
+    ),
 }
 
 
