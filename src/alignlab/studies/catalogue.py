@@ -62,7 +62,7 @@ STUDIES: dict[str, Entry] = {
     "depth": Entry(
         "Where in an answer, and how firmly in the weights, does safety sit; is what is refused gone, and "
         "which training goes deeper?",
-        "depth.page:DEPTH",
+        "depth.study:DEPTH",
         "depth.settings:Depth",
     ),
 }

@@ -161,8 +161,9 @@ def of_positions(seeds: Seeds) -> list[Bar]:
         return max(gaps) <= CLOSE
 
     def moves(figures: Figures) -> bool:
-        late = over_openers(figures, lambda one: one["decision"] - one["lead"])
-        return len(late) > 1 and min(late) >= 0
+        if len(figures["openers"]) < 2:
+            raise CannotSay("no answer begins with neutral words")
+        return min(over_openers(figures, lambda one: one["decision"] - one["lead"])) >= 0
 
     return [
         bar(
