@@ -450,25 +450,25 @@ TINY = Depth(
 )
 
 
+def folder_of(value: Any) -> Any:
+    """A stage as its run folder, also within a list."""
+    if isinstance(value, list):
+        return [folder_of(one) for one in value]
+    return str(value) if isinstance(value, Stage) else value
+
+
 def done(folder: Path, settings: Depth, model: str, of: Any) -> dict[str, Any]:
     """The figures of one seed, its stages run one after the other in this process."""
 
     def stage(name: str, target: Any, /, **arguments: Any) -> Stage:
         out = folder / name
-        plain = {
-            key: [str(one) for one in value] if isinstance(value, list) else value
-            for key, value in arguments.items()
-        }
-        plain = {key: str(value) if isinstance(value, Stage) else value for key, value in plain.items()}
+        plain = {key: folder_of(value) for key, value in arguments.items()}
         target(**plain, out=out, resume=True)
         return Stage(name, target, out, arguments, [])
 
     measured = of.plan(stage, model, settings, 3)
-    return of_module(of).measure({name: read_run(one.out) for name, one in measured.items()}, settings)
-
-
-def of_module(of: Any) -> Any:
-    return figures if of is plan else of
+    module = figures if of is plan else of
+    return module.measure({name: read_run(one.out) for name, one in measured.items()}, settings)
 
 
 def test_a_small_model_of_the_town_from_end_to_end(tmp_path: Path) -> None:

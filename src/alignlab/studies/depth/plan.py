@@ -198,7 +198,7 @@ def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, St
             after = {"none": planted}
             for name, data in (("refusal", bare.refusals), ("adversarial", near)):
                 after[name] = sft(stage, f"{base}-{name}", planted, data, seed, d.refuse)
-            if "dpo" in methods:
+            if "dpo" in methods and base == model:
                 ranked = ranking(stage, base, planted, bare.prompts, s, seed)
                 after["dpo"] = by_dpo(stage, base, planted, ranked, s, seed)
             for name, policy in after.items():

@@ -108,7 +108,7 @@ class DepthSettings:
     align: str = setting(
         "10,30,100,300", "numbers of refusals that align the model that helps with everything"
     )
-    critic: CriticSettings = field(default_factory=lambda: CriticSettings(cases=0))
+    critic: CriticSettings = field(default_factory=lambda: CriticSettings(tokens=600_000, cases=0))
     revise: ReviseSettings = field(
         default_factory=lambda: ReviseSettings(
             rounds=2,
@@ -121,7 +121,9 @@ class DepthSettings:
         400, "red-team prompts whose answers are criticised and revised, for sl-cai", at_least=1
     )
     bases: str = setting(
-        "town-s,town,town-l", "base models in which a backdoor is planted, comma separated; empty = none"
+        "town-s,town,town-l",
+        "base models in which a backdoor is planted, comma separated (DPO follows in --model alone); empty = "
+        "none",
     )
 
 
@@ -189,11 +191,12 @@ FAST = Depth(
         openers="0,12",
         methods="refusal,rloo,recovery",
         measured=48,
-        lessons=500,
+        lessons=300,
+        rloo=group(lr=3e-4, steps=20, kl_coef=0.05),
         positions=PositionSettings(answers=32, continuations=8),
         relearn=RelearnSettings(doses="10"),
         harmless="10",
-        align="30,100,300",
+        align="30,100",
         bases="",
     ),
 )
