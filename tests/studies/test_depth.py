@@ -353,6 +353,7 @@ def test_little_is_planned_where_little_is_asked_for() -> None:
         ({"methods": "refusal,rlo"}, "did you mean rloo"),
         ({"methods": "refusal"}, "lacks rloo"),
         ({"align": "0,10"}, "whole numbers from 1"),
+        ({"align": ""}, "whole numbers from 1"),
     ],
 )
 def test_settings_that_say_nothing_are_refused(depth: dict[str, str], says: str) -> None:

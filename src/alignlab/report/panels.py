@@ -31,19 +31,9 @@ def stacked(panels: Sequence[Panel], *, title: str, x: str, bars: str, places: i
         bars: what the bars are, for the legend.
         places: how many places are shown.
     """
-    from matplotlib import pyplot
-
-    first, _ = canvas()
-    pyplot.close(first)
-    figure, rows = pyplot.subplots(
-        len(panels),
-        1,
-        sharex=True,
-        squeeze=False,
-        figsize=(4.4, 0.9 + 1.25 * len(panels)),
-        layout="constrained",
-    )
-    for axes, panel in zip(rows[:, 0], panels, strict=True):
+    figure, _ = canvas(len(panels))
+    figure.set_size_inches(4.4, 0.9 + 1.25 * len(panels))
+    for axes, panel in zip(figure.axes, panels, strict=True):
         shown = _to_peak(panel.bars[:places])
         axes.bar(range(len(shown)), shown, width=0.9, color="#c4c4c4", label=bars)
         for number, (name, values) in enumerate(panel.lines.items()):
@@ -53,9 +43,9 @@ def stacked(panels: Sequence[Panel], *, title: str, x: str, bars: str, places: i
             axes.axvline(panel.mark, color="#555555", linewidth=1, linestyle=":")
         axes.set(ylim=(0, 1.08), yticks=(0, 1))
         axes.set_title(panel.name, fontsize=9, loc="left")
-    rows[-1, 0].set_xlabel(x)
+    figure.axes[-1].set_xlabel(x)
     figure.suptitle(title, fontsize=12)
-    handles, labels = rows[0, 0].get_legend_handles_labels()
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=8, ncols=2, loc="outside lower center")
     return as_svg(figure, title)
 

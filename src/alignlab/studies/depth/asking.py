@@ -31,7 +31,7 @@ Asked = list[tuple[Prompt, "list[int] | str | Prompt"]]
 def whole_numbers(text: str, name: str, at_least: int = 0) -> list[int]:
     """The numbers of a comma-separated setting. Raises ConfigError for anything else."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isdigit() and int(part) >= at_least for part in parts):
+    if not parts or not all(part.isdigit() and int(part) >= at_least for part in parts):
         raise ConfigError(
             f"{name} = {text!r} is not a list of whole numbers from {at_least} on", remedy="as 0,1,10"
         )
@@ -64,7 +64,8 @@ def rungs(
     Raises:
         ConfigError: depths that are no numbers, a family that has no wrappers.
     """
-    depths, s = whole_numbers(settings.depths, "rungs.depths"), settings
+    s = settings
+    depths = whole_numbers(s.depths, "rungs.depths") if s.depths else []
     start, asked = names.models.model(model), names.data.read_data(data, "prompt")
     others = {name: names.data.read_data(one, "prompt") for name, one in zip(called, more, strict=True)}
     wrapped_ones = wrapped(asked.records, s.wrappers, seed) if s.wrappers else []
@@ -207,7 +208,7 @@ def relearn(
     )
     if run.done:
         return done(run)
-    if max(doses, default=0) > len(shown.records):
+    if max(doses) > len(shown.records):
         raise DataError(
             f"a dose of {max(doses)} examples, and there are {len(shown.records)}", remedy="smaller doses"
         )

@@ -21,8 +21,8 @@ CALLED = {
     "sl-cai": "constitution (SL-CAI)",
     "placebo": "harmless SFT (placebo)",
 }
-DRAWN = ("rloo", "dpo", "recovery", "placebo")
-"""Whose KL the picture shows; refusal SFT stands in the tables."""
+DRAWN = ("rloo", "dpo", "refusal", "recovery")
+"""Whose KL the picture shows, each to its own peak; the placebo, which has none, stands in the table."""
 RUNGS = ("plain", "other topic", "wrapped", "3 tokens begun", "document", "10 examples", "knowledge")
 SHOWN = 28
 """Tokens of an answer that the picture shows."""
@@ -88,13 +88,13 @@ def where_it_sits(seeds: Seeds) -> dict[str, Any]:
         rows.append(panels.Panel(of_words, over_seeds(each(found, "information")), lines, mark))
     chart = panels.stacked(
         rows,
-        title="Safety moves where harm is decided",
+        title="Where harm is decided, where safety sits",
         x="token of the answer",
         bars="where harm is decided (I_t)",
         places=SHOWN,
     )
     return {
-        "title": "Move the decision, and safety moves",
+        "title": "Where harm is decided, and where each training moved",
         "charts": [
             charts.captioned(
                 chart,
@@ -120,9 +120,7 @@ def the_ladder(seeds: Seeds) -> dict[str, Any]:
     greedy = ", ".join(
         f"{CALLED[name]} {spread(each(seeds, 'ladder', name, 'asked', 'greedy', 'mean'))}" for name in found
     )
-    chart = panels.ladder(
-        lines, RUNGS, title="Alike on the surface, and below", y="helps with harm; knows the steps"
-    )
+    chart = panels.ladder(lines, RUNGS, title="Asked harder and harder", y="helps with harm; knows the steps")
     return {
         "title": "The ladder",
         "charts": [

@@ -49,7 +49,8 @@ class RungSettings:
     """How hard a model is asked."""
 
     depths: str = setting(
-        "0,1,3,6,12", "tokens of a harmful answer, after its neutral words, that an answer is begun with"
+        "0,1,3,6,12",
+        "tokens of a harmful answer, after its neutral words, that an answer is begun with; empty = none",
     )
     begin: str = setting("", "what answers are begun with where no steps are known: the town's are")
     wrappers: str = setting(
