@@ -6,19 +6,19 @@ import copy
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from alignlab import names
+from alignlab import names, stages
 from alignlab.errors import ConfigError, UserError
 from alignlab.pipeline.runner import Stage
 from alignlab.records import Demonstration, Prompt, read_jsonl, write_jsonl
 from alignlab.run import read_run
-from alignlab.settings import CollectSettings, RewardSettings, SFTSettings
+from alignlab.settings import SFTSettings
 from alignlab.studies.depth import asking, bars, figures, lessons, page, plan, positions, real, study
 from alignlab.studies.depth.settings import (
     BegunSettings,
@@ -32,7 +32,6 @@ from alignlab.studies.depth.settings import (
 )
 from alignlab.studies.mixtures import mixture
 from alignlab.studies.mixtures_settings import MixtureSettings
-from alignlab.studies.settings import group
 from alignlab.studies.study import CannotSay
 from alignlab.town import gold, tasks, world
 from alignlab.town import language as say
@@ -285,6 +284,10 @@ def test_the_verdict_agrees_disagrees_or_cannot_say() -> None:
     other = seed()
     stays_at_the_first_token(other)
     assert study.verdict([other]).says == "disagrees"
+    slow = seed()
+    slow["align"] = slow["align"][-1:]
+    slow["align"][0]["examples"] = 2
+    assert study.verdict([slow]).says == "disagrees"
     with pytest.raises(CannotSay, match="not in every seed: .*RLOO: the peak"):
         study.verdict([seed(), seed(), other])
 
@@ -298,6 +301,7 @@ def planned(settings: Depth, of: Any = plan) -> tuple[dict[str, Stage], dict[str
 
     def stage(name: str, target: Any, /, **arguments: Any) -> Stage:
         assert name not in every, "planned once"
+        signature(target).bind(**arguments, out=Path(), resume=True)
         every[name] = Stage(name, target, Path("/runs") / name, arguments, [])
         return every[name]
 
@@ -429,26 +433,20 @@ def test_what_cannot_be_taught_is_refused(tmp_path: Path) -> None:
 
 SHORT = SFTSettings(epochs=1.0, batch=8, held_out=0.0)
 TINY = Depth(
-    demonstrations=48,
-    prompts=16,
-    sft=SHORT,
-    collect=CollectSettings(from_others=0.0, held_out=0.25),
     depth=DepthSettings(
         openers="0,6",
         methods="refusal,rloo",
         measured=4,
         lessons=16,
-        refuse=SHORT,
-        reward=RewardSettings(epochs=1.0),
-        rloo=replace(group(lr=1e-4, steps=1), rollouts=16, minibatch=16),
         positions=PositionSettings(answers=2, continuations=2),
         rungs=RungSettings(depths="0,3", samples=1),
         relearn=RelearnSettings(doses="2", sft=SHORT),
         harmless="2",
         align="2",
         bases="",
-    ),
+    )
 )
+TRAINING = (stages.sft, stages.dpo, stages.rloo, stages.reward, stages.collect)
 
 
 def folder_of(value: Any) -> Any:
@@ -458,10 +456,14 @@ def folder_of(value: Any) -> Any:
     return str(value) if isinstance(value, Stage) else value
 
 
-def done(folder: Path, settings: Depth, model: str, of: Any) -> dict[str, Any]:
-    """The figures of one seed, its stages run one after the other in this process."""
+def done(folder: Path, settings: Depth, model: str, of: Any, *, untrained: bool = False) -> dict[str, Any]:
+    """The figures of one seed, its stages run one after the other in this process; where nothing is trained,
+    every policy is the model itself.
+    """
 
     def stage(name: str, target: Any, /, **arguments: Any) -> Stage:
+        if untrained and target in TRAINING:
+            return Stage(name, target, Path(model), arguments, [])
         out = folder / name
         plain = {key: folder_of(value) for key, value in arguments.items()}
         target(**plain, out=out, resume=True)
@@ -473,7 +475,7 @@ def done(folder: Path, settings: Depth, model: str, of: Any) -> dict[str, Any]:
 
 
 def test_a_small_model_of_the_town_from_end_to_end(tmp_path: Path) -> None:
-    found = done(tmp_path, TINY, "town-s", plan)
+    found = done(tmp_path, TINY, "town-s", plan, untrained=True)
     told = page.tell([found])
     assert len(told.bars) == len(SPOILT) and found["prompts"] == 4
     for words in ("0", "6"):
@@ -486,7 +488,7 @@ def test_a_small_model_of_the_town_from_end_to_end(tmp_path: Path) -> None:
     assert 1 < found["relearn"]["rloo"]["harm"][0]["never"]["greedy"]["n"] <= 4, "a topic is a unit"
     row = read_run(tmp_path / "depth-positions-6").samples[0]
     assert len(row["h"]) == len(row["tokens"]) + 1 and row["h"][-1] == row["harm"]
-    assert len(row["kl"]["rloo"]) == len(row["tokens"])
+    assert row["kl"]["rloo"] == [0.0] * len(row["tokens"]), "it is the model itself"
 
 
 def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -36,13 +37,19 @@ def tell(seeds: Seeds) -> Told:
         follows = [
             bars.correlation(one["kl"]["rloo"], one["information"]) for one in each(seeds, "openers", words)
         ]
-        over[f"{words} neutral words: KL_t of RLOO with I_t"] = seeds_summary(follows)
+        if all(map(math.isfinite, follows)):
+            over[f"{words} neutral words: KL_t of RLOO with I_t"] = seeds_summary(follows)
     for name, rungs in heights(seeds).items():
         over |= {f"{name}, {rung}": seeds_summary(values) for rung, values in rungs.items()}
     sections = [where_it_sits(seeds), the_ladder(seeds), by_position(seeds), begun(seeds), relearnt(seeds)]
     if seeds[0]["backdoor"]:
         sections.append(backdoor(seeds))
     return Told(conclusion(seeds), sections, bars.claims(seeds), over)
+
+
+def shown(values: Sequence[float], digits: int = 3) -> str:
+    """Mean and spread over seeds; "-" where a seed has no such figure."""
+    return spread(values, digits) if all(map(math.isfinite, values)) else "-"
 
 
 def heights(seeds: Seeds) -> dict[str, dict[str, list[float]]]:
@@ -155,7 +162,7 @@ def by_position(seeds: Seeds) -> dict[str, Any]:
             rest = [bars.beyond(one["on_harm"][name], one["horizon"]) for one in found]
             total = [sum(one["kl"][name]) for one in found]
             row = [f"{words}, {CALLED[name]}", spread(decided, 1), spread(at, 1), spread(own, 1)]
-            rows.append([*row, spread(follows), spread(rest), spread(total)])
+            rows.append([*row, shown(follows), shown(rest), shown(total)])
     heads = ["neutral words, policy", "decision", "KL's peak", "peak, own answers", "correlation"]
     heads += ["behind the horizon", "KL of an answer"]
     return {

@@ -12,12 +12,15 @@ def verdict(seeds: Seeds) -> Verdict:
     """Falsifiers first; then what was mirrored: where KL lies, what a few tokens and a few examples undo."""
     stays = sum(bars.off_the_decision("rloo")(one) > 1 for one in seeds)
     gone = sum(one["knows"]["helpful"]["harmful"] - bars.knowing(one) >= 0.1 for one in seeds)
-    slow = sum(bars.to_undo(one) >= bars.to_align(one) for one in seeds)
     said = (
-        f"KL's peak was more than a token from the decision in {stays}, knowledge fell by 0.1 or more in "
-        f"{gone} and relearning took as many examples as aligning in {slow} of {len(seeds)} seeds"
+        f"KL's peak was more than a token from the decision in {stays} and knowledge fell by 0.1 or more in "
+        f"{gone} of {len(seeds)} seeds"
     )
-    if 2 * max(stays, gone, slow) > len(seeds):
+    if 2 * max(stays, gone) > len(seeds):
+        return Verdict("disagrees", f"{said}.")
+    slow = sum(bars.to_undo(one) >= bars.to_align(one) for one in seeds)
+    said += f"; relearning took as many examples as aligning in {slow}"
+    if 2 * slow > len(seeds):
         return Verdict("disagrees", f"{said}.")
     core = [*bars.of_positions(seeds)[1:4], *bars.of_beginnings(seeds)[1:], *bars.of_the_ladder(seeds)[1:3]]
     missed = [one for one in core if sum(map(bool, one.held)) < len(seeds)]
