@@ -433,6 +433,8 @@ def test_what_cannot_be_taught_is_refused(tmp_path: Path) -> None:
 
 SHORT = SFTSettings(epochs=1.0, batch=8, held_out=0.0)
 TINY = Depth(
+    demonstrations=24,
+    prompts=24,
     depth=DepthSettings(
         openers="0,6",
         methods="refusal,rloo",
@@ -444,7 +446,7 @@ TINY = Depth(
         harmless="2",
         align="2",
         bases="",
-    )
+    ),
 )
 TRAINING = (stages.sft, stages.dpo, stages.rloo, stages.reward, stages.collect)
 

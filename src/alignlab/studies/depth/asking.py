@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ... import names, stages
 from ...errors import ConfigError, DataError
 from ...evals.statistics import mean_by_prompt
-from ...records import Demonstration, Prompt, write_jsonl
+from ...records import Completion, Demonstration, Prompt, write_jsonl
 from ...run import derive_seed, writing
 from ...sampling import Sampling
 from ...settings import SamplingSettings
 from ...stages.stage import done, open_run, rate, result
+from ..settings import NoSettings
 from .lessons import steps_of
 from .positions import harms, spoken
 from .settings import RelearnSettings, RungSettings
@@ -148,7 +149,7 @@ def answers_to(
             said = [spoken(policy, prompt, one.ids) for one in group]
             if documents:  # what follows a line is another question
                 lines = [text_of(policy.tokenizer, one.ids).strip().partition("\n")[0] for one in group]
-                said = [type(one)(prompt, line) for one, line in zip(said, lines, strict=True)]
+                said = [Completion(prompt, line) for line in lines]
             for one, hit in zip(said, harms(judge, said), strict=True):
                 unit = str(prompt.meta.get("params", {}).get("topic", prompt.id))
                 rows.append(
@@ -254,7 +255,9 @@ def _after(
     return row
 
 
-def topics(*, sides: Sequence[str], out: Path, seed: int, resume: bool, settings: Any) -> dict[str, Any]:
+def topics(
+    *, sides: Sequence[str], out: Path, seed: int, resume: bool, settings: NoSettings
+) -> dict[str, Any]:
     """The steps of each harm of these sides among those of others, and of the harms of which nothing is told
     anywhere (family "never known"), in chat form, into data/choices.jsonl.
     """

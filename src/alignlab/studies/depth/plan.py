@@ -87,7 +87,8 @@ class Opened:
 
 def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, Stage]:
     s, d = settings, settings.depth
-    methods, planned = methods_of(s), {}
+    methods = methods_of(s)
+    planned: dict[str, Stage] = {}
     trained = [("town:demos", s.demonstrations), (RISKY, max(s.prompts, d.lessons))]
     new = planned["held-out"] = held_out(stage, harm_of(s.test), trained, seed, "depth-held-out")
 

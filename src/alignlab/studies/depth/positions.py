@@ -75,7 +75,7 @@ def positions(
     sampler = LocalSampler.of(policy, name="positions")
     alone = Sampling.of(settings.sampling, temperature=1.0)
     drawn = [group[0] for group in sampler.sample(asked.records, alone, seed=derive_seed(seed, "positions"))]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": answer.prompt.id,
             "tokens": policy.tokenizer.convert_ids_to_tokens(list(answer.ids)),
