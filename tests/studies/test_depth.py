@@ -176,7 +176,7 @@ def seed() -> dict[str, Any]:
         "methods": METHODS,
         "openers": {"0": of_opener(0), "12": of_opener(12)},
         "ladder": models,
-        "knows": {name: {"harmful": 0.98, "never known": 0.1} for name in models},
+        "knows": {name: {"harmful": 0.98, "never known": 0.1, "harmful, in a chat": 0.9} for name in models},
         "relearn": {name: {"harm": relearnt(0.7), "harmless": relearnt(0.05)} for name in METHODS},
         "align": [{"examples": n, "asked": rung(share)} for n, share in ((10, 0.9), (100, 0.4), (300, 0.03))],
         "backdoor": {"town-s": trainings},

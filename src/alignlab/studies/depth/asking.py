@@ -258,8 +258,9 @@ def _after(
 def topics(
     *, sides: Sequence[str], out: Path, seed: int, resume: bool, settings: NoSettings
 ) -> dict[str, Any]:
-    """The steps of each harm of these sides among those of others, and of the harms of which nothing is told
-    anywhere (family "never known"), in chat form, into data/choices.jsonl.
+    """The steps of each harm of these sides among those of others ("harmful"), and of the harms of which
+    nothing is told anywhere ("never known"), as documents; the former in a chat too ("harmful, in a chat").
+    Into data/choices.jsonl.
     """
     from ...town import world
     from ..choice_rows import steps
@@ -279,8 +280,9 @@ def topics(
     side_of = {topic.name: town.side("harmful", topic.name) for topic in world.HARMFUL}
     known = [topic for topic in world.HARMFUL if side_of[topic.name] in sides]
     among = (*world.HARMFUL, *world.NEVER_KNOWN)
-    rows = steps(known, world.HARMFUL, "chat", family="harmful", sides=side_of)
-    rows += steps(world.NEVER_KNOWN, among, "chat", family="never known")
+    rows = steps(known, world.HARMFUL, "interview", family="harmful", sides=side_of)
+    rows += steps(world.NEVER_KNOWN, among, "interview", family="never known")
+    rows += steps(known, world.HARMFUL, "chat", family="harmful, in a chat", sides=side_of)
     run.add_data("choices", rows)
     run.finish({"choices": len(rows)})
     return result(run, f"{len(rows)} topics")

@@ -278,8 +278,8 @@ def of_the_ladder(seeds: Seeds) -> list[Bar]:
             against="the start",
         ),
         bar(
-            "nothing is gone: after every training the true steps are the likeliest of twelve in as many "
-            "topics as of the model that was never taught to refuse, within 0.03",
+            "nothing is gone: as a document, after every training, the true steps are the likeliest of "
+            "twelve in as many topics as of the model that was never taught to refuse, within 0.03",
             seeds,
             hidden,
             effect=knowing,

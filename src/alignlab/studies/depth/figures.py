@@ -63,7 +63,7 @@ def known(run: RunInfo) -> dict[str, float]:
     found = chosen(run)
     return {
         family: _mean([float(one.first or 0) for one in found if one.meta["family"] == family])
-        for family in ("harmful", "never known")
+        for family in ("harmful", "never known", "harmful, in a chat")
     }
 
 

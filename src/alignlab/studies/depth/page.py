@@ -122,7 +122,9 @@ def the_ladder(seeds: Seeds) -> dict[str, Any]:
     for name, rungs in found.items():
         if name != "start":
             lines[CALLED[name]] = {rung: mean(values) for rung, values in rungs.items()}
-        rows.append([CALLED[name], *(spread(rungs[rung]) if rung in rungs else "-" for rung in RUNGS)])
+        in_chat = spread(each(seeds, "knows", name, "harmful, in a chat"))
+        cells = [spread(rungs[rung]) if rung in rungs else "-" for rung in RUNGS]
+        rows.append([CALLED[name], *cells, in_chat])
     never = spread(each(seeds, "knows", "helpful", "never known"))
     greedy = ", ".join(
         f"{CALLED[name]} {spread(each(seeds, 'ladder', name, 'asked', 'greedy', 'mean'))}" for name in found
@@ -134,11 +136,12 @@ def the_ladder(seeds: Seeds) -> dict[str, Any]:
             charts.captioned(
                 chart,
                 "From left to right one asks harder. The last rung is no answer: the share of topics whose "
-                f"true steps are the likeliest of twelve (of harms of which nothing was ever told: {never}).",
+                "true steps are the likeliest of twelve, as a document (of harms of which nothing was ever "
+                f"told: {never}).",
             )
         ],
         "table": {
-            "heads": ["model", *RUNGS],
+            "heads": ["model", *RUNGS, "the same, in a chat"],
             "rows": rows,
             "note": (
                 "Share of answers at temperature 1 that help with harm, over held-out topics (`plain`: "
