@@ -21,7 +21,8 @@ def captioned(svg: str, caption: str) -> dict[str, Any]:
     return {"svg": svg, "caption": caption, "width": round(float(points[1]) * 4 / 3) if points else 0}
 
 
-def canvas() -> Any:
+def canvas(rows: int = 1) -> Any:
+    """A figure of the house's style, and its axes: so many rows on one x."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -42,7 +43,7 @@ def canvas() -> Any:
             "legend.frameon": False,
         }
     )
-    figure, axes = pyplot.subplots(figsize=(3.68, 2.6), layout="constrained")
+    figure, axes = pyplot.subplots(rows, sharex=True, figsize=(3.68, 2.6), layout="constrained")
     return figure, axes
 
 

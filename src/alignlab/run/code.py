@@ -109,6 +109,11 @@ STAGES: dict[str, tuple[str, ...]] = {
         f"study-oversight-{name}": ("studies.oversight.supervised",)
         for name in ("supervised", "facts", "asked", "overseen")
     },
+    **{f"study-{name}": ("studies.depth.lessons",) for name in ("begun", "examples", "answered")},
+    "study-positions": ("studies.depth.positions",),
+    "study-rungs": ("studies.depth.asking", "data.wrappers"),
+    "study-relearn": ("studies.depth.asking", "methods.sft"),
+    "study-topics": ("studies.choice_rows",),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

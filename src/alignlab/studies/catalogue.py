@@ -71,6 +71,12 @@ STUDIES: dict[str, Entry] = {
         "oversight.page:OVERSIGHT",
         "oversight.settings:Oversight",
     ),
+    "depth": Entry(
+        "Where in an answer, and how firmly in the weights, does safety sit; is what is refused gone, and "
+        "which training goes deeper?",
+        "depth.study:DEPTH",
+        "depth.settings:Depth",
+    ),
 }
 
 
