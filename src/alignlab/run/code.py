@@ -103,6 +103,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     **{f"study-{name}": ("studies.measuring", *_REWARDS) for name in ("held-out", "curve", "point")},
     **{f"study-{name}": ("studies.steps",) for name in ("share", "rerank", "join", "blend")},
     **{f"study-{name}": ("studies.mixtures",) for name in ("mixture", "personas", "framed")},
+    "study-lessons": ("studies.alignment_tax.lessons", "town.answers", "data.split"),
     "study-choices": ("studies.choices", "studies.choice_rows"),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""

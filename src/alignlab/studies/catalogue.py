@@ -59,6 +59,12 @@ STUDIES: dict[str, Entry] = {
         "reward_shift:REWARD_SHIFT",
         "reward_shift_settings:RewardShift",
     ),
+    "alignment-tax": Entry(
+        "Of what a model loses when it is made safe, how much is forgotten, how much withheld, how much "
+        "the price of any training, and which remedy buys most of it back?",
+        "alignment_tax.page:ALIGNMENT_TAX",
+        "alignment_tax.settings:AlignmentTax",
+    ),
 }
 
 
