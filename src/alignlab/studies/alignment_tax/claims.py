@@ -96,12 +96,18 @@ def gained(f: Figures, name: str) -> float:
     return (protection(f, name) - protection(f, "start")) / whole
 
 
-def cheapest_blend(f: Figures) -> float:
-    """The least tax of a blend that keeps enough of the protection."""
+def check_price(f: Figures) -> None:
+    """Raise CannotSay where the largest dose buys nothing, or costs nothing."""
+    gained(f, "sft")
     if (whole := tax(f, "sft")) < SPLIT:
         raise CannotSay(f"there is no tax to save ({whole:.3f})")
+
+
+def cheapest_blend(f: Figures) -> float:
+    """The least tax of a blend that keeps enough of the protection."""
+    check_price(f)
     taxes = [tax(f, name) for name in named(f, "blend") if gained(f, name) >= KEPT]
-    return min(taxes, default=whole)
+    return min(taxes, default=tax(f, "sft"))
 
 
 def above_the_blends(f: Figures) -> float:
@@ -111,6 +117,7 @@ def above_the_blends(f: Figures) -> float:
     stops = named(f, "stop")
     if not stops:
         raise CannotSay("no run was stopped early")
+    check_price(f)
     line = sorted((protection(f, name), tax(f, name)) for name in ("start", *named(f, "blend"), "sft"))
     across, up = zip(*line, strict=True)
     return float(np.mean([tax(f, stop) - np.interp(protection(f, stop), across, up) for stop in stops]))
@@ -127,10 +134,6 @@ def most_forgotten(f: Figures) -> float:
     if not taxed:
         raise CannotSay("no method is taxed")
     return max(more_lost(f, name, placebo_of(f, name), GONE) / safety_tax(f, name) for name in taxed)
-
-
-def biggest_placebo(f: Figures) -> float:
-    return abs(tax(f, "placebo"))
 
 
 def identity(f: Figures) -> float:
@@ -199,7 +202,7 @@ def claims(seeds: Seeds) -> list[Bar]:
         bar(
             f"training as such (the placebo) costs or gains less than {SMALL}",
             seeds,
-            lambda f: biggest_placebo(f) < SMALL,
+            lambda f: abs(tax(f, "placebo")) < SMALL,
             effect=of("placebo", tax),
             control=of("sft", tax),
             against="the dose",
@@ -247,9 +250,9 @@ def claims(seeds: Seeds) -> list[Bar]:
             against="without",
         ),
         bar(
-            "the smallest model pays a larger tax than the largest",
+            f"the smallest model pays a tax that is larger than the largest one's by at least {APART}",
             seeds,
-            lambda f: safety_tax(f, "town-s: sft") > safety_tax(f, "town-l: sft"),
+            small_pays,
             effect=of("town-s: sft", safety_tax),
             control=of("town-l: sft", safety_tax),
             against="town-l",
@@ -264,6 +267,11 @@ def keeps_documents(f: Figures) -> bool:
     if cost < SPLIT:
         raise CannotSay(f"PPO costs no loss on documents ({cost:.3f} nats per token)")
     return moved(f, "ppo-ptx", "text_moved") <= cost / 2
+
+
+def small_pays(f: Figures) -> bool:
+    """Whether the tax of safety is larger for the smallest model than for the largest."""
+    return safety_tax(f, "town-s: sft") - safety_tax(f, "town-l: sft") >= APART
 
 
 # --- the papers
@@ -284,7 +292,7 @@ def verdict(seeds: Seeds) -> Verdict:
     """Beside Lin et al., by the claim that averaging beats early stopping; the two other results are told."""
     lin = tally(seeds, lambda f: above_the_blends(f) >= APART)
     ptx = tally(seeds, keeps_documents)
-    size = tally(seeds, lambda f: safety_tax(f, "town-s: sft") > safety_tax(f, "town-l: sft"))
+    size = tally(seeds, small_pays)
     why = [
         said("Lin et al. (averaging lies above early stopping)", lin),
         said("Ouyang et al. (pretraining text repairs what PPO forgets)", ptx),
@@ -300,8 +308,6 @@ def verdict(seeds: Seeds) -> Verdict:
 
 
 def said(who: str, held: tuple[int, int]) -> str:
-    return (
-        f"{who}: so here in {held[0]} of the {held[1]} seeds in which it can be said."
-        if held[1]
-        else f"{who}: not to be said here."
-    )
+    if not held[1]:
+        return f"{who}: not to be said here."
+    return f"{who}: so here in {held[0]} of the {held[1]} seeds in which it can be said."

@@ -10,7 +10,7 @@ from ... import stages
 from ...errors import ConfigError
 from ...evals.statistics import seeds_summary
 from ...pipeline.runner import Stage
-from ...report import charts
+from ...report import bar_charts, charts
 from ...run import RunInfo
 from .. import steps
 from ..settings import BlendSettings
@@ -175,8 +175,6 @@ def table(seeds: Seeds) -> dict[str, Any]:
         f" Of one seed the 95 % interval of SL-CAI's change is {ci[0]:+.3f} to {ci[1]:+.3f}." if ci else ""
     )
     drawn = {title: (size, 0.0) for title, size in sizes.items()}
-    from ...report import bar_charts
-
     chart = bar_charts.lengths(drawn, title="What is forgotten", x="loss on held-out demonstrations, change")
     return {
         "title": "Before and after",
