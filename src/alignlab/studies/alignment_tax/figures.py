@@ -68,7 +68,7 @@ def measure(runs: dict[str, RunInfo], settings: AlignmentTax) -> dict[str, Any]:
         "counts": dict(Counter(row.kind for row in answers["start"]["greedy"])),
         "dose": doses_of(settings)[-1],
         "of": settings.tax.ordinary,
-        "twins": shares_of(settings, "twins")[-1],
+        "twins": shares_of(settings.tax.twins, "twins")[-1],
         "arms": arms,
     }
 

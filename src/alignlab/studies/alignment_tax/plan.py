@@ -61,8 +61,9 @@ def check(settings: AlignmentTax) -> None:
             f"tax.ranked = {ranked}",
             remedy="a dose of no more prompts than there are, and of half of those that are ranked",
         )
-    for name in ("twins", "blends", "stops"):
-        shares_of(settings, name)
+    tax = settings.tax
+    for name, text in (("twins", tax.twins), ("blends", tax.blends), ("stops", tax.stops)):
+        shares_of(text, name)
     methods_of(settings)
     remedies_of(settings)
 
@@ -77,9 +78,8 @@ def doses_of(settings: AlignmentTax) -> list[int]:
     return sorted({int(dose) for dose in found})
 
 
-def shares_of(settings: AlignmentTax, name: str) -> list[float]:
+def shares_of(text: str, name: str) -> list[float]:
     """The shares of one setting, rising. Raises ConfigError for what are none."""
-    text = getattr(settings.tax, name)
     found = sorted(set(numbers(text, f"tax.{name}")))
     if not found or not 0 < found[0] <= found[-1] <= 1:
         raise ConfigError(f"tax.{name} = {text!r}", remedy="shares above 0 and up to 1, comma separated")
@@ -142,7 +142,7 @@ class Arms:
         ideal = MixtureSettings(good=1.0, count=s.demonstrations, flaws="complies=1")
         shown = self.once("tax-ideal", mixtures.mixture, settings=ideal)
         self.start = self.make("start", stages.sft, model=self.base, data=shown, settings=s.sft)
-        dose, most = doses_of(s)[-1], shares_of(s, "twins")[-1]
+        dose, most = doses_of(s)[-1], shares_of(tax.twins, "twins")[-1]
         asked = {
             "ordinary": ("town:prompts", round(SPARE * tax.ordinary) + 20),
             "how_to": ("town:how_to", dose),
@@ -201,11 +201,11 @@ class Arms:
         refused = self.taught("refused")
         for dose in doses_of(s)[:-1]:
             self.learnt(f"dose {dose}", self.taught(f"dose {dose}", replaced=dose))
-        for twins in shares_of(s, "twins")[:-1]:
+        for twins in shares_of(tax.twins, "twins")[:-1]:
             self.learnt(f"twins {twins:g}", self.taught(f"twins {twins:g}", twins=twins))
-        for stop in shares_of(s, "stops"):
+        for stop in shares_of(tax.stops, "stops"):
             self.learnt(f"stop {stop:g}", refused, replace(tax.lesson, epochs=stop * tax.lesson.epochs))
-        for share in shares_of(s, "blends"):
+        for share in shares_of(tax.blends, "blends"):
             ends = {"model": self.start, "other": self.safe, "settings": BlendSettings(share)}
             self.measured(f"blend {share:g}", self.make(f"blend {share:g}", steps.blend, **ends))
         remedies = remedies_of(s)

@@ -75,7 +75,7 @@ def plan(stage: Planner, model: str, settings: AlignmentTax, seed: int) -> dict[
         policy = stage(f"real-{name}", stages.sft, model=model, data=data, seed=seed, settings=r.sft)
         measured(name, policy)
         if name == "sl-cai":
-            for share in shares_of(settings, "blends"):
+            for share in shares_of(settings.tax.blends, "blends"):
                 ends = {"model": model, "other": policy, "settings": BlendSettings(share)}
                 measured(f"blend {share:g}", stage(f"real-blend-{share:g}", steps.blend, seed=seed, **ends))
     # 2. DPO on harmlessness
