@@ -76,3 +76,41 @@ def before_after(
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x, xlim=(0, 1), ylim=(-0.6, len(names) - 0.4))
     return as_svg(figure, title)
+
+
+def stacks(
+    values: Mapping[str, Mapping[str, float]],
+    beside: Mapping[str, Mapping[str, float]],
+    *,
+    title: str,
+    x: str,
+    colors: Mapping[str, str],
+    hatches: Mapping[str, str],
+) -> str:
+    """Horizontal bars from 0, each a pile of its parts; where `beside` has the same name, its control lies
+    below as a thin one.
+
+    Args:
+        colors: of the parts, in the order in which they lie.
+        hatches: of those parts that are hatched, which tells them apart in print without color.
+    """
+    figure, axes = canvas()
+    names = list(values)[::-1]
+    lines = math.ceil(len(colors) / 2)
+    figure.set_size_inches(
+        max(3.68, 2.6 + 0.08 * max(map(len, names), default=0)), 1.1 + 0.2 * lines + 0.36 * len(names)
+    )
+    places = np.arange(len(names))
+    for piles, offset, height in ((values, 0.1, 0.5), (beside, -0.3, 0.18)):
+        left = np.zeros(len(names))
+        for part, color in colors.items():
+            widths = [piles.get(name, {}).get(part, 0.0) for name in names]
+            label = part if piles is values else None
+            style = {"color": color, "hatch": hatches.get(part), "edgecolor": "white", "linewidth": 0.4}
+            axes.barh(places + offset, widths, height=height, left=left, label=label, **style)
+            left += widths
+    axes.set_yticks(places, names)
+    axes.grid(axis="y", visible=False)
+    axes.set(title=title, xlabel=x, xlim=(0, None))
+    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+    return as_svg(figure, title)

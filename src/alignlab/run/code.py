@@ -104,6 +104,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     **{f"study-{name}": ("studies.steps",) for name in ("share", "rerank", "join", "blend")},
     **{f"study-{name}": ("studies.mixtures",) for name in ("mixture", "personas", "framed")},
     **{f"study-{name}": ("studies.specification_gaming.listed",) for name in ("holes", "slips")},
+    "study-lessons": ("studies.alignment_tax.lessons", "town.answers", "data.split"),
     "study-choices": ("studies.choices", "studies.choice_rows"),
     **{
         f"study-oversight-{name}": ("studies.oversight.supervised",)

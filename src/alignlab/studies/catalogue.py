@@ -77,6 +77,12 @@ STUDIES: dict[str, Entry] = {
         "depth.study:DEPTH",
         "depth.settings:Depth",
     ),
+    "alignment-tax": Entry(
+        "Of what a model loses when it is made safe, how much is forgotten, how much withheld, how much "
+        "the price of any training, and which remedy buys most of it back?",
+        "alignment_tax.page:ALIGNMENT_TAX",
+        "alignment_tax.settings:AlignmentTax",
+    ),
 }
 
 
