@@ -104,6 +104,13 @@ STAGES: dict[str, tuple[str, ...]] = {
     **{f"study-{name}": ("studies.steps",) for name in ("share", "rerank", "join", "blend")},
     **{f"study-{name}": ("studies.mixtures",) for name in ("mixture", "personas", "framed")},
     "study-choices": ("studies.choices", "studies.choice_rows"),
+    **{f"study-sycophancy-{name}": ("studies.sycophancy.asking",) for name in ("claims", "ask")},
+    **{
+        f"study-sycophancy-{name}": ("studies.sycophancy.rewarding", *_REWARDS)
+        for name in ("pairs", "penalty")
+    },
+    "study-sycophancy-priced-rloo": ("studies.sycophancy.rewarding", "methods.group", *_REWARDS),
+    "study-sycophancy-opinions": ("studies.sycophancy.opinions",),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

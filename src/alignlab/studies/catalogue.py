@@ -59,6 +59,13 @@ STUDIES: dict[str, Entry] = {
         "reward_shift:REWARD_SHIFT",
         "reward_shift_settings:RewardShift",
     ),
+    "sycophancy": Entry(
+        "When does preference learning make a model agree with what it knows to be wrong: how much comes "
+        "from raters who like agreement, from raters who cannot check, from the reward model, from the "
+        "optimizer?",
+        "sycophancy.page:SYCOPHANCY",
+        "sycophancy.settings:Sycophancy",
+    ),
 }
 
 
