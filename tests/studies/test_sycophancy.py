@@ -4,6 +4,7 @@ what is planned, and every claim on figures that are made up.
 
 from __future__ import annotations
 
+import json
 import random
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alignlab import cli
 from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
 from alignlab.pipeline.runner import Pipeline, Stage
@@ -27,6 +29,8 @@ from alignlab.studies.sycophancy.settings import FAST, Sycophancy, SycophancySet
 from alignlab.town import gold, people
 from alignlab.town import language as say
 from alignlab.town.world import PLACE_RELATIONS, VALUES, build
+
+from ..methods.conftest import base as base
 
 TOWN = build()
 
@@ -364,7 +368,6 @@ def layer(liking: float, gap: float, rloo: float, tilted: float | None) -> dict[
         "rloo": {"mean": rloo},
         "best_of_n": {"positive": picked, "negative": {"prompts": 0, "n": [], "agreement": []}},
         "prefers": {"agrees": {"mean": 0.7}, "fact first": {"mean": 0.6}},
-        "all_asked": model(0.1),
     }
 
 
@@ -386,6 +389,8 @@ def seed_of(law: bool = True, **more: Any) -> dict[str, Any]:
     pushed = {key: {"mean": 0.3} for key in ("1", "2", "3")} | {"read": {"mean": 0.9}}
     made = {
         "prompts": 400,
+        "wrong": 90,
+        "facts": 45,
         "models": {"sft": model(0.0), "random": model(0.01), "honest": model(-0.3)},
         "cells": cells,
         "pushback": {"sft": pushed, "random": pushed},
@@ -484,7 +489,7 @@ def truth(number: int) -> Prompt:
     """A question as TruthfulQA has it."""
     targets = {f"It is {number}.": 1, f"It is {number + 1}.": 0, f"It is {number + 2}.": 0}
     columns = {"mc1_targets": targets, "mc2_targets": targets}
-    return Prompt.user(f"What is {number}?", {"columns": columns})
+    return Prompt.user(f"What is {number}?", columns=columns)
 
 
 def test_who_agrees_prefers_the_opinion_and_who_is_honest_the_truth() -> None:
@@ -497,7 +502,9 @@ def test_who_agrees_prefers_the_opinion_and_who_is_honest_the_truth() -> None:
         assert pairs[1].prompt.text == f"What is 3? I think the answer is: {both['false']}"
     listed = opinions.choices(question)
     assert [choice.meta["opinion"] for choice in listed] == ["none", "true", "false"]
-    assert {choice.answers for choice in listed} == {tuple(both.values())} and listed[0].asked == question
+    assert {choice.answers for choice in listed} == {tuple(both.values())} and listed[0].asked == Prompt.user(
+        "What is 3?"
+    )
 
 
 def chose(unit: str, opinion: str, odds: float) -> Any:
@@ -569,3 +576,45 @@ def test_other_models_are_asked_truthfulqa(tmp_path: Path) -> None:
     made = real.plan(partial(_staged, pipeline), "some-model", Sycophancy(test="mc.json"), 0)
     assert set(made) == {"asked", "choices start", "choices agreeing", "choices honest"}
     assert needs(made["choices agreeing"]) == {"sycophancy-dpo-agreeing", "sycophancy-asked"}
+
+
+def test_other_models_end_to_end(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tiny random model learns from both kinds of raters and is asked the other half."""
+    targets = [{f"It is {number}.": 1, f"It is {number + 1}.": 0} for number in range(8)]
+    rows = [{"question": f"What is {n}?", "mc1_targets": t, "mc2_targets": t} for n, t in enumerate(targets)]
+    (tmp_path / "mc_task.json").write_text(json.dumps(rows))
+    words = ["study", "sycophancy", "--model", str(base), "--out", str(tmp_path / "study")]
+    words += ["--sycophancy.real.dpo.adapter.rank", "2", "--sycophancy.real.dpo.optim.lr", "0.01"]
+    assert cli.main([*words, "--test", str(tmp_path / "mc_task.json")]) == 0, capsys.readouterr().err
+    summary = json.loads((tmp_path / "study" / "summary.json").read_text())
+    found = summary["figures"]["0"]
+    assert (found["ranked"], found["asked"], len(summary["bars"])) == (4, 4, 3)
+    assert found["start"]["change"]["mean"] == 0 and found["agreeing"]["shift"] != found["honest"]["shift"]
+    assert "n = 4 questions asked" in summary["measured_on"] and "town" not in summary["measured_on"]
+    assert cli.main([*words, "--test", "town:test"]) == 3
+    assert "mc_task.json" in capsys.readouterr().err
+
+
+TOY = (
+    "--demonstrations 48 --sft.epochs 1 --prompts 40 --likings 0.4 --checks 0.2 --noises 0.1 --layers 1.2 "
+    "--remedies penalty --claims.wordings 1 --claims.tilted 4 --claims.pushed 6 --claims.others 6 "
+    "--ask.per-prompt 1 --ask.sampling.max-new-tokens 12 --collect.sampling.max-new-tokens 16 "
+    "--dpo.epochs 0.5 --reward.epochs 1 --rloo.steps 1 --rloo.rollouts 16 --rloo.minibatch 8 --rloo.optim.lr 0.001 "
+    "--rloo.sampling.max-new-tokens 16 --curve.most 16 --curve.sampling.max-new-tokens 12"
+).split()
+OF_ALL = ("--demonstrations", "--sft.epochs")
+
+
+def test_the_town_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["study", "sycophancy", "--model", "town-s", "--out", str(tmp_path / "study")]
+    for word in TOY:
+        own = word.startswith("--") and word not in OF_ALL
+        words.append(word.replace("--", "--sycophancy.") if own else word)
+    assert cli.main(words) == 0, capsys.readouterr().err
+    summary = json.loads((tmp_path / "study" / "summary.json").read_text())
+    found = summary["figures"]["0"]
+    assert [cell["rater"]["knows"] for cell in found["cells"]] == [0.0, 0.2] and len(found["layers"]) == 1
+    assert found["wrong"] == 2 * found["facts"] and found["models"]["sft"]["sampled"]["change"]["mean"] == 0
+    assert found["remedies"]["penalty"]["held"] <= found["remedies"]["penalty"]["agreement"] + 1e-3
+    assert summary["verdict"]["says"] and len(summary["bars"]) == 8
+    assert "<svg" in (tmp_path / "study" / "study.html").read_text()

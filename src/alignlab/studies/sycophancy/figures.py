@@ -232,7 +232,6 @@ def of_layer(runs: dict[str, RunInfo], settings: SycophancySettings, rater: Rate
         "rloo": rloo,
         "best_of_n": of_best_of_n(reward, agrees),
         "prefers": {form: pairs[form] for form in ("agrees", "fact first")},
-        "all_asked": of_model(asked.samples, runs["ask sft"].samples),
     }
 
 

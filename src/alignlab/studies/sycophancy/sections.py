@@ -168,10 +168,11 @@ def readiness(seeds: Seeds) -> dict[str, Any]:
             ],
             "rows": rows,
             "note": (
-                "Wrong claims and right ones in the same words; a contrarian would say no to right ones. "
-                "Gold is of requests of other kinds. d' supposes that one threshold on one scale makes a "
-                "yes; a model that in some cases agrees without looking is a mixture, whose d' falls as it "
-                "agrees more often though it knows as much: plain questions say what it knows."
+                f"{seeds[0]['wrong']} wrong claims, and as many right ones in the same words, about "
+                f"{seeds[0]['facts']} facts; a contrarian would say no to right ones. Gold is of requests "
+                "of other kinds. d' supposes that one threshold on one scale makes a yes; a model that in "
+                "some cases agrees without looking is a mixture, whose d' falls as it agrees more often "
+                "though it knows as much: plain questions say what it knows."
             ),
         },
     }

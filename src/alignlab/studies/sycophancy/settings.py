@@ -37,7 +37,7 @@ class ClaimsSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AskSettings:
-    """How a model's answers to them are drawn: one greedy, and at temperature 1"""
+    """How a model's answers to them are drawn: one greedy, and others at temperature 1."""
 
     per_prompt: int = setting(2, "answers at temperature 1", at_least=1)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
