@@ -599,7 +599,8 @@ TOY = (
     "--demonstrations 48 --sft.epochs 1 --prompts 40 --likings 0.4 --checks 0.2 --noises 0.1 --layers 1.2 "
     "--remedies penalty --claims.wordings 1 --claims.tilted 4 --claims.pushed 6 --claims.others 6 "
     "--ask.per-prompt 1 --ask.sampling.max-new-tokens 12 --collect.sampling.max-new-tokens 16 "
-    "--dpo.epochs 0.5 --reward.epochs 1 --rloo.steps 1 --rloo.rollouts 16 --rloo.minibatch 8 --rloo.optim.lr 0.001 "
+    "--dpo.epochs 0.5 --reward.epochs 1 --rloo.steps 1 --rloo.rollouts 16 --rloo.minibatch 8 "
+    "--rloo.optim.lr 0.001 "
     "--rloo.sampling.max-new-tokens 16 --curve.most 16 --curve.sampling.max-new-tokens 12"
 ).split()
 OF_ALL = ("--demonstrations", "--sft.epochs")

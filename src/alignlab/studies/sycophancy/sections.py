@@ -109,7 +109,7 @@ def of_noise(seeds: Seeds, places: Sequence[int], noise: float) -> str:
         if np.isfinite(change):
             points.append((rater["agreeing"], rater["knows"], change))
     likings = np.linspace(-0.05, max(1.3, *(across + 0.1 for across, _, _ in points)), 200)
-    line = [min(1.15, max(-0.1, boundary(liking, noise))) for liking in likings]
+    line = [boundary(liking, noise) for liking in likings]
     return phases(
         points,
         (likings.tolist(), line),
