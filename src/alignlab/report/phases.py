@@ -18,8 +18,6 @@ def phases(
         points: x, y from 0 to 1, and the change there.
         boundary: below this line, which is shaded, the figure is to rise.
     """
-    from matplotlib.patheffects import withStroke
-
     figure, axes = canvas()
     figure.set_size_inches(3.9, 3.8)
     xs, ys = boundary[0], [min(HIGH, max(LOW, place)) for place in boundary[1]]
@@ -33,16 +31,16 @@ def phases(
         across, up, _ = zip(*those, strict=True)
         style = {"facecolor": face, "edgecolor": edge, "linewidth": 1.6}
         axes.scatter(across, up, marker=marker, s=64, label=name, zorder=3, **style)
-    halo = [withStroke(linewidth=2.5, foreground="white")]
+    behind = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
     for across, up, change in points:
         axes.annotate(
             f"{change:+.2f}",
             (across, up),
-            xytext=(0, 7),
+            xytext=(0, 8),
             textcoords="offset points",
             fontsize=9,
             ha="center",
-            path_effects=halo,
+            bbox=behind,
         )
     said = {"fontsize": 9, "style": "italic", "color": "#333333", "transform": axes.transAxes}
     axes.text(0.02, 0.98, "computed: falls", va="top", **said)

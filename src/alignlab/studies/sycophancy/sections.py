@@ -109,7 +109,7 @@ def of_noise(seeds: Seeds, places: Sequence[int], noise: float) -> str:
         if np.isfinite(change):
             points.append((rater["agreeing"], rater["knows"], change))
     likings = np.linspace(-0.05, max(1.3, *(across + 0.1 for across, _, _ in points)), 200)
-    line = [boundary(liking, noise) for liking in likings]
+    line = [Rater(liking, 0.0, noise).boundary for liking in likings]
     return phases(
         points,
         (likings.tolist(), line),
@@ -117,11 +117,6 @@ def of_noise(seeds: Seeds, places: Sequence[int], noise: float) -> str:
         x="how much the rater likes to be agreed with, w",
         y="share of facts he can check, k",
     )
-
-
-def boundary(liking: float, noise: float) -> float:
-    """Where the diagram's line is: none of the facts for who does not like to be agreed with."""
-    return Rater(liking, 0.0, noise).boundary if liking > 0 else 0.0
 
 
 def caption_of(noise: float) -> str:
