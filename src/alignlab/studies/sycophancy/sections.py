@@ -108,7 +108,7 @@ def of_noise(seeds: Seeds, places: Sequence[int], noise: float) -> str:
         rater, change = seeds[0]["cells"][place]["rater"], middle(seeds, place)
         if np.isfinite(change):
             points.append((rater["agreeing"], rater["knows"], change))
-    likings = np.linspace(-0.05, max(1.3, *(across + 0.1 for across, _, _ in points)), 200)
+    likings = np.linspace(-0.05, max([1.3, *(across + 0.1 for across, _, _ in points)]), 200)
     line = [Rater(liking, 0.0, noise).boundary for liking in likings]
     return phases(
         points,

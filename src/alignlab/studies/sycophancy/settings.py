@@ -61,7 +61,7 @@ class RealSettings:
     choices: ChoicesSettings = field(default_factory=ChoicesSettings)
     dpo: DPOSettings = field(
         default_factory=lambda: DPOSettings(
-            beta=0.1, optim=OptimSettings(lr=2e-5), adapter=AdapterSettings(rank=16)
+            beta=0.1, epochs=2.0, optim=OptimSettings(lr=1e-4), adapter=AdapterSettings(rank=16)
         )
     )
 
