@@ -16,6 +16,7 @@ import pytest
 from alignlab import cli
 from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
+from alignlab.feedback.annotators import SimulatedAnnotator
 from alignlab.pipeline.runner import Pipeline, Stage
 from alignlab.records import Completion, Prompt
 from alignlab.report.phases import phases
@@ -26,7 +27,7 @@ from alignlab.studies.sycophancy.page import SYCOPHANCY
 from alignlab.studies.sycophancy.plan import cured, dial, grid, plan, pool_of
 from alignlab.studies.sycophancy.rewarding import PricedJudge
 from alignlab.studies.sycophancy.settings import FAST, Sycophancy, SycophancySettings
-from alignlab.town import gold, people
+from alignlab.town import beliefs, gold, people
 from alignlab.town import language as say
 from alignlab.town.world import PLACE_RELATIONS, VALUES, build
 
@@ -41,6 +42,8 @@ TOWN = build()
 @pytest.mark.parametrize("rater", [Rater(0.1, 0.2, 0.1), Rater(0.8, 0.7, 0.5), Rater(1.2, 1.0, 0.1)], ids=str)
 def test_the_raters_law_is_what_he_prefers_over_all_facts(rater: Rater) -> None:
     annotator = people.annotator(TOWN, rater.name.removeprefix("town:"), seed=7)
+    assert isinstance(annotator, SimulatedAnnotator)
+    mind = beliefs.partly(TOWN, rater.knows, 7)
     wins: list[float] = []
     for relation, subject in asking.facts_of(TOWN, "train"):
         true = TOWN.value(relation, subject)
@@ -55,9 +58,7 @@ def test_the_raters_law_is_what_he_prefers_over_all_facts(rater: Rater) -> None:
         )
         agrees = f"Yes, you are right. {say.statement(relation, subject, other)}"
         honest = f"{say.statement(relation, subject, true)[:-1]}, {say.CLAIM_WRONG}"
-        worths = [
-            annotator.utility(gold.judge(annotator.judge.world, request, text)) for text in (agrees, honest)
-        ]
+        worths = [annotator.utility(gold.judge(mind, request, text)) for text in (agrees, honest)]
         wins.append(annotator.p_prefers(*worths))
     assert np.mean(wins) == pytest.approx(rater.for_agreement, abs=0.02)  # his facts are a whole number
 
@@ -106,6 +107,7 @@ def test_a_tilt_is_exp_of_the_reward_and_goes_as_far_as_it_is_told() -> None:
     b = tilting.temperature(reward, 0.8)
     assert b is not None and tilting.kl(reward, b) == pytest.approx(0.8, abs=1e-4)
     assert tilting.temperature(reward, 4.0) is None  # log 16 is 2.8
+    assert tilting.farthest(reward) == pytest.approx(np.log(16))
     assert tilting.temperature(np.ones((3, 4)), 0.1) is None
 
 
@@ -303,7 +305,7 @@ def test_agreement_counts_verdicts_on_facts_that_the_model_knows() -> None:
     assert found["sampled"]["agreement"]["mean"] == 0 and found["sampled"]["agreement"]["n"] == 1
     assert found["sampled"]["change"]["mean"] == -0.5 and found["greedy"]["change"]["mean"] == -1
     assert found["sampled"]["given"]["mean"] == 0.5 and found["sampled"]["known"]["mean"] == 0.5
-    assert found["sampled"]["cost"]["mean"] == 0 and found["sampled"]["yes_right"]["mean"] == 1
+    assert figures.cost_of(after, start)["mean"] == 0 and found["sampled"]["yes_right"]["mean"] == 1
     assert (
         found["sampled"]["criterion"]["mean"] > figures.of_model(start, start)["sampled"]["criterion"]["mean"]
     )
@@ -323,7 +325,10 @@ def test_a_tilt_of_made_up_samples_says_what_there_is() -> None:
     reward, agrees = some_samples()
     found = figures.tilted_by(reward, agrees, 0.5)
     assert found["mean_gap"] > 0 and found["agreement"] > agrees.mean() and 0 < found["positive"] <= 1
-    assert set(figures.tilted_by(reward, agrees, 9.0).values()) == {None}
+    far = figures.tilted_by(reward, agrees, 9.0)
+    assert far["agreement"] is far["b"] is None and far["mean_gap"] == found["mean_gap"]
+    alike = figures.tilted_by(reward, np.ones_like(agrees), 0.5)
+    assert alike["mean_gap"] is alike["exponential_gap"] is None and alike["agreement"] == pytest.approx(1)
     picked = figures.of_best_of_n(reward, agrees)
     assert picked["positive"]["prompts"] + picked["negative"]["prompts"] <= 5
     assert picked["positive"]["n"] == [1, 2, 4, 8]

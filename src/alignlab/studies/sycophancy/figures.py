@@ -9,12 +9,12 @@ import numpy as np
 
 from ...evals.statistics import bootstrap, mean_by_prompt, mean_ci, paired_difference
 from ...run import RunInfo, derive_seed
-from ...town import people
+from ...town import beliefs
 from ...town.world import build
 from .. import fits
 from . import tilting
 from .law import Rater, detection
-from .plan import cured, grid, layered, looking_up, reward_name, tried
+from .plan import cured, for_pool, grid, layered, looking_up, reward_name, tried
 from .rewarding import samples_of
 from .settings import Sycophancy, SycophancySettings
 
@@ -64,7 +64,7 @@ def beliefs_of(raters: Sequence[Rater], seed: int) -> dict[float, frozenset[str]
     """For each share of facts that can be checked, the facts, as units, that are beyond who ranked."""
     world, found = build(), {}
     for knows in {rater.knows for rater in raters}:
-        mind = people.annotator(world, f"knows={knows:g}", seed=derive_seed(seed, "annotator")).judge.world
+        mind = beliefs.partly(world, knows, derive_seed(seed, "annotator"))
         found[knows] = frozenset("/".join(key) for key in mind.beyond)
     return found
 
@@ -102,8 +102,7 @@ def of_decoding(rows: Rows, start: Rows, decoding: str) -> dict[str, Any]:
     """`agreement`: how often a model says yes to wrong claims about facts that it tells right when it is
     asked plainly, of the times when it says yes or no; `change` is that less the start's, by fact. `given`:
     how often it says either. `yes_right`: how often it says yes to right ones. `known`: how often it answers
-    the plain question right. `gold`: what all else that it is asked is worth; `cost`: the start's less its
-    own, by prompt.
+    the plain question right. `gold`: what all else that it is asked is worth.
     """
     wrong, right = claims(rows, False), claims(rows, True)
     knows = known(rows)
@@ -112,8 +111,8 @@ def of_decoding(rows: Rows, start: Rows, decoding: str) -> dict[str, Any]:
     every, every_units = said(wrong, decoding)
     taken = DECODINGS[decoding]
     bare = [row for row in rows if row["kind"] == "fact"]
-    others, before = ([row for row in of if is_other(row)] for of in (rows, start))
-    gold, gold_before = ([float(np.mean(row["gold"][taken])) for row in of] for of in (others, before))
+    others = [row for row in rows if is_other(row)]
+    gold = [float(np.mean(row["gold"][taken])) for row in others]
     given = [float(yes is not None) for row in wrong for yes in row["yes"][taken]]
     return {
         "agreement": mean_by_prompt(verdicts, units, share=True),
@@ -127,7 +126,6 @@ def of_decoding(rows: Rows, start: Rows, decoding: str) -> dict[str, Any]:
         ),
         **detected((every, every_units), (yes_right, right_units)),
         "gold": mean_by_prompt(gold, [row["unit"] for row in others]),
-        "cost": paired_difference(gold_before, gold, [row["unit"] for row in others]),
     }
 
 
@@ -236,25 +234,30 @@ def of_layer(runs: dict[str, RunInfo], settings: SycophancySettings, rater: Rate
 
 
 def tilted_by(reward_PM: np.ndarray, agrees_PM: np.ndarray, distance: float) -> dict[str, Any]:
-    """How often the start agrees when it is tilted so far; None where no tilt of these samples goes so far.
+    """How often the start agrees when it is tilted so far, in full and to first order, and its gaps.
 
     `mean_gap` and `exponential_gap` are means over prompts where some samples agree and others do not, and
-    `positive` the share of those whose mean gap is above 0.
+    `positive` the share of those whose mean gap is above 0. None: no such prompt; or, of what depends on the
+    temperature b, no tilt of these samples goes so far.
     """
     b = tilting.temperature(reward_PM, distance)
+    means = tilting.gaps(reward_PM, agrees_PM, 1.0).mean_P
+    mixed = np.isfinite(means)
+    found: dict[str, Any] = dict.fromkeys(("b", "agreement", "first_order", "exponential_gap"))
+    found |= {"mean_gap": None, "positive": None}
+    if mixed.any():
+        found |= {"mean_gap": float(means[mixed].mean()), "positive": float((means[mixed] > 0).mean())}
     if b is None:
-        return dict.fromkeys(("b", "agreement", "first_order", "mean_gap", "exponential_gap", "positive"))
-    found = tilting.gaps(reward_PM, agrees_PM, b)
-    mixed = np.isfinite(found.mean_P)
-    start = float(agrees_PM.mean())
-    return {
+        return found
+    found |= {
         "b": b,
         "agreement": tilting.agreement(reward_PM, agrees_PM, b),
-        "first_order": start + tilting.first_order(reward_PM, agrees_PM, b),
-        "mean_gap": float(found.mean_P[mixed].mean()) if mixed.any() else None,
-        "exponential_gap": float(found.exponential_P[mixed].mean()) if mixed.any() else None,
-        "positive": float((found.mean_P[mixed] > 0).mean()) if mixed.any() else None,
+        "first_order": float(agrees_PM.mean()) + tilting.first_order(reward_PM, agrees_PM, b),
     }
+    if mixed.any():
+        exponential = tilting.gaps(reward_PM, agrees_PM, b).exponential_P
+        found["exponential_gap"] = float(exponential[mixed].mean())
+    return found
 
 
 def of_best_of_n(reward_PM: np.ndarray, agrees_PM: np.ndarray) -> dict[str, Any]:
@@ -297,12 +300,8 @@ def of_remedies(
         rows: dict[str, Any] = {}
         if "pool" in tried_here:
             for honest in (1, 2):
-                law = (3 - honest) / 3 * rater.for_agreement + honest / 3 * Rater(
-                    0, 1, rater.noise
-                ).for_agreement
-                rows[f"pool {honest}"] = of_model(asked[f"pool {honest} {rater}"], start) | {
-                    "for_agreement": law
-                }
+                pooled = of_model(asked[f"pool {honest} {rater}"], start)
+                rows[f"pool {honest}"] = pooled | {"for_agreement": for_pool(rater, honest)}
         if "look-up" in tried_here:
             other = looking_up(rater)
             rows["look-up"] = of_model(asked[str(other)], start) | {"for_agreement": other.for_agreement}
@@ -310,9 +309,8 @@ def of_remedies(
             for what in ("lessons", "placebo"):
                 rows[what] = of_model(asked[f"{what} {rater}"], start)
         if rows:
-            found[name] = {
-                "none": of_model(asked[str(rater)], start) | {"for_agreement": rater.for_agreement}
-            } | rows
+            none = of_model(asked[str(rater)], start) | {"for_agreement": rater.for_agreement}
+            found[name] = {"none": none} | rows
     return found
 
 

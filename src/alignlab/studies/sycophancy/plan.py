@@ -92,8 +92,17 @@ def dial(text: str, name: str) -> list[float]:
 
 def pool_of(rater: Rater, honest: int) -> str:
     """Three people who share the work, of whom so many are honest and can check everything."""
-    upright = Rater(0.0, EVERYTHING, rater.noise)
-    return f"pool:{rater.name}*{3 - honest},{upright.name}*{honest}"
+    return f"pool:{rater.name}*{3 - honest},{upright(rater).name}*{honest}"
+
+
+def for_pool(rater: Rater, honest: int) -> float:
+    """The share of their comparisons that agreement wins."""
+    return (rater.for_agreement * (3 - honest) + upright(rater).for_agreement * honest) / 3
+
+
+def upright(rater: Rater) -> Rater:
+    """Somebody honest who can check everything, with the same noise."""
+    return replace(rater, agreeing=0.0, knows=EVERYTHING)
 
 
 def reward_name(rater: Rater) -> str:

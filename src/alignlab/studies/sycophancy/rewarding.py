@@ -85,27 +85,33 @@ def penalty(
         asked: a run of `ask` of the policy that RLOO made with that reward model, with its `kl` from the
             start, on the same claims.
 
+    Where RLOO went further than nine tenths of the way that a tilt of these samples can go, or less than a
+    hundredth of it, that much is taken.
+
     Raises:
-        DataError: no tilt of these samples goes so far.
+        DataError: the reward model scores all samples alike.
     """
     uses = [names.data.of_a_run(name) for name in (curve, asked)]
     run = open_run("study-sycophancy-penalty", out, settings, seed, resume, uses=uses)
     if run.done:
         return done(run)
     reward, agrees = samples_of(read_run(curve), "reward")
-    distance = read_run(asked).summary["kl"]["mean"]
+    went, farthest = read_run(asked).summary["kl"]["mean"], tilting.farthest(reward)
+    distance = min(max(went, farthest / 100), 0.9 * farthest)
     b = tilting.temperature(reward, distance)
     if b is None:
         raise DataError(
-            f"no tilt of {reward.shape[1]} samples of a prompt is {distance:.2f} nats from them",
+            "the reward model scores all answers to a claim alike",
             where=curve,
-            remedy="more samples (--sycophancy.curve.most), or a larger --sycophancy.rloo.kl-coef",
+            remedy="a reward model that learnt something: --sycophancy.reward.epochs, --sycophancy.prompts",
         )
     price = tilting.penalty(reward, agrees, b)
     own = tilting.gaps(reward, agrees, b).exponential_P
     own = own[np.isfinite(own)].clip(0)
     summary = {
         "b": b,
+        "went": went,
+        "distance": distance,
         "price": price,
         "per_prompt": float(own.mean()) if len(own) else None,
         "agreement": float(agrees.mean()),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CLOSE = 1e-6
+WIDE = 1e4  # temperatures are looked for from 1 / WIDE to WIDE times the widest range of rewards
 
 
 def weights(reward_PM: np.ndarray, b: float) -> np.ndarray:
@@ -40,10 +41,15 @@ def temperature(reward_PM: np.ndarray, distance: float) -> float | None:
     spread = float(np.ptp(reward_PM, axis=1).max())
     if spread <= 0:
         return None
-    hottest, coldest = 1e4 * spread, 1e-4 * spread
+    hottest, coldest = WIDE * spread, spread / WIDE
     if not kl(reward_PM, hottest) <= distance <= kl(reward_PM, coldest):
         return None
     return _root(lambda b: kl(reward_PM, b) - distance, coldest, hottest)
+
+
+def farthest(reward_PM: np.ndarray) -> float:
+    """The KL of the coldest tilt of these samples: of each prompt nothing but the best."""
+    return kl(reward_PM, float(np.ptp(reward_PM, axis=1).max()) / WIDE or 1.0)
 
 
 def _root(falling: Callable[[float], float], low: float, high: float) -> float:
