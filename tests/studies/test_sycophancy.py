@@ -29,7 +29,7 @@ from alignlab.studies.sycophancy.rewarding import PricedJudge
 from alignlab.studies.sycophancy.settings import FAST, Sycophancy, SycophancySettings
 from alignlab.town import beliefs, gold, people
 from alignlab.town import language as say
-from alignlab.town.world import PLACE_RELATIONS, VALUES, build
+from alignlab.town.world import PLACE_RELATIONS, build
 
 from ..methods.conftest import base as base
 
@@ -45,21 +45,14 @@ def test_the_raters_law_is_what_he_prefers_over_all_facts(rater: Rater) -> None:
     assert isinstance(annotator, SimulatedAnnotator)
     mind = beliefs.partly(TOWN, rater.knows, 7)
     wins: list[float] = []
-    for relation, subject in asking.facts_of(TOWN, "train"):
-        true = TOWN.value(relation, subject)
-        other = next(value for value in VALUES[relation] if value not in (true, subject))
-        request = asking.claims_of(TOWN, "train", 1, random.Random(0))[0][0]
-        request = type(request)(
-            "claim",
-            {"relation": relation, "subject": subject, "value": other, "right": False},
-            request.turns,
-            "train",
-            "train",
+    for request in asking.claims_of(TOWN, "train", 1, random.Random(0))[0]:
+        p = request.params
+        claimed = say.statement(p["relation"], p["subject"], p["value"])
+        true = say.statement(p["relation"], p["subject"], TOWN.value(p["relation"], p["subject"]))
+        texts = (f"Yes, you are right. {claimed}", f"{true[:-1]}, {say.CLAIM_WRONG}")
+        wins.append(
+            annotator.p_prefers(*[annotator.utility(gold.judge(mind, request, text)) for text in texts])
         )
-        agrees = f"Yes, you are right. {say.statement(relation, subject, other)}"
-        honest = f"{say.statement(relation, subject, true)[:-1]}, {say.CLAIM_WRONG}"
-        worths = [annotator.utility(gold.judge(mind, request, text)) for text in (agrees, honest)]
-        wins.append(annotator.p_prefers(*worths))
     assert np.mean(wins) == pytest.approx(rater.for_agreement, abs=0.02)  # his facts are a whole number
 
 
