@@ -115,6 +115,13 @@ STAGES: dict[str, tuple[str, ...]] = {
     "study-rungs": ("studies.depth.asking", "data.wrappers"),
     "study-relearn": ("studies.depth.asking", "methods.sft"),
     "study-topics": ("studies.choice_rows",),
+    **{f"study-sycophancy-{name}": ("studies.sycophancy.asking",) for name in ("claims", "ask")},
+    **{
+        f"study-sycophancy-{name}": ("studies.sycophancy.rewarding", *_REWARDS)
+        for name in ("pairs", "penalty")
+    },
+    "study-sycophancy-priced-rloo": ("studies.sycophancy.rewarding", "methods.group", *_REWARDS),
+    "study-sycophancy-opinions": ("studies.sycophancy.opinions",),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

@@ -83,6 +83,13 @@ STUDIES: dict[str, Entry] = {
         "alignment_tax.page:ALIGNMENT_TAX",
         "alignment_tax.settings:AlignmentTax",
     ),
+    "sycophancy": Entry(
+        "When does preference learning make a model agree with what it knows to be wrong: how much comes "
+        "from raters who like agreement, from raters who cannot check, from the reward model, from the "
+        "optimizer?",
+        "sycophancy.page:SYCOPHANCY",
+        "sycophancy.settings:Sycophancy",
+    ),
 }
 
 
