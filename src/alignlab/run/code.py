@@ -104,6 +104,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     **{f"study-{name}": ("studies.steps",) for name in ("share", "rerank", "join", "blend")},
     **{f"study-{name}": ("studies.mixtures",) for name in ("mixture", "personas", "framed")},
     "study-choices": ("studies.choices", "studies.choice_rows"),
+    **{f"study-values-{name}": ("studies.whose_values.people",) for name in ("town", "ranked")},
+    "study-values-pairs": ("studies.whose_values.real",),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

@@ -59,6 +59,12 @@ STUDIES: dict[str, Entry] = {
         "reward_shift:REWARD_SHIFT",
         "reward_shift_settings:RewardShift",
     ),
+    "whose-values": Entry(
+        "Whose opinions does a model have that a divided town trained, what should it have by the town's own "
+        "welfare, and can a town still change its mind that listens to it?",
+        "whose_values.page:WHOSE_VALUES",
+        "whose_values.settings:WhoseValues",
+    ),
 }
 
 
