@@ -17,8 +17,8 @@ from alignlab.feedback import sigmoid
 from alignlab.records import Completion, Ranking, read_jsonl
 from alignlab.run import read_run
 from alignlab.studies.choices import read_choices
-from alignlab.studies.study import Bar, CannotSay
-from alignlab.studies.whose_values import figures, law, page, people, plan, real
+from alignlab.studies.study import CannotSay
+from alignlab.studies.whose_values import claims, figures, law, page, people, plan, real
 from alignlab.studies.whose_values.settings import (
     FAST,
     LoopSettings,
@@ -289,14 +289,14 @@ def seed_of(**arms: dict[str, float]) -> dict[str, Any]:
 
 
 def held(figures: dict[str, Any]) -> list[bool | None]:
-    return [one.held[0] for one in page.claims([figures])]
+    return [one.held[0] for one in claims.claims([figures])]
 
 
 def test_every_claim_holds_where_all_is_as_claimed() -> None:
-    bars = page.claims([seed_of()])
+    bars = claims.claims([seed_of()])
     assert [bar.held[0] for bar in bars] == [True] * 10
-    assert all(bar.effect for bar in bars[:8]) and bars[0].control == "random preferences: 0.030"
-    assert page.verdict([seed_of()]).says == "agrees"
+    assert all(bar.effect and bar.control for bar in bars) and bars[0].control == "random preferences: 0.030"
+    assert claims.verdict([seed_of()]).says == "agrees"
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_what_was_not_run_cannot_be_said() -> None:
     figures["loop"]["generations"] = 2
     for arm in ("moving", "rule", "matching"):
         del figures["loop"]["arms"][arm]
-    found = page.claims([figures])
+    found = claims.claims([figures])
     assert [bar.held[0] for bar in found] == [None, None, True, True, None, None, None, None, None, None]
     for place, why in (
         (0, "the slope at beta 1 has no figure"),
@@ -352,13 +352,13 @@ def test_what_was_not_run_cannot_be_said() -> None:
 def test_the_verdict_is_of_the_betas_that_were_run() -> None:
     figures = copy.deepcopy(seed_of())
     figures["law"][2]["slope"]["mean"] = 2.0
-    assert page.verdict([figures]).says == "disagrees" and "0.3" in page.verdict([figures]).why
+    assert claims.verdict([figures]).says == "disagrees" and "0.3" in claims.verdict([figures]).why
     figures["random"]["slope"]["mean"] = 2.0
     with pytest.raises(CannotSay, match="random preferences have a slope too"):
-        page.verdict([figures])
+        claims.verdict([figures])
     figures["law"] = figures["law"][3:]
     with pytest.raises(CannotSay, match="no beta"):
-        page.verdict([figures])
+        claims.verdict([figures])
 
 
 def test_the_page_tells_of_seeds_with_and_without_remedies() -> None:
@@ -405,11 +405,12 @@ def test_simulated_people_answer_with_the_chance_that_the_law_takes_them_to(tmp_
 
 def test_the_other_form_has_the_same_claims_of_its_own_betas() -> None:
     figures = copy.deepcopy(seed_of()) | {"people": 60}
-    found = real.claims([figures])
-    assert [bar.held[0] for bar in found] == [True, True]
+    assert [bar.held[0] for bar in real.tell([figures]).bars] == [True, True]
+    assert real.verdict([figures]).says == "agrees"
     figures["law"] = figures["law"][:1]
-    assert [bar.held[0] for bar in real.claims([figures])] == [True, None]
-    assert isinstance(found[0], Bar) and real.verdict([seed_of()]).says == "agrees"
+    assert [bar.held[0] for bar in real.tell([figures]).bars] == [True, None]
+    figures["law"][0]["slope"]["mean"] = 0.5
+    assert [bar.held[0] for bar in real.tell([figures]).bars] == [False, None]
     stages = planned(WhoseValues(), real)
     assert stages["values-said-start"].arguments["model"] == "town"
     assert stages["values-dpo-random"].arguments["data"].arguments["settings"].shuffled

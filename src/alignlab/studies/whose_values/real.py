@@ -25,7 +25,8 @@ from ...stages.stage import done, open_run, result
 from ...town.population import SHARES
 from ..choices import Choice, choices, chosen
 from ..settings import ChoicesSettings
-from ..study import Bar, CannotSay, Form, Planner, Seeds, Told, Verdict, bar, numbers, spread, value
+from ..study import Form, Planner, Seeds, Told, Verdict, numbers, spread
+from .claims import NEAR, law_bars, scaled
 from .figures import leanings, slope
 from .settings import PairsSettings, RealSettings, WhoseValues
 
@@ -57,7 +58,6 @@ HELD_OUT = (
     "Some say that {}. Do you? Just yes or no.",
 )
 ANSWERS = ("Yes", "No")
-NEAR = 0.25
 CLAIMED = (1.0, 0.3)
 
 
@@ -220,34 +220,7 @@ def tell(seeds: Seeds) -> Told:
         f"n = {len(MATTERS)} made-up matters, each in {len(HELD_OUT)} held-out wordings, yes or no; "
         f"{seeds[0]['people']} simulated people"
     )
-    return Told(["; ".join(said) + "."], [section], claims(seeds), over, asked)
-
-
-def scaled(figures: dict[str, Any], beta: float) -> float:
-    """beta times the slope. Raises CannotSay for a beta that was not run."""
-    for found in figures["law"]:
-        if found["beta"] == beta:
-            return beta * value(found["slope"], f"the slope at beta {beta:g}")
-    raise CannotSay(f"beta {beta:g} was not run")
-
-
-def by_luck(figures: dict[str, Any]) -> float:
-    found = figures["random"]
-    return found["beta"] * value(found["slope"], "the slope of random preferences")
-
-
-def claims(seeds: Seeds) -> list[Bar]:
-    return [
-        bar(
-            f"at beta {beta:g} beta times the slope lies within {NEAR:g} of 1",
-            seeds,
-            lambda s, beta=beta: abs(scaled(s, beta) - 1) <= NEAR,
-            effect=lambda s, beta=beta: scaled(s, beta),
-            control=by_luck,
-            against="random preferences",
-        )
-        for beta in CLAIMED
-    ]
+    return Told(["; ".join(said) + "."], [section], law_bars(seeds, CLAIMED), over, asked)
 
 
 def verdict(seeds: Seeds) -> Verdict:
