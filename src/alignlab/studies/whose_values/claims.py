@@ -96,7 +96,7 @@ def paid(figures: Figures) -> float:
 
 
 def kept_by_gain(figures: Figures, above: bool) -> list[float]:
-    """The doubt that is left in the arms whose gain is above 1, or in the others. Raises CannotSay where there
+    """The doubt that is left in arms whose gain is above 1, or in the others. Raises CannotSay where there
     is none.
     """
     arms = [found for found in figures["loop"]["arms"].values() if "gain" in found]
