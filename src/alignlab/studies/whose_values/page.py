@@ -94,7 +94,7 @@ def the_law(seeds: Seeds) -> dict[str, Any]:
         lines,
         title="What the town thinks, and what its model says",
         x="share of the town that is for yes",
-        y="how often the model says yes, of yes and no",
+        y="model says yes, of yes and no",
     )
     return {
         "title": "The law",
