@@ -75,7 +75,7 @@ class LoopSettings:
         "models that learn: sharp (beta as `sharp`), matching (the beta at which a model says what the town "
         "thinks), moving (the same, each from the last model)",
     )
-    dpo: DPOSettings = field(default_factory=lambda: learning(3e-4, 1.0))
+    dpo: DPOSettings = field(default_factory=lambda: learning(3e-4, 2.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,6 @@ FAST = WhoseValues(
         betas="1,0.3",
         ordinary=100,
         groups=False,
-        dpo=learning(3e-4, 1.0),
-        loop=LoopSettings(generations=3, news=2, arms="sharp,matching"),
+        loop=LoopSettings(generations=3, news=2, arms="sharp,matching", dpo=learning(3e-4, 1.0)),
     ),
 )
