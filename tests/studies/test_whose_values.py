@@ -438,7 +438,8 @@ def test_the_town_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     small = (
         "--demonstrations 200 --sft.epochs 1 --values.ordinary 4 --values.betas 0.3 --values.groups false "
         "--values.loop.generations 1 --values.loop.news 1 --values.loop.arms sharp --values.dpo.epochs 0.01 "
-        "--values.loop.dpo.epochs 0.01 --values.collect.sampling.max-new-tokens 40"
+        "--values.loop.dpo.epochs 0.01 --values.collect.per-prompt 3 "
+        "--values.collect.sampling.max-new-tokens 40"
     ).split()
     assert cli.main(["study", "whose-values", "--out", str(out), *small]) == 0, capsys.readouterr().err
     summary = read(out)
