@@ -436,7 +436,7 @@ def test_another_model_end_to_end(base: Path, tmp_path: Path, capsys: pytest.Cap
 def test_the_town_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "values"
     small = (
-        "--demonstrations 200 --sft.epochs 1 --values.ordinary 4 --values.betas 0.3 --values.groups false "
+        "--demonstrations 400 --sft.epochs 2 --values.ordinary 4 --values.betas 0.3 --values.groups false "
         "--values.loop.generations 1 --values.loop.news 1 --values.loop.arms sharp --values.dpo.epochs 0.01 "
         "--values.loop.dpo.epochs 0.01 --values.collect.per-prompt 3 "
         "--values.collect.sampling.max-new-tokens 40"

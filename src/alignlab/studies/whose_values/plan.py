@@ -17,6 +17,8 @@ from ..study import Planner, numbers
 from . import law, people
 from .settings import LoopSettings, RankedSettings, TownSettings, ValuesSettings, WhoseValues
 
+DEMONSTRATED = "mix:0.9=town:demos+0.1=town:contested"
+"""What demonstrators answer: as ever, and more contested matters, of which a hundred prompts have few."""
 A_THIRD_EACH = "one_sided=0.667"
 """Demonstrators who say yes, no and both sides a third of the time each, and else answer ideally."""
 ARMS = ("sharp", "matching", "moving")
@@ -96,7 +98,7 @@ def plan(stage: Planner, model: str, settings: WhoseValues, seed: int) -> dict[s
 
     # 1. an SFT model that says yes, no and both sides a third of the time each; what it says, sampled once
     how = MixtureSettings(1.0, s.demonstrations, flaws=A_THIRD_EACH)
-    shown = stage("values-demos", mixtures.mixture, seed=seed, settings=how)
+    shown = stage("values-demos", mixtures.mixture, data=DEMONSTRATED, seed=seed, settings=how)
     sft = stage("values-sft", stages.sft, model=model, data=shown, seed=seed, settings=s.sft)
     samples = stage(
         "values-collect",
