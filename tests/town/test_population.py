@@ -58,14 +58,18 @@ def test_people_are_dealt_with_exactly_the_shares_that_are_stated() -> None:
 
 
 def test_where_few_have_much_to_lose_the_many_win_and_all_lose() -> None:
-    """The figures of the design: 0.54 against 0.46, and -0.69 in the mean."""
+    """0.64 against 0.36, and -0.48 in the mean; among three answers too the one reward of all favors it. It
+    would not if the many gained 0.3.
+    """
     assert len(PEOPLE.intense) == 3
     for matter in PEOPLE.intense:
         pro, con, both = PEOPLE.utilities(matter)
         more, less = (pro, con) if PEOPLE.share(matter) > 0.5 else (con, pro)
-        assert more - less == pytest.approx(-0.69) and both == pytest.approx((more + less) / 2)
+        assert more - less == pytest.approx(-0.48) and both == pytest.approx((more + less) / 2)
         row = PEOPLE.preferences(matter)[0 if more == pro else 1]
-        assert row[1 if more == pro else 0] == pytest.approx(0.538, abs=1e-3)
+        assert row[1 if more == pro else 0] == pytest.approx(0.642, abs=1e-3)
+        scores = PEOPLE.scores(matter)
+        assert max(scores) == scores[0 if more == pro else 1] > min(scores) + 0.4
         assert PEOPLE.welfare(matter, (0.2, 0.5, 0.3)) == pytest.approx(0.2 * pro + 0.5 * con + 0.3 * both)
 
 

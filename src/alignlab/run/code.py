@@ -122,6 +122,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     },
     "study-sycophancy-priced-rloo": ("studies.sycophancy.rewarding", "methods.group", *_REWARDS),
     "study-sycophancy-opinions": ("studies.sycophancy.opinions",),
+    **{f"study-values-{name}": ("studies.whose_values.people",) for name in ("town", "ranked")},
+    "study-values-pairs": ("studies.whose_values.real",),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

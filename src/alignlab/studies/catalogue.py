@@ -90,6 +90,12 @@ STUDIES: dict[str, Entry] = {
         "sycophancy.page:SYCOPHANCY",
         "sycophancy.settings:Sycophancy",
     ),
+    "whose-values": Entry(
+        "Whose opinions does a model have that a divided town trained, what should it have by the town's own "
+        "welfare, and can a town still change its mind that listens to it?",
+        "whose_values.page:WHOSE_VALUES",
+        "whose_values.settings:WhoseValues",
+    ),
 }
 
 

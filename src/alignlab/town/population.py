@@ -30,7 +30,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.45, 0.48, 0.52, 0.55, 0.6, 0.7, 0.8, 0.9)
 """Of the people who say yes: one matter each."""
 INTENSE = 3
 """Matters beside those on which a minority loses much where the majority gains little."""
-MINORITY, GAIN, LOSS = 0.3, 0.3, -3.0
+MINORITY, GAIN, LOSS = 0.3, 0.6, -3.0
 APART = 1.5
 """How far apart groups lie, in standard deviations of a person in his group."""
 FILE = "population.json"
