@@ -67,7 +67,7 @@ def study_command(
             continue
         try:
             found[number] = {key: read_run(stage.out) for key, stage in stages.items()}
-            figures[number] = form.measure(found[number], settings)
+            figures[number] = {"seed": number} | form.measure(found[number], settings)
         except UserError as error:
             failed[number] = error
             continue

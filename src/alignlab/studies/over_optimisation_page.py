@@ -175,12 +175,12 @@ def law(fit: Mapping[str, Any], kl: Sequence[float]) -> list[float]:
 
 def laws(seeds: Seeds) -> dict[str, Any]:
     rows: list[list[str]] = []
-    for number, seed in enumerate(seeds):
+    for seed in seeds:
         fitted = {"best of N": seed["best_of_n"]["reward"]["fit"]}
         fitted |= {name.upper(): rl["fit"] for name, rl in seed["rl"].items()}
         for name, fit in fitted.items():
             if fit:
-                rows.append([f"seed {number}, {name}", *law_cells(fit)])
+                rows.append([f"seed {seed['seed']}, {name}", *law_cells(fit)])
     coarse = spread(each(seeds, "best_of_n", "reward", "r2_powers_of_2"))
     return {
         "title": "The laws",
