@@ -419,6 +419,7 @@ MISSING = [
     ("study kl-frontier --kl_frontier.dpo_betas x", "list of numbers"),
     ("study kl-frontier --seeds x", "0,1,2"),
     ("study kl-frontierr", "did you mean kl-frontier?"),
+    ("study sycofancy", "one of: over-optimisation, "),
     ("run --recipe zephyr --hacking false", "zephyr"),
     ("run --ppo.rollouts 7 --ppo.per_prompt 2", "[ppo]"),
     ("doctor", "DATA"),

@@ -51,7 +51,7 @@ def of_kind(name: str, arguments: list[str]) -> tuple[Command, list[str], dict[s
     if asked not in kinds:
         raise UserError(
             f"alignlab {name} knows no {asked or 'kind without a name'}",
-            remedy=nearest(str(asked), kinds) or "one of: " + ", ".join(kinds),
+            remedy=nearest(str(asked), kinds) or "one of: " + ", ".join(filter(None, kinds)),
         )
     spelled = "" if command.spoken else "--kind "
     others: dict[str, list[str]] = {}
