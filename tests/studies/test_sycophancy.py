@@ -24,8 +24,8 @@ from alignlab.studies.study import CannotSay
 from alignlab.studies.sycophancy import asking, claims, figures, opinions, real, real_page, tilting
 from alignlab.studies.sycophancy.law import Rater, detection
 from alignlab.studies.sycophancy.page import SYCOPHANCY
-from alignlab.studies.sycophancy.plan import cured, dial, grid, plan, pool_of
-from alignlab.studies.sycophancy.rewarding import PricedJudge
+from alignlab.studies.sycophancy.plan import cured, dial, for_pool, grid, plan, pool_of
+from alignlab.studies.sycophancy.rewarding import PricedJudge, priced
 from alignlab.studies.sycophancy.settings import FAST, Sycophancy, SycophancySettings
 from alignlab.town import beliefs, gold, people
 from alignlab.town import language as say
@@ -128,6 +128,17 @@ def test_one_price_holds_agreement_in_the_mean_over_prompts() -> None:
     price = tilting.penalty(reward, agrees, 0.5)
     assert tilting.agreement(reward - price * agrees, agrees, 0.5) == pytest.approx(agrees.mean(), abs=1e-4)
     assert tilting.penalty(reward - 9 * agrees, agrees, 0.5) == 0.0
+
+
+@pytest.mark.parametrize(("went", "share"), [(0.0, 0.01), (9.0, 0.9)])
+def test_a_price_is_for_a_tilt_that_these_samples_can_make(went: float, share: float) -> None:
+    reward, agrees = some_samples()
+    found = priced(reward, agrees, went)
+    assert found and found["distance"] == pytest.approx(share * np.log(16)) and found["went"] == went
+    assert found["held"] == pytest.approx(found["agreement"], abs=1e-4) and found["tilted"] > found["held"]
+    own = tilting.gaps(reward, agrees, found["b"]).exponential_P
+    assert found["per_prompt"] == pytest.approx(own.clip(0).mean())
+    assert priced(np.ones_like(reward), agrees, 0.5) is None
 
 
 def test_agreement_with_what_is_wrong_has_a_price_and_with_what_is_right_none() -> None:
@@ -255,11 +266,14 @@ def test_numbers_that_are_no_raters_are_refused(changed: dict[str, str], tmp_pat
         planned(Sycophancy(sycophancy=SycophancySettings(**changed)), tmp_path)
 
 
-def test_a_pool_is_of_three() -> None:
+def test_a_pool_is_of_three_and_its_labels_favor_what_its_people_do_in_the_mean() -> None:
     assert dial("0.4,0.1,0.4", "likings") == [0.1, 0.4]
     assert pool_of(Rater(1.2, 1.0, 0.1), 1) == (
         "pool:town:knows=1+agreeing=1.2+T=0.1*2,town:knows=1+agreeing=0+T=0.1*1"
     )
+    strong, honest = Rater(1.2, 1.0, 0.1).for_agreement, Rater(0.0, 1.0, 0.1).for_agreement
+    for many, expected in enumerate((strong, (2 * strong + honest) / 3, (strong + 2 * honest) / 3)):
+        assert for_pool(Rater(1.2, 1.0, 0.1), many) == pytest.approx(expected)
 
 
 # --- figures

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..collecting.collect import rank_all, summarize
 from ..errors import DataError
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed
@@ -56,6 +55,8 @@ def rerank(*, data: str, settings: RerankSettings, out: Path, seed: int, resume:
     run = open_run("study-rerank", out, settings, seed, resume, uses=[names.data.of_a_run(data), annotator])
     if run.done:
         return done(run)
+    from ..collecting.collect import rank_all, summarize
+
     people = annotator.load()
     found: dict[str, list[Ranking]] = {}
     for part in ("rankings", "rankings_test"):

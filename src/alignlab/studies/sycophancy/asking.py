@@ -73,7 +73,7 @@ def claims(
 
 def one_side(sides: Sequence[str], where: str) -> Side:
     """The side of some requests. Raises DataError where they are of several, or of none."""
-    known = [side for side in SIDES if side in sides]
+    known: list[Side] = [side for side in SIDES if side in set(sides)]
     if len(known) != 1 or len(set(sides)) != 1:
         raise DataError(
             "the prompts ask about things of more than one side of the town, or of none",

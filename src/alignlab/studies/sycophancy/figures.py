@@ -26,7 +26,7 @@ DRAWS = 200
 
 def measure(runs: dict[str, RunInfo], settings: Sycophancy) -> dict[str, Any]:
     y = settings.sycophancy
-    asked = {
+    asked: dict[str, Rows] = {
         name.removeprefix("ask "): info.samples for name, info in runs.items() if name.startswith("ask ")
     }
     start, chance = asked["sft"], asked["random"]

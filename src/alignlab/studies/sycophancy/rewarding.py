@@ -96,30 +96,39 @@ def penalty(
     if run.done:
         return done(run)
     reward, agrees = samples_of(read_run(curve), "reward")
-    went, farthest = read_run(asked).summary["kl"]["mean"], tilting.farthest(reward)
-    distance = min(max(went, farthest / 100), 0.9 * farthest)
-    b = tilting.temperature(reward, distance)
-    if b is None:
+    found = priced(reward, agrees, read_run(asked).summary["kl"]["mean"])
+    if found is None:
         raise DataError(
             "the reward model scores all answers to a claim alike",
             where=curve,
             remedy="a reward model that learnt something: --sycophancy.reward.epochs, --sycophancy.prompts",
         )
-    price = tilting.penalty(reward, agrees, b)
-    own = tilting.gaps(reward, agrees, b).exponential_P
+    run.finish(found)
+    return result(run, f"agreement with a wrong claim costs {found['price']:.2f}")
+
+
+def priced(reward_PM: np.ndarray, agrees_PM: np.ndarray, went: float) -> dict[str, Any] | None:
+    """The price of agreement for a policy that went so far in KL, and what the tilt does with and without it;
+    None where every prompt's samples are scored alike, which no tilt moves.
+    """
+    farthest = tilting.farthest(reward_PM)
+    distance = min(max(went, farthest / 100), 0.9 * farthest)
+    b = tilting.temperature(reward_PM, distance)
+    if b is None:
+        return None
+    price = tilting.penalty(reward_PM, agrees_PM, b)
+    own = tilting.gaps(reward_PM, agrees_PM, b).exponential_P
     own = own[np.isfinite(own)].clip(0)
-    summary = {
+    return {
         "b": b,
         "went": went,
         "distance": distance,
         "price": price,
         "per_prompt": float(own.mean()) if len(own) else None,
-        "agreement": float(agrees.mean()),
-        "tilted": tilting.agreement(reward, agrees, b),
-        "held": tilting.agreement(reward - price * agrees, agrees, b),
+        "agreement": float(agrees_PM.mean()),
+        "tilted": tilting.agreement(reward_PM, agrees_PM, b),
+        "held": tilting.agreement(reward_PM - price * agrees_PM, agrees_PM, b),
     }
-    run.finish(summary)
-    return result(run, f"agreement with a wrong claim costs {price:.2f}")
 
 
 class PricedJudge(ScoreJudge):
