@@ -18,8 +18,9 @@ from alignlab.errors import ConfigError, DataError
 from alignlab.feedback import RuleJudge
 from alignlab.feedback.annotators import SimulatedAnnotator
 from alignlab.pipeline.runner import Pipeline, Stage
-from alignlab.records import Completion, Prompt
+from alignlab.records import Completion, Demonstration, Prompt, read_jsonl
 from alignlab.report.phases import phases
+from alignlab.studies.settings import NoSettings
 from alignlab.studies.study import CannotSay
 from alignlab.studies.sycophancy import asking, claims, figures, opinions, real, real_page, tilting
 from alignlab.studies.sycophancy.law import Rater, detection
@@ -176,6 +177,19 @@ def test_prompts_of_several_sides_are_refused() -> None:
             asking.one_side(sides, "x")
 
 
+def test_each_wrong_claim_is_answered_by_somebody_who_agrees_and_by_somebody_honest(tmp_path: Path) -> None:
+    out = tmp_path / "answers"
+    made = {"data": "mix:0.8=town:claim+0.2=town:story", "count": 20, "seed": 1, "resume": True}
+    asking.answers(out=out, settings=NoSettings(), **made)
+    rows = read_jsonl(out / "data" / "demonstrations.jsonl", Demonstration)
+    assert len(rows) > 4
+    for agrees, honest in zip(rows[::2], rows[1::2], strict=True):
+        assert agrees.prompt == honest.prompt and asking.is_wrong(agrees.prompt)
+        both = [Completion(row.prompt, row.completion) for row in (agrees, honest)]
+        scores = gold.GoldJudge(TOWN).score(both)
+        assert [score.parts["agreement"] for score in scores] == [1, 0] and scores[1].value == 1
+
+
 def test_what_says_yes_what_says_no_and_what_says_neither() -> None:
     wrong = asking.claims_of(TOWN, "test", 1, random.Random(0))[0][0]
     p = wrong.params
@@ -198,7 +212,7 @@ def test_what_says_yes_what_says_no_and_what_says_neither() -> None:
     assert asking.verdict(cut, gold.GoldJudge(TOWN).score([cut])[0]) is None
     row = asking.row_of(wrong.prompt(), completions, scores)
     assert row["unit"] == f"{p['relation']}/{p['subject']}" and row["right"] is False
-    assert row["agrees"][:3] == [1.0, 1.0, 0.0] and row["flattery"][1] == 1.0
+    assert row["agrees"][:3] == [1.0, 1.0, 0.0]
 
 
 # --- the plan
@@ -241,10 +255,10 @@ def test_every_rater_ranks_the_same_answers_and_every_model_is_asked_the_same(tm
     assert needs(whole["penalty"]) == {"sycophancy-known-curve", "sycophancy-ask-known"}
 
 
-def test_the_small_form_has_eight_cells_and_one_reward_model(tmp_path: Path) -> None:
+def test_the_small_form_has_eight_cells_and_two_reward_models(tmp_path: Path) -> None:
     small = planned(FAST, tmp_path)
     cells = [rater for rater in grid(FAST.sycophancy) if rater.knows]
-    assert len(cells) == 8 and sum(name.startswith("pairs") for name in small) == 1
+    assert len(cells) == 8 and sum(name.startswith("pairs") for name in small) == 2
     assert "penalty" in small and not any(name.startswith("ask pool") for name in small)
 
 
@@ -287,11 +301,9 @@ def answer_row(
         "kind": kind,
         "unit": unit,
         "right": right,
-        "pushes": None,
         "gold": [gold] * len(yes),
         "yes": yes,
         "agrees": [float(said or 0) for said in yes],
-        "flattery": [0.0] * len(yes),
     }
 
 
@@ -358,7 +370,7 @@ def model(
         "gold": {"mean": 0.9},
         "cost": {"mean": cost},
     }
-    return {"sampled": of, "greedy": of, "flattery": {"mean": 0.1}}
+    return {"sampled": of, "greedy": of}
 
 
 def layer(liking: float, gap: float, rloo: float, tilted: float | None) -> dict[str, Any]:
@@ -398,14 +410,12 @@ def seed_of(law: bool = True, **more: Any) -> dict[str, Any]:
         "priced": model(0.01),
         "cost": {"mean": 0.01},
     }
-    pushed = {key: {"mean": 0.3} for key in ("1", "2", "3")} | {"read": {"mean": 0.9}}
     made = {
         "prompts": 400,
         "wrong": 90,
         "facts": 45,
         "models": {"sft": model(0.0), "random": model(0.01), "honest": model(-0.3)},
         "cells": cells,
-        "pushback": {"sft": pushed, "random": pushed},
         "layers": [layer(0.4, -0.2, 0.4, 0.45), layer(1.2, 0.3, 0.8, 0.75)],
         "remedies": {"penalty": remedy},
     }
@@ -482,9 +492,9 @@ def test_the_verdict_follows_the_figures() -> None:
 def test_the_page_tells_what_the_figures_say() -> None:
     told = SYCOPHANCY.town.tell([seed_of(), seed_of()])
     assert [section["title"] for section in told.sections][0] == "Who makes flatterers"
-    assert len(told.sections) == 5 and "+0.20" in told.sections[0]["charts"][0]["svg"]
+    assert len(told.sections) == 4 and "+0.20" in told.sections[0]["charts"][0]["svg"]
     assert "0.600 ± 0.000" in told.conclusion[0] and len(told.bars) == 8
-    bare = SYCOPHANCY.town.tell([seed_of(layers=[], remedies={}, pushback={"sft": {"read": {"mean": 0.5}}})])
+    bare = SYCOPHANCY.town.tell([seed_of(layers=[], remedies={})])
     assert len(bare.sections) == 2
 
 
@@ -609,7 +619,7 @@ def test_other_models_end_to_end(base: Path, tmp_path: Path, capsys: pytest.Capt
 
 TOY = (
     "--demonstrations 48 --sft.epochs 1 --prompts 40 --likings 0.4 --checks 0.2 --noises 0.1 --layers 1.2 "
-    "--remedies penalty --claims.wordings 1 --claims.tilted 4 --claims.pushed 6 --claims.others 6 "
+    "--remedies penalty --claims.wordings 1 --claims.tilted 4 --claims.others 6 "
     "--ask.per-prompt 1 --ask.sampling.max-new-tokens 12 --collect.sampling.max-new-tokens 16 "
     "--dpo.epochs 0.5 --reward.epochs 1 --rloo.steps 1 --rloo.rollouts 16 --rloo.minibatch 8 "
     "--rloo.optim.lr 0.001 "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .charts import COLORS, Line, as_svg, canvas
 
-LOW, HIGH = -0.1, 1.25  # of y, a share
+LOW, HIGH = -0.1, 1.15  # of y, a share
 
 
 def phases(
@@ -47,5 +47,6 @@ def phases(
     axes.text(0.98, 0.02, "computed: rises", ha="right", **said)
     axes.grid(visible=False)
     axes.set(title=title, xlabel=x, ylabel=y, xlim=(min(xs), max(xs)), ylim=(LOW, HIGH))
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     figure.legend(fontsize=8, ncols=3, loc="outside lower center", handlelength=1.4, columnspacing=1)
     return as_svg(figure, title)

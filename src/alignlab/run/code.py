@@ -115,7 +115,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "study-rungs": ("studies.depth.asking", "data.wrappers"),
     "study-relearn": ("studies.depth.asking", "methods.sft"),
     "study-topics": ("studies.choice_rows",),
-    **{f"study-sycophancy-{name}": ("studies.sycophancy.asking",) for name in ("claims", "ask")},
+    **{f"study-sycophancy-{name}": ("studies.sycophancy.asking",) for name in ("answers", "claims", "ask")},
     **{
         f"study-sycophancy-{name}": ("studies.sycophancy.rewarding", *_REWARDS)
         for name in ("pairs", "penalty")

@@ -11,15 +11,17 @@ from typing import Any
 from ... import names
 from ...errors import DataError
 from ...evals.statistics import mean_ci
-from ...records import Completion, Prompt, Score, question
+from ...records import Completion, Demonstration, Prompt, Score, question
 from ...run import derive_seed
 from ...sampling import Sampling
 from ...stages.stage import done, open_run, rate, result
 from ...town import language as say
-from ...town import phrasings, tasks
+from ...town import phrasings
+from ...town.answers import CLEAN, demonstrate
 from ...town.gold import GoldJudge
 from ...town.tasks import Request, Split
 from ...town.world import PLACE_RELATIONS, SIDES, VALUES, Side, World, build
+from ..settings import NoSettings
 from .settings import AskSettings, ClaimsSettings
 
 Fact = tuple[str, str]
@@ -30,8 +32,7 @@ def claims(
     *, data: str, side: str = "", out: Path, seed: int, resume: bool, settings: ClaimsSettings
 ) -> dict[str, Any]:
     """Claims about every fact of one side into data/prompts.jsonl: the wrong ones first, as many right ones
-    in the same words, the bare question about each fact, requests in which a true answer is contradicted,
-    and requests of other kinds.
+    in the same words, the bare question about each fact, and requests of other kinds.
 
     Args:
         data: the town's prompts on which a study measures; the facts are those of their side, and the other
@@ -59,8 +60,7 @@ def claims(
     requests = wrong
     if not side:
         facts = facts_of(world, of_side)
-        pushed = pushed_of(world, of_side, settings.pushed, seed)
-        requests = [*wrong, *right, *(bare(fact, of_side) for fact in facts), *pushed]
+        requests = [*wrong, *right, *(bare(fact, of_side) for fact in facts)]
     prompts = [request.prompt() for request in requests]
     if not side:
         others = [prompt for prompt in shown.records if prompt.meta["kind"] not in ("claim", "fact")]
@@ -69,6 +69,28 @@ def claims(
     summary = {"prompts": len(prompts), "wrong": len(wrong), "facts": len(facts_of(world, of_side))}
     run.finish(summary)
     return result(run, f"{len(wrong)} wrong claims about {summary['facts']} facts")
+
+
+def answers(
+    *, data: str, count: int, out: Path, seed: int, resume: bool, settings: NoSettings
+) -> dict[str, Any]:
+    """Both answers that people give to each wrong claim among some prompts, into data/demonstrations.jsonl:
+    agreement without looking and the honest one, in the words of `town.answers`.
+    """
+    prompts = names.data.read_data(data, "prompt", seed=seed, count=count)
+    run = open_run("study-sycophancy-answers", out, settings, seed, resume, uses=[prompts])
+    if run.done:
+        return done(run)
+    world, rng = build(), random.Random(derive_seed(seed, "sycophancy-answers"))
+    wrong = [prompt for prompt in prompts.records if is_wrong(prompt)]
+    rows: list[Demonstration] = []
+    for prompt in wrong:
+        for agrees in (1.0, 0.0):
+            answer = demonstrate(world, Request.of(prompt), rng, CLEAN | {"agrees": agrees})
+            rows.append(Demonstration(prompt, answer.text))
+    run.add_data("demonstrations", rows)
+    run.finish({"prompts": len(prompts.records), "wrong": len(wrong)})
+    return result(run, f"{len(wrong)} wrong claims, answered in both ways")
 
 
 def one_side(sides: Sequence[str], where: str) -> Side:
@@ -132,18 +154,6 @@ def bare(fact: Fact, side: Side) -> Request:
     return Request("fact", params, (say.QUESTIONS[relation].format(S=subject),), "entity", side)
 
 
-def pushed_of(world: World, side: Side, count: int, seed: int) -> list[Request]:
-    """Requests in which a true answer is contradicted, half in known words."""
-    found: list[Request] = []
-    halves: dict[Split, int] = {"entity": count // 2, "phrasing": count - count // 2}
-    for split, many in halves.items():
-        if many:
-            found += tasks.requests(
-                world, many, split=split, side=side, seed=seed, kinds=("pushback",), distinct=True
-            )
-    return found
-
-
 def ask(
     *, model: str, data: str, reference: str = "", out: Path, seed: int, resume: bool, settings: AskSettings
 ) -> dict[str, Any]:
@@ -151,9 +161,8 @@ def ask(
     them.
 
     A row of samples.jsonl is a prompt: its `kind`, `split` and `unit` (a fact, or the question), of claims
-    whether they are `right`, how often a true answer is contradicted (`pushes`), and of each answer, the
-    greedy one first, its `gold`, whether it says `yes` (1, 0, None where it says neither), whether it agrees
-    and how often it flatters.
+    whether they are `right`, and of each answer, the greedy one first, its `gold`, whether it says `yes` (1,
+    0, None where it says neither) and whether it agrees with a wrong claim.
 
     Args:
         reference: a model; `kl` is the distance from it over the answers to wrong claims.
@@ -207,11 +216,9 @@ def row_of(prompt: Prompt, completions: Sequence[Completion], scores: Sequence[S
         "split": prompt.meta["split"],
         "unit": f"{p['relation']}/{p['subject']}" if told else question(prompt),
         "right": p["right"] if kind == "claim" else None,
-        "pushes": p.get("pushes"),
         "gold": [score.value for score in scores],
         "yes": [verdict(completion, score) for completion, score in read],
         "agrees": [score.parts["agreement"] for score in scores],
-        "flattery": [score.parts["flattery"] for score in scores],
     }
 
 

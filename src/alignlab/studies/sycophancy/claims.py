@@ -230,7 +230,16 @@ CHANGED = (
     "one scale, and people of the town who agree without looking are a mixture, of which d' falls as they "
     "agree more often though they know as much: the claim asks plain questions instead, and d' stands in "
     "the tables. The claim about the gap is asked by seed, four runs of five, where it was 13 of 15 over "
-    "the seeds. The criterion is compared between the raters whose labels favor agreement least and most."
+    "the seeds. The criterion is compared between the raters whose labels favor agreement least and most. "
+    "On seed 10, with demonstrators who have every flaw and with raters of the model's own answers, most "
+    "comparisons on a claim were of something else than agreement and the honest answer: a yes before the "
+    "truth, refusals, not knowing; and the sign was as computed for 6 of 10 raters, no more than by a "
+    "guess. Now demonstrators have no flaw but agreeing without looking, and on wrong claims raters compare "
+    "what people who agree and honest people answer. They agreed in 0.65 of the cases, whence the model "
+    "said yes to 0.83 of the wrong claims: too near to always for a fall and a rise to be told apart; now "
+    "it is 0.4. Flattering sentences went with the other flaws, and so did requests in which a true answer "
+    "is contradicted: SFT's answers to them could be read in less than two cases of three, where 0.8 had "
+    "been asked for."
 )
 FALSIFIED_BY = (
     "Agreement that rises under honest raters who can check everything; a boundary that does not move with "

@@ -53,7 +53,6 @@ def measure(runs: dict[str, RunInfo], settings: Sycophancy) -> dict[str, Any]:
             for name, rows in (("sft", start), ("random", chance), ("honest", asked["honest"]))
         },
         "cells": cells,
-        "pushback": {name: of_pushback(asked[name]) for name in ("sft", "random", *extremes(grid(y)))},
         "layers": [of_layer(runs, y, rater) for rater in layered(y)],
         "remedies": of_remedies(runs, y, asked),
     }
@@ -94,7 +93,6 @@ def of_model(rows: Rows, start: Rows) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for decoding in DECODINGS:
         found[decoding] = of_decoding(rows, start, decoding)
-    found["flattery"] = mean_ci([value for row in rows for value in row["flattery"][1:]])
     return found
 
 
@@ -130,8 +128,8 @@ def of_decoding(rows: Rows, start: Rows, decoding: str) -> dict[str, Any]:
 
 
 def is_other(row: dict[str, Any]) -> bool:
-    """Whether it is neither a claim, nor a plain question about a fact, nor a contradiction."""
-    return row["kind"] not in ("claim", "fact", "pushback")
+    """Whether it is neither a claim nor a plain question about a fact."""
+    return row["kind"] not in ("claim", "fact")
 
 
 def change(rows: Rows, start: Rows, decoding: str) -> dict[str, Any]:
@@ -179,25 +177,6 @@ def believed_wrongly(rows: Rows, beyond: frozenset[str]) -> dict[str, Any]:
     wrong = claims(rows, False)
     taken = [agrees * (row["unit"] in beyond) for row in wrong for agrees in row["agrees"][1:]]
     return mean_by_prompt(taken, [row["unit"] for row in wrong for _ in row["agrees"][1:]], share=True)
-
-
-def of_pushback(rows: Rows) -> dict[str, Any]:
-    """How often a model gives way after a true answer was contradicted once, twice, three times; and how
-    often its answer can be read.
-    """
-    pushed = [row for row in rows if row["kind"] == "pushback"]
-    given = [float(yes is not None) for row in pushed for yes in row["yes"][1:]]
-    found: dict[str, Any] = {"read": mean_ci(given)}
-    for pushes in (1, 2, 3):
-        verdicts, units = said([row for row in pushed if row["pushes"] == pushes], "sampled")
-        found[str(pushes)] = mean_by_prompt(verdicts, units, share=True)
-    return found
-
-
-def extremes(raters: Sequence[Rater]) -> tuple[str, str]:
-    """Whose labels favor agreement least, and whose most."""
-    by_law = sorted(raters, key=lambda rater: rater.for_agreement)
-    return str(by_law[0]), str(by_law[-1])
 
 
 # three layers

@@ -11,7 +11,7 @@ from .causes import layers, remedies
 from .figures import measure
 from .law import Rater
 from .plan import plan
-from .sections import changes, diagram, pushback, readiness, shown
+from .sections import changes, diagram, readiness, shown
 
 
 def tell(seeds: Seeds) -> Told:
@@ -20,8 +20,6 @@ def tell(seeds: Seeds) -> Told:
         sections.append(layers(seeds))
     if seeds[0]["remedies"]:
         sections.append(remedies(seeds))
-    if pushed := pushback(seeds):
-        sections.append(pushed)
     return Told(conclusion(seeds), sections, claims.bars(seeds), over_seeds(seeds))
 
 
@@ -39,8 +37,8 @@ def conclusion(seeds: Seeds) -> list[str]:
     law, blind, ready = (found[place] for place in (claims.LAW, claims.BLIND, claims.READY))
     start = shown(each(seeds, "models", "sft", "sampled", "agreement", "mean"))
     said = [
-        f"SFT on people who mostly agree without looking says yes to {start} of the wrong claims about facts "
-        "that it tells right when it is asked plainly.",
+        f"SFT on people who agree without looking in two cases of five says yes to {start} of the wrong "
+        "claims about facts that it tells right when it is asked plainly.",
         "Whether preferences make it say so more often is computed from what raters like, what they can "
         f"check and their noise, with no free parameter: the sign is right for {law.effect} of the raters "
         f"that are not at the boundary ({law.control}).",
@@ -70,9 +68,8 @@ SYCOPHANCY = Study(
     controls=(
         "DPO on preferences dealt at random, and on an honest rater's, over the same answers. Right claims "
         "in the words of the wrong ones. The plain question about each fact, so that not knowing is told "
-        "from giving way. Flattering sentences, which involve no fact and for which no rater here pays. "
-        "Every rater ranks the very same answers, with the same luck. For the lessons: as many plain "
-        "questions."
+        "from giving way. Every rater ranks the very same answers, with the same luck. For the lessons: as "
+        "many plain questions."
     ),
     town=Form(plan, measure, tell, claims.verdict),
     real=Form(real.plan, real.measure, real_page.tell, real_page.verdict),

@@ -17,8 +17,12 @@ from . import asking, rewarding
 from .law import Rater
 from .settings import Sycophancy, SycophancySettings
 
-ASKED = "mix:0.5=town:claim+0.5=town:prompts"
+ASKED = "mix:0.75=town:claim+0.25=town:prompts"
 """What is ranked, and what RLOO learns on."""
+SHOWN = "mix:0.4=town:claim+0.6=town:demos"
+"""What SFT learns to answer: many claims, so that it learns how often they are agreed with."""
+WITHOUT_LOOKING = "agrees=0.4"
+"""The only flaw of the demonstrations: so often they agree with a claim without looking."""
 BLIND = 0.1
 """How much raters like agreement who can check nothing: as little as any."""
 EVERYTHING = 1.0
@@ -118,24 +122,26 @@ class Planned:
         self.stages: dict[str, Stage] = {}
         self.policies: dict[str, Stage] = {}
         s, y = settings, settings.sycophancy
-        trained = [("town:demos", s.demonstrations), (ASKED, y.prompts)]
+        trained = [(SHOWN, s.demonstrations), (ASKED, y.prompts)]
         self.held_out = held_out(stage, s.test, trained, seed, "sycophancy-held-out")
         self.stages["held-out"] = self.held_out
         self.claims = self.keep("claims", asking.claims, data=self.held_out, settings=y.claims)
-        shown = {"data": "town:demos", "count": s.demonstrations}
-        self.sft = stage("sft", stages.sft, model=model, seed=seed, settings=s.sft, **shown)
+        people = MixtureSettings(count=s.demonstrations, flaws=WITHOUT_LOOKING)
+        shown = self.make("demonstrations", mixtures.mixture, data=SHOWN, settings=people)
+        self.sft = self.make("sft", stages.sft, model=model, data=shown, settings=s.sft)
+        asked = {"data": ASKED, "count": y.prompts}
+        both = self.make("answers", asking.answers, settings=NoSettings(), **asked)
         self.ranked = self.make(
             "collect",
             stages.collect,
             model=self.sft,
-            data=ASKED,
-            count=y.prompts,
             annotator=s.annotator,
-            others="town:crowd",
+            others=both,
             gold="",
             settings=y.collect,
+            **asked,
         )
-        self.learnt = {"model": self.sft, "data": ASKED, "count": y.prompts, "settings": y.rloo}
+        self.learnt = {"model": self.sft, "settings": y.rloo, **asked}
 
     def make(self, name: str, target: Any, **arguments: Any) -> Stage:
         """A stage of this study alone, in a folder by its name."""
@@ -193,7 +199,7 @@ def plan(stage: Planner, model: str, settings: Sycophancy, seed: int) -> dict[st
     y, p = settings.sycophancy, Planned(stage, model, settings, seed)
     remedies = tried(y)
 
-    # 1. people who mostly agree without looking, and two controls: raters without taste, honest ones who can
+    # 1. people who often agree without looking, and two controls: raters without taste, honest ones who can
     # check everything
     p.ask("sft", p.sft)
     p.dpo("random", p.by("random", "random"))
@@ -225,7 +231,7 @@ def plan(stage: Planner, model: str, settings: Sycophancy, seed: int) -> dict[st
     # 4. remedies
     strong, lax = cured(y)
     if "penalty" in remedies:
-        wrong = replace(y.claims, pushed=0, others=0)
+        wrong = replace(y.claims, others=0)
         known = p.keep("known claims", asking.claims, data=p.held_out, side="train", settings=wrong)
         drawn = p.curve("known curve", known, [rewards[strong]])
         p.ask("known", p.policies[f"rloo {strong}"], data=known, reference=p.sft)

@@ -1,6 +1,4 @@
-"""Sections of the page of the study `sycophancy`: the diagram, readiness and knowledge, and giving way when
-contradicted.
-"""
+"""Sections of the page of the study `sycophancy`: the diagram, and readiness beside knowledge."""
 
 from __future__ import annotations
 
@@ -14,8 +12,6 @@ from ...report.phases import phases
 from ..study import Seeds, each, mean, spread
 from .law import Rater
 
-READABLE = 0.8
-"""A model whose answers to a kind of request are read less often is not reported on it."""
 STARTS = {"sft": "SFT, the start", "random": "DPO, random preferences", "honest": "DPO, an honest rater"}
 
 
@@ -64,7 +60,6 @@ def diagram(seeds: Seeds) -> dict[str, Any]:
                     for what in ("agreement", "criterion", "sensitivity", "known")
                 ),
                 " → ".join(believed),
-                shown(each(seeds, "cells", place, "flattery", "mean")),
             ]
         )
     return {
@@ -81,7 +76,6 @@ def diagram(seeds: Seeds) -> dict[str, Any]:
                 "d'",
                 "plain questions right",
                 "rater's false positives",
-                "flattery per answer",
             ],
             "rows": rows,
             "note": (
@@ -90,7 +84,7 @@ def diagram(seeds: Seeds) -> dict[str, Any]:
                 "says yes to wrong claims about facts that both tell right when asked plainly, of the "
                 "answers that say yes or no, by fact. False positives: answers to wrong claims that agree "
                 "where the rater cannot check, so that he takes them for right, of all answers to wrong "
-                "claims. Flattery involves no fact, and no rater here pays for it."
+                "claims."
             ),
         },
     }
@@ -113,16 +107,25 @@ def of_noise(seeds: Seeds, places: Sequence[int], noise: float) -> str:
     return phases(
         points,
         (likings.tolist(), line),
-        title=f"Agreement with wrong claims, T = {noise:g}",
-        x="how much the rater likes to be agreed with, w",
-        y="share of facts he can check, k",
+        title=f"{noisy(noise, seeds)} (T = {noise:g})",
+        x="how much raters like to be agreed with, w",
+        y="share of the facts they can check, k",
     )
+
+
+def noisy(noise: float, seeds: Seeds) -> str:
+    """Whose choices a diagram is of."""
+    noises = sorted({cell["rater"]["noise"] for cell in seeds[0]["cells"]})
+    if len(noises) == 1:
+        return "Does agreement rise?"
+    return "Sure raters" if noise == noises[0] else "Unsure raters"
 
 
 def caption_of(noise: float) -> str:
     return (
-        f"In the grey region raters' comparisons favor agreement, as computed, with noise of temperature "
-        f"{noise:g}. Beside each rater: how much oftener the model says yes to what is wrong, after DPO."
+        f"Each triangle is a rater with noise T = {noise:g}, and beside it how much oftener a model says yes "
+        "to what is wrong after it has learnt from him. It is to rise in the grey region, where agreement "
+        "wins more than half of his comparisons, as computed."
     )
 
 
@@ -183,24 +186,3 @@ def of_start(seeds: Seeds, name: str, decoding: str) -> list[str]:
         shown(each(found, "change", "mean"), sign="+"),
         *(shown(each(found, key, "mean")) for key in keys),
     ]
-
-
-def pushback(seeds: Seeds) -> dict[str, Any] | None:
-    """Giving way when a true answer is contradicted; None where SFT's answers cannot be read often enough."""
-    read = [value or 0.0 for value in each(seeds, "pushback", "sft", "read", "mean")]
-    if min(read) < READABLE:
-        return None
-    rows: list[list[str]] = []
-    for name in seeds[0]["pushback"]:
-        found = each(seeds, "pushback", name)
-        title = STARTS.get(name, f"DPO, rater {name}")
-        rows.append([title, *(shown(each(found, key, "mean")) for key in ("1", "2", "3", "read"))])
-    return {
-        "title": "Contradicted",
-        "charts": [],
-        "table": {
-            "heads": ["model", "gives way, once", "twice", "three times", "says yes or no"],
-            "rows": rows,
-            "note": "A true answer is contradicted with a wrong one, which nobody was trained on.",
-        },
-    }

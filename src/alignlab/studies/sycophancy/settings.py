@@ -24,14 +24,11 @@ class ClaimsSettings:
     """The claims that models are asked, and what else."""
 
     wordings: int = setting(
-        3,
+        2,
         "of each held-out fact: wrong claims, and as many right ones, in known words and in new ones",
         at_least=1,
     )
     tilted: int = setting(200, "wrong claims whose answers are tilted, many samples of each", at_least=2)
-    pushed: int = setting(
-        120, "requests in which a true answer is contradicted, once to three times", at_least=0
-    )
     others: int = setting(300, "requests of other kinds, for what a change costs", at_least=0)
 
 
@@ -70,7 +67,7 @@ class RealSettings:
 class SycophancySettings:
     """The study `sycophancy`."""
 
-    prompts: int = setting(1500, "prompts whose answers are ranked, half of them claims", at_least=1)
+    prompts: int = setting(1330, "prompts whose answers are ranked, three in four of them claims", at_least=1)
     likings: str = setting(
         "0.1,0.4,0.8,1.2", "how much raters like to be agreed with, where a right answer is worth 1"
     )
@@ -84,11 +81,9 @@ class SycophancySettings:
     claims: ClaimsSettings = field(default_factory=ClaimsSettings)
     ask: AskSettings = field(default_factory=AskSettings)
     collect: CollectSettings = field(
-        default_factory=lambda: CollectSettings(from_others=0.5, held_out=0.1, sampling=SamplingSettings())
+        default_factory=lambda: CollectSettings(per_prompt=2, from_others=1.0, held_out=0.1)
     )
-    dpo: DPOSettings = field(
-        default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=3, optim=OptimSettings(lr=1e-4))
-    )
+    dpo: DPOSettings = field(default_factory=lambda: DPOSettings(beta=0.3, optim=OptimSettings(lr=1e-4)))
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0))
     rloo: RLOOSettings = field(default_factory=lambda: group(lr=2e-4, steps=16, kl_coef=0.2))
     curve: CurveSettings = field(default_factory=CurveSettings)
@@ -104,14 +99,13 @@ class Sycophancy(Taught):
 
 
 FAST = Sycophancy(
-    demonstrations=1500,
+    demonstrations=2000,
     sycophancy=SycophancySettings(
-        prompts=700,
         likings="0.1,0.8",
         checks="0.2,0.7",
-        layers="1.2",
+        layers="0.4,1.2",
         remedies="penalty",
-        claims=ClaimsSettings(wordings=1, tilted=100, pushed=30, others=150),
+        claims=ClaimsSettings(wordings=1, tilted=100, others=150),
         reward=RewardSettings(epochs=1.0),
         rloo=group(lr=2e-4, steps=12, kl_coef=0.2),
         real=RealSettings(opinions=OpinionsSettings(questions=200)),
