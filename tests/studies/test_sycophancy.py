@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -255,10 +257,10 @@ def test_every_rater_ranks_the_same_answers_and_every_model_is_asked_the_same(tm
     assert needs(whole["penalty"]) == {"sycophancy-known-curve", "sycophancy-ask-known"}
 
 
-def test_the_small_form_has_eight_cells_and_two_reward_models(tmp_path: Path) -> None:
+def test_the_small_form_has_eight_cells_and_three_reward_models(tmp_path: Path) -> None:
     small = planned(FAST, tmp_path)
     cells = [rater for rater in grid(FAST.sycophancy) if rater.knows]
-    assert len(cells) == 8 and sum(name.startswith("pairs") for name in small) == 2
+    assert len(cells) == 8 and sum(name.startswith("pairs") for name in small) == 3
     assert "penalty" in small and not any(name.startswith("ask pool") for name in small)
 
 
@@ -344,8 +346,10 @@ def test_a_tilt_of_made_up_samples_says_what_there_is() -> None:
     reward, agrees = some_samples()
     found = figures.tilted_by(reward, agrees, 0.5)
     assert found["mean_gap"] > 0 and found["agreement"] > agrees.mean() and 0 < found["positive"] <= 1
-    far = figures.tilted_by(reward, agrees, 9.0)
-    assert far["agreement"] is far["b"] is None and far["mean_gap"] == found["mean_gap"]
+    far = figures.tilted_by(reward, agrees, 9.0)  # log 16 is 2.8
+    assert 0 < far["b"] < found["b"] and far["mean_gap"] == found["mean_gap"]
+    flat = figures.tilted_by(np.ones_like(reward), agrees, 0.5)
+    assert flat["agreement"] is flat["b"] is None and flat["mean_gap"] == 0
     alike = figures.tilted_by(reward, np.ones_like(agrees), 0.5)
     assert alike["mean_gap"] is alike["exponential_gap"] is None and alike["agreement"] == pytest.approx(1)
     picked = figures.of_best_of_n(reward, agrees)
@@ -496,6 +500,12 @@ def test_the_page_tells_what_the_figures_say() -> None:
     assert "0.600 ± 0.000" in told.conclusion[0] and len(told.bars) == 8
     bare = SYCOPHANCY.town.tell([seed_of(layers=[], remedies={})])
     assert len(bare.sections) == 2
+
+
+def test_a_page_is_told_without_torch() -> None:
+    """Which takes seconds to load, and which only the stages need."""
+    told = "import sys, alignlab.studies.sycophancy.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
 
 
 def test_a_phase_diagram_points_up_and_down() -> None:

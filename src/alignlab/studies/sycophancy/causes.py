@@ -68,7 +68,7 @@ def layers(seeds: Seeds) -> dict[str, Any]:
             charts.captioned(
                 chart,
                 "What lies between neighboring lines is one layer's share. Raters can check everything; all "
-                "three policies are as far from SFT, in KL.",
+                "three policies are as far from SFT, in KL, as far as SFT's samples allow.",
             ),
             *best_of_n(seeds),
         ],
@@ -91,9 +91,10 @@ def layers(seeds: Seeds) -> dict[str, Any]:
             "note": (
                 "Share of answers at temperature 1 that agree with a wrong claim. Tilted: SFT's samples, "
                 "weighted by exp(r / b), with r the rater's own utility or the reward model's score and b "
-                "such that KL is RLOO's. Gaps: what the reward model pays for agreement, in its standard "
-                "deviations; the sign of the exponential one, b log of the ratio of E[exp(r / b)], is "
-                "exactly that of the tilt's drift on a prompt, the mean gap is its first order. Prefers: "
+                "such that KL is RLOO's, or nine tenths of the most that weights can make of it. Gaps: what "
+                "the reward model pays for agreement, in its standard deviations; the sign of the "
+                "exponential one, b log of the ratio of E[exp(r / b)], is exactly that of the tilt's drift "
+                "on a prompt, the mean gap is its first order. Prefers: "
                 "how often the reward model prefers agreement to the truth in people's words, and where "
                 "both state a fact first, so that their form says nothing."
             ),
@@ -105,11 +106,12 @@ def best_of_n(seeds: Seeds) -> list[dict[str, Any]]:
     """Agreement of the best of N, by the sign of the gap, of the rater who likes agreement most."""
     found = each(seeds, "layers", -1, "best_of_n")
     lines: dict[str, charts.Curve] = {}
-    for sign, name in (("positive", "it pays for agreement"), ("negative", "it does not")):
+    for sign, name in (("positive", "gap above 0"), ("negative", "gap below 0")):
         there = [one[sign] for one in found if one[sign]["n"]]
         if there:
             values = np.mean(each(there, "agreement"), axis=0).tolist()
-            lines[name] = charts.Curve([np.log2(n) for n in there[0]["n"]], values)
+            prompts = ", ".join(map(str, each(there, "prompts")))
+            lines[f"{name}, {prompts} prompts"] = charts.Curve([np.log2(n) for n in there[0]["n"]], values)
     if not lines:
         return []
     chart = charts.curves(

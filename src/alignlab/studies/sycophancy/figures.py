@@ -213,13 +213,14 @@ def of_layer(runs: dict[str, RunInfo], settings: SycophancySettings, rater: Rate
 
 
 def tilted_by(reward_PM: np.ndarray, agrees_PM: np.ndarray, distance: float) -> dict[str, Any]:
-    """How often the start agrees when it is tilted so far, in full and to first order, and its gaps.
+    """How often the start agrees when it is tilted so far, or as near to that as a tilt of these samples can
+    be, in full and to first order, and its gaps.
 
     `mean_gap` and `exponential_gap` are means over prompts where some samples agree and others do not, and
     `positive` the share of those whose mean gap is above 0. None: no such prompt; or, of what depends on the
-    temperature b, no tilt of these samples goes so far.
+    temperature b, the reward is the same for all samples of a prompt.
     """
-    b = tilting.temperature(reward_PM, distance)
+    b = tilting.temperature(reward_PM, tilting.within_reach(reward_PM, distance))
     means = tilting.gaps(reward_PM, agrees_PM, 1.0).mean_P
     mixed = np.isfinite(means)
     found: dict[str, Any] = dict.fromkeys(("b", "agreement", "first_order", "exponential_gap"))

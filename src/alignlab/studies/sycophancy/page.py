@@ -44,8 +44,8 @@ def conclusion(seeds: Seeds) -> list[str]:
         f"that are not at the boundary ({law.control}).",
         "Raters who can check nothing make a flatterer at a liking of 0.1: agreement changes by "
         f"{blind.effect} ({blind.control}).",
-        f"It is readiness to say yes and not forgetting: the criterion moves by {ready.effect} between the "
-        f"raters who favor agreement least and most ({ready.control}).",
+        f"Between the raters who favor agreement least and most the criterion moves by {ready.effect}, which "
+        f"is readiness to say yes; beside it, what is forgotten ({ready.control}).",
     ]
     if seeds[0]["layers"]:
         sign, tilt = found[claims.SIGN], found[claims.TILT]
@@ -57,8 +57,8 @@ def conclusion(seeds: Seeds) -> list[str]:
     if "penalty" in seeds[0]["remedies"]:
         price = found[claims.PENALTY]
         said.append(
-            f"With the closed-form penalty agreement changes by {price.effect} ({price.control}), and gold "
-            f"loses {shown(each(seeds, 'remedies', 'penalty', 'cost', 'mean'))} in all else."
+            f"With the closed-form penalty agreement changes by {price.effect} ({price.control}), and it "
+            f"costs {shown(each(seeds, 'remedies', 'penalty', 'cost', 'mean'))} of gold in all else."
         )
     return said
 

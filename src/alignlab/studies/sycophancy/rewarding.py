@@ -85,8 +85,7 @@ def penalty(
         asked: a run of `ask` of the policy that RLOO made with that reward model, with its `kl` from the
             start, on the same claims.
 
-    Where RLOO went further than nine tenths of the way that a tilt of these samples can go, or less than a
-    hundredth of it, that much is taken.
+    Where no tilt of these samples goes so far, the nearest distance that one can (`tilting.within_reach`).
 
     Raises:
         DataError: the reward model scores all samples alike.
@@ -111,8 +110,7 @@ def priced(reward_PM: np.ndarray, agrees_PM: np.ndarray, went: float) -> dict[st
     """The price of agreement for a policy that went so far in KL, and what the tilt does with and without it;
     None where every prompt's samples are scored alike, which no tilt moves.
     """
-    farthest = tilting.farthest(reward_PM)
-    distance = min(max(went, farthest / 100), 0.9 * farthest)
+    distance = tilting.within_reach(reward_PM, went)
     b = tilting.temperature(reward_PM, distance)
     if b is None:
         return None

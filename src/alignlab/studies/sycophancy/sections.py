@@ -144,7 +144,7 @@ def readiness(seeds: Seeds) -> dict[str, Any]:
 
     chart = charts.curves(
         {"criterion c (below 0: yes too readily)": line("criterion"), "plain questions right": line("known")},
-        title="Readiness moves, knowledge does not",
+        title="Readiness to say yes, and knowledge",
         x="share of comparisons that agreement wins, computed",
         y="c, and share right",
     )

@@ -103,7 +103,7 @@ FAST = Sycophancy(
     sycophancy=SycophancySettings(
         likings="0.1,0.8",
         checks="0.2,0.7",
-        layers="0.4,1.2",
+        layers="0,0.8,1.2",
         remedies="penalty",
         claims=ClaimsSettings(wordings=1, tilted=100, others=150),
         reward=RewardSettings(epochs=1.0),

@@ -52,6 +52,14 @@ def farthest(reward_PM: np.ndarray) -> float:
     return kl(reward_PM, float(np.ptp(reward_PM, axis=1).max()) / WIDE or 1.0)
 
 
+def within_reach(reward_PM: np.ndarray, distance: float) -> float:
+    """The distance, in KL, or the nearest that a tilt of these samples can be asked for: from a hundredth to
+    nine tenths of the way to `farthest`.
+    """
+    most = farthest(reward_PM)
+    return min(max(distance, most / 100), 0.9 * most)
+
+
 def _root(falling: Callable[[float], float], low: float, high: float) -> float:
     """Where a falling function of a positive number is 0, by bisection of its logarithm."""
     while high / low > 1 + CLOSE:
