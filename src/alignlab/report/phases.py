@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .charts import COLORS, Line, as_svg, canvas
 
-LOW, HIGH = -0.1, 1.15  # of y, a share
+LOW, HIGH = -0.1, 1.3  # of y, a share, with room for what is written
 
 
 def phases(
