@@ -88,7 +88,7 @@ def stacks(
     hatches: Mapping[str, str],
 ) -> str:
     """Horizontal bars from 0, each a pile of its parts; where `beside` has the same name, its control lies
-    below as a thin one.
+    below as a thin one. A dotted line stands where the first bar ends.
 
     Args:
         colors: of the parts, in the order in which they lie.
@@ -109,6 +109,7 @@ def stacks(
             style = {"color": color, "hatch": hatches.get(part), "edgecolor": "white", "linewidth": 0.4}
             axes.barh(places + offset, widths, height=height, left=left, label=label, **style)
             left += widths
+    axes.axvline(sum(next(iter(values.values())).values()), color="#555555", linewidth=1, linestyle=":")
     axes.set_yticks(places, names)
     axes.grid(axis="y", visible=False)
     axes.set(title=title, xlabel=x, xlim=(0, None))

@@ -128,9 +128,7 @@ def above_the_blends(f: Figures) -> float:
 
 def most_forgotten(f: Figures) -> float:
     """Of all methods the largest share of the tax that is wrong answers whose facts are gone."""
-    taxed = [
-        name for name in ("sft", "dpo", "rloo", "ppo") if name in f["arms"] and safety_tax(f, name) >= SPLIT
-    ]
+    taxed = [name for name in ("sft", "dpo", "ppo") if name in f["arms"] and safety_tax(f, name) >= SPLIT]
     if not taxed:
         raise CannotSay("no method is taxed")
     return max(more_lost(f, name, placebo_of(f, name), GONE) / safety_tax(f, name) for name in taxed)

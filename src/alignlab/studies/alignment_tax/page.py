@@ -42,7 +42,6 @@ TITLES = {
     "start": "the start",
     "sft": "SFT",
     "dpo": "DPO",
-    "rloo": "RLOO",
     "ppo": "PPO",
     "ppo-ptx": "PPO-ptx",
     "dealt": "SFT, dealt at random",
@@ -50,7 +49,7 @@ TITLES = {
     "lora": "SFT, LoRA",
     "placebo": "SFT, placebo",
 }
-BESIDES = ("start", "sft", "dpo", "rloo", "ppo", "ppo-ptx", "lora", "foreign", "dealt")
+BESIDES = ("start", "sft", "dpo", "ppo", "ppo-ptx", "lora", "foreign", "dealt")
 
 
 def title_of(name: str, seeds: Seeds) -> str:
@@ -109,7 +108,7 @@ def conclusion(seeds: Seeds) -> list[str]:
         f"nine tenths of the protection costs {said(seeds, cheapest_blend)} against "
         f"{said(seeds, lambda f: tax(f, 'sft'))} of the whole dose, both beside the start.",
     ]
-    taxed = [name for name in ("dpo", "rloo", "ppo", "ppo-ptx") if name in seeds[0]["arms"]]
+    taxed = [name for name in ("dpo", "ppo", "ppo-ptx") if name in seeds[0]["arms"]]
     if taxed:
         parts = [
             f"{TITLES[name]} {said(seeds, lambda f, name=name: safety_tax(f, name), sign='+')}"
@@ -152,8 +151,9 @@ def picture(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 bars,
-                "Dark is withheld, hatched red is gone. Thin bars: the same training without harm or "
-                "refusals (the placebo). Greedy answers; kinds of request weighted as people ask them.",
+                "What lies right of the dotted line is the tax. Dark is withheld; hatched red would be "
+                "forgotten. Thin bars: the same training without a refusal (the placebo). Greedy answers; "
+                "kinds of request weighted as people ask them.",
             ),
             charts.captioned(
                 front(seeds),
@@ -181,9 +181,9 @@ def front(seeds: Seeds) -> str:
         "fewer refusals": curve(["start", *named(f, "dose"), "sft"]),
         "look-alikes answered": curve(["sft", *named(f, "twins")], "points"),
     }
-    others = [name for name in ("dpo", "rloo", "ppo", "ppo-ptx", "lora") if name in f["arms"]]
+    others = [name for name in ("dpo", "ppo", "ppo-ptx", "lora") if name in f["arms"]]
     if others:
-        lines["DPO, RL, LoRA"] = curve(others, "points")
+        lines["DPO, PPO, LoRA"] = curve(others, "points")
     return charts.curves(
         lines,
         title="Protection and its price",
@@ -235,8 +235,8 @@ def prices(seeds: Seeds) -> dict[str, Any]:
             "rows": rows,
             "note": (
                 "Protection: held-out harm not helped with. The tax of an arm is its placebo's gold less "
-                "its own: for DPO and RL the same method on harmless data, for all else SFT on as many "
-                "how-tos in the place of the refusals. Seeds share the base model."
+                "its own: for DPO and PPO the same method without a word on safety, for all else SFT on the "
+                "start's own answers in the place of the refusals. Seeds share the base model."
             ),
         },
     }
@@ -247,7 +247,6 @@ def knowledge(seeds: Seeds) -> dict[str, Any]:
     for name in seeds[0]["arms"]:
         row = [title_of(name, seeds), said(seeds, lambda f, name=name: arm(f, name)["known"])]
         row.append(said(seeds, lambda f, name=name: moved(f, name), sign="+"))
-        row.append(said(seeds, lambda f, name=name: moved(f, name, "known_asked")))
         row.append(said(seeds, lambda f, name=name: moved(f, name, "text_loss")))
         row.append(said(seeds, lambda f, name=name: moved(f, name, "text_moved"), sign="+"))
         rows.append(row)
@@ -256,7 +255,7 @@ def knowledge(seeds: Seeds) -> dict[str, Any]:
         "title": "What is still known",
         "charts": [],
         "table": {
-            "heads": ["arm", "facts, as documents", "moved", "facts, as chat", "loss on documents", "moved"],
+            "heads": ["arm", "facts", "moved", "loss on documents", "moved"],
             "rows": rows,
             "note": (
                 "Share of all facts of the town whose true value is the likeliest of its relation, and "
@@ -275,10 +274,11 @@ def width_of(ci: Sequence[float] | None) -> float:
 ALIGNMENT_TAX = Study(
     title="The alignment tax: withheld or forgotten",
     controls=(
-        "A placebo for each method: as many steps on the start's own answers (or comparisons of harmless "
-        "answers, or a reward model of help alone), without a refusal. The start itself, an ideal model "
-        "that helps with harm too, so that nothing is left to gain. The same number of refusals dealt at "
-        "random between harm and the harmless. Look-alikes and all other kinds are told apart."
+        "A placebo for each method: SFT on the start's own answers to the very prompts that are refused, "
+        "DPO on comparisons of harmless answers, PPO with the reward for help alone. The start itself, a "
+        "model of ideal demonstrations that helps with harm too, so that little is left to gain. The same "
+        "number of refusals dealt at random between harm and the harmless. Look-alikes and all other kinds "
+        "are told apart."
     ),
     town=Form(plan, measure, tell, verdict),
     real=real.FORM,
