@@ -16,7 +16,16 @@ import pytest
 from alignlab import names, stages
 from alignlab.errors import ConfigError, DataError
 from alignlab.pipeline.runner import Joined, Stage
-from alignlab.records import Completion, Demonstration, Prompt, Ranking, read_jsonl
+from alignlab.records import (
+    Comparison,
+    Completion,
+    Demonstration,
+    Prompt,
+    Ranking,
+    Text,
+    read_jsonl,
+    write_jsonl,
+)
 from alignlab.run import read_run
 from alignlab.settings import EvalSettings
 from alignlab.stages.stage import open_run
@@ -36,6 +45,9 @@ from alignlab.studies.settings import NoSettings
 from alignlab.studies.study import CannotSay
 from alignlab.town import answers, gold, sets, tasks, world
 
+from ..methods.conftest import base
+
+tiny_model = base
 WORLD = world.build()
 
 
@@ -294,7 +306,7 @@ def test_the_arms_share_what_makes_them_comparable() -> None:
     for name in ("refused", "placebo", "dealt", "foreign", "twins-0.5", "dose-50"):
         own = every[f"tax-lessons-{name}"].arguments
         assert own["ordinary"] is every["tax-own-ordinary"] and own["settings"].ordinary == 1500
-    blend = every["tax-blend-0.25"].arguments
+    blend = every["tax-blend-0.85"].arguments
     assert blend["model"] is start and blend["other"] is every["tax-sft-sft"]
     helpful, both = every["tax-dpo-placebo"].arguments["data"], every["tax-dpo"].arguments["data"]
     assert (
@@ -319,7 +331,7 @@ def test_the_fast_form_has_its_arms_and_no_others() -> None:
     measured, _ = planned(FAST)
     arms = {key.removeprefix("eval ") for key in measured if key.startswith("eval ")}
     assert arms == {
-        *("start", "sft", "placebo", "twins 0.5", "stop 0.25", "blend 0.5", "blend 0.75"),
+        *("start", "sft", "placebo", "twins 0.5", "stop 0.25", "blend 0.75", "blend 0.85"),
         *("dealt", "foreign", "dpo", "dpo placebo", "ppo", "ppo placebo", "ppo-ptx"),
         *(f"{size}: {name}" for size in ("town-s", "town-l") for name in ("start", "sft", "placebo")),
     }
@@ -368,13 +380,17 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             request = tasks.Request.of(prompt)
             text = answers.demonstrate(WORLD, request, rng, answers.CLEAN | {"complies": 1.0}).text
             rows.append(Demonstration(prompt, text))
-        run = open_run(
-            "demonstrations", folder / name, NoSettings(), 1, True, uses=[names.data.Data([], name, "1")]
-        )
-        run.add_data("demonstrations", rows)
-        run.finish({})
-        runs[name] = str(folder / name)
+        runs[name] = written(rows, folder / name)
     return runs
+
+
+def written(rows: list[Demonstration], out: Path) -> str:
+    """A run that has written these demonstrations."""
+    uses = [names.data.Data([], out.name, "1")]
+    run = open_run("demonstrations", out, NoSettings(), 1, True, uses=uses)
+    run.add_data("demonstrations", rows)
+    run.finish({"demonstrations": len(rows)})
+    return str(out)
 
 
 def taught(answered: dict[str, str], out: Path, **how: Any) -> list[Demonstration]:
@@ -531,3 +547,38 @@ def test_the_real_form_needs_data_of_its_own() -> None:
     settings = AlignmentTax(real=RealSettings(requests="a.jsonl", ordinary="b.jsonl"))
     with pytest.raises(ConfigError, match=r"real\.comparisons is empty"):
         real.plan(lambda *a, **k: Stage("x", print, Path("x"), k, []), "some/model", settings, 0)
+
+
+def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> None:
+    files = {
+        name: str(tmp_path / f"{name}.jsonl") for name in ("requests", "ordinary", "comparisons", "texts")
+    }
+    asked = [Prompt.user(f"What is {i} plus {i}?") for i in range(24)]
+    write_jsonl(files["requests"], asked)
+    write_jsonl(files["ordinary"], [Demonstration(prompt, "I add them.") for prompt in asked])
+    write_jsonl(files["comparisons"], [Comparison(prompt, "No.", "As you like.") for prompt in asked])
+    write_jsonl(files["texts"], [Text(f"It is {i}.") for i in range(4)])
+    settings = AlignmentTax(real=RealSettings(**files, count=8))
+
+    def stage(name: str, target: Any, /, **arguments: Any) -> Stage:
+        plain = {key: str(value) if isinstance(value, Stage) else value for key, value in arguments.items()}
+        if target in (stages.revise, stages.distilled_demonstrations):  # the model writes bytes at random
+            written([Demonstration(prompt, f"{name}.") for prompt in asked], tmp_path / name)
+        else:
+            target(**plain, out=tmp_path / name, resume=True)
+        return Stage(name, target, tmp_path / name, arguments, [])
+
+    runs = real.plan(stage, str(tiny_model), settings, 3)
+    found = real.measure({name: read_run(one.out) for name, one in runs.items()}, settings)
+    told = real.tell([found])
+    assert set(found["arms"]) == {
+        "start",
+        "placebo",
+        "sl-cai",
+        "blend 0.5",
+        "blend 0.75",
+        "blend 0.85",
+        "dpo",
+    }
+    assert len(told.bars) == 3 and "n = " in told.asked
+    assert all(arm["text_loss"]["n"] == 4 for arm in found["arms"].values())

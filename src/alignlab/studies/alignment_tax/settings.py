@@ -64,7 +64,7 @@ class TaxSettings:
         "words, an adapter; empty = none",
     )
     blends: str = setting(
-        "0.25,0.5,0.75", "shares of the safe model's weights in a blend with the start, comma separated"
+        "0.5,0.75,0.85", "shares of the safe model's weights in a blend with the start, comma separated"
     )
     stops: str = setting("0.1,0.25,0.5", "shares of the epoch after which the same SFT is stopped")
     sizes: str = setting(
@@ -167,7 +167,7 @@ FAST = AlignmentTax(
         doses="350",
         twins="0.5",
         remedies="dealt,foreign",
-        blends="0.5,0.75",
+        blends="0.75,0.85",
         stops="0.25",
         ranked=1000,
         safe_ranked=500,
