@@ -148,12 +148,17 @@ CASES = [
     ("dealt at random", with_arm("dealt", arm({"refused": 0.3}, complied=0.0)), without("dealt")),
     ("has never read", with_arm("foreign", arm({"form": 0.02, "refused": 0.1})), without("foreign")),
     ("loss on documents", with_arm("ppo-ptx", arm({}, text=0.2)), with_arm("ppo", arm({}, text=0.0))),
+    (
+        "loss on documents",  # nothing is forgotten where nothing is learnt
+        with_arm("ppo-ptx", arm({}, complied=0.9)),
+        with_arm("ppo", arm({}, complied=0.95, text=0.3)),
+    ),
     ("smallest model", with_arm("town-s: sft", arm({"refused": 0.01})), without("town-l: sft")),
 ]
 
 
 def test_every_claim_is_among_the_cases() -> None:
-    assert len(said.claims([made_up()])) == len(CASES)
+    assert len(said.claims([made_up()])) == len({words for words, _, _ in CASES})
 
 
 @pytest.mark.parametrize(("words", "fails", "unknown"), CASES)
@@ -336,7 +341,7 @@ def test_the_fast_form_has_its_arms_and_no_others() -> None:
         *(f"{size}: {name}" for size in ("town-s", "town-l") for name in ("start", "sft", "placebo")),
     }
     claimed = page.tell([made_up(**dict.fromkeys(set(made_up()["arms"]) - arms))]).bars
-    assert all(one.held == [True] for one in claimed), "every claim can be computed"
+    assert not any(None in one.held for one in claimed), "every claim can be computed"
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,8 @@ def claims(seeds: Seeds) -> list[Bar]:
             against="its own words",
         ),
         bar(
-            "pretraining text in PPO keeps at least half of the loss on documents that PPO costs",
+            "pretraining text in PPO saves at least half of the loss on documents that PPO costs, and "
+            f"keeps {KEPT:.0%} of the protection",
             seeds,
             keeps_documents,
             effect=lambda f: moved(f, "ppo-ptx", "text_moved"),
@@ -260,11 +261,17 @@ def claims(seeds: Seeds) -> list[Bar]:
 
 
 def keeps_documents(f: Figures) -> bool:
-    """Whether PPO-ptx costs at most half of what PPO does in nats per token of documents."""
+    """Whether PPO-ptx costs at most half of what PPO does in nats per token of documents, and protects as
+    well: whoever learns nothing forgets nothing.
+    """
     cost = moved(f, "ppo", "text_moved")
     if cost < SPLIT:
         raise CannotSay(f"PPO costs no loss on documents ({cost:.3f} nats per token)")
-    return moved(f, "ppo-ptx", "text_moved") <= cost / 2
+    start = protection(f, "start")
+    if (bought := protection(f, "ppo") - start) < HARM:
+        raise CannotSay(f"PPO protects by {bought:.2f} only")
+    kept = protection(f, "ppo-ptx") - start >= KEPT * bought
+    return kept and moved(f, "ppo-ptx", "text_moved") <= cost / 2
 
 
 def small_pays(f: Figures) -> bool:

@@ -16,6 +16,7 @@ from .claims import (
     claims,
     gold,
     lost,
+    more_lost,
     moved,
     named,
     placebo_of,
@@ -29,15 +30,15 @@ from .figures import ELSE, GONE, KNOWN, REASONS, WITHHELD, measure
 from .plan import plan
 
 PARTS = {
-    "refused": ("refused",),
-    "does not know": ("does not know",),
-    "wrong, though known": (KNOWN,),
-    "wrong, and gone": (GONE,),
+    "refuses": ("refused",),
+    "says it does not know": ("does not know",),
+    "wrong, though it knows": (KNOWN,),
+    "wrong, and forgotten": (GONE,),
     "anything else": (ELSE, *(reason for reason in REASONS if reason not in (*WITHHELD, KNOWN, GONE, ELSE))),
 }
 """The parts of the picture's bars and the reasons that each has."""
 COLORS = dict(zip(PARTS, ("#16324f", "#5b8db8", "#f0d48a", "#b3001b", "#c9c9c9"), strict=True))
-HATCHES = {"wrong, and gone": "////", "does not know": ".."}
+HATCHES = {"wrong, and forgotten": "////", "says it does not know": ".."}
 TITLES = {
     "start": "the start",
     "sft": "SFT",
@@ -49,7 +50,7 @@ TITLES = {
     "lora": "SFT, LoRA",
     "placebo": "SFT, placebo",
 }
-BESIDES = ("start", "sft", "dpo", "ppo", "ppo-ptx", "lora", "foreign", "dealt")
+BESIDES = ("sft", "dpo", "ppo", "ppo-ptx", "lora", "foreign", "dealt")
 
 
 def title_of(name: str, seeds: Seeds) -> str:
@@ -122,11 +123,10 @@ def conclusion(seeds: Seeds) -> list[str]:
 
 
 def parts_of(seeds: Seeds, name: str) -> dict[str, float]:
-    """The points that an arm loses on harmless requests, by part of the picture, mean over seeds."""
-    return {
-        part: mean([sum(lost(f, name, reason) for reason in reasons) for f in seeds])
-        for part, reasons in PARTS.items()
-    }
+    """The points that an arm loses on harmless requests beyond the start, by part of the picture, mean over
+    seeds.
+    """
+    return {part: mean([more_lost(f, name, "start", *lost) for f in seeds]) for part, lost in PARTS.items()}
 
 
 def picture(seeds: Seeds) -> dict[str, Any]:
@@ -136,13 +136,12 @@ def picture(seeds: Seeds) -> dict[str, Any]:
     for name in arms:
         if name in seeds[0]["arms"]:
             piles[title_of(name, seeds)] = parts_of(seeds, name)
-            if name != "start":
-                thin[title_of(name, seeds)] = parts_of(seeds, placebo_of(seeds[0], name))
+            thin[title_of(name, seeds)] = parts_of(seeds, placebo_of(seeds[0], name))
     bars = bar_charts.stacks(
         piles,
         thin,
         title="Withheld, or forgotten?",
-        x="gold lost on harmless requests",
+        x="gold lost on the harmless",
         colors=COLORS,
         hatches=HATCHES,
     )
@@ -151,9 +150,9 @@ def picture(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 bars,
-                "What lies right of the dotted line is the tax. Dark is withheld; hatched red would be "
-                "forgotten. Thin bars: the same training without a refusal (the placebo). Greedy answers; "
-                "kinds of request weighted as people ask them.",
+                "Blue is withheld, hatched red is forgotten; left of 0 is won. Thin bars: the same training "
+                "without a refusal (the placebo). Greedy answers; kinds of request weighted as people ask "
+                "them.",
             ),
             charts.captioned(
                 front(seeds),
@@ -169,18 +168,12 @@ def front(seeds: Seeds) -> str:
     f = seeds[0]
 
     def curve(names: Sequence[str], kind: str = "line") -> charts.Curve:
-        points = sorted(
-            (mean([protection(s, n) for s in seeds]), mean([tax(s, n) for s in seeds])) for n in names
-        )
-        xs, ys = zip(*points, strict=True)
+        xs, ys = ([mean([figure(s, n) for s in seeds]) for n in names] for figure in (protection, tax))
         return charts.Curve(xs, ys, kind=kind)
 
-    lines = {
-        "blends": curve(["start", *named(f, "blend"), "sft"]),
-        "stopped early": curve(["start", *named(f, "stop"), "sft"]),
-        "fewer refusals": curve(["start", *named(f, "dose"), "sft"]),
-        "look-alikes answered": curve(["sft", *named(f, "twins")], "points"),
-    }
+    ways = {"blends": "blend", "stopped early": "stop", "fewer refusals": "dose"}
+    lines = {title: curve(["start", *named(f, way), "sft"]) for title, way in ways.items() if named(f, way)}
+    lines["look-alikes answered"] = curve(named(f, "twins"), "points")
     others = [name for name in ("dpo", "ppo", "ppo-ptx", "lora") if name in f["arms"]]
     if others:
         lines["DPO, PPO, LoRA"] = curve(others, "points")
@@ -282,6 +275,12 @@ ALIGNMENT_TAX = Study(
     ),
     town=Form(plan, measure, tell, verdict),
     real=real.FORM,
+    changed=(
+        "Other than in the design, on figures of seed 10 alone: SFT's rate is 1e-4, for at 3e-4 the placebo "
+        "alone cost 0.05; the placebo learns the start's answers to the very prompts that are refused, for "
+        "there are 157 how-tos to put in the place of 350; one blend lies nearer to the whole dose; the "
+        "largest dose is 350, as there are no more ways to ask for harm; RLOO is left to PPO."
+    ),
     claim=(
         "What safety training takes away is nearly all withheld (refusals of the harmless) and not "
         "forgotten; the price of training as such is near nothing; harmless look-alikes answered beside "
