@@ -311,7 +311,7 @@ def test_the_arms_share_what_makes_them_comparable() -> None:
     for name in ("refused", "placebo", "dealt", "foreign", "twins-0.5", "dose-50"):
         own = every[f"tax-lessons-{name}"].arguments
         assert own["ordinary"] is every["tax-own-ordinary"] and own["settings"].ordinary == 1500
-    blend = every["tax-blend-0.85"].arguments
+    blend = every["tax-blend-0.8"].arguments
     assert blend["model"] is start and blend["other"] is every["tax-sft-sft"]
     helpful, both = every["tax-dpo-placebo"].arguments["data"], every["tax-dpo"].arguments["data"]
     assert (
@@ -336,7 +336,8 @@ def test_the_fast_form_has_its_arms_and_no_others() -> None:
     measured, _ = planned(FAST)
     arms = {key.removeprefix("eval ") for key in measured if key.startswith("eval ")}
     assert arms == {
-        *("start", "sft", "placebo", "twins 0.5", "stop 0.25", "blend 0.75", "blend 0.85"),
+        *("start", "sft", "placebo", "twins 0.5", "stop 0.25"),
+        *("blend 0.7", "blend 0.8", "blend 0.9"),
         *("dealt", "foreign", "dpo", "dpo placebo", "ppo", "ppo placebo", "ppo-ptx"),
         *(f"{size}: {name}" for size in ("town-s", "town-l") for name in ("start", "sft", "placebo")),
     }

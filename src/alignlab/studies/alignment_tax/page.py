@@ -50,7 +50,7 @@ TITLES = {
     "lora": "SFT, LoRA",
     "placebo": "SFT, placebo",
 }
-BESIDES = ("sft", "dpo", "ppo", "ppo-ptx", "lora", "foreign", "dealt")
+BESIDES = ("lora", "foreign", "dpo", "ppo", "ppo-ptx")
 
 
 def title_of(name: str, seeds: Seeds) -> str:
@@ -64,7 +64,7 @@ def title_of(name: str, seeds: Seeds) -> str:
     else:
         said = {
             "dose": f"SFT, {share} refusals",
-            "twins": f"SFT, {share} look-alikes a refusal",
+            "twins": f"SFT, {share} look-alikes",
             "stop": f"SFT, stopped at {share}",
             "blend": f"blend, {share} of SFT",
         }[what]
@@ -130,13 +130,14 @@ def parts_of(seeds: Seeds, name: str) -> dict[str, float]:
 
 
 def picture(seeds: Seeds) -> dict[str, Any]:
-    arms = [*BESIDES, f"twins {seeds[0]['twins']:g}"]
+    arms = ["sft", f"twins {seeds[0]['twins']:g}", *BESIDES]
     piles: dict[str, Mapping[str, float]] = {}
     thin: dict[str, Mapping[str, float]] = {}
     for name in arms:
         if name in seeds[0]["arms"]:
-            piles[title_of(name, seeds)] = parts_of(seeds, name)
-            thin[title_of(name, seeds)] = parts_of(seeds, placebo_of(seeds[0], name))
+            safe = mean([protection(f, name) for f in seeds])
+            title = f"{title_of(name, seeds)} ({safe:.0%})"
+            piles[title], thin[title] = parts_of(seeds, name), parts_of(seeds, placebo_of(seeds[0], name))
     bars = bar_charts.stacks(
         piles,
         thin,
@@ -150,9 +151,10 @@ def picture(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 bars,
-                "Blue is withheld, hatched red is forgotten; left of 0 is won. Thin bars: the same training "
-                "without a refusal (the placebo). Greedy answers; kinds of request weighted as people ask "
-                "them.",
+                "Blue is withheld, hatched red is forgotten; left of 0 is won. In brackets: held-out harm "
+                "that is not helped with. Thin bars: the same training without a refusal (the placebo). "
+                "Beside the start; greedy answers; kinds of request weighted as people ask them. "
+                "Look-alikes: so many, answered, for each refusal.",
             ),
             charts.captioned(
                 front(seeds),
@@ -278,8 +280,10 @@ ALIGNMENT_TAX = Study(
     changed=(
         "Other than in the design, on figures of seed 10 alone: SFT's rate is 1e-4, for at 3e-4 the placebo "
         "alone cost 0.05; the placebo learns the start's answers to the very prompts that are refused, for "
-        "there are 157 how-tos to put in the place of 350; one blend lies nearer to the whole dose; the "
-        "largest dose is 350, as there are no more ways to ask for harm; RLOO is left to PPO."
+        "there are 157 how-tos to put in the place of 350; blends lie nearer to the whole dose, where nine "
+        "tenths of the protection are reached; the largest dose is 350, as there are hardly more ways to ask "
+        "for harm; RLOO is left to PPO. PPO with pretraining text must protect as well as PPO does, for with "
+        "much of it nothing is learnt, and so nothing forgotten."
     ),
     claim=(
         "What safety training takes away is nearly all withheld (refusals of the harmless) and not "

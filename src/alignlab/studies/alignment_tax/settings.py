@@ -64,7 +64,7 @@ class TaxSettings:
         "words, an adapter; empty = none",
     )
     blends: str = setting(
-        "0.5,0.75,0.85", "shares of the safe model's weights in a blend with the start, comma separated"
+        "0.5,0.7,0.8,0.9", "shares of the safe model's weights in a blend with the start, comma separated"
     )
     stops: str = setting("0.1,0.25,0.5", "shares of the epoch after which the same SFT is stopped")
     sizes: str = setting(
@@ -93,7 +93,7 @@ class TaxSettings:
     )
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0, center=0.01))
     ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.1, lr=2e-4, steps=16, rollouts=128))
-    ptx_coef: float = setting(0.3, "weight of the pretraining text in PPO-ptx", above=0)
+    ptx_coef: float = setting(0.01, "weight of the pretraining text in PPO-ptx", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +161,12 @@ class AlignmentTax(StudySettings):
 
 
 FAST = AlignmentTax(
-    demonstrations=1500,
     eval=EvalSettings(prompts=400),
     tax=TaxSettings(
         doses="350",
         twins="0.5",
         remedies="dealt,foreign",
-        blends="0.75,0.85",
+        blends="0.7,0.8,0.9",
         stops="0.25",
         ranked=1000,
         safe_ranked=500,
