@@ -556,7 +556,7 @@ def test_the_real_form_needs_data_of_its_own() -> None:
 
 
 def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> None:
-    files = {
+    files: dict[str, Any] = {
         name: str(tmp_path / f"{name}.jsonl") for name in ("requests", "ordinary", "comparisons", "texts")
     }
     asked = [Prompt.user(f"What is {i} plus {i}?") for i in range(24)]
