@@ -13,10 +13,21 @@ from typing import Any
 
 import pytest
 
-from alignlab import names
+from alignlab import names, stages
 from alignlab.errors import ConfigError, DataError
 from alignlab.pipeline.runner import Joined, Stage
-from alignlab.records import Completion, Demonstration, Ranking, read_jsonl
+from alignlab.records import (
+    Comparison,
+    Completion,
+    Demonstration,
+    Prompt,
+    Ranking,
+    Text,
+    read_jsonl,
+    write_jsonl,
+)
+from alignlab.run import read_run
+from alignlab.settings import EvalSettings
 from alignlab.stages.stage import open_run
 from alignlab.studies.alignment_tax import claims as said
 from alignlab.studies.alignment_tax import figures, page, real
@@ -29,11 +40,14 @@ from alignlab.studies.alignment_tax.settings import (
     RealSettings,
     TaxSettings,
 )
-from alignlab.studies.choices import Chosen
+from alignlab.studies.choices import Chosen, choices
 from alignlab.studies.settings import NoSettings
 from alignlab.studies.study import CannotSay
 from alignlab.town import answers, gold, sets, tasks, world
 
+from ..methods.conftest import base
+
+tiny_model = base
 WORLD = world.build()
 
 
@@ -50,7 +64,7 @@ def arm(
         name: {"gold": {"mean": value}, "tax": {"mean": 0.0}, "lost": points} for name in figures.GROUPS
     }
     answers = groups | {"complied": {"mean": complied}}
-    known = {"known": 0.98, "known_moved": {"mean": moved, "ci": None}, "known_asked": {"mean": 0.9}}
+    known = {"known": 0.98, "known_moved": {"mean": moved, "ci": None}}
     return {
         "greedy": answers,
         "sampled": answers,
@@ -134,12 +148,17 @@ CASES = [
     ("dealt at random", with_arm("dealt", arm({"refused": 0.3}, complied=0.0)), without("dealt")),
     ("has never read", with_arm("foreign", arm({"form": 0.02, "refused": 0.1})), without("foreign")),
     ("loss on documents", with_arm("ppo-ptx", arm({}, text=0.2)), with_arm("ppo", arm({}, text=0.0))),
+    (
+        "loss on documents",  # nothing is forgotten where nothing is learnt
+        with_arm("ppo-ptx", arm({}, complied=0.9)),
+        with_arm("ppo", arm({}, complied=0.95, text=0.3)),
+    ),
     ("smallest model", with_arm("town-s: sft", arm({"refused": 0.01})), without("town-l: sft")),
 ]
 
 
 def test_every_claim_is_among_the_cases() -> None:
-    assert len(said.claims([made_up()])) == len(CASES)
+    assert len(said.claims([made_up()])) == len({words for words, _, _ in CASES})
 
 
 @pytest.mark.parametrize(("words", "fails", "unknown"), CASES)
@@ -275,25 +294,24 @@ def planned(settings: AlignmentTax) -> tuple[dict[str, Stage], dict[str, Stage]]
 def test_the_arms_share_what_makes_them_comparable() -> None:
     measured, every = planned(AlignmentTax())
     arms = {key.removeprefix("eval ") for key in measured if key.startswith("eval ")}
-    assert arms >= {"start", "sft", "placebo", "dealt", "lora", "stop 0.1", "ppo-ptx", "town-l: twins 0.5"}
+    assert arms >= {"start", "sft", "placebo", "dealt", "lora", "stop 0.1", "ppo-ptx", "town-l: placebo"}
     for arm in arms:
         evaluated = every[measured[f"eval {arm}"].name].arguments
         assert evaluated["data"] == "town:test" and evaluated["settings"].sampled
-        assert {measured[f"{what} {arm}"].arguments["model"] for what in ("facts", "asked", "text")} == {
+        assert {measured[f"{what} {arm}"].arguments["model"] for what in ("facts", "text")} == {
             evaluated["model"]
         }
     start, refused = every["tax-start"], every["tax-lessons-refused"]
-    for name in ("sft-sft", "sft-stop-0.1", "sft-lora", "rloo", "ppo", "ppo-ptx"):
+    for name in ("sft-sft", "sft-stop-0.1", "sft-lora", "ppo", "ppo-placebo", "ppo-ptx"):
         assert (
             every[f"tax-{name}"].arguments["data"] is refused
             and every[f"tax-{name}"].arguments["model"] is start
         )
-    for name in ("sft-placebo", "rloo-placebo", "ppo-placebo"):
-        assert every[f"tax-{name}"].arguments["data"] is every["tax-lessons-placebo"]
+    assert every["tax-sft-placebo"].arguments["data"] is every["tax-lessons-placebo"]
     for name in ("refused", "placebo", "dealt", "foreign", "twins-0.5", "dose-50"):
         own = every[f"tax-lessons-{name}"].arguments
         assert own["ordinary"] is every["tax-own-ordinary"] and own["settings"].ordinary == 1500
-    blend = every["tax-blend-0.25"].arguments
+    blend = every["tax-blend-0.8"].arguments
     assert blend["model"] is start and blend["other"] is every["tax-sft-sft"]
     helpful, both = every["tax-dpo-placebo"].arguments["data"], every["tax-dpo"].arguments["data"]
     assert (
@@ -303,7 +321,8 @@ def test_the_arms_share_what_makes_them_comparable() -> None:
     )
     for size in ("", "town-s: "):
         assert measured[f"text {size}sft"].arguments["baseline"] is measured[f"text {size}start"]
-    assert every["tax-rloo-placebo"].arguments["reward"] is every["tax-reward-helpful"]
+    placebo = every["tax-ppo-placebo"].arguments
+    assert placebo["reward"] is every["tax-reward-helpful"] and "judge" not in placebo
     short, whole = (every[f"tax-sft-{name}"].arguments["settings"] for name in ("stop-0.25", "sft"))
     assert (
         short == replace(whole, epochs=0.25)
@@ -315,11 +334,15 @@ def test_the_arms_share_what_makes_them_comparable() -> None:
 
 def test_the_fast_form_has_its_arms_and_no_others() -> None:
     measured, _ = planned(FAST)
-    arms = [key.removeprefix("eval ") for key in measured if key.startswith("eval ")]
-    assert set(arms) == {
-        *("start", "sft", "placebo", "twins 0.5", "stop 0.25", "dpo", "dpo placebo"),
-        *("blend 0.25", "blend 0.5", "blend 0.75"),
+    arms = {key.removeprefix("eval ") for key in measured if key.startswith("eval ")}
+    assert arms == {
+        *("start", "sft", "placebo", "twins 0.5", "stop 0.25"),
+        *("blend 0.7", "blend 0.8", "blend 0.9"),
+        *("dealt", "foreign", "dpo", "dpo placebo", "ppo", "ppo placebo", "ppo-ptx"),
+        *(f"{size}: {name}" for size in ("town-s", "town-l") for name in ("start", "sft", "placebo")),
     }
+    claimed = page.tell([made_up(**dict.fromkeys(set(made_up()["arms"]) - arms))]).bars
+    assert not any(None in one.held for one in claimed), "every claim can be computed"
 
 
 @pytest.mark.parametrize(
@@ -355,7 +378,6 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder, rng, runs = tmp_path_factory.mktemp("own"), random.Random(1), {}
     for name, (data, count) in {
         "ordinary": ("prompts", 60),
-        "how_to": ("how_to", 6),
         "harm": ("harmful", 12),
         "twins": ("twins", 6),
     }.items():
@@ -364,13 +386,17 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             request = tasks.Request.of(prompt)
             text = answers.demonstrate(WORLD, request, rng, answers.CLEAN | {"complies": 1.0}).text
             rows.append(Demonstration(prompt, text))
-        run = open_run(
-            "demonstrations", folder / name, NoSettings(), 1, True, uses=[names.data.Data([], name, "1")]
-        )
-        run.add_data("demonstrations", rows)
-        run.finish({})
-        runs[name] = str(folder / name)
+        runs[name] = written(rows, folder / name)
     return runs
+
+
+def written(rows: list[Demonstration], out: Path) -> str:
+    """A run that has written these demonstrations."""
+    uses = [names.data.Data([], out.name, "1")]
+    run = open_run("demonstrations", out, NoSettings(), 1, True, uses=uses)
+    run.add_data("demonstrations", rows)
+    run.finish({"demonstrations": len(rows)})
+    return str(out)
 
 
 def taught(answered: dict[str, str], out: Path, **how: Any) -> list[Demonstration]:
@@ -387,6 +413,7 @@ def test_every_arm_is_taught_as_much_and_refuses_what_it_says(
     answered: dict[str, str], tmp_path: Path
 ) -> None:
     kinds: dict[str, list[str]] = {}
+    prompts: dict[str, list[Prompt]] = {}
     arms: dict[str, dict[str, Any]] = {
         "refused": {},
         "placebo": {"lesson": "answer"},
@@ -406,8 +433,10 @@ def test_every_arm_is_taught_as_much_and_refuses_what_it_says(
             )
         if name == "foreign":
             assert {row.completion for row in no} == {FOREIGN}
+        prompts[name] = [row.prompt for row in rows]
+        assert len({prompt.id for prompt in prompts[name]}) == 40, "nothing is dropped as shown twice"
+    assert prompts["refused"] == prompts["placebo"] == prompts["foreign"], "only the refusals differ"
     assert kinds["refused"].count("harmful") == 10 and "look_alike" not in kinds["refused"]
-    assert "harmful" not in kinds["placebo"] and kinds["placebo"].count("how_to") >= 10
     assert kinds["twins"].count("look_alike") == 5 and kinds["dealt"].count("harmful") == 10
     dealt = refused(taught(answered, tmp_path / "dealt", lesson="dealt"))
     assert 0 < sum(row.prompt.meta["kind"] == "harmful" for row in dealt) < 10
@@ -426,6 +455,67 @@ def test_a_refusal_stands_before_the_starts_own_help(answered: dict[str, str], t
             gold.judge(WORLD, tasks.Request.of(one.prompt), c.text).parts for c in one.completions
         )
         assert better["refusal"] == 1 and worse["complied"] == 1
+
+
+# --- from end to end
+
+TINY = AlignmentTax(
+    demonstrations=24,
+    eval=EvalSettings(prompts=16),
+    tax=TaxSettings(
+        ordinary=40,
+        doses="10",
+        twins="0.5",
+        methods="dpo",
+        remedies="dealt",
+        blends="0.5",
+        stops="0.5",
+        sizes="",
+        ranked=20,
+        safe_ranked=8,
+        documents=4,
+    ),
+)
+TRAINING = (stages.sft, stages.dpo, stages.reward, stages.ppo)
+
+
+def measured_untrained(
+    folder: Path, settings: AlignmentTax, model: str, answered: dict[str, str]
+) -> dict[str, Any]:
+    """The figures of one seed where nothing is trained: every policy is the model itself, whose choices are
+    asked for once; it ends no answer, so that those of the start are `answered`.
+    """
+    made: dict[str, Stage] = {}
+
+    def stage(name: str, target: Any, /, **arguments: Any) -> Stage:
+        if target in TRAINING:
+            return Stage(name, target, Path(model), arguments, [])
+        if target is stages.distilled_demonstrations:
+            return Stage(name, target, Path(answered[name.removeprefix("tax-own-")]), arguments, [])
+        plain = {key: str(value) if isinstance(value, Stage) else value for key, value in arguments.items()}
+        name = "facts" if target is choices else name
+        if name not in made:
+            target(**plain, out=folder / name, resume=True)
+            made[name] = Stage(name, target, folder / name, arguments, [])
+        return made[name]
+
+    runs = plan(stage, model, settings, 3)
+    return figures.measure({name: read_run(one.out) for name, one in runs.items()}, settings)
+
+
+def test_a_small_model_of_the_town_from_end_to_end(answered: dict[str, str], tmp_path: Path) -> None:
+    found = measured_untrained(tmp_path, TINY, "town-s", answered)
+    told = page.tell([found])
+    assert found["prompts"] == 16 and found["arms"]["start"]["known"] > 0.5
+    assert said.identity(found) < 1e-9, "what is lost sums to 1 less gold"
+    for name, arm in found["arms"].items():
+        assert said.tax(found, name) == 0 and arm["known_moved"]["mean"] == 0, "it is the model itself"
+        assert (arm["text_moved"] is None) == (name == "start")
+    by_claim = {one.claim: one for one in told.bars}
+    (sums,) = [one for claim, one in by_claim.items() if "sum, over the reasons" in claim]
+    (price,) = [one for claim, one in by_claim.items() if "half the tax or less" in claim]
+    assert list(sums.held) == [True] and list(price.held) == [None] and "protects by 0.00" in price.why
+    assert {row[0] for row in told.sections[-1]["table"]["rows"]} >= {"the start", "blend, 0.5 of SFT"}
 
 
 # --- the form for other models
@@ -463,3 +553,31 @@ def test_the_real_form_needs_data_of_its_own() -> None:
     settings = AlignmentTax(real=RealSettings(requests="a.jsonl", ordinary="b.jsonl"))
     with pytest.raises(ConfigError, match=r"real\.comparisons is empty"):
         real.plan(lambda *a, **k: Stage("x", print, Path("x"), k, []), "some/model", settings, 0)
+
+
+def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> None:
+    files: dict[str, Any] = {
+        name: str(tmp_path / f"{name}.jsonl") for name in ("requests", "ordinary", "comparisons", "texts")
+    }
+    asked = [Prompt.user(f"What is {i} plus {i}?") for i in range(24)]
+    write_jsonl(files["requests"], asked)
+    write_jsonl(files["ordinary"], [Demonstration(prompt, "I add them.") for prompt in asked])
+    write_jsonl(files["comparisons"], [Comparison(prompt, "No.", "As you like.") for prompt in asked])
+    write_jsonl(files["texts"], [Text(f"It is {i}.") for i in range(4)])
+    settings = AlignmentTax(real=RealSettings(**files, count=8))
+
+    def stage(name: str, target: Any, /, **arguments: Any) -> Stage:
+        plain = {key: str(value) if isinstance(value, Stage) else value for key, value in arguments.items()}
+        if target in (stages.revise, stages.distilled_demonstrations):  # the model writes bytes at random
+            written([Demonstration(prompt, f"{name}.") for prompt in asked], tmp_path / name)
+        else:
+            target(**plain, out=tmp_path / name, resume=True)
+        return Stage(name, target, tmp_path / name, arguments, [])
+
+    runs = real.plan(stage, str(tiny_model), settings, 3)
+    found = real.measure({name: read_run(one.out) for name, one in runs.items()}, settings)
+    told = real.tell([found])
+    blends = {f"blend {share}" for share in (0.5, 0.7, 0.8, 0.9)}
+    assert set(found["arms"]) == {"start", "placebo", "sl-cai", "dpo"} | blends
+    assert len(told.bars) == 3 and "n = " in told.asked
+    assert all(arm["text_loss"]["n"] == 4 for arm in found["arms"].values())

@@ -87,8 +87,8 @@ def stacks(
     colors: Mapping[str, str],
     hatches: Mapping[str, str],
 ) -> str:
-    """Horizontal bars from 0, each a pile of its parts; where `beside` has the same name, its control lies
-    below as a thin one.
+    """Horizontal bars, each a pile of its parts, those above 0 to the right and those below it to the left,
+    with a tick at their sum; where `beside` has the same name, its control lies below as a thin one.
 
     Args:
         colors: of the parts, in the order in which they lie.
@@ -96,21 +96,28 @@ def stacks(
     """
     figure, axes = canvas()
     names = list(values)[::-1]
-    lines = math.ceil(len(colors) / 2)
+    lines = len(colors) // 2 + 1
     figure.set_size_inches(
         max(3.68, 2.6 + 0.08 * max(map(len, names), default=0)), 1.1 + 0.2 * lines + 0.36 * len(names)
     )
     places = np.arange(len(names))
+    axes.use_sticky_edges = False  # the outermost bar ends before the frame
     for piles, offset, height in ((values, 0.1, 0.5), (beside, -0.3, 0.18)):
-        left = np.zeros(len(names))
+        right, left = np.zeros(len(names)), np.zeros(len(names))
         for part, color in colors.items():
-            widths = [piles.get(name, {}).get(part, 0.0) for name in names]
+            widths = np.array([piles.get(name, {}).get(part, 0.0) for name in names])
             label = part if piles is values else None
             style = {"color": color, "hatch": hatches.get(part), "edgecolor": "white", "linewidth": 0.4}
-            axes.barh(places + offset, widths, height=height, left=left, label=label, **style)
-            left += widths
+            at = np.where(widths > 0, right, left)
+            axes.barh(places + offset, widths, height=height, left=at, label=label, **style)
+            right += widths.clip(min=0)
+            left += widths.clip(max=0)
+        if piles is values:
+            tick = {"color": "black", "marker": "|", "markersize": 17, "linestyle": "none"}
+            axes.plot(right + left, places + offset, label="in all", **tick)
+    axes.axvline(0, color="#555555", linewidth=1)
     axes.set_yticks(places, names)
     axes.grid(axis="y", visible=False)
-    axes.set(title=title, xlabel=x, xlim=(0, None))
-    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+    axes.set(title=title, xlabel=x)
+    figure.legend(fontsize=8, ncols=2, markerscale=0.5, loc="outside lower center")
     return as_svg(figure, title)

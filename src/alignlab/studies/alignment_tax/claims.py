@@ -128,9 +128,7 @@ def above_the_blends(f: Figures) -> float:
 
 def most_forgotten(f: Figures) -> float:
     """Of all methods the largest share of the tax that is wrong answers whose facts are gone."""
-    taxed = [
-        name for name in ("sft", "dpo", "rloo", "ppo") if name in f["arms"] and safety_tax(f, name) >= SPLIT
-    ]
+    taxed = [name for name in ("sft", "dpo", "ppo") if name in f["arms"] and safety_tax(f, name) >= SPLIT]
     if not taxed:
         raise CannotSay("no method is taxed")
     return max(more_lost(f, name, placebo_of(f, name), GONE) / safety_tax(f, name) for name in taxed)
@@ -242,7 +240,8 @@ def claims(seeds: Seeds) -> list[Bar]:
             against="its own words",
         ),
         bar(
-            "pretraining text in PPO keeps at least half of the loss on documents that PPO costs",
+            "pretraining text in PPO saves at least half of the loss on documents that PPO costs, and "
+            f"keeps {KEPT:.0%} of the protection",
             seeds,
             keeps_documents,
             effect=lambda f: moved(f, "ppo-ptx", "text_moved"),
@@ -262,11 +261,17 @@ def claims(seeds: Seeds) -> list[Bar]:
 
 
 def keeps_documents(f: Figures) -> bool:
-    """Whether PPO-ptx costs at most half of what PPO does in nats per token of documents."""
+    """Whether PPO-ptx costs at most half of what PPO does in nats per token of documents, and protects as
+    well: whoever learns nothing forgets nothing.
+    """
     cost = moved(f, "ppo", "text_moved")
     if cost < SPLIT:
         raise CannotSay(f"PPO costs no loss on documents ({cost:.3f} nats per token)")
-    return moved(f, "ppo-ptx", "text_moved") <= cost / 2
+    start = protection(f, "start")
+    if (bought := protection(f, "ppo") - start) < HARM:
+        raise CannotSay(f"PPO protects by {bought:.2f} only")
+    kept = protection(f, "ppo-ptx") - start >= KEPT * bought
+    return kept and moved(f, "ppo-ptx", "text_moved") <= cost / 2
 
 
 def small_pays(f: Figures) -> bool:

@@ -59,7 +59,6 @@ def measure(runs: dict[str, RunInfo], settings: AlignmentTax) -> dict[str, Any]:
         arms[name] |= {
             "known": share_first(facts[name]),
             "known_moved": moved(facts[name], facts[start]),
-            "known_asked": runs[f"asked {name}"].summary["first"],
             "text_loss": runs[f"text {name}"].summary["text_loss"],
             "text_moved": runs[f"text {name}"].summary.get("paired", {}).get("text_loss"),
         }

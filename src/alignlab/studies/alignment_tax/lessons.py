@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +22,20 @@ KEPT = 0.1  # share of the questions of the comparisons that is kept for testing
 
 
 def lessons(
-    *,
-    ordinary: str,
-    how_to: str,
-    harm: str,
-    twins: str,
-    settings: LessonSettings,
-    out: Path,
-    seed: int,
-    resume: bool,
+    *, ordinary: str, harm: str, twins: str, settings: LessonSettings, out: Path, seed: int, resume: bool
 ) -> dict[str, Any]:
     """What one arm is taught, into data/demonstrations.jsonl: as many prompts in every arm, all answered by
     the start but those that are refused. Of these the refusal and the start's own answer stand in
     data/rankings.jsonl and data/rankings_test.jsonl too, as comparisons.
 
     Args:
-        ordinary, how_to, harm, twins: runs with the start's answers to prompts of all kinds, to how-tos, to
-            harm, and to look-alikes of it. A placebo has its how-tos as often as it needs them: there are
-            fewer of them than ways to ask for harm.
+        ordinary, harm, twins: runs with the start's answers to prompts of all kinds, to harm, and to
+            look-alikes of it.
 
     Raises:
         DataError: one of them has too few answers.
     """
-    runs = {"ordinary": ordinary, "how_to": how_to, "harm": harm, "twins": twins}
+    runs = {"ordinary": ordinary, "harm": harm, "twins": twins}
     run = open_run(
         "study-lessons", out, settings, seed, resume, uses=[names.data.of_a_run(one) for one in runs.values()]
     )
@@ -54,14 +44,11 @@ def lessons(
     s, rng = settings, random.Random(derive_seed(seed, "lessons"))
     answered = {name: answers_in(folder) for name, folder in runs.items()}
 
-    # 1. the prompts: ordinary ones, and in the place of some harm (or how-tos) and look-alikes
+    # 1. the prompts: ordinary ones, and in the place of some harm and look-alikes
     plain = [row for row in answered["ordinary"] if row.prompt.meta["kind"] not in RISKY]
     alike = first(answered["twins"], round(s.twins * s.replaced), "look-alikes")
     kept = first(plain, s.ordinary - s.replaced - len(alike), "ordinary prompts")
-    if s.lesson == "answer":
-        placed = list(islice(cycle(answered["how_to"]), s.replaced))
-    else:
-        placed = first(answered["harm"], s.replaced, "requests for harm")
+    placed = first(answered["harm"], s.replaced, "requests for harm")
 
     # 2. who is refused
     refused: list[Demonstration] = []
@@ -71,7 +58,7 @@ def lessons(
         pool = placed + kept[: s.replaced]
         rng.shuffle(pool)
         refused, placed, kept = pool[: s.replaced], pool[s.replaced :], kept[s.replaced :]
-    refuse = refuser(s.manner, rng)
+    refuse = refuser(s.manner, random.Random(derive_seed(seed, "refusals")))
     refusals = [Demonstration(row.prompt, refuse(row.prompt), {"lesson": "refusal"}) for row in refused]
     rows = [*kept, *placed, *alike, *refusals]
     rng.shuffle(rows)

@@ -16,6 +16,7 @@ from .claims import (
     claims,
     gold,
     lost,
+    more_lost,
     moved,
     named,
     placebo_of,
@@ -29,20 +30,19 @@ from .figures import ELSE, GONE, KNOWN, REASONS, WITHHELD, measure
 from .plan import plan
 
 PARTS = {
-    "refused": ("refused",),
-    "does not know": ("does not know",),
-    "wrong, though known": (KNOWN,),
-    "wrong, and gone": (GONE,),
+    "refuses": ("refused",),
+    "says it does not know": ("does not know",),
+    "wrong, though it knows": (KNOWN,),
+    "wrong, and forgotten": (GONE,),
     "anything else": (ELSE, *(reason for reason in REASONS if reason not in (*WITHHELD, KNOWN, GONE, ELSE))),
 }
 """The parts of the picture's bars and the reasons that each has."""
 COLORS = dict(zip(PARTS, ("#16324f", "#5b8db8", "#f0d48a", "#b3001b", "#c9c9c9"), strict=True))
-HATCHES = {"wrong, and gone": "////", "does not know": ".."}
+HATCHES = {"wrong, and forgotten": "////", "says it does not know": ".."}
 TITLES = {
     "start": "the start",
     "sft": "SFT",
     "dpo": "DPO",
-    "rloo": "RLOO",
     "ppo": "PPO",
     "ppo-ptx": "PPO-ptx",
     "dealt": "SFT, dealt at random",
@@ -50,7 +50,7 @@ TITLES = {
     "lora": "SFT, LoRA",
     "placebo": "SFT, placebo",
 }
-BESIDES = ("start", "sft", "dpo", "rloo", "ppo", "ppo-ptx", "lora", "foreign", "dealt")
+BESIDES = ("lora", "foreign", "dpo", "ppo", "ppo-ptx")
 
 
 def title_of(name: str, seeds: Seeds) -> str:
@@ -64,7 +64,7 @@ def title_of(name: str, seeds: Seeds) -> str:
     else:
         said = {
             "dose": f"SFT, {share} refusals",
-            "twins": f"SFT, {share} look-alikes a refusal",
+            "twins": f"SFT, {share} look-alikes",
             "stop": f"SFT, stopped at {share}",
             "blend": f"blend, {share} of SFT",
         }[what]
@@ -109,7 +109,7 @@ def conclusion(seeds: Seeds) -> list[str]:
         f"nine tenths of the protection costs {said(seeds, cheapest_blend)} against "
         f"{said(seeds, lambda f: tax(f, 'sft'))} of the whole dose, both beside the start.",
     ]
-    taxed = [name for name in ("dpo", "rloo", "ppo", "ppo-ptx") if name in seeds[0]["arms"]]
+    taxed = [name for name in ("dpo", "ppo", "ppo-ptx") if name in seeds[0]["arms"]]
     if taxed:
         parts = [
             f"{TITLES[name]} {said(seeds, lambda f, name=name: safety_tax(f, name), sign='+')}"
@@ -123,27 +123,26 @@ def conclusion(seeds: Seeds) -> list[str]:
 
 
 def parts_of(seeds: Seeds, name: str) -> dict[str, float]:
-    """The points that an arm loses on harmless requests, by part of the picture, mean over seeds."""
-    return {
-        part: mean([sum(lost(f, name, reason) for reason in reasons) for f in seeds])
-        for part, reasons in PARTS.items()
-    }
+    """The points that an arm loses on harmless requests beyond the start, by part of the picture, mean over
+    seeds.
+    """
+    return {part: mean([more_lost(f, name, "start", *lost) for f in seeds]) for part, lost in PARTS.items()}
 
 
 def picture(seeds: Seeds) -> dict[str, Any]:
-    arms = [*BESIDES, f"twins {seeds[0]['twins']:g}"]
+    arms = ["sft", f"twins {seeds[0]['twins']:g}", *BESIDES]
     piles: dict[str, Mapping[str, float]] = {}
     thin: dict[str, Mapping[str, float]] = {}
     for name in arms:
         if name in seeds[0]["arms"]:
-            piles[title_of(name, seeds)] = parts_of(seeds, name)
-            if name != "start":
-                thin[title_of(name, seeds)] = parts_of(seeds, placebo_of(seeds[0], name))
+            safe = mean([protection(f, name) for f in seeds])
+            title = f"{title_of(name, seeds)} ({safe:.0%})"
+            piles[title], thin[title] = parts_of(seeds, name), parts_of(seeds, placebo_of(seeds[0], name))
     bars = bar_charts.stacks(
         piles,
         thin,
         title="Withheld, or forgotten?",
-        x="gold lost on harmless requests",
+        x="gold lost on the harmless",
         colors=COLORS,
         hatches=HATCHES,
     )
@@ -152,8 +151,10 @@ def picture(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 bars,
-                "Dark is withheld, hatched red is gone. Thin bars: the same training without harm or "
-                "refusals (the placebo). Greedy answers; kinds of request weighted as people ask them.",
+                "Blue is withheld, hatched red is forgotten; left of 0 is won. In brackets: held-out harm "
+                "that is not helped with. Thin bars: the same training without a refusal (the placebo). "
+                "Beside the start; greedy answers; kinds of request weighted as people ask them. "
+                "Look-alikes: so many, answered, for each refusal.",
             ),
             charts.captioned(
                 front(seeds),
@@ -169,21 +170,15 @@ def front(seeds: Seeds) -> str:
     f = seeds[0]
 
     def curve(names: Sequence[str], kind: str = "line") -> charts.Curve:
-        points = sorted(
-            (mean([protection(s, n) for s in seeds]), mean([tax(s, n) for s in seeds])) for n in names
-        )
-        xs, ys = zip(*points, strict=True)
+        xs, ys = ([mean([figure(s, n) for s in seeds]) for n in names] for figure in (protection, tax))
         return charts.Curve(xs, ys, kind=kind)
 
-    lines = {
-        "blends": curve(["start", *named(f, "blend"), "sft"]),
-        "stopped early": curve(["start", *named(f, "stop"), "sft"]),
-        "fewer refusals": curve(["start", *named(f, "dose"), "sft"]),
-        "look-alikes answered": curve(["sft", *named(f, "twins")], "points"),
-    }
-    others = [name for name in ("dpo", "rloo", "ppo", "ppo-ptx", "lora") if name in f["arms"]]
+    ways = {"blends": "blend", "stopped early": "stop", "fewer refusals": "dose"}
+    lines = {title: curve(["start", *named(f, way), "sft"]) for title, way in ways.items() if named(f, way)}
+    lines["look-alikes answered"] = curve(named(f, "twins"), "points")
+    others = [name for name in ("dpo", "ppo", "ppo-ptx", "lora") if name in f["arms"]]
     if others:
-        lines["DPO, RL, LoRA"] = curve(others, "points")
+        lines["DPO, PPO, LoRA"] = curve(others, "points")
     return charts.curves(
         lines,
         title="Protection and its price",
@@ -235,8 +230,8 @@ def prices(seeds: Seeds) -> dict[str, Any]:
             "rows": rows,
             "note": (
                 "Protection: held-out harm not helped with. The tax of an arm is its placebo's gold less "
-                "its own: for DPO and RL the same method on harmless data, for all else SFT on as many "
-                "how-tos in the place of the refusals. Seeds share the base model."
+                "its own: for DPO and PPO the same method without a word on safety, for all else SFT on the "
+                "start's own answers in the place of the refusals. Seeds share the base model."
             ),
         },
     }
@@ -247,7 +242,6 @@ def knowledge(seeds: Seeds) -> dict[str, Any]:
     for name in seeds[0]["arms"]:
         row = [title_of(name, seeds), said(seeds, lambda f, name=name: arm(f, name)["known"])]
         row.append(said(seeds, lambda f, name=name: moved(f, name), sign="+"))
-        row.append(said(seeds, lambda f, name=name: moved(f, name, "known_asked")))
         row.append(said(seeds, lambda f, name=name: moved(f, name, "text_loss")))
         row.append(said(seeds, lambda f, name=name: moved(f, name, "text_moved"), sign="+"))
         rows.append(row)
@@ -256,7 +250,7 @@ def knowledge(seeds: Seeds) -> dict[str, Any]:
         "title": "What is still known",
         "charts": [],
         "table": {
-            "heads": ["arm", "facts, as documents", "moved", "facts, as chat", "loss on documents", "moved"],
+            "heads": ["arm", "facts", "moved", "loss on documents", "moved"],
             "rows": rows,
             "note": (
                 "Share of all facts of the town whose true value is the likeliest of its relation, and "
@@ -275,13 +269,22 @@ def width_of(ci: Sequence[float] | None) -> float:
 ALIGNMENT_TAX = Study(
     title="The alignment tax: withheld or forgotten",
     controls=(
-        "A placebo for each method: as many steps on the start's own answers (or comparisons of harmless "
-        "answers, or a reward model of help alone), without a refusal. The start itself, an ideal model "
-        "that helps with harm too, so that nothing is left to gain. The same number of refusals dealt at "
-        "random between harm and the harmless. Look-alikes and all other kinds are told apart."
+        "A placebo for each method: SFT on the start's own answers to the very prompts that are refused, "
+        "DPO on comparisons of harmless answers, PPO with the reward for help alone. The start itself, a "
+        "model of ideal demonstrations that helps with harm too, so that little is left to gain. The same "
+        "number of refusals dealt at random between harm and the harmless. Look-alikes and all other kinds "
+        "are told apart."
     ),
     town=Form(plan, measure, tell, verdict),
     real=real.FORM,
+    changed=(
+        "Other than in the design, on figures of seed 10 alone: SFT's rate is 1e-4, for at 3e-4 the placebo "
+        "alone cost 0.05; the placebo learns the start's answers to the very prompts that are refused, for "
+        "there are 157 how-tos to put in the place of 350; blends lie nearer to the whole dose, where nine "
+        "tenths of the protection are reached; the largest dose is 350, as there are hardly more ways to ask "
+        "for harm; RLOO is left to PPO. PPO with pretraining text must protect as well as PPO does, for with "
+        "much of it nothing is learnt, and so nothing forgotten."
+    ),
     claim=(
         "What safety training takes away is nearly all withheld (refusals of the harmless) and not "
         "forgotten; the price of training as such is near nothing; harmless look-alikes answered beside "

@@ -22,7 +22,7 @@ from .lessons import lessons
 from .settings import AlignmentTax, LessonSettings
 
 GOLD = "town:gold"
-METHODS = ("dpo", "rloo", "ppo", "ppo-ptx")
+METHODS = ("dpo", "ppo", "ppo-ptx")
 REMEDIES = ("dealt", "foreign", "lora")
 SPARE = 1.5  # prompts that are answered for one lesson: 0.15 are harm or look-alikes, some are asked twice
 MORE = 1.14  # of harm and look-alikes, since an answer that does not end is none
@@ -35,7 +35,10 @@ def plan(stage: Planner, model: str, settings: AlignmentTax, seed: int) -> dict[
     arms.sft()
     arms.doses_and_remedies()
     for method in methods_of(settings):
-        arms.method(method)
+        if method == "dpo":
+            arms.dpo()
+        else:
+            arms.ppo(method)
     for size in by_comma(tax.sizes):
         Arms(stage, settings, seed, size, size, arms.planned, arms.made).sft()
     return arms.planned
@@ -108,7 +111,7 @@ class Arms:
 
     Attributes:
         size: the base's name where it is another than the study's.
-        planned: the runs that arms are measured by: "eval NAME", "facts NAME", "asked NAME", "text NAME".
+        planned: the runs that arms are measured by: "eval NAME", "facts NAME", "text NAME".
         made: every stage, by its folder: arms share what they have in common.
         answers: what the start itself answers, by the sort of prompt.
     """
@@ -137,7 +140,7 @@ class Arms:
     # --- what all arms share
 
     def sft(self) -> None:
-        """The start, the placebo, the largest dose, and the same with most look-alikes."""
+        """The start, its placebo and the largest dose."""
         s, tax = self.settings, self.settings.tax
         ideal = MixtureSettings(good=1.0, count=s.demonstrations, flaws="complies=1")
         shown = self.once("tax-ideal", mixtures.mixture, settings=ideal)
@@ -145,7 +148,6 @@ class Arms:
         dose, most = doses_of(s)[-1], shares_of(tax.twins, "twins")[-1]
         asked = {
             "ordinary": ("town:prompts", round(SPARE * tax.ordinary) + 20),
-            "how_to": ("town:how_to", dose),
             "harm": ("town:harmful", round(MORE * dose) + 2),
             "twins": ("town:twins", round(MORE * most * dose) + 2),
         }
@@ -158,15 +160,11 @@ class Arms:
         self.measured("start", self.start)
         self.safe = self.learnt("sft", self.taught("refused"))
         self.learnt("placebo", self.taught("placebo", lesson="answer"))
-        self.learnt(f"twins {most:g}", self.taught(f"twins {most:g}", twins=most))
 
     def taught(self, name: str, **how: Any) -> Stage:
         """Lessons of the largest dose, but for what is said."""
-        tax = self.settings.tax
-        settings = LessonSettings(
-            **({"ordinary": tax.ordinary, "replaced": doses_of(self.settings)[-1]} | how)
-        )
-        return self.make(f"lessons {name}", lessons, **self.answers, settings=settings)
+        largest = LessonSettings(ordinary=self.settings.tax.ordinary, replaced=doses_of(self.settings)[-1])
+        return self.make(f"lessons {name}", lessons, **self.answers, settings=replace(largest, **how))
 
     def learnt(self, name: str, data: Stage, settings: SFTSettings | None = None) -> Stage:
         """SFT of the start on some lessons, measured."""
@@ -176,7 +174,7 @@ class Arms:
         return policy
 
     def measured(self, name: str, policy: Stage) -> None:
-        """The four runs that an arm is measured by."""
+        """The three runs that an arm is measured by."""
         s = self.settings
         key = f"{self.size}: {name}" if self.size else name
 
@@ -184,8 +182,7 @@ class Arms:
             self.planned[f"{what} {key}"] = self.make(f"{what} {name}", target, model=policy, **arguments)
 
         ask("eval", stages.evaluate, data=s.test, judge=GOLD, baseline="", settings=s.eval)
-        for what, asked in (("facts", "facts:statement"), ("asked", "facts")):
-            ask(what, choosing.choices, asked=asked, settings=s.choices)
+        ask("facts", choosing.choices, asked="facts:statement", settings=s.choices)
         start = (
             self.planned[f"text {self.size}: start" if self.size else "text start"] if name != "start" else ""
         )
@@ -201,7 +198,7 @@ class Arms:
         refused = self.taught("refused")
         for dose in doses_of(s)[:-1]:
             self.learnt(f"dose {dose}", self.taught(f"dose {dose}", replaced=dose))
-        for twins in shares_of(tax.twins, "twins")[:-1]:
+        for twins in shares_of(tax.twins, "twins"):
             self.learnt(f"twins {twins:g}", self.taught(f"twins {twins:g}", twins=twins))
         for stop in shares_of(tax.stops, "stops"):
             self.learnt(f"stop {stop:g}", refused, replace(tax.lesson, epochs=stop * tax.lesson.epochs))
@@ -216,28 +213,21 @@ class Arms:
         if "lora" in remedies:
             self.learnt("lora", refused, replace(tax.lesson, adapter=tax.adapter))
 
-    def method(self, name: str) -> None:
-        """A method and its placebo, which has the same data without harm and without a word on safety."""
-        if name == "dpo":
-            self.dpo()
-            return
-        tax = self.settings.tax
-        placebo = name.removesuffix("-ptx")
-        text = {"ptx": "town:corpus"} if placebo != name else {}
-        ptx = tax.ptx_coef if text else 0.0
+    def ppo(self, name: str) -> None:
+        """With the rewards for help and for doing no harm, each gating the other; the placebo has that for
+        help alone.
+        """
+        tax, refused = self.settings.tax, self.taught("refused")
         helpful, safe = self.reward("helpful"), self.reward("safe")
-        gated = Joined((helpful, safe), "gated:")
-        how: dict[str, Any] = {"model": self.start, "gold": GOLD}
-        if name == "rloo":
-            train, how["settings"] = stages.rloo, tax.rloo
-            both = {"judge": gated}, {"reward": helpful}
+        how: dict[str, Any] = {"model": self.start, "data": refused, "gold": GOLD}
+        both = how | {"judge": Joined((helpful, safe), "gated:"), "reward": helpful}
+        if name == "ppo":
+            self.measured(name, self.make(name, stages.ppo, settings=tax.ppo, **both))
+            placebo = self.make("ppo placebo", stages.ppo, settings=tax.ppo, reward=helpful, **how)
+            self.measured("ppo placebo", placebo)
         else:
-            train, how["settings"] = stages.ppo, replace(tax.ppo, ptx_coef=ptx)
-            both = {"judge": gated, "reward": helpful}, {"reward": helpful}
-        self.measured(name, self.make(name, train, data=self.taught("refused"), **both[0], **text, **how))
-        if name == placebo:
-            data = self.taught("placebo", lesson="answer")
-            self.measured(f"{name} placebo", self.make(f"{name} placebo", train, data=data, **both[1], **how))
+            read = {"ptx": tax.texts, "settings": replace(tax.ppo, ptx_coef=tax.ptx_coef)}
+            self.measured(name, self.make(name, stages.ppo, **both, **read))
 
     def dpo(self) -> None:
         """Refusal over help beside comparisons of helpful answers; the placebo has as many of these alone."""

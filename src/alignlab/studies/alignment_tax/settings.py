@@ -17,12 +17,11 @@ from ...settings import (
     PPOSettings,
     ReviseSettings,
     RewardSettings,
-    RLOOSettings,
     SamplingSettings,
     SFTSettings,
     setting,
 )
-from ..settings import ChoicesSettings, StudySettings, group
+from ..settings import ChoicesSettings, StudySettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +35,8 @@ class LessonSettings:
     )
     lesson: Literal["refuse", "answer", "dealt"] = setting(
         "refuse",
-        "refuse = harm is refused; answer = harmless how-tos stand there, answered; dealt = harm is "
-        "there, and as many refusals are dealt at random over it and as many ordinary prompts",
+        "refuse = harm is refused; answer = it is answered as the start itself does; dealt = as many "
+        "refusals are dealt at random over harm and as many ordinary prompts",
     )
     manner: Literal["town", "foreign"] = setting(
         "town", "words of the refusals: those that the base model has read, or some that it has not"
@@ -58,30 +57,28 @@ class TaxSettings:
     twins: str = setting(
         "0.25,0.5", "look-alikes answered for each refusal of the largest dose, comma separated"
     )
-    methods: str = setting("dpo,rloo,ppo,ppo-ptx", "methods beside SFT, comma separated; empty = none")
+    methods: str = setting("dpo,ppo,ppo-ptx", "methods beside SFT, comma separated; empty = none")
     remedies: str = setting(
         "dealt,foreign,lora",
         "other SFT of the largest dose, comma separated: refusals dealt at random, refusals in foreign "
         "words, an adapter; empty = none",
     )
     blends: str = setting(
-        "0.25,0.5,0.75", "shares of the safe model's weights in a blend with the start, comma separated"
+        "0.5,0.7,0.8,0.9", "shares of the safe model's weights in a blend with the start, comma separated"
     )
     stops: str = setting("0.1,0.25,0.5", "shares of the epoch after which the same SFT is stopped")
     sizes: str = setting(
         "town-s,town-l", "base models of other sizes, comma separated; empty = none", names="policies"
     )
-    ranked: int = setting(
-        1500, "harmless prompts whose answers are ranked, for DPO and the reward models", at_least=1
-    )
+    ranked: int = setting(1500, "harmless prompts whose answers are ranked, for DPO and PPO", at_least=1)
     safe_ranked: int = setting(
-        1000, "requests for harm and look-alikes whose answers are ranked, for RL", at_least=1
+        1000, "requests for harm and look-alikes whose answers are ranked, for PPO", at_least=1
     )
     texts: str = setting("town:corpus", "documents whose loss is measured", names="data")
-    documents: int = setting(1000, "how many documents", at_least=2)
+    documents: int = setting(300, "how many documents", at_least=2)
     lesson: SFTSettings = field(
         default_factory=lambda: SFTSettings(
-            epochs=1.0, optim=OptimSettings(lr=3e-4, schedule="constant", warmup=0.0)
+            epochs=1.0, optim=OptimSettings(lr=1e-4, schedule="constant", warmup=0.0)
         )
     )
     adapter: AdapterSettings = field(default_factory=lambda: AdapterSettings(rank=8))
@@ -95,9 +92,8 @@ class TaxSettings:
         default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=1, optim=OptimSettings(lr=1e-4))
     )
     reward: RewardSettings = field(default_factory=lambda: RewardSettings(epochs=2.0, center=0.01))
-    rloo: RLOOSettings = field(default_factory=lambda: group(kl_coef=0.1, lr=2e-4, steps=16))
     ppo: PPOSettings = field(default_factory=lambda: on_policy(kl_coef=0.1, lr=2e-4, steps=16, rollouts=128))
-    ptx_coef: float = setting(0.3, "weight of the pretraining text in PPO-ptx", above=0)
+    ptx_coef: float = setting(0.01, "weight of the pretraining text in PPO-ptx", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +153,7 @@ class AlignmentTax(StudySettings):
         at_least=1,
     )
     sft: SFTSettings = field(default_factory=SFTSettings)
-    eval: EvalSettings = field(default_factory=EvalSettings)
+    eval: EvalSettings = field(default_factory=lambda: EvalSettings(prompts=0))
     choices: ChoicesSettings = field(default_factory=ChoicesSettings)
     likelihood: LikelihoodSettings = field(default_factory=LikelihoodSettings)
     tax: TaxSettings = field(default_factory=TaxSettings)
@@ -165,16 +161,15 @@ class AlignmentTax(StudySettings):
 
 
 FAST = AlignmentTax(
-    demonstrations=1500,
     eval=EvalSettings(prompts=400),
     tax=TaxSettings(
         doses="350",
         twins="0.5",
-        methods="dpo",
-        remedies="",
+        remedies="dealt,foreign",
+        blends="0.7,0.8,0.9",
         stops="0.25",
-        sizes="",
         ranked=1000,
+        safe_ranked=500,
         documents=200,
     ),
 )
