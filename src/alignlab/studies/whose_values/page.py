@@ -207,10 +207,10 @@ def remedies(seeds: Seeds) -> dict[str, Any]:
 
 def intense(seeds: Seeds) -> dict[str, Any]:
     rows: list[list[str]] = []
-    for number, seed in enumerate(seeds, 1):
+    for seed in seeds:
         for found in seed["intense"]:
             figures = [f"{found[key]:+.2f}" for key in ("shift", "by_law", "by_welfare", "worth")]
-            rows.append([f"{number}: {found['matter']}", f"{found['preferred']:.3f}", *figures])
+            rows.append([f"{seed['seed']}: {found['matter']}", f"{found['preferred']:.3f}", *figures])
     return {
         "title": "Where few have much to lose",
         "charts": [],

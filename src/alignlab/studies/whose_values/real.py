@@ -140,7 +140,7 @@ def plan(stage: Planner, model: str, settings: WhoseValues, seed: int) -> dict[s
         policy = stage(
             f"values-dpo-{name}", stages.dpo, model=model, data=rankings, seed=seed, settings=learning
         )
-        said(name, policy)
+        said(f"dpo-{name}", policy)
 
     said("start", model)
     for beta in betas_of(r):
