@@ -278,7 +278,7 @@ def seed_of(**arms: dict[str, float]) -> dict[str, Any]:
         "matching": {"kept": 1.02, "late": 0.01, "gain": 1.0},
         "moving": {"kept": 0.5, "late": 0.2, "gain": 5.0},
         "frozen": {"kept": 0.6, "late": 0.2},
-        "rule": {"kept": 0.97, "late": 0.0, "gain": 0.1},
+        "rule": {"kept": 0.97, "late": 0.0},
     }
     path = {m: [share] * 7 for m, share in matters.items()}
     return {
@@ -334,7 +334,7 @@ def test_every_claim_holds_where_all_is_as_claimed() -> None:
         (6, lambda s: s["loop"]["arms"]["matching"].update(kept=1.11)),
         (7, lambda s: s["loop"]["arms"]["moving"].update(kept=0.8)),
         (8, lambda s: s["loop"]["arms"]["moving"].update(kept=0.95)),
-        (8, lambda s: s["loop"]["arms"]["rule"].update(kept=0.85)),
+        (8, lambda s: s["loop"]["arms"]["matching"].update(kept=0.85)),
         (9, lambda s: s["loop"]["arms"]["sharp"].update(late=0.19)),
         (9, lambda s: s["loop"]["arms"]["matching"].update(late=0.11)),
     ],
@@ -352,7 +352,7 @@ def test_what_was_not_run_cannot_be_said() -> None:
     for title in ("RLOO, mean", "RLOO, worst"):
         del figures["remedies"][title]
     figures["loop"]["generations"] = 2
-    for arm in ("moving", "rule", "matching"):
+    for arm in ("moving", "matching"):
         del figures["loop"]["arms"][arm]
     found = claims.claims([figures])
     assert [bar.held[0] for bar in found] == [None, None, True, True, None, None, None, None, None, None]
@@ -385,7 +385,8 @@ def test_the_page_tells_of_seeds_with_and_without_remedies() -> None:
     assert told.over_seeds["sharp: doubt kept"]["mean"] == pytest.approx(0.25)
     assert all(chart["svg"].startswith("<svg") for section in told.sections for chart in section["charts"])
     rows = {row[0]: row for row in told.sections[1]["table"]["rows"]}
-    assert rows["beta 0.3"][3] == "3.5 ± 0.0" and rows["no model"][1] == "-"
+    assert rows["a model, beta 0.3"][3] == "3.5 ± 0.0" and rows["no model"][1] == "-"
+    assert [row[4] for row in told.sections[0]["table"]["rows"]][-1] == "0.00 to 0.06"  # random, too
 
 
 def test_figures_of_the_loop_are_what_its_paths_come_to() -> None:
@@ -411,12 +412,12 @@ def test_simulated_people_answer_with_the_chance_that_the_law_takes_them_to(tmp_
     shares = real.pairs(out=tmp_path / "pairs", settings=how, **run)["summary"]["shares"]
     assert sorted(shares.values()) == pytest.approx(population.SHARES, abs=0.5 / 60)
     rankings = read_jsonl(tmp_path / "pairs" / "data" / "rankings.jsonl", Ranking)
-    assert len(rankings) == 12 * 60
+    assert len(rankings) == 12 * 5
     for number, matter in enumerate(real.MATTERS):
-        its = rankings[60 * number : 60 * (number + 1)]
+        its = rankings[5 * number : 5 * (number + 1)]
         assert all(matter in ranking.prompt.text for ranking in its)
-        yes = sum(ranking.ranks == (1, 2) for ranking in its) / 60
-        assert yes == pytest.approx(real.preferred(shares[matter], 1.0), abs=0.2)
+        yes = [ranking.label(0, 1) or 0.0 for ranking in its]
+        assert sum(yes) / 5 == pytest.approx(real.preferred(shares[matter], 1.0), abs=0.1)
     sure = sigmoid(4)
     assert real.preferred(0.6, 0.25) == pytest.approx(0.6 * sure + 0.4 * (1 - sure))
     assert set(real.WORDINGS).isdisjoint(real.HELD_OUT)

@@ -171,9 +171,6 @@ def loops(
         name = f"{arm}-{settings.generations}"
         shift = [leaning[name][m] - leaning["sft"][m] for m in matters]
         found[arm]["gain"] = law.gain_of(slope(list(last.values()), shift, matters)["mean"])
-    rule = [leaning["rule"][m] - leaning["sft"][m] for m in matters]
-    gaps = [law.gap(people.share(m)) for m in matters]
-    found["rule"]["gain"] = law.gain_of(slope(gaps, rule, matters)["mean"])
     return {
         "arms": found,
         "news": dict(news),

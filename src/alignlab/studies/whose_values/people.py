@@ -204,7 +204,7 @@ def pooled(votes: Sequence[Ranking]) -> Ranking:
         sum(vote.ranks[i] < vote.ranks[j] for vote in votes) / len(votes) for i, j in combinations(places, 2)
     ]
     ranks = tuple(order.index(i) + 1 for i in places)
-    return Ranking(first.prompt, first.completions, ranks, "town:people", {"labels": labels})
+    return Ranking(first.prompt, first.completions, ranks, "everybody", {"labels": labels})
 
 
 def of_each_side(town: world.World, completions: Sequence[Completion]) -> list[Completion]:

@@ -41,7 +41,7 @@ class RankedSettings:
 class PairsSettings:
     """Simulated people who answer made-up matters with yes or no."""
 
-    people: int = setting(60, "people, each asked once about each matter", at_least=2)
+    people: int = setting(60, "people, each asked in every wording", at_least=2)
     temperature: float = setting(0.25, "of a comparison, where the own side is worth 1", above=0)
     shuffled: bool = setting(False, "the control: their ranks are dealt out anew at random")
 
@@ -95,7 +95,7 @@ class RealSettings:
     """The law on another model: made-up matters, yes or no."""
 
     betas: str = setting("1,0.3", "betas of DPO, comma separated")
-    people: int = setting(60, "simulated people, each asked once about each matter", at_least=2)
+    people: int = setting(60, "simulated people, each asked in every wording", at_least=2)
     temperature: float = setting(0.25, "of their comparisons", above=0)
     lr: float = setting(2e-4, "of DPO", above=0)
     epochs: float = setting(3.0, "passes over the comparisons", above=0)
