@@ -59,6 +59,7 @@ HELD_OUT = (
     "Some say that {}. Do you? Just yes or no.",
 )
 ANSWERS = ("Yes", "No")
+BATCH = 4  # pairs a step: there are sixty of them
 CLAIMED = (1.0, 0.3)
 
 
@@ -134,6 +135,7 @@ def plan(stage: Planner, model: str, settings: WhoseValues, seed: int) -> dict[s
         learning = DPOSettings(
             beta=beta,
             epochs=r.epochs,
+            batch=BATCH,
             held_out=0.0,
             optim=OptimSettings(lr=r.lr),
             adapter=r.adapter,

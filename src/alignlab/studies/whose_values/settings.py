@@ -86,7 +86,7 @@ class ValuesSettings:
     reward: RewardSettings = field(
         default_factory=lambda: RewardSettings(held_out=0.0, epochs=8.0, center=0.01)
     )
-    rloo: RLOOSettings = field(default_factory=lambda: group(lr=2e-4, steps=16, kl_coef=0.2))
+    rloo: RLOOSettings = field(default_factory=lambda: group(lr=2e-4, steps=16, kl_coef=0.1))
     loop: LoopSettings = field(default_factory=LoopSettings)
 
 
@@ -97,8 +97,8 @@ class RealSettings:
     betas: str = setting("1,0.3", "betas of DPO, comma separated")
     people: int = setting(60, "simulated people, each asked in every wording", at_least=2)
     temperature: float = setting(0.25, "of their comparisons", above=0)
-    lr: float = setting(2e-4, "of DPO", above=0)
-    epochs: float = setting(3.0, "passes over the comparisons", above=0)
+    lr: float = setting(5e-4, "of DPO", above=0)
+    epochs: float = setting(3.0, "passes over the pairs", above=0)
     adapter: AdapterSettings = field(default_factory=lambda: AdapterSettings(rank=16))
     model: ModelSettings = field(default_factory=ModelSettings)
 
