@@ -59,7 +59,7 @@ HELD_OUT = (
     "Some say that {}. Do you? Just yes or no.",
 )
 ANSWERS = ("Yes", "No")
-BATCH = 4  # pairs a step: there are sixty of them
+BATCH = 12  # pairs a step, of sixty in all
 CLAIMED = (1.0, 0.3)
 
 
