@@ -17,6 +17,7 @@ from alignlab.feedback import sigmoid
 from alignlab.records import Completion, Ranking, read_jsonl
 from alignlab.run import read_run
 from alignlab.studies.choices import read_choices
+from alignlab.studies.settings import NoSettings
 from alignlab.studies.study import CannotSay
 from alignlab.studies.whose_values import claims, figures, law, page, people, plan, real
 from alignlab.studies.whose_values.settings import (
@@ -24,7 +25,6 @@ from alignlab.studies.whose_values.settings import (
     LoopSettings,
     PairsSettings,
     RankedSettings,
-    TownSettings,
     ValuesSettings,
     WhoseValues,
 )
@@ -115,7 +115,7 @@ def test_a_generation_later_as_many_stand_for_yes_as_the_law_says() -> None:
 
 def collected() -> list[Ranking]:
     """What a run of `collect` has of two wordings of each matter, a look-alike of an answer and junk with it,
-    and one ordinary prompt.
+    and one prompt that has answers for one side alone.
     """
     rows: list[Ranking] = []
     for matter in PEOPLE.matters:
@@ -126,31 +126,46 @@ def collected() -> list[Ranking]:
             request = tasks.Request("contested", {"matter": matter}, (words.format(matter),), "train")
             completions = tuple(Completion(request.prompt(), text) for text in texts)
             rows.append(Ranking(request.prompt(), completions, (1, 2, 3, 4, 5)))
-    fact = {"relation": "job", "subject": TOWN.of("person")[0]}
-    prompt = tasks.Request("fact", fact, ("Job?",), "train").prompt()
-    rows.append(Ranking(prompt, tuple(Completion(prompt, text) for text in "abc"), (1, 2, 3)))
+    rows.append(rows[0].only([0, 1, 3]))
     return rows
 
 
-def test_everybody_ranks_each_matter_once_one_answer_for_each_side() -> None:
-    rankings = people.rank(PEOPLE, collected(), RankedSettings(evenly=False), seed=5)
-    on = [ranking for ranking in rankings if ranking.prompt.meta["kind"] == "contested"]
-    assert len(on) == 15 * 60 and len(rankings) == len(on) + 1
-    for matter in PEOPLE.matters:
-        its = [ranking for ranking in on if ranking.prompt.meta["params"]["matter"] == matter]
-        assert len({ranking.annotator for ranking in its}) == 60
-        assert len({ranking.prompt.text for ranking in its}) == 2
-        assert {len(ranking.comparisons()) for ranking in its} == {3}
-        won = sum(
-            c.chosen.startswith("Yes") for r in its for c in r.comparisons() if "No" in (c.rejected[:2])
-        )
-        assert won / 60 == pytest.approx(PEOPLE.preferences(matter)[0][1], abs=0.2)
-    loop = people.rank(PEOPLE, collected(), RankedSettings(), seed=5)
-    assert len(loop) == 12 * 60  # nothing ordinary, nothing of which the stakes differ
+def test_everybody_ranks_one_answer_for_each_side_and_the_labels_are_their_shares() -> None:
+    rankings = people.rank(PEOPLE, collected(), RankedSettings(), seed=5)
+    assert len(rankings) == 15 * 2
+    for ranking in rankings:
+        exact = PEOPLE.preferences(ranking.prompt.meta["params"]["matter"])
+        assert [answer.text.split()[0] for answer in ranking.completions] == ["Yes,", "No,", "Some"]
+        for first, second in ((0, 1), (0, 2), (1, 2)):
+            assert ranking.label(first, second) == pytest.approx(exact[first][second], abs=0.2)
+        assert len(ranking.comparisons()) == 3  # though both sides may have the same share
     hill = people.rank(PEOPLE, collected(), RankedSettings(group="hill"), seed=5)
-    assert len(hill) == len(loop) and {ranking.annotator.split("/")[1] for ranking in hill} == {"hill"}
+    for ranking in hill:
+        exact = PEOPLE.preferences(ranking.prompt.meta["params"]["matter"], "hill")
+        assert ranking.label(0, 1) == pytest.approx(exact[0][1], abs=0.3)
+    dealt = people.rank(PEOPLE, collected(), RankedSettings(shuffled=True), seed=5)
+    assert all(abs((ranking.label(i, j) or 0) - 0.5) < 0.3 for ranking in dealt for i in (0, 1) for j in (2,))
     with pytest.raises(DataError, match="two sides"):
         people.rank(PEOPLE, [], RankedSettings(), seed=5)
+
+
+def test_a_loss_on_pooled_votes_is_that_on_the_votes() -> None:
+    prompt = collected()[0].prompt
+    answers = tuple(Completion(prompt, text) for text in ("Yes.", "No.", "Both."))
+    votes = [Ranking(prompt, answers, ranks) for ranks in ((1, 2, 3), (1, 3, 2), (3, 1, 2), (2, 1, 3))]
+    rewards = {"Yes.": 0.3, "No.": -0.2, "Both.": 1.1}
+
+    def loss(rankings: list[Ranking]) -> float:
+        total, pairs = 0.0, 0
+        for pair in (pair for ranking in rankings for pair in ranking.comparisons()):
+            sure = sigmoid(rewards[pair.chosen] - rewards[pair.rejected])
+            label = 1.0 if pair.label is None else pair.label
+            total -= label * math.log(sure) + (1 - label) * math.log(1 - sure)
+            pairs += 1
+        return total / pairs
+
+    together = people.pooled(votes)
+    assert loss([together]) == pytest.approx(loss(votes)) and together.ranks == (1, 2, 3)
 
 
 @pytest.mark.parametrize("test", ["town:demos", "town:train", "test", "town:"])
@@ -160,11 +175,10 @@ def test_matters_are_asked_in_held_out_wordings_alone(test: str) -> None:
 
 
 def test_what_is_asked_is_in_other_words_than_what_is_ranked(tmp_path: Path) -> None:
-    how = {"out": tmp_path / "town", "seed": 3, "resume": True, "settings": TownSettings(20)}
+    how = {"out": tmp_path / "town", "seed": 3, "resume": True, "settings": NoSettings()}
     found = people.asked(test="town:test", **how)["summary"]
     prompts = names.data.read_data(str(tmp_path / "town"), "prompt").records
-    on = [prompt for prompt in prompts if prompt.meta["kind"] == "contested"]
-    assert len(on) == 15 * 6 and found["matters"] == 15 and found["asked"] == 15 * 6
+    assert len(prompts) == 15 * 6 and found["matters"] == 15 and found["asked"] == 15 * 6
     asked = read_choices(str(tmp_path / "town")).records
     assert {row.unit for row in asked} == set(PEOPLE.matters)
     assert {row.asked.text for row in asked}.isdisjoint(prompt.text for prompt in prompts)
@@ -210,16 +224,20 @@ def test_arms_and_their_controls_learn_from_the_same_answers() -> None:
             f"values-reward-{group}" for group in population.GROUPS
         ]
     for arm, beta in (("sharp", 0.3), ("matching", law.matching_beta()), ("moving", law.matching_beta())):
+        policy = stages["values-dpo-0.3" if arm == "sharp" else "values-dpo-matching"]
+        assert f"values-dpo-{arm}-1" not in stages  # all arms of a beta have the first model in common
+        before = by_people
         for generation in range(1, 7):
-            dpo = stages[f"values-dpo-{arm}-{generation}"].arguments
-            last = stages.get(f"values-dpo-{arm}-{generation - 1}", sft)
-            assert dpo["model"] is (last if arm == "moving" else sft) and dpo["settings"].beta == beta
+            last, policy = policy, stages.get(f"values-dpo-{arm}-{generation}", policy)
+            dpo, start = policy.arguments, last if arm == "moving" and generation > 1 else sft
+            assert dpo["model"] is start and dpo["settings"].beta == beta and dpo["data"] is before
             moved = stages[f"values-ranked-{arm}-{generation}"].arguments
             assert moved["settings"].news == (6 if generation >= 3 else 0) and moved["data"] is samples
-            before = stages.get(f"values-ranked-{arm}-{generation - 1}", stages["values-ranked-loop"])
-            assert moved["before"] is before and dpo["data"] is before
+            assert moved["before"] is before
+            assert moved["heard"].arguments["model"] is policy
+            before = stages[f"values-ranked-{arm}-{generation}"]
     small = planned(FAST)
-    assert "values-dpo-0.5" not in small and "values-rloo-worst" not in small and len(small) < len(stages) / 2
+    assert "values-dpo-0.1" not in small and "values-rloo-worst" not in small
 
 
 @pytest.mark.parametrize(
@@ -248,7 +266,7 @@ def seed_of(**arms: dict[str, float]) -> dict[str, Any]:
     def found(beta: float, slope: float) -> dict[str, Any]:
         shift = {m: slope * law.gap(share) for m, share in matters.items()}
         ends = {"mean": slope, "ci": [slope - 0.1, slope + 0.1], "n": 12}
-        return {"beta": beta, "slope": ends, "shift": shift, "both": 0.3}
+        return {"beta": beta, "slope": ends, "shift": shift, "both": 0.3, "listed": 0.9}
 
     def reached(utility: float, worst: float) -> dict[str, float]:
         return {"utility": utility, "worst": worst, "match": 0.9, "both": 0.3, "entropy": 1.0}
@@ -260,10 +278,11 @@ def seed_of(**arms: dict[str, float]) -> dict[str, Any]:
         "matching": {"kept": 1.02, "late": 0.01, "gain": 1.0},
         "moving": {"kept": 0.5, "late": 0.2, "gain": 5.0},
         "frozen": {"kept": 0.6, "late": 0.2},
-        "rule": {"kept": 0.97, "late": 0.0, "gain": 0.1},
+        "rule": {"kept": 0.97, "late": 0.0},
     }
     path = {m: [share] * 7 for m, share in matters.items()}
     return {
+        "seed": 10,
         "asked": {"matters": 15, "wordings": 6},
         "sharp": 0.3,
         "shares": matters,
@@ -315,7 +334,7 @@ def test_every_claim_holds_where_all_is_as_claimed() -> None:
         (6, lambda s: s["loop"]["arms"]["matching"].update(kept=1.11)),
         (7, lambda s: s["loop"]["arms"]["moving"].update(kept=0.8)),
         (8, lambda s: s["loop"]["arms"]["moving"].update(kept=0.95)),
-        (8, lambda s: s["loop"]["arms"]["rule"].update(kept=0.85)),
+        (8, lambda s: s["loop"]["arms"]["matching"].update(kept=0.85)),
         (9, lambda s: s["loop"]["arms"]["sharp"].update(late=0.19)),
         (9, lambda s: s["loop"]["arms"]["matching"].update(late=0.11)),
     ],
@@ -333,7 +352,7 @@ def test_what_was_not_run_cannot_be_said() -> None:
     for title in ("RLOO, mean", "RLOO, worst"):
         del figures["remedies"][title]
     figures["loop"]["generations"] = 2
-    for arm in ("moving", "rule", "matching"):
+    for arm in ("moving", "matching"):
         del figures["loop"]["arms"][arm]
     found = claims.claims([figures])
     assert [bar.held[0] for bar in found] == [None, None, True, True, None, None, None, None, None, None]
@@ -366,7 +385,8 @@ def test_the_page_tells_of_seeds_with_and_without_remedies() -> None:
     assert told.over_seeds["sharp: doubt kept"]["mean"] == pytest.approx(0.25)
     assert all(chart["svg"].startswith("<svg") for section in told.sections for chart in section["charts"])
     rows = {row[0]: row for row in told.sections[1]["table"]["rows"]}
-    assert rows["beta 0.3"][3] == "3.5 ± 0.0" and rows["no model"][1] == "-"
+    assert rows["a model, beta 0.3"][3] == "3.5 ± 0.0" and rows["no model"][1] == "-"
+    assert [row[4] for row in told.sections[0]["table"]["rows"]][-1] == "0.00 to 0.06"  # random, too
 
 
 def test_figures_of_the_loop_are_what_its_paths_come_to() -> None:
@@ -392,19 +412,19 @@ def test_simulated_people_answer_with_the_chance_that_the_law_takes_them_to(tmp_
     shares = real.pairs(out=tmp_path / "pairs", settings=how, **run)["summary"]["shares"]
     assert sorted(shares.values()) == pytest.approx(population.SHARES, abs=0.5 / 60)
     rankings = read_jsonl(tmp_path / "pairs" / "data" / "rankings.jsonl", Ranking)
-    assert len(rankings) == 12 * 60
+    assert len(rankings) == 12 * 5
     for number, matter in enumerate(real.MATTERS):
-        its = rankings[60 * number : 60 * (number + 1)]
+        its = rankings[5 * number : 5 * (number + 1)]
         assert all(matter in ranking.prompt.text for ranking in its)
-        yes = sum(ranking.ranks == (1, 2) for ranking in its) / 60
-        assert yes == pytest.approx(real.preferred(shares[matter], 1.0), abs=0.2)
+        yes = [ranking.label(0, 1) or 0.0 for ranking in its]
+        assert sum(yes) / 5 == pytest.approx(real.preferred(shares[matter], 1.0), abs=0.1)
     sure = sigmoid(4)
     assert real.preferred(0.6, 0.25) == pytest.approx(0.6 * sure + 0.4 * (1 - sure))
     assert set(real.WORDINGS).isdisjoint(real.HELD_OUT)
 
 
 def test_the_other_form_has_the_same_claims_of_its_own_betas() -> None:
-    figures = copy.deepcopy(seed_of()) | {"people": 60}
+    figures: dict[str, Any] = copy.deepcopy(seed_of()) | {"people": 60}
     assert [bar.held[0] for bar in real.tell([figures]).bars] == [True, True]
     assert real.verdict([figures]).says == "agrees"
     figures["law"] = figures["law"][:1]
@@ -436,9 +456,9 @@ def test_another_model_end_to_end(base: Path, tmp_path: Path, capsys: pytest.Cap
 def test_the_town_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "values"
     small = (
-        "--demonstrations 400 --sft.epochs 2 --values.ordinary 4 --values.betas 0.3 --values.groups false "
+        "--demonstrations 400 --sft.epochs 2 --values.betas 0.3 --values.groups false "
         "--values.loop.generations 1 --values.loop.news 1 --values.loop.arms sharp --values.dpo.epochs 0.01 "
-        "--values.loop.dpo.epochs 0.01 --values.collect.per-prompt 3 "
+        "--values.collect.per-prompt 3 "
         "--values.collect.sampling.max-new-tokens 40"
     ).split()
     assert cli.main(["study", "whose-values", "--out", str(out), *small]) == 0, capsys.readouterr().err

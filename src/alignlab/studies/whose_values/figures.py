@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from ...evals.statistics import bootstrap
 from ...run import RunInfo
 from ...town import population
 from ...town.population import GROUPS, Population, Three
-from ..choices import Chosen, chosen
+from ..choices import Chosen, chosen, log_sum
 from ..study import mean
 from . import law
 from .people import even, news_of, said_of
@@ -40,6 +41,7 @@ def measure(runs: dict[str, RunInfo], settings: WhoseValues) -> dict[str, Any]:
             "slope": found,
             "shift": {m: shift[name][m] for m in matters},
             "both": mean([said[name][m][2] for m in matters]),
+            "listed": listed(rows[name]),
         }
 
     betas = betas_of(v)
@@ -78,6 +80,11 @@ def leanings(rows: Sequence[Chosen]) -> dict[str, float]:
     for row in rows:
         found.setdefault(row.unit, []).append(row.raw[0] - row.raw[1])
     return {matter: mean(values) for matter, values in found.items()}
+
+
+def listed(rows: Sequence[Chosen]) -> float:
+    """The probability of saying one of the three answers that are asked about, word by word."""
+    return mean([math.exp(log_sum(row.raw)) for row in rows])
 
 
 def slope(xs: Sequence[float], ys: Sequence[float], units: Sequence[str]) -> dict[str, Any]:
@@ -164,9 +171,6 @@ def loops(
         name = f"{arm}-{settings.generations}"
         shift = [leaning[name][m] - leaning["sft"][m] for m in matters]
         found[arm]["gain"] = law.gain_of(slope(list(last.values()), shift, matters)["mean"])
-    rule = [leaning["rule"][m] - leaning["sft"][m] for m in matters]
-    gaps = [law.gap(people.share(m)) for m in matters]
-    found["rule"]["gain"] = law.gain_of(slope(gaps, rule, matters)["mean"])
     return {
         "arms": found,
         "news": dict(news),

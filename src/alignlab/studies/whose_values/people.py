@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from ...town.phrasings import MATTER
 from ...town.population import SIDES, Population, Three
 from .. import choice_rows
 from ..choices import Chosen, chosen
+from ..settings import NoSettings
 from . import law
-from .settings import RankedSettings, TownSettings
+from .settings import RankedSettings
 
 TOWN = "town:"
 
@@ -55,14 +57,13 @@ def news_of(people: Population) -> dict[str, int]:
     return {matter: -1 if people.share(matter) > 0.5 else 1 for matter in pairs.values()}
 
 
-def asked(*, test: str, out: Path, seed: int, resume: bool, settings: TownSettings) -> dict[str, Any]:
+def asked(*, test: str, out: Path, seed: int, resume: bool, settings: NoSettings) -> dict[str, Any]:
     """The town's people with their opinions (`population.json`); the prompts that are ranked, every matter in
-    every wording of training's and ordinary ones (data/prompts.jsonl); and what is asked of every model, the
-    matters in wordings that training does not have (data/choices.jsonl).
+    every wording of training's (data/prompts.jsonl); and what is asked of every model, the matters in
+    wordings that training does not have (data/choices.jsonl).
     """
-    side = side_of(test)
-    ordinary = names.data.read_data("town:prompts", "prompt", seed=seed, count=settings.ordinary)
-    run = open_run("study-values-town", out, settings, seed, resume, uses=[ordinary], test=test)
+    side, town_data = side_of(test), names.data.Data([], "town", str(world.VERSION))
+    run = open_run("study-values-town", out, settings, seed, resume, uses=[town_data], test=test)
     if run.done:
         return done(run)
     town = world.build()
@@ -72,12 +73,11 @@ def asked(*, test: str, out: Path, seed: int, resume: bool, settings: TownSettin
         for words in MATTER[0]:
             request = tasks.Request("contested", {"matter": matter}, (words.format(M=matter),), "train")
             prompts.append(request.prompt())
-    beside = [prompt for prompt in ordinary.records if prompt.meta["kind"] != "contested"]
     rows = [row for row in choice_rows.matters(town, "chat", people.matters) if row.meta["way"] == side]
     people.write(run.path / population.FILE)
-    run.add_data("prompts", [*prompts, *beside])
+    run.add_data("prompts", prompts)
     run.add_data("choices", rows)
-    run.finish({"matters": len(people.matters), "asked": len(rows), "ordinary": len(beside)})
+    run.finish({"matters": len(people.matters), "asked": len(rows)})
     return result(run, f"{len(people.matters)} matters, {len(people.people)} people")
 
 
@@ -93,8 +93,8 @@ def ranked(
     settings: RankedSettings,
 ) -> dict[str, Any]:
     """The people of the town, as they are after they have asked a model and heard the news
-    (`population.json`), rank what was said (data/rankings.jsonl): everybody once on each matter, one answer
-    for each side; of an ordinary prompt two answers, by one of them.
+    (`population.json`), rank what was said: to each prompt everybody ranks one answer for each side, and the
+    shares of them that prefer each to each are a ranking's soft labels (data/rankings.jsonl).
 
     Args:
         data: a run of `collect`, whose completions are ranked.
@@ -113,13 +113,12 @@ def ranked(
     people.write(run.path / population.FILE)
     collected = read_jsonl(Path(data) / "data" / "rankings.jsonl", Ranking)
     rankings = rank(people, collected, settings, seed)
-    if settings.shuffled:
-        rankings = shuffle_rankings(rankings, seed=derive_seed(seed, "shuffled"))
     run.add_data("rankings", rankings)
     run.add_data("rankings_test", [])
     pairs = sum(len(ranking.comparisons()) for ranking in rankings)
-    run.finish({"rankings": len(rankings), "pairs": pairs})
-    return result(run, f"{len(rankings)} rankings")
+    voters = len(people.members(settings.group))
+    run.finish({"rankings": len(rankings), "pairs": pairs, "voters": voters})
+    return result(run, f"{pairs} pairs, each compared by {voters} people")
 
 
 def said_of(rows: Sequence[Chosen]) -> dict[str, Three]:
@@ -177,26 +176,35 @@ def rank(
 ) -> list[Ranking]:
     """What they make of completions. Raises DataError where nothing is left to rank."""
     town = world.build()
-    everybody = townspeople(town, people, settings.group, seed=derive_seed(seed, "people"))
-    matters = even(people) if settings.evenly else list(people.matters)
-    about: dict[str, list[list[Completion]]] = {matter: [] for matter in matters}
+    everybody = townspeople(town, people, settings.group, seed=derive_seed(seed, "people")).people
     rankings: list[Ranking] = []
     for number, row in enumerate(collected):
-        matter = row.prompt.meta["params"].get("matter")
-        if matter in about:
-            about[matter].append(of_each_side(town, row.completions))
-        elif matter is None and not settings.evenly:
-            rankings.append(everybody.rank(number, row.completions[:2]))
-    for matter, wordings in about.items():
-        usable = [answers for answers in wordings if len(answers) > 1]
-        order = list(everybody.people)
-        random.Random(derive_seed(seed, "order", matter)).shuffle(order)
-        for turn in range(len(people.people) if usable else 0):
-            who, answers = order[turn % len(order)], usable[turn % len(usable)]
-            rankings.append(who.rank(turn, answers))
+        answers = of_each_side(town, row.completions)
+        if len(answers) < 2:
+            continue
+        votes = [who.rank(number, answers) for who in everybody]
+        if settings.shuffled:
+            votes = shuffle_rankings(votes, seed=derive_seed(seed, "shuffled", str(number)))
+        rankings.append(pooled(votes))
     if not rankings:
         raise DataError("no matter has answers for two sides", remedy="more completions of each prompt")
     return rankings
+
+
+def pooled(votes: Sequence[Ranking]) -> Ranking:
+    """Everybody's rankings of the same completions as one: ranks by all of their ranks together, and as soft
+    labels the share of them that prefers each to each. A log-loss on their pairs is the same on these labels
+    but for a factor, and it is had from a sixtieth of them.
+    """
+    first = votes[0]
+    places = range(len(first.ranks))
+    total = [sum(vote.ranks[i] for vote in votes) for i in places]
+    order = sorted(places, key=lambda i: total[i])
+    labels = [
+        sum(vote.ranks[i] < vote.ranks[j] for vote in votes) / len(votes) for i, j in combinations(places, 2)
+    ]
+    ranks = tuple(order.index(i) + 1 for i in places)
+    return Ranking(first.prompt, first.completions, ranks, "everybody", {"labels": labels})
 
 
 def of_each_side(town: world.World, completions: Sequence[Completion]) -> list[Completion]:

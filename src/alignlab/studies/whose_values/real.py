@@ -28,6 +28,7 @@ from ..settings import ChoicesSettings
 from ..study import Form, Planner, Seeds, Told, Verdict, numbers, spread
 from .claims import NEAR, law_bars, scaled
 from .figures import leanings, slope
+from .people import pooled
 from .settings import PairsSettings, RealSettings, WhoseValues
 
 MATTERS = (
@@ -58,6 +59,7 @@ HELD_OUT = (
     "Some say that {}. Do you? Just yes or no.",
 )
 ANSWERS = ("Yes", "No")
+BATCH = 12  # pairs a step, of sixty in all
 CLAIMED = (1.0, 0.3)
 
 
@@ -68,39 +70,40 @@ def preferred(share: float, temperature: float) -> float:
 
 
 def pairs(*, out: Path, seed: int, resume: bool, settings: PairsSettings) -> dict[str, Any]:
-    """What simulated people make of yes and no on every matter (data/rankings.jsonl), each of them once, in
-    one of `WORDINGS`; and every matter in the other wordings (data/choices.jsonl). The summary has `shares`,
-    of the people who are for yes, `SHARES` dealt by the seed, to a person.
+    """What simulated people make of yes and no on every matter, each of them in each of `WORDINGS`, as shares
+    of them (data/rankings.jsonl); and every matter in the other wordings (data/choices.jsonl). The summary
+    has `shares`, of the people who are for yes, `SHARES` dealt by the seed, to a person.
     """
     run = open_run("study-values-pairs", out, settings, seed, resume)
     if run.done:
         return done(run)
     rng = random.Random(derive_seed(seed, "pairs"))
     dealt = rng.sample(SHARES, len(SHARES))
+    sure = sigmoid(1 / settings.temperature)
     rankings: list[Ranking] = []
     asked: list[Choice] = []
     shares: dict[str, float] = {}
-    sure = sigmoid(1 / settings.temperature)
     for matter, share in zip(MATTERS, dealt, strict=True):
         for_yes = round(share * settings.people)
         shares[matter] = for_yes / settings.people
-        sides = [i < for_yes for i in range(settings.people)]
-        rng.shuffle(sides)
-        for person, yes in enumerate(sides):
-            prompt = Prompt.user(WORDINGS[person % len(WORDINGS)].format(matter))
-            first = yes == (rng.random() < sure)
+        for number, words in enumerate(WORDINGS):
+            prompt = Prompt.user(words.format(matter))
             completions = tuple(Completion(prompt, answer) for answer in ANSWERS)
-            rankings.append(Ranking(prompt, completions, (1, 2) if first else (2, 1), f"person {person}"))
+            votes: list[Ranking] = []
+            for person in range(settings.people):
+                yes = (person < for_yes) == (rng.random() < sure)
+                votes.append(Ranking(prompt, completions, (1, 2) if yes else (2, 1)))
+            if settings.shuffled:
+                votes = shuffle_rankings(votes, seed=derive_seed(seed, "shuffled", matter, str(number)))
+            rankings.append(pooled(votes))
         for number, words in enumerate(HELD_OUT):
             prompt = Prompt.user(words.format(matter))
             asked.append(Choice(f"{matter}/{number}", prompt, ANSWERS, ANSWERS, matter))
-    if settings.shuffled:
-        rankings = shuffle_rankings(rankings, seed=derive_seed(seed, "shuffled"))
     run.add_data("rankings", rankings)
     run.add_data("rankings_test", [])
     run.add_data("choices", asked)
     run.finish({"rankings": len(rankings), "shares": shares})
-    return result(run, f"{len(rankings)} rankings")
+    return result(run, f"{len(rankings)} pairs, each compared by {settings.people} people")
 
 
 def betas_of(r: RealSettings) -> list[float]:
@@ -132,6 +135,7 @@ def plan(stage: Planner, model: str, settings: WhoseValues, seed: int) -> dict[s
         learning = DPOSettings(
             beta=beta,
             epochs=r.epochs,
+            batch=BATCH,
             held_out=0.0,
             optim=OptimSettings(lr=r.lr),
             adapter=r.adapter,
@@ -140,7 +144,7 @@ def plan(stage: Planner, model: str, settings: WhoseValues, seed: int) -> dict[s
         policy = stage(
             f"values-dpo-{name}", stages.dpo, model=model, data=rankings, seed=seed, settings=learning
         )
-        said(name, policy)
+        said(f"dpo-{name}", policy)
 
     said("start", model)
     for beta in betas_of(r):

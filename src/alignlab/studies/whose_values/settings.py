@@ -26,21 +26,11 @@ def learning(lr: float, epochs: float) -> DPOSettings:
 
 
 @dataclass(frozen=True)
-class TownSettings:
-    """What the town is asked."""
-
-    ordinary: int = setting(
-        400, "ordinary prompts that are ranked beside the contested ones, so that the rest stays", at_least=1
-    )
-
-
-@dataclass(frozen=True)
 class RankedSettings:
     """Who ranks, on what, and what has happened to them since."""
 
     group: str = setting("", "the group whose people rank; empty = everybody")
-    evenly: bool = setting(True, "only the matters on which both sides have the same at stake are ranked")
-    shuffled: bool = setting(False, "the control: their ranks are dealt out anew at random")
+    shuffled: bool = setting(False, "the control: everybody's ranks are dealt out anew at random")
     influence: float = setting(
         0.0, "the chance that somebody moves to the side the model took", at_least=0, at_most=1
     )
@@ -51,7 +41,7 @@ class RankedSettings:
 class PairsSettings:
     """Simulated people who answer made-up matters with yes or no."""
 
-    people: int = setting(60, "people, each asked once about each matter", at_least=2)
+    people: int = setting(60, "people, each asked in every wording", at_least=2)
     temperature: float = setting(0.25, "of a comparison, where the own side is worth 1", above=0)
     shuffled: bool = setting(False, "the control: their ranks are dealt out anew at random")
 
@@ -75,7 +65,6 @@ class LoopSettings:
         "models that learn: sharp (beta as `sharp`), matching (the beta at which a model says what the town "
         "thinks), moving (the same, each from the last model)",
     )
-    dpo: DPOSettings = field(default_factory=lambda: learning(3e-4, 2.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +75,6 @@ class ValuesSettings:
     sharp: float = setting(
         0.3, "the beta of the loop, of the even-handed rule and of random preferences", above=0
     )
-    ordinary: int = setting(400, "ordinary prompts that are ranked beside the contested ones", at_least=1)
     rule: str = setting("town:fair", "the annotator that pays both sides", names="annotator")
     groups: bool = setting(True, "remedies that know the groups: a reward model and a policy of each")
     collect: CollectSettings = field(
@@ -94,9 +82,11 @@ class ValuesSettings:
             per_prompt=9, from_others=0.0, held_out=0.0, sampling=SamplingSettings()
         )
     )
-    dpo: DPOSettings = field(default_factory=lambda: learning(3e-4, 2.0))
-    reward: RewardSettings = field(default_factory=lambda: RewardSettings(held_out=0.0))
-    rloo: RLOOSettings = field(default_factory=lambda: group(lr=2e-4, steps=16, kl_coef=0.2))
+    dpo: DPOSettings = field(default_factory=lambda: learning(3e-4, 8.0))
+    reward: RewardSettings = field(
+        default_factory=lambda: RewardSettings(held_out=0.0, epochs=8.0, center=0.01)
+    )
+    rloo: RLOOSettings = field(default_factory=lambda: group(lr=2e-4, steps=16, kl_coef=0.1))
     loop: LoopSettings = field(default_factory=LoopSettings)
 
 
@@ -105,10 +95,10 @@ class RealSettings:
     """The law on another model: made-up matters, yes or no."""
 
     betas: str = setting("1,0.3", "betas of DPO, comma separated")
-    people: int = setting(60, "simulated people, each asked once about each matter", at_least=2)
+    people: int = setting(60, "simulated people, each asked in every wording", at_least=2)
     temperature: float = setting(0.25, "of their comparisons", above=0)
     lr: float = setting(2e-4, "of DPO", above=0)
-    epochs: float = setting(3.0, "passes over the comparisons", above=0)
+    epochs: float = setting(20.0, "passes over the pairs", above=0)
     adapter: AdapterSettings = field(default_factory=lambda: AdapterSettings(rank=16))
     model: ModelSettings = field(default_factory=ModelSettings)
 
@@ -121,17 +111,13 @@ class WhoseValues(StudySettings):
         "town:test", "whose wordings the matters are asked in: town:test, or the town's other held-out side"
     )
     demonstrations: int = setting(3000, "demonstrations for SFT", at_least=1)
-    sft: SFTSettings = field(default_factory=SFTSettings)
+    sft: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=3.0))
     values: ValuesSettings = field(default_factory=ValuesSettings)
     real: RealSettings = field(default_factory=RealSettings)
 
 
 FAST = WhoseValues(
-    demonstrations=1000,
     values=ValuesSettings(
-        betas="1,0.3",
-        ordinary=100,
-        groups=False,
-        loop=LoopSettings(generations=3, news=2, arms="sharp,matching", dpo=learning(3e-4, 1.0)),
-    ),
+        betas="1,0.5,0.3", groups=False, dpo=learning(3e-4, 5.0), loop=LoopSettings(arms="sharp,matching")
+    )
 )
