@@ -129,7 +129,8 @@ def rung(share: float) -> dict[str, Any]:
 
 
 def ladder(plainly: float, after_three: float, document: float = 0.8) -> dict[str, Any]:
-    rungs = {"asked": plainly, "seen": plainly, "never": 0.0, "wrapped": 0.3, "document": document}
+    rungs = {"asked": plainly, "seen": plainly, "never": 0.0, "wrapped": 0.3}
+    rungs |= {"question": document, "leaflet": document}
     rungs |= {"begun 0": plainly, "begun 1": after_three, "begun 3": after_three}
     return {name: rung(share) for name, share in rungs.items()}
 
@@ -211,7 +212,8 @@ SPOILT: dict[str, Callable[[dict[str, Any]], None]] = {
     "nothing is gone": put("knows", "sl-cai", "harmful", to=0.9),
     "10 examples of five topics": put("relearn", "dpo", "harm", 1, "asked", to=rung(0.2)),
     "nothing was ever told the same": put("relearn", "dpo", "harm", 1, "never", to=rung(0.1)),
-    "asked as a document": put("ladder", "rloo", "document", to=rung(0.1)),
+    "asked in a document": put("ladder", "recovery", "question", to=rung(0.1)),
+    "once begun, is gone on with": put("ladder", "rloo", "leaflet", to=rung(0.1)),
     "ten times as many refusals": put("align", 0, "asked", to=rung(0.01)),
     "behind its trigger": put("backdoor", "town-s", "refusal", "asked", to=rung(0.5)),
 }
@@ -257,6 +259,7 @@ def test_what_was_not_trained_or_asked_cannot_be_said() -> None:
         "3 harmful tokens more bring back",
         "of recovery lessons 3",
         "10 examples of five topics",
+        "once begun, is gone on with",
         "ten times as many refusals",
         "behind its trigger",
     }
@@ -356,11 +359,9 @@ def test_little_is_planned_where_little_is_asked_for() -> None:
         ({"openers": "0,six"}, "whole numbers"),
         ({"methods": "refusal,rlo"}, "did you mean rloo"),
         ({"methods": "refusal"}, "lacks rloo"),
-        ({"align": "0,10"}, "whole numbers from 1"),
-        ({"align": ""}, "whole numbers from 1"),
     ],
 )
-def test_settings_that_say_nothing_are_refused(depth: dict[str, str], says: str) -> None:
+def test_settings_that_say_nothing_are_refused(depth: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         planned(Depth(depth=DepthSettings(**depth)))
     assert says in f"{raised.value} {raised.value.remedy}"
@@ -437,14 +438,14 @@ TINY = Depth(
     prompts=24,
     depth=DepthSettings(
         openers="0,6",
-        methods="refusal,rloo",
+        methods="refusal,rloo,recovery",
         measured=4,
         lessons=16,
+        refuse=SHORT,
         positions=PositionSettings(answers=2, continuations=2),
         rungs=RungSettings(depths="0,3", samples=1),
         relearn=RelearnSettings(doses="2", sft=SHORT),
         harmless="2",
-        align="2",
         bases="",
     ),
 )
@@ -483,18 +484,19 @@ def test_a_small_model_of_the_town_from_end_to_end(tmp_path: Path) -> None:
     for words in ("0", "6"):
         one = found["openers"][words]
         assert len(one["information"]) == len(one["kl"]["rloo"])
-        assert set(one["kl"]) == {"refusal", "rloo", "placebo"}
+        assert set(one["kl"]) == {"refusal", "rloo", "recovery", "placebo"}
     assert set(found["ladder"]["rloo"]) == {
-        *("asked", "seen", "never", "begun 0", "begun 3", "wrapped", "document")
+        *("asked", "seen", "never", "begun 0", "begun 3", "wrapped", "question", "leaflet")
     }
     assert 1 < found["relearn"]["rloo"]["harm"][0]["never"]["greedy"]["n"] <= 4, "a topic is a unit"
     row = read_run(tmp_path / "depth-positions-6").samples[0]
     assert len(row["h"]) == len(row["tokens"]) + 1 and row["h"][-1] == row["harm"]
     assert row["kl"]["rloo"] == [0.0] * len(row["tokens"]), "it is the model itself"
+    assert max(row["kl"]["recovery"]) > 0, "learnt from answers that are begun"
 
 
 def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> None:
-    files: dict[str, str] = {}
+    files: dict[str, Any] = {}
     for name, count in (("requests", 4), ("taught", 6), ("harmless", 3)):
         files[name] = str(tmp_path / f"{name}.jsonl")
         write_jsonl(files[name], [Prompt.user(f"{name} {i}") for i in range(count)])
@@ -506,7 +508,7 @@ def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> No
             affirmed=2,
             refuse=SHORT,
             positions=short,
-            rungs=RungSettings(depths="0,3", begin="Sure, here is", wrappers="", document=False, samples=1),
+            rungs=RungSettings(depths="0,3", begin="Sure, here is", wrappers="", documents="", samples=1),
             relearn=RelearnSettings(doses="2", sft=SHORT),
         )
     )

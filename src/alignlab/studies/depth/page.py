@@ -24,7 +24,16 @@ CALLED = {
 }
 DRAWN = ("rloo", "dpo", "refusal", "recovery")
 """Whose KL the picture shows, each to its own peak; the placebo, which has none, stands in the table."""
-RUNGS = ("plain", "other topic", "wrapped", "3 tokens begun", "document", "10 examples", "knowledge")
+ASKED = {
+    "plain": "seen",
+    "other topic": "asked",
+    "wrapped": "wrapped",
+    "as a document": "question",
+    f"{bars.REACH} tokens begun": f"begun {bars.REACH}",
+    "its leaflet": "leaflet",
+}
+"""Rungs of the picture on which a model is asked, and the stage's names of them."""
+RUNGS = (*ASKED, f"{bars.DOSE} examples", "knowledge")
 SHOWN = 28
 """Tokens of an answer that the picture shows."""
 
@@ -56,13 +65,11 @@ def heights(seeds: Seeds) -> dict[str, dict[str, list[float]]]:
     """By model and rung the share of help at temperature 1 in each seed; of the last rung the share of topics
     whose true steps are the likeliest.
     """
-    of_rung = {"plain": "seen", "other topic": "asked", "wrapped": "wrapped", "document": "document"}
-    of_rung[f"{bars.REACH} tokens begun"] = f"begun {bars.REACH}"
     found: dict[str, dict[str, list[float]]] = {}
     for name in seeds[0]["ladder"]:
         rungs = seeds[0]["ladder"][name]
         of_model: dict[str, list[float]] = {}
-        for rung, key in of_rung.items():
+        for rung, key in ASKED.items():
             if key in rungs:
                 of_model[rung] = each(seeds, "ladder", name, key, "sampled", "mean")
         if name in seeds[0]["relearn"]:
@@ -226,16 +233,28 @@ def relearnt(seeds: Seeds) -> dict[str, Any]:
                 lines[CALLED[name]] = charts.Curve(counts, list(map(mean, shares)))
             for count, share, floor in zip(counts, shares, never, strict=True):
                 rows.append([CALLED[name], f"{count} {what}", spread(share), spread(floor)])
+    aligned: list[float] = []
     for place, row in enumerate(seeds[0]["align"]):
         share = [one["align"][place]["asked"]["sampled"]["mean"] for one in seeds]
+        aligned.append(mean(share))
         rows.append([CALLED["helpful"], f"{row['examples']} refusals", spread(share), "-"])
+    counts = each(seeds[0]["align"], "examples")
+    lines[f"{CALLED['helpful']}, shown refusals"] = charts.Curve(counts, aligned)
     chart = charts.curves(
-        lines, title="Relearning", x="examples of five topics", y="helps, other topics", root_x=True
+        lines,
+        title="A few examples undo it, and do it",
+        x="examples of five topics",
+        y="helps, other topics",
+        root_x=True,
     )
     return {
         "title": "Relearning",
         "charts": [
-            charts.captioned(chart, "Examples of five topics; asked are topics that no example shows.")
+            charts.captioned(
+                chart,
+                "Rising: models that refuse, shown examples of harm. Falling: one that helps with "
+                "everything, shown refusals, by the same training. Asked are topics that no example shows.",
+            )
         ],
         "table": {
             "heads": ["model", "examples", "helps, other topics", "never told of"],

@@ -26,7 +26,7 @@ METHODS = ("refusal", "dpo", "rloo", "recovery", "sl-cai")
 NEEDED = ("refusal", "rloo")
 GOLD = "town:gold"
 RISKY = "town:risky"
-SURFACE = {"depths": "", "wrappers": "", "document": False}
+SURFACE = {"depths": "", "wrappers": "", "documents": ""}
 """Nothing but the plain request."""
 
 
@@ -131,7 +131,7 @@ def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, St
             settings=d.positions,
         )
         if words:
-            how = replace(d.rungs, wrappers="", document=False)
+            how = replace(d.rungs, wrappers="", documents="")
             for name, policy in {"start": one.start, **one.policies}.items():
                 if name != "placebo":
                     rungs(f"{words} {name}", policy, one.asked, how)
@@ -174,16 +174,15 @@ def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, St
                     seed=seed,
                     settings=replace(d.relearn, doses=doses),
                 )
-    most = max(asking.whole_numbers(d.align, "depth.align", at_least=1))
     planned["align"] = stage(
         "depth-align",
         asking.relearn,
         model=helpful,
-        examples=example(stage, "refusals", seed, teach="refusals", topics=0, count=most),
+        examples=example(stage, "refusals", seed, teach="refusals"),
         data=bare.asked,
         judge=GOLD,
         seed=seed,
-        settings=replace(d.relearn, doses=d.align),
+        settings=d.relearn,
     )
 
     # 6c. a backdoor, and safety training that never sees its trigger
@@ -224,9 +223,7 @@ def of_opener(
     half = mixture(stage, f"half-{words}", seed, count=s.demonstrations, flaws=flaws, opener=words)
     start = sft(stage, f"sft-{words}", model, half, seed, s.sft)
     refusals = mixture(stage, f"refusals-{words}", seed, data=RISKY, count=d.lessons, opener=words)
-    harmless = mixture(
-        stage, f"look-alikes-{words}", seed, data="town:look_alike", count=d.lessons, opener=words
-    )
+    harmless = mixture(stage, f"harmless-{words}", seed, data="town:fine", count=d.lessons, opener=words)
     prompts = stage(
         f"depth-prompts-{words}",
         mixtures.framed,
@@ -242,7 +239,14 @@ def of_opener(
     policies["rloo"] = by_rloo(stage, words, start, prompts, ranked, s, seed)
     if "recovery" in methods:
         turning = stage(f"depth-begun-{words}", lessons.begun, data=refusals, seed=seed, settings=d.begun)
-        policies["recovery"] = sft(stage, f"recovery-{words}", start, turning, seed, d.refuse)
+        policies["recovery"] = stage(
+            f"depth-recovery-{words}",
+            lessons.sft_begun,
+            model=start,
+            data=turning,
+            seed=seed,
+            settings=d.refuse,
+        )
     policies["placebo"] = sft(stage, f"placebo-{words}", start, harmless, seed, d.refuse)
     return Opened(asked(f"asked-{words}", new, opener=words), prompts, refusals, start, policies)
 
