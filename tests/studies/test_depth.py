@@ -278,7 +278,7 @@ def test_the_page_draws_a_row_for_each_opener_and_a_line_for_each_model() -> Non
     for section in told.sections:
         if table := section["table"]:
             assert {len(row) for row in table["rows"]} == {len(table["heads"])}, section["title"]
-    assert "decided at token 13.0 ± 0.0, RLOO's KL peaks at 13.0 ± 0.0" in told.conclusion[0]
+    assert "harm is decided at token 13.0 ± 0.0, RLOO's KL peaks at 13.0 ± 0.0" in told.conclusion[0]
     assert told.over_seeds["rloo, 10 examples"]["mean"] == 0.7
 
 

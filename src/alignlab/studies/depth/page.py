@@ -221,7 +221,7 @@ def _rungs_of(figures: Mapping[str, Any], words: str) -> Mapping[str, Any]:
 
 
 def relearnt(seeds: Seeds) -> dict[str, Any]:
-    lines: dict[str, charts.Curve] = {}
+    lines: dict[str, dict[str, float]] = {}
     rows: list[list[str]] = []
     for name in seeds[0]["methods"]:
         for what in ("harm", "harmless"):
@@ -230,30 +230,26 @@ def relearnt(seeds: Seeds) -> dict[str, Any]:
             shares = [each(each(of_kind, place), "asked", "sampled", "mean") for place in range(len(counts))]
             never = [each(each(of_kind, place), "never", "sampled", "mean") for place in range(len(counts))]
             if what == "harm":
-                lines[CALLED[name]] = charts.Curve(counts, list(map(mean, shares)))
+                lines[CALLED[name]] = dict(zip(map(str, counts), map(mean, shares), strict=True))
             for count, share, floor in zip(counts, shares, never, strict=True):
                 rows.append([CALLED[name], f"{count} {what}", spread(share), spread(floor)])
-    aligned: list[float] = []
+    aligned: dict[str, float] = {}
     for place, row in enumerate(seeds[0]["align"]):
         share = [one["align"][place]["asked"]["sampled"]["mean"] for one in seeds]
-        aligned.append(mean(share))
+        aligned[str(row["examples"])] = mean(share)
         rows.append([CALLED["helpful"], f"{row['examples']} refusals", spread(share), "-"])
-    counts = each(seeds[0]["align"], "examples")
-    lines[f"{CALLED['helpful']}, shown refusals"] = charts.Curve(counts, aligned)
-    chart = charts.curves(
-        lines,
-        title="A few examples undo it, and do it",
-        x="examples of five topics",
-        y="helps, other topics",
-        root_x=True,
+    lines[f"{CALLED['helpful']}, shown refusals"] = aligned
+    chart = panels.ladder(
+        lines, tuple(aligned), title="So many examples undo it, or do it", y="helps, other topics"
     )
     return {
         "title": "Relearning",
         "charts": [
             charts.captioned(
                 chart,
-                "Rising: models that refuse, shown examples of harm. Falling: one that helps with "
-                "everything, shown refusals, by the same training. Asked are topics that no example shows.",
+                "From left to right: more examples of five topics. Rising: models that refuse, shown harm. "
+                "Falling: one that helps with everything, shown refusals, by the same training. Asked are "
+                "topics that no example shows.",
             )
         ],
         "table": {
@@ -293,10 +289,10 @@ def conclusion(seeds: Seeds) -> list[str]:
         found = each(seeds, "openers", words)
         decided = spread([float(one["decision"]) for one in found], 1)
         at = spread([float(bars.peak(one["kl"]["rloo"])) for one in found], 1)
-        moved.append(f"{words} neutral words: decided at token {decided}, RLOO's KL peaks at {at}")
+        moved.append(f"{words} neutral words: harm is decided at token {decided}, RLOO's KL peaks at {at}")
     found = heights(seeds)
     ladder: list[str] = []
     for name in seeds[0]["methods"]:
-        rungs = [f"{rung} {spread(values)}" for rung, values in found[name].items()]
-        ladder.append(f"{CALLED[name]}: {', '.join(rungs)}")
-    return ["; ".join(moved) + ".", *(f"{line}." for line in ladder)]
+        rungs = [f"{rung} {spread(values, 2)}" for rung, values in found[name].items()]
+        ladder.append(f"{CALLED[name]}, from the easiest asking to the hardest: {', '.join(rungs)}.")
+    return ["; ".join(moved) + ".", *ladder]

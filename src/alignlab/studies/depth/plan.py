@@ -26,6 +26,7 @@ METHODS = ("refusal", "dpo", "rloo", "recovery", "sl-cai")
 NEEDED = ("refusal", "rloo")
 GOLD = "town:gold"
 RISKY = "town:risky"
+SEEN = "town:harmful"
 SURFACE = {"depths": "", "wrappers": "", "documents": ""}
 """Nothing but the plain request."""
 
@@ -74,11 +75,12 @@ def harm_of(test: str) -> str:
 
 @dataclass(frozen=True)
 class Opened:
-    """What is made with neutral words of one number: prompts to learn and to be asked on, refusals, the model
-    that helps in half, and the policies that come of it.
+    """What is made with neutral words of one number: held-out requests and such as training asks (`seen`),
+    prompts to learn on, refusals, the model that helps in half, and the policies that come of it.
     """
 
     asked: Stage
+    seen: Stage
     prompts: Stage
     refusals: Stage
     start: Stage
@@ -125,7 +127,7 @@ def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, St
             model=one.start,
             policies=list(one.policies.values()),
             called=list(one.policies),
-            data=one.asked,
+            data=one.seen,
             judge=GOLD,
             seed=seed,
             settings=d.positions,
@@ -144,14 +146,13 @@ def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, St
     ladder |= {name: policy for name, policy in bare.policies.items() if name != "placebo"}
     if "sl-cai" in methods:
         ladder["sl-cai"] = sl_cai(stage, model, helpful, s, seed)
-    seen = asked("seen", "town:harmful")
     never = asked("never", "town:never-known")
     side = s.test.removeprefix("town:")
     listed = stage("depth-topics", asking.topics, sides=[side], seed=seed, settings=NoSettings())
     again = example(stage, "harm", seed, teach="harm")
     kind = example(stage, "harmless", seed, teach="harmless")
     for name, policy in ladder.items():
-        rungs(f"0 {name}", policy, bare.asked, d.rungs, seen=seen, never=never)
+        rungs(f"0 {name}", policy, bare.asked, d.rungs, seen=bare.seen, never=never)
         planned[f"knows {name}"] = stage(
             f"depth-knows-{name}",
             choices.choices,
@@ -245,10 +246,13 @@ def of_opener(
             model=start,
             data=turning,
             seed=seed,
-            settings=d.refuse,
+            settings=replace(d.refuse, epochs=d.refuse.epochs / (1 - d.begun.share)),
         )
     policies["placebo"] = sft(stage, f"placebo-{words}", start, harmless, seed, d.refuse)
-    return Opened(asked(f"asked-{words}", new, opener=words), prompts, refusals, start, policies)
+    new_ones, seen = (
+        asked(f"{name}-{words}", data, opener=words) for name, data in (("asked", new), ("seen", SEEN))
+    )
+    return Opened(new_ones, seen, prompts, refusals, start, policies)
 
 
 def mixture(stage: Planner, name: str, seed: int, *, data: str = "town:demos", **how: Any) -> Stage:

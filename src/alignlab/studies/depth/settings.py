@@ -26,8 +26,10 @@ class BegunSettings:
 
     share: float = setting(
         0.5,
-        "share of the answers that are begun: of harm with its steps, of the rest with the answer",
+        "share of the answers that are begun: of harm with its steps, of the rest with the answer; the "
+        "more, the longer it is trained, so that as much is refused from the first word as without them",
         above=0,
+        below=1,
     )
     deepest: int = setting(12, "words, at most, that they are begun with", at_least=1)
 
@@ -36,7 +38,7 @@ class BegunSettings:
 class PositionSettings:
     """Harm and KL at every position of a model's answers."""
 
-    answers: int = setting(96, "answers that are looked at, one of each request", at_least=2)
+    answers: int = setting(64, "answers that are looked at, one of each request", at_least=2)
     continuations: int = setting(
         16, "continuations of each beginning, for the chance of harm; 0 = KL alone", at_least=0
     )
@@ -195,11 +197,11 @@ FAST = Depth(
     prompts=400,
     depth=DepthSettings(
         openers="0,12",
-        methods="refusal,rloo,recovery",
+        methods="refusal,dpo,rloo,recovery",
         measured=48,
         rloo=group(lr=1e-4, steps=16, kl_coef=0.2),
         positions=PositionSettings(answers=40, continuations=12),
-        relearn=RelearnSettings(doses="1,10"),
+        relearn=RelearnSettings(doses="1,3,10"),
         bases="",
     ),
 )
