@@ -321,6 +321,8 @@ def test_what_is_compared_learns_from_the_same_and_is_asked_the_same() -> None:
         assert {arm["model"].name for arm in arms.values()} == {f"depth-sft-{words}"}
         assert arms["recovery"]["data"].arguments["data"] is arms["refusal"]["data"]
         assert arms["placebo"]["settings"] == arms["refusal"]["settings"]
+        assert arms["recovery"]["settings"].epochs == 2 * arms["refusal"]["settings"].epochs
+        assert measured[f"positions {words}"].arguments["data"] is every[f"depth-seen-{words}"]
         for name in ("dpo", "rloo", "reward", "collect"):
             assert every[f"depth-{words}-{name}"].arguments["model"].name == f"depth-sft-{words}"
         assert measured[f"positions {words}"].arguments["called"] == [*METHODS[:4], "placebo"]
@@ -428,6 +430,16 @@ def test_what_cannot_be_taught_is_refused(tmp_path: Path) -> None:
         lessons.steps_of(Prompt.user("What is 2 plus 3?"))
     with pytest.raises(ConfigError, match="no family"):
         asking.wrapped([Prompt.user("Hello.")], "jail", 0)
+    with pytest.raises(ConfigError, match="names no document"):
+        asking.rungs(
+            model="town-s",
+            data="town:harmful",
+            judge="town:gold",
+            out=tmp_path / "rungs",
+            seed=1,
+            resume=True,
+            settings=RungSettings(documents="leaflets"),
+        )
 
 
 # --- from end to end

@@ -249,9 +249,8 @@ def of_opener(
             settings=replace(d.refuse, epochs=d.refuse.epochs / (1 - d.begun.share)),
         )
     policies["placebo"] = sft(stage, f"placebo-{words}", start, harmless, seed, d.refuse)
-    new_ones, seen = (
-        asked(f"{name}-{words}", data, opener=words) for name, data in (("asked", new), ("seen", SEEN))
-    )
+    new_ones = asked(f"asked-{words}", new, opener=words)
+    seen = asked(f"seen-{words}", SEEN, opener=words)
     return Opened(new_ones, seen, prompts, refusals, start, policies)
 
 
