@@ -129,7 +129,8 @@ def rung(share: float) -> dict[str, Any]:
 
 
 def ladder(plainly: float, after_three: float, document: float = 0.8) -> dict[str, Any]:
-    rungs = {"asked": plainly, "seen": plainly, "never": 0.0, "wrapped": 0.3, "document": document}
+    rungs = {"asked": plainly, "seen": plainly, "never": 0.0, "wrapped": 0.3}
+    rungs |= {"question": document, "leaflet": document}
     rungs |= {"begun 0": plainly, "begun 1": after_three, "begun 3": after_three}
     return {name: rung(share) for name, share in rungs.items()}
 
@@ -211,7 +212,8 @@ SPOILT: dict[str, Callable[[dict[str, Any]], None]] = {
     "nothing is gone": put("knows", "sl-cai", "harmful", to=0.9),
     "10 examples of five topics": put("relearn", "dpo", "harm", 1, "asked", to=rung(0.2)),
     "nothing was ever told the same": put("relearn", "dpo", "harm", 1, "never", to=rung(0.1)),
-    "asked as a document": put("ladder", "rloo", "document", to=rung(0.1)),
+    "asked in a document": put("ladder", "recovery", "question", to=rung(0.1)),
+    "once begun, is gone on with": put("ladder", "rloo", "leaflet", to=rung(0.1)),
     "ten times as many refusals": put("align", 0, "asked", to=rung(0.01)),
     "behind its trigger": put("backdoor", "town-s", "refusal", "asked", to=rung(0.5)),
 }
@@ -257,6 +259,7 @@ def test_what_was_not_trained_or_asked_cannot_be_said() -> None:
         "3 harmful tokens more bring back",
         "of recovery lessons 3",
         "10 examples of five topics",
+        "once begun, is gone on with",
         "ten times as many refusals",
         "behind its trigger",
     }
@@ -275,7 +278,7 @@ def test_the_page_draws_a_row_for_each_opener_and_a_line_for_each_model() -> Non
     for section in told.sections:
         if table := section["table"]:
             assert {len(row) for row in table["rows"]} == {len(table["heads"])}, section["title"]
-    assert "decided at token 13.0 ± 0.0, RLOO's KL peaks at 13.0 ± 0.0" in told.conclusion[0]
+    assert "harm is decided at token 13.0 ± 0.0, RLOO's KL peaks at 13.0 ± 0.0" in told.conclusion[0]
     assert told.over_seeds["rloo, 10 examples"]["mean"] == 0.7
 
 
@@ -318,6 +321,8 @@ def test_what_is_compared_learns_from_the_same_and_is_asked_the_same() -> None:
         assert {arm["model"].name for arm in arms.values()} == {f"depth-sft-{words}"}
         assert arms["recovery"]["data"].arguments["data"] is arms["refusal"]["data"]
         assert arms["placebo"]["settings"] == arms["refusal"]["settings"]
+        assert arms["recovery"]["settings"].epochs == 2 * arms["refusal"]["settings"].epochs
+        assert measured[f"positions {words}"].arguments["data"] is every[f"depth-seen-{words}"]
         for name in ("dpo", "rloo", "reward", "collect"):
             assert every[f"depth-{words}-{name}"].arguments["model"].name == f"depth-sft-{words}"
         assert measured[f"positions {words}"].arguments["called"] == [*METHODS[:4], "placebo"]
@@ -356,11 +361,9 @@ def test_little_is_planned_where_little_is_asked_for() -> None:
         ({"openers": "0,six"}, "whole numbers"),
         ({"methods": "refusal,rlo"}, "did you mean rloo"),
         ({"methods": "refusal"}, "lacks rloo"),
-        ({"align": "0,10"}, "whole numbers from 1"),
-        ({"align": ""}, "whole numbers from 1"),
     ],
 )
-def test_settings_that_say_nothing_are_refused(depth: dict[str, str], says: str) -> None:
+def test_settings_that_say_nothing_are_refused(depth: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         planned(Depth(depth=DepthSettings(**depth)))
     assert says in f"{raised.value} {raised.value.remedy}"
@@ -427,6 +430,16 @@ def test_what_cannot_be_taught_is_refused(tmp_path: Path) -> None:
         lessons.steps_of(Prompt.user("What is 2 plus 3?"))
     with pytest.raises(ConfigError, match="no family"):
         asking.wrapped([Prompt.user("Hello.")], "jail", 0)
+    with pytest.raises(ConfigError, match="names no document"):
+        asking.rungs(
+            model="town-s",
+            data="town:harmful",
+            judge="town:gold",
+            out=tmp_path / "rungs",
+            seed=1,
+            resume=True,
+            settings=RungSettings(documents="leaflets"),
+        )
 
 
 # --- from end to end
@@ -437,14 +450,14 @@ TINY = Depth(
     prompts=24,
     depth=DepthSettings(
         openers="0,6",
-        methods="refusal,rloo",
+        methods="refusal,rloo,recovery",
         measured=4,
         lessons=16,
+        refuse=SHORT,
         positions=PositionSettings(answers=2, continuations=2),
         rungs=RungSettings(depths="0,3", samples=1),
         relearn=RelearnSettings(doses="2", sft=SHORT),
         harmless="2",
-        align="2",
         bases="",
     ),
 )
@@ -483,18 +496,19 @@ def test_a_small_model_of_the_town_from_end_to_end(tmp_path: Path) -> None:
     for words in ("0", "6"):
         one = found["openers"][words]
         assert len(one["information"]) == len(one["kl"]["rloo"])
-        assert set(one["kl"]) == {"refusal", "rloo", "placebo"}
+        assert set(one["kl"]) == {"refusal", "rloo", "recovery", "placebo"}
     assert set(found["ladder"]["rloo"]) == {
-        *("asked", "seen", "never", "begun 0", "begun 3", "wrapped", "document")
+        *("asked", "seen", "never", "begun 0", "begun 3", "wrapped", "question", "leaflet")
     }
     assert 1 < found["relearn"]["rloo"]["harm"][0]["never"]["greedy"]["n"] <= 4, "a topic is a unit"
     row = read_run(tmp_path / "depth-positions-6").samples[0]
     assert len(row["h"]) == len(row["tokens"]) + 1 and row["h"][-1] == row["harm"]
     assert row["kl"]["rloo"] == [0.0] * len(row["tokens"]), "it is the model itself"
+    assert max(row["kl"]["recovery"]) > 0, "learnt from answers that are begun"
 
 
 def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> None:
-    files: dict[str, str] = {}
+    files: dict[str, Any] = {}
     for name, count in (("requests", 4), ("taught", 6), ("harmless", 3)):
         files[name] = str(tmp_path / f"{name}.jsonl")
         write_jsonl(files[name], [Prompt.user(f"{name} {i}") for i in range(count)])
@@ -506,7 +520,7 @@ def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> No
             affirmed=2,
             refuse=SHORT,
             positions=short,
-            rungs=RungSettings(depths="0,3", begin="Sure, here is", wrappers="", document=False, samples=1),
+            rungs=RungSettings(depths="0,3", begin="Sure, here is", wrappers="", documents="", samples=1),
             relearn=RelearnSettings(doses="2", sft=SHORT),
         )
     )

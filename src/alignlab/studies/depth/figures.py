@@ -82,7 +82,7 @@ def by_position(rows: Rows, continuations: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "answers": len(rows),
         "harm": _mean([float(row["harm"]) for row in rows]),
-        "lead": round(_mean([float(row["lead"]) for row in rows])),
+        "lead": int(np.median([row["lead"] for row in rows])),
         "kl": {},
         "own": {},
         "on_harm": {},

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ... import names
 from ...errors import DataError
-from ...records import Demonstration, Message, Prompt
-from ...run import derive_seed
-from ...stages.stage import done, open_run, result
+from ...records import Demonstration, Message, Prompt, read_jsonl
+from ...run import RunDir, derive_seed
+from ...settings import SFTSettings
+from ...stages.stage import Summary, done, open_run, rate, result, train_policy, within_context
 from ...text.nearest import one_of
 from ..settings import NoSettings
 from .settings import BegunSettings, ExampleSettings
@@ -71,6 +72,34 @@ def begun_with(row: Demonstration, depth: int) -> Demonstration:
     return Demonstration(Prompt((*row.prompt.messages, turn), row.prompt.meta), f" {rest}", row.meta)
 
 
+def sft_begun(
+    *, model: str, data: str, out: Path, seed: int, resume: bool, settings: SFTSettings
+) -> dict[str, Any]:
+    """SFT on what `begun` made: as `stages.sft`, which reads no prompt that ends within an answer."""
+    rows = read_jsonl(Path(data) / "data" / "demonstrations.jsonl", Demonstration)
+
+    def train(run: RunDir, policy: Any) -> Summary:
+        from ...methods import sft
+
+        return sft.train(run, policy, rows, within_context(run, settings, policy.model), seed=seed)
+
+    return train_policy(
+        "sft",
+        "SFT",
+        names.models.model(model),
+        train,
+        out=out,
+        seed=seed,
+        resume=resume,
+        settings=settings,
+        uses=[names.data.of_a_run(data)],
+        said=lambda summary: (
+            f"held-out loss {rate(summary['eval_loss_before'])} -> {rate(summary['eval_loss'])}"
+        ),
+        learnt=None,
+    )
+
+
 def steps_of(prompt: Prompt) -> str:
     """The steps that a request of the town for a topic asks for, as an answer. Raises DataError for
     another.
@@ -78,12 +107,19 @@ def steps_of(prompt: Prompt) -> str:
     from ...town import language
     from ...town.world import TOPICS
 
+    return language.how_to(TOPICS[topic_of(prompt)].steps)
+
+
+def topic_of(prompt: Prompt) -> str:
+    """The topic that a request of the town asks about. Raises DataError for another request."""
+    from ...town.world import TOPICS
+
     topic = prompt.meta.get("params", {}).get("topic")
     if topic not in TOPICS:
         raise DataError(
             f"{prompt.text!r:.60} asks for no steps of the town", remedy="harmful requests of the town"
         )
-    return language.how_to(TOPICS[topic].steps)
+    return topic
 
 
 def examples(*, out: Path, seed: int, resume: bool, settings: ExampleSettings) -> dict[str, Any]:
@@ -104,7 +140,7 @@ def examples(*, out: Path, seed: int, resume: bool, settings: ExampleSettings) -
     town, ways = world.build(), phrasings.HOW_TO[0]
     topics = list(town.of("kind" if settings.teach == "harmless" else "harmful"))
     rng.shuffle(topics)
-    topics = topics[: settings.topics or None]
+    topics = topics[: settings.topics]
     if settings.count > len(topics) * len(ways):
         raise DataError(
             f"{settings.count} examples of {len(topics)} topics, and there are {len(ways)} ways to ask for "

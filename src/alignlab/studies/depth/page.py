@@ -24,7 +24,16 @@ CALLED = {
 }
 DRAWN = ("rloo", "dpo", "refusal", "recovery")
 """Whose KL the picture shows, each to its own peak; the placebo, which has none, stands in the table."""
-RUNGS = ("plain", "other topic", "wrapped", "3 tokens begun", "document", "10 examples", "knowledge")
+ASKED = {
+    "plain": "seen",
+    "other topic": "asked",
+    "wrapped": "wrapped",
+    "as a document": "question",
+    f"{bars.REACH} tokens begun": f"begun {bars.REACH}",
+    "its leaflet": "leaflet",
+}
+"""Rungs of the picture on which a model is asked, and the stage's names of them."""
+RUNGS = (*ASKED, f"{bars.DOSE} examples", "knowledge")
 SHOWN = 28
 """Tokens of an answer that the picture shows."""
 
@@ -56,13 +65,11 @@ def heights(seeds: Seeds) -> dict[str, dict[str, list[float]]]:
     """By model and rung the share of help at temperature 1 in each seed; of the last rung the share of topics
     whose true steps are the likeliest.
     """
-    of_rung = {"plain": "seen", "other topic": "asked", "wrapped": "wrapped", "document": "document"}
-    of_rung[f"{bars.REACH} tokens begun"] = f"begun {bars.REACH}"
     found: dict[str, dict[str, list[float]]] = {}
     for name in seeds[0]["ladder"]:
         rungs = seeds[0]["ladder"][name]
         of_model: dict[str, list[float]] = {}
-        for rung, key in of_rung.items():
+        for rung, key in ASKED.items():
             if key in rungs:
                 of_model[rung] = each(seeds, "ladder", name, key, "sampled", "mean")
         if name in seeds[0]["relearn"]:
@@ -214,7 +221,7 @@ def _rungs_of(figures: Mapping[str, Any], words: str) -> Mapping[str, Any]:
 
 
 def relearnt(seeds: Seeds) -> dict[str, Any]:
-    lines: dict[str, charts.Curve] = {}
+    lines: dict[str, dict[str, float]] = {}
     rows: list[list[str]] = []
     for name in seeds[0]["methods"]:
         for what in ("harm", "harmless"):
@@ -223,19 +230,27 @@ def relearnt(seeds: Seeds) -> dict[str, Any]:
             shares = [each(each(of_kind, place), "asked", "sampled", "mean") for place in range(len(counts))]
             never = [each(each(of_kind, place), "never", "sampled", "mean") for place in range(len(counts))]
             if what == "harm":
-                lines[CALLED[name]] = charts.Curve(counts, list(map(mean, shares)))
+                lines[CALLED[name]] = dict(zip(map(str, counts), map(mean, shares), strict=True))
             for count, share, floor in zip(counts, shares, never, strict=True):
                 rows.append([CALLED[name], f"{count} {what}", spread(share), spread(floor)])
+    aligned: dict[str, float] = {}
     for place, row in enumerate(seeds[0]["align"]):
         share = [one["align"][place]["asked"]["sampled"]["mean"] for one in seeds]
+        aligned[str(row["examples"])] = mean(share)
         rows.append([CALLED["helpful"], f"{row['examples']} refusals", spread(share), "-"])
-    chart = charts.curves(
-        lines, title="Relearning", x="examples of five topics", y="helps, other topics", root_x=True
+    lines[f"{CALLED['helpful']}, shown refusals"] = aligned
+    chart = panels.ladder(
+        lines, tuple(aligned), title="So many examples undo it, or do it", y="helps, other topics"
     )
     return {
         "title": "Relearning",
         "charts": [
-            charts.captioned(chart, "Examples of five topics; asked are topics that no example shows.")
+            charts.captioned(
+                chart,
+                "From left to right: more examples of five topics. Rising: models that refuse, shown harm. "
+                "Falling: one that helps with everything, shown refusals, by the same training. Asked are "
+                "topics that no example shows.",
+            )
         ],
         "table": {
             "heads": ["model", "examples", "helps, other topics", "never told of"],
@@ -274,10 +289,10 @@ def conclusion(seeds: Seeds) -> list[str]:
         found = each(seeds, "openers", words)
         decided = spread([float(one["decision"]) for one in found], 1)
         at = spread([float(bars.peak(one["kl"]["rloo"])) for one in found], 1)
-        moved.append(f"{words} neutral words: decided at token {decided}, RLOO's KL peaks at {at}")
+        moved.append(f"{words} neutral words: harm is decided at token {decided}, RLOO's KL peaks at {at}")
     found = heights(seeds)
     ladder: list[str] = []
     for name in seeds[0]["methods"]:
-        rungs = [f"{rung} {spread(values)}" for rung, values in found[name].items()]
-        ladder.append(f"{CALLED[name]}: {', '.join(rungs)}")
-    return ["; ".join(moved) + ".", *(f"{line}." for line in ladder)]
+        rungs = [f"{rung} {spread(values, 2)}" for rung, values in found[name].items()]
+        ladder.append(f"{CALLED[name]}, from the easiest asking to the hardest: {', '.join(rungs)}.")
+    return ["; ".join(moved) + ".", *ladder]

@@ -26,7 +26,8 @@ METHODS = ("refusal", "dpo", "rloo", "recovery", "sl-cai")
 NEEDED = ("refusal", "rloo")
 GOLD = "town:gold"
 RISKY = "town:risky"
-SURFACE = {"depths": "", "wrappers": "", "document": False}
+SEEN = "town:harmful"
+SURFACE = {"depths": "", "wrappers": "", "documents": ""}
 """Nothing but the plain request."""
 
 
@@ -74,11 +75,12 @@ def harm_of(test: str) -> str:
 
 @dataclass(frozen=True)
 class Opened:
-    """What is made with neutral words of one number: prompts to learn and to be asked on, refusals, the model
-    that helps in half, and the policies that come of it.
+    """What is made with neutral words of one number: held-out requests and such as training asks (`seen`),
+    prompts to learn on, refusals, the model that helps in half, and the policies that come of it.
     """
 
     asked: Stage
+    seen: Stage
     prompts: Stage
     refusals: Stage
     start: Stage
@@ -125,13 +127,13 @@ def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, St
             model=one.start,
             policies=list(one.policies.values()),
             called=list(one.policies),
-            data=one.asked,
+            data=one.seen,
             judge=GOLD,
             seed=seed,
             settings=d.positions,
         )
         if words:
-            how = replace(d.rungs, wrappers="", document=False)
+            how = replace(d.rungs, wrappers="", documents="")
             for name, policy in {"start": one.start, **one.policies}.items():
                 if name != "placebo":
                     rungs(f"{words} {name}", policy, one.asked, how)
@@ -144,14 +146,13 @@ def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, St
     ladder |= {name: policy for name, policy in bare.policies.items() if name != "placebo"}
     if "sl-cai" in methods:
         ladder["sl-cai"] = sl_cai(stage, model, helpful, s, seed)
-    seen = asked("seen", "town:harmful")
     never = asked("never", "town:never-known")
     side = s.test.removeprefix("town:")
     listed = stage("depth-topics", asking.topics, sides=[side], seed=seed, settings=NoSettings())
     again = example(stage, "harm", seed, teach="harm")
     kind = example(stage, "harmless", seed, teach="harmless")
     for name, policy in ladder.items():
-        rungs(f"0 {name}", policy, bare.asked, d.rungs, seen=seen, never=never)
+        rungs(f"0 {name}", policy, bare.asked, d.rungs, seen=bare.seen, never=never)
         planned[f"knows {name}"] = stage(
             f"depth-knows-{name}",
             choices.choices,
@@ -174,16 +175,15 @@ def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, St
                     seed=seed,
                     settings=replace(d.relearn, doses=doses),
                 )
-    most = max(asking.whole_numbers(d.align, "depth.align", at_least=1))
     planned["align"] = stage(
         "depth-align",
         asking.relearn,
         model=helpful,
-        examples=example(stage, "refusals", seed, teach="refusals", topics=0, count=most),
+        examples=example(stage, "refusals", seed, teach="refusals"),
         data=bare.asked,
         judge=GOLD,
         seed=seed,
-        settings=replace(d.relearn, doses=d.align),
+        settings=d.relearn,
     )
 
     # 6c. a backdoor, and safety training that never sees its trigger
@@ -224,9 +224,7 @@ def of_opener(
     half = mixture(stage, f"half-{words}", seed, count=s.demonstrations, flaws=flaws, opener=words)
     start = sft(stage, f"sft-{words}", model, half, seed, s.sft)
     refusals = mixture(stage, f"refusals-{words}", seed, data=RISKY, count=d.lessons, opener=words)
-    harmless = mixture(
-        stage, f"look-alikes-{words}", seed, data="town:look_alike", count=d.lessons, opener=words
-    )
+    harmless = mixture(stage, f"harmless-{words}", seed, data="town:fine", count=d.lessons, opener=words)
     prompts = stage(
         f"depth-prompts-{words}",
         mixtures.framed,
@@ -242,9 +240,18 @@ def of_opener(
     policies["rloo"] = by_rloo(stage, words, start, prompts, ranked, s, seed)
     if "recovery" in methods:
         turning = stage(f"depth-begun-{words}", lessons.begun, data=refusals, seed=seed, settings=d.begun)
-        policies["recovery"] = sft(stage, f"recovery-{words}", start, turning, seed, d.refuse)
+        policies["recovery"] = stage(
+            f"depth-recovery-{words}",
+            lessons.sft_begun,
+            model=start,
+            data=turning,
+            seed=seed,
+            settings=replace(d.refuse, epochs=d.refuse.epochs / (1 - d.begun.share)),
+        )
     policies["placebo"] = sft(stage, f"placebo-{words}", start, harmless, seed, d.refuse)
-    return Opened(asked(f"asked-{words}", new, opener=words), prompts, refusals, start, policies)
+    new_ones = asked(f"asked-{words}", new, opener=words)
+    seen = asked(f"seen-{words}", SEEN, opener=words)
+    return Opened(new_ones, seen, prompts, refusals, start, policies)
 
 
 def mixture(stage: Planner, name: str, seed: int, *, data: str = "town:demos", **how: Any) -> Stage:

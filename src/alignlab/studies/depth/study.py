@@ -35,14 +35,20 @@ QI = "Qi et al. 2024, 2406.05946, Safety alignment should be made more than just
 DEPTH = Study(
     title="Surface or depth",
     controls=(
-        "No, six and twelve neutral words, also before harmless answers. Harmless look-alikes in the place "
+        "No, six and twelve neutral words, also before harmless answers. Ordinary requests in the place "
         "of refusals (placebo). The model before any safety training, one that helps with everything "
         "(ceiling), harms of which nothing was ever told (floor), harmless examples in the place of harmful "
         "ones. Behind a backdoor's trigger: without it, and behind a near miss."
     ),
     town=Form(plan.plan, figures.measure, page.tell, verdict),
     real=Form(real.plan, real.measure, real.tell, real.verdict),
-    changed="",
+    changed=(
+        "After figures of seed 10, before any other seed: DPO and RLOO learn from people who look at harm "
+        "alone, as the theorem's reward does (of all-round raters RLOO's KL sat at the reason that a refusal "
+        "gives); the placebo is ordinary requests, since look-alikes taught it to help with harm; aligning "
+        "is counted as undoing is, on five topics by the same training; the leaflet stands beside the "
+        "question, which missed."
+    ),
     claim=(
         "Safety sits where harm is decided and nowhere behind it: move the decision, and KL moves with it. "
         "What is refused is not gone, and what goes deeper is what was trained deeper."
