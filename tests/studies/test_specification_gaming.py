@@ -299,6 +299,7 @@ TOY = (
 ).split()
 
 
+@pytest.mark.campaign
 def test_it_runs_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gaming"
     words = ["study", "specification-gaming", "--model", "town-s", "--out", str(out), *TOY]

@@ -71,7 +71,11 @@ SPECIFICATION_GAMING = Study(
         "(150 of them had no room for a share of 0.003); the break-even is computed from what answers are "
         "paid, before and after learning, and nothing is claimed between; of slips exact probabilities are "
         "compared, not samples, also with the same how-tos answered whole; and the careless of the "
-        "conversations have no manners, which would carry a slip from kind to kind within one answer."
+        "conversations have no manners, which would carry a slip from kind to kind within one answer. After "
+        "seed 10: a word of a story costs 0.02 and a step is one update, at a rate of 1e-3 after a slow "
+        "warm-up; at 0.01 and four updates the hole was found from no share up to 0.03 in 32 steps. Monitors "
+        "and controls start from a share of 0.1. Penalties on KL and other sizes of the base, about which no "
+        "claim was, are left out. No claim and no threshold was moved."
     ),
     claim=(
         "A hole in a metric is found when it is stumbled upon: the step of discovery grows with the logit of "
