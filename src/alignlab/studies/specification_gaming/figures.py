@@ -148,7 +148,7 @@ def worth(runs: Mapping[str, RunInfo], name: str) -> dict[str, Any]:
     letter, gold = runs[f"letter {name}"].summary, runs[f"gold {name}"]
     by_story: dict[bool, list[float]] = {True: [], False: []}
     for row in gold.samples:
-        by_story[row["prompt"]["meta"]["kind"] == "story"].append(row["means"]["gold"])
+        by_story[row["meta"]["kind"] == "story"].append(row["means"]["gold"])
     return {
         "letter": letter["parts"]["letter"]["mean"],
         "exploited": letter["parts"]["exploited"]["mean"],

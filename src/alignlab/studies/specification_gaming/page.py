@@ -73,9 +73,11 @@ SPECIFICATION_GAMING = Study(
         "compared, not samples, also with the same how-tos answered whole; and the careless of the "
         "conversations have no manners, which would carry a slip from kind to kind within one answer. After "
         "seed 10: a word of a story costs 0.02 and a step is one update, at a rate of 1e-3 after a slow "
-        "warm-up; at 0.01 and four updates the hole was found from no share up to 0.03 in 32 steps. Monitors "
-        "and controls start from a share of 0.1. Penalties on KL and other sizes of the base, about which no "
-        "claim was, are left out. No claim and no threshold was moved."
+        "warm-up; at 0.01 and four updates the hole was not found in 32 steps from a share of 0.03. KL has "
+        "a small penalty (0.02): with none, RLOO drifted in 30 steps to a hole that nobody had planted. "
+        "Shares are closer where holes are found. Monitors and controls start from a share of 0.1. Other "
+        "penalties on KL and other sizes of the base, about which no claim was, are left out. No claim and "
+        "no threshold was moved."
     ),
     claim=(
         "A hole in a metric is found when it is stumbled upon: the step of discovery grows with the logit of "
