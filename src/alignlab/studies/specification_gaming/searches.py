@@ -83,7 +83,7 @@ def picture(seeds: Seeds) -> str:
         x="probability of the exploit before training",
         y="step at which half of the answers are exploits",
         top=steps,
-        above=f"not found in {steps} steps",
+        above=f"on the line: not found in {steps} steps",
         line=found[0] if found else None,
         grey=(LEAST / 2, of.SELDOM / rollouts, "never tried"),
     )

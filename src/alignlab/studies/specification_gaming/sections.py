@@ -70,7 +70,7 @@ def watch(seeds: Seeds) -> dict[str, Any]:
             title="What a monitor buys",
             x="share of exploits that the monitor flags",
             y="share of exploits in the end",
-            marks={"break-even, untrained": both[0], "break-even, trained": both[1]},
+            marks={"break-even, by the formula": mean(both)},
         )
         shown.append(
             charts.captioned(

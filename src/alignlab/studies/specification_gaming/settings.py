@@ -86,5 +86,7 @@ class SpecificationGaming(Shown, Measured):
 FAST = SpecificationGaming(
     demonstrations=FEW["demonstrations"],
     measured=60,
-    gaming=GamingSettings(shares="0,0.03,0.1", letters="because,ends", rates="0.5,0.1", screened="", reads=0),
+    gaming=GamingSettings(
+        shares="0,0.05,0.1,0.3", letters="because,ends", rates="0.5,0.1", screened="0.5", reads=0
+    ),
 )
