@@ -39,7 +39,7 @@ class GamingSettings:
         at_most=1500,
     )
     shares: str = setting(
-        "0,0.003,0.01,0.03,0.05,0.1,0.3", "shares of the stories that are the exploit, comma separated"
+        "0,0.003,0.01,0.03,0.07,0.1,0.2,0.3", "shares of the stories that are the exploit, comma separated"
     )
     share: float = setting(
         0.1, "the share at which monitors and controls are tried: one of them", above=0, below=1
@@ -87,6 +87,6 @@ FAST = SpecificationGaming(
     demonstrations=FEW["demonstrations"],
     measured=60,
     gaming=GamingSettings(
-        shares="0,0.05,0.1,0.3", letters="because,ends", rates="0.5,0.1", screened="0.5", reads=0
+        shares="0,0.1,0.2,0.3", letters="because,ends", rates="0.5,0.1", screened="0.5", reads=0
     ),
 )
