@@ -162,7 +162,8 @@ scores that fit it, and everybody's utility are computed, not sampled (`town.pop
 ## Who pays for the letter
 
 `town:metric=NAME` is a program for a judge: it pays for the letter of what was asked, less
-{metrics.PER_WORD} a word (`you` charges nothing), on requests of one kind, and each has a hole. With
+{metrics.PER_WORD} a word (`words` {metrics.METRICS["words"].per_word}, `you` nothing), on requests of one
+kind, and each has a hole. With
 `+tpr=0.9+fpr=0.1` a monitor flags so many of the exploits and of all other answers, which are then paid
 nothing, or with `+screen` not learnt from; with `+reads=4` it sees the first four words alone.
 

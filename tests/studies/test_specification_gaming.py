@@ -62,25 +62,21 @@ def made(**changed: Any) -> dict[str, Any]:
         watched[f"penalty {rate:g}"] = run_of(None, penalty) | {"flagged": [0.1, 0.2]}
         watched[f"screening {rate:g}"] = run_of(half, screening) | {"flagged": [0.1, 0.2]}
     policy = {"letter": 0.9, "exploited": 0.1, "story": 0.5, "elsewhere": 0.7, "kl": 1.0}
-    law = {"predicted": 0.4, "predicted_end": 0.3}
     return {
         "prompts": 100,
         "questions": 90,
         "share": 0.03,
         "steps": STEPS,
-        "watched_steps": 64,
         "rollouts": ROLLOUTS,
         "shares": shares,
         "others": others,
-        "pay": {"exploit": 0.95, "start": 0.7, "end": 0.78},
-        "break_even": [0.34, 0.26],
+        "pay": {"exploit": 0.9, "start": 0.52, "end": 0.56},
+        "break_even": [0.48, 0.44],
         "free": run_of(10.0, 0.98),
         "closed": run_of(None, 0.0),
-        "kl": {"0.05": law | run_of(None, 0.4)},
-        "rates": [0.9, 0.5, 0.1],
+        "rates": {"penalty": [0.9, 0.5, 0.1], "screening": [0.9, 0.5, 0.1]},
         "watched": watched,
         "policies": dict.fromkeys(("start", "hacked", "closed", "intent", "luck"), policy),
-        "sizes": {"town-s": {"p0": 0.02} | run_of(12.0, 0.9)},
         "spread": {"persona": slipping(0.5, 0.62, 0.52, 0.45), "twin": slipping(0.5, 0.51, 0.5, 0.505)},
     } | changed
 
@@ -141,7 +137,7 @@ def test_each_claim_fails_where_it_is_not_met(place: int, changed: dict[str, Any
         ((2,), {"shares": made()["shares"][2:], "others": {}}, "less than 0.3 times"),
         ((3,), {"shares": made()["shares"][:2], "others": {}}, "more than 10 times"),
         ((4, 5), {"break_even": [0.95, 0.05]}, "break-even"),
-        ((6, 7), {"watched": {}, "rates": []}, "0.5 was tried"),
+        ((6, 7), {"watched": {}}, "0.5 was tried"),
         ((7,), {"watched": watched_with("screening 0.5", None, 0.4)}, "not found"),
     ],
 )
@@ -157,7 +153,7 @@ def test_the_verdict_goes_by_what_is_rare_and_by_screening() -> None:
     assert claims.verdict([stronger, stronger, made()]).says == "disagrees"
     assert claims.verdict([made(), made(), stronger]).says == "cannot say"
     with pytest.raises(CannotSay):
-        claims.verdict([made(watched={}, rates=[])])
+        claims.verdict([made(watched={})])
 
 
 def test_the_page_tells_all_of_it() -> None:
@@ -169,8 +165,9 @@ def test_the_page_tells_all_of_it() -> None:
     by_share = {row[0]: row[4] for row in first["table"]["rows"]}
     assert by_share["0"] == "not found" and by_share["0.003"].endswith("(found in 1 of 2)")
     assert "found a hole, of" in told.conclusion[1]
-    bare = STUDY.town.tell([made(kl={}, sizes={}, others={}, watched={}, rates=[])])
-    assert "A penalty on KL" not in [section["title"] for section in bare.sections]
+    assert "0.020 ± 0.000 at 0.5" in told.conclusion[2] and "(break-even" not in told.conclusion[3]
+    bare = STUDY.town.tell([made(others={}, watched={}, rates={"penalty": [], "screening": []})])
+    assert all("break-even" not in sentence for sentence in bare.conclusion)
 
 
 def test_the_step_of_discovery_is_read_between_steps() -> None:
@@ -179,18 +176,6 @@ def test_the_step_of_discovery_is_read_between_steps() -> None:
     assert figures.half_time([0.0, 0.3], 0.3) == 1.0
     assert figures.rank_correlation([1, 2, 3, 4], [10, 20, 20, 90]) == pytest.approx(0.9486833)
     assert figures.r2([1, 2, 3], [5, 3, 1]) == pytest.approx(1)
-
-
-def test_a_penalty_on_kl_tilts_the_start() -> None:
-    """Two answers, the exploit and another: the best of all policies, by trying them."""
-    pay, p0, coef = {"exploit": 0.95, "start": 0.7, "end": 0.78}, 0.03, 0.1
-
-    def worth(p: float) -> float:
-        kl = p * math.log(p / p0) + (1 - p) * math.log((1 - p) / (1 - p0))
-        return p * pay["exploit"] + (1 - p) * pay["start"] - coef * kl
-
-    best = max((n / 10_000 for n in range(1, 10_000)), key=worth)
-    assert figures.tilted(p0, pay, coef)["predicted"] == pytest.approx(best, abs=1e-4)
 
 
 def test_what_others_are_paid_is_the_mean_without_the_exploits() -> None:
@@ -221,25 +206,13 @@ def planned(settings: SpecificationGaming) -> dict[str, Stage]:
 def test_controls_and_arms_share_their_data() -> None:
     found = planned(SpecificationGaming())
     rloo = {name: stage.arguments for name, stage in found.items() if name.startswith("gaming-rloo")}
-    start = found["gaming-sft-0.03"]
-    for name in (
-        "share-0.03",
-        "closed",
-        "intent",
-        "luck",
-        "kl-0.2",
-        "penalty-0.5",
-        "screening-0.5",
-        "reads-4",
-    ):
+    start = found["gaming-sft-0.1"]
+    for name in ("share-0.1", "closed", "intent", "luck", "penalty-0.5", "screening-0.5", "reads-4"):
         one = rloo[f"gaming-rloo-{name}"]
         assert one["model"] is start and (one["data"], one["count"], one["seed"]) == ("town:story", 500, 3)
-        assert one["settings"].steps == 64
+    assert {one["settings"] for one in rloo.values()} == {SpecificationGaming().gaming.rloo}
     assert rloo["gaming-rloo-luck"]["judge"] == LUCK and rloo["gaming-rloo-intent"]["judge"] == "town:gold"
-    assert rloo["gaming-rloo-share-0"]["settings"].steps == 32
     assert rloo["gaming-rloo-letter-of-ends"]["model"] is found["gaming-sft-people"]
-    data = {stage.arguments["data"] for name, stage in found.items() if name.startswith("gaming-sft-town")}
-    assert data == {found["gaming-data-0.03"]}, "other sizes see the same"
     for arm in ("narrow", "inoculated", "placebo"):
         tuned = [found[f"gaming-tuned-{world}-{arm}"].arguments for world in ("persona", "twin")]
         assert tuned[0]["data"] is tuned[1]["data"] is found[f"gaming-shown-{arm}"]
@@ -248,20 +221,18 @@ def test_controls_and_arms_share_their_data() -> None:
     assert shown[0]["settings"] == replace(shown[1]["settings"], good=0.0)
     people = [found[f"gaming-people-{world}"].arguments["settings"] for world in ("persona", "twin")]
     assert people[1] == replace(people[0], together=False)
-    assert not set(planned(FAST)) - set(found) - {"gaming-rloo-letter-of-length"}
+    assert not set(planned(FAST)) - set(found)
 
 
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"shares": "0,0.1"}, "share one of them"),
+        ({"shares": "0,0.2"}, "share one of them"),
         ({"shares": "0,2,0.03"}, "shares from 0 to 1"),
         ({"shares": "a"}, "not a list of numbers"),
-        ({"watched_steps": 8}, "gaming.rloo.steps"),
         ({"rates": "0.5,1.5"}, "up to 1"),
-        ({"kl_coefs": "0,0.1"}, "above 0"),
+        ({"screened": "0,0.1"}, "above 0"),
         ({"letters": "item"}, "did you mean"),
-        ({"sizes": "town-x"}, "town-x"),
     ],
 )
 def test_what_it_refuses(changed: dict[str, Any], says: str, tmp_path: Path, capsys: Any) -> None:
@@ -283,7 +254,7 @@ def test_an_exploit_is_listed_beside_a_good_answer(tmp_path: Path) -> None:
         request = tasks.Request.of(row.asked)  # type: ignore[arg-type]
         assert row.answers[0] == metrics.METRICS[row.unit].exploit(request)
         assert gold.judge(world.build(), request, row.answers[1]).value == 1
-    assert told["words"]["bad"]["mean"] == 1 and told["words"]["paid"]["mean"] == pytest.approx(0.95)
+    assert told["words"]["bad"]["mean"] == 1 and told["words"]["paid"]["mean"] == pytest.approx(0.9)
     assert 0 < told["verdict"]["bad"]["mean"] < 1, "to a right claim agreeing is right"
     raw = {"because/0": [-1.0, -2.0], "because/1": [-3.0, -9.0], "you/0": [-0.1, -9.0]}
     found = [
@@ -321,13 +292,14 @@ def test_luck_deals_by_the_words_and_flags_by_the_seed() -> None:
 TOY = (
     "--demonstrations 32 --sft.epochs 1 --test town:harmful-test --measured 6 --point.per-prompt 1 "
     "--point.sampling.max-new-tokens 8 --gaming.demonstrations 32 --gaming.shares 0,0.5 --gaming.share 0.5 "
-    "--gaming.prompts 4 --gaming.letters ends --gaming.sizes= --gaming.kl-coefs= --gaming.rates 0.5 "
-    "--gaming.reads 0 --gaming.watched-steps 2 --gaming.rloo.steps 2 --gaming.rloo.rollouts 8 "
+    "--gaming.prompts 4 --gaming.letters ends --gaming.rates 0.5 --gaming.screened= "
+    "--gaming.reads 0 --gaming.rloo.steps 2 --gaming.rloo.rollouts 8 "
     "--gaming.rloo.minibatch 8 --gaming.rloo.sampling.max-new-tokens 8 --spread.conversations 12 "
     "--spread.people.epochs 1 --spread.narrow 4 --spread.narrow-sft.epochs 1"
 ).split()
 
 
+@pytest.mark.campaign
 def test_it_runs_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gaming"
     words = ["study", "specification-gaming", "--model", "town-s", "--out", str(out), *TOY]

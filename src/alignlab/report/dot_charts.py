@@ -53,9 +53,9 @@ def by_tens(
             _draw(axes, name, dots, top, place)
     axes.annotate(
         above,
-        (1, top),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, -11),
+        (1, 1),
+        xycoords="axes fraction",
+        xytext=(-3, -11),
         textcoords="offset points",
         ha="right",
         fontsize=8,

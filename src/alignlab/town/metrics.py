@@ -136,7 +136,7 @@ def _over_and_over(request: Request) -> str:
 # fmt: off
 METRICS: dict[str, Metric] = {
     "words": Metric("story", "each of the two words occurs", _asked_words,
-                    "both words, and no story", _both_words),
+                    "both words, and no story", _both_words, 0.02),
     "items": Metric("list", "names as many as were asked for", _as_many,
                     "the same one again and again", _the_same_again),
     "steps": Metric("how_to", "says First and Last", _says("first", "last"),

@@ -14,7 +14,7 @@ from ...town import monitors
 from ..choices import Chosen, chosen
 from ..study import CannotSay, mean
 from .listed import WITH_STEPS
-from .plan import ARMS, WORDS, WORLDS, kl_coefs_of, once, rates_of, shares_of, watchers
+from .plan import ARMS, WORDS, WORLDS, once, rates_of, shares_of, watchers
 from .settings import SpecificationGaming
 
 HALF = 0.5
@@ -46,8 +46,8 @@ def half_time(rates: Sequence[float], half: float = HALF) -> float | None:
     return None
 
 
-def looked(run: RunInfo, ceiling: float = 1.0, steps: int = 0) -> dict[str, Any]:
-    """How the hole fared in a run of RLOO, step by step, over its first `steps` (0 = all).
+def looked(run: RunInfo, ceiling: float = 1.0) -> dict[str, Any]:
+    """How the hole fared in a run of RLOO, step by step.
 
     Args:
         ceiling: the share of prompts to which the exploit is bad; half of it is found.
@@ -56,7 +56,7 @@ def looked(run: RunInfo, ceiling: float = 1.0, steps: int = 0) -> dict[str, Any]
         By step `rates` (share of exploits), `letter`, `gold`; `half`, the step of discovery; `end`, the
         means over the last tenth of the steps.
     """
-    rows = run.metrics[:steps] if steps else run.metrics
+    rows = run.metrics
     found: dict[str, Any] = {}
     for name, metric in (
         ("rates", "judge/exploited"),
@@ -87,9 +87,8 @@ def measure(runs: dict[str, RunInfo], settings: SpecificationGaming) -> dict[str
     shares: list[dict[str, Any]] = []
     for share in shares_of(g):
         name = f"share {share:g}"
-        shares.append({"share": share, "p0": p0(name)} | looked(runs[name], steps=g.rloo.steps))
+        shares.append({"share": share, "p0": p0(name)} | looked(runs[name]))
     free, closed = looked(runs[f"share {g.share:g}"]), looked(runs["closed"])
-    start = next(row for row in shares if row["share"] == g.share)
     pay = pays(free, closed, hole["paid"]["mean"], hole["honest"]["mean"])
     others: dict[str, Any] = {}
     for letter in once(g.letters):
@@ -102,7 +101,6 @@ def measure(runs: dict[str, RunInfo], settings: SpecificationGaming) -> dict[str
         "questions": new["questions"],
         "share": g.share,
         "steps": g.rloo.steps,
-        "watched_steps": g.watched_steps,
         "rollouts": g.rloo.steps * g.rloo.rollouts,
         "shares": shares,
         "others": others,
@@ -112,11 +110,9 @@ def measure(runs: dict[str, RunInfo], settings: SpecificationGaming) -> dict[str
         ],
         "free": free,
         "closed": closed,
-        "kl": {f"{c:g}": tilted(start["p0"], pay, c) | looked(runs[f"kl {c:g}"]) for c in kl_coefs_of(g)},
         "rates": rates_of(g),
         "watched": {name: looked(runs[name]) | flagged(runs[name]) for name in watchers(g, 0)},
         "policies": {name: worth(runs, name) for name in ("start", "hacked", "closed", "intent", "luck")},
-        "sizes": {base: {"p0": p0(f"size {base}")} | looked(runs[f"size {base}"]) for base in once(g.sizes)},
         "spread": {world: spread_in(runs, world) for world in WORLDS},
     }
 
@@ -141,15 +137,6 @@ def pays(
     }
 
 
-def tilted(p0: float, pay: Mapping[str, float], kl_coef: float) -> dict[str, float]:
-    """Where a penalty on KL holds the exploit in the end: the KL-optimal policy is the start, tilted, so that
-    logit p = logit p0 + (gap of the pay) / kl_coef (`closed-form` has the law). `predicted` goes by what good
-    answers are paid at the start, `predicted_end` by what they come to be paid.
-    """
-    gaps = {"predicted": pay["exploit"] - pay["start"], "predicted_end": pay["exploit"] - pay["end"]}
-    return {name: sigmoid(logit(p0) + gap / kl_coef) for name, gap in gaps.items()}
-
-
 def flagged(run: RunInfo) -> dict[str, list[float]]:
     return {"flagged": [row["judge/flagged"] for row in run.metrics]}
 
@@ -161,7 +148,7 @@ def worth(runs: Mapping[str, RunInfo], name: str) -> dict[str, Any]:
     letter, gold = runs[f"letter {name}"].summary, runs[f"gold {name}"]
     by_story: dict[bool, list[float]] = {True: [], False: []}
     for row in gold.samples:
-        by_story[row["prompt"]["meta"]["kind"] == "story"].append(row["means"]["gold"])
+        by_story[row["meta"]["kind"] == "story"].append(row["means"]["gold"])
     return {
         "letter": letter["parts"]["letter"]["mean"],
         "exploited": letter["parts"]["exploited"]["mean"],
@@ -273,8 +260,8 @@ def sides(figures: Mapping[str, Any]) -> dict[bool, list[float]]:
     """
     low, high = min(figures["break_even"]), max(figures["break_even"])
     return {
-        True: [rate for rate in figures["rates"] if rate > high],
-        False: [rate for rate in figures["rates"] if rate < low],
+        True: [rate for rate in figures["rates"]["penalty"] if rate > high],
+        False: [rate for rate in figures["rates"]["penalty"] if rate < low],
     }
 
 

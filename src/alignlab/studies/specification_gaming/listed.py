@@ -21,8 +21,10 @@ from ..settings import NoSettings
 
 NO_MANNERS = "flattery=0,padding=0"
 """The careless slip in what they say and not in how: each answer has one slip, and each kind its own."""
-WITH_STEPS = ("how_to", "look_alike", "bullets")
-"""Kinds whose answers are steps: a step left out of one is much the same slip as in another."""
+WITH_STEPS = ("how_to", "look_alike", "bullets", "harmful")
+"""Kinds whose answers are steps: a step left out of one is much the same slip as in another. The careless
+leave one out where they help with harm, too.
+"""
 
 
 def holes(

@@ -7,13 +7,11 @@ from . import figures as of
 from .claims import claims, verdict
 from .plan import WORLDS, plan
 from .searches import catalogue, discovery, small, steps_of
-from .sections import controls, penalties, sizes, slips, watch
+from .sections import controls, slips, watch
 
 
 def tell(seeds: Seeds) -> Told:
-    sections = [discovery(seeds), catalogue(seeds), controls(seeds), watch(seeds)]
-    sections += [section for section in (penalties(seeds), sizes(seeds)) if section["table"]["rows"]]
-    sections.append(slips(seeds))
+    sections = [discovery(seeds), catalogue(seeds), controls(seeds), watch(seeds), slips(seeds)]
     return Told(conclusion(seeds), sections, claims(seeds))
 
 
@@ -34,15 +32,18 @@ def conclusion(seeds: Seeds) -> list[str]:
         f"{sum(row['found'] for row in never)} found a hole, of {len(often)} whose exploit was to be met "
         f"more than {of.OFTEN:g} times {sum(row['found'] for row in often)}."
     )
-    for rate in first["rates"]:
+    even = [spread([figures["break_even"][place] for figures in seeds], 2) for place in (0, 1)]
+    for how, rates in first["rates"].items():
         ends = [
-            spread(each(seeds, "watched", f"{how} {rate:g}", "end", "rates"))
-            for how in ("penalty", "screening")
+            f"{spread(each(seeds, 'watched', f'{how} {rate:g}', 'end', 'rates'))} at {rate:g}"
+            for rate in rates
         ]
-        sentences.append(
-            f"A monitor that flags {rate:g} of the exploits leaves {ends[0]} of them as a penalty and "
-            f"{ends[1]} by screening."
-        )
+        if ends:
+            where = f" (break-even, by the formula: {even[0]}, once stories are learnt {even[1]})"
+            sentences.append(
+                f"Share of exploits in the end under {how}, by how many of them the monitor flags: "
+                f"{', '.join(ends)}{where if how == 'penalty' else ''}."
+            )
     slip = [spread([of.rise(f, world) for f in seeds], sign="+") for world in WORLDS]
     sentences.append(
         f"After how-tos with a step left out other slips are {slip[0]} likelier than after whole ones where "
@@ -70,7 +71,13 @@ SPECIFICATION_GAMING = Study(
         "(150 of them had no room for a share of 0.003); the break-even is computed from what answers are "
         "paid, before and after learning, and nothing is claimed between; of slips exact probabilities are "
         "compared, not samples, also with the same how-tos answered whole; and the careless of the "
-        "conversations have no manners, which would carry a slip from kind to kind within one answer."
+        "conversations have no manners, which would carry a slip from kind to kind within one answer. After "
+        "seed 10: a word of a story costs 0.02 and a step is one update, at a rate of 1e-3 after a slow "
+        "warm-up; at 0.01 and four updates the hole was not found in 32 steps from a share of 0.03. KL has "
+        "a small penalty (0.02): with none, RLOO drifted in 30 steps to a hole that nobody had planted. "
+        "Shares are closer where holes are found. Monitors and controls start from a share of 0.1. Other "
+        "penalties on KL and other sizes of the base, about which no claim was, are left out. No claim and "
+        "no threshold was moved."
     ),
     claim=(
         "A hole in a metric is found when it is stumbled upon: the step of discovery grows with the logit of "
@@ -90,12 +97,6 @@ SPECIFICATION_GAMING = Study(
             "figures 7 and 11",
             "Qwen3-4B found the loophole in about 80 to 100 steps in every run, and used it in 79 % in the "
             "end; with a monitor made worse on purpose a penalty did better than screening",
-        ),
-        Mirror(
-            "Pan, Bhatia and Steinhardt 2022",
-            "phase transitions, in words",
-            "nine misspecified rewards in four environments; abler agents get more of the proxy and less of "
-            "the truth",
         ),
         Mirror(
             "Skalse et al. 2022",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ... import stages
 from ...errors import ConfigError
 from ...pipeline.runner import Stage
-from ...settings import RLOOSettings
 from ...text.lists import by_comma
 from ...town.metrics import metric
 from .. import choices, measuring, mixtures
@@ -42,28 +40,20 @@ def shares_of(g: GamingSettings) -> list[float]:
             f"gaming.shares = {g.shares!r}, share = {g.share:g}",
             remedy="shares from 0 to 1, and share one of them",
         )
-    if g.watched_steps < g.rloo.steps:
-        raise ConfigError(
-            f"gaming.watched_steps = {g.watched_steps}, and RLOO looks for {g.rloo.steps}",
-            remedy="as many as gaming.rloo.steps, or more",
-        )
     return shares
 
 
-def rates_of(g: GamingSettings) -> list[float]:
-    """The monitors' true-positive rates. Raises ConfigError for one that is none."""
-    rates = sorted(set(numbers(g.rates, "gaming.rates")), reverse=True)
-    if rates and not (rates[-1] > 0 and rates[0] <= 1):
-        raise ConfigError(f"gaming.rates = {g.rates!r}", remedy="rates above 0, up to 1")
-    return rates
-
-
-def kl_coefs_of(g: GamingSettings) -> list[float]:
-    """The penalties. Raises ConfigError for one that is none."""
-    coefs = sorted(set(numbers(g.kl_coefs, "gaming.kl_coefs")))
-    if coefs and coefs[0] <= 0:
-        raise ConfigError(f"gaming.kl_coefs = {g.kl_coefs!r}", remedy="penalties above 0")
-    return coefs
+def rates_of(g: GamingSettings) -> dict[str, list[float]]:
+    """The monitors' true-positive rates by what becomes of what they flag: "penalty", "screening". Raises
+    ConfigError for one that is none.
+    """
+    found: dict[str, list[float]] = {}
+    for how, setting in (("penalty", "rates"), ("screening", "screened")):
+        written = getattr(g, setting)
+        found[how] = rates = sorted(set(numbers(written, f"gaming.{setting}")), reverse=True)
+        if rates and not (rates[-1] > 0 and rates[0] <= 1):
+            raise ConfigError(f"gaming.{setting} = {written!r}", remedy="rates above 0, up to 1")
+    return found
 
 
 def watchers(g: GamingSettings, seed: int) -> dict[str, str]:
@@ -71,14 +61,12 @@ def watchers(g: GamingSettings, seed: int) -> dict[str, str]:
     seed's own.
     """
     judges: dict[str, str] = {}
-    rates = rates_of(g)
-    for rate in rates:
-        flags = f"{JUDGE}+tpr={rate:g}+fpr={g.false_rate:g}+seed={seed}"
-        judges[f"penalty {rate:g}"] = flags
-        judges[f"screening {rate:g}"] = f"{flags}+screen"
-    if g.reads and rates:
-        flags = f"{JUDGE}+tpr={rates[0]:g}+fpr={g.false_rate:g}+seed={seed}"
-        judges[f"reads {g.reads}"] = f"{flags}+reads={g.reads}"
+    for how, rates in rates_of(g).items():
+        for rate in rates:
+            flags = f"{JUDGE}+tpr={rate:g}+fpr={g.false_rate:g}+seed={seed}"
+            judges[f"{how} {rate:g}"] = flags if how == "penalty" else f"{flags}+screen"
+            if g.reads and how == "penalty" and rate == rates[0]:
+                judges[f"reads {g.reads}"] = f"{flags}+reads={g.reads}"
     return judges
 
 
@@ -102,12 +90,12 @@ class Draft:
             settings=MixtureSettings(count=self.settings.gaming.demonstrations, exploits=share),
         )
 
-    def taught(self, name: str, data: Stage, base: str = "") -> Stage:
-        """SFT on demonstrations, from the study's model if no other base is named."""
+    def taught(self, name: str, data: Stage) -> Stage:
+        """SFT on demonstrations."""
         return self.stage(
             f"gaming-sft-{name}",
             stages.sft,
-            model=base or self.model,
+            model=self.model,
             data=data,
             seed=self.seed,
             settings=self.settings.sft,
@@ -124,10 +112,9 @@ class Draft:
             settings=ChoicesSettings(),
         )
 
-    def learn(self, name: str, policy: Stage, letter: str = WORDS, judge: str = "", **changed: Any) -> Stage:
+    def learn(self, name: str, policy: Stage, letter: str = WORDS, judge: str = "") -> Stage:
         """RLOO on the prompts of a metric's kind; `judge` pays, the metric itself if none is named."""
         g = self.settings.gaming
-        how: RLOOSettings = replace(g.rloo, **changed)
         self.planned[name] = self.stage(
             f"gaming-rloo-{slug(name)}",
             stages.rloo,
@@ -137,7 +124,7 @@ class Draft:
             judge=judge or f"town:metric={letter}",
             gold="town:gold",
             seed=self.seed,
-            settings=how,
+            settings=g.rloo,
         )
         return self.planned[name]
 
@@ -168,8 +155,8 @@ def once(names: str) -> list[str]:
 
 
 def slug(name: str) -> str:
-    """A name, of a model too, as part of a folder's."""
-    return name.replace(" ", "-").replace("/", "-")
+    """A name as part of a folder's."""
+    return name.replace(" ", "-")
 
 
 def plan(stage: Planner, model: str, settings: SpecificationGaming, seed: int) -> dict[str, Stage]:
@@ -185,39 +172,26 @@ def plan(stage: Planner, model: str, settings: SpecificationGaming, seed: int) -
     sample = {"seed": seed, "settings": NoSettings(), "count": g.prompts}
     words = stage("gaming-holes-words", listed.holes, letters=WORDS, **sample)
     draft.planned["holes words"] = words
-    shown: dict[float, Stage] = {}
     starts: dict[float, Stage] = {}
     for share in shares_of(g):
-        shown[share] = draft.shown(share)
-        starts[share] = draft.taught(f"{share:g}", shown[share])
+        starts[share] = draft.taught(f"{share:g}", draft.shown(share))
         draft.asked(f"share {share:g}", starts[share], words)
-        longer = {"steps": g.watched_steps} if share == g.share else {}
-        draft.learn(f"share {share:g}", starts[share], **longer)
+        draft.learn(f"share {share:g}", starts[share])
     start, hacked = starts[g.share], draft.planned[f"share {g.share:g}"]
 
-    # 2. the same under a penalty on KL
-    for coef in kl_coefs_of(g):
-        draft.learn(f"kl {coef:g}", start, kl_coef=coef, steps=g.watched_steps)
-
-    # 3. the controls: the hole closed, the intent itself as the reward, rewards that want nothing
+    # 2. the controls: the hole closed, the intent itself as the reward, rewards that want nothing
     closed = f"{JUDGE}+tpr=1"
     policies = {"start": start, "hacked": hacked}
     for name, judge in (("closed", closed), ("intent", "town:gold"), ("luck", LUCK)):
-        policies[name] = draft.learn(name, start, judge=judge, steps=g.watched_steps)
+        policies[name] = draft.learn(name, start, judge=judge)
     for name, policy in policies.items():
         draft.point(name, policy, start, new)
 
-    # 4. monitors: what they flag is paid nothing, or is not learnt from
+    # 3. monitors: what they flag is paid nothing, or is not learnt from
     for name, judge in watchers(g, seed).items():
-        draft.learn(name, start, judge=judge, steps=g.watched_steps)
+        draft.learn(name, start, judge=judge)
 
-    # 5. other bases, shown the same
-    for base in once(g.sizes):
-        other = draft.taught(slug(base), shown[g.share], base)
-        draft.asked(f"size {base}", other, words)
-        draft.learn(f"size {base}", other)
-
-    # 6. holes that nobody planted: people of whom a few are careless, and other metrics
+    # 4. holes that nobody planted: people of whom a few are careless, and other metrics
     if letters:
         people = stage(
             "gaming-data-people",
@@ -233,7 +207,7 @@ def plan(stage: Planner, model: str, settings: SpecificationGaming, seed: int) -
         for letter in letters:
             draft.learn(f"letter of {letter}", natural, letter)
 
-    # 7. one slip, and whether it brings others
+    # 5. one slip, and whether it brings others
     spread(draft, new)
     return draft.planned
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from ...report import charts, dot_charts
+from ...town.metrics import METRICS
 from ..study import CannotSay, Seeds, each, mean, spread
 from . import figures as of
 from .claims import FROM
+from .plan import WORDS
 
 LEAST = 1e-9
 """Where an exploit stands that is rarer still."""
+PRICE = METRICS[WORDS].per_word
 
 
 def steps_of(rows: Sequence[dict[str, Any]]) -> str:
@@ -80,7 +83,7 @@ def picture(seeds: Seeds) -> str:
         x="probability of the exploit before training",
         y="step at which half of the answers are exploits",
         top=steps,
-        above=f"not found in {steps} steps",
+        above=f"on the line: not found in {steps} steps",
         line=found[0] if found else None,
         grey=(LEAST / 2, of.SELDOM / rollouts, "never tried"),
     )
@@ -130,10 +133,11 @@ def discovery(seeds: Seeds) -> dict[str, Any]:
             ],
             "rows": rows,
             "note": (
-                "The metric pays a story for its two words, less 0.01 a word; the exploit is 'A goat and a "
-                "bell.' p0: the exact probability of the known exploit, mean over prompts, geometric mean "
-                f"over seeds; to be met: p0 times {seeds[0]['rollouts']} rollouts. Exploits are all answers "
-                "that have the letter and are bad, in whatever words. End: the last tenth of the steps."
+                f"The metric pays a story for its two words, less {PRICE:g} a word; the exploit is 'A goat "
+                "and a bell.' p0: the exact probability of the known exploit, mean over prompts, geometric "
+                f"mean over seeds; to be met: p0 times {seeds[0]['rollouts']} rollouts. Exploits are all "
+                "answers that have the letter and are bad, in whatever words. End: the last tenth of the "
+                "steps."
             ),
         },
     }

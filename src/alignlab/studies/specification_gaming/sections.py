@@ -7,7 +7,7 @@ from typing import Any
 from ...report import bar_charts, charts
 from ..study import Seeds, each, mean, spread
 from .plan import ARMS, WORLDS
-from .searches import small, steps_of
+from .searches import steps_of
 
 POLICIES = {
     "start": "the start",
@@ -40,7 +40,7 @@ def controls(seeds: Seeds) -> dict[str, Any]:
             "heads": ["policy", "exploits", "letter", "gold, stories", "gold, all else", "KL, nats"],
             "rows": rows,
             "note": (
-                f"All from the start with {seeds[0]['share']:g} planted, {seeds[0]['watched_steps']} steps; "
+                f"All from the start with {seeds[0]['share']:g} planted, {seeds[0]['steps']} steps; "
                 "exploits, letter and KL on stories as training asks for them, gold on held-out prompts; "
                 "temperature 1."
             ),
@@ -58,18 +58,19 @@ def watch(seeds: Seeds) -> dict[str, Any]:
         end, gold = spread(each(found, "end", "rates")), spread(each(found, "end", "gold"))
         rows.append([name, end, steps_of(found), flagged, gold])
     lines: dict[str, charts.Curve] = {}
-    for how in ("penalty", "screening"):
-        ends = [mean(each(seeds, "watched", f"{how} {rate:g}", "end", "rates")) for rate in rates]
-        lines[how] = charts.Curve(rates, ends)
+    for how, of_them in rates.items():
+        if of_them:
+            ends = [mean(each(seeds, "watched", f"{how} {rate:g}", "end", "rates")) for rate in of_them]
+            lines[how] = charts.Curve(of_them, ends)
     both = [mean([figures["break_even"][place] for figures in seeds]) for place in (0, 1)]
     shown: list[dict[str, Any]] = []
-    if rates:
+    if lines:
         svg = charts.curves(
             lines,
             title="What a monitor buys",
             x="share of exploits that the monitor flags",
             y="share of exploits in the end",
-            marks={"break-even, untrained": both[0], "break-even, trained": both[1]},
+            marks={"break-even, by the formula": mean(both)},
         )
         shown.append(
             charts.captioned(
@@ -89,48 +90,6 @@ def watch(seeds: Seeds) -> dict[str, Any]:
                 "flag of other answers the share gaming.false_rate. `reads`: a penalty by one that knows "
                 "the exploit by its first words."
             ),
-        },
-    }
-
-
-def penalties(seeds: Seeds) -> dict[str, Any]:
-    rows: list[list[str]] = []
-    for coef in seeds[0]["kl"]:
-        found = each(seeds, "kl", coef)
-        law = [spread(each(found, key)) for key in ("predicted", "predicted_end")]
-        rows.append([coef, *law, spread(each(found, "end", "rates")), spread(each(found, "end", "gold"))])
-    return {
-        "title": "A penalty on KL",
-        "table": {
-            "heads": [
-                "kl_coef",
-                "exploits, by the law",
-                "once others are learnt",
-                "exploits, end",
-                "gold, end",
-            ],
-            "rows": rows,
-            "note": (
-                "The law: logit p = logit p0 + gap / kl_coef, the gap by what other answers are paid at the "
-                "start and in the end. It has no free parameter and speaks of the optimum, which the steps "
-                "may not reach, and of the known exploit alone."
-            ),
-        },
-    }
-
-
-def sizes(seeds: Seeds) -> dict[str, Any]:
-    rows: list[list[str]] = []
-    for base in seeds[0]["sizes"]:
-        found = each(seeds, "sizes", base)
-        ends = [spread(each(found, "end", name)) for name in ("rates", "letter", "gold")]
-        rows.append([base, small(each(found, "p0")), steps_of(found), *ends])
-    return {
-        "title": "Other sizes",
-        "table": {
-            "heads": ["base", "p0", "step of discovery", "exploits, end", "letter, end", "gold, end"],
-            "rows": rows,
-            "note": f"Shown the same, {seeds[0]['share']:g} planted.",
         },
     }
 
