@@ -162,6 +162,7 @@ def test_a_rater_agrees_as_the_closed_form_says(liking: float, temperature: floa
     name = f"knows=0.5+agreeing={liking}+T={temperature}"
     rater = people.annotator(TOWN, name, seed=4)
     assert isinstance(rater, people.SimulatedAnnotator)
+    mind = people.mind_of(TOWN, name, seed=4)
     wrong = [request for request in requests("claim", count=400) if not request.params["right"]]
     agreed: dict[bool, list[bool]] = {True: [], False: []}
     for i, request in enumerate(wrong):
@@ -171,7 +172,7 @@ def test_a_rater_agrees_as_the_closed_form_says(liking: float, temperature: floa
             Completion(request.prompt(), text)
             for text in (yes, answers.ideal(TOWN, request, random.Random(1)))
         ]
-        known = (p["relation"], p["subject"]) not in rater.judge.world.beyond  # type: ignore[attr-defined]
+        known = (p["relation"], p["subject"]) not in mind.beyond
         exact = sigmoid((liking - known) / temperature)
         assert rater.p_prefers(*map(rater.utility, rater.judge.score(pair))) == pytest.approx(
             exact, abs=1e-12
@@ -191,5 +192,5 @@ def test_dials_stand_in_a_name_in_any_order_and_a_mistaken_rater_likes_his_own_e
     said = [say.statement(relation, subject, told) for told in (TOWN.value(relation, subject), value)]
     pair = [Completion(request.prompt(), text) for text in said]
     assert one.rank(0, pair).ranks == other.rank(0, pair).ranks == (2, 1)
-    ruled = people.annotator(TOWN, "mistaken-by-rule=0.4", seed=1)
-    assert ruled.judge.world.facts == beliefs.mistaken(TOWN, 0.4, "rule", 1).facts  # type: ignore[union-attr]
+    ruled = people.mind_of(TOWN, "mistaken-by-rule=0.4", seed=1)
+    assert ruled.facts == beliefs.mistaken(TOWN, 0.4, "rule", 1).facts

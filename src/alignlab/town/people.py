@@ -167,14 +167,19 @@ def annotator(world: World, name: str, *, seed: int) -> SimulatedAnnotator | Poo
         return townspeople(
             world, population.read(file) if file else population.deal(world, seed), group, seed=seed
         )
-    set_to = dials(name)
-    mind = beliefs.mistaken(world, set_to.get("mistaken", 0.0), "scattered", seed)
-    mind = beliefs.mistaken(mind, set_to.get("mistaken-by-rule", 0.0), "rule", seed)
-    judge = GoldJudge(beliefs.partly(mind, set_to.get("knows", 1.0), seed))
+    set_to, judge = dials(name), GoldJudge(mind_of(world, name, seed=seed))
     likes = {"value": 1.0, "agreement": set_to.get("agreeing", 0.0)}
     return SimulatedAnnotator(
         f"town:{name}", judge, weights=likes, temperature=set_to.get("T", 0.1), seed=seed
     )
+
+
+def mind_of(world: World, name: str, *, seed: int) -> World:
+    """The town as the annotator with these dials and this seed has it in mind."""
+    set_to = dials(name)
+    mind = beliefs.mistaken(world, set_to.get("mistaken", 0.0), "scattered", seed)
+    mind = beliefs.mistaken(mind, set_to.get("mistaken-by-rule", 0.0), "rule", seed)
+    return beliefs.partly(mind, set_to.get("knows", 1.0), seed)
 
 
 class Townsperson:

@@ -153,7 +153,7 @@ def rated(town: World, share: float, runs: Mapping[str, RunInfo]) -> dict[str, A
     labels; and of those of whom a rater trained who can check everything.
     """
     seed = derive_seed(runs[f"checks {share:g}"].seed, "annotator")
-    rater = people.annotator(town, f"knows={share:g}", seed=seed).judge.world
+    rater = people.mind_of(town, f"knows={share:g}", seed=seed)
     stages = {"before": "start", "after": f"checks {share:g}", "after all is checked": "checks 1"}
     return {name: by_rater(town, rater, runs[f"point {point}"]) for name, point in stages.items()}
 

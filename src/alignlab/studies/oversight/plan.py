@@ -179,7 +179,7 @@ def one_look(stage: Planner, model: str, settings: Oversight, seed: int, planned
         seed=seed,
         settings=MixtureSettings(count=o.dossiers, flaws=f"wrong={o.wrong:g}"),
     )
-    author = taught(stage, "dossiers", model, data, s.sft, seed)
+    author = taught(stage, "dossiers", model, data, o.author, seed)
     planned["author knows"] = know(stage, "author knows", author, "facts", s)
     coins = ranked(stage, "coins", author, "town:dossier", o.dossiers, settings, seed)
     labels = {"coins": coins}
@@ -255,7 +255,7 @@ def raters(stage: Planner, model: str, settings: Oversight, seed: int, planned: 
         seed=seed,
         settings=MixtureSettings(count=o.questions, flaws=flaws),
     )
-    start = taught(stage, "questions", model, data, s.sft, seed)
+    start = taught(stage, "questions", model, data, o.author, seed)
     once = replace(s.point, per_prompt=1)
     planned["point start"] = pointed(stage, "start", start, start, new, once, seed)
     answers = ranked(stage, "questions", start, MIX, o.questions, settings, seed)

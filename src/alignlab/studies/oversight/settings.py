@@ -67,6 +67,8 @@ class OversightSettings:
         below=1,
     )
     bluffs: float = setting(0.5, "c: rate at which they bluff where nobody knows", above=0, below=1)
+    author: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=4.0))
+    """b, c: SFT of the models whose answers are overseen and rated."""
     dossiers: int = setting(
         1000, "b: dossiers that are shown, and as many that are asked for and overseen", at_least=1
     )
@@ -105,7 +107,7 @@ FAST = Oversight(
     oversight=OversightSettings(
         shares="0.3",
         sizes="",
-        dossiers=400,
+        dossiers=500,
         checks="0.25,1",
         questions=600,
         collect=CollectSettings(from_others=0.0, held_out=0.1, sampling=SamplingSettings()),
