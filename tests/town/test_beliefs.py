@@ -72,6 +72,21 @@ def test_what_somebody_knows_is_nested_the_same_share_of_every_relation_and_true
     assert beliefs.partly(TOWN, 1.0) == TOWN and not BLIND.facts
 
 
+def test_by_rule_somebody_knows_whole_relations_and_nothing_of_the_others() -> None:
+    few, more = (beliefs.partly(TOWN, share, 5, "rule") for share in (0.2, 0.5))
+    assert few.facts.items() < more.facts.items() < TOWN.facts.items() and more.beyond < few.beyond
+    every = Counter(name for name, _ in BLIND.beyond)
+    for mind, share in ((few, 0.2), (more, 0.5)):
+        beyond = Counter(name for name, _ in mind.beyond)
+        assert all(beyond[name] in (0, count) for name, count in every.items())
+        for names in (world.VALUES, world.UNKNOWN):  # of facts and of what nobody knows alike
+            known, of = (sum(count[name] for name in names) for count in (every - beyond, every))
+            assert abs(known / of - share) <= 0.1
+    assert beliefs.partly(TOWN, 1.0, 5, "rule") == TOWN and beliefs.partly(BLIND, 1.0, 5, "rule") == BLIND
+    both = people.mind_of(TOWN, "knows=0.5+knows-by-rule=0.5", seed=5)
+    assert both.beyond > beliefs.partly(TOWN, 0.5, 5).beyond
+
+
 def test_whoever_knows_nothing_cannot_tell_what_is_true() -> None:
     """Of two who answer alike, one of them wrong in every fact, he thinks the same."""
     mistaken, apart = beliefs.mistaken(TOWN, 1.0, seed=9), 0

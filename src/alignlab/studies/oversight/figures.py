@@ -16,7 +16,7 @@ from ...town.gold import judge
 from ...town.language import Fact
 from ...town.world import World, build
 from ..choices import Chosen, chosen
-from .plan import CEILING, TRAINED, Arm, arms_of, checks_of, looks_of, shares_of
+from .plan import CEILING, TRAINED, Arm, arms_of, looks_of, raters_of, shares_of
 from .settings import Oversight
 
 ORIGINS = ("truth", "inherited", "own")
@@ -47,12 +47,13 @@ def measure(runs: dict[str, RunInfo], settings: Oversight) -> dict[str, Any]:
         "shares": shares_of(settings),
         "sizes": sizes,
         "passes": settings.oversight.passes,
+        "can_check": settings.oversight.checks,
         "shown": shown,
         "students": students,
         "knows": {name: info.summary["first"] for name, info in knows.items()},
         "looks": looks,
         "clauses": truth,
-        "checks": {f"{share:g}": rated(town, share, runs) for share in checks_of(settings)},
+        "checks": {name: rated(town, name, dials, runs) for name, dials in raters_of(settings).items()},
     }
 
 
@@ -148,13 +149,13 @@ def clause_truth(run: RunInfo) -> dict[str, Any]:
     return mean_by_prompt(values, persons, share=True)
 
 
-def rated(town: World, share: float, runs: Mapping[str, RunInfo]) -> dict[str, Any]:
-    """What a rater who can check a share of the facts makes of the answers before and after training on his
-    labels; and of those of whom a rater trained who can check everything.
+def rated(town: World, name: str, dials: str, runs: Mapping[str, RunInfo]) -> dict[str, Any]:
+    """What a rater makes of the answers before and after training on his labels; and of those of whom a rater
+    trained who can check everything.
     """
-    seed = derive_seed(runs[f"checks {share:g}"].seed, "annotator")
-    rater = people.mind_of(town, f"knows={share:g}", seed=seed)
-    stages = {"before": "start", "after": f"checks {share:g}", "after all is checked": "checks 1"}
+    seed = derive_seed(runs[f"checks {name}"].seed, "annotator")
+    rater = people.mind_of(town, dials, seed=seed)
+    stages = {"before": "start", "after": f"checks {name}", "after all is checked": "checks everything"}
     return {name: by_rater(town, rater, runs[f"point {point}"]) for name, point in stages.items()}
 
 

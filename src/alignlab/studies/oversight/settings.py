@@ -61,21 +61,18 @@ class OversightSettings:
         names="policies",
     )
     wrong: float = setting(
-        0.35,
+        0.25,
         "b, c: rate at which demonstrators state what is not so, each statement by itself",
         above=0,
         below=1,
     )
     bluffs: float = setting(0.5, "c: rate at which they bluff where nobody knows", above=0, below=1)
-    author: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=4.0))
-    """b, c: SFT of the models whose answers are overseen and rated."""
+    author: SFTSettings = field(default_factory=SFTSettings)
+    """b, c: what the ceiling's student is shown, to write answers with mistakes."""
     dossiers: int = setting(
         1000, "b: dossiers that are shown, and as many that are asked for and overseen", at_least=1
     )
-    checks: str = setting(
-        "0,0.25,0.5,0.75,1",
-        "c: shares of the facts that the rater can check, comma separated, 0.25 and 1 among them",
-    )
+    checks: float = setting(0.25, "c: share of the facts that two of the raters can check", above=0, below=1)
     questions: int = setting(1500, "c: questions that are shown, and as many that are ranked", at_least=1)
     collect: CollectSettings = field(
         default_factory=lambda: CollectSettings(from_others=0.0, held_out=0.1, sampling=SamplingSettings())
@@ -105,11 +102,9 @@ FAST = Oversight(
     demonstrations=1000,
     point=PointSettings(per_prompt=2),
     oversight=OversightSettings(
-        shares="0.3",
-        sizes="",
-        dossiers=500,
-        checks="0.25,1",
-        questions=600,
+        shares="0.1,0.3",
+        dossiers=600,
+        questions=900,
         collect=CollectSettings(from_others=0.0, held_out=0.1, sampling=SamplingSettings()),
     ),
 )
