@@ -239,7 +239,9 @@ def checking(seeds: Seeds) -> dict[str, Any]:
             before, after = (means(seeds, "checks", rater, when, part) for when in ("before", "after"))
             if before and after:
                 told[f"{called}: {can}"] = mean(before), mean(after)
-    picture = bar_charts.before_after(told, title="What a rater can check", x="answers that are true")
+    picture = bar_charts.before_after(
+        told, title="What a rater can check", x="true, of answers that are to the point"
+    )
     return {
         "title": "Raters who cannot check",
         "charts": [
@@ -261,8 +263,9 @@ def checking(seeds: Seeds) -> dict[str, Any]:
             "rows": rows,
             "note": (
                 "Held-out questions, one answer each at temperature 1, before and after DPO on his "
-                "labels. False positives: of the wrong answers to questions for facts, those that he "
-                "takes for right. Bluffs: of questions that nobody can answer."
+                "labels. Truth: of answers that are to the point. False positives: of all wrong answers to "
+                "questions for facts, those that he takes for right. Bluffs: of questions that nobody can "
+                "answer."
             ),
         },
     }
@@ -282,16 +285,20 @@ OVERSIGHT = Study(
         "has a gap between supervisor and student that is not chance"
     ),
     changed=(
-        "Before any seed but 10: the design claimed that a smaller base is a worse critic. In version 2 "
-        "of the town bases of every size find the truth of all facts likeliest, so that critics are shown "
-        "and nothing is claimed of their size; and a debate below the oracle became one not above it. "
-        "Statements are wrong in a quarter and not in 0.35: there nearly every dossier has an error, and the "
-        "oracle's look, which says only whether there is one, told dossiers apart no better than a look at "
-        "random. Students of other sizes are compared at temperature 1, since greedy all of the errors by "
-        "rule were said. The design's rater could check a share that was scattered over all relations, so "
-        "that nothing marks what he cannot check, and truth rose there as elsewhere; the two claims about "
-        "his false positives and about truth where he cannot check are now of a rater who can check whole "
-        "relations, and the scattered one is what he is compared with."
+        "Before any seed but 10: the design claimed that a smaller base is a worse critic. In version 2 of "
+        "the town bases of every size find the truth of all facts likeliest, so that critics are shown and "
+        "nothing is claimed of their size; and a debate below the oracle became one not above it. "
+        "Statements are wrong in a quarter and not in 0.35: there nearly every dossier has an error, and "
+        "the oracle's look, which says only whether there is one, told dossiers apart no better than a "
+        "look at random. Students of other sizes are compared at temperature 1, since greedy all of the "
+        "errors by rule were said. The design's rater could check a share that was scattered over all "
+        "relations, so that nothing marks what he cannot check, and truth rose there as elsewhere; the two "
+        "claims about his false positives and about truth where he cannot check are now of a rater who can "
+        "check whole relations, and the scattered one is what he is compared with. Truth is counted among "
+        "answers that are to the point, since whether they are is seen by whoever can check nothing. "
+        "Authors and answerers set out from the ceiling's student and learn slowly: from the base, or at "
+        "the usual rate, a third and more of what they said of held-out facts was off the point. DPO takes "
+        "two passes."
     ),
     claim=claims.CLAIM,
     mirrors=claims.MIRRORS,
