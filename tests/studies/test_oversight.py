@@ -212,7 +212,9 @@ def test_the_gap_recovered_has_an_interval_over_facts() -> None:
 
 
 def test_of_wrong_answers_a_rater_takes_those_for_right_that_he_cannot_check(tmp_path: Path) -> None:
-    """Two facts that he can check and two that he cannot, one of each told wrong; two that nobody knows."""
+    """Two facts that he can check and two that he cannot, one of each told wrong; one answered by another
+    fact, which is wrong to everybody and neither true nor false of what was asked; two that nobody knows.
+    """
     rater = beliefs.partly(TOWN, 0.5, 1)
     facts = [key for key in TOWN.facts if key[0] == "coat"]
     inside = [key for key in facts if key not in rater.beyond][:2]
@@ -223,6 +225,8 @@ def test_of_wrong_answers_a_rater_takes_those_for_right_that_he_cannot_check(tmp
         true = TOWN.value(relation, subject)
         value = next(c for c in world.COLOURS if c != true) if is_wrong else true
         rows.append(Completion(request.prompt(), say.statement(relation, subject, value)).to_json())
+    away = tasks.Request("fact", {"relation": "coat", "subject": outside[0][1]}, ("?",), "entity", "test")
+    rows.append(Completion(away.prompt(), say.statement("pet", outside[0][1], "dog")).to_json())
     for text in (say.DONT_KNOW, "Ivy dreams of the sea."):
         request = tasks.Request(
             "unanswerable", {"unknown": "dream", "subject": "Ivy"}, ("?",), "entity", "test"
@@ -235,7 +239,7 @@ def test_of_wrong_answers_a_rater_takes_those_for_right_that_he_cannot_check(tmp
     assert {name: found[name]["mean"] for name in ("inside", "outside", "false_positives", "bluffs")} == {
         "inside": 0.5,
         "outside": 0.5,
-        "false_positives": 0.5,
+        "false_positives": pytest.approx(1 / 3),
         "bluffs": 0.5,
     }
     hop = tasks.Request("two_hop", {"relation": "coat", "via": "friend", "subject": "Ivy"}, ("?",), "train")
@@ -430,6 +434,8 @@ def test_the_page_tells_all_of_it_also_where_figures_are_missing() -> None:
     for seeds in ([made_up(), made_up()], [without(made_up())]):
         told = page.tell(seeds)
         assert len(told.sections) == 5 and all(chart["svg"] for chart in told.sections[0]["charts"])
+        drawn = [chart for section in told.sections[1:] for chart in section.get("charts", [])]
+        assert len(drawn) == (seeds[0]["checks"]["by rule"]["after"]["inside"]["mean"] is not None)
         for section in told.sections[1:]:
             assert all(len(line) == len(section["table"]["heads"]) for line in section["table"]["rows"])
 

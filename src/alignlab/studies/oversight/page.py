@@ -239,18 +239,18 @@ def checking(seeds: Seeds) -> dict[str, Any]:
             before, after = (means(seeds, "checks", rater, when, part) for when in ("before", "after"))
             if before and after:
                 told[f"{called}: {can}"] = mean(before), mean(after)
-    picture = bar_charts.before_after(
-        told, title="What a rater can check", x="true, of answers that are to the point"
-    )
+    pictures: list[dict[str, Any]] = []
+    if told:
+        x = "true, of answers that are to the point"
+        svg = bar_charts.before_after(told, title="What a rater can check", x=x)
+        caption = (
+            f"Two raters who can check {seeds[0]['can_check']:g} of the facts and believe the rest, before "
+            "and after DPO on their labels."
+        )
+        pictures.append(charts.captioned(svg, caption))
     return {
         "title": "Raters who cannot check",
-        "charts": [
-            charts.captioned(
-                picture,
-                f"Two raters who can check {seeds[0]['can_check']:g} of the facts and believe the rest, "
-                "before and after DPO on their labels.",
-            )
-        ],
+        "charts": pictures,
         "table": {
             "heads": [
                 "he can check",
