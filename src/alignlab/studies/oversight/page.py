@@ -100,10 +100,7 @@ def pictures(seeds: Seeds) -> dict[str, Any]:
             stacks[f"{called}, {share:g} of all"] = origins(seeds, f"{rule} {share:g}")
     colors = {CALLED[who]: color for who, color in COLORS.items()}
     bands = bar_charts.shares(
-        stacks,
-        title="Where the supervisor is wrong, the student says",
-        x="share of held-out facts that he is wrong about",
-        colors=colors,
+        stacks, title="What the student says", x="where its supervisor is wrong", colors=colors
     )
     found = {name: means(seeds, "looks", name) for name in seeds[0]["looks"]}
     steps = {name: mean(values) for name, values in found.items() if values}
@@ -113,8 +110,8 @@ def pictures(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 bands,
-                "Facts that no demonstration tells of. The supervisor errs here and there, or by rules such "
-                "as 'every door is red', in this share of all facts.",
+                "Facts that the supervisor is wrong about and no demonstration tells of. He errs here and "
+                "there, or by rules such as 'every door is red', in this share of all facts.",
             ),
             charts.captioned(
                 rungs,
