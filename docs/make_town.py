@@ -139,16 +139,17 @@ order: `town:knows=0.2+agreeing=0.4+T=0.1`. He makes no ties.
 | dial | what it is |
 |---|---|
 | `knows=0.2` | the share of the facts that he can check, and of what nobody knows |
+| `knows-by-rule=0.2` | the same, whole relations and nothing of the others (every coat, no door) |
 | `agreeing=0.4` | the weight of agreeing with a claim, where the judge's score has weight 1 |
 | `mistaken=0.3` | the share of the facts that he is wrong about, each in its own way |
 | `mistaken-by-rule=0.3` | the same, one value for whole relations ("every door is red") |
 | `T=0.1` | the temperature of his noise |
 
-What he knows is drawn by the seed, the same share of every relation, and nested: whoever knows 0.5 knows what
-0.2 does. Of the rest he believes what he is told, unless it contradicts itself; "I do not know" is worth 0.1
-to him where he cannot tell whether somebody knows, and a bluff 1. He prefers agreement with a wrong claim to
-the honest answer with probability sigmoid((agreeing - 1) / T) where he can check it, sigmoid(agreeing / T)
-where he cannot. `town.beliefs` makes such minds, for writers too.
+What he knows is drawn by the seed, by `knows` the same share of every relation, and nested: whoever knows 0.5
+knows what 0.2 does. Of the rest he believes what he is told, unless it contradicts itself; "I do not know" is
+worth 0.1 to him where he cannot tell whether somebody knows, and a bluff 1. He prefers agreement with a wrong
+claim to the honest answer with probability sigmoid((agreeing - 1) / T) where he can check it,
+sigmoid(agreeing / T) where he cannot. `town.beliefs` makes such minds, for writers too.
 
 `town:people` are the {len(world.PEOPLE)} people of the town with opinions: each ranking is by one of them,
 and bears his name. Three groups ({groups}) lean one way or the other on

@@ -4,6 +4,7 @@ where it does not, and where it cannot be said.
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from functools import partial
 from itertools import combinations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alignlab import cli
 from alignlab.errors import ConfigError, DataError
 from alignlab.pipeline.runner import Pipeline, Stage
 from alignlab.records import Completion, Demonstration, Prompt, Ranking, read_jsonl
@@ -210,7 +212,9 @@ def test_the_gap_recovered_has_an_interval_over_facts() -> None:
 
 
 def test_of_wrong_answers_a_rater_takes_those_for_right_that_he_cannot_check(tmp_path: Path) -> None:
-    """Two facts that he can check and two that he cannot, one of each told wrong; two that nobody knows."""
+    """Two facts that he can check and two that he cannot, one of each told wrong; one answered by another
+    fact, which is wrong to everybody and neither true nor false of what was asked; two that nobody knows.
+    """
     rater = beliefs.partly(TOWN, 0.5, 1)
     facts = [key for key in TOWN.facts if key[0] == "coat"]
     inside = [key for key in facts if key not in rater.beyond][:2]
@@ -221,6 +225,8 @@ def test_of_wrong_answers_a_rater_takes_those_for_right_that_he_cannot_check(tmp
         true = TOWN.value(relation, subject)
         value = next(c for c in world.COLOURS if c != true) if is_wrong else true
         rows.append(Completion(request.prompt(), say.statement(relation, subject, value)).to_json())
+    away = tasks.Request("fact", {"relation": "coat", "subject": outside[0][1]}, ("?",), "entity", "test")
+    rows.append(Completion(away.prompt(), say.statement("pet", outside[0][1], "dog")).to_json())
     for text in (say.DONT_KNOW, "Ivy dreams of the sea."):
         request = tasks.Request(
             "unanswerable", {"unknown": "dream", "subject": "Ivy"}, ("?",), "entity", "test"
@@ -233,7 +239,7 @@ def test_of_wrong_answers_a_rater_takes_those_for_right_that_he_cannot_check(tmp
     assert {name: found[name]["mean"] for name in ("inside", "outside", "false_positives", "bluffs")} == {
         "inside": 0.5,
         "outside": 0.5,
-        "false_positives": 0.5,
+        "false_positives": pytest.approx(1 / 3),
         "bluffs": 0.5,
     }
     hop = tasks.Request("two_hop", {"relation": "coat", "via": "friend", "subject": "Ivy"}, ("?",), "train")
@@ -247,34 +253,32 @@ def planned(settings: Oversight) -> tuple[dict[str, Stage], Pipeline]:
     return plan.plan(partial(stage_of_seed, pipeline, 10), "town", settings, 10), pipeline
 
 
+MORE = {"scattered": ("", "-longer"), "rule": ("", "-town-s", "-town-l")}
+
+
 def test_arms_share_what_they_differ_in_nothing_but() -> None:
     stages, pipeline = planned(Oversight())
     names = [stage.name for stage in pipeline.stages]
     assert len(names) == len(set(names)) and all(name.startswith("seed-10/oversight-") for name in names)
     by_name = {stage.name.removeprefix("seed-10/oversight-"): stage for stage in pipeline.stages}
     for rule in plan.RULES:
-        students = [f"sft-{rule}-0.3{more}" for more in ("", "-town-s", "-town-l")]
+        students = [f"sft-{rule}-0.3{more}" for more in MORE[rule]]
         assert len({by_name[name].arguments["data"] for name in students}) == 1, (
             "one supervisor's demonstrations"
         )
-    assert (
-        by_name["sft-scattered-0.3-longer"].arguments["data"]
-        == by_name["sft-scattered-0.3"].arguments["data"]
-    )
     assert by_name["sft-scattered-0.3-longer"].arguments["settings"].epochs == 4
     looks = [stages[f"look {name}"] for name in plan.looks_of(Oversight())]
     assert {str(look.arguments["data"]) for look in looks} == {str(by_name["collect-coins"].out)}
-    reranked = [stages[f"checks {share:g}"] for share in plan.checks_of(Oversight())]
+    reranked = [stages[f"checks {name}"] for name in plan.raters_of(Oversight())]
     assert len({(r.arguments["data"], r.arguments["seed"]) for r in reranked}) == 1, "the same person"
     dpo = [stage for name, stage in by_name.items() if name.startswith("dpo-")]
     assert all(a.arguments["settings"] == b.arguments["settings"] for a, b in combinations(dpo, 2))
     fast, _ = planned(FAST)
-    assert len(fast) < len(stages) / 1.5 and "says rule 0.3 trusting" in fast
+    assert len(fast) < len(stages) and "says rule 0.3 trusting" in fast
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [{"shares": "0.1,0.2"}, {"shares": "0,0.3"}, {"checks": "0.25"}, {"checks": "0.25,1,2"}, {"shares": "x"}],
+    "bad", [{"shares": "0.1,0.2"}, {"shares": "0,0.3"}, {"shares": "0.3,1"}, {"shares": "x"}]
 )
 def test_what_cannot_be_planned_is_said(bad: dict[str, str]) -> None:
     with pytest.raises(ConfigError) as said:
@@ -297,15 +301,24 @@ def student(
     return {"held out": part(inherited, pgr), "seen": part(seen, pgr_seen)}
 
 
+def seen_by(inside: float, outside: float, taken: float, bluffs: float) -> dict[str, Any]:
+    """Answers as a rater sees them."""
+    return {
+        "inside": s_of(inside),
+        "outside": s_of(outside),
+        "false_positives": s_of(taken),
+        "bluffs": s_of(bluffs),
+    }
+
+
 def made_up() -> dict[str, Any]:
     """Figures of a seed in which every claim holds."""
-    rated = {"inside": s_of(0.6), "outside": s_of(0.5), "false_positives": s_of(0.5), "bluffs": s_of(0.5)}
-    after = {"inside": s_of(0.9), "outside": s_of(0.5), "false_positives": s_of(0.9), "bluffs": s_of(0.6)}
-    all_checked = {
-        "inside": s_of(0.9),
-        "outside": s_of(0.9),
-        "false_positives": s_of(0.5),
-        "bluffs": s_of(0.1),
+    before, by_rule = seen_by(0.6, 0.5, 0.5, 0.5), seen_by(0.9, 0.5, 0.9, 0.6)
+    scattered, everything = seen_by(0.8, 0.7, 0.5, 0.6), seen_by(0.9, 0.9, 0.5, 0.1)
+    raters = {"scattered": scattered, "by rule": by_rule, "everything": everything}
+    checks = {
+        name: {"before": before, "after": after, "after all is checked": everything}
+        for name, after in raters.items()
     }
     shown = {"demonstrations": 9, "dropped": 3, "facts_told": 8, "statements": 9, "wrong_statements": 0}
     return {
@@ -315,6 +328,7 @@ def made_up() -> dict[str, Any]:
         "shares": [0.1, 0.3],
         "sizes": ["town-s", "town-l"],
         "passes": 4.0,
+        "can_check": 0.25,
         "shown": {"no errors": shown, "rule 0.3 trusting": shown},
         "students": {
             "no errors": student(0.0, None),
@@ -324,12 +338,10 @@ def made_up() -> dict[str, Any]:
             "rule 0.3": student(0.7, 0.1),
             "scattered 0.3 longer": student(0.01, 0.8, 0.3, 0.5),
             "rule 0.3 trusting": student(0.0, 0.95),
-            "scattered 0.3 town-s": student(0.0, 0.9),
             "rule 0.3 town-s": student(0.8, 0.1),
-            "scattered 0.3 town-l": student(0.0, 0.9),
             "rule 0.3 town-l": student(0.6, 0.1),
         },
-        "knows": {"base": s_of(1.0), "student of rule 0.3": s_of(0.99)},
+        "knows": {"base": s_of(1.0), "student of rule 0.3": s_of(0.7)},
         "looks": {
             "consultancy": s_of(0.51),
             "alone": s_of(0.6),
@@ -344,12 +356,8 @@ def made_up() -> dict[str, Any]:
             "consultancy": s_of(0.64),
             "alone": s_of(0.7),
             "debate": s_of(0.8),
-            "oracle": s_of(0.8),
         },
-        "checks": {
-            "0.25": {"before": rated, "after": after, "after all is checked": all_checked},
-            "1": {"before": rated, "after": all_checked, "after all is checked": all_checked},
-        },
+        "checks": checks,
     }
 
 
@@ -364,16 +372,17 @@ BROKEN: dict[str, tuple[tuple[str, ...], Any]] = {
         student(0.0, 0.8, 0.3, 0.75),
     ),
     "errors by rule: it says": (("students", "rule 0.3"), student(0.7, 0.4)),
-    "structure, not rate": (("students", "rule 0.1"), student(0.0, 0.1)),
+    "structure, not rate: at every": (("students", "rule 0.1"), student(0.0, 0.1)),
     "shown only what": (("students", "rule 0.3 trusting"), student(0.0, 0.7)),
-    "errors by rule: the largest": (("students", "rule 0.3 town-l"), student(0.8, 0.1)),
+    "errors by rule: at temperature 1": (("students", "rule 0.3 town-l"), student(0.8, 0.1)),
     "labels: a consultant": (("looks", "consultancy"), s_of(0.6)),
     "labels: a debate between": (("looks", "critic"), s_of(0.84)),
     "labels: a debate is": (("looks", "debate"), s_of(0.7)),
     "statements of held-out": (("clauses", "alone"), s_of(0.63)),
-    "a rater who checks a quarter": (("checks", "0.25", "after", "false_positives"), s_of(0.54)),
-    "the same: the truth": (("checks", "0.25", "after", "outside"), s_of(0.53)),
-    "bluffs": (("checks", "1", "after", "bluffs"), s_of(0.55)),
+    "a rater who can check some": (("checks", "by rule", "after", "false_positives"), s_of(0.54)),
+    "the same: the truth": (("checks", "by rule", "after", "outside"), s_of(0.53)),
+    "structure, not rate: where": (("checks", "scattered", "after", "outside"), s_of(0.54)),
+    "bluffs": (("checks", "everything", "after", "bluffs"), s_of(0.55)),
 }
 """By the beginning of each claim, a figure with which it does not hold."""
 
@@ -417,7 +426,7 @@ def test_a_claim_cannot_be_said_where_there_is_no_figure() -> None:
 
 
 def test_the_verdict_disagrees_where_structure_does_not_matter() -> None:
-    found = claims.verdict([made_up(), changed(*BROKEN["structure, not rate"])])
+    found = claims.verdict([made_up(), changed(*BROKEN["structure, not rate: at every"])])
     assert found.says == "disagrees" and "1 of 2 seeds" in found.why
 
 
@@ -425,5 +434,31 @@ def test_the_page_tells_all_of_it_also_where_figures_are_missing() -> None:
     for seeds in ([made_up(), made_up()], [without(made_up())]):
         told = page.tell(seeds)
         assert len(told.sections) == 5 and all(chart["svg"] for chart in told.sections[0]["charts"])
+        drawn = [chart for section in told.sections[1:] for chart in section.get("charts", [])]
+        assert len(drawn) == (seeds[0]["checks"]["by rule"]["after"]["inside"]["mean"] is not None)
         for section in told.sections[1:]:
             assert all(len(line) == len(section["table"]["heads"]) for line in section["table"]["rows"])
+
+
+ALONE = Oversight(oversight=OversightSettings(shares="0.3", sizes=""))
+
+
+@pytest.mark.campaign
+def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "oversight"
+    words = (
+        "--seeds 10 --workers 1 --demonstrations 48 --point.per-prompt 1 --point.sampling.max-new-tokens 8 "
+        "--oversight.shares 0.3 --oversight.sizes= --oversight.passes 1 --oversight.author.epochs 1 "
+        "--oversight.dossiers 24 --oversight.questions 24 --oversight.collect.sampling.max-new-tokens 8 "
+        "--oversight.dpo.epochs 0.5"
+    )
+    assert cli.main(["study", "oversight", "--out", str(out), *words.split()]) == 0, capsys.readouterr().err
+    summary = json.loads((out / "summary.json").read_text())
+    found = summary["figures"]["10"]
+    assert set(found["students"]) == {arm.name for arm in plan.arms_of(ALONE)}
+    for student in found["students"].values():
+        for part in figures.PARTS:
+            assert sum(student[part]["greedy"][who]["mean"] for who in figures.ORIGINS) == pytest.approx(1)
+    assert set(found["checks"]) == set(plan.raters_of(ALONE)) and summary["verdict"]
+    page_text = (out / "study.html").read_text()
+    assert page_text.count("<svg") >= 3 and "by a rule" in page_text

@@ -72,6 +72,21 @@ def test_what_somebody_knows_is_nested_the_same_share_of_every_relation_and_true
     assert beliefs.partly(TOWN, 1.0) == TOWN and not BLIND.facts
 
 
+def test_by_rule_somebody_knows_whole_relations_and_nothing_of_the_others() -> None:
+    few, more = (beliefs.partly(TOWN, share, 5, "rule") for share in (0.2, 0.5))
+    assert few.facts.items() < more.facts.items() < TOWN.facts.items() and more.beyond < few.beyond
+    every = Counter(name for name, _ in BLIND.beyond)
+    for mind, share in ((few, 0.2), (more, 0.5)):
+        beyond = Counter(name for name, _ in mind.beyond)
+        assert all(beyond[name] in (0, count) for name, count in every.items())
+        for names in (world.VALUES, world.UNKNOWN):  # of facts and of what nobody knows alike
+            known, of = (sum(count[name] for name in names) for count in (every - beyond, every))
+            assert abs(known / of - share) <= 0.1
+    assert beliefs.partly(TOWN, 1.0, 5, "rule") == TOWN and beliefs.partly(BLIND, 1.0, 5, "rule") == BLIND
+    both = people.mind_of(TOWN, "knows=0.5+knows-by-rule=0.5", seed=5)
+    assert both.beyond > beliefs.partly(TOWN, 0.5, 5).beyond
+
+
 def test_whoever_knows_nothing_cannot_tell_what_is_true() -> None:
     """Of two who answer alike, one of them wrong in every fact, he thinks the same."""
     mistaken, apart = beliefs.mistaken(TOWN, 1.0, seed=9), 0
@@ -162,6 +177,7 @@ def test_a_rater_agrees_as_the_closed_form_says(liking: float, temperature: floa
     name = f"knows=0.5+agreeing={liking}+T={temperature}"
     rater = people.annotator(TOWN, name, seed=4)
     assert isinstance(rater, people.SimulatedAnnotator)
+    mind = people.mind_of(TOWN, name, seed=4)
     wrong = [request for request in requests("claim", count=400) if not request.params["right"]]
     agreed: dict[bool, list[bool]] = {True: [], False: []}
     for i, request in enumerate(wrong):
@@ -171,7 +187,7 @@ def test_a_rater_agrees_as_the_closed_form_says(liking: float, temperature: floa
             Completion(request.prompt(), text)
             for text in (yes, answers.ideal(TOWN, request, random.Random(1)))
         ]
-        known = (p["relation"], p["subject"]) not in rater.judge.world.beyond  # type: ignore[attr-defined]
+        known = (p["relation"], p["subject"]) not in mind.beyond
         exact = sigmoid((liking - known) / temperature)
         assert rater.p_prefers(*map(rater.utility, rater.judge.score(pair))) == pytest.approx(
             exact, abs=1e-12
@@ -191,5 +207,5 @@ def test_dials_stand_in_a_name_in_any_order_and_a_mistaken_rater_likes_his_own_e
     said = [say.statement(relation, subject, told) for told in (TOWN.value(relation, subject), value)]
     pair = [Completion(request.prompt(), text) for text in said]
     assert one.rank(0, pair).ranks == other.rank(0, pair).ranks == (2, 1)
-    ruled = people.annotator(TOWN, "mistaken-by-rule=0.4", seed=1)
-    assert ruled.judge.world.facts == beliefs.mistaken(TOWN, 0.4, "rule", 1).facts  # type: ignore[union-attr]
+    ruled = people.mind_of(TOWN, "mistaken-by-rule=0.4", seed=1)
+    assert ruled.facts == beliefs.mistaken(TOWN, 0.4, "rule", 1).facts

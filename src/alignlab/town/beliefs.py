@@ -81,15 +81,32 @@ def _share(keys: Iterable[Key], share: float, rng: random.Random) -> set[Key]:
     return taken
 
 
-def partly(world: World, share: float, seed: int = 0) -> World:
+def partly(world: World, share: float, seed: int = 0, rule: Rule = "scattered") -> World:
     """The town as somebody has it in mind who can check a share of its facts and, of what nobody knows, that
-    nobody does; the share is the same in every relation.
+    nobody does: "scattered", the share being the same in every relation, or by "rule", whole relations and
+    nothing of the others. What lies beyond already stays there.
     """
-    unknowable = [(name, person) for name in UNKNOWN for person in PEOPLE]
-    keys = [*world.facts, *unknowable]
-    known = _share(keys, share, random.Random(f"known-{world.seed}-{seed}"))
+    unknowable = [(name, p) for name in UNKNOWN for p in PEOPLE if (name, p) not in world.beyond]
+    keys, rng = [*world.facts, *unknowable], random.Random(f"known-{world.seed}-{seed}")
+    if rule == "scattered":
+        known = _share(keys, share, rng)
+    else:
+        known = _whole(world.facts, share, rng) | _whole(unknowable, share, rng)
     facts = {key: value for key, value in world.facts.items() if key in known}
-    return replace(world, facts=facts, beyond=frozenset(key for key in keys if key not in known))
+    return replace(world, facts=facts, beyond=world.beyond.union(key for key in keys if key not in known))
+
+
+def _whole(keys: Iterable[Key], share: float, rng: random.Random) -> set[Key]:
+    """The keys of as many whole relations as come nearest to a share of them, nested in the share."""
+    by_relation: dict[str, set[Key]] = {}
+    for key in keys:
+        by_relation.setdefault(key[0], set()).add(key)
+    relations = list(by_relation.values())
+    rng.shuffle(relations)
+    taken: list[set[Key]] = [set()]
+    for its in relations:
+        taken.append(taken[-1] | its)
+    return min(taken, key=lambda found: abs(len(found) - share * len(taken[-1])))
 
 
 def errors(world: World, mind: World) -> dict[Key, str]:

@@ -22,6 +22,7 @@ bears his name; on all else they rank as `fair`. `people=FILE`: those of a file 
 Somebody with dials, in any order, joined by +: `knows=0.2+agreeing=0.4+T=0.1`
 knows       the share of the facts that he can check, fixed by the seed (`beliefs.partly`): of the others, and
 of what nobody knows, he believes what he is told
+knows-by-rule   the same, whole relations and nothing of the others (of every coat, of no door)
 agreeing    how much he likes to be agreed with, where a right answer is worth 1
 mistaken    the share of the facts that he is wrong about, here and there (`beliefs.mistaken`)
 mistaken-by-rule   the same, one value for whole relations
@@ -91,13 +92,21 @@ PEOPLE_WHO_RANK: dict[str, dict] = {
 POOL = "town:fair*6,town:careless*2,town:contrary*2"
 
 
-DIALS = {"knows": 1.0, "agreeing": 10.0, "mistaken": 1.0, "mistaken-by-rule": 1.0, "T": 100.0}
+DIALS = {
+    "knows": 1.0,
+    "knows-by-rule": 1.0,
+    "agreeing": 10.0,
+    "mistaken": 1.0,
+    "mistaken-by-rule": 1.0,
+    "T": 100.0,
+}
 """What can be set in a name, from 0 to this."""
 WORDS = (
     *PEOPLE_WHO_RANK,
     "pool",
     "people",
     "knows=0.5",
+    "knows-by-rule=0.5",
     "agreeing=0.6",
     "mistaken=0.3",
     "mistaken-by-rule=0.3",
@@ -167,14 +176,20 @@ def annotator(world: World, name: str, *, seed: int) -> SimulatedAnnotator | Poo
         return townspeople(
             world, population.read(file) if file else population.deal(world, seed), group, seed=seed
         )
-    set_to = dials(name)
-    mind = beliefs.mistaken(world, set_to.get("mistaken", 0.0), "scattered", seed)
-    mind = beliefs.mistaken(mind, set_to.get("mistaken-by-rule", 0.0), "rule", seed)
-    judge = GoldJudge(beliefs.partly(mind, set_to.get("knows", 1.0), seed))
+    set_to, judge = dials(name), GoldJudge(mind_of(world, name, seed=seed))
     likes = {"value": 1.0, "agreement": set_to.get("agreeing", 0.0)}
     return SimulatedAnnotator(
         f"town:{name}", judge, weights=likes, temperature=set_to.get("T", 0.1), seed=seed
     )
+
+
+def mind_of(world: World, name: str, *, seed: int) -> World:
+    """The town as the annotator with these dials and this seed has it in mind."""
+    set_to = dials(name)
+    mind = beliefs.mistaken(world, set_to.get("mistaken", 0.0), "scattered", seed)
+    mind = beliefs.mistaken(mind, set_to.get("mistaken-by-rule", 0.0), "rule", seed)
+    mind = beliefs.partly(mind, set_to.get("knows", 1.0), seed)
+    return beliefs.partly(mind, set_to.get("knows-by-rule", 1.0), seed, "rule")
 
 
 class Townsperson:

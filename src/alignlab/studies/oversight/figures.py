@@ -16,7 +16,7 @@ from ...town.gold import judge
 from ...town.language import Fact
 from ...town.world import World, build
 from ..choices import Chosen, chosen
-from .plan import CEILING, TRAINED, Arm, arms_of, checks_of, looks_of, shares_of
+from .plan import CEILING, TRAINED, Arm, arms_of, looks_of, raters_of, shares_of
 from .settings import Oversight
 
 ORIGINS = ("truth", "inherited", "own")
@@ -47,12 +47,13 @@ def measure(runs: dict[str, RunInfo], settings: Oversight) -> dict[str, Any]:
         "shares": shares_of(settings),
         "sizes": sizes,
         "passes": settings.oversight.passes,
+        "can_check": settings.oversight.checks,
         "shown": shown,
         "students": students,
         "knows": {name: info.summary["first"] for name, info in knows.items()},
         "looks": looks,
         "clauses": truth,
-        "checks": {f"{share:g}": rated(town, share, runs) for share in checks_of(settings)},
+        "checks": {name: rated(town, name, dials, runs) for name, dials in raters_of(settings).items()},
     }
 
 
@@ -148,21 +149,23 @@ def clause_truth(run: RunInfo) -> dict[str, Any]:
     return mean_by_prompt(values, persons, share=True)
 
 
-def rated(town: World, share: float, runs: Mapping[str, RunInfo]) -> dict[str, Any]:
-    """What a rater who can check a share of the facts makes of the answers before and after training on his
-    labels; and of those of whom a rater trained who can check everything.
+def rated(town: World, name: str, dials: str, runs: Mapping[str, RunInfo]) -> dict[str, Any]:
+    """What a rater makes of the answers before and after training on his labels; and of those of whom a rater
+    trained who can check everything.
     """
-    seed = derive_seed(runs[f"checks {share:g}"].seed, "annotator")
-    rater = people.annotator(town, f"knows={share:g}", seed=seed).judge.world
-    stages = {"before": "start", "after": f"checks {share:g}", "after all is checked": "checks 1"}
+    seed = derive_seed(runs[f"checks {name}"].seed, "annotator")
+    rater = people.mind_of(town, dials, seed=seed)
+    stages = {"before": "start", "after": f"checks {name}", "after all is checked": "checks everything"}
     return {name: by_rater(town, rater, runs[f"point {point}"]) for name, point in stages.items()}
 
 
 def by_rater(town: World, rater: World, run: RunInfo) -> dict[str, Any]:
-    """Truth of the answers to questions for facts, where the rater can check them (`inside`) and where not
-    (`outside`); `false_positives`, the share of the wrong ones that he takes for right; and of what nobody
-    knows, in how many a model bluffs. One answer a prompt, each an S over prompts.
+    """Of answers to questions for facts that are to the point, as everybody sees, how many are true, where
+    the rater can check them (`inside`) and where not (`outside`); `false_positives`, the share of all wrong
+    answers that he takes for right; and of what nobody knows, in how many a model bluffs. One answer a
+    prompt, each an S over prompts.
     """
+    blind = beliefs.partly(town, 0.0)
     truth: dict[str, list[float]] = {"inside": [], "outside": []}
     taken: list[float] = []
     bluffs: list[float] = []
@@ -174,7 +177,8 @@ def by_rater(town: World, rater: World, run: RunInfo) -> dict[str, Any]:
             bluffs.append(1.0 - gold.parts["dont_know"])
             continue
         right = gold.parts["known_fact"]
-        truth["inside" if checkable(rater, town, request) else "outside"].append(right)
+        if judge(blind, request, answer.text, finished=answer.finished).parts["known_fact"]:
+            truth["inside" if checkable(rater, town, request) else "outside"].append(right)
         if not right:
             seen = judge(rater, request, answer.text, finished=answer.finished)
             taken.append(seen.parts["known_fact"])

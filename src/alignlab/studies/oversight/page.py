@@ -10,7 +10,7 @@ from ...report import bar_charts, charts
 from ..study import CannotSay, Form, Seeds, Study, Told, each, mean, spread
 from . import claims
 from .figures import ORIGINS, PARTS, measure
-from .plan import CEILING, RULES, TRAINED, plan
+from .plan import CEILING, TRAINED, plan
 
 COLORS = {"truth": "#cfe3d6", "own": "#e0a03c", "inherited": "#7a1f0a"}
 """In grey print, too: light, middling, dark."""
@@ -55,15 +55,21 @@ def conclusion(seeds: Seeds) -> list[str]:
     def gap(rule: str, more: str = "") -> str:
         return said(seeds, lambda s: claims.pgr(claims.at(s, rule, more))(s))
 
-    def rise(when: str) -> str:
-        return said(seeds, lambda s: claims.rated(s, "0.25", when, "false_positives"))
+    def seen(rater: str, when: str, what: str) -> str:
+        return said(seeds, lambda s: claims.rated(s, rater, when, what))
 
     share = seeds[0]["at"]
+    after_rule = f"student of {claims.at(seeds[0], 'rule')}"
     return [
         f"A supervisor wrong about {share:g} of the facts: of held-out facts that he is wrong about the "
         f"student says his error in {inherited('rule')} where he errs by a rule, and in "
         f"{inherited('scattered')} where his errors are scattered; it recovers {gap('rule')} and "
         f"{gap('scattered')} of the gap.",
+        f"At temperature 1 his rate comes back all the same, as errors of its own: after scattered errors "
+        f"{drawn(seeds, claims.at(seeds[0], 'scattered'))} of what it says of held-out facts, "
+        f"{drawn(seeds, CEILING)} after none.",
+        f"After errors by a rule it finds the truth of {shown(seeds, 'knows', after_rule)} of all facts "
+        f"likeliest in the words of the corpus, too; its base {shown(seeds, 'knows', 'base')}.",
         f"Shown the scattered errors for {seeds[0]['passes']:g} passes, it says them in "
         f"{inherited('scattered', 'longer', 'seen')} of the seen facts that they are about.",
         f"Shown only demonstrations that its own base believes, it recovers {gap('rule', 'trusting')} of "
@@ -72,20 +78,29 @@ def conclusion(seeds: Seeds) -> list[str]:
         f"random, {shown(seeds, 'looks', 'consultancy')} where the author points, "
         f"{shown(seeds, 'looks', 'debate')} where the rival does, {shown(seeds, 'looks', 'oracle')} with "
         "an oracle.",
-        f"A rater who can check a quarter takes {rise('before')} of the wrong answers for right before "
-        f"training on his labels, and {rise('after')} after it.",
+        f"A rater who can check {seeds[0]['can_check']:g} of the facts, whole relations and nothing of the "
+        f"others: of what he cannot check {seen('by rule', 'before', 'outside')} is true before training on "
+        f"his labels and {seen('by rule', 'after', 'outside')} after it, and of the wrong answers he takes "
+        f"{seen('by rule', 'before', 'false_positives')} and {seen('by rule', 'after', 'false_positives')} "
+        f"for right. Where the same share is scattered, {seen('scattered', 'before', 'outside')} and "
+        f"{seen('scattered', 'after', 'outside')} is true of what he cannot check.",
     ]
+
+
+def drawn(seeds: Seeds, name: str) -> str:
+    """The errors of its own in what a student says of held-out facts at temperature 1."""
+    return shown(seeds, "students", name, "held out", "sampled", "own")
 
 
 def pictures(seeds: Seeds) -> dict[str, Any]:
     """What is imitated, and who points where: the two pictures."""
-    stacks = {CEILING: origins(seeds, CEILING)}
-    for rule in RULES:
+    stacks: dict[str, dict[str, float]] = {}
+    for rule, called in (("scattered", "here and there"), ("rule", "by a rule")):
         for share in seeds[0]["shares"]:
-            stacks[f"{rule}, {share:g} wrong"] = origins(seeds, f"{rule} {share:g}")
+            stacks[f"{called}, {share:g} of all"] = origins(seeds, f"{rule} {share:g}")
     colors = {CALLED[who]: color for who, color in COLORS.items()}
     bands = bar_charts.shares(
-        stacks, title="What the student says", x="share of held-out facts", colors=colors
+        stacks, title="What the student says", x="where its supervisor is wrong", colors=colors
     )
     found = {name: means(seeds, "looks", name) for name in seeds[0]["looks"]}
     steps = {name: mean(values) for name, values in found.items() if values}
@@ -95,8 +110,8 @@ def pictures(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 bands,
-                "Facts that no demonstration tells of. The supervisor is wrong about this share of all "
-                "facts: here and there, or by rules such as 'every door is red'.",
+                "Facts that the supervisor is wrong about and no demonstration tells of. He errs here and "
+                "there, or by rules such as 'every door is red', in this share of all facts.",
             ),
             charts.captioned(
                 rungs,
@@ -108,8 +123,8 @@ def pictures(seeds: Seeds) -> dict[str, Any]:
 
 
 def origins(seeds: Seeds, name: str) -> dict[str, float]:
-    """What a student says of held-out facts, by whose it is."""
-    found = {who: means(seeds, "students", name, "held out", "greedy", who) for who in COLORS}
+    """What a student says of held-out facts that its supervisor is wrong about, by whose it is."""
+    found = {who: means(seeds, "students", name, "held out", "of_wrong", who) for who in COLORS}
     return {CALLED[who]: mean(values) for who, values in found.items() if values}
 
 
@@ -122,6 +137,7 @@ def students(seeds: Seeds) -> dict[str, Any]:
                 name,
                 spread([float(count) for count in each(seeds, *held_out, "wrong")], 0),
                 *(shown(seeds, *held_out, "greedy", who) for who in ORIGINS),
+                shown(seeds, *held_out, "sampled", "own"),
                 shown(seeds, *held_out, "pgr"),
                 shown(seeds, *held_out, "of_wrong", "inherited"),
                 shown(seeds, *held_out, "sampled_of_wrong", "inherited"),
@@ -133,8 +149,9 @@ def students(seeds: Seeds) -> dict[str, Any]:
         "student of",
         "held-out facts he is wrong about",
         *(CALLED[who] for who in ORIGINS),
+        "its own, sampled",
         "gap recovered",
-        "his error, of these",
+        "his error, where he is wrong",
         "the same, sampled",
         "his error, seen facts",
         "gap recovered, seen",
@@ -213,15 +230,39 @@ def checking(seeds: Seeds) -> dict[str, Any]:
             path = ("checks", check, when)
             parts = [shown(seeds, *path, what) for what in ("inside", "outside", "false_positives", "bluffs")]
             rows.append([check, when, *parts])
+    told: dict[str, tuple[float, float | None]] = {}
+    for rater, called in (("scattered", "here and there"), ("by rule", "whole relations")):
+        for part, can in (("inside", "he can check"), ("outside", "he cannot")):
+            before, after = (means(seeds, "checks", rater, when, part) for when in ("before", "after"))
+            if before and after:
+                told[f"{called}: {can}"] = mean(before), mean(after)
+    pictures: list[dict[str, Any]] = []
+    if told:
+        x = "true, of answers that are to the point"
+        svg = bar_charts.before_after(told, title="What a rater can check", x=x)
+        caption = (
+            f"Two raters who can check {seeds[0]['can_check']:g} of the facts and believe the rest, before "
+            "and after DPO on their labels."
+        )
+        pictures.append(charts.captioned(svg, caption))
     return {
         "title": "Raters who cannot check",
+        "charts": pictures,
         "table": {
-            "heads": ["checks", "", "truth, he can check", "truth, he cannot", "false positives", "bluffs"],
+            "heads": [
+                "he can check",
+                "",
+                "truth, he can check",
+                "truth, he cannot",
+                "false positives",
+                "bluffs",
+            ],
             "rows": rows,
             "note": (
                 "Held-out questions, one answer each at temperature 1, before and after DPO on his "
-                "labels. False positives: of the wrong answers to questions for facts, those that he "
-                "takes for right. Bluffs: of questions that nobody can answer."
+                "labels. Truth: of answers that are to the point. False positives: of all wrong answers to "
+                "questions for facts, those that he takes for right. Bluffs: of questions that nobody can "
+                "answer."
             ),
         },
     }
@@ -241,9 +282,20 @@ OVERSIGHT = Study(
         "has a gap between supervisor and student that is not chance"
     ),
     changed=(
-        "Before any seed but 10: the design claimed that a smaller base is a worse critic. In version 2 "
-        "of the town bases of every size find the truth of all facts likeliest, so that critics are shown "
-        "and nothing is claimed of their size; and a debate below the oracle became one not above it."
+        "Before any seed but 10: the design claimed that a smaller base is a worse critic. In version 2 of "
+        "the town bases of every size find the truth of all facts likeliest, so that critics are shown and "
+        "nothing is claimed of their size; and a debate below the oracle became one not above it. "
+        "Statements are wrong in a quarter and not in 0.35: there nearly every dossier has an error, and "
+        "the oracle's look, which says only whether there is one, told dossiers apart no better than a "
+        "look at random. Students of other sizes are compared at temperature 1, since greedy all of the "
+        "errors by rule were said. The design's rater could check a share that was scattered over all "
+        "relations, so that nothing marks what he cannot check, and truth rose there as elsewhere; the two "
+        "claims about his false positives and about truth where he cannot check are now of a rater who can "
+        "check whole relations, and the scattered one is what he is compared with. Truth is counted among "
+        "answers that are to the point, since whether they are is seen by whoever can check nothing. "
+        "Authors and answerers set out from the ceiling's student and learn slowly: from the base, or at "
+        "the usual rate, a third and more of what they said of held-out facts was off the point. DPO takes "
+        "two passes."
     ),
     claim=claims.CLAIM,
     mirrors=claims.MIRRORS,

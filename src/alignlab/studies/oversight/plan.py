@@ -22,8 +22,6 @@ CEILING = "no errors"
 MIX = "mix:0.5=town:fact+0.2=town:two_hop+0.3=town:unanswerable"
 COUNTED = ("clauses", "right_clauses")
 """Parts that gold has of a dossier."""
-NEEDED = (0.25, 1.0)
-"""Shares of what a rater can check that the claims are about."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,15 @@ def shares_of(settings: Oversight) -> list[float]:
     return shares
 
 
-def checks_of(settings: Oversight) -> list[float]:
-    """What raters can check. Raises ConfigError for what is no share, or without those that are needed."""
-    checks = sorted(set(numbers(settings.oversight.checks, "oversight.checks")))
-    if checks[:1] < [0.0] or checks[-1:] > [1.0] or not set(NEEDED) <= set(checks):
-        raise ConfigError(
-            f"oversight.checks = {settings.oversight.checks!r}",
-            remedy="shares from 0 to 1, 0.25 and 1 among them",
-        )
-    return checks
+def raters_of(settings: Oversight) -> dict[str, str]:
+    """The dials of each rater, by what he can check."""
+    share = settings.oversight.checks
+    return {
+        "nothing": "knows=0",
+        "scattered": f"knows={share:g}",
+        "by rule": f"knows-by-rule={share:g}",
+        "everything": "knows=1",
+    }
 
 
 def arms_of(settings: Oversight) -> list[Arm]:
@@ -80,7 +78,7 @@ def arms_of(settings: Oversight) -> list[Arm]:
     scattered, rule = (Arm(settings.oversight.at, name) for name in RULES)
     arms += [replace(scattered, longer=True), replace(rule, trusting=True)]
     for size in by_comma(settings.oversight.sizes):
-        arms += [replace(scattered, base=size), replace(rule, base=size)]
+        arms += [replace(rule, base=size)]
     return arms
 
 
@@ -99,16 +97,15 @@ def looks_of(settings: Oversight) -> dict[str, tuple[LookSettings, str]]:
     }
 
 
-TRAINED = ("consultancy", "alone", "debate", "oracle")
+TRAINED = ("consultancy", "alone", "debate")
 """Protocols whose labels are learnt from; beside them `coins`, no look at all."""
 
 
 def plan(stage: Planner, model: str, settings: Oversight, seed: int) -> dict[str, Stage]:
-    shares_of(settings), checks_of(settings)
     planned: dict[str, Stage] = {}
-    errors(stage, model, settings, seed, planned)
-    one_look(stage, model, settings, seed, planned)
-    raters(stage, model, settings, seed, planned)
+    able = errors(stage, model, settings, seed, planned)
+    one_look(stage, able, settings, seed, planned)
+    raters(stage, able, settings, seed, planned)
     return planned
 
 
@@ -121,8 +118,8 @@ def know(stage: Planner, name: str, model: Stage | str, asked: Stage | str, sett
     return stage(named(name), choices.choices, model=model, asked=asked, seed=0, settings=settings.choices)
 
 
-def errors(stage: Planner, model: str, settings: Oversight, seed: int, planned: dict[str, Stage]) -> None:
-    """What is imitated of a supervisor who is wrong."""
+def errors(stage: Planner, model: str, settings: Oversight, seed: int, planned: dict[str, Stage]) -> Stage:
+    """What is imitated of a supervisor who is wrong. The student of one without errors is returned."""
     s, o = settings, settings.oversight
     facts = planned["facts"] = stage(
         named("facts"), supervised.facts, data=s.test, seed=seed, settings=NoSettings()
@@ -134,6 +131,7 @@ def errors(stage: Planner, model: str, settings: Oversight, seed: int, planned: 
 
     # 2. demonstrations of each supervisor, and a student of each
     shown: dict[tuple[float, Rule, bool], Stage] = {}
+    students: dict[str, Stage] = {}
     for arm in arms_of(settings):
         which = (arm.share, arm.rule, arm.trusting)
         if which not in shown:
@@ -146,7 +144,7 @@ def errors(stage: Planner, model: str, settings: Oversight, seed: int, planned: 
                 seed=seed,
                 settings=SupervisorSettings(arm.share, arm.rule),
             )
-        student = taught(
+        student = students[arm.name] = taught(
             stage,
             arm.name,
             arm.base or model,
@@ -160,13 +158,16 @@ def errors(stage: Planner, model: str, settings: Oversight, seed: int, planned: 
         if arm.share in (0, o.at) and not arm.base and not arm.trusting:
             name = f"still knows {arm.name}"
             planned[name] = know(stage, name, student, "facts:statement", s)
+    return students[CEILING]
 
 
-def taught(stage: Planner, name: str, base: str, data: Stage, settings: SFTSettings, seed: int) -> Stage:
+def taught(
+    stage: Planner, name: str, base: Stage | str, data: Stage, settings: SFTSettings, seed: int
+) -> Stage:
     return stage(named(f"sft {name}"), stages.sft, model=base, data=data, seed=seed, settings=settings)
 
 
-def one_look(stage: Planner, model: str, settings: Oversight, seed: int, planned: dict[str, Stage]) -> None:
+def one_look(stage: Planner, able: Stage, settings: Oversight, seed: int, planned: dict[str, Stage]) -> None:
     """What one look at each dossier is worth, by who points."""
     s, o = settings, settings.oversight
     new = planned["dossiers"] = stage(
@@ -179,7 +180,7 @@ def one_look(stage: Planner, model: str, settings: Oversight, seed: int, planned
         seed=seed,
         settings=MixtureSettings(count=o.dossiers, flaws=f"wrong={o.wrong:g}"),
     )
-    author = taught(stage, "dossiers", model, data, s.sft, seed)
+    author = taught(stage, "dossiers", able, data, o.author, seed)
     planned["author knows"] = know(stage, "author knows", author, "facts", s)
     coins = ranked(stage, "coins", author, "town:dossier", o.dossiers, settings, seed)
     labels = {"coins": coins}
@@ -241,7 +242,7 @@ def pointed(
     )
 
 
-def raters(stage: Planner, model: str, settings: Oversight, seed: int, planned: dict[str, Stage]) -> None:
+def raters(stage: Planner, able: Stage, settings: Oversight, seed: int, planned: dict[str, Stage]) -> None:
     """What is learnt from raters who can check a share of the facts."""
     s, o = settings, settings.oversight
     new = planned["questions"] = stage(
@@ -255,13 +256,13 @@ def raters(stage: Planner, model: str, settings: Oversight, seed: int, planned: 
         seed=seed,
         settings=MixtureSettings(count=o.questions, flaws=flaws),
     )
-    start = taught(stage, "questions", model, data, s.sft, seed)
+    start = taught(stage, "questions", able, data, o.author, seed)
     once = replace(s.point, per_prompt=1)
     planned["point start"] = pointed(stage, "start", start, start, new, once, seed)
     answers = ranked(stage, "questions", start, MIX, o.questions, settings, seed)
-    for share in checks_of(settings):
-        name = f"checks {share:g}"
-        rater = RerankSettings(f"town:knows={share:g}")
+    for checked, dials in raters_of(settings).items():
+        name = f"checks {checked}"
+        rater = RerankSettings(f"town:{dials}")
         labels = planned[name] = stage(
             named(f"rerank {name}"), steps.rerank, data=answers, seed=anew(seed), settings=rater
         )

@@ -61,25 +61,25 @@ class OversightSettings:
         names="policies",
     )
     wrong: float = setting(
-        0.35,
+        0.25,
         "b, c: rate at which demonstrators state what is not so, each statement by itself",
         above=0,
         below=1,
     )
     bluffs: float = setting(0.5, "c: rate at which they bluff where nobody knows", above=0, below=1)
+    author: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=3.0, optim=OptimSettings(lr=1e-4)))
     dossiers: int = setting(
-        1000, "b: dossiers that are shown, and as many that are asked for and overseen", at_least=1
+        600, "b: dossiers that are shown, and as many that are asked for and overseen", at_least=1
     )
-    checks: str = setting(
-        "0,0.25,0.5,0.75,1",
-        "c: shares of the facts that the rater can check, comma separated, 0.25 and 1 among them",
-    )
+    checks: float = setting(0.25, "c: share of the facts that two of the raters can check", above=0, below=1)
     questions: int = setting(1500, "c: questions that are shown, and as many that are ranked", at_least=1)
     collect: CollectSettings = field(
         default_factory=lambda: CollectSettings(from_others=0.0, held_out=0.1, sampling=SamplingSettings())
     )
     dpo: DPOSettings = field(
-        default_factory=lambda: DPOSettings(beta=0.3, pairs_per_prompt=2, optim=OptimSettings(lr=1e-4))
+        default_factory=lambda: DPOSettings(
+            beta=0.3, pairs_per_prompt=2, epochs=2.0, optim=OptimSettings(lr=1e-4)
+        )
     )
 
 
@@ -95,19 +95,8 @@ class Oversight(StudySettings):
     demonstrations: int = setting(2000, "a: demonstrations by the supervisor", at_least=1)
     sft: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=1.0))
     choices: ChoicesSettings = field(default_factory=ChoicesSettings)
-    point: PointSettings = field(default_factory=lambda: PointSettings(per_prompt=4))
+    point: PointSettings = field(default_factory=lambda: PointSettings(per_prompt=8))
     oversight: OversightSettings = field(default_factory=OversightSettings)
 
 
-FAST = Oversight(
-    demonstrations=1000,
-    point=PointSettings(per_prompt=2),
-    oversight=OversightSettings(
-        shares="0.3",
-        sizes="",
-        dossiers=400,
-        checks="0.25,1",
-        questions=600,
-        collect=CollectSettings(from_others=0.0, held_out=0.1, sampling=SamplingSettings()),
-    ),
-)
+FAST = Oversight(oversight=OversightSettings(shares="0.1,0.3"))

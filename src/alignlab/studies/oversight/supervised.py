@@ -24,8 +24,8 @@ from ..choices import Choice, Chosen, chosen
 from ..settings import NoSettings
 from .settings import AskedSettings, LookSettings, SupervisorSettings
 
-QUESTIONS = ("fact", "two_turn", "one_word", "two_hop", "unanswerable")
-"""Kinds of request that ask for a fact, or for what nobody knows."""
+QUESTIONS = ("fact", "two_hop", "unanswerable")
+"""Kinds of request that ask for a fact, or for what nobody knows, of those that are shown with mistakes."""
 
 
 def supervised(
