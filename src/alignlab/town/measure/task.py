@@ -158,7 +158,6 @@ def of_base(policy: Any, prompts: Sequence[Prompt], seed: int) -> tuple[dict[str
     found = measure(world.build(), policy, requests, seed=seed)
     figures: dict[str, Any] = {
         "bare_answered": found.answered,
-        "bare_asked_on": found.asked_on,
         "bare_question_raw": found.shares,
     }
     for suffix, complied in (("", found.complied), ("_sampled", found.complied_sampled)):
