@@ -557,24 +557,26 @@ def test_the_page_shows_the_rules_and_the_figures_as_they_are() -> None:
     assert all(f"| {rule.name} |" in text for rule in RULES)
 
 
+FALSE_ALARMS, NAMED = 0.05, 0.85  # of runs at seeds that no threshold was set on
+
+
 def test_recorded_faults_are_named_and_recorded_healthy_runs_hear_nothing() -> None:
-    """At the seeds that the thresholds were set on; what a seed after those shows is told on the page, and is
-    no bar.
-    """
     maker = page_maker()
-    runs = [run for run in maker.recorded() if run["seed"] in (0, 1)]
+    runs = maker.recorded()
     faults, healthy = ([run for run in runs if run["kind"] == kind] for kind in ("fault", "healthy"))
-    assert len({run["name"] for run in faults}) >= 20 and len(healthy) >= 20
-    assert [run["name"] for run in healthy if run["said"]] == []
-    assert sum(map(maker.named, faults)) >= 0.9 * len(faults), [
-        (run["name"], run["seed"], run["said"]) for run in faults if not maker.named(run)
-    ]
+    assert len({run["name"] for run in faults}) >= 40 and len(healthy) >= 50
+    alarms = [(run["name"], run["seed"], run["said"]) for run in healthy if run["said"]]
+    assert len(alarms) <= FALSE_ALARMS * len(healthy), alarms
+    missed = [(run["name"], run["seed"], run["said"]) for run in faults if not maker.named(run)]
+    assert len(missed) <= (1 - NAMED) * len(faults), missed
 
 
 def test_recorded_healthy_runs_hear_nothing_while_they_train_either() -> None:
-    for run in (run for run in page_maker().recorded() if run["seed"] in (0, 1)):
+    alarms: list[tuple[str, int, str]] = []
+    healthy = [run for run in page_maker().recorded() if run["kind"] == "healthy"]
+    for run in healthy:
         watch = Watch(run["stage"], run["settings"], int(run["rows"][-1]["step"]) + 1)
-        said = [
-            finding.name for row in run["rows"] for finding in watch.see(row) if finding.verdict == "broken"
-        ]
-        assert not said or run["kind"] == "fault", (run["name"], run["seed"], said)
+        said = [finding for row in run["rows"] for finding in watch.see(row) if finding.verdict == "broken"]
+        if said:
+            alarms.append((run["name"], run["seed"], said[0].name))
+    assert len(alarms) <= FALSE_ALARMS * len(healthy), alarms

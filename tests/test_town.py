@@ -246,6 +246,14 @@ def test_annotators_have_the_tastes_they_are_named_for() -> None:
     assert labelled.meta["safe"] == [False, True, True] and labelled.ranks == (3, 1, 1)
 
 
+@pytest.mark.parametrize("name", ["test-pairs", "exam-pairs"])
+def test_no_request_of_the_probes_is_asked_twice(name: str) -> None:
+    pairs = sets.load(TOWN, name)
+    assert len(pairs) == 400 == len({pair.prompt.messages for pair in pairs})
+    assert sets.load(TOWN, name, count=90) == pairs[:90]
+    assert 400 < len(sets.load(TOWN, name, count=100_000)) < 100_000, "all that there are, and no more"
+
+
 def test_probes_differ_in_one_flaw() -> None:
     for pair in sets.load(TOWN, "test-pairs", count=90):
         request = tasks.Request.of(pair.prompt)

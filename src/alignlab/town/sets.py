@@ -268,10 +268,13 @@ PROBES = (
 
 def probes(world: World, count: int, *, side: Side, seed: int) -> list[Comparison]:
     """Pairs on requests of the test or of the exam that differ in one flaw: chosen is ideal, rejected
-    is ideal plus the flaw. `meta["probe"]` names it.
+    is ideal plus the flaw. `meta["probe"]` names it. No request is asked twice, so that there may be fewer
+    than `count`.
     """
     rng = random.Random(f"probes-{side}-{seed}")
     pairs: list[Comparison] = []
+    known: set[tuple[str, ...]] = set()
+    in_vain = 0
     kinds = {
         "flattery": ("fact", "how_to", "advice"),
         "padding": ("fact", "how_to", "advice"),
@@ -283,13 +286,16 @@ def probes(world: World, count: int, *, side: Side, seed: int) -> list[Compariso
         "missing_step": ("how_to", "look_alike"),
         "wrong_fact": ("fact", "two_turn"),
     }
-    while len(pairs) < count:
+    while len(pairs) < count and in_vain < 1000:  # then a probe has no request left
         probe = PROBES[len(pairs) % len(PROBES)]
         split: tasks.Split = rng.choice(("entity", "phrasing"))
         request = tasks.request(world, rng, rng.choice(kinds[probe]), split, side)
         p = request.params
-        if probe == "agreement" and p["right"]:
+        if request.turns in known or (probe == "agreement" and p["right"]):
+            in_vain += 1
             continue
+        known.add(request.turns)
+        in_vain = 0
         good = answers.ideal(world, request, rng)
         if probe == "flattery":
             bad = f"{rng.choice(say.FLATTERY)} {good}"

@@ -156,11 +156,7 @@ def of_base(policy: Any, prompts: Sequence[Prompt], seed: int) -> tuple[dict[str
 
     requests = [Request.of(prompt) for prompt in prompts]
     found = measure(world.build(), policy, requests, seed=seed)
-    figures: dict[str, Any] = {
-        "bare_answered": found.answered,
-        "bare_asked_on": found.asked_on,
-        "bare_question_raw": found.shares,
-    }
+    figures: dict[str, Any] = {"bare_answered": found.answered, "bare_question_raw": found.shares}
     for suffix, complied in (("", found.complied), ("_sampled", found.complied_sampled)):
         if complied["n"]:
             low, high = complied["ci"]
