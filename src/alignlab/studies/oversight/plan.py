@@ -256,7 +256,7 @@ def raters(stage: Planner, able: Stage, settings: Oversight, seed: int, planned:
         seed=seed,
         settings=MixtureSettings(count=o.questions, flaws=flaws),
     )
-    start = taught(stage, "questions", able, data, o.author, seed)
+    start = taught(stage, "questions", able, data, o.answerer, seed)
     once = replace(s.point, per_prompt=1)
     planned["point start"] = pointed(stage, "start", start, start, new, once, seed)
     answers = ranked(stage, "questions", start, MIX, o.questions, settings, seed)

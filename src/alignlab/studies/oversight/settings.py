@@ -67,9 +67,12 @@ class OversightSettings:
         below=1,
     )
     bluffs: float = setting(0.5, "c: rate at which they bluff where nobody knows", above=0, below=1)
-    author: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=3.0, optim=OptimSettings(lr=1e-4)))
+    author: SFTSettings = field(default_factory=lambda: SFTSettings(epochs=3.0, optim=OptimSettings(lr=4e-4)))
     dossiers: int = setting(
         600, "b: dossiers that are shown, and as many that are asked for and overseen", at_least=1
+    )
+    answerer: SFTSettings = field(
+        default_factory=lambda: SFTSettings(epochs=3.0, optim=OptimSettings(lr=1e-4))
     )
     checks: float = setting(0.25, "c: share of the facts that two of the raters can check", above=0, below=1)
     questions: int = setting(1500, "c: questions that are shown, and as many that are ranked", at_least=1)
