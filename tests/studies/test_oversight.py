@@ -449,7 +449,8 @@ def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = (
         "--seeds 10 --workers 1 --demonstrations 48 --point.per-prompt 1 --point.sampling.max-new-tokens 8 "
         "--oversight.shares 0.3 --oversight.sizes= --oversight.passes 1 --oversight.author.epochs 1 "
-        "--oversight.answerer.epochs 1 --oversight.dossiers 24 --oversight.questions 24 --oversight.collect.sampling.max-new-tokens 8 "
+        "--oversight.answerer.epochs 1 --oversight.dossiers 24 --oversight.questions 24 "
+        "--oversight.collect.sampling.max-new-tokens 8 "
         "--oversight.dpo.epochs 0.5"
     )
     assert cli.main(["study", "oversight", "--out", str(out), *words.split()]) == 0, capsys.readouterr().err
