@@ -43,7 +43,8 @@ def application(desk: Desk, rows: Sequence[Endpoint] = TABLE) -> ASGIApp:
         Route(row.path, _endpoint(desk, row, rows), methods=[row.method]) for row in rows
     ]
     routes += [Route(path, _screen, methods=["GET"]) for path in SCREENS]
-    routes.append(Mount("/static", StaticFiles(directory=STATIC, check_dir=False)))
+    if STATIC.is_dir():
+        routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     handlers = {Refusal: _refused, HTTPException: _no_route}
     inner = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
     return Guard(inner, Exactly(f"{name}:{desk.port}" for name in NAMES))
