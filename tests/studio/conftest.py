@@ -104,7 +104,7 @@ class Studio:
 
 
 def write_run(folder: Path, stage: str = "ppo", **info: Any) -> Path:
-    """A small run; `logs` are rows by the name of their file, whatever is text among them as it is."""
+    """A small run; `logs` are rows by the name of their file, whole lines among them as they are."""
     logs, config = info.pop("logs", {}), info.pop("config", {"settings": {"steps": 3}})
     summary = info.pop("summary", {})
     row = {"schema": 1, "stage": stage, "status": "done", "key": "k", "seed": 0, "data": {}, "parents": []}
@@ -120,7 +120,7 @@ def write_run(folder: Path, stage: str = "ppo", **info: Any) -> Path:
 def write_log(path: Path, rows: Sequence[Any], *, how: str = "w") -> None:
     with open(path, how, encoding="utf-8") as file:
         for row in rows:
-            file.write(row if isinstance(row, str) else json.dumps(row) + "\n")
+            file.write(row if isinstance(row, str) and row.endswith("\n") else json.dumps(row) + "\n")
 
 
 def sample(step: int, place: int, proxy: float, gold: float | None = None, **more: Any) -> dict[str, Any]:

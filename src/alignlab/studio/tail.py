@@ -8,7 +8,6 @@ from typing import BinaryIO, Protocol
 
 from .inside import Inside
 
-CHUNK = 2**20
 MOST_LINE = 2**20  # bytes of one line; a longer one is counted and not read
 _MARK = 64  # bytes before the end of what was read, by which it is known again
 
@@ -78,18 +77,17 @@ class Tail:
         self._forget()
 
     def _read(self, handle: int) -> None:
-        begun = self._at
-        while chunk := os.pread(handle, CHUNK, self._at + self._begun):
-            *whole, rest = chunk.split(b"\n")
+        begun, size = self._at, MOST_LINE + 1
+        while chunk := os.pread(handle, size, self._at + self._begun):
+            *whole, _ = chunk.split(b"\n")
             for line in whole:
-                long = self._begun + len(line) > MOST_LINE
-                self.reader.take(self._at, None if long else line)
+                self.reader.take(self._at, None if self._begun else line)
                 self._at += self._begun + len(line) + 1
                 self._begun = 0
-            if len(chunk) < CHUNK:
+            if len(chunk) < size:
                 break
-            if not whole:  # a line of more than a chunk
-                self._begun += len(rest)
+            if not whole:
+                self._begun += size
         if self._at != begun:
             size = min(_MARK, self._at)
             self._mark = os.pread(handle, size, self._at - size)

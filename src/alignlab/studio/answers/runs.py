@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from .. import paging, schema
 from ..desk import Visit, reference
 from ..heads import Head, as_table, figures_of
 from ..inside import text
+from ..samples import FLAGS
 from ..scan import below, id_of
 from ..shelf import Planned, Seen, status_of
 from ..watched import Watched
@@ -171,14 +174,15 @@ def kept_of(watched: Watched) -> tuple[schema.Kept, int | None]:
     """Which rollouts are in its samples; if not all, the last step of which there are all."""
     with watched.lock("samples"):
         index = watched.samples
-        if not index.rows or not (index.column("step", index.rows) >= 0).any():
-            return "none", None
-        shown = set(index.whole(index.rows, flags=4).tolist())
-        others = [row for row in index.whole(index.rows).tolist() if row not in shown]
-        steps = index.column("step", index.rows)
-    if not others:
+        steps, scored = index.column("step", index.rows), np.isfinite(index.column("proxy", index.rows))
+        rows, shown = index.whole(index.rows), index.whole(index.rows, flags=FLAGS["shown"])
+    rollouts = rows[scored[rows] & np.isfinite(steps[rows])]
+    others = np.setdiff1d(rollouts, shown)
+    if not len(rollouts):
+        return "none", None
+    if not len(others):
         return "few", None
-    last, until = int(steps.max()), int(steps[others].max())
+    last, until = int(steps[rollouts].max()), int(steps[others].max())
     return "all", until if until < last else None
 
 
