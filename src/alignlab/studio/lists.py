@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -26,20 +27,20 @@ def samples(watched: Watched, asked: schema.SamplesAsked) -> schema.Samples:
     plain = asked.sort == "row" and not (asked.steps or asked.where or asked.q)
     at = paging.read(asked.cursor, watched.generation)
     watched.wait(at.after + asked.limit + 1 if plain else 0)
-    watched.catch_up("samples")
-    at = paging.read(asked.cursor, watched.generation)
-    index, ready = watched.samples, watched.ready
-    count = min(at.count or index.rows, index.rows)
-    if ready:
-        at = paging.Cursor(watched.generation, count, at.after)
-    matching = order(watched, asked, count)
-    rows, following = paging.page(matching, asked.limit, at)
+    ready = watched.ready
+    # of an index that is still being made the first rows are there, and whoever makes it holds the lock
+    with watched.lock("samples") if ready else nullcontext():
+        watched.catch_up("samples")
+        at = paging.read(asked.cursor, watched.generation)
+        count = min(at.count or watched.samples.rows, watched.samples.rows)
+        if ready:
+            at = paging.Cursor(watched.generation, count, at.after)
+        matching = order(watched, asked, count) if ready else watched.samples.whole(count).tolist()
+        rows, following = paging.page(matching, asked.limit, at)
+        found = read(watched, "samples", rows)
     return schema.Samples(
         generation=at.generation,
-        rows=[
-            in_list(sample_of(row, found))
-            for row, found in zip(rows, read(watched, "samples", rows), strict=True)
-        ],
+        rows=[in_list(sample_of(row, values)) for row, values in zip(rows, found, strict=True)],
         next=following,
         total=len(matching),
         of=count,
@@ -52,12 +53,9 @@ def order(watched: Watched, asked: schema.SamplesAsked, count: int) -> Sequence[
     key = (watched.generation, count, asked.sort, asked.steps, asked.where, asked.q)
     known = watched.orders.get(key)
     if known is None:
-        with watched.lock("samples"):
-            known = _order(watched, asked, count)
-        if watched.ready:
-            watched.orders[key] = known
-            while len(watched.orders) > MOST_ORDERS:
-                watched.orders.popitem(last=False)
+        known = watched.orders[key] = _order(watched, asked, count)
+        while len(watched.orders) > MOST_ORDERS:
+            watched.orders.popitem(last=False)
     return known
 
 
@@ -117,11 +115,13 @@ def read(watched: Watched, name: Log, rows: Sequence[int]) -> list[Mapping[str, 
 
 def sample(watched: Watched, row: int) -> schema.Sample:
     """One row, whole. Raises Refused: 404."""
-    watched.wait(row + 1)
-    watched.catch_up("samples")
-    if row >= watched.samples.rows or row not in watched.samples.whole(watched.samples.rows):
-        raise Refused(404, f"this run has no sample {row}", field="row")
-    return sample_of(row, read(watched, "samples", [row])[0])
+    watched.wait()
+    with watched.lock("samples"):
+        watched.catch_up("samples")
+        index = watched.samples
+        if row >= index.rows or row not in index.whole(index.rows):
+            raise Refused(404, f"this run has no sample {row}", field="row")
+        return sample_of(row, read(watched, "samples", [row])[0])
 
 
 def bins(watched: Watched, asked: schema.BinsAsked) -> schema.Bins:
