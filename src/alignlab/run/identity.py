@@ -21,7 +21,10 @@ _MACHINE_ONLY = {
     "endpoint",
     "tracker",
     "download",
-}  # settings that say where and how to work and who looks on: no part of a run's key
+    "keep_samples",
+    "probes",
+    "probe_every",
+}  # settings that say where and how to work, who looks on and what is kept for him: no part of a run's key
 
 
 def _without_machine(value: Any) -> Any:
