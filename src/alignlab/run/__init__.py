@@ -1,6 +1,6 @@
 """The run directory: the only thing that passes between stages.
 
-    OUT/  run.json       stage, status, key, seed, parents, commit, versions, machine, seconds
+    OUT/  run.json       stage, status, key, seed, parents, command, commit, versions, machine, seconds
           config.json    settings and options of the stage
           metrics.jsonl  one line a step
           samples.jsonl  texts

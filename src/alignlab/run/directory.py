@@ -128,9 +128,7 @@ class RunDir:
             self._found(self._onlookers.see(row))
 
     def log_samples(self, step: int, rows: Iterable[Mapping[str, Any]], *, into: Kept = "samples") -> None:
-        """Texts worth looking at, a line each; their tokens and answers to probes are kept in files of their
-        own.
-        """
+        """Texts worth looking at, a line each; their tokens, and answers to probes, in files of their own."""
         for row in rows:
             self._append(f"{into}.jsonl", {"step": step, **row})
 

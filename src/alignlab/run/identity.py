@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -120,6 +121,16 @@ def commit() -> str:
         top, _, commit = found.stdout.strip().partition("\n")
         if found.returncode == 0 and Path(top).resolve() == package.parent.parent:
             return commit
+    return ""
+
+
+def command() -> str:
+    """The command line that this process follows, to be copied; empty in a notebook, or a script of somebody
+    else's.
+    """
+    program = Path(sys.argv[0])
+    if program.name == "alignlab" or program.parts[-3:] == ("alignlab", "cli", "__main__.py"):
+        return shlex.join(["alignlab", *sys.argv[1:]])
     return ""
 
 
