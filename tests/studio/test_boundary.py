@@ -4,10 +4,7 @@ added.
 
 from __future__ import annotations
 
-import json
-import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +58,22 @@ def test_no_row_lets_an_attack_through(studio: Studio, filled: Fill, attack: str
         assert answer.status == status, (method, path)
         assert set(answer.json) == {"error"} and "set-cookie" not in answer.headers
         assert_closed(answer.headers)
+
+
+def test_a_link_on_another_page_leads_to_screens_alone(studio: Studio, filled: Fill) -> None:
+    """As a whole, not in a frame; and what asks for data is refused as before."""
+    there = [("Host", HOST), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")]
+    document = ("Sec-Fetch-Dest", "document")
+    for method, path in ROWS:
+        screen = path in SCREENS
+        let_in = {200, 404} if screen else {403}
+        assert studio.raw(method, filled(path), [*there, document, JSON], b"{}").status in let_in, path
+        for frame in ("iframe", "frame", "object", "embed", "empty", "script", "image"):
+            framed = [*there, ("Sec-Fetch-Dest", frame), JSON]
+            assert studio.raw(method, filled(path), framed, b"{}").status == 403, (path, frame)
+        origin = [*there, document, JSON, ("Origin", "http://evil.example")]
+        assert studio.raw(method, filled(path), origin, b"{}").status == 403, path
+        assert studio.raw("POST", filled(path), [*there, document, JSON], b"{}").status == 403, path
 
 
 def assert_closed(headers: Any) -> None:
@@ -174,20 +187,14 @@ def test_a_session_ends_by_itself() -> None:
     assert len(sessions._links) == MOST
 
 
-def test_the_key_file_gives_another_link_to_its_owner_alone(studio: Studio, folder: Path) -> None:
-    from alignlab.studio.command import KEY, forget_key, keep_key
-
-    keep_key(folder, studio.desk)
-    assert stat.S_IMODE((folder / KEY).stat().st_mode) == 0o600
-    key = json.loads((folder / KEY).read_text())["key"]
+def test_the_key_of_the_file_gives_another_link(studio: Studio) -> None:
+    key = studio.desk.link_key
     answer = studio.ask("/api/link", method="POST", body={"key": key}, signed_in=False)
     token = answer.json["url"].partition("#token=")[2]
     assert studio.ask("/api/session", method="POST", body={"token": token}, signed_in=False).status == 200
     for wrong in ("", "x", key[:-1], f"{key} ", "\udc00"):
         asked = studio.ask("/api/link", method="POST", body={"key": wrong}, signed_in=False)
         assert asked.status in (400, 401), wrong
-    forget_key(folder, studio.desk)
-    assert not (folder / KEY).exists()
 
 
 def test_bodies_and_queries_are_bounded_and_hold_known_fields_alone(studio: Studio) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import cli
+from alignlab.studio import command
 
 HEAVY = ("torch", "transformers", "matplotlib", "datasets", "accelerate", "peft", "pyarrow")
 
@@ -77,6 +79,27 @@ def raw(port: int, request: str) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(request.encode())
         return connection.recv(4096).partition(b"\r\n")[0]
+
+
+def test_what_gives_a_link_is_for_its_owner_alone_and_no_argument_holds_a_token(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The arguments of a browser stand in `ps`: it is given a file that leads to the link."""
+    given, found = list[str](), dict[str, object]()
+    monkeypatch.setattr(command.webbrowser, "open", given.append)
+
+    def look(studio: command.Studio, sockets: object) -> None:
+        files = [folder / "studio" / name for name in ("link.json", ".open.html")]
+        found["modes"] = [stat.S_IMODE(file.stat().st_mode) for file in files]
+        found["link"] = studio.line.partition("at ")[2].partition(" ")[0]
+        found["page"] = files[1].read_text()
+
+    monkeypatch.setattr(command.Studio, "run", look)
+    with pytest.raises(SystemExit):
+        command.studio(folder=str(folder), port=0, no_open=False, as_json=False)
+    assert found["modes"] == [0o600, 0o600] and str(found["link"]) in str(found["page"])
+    assert given == [(folder / "studio" / ".open.html").as_uri()]
+    assert not list((folder / "studio").iterdir())
 
 
 def test_what_cannot_be_ends_in_an_error_that_says_what_mends_it(

@@ -130,4 +130,4 @@ def test_no_link_on_the_way_is_followed(tmp_path: Path) -> None:
     inside = Inside(tmp_path / "folder")
     for path in ("run/x.jsonl", "../outside/x.jsonl/", "./run/x.jsonl"):
         with pytest.raises(OSError):
-            inside.open(path)
+            inside.binary(path)

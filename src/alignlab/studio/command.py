@@ -9,56 +9,64 @@ import os
 import secrets
 import sys
 import threading
-import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import DataError, Terminated, UserError
 from ..run.files import read_json
 from ..serve.announcing import Announcing
 from ..serve.command import bind
+from ..text.escapes import one_line
 from .app import application
 from .desk import Desk
 
 HOST = "127.0.0.1"
+LEADS = """<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>alignlab studio</title>
+<a href="{url}">alignlab studio</a>
+"""
+"""A browser is given the name of a file with this in it: its arguments, which every user of the machine can
+read, hold no token.
+"""
 KEY = "studio/link.json"  # below the folder, for its owner alone: where the studio answers, and a key
+OPEN = "studio/.open.html"  # for its owner alone: leads a browser to the link
 
 
-def studio(*, words: str | Sequence[str], port: int, no_open: bool, as_json: bool) -> dict[str, Any]:
-    """Answer until SIGINT or SIGTERM; the first line on stdout says where. With `link` as the first word,
-    give another link to the studio that runs.
+def studio(*, folder: str, port: int, no_open: bool, as_json: bool) -> NoReturn:
+    """Answer until SIGINT or SIGTERM; the first line on stdout says where.
 
     Raises:
-        UserError: no such folder, or no studio runs there. ResourceError: the port is taken.
+        UserError: no such folder. ResourceError: the port is taken.
     """
-    named = [words] if isinstance(words, str) else list(words)
-    if named[:1] == ["link"]:
-        url = another_link(folder_of(named[1:]))
-        return {"url": url, "text": url}
-    folder = folder_of(named)
+    place = checked(folder)
     with bind(HOST, port) as bound:
         port = bound.getsockname()[1]
-        desk = Desk(folder, port=port, link_key=secrets.token_urlsafe(32))
+        desk = Desk(place, port=port, link_key=secrets.token_urlsafe(32))
         url = desk.url(desk.sessions.link())
-        line = f"studio of {folder} at {url}  (this machine only; Ctrl-C ends it)"
+        line = f"studio of {one_line(folder)} at {url}  (this machine only; Ctrl-C ends it)"
         if as_json:
             line = json.dumps({"schema": 1, "url": url, "port": port, "pid": os.getpid()})
-        keep_key(folder, desk)
+        key = json.dumps({"port": port, "key": desk.link_key})
         code = 130
         try:
-            if not no_open:
-                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+            keep(place / KEY, key)
+            if not no_open and keep(place / OPEN, LEADS.format(url=url)):
+                page = (place / OPEN).absolute().as_uri()
+                threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
             Studio(desk, line).run(sockets=[bound])
         except KeyboardInterrupt as signal:
             if isinstance(signal, Terminated):
                 code = 143
             print("alignlab studio: stopped", file=sys.stderr)
         finally:
-            forget_key(folder, desk)
+            forget(place / KEY, key)
+            forget(place / OPEN, LEADS.format(url=url))
     raise SystemExit(code)
 
 
@@ -74,41 +82,42 @@ class Studio(Announcing):
         await super().shutdown(sockets=sockets)
 
 
-def folder_of(words: Sequence[str]) -> Path:
-    """The folder that is named. Raises UserError: several, or none that is there."""
-    if len(words) > 1:
-        raise UserError(f"one folder is looked at, and {len(words)} are named", remedy="alignlab studio runs")
-    folder = Path(words[0] if words else "runs")
-    if not folder.is_dir():
+def checked(folder: str) -> Path:
+    """A folder that is there. Raises UserError."""
+    if not Path(folder).is_dir():
         raise UserError(
-            f"there is no folder {folder}",
-            remedy="alignlab run makes one; or name another: alignlab studio DIR",
+            f"there is no folder {folder}", remedy="alignlab run makes one; another: alignlab studio FOLDER"
         )
-    return folder
+    return Path(folder)
 
 
-def keep_key(folder: Path, desk: Desk) -> None:
-    """Whoever can read the file may have another link. A folder that cannot be written has none."""
-    file = folder / KEY
-    with suppress(OSError):
+def keep(file: Path, text: str) -> bool:
+    """A file that its owner alone reads; whether it could be written: a folder that cannot be is looked at
+    all the same.
+    """
+    try:
         file.parent.mkdir(exist_ok=True)
         file.unlink(missing_ok=True)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(handle, "w", encoding="utf-8") as opened:
-            json.dump({"port": desk.port, "key": desk.link_key}, opened)
+            opened.write(text)
+    except OSError:
+        return False
+    return True
 
 
-def forget_key(folder: Path, desk: Desk) -> None:
-    """Take away the key of this studio, not that of another."""
-    with suppress(OSError, DataError):
-        if read_json(folder / KEY).get("key") == desk.link_key:
-            (folder / KEY).unlink()
+def forget(file: Path, text: str) -> None:
+    """Take away what this studio kept, not what another has written since."""
+    with suppress(OSError, ValueError):
+        if file.read_text(encoding="utf-8") == text:
+            file.unlink()
 
 
-def another_link(folder: Path) -> str:
-    """A link from the studio that runs over a folder. Raises UserError: none does."""
+def link(*, folder: str) -> dict[str, str]:
+    """Another link to the studio that runs over a folder. Raises UserError: none does."""
+    file = checked(folder) / KEY
     try:
-        row = read_json(folder / KEY)
+        row = read_json(file)
         request = urllib.request.Request(
             f"http://{HOST}:{int(row['port'])}/api/link",
             json.dumps({"key": str(row["key"])}).encode(),
@@ -116,8 +125,9 @@ def another_link(folder: Path) -> str:
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as answer:
-            return str(json.load(answer)["url"])
+            url = str(json.load(answer)["url"])
     except (DataError, OSError, KeyError, TypeError, ValueError):
         raise UserError(
-            f"no studio of {folder} is running", where=str(folder / KEY), remedy=f"alignlab studio {folder}"
+            f"no studio of {folder} is running", where=str(file), remedy=f"alignlab studio {folder}"
         ) from None
+    return {"url": url, "text": url}

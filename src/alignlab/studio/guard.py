@@ -46,6 +46,8 @@ ONCE = ("host", "origin", "sec-fetch-site", "content-type", "content-length", "c
 class Exactly(Access):
     """Called by one of these authorities (name and port), asked by a page of that very origin or by a person:
     another port of this machine is another server, which may hold anything.
+
+    A link on another page may lead to one of ours, as a whole: there is nothing in it until it has asked.
     """
 
     names_are = "ask it by the address that it printed"
@@ -84,12 +86,22 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
+        headers = Headers(scope=scope)
+        if follows_a_link(scope, headers):
+            headers = Headers(raw=[(name, value) for name, value in headers.raw if name != b"sec-fetch-site"])
         try:
-            check(scope["method"], Headers(scope=scope), self.access)
+            check(scope["method"], headers, self.access)
         except Refusal as refusal:
             await refused(refusal)(scope, receive, guarded)
         else:
             await self.app(scope, receive, guarded)
+
+
+def follows_a_link(scope: Scope, headers: Headers) -> bool:
+    """Whether a browser goes to a screen as a whole, in a frame of nobody's."""
+    told = [headers.getlist(name) for name in ("sec-fetch-mode", "sec-fetch-dest")]
+    screen = not scope["path"].startswith(("/api/", "/static/"))
+    return scope["method"] == "GET" and screen and told == [["navigate"], ["document"]]
 
 
 def check(method: str, headers: Headers, access: Access) -> None:

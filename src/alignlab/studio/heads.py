@@ -128,7 +128,7 @@ class Heads:
 
     def _is_alive(self, folder: str) -> bool:
         try:
-            with self.inside.open(below(folder, ".lock")) as file:
+            with self.inside.binary(below(folder, ".lock")) as file:
                 return is_alive(file.read(32).decode("ascii", "replace"))
         except OSError:
             return False

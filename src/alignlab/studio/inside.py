@@ -25,7 +25,7 @@ class Inside:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
 
-    def open(self, path: str) -> BinaryIO:
+    def binary(self, path: str) -> BinaryIO:
         """A regular file. Raises OSError: it is not there, is a link or below one, or no file."""
         *folders, name = path.split("/")
         at = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -44,7 +44,7 @@ class Inside:
 
     def document(self, path: str) -> dict[str, Any]:
         """A JSON object. Raises OSError, Malformed."""
-        with self.open(path) as file:
+        with self.binary(path) as file:
             data = file.read(MOST_DOCUMENT + 1)
         if len(data) > MOST_DOCUMENT:
             raise Malformed(f"the file is longer than {MOST_DOCUMENT:,} bytes")

@@ -65,7 +65,7 @@ def _order(watched: Watched, asked: schema.SamplesAsked, count: int) -> Sequence
     if asked.steps:
         rows = rows[at_steps(asked.steps, index.column("step", count)[rows])]
     if asked.q:
-        with watched.open("samples") as file:
+        with watched.binary("samples") as file:
             rows = np.intersect1d(rows, index.containing(file, asked.q, count))
     column = asked.sort.removeprefix("-")
     if column != "row":
@@ -106,7 +106,7 @@ def read(watched: Watched, name: Log, rows: Sequence[int]) -> list[Mapping[str, 
     if not rows:
         return []
     index = {"samples": watched.samples, "tokens": watched.tokens, "probes": watched.probes}[name]
-    with watched.open(name) as file:
+    with watched.binary(name) as file:
         try:
             return [index.read(file, row) for row in rows]
         except (Malformed, IndexError):

@@ -48,7 +48,7 @@ def scan(inside: Inside) -> Found:
         for name in sorted(names, reverse=True):
             if names[name] and depth < MOST_DEPTH and not is_pruned(name):
                 waiting.append((below(path, name), depth + 1))
-            elif not names[name] and name.endswith(".html") and len(found.pages) < MOST_PAGES:
+            elif not names[name] and is_page(name) and len(found.pages) < MOST_PAGES:
                 found.pages.append(below(path, name))
     return found
 
@@ -61,6 +61,10 @@ def is_own(entry: os.DirEntry[str]) -> bool:
 def is_pruned(name: str) -> bool:
     """Folders in which no run is looked for."""
     return name in PRUNED or name.startswith(("state-", "."))
+
+
+def is_page(name: str) -> bool:
+    return name.endswith(".html") and not name.startswith(".")
 
 
 def below(folder: str, name: str) -> str:

@@ -97,7 +97,7 @@ def first_of(inside: Inside, paths: Sequence[str]) -> BinaryIO | None:
     """The first of these files that can be read."""
     for path in paths:
         try:
-            return inside.open(path)
+            return inside.binary(path)
         except OSError:
             pass
     return None

@@ -105,7 +105,7 @@ class Watched:
             with self._locks[name]:
                 self._tails[name].catch_up(self.inside, self.paths(name))
 
-    def open(self, name: str) -> BinaryIO:
+    def binary(self, name: str) -> BinaryIO:
         """A file, to read rows from. Raises Refused: 404."""
         file = first_of(self.inside, self.paths(name))
         if file is None:

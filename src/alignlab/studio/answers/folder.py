@@ -33,7 +33,7 @@ def pages(visit: Visit, asked: schema.Nothing) -> schema.Pages:
 def _page(visit: Visit, seen: Seen, path: str) -> schema.PageRow | None:
     """None: it is gone, or cannot be read."""
     try:
-        with visit.desk.inside.open(path) as file:
+        with visit.desk.inside.binary(path) as file:
             at, head = os.fstat(file.fileno()), file.read(HEAD).decode("utf-8", "replace")
     except OSError:
         return None
@@ -56,7 +56,7 @@ def page(visit: Visit, asked: schema.PageAsked) -> Response:
     try:
         if path is None:
             raise Refused(404, "there is no such page any more")
-        with visit.desk.inside.open(path) as file:
+        with visit.desk.inside.binary(path) as file:
             body = file.read(MOST_PAGE + 1)
     except OSError:
         raise Refused(404, "there is no such page any more") from None
