@@ -9,9 +9,9 @@ import os
 import secrets
 import sys
 import threading
-import urllib.request
 import webbrowser
 from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -118,15 +118,12 @@ def link(*, folder: str) -> dict[str, str]:
     file = checked(folder) / KEY
     try:
         row = read_json(file)
-        request = urllib.request.Request(
-            f"http://{HOST}:{int(row['port'])}/api/link",
-            json.dumps({"key": str(row["key"])}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=10) as answer:
-            url = str(json.load(answer)["url"])
-    except (DataError, OSError, KeyError, TypeError, ValueError):
+        studio = HTTPConnection(HOST, int(row["port"]), timeout=10)
+        body = json.dumps({"key": str(row["key"])})
+        studio.request("POST", "/api/link", body, {"Content-Type": "application/json"})
+        url = str(json.loads(studio.getresponse().read())["url"])
+        studio.close()
+    except (DataError, HTTPException, OSError, KeyError, TypeError, ValueError):
         raise UserError(
             f"no studio of {folder} is running", where=str(file), remedy=f"alignlab studio {folder}"
         ) from None
