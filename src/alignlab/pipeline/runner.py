@@ -145,7 +145,7 @@ class Pipeline:
         plan = [
             {
                 "name": stage.name,
-                "stage": stage.target.__name__,
+                "stage": getattr(stage.target, "__name__", ""),
                 "needs": [need.name for need in stage.needs],
                 "state": stage.state,
                 "text": stage.text if stage.state == "failed" else "",
