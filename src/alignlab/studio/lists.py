@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -28,8 +27,7 @@ def samples(watched: Watched, asked: schema.SamplesAsked) -> schema.Samples:
     at = paging.read(asked.cursor, watched.generation)
     watched.wait(at.after + asked.limit + 1 if plain else 0)
     ready = watched.ready
-    # of an index that is still being made the first rows are there, and whoever makes it holds the lock
-    with watched.lock("samples") if ready else nullcontext():
+    with watched.lock("samples"):
         watched.catch_up("samples")
         at = paging.read(asked.cursor, watched.generation)
         count = min(at.count or watched.samples.rows, watched.samples.rows)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import BinaryIO
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
@@ -93,9 +94,11 @@ class Watched:
         folders = [self.head.folder, self.head.folder.removesuffix(PARTIAL)]
         return [below(folder, f"{name}.jsonl") for folder in dict.fromkeys(folders)]
 
-    def lock(self, name: str) -> threading.RLock:
-        """Held while what was read of a file is worked with."""
-        return self._locks[name]
+    def lock(self, name: str) -> AbstractContextManager[Any]:
+        """Held while what was read of a file is worked with. Of samples that are still being read the first
+        rows are there, and whoever reads the others holds the lock.
+        """
+        return nullcontext() if name == "samples" and not self.ready else self._locks[name]
 
     def catch_up(self, *names: str) -> None:
         """Read what is new in some files, samples once they are ready."""

@@ -17,6 +17,7 @@ from ..watched import Watched
 
 ON_POLICY = ("ppo", "rloo", "grpo", "online-dpo", "rejection")
 TOKENS_OF = ("ppo", "rloo", "grpo", "online-dpo")
+FIRST_ROWS = 1000  # of samples that must be read before it is said what was kept of a run
 
 
 def shown_map(visit: Visit, asked: schema.MapAsked) -> schema.Map:
@@ -130,7 +131,7 @@ def one(visit: Visit, asked: schema.RunAsked) -> schema.Run:
     desk, seen = visit.desk, visit.desk.shelf.look()
     head = seen.find(asked.id)
     watched, family = desk.watch.of(head), seen.families[head.path]
-    watched.wait()
+    watched.wait(FIRST_ROWS)
     rows = watched.counts()
     with watched.lock("metrics"):
         keys = [text(key) for key in watched.metrics.columns]
@@ -173,9 +174,9 @@ def texts(value: object) -> dict[str, str]:
 def kept_of(watched: Watched) -> tuple[schema.Kept, int | None]:
     """Which rollouts are in its samples; if not all, the last step of which there are all."""
     with watched.lock("samples"):
-        index = watched.samples
-        steps, scored = index.column("step", index.rows), np.isfinite(index.column("proxy", index.rows))
-        rows, shown = index.whole(index.rows), index.whole(index.rows, flags=FLAGS["shown"])
+        index, count = watched.samples, watched.samples.rows
+        steps, scored = index.column("step", count), np.isfinite(index.column("proxy", count))
+        rows, shown = index.whole(count), index.whole(count, flags=FLAGS["shown"])
     rollouts = rows[scored[rows] & np.isfinite(steps[rows])]
     others = np.setdiff1d(rollouts, shown)
     if not len(rollouts):
