@@ -203,6 +203,17 @@ def test_runs_beside_each_other_by_their_evaluations(studio: Studio, folder: Pat
     assert studio.ask(f"/api/compare?runs={runs}&steps=0").status == 422
 
 
+def test_figures_are_called_by_whoever_judged(tmp_path: Path) -> None:
+    summary = {"gold": {"mean": 0.5, "ci": [0.4, 0.6], "n": 10}, "gold_sampled": 0.25}
+    judges = {"by-gold": "town:gold", "by-other": "rule:length", "by-nobody": {"a": 1}}
+    for name, judge in judges.items():
+        write_run(tmp_path / name, "eval", summary=summary, config={"options": {"judge": judge}})
+    rows = {row["name"]: row["figures"] for row in Studio(tmp_path).get("/api/runs")["rows"]}
+    assert [figure["name"] for figure in rows["by-gold"]] == ["gold", "gold at T = 1"]
+    assert [figure["name"] for figure in rows["by-other"]] == ["rule:length", "rule:length at T = 1"]
+    assert rows["by-nobody"][0] == {"name": "gold", "value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
+
+
 def test_pages_are_listed_by_their_titles_and_sandboxed(studio: Studio, folder: Path) -> None:
     (folder / "demo" / "linked.html").symlink_to("/etc/hostname")
     rows = studio.get("/api/pages")["rows"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..report.words import judge_of
 from ..run import RunInfo
 from ..run.lock import is_alive
 from ..stages.figures import FIGURES
@@ -155,8 +156,19 @@ def why(error: Exception) -> str:
 
 def figures_of(head: Head) -> list[schema.Figure]:
     """The main figures of a run's summary, in the order in which they say most."""
-    found = [figure(name, head.summary[key]) for key, name in FIGURES.items() if key in head.summary]
+    found = [figure(name_of(head, key), head.summary[key]) for key in FIGURES if key in head.summary]
     return [one for one in found if one is not None][:MOST_FIGURES]
+
+
+def name_of(head: Head, key: str) -> str:
+    """What a figure of a summary is called: gold of an evaluation by whoever judged."""
+    name = FIGURES.get(key, text(key, 100))
+    if head.stage != "eval" or "gold" not in name:
+        return name
+    options = head.config.get("options")
+    said = [item for item in options.items() if isinstance(item[1], str)] if isinstance(options, dict) else []
+    info = replace(head.as_info(Path()), config={"options": dict(said)})
+    return name.replace("gold", text(judge_of(info), 100))
 
 
 def figure(name: str, value: Any) -> schema.Figure | None:

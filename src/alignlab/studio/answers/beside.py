@@ -9,10 +9,9 @@ from typing import Any
 
 from ...run import RunInfo
 from ...stages.compare import different, figures_beside, flattened, paired
-from ...stages.figures import FIGURES
 from .. import lists, paging, schema
 from ..desk import Visit, reference
-from ..heads import Head, figure
+from ..heads import Head, figure, name_of
 from ..inside import clean, number, text
 from ..problems import Refused
 from ..samples import completion_of, cut_prompt, flag_of, prompt_of
@@ -88,7 +87,7 @@ def compare(visit: Visit, asked: schema.CompareAsked) -> schema.Compare:
         figures=[
             schema.FigureBeside(name=name, figures=[figure(name, value) for value in values])
             for key, values in figures_beside(infos).items()
-            for name in [FIGURES.get(key, text(key, 100))]
+            for name in [name_of(measured[0] or heads[0], key)]
         ],
         paired=[] if warnings else pairs_of(infos),
         warnings=warnings,
