@@ -306,7 +306,8 @@ def stopped(tmp_path, monkeypatch):
     run = RunDir.open(tmp_path / "a", stage="walk", config={"settings": {}}, seed=3)
     for step in run.steps(4, desc="walk", save=lambda: ({"weight": torch.arange(64.0)}, {"seen": [1, 2, 3]})):
         run.log(step, {"loss": 1.0})
-        run.log_samples(step, [{"text": "dérive"}])
+        for kept in ("samples", "tokens", "probes"):
+            run.log_samples(step, [{"text": "dérive"}], into=kept)
         if step == 2:
             break
     return run.path

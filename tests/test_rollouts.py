@@ -103,13 +103,10 @@ def test_misleading_is_above_the_mean_by_proxy_and_below_it_by_gold():
     assert misleading([5.0, 6.0, 0.0, 0.0], [0.1, 0.1, 1.0, 0.5]) == [1, 0]
     assert best_and_worst(proxy) == [4, 3, 0]
     completions = [Completion(PROMPTS[i], str(i)) for i in range(5)]
-    shown = samples_of_step(completions, proxy, None, [Score(g, reason="why") for g in gold])
-    assert (
-        [row["completion"] for row in shown] == ["4", "3", "0"]
-        and shown[0]["misleading"]
-        and shown[0]["reason"] == "why"
-        and shown[0]["kl"] is None
-    )
+    rows = samples_of_step(completions, proxy, None, [Score(g, reason="why") for g in gold])
+    assert [(row["completion"], row["place"]) for row in rows] == [(str(i), i) for i in range(5)]
+    assert [row["place"] for row in rows if row["shown"]] == [0, 3, 4]
+    assert rows[4]["misleading"] and rows[4]["reason"] == "why" and rows[4]["kl"] is None
 
 
 def test_first_and_last_are_tenths_of_the_steps_that_have_a_figure():

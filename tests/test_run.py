@@ -20,7 +20,11 @@ from alignlab.run import RunDir, derive_seed, guard_finite, identity, list_runs,
 from alignlab.run.progress import eta
 
 STEPS = 6
-LOGS = ("metrics.jsonl", "samples.jsonl", "summary.json", "config.json", "data/prompts.jsonl")
+LOGS = ("metrics.jsonl", "samples.jsonl", "tokens.jsonl", "probes.jsonl") + (
+    "summary.json",
+    "config.json",
+    "data/prompts.jsonl",
+)
 
 
 def open_walk(out, seed=3, **settings):
@@ -43,11 +47,24 @@ def walk(out, at_step=None):
         move = torch.randn(4, generator=torch.Generator().manual_seed(derive_seed(run.seed, "walk", step)))
         position, travelled = position + move, travelled + float(move.norm())
         run.log(step, {"distance": float(position.norm())})
-        run.log_samples(step, [{"text": f"dérive {step}"}])
+        for kept in ("samples", "tokens", "probes"):
+            run.log_samples(step, [{"text": f"dérive {step}"}], into=kept)
         if at_step:
             at_step(step)
     run.finish({"position": position.tolist(), "travelled": travelled})
     return run
+
+
+def test_how_far_it_is_stands_in_its_folder_while_it_works(tmp_path):
+    seen = []
+
+    def look(step):
+        file = tmp_path / "run.partial" / "progress.json"
+        seen.append(json.loads(file.read_text()) if file.exists() else None)
+
+    walk(tmp_path / "run", look)
+    assert seen[0] is None and (seen[1]["done"], seen[1]["total"]) == (1, STEPS)
+    assert seen[1]["seconds_left"] >= 0 and not (tmp_path / "run" / "progress.json").exists()
 
 
 def in_child(function):
@@ -105,9 +122,11 @@ def test_a_finished_run_is_whole_and_reused(tmp_path):
         "health.jsonl",
         "manifest.json",
         "metrics.jsonl",
+        "probes.jsonl",
         "run.json",
         "samples.jsonl",
         "summary.json",
+        "tokens.jsonl",
     ]
     record = json.loads((run.out / "run.json").read_text())
     assert (

@@ -181,6 +181,25 @@ def test_bars_notes_and_the_whole_in_a_terminal(
     )  # nothing has ended: nobody knows
 
 
+def test_the_plan_says_what_is_to_come(command: tuple[list[str], dict[str, str]], tmp_path: Path) -> None:
+    """While it works, and at the end."""
+    arguments, environment = command
+    plan, seen = tmp_path / "out" / "plan.json", list[dict[str, str]]()
+    process = subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None:
+        if plan.exists():
+            seen.append({row["name"]: row["state"] for row in json.loads(plan.read_text())["stages"]})
+        time.sleep(0.05)
+    assert process.returncode == 0
+    assert list(seen[0].values()) == ["running", "waiting", "waiting", "waiting"]
+    stages = {row["name"]: row for row in json.loads(plan.read_text())["stages"]}
+    assert {row["state"] for row in stages.values()} == {"done"}
+    assert stages["ppo"]["needs"] == ["a-stage-with-a-name-that-is-longer-than-most", "reward"]
+    assert stages["ppo"]["stage"] == "stage" and stages["ppo"]["text"] == ""
+
+
 def test_plain_lines_where_there_is_no_terminal(command: tuple[list[str], dict[str, str]]) -> None:
     done = subprocess.run(command[0], env=command[1], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stdout == "the end\n", done.stderr

@@ -405,3 +405,14 @@ def test_bad_settings_prompts_and_scores_are_refused(base, open_run: Open):
         train(base, open_run("long"), replace(RLOO, max_prompt_length=2))
     with pytest.raises(GuardStop, match="score of broken is nan at step 0"):
         train(base, open_run("nan"), RLOO, judge=RuleJudge("broken", lambda c: float("nan")))
+
+
+def test_tokens_of_completions_that_nothing_was_learnt_from_are_those_of_the_sampler(base, open_run: Open):
+    """No model was asked about them: their rows have what they were drawn with, and no advantage."""
+    settings = replace(RLOO, kl_coef=0.0, steps=2)
+    run = open_run()
+    train(base, run, settings, judge=RuleJudge("one", lambda c: 1.0))
+    rows = [json.loads(line) for line in (run.path / "tokens.jsonl").read_text().splitlines()]
+    assert rows and all(set(row) == {"step", "place", "pieces", "logprob"} for row in rows)
+    assert all(len(row["pieces"]) == len(row["logprob"]) > 0 for row in rows)
+    assert all(value < 0 for row in rows for value in row["logprob"])

@@ -409,6 +409,8 @@ def test_a_resumed_run_equals_an_undisturbed_one(rank, tokenizer, tmp_path, monk
         ptx_batch=2,
         value_lr=2e-2,
         per_prompt=2,
+        probes=3,
+        probe_every=2,
     )
     arguments: dict[str, Any] = {
         "settings": settings,
@@ -439,7 +441,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(rank, tokenizer, tmp_path, monk
         for rows in (metrics, metrics_again)
     ]
     assert untimed[0] == untimed[1] and len(untimed[0]) == 5 and summary == summary_again
-    for name in ("samples.jsonl", "data/prompts.jsonl"):
+    for name in ("samples.jsonl", "tokens.jsonl", "probes.jsonl", "data/prompts.jsonl"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
     for one, other in ((policy.model, policy_again.model), (value.model, value_again.model)):
         tensors, again = trainable_tensors(one), trainable_tensors(other)
@@ -451,6 +453,77 @@ def test_a_resumed_run_equals_an_undisturbed_one(rank, tokenizer, tmp_path, monk
 
 
 # what is logged, and what is refused
+
+
+def rows_in(run: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / f"{name}.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_what_is_kept_to_look_at_changes_nothing_that_is_learnt(rank, tokenizer, tmp_path):
+    """With probes and with all samples a run ends in the same bits, and shows the same few."""
+    settings = replace(SMALL, sampling=replace(SMALL.sampling, temperature=0.7))
+    watched = replace(settings, probes=5, probe_every=3)
+    plain, _, metrics, summary = train(tmp_path / "plain", tokenizer, replace(settings, keep_samples="few"))
+    again, _, others, same = train(tmp_path / "watched", tokenizer, watched)
+    untimed = [
+        [{k: v for k, v in row.items() if k[:5] != "time/"} for row in rows] for rows in (metrics, others)
+    ]
+    assert untimed[0] == untimed[1] and summary == same
+    tensors, learnt = trainable_tensors(plain.model), trainable_tensors(again.model)
+    assert tensors and all(torch.equal(tensors[name], learnt[name]) for name in tensors)
+    few, every = rows_in(tmp_path / "plain", "samples"), rows_in(tmp_path / "watched", "samples")
+    assert [row for row in every if row["shown"]] == few and len(every) == SMALL.steps * SMALL.rollouts
+    assert [row["place"] for row in every] == [*range(SMALL.rollouts)] * SMALL.steps
+    assert rows_in(tmp_path / "plain", "tokens") == rows_in(tmp_path / "watched", "tokens")
+    probes = rows_in(tmp_path / "watched", "probes")
+    assert [(row["step"], row["probe"]) for row in probes] == [
+        (s, str(i)) for s in (0, 3, 4) for i in range(5)
+    ]
+    assert (
+        len({json.dumps(row["prompt"]) for row in probes}) == 5
+        and not (tmp_path / "plain/probes.jsonl").exists()
+    )
+
+
+def test_a_run_that_is_only_watched_otherwise_is_the_same_run(tmp_path):
+    from alignlab.run.identity import difference, run_key
+    from alignlab.settings.resolve import to_dict
+
+    identity = {"stage": "ppo", "seed": 0, "data": {}}
+    watched = replace(SMALL, keep_samples="few", probes=16, probe_every=1)
+    plain, other = ({"settings": to_dict(settings)} for settings in (SMALL, watched))
+    assert run_key(plain, identity, {}) == run_key(other, identity, {}) and difference(plain, other) == []
+
+
+def test_tokens_of_shown_samples_are_those_that_were_learnt(tokenizer, tmp_path, monkeypatch):
+    batches, read = [], ppo.read
+    monkeypatch.setattr(ppo, "read", lambda *a: batches.append(read(*a)) or batches[-1])
+    train(tmp_path / "run", tokenizer)
+    samples = {(row["step"], row["place"]): row for row in rows_in(tmp_path / "run", "samples")}
+    shown = [key for key, row in samples.items() if row["shown"]]
+    rows = rows_in(tmp_path / "run", "tokens")
+    assert [(row["step"], row["place"]) for row in rows] == shown
+    for row in rows:
+        batch, at, sample = batches[row["step"]], row["place"], samples[row["step"], row["place"]]
+        completion = batch.rollouts.completions[at]
+        mask = batch.rollouts.mask_BT[at].bool()
+        columns = {"logprob": batch.old_logprobs_BT, "ref": batch.ref_logprobs_BT}
+        columns |= {"advantage": batch.advantages_BT, "value": batch.old_values_BT}
+        for name, tensor in columns.items():
+            assert row[name] == pytest.approx(tensor[at][mask].tolist(), abs=1e-5), name
+        assert "".join(row["pieces"]).replace("<end>", "").split() == completion.text.split()
+        assert len(row["pieces"]) == sample["tokens"] == len(completion.ids)
+        assert sample["kl"] == pytest.approx(sum(row["logprob"]) - sum(row["ref"]), abs=1e-3)
+
+
+def test_from_a_size_on_only_what_is_shown_is_kept(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(rollouts.log, "MOST_KEPT", 3000)
+    train(tmp_path / "run", tokenizer)
+    rows = rows_in(tmp_path / "run", "samples")
+    counts = [sum(row["step"] == step for row in rows) for step in range(SMALL.steps)]
+    assert counts[0] == SMALL.rollouts and counts[-1] == 3
+    assert [row["step"] for row in rows_in(tmp_path / "run", "tokens")].count(0) == 3
 
 
 def test_metrics_carry_the_names_of_the_field(tokenizer, tmp_path):

@@ -8,7 +8,8 @@ from typing import Any
 
 from alignlab.records import Prompt
 from alignlab.redteam import pages
-from alignlab.redteam.findings import Finding, alike
+from alignlab.redteam.finding import Finding
+from alignlab.redteam.findings import alike
 from alignlab.redteam.frontier_page import frontier_page
 from alignlab.report.page import render
 

@@ -21,7 +21,7 @@ from alignlab.serve.access import Access
 from alignlab.serve.audit import Audit
 from alignlab.serve.command import bind
 from alignlab.serve.engine import Engine
-from alignlab.serve.running import Announcing
+from alignlab.serve.running import Answering
 from alignlab.serve.server import Served, Server
 from alignlab.settings import ServeSettings
 
@@ -93,7 +93,7 @@ class Running:
         self.socket = bind("127.0.0.1", 0)
         self.port = self.socket.getsockname()[1]
         self.ready = threading.Event()
-        self.uvicorn = Announcing(self.server, "")
+        self.uvicorn = Answering(self.server, "")
         self.thread = threading.Thread(
             target=self.uvicorn.run, kwargs={"sockets": [self.socket]}, daemon=True
         )

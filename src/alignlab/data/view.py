@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text as RichText
 
 from ..models.chat import Rendered
+from ..models.chat_template import piece_of
 from ..records import Comparison, Ranking, Record
 from ..text.escapes import visible
 from .checks import encode
@@ -39,9 +40,7 @@ def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bo
         if not colour and bool(mask) != trained:
             line.append("⟦" if mask else "⟧")
         trained = bool(mask)
-        text = _piece(tokenizer, sequence.ids[place - 1] if place else None, token)
-        if "\ufffd" in text or not text:  # part of a character: the vocabulary's own spelling of it
-            text = str(tokenizer.convert_ids_to_tokens(token))
+        text = piece_of(tokenizer, sequence.ids[place - 1] if place else None, token)
         style = (TRAINED if mask else CONTEXT)[place % 2]
         if token in special:
             style = f"{SPECIAL} underline" if mask else SPECIAL
@@ -49,15 +48,6 @@ def tokens(sequence: Rendered, tokenizer: PreTrainedTokenizerBase, *, colour: bo
     if not colour and trained:
         line.append("⟧")
     return line
-
-
-def _piece(tokenizer: PreTrainedTokenizerBase, before: int | None, token: int) -> str:
-    """What a token adds behind the one before it: alone, some decoders take the blank off its front."""
-    if before is not None:
-        both, first = str(tokenizer.decode([before, token])), str(tokenizer.decode([before]))
-        if both.startswith(first):
-            return both[len(first) :]
-    return str(tokenizer.decode([token]))
 
 
 def clipped(sequence: Rendered, most: int) -> list[Rendered]:

@@ -96,12 +96,12 @@ def train(
     trained = Trained(run, {"curve": []}, model=(policy.model, optimizer))
     feedback = rollouts.Feedback(judge, trained.numbers)
     columns = COLUMNS | feedback.columns
-    log = rollouts.StepLog(run, gold, settings.gold_every, trained.numbers["curve"], columns)
+    log = rollouts.StepLog(run, source, settings, gold, trained.numbers["curve"], columns)
 
     policy.model.eval()
     for step in run.steps(settings.steps, desc=settings.advantage, save=trained.state):
         # 2. several completions of each prompt, by the current policy
-        log.begin()
+        log.begin(step)
         completions = source.sample(settings.rollouts // settings.per_prompt, step)
         log.lap("sampling")
 
@@ -132,10 +132,11 @@ def train(
         metrics |= {"learning_rate": learning_rate, "updates": len(rows)}
         ref_BT = batch.ref_logprobs_BT
         kl = None if ref_BT is None else (old_BT - ref_BT).sum(1).tolist()
-        log.write(step, metrics, completions, batch.scores_B.tolist(), kl)
+        log.write(step, metrics, completions, batch.scores_B.tolist(), kl, by_token(batch, old_BT))
 
+    ends = log.ends() | feedback.summary()
     source.close()
-    return {"steps": settings.steps, **log.ends(), **feedback.summary(), "dropped": source.dropped}
+    return {"steps": settings.steps, **ends, "dropped": source.dropped}
 
 
 def read(
@@ -180,6 +181,16 @@ def read(
         rewards_B = scores_B - settings.kl_coef * (old_BT - ref_BT).sum(1)
         advantages_B = against_others(rewards_B, settings)
     return Batch(r, scores_B, rewards_B, advantages_B, learnt_B, old_BT, ref_BT)
+
+
+def by_token(batch: Batch, old_BT: Tensor) -> rollouts.Read:
+    """What is kept of the tokens of samples: the advantage of a completion is that of each of its tokens, and
+    of those that nothing was learnt from no model was asked.
+    """
+    columns = {"logprob": old_BT, "advantage": batch.advantages_B[:, None].expand_as(old_BT)}
+    if batch.ref_logprobs_BT is not None:
+        columns["ref"] = batch.ref_logprobs_BT
+    return rollouts.Read(batch.rollouts.mask_BT, columns, batch.learnt_B)
 
 
 def against_others(rewards_B: Tensor, settings: RLOOSettings | GRPOSettings) -> Tensor:

@@ -67,12 +67,12 @@ def train(
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, settings.steps)
     trained = Trained(run, {"curve": []}, model=(policy.model, optimizer))
     columns = {"score": "objective/scores", "gold": "objective/gold", "kl": "objective/kl"}
-    log = rollouts.StepLog(run, gold, settings.gold_every, trained.numbers["curve"], columns)
+    log = rollouts.StepLog(run, source, settings, gold, trained.numbers["curve"], columns)
 
     policy.model.eval()
     for step in run.steps(settings.steps, desc="online dpo", save=trained.state):
         # 2. completions of the current policy
-        log.begin()
+        log.begin(step)
         completions = source.sample(settings.prompts, step)
         log.lap("sampling")
 
@@ -105,8 +105,9 @@ def train(
                 shown.append(completions[worst].to_json() | {"preferred": False})
             run.log_samples(step, shown)
 
+    ends = log.ends()
     source.close()
-    return {"steps": settings.steps, **log.ends(), "dropped": source.dropped}
+    return {"steps": settings.steps, **ends, "dropped": source.dropped}
 
 
 def pairs_of(

@@ -93,13 +93,14 @@ def train(
     )
     numbers = trained.numbers
     feedback = rollouts.Feedback(judge, numbers)
-    log = rollouts.StepLog(run, gold, settings.gold_every, numbers["curve"], COLUMNS | feedback.columns)
+    columns = COLUMNS | feedback.columns
+    log = rollouts.StepLog(run, source, settings, gold, numbers["curve"], columns)
 
     policy.model.eval()
     value_model.model.eval()
     for step in run.steps(settings.steps, desc="ppo", save=trained.state):
         # 2. the behavior policy is the current policy: completions with their log-probabilities
-        log.begin()
+        log.begin(step)
         completions = source.sample(settings.rollouts // settings.per_prompt, step)
         log.lap("sampling")
 
@@ -138,7 +139,7 @@ def train(
             "policy/updates": len(rows),
         }
         kl_B = (batch.old_logprobs_BT - batch.ref_logprobs_BT).sum(1)
-        log.write(step, metrics, completions, scores_B.tolist(), kl_B.tolist())
+        log.write(step, metrics, completions, scores_B.tolist(), kl_B.tolist(), by_token(batch))
         if settings.adaptive_kl:
             numbers["kl_coef"] = losses.adaptive_kl_coef(
                 kl_coef,
@@ -148,8 +149,8 @@ def train(
                 n=len(completions),
             )
 
-    source.close()
     ends = log.ends() | feedback.summary()
+    source.close()
     return {"steps": settings.steps, **ends, "kl_coef_last": numbers["kl_coef"], "dropped": source.dropped}
 
 
@@ -192,6 +193,17 @@ def read(
             old_BT, r.sampler_logprobs_BT, r.mask_BT, cap=settings.importance_cap
         )
     return Batch(r, scores_B, old_BT, ref_BT, old_values_BT, advantages_BT, returns_BT)
+
+
+def by_token(batch: Batch) -> rollouts.Read:
+    """What is kept of the tokens of samples."""
+    columns = {
+        "logprob": batch.old_logprobs_BT,
+        "ref": batch.ref_logprobs_BT,
+        "advantage": batch.advantages_BT,
+        "value": batch.old_values_BT,
+    }
+    return rollouts.Read(batch.rollouts.mask_BT, columns)
 
 
 def values_of(value_model: RewardModel, rows: Sequence[Rendered]) -> Tensor:

@@ -61,6 +61,20 @@ def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
     return text.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
+def piece_of(tokenizer: Any, before: int | None, token: int) -> str:
+    """What a token adds to the text behind the one before it: alone, some decoders take the blank off its
+    front. Part of a character is spelled as the vocabulary spells it, and so is a token without a text.
+    """
+    piece = text_of(tokenizer, [token])
+    if before is not None:
+        both, first = text_of(tokenizer, [before, token]), text_of(tokenizer, [before])
+        if both.startswith(first):
+            piece = both[len(first) :]
+    if "\ufffd" in piece or not piece:
+        return str(tokenizer.convert_ids_to_tokens(token))
+    return piece
+
+
 def begin_ids(tokenizer: Any) -> list[int]:
     """What the tokenizer puts before a text by itself: mostly a begin token or nothing. That it has a begin
     token does not say that it puts it on.

@@ -27,6 +27,7 @@ from typing import Any
 
 from ..errors import Terminated, UserError
 from ..run import DONE_ALREADY, Busy, Resume, beside, check_folder, read_run, wait_until_free
+from ..run.files import write_json
 from ..settings import Training
 from ..text.lists import by_comma
 from ..text.streams import say
@@ -86,6 +87,7 @@ class Pipeline:
             self.resume = "changed"
         self.workers = workers or min(2, cores())
         self.stages: list[Stage] = []
+        self._plan: list[dict[str, Any]] = []  # as it was written last
 
     def stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
         """Plan a stage. Arguments that are stages, lists of them, or several `Joined`, are waited for and
@@ -123,16 +125,37 @@ class Pipeline:
             with view:
                 while self._in_state("waiting") or self._in_state("running"):
                     self._start_ready(context)
+                    self._write_plan()
                     self._collect(view, timeout=0.25, go_on=go_on)
                     view.show()
         finally:
             self._stop_all()
+            self._write_plan()
             signal.signal(signal.SIGTERM, previous)
             for name, value in ours.items():
                 if value is None:
                     os.environ.pop(name)
                 else:
                     os.environ[name] = value
+
+    def _write_plan(self) -> None:
+        """`plan.json` in the folder, where the states are others than when it was written: the stages, for
+        whoever looks at the runs before all of them are there.
+        """
+        plan = [
+            {
+                "name": stage.name,
+                "stage": getattr(stage.target, "__name__", ""),
+                "needs": [need.name for need in stage.needs],
+                "state": stage.state,
+                "text": stage.text if stage.state == "failed" else "",
+            }
+            for stage in self.stages
+        ]
+        if plan != self._plan:
+            self._plan = plan
+            with suppress(OSError):
+                write_json(self.folder / "plan.json", {"schema": 1, "stages": plan}, sync=False)
 
     def _start_ready(self, context: Any) -> None:
         """Start what can be started, the longest way to the end first; cores that are left are lent."""

@@ -30,7 +30,7 @@ from . import pages, words
 from .attacks.catalogue import attacks
 from .attempt import Budget, goals_of
 from .campaign import Plan, document
-from .findings import findings_of
+from .finding import findings_of
 from .fix import fixed
 from .session import Session
 from .steps import campaign, correction, keep_campaign, label_of, prepared

@@ -21,7 +21,7 @@ from ..text.lists import by_comma
 from . import repair
 from .attempt import goals_of
 from .campaign import Outcome, Plan, attack_all, document, voids
-from .findings import Finding, findings_of
+from .finding import Finding, findings_of
 from .session import Attack
 from .steps import campaign, correction, keep_campaign, prepared
 

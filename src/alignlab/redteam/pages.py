@@ -10,7 +10,7 @@ from typing import Any
 
 from ..report import bar_charts, charts
 from ..text.escapes import visible
-from .findings import Finding, findings_of
+from .finding import Finding, findings_of
 from .words import GLOSSARY, WORDS, Document, difference, held_out, short, void_lines, worst_first
 
 SHOWN = 12  # findings on the HTML page, curves on a chart; all findings are in data/findings.jsonl

@@ -16,7 +16,8 @@ from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from ..settings import RedteamSettings
 from .campaign import Outcome, Plan, attack_all, usable
-from .findings import Finding, find
+from .finding import Finding
+from .findings import find
 from .session import Session
 from .target import local_sampler
 

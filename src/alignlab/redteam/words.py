@@ -12,7 +12,7 @@ from typing import Any
 from ..stages.stage import rate
 from ..text.escapes import visible
 from ..text.figures import with_interval
-from .findings import Finding
+from .finding import Finding
 
 Document = Mapping[str, Any]
 WORDS: dict[str, dict[str, str]] = tomllib.loads(

@@ -293,10 +293,11 @@ def _example(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _misjudged(info: RunInfo) -> list[dict[str, Any]]:
-    """Of the last step that samples were kept of: those that gold finds bad and the proxy better than its
-    mean over that step; the furthest apart first.
+    """Of the last step that samples were kept of, among those that are to be shown: those that gold finds bad
+    and the proxy better than its mean over that step; the furthest apart first.
     """
-    rows = [row for row in info.samples if "proxy" in row and row.get("gold") is not None]
+    shown = [row for row in info.samples if row.get("shown", True)]
+    rows = [row for row in shown if "proxy" in row and row.get("gold") is not None]
     if not rows:
         return []
     step = max(row["step"] for row in rows)

@@ -17,12 +17,14 @@ from .feedback import Feedback, judged, shaped_scores
 from .log import StepLog, first_and_last
 from .pretraining import PretrainingText
 from .sample import Source, prompts_of_step
+from .tokens import Read
 from .worth_reading import mean, samples_of_step
 
 __all__ = [
     "Feedback",
     "Minibatch",
     "PretrainingText",
+    "Read",
     "Rollouts",
     "Source",
     "StepLog",

@@ -14,18 +14,24 @@ def samples_of_step(
     kl: Sequence[float] | None,
     truth: Sequence[Score],
 ) -> list[dict[str, Any]]:
-    """Rows for samples.jsonl: the best two by proxy and the worst, and up to three that mislead."""
+    """Rows for samples.jsonl, a completion each in their order; `shown` are the best two by proxy and the
+    worst, and up to three that mislead. `tokens` is how many were sampled.
+    """
     misled = misleading(proxy, [score.value for score in truth])
+    shown = {*best_and_worst(proxy), *misled[:3]}
     return [
-        completions[i].to_json()
+        completion.to_json()
         | {
+            "place": i,
+            "shown": i in shown,
+            "tokens": len(completion.ids),
             "proxy": proxy[i],
             "kl": kl[i] if kl else None,
             "gold": truth[i].value if truth else None,
             "reason": truth[i].reason if truth else "",
             "misleading": i in misled,
         }
-        for i in dict.fromkeys([*best_and_worst(proxy), *misled[:3]])
+        for i, completion in enumerate(completions)
     ]
 
 

@@ -1,9 +1,11 @@
 """The run directory: the only thing that passes between stages.
 
-    OUT/  run.json       stage, status, key, seed, parents, commit, versions, machine, seconds
+    OUT/  run.json       stage, status, key, seed, parents, command, commit, versions, machine, seconds
           config.json    settings and options of the stage
           metrics.jsonl  one line a step
           samples.jsonl  texts
+          tokens.jsonl   of the samples that a report shows, each token and what models say of it
+          probes.jsonl   greedy answers to the same few prompts, as training goes on
           health.jsonl   what the rules of `alignlab.health.rules` said of the metrics while it ran
           data/          records that were used or made
           checkpoint/    a model folder, where the stage makes one
@@ -11,9 +13,9 @@
           manifest.json  size and SHA-256 of every file, written last, compared whenever the run is read
 
 While a stage works the folder is called `OUT.partial` and holds the newest `state-N/` (safetensors and JSON)
-to go on from. Finishing renames it, so that OUT is either whole or not there. Nothing random is ever saved:
-every draw is derived from (seed, purpose, step), so a resumed run makes the same draws and ends in the same
-bits. A loop looks like this:
+to go on from, and `progress.json` (steps done, of how many, seconds left). Finishing renames it, so that OUT
+is either whole or not there. Nothing random is ever saved: every draw is derived from (seed, purpose, step),
+so a resumed run makes the same draws and ends in the same bits. A loop looks like this:
 
     saved = run.load_state()                                     # None at the beginning
     if saved:
@@ -30,6 +32,7 @@ from .directory import RunDir as RunDir
 from .files import writing as writing
 from .guards import at_step as at_step
 from .guards import guard_finite as guard_finite
+from .identity import key_of as key_of
 from .lock import Busy as Busy
 from .lock import wait_until_free as wait_until_free
 from .manifest import check_model as check_model

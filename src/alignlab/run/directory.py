@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..errors import DataError, UserError
 from ..health.rules import Finding, Watch
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 State = tuple["dict[str, Tensor]", dict[str, Any]]
 T = TypeVar("T")
+Kept = Literal["samples", "tokens", "probes"]
 
 
 class RunDir:
@@ -126,10 +127,15 @@ class RunDir:
         if self._onlookers:
             self._found(self._onlookers.see(row))
 
-    def log_samples(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Texts worth looking at, a line each."""
+    def log_samples(self, step: int, rows: Iterable[Mapping[str, Any]], *, into: Kept = "samples") -> None:
+        """Texts worth looking at, a line each; their tokens, and answers to probes, in files of their own."""
         for row in rows:
-            self._append("samples.jsonl", {"step": step, **row})
+            self._append(f"{into}.jsonl", {"step": step, **row})
+
+    def size_of(self, kept: Kept) -> int:
+        """Bytes that were written so far."""
+        path = self.path / f"{kept}.jsonl"
+        return path.stat().st_size if path.exists() else 0
 
     def note(self, text: str) -> None:
         """A line for the person who is watching, on stderr; empty text says nothing."""

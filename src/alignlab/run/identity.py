@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,7 +22,10 @@ _MACHINE_ONLY = {
     "endpoint",
     "tracker",
     "download",
-}  # settings that say where and how to work and who looks on: no part of a run's key
+    "keep_samples",
+    "probes",
+    "probe_every",
+}  # settings that say where and how to work, who looks on and what is kept for him: no part of a run's key
 
 
 def _without_machine(value: Any) -> Any:
@@ -35,6 +39,7 @@ def run_key(
     identity: Mapping[str, Any],
     lineage: Mapping[str, str],
     code: Mapping[str, str] | None = None,
+    version: str = __version__,
 ) -> str:
     """The key of a run. Run folders count by their own keys and not by their paths, so that a pipeline can be
     moved.
@@ -42,6 +47,7 @@ def run_key(
     Args:
         lineage: the keys of the parents, by path.
         code: digests of the sources that it is made by (`code.sources`); none is left out of the key.
+        version: of the package that makes it.
     """
 
     def portable(value: Any) -> Any:
@@ -55,13 +61,26 @@ def run_key(
         {
             "stage": identity["stage"],
             "seed": identity["seed"],
-            "version": __version__.rpartition(".")[0],
+            "version": version.rpartition(".")[0],
             "parents": sorted(lineage.values()),
             "data": {lineage.get(name, name): digest for name, digest in identity["data"].items()},
             "config": json.dumps(portable(_without_machine(config)), sort_keys=True, default=str),
         }
         | ({"code": dict(code)} if code else {})
     )
+
+
+def key_of(info: Mapping[str, Any], config: Mapping[str, Any], lineage: Mapping[str, str]) -> str:
+    """The key that a run which is there would have if its parents had these keys: another one than its own
+    where a parent was made anew since.
+
+    Args:
+        info, config: what its run.json and config.json hold.
+
+    Raises:
+        KeyError, TypeError, AttributeError: they hold something else.
+    """
+    return run_key(config, info, lineage, info.get("code"), info["versions"]["alignlab"])
 
 
 def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -102,6 +121,16 @@ def commit() -> str:
         top, _, commit = found.stdout.strip().partition("\n")
         if found.returncode == 0 and Path(top).resolve() == package.parent.parent:
             return commit
+    return ""
+
+
+def command() -> str:
+    """The command line that this process follows, to be copied; empty in a notebook, or a script of somebody
+    else's.
+    """
+    program = Path(sys.argv[0])
+    if program.name == "alignlab" or program.parts[-3:] == ("alignlab", "cli", "__main__.py"):
+        return shlex.join(["alignlab", *sys.argv[1:]])
     return ""
 
 

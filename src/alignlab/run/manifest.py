@@ -31,6 +31,8 @@ READ = {
     "config.json",
     "metrics.jsonl",
     "samples.jsonl",
+    "tokens.jsonl",
+    "probes.jsonl",
     "health.jsonl",
     "summary.json",
 }  # what is read from a run's own folder if it is there

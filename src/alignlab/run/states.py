@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TENSORS = "tensors.safetensors"
-LOGS = ("metrics.jsonl", "samples.jsonl")
+LOGS = ("metrics.jsonl", "samples.jsonl", "tokens.jsonl", "probes.jsonl")
 NOTHING: dict[str, Any] = {"logs": {}, "seconds": 0.0, "cpu_seconds": 0.0, "wrote": {}}
 """What a run without a state goes on from."""
 

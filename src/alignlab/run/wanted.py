@@ -16,7 +16,7 @@ from ..settings.resolve import config_hash
 from ..text.streams import say
 from . import code, manifest
 from .files import read_json, write_json
-from .identity import commit, difference, in_words, run_key, versions
+from .identity import command, commit, difference, in_words, run_key, versions
 from .reading import is_run, read_run
 
 Resume = bool | Literal["again", "changed"]
@@ -153,6 +153,7 @@ class Wanted:
                 "stage": self.stage,
                 "status": "running",
                 **whose,
+                "command": command(),
                 "commit": commit(),
                 "versions": versions(),
                 "machine": {"cores": os.cpu_count(), "platform": platform.platform()},

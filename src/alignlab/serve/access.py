@@ -28,6 +28,9 @@ class Access:
             addresses whatever they are, and names that it was told.
     """
 
+    names_are = "ask it by its address, or serve with --allowed-hosts NAME"
+    pages_are = "a page of this machine may, or one of --allowed-hosts"
+
     def __init__(self, *, key: str = "", names: Sequence[str] = (), local: bool = True) -> None:
         self.key, self.names, self.local = (
             key,
@@ -38,25 +41,12 @@ class Access:
     def check(self, headers: Headers) -> None:
         """Raises Refusal: 421 another host's name, 403 a page from elsewhere, 401 no or a wrong key."""
         host = headers.get("host", "")
-        name = _hostname(host)
-        if host and name not in self.names and (self.local or not _is_address(name)):
-            raise Refusal(
-                421,
-                (
-                    "this server is not known by that name; ask it by its address, or serve with "
-                    "--allowed-hosts NAME"
-                ),
-            )
-        origins = headers.getlist("origin")
-        if any(not self._ours(origin, host) for origin in origins) or (
-            not origins and headers.get("sec-fetch-site", "").strip().lower() == "cross-site"
-        ):
+        if not self.is_called(headers.getlist("host")):
+            raise Refusal(421, f"this server is not known by that name; {self.names_are}")
+        if self.is_foreign(headers.getlist("origin"), headers.getlist("sec-fetch-site"), host):
             raise Refusal(
                 403,
-                (
-                    "a web page from elsewhere may not ask this server; a page of this machine may, or one "
-                    "of --allowed-hosts"
-                ),
+                f"a web page from elsewhere may not ask this server; {self.pages_are}",
                 code="foreign_origin",
                 kind="permission_error",
             )
@@ -69,6 +59,18 @@ class Access:
                 code="invalid_api_key",
                 kind="authentication_error",
             )
+
+    def is_called(self, hosts: Sequence[str]) -> bool:
+        """Whether the Host headers of a request name this server."""
+        host = hosts[0] if hosts else ""
+        name = _hostname(host)
+        return not host or name in self.names or (not self.local and _is_address(name))
+
+    def is_foreign(self, origins: Sequence[str], sites: Sequence[str], host: str) -> bool:
+        """Whether a page from elsewhere asks, by what a browser says of it (Origin, Sec-Fetch-Site)."""
+        if origins:
+            return any(not self._ours(origin, host) for origin in origins)
+        return any(site.strip().lower() == "cross-site" for site in sites)
 
     def _ours(self, origin: str, host: str) -> bool:
         """Whether a page is of this machine, of a host that was named, or of the server itself."""

@@ -42,7 +42,7 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
             ),
         )
     with bind(settings.host, settings.port) as bound:
-        from .running import Announcing, load
+        from .running import Answering, load
         from .server import Server
 
         audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
@@ -70,7 +70,7 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
                 line += "  (this machine only; Ctrl-C ends it)"
         code = 130
         try:
-            Announcing(server, line).run(sockets=[bound])
+            Answering(server, line).run(sockets=[bound])
         except KeyboardInterrupt as signal:
             if isinstance(signal, Terminated):
                 code = 143

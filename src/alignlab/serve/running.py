@@ -6,14 +6,12 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 
-import uvicorn
-
 from .. import names
 from ..defences.middleware import build
 from ..models.load import load_policy
 from ..settings import ServeSettings
+from .announcing import Announcing
 from .app import application
-from .connections import HEAD_SECONDS, Connection
 from .engine import Engine
 from .server import Served, Server
 from .targets import EngineTarget
@@ -22,28 +20,12 @@ LAST_SECONDS = 10.0  # answers that are under way may take so long to end when t
 PARTING_SECONDS = 1.0  # then they end in an error, which their clients may take so long to take
 
 
-class Announcing(uvicorn.Server):
-    """uvicorn, which prints our line once it answers, and nothing else."""
+class Answering(Announcing):
+    """Ends the answers that are under way before it stops."""
 
     def __init__(self, server: Server, line: str) -> None:
-        super().__init__(
-            uvicorn.Config(
-                application(server),
-                http=Connection,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="error",
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=int(HEAD_SECONDS),
-            )
-        )
-        self.line, self.ours = line, server
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        print(self.line, flush=True)
+        super().__init__(application(server), line)
+        self.ours = server
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answers end by themselves, or in an error, or with their connection; no task of theirs is left to

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .shared import AdapterSettings, ModelSettings, OptimSettings, PromptTraining, SamplingSettings, setting
+from .shared import AdapterSettings, ModelSettings, OptimSettings, RolloutTraining, SamplingSettings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupSettings(PromptTraining):
+class GroupSettings(RolloutTraining):
     """Policy gradients with a baseline from the completions of a batch; no value model. What RLOO, REINFORCE,
     GRPO and Dr. GRPO share.
     """

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .shared import AdapterSettings, ModelSettings, OptimSettings, PromptTraining, SamplingSettings, setting
+from .shared import AdapterSettings, ModelSettings, OptimSettings, RolloutTraining, SamplingSettings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlineDPOSettings(PromptTraining):
+class OnlineDPOSettings(RolloutTraining):
     """DPO on pairs that the policy writes and a judge compares while it learns (Guo et al. 2024; Calandriello
     et al. 2024).
     """

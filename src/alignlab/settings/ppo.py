@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .shared import AdapterSettings, ModelSettings, OptimSettings, PromptTraining, SamplingSettings, setting
+from .shared import AdapterSettings, ModelSettings, OptimSettings, RolloutTraining, SamplingSettings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOSettings(PromptTraining):
+class PPOSettings(RolloutTraining):
     """PPO with a KL penalty against the SFT model (InstructGPT, equation 2; Schulman et al. 2017)."""
 
     steps: int = setting(48, "rollout batches", at_least=1)

@@ -222,3 +222,22 @@ class PromptTraining(Training):
     anyway: bool = setting(
         False, "train although more than half of the prompts are lost to max_prompt_length"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutTraining(PromptTraining):
+    """What every loop has that learns from each batch of its own completions at once. What is kept to look at
+    changes nothing that is learnt.
+    """
+
+    keep_samples: Literal["all", "few"] = setting(
+        "all",
+        "completions that are kept in samples.jsonl: all until the file has 200 MB, or the few that a report "
+        "shows of each step",
+    )
+    probes: int = setting(
+        0,
+        "prompts that are answered greedily as training goes on, the same ones each time; 0 = none",
+        at_least=0,
+    )
+    probe_every: int = setting(2, "steps between two answers to the probes", at_least=1)

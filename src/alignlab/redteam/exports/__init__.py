@@ -19,7 +19,7 @@ from ...report.page import render
 from ...run import RunInfo, check_file, read_run, whole_file
 from ...text.lists import by_comma
 from .. import pages, words
-from ..findings import findings_of
+from ..finding import findings_of
 from .finished import attempts_of
 from .garak import garak
 from .inspect import inspect

@@ -1,0 +1,72 @@
+"""Whatever is asked: no answer of 5xx, and none that is not what the table says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from alignlab.studio.endpoint import Endpoint
+from alignlab.studio.scan import id_of
+from alignlab.studio.table import TABLE
+
+from .conftest import Studio
+
+WORDS = [
+    "",
+    "0",
+    "1",
+    "-1",
+    "14",
+    "0,14,23",
+    "10-20",
+    "1e9",
+    "nan",
+    "inf",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "a" * 500,
+]
+WORDS += ["proxy", "-gap", "row", "shown", "misleading,shown", "map", "done", "demo", "objective/kl", "ppo"]
+WORDS += ["../../etc/passwd", "%00", "\x00", "\ud7ff", "🎈", "<script>", "'; drop table", "\u202e", "0.12.3"]
+
+
+def asked(row: Endpoint, draw: random.Random) -> str:
+    """An address of a row, with some fields that it has and perhaps one that it has not."""
+    runs = [id_of(name) for name in ("demo/ppo", "demo/sft", "demo/eval-ppo", "demo/report.html")]
+    values = WORDS + 6 * runs + [",".join(draw.sample(runs[:3], 2))] * 6
+    path, names = row.path, list(row.asks.model_fields)
+    for name in names:
+        if f"{{{name}}}" in path:
+            path = path.replace(f"{{{name}}}", quote(draw.choice(values) or "x", safe=""))
+    others = [name for name in names if f"{{{name}}}" not in row.path] + ["other"] * (draw.random() < 0.1)
+    chosen = [name for name in others if draw.random() < 0.5 or name == "runs"]
+    return path + "?" + "&".join(f"{name}={quote(draw.choice(values))}" for name in chosen)
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.form == "json"], ids=lambda row: row.path)
+def test_every_answer_is_one_of_the_table(studio: Studio, row: Endpoint) -> None:
+    draw = random.Random(row.path + row.method)
+    seen: dict[int, int] = {}
+    for _ in range(60):
+        if row.method == "GET":
+            answer = studio.ask(asked(row, draw))
+        else:
+            body: Any = {name: draw.choice([*WORDS, 1, None, [], {}]) for name in row.asks.model_fields}
+            answer = studio.ask(row.path, method=row.method, body=draw.choice([body, [], None, "x", {}]))
+            studio = Studio(studio.desk.inside.root) if row.method == "DELETE" else studio
+        seen[answer.status] = seen.get(answer.status, 0) + 1
+        if answer.status == 200 and row.path != "/api/openapi.json":
+            row.answers.model_validate_json(answer.body)
+        else:
+            assert answer.status == 200 or answer.status < 500 and answer.json["error"]["what"]
+    assert set(seen) <= {200, 400, 401, 404, 409, 413, 422}
+
+
+def test_questions_that_mean_something_are_among_them(studio: Studio, filled: Callable[[str], str]) -> None:
+    assert all(studio.ask(filled(row.path)).status == 200 for row in TABLE if row.method == "GET")
