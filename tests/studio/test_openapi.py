@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 
 from alignlab.studio import openapi
-from alignlab.studio.table import TABLE
+from alignlab.studio.table import FILE, TABLE
 
 
 def test_the_committed_document_is_what_the_table_prints() -> None:
-    assert openapi.FILE.read_text(encoding="utf-8") == openapi.text(), (
-        "python -m alignlab.studio.openapi writes it anew; the types of the pages follow from it"
+    assert FILE.read_text(encoding="utf-8") == openapi.text(TABLE), (
+        "python -m alignlab.studio.table writes it anew; the types of the pages follow from it"
     )
 
 
 def test_every_reference_leads_somewhere_and_every_route_is_there_once() -> None:
-    document = openapi.document()
-    for part in openapi.text().split('"$ref": "')[1:]:
+    document = openapi.document(TABLE)
+    for part in openapi.text(TABLE).split('"$ref": "')[1:]:
         kind, name = part.partition('"')[0].removeprefix("#/components/").split("/")
         assert name in document["components"][kind], name
     routes = [(path, method) for path, row in document["paths"].items() for method in row]
@@ -26,10 +26,10 @@ def test_every_reference_leads_somewhere_and_every_route_is_there_once() -> None
 
 
 def test_what_is_asked_stands_in_path_query_or_body_and_no_other_field_is_let_in() -> None:
-    document = openapi.document()
+    document = openapi.document(TABLE)
     sign_in = document["paths"]["/api/session"]["post"]
     assert sign_in["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/SignIn")
     sample = document["paths"]["/api/runs/{id}/samples/{row}"]["get"]["parameters"]
     assert {row["name"]: row["in"] for row in sample} == {"id": "path", "row": "path"}
-    for name, shape in json.loads(openapi.text())["components"]["schemas"].items():
+    for name, shape in json.loads(openapi.text(TABLE))["components"]["schemas"].items():
         assert shape.get("type") != "object" or shape["additionalProperties"] is False, name

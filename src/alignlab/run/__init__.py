@@ -30,6 +30,7 @@ from .directory import RunDir as RunDir
 from .files import writing as writing
 from .guards import at_step as at_step
 from .guards import guard_finite as guard_finite
+from .identity import key_of as key_of
 from .lock import Busy as Busy
 from .lock import wait_until_free as wait_until_free
 from .manifest import check_model as check_model

@@ -35,6 +35,7 @@ def run_key(
     identity: Mapping[str, Any],
     lineage: Mapping[str, str],
     code: Mapping[str, str] | None = None,
+    version: str = __version__,
 ) -> str:
     """The key of a run. Run folders count by their own keys and not by their paths, so that a pipeline can be
     moved.
@@ -42,6 +43,7 @@ def run_key(
     Args:
         lineage: the keys of the parents, by path.
         code: digests of the sources that it is made by (`code.sources`); none is left out of the key.
+        version: of the package that makes it.
     """
 
     def portable(value: Any) -> Any:
@@ -55,13 +57,26 @@ def run_key(
         {
             "stage": identity["stage"],
             "seed": identity["seed"],
-            "version": __version__.rpartition(".")[0],
+            "version": version.rpartition(".")[0],
             "parents": sorted(lineage.values()),
             "data": {lineage.get(name, name): digest for name, digest in identity["data"].items()},
             "config": json.dumps(portable(_without_machine(config)), sort_keys=True, default=str),
         }
         | ({"code": dict(code)} if code else {})
     )
+
+
+def key_of(info: Mapping[str, Any], config: Mapping[str, Any], lineage: Mapping[str, str]) -> str:
+    """The key that a run which is there would have if its parents had these keys: another one than its own
+    where a parent was made anew since.
+
+    Args:
+        info, config: what its run.json and config.json hold.
+
+    Raises:
+        KeyError, TypeError, AttributeError: they hold something else.
+    """
+    return run_key(config, info, lineage, info.get("code"), info["versions"]["alignlab"])
 
 
 def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -79,10 +79,19 @@ def release(staging: Path) -> None:
 
 
 def owner_lives(staging: Path) -> bool:
+    """Whether a process is at a run."""
     try:
-        os.kill(int((staging / ".lock").read_text(encoding="utf-8")), 0)
+        return is_alive((staging / ".lock").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def is_alive(owner: str) -> bool:
+    """Whether the process lives whose number stands in a lock."""
+    try:
+        os.kill(int(owner), 0)
     except PermissionError:  # somebody else's process
         return True
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         return False
     return True

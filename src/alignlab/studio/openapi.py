@@ -1,20 +1,17 @@
-"""The table as an OpenAPI 3.1 document, the same to the byte each time.
-
-python -m alignlab.studio.openapi writes `web/openapi.json` of this checkout.
-"""
+"""The table as an OpenAPI 3.1 document, the same to the byte each time."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from ..text.lines import first_paragraph
+from .endpoint import Endpoint
 from .schema import Problem
-from .table import TABLE, Endpoint
 
-FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 MEDIA = {"json": "application/json", "page": "text/html", "events": "text/event-stream"}
 REFUSALS = {
     "400": "not what is asked for in form",
@@ -31,16 +28,17 @@ REFUSALS = {
 }
 
 
-def document() -> dict[str, Any]:
+def document(rows: Sequence[Endpoint]) -> dict[str, Any]:
     """The whole document."""
-    models = list(dict.fromkeys(model for row in TABLE for model in (row.asks, row.answers)))
+    models = list(dict.fromkeys(model for row in rows for model in (row.asks, row.answers)))
+    asked = {row.asks for row in rows}
     references, schemas = models_json_schema(
-        [(model, "validation" if model in _asked() else "serialization") for model in [*models, Problem]],
+        [(model, "validation" if model in asked else "serialization") for model in [*models, Problem]],
         ref_template="#/components/schemas/{model}",
     )
     named = {model: reference for (model, _), reference in references.items()}
     paths: dict[str, Any] = {}
-    for row in TABLE:
+    for row in rows:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, named, schemas["$defs"])
     return {
         "openapi": "3.1.0",
@@ -59,13 +57,9 @@ def document() -> dict[str, Any]:
     }
 
 
-def text() -> str:
+def text(rows: Sequence[Endpoint]) -> str:
     """The document as it stands in the file."""
-    return json.dumps(document(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def _asked() -> set[Any]:
-    return {row.asks for row in TABLE}
+    return json.dumps(document(rows), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def _operation(row: Endpoint, named: dict[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +69,7 @@ def _operation(row: Endpoint, named: dict[Any, Any], schemas: dict[str, Any]) ->
     parameters = [_parameter(name, fields[name], "path", required=True) for name in in_path]
     found: dict[str, Any] = {
         "operationId": f"{row.method.lower()}_{row.path.strip('/').translate(_PLAIN)}",
+        "summary": first_paragraph(row.handler),
         "x-role": row.role,
         "responses": _responses(row, named),
     }
@@ -106,8 +101,3 @@ def _responses(row: Endpoint, named: dict[Any, Any]) -> dict[str, Any]:
         content = {MEDIA["json"]: {"schema": {"type": "object"}}}
     refused = {status: {"$ref": f"#/components/responses/{status}"} for status in REFUSALS}
     return {"200": {"description": "the answer", "content": content}} | refused
-
-
-if __name__ == "__main__":
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(text(), encoding="utf-8")

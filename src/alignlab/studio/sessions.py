@@ -1,5 +1,5 @@
-"""Who holds a cookie. A link's token is good for one exchange; what is kept of tokens and cookies are digests,
-in memory alone.
+"""Who holds a cookie. A link's token is good for one exchange; of tokens and cookies digests are kept, in
+memory alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .problems import Refused
-from .table import Role
+from .schema import Role
 
 HOURS = 12  # of a session
 MOST = 64  # sessions, and links that nobody has used

@@ -1,4 +1,4 @@
-"""Talk to a model."""
+"""Talk to a model, serve it, look at runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,21 @@ SERVE: dict[str, Command] = {
             Option("once", "ask this one question, print the answer and leave", ""),
         ),
         "settings:ChatSettings",
+    ),
+    "studio": Command(
+        (
+            "see every run of a folder in the browser, while it is made and afterwards; studio link prints "
+            "another link to the studio that runs"
+        ),
+        "studio.command:studio",
+        (
+            Option(
+                "words", "the folder that holds the runs, or: link FOLDER", "runs", many=True, positional=True
+            ),
+            Option("port", "where it answers, on this machine alone; 0 = any free one", 8710),
+            Option("no-open", "print the link, and open no browser", False, switch=True),
+        ),
+        live=True,
     ),
     "serve": Command(
         "an OpenAI-compatible server for models of this machine",

@@ -37,10 +37,12 @@ from .parts import Id as Id
 from .parts import Limit as Limit
 from .parts import Part as Part
 from .parts import Problem as Problem
+from .parts import Role as Role
 from .parts import Status as Status
 from .runs import Edge as Edge
 from .runs import Figure as Figure
 from .runs import Group as Group
+from .runs import Kept as Kept
 from .runs import Map as Map
 from .runs import MapAsked as MapAsked
 from .runs import Missing as Missing

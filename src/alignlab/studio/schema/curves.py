@@ -41,6 +41,6 @@ class Columns(Part):
 class MetricsAsked(RunAsked):
     keys: str = Field("", max_length=4000, description="comma separated; empty = all")
     after: int = Field(0, ge=0, description="the first row wanted")
-    start: float | None = Field(None, description="the first step wanted")
-    end: float | None = Field(None, description="the last step wanted")
+    start: float | None = Field(None, allow_inf_nan=False, description="the first step wanted")
+    end: float | None = Field(None, allow_inf_nan=False, description="the last step wanted")
     most: int = Field(1000, ge=2, le=MOST_POINTS, description="buckets at most")

@@ -20,6 +20,9 @@ Status = Literal["waiting", "running", "stopped", "done", "failed", "broken"]
 """waiting: planned, nothing there; running: a process is at it; stopped: unfinished, the same command goes
 on; failed: its pipeline says so; broken: its folder cannot be read."""
 
+Role = Literal["anyone", "annotator", "instructor"]
+"""Who may ask: an instructor may ask what an annotator may, and everybody what anyone may."""
+
 
 class Part(BaseModel):
     """Part of an answer, or of what is asked: no other fields than these."""

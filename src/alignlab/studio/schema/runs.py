@@ -97,6 +97,9 @@ class Remark(Part):
     turn: str
 
 
+Kept = Literal["all", "few", "none"]
+
+
 class Missing(Part):
     """A panel without data, and the setting that would have kept it."""
 
@@ -125,7 +128,7 @@ class Run(RunRow):
     children: list[RunRef]
     keys: list[str] = Field(description="metrics that it has, in order")
     rows: RowCounts
-    kept: Literal["all", "few", "none"]
+    kept: Kept
     kept_until: int | None
     missing: list[Missing]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from .parts import Part
+from .parts import Part, Role
 
 
 class Nothing(Part):
@@ -36,7 +34,7 @@ class Me(Part):
     mean nothing.
     """
 
-    role: Literal["instructor", "annotator"]
+    role: Role
     folder: str
     version: str
     boot: str

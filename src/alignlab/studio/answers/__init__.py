@@ -1,0 +1,1 @@
+"""What stands behind each row of the table: a visit and what is asked, to what is answered."""

@@ -1,0 +1,140 @@
+"""The table as an application: who asks is looked at first, then what is asked, and then it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import secrets
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from ..errors import UserError
+from ..serve.refusal import Refusal
+from ..text.escapes import one_line
+from . import schema
+from .desk import Desk, Visit
+from .endpoint import Endpoint
+from .guard import MOST_BODY, Exactly, Guard
+from .problems import CODES, Refused, in_json, refused
+from .table import SCREENS, TABLE
+
+NAMES = ("127.0.0.1", "localhost")  # by which it is called
+STATIC = Path(__file__).with_name("static")
+BODY_SECONDS = 10.0  # in which a body must come
+RANKS: Sequence[schema.Role] = ("anyone", "annotator", "instructor")
+"""Roles, each with all that those before it may."""
+
+
+def application(desk: Desk, rows: Sequence[Endpoint] = TABLE) -> ASGIApp:
+    """The application of one desk."""
+    routes: list[BaseRoute] = [
+        Route(row.path, _endpoint(desk, row, rows), methods=[row.method]) for row in rows
+    ]
+    routes += [Route(path, _screen, methods=["GET"]) for path in SCREENS]
+    if STATIC.is_dir():
+        routes.append(Mount("/static", StaticFiles(directory=STATIC)))
+    handlers = {Refusal: _refused, HTTPException: _no_route}
+    inner = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    return Guard(inner, Exactly(f"{name}:{desk.port}" for name in NAMES))
+
+
+def _endpoint(
+    desk: Desk, row: Endpoint, rows: Sequence[Endpoint]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        cookie = request.cookies.get(desk.cookie, "")
+        role = desk.sessions.role_of(cookie)
+        may(role, row.role)
+        visit = Visit(desk, role, cookie, rows, request.headers.get("last-event-id", ""))
+        asked = await _asked(row, request)
+        try:
+            if inspect.iscoroutinefunction(row.handler):
+                found = await row.handler(visit, asked)
+            else:
+                found = await run_in_threadpool(row.handler, visit, asked)
+            return found if isinstance(found, Response) else in_json(found)
+        except Refusal:
+            raise
+        except UserError as error:
+            raise Refused(503, error.what, where=error.where, remedy=error.remedy) from None
+        except Exception:
+            raise _bug(row) from None
+
+    return answer
+
+
+def may(role: schema.Role, wanted: schema.Role) -> None:
+    """Raises Refused: 401 somebody who is not signed in, 403 somebody whose role is not enough."""
+    if RANKS.index(role) >= RANKS.index(wanted):
+        return
+    if role == "anyone":
+        remedy = "open the link that the studio printed; `alignlab studio link` prints another"
+        raise Refused(401, "sign in first", remedy=remedy)
+    raise Refused(403, f"this is for the {wanted}")
+
+
+async def _asked(row: Endpoint, request: Request) -> schema.Part:
+    """What is asked, checked. Raises Refused: 400, 408, 413, 422."""
+    try:
+        if row.method == "GET":
+            query = request.query_params.multi_items()
+            if len(dict(query)) < len(query) or set(dict(query)) & set(request.path_params):
+                raise Refused(400, "a field of the query stands there twice")
+            return row.asks.model_validate({**dict(query), **request.path_params})
+        body = await asyncio.wait_for(_body(request), BODY_SECONDS)
+        return row.asks.model_validate_json(body or b"{}")
+    except TimeoutError:
+        raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
+    except ClientDisconnect:
+        raise Refused(400, "the body did not come whole") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))[:100]
+        malformed = first["type"] == "json_invalid"
+        raise Refused(400 if malformed else 422, first["msg"][:300], field=field or None) from None
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BODY:
+            raise Refused(413, f"a body has {MOST_BODY:,} bytes at most")
+    return body
+
+
+async def _screen(request: Request) -> Response:
+    page = STATIC / "index.html"
+    if not page.exists():
+        raise Refused(404, "the pages are not built", remedy="npm ci && npm run build, in web/")
+    return FileResponse(page, headers={"Cache-Control": "no-cache"})
+
+
+async def _refused(_: Request, error: Refusal) -> Response:
+    return refused(error)
+
+
+async def _no_route(request: Request, error: HTTPException) -> Response:
+    status = error.status_code if error.status_code in CODES else 404
+    where = one_line(f"{request.method} {request.scope['path']}", 200)
+    return refused(Refused(status, "there is nothing here", where=where))
+
+
+def _bug(row: Endpoint) -> Refused:
+    """Its trace is on the terminal, and a number to find it by in the answer."""
+    name = secrets.token_hex(4)
+    print(f"alignlab studio: bug {name} in {row.method} {row.path}", file=sys.stderr)
+    print(one_line(traceback.format_exc()).replace("\\n", "\n"), file=sys.stderr, flush=True)
+    return Refused(500, "a bug of ours", where=f"bug {name} on the terminal of the studio")

@@ -1,0 +1,84 @@
+"""What all answers share: the folder, what is known of its runs, who is signed in, what is told."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import schema
+from .changes import Changes
+from .endpoint import Endpoint
+from .events import Hub
+from .heads import Head, figures_of
+from .inside import Inside, text
+from .scan import id_of
+from .sessions import Sessions
+from .shelf import Seen, Shelf, status_of
+from .watched import Watch, Watched
+
+
+class Desk:
+    """One studio over one folder.
+
+    Args:
+        link_key: who knows it may have another link; empty = nobody.
+    """
+
+    def __init__(self, folder: Path, *, port: int, link_key: str = "") -> None:
+        self.inside, self.port, self.link_key = Inside(folder), port, link_key
+        self.shelf, self.watch, self.sessions = Shelf(self.inside), Watch(self.inside), Sessions()
+        self.boot, self.since = secrets.token_hex(4), time.monotonic()
+        self.hub = Hub(self.boot, Changes(self.shelf, self.watch))
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookie: cookies do not know ports."""
+        return f"alignlab_studio_{self.port}"
+
+    def url(self, token: str) -> str:
+        """A link. The token stands behind `#`, so that no log and no other server sees it."""
+        return f"http://127.0.0.1:{self.port}/#token={token}"
+
+    def watched(self, run: str) -> Watched:
+        """The files of a run by its id. Raises Refused: 404."""
+        return self.watch.of(self.shelf.look().find(run))
+
+    def row(self, seen: Seen, head: Head) -> schema.RunRow:
+        """A run as it stands in lists."""
+        status, problem = status_of(seen, head)
+        return schema.RunRow(
+            id=id_of(head.path),
+            name=seen.name_of(head.path),
+            group=text(seen.groups[head.path]),
+            stage=head.stage,
+            status=status,
+            seed=head.seed,
+            started=head.started,
+            seconds=head.seconds,
+            progress=self.shelf.progress(head),
+            figures=figures_of(head),
+            stale=seen.families[head.path].stale,
+            generation=self.watch.generation_of(head.path),
+            problem=problem,
+        )
+
+
+def reference(seen: Seen, path: str) -> schema.RunRef:
+    """A run of the folder by its path, named as elsewhere."""
+    return schema.RunRef(id=id_of(path), name=seen.name_of(path), stage=seen.heads[path].stage)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request: at which desk, by whom, with which cookie, of which table; `last` is the event that was
+    seen last.
+    """
+
+    desk: Desk
+    role: schema.Role
+    cookie: str
+    rows: Sequence[Endpoint]
+    last: str = ""
