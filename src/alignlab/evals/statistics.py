@@ -197,10 +197,38 @@ def bootstrap(
     mean = float(figure(np.arange(len(prompts))))
     if n == 1:
         return {"mean": mean, "ci": None, "n": 1}
-    samples = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (draws, n))
+    samples = resamples(n, seed=seed, draws=draws)
     drawn = [figure(np.concatenate([rows[k] for k in sample])) for sample in samples]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return {"mean": mean, "ci": [float(low), float(high)], "n": n}
+
+
+def resamples(n: int, *, seed: int = 0, draws: int = 1000) -> np.ndarray:
+    """(draws, n) samples of n things with replacement, by their number."""
+    return np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (draws, n))
+
+
+def bootstrap_sums(
+    figure: Callable[[np.ndarray], np.ndarray], parts_NS: np.ndarray, *, seed: int = 0, draws: int = 1000
+) -> dict[str, Any]:
+    """`bootstrap` of a figure of sums, all samples at once. Samples of which there is no figure (nan) are
+    left out; None where there is none of the whole.
+
+    Args:
+        figure: of sums (..., S), the figure (...).
+        parts_NS: what each of N things adds to the sums; n counts those that add anything.
+    """
+    n, things = len(parts_NS), int((parts_NS != 0).any(1).sum())
+    mean = float(figure(parts_NS.sum(0))) if n else math.nan
+    if math.isnan(mean):
+        return {"mean": None, "ci": None, "n": things}
+    times = np.stack([np.bincount(sample, minlength=n) for sample in resamples(n, seed=seed, draws=draws)])
+    drawn = figure(times @ parts_NS)
+    known = drawn[~np.isnan(drawn)]
+    if things < 2 or not len(known):
+        return {"mean": mean, "ci": None, "n": things}
+    low, high = np.percentile(known, [2.5, 97.5])
+    return {"mean": mean, "ci": [float(low), float(high)], "n": things}
 
 
 def seeds_summary(values: Sequence[float]) -> dict[str, Any]:
