@@ -143,7 +143,7 @@ def borrow(theirs: Sequence[Completion], settings: CollectSettings, seed: int) -
 
 
 def summarize(
-    train: Sequence[Ranking], test: Sequence[Ranking], annotator: Annotator, gold: Judge | None
+    train: Sequence[Ranking], test: Sequence[Ranking], annotator: Annotator | None, gold: Judge | None
 ) -> dict[str, Any]:
     """What was collected, and how good the labels are."""
     everything = [*train, *test]

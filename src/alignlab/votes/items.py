@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -66,52 +66,60 @@ def add_items(
     """
     settings, _ = task_of(transaction.connection, task)
     added = Added()
-    there = select(func.count()).select_from(schema.item).where(_own(task))
-    place = transaction.execute(there).scalar_one()
-    rows: dict[str, dict[str, Any]] = {}
     for ranking in rankings:
-        asked = _fitting(ranking, settings, added)
-        if asked is None:
-            continue
-        content = asked if gold else replace(asked, ranks=(1,) * len(asked.ranks), annotator="")
-        digest = sha256(content.to_json())
-        same = select(schema.item.c.id).where(schema.item.c.task == task, schema.item.c.digest == digest)
-        if digest in rows or transaction.execute(same).first():
-            added.leave_out("there already")
-            continue
-        _, held_out = by_question([content], settings.held_out, settings.seed)
-        row = rows[digest] = {
-            "id": new_id(),
-            "task": task,
-            "place": place,
-            "content": canonical(content.to_json()),
-            "digest": digest,
-            "n": len(content.ranks),
-            "side": "test" if held_out else "train",
-            "priority": 0,
-            "got": 0,
-        } | _why(settings, place, gold)
-        place += not gold
-        added.ids.append(row["id"])
-        added.leaks += [(row["id"], *leak) for leak in leaks(content)]
-    _insert(transaction, list(rows.values()))
+        add_item(transaction, task, settings, ranking, added, gold=gold)
     return added
+
+
+def add_item(
+    transaction: Transaction, task: str, settings: Task, ranking: Ranking, added: Added, *, gold: bool = False
+) -> tuple[str, Ranking] | None:
+    """As `add_items`, one: the item, new or there already, and what of the ranking it asks about; None if it
+    is left out.
+    """
+    asked = _fitting(ranking, settings, added)
+    if asked is None:
+        return None
+    ranks = asked.ranks if gold else (1,) * len(asked.ranks)
+    content = Ranking(asked.prompt, asked.completions, ranks)
+    digest = sha256(content.to_json())
+    same = select(schema.item.c.id).where(schema.item.c.task == task, schema.item.c.digest == digest, _own())
+    if there := transaction.execute(same).scalar():
+        added.leave_out("there already")
+        return there, asked
+    before = select(func.count()).select_from(schema.item).where(schema.item.c.task == task, _own())
+    place = transaction.execute(before).scalar_one()
+    _, held_out = by_question([content], settings.held_out, settings.seed)
+    row: dict[str, Any] = {
+        "id": new_id(),
+        "task": task,
+        "place": place,
+        "content": canonical(content.to_json()),
+        "digest": digest,
+        "n": len(content.ranks),
+        "side": "test" if held_out else "train",
+        "priority": 0,
+        "got": 0,
+        **_why(settings, place, gold),
+    }
+    _insert(transaction, row)
+    added.ids.append(row["id"])
+    added.leaks += [(row["id"], *leak) for leak in leaks(content)]
+    return row["id"], asked
 
 
 def add_repeat(transaction: Transaction, of: Mapping[str, Any], person: str) -> dict[str, Any]:
     """The item again for somebody who has voted on it, to see whether they say the same."""
     row = {**of, "id": new_id(), "why": "repeat", "repeat_of": of["id"], "only_for": person}
     row |= {"needed": 1, "got": 0, "priority": 0}
-    _insert(transaction, [row])
+    _insert(transaction, row)
     return row
 
 
-def _insert(transaction: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        transaction.execute(schema.item.insert(), [dict(row) for row in rows])
-    for row in rows:
-        made = {"digest": row["digest"], "why": row["why"], "side": row["side"]}
-        transaction.append(new_id(), "item", made, task=row["task"], item=row["id"])
+def _insert(transaction: Transaction, row: dict[str, Any]) -> None:
+    transaction.execute(schema.item.insert().values(row))
+    made = {"digest": row["digest"], "why": row["why"], "side": row["side"]}
+    transaction.append(new_id(), "item", made, task=row["task"], item=row["id"])
 
 
 def _why(settings: Task, place: int, gold: bool) -> dict[str, Any]:
@@ -123,9 +131,9 @@ def _why(settings: Task, place: int, gold: bool) -> dict[str, Any]:
     return {"why": "random", "needed": settings.overlap} | nobody
 
 
-def _own(task: str) -> Any:
-    """Condition: an item of a task that is neither gold nor a repeat."""
-    return (schema.item.c.task == task) & schema.item.c.why.not_in(("gold", "repeat"))
+def _own() -> Any:
+    """Condition: an item that is no repeat."""
+    return schema.item.c.repeat_of.is_(None)
 
 
 def _fitting(ranking: Ranking, settings: Task, added: Added) -> Ranking | None:
@@ -177,7 +185,8 @@ def ask_first(
         values: dict[str, Any] = {"priority": priority, "why": why}
         if needed is not None:
             values["needed"] = needed
-        selectable = (schema.item.c.id == id) & (schema.item.c.side == "train") & _own(task)
+        selectable = (schema.item.c.id == id) & (schema.item.c.task == task) & (schema.item.c.side == "train")
+        selectable &= schema.item.c.why.not_in(("gold", "repeat"))
         changed += transaction.execute(schema.item.update().where(selectable).values(values)).rowcount
     transaction.append(
         new_id(), "select", {"why": why, "needed": needed, "items": dict(priorities)}, task=task

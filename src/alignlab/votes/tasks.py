@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, func, select
 
+from ..errors import DataError
 from . import schema
 from .chain import canonical, sha256
 from .errors import Refused
@@ -122,6 +123,15 @@ def task_of(connection: Connection, id: str) -> tuple[Task, str]:
     if row is None:
         raise Refused("not_found", f"there is no task {id!r:.40}")
     return Task(**json.loads(row.settings)), row.state
+
+
+def task_named(connection: Connection, name: str) -> str:
+    """The id of a task. Raises DataError for a name that no task has."""
+    there = tasks_of(connection)
+    if name not in there:
+        listed = ", ".join(there) or "there is none yet"
+        raise DataError(f"there is no task {name!r:.80}", remedy=f"one of: {listed}")
+    return there[name]
 
 
 def tasks_of(connection: Connection) -> dict[str, str]:

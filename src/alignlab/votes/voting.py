@@ -193,8 +193,10 @@ def _given(ballot: Ballot, settings: Task, order: tuple[int, ...]) -> dict[str, 
             if not 1 <= len((ballot.text or "").strip()) <= LONGEST:
                 raise Refused("invalid", f"an edit has 1 to {LONGEST:,} letters")
             given["text"] = ballot.text
-        case _:
+        case "pair":
             given["strength"] = _strength(ballot.strength, order)
+        case "harm":
+            given |= {"strength": _strength(ballot.strength, order), "harm": True}
     if ballot.sure is not None:
         given["sure"] = _whole(ballot.sure, 1, 3, "sure")
     given |= {"flags": _flags(ballot.flags, order), "note": _note(ballot.note)}

@@ -10,11 +10,12 @@ from .measure import MEASURE, STUDY
 from .principles import PRINCIPLED
 from .red_team import RED_TEAM
 from .serve import SERVE
+from .studio import STUDIO
 from .train import TRAIN
 
 __all__ = ["COMMANDS", "Command", "Option", "imported"]
 
-COMMANDS: dict[str, Command] = TRAIN | PRINCIPLED | MEASURE | RED_TEAM | STUDY | SERVE | LOOK
+COMMANDS: dict[str, Command] = TRAIN | PRINCIPLED | MEASURE | RED_TEAM | STUDY | SERVE | STUDIO | LOOK
 """In the order in which `alignlab --help` shows them."""
 SWEEP = (
     Option("seeds", "comma separated, as 0,1,2: every combination is run for each; empty = --seed", ""),
