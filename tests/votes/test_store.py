@@ -46,6 +46,25 @@ def test_sqlite_is_as_it_must_be(room: Class) -> None:
     assert (room.folder / database.FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_where_there_is_no_log_a_journal_stands_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        database, "JOURNAL", "truncate"
+    )  # SQLite answers a disk without WAL with another, too
+    room = Class(tmp_path)
+    assert "no write-ahead log" in capsys.readouterr().err
+    ada = room.join("Ada")
+    room.vote(ada, room.ask(ada).items[0].lease)
+    with room.store._database.writing() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+    room.again()
+    with room.store.reading() as connection:
+        assert audit(connection).whole
+    room.store.close()
+
+
 def test_a_reader_cannot_write(room: Class) -> None:
     with pytest.raises(DataError, match="readonly|read-only"), room.store.reading() as connection:
         connection.execute(text("DELETE FROM event"))

@@ -1,5 +1,5 @@
 """A process that votes until it is killed: `voter.py FOLDER TASK PEOPLE`. It prints the id of a vote once it
-was told that the vote is saved.
+was told that the vote is saved. `--synchronous=1` syncs less than the store does.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from alignlab.votes import assignment, voting
+from alignlab.votes import assignment, database, voting
 from alignlab.votes.store import Store
 
 
@@ -34,4 +34,7 @@ def main(folder: str, task: str, people: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    for option in [word for word in sys.argv if word.startswith("--")]:
+        database.DURABLE["wal"] = int(option.partition("=")[2])
+        sys.argv.remove(option)
     main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from ..errors import DataError, ResourceError, UserError
 from ..run import writing as saving
 from ..text.disk import sync_path
+from ..text.streams import say
 from .errors import NotSaved
 
 VARIABLE = "ALIGNLAB_STORE"
@@ -36,7 +37,9 @@ ALWAYS = {
     "trusted_schema": 0,
     "secure_delete": 1,  # what is erased is overwritten
 }
-DURABLE = {"wal": 2, "delete": 3}  # journal: `synchronous`, 2 = FULL, 3 = EXTRA
+JOURNAL = "wal"
+DURABLE = {"wal": 2, "delete": 3}
+"""By journal, how a commit is synced: 2 = FULL, 3 = EXTRA."""
 
 
 class Database:
@@ -195,10 +198,11 @@ def _as_it_must_be(connection: Connection, name: str) -> None:
     def pragma(setting: str) -> Any:
         return (driver.execute(f"PRAGMA {setting}").fetchone() or (None,))[0]
 
-    journal = pragma("journal_mode = WAL")
-    if journal not in DURABLE:
+    journal = pragma(f"journal_mode = {JOURNAL}")
+    if journal != "wal":
+        say(f"{name}: no write-ahead log here (a network disk?): a rollback journal, which is slower")
         journal = pragma("journal_mode = DELETE")
-    wanted = ALWAYS | {"synchronous": DURABLE.get(journal, 3)}
+    wanted = ALWAYS | {"synchronous": DURABLE[journal]}
     for setting, value in wanted.items():
         pragma(f"{setting} = {value}")
         if (now := pragma(setting)) != value:
